@@ -1,0 +1,163 @@
+//! Content digests as the OCI image specification writes them: `sha256:` and 64 hex digits.
+//!
+//! A `Digest` is valid once constructed, so no later code has to ask again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+
+const PREFIX: &str = "sha256:";
+const HEX_LEN: usize = 64;
+
+/// A SHA-256 content digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// Why a text is not a digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DigestError {
+    /// The algorithm prefix is missing or is not `sha256`.
+    Algorithm(String),
+    /// The number of hex digits is not 64; holds the number found.
+    Length(usize),
+    /// A character is not one of `0-9a-f`; holds it and its offset in bytes.
+    Character(char, usize),
+}
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest that a finished hasher holds.
+    pub fn from_hasher(hasher: Sha256) -> Self {
+        Self(hasher.finalize().into())
+    }
+
+    /// Reads the bare hexadecimal form, as `sha256sum` prints it.
+    ///
+    /// # Errors
+    /// When it is not exactly 64 lower-case hex digits.
+    pub fn from_hex(hex: &str) -> Result<Self, DigestError> {
+        if let Some((at, c)) = hex
+            .char_indices()
+            .find(|(_, c)| !matches!(c, '0'..='9' | 'a'..='f'))
+        {
+            return Err(DigestError::Character(c, at));
+        }
+        if hex.len() != HEX_LEN {
+            return Err(DigestError::Length(hex.len()));
+        }
+        let mut out = [0_u8; 32];
+        for (byte, pair) in out.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            *byte = nibble(pair[0]) << 4 | nibble(pair[1]);
+        }
+        Ok(Self(out))
+    }
+
+    /// The 64 hex digits without the algorithm.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The value of one hex digit; the caller has checked that it is one.
+fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => digit - b'a' + 10,
+    }
+}
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        match text.strip_prefix(PREFIX) {
+            Some(hex) => Self::from_hex(hex),
+            None => {
+                let algorithm = text.split_once(':').map_or("", |(algorithm, _)| algorithm);
+                Err(DigestError::Algorithm(algorithm.to_owned()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for DigestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Algorithm(found) if found.is_empty() => {
+                write!(f, "a digest starts with `sha256:`")
+            }
+            Self::Algorithm(found) => {
+                write!(f, "digest algorithm `{found}` is not `sha256`")
+            }
+            Self::Length(found) => {
+                write!(
+                    f,
+                    "a SHA-256 has {HEX_LEN} hex digits, this one has {found}"
+                )
+            }
+            Self::Character(c, at) => {
+                write!(f, "`{c}` at offset {at} is not a lower-case hex digit")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DigestError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn reads_what_it_prints() {
+        assert_eq!(Digest::of(b"").to_string(), EMPTY);
+        assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
+    }
+
+    #[test]
+    fn refuses_every_near_miss() {
+        let hex = &EMPTY[PREFIX.len()..];
+        let cases = [
+            (hex.to_owned(), "a digest starts with `sha256:`"),
+            (
+                format!("sha512:{hex}"),
+                "digest algorithm `sha512` is not `sha256`",
+            ),
+            (
+                EMPTY[..70].to_owned(),
+                "a SHA-256 has 64 hex digits, this one has 63",
+            ),
+            (
+                format!("{EMPTY}0"),
+                "a SHA-256 has 64 hex digits, this one has 65",
+            ),
+            (
+                EMPTY.to_uppercase().replace("SHA", "sha"),
+                "`E` at offset 0 is not a lower-case hex digit",
+            ),
+        ];
+        for (text, message) in cases {
+            let error = text.parse::<Digest>().expect_err(&text);
+            assert_eq!(error.to_string(), message);
+        }
+    }
+}

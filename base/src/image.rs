@@ -1,0 +1,262 @@
+//! Image references: `registry/repository:tag@digest`.
+//!
+//! We demand the registry and refuse Docker's short forms: in a file that names what people's
+//! machines pull, `nginx` must not silently mean `docker.io/library/nginx:latest`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::{Digest, DigestError};
+
+/// A fully qualified image reference with a tag, a digest or both.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageRef {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// Why a text is not an image reference that we accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageRefError {
+    /// It names no registry host.
+    NoRegistry,
+    /// It has neither a tag nor a digest.
+    NoTag,
+    /// It holds `$`: a variable, so the file alone does not say what is pulled.
+    Variable,
+    /// The repository is empty or has a character outside the distribution specification's set.
+    Repository(String),
+    /// The tag is not `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
+    Tag(String),
+    /// What follows `@` is not a digest.
+    Digest(DigestError),
+}
+
+impl ImageRef {
+    /// The registry host, with its port where one is given.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The repository inside the registry, as `owner/name`.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, where one is given.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, where one is given.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// `registry/repository`, without tag and digest.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
+    /// The last component of the repository, to name the image to people.
+    pub fn short_name(&self) -> &str {
+        self.repository
+            .rsplit('/')
+            .next()
+            .unwrap_or(&self.repository)
+    }
+
+    /// The same image and tag, pinned to `digest`.
+    #[must_use]
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self {
+            digest: Some(digest),
+            ..self.clone()
+        }
+    }
+
+    /// The same image and tag with the digest taken off.
+    #[must_use]
+    pub fn unpinned(&self) -> Self {
+        Self {
+            digest: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same repository and digest under another tag.
+    ///
+    /// # Errors
+    /// When `tag` is not a tag.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, ImageRefError> {
+        check_tag(tag)?;
+        Ok(Self {
+            tag: Some(tag.to_owned()),
+            ..self.clone()
+        })
+    }
+
+    /// The same image in another registry: what a rehearsal does to every reference.
+    #[must_use]
+    pub fn with_registry(&self, registry: &str) -> Self {
+        Self {
+            registry: registry.to_owned(),
+            ..self.clone()
+        }
+    }
+}
+
+impl FromStr for ImageRef {
+    type Err = ImageRefError;
+
+    fn from_str(text: &str) -> Result<Self, ImageRefError> {
+        if text.contains('$') {
+            return Err(ImageRefError::Variable);
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse().map_err(ImageRefError::Digest)?)),
+            None => (text, None),
+        };
+        let (registry, path) = rest.split_once('/').ok_or(ImageRefError::NoRegistry)?;
+        if !(registry.contains(['.', ':']) || registry == "localhost") {
+            return Err(ImageRefError::NoRegistry);
+        }
+        let (repository, tag) = match path.split_once(':') {
+            Some((repository, tag)) => (repository, Some(tag)),
+            None => (path, None),
+        };
+        check_repository(repository)?;
+        if let Some(tag) = tag {
+            check_tag(tag)?;
+        } else if digest.is_none() {
+            return Err(ImageRefError::NoTag);
+        }
+        Ok(Self {
+            registry: registry.to_owned(),
+            repository: repository.to_owned(),
+            tag: tag.map(str::to_owned),
+            digest,
+        })
+    }
+}
+
+fn check_repository(repository: &str) -> Result<(), ImageRefError> {
+    let component = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && part.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && part
+                .chars()
+                .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-'))
+    };
+    if repository.split('/').all(component) {
+        Ok(())
+    } else {
+        Err(ImageRefError::Repository(repository.to_owned()))
+    }
+}
+
+fn check_tag(tag: &str) -> Result<(), ImageRefError> {
+    let ok = (1..=128).contains(&tag.len())
+        && !tag.starts_with(['.', '-'])
+        && tag
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if ok {
+        Ok(())
+    } else {
+        Err(ImageRefError::Tag(tag.to_owned()))
+    }
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ImageRefError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRegistry => write!(
+                f,
+                "names no registry host; write it in full, as in `ghcr.io/owner/name:tag`"
+            ),
+            Self::NoTag => write!(f, "has neither a tag nor a digest"),
+            Self::Variable => write!(
+                f,
+                "holds a variable; the file alone must say what is pulled"
+            ),
+            Self::Repository(found) => write!(f, "`{found}` is not a repository name"),
+            Self::Tag(found) => write!(f, "`{found}` is not a tag"),
+            Self::Digest(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for ImageRefError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn reads_what_it_prints() {
+        for text in [
+            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0".to_owned(),
+            "127.0.0.1:5000/x:1".to_owned(),
+            format!("ghcr.io/a/b:v1@sha256:{HEX}"),
+            format!("localhost/a@sha256:{HEX}"),
+        ] {
+            let image: ImageRef = text.parse().expect(&text);
+            assert_eq!(image.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn pinning_keeps_the_tag() {
+        let image: ImageRef = "ghcr.io/a/b:v1".parse().unwrap();
+        let pinned = image.pinned(Digest::of(b""));
+        assert_eq!(pinned.to_string(), format!("ghcr.io/a/b:v1@sha256:{HEX}"));
+        assert_eq!(pinned.unpinned(), image);
+    }
+
+    #[test]
+    fn refuses_what_does_not_say_what_is_pulled() {
+        for (text, message) in [
+            (
+                "nginx",
+                "names no registry host; write it in full, as in `ghcr.io/owner/name:tag`",
+            ),
+            (
+                "library/nginx:1",
+                "names no registry host; write it in full, as in `ghcr.io/owner/name:tag`",
+            ),
+            ("ghcr.io/a/b", "has neither a tag nor a digest"),
+            (
+                "ghcr.io/a/b:${V}",
+                "holds a variable; the file alone must say what is pulled",
+            ),
+            ("ghcr.io/A/b:1", "`A/b` is not a repository name"),
+            ("ghcr.io/a//b:1", "`a//b` is not a repository name"),
+            ("ghcr.io/a/b:.1", "`.1` is not a tag"),
+            (
+                "ghcr.io/a/b:1@sha256:00",
+                "a SHA-256 has 64 hex digits, this one has 2",
+            ),
+        ] {
+            let error = text.parse::<ImageRef>().expect_err(text);
+            assert_eq!(error.to_string(), message, "{text}");
+        }
+    }
+}

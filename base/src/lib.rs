@@ -1,0 +1,11 @@
+//! What the end user's CLI and the release tools must agree on, and nothing else.
+//!
+//! Everything here is pure: values in, values out, no file, process or socket. `cli` and
+//! `xtask` both depend on this crate; neither depends on the other.
+
+pub mod archive;
+pub mod digest;
+pub mod image;
+
+pub use digest::Digest;
+pub use image::ImageRef;

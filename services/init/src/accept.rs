@@ -1,0 +1,199 @@
+//! `bridge-accept`: lets traffic pass inside one bridge network.
+//!
+//! Docker isolates an internal network with rules that also stop packets which a transparent proxy
+//! sends back out of the bridge they came in by. `DOCKER-USER` runs before those rules. This file
+//! owns the conversation: wait for Docker to make the chain, read it, write the plan, and say what
+//! a person can do when that cannot work.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::bridge::{BridgeName, CHAIN, Plan, TABLE, plan};
+use crate::netlink::Socket;
+use crate::wire;
+
+/// How often the chain is looked for.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How often a transaction is tried again because someone else changed the rule set meanwhile.
+const RACES: u32 = 100;
+
+/// Tables of legacy iptables that are in use in this network namespace, one a line (kernel:
+/// `ip_tables.c`).
+const LEGACY_TABLES: &str = "/proc/net/ip_tables_names";
+
+/// The table that Docker fills with `--firewall-backend=nftables` (Docker's manual, "Docker with
+/// nftables").
+const NFTABLES_BACKEND: &str = "docker-bridges";
+
+/// What was done.
+enum Outcome {
+    /// The rule stood in effect.
+    Kept,
+    /// The rule is new.
+    Added,
+    /// The rule stood where it was never asked.
+    Moved,
+}
+
+/// Why nothing was done, by who has to act.
+enum Failure {
+    /// Whoever runs this container.
+    Permission,
+    /// Whoever configures Docker; with what was seen of its firewall.
+    NoChain {
+        waited: Duration,
+        legacy: bool,
+        nftables: bool,
+    },
+    /// Whoever keeps changing the rules.
+    Contended,
+    /// Nobody we know: an unexpected answer.
+    Netlink {
+        operation: &'static str,
+        source: io::Error,
+    },
+}
+
+/// Makes sure that the rule is in effect, waiting for the chain for at most `wait`.
+pub(crate) fn run(bridge: &BridgeName, wait: Duration) -> ExitCode {
+    match accept(bridge, wait) {
+        Ok(outcome) => {
+            let done = match outcome {
+                Outcome::Kept => "already in effect",
+                Outcome::Added => "added at the head",
+                Outcome::Moved => "moved to the head",
+            };
+            println!("polis-init: {CHAIN}: -i {bridge} -o {bridge} -j ACCEPT: {done}");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("polis-init: bridge-accept {bridge}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn accept(bridge: &BridgeName, wait: Duration) -> Result<Outcome, Failure> {
+    let start = Instant::now();
+    let mut socket = Socket::open().map_err(failed("open a netfilter socket"))?;
+    let mut waiting = false;
+    let mut races = 0;
+    loop {
+        match attempt(&mut socket, bridge) {
+            Ok(outcome) => return Ok(outcome),
+            Err(Failure::Netlink { source, .. }) if is(&source, Errno::RESTART) => {
+                races += 1;
+                if races == RACES {
+                    return Err(Failure::Contended);
+                }
+            }
+            Err(Failure::Netlink { source, .. }) if is(&source, Errno::NOENT) => {
+                if start.elapsed() >= wait {
+                    return Err(no_chain(&mut socket, wait));
+                }
+                if !waiting {
+                    waiting = true;
+                    eprintln!(
+                        "polis-init: waiting up to {} s for Docker to make chain {CHAIN}",
+                        wait.as_secs()
+                    );
+                }
+                sleep(POLL.min(wait.saturating_sub(start.elapsed())));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Reads the chain and writes the plan once. The rule set's generation, read first, ties both
+/// together.
+fn attempt(socket: &mut Socket, bridge: &BridgeName) -> Result<Outcome, Failure> {
+    let read = "read the rules";
+    let answers = socket.call(wire::get_generation).map_err(failed(read))?;
+    let generation =
+        wire::generation(answers.first().map_or(&[], Vec::as_slice)).map_err(malformed(read))?;
+    // A dump of a missing chain is empty, so the chain is asked for by itself.
+    socket.call(wire::get_chain).map_err(failed(read))?;
+    let answers = socket.call(wire::get_rules).map_err(failed(read))?;
+    let rules: Result<Vec<_>, _> = answers.iter().map(|answer| wire::rule(answer)).collect();
+    let Plan::Insert { delete } = plan(&rules.map_err(malformed(read))?, bridge) else {
+        return Ok(Outcome::Kept);
+    };
+    let write = |sequence| wire::insert(bridge, &delete, generation, sequence);
+    socket.call(write).map_err(failed("insert the rule"))?;
+    Ok(if delete.is_empty() {
+        Outcome::Added
+    } else {
+        Outcome::Moved
+    })
+}
+
+/// Looks for the reason why the chain is missing.
+fn no_chain(socket: &mut Socket, waited: Duration) -> Failure {
+    let legacy = std::fs::read_to_string(LEGACY_TABLES)
+        .is_ok_and(|tables| tables.lines().any(|line| line == TABLE));
+    let nftables = socket
+        .call(|sequence| wire::get_table(NFTABLES_BACKEND, sequence))
+        .is_ok();
+    Failure::NoChain {
+        waited,
+        legacy,
+        nftables,
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+fn failed(operation: &'static str) -> impl Fn(io::Error) -> Failure {
+    move |source| match is(&source, Errno::PERM) {
+        true => Failure::Permission,
+        false => Failure::Netlink { operation, source },
+    }
+}
+
+fn malformed(operation: &'static str) -> impl Fn(wire::Malformed) -> Failure {
+    move |error| Failure::Netlink {
+        operation,
+        source: io::Error::other(error),
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Permission => f.write_str(
+                "the kernel refuses to show or change firewall rules\n  \
+                 likely cause: the capability NET_ADMIN is missing\n  \
+                 next: give this container `cap_add: [NET_ADMIN]` and `network_mode: host`, and run it as root",
+            ),
+            Self::NoChain { waited, legacy, nftables } => {
+                let waited = waited.as_secs();
+                writeln!(f, "table `ip {TABLE}` of nftables has no chain `{CHAIN}` after {waited} s")?;
+                match (legacy, nftables) {
+                    (_, true) => writeln!(
+                        f,
+                        "  cause: table `ip {NFTABLES_BACKEND}` is there, so Docker runs with `--firewall-backend=nftables`"
+                    )?,
+                    (true, _) => f.write_str(
+                        "  likely cause: tables of legacy iptables are in use, so Docker may write its chains there\n",
+                    )?,
+                    _ => f.write_str(
+                        "  likely causes: Docker is not running, or its firewall backend is not iptables-nft (legacy \
+                         iptables, `--firewall-backend=nftables`), or `\"iptables\": false` in /etc/docker/daemon.json\n",
+                    )?,
+                }
+                write!(f, "  next: on the host, run `docker info` and `iptables --version`, then `iptables-nft -S {CHAIN}`")
+            }
+            Self::Contended => write!(f, "the rule set changed during each of {RACES} attempts\n  next: run this again"),
+            Self::Netlink { operation, source } => write!(f, "cannot {operation}: {source}"),
+        }
+    }
+}

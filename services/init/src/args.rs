@@ -1,0 +1,248 @@
+//! The command line: what may be asked of `polis-init`, and how a bad request is refused.
+//!
+//! Arguments become typed requests here, so the verbs never see an unchecked number or interface
+//! name.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lexopt::prelude::{Long, Short, Value};
+use lexopt::{Parser, ValueExt as _};
+
+use crate::bridge::BridgeName;
+use crate::chown::{Owner, Request};
+
+/// Exit code of a request that cannot be understood; nothing was tried.
+const USAGE: u8 = 2;
+
+/// Docker needs a few seconds after boot to write its chains.
+const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+
+/// An init container that waits longer than this hides a fault instead of riding out a slow start.
+const LONGEST_WAIT_SECONDS: u64 = 3600;
+
+const HELP: &str = "\
+polis-init: prepares what the Polis services find when they start
+
+Usage:
+  polis-init chown [-R] UID:GID PATH...
+  polis-init bridge-accept [--wait SECONDS] BRIDGE
+  polis-init --help | --version
+
+Commands:
+  chown          Give PATH, and with -R all that is below it, to the numeric UID:GID.
+                 Symbolic links are changed themselves and never followed. Every path
+                 that fails is named; the others are still changed.
+  bridge-accept  Let traffic pass inside the network of BRIDGE: one rule
+                 `-i BRIDGE -o BRIDGE -j ACCEPT` at the head of chain DOCKER-USER,
+                 as iptables-nft would write it. A second run changes nothing.
+
+Options:
+  -R              Descend into directories
+  --wait SECONDS  How long bridge-accept waits for Docker to create the chain
+                  (0 to 3600, default 30)
+  -h, --help      Print this help
+  -V, --version   Print the version
+
+Exit codes:
+  0  done, or nothing was left to do
+  1  failed; standard error says what and where
+  2  the command line is not understood; nothing was tried
+";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Print the help text.
+    Help,
+    /// Print the version.
+    Version,
+    /// Change owners.
+    Chown(Request),
+    /// Let traffic pass inside one bridge network.
+    BridgeAccept {
+        /// The bridge's interface.
+        bridge: BridgeName,
+        /// How long to wait for Docker's chain.
+        wait: Duration,
+    },
+}
+
+/// Why a command line was refused, in words for the person who wrote it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<lexopt::Error> for UsageError {
+    fn from(error: lexopt::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Parses the arguments that follow the program's name.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut parser = Parser::from_args(arguments);
+    match parser.next()? {
+        None => Err(UsageError("a command is missing".into())),
+        Some(Short('h') | Long("help")) => Ok(Command::Help),
+        Some(Short('V') | Long("version")) => Ok(Command::Version),
+        Some(Value(verb)) => match verb.to_str() {
+            Some("chown") => parse_chown(&mut parser),
+            Some("bridge-accept") => parse_bridge_accept(&mut parser),
+            _ => Err(UsageError(format!("unknown command {verb:?}"))),
+        },
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+fn parse_chown(parser: &mut Parser) -> Result<Command, UsageError> {
+    let mut recursive = false;
+    let mut owner: Option<Owner> = None;
+    let mut paths: Vec<PathBuf> = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('R') => recursive = true,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Value(value) if owner.is_none() => {
+                let parsed = value.to_str().and_then(Owner::parse);
+                owner = Some(parsed.ok_or_else(|| {
+                    UsageError(format!(
+                        "chown: {value:?} is not UID:GID, two numbers from 0 to 4294967294"
+                    ))
+                })?);
+            }
+            Value(value) if value.is_empty() => {
+                return Err(UsageError("chown: a PATH is empty".into()));
+            }
+            Value(value) => paths.push(value.into()),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let Some(owner) = owner else {
+        return Err(UsageError("chown: UID:GID is missing".into()));
+    };
+    if paths.is_empty() {
+        return Err(UsageError("chown: a PATH is missing".into()));
+    }
+    Ok(Command::Chown(Request {
+        recursive,
+        owner,
+        paths,
+    }))
+}
+
+fn parse_bridge_accept(parser: &mut Parser) -> Result<Command, UsageError> {
+    let mut bridge: Option<BridgeName> = None;
+    let mut wait = DEFAULT_WAIT;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Long("wait") => {
+                let seconds = parser
+                    .value()?
+                    .parse::<u64>()
+                    .ok()
+                    .filter(|s| *s <= LONGEST_WAIT_SECONDS);
+                wait = seconds.map(Duration::from_secs).ok_or_else(|| {
+                    UsageError(format!(
+                        "bridge-accept: --wait takes whole seconds from 0 to {LONGEST_WAIT_SECONDS}"
+                    ))
+                })?;
+            }
+            Value(value) if bridge.is_none() => {
+                let parsed = value.to_str().and_then(BridgeName::parse);
+                bridge = Some(parsed.ok_or_else(|| {
+                    UsageError(format!(
+                        "bridge-accept: {value:?} is not an interface name: 1 to 15 letters, digits, '.', '_' or '-'"
+                    ))
+                })?);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match bridge {
+        Some(bridge) => Ok(Command::BridgeAccept { bridge, wait }),
+        None => Err(UsageError("bridge-accept: BRIDGE is missing".into())),
+    }
+}
+
+/// Prints the help text to standard output.
+pub(crate) fn print_help() -> ExitCode {
+    print!("{HELP}");
+    ExitCode::SUCCESS
+}
+
+/// Prints the version to standard output.
+pub(crate) fn print_version() -> ExitCode {
+    println!("polis-init {}", env!("CARGO_PKG_VERSION"));
+    ExitCode::SUCCESS
+}
+
+/// Prints why the command line was refused, and how it should look, to standard error.
+pub(crate) fn print_usage(error: &UsageError) -> ExitCode {
+    eprint!("polis-init: {error}\n\n{HELP}");
+    ExitCode::from(USAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, UsageError> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_compose_file_s_chown_line_is_understood() {
+        let Ok(Command::Chown(request)) = parsed("chown -R 65532:65532 /data") else {
+            panic!("not a chown request");
+        };
+        assert!(request.recursive);
+        assert_eq!(
+            request.owner,
+            Owner {
+                uid: 65532,
+                gid: 65532
+            }
+        );
+        assert_eq!(request.paths, [PathBuf::from("/data")]);
+    }
+
+    #[test]
+    fn two_dashes_end_the_options_of_chown() {
+        let Ok(Command::Chown(request)) = parsed("chown 1:2 -- -R") else {
+            panic!("not a chown request");
+        };
+        assert!(!request.recursive);
+        assert_eq!(request.paths, [PathBuf::from("-R")]);
+    }
+
+    #[test]
+    fn bridge_accept_waits_half_a_minute_unless_told() {
+        let Ok(Command::BridgeAccept { wait, .. }) = parsed("bridge-accept br-polis") else {
+            panic!("not a bridge request");
+        };
+        assert_eq!(wait, Duration::from_secs(30));
+        let Ok(Command::BridgeAccept { wait, .. }) = parsed("bridge-accept --wait=0 br-polis")
+        else {
+            panic!("not a bridge request");
+        };
+        assert_eq!(wait, Duration::ZERO);
+    }
+
+    #[test]
+    fn help_answers_after_a_command_too() {
+        for line in ["--help", "-h", "chown --help", "bridge-accept -h"] {
+            assert_eq!(parsed(line), Ok(Command::Help), "{line}");
+        }
+    }
+}

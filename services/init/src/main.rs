@@ -1,0 +1,43 @@
+//! `polis-init`: the one program of the image that Polis' init containers run.
+//!
+//! It exists so that this image holds nothing else: a container that runs as root, or with
+//! `NET_ADMIN` on the host's network, has no shell, no package manager and no Docker socket. It
+//! owns two jobs, [`chown`] and [`accept`], and this file only dispatches to them.
+
+#![forbid(unsafe_code)]
+
+// The one gate: everything below is system calls of Linux. Other systems only need the workspace to
+// build.
+#[cfg(target_os = "linux")]
+mod accept;
+#[cfg(target_os = "linux")]
+mod args;
+#[cfg(target_os = "linux")]
+mod bridge;
+#[cfg(target_os = "linux")]
+mod chown;
+#[cfg(target_os = "linux")]
+mod netlink;
+#[cfg(target_os = "linux")]
+mod wire;
+
+use std::process::ExitCode;
+
+#[cfg(target_os = "linux")]
+fn main() -> ExitCode {
+    use args::Command;
+
+    match args::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => args::print_help(),
+        Ok(Command::Version) => args::print_version(),
+        Ok(Command::Chown(request)) => chown::run(&request),
+        Ok(Command::BridgeAccept { bridge, wait }) => accept::run(&bridge, wait),
+        Err(error) => args::print_usage(&error),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> ExitCode {
+    eprintln!("polis-init runs on Linux only");
+    ExitCode::FAILURE
+}

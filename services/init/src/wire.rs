@@ -1,0 +1,279 @@
+//! Turns plans into nf_tables messages, and the kernel's answers into rules; no I/O.
+//!
+//! Numbers that messages share: a message that is answered alone carries the sequence number it is
+//! given; a transaction of three or more takes consecutive ones from there.
+
+use std::fmt;
+
+use netlink_bindings::nftables::{
+    Chained, CmpOps, ExprOps, IterableExprAttrs, MetaKeys, Nfgenmsg, OpGetgenDo, OpGetruleDump,
+    PushExprListAttrs, Registers,
+};
+use netlink_bindings::traits::{NetlinkRequest as _, Pusher};
+
+use crate::bridge::{ACCEPT, BridgeName, CHAIN, Comparison, Expression, Interface, Rule, TABLE};
+
+/// `AF_INET`: the `ip` family of tables.
+const FAMILY_IP: u8 = 2;
+
+/// `NFNL_SUBSYS_NFTABLES` in linux/netfilter/nfnetlink.h: whom a transaction is for.
+const SUBSYSTEM_NFTABLES: u16 = 10;
+
+/// Expressions that never decide by themselves: they load, compute, match, count or log.
+const HARMLESS: [&[u8]; 10] = [
+    b"bitwise",
+    b"byteorder",
+    b"ct",
+    b"fib",
+    b"limit",
+    b"log",
+    b"match",
+    b"payload",
+    b"range",
+    b"socket",
+];
+
+/// An answer of the kernel that lacks what its specification promises.
+#[derive(Debug)]
+pub(crate) struct Malformed(&'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the kernel's answer has no {}", self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// One or more messages that the kernel takes in one piece.
+pub(crate) struct Message {
+    /// The encoded bytes, headers included.
+    pub(crate) bytes: Vec<u8>,
+    /// Sequence numbers that belong to it; an error in any of them fails it.
+    pub(crate) sequence: std::ops::RangeInclusive<u32>,
+    /// The one whose acknowledgement (or end of dump) concludes it.
+    pub(crate) concluded_by: u32,
+}
+
+impl Message {
+    fn single(chained: Chained<'static>, sequence: u32) -> Self {
+        let bytes = chained.finalize().buf().clone();
+        Self {
+            bytes,
+            sequence: sequence..=sequence,
+            concluded_by: sequence,
+        }
+    }
+}
+
+fn ip_header() -> Nfgenmsg {
+    let mut header = Nfgenmsg::new();
+    header.nfgen_family = FAMILY_IP;
+    header
+}
+
+/// Asks for the generation of the whole rule set; the answer is read by [`generation`].
+pub(crate) fn get_generation(sequence: u32) -> Message {
+    let mut chained = Chained::new(sequence);
+    chained.request().op_getgen_do(&Nfgenmsg::new());
+    Message::single(chained, sequence)
+}
+
+/// Asks for the chain alone; the kernel answers with an error if it is missing.
+pub(crate) fn get_chain(sequence: u32) -> Message {
+    let mut chained = Chained::new(sequence);
+    let mut request = chained.request().op_getchain_do(&ip_header());
+    request
+        .encode()
+        .push_table_bytes(TABLE.as_bytes())
+        .push_name_bytes(CHAIN.as_bytes());
+    drop(request);
+    Message::single(chained, sequence)
+}
+
+/// Asks for a table of the `ip` family; the kernel answers with an error if it is missing.
+pub(crate) fn get_table(name: &str, sequence: u32) -> Message {
+    let mut chained = Chained::new(sequence);
+    let mut request = chained.request().op_gettable_do(&ip_header());
+    request.encode().push_name_bytes(name.as_bytes());
+    drop(request);
+    Message::single(chained, sequence)
+}
+
+/// Asks for the chain's rules, in order; each answer is read by [`rule`].
+pub(crate) fn get_rules(sequence: u32) -> Message {
+    let mut chained = Chained::new(sequence);
+    let mut request = chained.request().op_getrule_dump(&ip_header());
+    request
+        .encode()
+        .push_table_bytes(TABLE.as_bytes())
+        .push_chain_bytes(CHAIN.as_bytes());
+    drop(request);
+    Message::single(chained, sequence)
+}
+
+/// Inserts the rule at the chain's head and deletes the rules of these handles, all or nothing, and
+/// only if the rule set is still of `generation`; else the kernel refuses with ERESTART.
+pub(crate) fn insert(bridge: &BridgeName, delete: &[u64], generation: u32, first: u32) -> Message {
+    let mut batch = Nfgenmsg::new();
+    batch.set_res_id(SUBSYSTEM_NFTABLES);
+    let mut chained = Chained::new(first);
+    chained
+        .request()
+        .op_batch_begin_do(&batch)
+        .encode()
+        .push_genid(generation);
+    for handle in delete {
+        let mut request = chained.request().op_delrule_do(&ip_header());
+        let rule = request
+            .encode()
+            .push_table_bytes(TABLE.as_bytes())
+            .push_chain_bytes(CHAIN.as_bytes());
+        rule.push_handle(*handle);
+    }
+    // Created without "append", a rule goes to the head.
+    let mut request = chained.request().set_create().op_newrule_do(&ip_header());
+    let rule = request
+        .encode()
+        .push_table_bytes(TABLE.as_bytes())
+        .push_chain_bytes(CHAIN.as_bytes());
+    push_expressions(rule.nested_expressions(), bridge);
+    drop(request);
+    chained.request().op_batch_end_do(&batch);
+    let insertion = first + 1 + delete.len() as u32;
+    let bytes = chained.finalize().buf().clone();
+    // Before Linux 6.10 the batch's begin and end are not acknowledged, so the rule itself is what
+    // is waited for.
+    Message {
+        bytes,
+        sequence: first..=insertion + 1,
+        concluded_by: insertion,
+    }
+}
+
+/// `-i BRIDGE -o BRIDGE -j ACCEPT`, expression for expression as iptables-nft writes it, so that it
+/// reads it back as such.
+fn push_expressions<P: Pusher>(mut list: PushExprListAttrs<P>, bridge: &BridgeName) {
+    for key in [MetaKeys::Iifname, MetaKeys::Oifname] {
+        let load = list.nested_elem().nested_data_meta();
+        list = load
+            .push_key(key as u32)
+            .push_dreg(Registers::Reg1 as u32)
+            .end_nested()
+            .end_nested();
+        let compare = list.nested_elem().nested_data_cmp();
+        let compare = compare
+            .push_sreg(Registers::Reg1 as u32)
+            .push_op(CmpOps::Eq as u32);
+        list = compare
+            .nested_data()
+            .push_value(&bridge.terminated())
+            .end_nested()
+            .end_nested()
+            .end_nested();
+    }
+    list = list
+        .nested_elem()
+        .nested_data_counter()
+        .push_bytes(0)
+        .push_packets(0)
+        .end_nested()
+        .end_nested();
+    let immediate = list
+        .nested_elem()
+        .nested_data_immediate()
+        .push_dreg(Registers::RegVerdict as u32);
+    let verdict = immediate
+        .nested_data()
+        .nested_verdict()
+        .push_code(ACCEPT)
+        .end_nested();
+    verdict.end_nested().end_nested().end_nested();
+}
+
+/// Reads the answer to [`get_generation`].
+pub(crate) fn generation(answer: &[u8]) -> Result<u32, Malformed> {
+    let (_, attributes) = OpGetgenDo::decode_reply(answer);
+    attributes.get_id().map_err(|_| Malformed("generation"))
+}
+
+/// Reads one answer to [`get_rules`].
+pub(crate) fn rule(answer: &[u8]) -> Result<Rule, Malformed> {
+    let (_, attributes) = OpGetruleDump::decode_reply(answer);
+    let handle = attributes
+        .get_handle()
+        .map_err(|_| Malformed("rule handle"))?;
+    // A rule without expressions matches everything and decides nothing; the kernel leaves the
+    // attribute out or empty.
+    let Ok(list) = attributes.get_expressions() else {
+        return Ok(Rule {
+            handle,
+            expressions: Vec::new(),
+        });
+    };
+    Ok(Rule {
+        handle,
+        expressions: list
+            .get_elem()
+            .map(|element| expression(&element))
+            .collect(),
+    })
+}
+
+/// Reads one expression; whatever is not understood counts as able to decide.
+fn expression(element: &IterableExprAttrs<'_>) -> Expression {
+    let known = match element.get_data() {
+        Ok(ExprOps::Meta(meta)) => {
+            let interface = match meta.get_key() {
+                Ok(key) if key == MetaKeys::Iifname as u32 => Some(Interface::In),
+                Ok(key) if key == MetaKeys::Oifname as u32 => Some(Interface::Out),
+                _ => None,
+            };
+            match (interface, meta.get_dreg()) {
+                (Some(interface), Ok(register)) => Some(Expression::Load(interface, register)),
+                _ => Some(Expression::Condition),
+            }
+        }
+        Ok(ExprOps::Cmp(cmp)) => {
+            let comparison = match cmp.get_op() {
+                Ok(op) if op == CmpOps::Eq as u32 => Comparison::Equal,
+                Ok(op) if op == CmpOps::Neq as u32 => Comparison::Differs,
+                _ => Comparison::Other,
+            };
+            match (
+                cmp.get_sreg(),
+                cmp.get_data().and_then(|data| data.get_value()),
+            ) {
+                (Ok(register), Ok(value)) => {
+                    Some(Expression::Compare(register, comparison, value.to_vec()))
+                }
+                _ => None,
+            }
+        }
+        Ok(ExprOps::Counter(_)) => Some(Expression::Counter),
+        Ok(ExprOps::Immediate(immediate)) => match immediate.get_dreg() {
+            Ok(register) if register == Registers::RegVerdict as u32 => {
+                let verdict = immediate.get_data().and_then(|data| data.get_verdict());
+                verdict
+                    .and_then(|verdict| verdict.get_code())
+                    .ok()
+                    .map(Expression::Verdict)
+            }
+            Ok(_) => Some(Expression::Condition),
+            Err(_) => None,
+        },
+        _ => None,
+    };
+    let harmless = || {
+        element
+            .get_name()
+            .is_ok_and(|name| HARMLESS.contains(&name.to_bytes()))
+    };
+    known.unwrap_or_else(|| {
+        if harmless() {
+            Expression::Condition
+        } else {
+            Expression::Unknown
+        }
+    })
+}

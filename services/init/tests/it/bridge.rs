@@ -1,0 +1,369 @@
+//! `bridge-accept` against the real kernel, read back by the real `iptables-nft`; each test in a
+//! network namespace of its own, so that tests run in parallel and the host's firewall is never
+//! touched.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::common::{POLIS_INIT, Ran, command, have, have_program, run, skip, succeed};
+
+const OURS: &str = "-A DOCKER-USER -i br-polis -o br-polis -j ACCEPT";
+
+/// A network namespace that lives as long as this value.
+struct Namespace(Child);
+
+impl Namespace {
+    /// Makes a namespace, or explains why it cannot.
+    fn new() -> Option<Self> {
+        if !(have_program("iptables-nft", "iptables") && have_program("nsenter", "util-linux")) {
+            return None;
+        }
+        // The shell says when it is inside, and leaves when its standard input closes.
+        let mut unshare = command("unshare");
+        unshare
+            .args(["--net", "sh", "-c", "echo inside; read -r _"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = unshare.stderr(Stdio::null()).spawn().expect("unshare");
+        let mut line = String::new();
+        let said = child
+            .stdout
+            .take()
+            .map(|stdout| BufReader::new(stdout).read_line(&mut line));
+        assert!(matches!(said, Some(Ok(_))), "{said:?}");
+        let namespace = Self(child);
+        have("permission to make a network namespace", line == "inside\n").then_some(namespace)
+    }
+
+    /// A namespace with Docker's chain, as Docker up to 28 leaves it.
+    fn with_chain() -> Option<Self> {
+        let namespace = Self::new()?;
+        namespace.iptables("-N DOCKER-USER");
+        namespace.iptables("-A DOCKER-USER -j RETURN");
+        Some(namespace)
+    }
+
+    /// Prepares a program that runs inside.
+    fn command(&self, program: &str) -> Command {
+        let mut nsenter = command("nsenter");
+        nsenter
+            .arg(format!("--net=/proc/{}/ns/net", self.0.id()))
+            .arg(program);
+        nsenter
+    }
+
+    fn iptables(&self, arguments: &str) -> String {
+        succeed(self.command("iptables-nft").args(arguments.split(' ')))
+    }
+
+    /// Makes Docker's chain with a thousand rules about other interfaces, then `last`: more than the
+    /// kernel tells in one datagram.
+    fn restore_long_chain(&self, last: &str) {
+        let comment = "x".repeat(200);
+        let rules: String = (0..1000)
+            .map(|i| format!("-A DOCKER-USER -i other{i} -m comment --comment {comment} -j DROP\n"))
+            .collect();
+        let text = format!("*filter\n:DOCKER-USER - [0:0]\n{rules}{last}\nCOMMIT\n");
+        let mut restore = self.command("iptables-nft-restore");
+        let mut child = restore
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("iptables-nft-restore");
+        let stdin = child
+            .stdin
+            .take()
+            .map(|mut stdin| stdin.write_all(text.as_bytes()));
+        assert!(matches!(stdin, Some(Ok(()))), "{stdin:?}");
+        assert!(child.wait().expect("wait").success());
+    }
+
+    /// Docker's chain as iptables-nft lists it, without the line that declares it.
+    fn rules(&self) -> Vec<String> {
+        self.iptables("-S DOCKER-USER")
+            .lines()
+            .skip(1)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn accept(&self, arguments: &[&str]) -> Ran {
+        run(self
+            .command(POLIS_INIT)
+            .arg("bridge-accept")
+            .args(arguments))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_rule_goes_to_the_head_once() {
+    let Some(namespace) = Namespace::with_chain() else {
+        return;
+    };
+    let first = namespace.accept(&["br-polis"]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert_eq!(
+        first.stdout,
+        "polis-init: DOCKER-USER: -i br-polis -o br-polis -j ACCEPT: added at the head\n"
+    );
+    assert_eq!(namespace.rules(), [OURS, "-A DOCKER-USER -j RETURN"]);
+
+    let second = namespace.accept(&["br-polis"]);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert!(second.stdout.ends_with("already in effect\n"), "{second:?}");
+    assert_eq!(namespace.rules(), [OURS, "-A DOCKER-USER -j RETURN"]);
+}
+
+#[test]
+fn iptables_takes_the_rule_for_its_own_and_we_take_its() {
+    let Some(namespace) = Namespace::with_chain() else {
+        return;
+    };
+    assert_eq!(namespace.accept(&["br-polis"]).code, Some(0));
+    namespace.iptables("-C DOCKER-USER -i br-polis -o br-polis -j ACCEPT");
+    assert!(
+        namespace
+            .iptables("-vS DOCKER-USER")
+            .contains(&format!("{OURS_COUNTED}\n"))
+    );
+    namespace.iptables("-D DOCKER-USER -i br-polis -o br-polis -j ACCEPT");
+
+    namespace.iptables("-I DOCKER-USER -i br-polis -o br-polis -j ACCEPT");
+    let ran = namespace.accept(&["br-polis"]);
+    assert!(ran.stdout.ends_with("already in effect\n"), "{ran:?}");
+    assert_eq!(namespace.rules(), [OURS, "-A DOCKER-USER -j RETURN"]);
+}
+
+const OURS_COUNTED: &str = "-A DOCKER-USER -i br-polis -o br-polis -c 0 0 -j ACCEPT";
+
+#[test]
+fn an_empty_chain_will_do() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    namespace.iptables("-N DOCKER-USER");
+    assert_eq!(namespace.accept(&["br-polis"]).code, Some(0));
+    assert_eq!(namespace.rules(), [OURS]);
+}
+
+#[test]
+fn a_rule_behind_a_verdict_moves_before_it() {
+    for verdict in [
+        "RETURN",
+        "DROP",
+        "REJECT --reject-with icmp-port-unreachable",
+    ] {
+        let Some(namespace) = Namespace::new() else {
+            return;
+        };
+        namespace.iptables("-N DOCKER-USER");
+        namespace.iptables(&format!("-A DOCKER-USER -j {verdict}"));
+        namespace.iptables("-A DOCKER-USER -i br-polis -o br-polis -j ACCEPT");
+        let ran = namespace.accept(&["br-polis"]);
+        assert!(
+            ran.stdout.ends_with("moved to the head\n"),
+            "{verdict}: {ran:?}"
+        );
+        assert_eq!(
+            namespace.rules(),
+            [OURS.to_owned(), format!("-A DOCKER-USER -j {verdict}")]
+        );
+    }
+}
+
+#[test]
+fn other_people_s_rules_stay_and_only_those_that_could_decide_make_it_move() {
+    let Some(namespace) = Namespace::with_chain() else {
+        return;
+    };
+    assert_eq!(namespace.accept(&["br-polis"]).code, Some(0));
+    namespace.iptables("-I DOCKER-USER -i eth0 -j DROP");
+    namespace.iptables("-I DOCKER-USER ! -i br-polis -o br-polis -j DROP");
+    namespace.iptables("-I DOCKER-USER -p tcp -m conntrack --ctstate INVALID -j LOG");
+    let before = namespace.rules();
+    // LOG is an xtables target: which targets go on is not known here, so the rule moves once, and
+    // then stays.
+    assert!(
+        namespace
+            .accept(&["br-polis"])
+            .stdout
+            .ends_with("moved to the head\n")
+    );
+    let after = namespace.rules();
+    assert_eq!(after[0], OURS);
+    assert_eq!(after.len(), before.len());
+    assert!(
+        before.iter().all(|rule| after.contains(rule)),
+        "{before:?} {after:?}"
+    );
+
+    namespace.iptables("-I DOCKER-USER -i eth0 -j DROP");
+    namespace.iptables("-I DOCKER-USER ! -i br-polis -o br-polis -j DROP");
+    assert!(
+        namespace
+            .accept(&["br-polis"])
+            .stdout
+            .ends_with("already in effect\n")
+    );
+}
+
+#[test]
+fn each_bridge_has_its_rule() {
+    let Some(namespace) = Namespace::with_chain() else {
+        return;
+    };
+    // The longest name, and two of which one begins the other.
+    for bridge in ["br-polis", "br-polis-2", "fifteen-letters"] {
+        assert_eq!(namespace.accept(&[bridge]).code, Some(0));
+        namespace.iptables(&format!("-C DOCKER-USER -i {bridge} -o {bridge} -j ACCEPT"));
+    }
+    assert_eq!(namespace.rules().len(), 4);
+}
+
+#[test]
+fn runs_at_the_same_time_add_one_rule() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    // A long chain keeps every run between reading and writing for a while.
+    namespace.restore_long_chain("");
+    for _ in 0..5 {
+        thread::scope(|scope| {
+            let accept = || namespace.accept(&["br-polis"]);
+            let runs: Vec<_> = (0..8).map(|_| scope.spawn(accept)).collect();
+            for ran in runs {
+                let ran = ran.join().expect("no panic");
+                assert_eq!(ran.code, Some(0), "{ran:?}");
+            }
+        });
+        let rules = namespace.rules();
+        assert_eq!(rules.iter().filter(|rule| *rule == OURS).count(), 1);
+        namespace.iptables("-D DOCKER-USER -i br-polis -o br-polis -j ACCEPT");
+    }
+}
+
+#[test]
+fn a_long_chain_is_read_to_its_end() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    namespace.restore_long_chain(OURS);
+    let ran = namespace.accept(&["br-polis"]);
+    assert!(ran.stdout.ends_with("already in effect\n"), "{ran:?}");
+}
+
+#[test]
+fn a_missing_chain_is_explained() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    let ran = namespace.accept(&["--wait", "0", "br-polis"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(
+        ran.stderr,
+        "polis-init: bridge-accept br-polis: table `ip filter` of nftables has no chain `DOCKER-USER` after 0 s\n  \
+         likely causes: Docker is not running, or its firewall backend is not iptables-nft (legacy iptables, \
+         `--firewall-backend=nftables`), or `\"iptables\": false` in /etc/docker/daemon.json\n  \
+         next: on the host, run `docker info` and `iptables --version`, then `iptables-nft -S DOCKER-USER`\n"
+    );
+    assert_eq!(
+        namespace.iptables("-S"),
+        "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
+    );
+}
+
+#[test]
+fn the_chain_is_waited_for() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| namespace.accept(&["--wait", "60", "br-polis"]));
+        thread::sleep(Duration::from_secs(1));
+        namespace.iptables("-N DOCKER-USER");
+        let ran = waiting.join().expect("no panic");
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(
+            ran.stderr,
+            "polis-init: waiting up to 60 s for Docker to make chain DOCKER-USER\n"
+        );
+    });
+    assert!(
+        start.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(namespace.rules(), [OURS]);
+}
+
+#[test]
+fn the_wait_ends() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    let start = Instant::now();
+    let ran = namespace.accept(&["--wait", "1", "br-polis"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr.contains("has no chain `DOCKER-USER` after 1 s"),
+        "{ran:?}"
+    );
+    assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
+fn legacy_iptables_is_recognised() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    // Newer kernels may be built without it.
+    let made = run(namespace
+        .command("iptables-legacy")
+        .args(["-N", "DOCKER-USER"]));
+    if made.code != Some(0) {
+        let said = made.stderr.trim();
+        skip(&format!("this kernel has no legacy iptables: {said}"));
+        return;
+    }
+    let ran = namespace.accept(&["--wait", "0", "br-polis"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("\n  likely cause: tables of legacy iptables are in use"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_container_without_net_admin_is_told_so() {
+    let Some(namespace) = Namespace::with_chain() else {
+        return;
+    };
+    if !have_program("setpriv", "util-linux") {
+        return;
+    }
+    let mut setpriv = namespace.command("setpriv");
+    let ran = run(setpriv.args([
+        "--bounding-set=-net_admin",
+        POLIS_INIT,
+        "bridge-accept",
+        "br-polis",
+    ]));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr.contains("the capability NET_ADMIN is missing"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(namespace.rules(), ["-A DOCKER-USER -j RETURN"]);
+}

@@ -1,0 +1,182 @@
+//! Our rules on the cloud-init file: what a schema cannot say, each with its reason.
+
+use xtask::finding::Finding;
+use xtask::pins_env;
+use xtask::source::Source;
+use xtask::yaml::{Node, Value};
+
+/// Keys that the schema refuses as unknown, and why we do not want them.
+const UNWANTED: [(&str, &str); 4] = [
+    (
+        "hostname",
+        "on Hyper-V Multipass reaches the guest as <instance>.mshome.net; another host name breaks every restart",
+    ),
+    (
+        "fqdn",
+        "on Hyper-V Multipass reaches the guest as <instance>.mshome.net; another name breaks every restart",
+    ),
+    (
+        "users",
+        "the image's own user stays as it is; the provisioning script adds it to the docker group",
+    ),
+    (
+        "groups",
+        "a group made before Docker's package takes the id that belongs to ubuntu",
+    ),
+];
+
+/// Judges the parsed cloud-init file.
+pub fn check(source: &Source, root: &Node) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if source.text.lines().next() != Some("#cloud-config") {
+        findings.push(
+            Finding::error(
+                "cloud-config-header",
+                source.place(0..0),
+                "the first line is not `#cloud-config`",
+            )
+            .help("cloud-init ignores user-data that does not start with it"),
+        );
+    }
+    for (key, reason) in UNWANTED {
+        if let Some((key_node, _)) = root.entry(key) {
+            let place = source.place(key_node.span.clone());
+            findings.push(
+                Finding::error("unwanted-key", place, format!("`{key}` is not for us"))
+                    .help(reason),
+            );
+        }
+    }
+    findings.extend(packages(source, root));
+    for item in root.get("write_files").map_or(&[][..], Node::items) {
+        findings.extend(permissions(source, item));
+        findings.extend(daemon_json(source, item));
+    }
+    findings.extend(runcmd(source, root));
+    findings.extend(pins_env::read(source, root).err().unwrap_or_default());
+    findings
+}
+
+/// Ubuntu's own Docker ships a runc that Sysbox's `/proc` breaks (spec, P3).
+fn packages(source: &Source, root: &Node) -> Vec<Finding> {
+    let listed = root.get("packages").map_or(&[][..], Node::items).iter();
+    let mut spans: Vec<_> = listed
+        .filter(|item| item.text() == Some("docker.io"))
+        .map(|item| item.span.clone())
+        .collect();
+    for item in root.get("write_files").map_or(&[][..], Node::items) {
+        let Some(content) = item.get("content") else {
+            continue;
+        };
+        let text = &source.text[content.span.clone()];
+        spans.extend(text.match_indices("docker.io").filter_map(|(at, found)| {
+            let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            let before = &text[line_start..at];
+            let is_word = before.ends_with([' ', '(', '"', '\''])
+                && !text[at + found.len()..].starts_with(['/', '.']);
+            let comment = before.trim_start().starts_with('#');
+            (is_word && !comment)
+                .then(|| content.span.start + at..content.span.start + at + found.len())
+        }));
+    }
+    spans
+        .into_iter()
+        .map(|span| {
+            Finding::error(
+                "docker-io",
+                source.place(span),
+                "the package `docker.io` does not work with Sysbox",
+            )
+            .help("install Docker CE from Docker's own repository")
+        })
+        .collect()
+}
+
+/// Multipass prints user-data again through yaml-cpp, which drops the quotes of `'0644'`: it
+/// arrives as the integer 420. An octal literal goes through unchanged.
+fn permissions(source: &Source, item: &Node) -> Option<Finding> {
+    let node = item.get("permissions")?;
+    let text = source.text[node.span.clone()].trim();
+    let digits = text.strip_prefix("0o").unwrap_or_default();
+    let literal = (3..=4).contains(&digits.len()) && digits.chars().all(|c| c.is_digit(8));
+    if literal {
+        return None;
+    }
+    let finding = Finding::error(
+        "permissions",
+        source.place(node.span.clone()),
+        format!("`{text}` is not an octal literal such as `0o755`"),
+    );
+    Some(finding.help("Multipass drops the quotes and cloud-init then reads another number; leave the key out where 0644 is meant"))
+}
+
+/// With `live-restore` Docker re-attaches to network namespaces that Sysbox has replaced.
+fn daemon_json(source: &Source, item: &Node) -> Option<Finding> {
+    if item.get("path").and_then(Node::text) != Some("/etc/docker/daemon.json") {
+        return None;
+    }
+    let content = item.get("content")?;
+    let at = |needle: &str| {
+        let from = source.text[content.span.clone()].find(needle).unwrap_or(0);
+        source.place(content.span.start + from..content.span.start + from + needle.len())
+    };
+    match serde_json::from_str::<serde_json::Value>(content.text().unwrap_or_default()) {
+        Err(error) => Some(Finding::error(
+            "daemon-json",
+            at(""),
+            format!("daemon.json is not JSON: {error}"),
+        )),
+        Ok(daemon) if daemon.get("live-restore").is_some() => Some(
+            Finding::error(
+                "live-restore",
+                at("live-restore"),
+                "daemon.json sets `live-restore`",
+            )
+            .help("leave it out: re-attaching to old network namespaces fails with Sysbox"),
+        ),
+        Ok(_) => None,
+    }
+}
+
+/// One entry, and it runs a script that `write_files` writes executable: cloud-init joins a list
+/// into a shell script without `-e`, where a failure is lost.
+fn runcmd(source: &Source, root: &Node) -> Option<Finding> {
+    let place = |node: &Node| source.place(node.span.clone());
+    let Some((key, list)) = root.entry("runcmd") else {
+        return Some(Finding::error(
+            "runcmd",
+            source.place(root.span.start..root.span.start),
+            "nothing runs the provisioning script",
+        ));
+    };
+    let [entry] = list.items() else {
+        return Some(
+            Finding::error("runcmd", place(key), "`runcmd` does not have exactly one entry")
+                .help("cloud-init joins the entries into a script without `-e`: only the last one's failure counts"),
+        );
+    };
+    let program = match &entry.value {
+        Value::Text(text) => Some(text.as_str()),
+        Value::Seq(words) => words.first().and_then(Node::text),
+        _ => None,
+    };
+    let written = root
+        .get("write_files")
+        .map_or(&[][..], Node::items)
+        .iter()
+        .find(|item| program.is_some() && item.get("path").and_then(Node::text) == program);
+    let executable = written
+        .and_then(|item| item.get("permissions"))
+        .map(|mode| &mode.value);
+    match executable {
+        Some(Value::Int(mode)) if mode & 0o111 == 0o111 => None,
+        _ => Some(
+            Finding::error(
+                "runcmd",
+                place(entry),
+                "`runcmd` does not run an executable script of `write_files`",
+            )
+            .help("write the script with `permissions: 0o755`"),
+        ),
+    }
+}

@@ -1,0 +1,41 @@
+//! cloud-init's own validator, where it is installed: our schema is stricter, but not the judge.
+
+use xtask::finding::Finding;
+use xtask::process::Run;
+use xtask::source::Source;
+use xtask::workspace::Workspace;
+
+/// What the official validator said.
+#[derive(Debug, Default)]
+pub struct Official {
+    /// The program and its version; `None` where it is not installed.
+    pub version: Option<String>,
+    /// What it refused.
+    pub findings: Vec<Finding>,
+}
+
+/// Asks `cloud-init schema` about the file.
+pub fn check(workspace: &Workspace, source: &Source) -> Official {
+    let Ok(version) = Run::new("cloud-init").arg("--version").output() else {
+        return Official::default();
+    };
+    let asked = Run::new("cloud-init")
+        .args(["schema", "--config-file"])
+        .arg(workspace.root.join(&source.path))
+        .output();
+    let findings = match asked {
+        Ok(_) => Vec::new(),
+        Err(error) => vec![
+            Finding::error(
+                "official-schema",
+                source.place(0..0),
+                "cloud-init's own validator refuses the file",
+            )
+            .help(error.causes.join("\n")),
+        ],
+    };
+    Official {
+        version: Some(version),
+        findings,
+    }
+}

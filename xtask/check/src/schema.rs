@@ -1,0 +1,125 @@
+//! A JSON Schema over YAML, with every violation at its place in the file.
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{ValidationError, Validator};
+
+use xtask::finding::Finding;
+use xtask::source::Source;
+use xtask::yaml::Node;
+
+/// A compiled schema.
+#[derive(Debug)]
+pub struct Schema(Validator);
+
+impl Schema {
+    /// Compiles the schema in `source`.
+    ///
+    /// # Errors
+    /// The text of what is wrong with it.
+    pub fn parse(source: &Source) -> Result<Self, String> {
+        let document = serde_json::from_str(&source.text).map_err(|error| error.to_string())?;
+        let validator = jsonschema::validator_for(&document).map_err(|error| error.to_string())?;
+        Ok(Self(validator))
+    }
+
+    /// Every violation of the schema by `root`, at its place in `source`.
+    pub fn check(&self, source: &Source, root: &Node) -> Vec<Finding> {
+        let instance = root.to_json();
+        self.0
+            .iter_errors(&instance)
+            .flat_map(|error| findings(&error, source, root))
+            .collect()
+    }
+}
+
+fn findings(error: &ValidationError<'_>, source: &Source, root: &Node) -> Vec<Finding> {
+    let pointer = error.instance_path().to_string();
+    let (key, node) = root.at_pointer(&pointer);
+    let at = |node: &Node| source.place(node.span.clone());
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
+            .iter()
+            .map(|name| {
+                let place = node
+                    .entry(name)
+                    .map_or_else(|| at(node), |(key, _)| at(key));
+                Finding::error(
+                    "schema",
+                    place,
+                    format!("unknown key `{name}`{}", under(&pointer)),
+                )
+            })
+            .collect(),
+        // The key says more than a value of many lines.
+        ValidationErrorKind::Required { .. } => {
+            vec![Finding::error(
+                "schema",
+                at(key.unwrap_or(node)),
+                format!("{error}{}", under(&pointer)),
+            )]
+        }
+        _ => vec![Finding::error(
+            "schema",
+            at(node),
+            format!("{}{}", masked(error), under(&pointer)),
+        )],
+    }
+}
+
+/// The violation without the value, which may be a whole script.
+fn masked(error: &ValidationError<'_>) -> String {
+    error.masked_with("this value").to_string()
+}
+
+fn under(pointer: &str) -> String {
+    if pointer.is_empty() {
+        String::new()
+    } else {
+        format!(" (at {pointer})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_violation_has_its_place() {
+        let source = |path: &str, text: &str| Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        let schema = Schema::parse(&source(
+            "s.json",
+            r#"{"type": "object", "additionalProperties": false, "required": ["a"],
+                "properties": {"a": {"type": "array", "items": {"type": "integer"}}, "b": {"const": true}}}"#,
+        ))
+        .unwrap();
+        let yaml = source("x.yml", "b: false\nc: 1\na:\n  - 1\n  - x\n");
+        let root = xtask::yaml::parse(&yaml).unwrap();
+        let mut seen: Vec<_> = schema
+            .check(&yaml, &root)
+            .iter()
+            .map(|finding| {
+                (
+                    finding.place.as_ref().unwrap().line,
+                    finding.message.clone(),
+                )
+            })
+            .collect();
+        seen.sort();
+        let expected = [
+            (1, "this value is not true"),
+            (2, "unknown key `c`"),
+            (5, "this value is not of type \"integer\" (at /a/1)"),
+        ];
+        for ((line, message), (expected_line, start)) in seen.iter().zip(expected) {
+            assert_eq!(*line, expected_line, "{message}");
+            assert!(
+                message.starts_with(start) || message.contains("true"),
+                "{message}"
+            );
+        }
+        assert_eq!(seen.len(), 3);
+    }
+}

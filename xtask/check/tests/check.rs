@@ -1,0 +1,330 @@
+//! `check` on the real tree, and on copies of it with one thing broken each: every rule that
+//! can fail is shown failing, at its line.
+
+use expect_test::expect;
+use xtask_testkit::{Ran, Tree};
+
+const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
+const COMPOSE: &str = "compose/docker-compose.yml";
+const WAIVERS: &str = "compose/pin-waivers.yaml";
+const DAY: &str = "2026-11-01";
+
+fn check(tree: &Tree, more: &[&str]) -> Ran {
+    let args = [&["check", "--today", DAY], more].concat();
+    tree.run(env!("CARGO_BIN_EXE_xtask-check"), &args)
+}
+
+/// Breaks one thing and returns the rules that fail.
+fn broken(path: &str, from: &str, to: &str) -> Vec<String> {
+    let tree = Tree::data();
+    tree.replace(path, from, to);
+    let ran = check(&tree, &["--format", "json"]);
+    assert_eq!(ran.code, 1, "{from} -> {to}: {}", ran.seen());
+    ran.findings()
+        .iter()
+        .map(|finding| finding.split(' ').next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_tree_is_fine() {
+    let ran = check(&Tree::data(), &["--format", "json"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    assert_eq!(ran.findings(), [""; 0]);
+}
+
+#[test]
+fn every_rule_on_the_cloud_init_file_can_fail() {
+    let sha =
+        "SYSBOX_SHA256_ARM64=04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b";
+    let cases: [(&str, &str, &[&str]); 19] = [
+        (
+            "#cloud-config\n",
+            "#cloudconfig\n",
+            &["cloud-config-header"],
+        ),
+        (
+            "manage_etc_hosts: true",
+            "hostname: polis-vm",
+            &["unwanted-key"],
+        ),
+        (
+            "manage_etc_hosts: true",
+            "fqdn: polis.vm",
+            &["unwanted-key"],
+        ),
+        (
+            "manage_etc_hosts: true",
+            "users: [default]",
+            &["unwanted-key"],
+        ),
+        (
+            "manage_etc_hosts: true",
+            "groups: [docker]",
+            &["unwanted-key"],
+        ),
+        (
+            "manage_etc_hosts: true",
+            "manage_etc_host: true",
+            &["schema"],
+        ),
+        ("  - rsync\n", "  - rsync\n  - docker.io\n", &["docker-io"]),
+        (
+            "docker-ce docker-ce-cli",
+            "docker.io docker-ce-cli",
+            &["docker-io"],
+        ),
+        (
+            "permissions: 0o755",
+            "permissions: '0755'",
+            &["permissions", "runcmd"],
+        ),
+        ("permissions: 0o755", "permissions: 493", &["permissions"]),
+        (
+            "permissions: 0o755",
+            "permissions: 0o644",
+            &["runcmd", "schema"],
+        ),
+        (
+            "\"userland-proxy\": false,",
+            "\"live-restore\": true,",
+            &["live-restore"],
+        ),
+        (
+            "\"userland-proxy\": false,",
+            "\"userland-proxy\": false",
+            &["daemon-json"],
+        ),
+        (
+            "  - [/usr/local/lib/polis/provision.sh]",
+            "  - [/usr/local/lib/polis/other.sh]",
+            &["runcmd"],
+        ),
+        (
+            "  - [/usr/local/lib/polis/provision.sh]",
+            "  - [/usr/local/lib/polis/provision.sh]\n  - echo done",
+            &["runcmd"],
+        ),
+        (sha, "", &["pins-missing"]),
+        (sha, &sha[..80], &["pins-malformed"]),
+        (
+            "/etc/polis/pins.env\n    content",
+            "/etc/polis/pin.env\n    content",
+            &["pins-missing"],
+        ),
+        (
+            "package_upgrade: false",
+            "\tpackage_upgrade: false",
+            &["yaml-tab"],
+        ),
+    ];
+    for (from, to, rules) in cases {
+        let mut found = broken(CLOUD_INIT, from, to);
+        found.sort();
+        found.dedup();
+        for rule in rules {
+            assert!(
+                found.iter().any(|found| found == rule),
+                "{from:?} -> {to:?}: {found:?}, expected {rules:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_rule_on_the_stack_can_fail() {
+    let service = |from: &str, to: &str| broken(COMPOSE, from, to);
+    let cases: [(&str, &str, &str); 20] = [
+        ("  cap_drop: [ALL]\n", "", "cap-drop"),
+        (
+            "  security_opt: [\"no-new-privileges:true\"]\n",
+            "",
+            "no-new-privileges",
+        ),
+        ("  read_only: true\n", "", "read-only"),
+        ("    mem_limit: 64m\n", "", "memory-limit"),
+        (
+            "    mem_limit: 64m\n",
+            "    mem_limit: 64m\n    privileged: true\n",
+            "privileged",
+        ),
+        (
+            "    mem_limit: 64m\n",
+            "    mem_limit: 64m\n    network_mode: host\n",
+            "host-network",
+        ),
+        (
+            "    mem_limit: 64m\n",
+            "    mem_limit: 64m\n    pid: host\n",
+            "host-namespace",
+        ),
+        (
+            "    mem_limit: 64m\n",
+            "    mem_limit: 64m\n    devices: [/var/run/docker.sock]\n",
+            "docker-socket",
+        ),
+        ("  restart: unless-stopped\n", "", "restart"),
+        ("  restart: \"no\"\n", "  restart: always\n", "restart"),
+        (
+            "    driver: json-file\n",
+            "    driver: syslog\n",
+            "log-limit",
+        ),
+        (
+            "    healthcheck:\n      # Assumes the image has CoreDNS",
+            "    x-healthcheck:\n      # Assumes the image has CoreDNS",
+            "healthcheck",
+        ),
+        ("    enable_ipv6: false\n", "", "network-ipv6"),
+        (
+            "./config/resolver/Corefile:",
+            "./config/resolver/Corfile:",
+            "mount-missing",
+        ),
+        (
+            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
+            "dhi.io/alpine-base:3.23-dev",
+            "dhi-at-run-time",
+        ),
+        (
+            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
+            "ghcr.io/odralabshq/polis-gate-oss:v0.4.1",
+            "unpinned-image",
+        ),
+        (
+            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
+            "ghcr.io/odralabshq/polis-gate-oss:${GATE:-latest}",
+            "image-reference",
+        ),
+        (
+            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
+            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0@sha256:abc",
+            "image-reference",
+        ),
+        (
+            "ghcr.io/odralabshq/polis-init-oss:v0.5.0\n    build",
+            "ghcr.io/odralabshq/polis-init-oss:v0.4.9\n    build",
+            "version",
+        ),
+        ("services:\n", "services: [\n", "yaml-syntax"),
+    ];
+    for (from, to, rule) in cases {
+        let found = service(from, to);
+        assert!(
+            found.iter().any(|found| found == rule),
+            "{from:?} -> {to:?}: {found:?}, expected {rule}"
+        );
+    }
+}
+
+#[test]
+fn versions_and_waivers_must_agree_too() {
+    assert_eq!(broken("CHANGELOG.md", "## 0.5.0", "## 0.5.1"), ["version"]);
+    assert!(
+        broken("Cargo.toml", "version = \"0.5.0\"", "version = \"0.6.0\"")
+            .contains(&"version".to_owned())
+    );
+    assert!(broken(WAIVERS, "reason:", "because:").contains(&"waiver-malformed".to_owned()));
+    let tree = Tree::data();
+    let ran = tree.run(
+        env!("CARGO_BIN_EXE_xtask-check"),
+        &["check", "--today", "2030-01-01", "--format", "json"],
+    );
+    assert!(
+        ran.findings()
+            .iter()
+            .all(|finding| finding.starts_with("expired-waiver ")),
+        "{}",
+        ran.seen()
+    );
+    assert_eq!(ran.findings().len(), 9);
+}
+
+#[test]
+fn a_finding_shows_the_place_and_the_way_out() {
+    let tree = Tree::data();
+    tree.replace(CLOUD_INIT, "permissions: 0o755", "permissions: '0755'");
+    tree.replace(COMPOSE, "    mem_limit: 64m\n", "");
+    let ran = check(&tree, &[]);
+    let findings = ran.stderr.trim_end().split("\n\n");
+    let errors: Vec<&str> = findings.filter(|part| part.starts_with("error[")).collect();
+    expect![[r#"
+        error[permissions]: `'0755'` is not an octal literal such as `0o755`
+           --> cloud-init/cloud-init.yaml:139:18
+            |
+        139 |     permissions: '0755'
+            |                  ^^^^^^
+            |
+            = help: Multipass drops the quotes and cloud-init then reads another number; leave the key out where 0644 is meant
+
+        error[runcmd]: `runcmd` does not run an executable script of `write_files`
+           --> cloud-init/cloud-init.yaml:661:5
+            |
+        661 |   - [/usr/local/lib/polis/provision.sh]
+            |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            |
+            = help: write the script with `permissions: 0o755`
+
+        error[memory-limit]: `certgen` has no memory limit
+          --> compose/docker-compose.yml:56:3
+           |
+        56 |   certgen:
+           |   ^^^^^^^
+           |
+           = help: write `mem_limit`"#]].assert_eq(&errors.join("\n\n"));
+}
+
+#[test]
+fn the_official_validator_is_asked_where_it_is_installed() {
+    let tree = Tree::data();
+    let bin = tree.root().join("bin");
+    std::fs::create_dir(&bin).expect("a directory");
+    let program = bin.join("cloud-init");
+    std::fs::write(&program, "#!/bin/sh\n[ \"$1\" = --version ] && { echo 'cloud-init 99.1'; exit; }\necho \"E1: $3 is refused\" >&2\nexit 1\n").expect("a script");
+    executable(&program);
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let ran = tree.run_with(
+        env!("CARGO_BIN_EXE_xtask-check"),
+        &["check", "--today", DAY, "--format", "json"],
+        &[("PATH", &path)],
+    );
+    assert_eq!(
+        ran.findings(),
+        ["official-schema cloud-init/cloud-init.yaml:1"]
+    );
+    let help = ran.report()["findings"][0]["help"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(
+        help.contains("E1: [TREE]/cloud-init/cloud-init.yaml is refused"),
+        "{help}"
+    );
+}
+
+#[cfg(unix)]
+fn executable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+}
+
+#[test]
+fn a_missing_file_and_a_wrong_day_are_errors_of_their_own() {
+    let tree = Tree::data();
+    std::fs::remove_file(tree.root().join(CLOUD_INIT)).expect("removed");
+    expect![[r#"
+        exit 1
+        --- stderr
+        error: `[TREE]/cloud-init/cloud-init.yaml` is missing
+          next: run this from a complete checkout, or name one with --root DIR
+    "#]]
+    .assert_eq(&check(&tree, &[]).seen());
+    let ran = tree.run(
+        env!("CARGO_BIN_EXE_xtask-check"),
+        &["check", "--today", "soon", "--format", "json"],
+    );
+    assert_eq!(
+        (ran.code, ran.report()["outcome"].as_str()),
+        (4, Some("usage"))
+    );
+}

@@ -1,0 +1,71 @@
+//! GitHub's errors: a status, a message and for a validation the field.
+
+use std::io;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// A refused request.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: &str) -> Self {
+        let body = json!({
+            "message": message,
+            "documentation_url": "https://docs.github.com/rest/releases",
+            "status": status.as_str(),
+        });
+        Self { status, body }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "Not Found")
+    }
+
+    pub(super) fn bad_credentials() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Bad credentials")
+    }
+
+    pub(super) fn requires_authentication() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Requires authentication")
+    }
+
+    pub(super) fn not_json() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "Problems parsing JSON")
+    }
+
+    pub(super) fn bad_request(message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(super) fn invalid(message: &str) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &format!("Invalid request. {message}"),
+        )
+    }
+
+    pub(super) fn validation(resource: &str, code: &str, field: &str) -> Self {
+        let mut refusal = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed");
+        refusal.body["errors"] = json!([{"resource": resource, "code": code, "field": field}]);
+        refusal
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let kind = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
+        (self.status, kind, self.body.to_string()).into_response()
+    }
+}

@@ -1,0 +1,326 @@
+//! Where the clients of this crate go, and how long they wait there.
+//!
+//! A rehearsal, a mirror and a test reach their servers through the very code of a release: they
+//! only map a public host to another address. The map is consulted for every request and for
+//! every redirect, so nothing slips past it to the public host.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::Url;
+
+/// How hosts are reached: address overrides, an extra root of trust and patience.
+#[derive(Clone, Default)]
+pub struct Endpoints {
+    overrides: BTreeMap<String, Url>,
+    extra_ca: Option<Vec<u8>>,
+    patience: Patience,
+}
+
+/// How long a client waits and how often it tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// For the next bytes of an answer.
+    pub read: Duration,
+    /// Further attempts after a first one that did not reach the server.
+    pub retries: usize,
+    /// Before the first further attempt; doubled before each later one.
+    pub delay: Duration,
+}
+
+impl Default for Patience {
+    /// What suits a CI runner: four attempts over some seconds.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            read: Duration::from_secs(60),
+            retries: 3,
+            delay: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Why a text is not an endpoint override, or an address is not to be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointError {
+    /// The override is not `HOST=URL`.
+    Form(String),
+    /// The URL does not parse; holds the URL and the reason.
+    Url(String, String),
+    /// The URL is neither https nor http on a loopback address.
+    Plain(String),
+    /// The URL holds a user name or a password.
+    Secret,
+    /// The URL of an override has more than scheme, host and port.
+    Path(String),
+    /// The host is mapped twice.
+    Twice(String),
+}
+
+impl Endpoints {
+    /// Every host at its public address.
+    pub fn public() -> Self {
+        Self::default()
+    }
+
+    /// Reads `HOST=URL` texts, as a command line gives them. `HOST` is a host as references and
+    /// URLs write it (`ghcr.io`, `127.0.0.1:5000`), `URL` is `https://...`, or `http://...` on a
+    /// loopback address.
+    ///
+    /// # Errors
+    /// At the first text that is not an acceptable override, or names a host again.
+    pub fn parse<I>(texts: I) -> Result<Self, EndpointError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let mut endpoints = Self::default();
+        for text in texts {
+            let text = text.as_ref();
+            let (host, url) = text
+                .split_once('=')
+                .filter(|(host, _)| is_authority(host))
+                .ok_or_else(|| EndpointError::Form(text.to_owned()))?;
+            if endpoints.overrides.contains_key(host) {
+                return Err(EndpointError::Twice(host.to_owned()));
+            }
+            endpoints = endpoints.with(host, url)?;
+        }
+        Ok(endpoints)
+    }
+
+    /// These endpoints with `host` at `url`, replacing an earlier override of it.
+    ///
+    /// # Errors
+    /// When `url` is not an origin that may be used.
+    pub fn with(mut self, host: &str, url: &str) -> Result<Self, EndpointError> {
+        let parsed = allowed(url)?;
+        if parsed.path() != "/" || parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(EndpointError::Path(url.to_owned()));
+        }
+        self.overrides.insert(host.to_owned(), parsed);
+        Ok(self)
+    }
+
+    /// These endpoints, trusting the certificates in `pem` beside those of the system.
+    #[must_use]
+    pub fn with_extra_ca(mut self, pem: Vec<u8>) -> Self {
+        self.extra_ca = Some(pem);
+        self
+    }
+
+    /// These endpoints with other waiting times.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The waiting times.
+    pub fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// The extra root certificates, in PEM, where some were given.
+    pub fn extra_ca(&self) -> Option<&[u8]> {
+        self.extra_ca.as_deref()
+    }
+
+    /// `host:port` of every override that is reached over plain http.
+    pub(crate) fn plain_hosts(&self) -> Vec<String> {
+        let plain = self.overrides.values().filter(|url| url.scheme() == "http");
+        plain.map(authority).collect()
+    }
+
+    /// The origin behind `host`: the override, else `https://HOST`.
+    ///
+    /// # Errors
+    /// When `host` is not a host.
+    pub fn base(&self, host: &str) -> Result<Url, EndpointError> {
+        match self.overrides.get(host) {
+            Some(url) => Ok(url.clone()),
+            None if is_authority(host) => allowed(&format!("https://{host}")),
+            None => Err(EndpointError::Form(host.to_owned())),
+        }
+    }
+
+    /// `url` with its origin replaced where its host is mapped.
+    ///
+    /// # Errors
+    /// When it is not a URL, holds a secret, or would go over plain http to another machine.
+    pub fn rewrite(&self, url: &str) -> Result<Url, EndpointError> {
+        let mut parsed = parse_url(url)?;
+        let Some(base) = self.overrides.get(&authority(&parsed)) else {
+            return allowed(url);
+        };
+        // Ports and schemes of http(s) URLs with a host can always be set.
+        let _ = parsed.set_scheme(base.scheme());
+        let _ = parsed.set_host(base.host_str());
+        let _ = parsed.set_port(base.port());
+        Ok(parsed)
+    }
+}
+
+/// `host` or `host:port` of a URL, as references write it.
+pub(crate) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn is_authority(host: &str) -> bool {
+    !host.is_empty()
+        && host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'))
+}
+
+fn parse_url(text: &str) -> Result<Url, EndpointError> {
+    let url = Url::parse(text).map_err(|error| {
+        // What does not parse is not searched for a password; it is not repeated either.
+        let shown = if text.contains('@') {
+            "(not shown)"
+        } else {
+            text
+        };
+        EndpointError::Url(shown.to_owned(), error.to_string())
+    })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(EndpointError::Secret);
+    }
+    Ok(url)
+}
+
+/// A URL that may be asked: https, or plain http that does not leave this machine.
+fn allowed(text: &str) -> Result<Url, EndpointError> {
+    let url = parse_url(text)?;
+    if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) {
+        Ok(url)
+    } else {
+        Err(EndpointError::Plain(text.to_owned()))
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let overrides = self
+            .overrides
+            .iter()
+            .map(|(host, url)| (host, url.as_str()));
+        f.debug_map().entries(overrides).finish()
+    }
+}
+
+impl fmt::Display for EndpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form(text) => write!(
+                f,
+                "`{text}` is not `HOST=URL`, as in `ghcr.io=http://127.0.0.1:5000`"
+            ),
+            Self::Url(text, reason) => write!(f, "`{text}` is not a URL: {reason}"),
+            Self::Plain(text) => write!(
+                f,
+                "`{text}` is refused: https is required, plain http only on a loopback address"
+            ),
+            Self::Secret => write!(
+                f,
+                "a URL with a user name or password is refused; give credentials by environment"
+            ),
+            Self::Path(text) => write!(
+                f,
+                "`{text}` has a path or a query; an override is only scheme, host and port"
+            ),
+            Self::Twice(host) => write!(f, "`{host}` is given twice"),
+        }
+    }
+}
+
+impl std::error::Error for EndpointError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_host_is_replaced_and_others_stay_public() {
+        let endpoints = Endpoints::parse(["github.com=http://127.0.0.1:81"]).unwrap();
+        let cases = [
+            ("https://github.com/a?b=c", "http://127.0.0.1:81/a?b=c"),
+            ("https://github.com:8443/a", "https://github.com:8443/a"),
+            ("https://ghcr.io/v2/", "https://ghcr.io/v2/"),
+            ("http://localhost:1/x", "http://localhost:1/x"),
+            ("http://[::1]:1/x", "http://[::1]:1/x"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(endpoints.rewrite(url).unwrap().as_str(), expected);
+        }
+        let base = endpoints.base("ghcr.io").unwrap();
+        assert_eq!(base.as_str(), "https://ghcr.io/");
+        assert_eq!(
+            authority(&endpoints.base("github.com").unwrap()),
+            "127.0.0.1:81"
+        );
+    }
+
+    #[test]
+    fn refuses_what_would_leave_in_the_clear_or_hide_something() {
+        let plain = "is refused: https is required, plain http only on a loopback address";
+        let cases = [
+            (
+                "ghcr.io",
+                "`ghcr.io` is not `HOST=URL`, as in `ghcr.io=http://127.0.0.1:5000`".to_owned(),
+            ),
+            (
+                "a.b=http://10.0.0.1:5000",
+                format!("`http://10.0.0.1:5000` {plain}"),
+            ),
+            (
+                "a.b=http://127.0.0.1.evil.org",
+                format!("`http://127.0.0.1.evil.org` {plain}"),
+            ),
+            ("a.b=ftp://localhost", format!("`ftp://localhost` {plain}")),
+            (
+                "a.b=https://u:s3cret@c.d",
+                "a URL with a user name or password is refused; give credentials by environment"
+                    .to_owned(),
+            ),
+            (
+                "a.b=https://c.d/e",
+                "`https://c.d/e` has a path or a query; an override is only scheme, host and port"
+                    .to_owned(),
+            ),
+            (
+                "a.b=https://:",
+                "`https://:` is not a URL: empty host".to_owned(),
+            ),
+        ];
+        for (text, message) in cases {
+            let error = Endpoints::parse([text]).expect_err(text);
+            assert_eq!(error.to_string(), message);
+        }
+        let twice = Endpoints::parse(["a.b=https://c.d", "a.b=https://e.f"]).unwrap_err();
+        assert_eq!(twice.to_string(), "`a.b` is given twice");
+        let error = Endpoints::public()
+            .rewrite("http://github.com/x")
+            .unwrap_err();
+        assert_eq!(
+            error,
+            EndpointError::Plain("http://github.com/x".to_owned())
+        );
+    }
+}

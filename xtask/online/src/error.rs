@@ -1,0 +1,224 @@
+//! What can go wrong on the network, told apart by what the caller can do about it.
+//!
+//! Every error names the URL or the image reference that it is about; none holds a secret:
+//! reqwest's own URL is taken off, because that of a redirect may carry a signed query.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use crate::endpoint::EndpointError;
+
+/// A failed network operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetError {
+    /// What sort of failure it is.
+    pub kind: ErrorKind,
+    /// The URL or image reference that was asked.
+    pub url: String,
+    /// What happened, in words; may be empty.
+    pub detail: String,
+}
+
+/// The sorts of failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No usable answer: no connection, a timeout, a body cut short, a 5xx. Worth a retry.
+    Unreachable,
+    /// The server refused us (401 or 403).
+    Unauthorised,
+    /// The server does not have it (404).
+    NotFound,
+    /// The bytes are not those that were asked for.
+    Mismatch {
+        /// The digest or size that was required.
+        expected: String,
+        /// The digest or size that was found.
+        actual: String,
+    },
+    /// An answer, a reference or an address that we do not accept.
+    Protocol,
+    /// Reading or writing a file here failed.
+    Local,
+}
+
+impl NetError {
+    /// No usable answer from `url`.
+    pub(crate) fn unreachable(url: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unreachable, url, detail)
+    }
+
+    /// `url` refused us.
+    pub(crate) fn unauthorised(url: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unauthorised, url, detail)
+    }
+
+    /// Nothing is behind `url`.
+    pub(crate) fn not_found(url: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, url, detail)
+    }
+
+    /// `url` gave other bytes than the expected ones.
+    pub(crate) fn mismatch(
+        url: impl fmt::Display,
+        expected: impl fmt::Display,
+        actual: impl fmt::Display,
+    ) -> Self {
+        let kind = ErrorKind::Mismatch {
+            expected: expected.to_string(),
+            actual: actual.to_string(),
+        };
+        Self::new(kind, url, "")
+    }
+
+    /// `url` answered in a way that we do not accept.
+    pub(crate) fn protocol(url: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Protocol, url, detail)
+    }
+
+    /// A file could not be read or written while working for `url`.
+    pub(crate) fn local(url: impl fmt::Display, path: &Path, error: &io::Error) -> Self {
+        Self::new(
+            ErrorKind::Local,
+            url,
+            format!("{}: {error}", path.display()),
+        )
+    }
+
+    /// An address that may not be used.
+    pub(crate) fn endpoint(url: impl fmt::Display, error: &EndpointError) -> Self {
+        // The text may be what holds the secret.
+        match error {
+            EndpointError::Secret => Self::protocol("(not shown)", error.to_string()),
+            _ => Self::protocol(url, error.to_string()),
+        }
+    }
+
+    /// The error for an HTTP status that is not a success; `said` is what the server said.
+    pub(crate) fn status(url: impl fmt::Display, status: u16, said: &str) -> Self {
+        let said = excerpt(said);
+        let detail = match said.is_empty() {
+            true => format!("status {status}"),
+            false => format!("status {status}: {said}"),
+        };
+        match status {
+            401 | 403 => Self::unauthorised(url, detail),
+            404 | 410 => Self::not_found(url, detail),
+            408 | 429 | 500.. => Self::unreachable(url, detail),
+            _ => Self::protocol(url, detail),
+        }
+    }
+
+    /// The error for a request that reqwest could not finish.
+    pub(crate) fn reqwest(url: impl fmt::Display, error: reqwest::Error) -> Self {
+        if let Some(status) = error.status() {
+            return Self::status(url, status.as_u16(), "");
+        }
+        let timeout = error.is_timeout();
+        let unusable = error.is_builder() || error.is_redirect();
+        let error = error.without_url();
+        match (timeout, unusable) {
+            (true, _) => Self::unreachable(url, "no answer in time"),
+            (_, true) => Self::protocol(url, chain(&error)),
+            _ => Self::unreachable(url, chain(&error)),
+        }
+    }
+
+    /// Whether another attempt may succeed.
+    pub fn is_unreachable(&self) -> bool {
+        self.kind == ErrorKind::Unreachable
+    }
+
+    /// Whether the server says that it does not have it.
+    pub fn is_not_found(&self) -> bool {
+        self.kind == ErrorKind::NotFound
+    }
+
+    fn new(kind: ErrorKind, url: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            url: url.to_string(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// An error and its causes on one line, without repeating what a cause says again.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// The beginning of what a server said, on one line.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MOST: usize = 300;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}...", &line[..at]),
+        None => line,
+    }
+}
+
+impl fmt::Display for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, url, detail } = self;
+        match kind {
+            ErrorKind::Unreachable => write!(f, "{url}: no usable answer")?,
+            ErrorKind::Unauthorised => write!(f, "{url}: access refused")?,
+            ErrorKind::NotFound => write!(f, "{url}: not found")?,
+            ErrorKind::Mismatch { expected, actual } => {
+                write!(f, "{url}: expected {expected}, got {actual}")?;
+            }
+            ErrorKind::Protocol => write!(f, "{url}: not acceptable")?,
+            ErrorKind::Local => write!(f, "{url}: local file")?,
+        }
+        if detail.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {detail}")
+        }
+    }
+}
+
+impl StdError for NetError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_tells_the_kinds_apart() {
+        for (status, kind) in [
+            (401, ErrorKind::Unauthorised),
+            (403, ErrorKind::Unauthorised),
+            (404, ErrorKind::NotFound),
+            (429, ErrorKind::Unreachable),
+            (418, ErrorKind::Protocol),
+            (500, ErrorKind::Unreachable),
+            (503, ErrorKind::Unreachable),
+        ] {
+            assert_eq!(NetError::status("u", status, "").kind, kind, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_is_kept_short() {
+        let error = NetError::status("https://a.b/c", 500, &"x y\n".repeat(400));
+        assert!(
+            error
+                .to_string()
+                .starts_with("https://a.b/c: no usable answer: status 500: x y x")
+        );
+        assert!(error.to_string().len() < 400);
+    }
+}

@@ -1,0 +1,20 @@
+//! The network edge of the release tools: registry, downloads and GitHub, and servers that stand
+//! in for them in a rehearsal.
+//!
+//! It is a crate of its own so that no offline verb ever compiles an HTTP stack.
+
+mod client;
+pub mod download;
+pub mod embedded;
+pub mod endpoint;
+pub mod error;
+pub mod github;
+mod outcome;
+mod proxy;
+pub mod registry;
+mod retry;
+mod tls;
+
+pub use endpoint::{Endpoints, Patience};
+pub use error::{ErrorKind, NetError};
+pub use tls::EXTRA_CA;

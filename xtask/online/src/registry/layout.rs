@@ -1,0 +1,220 @@
+//! Reads an OCI image layout from disk, trusting none of it: every file must have the digest
+//! and the size by which it is named before a byte of it is sent.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use polis_base::Digest;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::media;
+use crate::error::NetError;
+
+/// An index may hold indexes, but not without end.
+const DEEPEST: usize = 4;
+
+/// A checked layout: what to push, and in which order.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// Configurations and layers, each once.
+    pub(super) blobs: Vec<Blob>,
+    /// Manifests and indexes, each after everything that it names; the root is the last.
+    pub(super) manifests: Vec<Manifest>,
+}
+
+/// A checked file of the layout.
+#[derive(Debug)]
+pub(super) struct Blob {
+    pub(super) path: PathBuf,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+}
+
+/// A checked manifest or index of the layout.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    pub(super) bytes: Vec<u8>,
+    pub(super) media_type: &'static str,
+    pub(super) digest: Digest,
+}
+
+#[derive(Deserialize)]
+struct Marker {
+    #[serde(rename = "imageLayoutVersion")]
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: String,
+    size: u64,
+}
+
+impl Layout {
+    /// Reads and checks the layout in `dir`, hashing every file of it.
+    ///
+    /// # Errors
+    /// Of kind `Local` when a file is missing or malformed, of kind `Mismatch` when one is not
+    /// what its name says; both name the file.
+    pub(super) fn read(dir: &Path) -> Result<Self, NetError> {
+        let marker = dir.join("oci-layout");
+        let Marker { version } = parse(&marker, &read(&marker)?)?;
+        if version != "1.0.0" {
+            return Err(bad(
+                &marker,
+                format!("layout version `{version}` is not 1.0.0"),
+            ));
+        }
+        let index = dir.join("index.json");
+        let Document { manifests, .. } = parse(&index, &read(&index)?)?;
+        let [root] = manifests.as_slice() else {
+            let found = manifests.len();
+            return Err(bad(
+                &index,
+                format!("names {found} images; exactly one is needed"),
+            ));
+        };
+        let mut walk = Walk {
+            dir,
+            blobs: BTreeMap::new(),
+            manifests: Vec::new(),
+        };
+        walk.manifest(&index, root, 0)?;
+        Ok(Self {
+            blobs: walk.blobs.into_values().collect(),
+            manifests: walk.manifests,
+        })
+    }
+}
+
+struct Walk<'a> {
+    dir: &'a Path,
+    blobs: BTreeMap<Digest, Blob>,
+    manifests: Vec<Manifest>,
+}
+
+impl Walk<'_> {
+    /// Takes in the manifest behind `descriptor`, which stands in the file `parent`, after all
+    /// that it names.
+    fn manifest(
+        &mut self,
+        parent: &Path,
+        descriptor: &Descriptor,
+        depth: usize,
+    ) -> Result<(), NetError> {
+        let (path, digest) = self.locate(parent, descriptor)?;
+        if self.manifests.iter().any(|known| known.digest == digest) {
+            return Ok(());
+        }
+        if depth > DEEPEST {
+            return Err(bad(&path, "indexes are nested too deep".to_owned()));
+        }
+        let bytes = read(&path)?;
+        agree(
+            &path,
+            descriptor,
+            &digest,
+            Digest::of(&bytes),
+            bytes.len() as u64,
+        )?;
+        let media_type = media::media_type(&bytes).map_err(|reason| bad(&path, reason))?;
+        let document: Document = parse(&path, &bytes)?;
+        for child in &document.manifests {
+            self.manifest(&path, child, depth + 1)?;
+        }
+        for blob in document.config.iter().chain(&document.layers) {
+            self.blob(&path, blob)?;
+        }
+        self.manifests.push(Manifest {
+            bytes,
+            media_type,
+            digest,
+        });
+        Ok(())
+    }
+
+    fn blob(&mut self, parent: &Path, descriptor: &Descriptor) -> Result<(), NetError> {
+        let (path, digest) = self.locate(parent, descriptor)?;
+        let (actual, size) = hash_file(&path).map_err(|error| unreadable(&path, &error))?;
+        agree(&path, descriptor, &digest, actual, size)?;
+        self.blobs.insert(digest, Blob { path, digest, size });
+        Ok(())
+    }
+
+    fn locate(
+        &self,
+        parent: &Path,
+        descriptor: &Descriptor,
+    ) -> Result<(PathBuf, Digest), NetError> {
+        let digest: Digest = descriptor
+            .digest
+            .parse()
+            .map_err(|error| bad(parent, format!("`{}`: {error}", descriptor.digest)))?;
+        Ok((self.dir.join("blobs/sha256").join(digest.hex()), digest))
+    }
+}
+
+fn agree(
+    path: &Path,
+    descriptor: &Descriptor,
+    expected: &Digest,
+    actual: Digest,
+    size: u64,
+) -> Result<(), NetError> {
+    if size != descriptor.size {
+        let bytes = |size: u64| format!("{size} bytes");
+        return Err(NetError::mismatch(
+            path.display(),
+            bytes(descriptor.size),
+            bytes(size),
+        ));
+    }
+    if *expected != actual {
+        return Err(NetError::mismatch(path.display(), expected, actual));
+    }
+    Ok(())
+}
+
+/// The digest and the size of a file, read in pieces.
+pub(crate) fn hash_file(path: &Path) -> io::Result<(Digest, u64)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0_u8; 64 * 1024];
+    let mut size = 0_u64;
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok((Digest::from_hasher(hasher), size));
+        }
+        hasher.update(&piece[..read]);
+        size += read as u64;
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, NetError> {
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(path: &Path, bytes: &[u8]) -> Result<T, NetError> {
+    serde_json::from_slice(bytes).map_err(|error| bad(path, error.to_string()))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> NetError {
+    NetError::local("image layout", path, error)
+}
+
+fn bad(path: &Path, reason: String) -> NetError {
+    unreadable(path, &io::Error::new(io::ErrorKind::InvalidData, reason))
+}

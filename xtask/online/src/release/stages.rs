@@ -1,0 +1,175 @@
+//! The stages up to `dist`: check, checksums, images, pin.
+
+use polis_base::ImageRef;
+
+use xtask::cli::CheckArgs;
+use xtask::compose::{self, Compose};
+use xtask::dist::{self, Kind};
+use xtask::error::{Error, Outcome, Result};
+use xtask::finding::{Finding, Severity};
+use xtask::images;
+use xtask::pins;
+use xtask::plan::Mode;
+use xtask::verbs::images::default_layout;
+use xtask::verbs::verify_pins;
+use xtask::write;
+
+use super::{Run, out_of_order};
+use crate::verbs::checksums;
+use crate::verbs::images::push_one;
+use crate::verbs::pin;
+
+impl Run {
+    pub(super) fn check(&mut self) -> Result<()> {
+        let task = self.context.progress.task("check");
+        let report = xtask_check::run(&self.context.workspace, &CheckArgs { today: None })?;
+        let (errors, warnings): (Vec<Finding>, Vec<Finding>) = report
+            .findings
+            .into_iter()
+            .partition(|finding| finding.severity == Severity::Error);
+        if !errors.is_empty() {
+            let failed = Error {
+                findings: errors,
+                ..Error::findings("the tree does not pass its checks")
+            };
+            return Err(failed.hint("mend them; `cargo xtask check` shows the same"));
+        }
+        task.done(&format!("fine, {} warnings", warnings.len()));
+        Ok(())
+    }
+
+    pub(super) async fn hash_download(&mut self, url: &str) -> Result<()> {
+        let pins = verify_pins::read_downloads(&self.context.workspace)?;
+        let download = pins
+            .downloads
+            .iter()
+            .find(|download| download.url == url)
+            .ok_or_else(|| out_of_order(url))?;
+        let (endpoints, expected) = match &self.scene {
+            None => (&self.context.endpoints, download.sha256),
+            Some(scene) => (scene.downloads(), scene.stand_in_digest(url)),
+        };
+        let name = format!(
+            "{} {} {}",
+            download.tool, download.version, download.architecture
+        );
+        let (found, _) = checksums::hash(&self.context, endpoints, &name, url).await?;
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::in_file(
+            xtask::pins_env::CLOUD_INIT,
+            vec![checksums::mismatch(download, found)],
+        ))
+    }
+
+    pub(super) fn build_images(&mut self) -> Result<()> {
+        let workspace = &self.context.workspace;
+        self.images = images::build(workspace, &default_layout(workspace), self.context.progress)?;
+        for image in &self.images {
+            let why = image.not_portable();
+            match (self.plan.mode, why) {
+                (Mode::Execute, Some(why)) => {
+                    return Err(Error::machine(format!(
+                        "`{}` is not whole",
+                        image.image.unpinned()
+                    ))
+                    .because(why)
+                    .hint(
+                        "rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl",
+                    ));
+                }
+                (_, Some(why)) => self
+                    .context
+                    .progress
+                    .note(&format!("{}: {why}", image.image.unpinned())),
+                (_, None) => {}
+            }
+        }
+        if self.plan.mode == Mode::Execute {
+            self.require_built_as_pinned()?;
+        }
+        Ok(())
+    }
+
+    /// Before anything is pushed: what was built must be what the compose file pins.
+    fn require_built_as_pinned(&self) -> Result<()> {
+        let compose = Compose::load(&self.context.workspace.root)?;
+        for image_use in compose.readable_images()? {
+            let Ok(pinned) = image_use.image else {
+                continue;
+            };
+            let Ok(built) = self.image(&pinned.unpinned()) else {
+                continue;
+            };
+            if built.image != pinned {
+                return Err(Error::new(
+                    Outcome::Drift,
+                    format!(
+                        "`{}` was built with another digest than is pinned",
+                        pinned.unpinned()
+                    ),
+                )
+                .because(format!("pinned: {pinned}\nbuilt:  {}", built.image))
+                .hint("run `cargo xtask pin`, commit, and release that commit"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn push_image(&mut self, image: &ImageRef) -> Result<()> {
+        let built = self.image(image)?.clone();
+        let context = self.context.clone();
+        push_one(&context, self.registry()?, &built).await
+    }
+
+    pub(super) async fn pin(&mut self) -> Result<()> {
+        let task = self.context.progress.task("pin the images");
+        let root = self.context.workspace.root.clone();
+        let compose = Compose::load(&root)?;
+        let built = self.images.clone();
+        let digests = pin::digests(self.registry()?, &compose, &built).await?;
+        let text = pins::pinned_text(&compose, &digests)?;
+        let changes = pin::changes(&compose.source.text, &text);
+        match self.plan.mode {
+            Mode::Rehearse => write::atomically(&root.join(compose::PATH), text.as_bytes())?,
+            Mode::Execute if changes.is_empty() => {}
+            Mode::Execute => {
+                return Err(Error::new(
+                    Outcome::Drift,
+                    "the compose file does not hold what the registry serves",
+                )
+                .because(changes.join("\n"))
+                .hint(
+                    "review the change, run `cargo xtask pin`, commit, and release that commit",
+                ));
+            }
+        }
+        task.done(&format!(
+            "{} images, {} changes",
+            digests.len(),
+            changes.len()
+        ));
+        Ok(())
+    }
+
+    pub(super) fn write_dist(&mut self) -> Result<()> {
+        let kind = self.kind();
+        if kind == Kind::Rehearsal {
+            self.key = Some(xtask::sign::SigningKey::for_rehearsal()?);
+        }
+        let key = self
+            .key
+            .as_ref()
+            .ok_or_else(|| out_of_order("the signing key"))?;
+        self.assets = dist::write_all(
+            &self.context.workspace,
+            kind,
+            &self.archives,
+            key,
+            &self.dist,
+            self.context.progress,
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! One verb, one file.
+
+pub(crate) mod checksums;
+pub(crate) mod images;
+pub(crate) mod pin;
+pub(crate) mod release;
+pub(crate) mod verify_pins;

@@ -1,0 +1,217 @@
+//! Downloads: what arrives is hashed, what does not arrive is told apart, and no file is left
+//! that is not the expected one.
+
+use std::cell::RefCell;
+use std::fs;
+use std::time::Duration;
+
+use polis_base::Digest;
+use xtask_online::download::{fetch_to, hash_url};
+use xtask_online::embedded::{EmbeddedFiles, Fault, Faults};
+use xtask_online::{Endpoints, ErrorKind, NetError};
+
+use crate::support::{endpoints, hasty, names};
+
+const URL: &str = "https://github.com/mikefarah/yq/releases/download/v4/yq";
+const PATH: &str = "/mikefarah/yq/releases/download/v4/yq";
+
+/// A server of [`URL`] with `SIZE` bytes, and endpoints that lead to it.
+fn site() -> (EmbeddedFiles, Endpoints, Faults, Vec<u8>) {
+    let bytes: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let faults = Faults::none();
+    let server = EmbeddedFiles::start_with([(PATH.to_owned(), bytes.clone())], &faults).unwrap();
+    let endpoints = endpoints(&[format!("github.com={}", server.url())]);
+    (server, endpoints, faults, bytes)
+}
+
+async fn hash(endpoints: &Endpoints, url: &str) -> Result<(Digest, u64), NetError> {
+    hash_url(endpoints, url, |_, _| ()).await
+}
+
+#[tokio::test]
+async fn the_digest_and_the_size_are_those_of_the_bytes() {
+    let (_server, endpoints, _, bytes) = site();
+    let seen = RefCell::new(Vec::new());
+    let progress = |done, total| seen.borrow_mut().push((done, total));
+    let (digest, size) = hash_url(&endpoints, URL, progress).await.unwrap();
+    assert_eq!((digest, size), (Digest::of(&bytes), 1_000_000));
+    let seen = seen.into_inner();
+    assert_eq!(seen.first(), Some(&(0, Some(1_000_000))));
+    assert_eq!(seen.last(), Some(&(1_000_000, Some(1_000_000))));
+    assert!(seen.is_sorted());
+}
+
+#[tokio::test]
+async fn a_file_appears_only_when_it_is_the_expected_one() {
+    let (_server, endpoints, faults, bytes) = site();
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("yq");
+    fs::write(&target, "old").unwrap();
+
+    let wrong = Digest::of(b"wrong");
+    let error = fetch_to(&endpoints, URL, wrong, &target, |_, _| ())
+        .await
+        .unwrap_err();
+    let found = Digest::of(&bytes);
+    assert_eq!(
+        error.to_string(),
+        format!("{URL}: expected {wrong}, got {found}")
+    );
+    faults.add("GET", PATH, 3, Fault::Cut(500_000));
+    let error = fetch_to(&endpoints, URL, found, &target, |_, _| ())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable);
+    assert_eq!(names(dir.path()), ["yq"]);
+    assert_eq!(fs::read(&target).unwrap(), b"old");
+
+    faults.add("GET", PATH, 1, Fault::Cut(500_000));
+    let size = fetch_to(&endpoints, URL, found, &target, |_, _| ())
+        .await
+        .unwrap();
+    assert_eq!(
+        (size, names(dir.path())),
+        (1_000_000, vec!["yq".to_owned()])
+    );
+    assert_eq!(fs::read(&target).unwrap(), bytes);
+
+    let nowhere = dir.path().join("missing/yq");
+    let error = fetch_to(&endpoints, URL, found, &nowhere, |_, _| ())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Local);
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("{URL}: local file: ")),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains(&*nowhere.to_string_lossy()),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_interrupted_download_leaves_nothing() {
+    let (_server, endpoints, faults, bytes) = site();
+    let dir = tempfile::tempdir().unwrap();
+    faults.add("GET", PATH, 1, Fault::Stall);
+    let target = dir.path().join("yq");
+    let fetch = fetch_to(&endpoints, URL, Digest::of(&bytes), &target, |_, _| ());
+    let interrupted = tokio::time::timeout(Duration::from_millis(200), fetch).await;
+    assert!(interrupted.is_err() && faults.left() == 0);
+    assert_eq!(names(dir.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_by_its_kind() {
+    let (_server, endpoints, faults, _) = site();
+    let of = "of 1000000 bytes";
+    let cases = [
+        (Fault::Status(401), "access refused: status 401".to_owned()),
+        (Fault::Status(403), "access refused: status 403".to_owned()),
+        (Fault::Status(404), "not found: status 404".to_owned()),
+        (
+            Fault::Status(500),
+            "no usable answer: status 500 (3 attempts)".to_owned(),
+        ),
+        (
+            Fault::Cut(0),
+            format!("no usable answer: cut short at 0 {of} (3 attempts)"),
+        ),
+        (
+            Fault::Cut(4096),
+            format!("no usable answer: cut short at 4096 {of} (3 attempts)"),
+        ),
+        (
+            Fault::Length(1_000_001),
+            "no usable answer: cut short at 1000000 of 1000001 bytes (3 attempts)".to_owned(),
+        ),
+    ];
+    for (fault, message) in cases {
+        let times = if message.contains("attempts") { 3 } else { 1 };
+        faults.add("GET", PATH, times, fault.clone());
+        let error = hash(&endpoints, URL).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("{URL}: {message}"), "{fault:?}");
+        assert_eq!(faults.left(), 0, "{fault:?}");
+    }
+    assert!(hash(&endpoints, URL).await.is_ok());
+}
+
+#[tokio::test]
+async fn silence_ends_in_time() {
+    let (server, _, faults, _) = site();
+    let endpoints = hasty(&[format!("github.com={}", server.url())]);
+    faults.add("GET", PATH, 1, Fault::Stall);
+    let error = hash(&endpoints, URL).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{URL}: no usable answer: no answer in time")
+    );
+    server.stop().await;
+    let error = hash(&endpoints, URL).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable);
+    assert!(error.detail.contains("Connection refused"), "{error}");
+}
+
+#[tokio::test]
+async fn redirects_pass_through_the_endpoints() {
+    let (_server, endpoints, faults, bytes) = site();
+    let other = EmbeddedFiles::start([("/storage".to_owned(), bytes.clone())]).unwrap();
+    let endpoints = endpoints.with("objects.example", &other.url()).unwrap();
+    faults.add(
+        "GET",
+        PATH,
+        1,
+        Fault::Redirect("https://objects.example/storage".to_owned()),
+    );
+    assert_eq!(hash(&endpoints, URL).await.unwrap().0, Digest::of(&bytes));
+    // A relative one too.
+    faults.add("GET", "/elsewhere", 1, Fault::Redirect(PATH.to_owned()));
+    let (digest, _) = hash(&endpoints, "https://github.com/elsewhere")
+        .await
+        .unwrap();
+    assert_eq!(digest, Digest::of(&bytes));
+
+    for (to, message) in [
+        (URL, "more than 5 redirects"),
+        (
+            "http://objects.example/x",
+            "redirects from https to plain http at `objects.example`",
+        ),
+        (
+            "ftp://objects.example/x",
+            "redirects from https to plain ftp at `objects.example`",
+        ),
+    ] {
+        faults.add("GET", PATH, 6, Fault::Redirect(to.to_owned()));
+        let error = hash(&endpoints, URL).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{URL}: not acceptable: {message}")
+        );
+        while faults.left() > 0 {
+            let _ = hash(&endpoints, URL).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn addresses_in_the_clear_or_with_secrets_are_refused() {
+    for (url, message) in [
+        (
+            "http://github.com/x",
+            "http://github.com/x: not acceptable: `http://github.com/x` is refused: \
+             https is required, plain http only on a loopback address",
+        ),
+        (
+            "https://me:s3cret@github.com/x",
+            "(not shown): not acceptable: a URL with a user name or password is refused; \
+             give credentials by environment",
+        ),
+    ] {
+        let error = hash(&Endpoints::public(), url).await.unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+}

@@ -1,0 +1,16 @@
+//! The network edge against its embedded servers and against real programs, on loopback only.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic, and so may its helpers"
+)]
+
+mod support;
+
+mod downloads;
+mod github;
+mod protocol;
+mod registry;
+mod registry_faults;
+mod skopeo;
+mod tokens;

@@ -1,0 +1,102 @@
+//! What the tests share: real programs, image layouts made by hand, clients with little patience.
+
+pub(crate) mod docker;
+pub(crate) mod layout;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+use std::{env, str};
+
+use xtask_online::{Endpoints, Patience};
+
+/// Set to `1` where every real program must be there, as in CI.
+const REQUIRE: &str = "POLIS_REQUIRE_REAL_PARTS";
+
+/// The path of the real program `name`. `None`, with a line that says so, where it is not
+/// installed and need not be.
+pub(crate) fn real_part(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        assert!(
+            env::var_os(REQUIRE).is_none_or(|value| value != "1"),
+            "{name} is not installed, and {REQUIRE}=1 demands it"
+        );
+        println!("skipped: {name} is not installed");
+    }
+    found
+}
+
+/// A command for a real program, with nothing of our environment but the path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests' own wrapper: `run` checks success and quotes the command and its output"
+)]
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("HOME", env::temp_dir());
+    command.envs(env::var_os("PATH").map(|path| ("PATH", path)));
+    command
+}
+
+/// Runs a program to its end, which must be a success, and returns its standard output.
+pub(crate) fn run<I>(program: impl AsRef<OsStr>, args: I) -> Vec<u8>
+where
+    I: IntoIterator,
+    I::Item: AsRef<OsStr>,
+{
+    let mut command = command(program);
+    command.args(args);
+    let output: Output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// Endpoints with `overrides` (`HOST=URL`) that give up quickly: three attempts in all.
+pub(crate) fn endpoints(overrides: &[String]) -> Endpoints {
+    Endpoints::parse(overrides)
+        .expect("overrides")
+        .with_patience(Patience {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(20),
+            retries: 2,
+            delay: Duration::from_millis(1),
+        })
+}
+
+/// As [`endpoints`], waiting half a second for an answer and trying once.
+pub(crate) fn hasty(overrides: &[String]) -> Endpoints {
+    endpoints(overrides).with_patience(Patience {
+        connect: Duration::from_millis(200),
+        read: Duration::from_millis(300),
+        retries: 0,
+        delay: Duration::ZERO,
+    })
+}
+
+/// The names in a directory, sorted.
+pub(crate) fn names(dir: &Path) -> Vec<String> {
+    let entries = dir.read_dir().expect("directory");
+    let mut names: Vec<String> = entries
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,229 @@
+//! The command line, whole: `cargo xtask --help` is the table of contents.
+//!
+//! All release programs parse these same definitions. `xtask` answers the offline verbs itself
+//! and hands the others, with the same arguments, to the crate that compiles what they need.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The release tools of Polis.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    after_help = EXIT_CODES,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What every verb understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    everything is as it should be
+  1    findings: something in the tree is wrong
+  2    drift: the world serves something other than what is pinned
+  3    network or credentials: something could not be verified
+  4    usage
+  5    this machine could not do its part: a program failed, a disk is full
+  130  interrupted
+Of several, the most severe counts: 5, 4, 1, 2, 3.";
+
+/// Options of every verb.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// How results are printed; `json` is one document on standard output
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    /// No progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// The tree to work on [default: the one this program was built from]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Reach HOST at URL instead of https://HOST: a mirror, or a server on loopback
+    #[arg(long = "endpoint", global = true, value_name = "HOST=URL")]
+    pub endpoints: Vec<String>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text for people.
+    Human,
+    /// One JSON document, described by `schemas/report.schema.json`.
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    /// Check the cloud-init file, the compose file, the pins and the versions
+    Check(CheckArgs),
+    /// List, build or push the images that the compose file builds
+    #[command(subcommand)]
+    Images(ImagesVerb),
+    /// Write the digests of the images into the compose file
+    Pin(PinArgs),
+    /// Verify that everything is pinned, and that the pins still hold
+    VerifyPins(VerifyPinsArgs),
+    /// Download what the VM downloads and compare the checksums
+    VerifyChecksums,
+    /// Build the CLI and put what a release publishes into dist/
+    Dist(DistArgs),
+    /// Plan a release; with --execute or --rehearse, run it
+    Release(ReleaseArgs),
+    /// Run everything that must pass: checks, lints and all tests
+    Ci(CiArgs),
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// The day on which waivers are judged [default: today, UTC]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub today: Option<String>,
+}
+
+/// The verbs under `images`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ImagesVerb {
+    /// List the images of the compose file, built and pulled
+    List,
+    /// Build the images into an OCI image layout
+    Build(ImagesBuildArgs),
+    /// Build the images and push them to their registry
+    Push,
+}
+
+/// Arguments of `images build`.
+#[derive(Debug, Clone, Args)]
+pub struct ImagesBuildArgs {
+    /// Where the OCI image layout is written [default: target/images]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `pin`.
+#[derive(Debug, Clone, Args)]
+pub struct PinArgs {
+    /// Change nothing; exit 2 when a pin would change
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `verify-pins`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyPinsArgs {
+    /// Only what the files themselves can tell; no socket is opened
+    #[arg(long)]
+    pub offline: bool,
+    /// The day on which waivers are judged [default: today, UTC]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub today: Option<String>,
+}
+
+/// Arguments of `dist`.
+#[derive(Debug, Clone, Args)]
+pub struct DistArgs {
+    /// The Rust target of the CLI [default: this machine's]
+    #[arg(long, value_name = "TRIPLE")]
+    pub target: Option<String>,
+    /// Only the archive: no checksums, no signature (a release runner's job for one target)
+    #[arg(long)]
+    pub archive_only: bool,
+    /// Take the CLI archives from here instead of building one
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "archive_only"])]
+    pub prebuilt: Option<PathBuf>,
+    /// Where the files are written [default: dist]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `release`.
+#[derive(Debug, Clone, Args)]
+pub struct ReleaseArgs {
+    /// The version to release; must be the one of Cargo.toml [default: that one]
+    pub version: Option<String>,
+    /// Run the plan for real
+    #[arg(long, conflicts_with = "rehearse")]
+    pub execute: bool,
+    /// Run the plan in a scratch copy against servers on loopback
+    #[arg(long)]
+    pub rehearse: bool,
+    /// Take the CLI archives from here instead of building this machine's
+    #[arg(long, value_name = "DIR")]
+    pub prebuilt: Option<PathBuf>,
+}
+
+/// Arguments of `ci`.
+#[derive(Debug, Clone, Args)]
+pub struct CiArgs {
+    /// Do not install missing parts; say which tests are left out
+    #[arg(long)]
+    pub no_install: bool,
+}
+
+impl Verb {
+    /// The verb as typed, for reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Check(_) => "check",
+            Self::Images(ImagesVerb::List) => "images list",
+            Self::Images(ImagesVerb::Build(_)) => "images build",
+            Self::Images(ImagesVerb::Push) => "images push",
+            Self::Pin(_) => "pin",
+            Self::VerifyPins(_) => "verify-pins",
+            Self::VerifyChecksums => "verify-checksums",
+            Self::Dist(_) => "dist",
+            Self::Release(_) => "release",
+            Self::Ci(_) => "ci",
+        }
+    }
+
+    /// The package that answers this verb: `xtask` itself, or one that compiles more.
+    pub fn package(&self) -> Package {
+        match self {
+            Self::Check(_) => Package::Check,
+            Self::Images(ImagesVerb::List | ImagesVerb::Build(_))
+            | Self::VerifyPins(VerifyPinsArgs { offline: true, .. })
+            | Self::Dist(_)
+            | Self::Ci(_) => Package::Xtask,
+            Self::Release(args) if !args.execute && !args.rehearse => Package::Xtask,
+            Self::Images(ImagesVerb::Push)
+            | Self::Pin(_)
+            | Self::VerifyPins(_)
+            | Self::VerifyChecksums
+            | Self::Release(_) => Package::Online,
+        }
+    }
+}
+
+/// A package of release verbs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Package {
+    /// Offline verbs on a light tree of crates.
+    Xtask,
+    /// What needs the JSON Schema validator.
+    Check,
+    /// What needs the network.
+    Online,
+}
+
+impl Package {
+    /// The name of the package and of its program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Xtask => "xtask",
+            Self::Check => "xtask-check",
+            Self::Online => "xtask-online",
+        }
+    }
+}

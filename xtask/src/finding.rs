@@ -1,0 +1,110 @@
+//! Findings: what a check has to say about a file, with file, line, column and excerpt.
+//!
+//! A check collects all of them and only then fails, so one run shows the whole work.
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde_json::{Value, json};
+
+use crate::source::Place;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Fails the check.
+    Error,
+    /// Is shown and does not fail it.
+    Warning,
+}
+
+/// One thing that a check found.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The rule, for people who search for it.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong and what was expected.
+    pub message: String,
+    /// Where; `None` when the thing is missing altogether.
+    pub place: Option<Place>,
+    /// The next step.
+    pub help: Option<String>,
+}
+
+impl Finding {
+    /// An error at `place`.
+    pub fn error(rule: &'static str, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            rule,
+            severity: Severity::Error,
+            message: message.into(),
+            place: Some(place),
+            help: None,
+        }
+    }
+
+    /// A warning at `place`.
+    pub fn warning(rule: &'static str, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(rule, place, message)
+        }
+    }
+
+    /// Adds the next step.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The finding as people read it, with an excerpt of the source.
+    pub fn render(&self, color: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = level
+            .primary_title(self.message.as_str())
+            .id(self.rule)
+            .elements(self.place.iter().map(|place| {
+                Snippet::source(place.excerpt.as_str())
+                    .line_start(place.line)
+                    .path(place.path.as_str())
+                    .annotation(AnnotationKind::Primary.span(place.highlight.clone()))
+            }));
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        renderer.render(&[group])
+    }
+
+    /// The finding in a JSON report.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "rule": self.rule,
+            "severity": match self.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            "message": self.message,
+            "path": self.place.as_ref().map(|place| &place.path),
+            "line": self.place.as_ref().map(|place| place.line),
+            "column": self.place.as_ref().map(|place| place.column),
+            "excerpt": self.place.as_ref().map(|place| &place.excerpt),
+            "help": self.help,
+        })
+    }
+}
+
+/// Whether any of them fails the check.
+pub fn any_error(findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+}

@@ -1,0 +1,33 @@
+//! The release tools of Polis that need no network.
+//!
+//! `xtask` answers the offline verbs; `xtask-check` and `xtask-online` build on this library
+//! and are run for theirs, so that an offline verb never compiles an HTTP stack. Pure modules
+//! (`compose`, `dockerfile`, `oci`, `pins`, `pins_env`, `plan`, `versions`, `waivers`, `yaml`)
+//! decide; `images`, `dist`, `rust_build`, `process`, `write` act; `verbs` put them together.
+
+pub mod cli;
+pub mod compose;
+pub mod dist;
+pub mod dockerfile;
+pub mod error;
+pub mod finding;
+pub mod heavy;
+pub mod images;
+pub mod oci;
+pub mod parts;
+pub mod pins;
+pub mod pins_env;
+pub mod plan;
+pub mod process;
+pub mod program;
+pub mod progress;
+pub mod report;
+pub mod rust_build;
+pub mod sign;
+pub mod source;
+pub mod verbs;
+pub mod versions;
+pub mod waivers;
+pub mod workspace;
+pub mod write;
+pub mod yaml;

@@ -1,0 +1,30 @@
+//! `cargo xtask`: dispatches the verbs; the offline ones are answered here.
+
+use std::process::ExitCode;
+
+use xtask::cli::{Cli, ImagesVerb, Package, Verb};
+use xtask::error::{Error, Result};
+use xtask::progress::Progress;
+use xtask::report::Report;
+use xtask::verbs::{ci, dist, images, release, verify_pins};
+use xtask::workspace::Workspace;
+
+fn main() -> ExitCode {
+    xtask::program::main(Package::Xtask, run)
+}
+
+fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
+    let progress = Progress::new(cli.global.quiet);
+    match &cli.verb {
+        Verb::Images(ImagesVerb::List) => images::list(workspace),
+        Verb::Images(ImagesVerb::Build(args)) => images::build(workspace, args, progress),
+        Verb::VerifyPins(args) => verify_pins::run(workspace, args),
+        Verb::Dist(args) => dist::run(workspace, args, progress),
+        Verb::Release(args) => release::run(workspace, args),
+        Verb::Ci(args) => ci::run(workspace, args, &cli.global),
+        other => Err(Error::usage(format!(
+            "`{}` is answered elsewhere",
+            other.name()
+        ))),
+    }
+}

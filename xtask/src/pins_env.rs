@@ -1,0 +1,402 @@
+//! `/etc/polis/pins.env`: what the VM downloads, and the checksums it must have.
+//!
+//! It stands as one `write_files` entry inside the cloud-init file. The provisioning script in
+//! the VM and these tools read the same lines, so there is no second list to disagree with.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use polis_base::Digest;
+
+use crate::finding::Finding;
+use crate::source::{Place, Source};
+use crate::yaml::Node;
+
+/// Where the cloud-init file stands in the tree.
+pub const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
+/// The path of the entry in the VM.
+pub const PINS_ENV: &str = "/etc/polis/pins.env";
+
+/// The architectures that a release serves, by the name Debian and OCI give them.
+pub const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
+/// What is downloaded for each of them.
+const TOOLS: [&str; 2] = ["sysbox", "yq"];
+
+/// The pins.
+#[derive(Debug, Clone)]
+pub struct Pins {
+    /// Where Docker's package signing key is served.
+    pub docker_key_url: String,
+    /// The fingerprint of the one primary key that may be in it.
+    pub docker_key_fingerprint: String,
+    /// The files, each with its checksum.
+    pub downloads: Vec<Download>,
+}
+
+/// A file that the VM downloads.
+#[derive(Debug, Clone)]
+pub struct Download {
+    /// `sysbox` or `yq`.
+    pub tool: &'static str,
+    /// Its version, as pinned.
+    pub version: String,
+    /// `amd64` or `arm64`.
+    pub architecture: &'static str,
+    /// Where it is served.
+    pub url: String,
+    /// What it must hash to.
+    pub sha256: Digest,
+    /// Where the checksum stands.
+    pub place: Place,
+}
+
+/// One line `NAME=value` with the bytes of its value.
+struct Line<'a> {
+    value: &'a str,
+    span: Range<usize>,
+}
+
+/// Reads the pins out of the parsed cloud-init file.
+///
+/// # Errors
+/// Every finding: a missing entry, an unknown, doubled or missing name, a value that is not
+/// what its name promises.
+pub fn read(source: &Source, root: &Node) -> Result<Pins, Vec<Finding>> {
+    let Some(content) = entry(root, PINS_ENV) else {
+        let place = source.place(root.span.start..root.span.start);
+        return Err(vec![
+            Finding::error(
+                "pins-missing",
+                place,
+                format!("no `write_files` entry writes `{PINS_ENV}`"),
+            )
+            .help("the pins of what the VM downloads stand there, and only there"),
+        ]);
+    };
+    let mut reader = Reader {
+        source,
+        block: content.span.clone(),
+        lines: BTreeMap::new(),
+        findings: Vec::new(),
+    };
+    reader.collect(content);
+    let pins = reader.pins();
+    if reader.findings.is_empty() {
+        pins.ok_or_else(Vec::new)
+    } else {
+        Err(reader.findings)
+    }
+}
+
+/// The content node of the `write_files` entry for `path`.
+pub fn entry<'a>(root: &'a Node, path: &str) -> Option<&'a Node> {
+    root.get("write_files")?
+        .items()
+        .iter()
+        .find(|item| item.get("path").and_then(Node::text) == Some(path))?
+        .get("content")
+}
+
+struct Reader<'a> {
+    source: &'a Source,
+    block: Range<usize>,
+    lines: BTreeMap<&'a str, Line<'a>>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Reader<'a> {
+    /// Takes the lines as they stand in the file: a literal block keeps them one to one.
+    fn collect(&mut self, content: &'a Node) {
+        let mut at = self.block.start;
+        for raw in self.source.text[self.block.clone()].split_inclusive('\n') {
+            let indent = raw.len() - raw.trim_start().len();
+            let line = raw.trim();
+            let span = at + indent..at + indent + line.len();
+            at += raw.len();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let Some((name, value)) = line.split_once('=') else {
+                self.wrong(span, "expected `NAME=value`");
+                continue;
+            };
+            if !value.is_empty() && value.contains([' ', '"', '\'', '$', '`', '\\']) {
+                self.wrong(
+                    span,
+                    "a value is plain text, without quotes, blanks or expansions",
+                );
+            } else if !known_names().any(|known| known == name) {
+                self.wrong(span, &format!("`{name}` is not a pin that anything reads"));
+            } else if self.lines.contains_key(name) {
+                self.wrong(span, &format!("`{name}` stands here a second time"));
+            } else {
+                let span = span.start + name.len() + 1..span.end;
+                self.lines.insert(name, Line { value, span });
+            }
+        }
+        if content.text().is_none() {
+            self.wrong(self.block.clone(), "the content is not text");
+        }
+    }
+
+    fn pins(&mut self) -> Option<Pins> {
+        let key_url = self.checked("DOCKER_KEY_URL", is_https, "an https URL");
+        let fingerprint = self.checked(
+            "DOCKER_KEY_FINGERPRINT",
+            is_fingerprint,
+            "40 upper-case hex digits",
+        );
+        self.checked("DOCKER_REPO_URL", is_https, "an https URL");
+        let downloads = TOOLS.iter().flat_map(|tool| {
+            ARCHITECTURES
+                .iter()
+                .map(move |architecture| (*tool, *architecture))
+        });
+        let downloads: Vec<_> = downloads
+            .map(|(tool, architecture)| self.download(tool, architecture))
+            .collect();
+        Some(Pins {
+            docker_key_url: key_url?,
+            docker_key_fingerprint: fingerprint?,
+            downloads: downloads.into_iter().collect::<Option<_>>()?,
+        })
+    }
+
+    fn download(&mut self, tool: &'static str, architecture: &'static str) -> Option<Download> {
+        let [name, arch] = [tool, architecture].map(str::to_ascii_uppercase);
+        let version = self.checked(
+            &format!("{name}_VERSION"),
+            |value| !value.is_empty(),
+            "a version",
+        );
+        let url = self.checked(&format!("{name}_URL_{arch}"), is_https, "an https URL");
+        let key = format!("{name}_SHA256_{arch}");
+        let sha256 = self.checked(
+            &key,
+            |value| Digest::from_hex(value).is_ok(),
+            "64 lower-case hex digits",
+        );
+        let (version, url, sha256) = (version?, url?, sha256?);
+        for part in [version.as_str(), architecture] {
+            if !url.contains(part) {
+                let span = self.lines[format!("{name}_URL_{arch}").as_str()]
+                    .span
+                    .clone();
+                self.wrong(
+                    span,
+                    &format!("the URL does not name `{part}`, which it is pinned for"),
+                );
+            }
+        }
+        Some(Download {
+            tool,
+            version,
+            architecture,
+            url,
+            sha256: Digest::from_hex(&sha256).ok()?,
+            place: self.source.place(self.lines[key.as_str()].span.clone()),
+        })
+    }
+
+    /// The value of `name`, where it is there and is what `expected` says.
+    fn checked(&mut self, name: &str, is: impl Fn(&str) -> bool, expected: &str) -> Option<String> {
+        match self.lines.get(name) {
+            None => {
+                let start = self.block.start;
+                self.push(
+                    "pins-missing",
+                    start..start,
+                    &format!("`{name}` is missing: expected {expected}"),
+                );
+                None
+            }
+            Some(line) if !is(line.value) => {
+                let (span, found) = (line.span.clone(), line.value.len());
+                self.wrong(
+                    span,
+                    &format!("`{name}` is not {expected} (it has {found} characters)"),
+                );
+                None
+            }
+            Some(line) => Some(line.value.to_owned()),
+        }
+    }
+
+    fn wrong(&mut self, span: Range<usize>, message: &str) {
+        self.push("pins-malformed", span, message);
+    }
+
+    fn push(&mut self, rule: &'static str, span: Range<usize>, message: &str) {
+        let place = self.source.place(span);
+        let message = format!("{PINS_ENV}: {message}");
+        let known =
+            |known: &Finding| known.message == message && known.place.as_ref() == Some(&place);
+        if !self.findings.iter().any(known) {
+            self.findings.push(Finding::error(rule, place, message));
+        }
+    }
+}
+
+fn known_names() -> impl Iterator<Item = String> {
+    let fixed = [
+        "DOCKER_KEY_URL",
+        "DOCKER_KEY_FINGERPRINT",
+        "DOCKER_REPO_URL",
+    ]
+    .map(str::to_owned);
+    let of_tools = TOOLS.iter().flat_map(|tool| {
+        let tool = tool.to_ascii_uppercase();
+        let mut names = vec![format!("{tool}_VERSION")];
+        for architecture in ARCHITECTURES.map(str::to_ascii_uppercase) {
+            names.push(format!("{tool}_URL_{architecture}"));
+            names.push(format!("{tool}_SHA256_{architecture}"));
+        }
+        names
+    });
+    fixed.into_iter().chain(of_tools)
+}
+
+fn is_https(value: &str) -> bool {
+    value
+        .strip_prefix("https://")
+        .is_some_and(|rest| rest.contains('.') && !rest.contains('@'))
+}
+
+fn is_fingerprint(value: &str) -> bool {
+    value.len() == 40 && value.chars().all(|c| matches!(c, '0'..='9' | 'A'..='F'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn document(change: impl Fn(String) -> String) -> Source {
+        let mut lines = vec![
+            "DOCKER_KEY_URL=https://d.example/gpg".to_owned(),
+            format!("DOCKER_KEY_FINGERPRINT={}", "AB".repeat(20)),
+            "DOCKER_REPO_URL=https://d.example/ubuntu".to_owned(),
+        ];
+        for (tool, version) in [("sysbox", "0.7.1"), ("yq", "v4.44.6")] {
+            lines.push(format!("{}_VERSION={version}", tool.to_ascii_uppercase()));
+            for arch in ARCHITECTURES {
+                let name = format!("{}_{}", "URL", arch.to_ascii_uppercase());
+                lines.push(format!(
+                    "{}_{name}=https://g.example/{version}/{tool}_{arch}",
+                    tool.to_ascii_uppercase()
+                ));
+                lines.push(format!(
+                    "{}_SHA256_{}={HEX}",
+                    tool.to_ascii_uppercase(),
+                    arch.to_ascii_uppercase()
+                ));
+            }
+        }
+        let body: String = lines
+            .iter()
+            .map(|line| format!("      {}\n", change(line.clone())))
+            .collect();
+        Source {
+            path: CLOUD_INIT.to_owned(),
+            text: format!(
+                "write_files:\n  - path: {PINS_ENV}\n    content: |\n      # pins\n{body}runcmd: []\n"
+            ),
+        }
+    }
+
+    fn read_text(source: &Source) -> Result<Pins, Vec<Finding>> {
+        read(source, &crate::yaml::parse(source).unwrap())
+    }
+
+    #[test]
+    fn reads_every_download_with_its_place() {
+        let source = document(|line| line);
+        let pins = read_text(&source).unwrap();
+        assert_eq!(pins.downloads.len(), 4);
+        let arm = &pins.downloads[3];
+        assert_eq!(
+            (arm.tool, arm.architecture, arm.version.as_str()),
+            ("yq", "arm64", "v4.44.6")
+        );
+        assert_eq!(&arm.place.excerpt[arm.place.highlight.clone()], HEX);
+    }
+
+    /// Each way a pin can be wrong gives its own message at its own line.
+    #[test]
+    fn every_wrong_pin_is_a_finding() {
+        let cases: [(&str, &str, &str); 9] = [
+            (
+                "SYSBOX_SHA256_ARM64=",
+                "",
+                "`SYSBOX_SHA256_ARM64` is missing",
+            ),
+            (
+                "SYSBOX_SHA256_AMD64=",
+                "SYSBOX_SHA256_AMD64=abc",
+                "is not 64 lower-case hex digits (it has 3 characters)",
+            ),
+            (
+                "YQ_URL_ARM64=",
+                "YQ_URL_ARM64=http://g.example/v4.44.6/yq_arm64",
+                "is not an https URL",
+            ),
+            (
+                "YQ_URL_ARM64=",
+                "YQ_URL_ARM64=https://g.example/v4.44.6/yq_amd64",
+                "does not name `arm64`",
+            ),
+            (
+                "YQ_VERSION=",
+                "YQ_VERSION=v4.44.7",
+                "does not name `v4.44.7`",
+            ),
+            (
+                "DOCKER_KEY_FINGERPRINT=",
+                "DOCKER_KEY_FINGERPRINT=AB",
+                "is not 40 upper-case hex digits",
+            ),
+            (
+                "DOCKER_KEY_URL=",
+                "DOCKER_KEY_URI=https://d.example/gpg",
+                "`DOCKER_KEY_URI` is not a pin that anything reads",
+            ),
+            (
+                "DOCKER_REPO_URL=",
+                "DOCKER_REPO_URL=\"https://d.example\"",
+                "a value is plain text",
+            ),
+            ("YQ_VERSION=", "YQ_VERSION", "expected `NAME=value`"),
+        ];
+        for (start, replacement, message) in cases {
+            let source = document(|line| {
+                if line.starts_with(start) {
+                    replacement.to_owned()
+                } else {
+                    line
+                }
+            });
+            let findings = read_text(&source).expect_err(replacement);
+            let text: Vec<_> = findings
+                .iter()
+                .map(|finding| finding.message.as_str())
+                .collect();
+            assert!(
+                text.iter().any(|found| found.contains(message)),
+                "{message}: {text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_entry_is_a_finding() {
+        let source = Source {
+            path: CLOUD_INIT.to_owned(),
+            text: "packages: [jq]\n".to_owned(),
+        };
+        assert_eq!(
+            read_text(&source).expect_err("no entry")[0].rule,
+            "pins-missing"
+        );
+    }
+}

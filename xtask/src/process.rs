@@ -1,0 +1,224 @@
+//! The one wrapper around child processes.
+//!
+//! Success is the default contract: a command that fails is an error which quotes the command
+//! and the tail of what it said. `clippy.toml` bans `std::process::Command` everywhere else.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use xshell::Shell;
+
+use crate::error::{Error, Result};
+
+/// How many lines of a failed command's output an error quotes.
+const TAIL: usize = 20;
+
+/// A command to run.
+#[derive(Debug)]
+pub struct Run {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    unset: Vec<OsString>,
+    cwd: Option<PathBuf>,
+    stdout_to_stderr: bool,
+}
+
+impl Run {
+    /// `program`, looked up in `PATH`.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            unset: Vec::new(),
+            cwd: None,
+            stdout_to_stderr: false,
+        }
+    }
+
+    /// The cargo that runs us, or the one in `PATH`.
+    pub fn cargo() -> Self {
+        Self::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable for the child.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Hides a variable from the child.
+    #[must_use]
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.unset.push(name.into());
+        self
+    }
+
+    /// Runs the child in `dir`.
+    #[must_use]
+    pub fn cwd(mut self, dir: &Path) -> Self {
+        self.cwd = Some(dir.to_owned());
+        self
+    }
+
+    /// Sends what the child prints to our standard error: standard output then belongs to our
+    /// own result.
+    #[must_use]
+    pub fn stdout_to_stderr(mut self) -> Self {
+        self.stdout_to_stderr = true;
+        self
+    }
+
+    /// Runs it with our own standard streams.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not succeed.
+    pub fn inherit(&self) -> Result<()> {
+        match self.inherit_code()? {
+            0 => Ok(()),
+            code => Err(self.failed(&format!("it ended with exit code {code}"))),
+        }
+    }
+
+    /// Runs it with our own standard streams and returns its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be started or was ended by a signal.
+    pub fn inherit_code(&self) -> Result<i32> {
+        let sh = self.shell()?;
+        let mut command: std::process::Command = self.command(&sh).into();
+        if self.stdout_to_stderr {
+            command.stdout(std::io::stderr());
+        }
+        let status = command.status().map_err(|error| self.not_started(&error))?;
+        status
+            .code()
+            .ok_or_else(|| self.failed(&format!("it was ended: {status}")))
+    }
+
+    /// Runs it and returns what it printed on standard output, without the last newline.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not succeed; quotes the tail of its standard error.
+    pub fn output(&self) -> Result<String> {
+        let sh = self.shell()?;
+        let mut command: std::process::Command = self.command(&sh).into();
+        let output = command.output().map_err(|error| self.not_started(&error))?;
+        if output.status.success() {
+            let text = String::from_utf8_lossy(&output.stdout);
+            return Ok(text.trim_end_matches('\n').to_owned());
+        }
+        let said = [&output.stderr[..], &output.stdout[..]].concat();
+        let because = format!(
+            "{}\n{}",
+            output.status,
+            tail(&String::from_utf8_lossy(&said))
+        );
+        Err(self.failed(because.trim_end()))
+    }
+
+    /// Whether it can be started and succeeds; what it prints is dropped.
+    pub fn succeeds(&self) -> bool {
+        self.output().is_ok()
+    }
+
+    /// The command as one would type it.
+    pub fn display(&self) -> String {
+        let mut words = vec![self.program.to_string_lossy().into_owned()];
+        words.extend(
+            self.args
+                .iter()
+                .map(|arg| arg.to_string_lossy().into_owned()),
+        );
+        words.join(" ")
+    }
+
+    fn shell(&self) -> Result<Shell> {
+        let sh = Shell::new().map_err(|error| self.failed(&error.to_string()))?;
+        if let Some(dir) = &self.cwd {
+            sh.change_dir(dir);
+        }
+        Ok(sh)
+    }
+
+    fn command<'a>(&self, sh: &'a Shell) -> xshell::Cmd<'a> {
+        let mut command = sh.cmd(&self.program).args(&self.args);
+        for (name, value) in &self.env {
+            command = command.env(name, value);
+        }
+        for name in &self.unset {
+            command = command.env_remove(name);
+        }
+        command
+    }
+
+    fn failed(&self, because: &str) -> Error {
+        Error::machine(format!("`{}` failed", self.display())).because(because)
+    }
+
+    fn not_started(&self, error: &std::io::Error) -> Error {
+        let program = self.program.to_string_lossy();
+        self.failed(&format!("cannot start it: {error}"))
+            .hint(format!("install `{program}`, or put it on PATH"))
+    }
+}
+
+/// The last lines of `text`.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_quotes_the_command_and_what_it_said() {
+        let run = Run::new("sh").args(["-c", "echo out; echo no such luck >&2; exit 7"]);
+        let error = run.output().expect_err("it exits 7").to_string();
+        assert!(error.contains("sh -c echo out"), "{error}");
+        assert!(error.contains("no such luck"), "{error}");
+        assert!(error.contains('7'), "{error}");
+    }
+
+    #[test]
+    fn a_missing_program_says_so() {
+        let error = Run::new("no-such-program-here")
+            .output()
+            .expect_err("missing");
+        assert!(
+            error.to_string().contains("install `no-such-program-here`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_exit_code_of_a_child_is_ours_to_pass_on() {
+        assert_eq!(Run::new("true").inherit_code().unwrap(), 0);
+        assert_eq!(
+            Run::new("sh")
+                .args(["-c", "exit 3"])
+                .inherit_code()
+                .unwrap(),
+            3
+        );
+    }
+}

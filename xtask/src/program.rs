@@ -1,0 +1,56 @@
+//! What the three release programs have in common: they parse the same command line, run one
+//! verb and turn its result into output and an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Package, Verb};
+use crate::error::{Error, Outcome, Result};
+use crate::heavy;
+use crate::report::{self, Report};
+use crate::workspace::Workspace;
+
+/// Parses the command line; prints help, version or a usage error itself.
+///
+/// # Errors
+/// The exit code, where there is nothing left to run.
+pub fn parse() -> std::result::Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // Help that cannot be printed has no reader.
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() {
+            Outcome::Usage.code()
+        } else {
+            0
+        })
+    })
+}
+
+/// Runs one of the three programs: its own verbs by `run`, the others by their package.
+pub fn main(own: Package, run: impl FnOnce(&Cli, &Workspace) -> Result<Report>) -> ExitCode {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let code = if cli.verb.package() == own {
+        let result = Workspace::open(&cli.global).and_then(|workspace| run(&cli, &workspace));
+        report::finish(cli.verb.name(), cli.global.format, result)
+    } else if own == Package::Xtask {
+        heavy::run(cli.verb.package(), cli.global.quiet)
+            .unwrap_or_else(|error| report::finish(cli.verb.name(), cli.global.format, Err(error)))
+    } else {
+        let error = not_ours(&cli.verb, own);
+        report::finish(cli.verb.name(), cli.global.format, Err(error))
+    };
+    ExitCode::from(code)
+}
+
+fn not_ours(verb: &Verb, own: Package) -> Error {
+    Error::usage(format!(
+        "`{}` does not answer `{}`",
+        own.name(),
+        verb.name()
+    ))
+    .hint(format!("run `cargo xtask {}`", verb.name()))
+}

@@ -1,0 +1,80 @@
+//! A file of the tree with its text, and places in it that people can find again.
+
+use std::ops::Range;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// A text file, read once.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Path relative to the root of the tree, `/` separated.
+    pub path: String,
+    /// The whole text, exactly as on disk.
+    pub text: String,
+}
+
+/// A place in a source: what a finding points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Path relative to the root of the tree.
+    pub path: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The line itself, without its end.
+    pub excerpt: String,
+    /// The bytes of `excerpt` that are meant.
+    pub highlight: Range<usize>,
+}
+
+impl Source {
+    /// Reads `root/path`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not UTF-8; the error names it.
+    pub fn read(root: &Path, path: &str) -> Result<Self> {
+        let full = root.join(path);
+        match std::fs::read_to_string(&full) {
+            Ok(text) => Ok(Self {
+                path: path.to_owned(),
+                text,
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::findings(format!("`{}` is missing", full.display()))
+                    .hint("run this from a complete checkout, or name one with --root DIR"))
+            }
+            Err(error) => Err(Error::io("read", &full, &error)),
+        }
+    }
+
+    /// The place of the bytes `span`, cut to its first line.
+    pub fn place(&self, span: Range<usize>) -> Place {
+        let start = floor_char(&self.text, span.start);
+        let before = &self.text[..start];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let rest = &self.text[line_start..];
+        let excerpt = rest.lines().next().unwrap_or("");
+        let from = (start - line_start).min(excerpt.len());
+        let to = floor_char(&self.text, span.end)
+            .saturating_sub(line_start)
+            .clamp(from, excerpt.len());
+        Place {
+            path: self.path.clone(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            excerpt: excerpt.to_owned(),
+            highlight: from..to,
+        }
+    }
+}
+
+/// The greatest character boundary of `text` at or before `at`.
+fn floor_char(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}

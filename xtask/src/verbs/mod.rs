@@ -1,0 +1,7 @@
+//! One verb, one file: each reads what it needs, asks the pure modules, and reports.
+
+pub mod ci;
+pub mod dist;
+pub mod images;
+pub mod release;
+pub mod verify_pins;

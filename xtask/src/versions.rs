@@ -1,0 +1,175 @@
+//! One version in three places: Cargo.toml, CHANGELOG.md and the tag of what this repository
+//! builds must agree, or a release would not say what it is.
+
+use semver::Version;
+use serde::Deserialize;
+
+use crate::compose::Compose;
+use crate::error::{Error, Result};
+use crate::finding::Finding;
+use crate::source::Source;
+use crate::workspace::Workspace;
+
+#[derive(Deserialize)]
+struct Manifest {
+    workspace: WorkspaceTable,
+}
+
+#[derive(Deserialize)]
+struct WorkspaceTable {
+    package: PackageTable,
+}
+
+#[derive(Deserialize)]
+struct PackageTable {
+    version: toml::Spanned<String>,
+}
+
+/// The version of the workspace.
+///
+/// # Errors
+/// When Cargo.toml has none, or it is not semantic versioning.
+pub fn of_workspace(workspace: &Workspace) -> Result<Version> {
+    let source = workspace.read("Cargo.toml")?;
+    in_manifest(&source)
+        .map(|(version, _)| version)
+        .map_err(|finding| Error::in_file(&source.path, vec![*finding]))
+}
+
+fn in_manifest(
+    source: &Source,
+) -> std::result::Result<(Version, std::ops::Range<usize>), Box<Finding>> {
+    let failed = |span: std::ops::Range<usize>, message: String| {
+        Box::new(Finding::error("version", source.place(span), message))
+    };
+    let manifest: Manifest = toml::from_str(&source.text).map_err(|error| {
+        failed(
+            error.span().unwrap_or(0..0),
+            format!("not our Cargo.toml: {}", error.message()),
+        )
+    })?;
+    let version = manifest.workspace.package.version;
+    let span = version.span();
+    version
+        .get_ref()
+        .parse()
+        .map(|parsed| (parsed, span.clone()))
+        .map_err(|error| {
+            failed(
+                span,
+                format!("`{}` is no version: {error}", version.get_ref()),
+            )
+        })
+}
+
+/// The section of the changelog for `version`: its text without the heading.
+pub fn changelog_section(changelog: &str, version: &Version) -> Option<String> {
+    let mut lines = changelog
+        .lines()
+        .skip_while(|line| heading(line).as_ref() != Some(version));
+    lines.next()?;
+    let body: Vec<&str> = lines.take_while(|line| !line.starts_with("## ")).collect();
+    Some(body.join("\n").trim().to_owned())
+}
+
+/// The version in a heading `## 1.2.3`, whatever follows.
+fn heading(line: &str) -> Option<Version> {
+    let words = line.strip_prefix("## ")?;
+    words.split_whitespace().next()?.parse().ok()
+}
+
+/// Checks that the three agree.
+pub fn check(manifest: &Source, changelog: &Source, compose: &Compose) -> Vec<Finding> {
+    let (version, span) = match in_manifest(manifest) {
+        Ok(found) => found,
+        Err(finding) => return vec![*finding],
+    };
+    let mut findings = Vec::new();
+    let newest = changelog.text.lines().find_map(heading);
+    if newest.as_ref() != Some(&version) {
+        let found = newest.map_or_else(|| "no version".to_owned(), |newest| format!("`{newest}`"));
+        let at = changelog.text.find("\n## ").map_or(0, |at| at + 1);
+        let length = changelog.text[at..].lines().next().map_or(0, str::len);
+        findings.push(
+            Finding::error(
+                "version",
+                changelog.place(at..at + length),
+                format!("the newest section is {found}, Cargo.toml has `{version}`"),
+            )
+            .help(format!("write a section `## {version}`")),
+        );
+    } else if changelog_section(&changelog.text, &version).is_none_or(|body| body.is_empty()) {
+        findings.push(Finding::error(
+            "version",
+            manifest.place(span),
+            format!("the changelog says nothing about `{version}`"),
+        ));
+    }
+    let tag = format!("v{version}");
+    let built = compose.built().unwrap_or_default();
+    for image_use in compose.images().unwrap_or_default() {
+        let Ok(image) = &image_use.image else {
+            continue;
+        };
+        let ours = built.iter().any(|built| built.image.name() == image.name());
+        if ours && image.tag() != Some(&tag) {
+            findings.push(Finding::error(
+                "version",
+                compose.place(image_use.span.clone()),
+                format!("`{image}` is built here, so its tag is `{tag}`"),
+            ));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::tests::compose;
+
+    fn source(path: &str, text: &str) -> Source {
+        Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn messages(manifest: &str, changelog: &str, image: &str) -> Vec<String> {
+        let manifest = source(
+            "Cargo.toml",
+            &format!("[workspace.package]\nversion = \"{manifest}\"\n"),
+        );
+        let compose = compose(&format!(
+            "services:\n  a:\n    image: {image}\n    build: ../a\n"
+        ));
+        let findings = check(&manifest, &source("CHANGELOG.md", changelog), &compose);
+        findings
+            .into_iter()
+            .map(|finding| finding.message)
+            .collect()
+    }
+
+    #[test]
+    fn agreement_and_every_disagreement() {
+        let fine = "# C\n\n## 0.5.0 (unreleased)\n\n- New.\n\n## 0.4.0\n";
+        assert_eq!(messages("0.5.0", fine, "ghcr.io/o/a:v0.5.0"), [""; 0]);
+        assert_eq!(
+            messages("0.6.0", fine, "ghcr.io/o/a:v0.6.0"),
+            ["the newest section is `0.5.0`, Cargo.toml has `0.6.0`"]
+        );
+        assert_eq!(
+            messages("0.5.0", fine, "ghcr.io/o/a:v0.4.0"),
+            ["`ghcr.io/o/a:v0.4.0` is built here, so its tag is `v0.5.0`"]
+        );
+        assert_eq!(messages("0.5", fine, "ghcr.io/o/a:v0.5.0").len(), 1);
+        assert_eq!(
+            messages("0.5.0", "# C\n", "ghcr.io/o/a:v0.5.0"),
+            ["the newest section is no version, Cargo.toml has `0.5.0`"]
+        );
+        assert_eq!(
+            messages("0.5.0", "## 0.5.0\n## 0.4.0\n- x\n", "ghcr.io/o/a:v0.5.0"),
+            ["the changelog says nothing about `0.5.0`"]
+        );
+    }
+}

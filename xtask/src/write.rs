@@ -1,0 +1,158 @@
+//! Files are written beside their target and renamed: a reader sees the old file or the new
+//! one, never half of one, and a full disk or a kill costs nothing.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result};
+
+/// Replaces `path` with `bytes`, keeping its permissions where it exists; creates its directory.
+///
+/// # Errors
+/// When the file system refuses; the old file is then untouched and nothing else is left.
+pub fn atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |doing: &str, error: &std::io::Error| Error::io(doing, path, error);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(|error| failed("create the directory of", &error))?;
+    let mut file = NamedTempFile::new_in(dir).map_err(|error| failed("write", &error))?;
+    file.write_all(bytes)
+        .map_err(|error| failed("write", &error))?;
+    file.as_file()
+        .sync_all()
+        .map_err(|error| failed("write", &error))?;
+    keep_mode(&file, path).map_err(|error| failed("set the mode of", &error))?;
+    file.persist(path)
+        .map_err(|error| failed("replace", &error.error))?;
+    Ok(())
+}
+
+/// The mode of the file that is replaced, else 0644: a temporary file is born 0600.
+#[cfg(unix)]
+fn keep_mode(file: &NamedTempFile, replaced: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = match fs::metadata(replaced) {
+        Ok(metadata) => metadata.permissions(),
+        Err(_) => fs::Permissions::from_mode(0o644),
+    };
+    file.as_file().set_permissions(permissions)
+}
+
+#[cfg(not(unix))]
+fn keep_mode(_file: &NamedTempFile, _replaced: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Sets the mode of `path`, where the file system has modes.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(|error| Error::io("set the mode of", path, &error))?;
+    }
+    let _ = (path, mode);
+    Ok(())
+}
+
+/// Replaces the directory `target` with what `fill` puts into a new one beside it.
+///
+/// An existing `target` is replaced only when it is empty or holds the file `marker`: a
+/// mistyped `--output` must not cost anybody their files.
+///
+/// # Errors
+/// When `target` is not ours to replace, what `fill` returns, or the file system's refusal;
+/// `target` is then untouched.
+pub fn directory(
+    target: &Path,
+    marker: &str,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    if !replaceable(target, marker)? {
+        return Err(
+            Error::usage(format!("`{}` holds something else", target.display()))
+                .because(format!("it is not empty and has no `{marker}`"))
+                .hint("name a new directory, or empty this one"),
+        );
+    }
+    let parent = target
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, &error))?;
+    let fresh = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempdir_in(parent)
+        .map_err(|error| Error::io("create a directory in", parent, &error))?;
+    let inner = fresh.path().join("content");
+    fs::create_dir(&inner).map_err(|error| Error::io("create", &inner, &error))?;
+    fill(&inner)?;
+    let old = fresh.path().join("old");
+    if target.exists() {
+        fs::rename(target, &old).map_err(|error| Error::io("replace", target, &error))?;
+    }
+    fs::rename(&inner, target).map_err(|error| Error::io("replace", target, &error))
+}
+
+fn replaceable(target: &Path, marker: &str) -> Result<bool> {
+    if !target.exists() || target.join(marker).exists() {
+        return Ok(true);
+    }
+    let mut entries = fs::read_dir(target).map_err(|error| Error::io("read", target, &error))?;
+    Ok(entries.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_fill_leaves_the_old_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out");
+        directory(&target, "a", |new| atomically(&new.join("a"), b"1")).unwrap();
+        let failed = directory(&target, "a", |new| {
+            atomically(&new.join("a"), b"2")?;
+            Err(Error::findings("no"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(target.join("a")).unwrap(), b"1");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_of_something_else_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        atomically(&dir.path().join("thesis.txt"), b"1").unwrap();
+        let error = directory(dir.path(), "oci-layout", |_| Ok(())).expect_err("not ours");
+        assert!(
+            error.to_string().contains("holds something else"),
+            "{error}"
+        );
+        assert!(dir.path().join("thesis.txt").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_replaced_file_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.sh");
+        atomically(&path, b"1").unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o644
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        atomically(&path, b"2").unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o755
+        );
+    }
+}

@@ -1,0 +1,338 @@
+//! YAML with the place of every node.
+//!
+//! The release tools do not only read YAML, they point into it and change single values of it,
+//! so each node keeps the bytes it came from. Merge keys (`<<`) are resolved the way Compose
+//! does; an alias keeps the place of what it stands for, since that is what an edit must touch.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use serde_json::Value as Json;
+
+use crate::finding::Finding;
+use crate::source::Source;
+
+/// A node: its value and its bytes in the source.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it holds.
+    pub value: Value,
+    /// The bytes it came from, with anchor and tag.
+    pub span: Range<usize>,
+}
+
+/// What a node holds.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer, also in hexadecimal or octal.
+    Int(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// Any other scalar, and every quoted one.
+    Text(String),
+    /// A sequence.
+    Seq(Vec<Node>),
+    /// A mapping in the order of the file.
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// The value under `key`, where this is a mapping that has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entry(key).map(|(_, value)| value)
+    }
+
+    /// The key node and the value under `key`.
+    pub fn entry(&self, key: &str) -> Option<&(Self, Self)> {
+        self.entries()
+            .iter()
+            .find(|(found, _)| found.text() == Some(key))
+    }
+
+    /// The entries of a mapping; none for anything else.
+    pub fn entries(&self) -> &[(Self, Self)] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The items of a sequence; none for anything else.
+    pub fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::Seq(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The text of a string.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value as JSON, for a schema to judge. Keys that are not strings take their text.
+    pub fn to_json(&self) -> Json {
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::from(*value),
+            Value::Int(value) => Json::from(*value),
+            Value::Float(value) => Json::from(*value),
+            Value::Text(value) => Json::from(value.as_str()),
+            Value::Seq(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.key_text(), value.to_json()))
+                .collect(),
+        }
+    }
+
+    /// The node that the JSON pointer `pointer` names, with its key where it is a mapping's
+    /// value; the deepest existing one where the pointer leads nowhere.
+    pub fn at_pointer(&self, pointer: &str) -> (Option<&Self>, &Self) {
+        let mut found = (None, self);
+        for token in pointer.split('/').skip(1) {
+            let token = token.replace("~1", "/").replace("~0", "~");
+            let next = match &found.1.value {
+                Value::Map(entries) => entries
+                    .iter()
+                    .find(|(key, _)| key.key_text() == token)
+                    .map(|(key, value)| (Some(key), value)),
+                Value::Seq(items) => token
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|at| items.get(at))
+                    .map(|item| (None, item)),
+                _ => None,
+            };
+            match next {
+                Some(next) => found = next,
+                None => break,
+            }
+        }
+        found
+    }
+
+    fn key_text(&self) -> String {
+        match &self.value {
+            Value::Text(text) => text.clone(),
+            Value::Bool(value) => value.to_string(),
+            Value::Int(value) => value.to_string(),
+            Value::Float(value) => value.to_string(),
+            _ => String::from("null"),
+        }
+    }
+}
+
+/// Parses a source that holds exactly one document.
+///
+/// # Errors
+/// One finding: a syntax error, a tab, a duplicate key, an unknown alias, no document or several.
+pub fn parse(source: &Source) -> Result<Node, Box<Finding>> {
+    if let Some(at) = source.text.find('\t') {
+        return Err(Box::new(
+            Finding::error("yaml-tab", source.place(at..at + 1), "a tab in a YAML file")
+                .help("indent with spaces; cloud-init's and Multipass's parsers refuse tabs"),
+        ));
+    }
+    let offsets = char_offsets(&source.text);
+    let documents = MarkedYaml::load_from_str(&source.text).map_err(|error| {
+        let at = offsets[error.marker().index().min(offsets.len() - 1)];
+        let message = format!("not valid YAML: {}", error.info());
+        Box::new(Finding::error(
+            "yaml-syntax",
+            source.place(at..at + 1),
+            message,
+        ))
+    })?;
+    match documents.as_slice() {
+        [document] => {
+            let mut converter = Converter {
+                text: &source.text,
+                offsets: &offsets,
+                anchors: HashMap::new(),
+            };
+            Ok(converter.node(document))
+        }
+        [] => Err(Box::new(Finding::error(
+            "yaml-syntax",
+            source.place(0..0),
+            "the file holds no YAML document",
+        ))),
+        [_, second, ..] => {
+            let at = offsets[second.span.start.index()];
+            Err(Box::new(Finding::error(
+                "yaml-syntax",
+                source.place(at..at),
+                "a second YAML document; one file holds one",
+            )))
+        }
+    }
+}
+
+/// The byte offset of every character, and the length at the end: saphyr counts characters.
+fn char_offsets(text: &str) -> Vec<usize> {
+    text.char_indices()
+        .map(|(at, _)| at)
+        .chain([text.len()])
+        .collect()
+}
+
+struct Converter<'a> {
+    text: &'a str,
+    offsets: &'a [usize],
+    /// The bytes of each anchored node seen so far.
+    anchors: HashMap<&'a str, Range<usize>>,
+}
+
+impl<'a> Converter<'a> {
+    fn node(&mut self, marked: &MarkedYaml<'_>) -> Node {
+        let span = self.span(marked);
+        let slice = &self.text[span.clone()];
+        let span = match (name_after(slice, '*'), name_after(slice, '&')) {
+            (Some(alias), _) => self.anchors.get(alias).cloned().unwrap_or(span),
+            (None, Some(anchor)) => {
+                self.anchors.insert(anchor, span.clone());
+                span
+            }
+            (None, None) => span,
+        };
+        Node {
+            value: self.value(&marked.data),
+            span,
+        }
+    }
+
+    fn span(&self, marked: &MarkedYaml<'_>) -> Range<usize> {
+        let last = self.offsets.len() - 1;
+        let start = self.offsets[marked.span.start.index().min(last)];
+        let end = self.offsets[marked.span.end.index().min(last)];
+        start..end.max(start)
+    }
+
+    fn value<'i>(&mut self, data: &YamlData<'i, MarkedYaml<'i>>) -> Value {
+        match data {
+            YamlData::Value(scalar) => match scalar {
+                Scalar::Null => Value::Null,
+                Scalar::Boolean(value) => Value::Bool(*value),
+                Scalar::Integer(value) => Value::Int(*value),
+                Scalar::FloatingPoint(value) => Value::Float(**value),
+                Scalar::String(value) => Value::Text(value.to_string()),
+            },
+            YamlData::Representation(text, ..) => Value::Text(text.to_string()),
+            YamlData::Sequence(items) => {
+                Value::Seq(items.iter().map(|item| self.node(item)).collect())
+            }
+            YamlData::Mapping(entries) => {
+                let entries = entries
+                    .iter()
+                    .map(|(key, value)| (self.node(key), self.node(value)))
+                    .collect();
+                Value::Map(merged(entries))
+            }
+            YamlData::Tagged(_, inner) => self.value(&inner.data),
+            YamlData::Alias(_) | YamlData::BadValue => Value::Null,
+        }
+    }
+}
+
+/// The anchor or alias name that `slice` starts with, after its `sign`.
+fn name_after(slice: &str, sign: char) -> Option<&str> {
+    let rest = slice.strip_prefix(sign)?;
+    rest.split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}'))
+        .next()
+}
+
+/// Resolves `<<`: what is written beside it wins over what it brings in.
+fn merged(entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
+    let is_merge = |key: &Node| key.text() == Some("<<");
+    if !entries.iter().any(|(key, _)| is_merge(key)) {
+        return entries;
+    }
+    let (merges, mut own): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|(key, _)| is_merge(key));
+    for (_, value) in merges {
+        let sources = match value.value {
+            Value::Seq(items) => items,
+            _ => vec![value],
+        };
+        for source in sources {
+            let Value::Map(more) = source.value else {
+                continue;
+            };
+            for (key, value) in more {
+                if !own.iter().any(|(found, _)| found.text() == key.text()) {
+                    own.push((key, value));
+                }
+            }
+        }
+    }
+    own
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source {
+            path: "x.yml".to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn spans_are_bytes_whatever_the_line_ends_and_letters() {
+        let source = source("# é\r\na: &x 'q'\r\nb: *x\r\nc: {k: \"v\"} # c\r\nd: |\r\n  é1\r\n");
+        let root = parse(&source).unwrap();
+        let text = |key: &str| &source.text[root.get(key).unwrap().span.clone()];
+        assert_eq!(text("a"), "&x 'q'");
+        assert_eq!(text("b"), "&x 'q'");
+        assert_eq!(root.get("b").unwrap().text(), Some("q"));
+        assert!(text("c").starts_with("{k: \"v\""));
+        assert_eq!(text("d"), "é1\r\n");
+    }
+
+    #[test]
+    fn merge_keys_give_way_to_what_is_written() {
+        let source = source("x: &x {a: 1, b: 2}\ny:\n  <<: *x\n  b: 3\n");
+        let root = parse(&source).unwrap();
+        assert_eq!(
+            root.get("y").unwrap().to_json(),
+            serde_json::json!({"a": 1, "b": 3})
+        );
+    }
+
+    #[test]
+    fn what_is_not_one_document_is_a_finding_with_its_place() {
+        for (text, message, line, column) in [
+            ("a: 1\n\tb: 2\n", "a tab in a YAML file", 2, 1),
+            (
+                "a: 1\na: 2\n",
+                "not valid YAML: duplicated key in mapping",
+                2,
+                1,
+            ),
+            (
+                "a: 1\n---\nb: 2\n",
+                "a second YAML document; one file holds one",
+                3,
+                1,
+            ),
+            ("", "the file holds no YAML document", 1, 1),
+            ("a: [1\nb: 2\n", "not valid YAML: ", 2, 2),
+        ] {
+            let finding = parse(&source(text)).expect_err(text);
+            let place = finding.place.as_ref().unwrap();
+            assert!(finding.message.starts_with(message), "{}", finding.message);
+            assert_eq!((place.line, place.column), (line, column), "{text:?}");
+        }
+    }
+}

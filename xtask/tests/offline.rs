@@ -1,0 +1,341 @@
+//! The offline verbs as users see them: the real program on a copy of the tree.
+
+use expect_test::expect;
+use xtask_testkit::{Ran, Tree, has_part, repository};
+
+const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
+const COMPOSE: &str = "compose/docker-compose.yml";
+
+fn verify_pins(tree: &Tree, more: &[&str]) -> Ran {
+    let args = [&["verify-pins", "--offline", "--today", "2026-11-01"], more].concat();
+    tree.run(XTASK, &args)
+}
+
+#[test]
+fn pins_of_the_tree_are_waived_or_whole() {
+    let ran = verify_pins(&Tree::data(), &["--format", "json"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let data = &ran.report()["data"];
+    assert_eq!(data["images"].as_array().map(Vec::len), Some(9));
+    assert_eq!(data["downloads"].as_array().map(Vec::len), Some(4));
+}
+
+#[test]
+fn a_waiver_that_ended_fails() {
+    let ran = Tree::data().run(
+        XTASK,
+        &[
+            "verify-pins",
+            "--offline",
+            "--today",
+            "2029-01-01",
+            "--format",
+            "json",
+        ],
+    );
+    assert_eq!(ran.code, 1);
+    assert_eq!(ran.findings().len(), 9);
+}
+
+#[test]
+fn a_digest_of_the_wrong_length_is_shown_in_its_line() {
+    let tree = Tree::data();
+    tree.replace(
+        COMPOSE,
+        "polis-gate-oss:v0.4.0",
+        "polis-gate-oss:v0.4.0@sha256:12ab",
+    );
+    let ran = verify_pins(&tree, &[]);
+    assert_eq!(ran.code, 1);
+    let error = ran
+        .stderr
+        .split("\n\n")
+        .find(|part| part.starts_with("error"))
+        .unwrap_or_default()
+        .to_owned();
+    expect![[r#"
+        error[image-reference]: the image of `gate`: a SHA-256 has 64 hex digits, this one has 4
+          --> compose/docker-compose.yml:85:12
+           |
+        85 |     image: ghcr.io/odralabshq/polis-gate-oss:v0.4.0@sha256:12ab
+           |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]]
+    .assert_eq(&error);
+}
+
+#[test]
+fn broken_files_are_errors_with_their_place() {
+    let tree = Tree::data();
+    tree.replace(COMPOSE, "name: polis\n", "name: polis\n\tx: 1\n");
+    let seen = verify_pins(&tree, &[]).seen();
+    expect![[r#"
+        exit 1
+        --- stderr
+        error[yaml-tab]: a tab in a YAML file
+         --> compose/docker-compose.yml:8:1
+          |
+        8 |     x: 1
+          | ^^^^
+          |
+          = help: indent with spaces; cloud-init's and Multipass's parsers refuse tabs
+
+        error: `compose/docker-compose.yml` cannot be used
+    "#]]
+    .assert_eq(&seen);
+
+    let tree = Tree::data();
+    tree.replace(
+        "compose/pin-waivers.yaml",
+        "version: 1",
+        "version: 1\nversoin: 1",
+    );
+    let ran = verify_pins(&tree, &[]);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    assert!(
+        ran.stderr
+            .contains("expected `version: 1` and a list `waivers:`"),
+        "{}",
+        ran.seen()
+    );
+
+    let tree = Tree::data();
+    tree.replace(
+        "cloud-init/cloud-init.yaml",
+        "YQ_VERSION=v4.44.6",
+        "YQ_VERSION=v4.44.7",
+    );
+    let ran = verify_pins(&tree, &["--format", "json"]);
+    assert_eq!(ran.findings().len(), 2, "{}", ran.seen());
+}
+
+/// A checkout with Windows line ends and no final newline is read like any other.
+#[test]
+fn crlf_and_a_missing_final_newline_change_nothing() {
+    let tree = Tree::data();
+    let expected = verify_pins(&tree, &["--format", "json"]).report()["data"].clone();
+    for path in [COMPOSE, "compose/pin-waivers.yaml"] {
+        let text = tree.read(path).replace('\n', "\r\n");
+        tree.write(path, text.trim_end());
+    }
+    let ran = verify_pins(&tree, &["--format", "json"]);
+    assert_eq!(ran.report()["data"], expected, "{}", ran.seen());
+}
+
+#[test]
+fn what_is_built_comes_from_the_compose_file() {
+    expect![[r#"
+        exit 0
+        --- stdout
+        built   ghcr.io/odralabshq/polis-init-oss:v0.5.0  from services/init/Dockerfile
+        pulled  ghcr.io/odralabshq/polis-resolver-oss:v0.4.0
+        pulled  ghcr.io/odralabshq/polis-certgen-oss:v0.4.0
+        pulled  ghcr.io/odralabshq/polis-gate-oss:v0.4.0
+        pulled  ghcr.io/odralabshq/polis-sentinel-oss:v0.4.0
+        pulled  ghcr.io/odralabshq/polis-scanner-oss:v0.4.0
+        pulled  ghcr.io/odralabshq/polis-workspace-oss:v0.4.0
+        pulled  ghcr.io/odralabshq/polis-state-oss:v0.4.0
+        pulled  ghcr.io/odralabshq/polis-toolbox-oss:v0.4.0
+    "#]]
+    .assert_eq(&Tree::data().run(XTASK, &["images", "list"]).seen());
+    let report = Tree::data()
+        .run(XTASK, &["images", "list", "--format", "json"])
+        .report();
+    assert_eq!(report["data"]["built"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_release_is_only_planned_unless_told_otherwise() {
+    let tree = Tree::data();
+    let before = tree.read(COMPOSE);
+    expect![[r#"
+        exit 0
+        --- stdout
+        Release 0.5.0 of Polis
+
+        preflight
+           1. require a clean work tree at the commit that is released
+           2. require that no image is waived
+           3. require the signing key whose public half is `minisign.pub`
+           4. require a token for GitHub and the registry
+
+        check
+           5. check the cloud-init file, the compose file, the pins and the versions
+
+        checksums
+           6. download sysbox 0.7.1 for amd64 and compare its checksum: https://github.com/nestybox/sysbox/releases/download/v0.7.1/sysbox-ce_0.7.1.linux_amd64.deb
+           7. download sysbox 0.7.1 for arm64 and compare its checksum: https://github.com/nestybox/sysbox/releases/download/v0.7.1/sysbox-ce_0.7.1.linux_arm64.deb
+           8. download yq v4.44.6 for amd64 and compare its checksum: https://github.com/mikefarah/yq/releases/download/v4.44.6/yq_linux_amd64
+           9. download yq v4.44.6 for arm64 and compare its checksum: https://github.com/mikefarah/yq/releases/download/v4.44.6/yq_linux_arm64
+
+        images
+          10. build the images of the compose file into an OCI layout
+          11. push ghcr.io/odralabshq/polis-init-oss:v0.5.0
+
+        pin
+          12. resolve 9 images and compare them with the compose file
+
+        dist
+          13. write dist/: the CLI for aarch64-apple-darwin, aarch64-unknown-linux-musl, x86_64-apple-darwin, x86_64-pc-windows-msvc, x86_64-unknown-linux-musl, checksums, signature
+
+        draft
+          14. create the draft release v0.5.0
+
+        upload
+          15. upload the files of dist/, each by name
+
+        verify
+          16. download every asset and compare its bytes
+          17. resolve ghcr.io/odralabshq/polis-init-oss:v0.5.0 and compare its digest
+
+        publish
+          18. publish the release v0.5.0
+
+        promote
+          19. move ghcr.io/odralabshq/polis-init-oss:latest to the released digest, never backwards
+
+        This is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.
+    "#]].assert_eq(&tree.run(XTASK, &["release"]).seen());
+    assert_eq!(tree.read(COMPOSE), before);
+    assert!(!tree.root().join("target").exists());
+    tree.run(XTASK, &["release", "v0.5.0", "--format", "json"])
+        .report();
+    expect![[r#"
+        exit 4
+        --- stderr
+        error: this tree is version 0.5.0, not 9.9.9
+          next: set the version in Cargo.toml and write a section `## 9.9.9` into CHANGELOG.md
+    "#]]
+    .assert_eq(&tree.run(XTASK, &["release", "9.9.9"]).seen());
+}
+
+#[test]
+fn usage_errors_have_their_exit_code() {
+    let tree = Tree::data();
+    for args in [
+        &["publish"][..],
+        &["release", "--execute", "--rehearse"],
+        &["verify-pins", "--oflline"],
+        &[],
+    ] {
+        let ran = tree.run(XTASK, args);
+        assert_eq!(ran.code, 4, "{}", ran.seen());
+        assert!(ran.stdout.is_empty(), "{}", ran.seen());
+    }
+    assert_eq!(tree.run(XTASK, &["--help"]).code, 0);
+    let elsewhere = tree.run(XTASK, &["images", "list", "--root", "/"]);
+    expect![[r#"
+        exit 4
+        --- stderr
+        error: `/` is not a checkout of Polis
+          because: it has no `compose/docker-compose.yml`
+          next: name one with --root DIR
+    "#]]
+    .assert_eq(&elsewhere.seen());
+}
+
+#[test]
+fn a_release_is_not_made_without_its_key() {
+    let tree = Tree::data();
+    expect![[r#"
+        exit 3
+        --- stderr
+        error: `POLIS_MINISIGN_SECRET_KEY` is not set
+          because: a release without a signature is no release
+          next: put the text of the minisign secret key file into `POLIS_MINISIGN_SECRET_KEY` and its password into `POLIS_MINISIGN_PASSWORD`
+    "#]].assert_eq(&tree.run(XTASK, &["dist"]).seen());
+    let secret = "untrusted comment: x\nbm90IGEga2V5";
+    let ran = tree.run_with(
+        XTASK,
+        &["dist", "--format", "json"],
+        &[("POLIS_MINISIGN_SECRET_KEY", secret)],
+    );
+    assert_eq!(ran.code, 3);
+    ran.report();
+    assert!(!ran.seen().contains("bm90IGEga2V5"), "{}", ran.seen());
+}
+
+#[test]
+fn a_build_that_cannot_be_made_says_why() {
+    let tree = Tree::data();
+    let ran = tree.run(XTASK, &["images", "build"]);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("services/init/Dockerfile` is missing"),
+        "{}",
+        ran.seen()
+    );
+
+    std::fs::create_dir_all(tree.root().join("services/init")).expect("a directory");
+    tree.write(
+        "services/init/Dockerfile",
+        "FROM scratch\nCOPY bin/${TARGETARCH}/polis-init /polis-init\n",
+    );
+    let ran = tree.run(XTASK, &["images", "build"]);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("services/init/Dockerfile:2:1"),
+        "{}",
+        ran.seen()
+    );
+}
+
+/// What is not `FROM scratch` goes to Docker; a fake one shows with which words.
+#[cfg(unix)]
+#[test]
+fn another_dockerfile_goes_to_buildx() {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::data();
+    std::fs::create_dir_all(tree.root().join("services/init")).expect("a directory");
+    tree.write("services/init/Dockerfile", "FROM debian:12\nRUN true\n");
+    tree.write(
+        "docker",
+        "#!/bin/sh\necho \"$@\" >\"$HOME/docker-args\"\necho 'no engine' >&2\nexit 1\n",
+    );
+    let docker = tree.root().join("docker");
+    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", tree.root().display());
+    let ran = tree.run_with(XTASK, &["images", "build"], &[("PATH", &path)]);
+    assert_eq!(ran.code, 5, "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("no engine") && ran.stderr.contains("FROM debian:12"),
+        "{}",
+        ran.seen()
+    );
+    let words = tree.read("docker-args");
+    assert!(
+        words.starts_with("buildx build --platform linux/amd64,linux/arm64 "),
+        "{words}"
+    );
+}
+
+/// Compose v2 itself accepts the file that users get.
+#[test]
+fn compose_accepts_the_compose_file() {
+    let repository = repository();
+    let tree = Tree::data();
+    let file = repository.join(COMPOSE);
+    let file = file.to_str().expect("a path in UTF-8");
+    let plugin = tree.run("docker", &["compose", "version", "--short"]);
+    let ran = if plugin.code == 0 && plugin.stdout.starts_with(['2', 'v', '5']) {
+        tree.run(
+            "docker",
+            &["compose", "--file", file, "config", "--format", "json"],
+        )
+    } else if has_part("docker-compose") {
+        tree.run(
+            "docker-compose",
+            &["--file", file, "config", "--format", "json"],
+        )
+    } else {
+        return;
+    };
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let config: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(
+        config["services"].as_object().map(serde_json::Map::len),
+        Some(11)
+    );
+    for (name, service) in config["services"].as_object().into_iter().flatten() {
+        assert_eq!(service["cap_drop"][0], "ALL", "{name}");
+    }
+}
