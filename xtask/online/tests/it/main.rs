@@ -12,5 +12,7 @@ mod github;
 mod protocol;
 mod registry;
 mod registry_faults;
+mod rehearsal;
 mod skopeo;
 mod tokens;
+mod verbs;
