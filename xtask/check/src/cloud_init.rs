@@ -48,6 +48,7 @@ pub fn check(source: &Source, root: &Node) -> Vec<Finding> {
         }
     }
     findings.extend(packages(source, root));
+    findings.extend(base_packages(source, root));
     for item in root.get("write_files").map_or(&[][..], Node::items) {
         findings.extend(permissions(source, item));
         findings.extend(daemon_json(source, item));
@@ -90,6 +91,37 @@ fn packages(source: &Source, root: &Node) -> Vec<Finding> {
             .help("install Docker CE from Docker's own repository")
         })
         .collect()
+}
+
+/// The script installs what `packages` may have failed to, so both name the same packages.
+fn base_packages(source: &Source, root: &Node) -> Option<Finding> {
+    const LIST: &str = "BASE_PACKAGES=(";
+    let (key, listed) = root.entry("packages")?;
+    let start = source.text.find(LIST)? + LIST.len();
+    let length = source.text[start..].find(')')?;
+    let mut script: Vec<&str> = source.text[start..start + length]
+        .split_whitespace()
+        .collect();
+    let mut listed: Vec<&str> = listed.items().iter().filter_map(Node::text).collect();
+    script.sort_unstable();
+    listed.sort_unstable();
+    if script == listed {
+        return None;
+    }
+    let differ: Vec<&str> = script
+        .iter()
+        .filter(|name| !listed.contains(name))
+        .chain(listed.iter().filter(|name| !script.contains(name)))
+        .copied()
+        .collect();
+    let message = format!(
+        "`packages` and the script's BASE_PACKAGES differ: {}",
+        differ.join(", ")
+    );
+    Some(
+        Finding::error("packages-differ", source.place(key.span.clone()), message)
+            .help("name the same packages in both: the script makes good what the module failed to install"),
+    )
 }
 
 /// Multipass prints user-data again through yaml-cpp, which drops the quotes of `'0644'`: it

@@ -37,7 +37,7 @@ fn the_tree_is_fine() {
 fn every_rule_on_the_cloud_init_file_can_fail() {
     let sha =
         "SYSBOX_SHA256_ARM64=04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b";
-    let cases: [(&str, &str, &[&str]); 19] = [
+    let cases: [(&str, &str, &[&str]); 20] = [
         (
             "#cloud-config\n",
             "#cloudconfig\n",
@@ -68,6 +68,7 @@ fn every_rule_on_the_cloud_init_file_can_fail() {
             "manage_etc_host: true",
             &["schema"],
         ),
+        ("  - rsync\n", "", &["packages-differ"]),
         ("  - rsync\n", "  - rsync\n  - docker.io\n", &["docker-io"]),
         (
             "docker-ce docker-ce-cli",
