@@ -100,7 +100,15 @@ pub enum ImagesVerb {
     /// Build the images into an OCI image layout
     Build(ImagesBuildArgs),
     /// Build the images and push them to their registry
-    Push,
+    Push(ImagesPushArgs),
+}
+
+/// Arguments of `images push`.
+#[derive(Debug, Clone, Args)]
+pub struct ImagesPushArgs {
+    /// Push even what lacks a platform, or is linked against this machine's C library
+    #[arg(long)]
+    pub partial: bool,
 }
 
 /// Arguments of `images build`.
@@ -178,7 +186,7 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Images(ImagesVerb::List) => "images list",
             Self::Images(ImagesVerb::Build(_)) => "images build",
-            Self::Images(ImagesVerb::Push) => "images push",
+            Self::Images(ImagesVerb::Push(_)) => "images push",
             Self::Pin(_) => "pin",
             Self::VerifyPins(_) => "verify-pins",
             Self::VerifyChecksums => "verify-checksums",
@@ -197,7 +205,7 @@ impl Verb {
             | Self::Dist(_)
             | Self::Ci(_) => Package::Xtask,
             Self::Release(args) if !args.execute && !args.rehearse => Package::Xtask,
-            Self::Images(ImagesVerb::Push)
+            Self::Images(ImagesVerb::Push(_))
             | Self::Pin(_)
             | Self::VerifyPins(_)
             | Self::VerifyChecksums

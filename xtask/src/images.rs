@@ -56,6 +56,21 @@ impl Image {
         ))
     }
 
+    /// Requires that a release may carry this image.
+    ///
+    /// # Errors
+    /// When another machine would build another digest.
+    pub fn require_portable(&self) -> Result<()> {
+        match self.not_portable() {
+            None => Ok(()),
+            Some(why) => Err(
+                Error::machine(format!("`{}` is not whole", self.image.unpinned()))
+                    .because(why)
+                    .hint("rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl"),
+            ),
+        }
+    }
+
     /// The image in a JSON report.
     pub fn to_json(&self) -> Value {
         json!({

@@ -55,94 +55,133 @@ struct Service<'a> {
     is_init: bool,
 }
 
+/// A rule on one service, judged.
+struct Rule {
+    broken: bool,
+    name: &'static str,
+    message: &'static str,
+    help: &'static str,
+}
+
+impl Rule {
+    fn new(name: &'static str, broken: bool, message: &'static str, help: &'static str) -> Self {
+        Self {
+            broken,
+            name,
+            message,
+            help,
+        }
+    }
+}
+
 impl Service<'_> {
     fn check(&self) -> Vec<Finding> {
+        let name = self.name.text().unwrap_or_default();
+        let rules = self
+            .hardening()
+            .into_iter()
+            .chain(self.isolation())
+            .chain(self.upkeep());
+        rules
+            .filter(|rule| rule.broken)
+            .map(|rule| {
+                let place = self.compose.place(self.name.span.clone());
+                Finding::error(rule.name, place, format!("`{name}` {}", rule.message))
+                    .help(rule.help)
+            })
+            .collect()
+    }
+
+    /// What every container gives up.
+    fn hardening(&self) -> [Rule; 4] {
         let sysbox = self.text("runtime") == Some("sysbox-runc");
-        let restart = if self.is_init { "no" } else { "unless-stopped" };
-        let rules = [
-            (
-                !self.lists("cap_drop", |item| item == "ALL"),
+        let drops_all = self.lists("cap_drop", |item| item == "ALL");
+        let no_new = |item: &str| matches!(item, "no-new-privileges:true" | "no-new-privileges");
+        [
+            Rule::new(
                 "cap-drop",
+                !drops_all,
                 "does not drop all capabilities",
                 "write `cap_drop: [ALL]`",
             ),
-            (
-                !self.lists("security_opt", |item| {
-                    matches!(item, "no-new-privileges:true" | "no-new-privileges")
-                }),
+            Rule::new(
                 "no-new-privileges",
+                !self.lists("security_opt", no_new),
                 "may gain privileges",
                 "write `security_opt: [\"no-new-privileges:true\"]`",
             ),
             // Sysbox gives the workspace a system of its own, which has to be writable.
-            (
-                !sysbox && !self.is("read_only", true),
+            Rule::new(
                 "read-only",
+                !sysbox && !self.is("read_only", true),
                 "has a writable root file system",
                 "write `read_only: true`, with a tmpfs for what must be written",
             ),
-            (
-                self.is("privileged", true),
+            Rule::new(
                 "privileged",
+                self.is("privileged", true),
                 "is privileged",
                 "add the one capability that it needs",
             ),
-            (
-                self.service.get("mem_limit").is_none(),
-                "memory-limit",
-                "has no memory limit",
-                "write `mem_limit`",
-            ),
-            (
-                self.text("restart") != Some(restart),
-                "restart",
-                if self.is_init {
-                    "is an init container and restarts"
-                } else {
-                    "does not come back by itself"
-                },
-                if self.is_init {
-                    "write `restart: \"no\"`"
-                } else {
-                    "write `restart: unless-stopped`"
-                },
-            ),
-            (
-                !self.is_init && self.service.get("healthcheck").is_none(),
-                "healthcheck",
-                "has no health check",
-                "write a `healthcheck`: `polis start` waits for it",
-            ),
-            (
-                !self.logs_are_limited(),
-                "log-limit",
-                "can fill the disk with logs",
-                "write `logging` with `driver: json-file` and the option `max-size`",
-            ),
-            (
-                !self.is_init && self.text("network_mode") == Some("host"),
+        ]
+    }
+
+    /// What no container shares with the machine.
+    fn isolation(&self) -> [Rule; 2] {
+        let shares = |key: &&str| self.text(key) == Some("host");
+        [
+            Rule::new(
                 "host-network",
+                !self.is_init && shares(&"network_mode"),
                 "is on the host's network",
                 "only the init container that prepares the host may be",
             ),
-            (
-                ["pid", "ipc", "userns_mode"]
-                    .iter()
-                    .any(|key| self.text(key) == Some("host")),
+            Rule::new(
                 "host-namespace",
+                ["pid", "ipc", "userns_mode"].iter().any(shares),
                 "shares a namespace with the host",
                 "leave `pid`, `ipc` and `userns_mode` alone",
             ),
-        ];
-        let place = || self.compose.place(self.name.span.clone());
-        let name = self.name.text().unwrap_or_default();
-        rules
-            .into_iter()
-            .filter(|(broken, ..)| *broken)
-            .map(|(_, rule, message, help)| {
-                Finding::error(rule, place(), format!("`{name}` {message}")).help(help)
-            })
-            .collect()
+        ]
+    }
+
+    /// What keeps the machine and the stack running.
+    fn upkeep(&self) -> [Rule; 4] {
+        let restart = self.text("restart");
+        let (wrong, message, help) = if self.is_init {
+            (
+                restart != Some("no"),
+                "is an init container and restarts",
+                "write `restart: \"no\"`",
+            )
+        } else {
+            (
+                restart != Some("unless-stopped"),
+                "does not come back by itself",
+                "write `restart: unless-stopped`",
+            )
+        };
+        [
+            Rule::new("restart", wrong, message, help),
+            Rule::new(
+                "memory-limit",
+                self.service.get("mem_limit").is_none(),
+                "has no memory limit",
+                "write `mem_limit`",
+            ),
+            Rule::new(
+                "healthcheck",
+                !self.is_init && self.service.get("healthcheck").is_none(),
+                "has no health check",
+                "write a `healthcheck`: `polis start` waits for it",
+            ),
+            Rule::new(
+                "log-limit",
+                !self.logs_are_limited(),
+                "can fill the disk with logs",
+                "write `logging` with `driver: json-file` and the option `max-size`",
+            ),
+        ]
     }
 
     fn text(&self, key: &str) -> Option<&str> {

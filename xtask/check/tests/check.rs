@@ -9,6 +9,169 @@ const COMPOSE: &str = "compose/docker-compose.yml";
 const WAIVERS: &str = "compose/pin-waivers.yaml";
 const DAY: &str = "2026-11-01";
 
+const SHA: &str =
+    "SYSBOX_SHA256_ARM64=04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b";
+
+/// What is replaced in the cloud-init file, by what, and the rules that must then fail.
+const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 20] = [
+    (
+        "#cloud-config\n",
+        "#cloudconfig\n",
+        &["cloud-config-header"],
+    ),
+    (
+        "manage_etc_hosts: true",
+        "hostname: polis-vm",
+        &["unwanted-key"],
+    ),
+    (
+        "manage_etc_hosts: true",
+        "fqdn: polis.vm",
+        &["unwanted-key"],
+    ),
+    (
+        "manage_etc_hosts: true",
+        "users: [default]",
+        &["unwanted-key"],
+    ),
+    (
+        "manage_etc_hosts: true",
+        "groups: [docker]",
+        &["unwanted-key"],
+    ),
+    (
+        "manage_etc_hosts: true",
+        "manage_etc_host: true",
+        &["schema"],
+    ),
+    ("  - rsync\n", "", &["packages-differ"]),
+    ("  - rsync\n", "  - rsync\n  - docker.io\n", &["docker-io"]),
+    (
+        "docker-ce docker-ce-cli",
+        "docker.io docker-ce-cli",
+        &["docker-io"],
+    ),
+    (
+        "permissions: 0o755",
+        "permissions: '0755'",
+        &["permissions", "runcmd"],
+    ),
+    ("permissions: 0o755", "permissions: 493", &["permissions"]),
+    (
+        "permissions: 0o755",
+        "permissions: 0o644",
+        &["runcmd", "schema"],
+    ),
+    (
+        "\"userland-proxy\": false,",
+        "\"live-restore\": true,",
+        &["live-restore"],
+    ),
+    (
+        "\"userland-proxy\": false,",
+        "\"userland-proxy\": false",
+        &["daemon-json"],
+    ),
+    (
+        "  - [/usr/local/lib/polis/provision.sh]",
+        "  - [/usr/local/lib/polis/other.sh]",
+        &["runcmd"],
+    ),
+    (
+        "  - [/usr/local/lib/polis/provision.sh]",
+        "  - [/usr/local/lib/polis/provision.sh]\n  - echo done",
+        &["runcmd"],
+    ),
+    (SHA, "", &["pins-missing"]),
+    (SHA, "SYSBOX_SHA256_ARM64=04ca894a", &["pins-malformed"]),
+    (
+        "/etc/polis/pins.env\n    content",
+        "/etc/polis/pin.env\n    content",
+        &["pins-missing"],
+    ),
+    (
+        "package_upgrade: false",
+        "\tpackage_upgrade: false",
+        &["yaml-tab"],
+    ),
+];
+
+/// What is replaced in the compose file, by what, and the rule that must then fail.
+const STACK_CASES: [(&str, &str, &str); 20] = [
+    ("  cap_drop: [ALL]\n", "", "cap-drop"),
+    (
+        "  security_opt: [\"no-new-privileges:true\"]\n",
+        "",
+        "no-new-privileges",
+    ),
+    ("  read_only: true\n", "", "read-only"),
+    ("    mem_limit: 64m\n", "", "memory-limit"),
+    (
+        "    mem_limit: 64m\n",
+        "    mem_limit: 64m\n    privileged: true\n",
+        "privileged",
+    ),
+    (
+        "    mem_limit: 64m\n",
+        "    mem_limit: 64m\n    network_mode: host\n",
+        "host-network",
+    ),
+    (
+        "    mem_limit: 64m\n",
+        "    mem_limit: 64m\n    pid: host\n",
+        "host-namespace",
+    ),
+    (
+        "    mem_limit: 64m\n",
+        "    mem_limit: 64m\n    devices: [/var/run/docker.sock]\n",
+        "docker-socket",
+    ),
+    ("  restart: unless-stopped\n", "", "restart"),
+    ("  restart: \"no\"\n", "  restart: always\n", "restart"),
+    (
+        "    driver: json-file\n",
+        "    driver: syslog\n",
+        "log-limit",
+    ),
+    (
+        "    healthcheck:\n      # Assumes the image has CoreDNS",
+        "    x-healthcheck:\n      # Assumes the image has CoreDNS",
+        "healthcheck",
+    ),
+    ("    enable_ipv6: false\n", "", "network-ipv6"),
+    (
+        "./config/resolver/Corefile:",
+        "./config/resolver/Corfile:",
+        "mount-missing",
+    ),
+    (
+        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
+        "dhi.io/alpine-base:3.23-dev",
+        "dhi-at-run-time",
+    ),
+    (
+        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
+        "ghcr.io/odralabshq/polis-gate-oss:v0.4.1",
+        "unpinned-image",
+    ),
+    (
+        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
+        "ghcr.io/odralabshq/polis-gate-oss:${GATE:-latest}",
+        "image-reference",
+    ),
+    (
+        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
+        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0@sha256:abc",
+        "image-reference",
+    ),
+    (
+        "ghcr.io/odralabshq/polis-init-oss:v0.5.0\n    build",
+        "ghcr.io/odralabshq/polis-init-oss:v0.4.9\n    build",
+        "version",
+    ),
+    ("services:\n", "services: [\n", "yaml-syntax"),
+];
+
 fn check(tree: &Tree, more: &[&str]) -> Ran {
     let args = [&["check", "--today", DAY], more].concat();
     tree.run(env!("CARGO_BIN_EXE_xtask-check"), &args)
@@ -35,91 +198,7 @@ fn the_tree_is_fine() {
 
 #[test]
 fn every_rule_on_the_cloud_init_file_can_fail() {
-    let sha =
-        "SYSBOX_SHA256_ARM64=04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b";
-    let cases: [(&str, &str, &[&str]); 20] = [
-        (
-            "#cloud-config\n",
-            "#cloudconfig\n",
-            &["cloud-config-header"],
-        ),
-        (
-            "manage_etc_hosts: true",
-            "hostname: polis-vm",
-            &["unwanted-key"],
-        ),
-        (
-            "manage_etc_hosts: true",
-            "fqdn: polis.vm",
-            &["unwanted-key"],
-        ),
-        (
-            "manage_etc_hosts: true",
-            "users: [default]",
-            &["unwanted-key"],
-        ),
-        (
-            "manage_etc_hosts: true",
-            "groups: [docker]",
-            &["unwanted-key"],
-        ),
-        (
-            "manage_etc_hosts: true",
-            "manage_etc_host: true",
-            &["schema"],
-        ),
-        ("  - rsync\n", "", &["packages-differ"]),
-        ("  - rsync\n", "  - rsync\n  - docker.io\n", &["docker-io"]),
-        (
-            "docker-ce docker-ce-cli",
-            "docker.io docker-ce-cli",
-            &["docker-io"],
-        ),
-        (
-            "permissions: 0o755",
-            "permissions: '0755'",
-            &["permissions", "runcmd"],
-        ),
-        ("permissions: 0o755", "permissions: 493", &["permissions"]),
-        (
-            "permissions: 0o755",
-            "permissions: 0o644",
-            &["runcmd", "schema"],
-        ),
-        (
-            "\"userland-proxy\": false,",
-            "\"live-restore\": true,",
-            &["live-restore"],
-        ),
-        (
-            "\"userland-proxy\": false,",
-            "\"userland-proxy\": false",
-            &["daemon-json"],
-        ),
-        (
-            "  - [/usr/local/lib/polis/provision.sh]",
-            "  - [/usr/local/lib/polis/other.sh]",
-            &["runcmd"],
-        ),
-        (
-            "  - [/usr/local/lib/polis/provision.sh]",
-            "  - [/usr/local/lib/polis/provision.sh]\n  - echo done",
-            &["runcmd"],
-        ),
-        (sha, "", &["pins-missing"]),
-        (sha, &sha[..80], &["pins-malformed"]),
-        (
-            "/etc/polis/pins.env\n    content",
-            "/etc/polis/pin.env\n    content",
-            &["pins-missing"],
-        ),
-        (
-            "package_upgrade: false",
-            "\tpackage_upgrade: false",
-            &["yaml-tab"],
-        ),
-    ];
-    for (from, to, rules) in cases {
+    for (from, to, rules) in CLOUD_INIT_CASES {
         let mut found = broken(CLOUD_INIT, from, to);
         found.sort();
         found.dedup();
@@ -134,83 +213,8 @@ fn every_rule_on_the_cloud_init_file_can_fail() {
 
 #[test]
 fn every_rule_on_the_stack_can_fail() {
-    let service = |from: &str, to: &str| broken(COMPOSE, from, to);
-    let cases: [(&str, &str, &str); 20] = [
-        ("  cap_drop: [ALL]\n", "", "cap-drop"),
-        (
-            "  security_opt: [\"no-new-privileges:true\"]\n",
-            "",
-            "no-new-privileges",
-        ),
-        ("  read_only: true\n", "", "read-only"),
-        ("    mem_limit: 64m\n", "", "memory-limit"),
-        (
-            "    mem_limit: 64m\n",
-            "    mem_limit: 64m\n    privileged: true\n",
-            "privileged",
-        ),
-        (
-            "    mem_limit: 64m\n",
-            "    mem_limit: 64m\n    network_mode: host\n",
-            "host-network",
-        ),
-        (
-            "    mem_limit: 64m\n",
-            "    mem_limit: 64m\n    pid: host\n",
-            "host-namespace",
-        ),
-        (
-            "    mem_limit: 64m\n",
-            "    mem_limit: 64m\n    devices: [/var/run/docker.sock]\n",
-            "docker-socket",
-        ),
-        ("  restart: unless-stopped\n", "", "restart"),
-        ("  restart: \"no\"\n", "  restart: always\n", "restart"),
-        (
-            "    driver: json-file\n",
-            "    driver: syslog\n",
-            "log-limit",
-        ),
-        (
-            "    healthcheck:\n      # Assumes the image has CoreDNS",
-            "    x-healthcheck:\n      # Assumes the image has CoreDNS",
-            "healthcheck",
-        ),
-        ("    enable_ipv6: false\n", "", "network-ipv6"),
-        (
-            "./config/resolver/Corefile:",
-            "./config/resolver/Corfile:",
-            "mount-missing",
-        ),
-        (
-            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
-            "dhi.io/alpine-base:3.23-dev",
-            "dhi-at-run-time",
-        ),
-        (
-            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
-            "ghcr.io/odralabshq/polis-gate-oss:v0.4.1",
-            "unpinned-image",
-        ),
-        (
-            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
-            "ghcr.io/odralabshq/polis-gate-oss:${GATE:-latest}",
-            "image-reference",
-        ),
-        (
-            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
-            "ghcr.io/odralabshq/polis-gate-oss:v0.4.0@sha256:abc",
-            "image-reference",
-        ),
-        (
-            "ghcr.io/odralabshq/polis-init-oss:v0.5.0\n    build",
-            "ghcr.io/odralabshq/polis-init-oss:v0.4.9\n    build",
-            "version",
-        ),
-        ("services:\n", "services: [\n", "yaml-syntax"),
-    ];
-    for (from, to, rule) in cases {
-        let found = service(from, to);
+    for (from, to, rule) in STACK_CASES {
+        let found = broken(COMPOSE, from, to);
         assert!(
             found.iter().any(|found| found == rule),
             "{from:?} -> {to:?}: {found:?}, expected {rule}"

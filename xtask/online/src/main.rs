@@ -42,7 +42,7 @@ fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
 
 async fn dispatch(verb: Verb, context: Context) -> Result<Report> {
     match verb {
-        Verb::Images(ImagesVerb::Push) => verbs::images::push(&context).await,
+        Verb::Images(ImagesVerb::Push(args)) => verbs::images::push(&context, &args).await,
         Verb::Pin(args) => verbs::pin::run(&context, &args).await,
         Verb::VerifyPins(args) => verbs::verify_pins::run(&context, &args).await,
         Verb::VerifyChecksums => verbs::checksums::run(&context).await,

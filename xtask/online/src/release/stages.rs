@@ -67,23 +67,16 @@ impl Run {
         let workspace = &self.context.workspace;
         self.images = images::build(workspace, &default_layout(workspace), self.context.progress)?;
         for image in &self.images {
-            let why = image.not_portable();
-            match (self.plan.mode, why) {
-                (Mode::Execute, Some(why)) => {
-                    return Err(Error::machine(format!(
-                        "`{}` is not whole",
-                        image.image.unpinned()
-                    ))
-                    .because(why)
-                    .hint(
-                        "rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl",
-                    ));
+            match self.plan.mode {
+                Mode::Execute => image.require_portable()?,
+                Mode::Rehearse => {
+                    let why = image.not_portable().into_iter();
+                    why.for_each(|why| {
+                        self.context
+                            .progress
+                            .note(&format!("{}: {why}", image.image.unpinned()))
+                    });
                 }
-                (_, Some(why)) => self
-                    .context
-                    .progress
-                    .note(&format!("{}: {why}", image.image.unpinned())),
-                (_, None) => {}
             }
         }
         if self.plan.mode == Mode::Execute {

@@ -1,5 +1,6 @@
 //! `images push`: builds the images and pushes them under their version tags.
 
+use xtask::cli::ImagesPushArgs;
 use xtask::error::Result;
 use xtask::images::{self, Image};
 use xtask::report::Report;
@@ -9,9 +10,12 @@ use xtask_online::registry::Registry;
 use crate::context::Context;
 
 /// Runs the verb.
-pub(crate) async fn push(context: &Context) -> Result<Report> {
+pub(crate) async fn push(context: &Context, args: &ImagesPushArgs) -> Result<Report> {
     let layout = default_layout(&context.workspace);
     let built = images::build(&context.workspace, &layout, context.progress)?;
+    if !args.partial {
+        built.iter().try_for_each(Image::require_portable)?;
+    }
     let registry = context.registry()?;
     for image in &built {
         push_one(context, &registry, image).await?;

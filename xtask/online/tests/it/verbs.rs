@@ -2,6 +2,7 @@
 //! registry and the embedded servers.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use polis_base::Digest;
@@ -53,7 +54,7 @@ fn world<'a>(tree: &'a Tree, host: &str) -> World<'a> {
 }
 
 /// Pushes an image for a service by skopeo, which is not ours.
-fn publish(skopeo: &std::path::Path, host: &str, service: &str, text: &str) -> Digest {
+fn publish(skopeo: &Path, host: &str, service: &str, text: &str) -> Digest {
     let dir = tempfile::tempdir().unwrap();
     let digest = layout::index(dir.path(), text);
     let from = format!("oci:{}", dir.path().display());
@@ -74,10 +75,22 @@ fn publish(skopeo: &std::path::Path, host: &str, service: &str, text: &str) -> D
 }
 
 /// From an empty registry to pins that hold, then everything that can happen to them.
-fn life_of_a_pin(tree: &Tree, skopeo: &std::path::Path, host: &str) {
+fn life_of_a_pin(tree: &Tree, skopeo: &Path, host: &str) {
     let world = world(tree, host);
     let original = tree.read(COMPOSE);
+    nothing_is_published(&world);
+    for service in SERVICES {
+        publish(skopeo, host, service, service);
+    }
+    what_skopeo_pushed_is_pinned(&world);
+    what_we_push_skopeo_reads(&world, skopeo, host);
+    only_the_tag_that_moves_is_told(&world, skopeo, host);
+    tree.write(COMPOSE, &original);
+}
 
+fn nothing_is_published(world: &World<'_>) {
+    let tree = world.tree;
+    let original = tree.read(COMPOSE);
     // Nothing is published: every image is named, and the file is what it was.
     let failed = world.run(&["pin"]);
     assert_eq!(failed.code, 2, "{}", failed.seen());
@@ -91,11 +104,12 @@ fn life_of_a_pin(tree: &Tree, skopeo: &std::path::Path, host: &str) {
         );
     }
     assert_eq!(tree.read(COMPOSE), original);
+}
 
-    // What skopeo pushed can be pinned; only image values change, and only once.
-    for service in SERVICES {
-        publish(skopeo, host, service, service);
-    }
+/// Only image values change, and only once.
+fn what_skopeo_pushed_is_pinned(world: &World<'_>) {
+    let tree = world.tree;
+    let original = tree.read(COMPOSE);
     let would = world.json(&["pin", "--check"]);
     assert_eq!(
         (would.code, would.report()["data"]["changed"].as_u64()),
@@ -123,9 +137,10 @@ fn life_of_a_pin(tree: &Tree, skopeo: &std::path::Path, host: &str) {
         Some(0)
     );
     assert_eq!(tree.read(COMPOSE), text);
+}
 
-    // What we push, skopeo reads.
-    let push = world.json(&["images", "push"]);
+fn what_we_push_skopeo_reads(world: &World<'_>, skopeo: &Path, host: &str) {
+    let push = world.json(&["images", "push", "--partial"]);
     assert_eq!(push.code, 0, "{}", push.seen());
     let digest = push.report()["data"]["images"][0]["digest"]
         .as_str()
@@ -147,8 +162,9 @@ fn life_of_a_pin(tree: &Tree, skopeo: &std::path::Path, host: &str) {
             &to,
         ],
     );
+}
 
-    // The pins hold; then a tag moves, and only that one is told.
+fn only_the_tag_that_moves_is_told(world: &World<'_>, skopeo: &Path, host: &str) {
     assert_eq!(world.run(&["verify-pins"]).code, 0);
     let moved = publish(skopeo, host, "gate", "somebody moved the tag");
     let drift = world.json(&["verify-pins"]);
@@ -161,7 +177,6 @@ fn life_of_a_pin(tree: &Tree, skopeo: &std::path::Path, host: &str) {
         states[0]["served"].as_str(),
         Some(moved.to_string().as_str())
     );
-    tree.write(COMPOSE, &original);
 }
 
 #[test]
