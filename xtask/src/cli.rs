@@ -87,6 +87,9 @@ pub enum Verb {
 /// Arguments of `check`.
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
+    /// Leave shellcheck out: it takes longer than all the rest
+    #[arg(long)]
+    pub no_shell: bool,
     /// The day on which waivers are judged [default: today, UTC]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub today: Option<String>,

@@ -26,7 +26,12 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 8] = [
+pub const PARTS: [Part; 9] = [
+    Part {
+        program: "shellcheck",
+        package: "shellcheck",
+        why: "checks every script that a release ships",
+    },
     Part {
         program: "docker-registry",
         package: "docker-registry",

@@ -134,6 +134,18 @@ impl Run {
         Err(self.failed(because.trim_end()))
     }
 
+    /// Runs it and returns what it printed on standard output, whatever its exit code: for
+    /// programs whose exit code is part of the answer.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn output_of_any_exit(&self) -> Result<String> {
+        let sh = self.shell()?;
+        let mut command: std::process::Command = self.command(&sh).into();
+        let output = command.output().map_err(|error| self.not_started(&error))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Whether it can be started and succeeds; what it prints is dropped.
     pub fn succeeds(&self) -> bool {
         self.output().is_ok()

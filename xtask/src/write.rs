@@ -60,6 +60,32 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
     Ok(())
 }
 
+/// Adds the paths of all files below `root/dir` to `found`, relative to `root`, sorted.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn files_below(root: &Path, dir: &str, found: &mut Vec<String>) -> Result<()> {
+    let full = root.join(dir);
+    let failed = |error: std::io::Error| Error::io("read", &full, &error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&full).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        names.push((
+            format!("{dir}/{}", entry.file_name().to_string_lossy()),
+            entry.path().is_dir(),
+        ));
+    }
+    names.sort();
+    for (path, is_dir) in names {
+        if is_dir {
+            files_below(root, &path, found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
 /// Replaces the directory `target` with what `fill` puts into a new one beside it.
 ///
 /// An existing `target` is replaced only when it is empty or holds the file `marker`: a

@@ -15,11 +15,12 @@ use xtask::source::Source;
 use xtask::versions;
 use xtask::waivers;
 use xtask::workspace::Workspace;
-use xtask::yaml;
+use xtask::yaml::{self, Node};
 
 pub mod cloud_init;
 pub mod official;
 pub mod schema;
+pub mod shell;
 pub mod stack;
 
 /// Where the schema of our cloud-config stands.
@@ -33,7 +34,15 @@ pub fn run(workspace: &Workspace, args: &CheckArgs) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
     let mut findings = Vec::new();
     let cloud_init = workspace.read(pins_env::CLOUD_INIT)?;
-    findings.extend(check_cloud_init(workspace, &cloud_init)?);
+    match yaml::parse(&cloud_init) {
+        Err(finding) => findings.push(*finding),
+        Ok(root) => {
+            findings.extend(check_cloud_init(workspace, &cloud_init, &root)?);
+            if !args.no_shell {
+                findings.extend(shell::check(workspace, &cloud_init, &root)?);
+            }
+        }
+    }
     let official = official::check(workspace, &cloud_init);
     findings.extend(official.findings);
 
@@ -73,18 +82,14 @@ pub fn run(workspace: &Workspace, args: &CheckArgs) -> Result<Report> {
 }
 
 /// The schema and the rules on the cloud-init file.
-fn check_cloud_init(workspace: &Workspace, source: &Source) -> Result<Vec<Finding>> {
-    let root = match yaml::parse(source) {
-        Ok(root) => root,
-        Err(finding) => return Ok(vec![*finding]),
-    };
+fn check_cloud_init(workspace: &Workspace, source: &Source, root: &Node) -> Result<Vec<Finding>> {
     let schema = workspace.read(CLOUD_CONFIG_SCHEMA)?;
     let schema = schema::Schema::parse(&schema).map_err(|why| {
         Error::findings(format!("`{CLOUD_CONFIG_SCHEMA}` is no JSON Schema")).because(why)
     })?;
-    let mut findings = cloud_init::check(source, &root);
+    let mut findings = cloud_init::check(source, root);
     // A rule of ours explains better than the schema what is wrong at the same place.
-    for finding in schema.check(source, &root) {
+    for finding in schema.check(source, root) {
         let known = findings.iter().any(|other| same_place(other, &finding));
         if !known {
             findings.push(finding);

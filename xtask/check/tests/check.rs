@@ -2,7 +2,7 @@
 //! can fail is shown failing, at its line.
 
 use expect_test::expect;
-use xtask_testkit::{Ran, Tree};
+use xtask_testkit::{Ran, Tree, has_part};
 
 const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 const COMPOSE: &str = "compose/docker-compose.yml";
@@ -181,7 +181,7 @@ fn check(tree: &Tree, more: &[&str]) -> Ran {
 fn broken(path: &str, from: &str, to: &str) -> Vec<String> {
     let tree = Tree::data();
     tree.replace(path, from, to);
-    let ran = check(&tree, &["--format", "json"]);
+    let ran = check(&tree, &["--format", "json", "--no-shell"]);
     assert_eq!(ran.code, 1, "{from} -> {to}: {}", ran.seen());
     ran.findings()
         .iter()
@@ -331,5 +331,59 @@ fn a_missing_file_and_a_wrong_day_are_errors_of_their_own() {
     assert_eq!(
         (ran.code, ran.report()["outcome"].as_str()),
         (4, Some("usage"))
+    );
+}
+
+#[test]
+fn every_script_is_checked_at_its_place() {
+    if !has_part("shellcheck") {
+        return;
+    }
+    let tree = Tree::data();
+    tree.replace(
+        CLOUD_INIT,
+        "        umask 022\n",
+        "        umask 022\n        cd $HOME\n",
+    );
+    tree.replace(
+        "compose/config/gate/health.sh",
+        "#!/bin/bash\n",
+        "#!/bin/bash\nrm -rf \"$1/\"*\n[ $1 = a ]\n",
+    );
+    let ran = check(&tree, &["--format", "json"]);
+    let report = ran.report();
+    let findings = report["findings"].as_array().cloned().unwrap_or_default();
+    let excerpts: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding["rule"] == "shellcheck")
+        .filter_map(|finding| finding["excerpt"].as_str())
+        .map(str::trim)
+        .collect();
+    assert!(excerpts.contains(&"cd $HOME"), "{}", ran.seen());
+    assert!(excerpts.contains(&"[ $1 = a ]"), "{}", ran.seen());
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+}
+
+/// A check that is left out is said so, and is a failure where nobody reads warnings.
+#[test]
+fn a_missing_shellcheck_is_reported() {
+    let tree = Tree::data();
+    let run = |env: &[(&str, &str)]| {
+        tree.run_with(
+            env!("CARGO_BIN_EXE_xtask-check"),
+            &["check", "--today", DAY, "--format", "json"],
+            env,
+        )
+    };
+    let alone = run(&[("PATH", "/nowhere")]);
+    assert_eq!(alone.code, 0, "{}", alone.seen());
+    assert!(
+        alone.stdout.contains("shellcheck-missing"),
+        "{}",
+        alone.seen()
+    );
+    assert_eq!(
+        run(&[("PATH", "/nowhere"), ("CI", "true")]).findings(),
+        ["shellcheck-missing cloud-init/cloud-init.yaml:1"]
     );
 }

@@ -22,7 +22,13 @@ use crate::verbs::pin;
 impl Run {
     pub(super) fn check(&mut self) -> Result<()> {
         let task = self.context.progress.task("check");
-        let report = xtask_check::run(&self.context.workspace, &CheckArgs { today: None })?;
+        let report = xtask_check::run(
+            &self.context.workspace,
+            &CheckArgs {
+                no_shell: false,
+                today: None,
+            },
+        )?;
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) = report
             .findings
             .into_iter()

@@ -1,0 +1,183 @@
+//! `shellcheck` on every script that a release ships, with its findings at the script's place
+//! in the file that carries it.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+
+use xtask::error::Result;
+use xtask::finding::{Finding, Severity};
+use xtask::process::Run;
+use xtask::source::Source;
+use xtask::workspace::Workspace;
+use xtask::yaml::Node;
+use xtask::{parts, write};
+
+/// Where a script without a package of its own lives.
+const SCRIPT_DIRS: [&str; 2] = ["compose/config", "compose/scripts"];
+
+/// A script and where it stands.
+struct Script<'a> {
+    /// The file that carries it.
+    source: &'a Source,
+    /// What the script calls itself, for messages.
+    name: String,
+    /// The bytes of each of its lines in the file.
+    lines: Vec<Range<usize>>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    comments: Vec<Comment>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Comment {
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    level: String,
+    code: u32,
+    message: String,
+}
+
+/// Checks the scripts of the cloud-init file and those below `compose/`.
+///
+/// # Errors
+/// When a script cannot be read, or shellcheck says something that is no answer.
+pub fn check(workspace: &Workspace, cloud_init: &Source, root: &Node) -> Result<Vec<Finding>> {
+    if !parts::on_path("shellcheck") {
+        return Ok(vec![missing(cloud_init)]);
+    }
+    let mut findings = Vec::new();
+    for script in embedded(cloud_init, root) {
+        findings.extend(judge(&script)?);
+    }
+    for path in files(workspace)? {
+        let source = workspace.read(&path)?;
+        if source.text.starts_with("#!") {
+            let lines = line_spans(&source.text, 0..source.text.len());
+            findings.extend(judge(&Script {
+                name: path,
+                lines,
+                source: &source,
+            })?);
+        }
+    }
+    Ok(findings)
+}
+
+/// Where nobody looks at warnings, a check that was left out is a failure.
+fn missing(source: &Source) -> Finding {
+    let place = source.place(0..0);
+    let message = "shellcheck is not installed, so no script was checked";
+    let finding = match std::env::var_os("CI").or_else(|| std::env::var_os(parts::REQUIRE)) {
+        Some(_) => Finding::error("shellcheck-missing", place, message),
+        None => Finding::warning("shellcheck-missing", place, message),
+    };
+    finding.help("install shellcheck, or leave scripts out with --no-shell")
+}
+
+/// The scripts among the files that cloud-init writes.
+fn embedded<'a>(source: &'a Source, root: &Node) -> Vec<Script<'a>> {
+    let files = root.get("write_files").map_or(&[][..], Node::items).iter();
+    files
+        .filter_map(|item| {
+            let content = item.get("content")?;
+            content.text()?.starts_with("#!").then(|| Script {
+                source,
+                name: item
+                    .get("path")
+                    .and_then(Node::text)
+                    .unwrap_or_default()
+                    .to_owned(),
+                lines: line_spans(&source.text, content.span.clone()),
+            })
+        })
+        .collect()
+}
+
+/// The bytes of each line in `block`, without the indentation that the first line has: a
+/// literal block keeps lines one to one.
+fn line_spans(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
+    let line_start = text[..block.start].rfind('\n').map_or(0, |at| at + 1);
+    let indent = block.start - line_start;
+    let mut at = line_start;
+    text[line_start..block.end]
+        .split_inclusive('\n')
+        .map(|line| {
+            let start = at;
+            at += line.len();
+            let end = start + line.trim_end_matches(['\n', '\r']).len();
+            (start + indent).min(end)..end
+        })
+        .collect()
+}
+
+/// The paths of all files below the directories of scripts.
+fn files(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for dir in SCRIPT_DIRS {
+        write::files_below(&workspace.root, dir, &mut found)?;
+    }
+    found.retain(|path| path.ends_with(".sh"));
+    Ok(found)
+}
+
+fn judge(script: &Script<'_>) -> Result<Vec<Finding>> {
+    let text: String = script
+        .lines
+        .iter()
+        .map(|span| format!("{}\n", &script.source.text[span.clone()]))
+        .collect();
+    let dir = tempfile::tempdir().map_err(|error| {
+        xtask::error::Error::machine("cannot make a scratch directory").because(error.to_string())
+    })?;
+    let file = dir.path().join("script");
+    write::atomically(&file, text.as_bytes())?;
+    let said = Run::new("shellcheck")
+        .arg("--format=json1")
+        .arg(&file)
+        .output_of_any_exit()?;
+    let answer: Answer = serde_json::from_str(&said).map_err(|error| {
+        xtask::error::Error::machine(format!("shellcheck gave no answer for `{}`", script.name))
+            .because(error.to_string())
+    })?;
+    Ok(answer
+        .comments
+        .iter()
+        .map(|comment| finding(script, comment))
+        .collect())
+}
+
+fn finding(script: &Script<'_>, comment: &Comment) -> Finding {
+    let line = script
+        .lines
+        .get(comment.line.saturating_sub(1))
+        .cloned()
+        .unwrap_or(0..0);
+    let start = (line.start + comment.column.saturating_sub(1)).min(line.end);
+    let end = if comment.end_line == comment.line {
+        line.start + comment.end_column.saturating_sub(1)
+    } else {
+        line.end
+    };
+    let place = script
+        .source
+        .place(start..end.clamp(start, line.end.max(start)));
+    let message = format!("{}: SC{}: {}", script.name, comment.code, comment.message);
+    let severity = match comment.level.as_str() {
+        "error" | "warning" => Severity::Error,
+        _ => Severity::Warning,
+    };
+    Finding {
+        severity,
+        ..Finding::error("shellcheck", place, message)
+    }
+    .help(format!(
+        "https://www.shellcheck.net/wiki/SC{}",
+        comment.code
+    ))
+}
