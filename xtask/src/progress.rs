@@ -2,9 +2,13 @@
 //! `--quiet`. Always on standard error; standard output belongs to results.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::LazyLock;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// The live lines of all tasks under way: there is one terminal.
+static LIVE: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Where progress goes.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +46,7 @@ impl Progress {
         let name = name.into();
         let bar = match self {
             Self::Live => {
-                let bar = ProgressBar::new_spinner().with_message(name.clone());
+                let bar = LIVE.add(ProgressBar::new_spinner().with_message(name.clone()));
                 bar.enable_steady_tick(std::time::Duration::from_millis(120));
                 bar
             }
@@ -62,8 +66,10 @@ impl Progress {
 
     /// Says something in passing.
     pub fn note(self, text: &str) {
-        if !matches!(self, Self::Silent) {
-            eprintln!("{text}");
+        match self {
+            Self::Silent => {}
+            Self::Lines => eprintln!("{text}"),
+            Self::Live => LIVE.suspend(|| eprintln!("{text}")),
         }
     }
 }
@@ -86,10 +92,9 @@ impl Task {
     /// Says that the task has ended, and how.
     pub fn done(self, how: &str) {
         self.bar.finish_and_clear();
-        if !matches!(self.progress, Progress::Silent) {
-            let seconds = self.started.elapsed().as_secs_f64();
-            eprintln!("{}: {how} ({seconds:.1} s)", self.name);
-        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.progress
+            .note(&format!("{}: {how} ({seconds:.1} s)", self.name));
     }
 }
 

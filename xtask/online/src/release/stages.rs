@@ -55,10 +55,7 @@ impl Run {
             None => (&self.context.endpoints, download.sha256),
             Some(scene) => (scene.downloads(), scene.stand_in_digest(url)),
         };
-        let name = format!(
-            "{} {} {}",
-            download.tool, download.version, download.architecture
-        );
+        let name = checksums::name_of(download);
         let (found, _) = checksums::hash(&self.context, endpoints, &name, url).await?;
         if found == expected {
             return Ok(());

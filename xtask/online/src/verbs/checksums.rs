@@ -1,5 +1,6 @@
 //! `verify-checksums`: downloads what the VM downloads, streaming, and compares the checksums.
 
+use futures_util::future::join_all;
 use polis_base::Digest;
 use serde_json::json;
 
@@ -20,12 +21,13 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
     let mut text = String::new();
     let mut outcome = Outcome::Ok;
     let mut data = Vec::new();
-    for download in &pins.downloads {
-        let name = format!(
-            "{} {} {}",
-            download.tool, download.version, download.architecture
-        );
+    // All at once: a server that does not answer costs its patience once, not for each file.
+    let hashed = pins.downloads.iter().map(|download| async move {
+        let name = name_of(download);
         let hashed = hash(context, &context.endpoints, &name, &download.url).await;
+        (download, name, hashed)
+    });
+    for (download, name, hashed) in join_all(hashed).await {
         let state = match &hashed {
             Ok((found, _)) if *found == download.sha256 => "ok",
             Ok((found, _)) => {
@@ -50,6 +52,17 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
         Report::new("verify-checksums", json!({"downloads": data}), text).with_findings(findings);
     report.outcome = outcome;
     Ok(report)
+}
+
+/// The file as messages call it.
+pub(crate) fn name_of(download: &Download) -> String {
+    let Download {
+        tool,
+        version,
+        architecture,
+        ..
+    } = download;
+    format!("{tool} {version} {architecture}")
 }
 
 /// The digest and size of what `url` serves, with progress.
