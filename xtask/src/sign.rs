@@ -1,6 +1,8 @@
 //! Detached minisign signatures over `SHA256SUMS`.
 
-use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
+use std::io::Cursor;
+
+use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox, SignatureBox};
 
 use crate::error::{Error, Outcome, Result};
 
@@ -89,6 +91,22 @@ impl SigningKey {
         file.lines().any(|line| line.trim() == base64)
     }
 
+    /// Whether `signature`, a signature file, is this key's over `bytes`. Two signatures over the
+    /// same bytes differ: a signature made earlier is as good as a new one.
+    pub fn verifies(&self, signature: &str, bytes: &[u8]) -> bool {
+        SignatureBox::from_string(signature).is_ok_and(|signature| {
+            minisign::verify(
+                &self.public,
+                &signature,
+                Cursor::new(bytes),
+                true,
+                false,
+                false,
+            )
+            .is_ok()
+        })
+    }
+
     /// The signature file over `bytes`; `comment` is signed with them.
     ///
     /// # Errors
@@ -113,20 +131,16 @@ mod tests {
     #[test]
     fn a_signature_verifies_and_another_text_does_not() {
         let key = SigningKey::for_rehearsal().unwrap();
-        let signature =
-            minisign::SignatureBox::from_string(&key.sign(b"sums", "c").unwrap()).unwrap();
-        let verify = |bytes: &'static [u8]| {
-            minisign::verify(
-                &key.public,
-                &signature,
-                std::io::Cursor::new(bytes),
-                true,
-                false,
-                false,
-            )
-        };
-        assert!(verify(b"sums").is_ok());
-        assert!(verify(b"sumz").is_err());
+        let (one, other) = (
+            key.sign(b"sums", "c").unwrap(),
+            key.sign(b"sums", "c").unwrap(),
+        );
+        assert_ne!(one, other);
+        assert!(key.verifies(&one, b"sums") && key.verifies(&other, b"sums"));
+        assert!(!key.verifies(&one, b"sumz"));
+        assert!(!key.verifies("", b"sums"));
+        let stranger = SigningKey::for_rehearsal().unwrap();
+        assert!(!key.verifies(&stranger.sign(b"sums", "c").unwrap(), b"sums"));
         assert!(key.matches(&key.public_key_file().unwrap()));
         let other = SigningKey::for_rehearsal().unwrap();
         assert!(!other.matches(&key.public_key_file().unwrap()));
