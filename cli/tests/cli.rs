@@ -51,7 +51,8 @@ fn the_version_names_what_the_program_carries() {
         polis 0.5.0-dev
         cloud-init [DIGEST]
         bundle [DIGEST]
-    "#]].assert_eq(&without_digests(&ran.seen()));
+    "#]]
+    .assert_eq(&without_digests(&ran.seen()));
 }
 
 #[test]

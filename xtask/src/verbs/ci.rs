@@ -79,6 +79,9 @@ fn step(workspace: &Workspace, parts: &Parts, arguments: &[&str], format: Format
     if let Some(dir) = &parts.path {
         run = run.env("PATH", path_with(dir.clone())?);
     }
+    if let Some(dir) = &parts.cloud_init {
+        run = run.env("POLIS_CLOUD_INIT", dir);
+    }
     if parts.left_out.is_empty() {
         run = run.env(parts::REQUIRE, "1");
     }

