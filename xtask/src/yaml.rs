@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::Value as Json;
 
 use crate::finding::Finding;
@@ -177,6 +178,34 @@ pub fn parse(source: &Source) -> Result<Node, Box<Finding>> {
     }
 }
 
+/// What `source` uses beyond plain maps, lists and scalars, each with its bytes: anchors,
+/// aliases, tags, merge keys and document markers, without which there are no directives either.
+/// Parsers disagree about these, and `parse` resolves them.
+pub fn beyond_plain(source: &Source) -> Vec<(Range<usize>, &'static str)> {
+    let offsets = char_offsets(&source.text);
+    let byte = |index: usize| offsets[index.min(offsets.len() - 1)];
+    let mut found = Vec::new();
+    for (event, span) in Parser::new_from_str(&source.text).map_while(Result::ok) {
+        let (anchor, tag) = match &event {
+            Event::Scalar(_, _, anchor, tag)
+            | Event::SequenceStart(anchor, tag)
+            | Event::MappingStart(anchor, tag) => (*anchor != 0, tag.is_some()),
+            _ => (false, false),
+        };
+        let what = match event {
+            Event::Alias(_) => "an alias",
+            Event::DocumentStart(true) => "a document marker",
+            _ if anchor => "an anchor",
+            _ if tag => "a tag",
+            Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<" => "a merge key",
+            _ => continue,
+        };
+        let start = byte(span.start.index());
+        found.push((start..byte(span.end.index()).max(start), what));
+    }
+    found
+}
+
 /// The byte offset of every character, and the length at the end: saphyr counts characters.
 fn char_offsets(text: &str) -> Vec<usize> {
     text.char_indices()
@@ -308,6 +337,23 @@ mod tests {
             root.get("y").unwrap().to_json(),
             serde_json::json!({"a": 1, "b": 3})
         );
+    }
+
+    #[test]
+    fn what_is_beyond_plain_yaml_is_found_in_its_place() {
+        let source = source("---\na: &x !y 1\nb: *x\n<<: {}\nc: [!!str é, '<<']\n");
+        let found: Vec<_> = beyond_plain(&source)
+            .into_iter()
+            .map(|(span, what)| (source.place(span).line, what))
+            .collect();
+        let expected = [
+            (1, "a document marker"),
+            (2, "an anchor"),
+            (3, "an alias"),
+            (4, "a merge key"),
+            (5, "a tag"),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use xtask::finding::Finding;
 use xtask::pins_env;
 use xtask::source::Source;
-use xtask::yaml::{Node, Value};
+use xtask::yaml::{self, Node, Value};
 
 /// Keys that the schema refuses as unknown, and why we do not want them.
 const UNWANTED: [(&str, &str); 4] = [
@@ -38,6 +38,8 @@ pub fn check(source: &Source, root: &Node) -> Vec<Finding> {
             .help("cloud-init ignores user-data that does not start with it"),
         );
     }
+    findings.extend(plain_text(source));
+    findings.extend(plain_yaml(source));
     for (key, reason) in UNWANTED {
         if let Some((key_node, _)) = root.entry(key) {
             let place = source.place(key_node.span.clone());
@@ -56,6 +58,33 @@ pub fn check(source: &Source, root: &Node) -> Vec<Finding> {
     findings.extend(runcmd(source, root));
     findings.extend(pins_env::read(source, root).err().unwrap_or_default());
     findings
+}
+
+/// cloud-init's parser reads YAML 1.1, which forbids most control characters even in comments.
+fn plain_text(source: &Source) -> Option<Finding> {
+    let mut characters = source.text.char_indices();
+    let (at, found) = characters.find(|(_, found)| !matches!(found, '\n' | ' '..='~'))?;
+    let place = source.place(at..at + found.len_utf8());
+    let message = format!("`{}` in the cloud-init file", found.escape_default());
+    Some(
+        Finding::error("plain-text", place, message).help(
+            "write printable ASCII: cloud-init refuses some other characters even in comments",
+        ),
+    )
+}
+
+/// An unknown tag, a wrong merge or a dot in an anchor is an error to cloud-init and none to us,
+/// and nothing of ours needs any of them.
+fn plain_yaml(source: &Source) -> Vec<Finding> {
+    let finding = |(span, what)| {
+        let message = format!("{what} in the cloud-init file");
+        Finding::error("plain-yaml", source.place(span), message)
+            .help("write plain maps, lists and scalars: Multipass and cloud-init read the rest in ways of their own")
+    };
+    yaml::beyond_plain(source)
+        .into_iter()
+        .map(finding)
+        .collect()
 }
 
 /// Ubuntu's own Docker ships a runc that Sysbox's `/proc` breaks (spec, P3).

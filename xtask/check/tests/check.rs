@@ -13,7 +13,24 @@ const SHA: &str =
     "SYSBOX_SHA256_ARM64=04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b";
 
 /// What is replaced in the cloud-init file, by what, and the rules that must then fail.
-const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 20] = [
+const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 25] = [
+    ("# No `hostname`", "# No\u{7} `hostname`", &["plain-text"]),
+    ("# No `hostname`", "---\n# No `hostname`", &["plain-yaml"]),
+    (
+        "package_update: true",
+        "package_update: !x true",
+        &["plain-yaml"],
+    ),
+    (
+        "package_update: true",
+        "package_update: &a.b true",
+        &["plain-yaml"],
+    ),
+    (
+        "package_update: true",
+        "package_update: true\n<<: x",
+        &["plain-yaml"],
+    ),
     (
         "#cloud-config\n",
         "#cloudconfig\n",

@@ -110,6 +110,11 @@ fn newer_sources(dir: &Path) -> Result<Vec<String>> {
         "Dir::Etc::sourceparts=-".to_owned(),
         format!("Dir::State::Lists={}", dir.join("lists").display()),
         format!("Dir::Cache={}", dir.join("cache").display()),
+        // Only the list of packages is needed.
+        "Acquire::Languages=none".to_owned(),
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
+        // Root's own directory, which apt's user may not enter.
+        "APT::Sandbox::User=root".to_owned(),
     ])
 }
 
@@ -121,6 +126,7 @@ fn mirror() -> Result<String> {
             "--format",
             "$(REPO_URI)",
             "Created-By: Packages",
+            "Origin: Debian",
         ])
         .output()?;
     uris.lines()

@@ -29,7 +29,7 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 9] = [
+pub const PARTS: [Part; 17] = [
     Part {
         needs: "shellcheck",
         package: "shellcheck",
@@ -74,6 +74,46 @@ pub const PARTS: [Part; 9] = [
         needs: "setpriv",
         package: "util-linux",
         why: "takes capabilities away from polis-init",
+    },
+    Part {
+        needs: "g++",
+        package: "g++",
+        why: "compiles a round trip through Multipass's YAML library",
+    },
+    Part {
+        needs: "/usr/include/yaml-cpp/yaml.h",
+        package: "libyaml-cpp-dev",
+        why: "the library through which Multipass passes user-data on",
+    },
+    Part {
+        needs: "/usr/lib/python3/dist-packages/configobj",
+        package: "python3-configobj",
+        why: "cloud-init's validator imports it",
+    },
+    Part {
+        needs: "/usr/lib/python3/dist-packages/jinja2",
+        package: "python3-jinja2",
+        why: "cloud-init's validator imports it",
+    },
+    Part {
+        needs: "/usr/lib/python3/dist-packages/jsonpatch.py",
+        package: "python3-jsonpatch",
+        why: "cloud-init's validator imports it",
+    },
+    Part {
+        needs: "/usr/lib/python3/dist-packages/jsonschema",
+        package: "python3-jsonschema",
+        why: "cloud-init's validator imports it",
+    },
+    Part {
+        needs: "/usr/lib/python3/dist-packages/requests",
+        package: "python3-requests",
+        why: "cloud-init's validator imports it",
+    },
+    Part {
+        needs: "/usr/lib/python3/dist-packages/yaml",
+        package: "python3-yaml",
+        why: "cloud-init's validator imports it",
     },
 ];
 
