@@ -29,7 +29,7 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 17] = [
+pub const PARTS: [Part; 21] = [
     Part {
         needs: "shellcheck",
         package: "shellcheck",
@@ -115,6 +115,26 @@ pub const PARTS: [Part; 17] = [
         package: "python3-yaml",
         why: "cloud-init's validator imports it",
     },
+    Part {
+        needs: "dockerd",
+        package: "docker.io",
+        why: "runs the machines on which cloud-init provisions",
+    },
+    Part {
+        needs: "mmdebstrap",
+        package: "mmdebstrap",
+        why: "makes the root file system of those machines",
+    },
+    Part {
+        needs: "gpg",
+        package: "gnupg",
+        why: "makes the keys of the package repository they use",
+    },
+    Part {
+        needs: "dpkg-deb",
+        package: "dpkg",
+        why: "builds the packages in it",
+    },
 ];
 
 /// What became of the parts.
@@ -153,6 +173,11 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
         parts.left_out.extend(compose::missing());
         parts.left_out.extend(cloud_init::missing());
     }
+    if !is_root() {
+        parts
+            .left_out
+            .push("root: file owners, network namespaces and machines of the tests".to_owned());
+    }
     let still = PARTS.into_iter().filter(|part| !part.is_there());
     parts
         .left_out
@@ -189,13 +214,16 @@ fn apt_install(missing: &[Part], progress: Progress) -> Result<()> {
 
 /// The command as root: as it is where we are root already.
 fn as_root(words: &[&str]) -> Run {
-    let root = Run::new("id").arg("-u").output().is_ok_and(|id| id == "0");
     let mut words = words.iter();
-    if root {
+    if is_root() {
         Run::new(words.next().copied().unwrap_or_default()).args(words)
     } else {
         Run::new("sudo").arg("--non-interactive").args(words)
     }
+}
+
+fn is_root() -> bool {
+    Run::new("id").arg("-u").output().is_ok_and(|id| id == "0")
 }
 
 fn is_debian_like() -> bool {

@@ -1,0 +1,85 @@
+//! The document under proof: ours, but for the pins, which are those of the stand-ins, and for the limits of a broken
+//! run, because nobody waits ten minutes to see that a deadline works.
+
+use crate::Result;
+
+/// The pins of the stand-ins, by the names that `pins.env` has for them.
+pub type Pins = Vec<(&'static str, String)>;
+
+/// The shorter limits, in the one line of the script that has them.
+const LIMITS: (&str, &str) = (
+    "readonly DOWNLOAD_LIMIT=600 LOCK_LIMIT=300 DAEMON_LIMIT=120 RETRY_PAUSE=5",
+    "readonly DOWNLOAD_LIMIT=20 LOCK_LIMIT=2 DAEMON_LIMIT=10 RETRY_PAUSE=1",
+);
+
+/// Returns `text` with other values for `pins`. URLs stay: the names of the real hosts lead to the stand-ins.
+///
+/// # Errors
+/// When a name is not there exactly once.
+pub fn with_pins(text: &str, pins: &Pins) -> Result<String> {
+    let mut text = text.to_owned();
+    for (name, value) in pins {
+        let start = format!("      {name}=");
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with(&start))
+            .collect();
+        let &[line] = lines.as_slice() else {
+            return Err(format!("{name} is there {} times", lines.len()));
+        };
+        text = text.replace(&format!("{line}\n"), &format!("{start}{value}\n"));
+    }
+    Ok(text)
+}
+
+/// Returns `text` with limits of seconds.
+///
+/// # Errors
+/// When the line with the limits is another one.
+pub fn with_short_limits(text: &str) -> Result<String> {
+    let (from, to) = LIMITS;
+    if text.matches(from).count() != 1 {
+        return Err(format!("`{from}` is not there once"));
+    }
+    Ok(text.replace(from, to))
+}
+
+/// The names below `packages:`.
+pub fn packages(text: &str) -> Vec<String> {
+    text.lines()
+        .skip_while(|line| *line != "packages:")
+        .skip(1)
+        .map_while(|line| line.strip_prefix("  - "))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "packages:\n  - jq\n  - curl\n\nwrite_files:\n  - path: /p\n    content: |\n      A=1\n      AB=2\n";
+
+    #[test]
+    fn only_the_pins_named_change() {
+        let changed = with_pins(TEXT, &vec![("A", "3".to_owned())]);
+        assert_eq!(changed, Ok(TEXT.replace("A=1", "A=3")));
+    }
+
+    #[test]
+    fn a_pin_that_is_not_there_once_is_an_error() {
+        assert!(with_pins(TEXT, &vec![("B", String::new())]).is_err());
+        let twice = format!("{TEXT}      A=1\n");
+        assert!(with_pins(&twice, &vec![("A", String::new())]).is_err());
+    }
+
+    #[test]
+    fn limits_that_are_not_there_are_an_error() {
+        assert!(with_short_limits(TEXT).is_err());
+    }
+
+    #[test]
+    fn packages_are_those_of_the_list() {
+        assert_eq!(packages(TEXT), ["jq", "curl"]);
+    }
+}

@@ -1,0 +1,234 @@
+//! One guest: a container with systemd as its first process, in which cloud-init runs a document.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::Result;
+use crate::image::{executable, write};
+use crate::run::{Ran, Run};
+
+/// What systemd and a Docker engine inside a container need beyond Docker's usual; not `--privileged`.
+const OPTIONS: [&str; 19] = [
+    "--network=none",
+    "--cap-add=SYS_ADMIN",
+    "--cap-add=NET_ADMIN",
+    "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined",
+    "--tmpfs=/run",
+    "--tmpfs=/run/lock",
+    "--tmpfs=/tmp",
+    "--volume=/var/lib/docker",
+    "--volume=/var/lib/containerd",
+    "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
+    "--hostname=polis",
+    "--label=polis-proof",
+    "--memory=3g",
+    "--log-driver=none",
+    "--pids-limit=4096",
+    "--device=/dev/fuse",
+    "--restart=no",
+    "--tty",
+];
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A container that is removed, with its volumes, when this value is dropped.
+#[derive(Debug)]
+pub struct Guest {
+    name: String,
+}
+
+impl Guest {
+    /// Makes a guest from `image` whose user-data is `document`; it does not run yet. `more` are further options of
+    /// `docker create`, `dir` is for files on their way.
+    ///
+    /// # Errors
+    /// When Docker refuses.
+    pub fn new(image: &str, document: &str, more: &[&str], dir: &Path) -> Result<Self> {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("polis-proof-{}-{count}", std::process::id());
+        let words = [
+            &["docker", "create", "--name", &name],
+            &OPTIONS[..],
+            more,
+            &[image],
+        ]
+        .concat();
+        Run::new(&words).output()?;
+        let guest = Self { name };
+        let seed = dir.join(format!("{}/nocloud", guest.name));
+        write(&seed.join("user-data"), document)?;
+        write(
+            &seed.join("meta-data"),
+            "instance-id: proof\nlocal-hostname: polis\n",
+        )?;
+        let to = format!("{}:/var/lib/cloud/seed", guest.name);
+        let parent = seed.parent().unwrap_or(&seed);
+        let copied = Run::new(&["docker", "cp", &parent.display().to_string(), &to]).output();
+        let _ = fs::remove_dir_all(parent);
+        copied?;
+        Ok(guest)
+    }
+
+    /// Puts a file into a guest, running or not; its directory must be there. It may be read and run by everyone.
+    ///
+    /// # Errors
+    /// When Docker refuses.
+    pub fn put(&self, dir: &Path, path: &str, text: &str) -> Result<()> {
+        let file = dir.join(format!("{}.file", self.name));
+        write(&file, text)?;
+        executable(&file)?;
+        let to = format!("{}:{path}", self.name);
+        let copied = Run::new(&["docker", "cp", &file.display().to_string(), &to]).output();
+        let _ = fs::remove_file(file);
+        copied.map(drop)
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When Docker refuses.
+    pub fn start(&self) -> Result<()> {
+        Run::new(&["docker", "start", &self.name])
+            .output()
+            .map(drop)
+    }
+
+    /// Reboots it.
+    ///
+    /// # Errors
+    /// When Docker refuses.
+    pub fn restart(&self) -> Result<()> {
+        Run::new(&["docker", "restart", "--time", "20", &self.name])
+            .output()
+            .map(drop)
+    }
+
+    /// Runs a shell script in it and returns how that ended.
+    ///
+    /// # Errors
+    /// When Docker cannot be started.
+    pub fn ran(&self, script: &str) -> Result<Ran> {
+        let bash = format!("set -eu; {script}");
+        Run::new(&["docker", "exec", &self.name, "bash", "-c", &bash]).ran()
+    }
+
+    /// Runs a shell script in it and returns what that printed.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn output(&self, script: &str) -> Result<String> {
+        let bash = format!("set -eu; {script}");
+        Run::new(&["docker", "exec", &self.name, "bash", "-c", &bash]).output()
+    }
+
+    /// Runs several shell scripts in it, in one go because each visit costs a tenth of a second, and returns what each
+    /// printed without the blanks at its end; one that fails still counts.
+    ///
+    /// # Errors
+    /// When the guest cannot be asked.
+    pub fn outputs<S: AsRef<str>>(&self, scripts: &[S]) -> Result<Vec<String>> {
+        let all: Vec<String> = scripts
+            .iter()
+            .map(|script| format!("( {} ) 2>&1 || true; printf '\\036'\n", script.as_ref()))
+            .collect();
+        let all = self.output(&all.concat())?;
+        let found: Vec<String> = all
+            .split('\u{1e}')
+            .map(|part| part.trim_end().to_owned())
+            .collect();
+        match found.split_last() {
+            Some((_, found)) if found.len() == scripts.len() => Ok(found.to_vec()),
+            _ => Err(format!(
+                "not the outputs of {} scripts:\n{all}",
+                scripts.len()
+            )),
+        }
+    }
+
+    /// A JSON file of the guest.
+    ///
+    /// # Errors
+    /// When it is missing or is not JSON.
+    pub fn json(&self, path: &str) -> Result<Value> {
+        let text = self.output(&format!("cat {path}"))?;
+        serde_json::from_str(&text).map_err(|error| format!("{path}: {error}\n{text}"))
+    }
+
+    /// Whether a path exists in it.
+    ///
+    /// # Errors
+    /// When Docker cannot be started.
+    pub fn has(&self, path: &str) -> Result<bool> {
+        Ok(self.ran(&format!("test -e {path}"))?.code == 0)
+    }
+
+    /// Waits until cloud-init has ended and returns how `cloud-init status --wait` ended: 0 well, 1 with an error, 2
+    /// with a warning.
+    ///
+    /// # Errors
+    /// When the deadline is over.
+    pub fn cloud_init(&self, limit: Duration) -> Result<Ran> {
+        let start = Instant::now();
+        // systemd needs a moment before anything can be asked.
+        while self.ran("test -S /run/systemd/private")?.code != 0 {
+            if start.elapsed() > limit {
+                return Err(format!("{}: systemd does not come up", self.name));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let ran = self.ran(&format!(
+            "timeout {} cloud-init status --wait --long",
+            limit.as_secs()
+        ))?;
+        if ran.code == 124 {
+            return Err(format!(
+                "{}: cloud-init does not end\n{}",
+                self.name,
+                self.story()
+            ));
+        }
+        Ok(ran)
+    }
+
+    /// What happened in the guest, for a failed proof.
+    pub fn story(&self) -> String {
+        let script = "set +e; grep -v '^    \"' /var/lib/polis/provision.json; \
+                      tail -n 25 /var/log/polis-provision.log; cat /run/cloud-init/result.json; \
+                      systemctl --failed --no-pager --no-legend; tail -n 5 /var/log/stand-in.log";
+        self.ran(script)
+            .map_or_else(|error| error, |ran| ran.stdout + &ran.stderr)
+    }
+}
+
+/// Removes the guests of earlier runs that were killed before they could do so.
+///
+/// # Errors
+/// When Docker refuses.
+pub fn sweep() -> Result<()> {
+    let format = "{{.Names}}";
+    let filter = "label=polis-proof";
+    let names = Run::new(&[
+        "docker", "ps", "--all", "--filter", filter, "--format", format,
+    ])
+    .output()?;
+    for name in names.lines() {
+        let owner = name.split('-').nth(2).unwrap_or_default();
+        if !Path::new("/proc").join(owner).exists() {
+            Run::new(&["docker", "rm", "--force", "--volumes", name]).output()?;
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if std::env::var_os("POLIS_PROOF_KEEP").is_none() {
+            let _ = Run::new(&["docker", "rm", "--force", "--volumes", &self.name]).ran();
+        }
+    }
+}

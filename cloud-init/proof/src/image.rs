@@ -1,0 +1,400 @@
+//! The image that every guest starts from: the base with the stand-ins in it. Made once, kept in the Docker engine under
+//! a key of its inputs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::document::Pins;
+use crate::run::Run;
+use crate::{Result, base, document, packages};
+
+/// Where the guest keeps its stand-ins.
+pub const TOP: &str = "/srv/stand-in";
+
+/// The hosts that the stand-ins answer for.
+const HOSTS: [&str; 4] = [
+    "archive.ubuntu.com",
+    "download.docker.com",
+    "github.com",
+    ASSETS,
+];
+
+/// Where GitHub sends downloads.
+pub const ASSETS: &str = "release-assets.githubusercontent.com";
+
+/// How the image is built from the base; the archive's root is what [`write_context`] makes.
+const DOCKERFILE: &str = "\
+ENV container=docker
+COPY files/ /
+RUN sh /srv/stand-in/setup.sh
+STOPSIGNAL SIGRTMIN+3
+CMD [\"/init\"]
+";
+
+/// The files of this directory that become part of the image, with everything that decides how.
+const INPUTS: [&str; 6] = [
+    include_str!("image.rs"),
+    include_str!("packages.rs"),
+    include_str!("../stand-ins/setup.sh"),
+    include_str!("../stand-ins/server.py"),
+    include_str!("../stand-ins/init"),
+    include_str!("../stand-ins/auditctl"),
+];
+
+/// An image and what its stand-ins serve.
+#[derive(Debug)]
+pub struct Image {
+    /// Its name in the Docker engine.
+    pub name: String,
+    /// The pins that fit the stand-ins.
+    pub pins: Pins,
+}
+
+/// The names of the pins that differ from those of the real downloads.
+const PIN_NAMES: [&str; 3] = [
+    "DOCKER_KEY_FINGERPRINT",
+    "SYSBOX_SHA256_AMD64",
+    "YQ_SHA256_AMD64",
+];
+
+/// Makes the image for the document `text`, or finds it; files go below `dir`.
+///
+/// # Errors
+/// When a tool fails; the message quotes it.
+pub fn prepare(dir: &Path, text: &str) -> Result<Image> {
+    fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let parts = Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-ins");
+    let base = base::prepare(dir, &document::packages(text))?;
+    let mut inputs: Vec<String> = INPUTS.map(str::to_owned).to_vec();
+    inputs.push(base.key.clone());
+    inputs.push(read(&parts.join("hold-lock.py"))?);
+    for file in files(&parts.join("sysbox"))? {
+        inputs.push(read(&file)?);
+    }
+    for name in [
+        "SYSBOX_VERSION",
+        "SYSBOX_URL_AMD64",
+        "YQ_URL_AMD64",
+        "DOCKER_KEY_URL",
+    ] {
+        inputs.push(pin(text, name)?);
+    }
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let name = format!("polis-proof:{}", digest(&inputs));
+    let saved = dir.join(format!("{}.pins", name.replace(':', "-")));
+    let there = Run::new(&["docker", "image", "inspect", &name]).ran()?.code == 0;
+    if !there || !saved.is_file() {
+        let pins = make(dir, &parts, &base, text, &name)?;
+        let lines: Vec<String> = pins
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
+        write(&saved, &lines.concat())?;
+    }
+    let saved = read(&saved)?;
+    let pins = PIN_NAMES.iter().zip(saved.lines()).map(|(name, line)| {
+        let value = line.split_once('=').map_or("", |(_, value)| value);
+        (*name, value.to_owned())
+    });
+    Ok(Image {
+        name,
+        pins: pins.collect(),
+    })
+}
+
+fn make(dir: &Path, parts: &Path, base: &base::Base, text: &str, name: &str) -> Result<Pins> {
+    let base_name = format!("polis-proof-base:{}", base.key);
+    if Run::new(&["docker", "image", "inspect", &base_name])
+        .ran()?
+        .code
+        != 0
+    {
+        Run::new(&[
+            "docker",
+            "import",
+            &base.root.display().to_string(),
+            &base_name,
+        ])
+        .output()?;
+    }
+    let work = dir.join("image.new");
+    let _ = fs::remove_dir_all(&work);
+    let context = work.join("context");
+    let pins = write_context(&context.join("files"), &work, parts, base, text)?;
+    write(
+        &context.join("Dockerfile"),
+        &format!("FROM {base_name}\n{DOCKERFILE}"),
+    )?;
+    let context = context.display().to_string();
+    Run::new(&[
+        "docker",
+        "build",
+        "--network",
+        "none",
+        "--quiet",
+        "--tag",
+        name,
+        &context,
+    ])
+    .env("DOCKER_BUILDKIT", "0")
+    .output()?;
+    fs::remove_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
+    // Images of other inputs would only fill the disk; one that is in use stays.
+    let format = "{{.Repository}}:{{.Tag}}";
+    let others = Run::new(&["docker", "images", "--format", format, "polis-proof"]).output()?;
+    for other in others.lines().filter(|other| *other != name) {
+        Run::new(&["docker", "rmi", other]).ran()?;
+    }
+    Ok(pins)
+}
+
+fn write_context(
+    files: &Path,
+    work: &Path,
+    parts: &Path,
+    base: &base::Base,
+    text: &str,
+) -> Result<Pins> {
+    let top = files.join(TOP.trim_start_matches('/'));
+    for name in ["setup.sh", "server.py", "hold-lock.py", "auditctl"] {
+        copy(&parts.join(name), &top.join(name))?;
+    }
+    copy(&parts.join("init"), &files.join("init"))?;
+    Run::new(&["chmod", "-R", "0755", &files.display().to_string()]).output()?;
+    authority(work, files, &top)?;
+
+    let www = |url: &str| {
+        let name = url.trim_start_matches("https://");
+        top.join("www").join(name.replace("github.com", ASSETS))
+    };
+    let keys = Keys::new(&work.join("gnupg"))?;
+    let key_file = www(&pin(text, "DOCKER_KEY_URL")?);
+    write(&key_file, &keys.export(&keys.ours)?)?;
+    let both = format!("{}{}", keys.export(&keys.ours)?, keys.export(&keys.other)?);
+    write(&top.join("second-block"), &both)?;
+    write(&top.join("two-keys"), &keys.export("Proof")?)?;
+    write(&top.join("other-key"), &keys.export(&keys.other)?)?;
+    let repository = www(&pin(text, "DOCKER_REPO_URL")?);
+    // What another key signs: apt must refuse it, though it is served from the right place.
+    write(&top.join("forged"), &(keys.forged()? + "\n"))?;
+    packages::docker_repository(&base.packages, work, &repository, &keys.home, &keys.ours)?;
+
+    packages::archive(&base.archive, &www("archive.ubuntu.com/ubuntu"))?;
+
+    let sysbox = www(&pin(text, "SYSBOX_URL_AMD64")?);
+    packages::sysbox(
+        &parts.join("sysbox"),
+        work,
+        &pin(text, "SYSBOX_VERSION")?,
+        &sysbox,
+    )?;
+    // As large as the real one, which is what fills a small disk.
+    let yq = www(&pin(text, "YQ_URL_AMD64")?);
+    write(
+        &yq,
+        &format!(
+            "#!/bin/sh\necho yq stand-in\nexit\n{}",
+            "#\n".repeat(5_000_000)
+        ),
+    )?;
+    Ok(PIN_NAMES
+        .into_iter()
+        .zip([keys.ours.clone(), sha256_file(&sysbox)?, sha256_file(&yq)?])
+        .collect())
+}
+
+/// Two keys, of which the first one is to be pinned.
+struct Keys {
+    home: PathBuf,
+    ours: String,
+    other: String,
+}
+
+impl Keys {
+    fn new(home: &Path) -> Result<Self> {
+        fs::create_dir_all(home).map_err(|error| format!("{}: {error}", home.display()))?;
+        Run::new(&["chmod", "0700", &home.display().to_string()]).output()?;
+        let mut keys = Self {
+            home: home.to_owned(),
+            ours: String::new(),
+            other: String::new(),
+        };
+        for name in ["Proof of the provisioning", "Proof of another key"] {
+            keys.gpg(&[
+                "--passphrase",
+                "",
+                "--quick-generate-key",
+                name,
+                "ed25519",
+                "sign",
+            ])?;
+        }
+        let listed = keys.gpg(&["--list-keys", "--with-colons"])?;
+        let mut found = listed
+            .lines()
+            .filter(|line| line.starts_with("fpr:"))
+            .filter_map(|line| line.split(':').nth(9));
+        keys.ours = found.next().unwrap_or_default().to_owned();
+        keys.other = found.next().unwrap_or_default().to_owned();
+        Ok(keys)
+    }
+
+    fn gpg(&self, args: &[&str]) -> Result<String> {
+        let home = self.home.display().to_string();
+        let words = [&["gpg", "--batch", "--homedir", &home], args].concat();
+        Run::new(&words).output()
+    }
+
+    fn forged(&self) -> Result<String> {
+        let home = self.home.display().to_string();
+        let words = [
+            "gpg",
+            "--batch",
+            "--homedir",
+            &home,
+            "--local-user",
+            &self.other,
+            "--clearsign",
+        ];
+        Run::new(&words)
+            .input(b"Suite: trixie\nCodename: trixie\n")
+            .output()
+    }
+
+    fn export(&self, who: &str) -> Result<String> {
+        Ok(self.gpg(&["--armor", "--export", who])? + "\n")
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let home = self.home.display().to_string();
+        let _ = Run::new(&["gpgconf", "--homedir", &home, "--kill", "all"]).ran();
+    }
+}
+
+/// A certificate authority that the guest trusts, and its certificate for the hosts.
+fn authority(work: &Path, files: &Path, top: &Path) -> Result<()> {
+    let names: Vec<String> = HOSTS.iter().map(|host| format!("DNS:{host}")).collect();
+    let extensions = format!("subjectAltName={}", names.join(","));
+    let curve = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-noenc",
+        "-days",
+        "3650",
+    ];
+    let authority = [
+        &[
+            "openssl",
+            "req",
+            "-x509",
+            "-subj",
+            "/CN=Proof",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.crt",
+        ][..],
+        &curve,
+    ]
+    .concat();
+    Run::new(&authority).cwd(work).output()?;
+    let server = [
+        &[
+            "openssl",
+            "req",
+            "-x509",
+            "-subj",
+            "/CN=stand-in",
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+        ][..],
+        &[
+            "-addext",
+            &extensions,
+            "-addext",
+            "basicConstraints=CA:FALSE",
+        ],
+        &["-keyout", "server.key", "-out", "server.crt"],
+        &curve,
+    ]
+    .concat();
+    Run::new(&server).cwd(work).output()?;
+    copy(
+        &work.join("ca.crt"),
+        &files.join("usr/local/share/ca-certificates/proof.crt"),
+    )?;
+    let both = read(&work.join("server.crt"))? + &read(&work.join("server.key"))?;
+    write(&top.join("server.pem"), &both)
+}
+
+/// The value of a pin in the document.
+fn pin(text: &str, name: &str) -> Result<String> {
+    let start = format!("      {name}=");
+    let value = text.lines().find_map(|line| line.strip_prefix(&start));
+    value
+        .map(str::to_owned)
+        .ok_or_else(|| format!("the document does not pin {name}"))
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Writes a file and the directories that it needs.
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
+    let parent = path.parent().unwrap_or(path);
+    fs::create_dir_all(parent)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Copies a file and makes the directories that it needs.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    let parent = to.parent().unwrap_or(to);
+    fs::create_dir_all(parent)
+        .and_then(|()| fs::copy(from, to))
+        .map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))?;
+    Ok(())
+}
+
+/// Lets everyone read and run a file.
+pub(crate) fn executable(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The SHA-256 of a file.
+pub(crate) fn sha256_file(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(hex(&Sha256::digest(bytes)))
+}
+
+/// A short name for the content of all `parts` together.
+pub(crate) fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize()[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,349 @@
+//! The provisioning with one thing wrong: it stops in the step that this is about, says so everywhere, and leaves alone
+//! what would have come later; once the cause is gone, a second run completes.
+
+use cloud_init_proof::Result;
+use cloud_init_proof::guest::Guest;
+
+use crate::state::{STEPS, TRACES, is_provisioned, steps};
+use crate::whole::{LIMIT, SCRIPT};
+use crate::{Bench, Case, ensure};
+
+const SYSBOX: &str = "nestybox/sysbox/releases/download/v0.7.1/sysbox-ce_0.7.1.linux_amd64.deb";
+const YQ: &str = "mikefarah/yq/releases/download/v4.44.6/yq_linux_amd64";
+const DOCKER: &str = "download.docker.com/linux/ubuntu";
+const ASSETS: &str = cloud_init_proof::image::ASSETS;
+
+const AUDITD_FAILS: &str = "[Service]\nExecStart=\nExecStart=/bin/false\nRestart=no\n";
+/// Fails where the marker is made, and nowhere else.
+const JQ_FAILS: &str = "#!/bin/sh
+case \"$*\" in *--raw-input*) exit 5 ;; esac
+exec /usr/bin/jq \"$@\"
+";
+
+/// For a failure in whatever step comes first.
+const ANY: &str = "";
+
+/// One thing that is wrong.
+struct Broken {
+    name: &'static str,
+    /// The step that must be named; [`ANY`] where chance decides.
+    step: &'static str,
+    /// What the message must contain.
+    says: &'static str,
+    /// What the servers do: name and fault.
+    fault: Option<(String, &'static str)>,
+    /// A file that is in the way.
+    file: Option<(&'static str, &'static str)>,
+    /// A further option for the container.
+    option: Option<&'static str>,
+    /// A change of the document: from and to.
+    change: Option<(&'static str, &'static str)>,
+    /// A step that was done before and that the failure has undone.
+    undone: &'static str,
+    /// Takes the cause away, besides the faults of the servers.
+    mend: &'static str,
+}
+
+const fn broken(name: &'static str, step: &'static str, says: &'static str) -> Broken {
+    Broken {
+        name,
+        step,
+        says,
+        fault: None,
+        file: None,
+        option: None,
+        change: None,
+        undone: "",
+        mend: "true",
+    }
+}
+
+impl Broken {
+    fn fault(self, name: String, fault: &'static str) -> Self {
+        let fault = Some((name, fault));
+        Self { fault, ..self }
+    }
+
+    fn file(self, path: &'static str, text: &'static str) -> Self {
+        let file = Some((path, text));
+        Self { file, ..self }
+    }
+
+    fn mend(self, mend: &'static str) -> Self {
+        Self { mend, ..self }
+    }
+}
+
+/// The key file, the repository and its packages.
+fn docker() -> Vec<Broken> {
+    let key = || format!("{DOCKER}/gpg");
+    let pinned = "not exactly the one key";
+    let package = |name: &str| format!("{DOCKER}/dists/trixie/pool/stable/amd64/{name}_amd64.deb");
+    vec![
+        broken("key_404", "docker-repo", "HTTP 404").fault(key(), "404"),
+        broken("key_of_another", "docker-repo", pinned).fault(key(), "/srv/stand-in/other-key"),
+        broken("second_key_in_the_block", "docker-repo", pinned)
+            .fault(key(), "/srv/stand-in/two-keys"),
+        broken("second_key_in_a_block", "docker-repo", pinned)
+            .fault(key(), "/srv/stand-in/second-block"),
+        Broken {
+            change: Some(("DOCKER_KEY_FINGERPRINT=", "DOCKER_KEY_FINGERPRINT=0")),
+            ..broken("wrong_fingerprint", "docker-repo", pinned)
+        }
+        .mend("sed -i s/FINGERPRINT=0/FINGERPRINT=/ /etc/polis/pins.env"),
+        broken("repository_cut", "docker-repo", "apt-get update")
+            .fault(format!("{DOCKER}/dists/trixie/InRelease"), "cut"),
+        broken("repository_signed_wrongly", "docker-repo", "apt-get update").fault(
+            format!("{DOCKER}/dists/trixie/InRelease"),
+            "/srv/stand-in/forged",
+        ),
+        broken(
+            "docker_package_404",
+            "docker-engine",
+            "download of packages",
+        )
+        .fault(package("docker-ce"), "404"),
+        broken(
+            "docker_package_changed",
+            "docker-engine",
+            "download of packages",
+        )
+        .fault(package("containerd.io"), "flip"),
+        broken(
+            "docker_package_cut",
+            "docker-engine",
+            "download of packages",
+        )
+        .fault(package("docker-ce-cli"), "cut"),
+        broken("apt_lock_held", "docker-engine", "download of packages")
+            .file("/srv/stand-in/hold-lock", "/var/lib/dpkg/lock-frontend\n")
+            .mend("rm /srv/stand-in/hold-lock; sleep 1"),
+    ]
+}
+
+/// What GitHub serves, and Sysbox's own failures.
+fn github() -> Vec<Broken> {
+    vec![
+        broken("sysbox_404", "sysbox", "HTTP 404").fault(format!("github.com/{SYSBOX}"), "404"),
+        broken("sysbox_wrong_checksum", "sysbox", "the pin says")
+            .fault(format!("{ASSETS}/{SYSBOX}"), "flip"),
+        broken("sysbox_cut", "sysbox", "download failed (curl exit code")
+            .fault(format!("{ASSETS}/{SYSBOX}"), "cut"),
+        broken("sysbox_stalls", "sysbox", "curl exit code 28")
+            .fault(format!("{ASSETS}/{SYSBOX}"), "stall"),
+        // Docker is down until Sysbox is up.
+        Broken {
+            undone: "docker-engine",
+            ..broken(
+                "sysbox_will_not_start",
+                "sysbox",
+                "systemctl start sysbox-mgr.service",
+            )
+        }
+        .file("/srv/stand-in/broken-sysbox", "\n")
+        .mend("rm /srv/stand-in/broken-sysbox"),
+        broken(
+            "sysbox_listed_but_broken",
+            "sysbox",
+            "a container under Sysbox",
+        )
+        .file("/srv/stand-in/broken-runc", "\n")
+        .mend("rm /srv/stand-in/broken-runc"),
+        broken("yq_404", "yq", "HTTP 404").fault(format!("github.com/{YQ}"), "404"),
+        broken("yq_wrong_checksum", "yq", "the pin says").fault(format!("{ASSETS}/{YQ}"), "flip"),
+    ]
+}
+
+/// What the guest itself may have in the way.
+fn guest() -> Vec<Broken> {
+    vec![
+        Broken {
+            change: Some((
+                "      YQ_VERSION=",
+                "      YQ_VERSION=v0\n      YQ_VERSION=",
+            )),
+            ..broken("pin_twice", "preflight", "YQ_VERSION is there twice")
+        }
+        .mend("sed -i /YQ_VERSION=v0/d /etc/polis/pins.env"),
+        broken("archive_404", "preflight", "download of packages")
+            .fault("archive.ubuntu.com/ubuntu/jq.deb".to_owned(), "404"),
+        Broken {
+            option: Some("--tmpfs=/var/cache/apt:size=20m"),
+            ..broken(
+                "full_disk_of_packages",
+                "docker-engine",
+                "download of packages",
+            )
+        }
+        .mend("mount -o remount,size=1g /var/cache/apt"),
+        // Downloads fill it side by side, so chance decides what hits the end first. The report must fit all the same.
+        Broken {
+            option: Some("--tmpfs=/var/lib/polis:size=6m"),
+            ..broken("full_disk_of_the_report", ANY, "")
+        }
+        .mend("mount -o remount,size=64m /var/lib/polis"),
+        broken(
+            "auditd_will_not_start",
+            "hardening",
+            "end state is not there",
+        )
+        .file("/etc/systemd/system/auditd.service.d/zz.conf", AUDITD_FAILS)
+        .mend("rm /etc/systemd/system/auditd.service.d/zz.conf; systemctl daemon-reload"),
+        broken("opt_polis_in_the_way", "polis-unit", "install -d")
+            .file("/opt/polis", "\n")
+            .mend("rm /opt/polis"),
+        broken("marker_cannot_be_made", "ready", "jq")
+            .file("/usr/local/bin/jq", JQ_FAILS)
+            .mend("rm /usr/local/bin/jq"),
+    ]
+}
+
+/// The proofs of this file.
+pub(crate) fn cases() -> Vec<Case> {
+    let all = docker().into_iter().chain(github()).chain(guest());
+    let mut cases: Vec<Case> = all
+        .map(|broken| Case {
+            name: format!("broken_{}", broken.name),
+            prove: Box::new(move |bench| prove(&broken, bench)),
+        })
+        .collect();
+    cases.push(Case {
+        name: "broken_by_a_signal".to_owned(),
+        prove: Box::new(signal),
+    });
+    cases
+}
+
+fn prove(broken: &Broken, bench: &Bench) -> Result<()> {
+    let mut document = bench.hasty.clone();
+    if let Some((from, to)) = broken.change {
+        ensure(document.matches(from).count() == 1, || {
+            format!("`{from}` is not there once")
+        })?;
+        document = document.replace(from, to);
+    }
+    let options: Vec<&str> = broken.option.into_iter().collect();
+    let guest = Guest::new(&bench.image.name, &document, &options, &bench.dir)?;
+    if let Some((path, text)) = broken.file {
+        guest.put(&bench.dir, path, text)?;
+    }
+    if let Some((name, fault)) = &broken.fault {
+        guest.put(
+            &bench.dir,
+            "/srv/stand-in/faults",
+            &format!("{name} {fault}\n"),
+        )?;
+    }
+    guest.start()?;
+    let in_guest = |error: String| format!("{error}\n{}", guest.story());
+    let step = failed(&guest, broken.step, broken.says).map_err(in_guest)?;
+    guest.output(&format!("rm -f /srv/stand-in/faults; {}", broken.mend))?;
+    completes(&guest, &step, broken.undone).map_err(in_guest)
+}
+
+/// Checks that cloud-init ends in an error, that the step is named everywhere and that nothing came after it. Returns
+/// the step.
+fn failed(guest: &Guest, step: &str, says: &str) -> Result<String> {
+    let ran = guest.cloud_init(LIMIT)?;
+    ensure(
+        ran.code == 1 && ran.stdout.contains("status: error"),
+        || format!("{ran:?}"),
+    )?;
+    let report = guest.json("/var/lib/polis/provision.json")?;
+    let message = report["message"].as_str().unwrap_or_default();
+    let step = match report["step"].as_str() {
+        Some(found) if step == ANY => found,
+        _ => step,
+    };
+    ensure(
+        report["status"] == "failed"
+            && report["step"] == step
+            && report["exit_code"].as_u64().is_some_and(|code| code != 0)
+            && message.contains(says)
+            && report["log_tail"]
+                .as_array()
+                .is_some_and(|lines| !lines.is_empty()),
+        || format!("the report says {}", report),
+    )?;
+    let reached = STEPS.iter().position(|name| *name == step);
+    let wanted: Vec<&str> = (0..STEPS.len())
+        .map(|index| match reached {
+            Some(reached) if index < reached => "done",
+            Some(reached) if index == reached => "failed",
+            _ => "pending",
+        })
+        .collect();
+    let found = steps(guest)?;
+    ensure(found == wanted, || {
+        format!("{found:?} instead of {wanted:?}")
+    })?;
+    let later = reached.map_or(0, |reached| reached + 1);
+    for (name, trace) in &TRACES[later..] {
+        ensure(guest.ran(trace)?.code != 0, || {
+            format!("{name} has left something behind")
+        })?;
+    }
+    ensure(!guest.has("/var/lib/polis/provisioned.json")?, || {
+        "there is a marker".to_owned()
+    })?;
+    ensure(!guest.has("/var/lib/polis/work")?, || {
+        "unverified downloads are left".to_owned()
+    })?;
+    let output = guest.output("cat /var/log/cloud-init-output.log")?;
+    let lines = [
+        format!("polis-provision: step {step} failed "),
+        format!("polis-provision: failed in step {step}: "),
+        "polis-provision: log: ".to_owned(),
+        "polis-provision: time total ".to_owned(),
+    ];
+    for line in lines {
+        ensure(output.contains(&line), || {
+            format!("`{line}` is not in\n{output}")
+        })?;
+    }
+    Ok(step.to_owned())
+}
+
+/// Checks that a second run does what the first one left undone or has undone, and only that.
+fn completes(guest: &Guest, step: &str, undone: &str) -> Result<()> {
+    let output = guest.output(SCRIPT)?;
+    let found = steps(guest)?;
+    for (name, state) in STEPS.iter().zip(&found) {
+        // The step that failed may have reached its end state by the mending alone.
+        let before = STEPS
+            .iter()
+            .position(|other| *other == step)
+            .is_some_and(|at| STEPS[..at].contains(name));
+        let before = before && *name != undone;
+        ensure(*name == step || before == (state == "skipped"), || {
+            format!("{found:?}\n{output}")
+        })?;
+    }
+    is_provisioned(guest)
+}
+
+/// A run that is told to stop while it waits says so, takes its downloads with it, and the next one completes.
+fn signal(bench: &Bench) -> Result<()> {
+    let guest = Guest::new(&bench.image.name, &bench.document, &[], &bench.dir)?;
+    let fault = format!("{ASSETS}/{SYSBOX} stall\n");
+    guest.put(&bench.dir, "/srv/stand-in/faults", &fault)?;
+    guest.start()?;
+    let in_guest = |error: String| format!("{error}\n{}", guest.story());
+    let waits = "for i in $(seq 900); do grep -q 'step sysbox start' /var/log/polis-provision.log && break; sleep 0.1; \
+                 done; sleep 0.5; pkill --oldest --full provision.sh";
+    guest.output(waits).map_err(in_guest)?;
+    let step = failed(&guest, "sysbox", "stopped by SIGTERM").map_err(in_guest)?;
+    let left = guest.ran("pgrep --list-full curl")?.stdout;
+    ensure(left.is_empty(), || format!("still downloading: {left}"))?;
+    for (signal, code) in [("HUP", 129), ("INT", 130)] {
+        let ran = guest.ran(&format!(
+            "{{ sleep 4; pkill -{signal} --oldest --full '^/bin/bash /usr/local/lib/polis'; }} & {SCRIPT}"
+        ))?;
+        let said = format!("stopped by SIG{signal} (exit code {code};");
+        ensure(ran.code == code && ran.stdout.contains(&said), || {
+            format!("{ran:?}")
+        })?;
+    }
+    guest.output("rm /srv/stand-in/faults")?;
+    completes(&guest, &step, "").map_err(in_guest)
+}

@@ -1,0 +1,124 @@
+//! A provisioned guest that has lost one thing: a run finds out, mends that and nothing else. This is what shows that
+//! each step looks at its whole end state, and it needs no new guest for each.
+
+use std::time::Instant;
+
+use cloud_init_proof::Result;
+use cloud_init_proof::guest::Guest;
+
+use crate::ensure;
+use crate::state::{STEPS, is_provisioned, steps};
+use crate::whole::SCRIPT;
+
+/// What is lost, as a shell command, and the steps that mend it; `ready` always follows.
+const LOSSES: [(&str, &[&str]); 35] = [
+    ("rm /var/lib/polis/provisioned.json", &[]),
+    ("echo changed >>/var/lib/cloud/instance/user-data.txt", &[]),
+    ("rm /etc/apt/keyrings/docker.asc", &["docker-repo"]),
+    (
+        "cp /srv/stand-in/second-block /etc/apt/keyrings/docker.asc",
+        &["docker-repo"],
+    ),
+    (
+        "cp /srv/stand-in/two-keys /etc/apt/keyrings/docker.asc",
+        &["docker-repo"],
+    ),
+    (
+        "cp /srv/stand-in/other-key /etc/apt/keyrings/docker.asc",
+        &["docker-repo"],
+    ),
+    ("rm /etc/apt/sources.list.d/docker.list", &["docker-repo"]),
+    (
+        "echo '# more' >>/etc/apt/sources.list.d/docker.list",
+        &["docker-repo"],
+    ),
+    (
+        "rm /var/lib/apt/lists/download.docker.com*",
+        &["docker-repo"],
+    ),
+    ("gpasswd --delete ubuntu docker", &["docker-engine"]),
+    ("dpkg --remove docker-buildx-plugin", &["docker-engine"]),
+    (
+        "systemctl stop docker.service docker.socket",
+        &["docker-engine"],
+    ),
+    ("systemctl disable docker.service", &["docker-engine"]),
+    (
+        "dpkg --unpack /srv/stand-in/www/download.docker.com/linux/ubuntu/dists/trixie/pool/stable/amd64/docker-c*.deb",
+        &["docker-engine"],
+    ),
+    ("systemctl stop sysbox-mgr.service", &["sysbox"]),
+    ("systemctl stop sysbox-fs.service", &["sysbox"]),
+    (
+        "dpkg --purge sysbox-ce; systemctl daemon-reload",
+        &["sysbox"],
+    ),
+    ("rm /usr/local/bin/yq", &["yq"]),
+    ("echo >>/usr/local/bin/yq", &["yq"]),
+    ("chmod 0644 /usr/local/bin/yq", &["yq"]),
+    ("sysctl -w kernel.randomize_va_space=1", &["hardening"]),
+    ("sysctl -w kernel.dmesg_restrict=0", &["hardening"]),
+    ("sysctl -w kernel.kptr_restrict=1", &["hardening"]),
+    ("sysctl -w fs.suid_dumpable=2", &["hardening"]),
+    ("sysctl -w kernel.yama.ptrace_scope=1", &["hardening"]),
+    ("auditctl -D", &["hardening"]),
+    ("sed -i /containerd/d /run/audit.rules", &["hardening"]),
+    ("systemctl stop auditd.service", &["hardening"]),
+    ("systemctl stop apparmor.service", &["hardening"]),
+    ("systemctl disable auditd.service", &["hardening"]),
+    ("systemctl disable apparmor.service", &["hardening"]),
+    ("passwd --delete root", &["hardening"]),
+    ("systemctl disable polis.service", &["polis-unit"]),
+    ("chown root:root /opt/polis", &["polis-unit"]),
+    (
+        "cd /etc/systemd/system; sed -i 's/^Description.*/&./' polis.service; touch -d tomorrow polis.service",
+        &["polis-unit"],
+    ),
+];
+
+/// Loses each thing in turn on a provisioned guest.
+pub(crate) fn all(guest: &Guest, start: Instant) -> Result<()> {
+    for (loss, mending) in LOSSES {
+        one(guest, loss, mending)
+            .map_err(|error| format!("after `{loss}`: {error}\n{}", guest.story()))?;
+        println!(
+            "{:7.1} s  .       whole: mends {loss}",
+            start.elapsed().as_secs_f64()
+        );
+    }
+    containers_in_the_way(guest)?;
+    is_provisioned(guest)
+}
+
+/// Sysbox's package refuses to be installed while a container exists: the script says so before it tries.
+fn containers_in_the_way(guest: &Guest) -> Result<()> {
+    guest.output(
+        "dpkg --purge sysbox-ce; systemctl daemon-reload
+         tar --create --directory=/ etc/hostname | docker import - one; docker create --name one one true",
+    )?;
+    let ran = guest.ran(SCRIPT)?;
+    ensure(
+        ran.code == 1 && ran.stdout.contains("while containers exist"),
+        || format!("{ran:?}"),
+    )?;
+    guest
+        .output(&format!("docker rm one; docker rmi one; {SCRIPT}"))
+        .map(drop)
+}
+
+fn one(guest: &Guest, loss: &str, mending: &[&str]) -> Result<()> {
+    // So many starts in so short a time would meet systemd's rate limits.
+    guest.output(&format!("systemctl reset-failed; {loss}"))?;
+    guest.output(SCRIPT)?;
+    let wanted: Vec<&str> = STEPS
+        .into_iter()
+        .map(|step| {
+            let mended = mending.contains(&step) || step == "ready";
+            if mended { "done" } else { "skipped" }
+        })
+        .collect();
+    let found = steps(guest)?;
+    ensure(found == wanted, || {
+        format!("{found:?} instead of {wanted:?}")
+    })
+}

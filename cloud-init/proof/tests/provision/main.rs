@@ -1,0 +1,158 @@
+//! Proves the provisioning by running it, whole and with each step broken, and prints how long each proof took.
+//!
+//! A runner of its own instead of the usual test harness: what all proofs share is made before the first and taken down
+//! after the last, and only as many guests run at once as the machine has cores for. Arguments that are no options
+//! choose the proofs whose names contain them.
+
+mod broken;
+mod drift;
+mod state;
+mod whole;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use cloud_init_proof::engine::Engine;
+use cloud_init_proof::run::{Run, on_path};
+use cloud_init_proof::{PROGRAMS, Result, document, guest, image};
+
+/// What every proof starts from.
+struct Bench {
+    image: image::Image,
+    /// The document with the pins of the stand-ins.
+    document: String,
+    /// The same with limits of seconds.
+    hasty: String,
+    /// For files on their way into a guest.
+    dir: PathBuf,
+}
+
+type Prove = Box<dyn Fn(&Bench) -> Result<()> + Send + Sync>;
+
+/// A proof: its name and what it does.
+struct Case {
+    name: String,
+    prove: Prove,
+}
+
+fn main() -> ExitCode {
+    let mut cases = whole::cases();
+    cases.extend(broken::cases());
+    let (options, wanted): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|argument| argument.starts_with('-'));
+    cases.retain(|case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part)));
+    if options.iter().any(|option| option == "--list") {
+        for case in &cases {
+            println!("{}: test", case.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+    if let Some(missing) = missing() {
+        println!("skipped: {missing}");
+        let required = std::env::var_os("POLIS_REQUIRE_REAL_PARTS").is_some();
+        return if required {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+    match run(&cases) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
+            println!(
+                "{failed} of {} proofs of the provisioning failed",
+                cases.len()
+            );
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What this machine lacks for a proof.
+fn missing() -> Option<String> {
+    let program = PROGRAMS.iter().find(|(program, _)| !on_path(program));
+    if let Some((program, package)) = program {
+        return Some(format!("{program} is not installed (package {package})"));
+    }
+    let root = Run::new(&["id", "--user"])
+        .output()
+        .is_ok_and(|id| id == "0");
+    if !root {
+        return Some(
+            "root is needed to start a Docker engine and to make a root file system".to_owned(),
+        );
+    }
+    // The repackaged programs are for this one; the document's other architecture is left to its pins.
+    let amd64 = std::env::consts::ARCH == "x86_64";
+    (!amd64).then(|| "the stand-ins are made for amd64".to_owned())
+}
+
+/// Runs the proofs and returns how many failed.
+fn run(cases: &[Case]) -> Result<usize> {
+    let start = Instant::now();
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("proof");
+    std::fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let _engine = Engine::new(&dir)?;
+    guest::sweep()?;
+    // Another document than ours tells whether a proof would notice what is wrong with it.
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../cloud-init.yaml");
+    let path = std::env::var("POLIS_PROOF_DOCUMENT").unwrap_or_else(|_| ours.to_owned());
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let image = image::prepare(&dir, &text)?;
+    let document = document::with_pins(&text, &image.pins)?;
+    let bench = Bench {
+        hasty: document::with_short_limits(&document)?,
+        document,
+        image,
+        dir,
+    };
+    println!(
+        "{:7.1} s  made what all guests share",
+        start.elapsed().as_secs_f64()
+    );
+    let failed = Mutex::new(0);
+    let next = Mutex::new(cases.iter());
+    let workers = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let case = next.lock().expect("no worker has panicked").next();
+                    let Some(case) = case else { break };
+                    if !prove(case, &bench) {
+                        *failed.lock().expect("no worker has panicked") += 1;
+                    }
+                }
+            });
+        }
+    });
+    println!(
+        "{:7.1} s  all {} proofs",
+        start.elapsed().as_secs_f64(),
+        cases.len()
+    );
+    failed.into_inner().map_err(|error| error.to_string())
+}
+
+fn prove(case: &Case, bench: &Bench) -> bool {
+    let start = Instant::now();
+    let result = (case.prove)(bench);
+    let seconds = start.elapsed().as_secs_f64();
+    match &result {
+        Ok(()) => println!("{seconds:7.1} s  ok      {}", case.name),
+        Err(error) => println!("{seconds:7.1} s  FAILED  {}\n{error}\n", case.name),
+    }
+    result.is_ok()
+}
+
+/// An error unless `holds`.
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(what()) }
+}
