@@ -43,11 +43,6 @@ impl Files {
         self.0.insert(path.to_owned(), Entry { mode, bytes });
     }
 
-    /// The paths, sorted.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-
     /// The uncompressed tar (ustar headers; every time 0, every owner 0), parent directories
     /// first.
     ///

@@ -60,14 +60,6 @@ impl ImageRef {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// The last component of the repository, to name the image to people.
-    pub fn short_name(&self) -> &str {
-        self.repository
-            .rsplit('/')
-            .next()
-            .unwrap_or(&self.repository)
-    }
-
     /// The same image and tag, pinned to `digest`.
     #[must_use]
     pub fn pinned(&self, digest: Digest) -> Self {

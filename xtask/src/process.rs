@@ -146,11 +146,6 @@ impl Run {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Whether it can be started and succeeds; what it prints is dropped.
-    pub fn succeeds(&self) -> bool {
-        self.output().is_ok()
-    }
-
     /// The command as one would type it.
     pub fn display(&self) -> String {
         let mut words = vec![self.program.to_string_lossy().into_owned()];
