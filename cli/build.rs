@@ -2,13 +2,16 @@
 //! scripts, as one deterministic tar that the program embeds.
 //!
 //! Modes are decided here, not read from the file system (Windows has none): what starts with
-//! `#!` is 0755, everything else 0644.
+//! `#!` is 0755, everything else 0644. Also extracts from the cloud-init file what the program has
+//! to know of it: the digests of the files that it writes, and the architectures that it serves.
 
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use polis_base::Digest;
 use polis_base::archive::{EXECUTABLE, Files, PLAIN, without_cr};
+use saphyr::{LoadableYamlNode, Yaml};
 
 /// What the VM gets, relative to `compose/`. The waivers and the map of the folder stay here.
 const BUNDLED: [&str; 3] = ["docker-compose.yml", "config", "scripts"];
@@ -23,11 +26,49 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     fs::write(out.join("bundle.tar"), files.to_tar()?)?;
+    cloud_init(&out)?;
     println!("cargo::rerun-if-env-changed=POLIS_RELEASE_LABEL");
     let version = std::env::var("CARGO_PKG_VERSION")?;
     // A build that no release made says so.
     let label = std::env::var("POLIS_RELEASE_LABEL").unwrap_or(format!("{version}-dev"));
     println!("cargo::rustc-env=POLIS_LABEL={label}");
+    Ok(())
+}
+
+/// Lists the files that the cloud-init file writes as `sha256sum` does, sorted, and the
+/// architectures of its pins.
+fn cloud_init(out: &Path) -> Result<(), Box<dyn Error>> {
+    let path =
+        Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../cloud-init/cloud-init.yaml");
+    println!("cargo::rerun-if-changed={}", path.display());
+    let text = fs::read_to_string(&path)?;
+    let documents = Yaml::load_from_str(&text)?;
+    let files = documents
+        .first()
+        .and_then(|document| document.as_mapping_get("write_files"))
+        .and_then(Yaml::as_sequence)
+        .ok_or("cloud-init.yaml has no write_files")?;
+    let mut lines = Vec::new();
+    let mut architectures = Vec::new();
+    for file in files {
+        let value = |key| file.as_mapping_get(key).and_then(Yaml::as_str);
+        let (Some(path), Some(content)) = (value("path"), value("content")) else {
+            return Err("an entry of write_files has no path or no content".into());
+        };
+        lines.push(format!(
+            "{}  {path}\n",
+            Digest::of(content.as_bytes()).hex()
+        ));
+        let pins = content.lines().filter_map(|line| line.split_once('='));
+        let pinned = pins.filter_map(|(name, _)| name.strip_prefix("SYSBOX_SHA256_"));
+        architectures.extend(pinned.map(str::to_lowercase));
+    }
+    lines.sort_unstable();
+    fs::write(out.join("written"), lines.concat())?;
+    println!(
+        "cargo::rustc-env=POLIS_ARCHITECTURES={}",
+        architectures.join(" ")
+    );
     Ok(())
 }
 

@@ -3,23 +3,43 @@
 
 use polis_base::Digest;
 
+use crate::multipass::call::Payload;
+
 /// The cloud-init user-data.
-pub(crate) const CLOUD_INIT: &str = include_str!("../../cloud-init/cloud-init.yaml");
+const CLOUD_INIT: &str = include_str!("../../cloud-init/cloud-init.yaml");
 
 /// The bundle: a tar of the compose file, the configuration and the scripts.
-pub(crate) const BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bundle.tar"));
+const BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bundle.tar"));
 
 /// The version with what kind of build it is: `0.5.0`, `0.5.0-dev`, `0.5.0-rehearsal`.
 pub(crate) const LABEL: &str = env!("POLIS_LABEL");
 
-/// The digest of the user-data as it is piped to Multipass.
-pub(crate) fn cloud_init_digest() -> Digest {
-    Digest::of(CLOUD_INIT.as_bytes())
+/// The architectures that the VM's downloads are pinned for, in Debian's terms.
+pub(crate) const ARCHITECTURES: &str = env!("POLIS_ARCHITECTURES");
+
+/// The files that the user-data writes, as `sha256sum` lists them, sorted. Multipass changes the
+/// text of the user-data on its way, these it does not.
+const WRITTEN: &str = include_str!(concat!(env!("OUT_DIR"), "/written"));
+
+/// The user-data as it is handed to Multipass.
+pub(crate) fn user_data() -> Payload {
+    Payload {
+        name: "cloud-init.yaml",
+        bytes: CLOUD_INIT.as_bytes().into(),
+    }
 }
 
-/// The digest of the bundle.
-pub(crate) fn bundle_digest() -> Digest {
-    Digest::of(BUNDLE)
+/// The bundle as it is handed to Multipass.
+pub(crate) fn bundle() -> Payload {
+    Payload {
+        name: "bundle.tar",
+        bytes: BUNDLE.into(),
+    }
+}
+
+/// What the marker of a VM comes to that was provisioned with our user-data.
+pub(crate) fn marker() -> Digest {
+    Digest::of(WRITTEN.as_bytes())
 }
 
 #[cfg(test)]
@@ -76,7 +96,48 @@ mod tests {
     }
 
     #[test]
-    fn the_user_data_is_cloud_config() {
+    fn the_user_data_is_cloud_config_and_its_files_are_known() {
         assert!(CLOUD_INIT.starts_with("#cloud-config\n"));
+        let paths: Vec<&str> = WRITTEN
+            .lines()
+            .filter_map(|line| line.split("  ").nth(1))
+            .collect();
+        assert!(
+            paths.contains(&"/usr/local/lib/polis/provision.sh"),
+            "{paths:?}"
+        );
+        let mut sorted: Vec<&str> = WRITTEN.lines().collect();
+        sorted.sort_unstable();
+        assert_eq!(WRITTEN, sorted.join("\n") + "\n");
+        // The list in provision.sh, of the files whose digests the marker holds.
+        let list = CLOUD_INIT.split("readonly WRITTEN_FILES=(").nth(1).unwrap();
+        let list = list.split("\n      )").next().unwrap();
+        assert_eq!(list.split_whitespace().count(), paths.len(), "{list}");
+    }
+
+    #[test]
+    fn what_ends_has_a_name_that_says_so() {
+        let files = files();
+        let compose = String::from_utf8(files["docker-compose.yml"].1.clone()).unwrap();
+        let services = compose.split("\nservices:\n").nth(1).unwrap();
+        let services = services.split("\nnetworks:\n").next().unwrap();
+        let mut name = "";
+        let mut inits = 0;
+        for line in services.lines() {
+            if let Some(key) = line
+                .strip_prefix("  ")
+                .filter(|key| !key.starts_with([' ', '#']))
+            {
+                name = key.trim_end_matches(':');
+            }
+            if line.trim() == "<<: *init" {
+                assert!(name.ends_with("-init"), "{name}");
+                inits += 1;
+            }
+            if line.trim() == "<<: *service" {
+                assert!(!name.ends_with("-init"), "{name}");
+            }
+        }
+        assert_eq!(inits, 3);
     }
 }

@@ -1,64 +1,83 @@
 //! `polis`: gives AI coding agents a safe machine.
 
+mod agent;
+mod args;
+mod context;
+mod doctor;
+mod embedded;
+mod error;
+mod guest;
+mod multipass;
+mod output;
+mod plan;
+mod platform;
+mod process;
+mod reconcile;
+mod settings;
+mod store;
+mod verbs;
+mod view;
+
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 
-mod embedded;
-mod plan;
-
-/// Gives AI coding agents a safe machine.
-#[derive(Debug, Parser)]
-#[command(name = "polis", version = embedded::LABEL, disable_help_subcommand = true)]
-struct Cli {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Print the version, and the digests of what this program carries
-    Version,
-    /// Show how the workspace is started
-    Start(StartArgs),
-}
-
-#[derive(Debug, Args)]
-struct StartArgs {
-    /// CPUs of the VM
-    #[arg(long, default_value = "4")]
-    cpus: String,
-    /// Memory of the VM
-    #[arg(long, default_value = "8G")]
-    memory: String,
-    /// Disk of the VM
-    #[arg(long, default_value = "40G")]
-    disk: String,
-    /// Print the commands of a first start and run none of them
-    #[arg(long, required = true)]
-    dry_run: bool,
-}
+use args::{Cli, Verb};
+use context::Context;
+use error::Result;
+use output::{Done, Output};
 
 fn main() -> ExitCode {
-    match Cli::parse().verb {
-        Verb::Version => print!("{}", version()),
-        Verb::Start(args) => {
-            let resources = plan::Resources {
-                cpus: args.cpus,
-                memory: args.memory,
-                disk: args.disk,
-            };
-            print!("{}", plan::to_text(&plan::first_start(&resources)));
+    let cli = Cli::parse();
+    let output = Output::new(&cli.global);
+    let command = cli.verb.name();
+    match &cli.verb {
+        // These need nothing of this machine.
+        Verb::Version => output.finish(command, Ok(verbs::version::run())),
+        Verb::Completions { shell } => {
+            let mut definition = Cli::command();
+            clap_complete::generate(*shell, &mut definition, "polis", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Verb::Exec(_) | Verb::Shell(_) | Verb::Logs(_) => {
+            process::heed_interrupts();
+            match passed_through(&cli, output) {
+                Ok(code) => ExitCode::from(code),
+                // The command's own codes are any, so ours has to be one that means nothing else.
+                Err(error) if !matches!(cli.verb, Verb::Logs(_)) => {
+                    output.finish(command, Err(error));
+                    ExitCode::from(verbs::exec::POLIS_FAILED)
+                }
+                Err(error) => output.finish(command, Err(error)),
+            }
+        }
+        _ => {
+            process::heed_interrupts();
+            output.finish(command, reported(&cli, output))
         }
     }
-    ExitCode::SUCCESS
 }
 
-fn version() -> String {
-    format!(
-        "polis {}\ncloud-init {}\nbundle {}\n",
-        embedded::LABEL,
-        embedded::cloud_init_digest(),
-        embedded::bundle_digest()
-    )
+/// The commands that end with a report.
+fn reported(cli: &Cli, output: Output) -> Result<Done> {
+    let context = Context::read(cli, output)?;
+    match &cli.verb {
+        Verb::Start(args) => verbs::start::run(&context, args),
+        Verb::Stop => verbs::stop::run(&context),
+        Verb::Delete(args) => verbs::delete::run(&context, args),
+        Verb::Doctor => Ok(verbs::doctor::run(&context)),
+        _ => verbs::status::run(&context),
+    }
+}
+
+/// The commands whose output and exit code are those of a command in the VM.
+fn passed_through(cli: &Cli, output: Output) -> Result<u8> {
+    let context = Context::read(cli, output)?;
+    let shell = ["bash", "-l"].map(str::to_owned);
+    match &cli.verb {
+        Verb::Exec(args) => verbs::exec::run(&context, &args.command, args.vm),
+        Verb::Logs(args) => verbs::logs::run(&context, args),
+        Verb::Shell(args) => verbs::exec::run(&context, &shell, args.vm),
+        _ => Ok(0),
+    }
 }

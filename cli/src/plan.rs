@@ -1,190 +1,342 @@
-//! The calls that take a user from nothing to a running workspace, decided purely.
-//!
-//! Multipass's contract is followed here: `launch` only waits for the end of cloud-init, so our
-//! own marker in the guest decides; user-data and bundle go through standard input, since the
-//! snap cannot read the host's `/tmp`; `exec` always has `-n`, so it never maps a directory.
+//! What `start` has to do, decided from what is: a pure function from the world to steps, and from
+//! steps to calls. What it returns is printed by `--dry-run` and is what runs.
 
 use polis_base::Digest;
+use serde_json::{Value, json};
 
-use crate::embedded;
+use crate::error::{Error, Kind, Result};
+use crate::guest::probe::{Condition, Guest, Provisioning};
+use crate::guest::{self, Job};
+use crate::multipass::call::{Call, Payload, Times};
+use crate::multipass::refusal;
+use crate::multipass::state::{NAME, State};
+use crate::multipass::{list_call, version_call};
+use crate::platform;
 
-/// The name of the VM: no digits, which Hyper-V's name resolution trips over.
-const NAME: &str = "polis";
 /// The image: 24.04 follows its point releases.
 const IMAGE: &str = "24.04";
-/// Seconds that Multipass may take, the download of the image included.
-const TIMEOUT: &str = "900";
-/// Where the bundle is put before it is unpacked.
-const INCOMING: &str = "/opt/polis/.incoming.tar";
 
-/// The resources of the VM, in Multipass's notation.
+/// What is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Resources {
+pub(crate) struct World {
+    /// The VM; none when there is none.
+    pub(crate) machine: Option<State>,
+    /// The inside of the VM, where it runs.
+    pub(crate) guest: Option<Guest>,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
     pub(crate) cpus: String,
     pub(crate) memory: String,
     pub(crate) disk: String,
+    /// Seconds that a launch may take, the download of the image included.
+    pub(crate) timeout: String,
+    /// The user-data of a new VM.
+    pub(crate) user_data: Payload,
+    /// The digest over the files that this user-data writes; none for one that the user brought.
+    pub(crate) marker: Option<Digest>,
+    /// The stack.
+    pub(crate) bundle: Payload,
+    /// The agent to layer on it; none leaves what is there.
+    pub(crate) agent: Option<Agent>,
 }
 
-/// One call of Multipass.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Call {
-    /// Why it is made.
-    pub(crate) purpose: &'static str,
-    /// Its arguments.
-    pub(crate) args: Vec<String>,
-    /// What it reads.
-    pub(crate) stdin: Option<Stdin>,
+/// An agent's directory as it travels.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    pub(crate) archive: Payload,
 }
 
-/// What a call reads from standard input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stdin {
-    pub(crate) name: &'static str,
-    pub(crate) size: usize,
-    pub(crate) digest: Digest,
+/// One thing to do.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// Launch the VM and provision it.
+    Launch(Call),
+    /// Start a VM that is not running.
+    StartMachine(Call),
+    /// Wait until the VM runs.
+    AwaitMachine(Call),
+    /// Run the provisioning once more.
+    Reprovision(Job),
+    /// Wait for our marker.
+    AwaitProvisioning(Call),
+    /// Bring the bundle.
+    InstallBundle([Call; 2]),
+    /// Bring the agent.
+    InstallAgent([Call; 2]),
+    /// Make certificates and secrets.
+    MakeSecrets(Call),
+    /// Pull what is missing.
+    Pull(Job),
+    /// Bring the services up.
+    Up(Job),
+    /// Wait until every service is healthy.
+    AwaitHealth(Call),
+    /// Record that the stack is complete.
+    MarkReady(Call),
+    /// Look again: what is to be done next cannot be seen from here.
+    LookAgain,
 }
 
-/// The calls of a first start.
-pub(crate) fn first_start(resources: &Resources) -> Vec<Call> {
-    let user_data = Stdin {
-        name: "the embedded cloud-init user-data",
-        size: embedded::CLOUD_INIT.len(),
-        digest: embedded::cloud_init_digest(),
+impl Step {
+    /// Its name, for reports.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Launch(_) => "launch",
+            Self::StartMachine(_) => "start-machine",
+            Self::AwaitMachine(_) => "await-machine",
+            Self::Reprovision(_) => "provision-again",
+            Self::AwaitProvisioning(_) => "await-provisioning",
+            Self::InstallBundle(_) => "install-bundle",
+            Self::InstallAgent(_) => "install-agent",
+            Self::MakeSecrets(_) => "make-secrets",
+            Self::Pull(_) => "pull",
+            Self::Up(_) => "start-services",
+            Self::AwaitHealth(_) => "await-health",
+            Self::MarkReady(_) => "mark-ready",
+            Self::LookAgain => "look-again",
+        }
+    }
+
+    /// What it does, for people.
+    pub(crate) fn title(&self) -> &'static str {
+        match self {
+            Self::Launch(_) => "Launching the VM",
+            Self::StartMachine(_) => "Starting the VM",
+            Self::AwaitMachine(_) => "Waiting for the VM",
+            Self::Reprovision(_) => "Provisioning the VM again",
+            Self::AwaitProvisioning(_) => "Provisioning the VM",
+            Self::InstallBundle(_) => "Transferring the bundle",
+            Self::InstallAgent(_) => "Transferring the agent",
+            Self::MakeSecrets(_) => "Making certificates and secrets",
+            Self::Pull(_) => "Pulling the images",
+            Self::Up(_) => "Starting the services",
+            Self::AwaitHealth(_) => "Waiting until every service is healthy",
+            Self::MarkReady(_) => "Recording that the workspace is complete",
+            Self::LookAgain => "Looking again",
+        }
+    }
+
+    /// The calls that it makes.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        match self {
+            Self::Launch(call) => vec![
+                call.clone(),
+                list_call().times(Times::Meanwhile),
+                guest::progress(),
+            ],
+            Self::StartMachine(call)
+            | Self::AwaitMachine(call)
+            | Self::AwaitProvisioning(call)
+            | Self::MakeSecrets(call)
+            | Self::AwaitHealth(call)
+            | Self::MarkReady(call) => vec![call.clone()],
+            Self::InstallBundle(calls) | Self::InstallAgent(calls) => calls.to_vec(),
+            Self::Reprovision(job) | Self::Pull(job) | Self::Up(job) => {
+                vec![job.start.clone(), job.poll.clone()]
+            }
+            Self::LookAgain => Vec::new(),
+        }
+    }
+}
+
+/// The steps from `world` to `wish`; none when all is well.
+///
+/// # Errors
+/// When a person has to act first: the VM is deleted, in a state that no call of ours mends, or was
+/// never provisioned.
+pub(crate) fn steps(world: &World, wish: &Wish) -> Result<Vec<Step>> {
+    let Some(machine) = &world.machine else {
+        let mut steps = vec![Step::Launch(launch(wish))];
+        steps.extend(inside(&Guest::default(), wish)?);
+        return Ok(steps);
     };
-    let bundle = Stdin {
-        name: "the embedded bundle",
-        size: embedded::BUNDLE.len(),
-        digest: embedded::bundle_digest(),
-    };
-    vec![
-        launch(resources, user_data),
-        guest(
-            "check that provisioning succeeded",
-            "test -f /var/lib/polis/provisioned.json",
-        ),
-        transfer(bundle),
-        guest("unpack the bundle", &unpack(bundle.digest)),
-        guest(
-            "make certificates and secrets, once",
-            "cd /opt/polis && scripts/generate-secrets.sh",
-        ),
-        guest("pull the images", "cd /opt/polis && docker compose pull"),
-        guest(
-            "start the services and wait until they are healthy",
-            "cd /opt/polis && docker compose up -d --no-build --wait",
-        ),
-    ]
+    let wait = || Step::AwaitMachine(list_call().times(Times::Until("the VM is Running")));
+    match (machine, &world.guest) {
+        (State::Running, Some(guest)) => inside(guest, wish),
+        (State::Running | State::Starting | State::Restarting | State::Suspending, _) => {
+            Ok(vec![wait(), Step::LookAgain])
+        }
+        (State::Stopped | State::Suspended, _) => {
+            let start = Call::new("start the VM", &["start", NAME]);
+            Ok(vec![Step::StartMachine(start), Step::LookAgain])
+        }
+        (State::Deleted, _) => Err(refusal::deleted()),
+        (State::DelayedShutdown | State::Unknown | State::Other(_), _) => Err(stuck(machine)),
+    }
 }
 
-fn launch(resources: &Resources, user_data: Stdin) -> Call {
-    let Resources { cpus, memory, disk } = resources;
+/// What is to be done inside a running VM.
+fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    let provisioned =
+        || Step::AwaitProvisioning(guest::probe().times(Times::Until("the marker is there")));
+    match guest.provisioning() {
+        Provisioning::Done => {}
+        Provisioning::Running => steps.push(provisioned()),
+        Provisioning::Failed => {
+            steps.push(Step::Reprovision(guest::provision_job()));
+            steps.push(provisioned());
+        }
+        Provisioning::Never => return Err(never_provisioned()),
+    }
+    let bundle = Digest::of(&wish.bundle.bytes);
+    let new_bundle = guest.bundle != Some(bundle);
+    if new_bundle {
+        steps.push(Step::InstallBundle(guest::install(
+            wish.bundle.clone(),
+            None,
+        )));
+    }
+    let agent = agent_after(guest, wish);
+    let new_agent = agent != guest.agent;
+    if let (true, Some(agent)) = (new_agent, &wish.agent) {
+        let calls = guest::install(agent.archive.clone(), Some(&agent.name));
+        steps.push(Step::InstallAgent(calls));
+    }
+    if new_bundle || !guest.secrets {
+        steps.push(Step::MakeSecrets(guest::secrets()));
+    }
+    let stack = stack(&bundle, agent.as_ref());
+    let changed = new_bundle || new_agent;
+    let whole = guest.ready.as_deref() == Some(stack.as_str());
+    if !changed && whole && guest.is_well() && guest.has_images() {
+        return Ok(steps);
+    }
+    let digest = Digest::of(stack.as_bytes());
+    if changed || !guest.has_images() {
+        steps.push(Step::Pull(guest::pull_job(&digest)));
+    }
+    // What is only on its way needs nothing but time.
+    let down = guest.services.is_empty() || guest.all(Condition::Down).next().is_some();
+    let ill: Vec<String> = guest
+        .all(Condition::Ill)
+        .map(|service| service.name.clone())
+        .collect();
+    if changed || !whole || down || !ill.is_empty() {
+        // Files that are mounted change their content, not their name: Compose would keep the old
+        // containers.
+        let recreate = guest.ready.is_some() && !whole;
+        let restart: &[String] = if recreate { &[] } else { &ill };
+        steps.push(Step::Up(guest::up_job(&digest, recreate, restart)));
+    }
+    let healthy = Times::Until("every service is healthy");
+    steps.push(Step::AwaitHealth(guest::probe().times(healthy)));
+    if !whole {
+        steps.push(Step::MarkReady(guest::ready(&stack)));
+    }
+    Ok(steps)
+}
+
+/// The agent that will be in place.
+fn agent_after(guest: &Guest, wish: &Wish) -> Option<(String, Digest)> {
+    match &wish.agent {
+        Some(agent) => Some((agent.name.clone(), Digest::of(&agent.archive.bytes))),
+        None => guest.agent.clone(),
+    }
+}
+
+/// What tells one stack from another: the bundle, and the agent on it.
+fn stack(bundle: &Digest, agent: Option<&(String, Digest)>) -> String {
+    match agent {
+        Some((name, digest)) => format!("{} {name} {}", bundle.hex(), digest.hex()),
+        None => bundle.hex(),
+    }
+}
+
+/// `multipass launch`.
+fn launch(wish: &Wish) -> Call {
     let args = [
         "launch",
         IMAGE,
         "--name",
         NAME,
         "--cpus",
-        cpus,
+        &wish.cpus,
         "--memory",
-        memory,
+        &wish.memory,
         "--disk",
-        disk,
+        &wish.disk,
         "--timeout",
-        TIMEOUT,
+        &wish.timeout,
         "--cloud-init",
         "-",
     ];
-    Call {
-        purpose: "launch the VM and provision it",
-        args: owned(&args),
-        stdin: Some(user_data),
+    Call::new("launch the VM and provision it", &args).with(wish.user_data.clone())
+}
+
+/// A state that no call of ours mends.
+fn stuck(machine: &State) -> Box<Error> {
+    let error = Error::new(
+        Kind::Machine,
+        format!("the VM is in the state `{}`", machine.word()),
+    );
+    match machine {
+        State::DelayedShutdown => error
+            .because("a delayed shutdown is under way")
+            .next(format!("multipass stop --cancel {NAME}, then: polis start")),
+        _ => error
+            .because("it runs, and does not answer; a full disk of this host is a frequent reason")
+            .next(format!("multipass stop --force {NAME}, then: polis start"))
+            .next(platform::UNREACHABLE_VM)
+            .next("polis doctor"),
     }
 }
 
-fn transfer(bundle: Stdin) -> Call {
-    let target = format!("{NAME}:{INCOMING}");
-    Call {
-        purpose: "transfer the bundle",
-        args: owned(&["transfer", "-", &target]),
-        stdin: Some(bundle),
-    }
+/// cloud-init has ended and has never run our script.
+fn never_provisioned() -> Box<Error> {
+    Error::new(Kind::Provisioning, "the VM was never provisioned")
+        .because("cloud-init has ended there without our user-data: Multipass did not hand it on, or the VM was made by something else")
+        .next("polis delete --purge, then: polis start   (what is in the VM is lost)")
 }
 
-/// A command in the guest. Its exit code is folded to 0 or 10: Multipass re-runs a guest
-/// command that ends with 4, and uses 1 and 2 for its own failures.
-fn guest(purpose: &'static str, command: &str) -> Call {
-    let script = format!("({command}) || exit 10");
-    Call {
-        purpose,
-        args: owned(&["exec", "-n", NAME, "--", "bash", "-c", &script]),
-        stdin: None,
-    }
+/// The calls with which every run begins.
+pub(crate) fn looking() -> [Call; 2] {
+    [version_call(), list_call()]
 }
 
-fn unpack(digest: Digest) -> String {
-    let hex = digest.hex();
-    format!(
-        "echo '{hex}  {INCOMING}' | sha256sum --check --quiet && tar -xf {INCOMING} -C /opt/polis && rm {INCOMING}"
-    )
+/// The plan for a program.
+pub(crate) fn to_json(steps: &[Step]) -> Value {
+    let steps = steps.iter().map(|step| {
+        let calls: Vec<Value> = step.calls().iter().map(Call::to_json).collect();
+        json!({"step": step.name(), "title": step.title(), "calls": calls})
+    });
+    Value::Array(steps.collect())
 }
 
-fn owned(args: &[&str]) -> Vec<String> {
-    args.iter().map(|arg| (*arg).to_owned()).collect()
-}
-
-/// The calls as one would type them, with what they read.
-pub(crate) fn to_text(calls: &[Call]) -> String {
+/// The plan for people.
+pub(crate) fn to_text(steps: &[Step]) -> String {
     let mut text = String::new();
-    for call in calls {
-        let words: Vec<String> = call.args.iter().map(|arg| quoted(arg)).collect();
-        text.push_str(&format!(
-            "# {}\nmultipass {}",
-            call.purpose,
-            words.join(" ")
-        ));
-        if let Some(stdin) = &call.stdin {
-            text.push_str(&format!(
-                "  < {} ({} bytes, {})",
-                stdin.name, stdin.size, stdin.digest
-            ));
+    for step in steps {
+        text.push_str(&format!("# {}\n", step.title()));
+        for call in step.calls() {
+            text.push_str(&call.to_text());
+            if let Some(payload) = &call.payload {
+                text.push_str(&format!(
+                    "  < {} ({} bytes, {})",
+                    payload.name,
+                    payload.bytes.len(),
+                    Digest::of(&payload.bytes)
+                ));
+            }
+            text.push_str(match call.times {
+                Times::Once => "\n",
+                Times::Until(_) => "  # again and again, until ",
+                Times::Meanwhile => "  # now and then, meanwhile\n",
+            });
+            if let Times::Until(what) = call.times {
+                text.push_str(&format!("{what}\n"));
+            }
         }
-        text.push('\n');
+    }
+    if text.is_empty() {
+        text.push_str("# Nothing is to be done.\n");
     }
     text
 }
 
-/// An argument as a POSIX shell reads it back.
-fn quoted(arg: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
-    if !arg.is_empty() && arg.chars().all(plain) {
-        arg.to_owned()
-    } else {
-        format!("'{}'", arg.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_read_back_as_they_were() {
-        assert_eq!(quoted("--cloud-init"), "--cloud-init");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
-    }
-
-    #[test]
-    fn a_guest_command_never_ends_with_multipass_own_codes() {
-        let calls = first_start(&Resources {
-            cpus: "4".into(),
-            memory: "8G".into(),
-            disk: "40G".into(),
-        });
-        for call in calls.iter().filter(|call| call.args[0] == "exec") {
-            assert_eq!(call.args[1..4], ["-n", NAME, "--"]);
-            assert!(call.args[6].ends_with("|| exit 10"), "{call:?}");
-        }
-    }
-}
+mod tests;

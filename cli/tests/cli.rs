@@ -1,45 +1,21 @@
-//! The CLI as users see it.
+//! The CLI as users see it where there is no Multipass.
 
 use expect_test::expect;
 use xtask_testkit::{Ran, Tree};
 
+/// Runs `polis` where no Multipass can be found.
 fn polis(args: &[&str]) -> Ran {
-    Tree::data().run(env!("CARGO_BIN_EXE_polis"), args)
+    Tree::data().run_with(env!("CARGO_BIN_EXE_polis"), args, &[("PATH", "")])
 }
 
 /// The digests change with the files; what is around them does not.
 fn without_digests(text: &str) -> String {
-    let words = text.split_inclusive([' ', '\n', ')', '\'']);
-    let mut shown = String::new();
-    for word in words {
-        let hex = word
-            .trim_start_matches("sha256:")
-            .chars()
-            .take_while(char::is_ascii_hexdigit)
-            .count();
-        if hex == 64 {
-            let end: String = word
-                .chars()
-                .rev()
-                .take_while(|c| !c.is_ascii_hexdigit())
-                .collect();
-            shown.push_str("[DIGEST]");
-            shown.extend(end.chars().rev());
-        } else {
-            shown.push_str(word);
-        }
-    }
-    shown
-}
-
-fn without_sizes(text: &str) -> String {
-    let lines = text
-        .lines()
-        .map(|line| match (line.find(" ("), line.find(" bytes")) {
-            (Some(from), Some(to)) => format!("{} ([SIZE]{}", &line[..from], &line[to..]),
-            _ => line.to_owned(),
-        });
-    lines.collect::<Vec<_>>().join("\n")
+    let words = text.split_inclusive([' ', '\n']);
+    let shown = words.map(|word| match word.find("sha256:") {
+        Some(at) => format!("{}[DIGEST]{}", &word[..at], &word[at + 71..]),
+        None => word.to_owned(),
+    });
+    shown.collect()
 }
 
 #[test]
@@ -56,36 +32,112 @@ fn the_version_names_what_the_program_carries() {
 }
 
 #[test]
-fn a_dry_run_prints_the_commands_and_runs_none() {
-    // No Multipass stands on this PATH: a call would fail.
-    let tree = Tree::data();
-    let ran = tree.run_with(
-        env!("CARGO_BIN_EXE_polis"),
-        &["start", "--dry-run", "--memory", "16G"],
-        &[("PATH", "")],
-    );
-    expect![[r#"
-        exit 0
-        --- stdout
-        # launch the VM and provision it
-        multipass launch 24.04 --name polis --cpus 4 --memory 16G --disk 40G --timeout 900 --cloud-init -  < the embedded cloud-init user-data ([SIZE] bytes, [DIGEST])
-        # check that provisioning succeeded
-        multipass exec -n polis -- bash -c '(test -f /var/lib/polis/provisioned.json) || exit 10'
-        # transfer the bundle
-        multipass transfer - polis:/opt/polis/.incoming.tar  < the embedded bundle ([SIZE] bytes, [DIGEST])
-        # unpack the bundle
-        multipass exec -n polis -- bash -c '(echo '\''[DIGEST]  /opt/polis/.incoming.tar'\'' | sha256sum --check --quiet && tar -xf /opt/polis/.incoming.tar -C /opt/polis && rm /opt/polis/.incoming.tar) || exit 10'
-        # make certificates and secrets, once
-        multipass exec -n polis -- bash -c '(cd /opt/polis && scripts/generate-secrets.sh) || exit 10'
-        # pull the images
-        multipass exec -n polis -- bash -c '(cd /opt/polis && docker compose pull) || exit 10'
-        # start the services and wait until they are healthy
-        multipass exec -n polis -- bash -c '(cd /opt/polis && docker compose up -d --no-build --wait) || exit 10'"#]].assert_eq(&without_sizes(&without_digests(&ran.seen())));
+fn without_multipass_every_command_says_how_to_get_it() {
+    for args in [
+        &["start"][..],
+        &["start", "--dry-run"],
+        &["stop"],
+        &["status"],
+        &["delete", "--yes"],
+        &["logs"],
+    ] {
+        let ran = polis(args);
+        assert_eq!(ran.code, 3, "{args:?}: {}", ran.seen());
+        assert!(ran.stderr.contains("is not installed"), "{}", ran.seen());
+        assert!(ran.stderr.contains("  next: "), "{}", ran.seen());
+    }
+    let ran = polis(&["exec", "--", "true"]);
+    assert_eq!(ran.code, 125, "{}", ran.seen());
 }
 
 #[test]
-fn a_start_that_would_do_nothing_is_refused() {
-    let ran = polis(&["start"]);
-    assert_eq!(ran.code, 2, "{}", ran.seen());
-    assert!(ran.stderr.contains("--dry-run"), "{}", ran.seen());
+fn what_is_typed_wrong_is_refused_before_anything_else() {
+    for args in [
+        &["start", "--cpus", "0"][..],
+        &["start", "--memory", "1T"],
+        &["start", "--disk", "100M"],
+        &["start", "--timeout", "soon"],
+        &["start", "--image", "x"],
+        &["start", "--agent", "."],
+        &["start", "--cloud-init", "Cargo.toml"],
+        &["exec", "true"],
+        &["exec"],
+        &["nothing"],
+    ] {
+        let ran = polis(args);
+        assert!(matches!(ran.code, 2 | 125), "{args:?}: {}", ran.seen());
+        assert!(ran.stdout.is_empty(), "{}", ran.seen());
+    }
+}
+
+#[test]
+fn an_error_is_one_json_document_with_json() {
+    let ran = polis(&["status", "--json"]);
+    assert_eq!((ran.code, ran.stdout.lines().next()), (3, Some("{")));
+    assert!(
+        ran.stdout.contains("\"kind\": \"multipass-missing\""),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let ran = polis(&["completions", shell]);
+        assert_eq!(ran.code, 0, "{}", ran.seen());
+        assert!(ran.stdout.contains("dry-run"), "{shell}");
+    }
+}
+
+#[test]
+fn the_help_is_the_table_of_contents() {
+    let ran = polis(&["--help"]);
+    expect![[r#"
+        exit 0
+        --- stdout
+        Gives AI coding agents a safe machine
+
+        Usage: polis [OPTIONS] <COMMAND>
+
+        Commands:
+          start        Start the workspace: make what is missing, go on where an earlier start stopped
+          stop         Stop the VM; what is in it stays
+          status       Show how the workspace is, and where each setting comes from; changes nothing
+          delete       Delete the VM
+          doctor       Check what polis needs on this machine; changes nothing
+          exec         Run a command in the workspace
+          shell        Open a shell in the workspace
+          logs         Show the logs of the services
+          version      Print the version, and the digests of what this program carries
+          completions  Print the completions of a shell
+
+        Options:
+              --json           One JSON document on standard output, described by schemas/polis.schema.json
+          -q, --quiet          No progress, no notes
+          -v, --verbose        Show every call of Multipass
+              --color <COLOR>  When to use colours [default: auto] [possible values: auto, always, never]
+          -h, --help           Print help
+          -V, --version        Print version
+
+        Exit codes:
+          0    done
+          1    something unexpected; for `doctor`, a check that failed
+          2    usage: the command line, the environment or the configuration file
+          3    Multipass is not installed
+          4    Multipass is older than 1.16.0
+          5    Multipass's daemon does not answer
+          6    Multipass does not let this user in
+          7    the VM is deleted, but not purged
+          8    the provisioning of the VM failed
+          9    out of time; `polis start` goes on where it stopped
+          10   a transfer into the VM failed
+          11   an image could not be pulled
+          12   a service is not healthy
+          13   the workspace is not running
+          14   another polis is at work
+          15   Multipass could not launch or start the VM
+          130  interrupted; `polis start` goes on where it stopped
+        `exec` and `shell` end with the code of the command; when polis itself fails there, with 125.
+    "#]].assert_eq(&ran.seen());
 }

@@ -1,0 +1,178 @@
+//! The command line, whole: `polis --help` is the table of contents.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{embedded, error};
+
+/// Gives AI coding agents a safe machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "polis",
+    version = embedded::LABEL,
+    disable_help_subcommand = true,
+    after_help = error::EXIT_CODES
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// One JSON document on standard output, described by schemas/polis.schema.json
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress, no notes
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Show every call of Multipass
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Start the workspace: make what is missing, go on where an earlier start stopped
+    Start(StartArgs),
+    /// Stop the VM; what is in it stays
+    Stop,
+    /// Show how the workspace is, and where each setting comes from; changes nothing
+    Status,
+    /// Delete the VM
+    Delete(DeleteArgs),
+    /// Check what polis needs on this machine; changes nothing
+    Doctor,
+    /// Run a command in the workspace
+    Exec(ExecArgs),
+    /// Open a shell in the workspace
+    Shell(ShellArgs),
+    /// Show the logs of the services
+    Logs(LogsArgs),
+    /// Print the version, and the digests of what this program carries
+    Version,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Verb {
+    /// The command as typed, for reports.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Start(_) => "start",
+            Self::Stop => "stop",
+            Self::Status => "status",
+            Self::Delete(_) => "delete",
+            Self::Doctor => "doctor",
+            Self::Exec(_) => "exec",
+            Self::Shell(_) => "shell",
+            Self::Logs(_) => "logs",
+            Self::Version => "version",
+            Self::Completions { .. } => "completions",
+        }
+    }
+
+    /// What was set on the command line.
+    pub(crate) fn flags(&self) -> Vec<(&'static str, Option<String>)> {
+        let Self::Start(args) = self else {
+            return Vec::new();
+        };
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        vec![
+            ("cpus", args.cpus.clone()),
+            ("memory", args.memory.clone()),
+            ("disk", args.disk.clone()),
+            ("timeout", args.timeout.clone()),
+            ("cloud-init", text(&args.cloud_init)),
+            ("agent", text(&args.agent)),
+        ]
+    }
+}
+
+/// Arguments of `start`.
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    /// CPUs of a new VM [default: 4]
+    #[arg(long)]
+    pub(crate) cpus: Option<String>,
+    /// Memory of a new VM [default: 8G]
+    #[arg(long)]
+    pub(crate) memory: Option<String>,
+    /// Disk of a new VM [default: 40G]
+    #[arg(long)]
+    pub(crate) disk: Option<String>,
+    /// Seconds for the launch and the provisioning together [default: 900]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<String>,
+    /// User-data of a new VM, instead of the one that this program carries
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cloud_init: Option<PathBuf>,
+    /// A directory with an agent: its compose.yaml is layered on the stack
+    #[arg(long, value_name = "DIR")]
+    pub(crate) agent: Option<PathBuf>,
+    /// Look at what is, print what would be done, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Arguments of `delete`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// For good; without it `multipass recover polis` brings the VM back
+    #[arg(long, short)]
+    pub(crate) purge: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// Arguments of `exec`.
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// In the VM itself, not in the workspace
+    #[arg(long)]
+    pub(crate) vm: bool,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+/// Arguments of `shell`.
+#[derive(Debug, Args)]
+pub(crate) struct ShellArgs {
+    /// In the VM itself, not in the workspace
+    #[arg(long)]
+    pub(crate) vm: bool,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Only this service
+    pub(crate) service: Option<String>,
+    /// Go on with what comes
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many lines of each service
+    #[arg(long, short = 'n', default_value_t = 100)]
+    pub(crate) tail: u32,
+}

@@ -1,0 +1,51 @@
+//! What every command works with: the settings, the state directory, the way results are shown.
+
+use crate::args::Cli;
+use crate::error::{Error, Kind, Result};
+use crate::multipass::Multipass;
+use crate::output::Output;
+use crate::platform;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) output: Output,
+    pub(crate) verbose: bool,
+}
+
+impl Context {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// When a setting is wrong, or there is no home directory.
+    pub(crate) fn read(cli: &Cli, output: Output) -> Result<Self> {
+        let (state, config) = platform::directories().ok_or_else(|| {
+            Error::new(Kind::Usage, "this user has no home directory")
+                .next("set HOME, and run this again")
+        })?;
+        let env = |name: &str| std::env::var(name).ok();
+        let settings = Settings::read(Some(&config), env, &cli.verb.flags())?;
+        Ok(Self {
+            settings,
+            store: Store::new(state),
+            output,
+            verbose: cli.global.verbose,
+        })
+    }
+
+    /// The Multipass of this machine.
+    ///
+    /// # Errors
+    /// When it is not installed.
+    pub(crate) fn multipass(&self) -> Result<Multipass<'_>> {
+        Multipass::find(
+            &self.store,
+            self.settings.time("call-timeout"),
+            self.verbose,
+        )
+    }
+}

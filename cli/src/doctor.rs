@@ -1,0 +1,446 @@
+//! What a workspace needs of this machine, judged from facts: a pure function, so that every
+//! answer can be provoked.
+
+use serde::Serialize;
+
+use crate::error::{Error, Kind};
+use crate::multipass::size;
+use crate::multipass::state::{NAME, State};
+use crate::multipass::version::Versions;
+use crate::platform;
+
+/// What was found on this machine.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// Where Multipass is.
+    pub(crate) program: Option<String>,
+    /// What it says of its version.
+    pub(crate) versions: Option<Result<Versions, Box<Error>>>,
+    /// What it says of our VM.
+    pub(crate) machine: Option<Result<Option<State>, Box<Error>>>,
+    /// Bytes free on the disk where VMs are kept.
+    pub(crate) free_disk: Option<u64>,
+    /// Bytes of memory of this machine.
+    pub(crate) memory: Option<u64>,
+    /// Whether the hypervisor can work; the reason why not.
+    pub(crate) virtualisation: Option<Result<(), String>>,
+    /// This machine's architecture.
+    pub(crate) architecture: String,
+    /// What this release offers, separated by blanks.
+    pub(crate) offered: String,
+    /// Hosts that the VM downloads from, and why one cannot be reached.
+    pub(crate) hosts: Vec<(String, Result<(), String>)>,
+    /// What is known to come between Multipass and its VMs, and is here.
+    pub(crate) troubles: Vec<Trouble>,
+    /// The memory and the disk that a new VM is to have.
+    pub(crate) wanted: (String, String),
+}
+
+/// Something that is known to break Multipass's networking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) detail: String,
+    pub(crate) fix: String,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+    /// It could not be looked at, because of another failure or on this system.
+    Skipped,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) verdict: Verdict,
+    pub(crate) detail: String,
+    /// What mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fix: Option<String>,
+}
+
+impl Check {
+    fn new(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            verdict,
+            detail: detail.into(),
+            fix: None,
+        }
+    }
+
+    fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+}
+
+/// All checks, in the order in which a person would mend them.
+pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
+    let mut checks = vec![
+        installed(facts),
+        version(facts),
+        daemon(facts),
+        authenticated(facts),
+        instance(facts),
+        disk(facts),
+        memory(facts),
+        virtualisation(facts),
+        architecture(facts),
+        network(facts),
+    ];
+    checks.extend(facts.troubles.iter().map(|trouble| {
+        Check::new("known-trouble", Verdict::Warn, &trouble.detail).fix(&trouble.fix)
+    }));
+    checks
+}
+
+fn installed(facts: &Facts) -> Check {
+    match &facts.program {
+        Some(path) if path.starts_with("/snap/") => Check::new(
+            "installed",
+            Verdict::Ok,
+            format!("{path}, a snap: polis pipes to it what it may not read"),
+        ),
+        Some(path) => Check::new("installed", Verdict::Ok, path),
+        None => Check::new("installed", Verdict::Fail, "Multipass is not installed")
+            .fix(platform::INSTALL_MULTIPASS),
+    }
+}
+
+fn version(facts: &Facts) -> Check {
+    let name = "version";
+    match &facts.versions {
+        None => Check::new(name, Verdict::Skipped, "without Multipass"),
+        Some(Err(error)) => failed(name, error),
+        Some(Ok(versions)) => match versions.judge() {
+            Ok(None) => Check::new(name, Verdict::Ok, &versions.multipass),
+            Ok(Some(warning)) => {
+                Check::new(name, Verdict::Warn, warning).fix(platform::UPDATE_MULTIPASS)
+            }
+            Err(error) => failed(name, &error),
+        },
+    }
+}
+
+fn daemon(facts: &Facts) -> Check {
+    let name = "daemon";
+    match &facts.machine {
+        None => Check::new(name, Verdict::Skipped, "without Multipass"),
+        Some(Err(error)) if error.kind != Kind::NotAuthenticated => failed(name, error),
+        Some(_) => Check::new(name, Verdict::Ok, "it answers"),
+    }
+}
+
+fn authenticated(facts: &Facts) -> Check {
+    let name = "authenticated";
+    match &facts.machine {
+        Some(Ok(_)) => Check::new(name, Verdict::Ok, "it lets this user in"),
+        Some(Err(error)) if error.kind == Kind::NotAuthenticated => failed(name, error),
+        _ => Check::new(name, Verdict::Skipped, "without an answer of the daemon"),
+    }
+}
+
+fn instance(facts: &Facts) -> Check {
+    let name = "instance";
+    let Some(Ok(machine)) = &facts.machine else {
+        return Check::new(name, Verdict::Skipped, "without an answer of the daemon");
+    };
+    match machine {
+        None => Check::new(name, Verdict::Ok, "there is no VM yet"),
+        Some(State::Deleted) => Check::new(
+            name,
+            Verdict::Fail,
+            format!("the VM `{NAME}` is deleted, and its name is still taken"),
+        )
+        .fix(format!(
+            "multipass recover {NAME}, or: polis delete --purge"
+        )),
+        Some(state @ (State::Unknown | State::Other(_) | State::DelayedShutdown)) => Check::new(
+            name,
+            Verdict::Fail,
+            format!("the VM is in the state `{}`", state.word()),
+        )
+        .fix(format!(
+            "multipass stop --force {NAME}, then: polis start; {}",
+            platform::UNREACHABLE_VM
+        )),
+        Some(state) => Check::new(name, Verdict::Ok, format!("the VM is {}", state.word())),
+    }
+}
+
+fn disk(facts: &Facts) -> Check {
+    let (_, wanted) = &facts.wanted;
+    let (Some(free), Ok(needed)) = (facts.free_disk, size::bytes(wanted)) else {
+        return Check::new("disk", Verdict::Skipped, "the free space is not known");
+    };
+    let exists = matches!(&facts.machine, Some(Ok(Some(_))));
+    let detail = format!("{} GiB free; a VM grows up to {wanted}", free >> 30);
+    // The images, the packages and room to work; a VM that grows beyond the disk stops answering.
+    const LEAST: u64 = 10 << 30;
+    if free < LEAST && !exists {
+        let fix = "make room, or begin with a smaller VM: polis start --disk 20G";
+        Check::new("disk", Verdict::Fail, detail).fix(fix)
+    } else if free < LEAST / 5 {
+        Check::new("disk", Verdict::Fail, detail)
+            .fix("make room: a VM whose host's disk is full does not answer any more")
+    } else if free < needed && !exists {
+        Check::new("disk", Verdict::Warn, detail).fix("make room before the VM fills up")
+    } else {
+        Check::new("disk", Verdict::Ok, detail)
+    }
+}
+
+fn memory(facts: &Facts) -> Check {
+    let (wanted, _) = &facts.wanted;
+    let (Some(total), Ok(needed)) = (facts.memory, size::bytes(wanted)) else {
+        return Check::new("memory", Verdict::Skipped, "the memory is not known");
+    };
+    let detail = format!(
+        "{:.1} GiB here; a VM takes {wanted}",
+        total as f64 / f64::from(1 << 30)
+    );
+    if total < needed {
+        let fix =
+            "give the VM less: polis start --memory 6G   (below that the scanner does not fit)";
+        Check::new("memory", Verdict::Fail, detail).fix(fix)
+    } else if total < needed + needed / 2 {
+        Check::new("memory", Verdict::Warn, detail).fix("close what else is large")
+    } else {
+        Check::new("memory", Verdict::Ok, detail)
+    }
+}
+
+fn virtualisation(facts: &Facts) -> Check {
+    let name = "virtualisation";
+    match &facts.virtualisation {
+        None => Check::new(name, Verdict::Skipped, "not looked at on this system"),
+        Some(Ok(())) => Check::new(name, Verdict::Ok, "the hypervisor can work"),
+        Some(Err(reason)) => Check::new(name, Verdict::Fail, reason)
+            .fix("switch on virtualisation in the firmware (VT-x, AMD-V), or nested virtualisation in the hypervisor above"),
+    }
+}
+
+fn architecture(facts: &Facts) -> Check {
+    let Facts {
+        architecture,
+        offered,
+        ..
+    } = facts;
+    if offered.split(' ').any(|known| known == architecture) {
+        return Check::new("architecture", Verdict::Ok, architecture);
+    }
+    Check::new(
+        "architecture",
+        Verdict::Fail,
+        format!("this machine is {architecture}; this release is for: {offered}"),
+    )
+    .fix("use another machine")
+}
+
+fn network(facts: &Facts) -> Check {
+    let bad: Vec<String> = facts
+        .hosts
+        .iter()
+        .filter_map(|(host, result)| Some(format!("{host}: {}", result.as_ref().err()?)))
+        .collect();
+    if bad.is_empty() {
+        let hosts: Vec<&str> = facts.hosts.iter().map(|(host, _)| host.as_str()).collect();
+        return Check::new("network", Verdict::Ok, hosts.join(", "));
+    }
+    Check::new("network", Verdict::Fail, bad.join("; "))
+        .fix("let this machine reach these hosts directly: the VM downloads from them")
+}
+
+fn failed(name: &'static str, error: &Error) -> Check {
+    let mut detail = error.message.clone();
+    for cause in &error.causes {
+        detail.push_str(&format!(": {cause}"));
+    }
+    let mut check = Check::new(name, Verdict::Fail, detail);
+    check.fix = error.next.first().cloned();
+    check
+}
+
+/// Whether a program here answers DNS on every address: Multipass's own cannot on its bridge then.
+/// `text` is `/proc/net/udp`.
+pub(crate) fn dns_on_every_address(text: &str) -> Option<Trouble> {
+    let taken = text.lines().any(|line| line.contains(" 00000000:0035 "));
+    taken.then(|| Trouble {
+        detail: "a program answers on port 53 of every address; Multipass's name server cannot"
+            .to_owned(),
+        fix: "bind it to 127.0.0.1 (dnsmasq: bind-interfaces), then: sudo snap restart multipass"
+            .to_owned(),
+    })
+}
+
+/// Whether an interface here is a VPN's. `names` are those of `/sys/class/net`.
+pub(crate) fn vpn<'a>(names: impl Iterator<Item = &'a str>) -> Option<Trouble> {
+    let mut found = names.filter(|name| {
+        ["tun", "wg", "ppp"]
+            .iter()
+            .any(|kind| name.starts_with(kind))
+    });
+    found.next().map(|name| Trouble {
+        detail: format!("a VPN is up (`{name}`): some of them take the VM's traffic too"),
+        fix: "if the VM does not answer: end the VPN, or let it leave out local networks"
+            .to_owned(),
+    })
+}
+
+/// Whether Windows holds more than one address for the VM. `text` is `hosts.ics`.
+pub(crate) fn stale_address(text: &str) -> Option<Trouble> {
+    let host = format!("{NAME}.mshome.net");
+    let lines = text
+        .lines()
+        .filter(|line| line.split_whitespace().nth(1) == Some(&host));
+    (lines.count() > 1).then(|| Trouble {
+        detail: format!("hosts.ics has several addresses for {host}"),
+        fix: "as administrator, remove the old ones from C:\\Windows\\System32\\drivers\\etc\\hosts.ics".to_owned(),
+    })
+}
+
+/// Whether macOS' firewall is on, which asks for what hands VMs their addresses. `text` is what
+/// `socketfilterfw --getglobalstate` prints.
+pub(crate) fn firewall(text: &str) -> Option<Trouble> {
+    text.contains("enabled").then(|| Trouble {
+        detail: "the firewall is on; VMs get no address unless it lets bootpd through".to_owned(),
+        fix: "sudo /usr/libexec/ApplicationFirewall/socketfilterfw --add /usr/libexec/bootpd --unblockapp /usr/libexec/bootpd".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Facts {
+        Facts {
+            program: Some("/snap/bin/multipass".into()),
+            versions: Some(Ok(Versions {
+                multipass: "1.16.3".into(),
+                multipassd: Some("1.16.3".into()),
+            })),
+            machine: Some(Ok(Some(State::Running))),
+            free_disk: Some(100 << 30),
+            memory: Some(32 << 30),
+            virtualisation: Some(Ok(())),
+            architecture: "amd64".into(),
+            offered: "amd64 arm64".into(),
+            hosts: vec![("ghcr.io:443".into(), Ok(()))],
+            troubles: Vec::new(),
+            wanted: ("8G".into(), "40G".into()),
+        }
+    }
+
+    fn verdict(facts: &Facts, name: &str) -> Verdict {
+        let checks = checks(facts);
+        let check = checks.iter().find(|check| check.name == name).unwrap();
+        assert_eq!(
+            matches!(check.verdict, Verdict::Warn | Verdict::Fail),
+            check.fix.is_some(),
+            "{check:?}"
+        );
+        check.verdict
+    }
+
+    #[test]
+    fn every_check_can_fail_and_then_says_what_mends_it() {
+        let all = checks(&healthy());
+        assert!(
+            all.iter().all(|check| check.verdict == Verdict::Ok),
+            "{all:?}"
+        );
+        type Break = fn(&mut Facts);
+        let broken: [(&str, Break); 11] = [
+            ("installed", |facts| facts.program = None),
+            ("version", |facts| {
+                facts.versions = Some(Ok(Versions {
+                    multipass: "1.15.0".into(),
+                    multipassd: None,
+                }));
+            }),
+            ("daemon", |facts| {
+                let error = Error::new(Kind::DaemonDown, "down").next("x");
+                facts.machine = Some(Err(error));
+            }),
+            ("authenticated", |facts| {
+                let error = Error::new(Kind::NotAuthenticated, "no").next("x");
+                facts.machine = Some(Err(error));
+            }),
+            ("instance", |facts| {
+                facts.machine = Some(Ok(Some(State::Deleted)))
+            }),
+            ("instance", |facts| {
+                facts.machine = Some(Ok(Some(State::Unknown)))
+            }),
+            ("disk", |facts| facts.free_disk = Some(1 << 30)),
+            ("memory", |facts| facts.memory = Some(4 << 30)),
+            ("virtualisation", |facts| {
+                facts.virtualisation = Some(Err("no".into()))
+            }),
+            ("architecture", |facts| {
+                facts.architecture = "riscv64".into()
+            }),
+            ("network", |facts| facts.hosts[0].1 = Err("refused".into())),
+        ];
+        for (name, break_it) in broken {
+            let mut facts = healthy();
+            break_it(&mut facts);
+            assert_eq!(verdict(&facts, name), Verdict::Fail, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_may_do_is_a_warning() {
+        let mut facts = healthy();
+        facts.machine = Some(Ok(None));
+        facts.free_disk = Some(20 << 30);
+        facts.memory = Some(10 << 30);
+        facts.versions = Some(Ok(Versions {
+            multipass: "1.16.1".into(),
+            multipassd: None,
+        }));
+        for name in ["disk", "memory", "version"] {
+            assert_eq!(verdict(&facts, name), Verdict::Warn, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_said_to_be_so() {
+        let facts = Facts {
+            offered: "amd64".into(),
+            architecture: "amd64".into(),
+            ..Facts::default()
+        };
+        for name in [
+            "version",
+            "daemon",
+            "authenticated",
+            "instance",
+            "disk",
+            "memory",
+            "virtualisation",
+        ] {
+            assert_eq!(verdict(&facts, name), Verdict::Skipped, "{name}");
+        }
+    }
+
+    #[test]
+    fn known_troubles_are_recognised() {
+        let line = "  1: 00000000:0035 00000000:0000 07 00000000:00000000";
+        assert!(dns_on_every_address(line).is_some());
+        assert!(dns_on_every_address("  1: 3500007F:0035 00000000:0000 07").is_none());
+        assert!(vpn(["lo", "eth0", "wg0"].into_iter()).is_some());
+        assert!(vpn(["lo", "eth0"].into_iter()).is_none());
+        assert!(stale_address("1.2.3.4 polis.mshome.net\n1.2.3.5 polis.mshome.net # x").is_some());
+        assert!(stale_address("1.2.3.4 polis.mshome.net").is_none());
+        assert!(firewall("Firewall is enabled. (State = 1)").is_some());
+        assert!(firewall("Firewall is disabled. (State = 0)").is_none());
+    }
+}

@@ -1,0 +1,151 @@
+//! What can go wrong for a user: by kind, which is the exit code and says who must act, with what
+//! was tried and the command that goes on from there.
+
+use serde::Serialize;
+
+/// The result of everything that can fail.
+pub(crate) type Result<T> = std::result::Result<T, Box<Error>>;
+
+/// What kind of failure it is; the number is the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// Something that no other kind describes.
+    Unexpected = 1,
+    /// The command line, the environment or the configuration file.
+    Usage = 2,
+    /// No `multipass` program.
+    MultipassMissing = 3,
+    /// Multipass before 1.16.0.
+    MultipassTooOld = 4,
+    /// Its daemon does not answer.
+    DaemonDown = 5,
+    /// Its daemon refuses this user.
+    NotAuthenticated = 6,
+    /// The VM is in Multipass's trash, and its name is taken.
+    Deleted = 7,
+    /// The provisioning of the VM failed.
+    Provisioning = 8,
+    /// Out of time; a further `polis start` goes on.
+    TimedOut = 9,
+    /// A file did not arrive whole.
+    Transfer = 10,
+    /// An image could not be pulled.
+    Pull = 11,
+    /// A service is not healthy.
+    Unhealthy = 12,
+    /// There is no running workspace for this command.
+    NotRunning = 13,
+    /// Another `polis` is at work.
+    Busy = 14,
+    /// Multipass could not launch or start the VM, or it is in a state that only a person can mend.
+    Machine = 15,
+    /// Ctrl-C, or a signal to end.
+    Interrupted = 130,
+}
+
+impl Kind {
+    /// The exit code.
+    pub(crate) fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// The exit codes, for `--help`.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    something unexpected; for `doctor`, a check that failed
+  2    usage: the command line, the environment or the configuration file
+  3    Multipass is not installed
+  4    Multipass is older than 1.16.0
+  5    Multipass's daemon does not answer
+  6    Multipass does not let this user in
+  7    the VM is deleted, but not purged
+  8    the provisioning of the VM failed
+  9    out of time; `polis start` goes on where it stopped
+  10   a transfer into the VM failed
+  11   an image could not be pulled
+  12   a service is not healthy
+  13   the workspace is not running
+  14   another polis is at work
+  15   Multipass could not launch or start the VM
+  130  interrupted; `polis start` goes on where it stopped
+`exec` and `shell` end with the code of the command; when polis itself fails there, with 125.";
+
+/// A failure as the user sees it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Error {
+    pub(crate) kind: Kind,
+    /// What failed.
+    pub(crate) message: String,
+    /// Why, outermost first.
+    pub(crate) causes: Vec<String>,
+    /// The step of the provisioning that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<String>,
+    /// The service that is not healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service: Option<String>,
+    /// The commands that were tried.
+    pub(crate) tried: Vec<String>,
+    /// The last lines of the log that tells more.
+    pub(crate) log: Vec<String>,
+    /// What to do now: commands, or a sentence.
+    pub(crate) next: Vec<String>,
+}
+
+impl Error {
+    /// A failure of this kind.
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+            step: None,
+            service: None,
+            tried: Vec::new(),
+            log: Vec::new(),
+            next: Vec::new(),
+        })
+    }
+
+    /// Adds a reason.
+    pub(crate) fn because(mut self: Box<Self>, cause: impl Into<String>) -> Box<Self> {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds what to do now.
+    pub(crate) fn next(mut self: Box<Self>, next: impl Into<String>) -> Box<Self> {
+        self.next.push(next.into());
+        self
+    }
+
+    /// Adds a command that was tried.
+    pub(crate) fn tried(mut self: Box<Self>, command: impl Into<String>) -> Box<Self> {
+        self.tried.push(command.into());
+        self
+    }
+
+    /// Names the log's last lines.
+    pub(crate) fn log(mut self: Box<Self>, lines: impl IntoIterator<Item = String>) -> Box<Self> {
+        self.log.extend(lines);
+        self
+    }
+
+    /// The error as text: the cause, what was tried, the log, the next command.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = format!("{}\n", self.message);
+        let mut section = |label: &str, lines: &[String]| {
+            for line in lines.iter().flat_map(|line| line.lines()) {
+                text.push_str(&format!("  {label}: {line}\n"));
+            }
+        };
+        section("cause", &self.causes);
+        section("tried", &self.tried);
+        section("log", &self.log);
+        section("next", &self.next);
+        text
+    }
+}

@@ -1,0 +1,52 @@
+# Puts a transferred archive in its place: checked, unpacked beside, switched over in one rename.
+# Arguments: the archive, its SHA-256, and for an agent its name. Ends with 11 when the archive is
+# not what was sent.
+set -euo pipefail
+trap 'code=$?; (( code == 0 || code == 11 )) || exit 10' EXIT
+archive=$1 digest=$2 agent=${3-}
+cd /opt/polis
+if ! printf '%s  %s\n' "$digest" "$archive" | sha256sum --check --status; then
+  rm -f -- "$archive"
+  exit 11
+fi
+
+place=bundles/$digest
+if [[ ! -d $place ]]; then
+  rm -rf -- "$place.new"
+  mkdir -p -- "$place.new"
+  tar --extract --no-same-owner --preserve-permissions --file="$archive" --directory="$place.new"
+  # On the disk before anything points to it.
+  sync
+  mv -T -- "$place.new" "$place"
+fi
+
+# point NAME TARGET: a symbolic link, replaced in one rename; never a real file or directory.
+point() {
+  if [[ -e $1 && ! -L $1 ]]; then
+    echo "/opt/polis/$1 is in the way: polis did not put it there" >&2
+    return 1
+  fi
+  ln -sfnT -- "$2" "$1.new"
+  mv -fT -- "$1.new" "$1"
+}
+
+if [[ -n $agent ]]; then
+  mkdir -p agents
+  point "agents/$agent" "../$place"
+  printf '# Written by polis start --agent.\nCOMPOSE_FILE=docker-compose.yml:agents/%s/compose.yaml\n' "$agent" >.env.new
+  mv -fT -- .env.new .env
+else
+  # The names stay what they are from one bundle to the next; only where `bundle` points changes.
+  for entry in "$place"/*; do point "${entry##*/}" "bundle/${entry##*/}"; done
+  point bundle "$place"
+fi
+rm -f -- "$archive"
+
+# What nothing points to any more.
+for old in bundles/*; do
+  used=
+  for link in bundle agents/*; do
+    if [[ -L $link && $(readlink "$link") == *"${old##*/}" ]]; then used=yes; fi
+  done
+  if [[ -z $used ]]; then rm -rf -- "$old"; fi
+done

@@ -1,0 +1,186 @@
+//! What happens inside the VM: the scripts that are sent there, and what they answer.
+//!
+//! Every script ends with 0 or 10 (11 where it says so), never with a code that Multipass gives
+//! another meaning, and prints less than 4096 bytes, so that it works on Windows too.
+
+pub(crate) mod probe;
+pub(crate) mod provision;
+pub(crate) mod run;
+
+use polis_base::Digest;
+
+use crate::multipass::call::{Call, Payload, Times};
+use crate::multipass::state::NAME;
+
+/// What the install script ends with when the archive is not what was sent.
+pub(crate) const DAMAGED: i32 = 11;
+/// The user of the VM, whom the image brings and who may use Docker.
+const USER: &str = "ubuntu";
+
+/// Looks at the guest.
+pub(crate) fn probe() -> Call {
+    Call::guest("see how the VM is", include_str!("probe.sh"), &[])
+}
+
+/// How far the provisioning is, for the one who waits.
+pub(crate) fn progress() -> Call {
+    Call::guest("see how far the VM is", include_str!("progress.sh"), &[]).times(Times::Meanwhile)
+}
+
+/// Part of a file in the guest.
+pub(crate) fn read(path: &str, offset: usize) -> Call {
+    let offset = offset.to_string();
+    Call::guest(
+        "read a file of the VM",
+        include_str!("read.sh"),
+        &[path, &offset],
+    )
+}
+
+/// The two calls that bring an archive into the guest and put it in its place.
+pub(crate) fn install(archive: Payload, agent: Option<&str>) -> [Call; 2] {
+    let digest = Digest::of(&archive.bytes);
+    // A name of its own for each content: a late end of an older transfer does no harm.
+    let incoming = format!("/opt/polis/.incoming-{}.tar", short(&digest));
+    let target = format!("{NAME}:{incoming}");
+    let what = match agent {
+        None => ("transfer the bundle", "put the bundle in its place"),
+        Some(_) => ("transfer the agent", "put the agent in its place"),
+    };
+    let transfer = Call::new(what.0, &["transfer", "-", &target]).with(archive);
+    let hex = digest.hex();
+    let mut args = vec![incoming.as_str(), &hex];
+    args.extend(agent);
+    [
+        transfer,
+        Call::guest(what.1, include_str!("install.sh"), &args),
+    ]
+}
+
+/// Makes certificates and secrets.
+pub(crate) fn secrets() -> Call {
+    Call::guest(
+        "make certificates and secrets",
+        include_str!("secrets.sh"),
+        &[],
+    )
+}
+
+/// Starts a long command, and asks how it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// Starts it.
+    pub(crate) start: Call,
+    /// Asks how it is.
+    pub(crate) poll: Call,
+}
+
+/// Provisions again what was not provisioned to the end.
+pub(crate) fn provision_job() -> Job {
+    let command = ["/usr/local/lib/polis/provision.sh"];
+    job("provision", "root", "provision the VM again", &command)
+}
+
+/// Pulls the images of the stack that is `digest`.
+pub(crate) fn pull_job(digest: &Digest) -> Job {
+    let name = format!("pull-{}", short(digest));
+    job(
+        &name,
+        USER,
+        "pull the images",
+        &["scripts/stack.sh", "pull"],
+    )
+}
+
+/// Brings the stack that is `digest` up.
+pub(crate) fn up_job(digest: &Digest, recreate: bool, restart: &[String]) -> Job {
+    let name = format!("up-{}", short(digest));
+    let mut command = vec!["scripts/stack.sh", "up"];
+    command.extend(recreate.then_some("--recreate"));
+    command.extend(restart.iter().map(String::as_str));
+    job(&name, USER, "start the services", &command)
+}
+
+fn job(name: &str, user: &str, purpose: &'static str, command: &[&str]) -> Job {
+    let args = [&[name, user][..], command].concat();
+    Job {
+        start: Call::guest(purpose, include_str!("job.sh"), &args),
+        poll: Call::guest(purpose, include_str!("job-poll.sh"), &[name])
+            .times(Times::Until("it has ended")),
+    }
+}
+
+/// Records that the stack was brought up whole.
+pub(crate) fn ready(stack: &str) -> Call {
+    Call::guest(
+        "record that the stack is complete",
+        include_str!("ready.sh"),
+        &[stack],
+    )
+}
+
+/// The end of a service's log.
+pub(crate) fn service_log(service: &str) -> Call {
+    Call::guest(
+        "read the log of a service",
+        include_str!("service-log.sh"),
+        &[service],
+    )
+}
+
+/// Enough of a digest to tell contents apart in a name.
+fn short(digest: &Digest) -> String {
+    digest.hex()[..12].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_script_ends_with_a_code_that_multipass_reads_otherwise() {
+        let digest = Digest::of(b"x");
+        let archive = Payload {
+            name: "x.tar",
+            bytes: b"x".as_slice().into(),
+        };
+        let [_, install] = install(archive, Some("a"));
+        let pull = pull_job(&digest);
+        let calls = [
+            probe(),
+            install,
+            secrets(),
+            pull.start,
+            pull.poll,
+            ready("x"),
+            read("/x", 0),
+            service_log("x"),
+        ];
+        for call in calls {
+            assert_eq!(call.args[..4], ["exec", "-n", NAME, "--"]);
+            let script = &call.args[6];
+            assert!(script.contains("exit 10' EXIT"), "{script}");
+            assert!(
+                script.len() < 8000,
+                "{} is too long for Windows",
+                script.len()
+            );
+        }
+        assert!(progress().args[6].ends_with("exit 0"));
+    }
+
+    #[test]
+    fn the_archive_is_checked_by_the_digest_of_what_was_sent() {
+        let archive = Payload {
+            name: "x.tar",
+            bytes: b"x".as_slice().into(),
+        };
+        let [transfer, install] = install(archive, None);
+        let hex = Digest::of(b"x").hex();
+        assert_eq!(transfer.args[..2], ["transfer", "-"]);
+        assert_eq!(
+            install.args[8..],
+            [format!("/opt/polis/.incoming-{}.tar", &hex[..12]), hex]
+        );
+    }
+}

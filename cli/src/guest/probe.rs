@@ -1,0 +1,308 @@
+//! What the probe tells about the guest.
+
+use polis_base::Digest;
+
+use crate::error::{Error, Kind, Result};
+
+/// The guest as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Guest {
+    /// cloud-init's own word for how it is: `running`, `done`, `error`, `degraded`, ...
+    pub(crate) cloud_init: String,
+    /// Whether a second provisioning runs.
+    pub(crate) provisioning: bool,
+    /// How the last provisioning ended, in its report's words.
+    pub(crate) report: Option<String>,
+    /// The digest over the digests of the files that the provisioning wrote, from its marker.
+    pub(crate) marker: Option<Digest>,
+    /// The bundle in place.
+    pub(crate) bundle: Option<Digest>,
+    /// The agent in place.
+    pub(crate) agent: Option<(String, Digest)>,
+    /// Whether certificates and secrets are there.
+    pub(crate) secrets: bool,
+    /// What was last brought up whole.
+    pub(crate) ready: Option<String>,
+    /// How many images are there, of how many.
+    pub(crate) images: (u32, u32),
+    /// The services.
+    pub(crate) services: Vec<Service>,
+}
+
+/// A service of the stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// Its name.
+    pub(crate) name: String,
+    /// Docker's word for its container; `missing` where there is none.
+    pub(crate) state: String,
+    /// Docker's word for its health; `-` where nothing checks it.
+    pub(crate) health: String,
+    /// How it ended, where it has.
+    pub(crate) exit_code: i32,
+}
+
+/// How a service is, for what is to be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// As it should be.
+    Well,
+    /// On the way there.
+    Starting,
+    /// Not there, or ended.
+    Down,
+    /// Docker has given up on it, or it ended with a failure.
+    Ill,
+}
+
+impl Service {
+    /// Whether it does one thing and ends: the stack's names say so, and a test holds them to it.
+    pub(crate) fn is_init(&self) -> bool {
+        self.name.ends_with("-init")
+    }
+
+    /// How it is.
+    pub(crate) fn condition(&self) -> Condition {
+        match (self.state.as_str(), self.health.as_str()) {
+            ("exited", _) if self.is_init() && self.exit_code == 0 => Condition::Well,
+            ("exited" | "dead", _) if self.is_init() => Condition::Ill,
+            ("running", "healthy") => Condition::Well,
+            ("running", "-") if !self.is_init() => Condition::Well,
+            ("running", "unhealthy") => Condition::Ill,
+            ("running" | "restarting", _) => Condition::Starting,
+            _ => Condition::Down,
+        }
+    }
+
+    /// How it is, in words.
+    pub(crate) fn words(&self) -> String {
+        match (self.state.as_str(), self.health.as_str()) {
+            ("exited", _) => format!("exited with {}", self.exit_code),
+            ("running", "-") => "running".to_owned(),
+            ("running", health) => health.to_owned(),
+            (state, _) => state.to_owned(),
+        }
+    }
+}
+
+impl Guest {
+    /// Reads the probe's answer.
+    ///
+    /// # Errors
+    /// When it is not whole, or says what no probe of ours says.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let mut guest = Self::default();
+        let mut lines = text
+            .lines()
+            .map(str::trim_end)
+            .skip_while(|line| *line != "polis-probe 1");
+        if lines.next().is_none() {
+            return Err(unreadable("it does not begin as it should", text));
+        }
+        for line in lines {
+            if line == "end" {
+                return Ok(guest);
+            }
+            guest
+                .take(line)
+                .map_err(|reason| unreadable(&reason, text))?;
+        }
+        Err(unreadable("it is cut off", text))
+    }
+
+    fn take(&mut self, line: &str) -> std::result::Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let hex = |hex: &str| Digest::from_hex(hex).map_err(|error| error.to_string());
+        let number = |text: &str| text.parse::<u32>().map_err(|error| error.to_string());
+        match words.as_slice() {
+            ["cloud-init", state @ ..] => self.cloud_init = state.join(" "),
+            ["provisioning"] => self.provisioning = true,
+            ["report", state] => self.report = Some((*state).to_owned()),
+            ["report"] => self.report = None,
+            ["marker", digest] => self.marker = Some(hex(digest)?),
+            ["bundle", digest] => self.bundle = Some(hex(digest)?),
+            ["agent", name, digest] => self.agent = Some(((*name).to_owned(), hex(digest)?)),
+            ["secrets"] => self.secrets = true,
+            ["ready", words @ ..] => self.ready = Some(words.join(" ")),
+            ["images", found, total] => self.images = (number(found)?, number(total)?),
+            ["expected", name] => self.service(name).state = "missing".to_owned(),
+            ["service", name, state, health, code] => {
+                let code = code.parse().map_err(|_| format!("`{line}`"))?;
+                let service = self.service(name);
+                (service.state, service.health) = ((*state).to_owned(), (*health).to_owned());
+                service.exit_code = code;
+            }
+            _ => return Err(format!("`{line}` means nothing")),
+        }
+        Ok(())
+    }
+
+    fn service(&mut self, name: &str) -> &mut Service {
+        let at = self
+            .services
+            .iter()
+            .position(|service| service.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.services.push(Service {
+                name: name.to_owned(),
+                state: "missing".to_owned(),
+                health: "-".to_owned(),
+                exit_code: 0,
+            });
+            self.services.len() - 1
+        });
+        &mut self.services[at]
+    }
+
+    /// Whether every image is there; not when nothing is known of any.
+    pub(crate) fn has_images(&self) -> bool {
+        self.images.1 > 0 && self.images.0 >= self.images.1
+    }
+
+    /// Whether there are services, and all are as they should be.
+    pub(crate) fn is_well(&self) -> bool {
+        !self.services.is_empty() && self.all(Condition::Well).count() == self.services.len()
+    }
+
+    /// The services in this condition.
+    pub(crate) fn all(&self, condition: Condition) -> impl Iterator<Item = &Service> {
+        let is = move |service: &&Service| service.condition() == condition;
+        self.services.iter().filter(is)
+    }
+
+    /// How the provisioning is.
+    pub(crate) fn provisioning(&self) -> Provisioning {
+        let finished = matches!(
+            self.cloud_init.as_str(),
+            "done" | "error" | "degraded" | "disabled"
+        ) || self.cloud_init.starts_with("degraded");
+        match (&self.marker, self.report.as_deref()) {
+            _ if self.provisioning => Provisioning::Running,
+            // cloud-init has its other work still, at every boot.
+            (Some(_), _) => Provisioning::Done,
+            _ if !finished => Provisioning::Running,
+            (None, Some(_)) => Provisioning::Failed,
+            (None, None) => Provisioning::Never,
+        }
+    }
+}
+
+/// How the provisioning is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Provisioning {
+    /// Under way.
+    Running,
+    /// The marker is there, and no second run is at work on it.
+    Done,
+    /// It ended without the marker.
+    Failed,
+    /// cloud-init has ended, and our script has never run.
+    Never,
+}
+
+fn unreadable(reason: &str, text: &str) -> Box<Error> {
+    let lines = text.lines().map(str::to_owned);
+    Error::new(
+        Kind::Unexpected,
+        "what the VM says about itself could not be read",
+    )
+    .because(reason)
+    .log(lines.take(20))
+    .next("polis doctor")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(state: &str, health: &str, code: i32, name: &str) -> Condition {
+        let service = Service {
+            name: name.into(),
+            state: state.into(),
+            health: health.into(),
+            exit_code: code,
+        };
+        service.condition()
+    }
+
+    #[test]
+    fn an_init_container_has_to_end_and_the_others_not() {
+        assert_eq!(service("exited", "-", 0, "host-init"), Condition::Well);
+        assert_eq!(service("exited", "-", 1, "host-init"), Condition::Ill);
+        assert_eq!(service("running", "-", 0, "host-init"), Condition::Starting);
+        assert_eq!(service("created", "-", 0, "host-init"), Condition::Down);
+        assert_eq!(service("exited", "-", 0, "gate"), Condition::Down);
+        assert_eq!(service("running", "healthy", 0, "gate"), Condition::Well);
+        assert_eq!(
+            service("running", "starting", 0, "gate"),
+            Condition::Starting
+        );
+        assert_eq!(service("running", "unhealthy", 0, "gate"), Condition::Ill);
+        assert_eq!(service("restarting", "-", 1, "gate"), Condition::Starting);
+        assert_eq!(service("missing", "-", 0, "gate"), Condition::Down);
+    }
+
+    #[test]
+    fn a_probe_is_read_whole_or_not_at_all() {
+        let hex = "a".repeat(64);
+        let text = format!(
+            "noise\npolis-probe 1\ncloud-init done\nmarker {hex}\nbundle {hex}\nsecrets\nready {hex}\n\
+             images 3 9\nexpected gate\nexpected state\nservice gate running healthy 0\nend\n"
+        );
+        let guest = Guest::parse(&text).unwrap();
+        assert_eq!(guest.images, (3, 9));
+        assert_eq!(guest.services[1].state, "missing");
+        assert_eq!(guest.provisioning(), Provisioning::Done);
+        assert!(!guest.has_images() && !guest.is_well());
+        for broken in [
+            text.replace("end\n", ""),
+            text.replace("polis-probe 1", "polis-probe 2"),
+            text.replace("images 3 9", "images 3"),
+            text.replace(&hex, "short"),
+        ] {
+            assert!(Guest::parse(&broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_marker_counts_unless_a_second_run_is_at_work() {
+        let state = |cloud_init: &str, marker: bool, report: Option<&str>, again: bool| {
+            let guest = Guest {
+                cloud_init: cloud_init.into(),
+                marker: marker.then(|| Digest::of(b"")),
+                report: report.map(Into::into),
+                provisioning: again,
+                ..Guest::default()
+            };
+            guest.provisioning()
+        };
+        assert_eq!(state("running", false, None, false), Provisioning::Running);
+        assert_eq!(
+            state("not-started", false, None, false),
+            Provisioning::Running
+        );
+        assert_eq!(state("", false, None, false), Provisioning::Running);
+        assert_eq!(
+            state("running", true, Some("done"), false),
+            Provisioning::Done
+        );
+        assert_eq!(
+            state("done", true, Some("failed"), true),
+            Provisioning::Running
+        );
+        assert_eq!(state("done", true, Some("done"), false), Provisioning::Done);
+        assert_eq!(
+            state("degraded-done", true, Some("done"), false),
+            Provisioning::Done
+        );
+        assert_eq!(
+            state("error", false, Some("failed"), false),
+            Provisioning::Failed
+        );
+        assert_eq!(
+            state("error", false, Some("failed"), true),
+            Provisioning::Running
+        );
+        assert_eq!(state("done", false, None, false), Provisioning::Never);
+    }
+}

@@ -1,0 +1,38 @@
+# Prints what is in the guest, a line each: a word, then its values. Changes nothing.
+#
+# The whole stays far below 4096 bytes: on Windows a call that prints more never ends.
+set -uo pipefail
+trap '(( $? == 0 )) || exit 10' EXIT
+exec 2>/dev/null
+base=/opt/polis state=/var/lib/polis
+echo polis-probe 1
+
+echo "cloud-init $(cloud-init status | sed -n 's/^status: //p' | tr ' ' '-')"
+if systemctl is-active --quiet polis-provision.service; then echo provisioning; fi
+if [[ -f $state/provision.json ]]; then
+  echo "report $(sed -n 's/^  "status": "\([a-z]*\)".*/\1/p' $state/provision.json)"
+fi
+# The digests of the files that the provisioning wrote, as one digest.
+if [[ -f $state/provisioned.json ]]; then
+  echo "marker $(sed -n 's/^ *"\(\/[^"]*\)": "\([0-9a-f]\{64\}\)".*/\2  \1/p' $state/provisioned.json |
+    LC_ALL=C sort | sha256sum | cut -d ' ' -f 1)"
+fi
+
+cd $base || { echo end; exit 0; }
+if [[ -L bundle ]]; then link=$(readlink bundle) && echo "bundle ${link##*/}"; fi
+agent=$(sed -n 's|^COMPOSE_FILE=.*:agents/\([^/]*\)/.*|\1|p' .env)
+if [[ -n $agent ]] && link=$(readlink "agents/$agent"); then echo "agent $agent ${link##*/}"; fi
+if [[ -d certs/ca && -d certs/toolbox && -d certs/valkey && -d secrets ]]; then echo secrets; fi
+if [[ -f .ready ]]; then echo "ready $(head -c 200 .ready)"; fi
+
+if [[ -L bundle ]]; then
+  images=$(docker compose config --images | sort -u)
+  total=$(wc -w <<<"$images") found=0
+  if ((total > 0)); then
+    found=$(docker image inspect --format '{{.Id}}' $images | grep -c .)
+  fi
+  echo "images $found $total"
+  for service in $(docker compose config --services); do echo "expected $service"; done
+  docker compose ps --all --format 'service {{.Service}} {{.State}} {{or .Health "-"}} {{.ExitCode}}'
+fi
+echo end

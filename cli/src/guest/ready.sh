@@ -1,0 +1,7 @@
+# Records what was brought up whole: from now on the stack starts with the VM. Argument: what it is.
+set -euo pipefail
+trap '(( $? == 0 )) || exit 10' EXIT
+cd /opt/polis
+printf '%s\n' "$1" >.ready.new
+sync
+mv -fT -- .ready.new .ready

@@ -1,0 +1,173 @@
+//! One call of Multipass as data: it can be printed, and it is what runs.
+
+use std::sync::Arc;
+
+use polis_base::Digest;
+use serde_json::{Value, json};
+
+use crate::multipass::state::NAME;
+
+/// One call of Multipass.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// Why it is made.
+    pub(crate) purpose: &'static str,
+    /// Its arguments.
+    pub(crate) args: Vec<String>,
+    /// What it reads, where an argument is `-`.
+    pub(crate) payload: Option<Payload>,
+    /// How often it is made.
+    pub(crate) times: Times,
+}
+
+/// How often a call of a plan is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// Once.
+    Once,
+    /// Again and again, until its answer says that it is done.
+    Until(&'static str),
+    /// Now and then, to show how things are, while the call before it runs.
+    Meanwhile,
+}
+
+/// What a call brings along.
+#[derive(Debug, Clone)]
+pub(crate) struct Payload {
+    /// What it is, and its name where it must be a file.
+    pub(crate) name: &'static str,
+    /// Its bytes.
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+impl Call {
+    /// A call of `multipass` with `args`.
+    pub(crate) fn new(purpose: &'static str, args: &[&str]) -> Self {
+        Self {
+            purpose,
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            payload: None,
+            times: Times::Once,
+        }
+    }
+
+    /// A script in the guest. `-n`: never map a directory of the host, and errors come once.
+    pub(crate) fn guest(purpose: &'static str, script: &str, args: &[&str]) -> Self {
+        let script = script_text(script);
+        let head = ["exec", "-n", NAME, "--", "bash", "-c", &script, NAME];
+        Self::new(purpose, &[&head[..], args].concat())
+    }
+
+    /// The same with `payload` in the place of the argument `-`.
+    pub(crate) fn with(mut self, payload: Payload) -> Self {
+        self.payload = Some(payload);
+        self
+    }
+
+    /// The same, made `times`.
+    pub(crate) fn times(mut self, times: Times) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// Whether it runs a command in the guest.
+    pub(crate) fn is_guest(&self) -> bool {
+        self.args.first().is_some_and(|arg| arg == "exec")
+    }
+
+    /// The arguments with `path` where the payload is named.
+    pub(crate) fn args_with_file(&self, path: &str) -> Vec<String> {
+        let place = |arg: &String| {
+            if arg == "-" {
+                path.to_owned()
+            } else {
+                arg.clone()
+            }
+        };
+        self.args.iter().map(place).collect()
+    }
+
+    /// The call as one would type it; a script in the guest by its first words.
+    pub(crate) fn to_text(&self) -> String {
+        let words: Vec<String> = self.args.iter().map(|arg| quoted(&shown(arg))).collect();
+        format!("multipass {}", words.join(" "))
+    }
+
+    /// The call for a program that reads plans.
+    pub(crate) fn to_json(&self) -> Value {
+        let payload = self.payload.as_ref().map(|payload| {
+            json!({
+                "name": payload.name,
+                "bytes": payload.bytes.len(),
+                "digest": Digest::of(&payload.bytes).to_string(),
+            })
+        });
+        let (times, until) = match self.times {
+            Times::Once => ("once", None),
+            Times::Until(what) => ("until", Some(what)),
+            Times::Meanwhile => ("meanwhile", None),
+        };
+        json!({
+            "purpose": self.purpose,
+            "args": self.args,
+            "stdin": payload,
+            "times": times,
+            "until": until,
+        })
+    }
+}
+
+/// A script without its comments and blank lines: an argument list is short on Windows.
+fn script_text(script: &str) -> String {
+    let lines = script
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A many-lined argument by its first line.
+fn shown(arg: &str) -> String {
+    match arg.split_once('\n') {
+        Some((first, rest)) => format!("{first} [... {} lines]", rest.lines().count()),
+        None => arg.to_owned(),
+    }
+}
+
+/// An argument as a POSIX shell reads it back.
+fn quoted(arg: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) {
+        arg.to_owned()
+    } else {
+        format!("'{}'", arg.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_read_back_as_they_were() {
+        assert_eq!(quoted("--cloud-init"), "--cloud-init");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_standard_input() {
+        let call = Call::new("x", &["transfer", "-", "polis:/a"]);
+        assert_eq!(
+            call.args_with_file(r"C:\x y"),
+            ["transfer", r"C:\x y", "polis:/a"]
+        );
+    }
+
+    #[test]
+    fn scripts_travel_without_comments() {
+        let call = Call::guest("x", "# why\nset -e\n\n  # more\necho '#'\n", &["a"]);
+        assert_eq!(call.args[6..], ["set -e\necho '#'", "polis", "a"]);
+        assert!(call.to_text().ends_with("'set -e [... 1 lines]' polis a"));
+    }
+}

@@ -1,0 +1,207 @@
+//! Multipass, as far as we rely on it: calls as data, the program that makes them, and what its
+//! answers mean.
+
+pub(crate) mod call;
+pub(crate) mod refusal;
+pub(crate) mod size;
+pub(crate) mod state;
+pub(crate) mod version;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::platform;
+use crate::process::{self, Failure, Output, Running};
+use crate::store::Store;
+use call::Call;
+use refusal::Refusal;
+use state::State;
+use version::Versions;
+
+/// What a guest script ends with when it fails: Multipass re-runs a command that ends with 4
+/// for ever, uses 1, 2 and 5 for itself and 255 for a command without an exit status.
+pub(crate) const GUEST_FAILED: i32 = 10;
+
+/// The program, with the patience for one short call.
+#[derive(Debug)]
+pub(crate) struct Multipass<'a> {
+    program: PathBuf,
+    patience: Duration,
+    store: &'a Store,
+    verbose: bool,
+}
+
+impl<'a> Multipass<'a> {
+    /// The program on the PATH, or where its installer puts it.
+    ///
+    /// # Errors
+    /// Of kind `MultipassMissing`.
+    pub(crate) fn find(store: &'a Store, patience: Duration, verbose: bool) -> Result<Self> {
+        let program = platform::find_multipass().ok_or_else(|| {
+            Error::new(Kind::MultipassMissing, "Multipass is not installed")
+                .because("there is no `multipass` on the PATH, nor where its installer puts it")
+                .next(platform::INSTALL_MULTIPASS)
+        })?;
+        Ok(Self {
+            program,
+            patience,
+            store,
+            verbose,
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn program(&self) -> &std::path::Path {
+        &self.program
+    }
+
+    /// Makes a call, within `limit` or the patience for short ones; whatever its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be started, is interrupted, or takes too long.
+    pub(crate) fn output(&self, call: &Call, limit: Option<Duration>) -> Result<Output> {
+        let limit = limit.unwrap_or(self.patience);
+        let (args, stdin) = self.delivered(call)?;
+        self.log(call);
+        let output = process::run(&self.program, &args, stdin, limit);
+        let output = output.map_err(|failure| self.failure(call, failure))?;
+        if self.verbose {
+            eprintln!("polis: -> {:?}", output.code);
+            for line in refusal::words(&output.stderr) {
+                eprintln!("polis: -> {line}");
+            }
+        }
+        Ok(output)
+    }
+
+    /// Starts a call whose end is waited for elsewhere.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn start(&self, call: &Call) -> Result<Running> {
+        let (args, stdin) = self.delivered(call)?;
+        self.log(call);
+        process::start(&self.program, &args, stdin).map_err(|failure| self.failure(call, failure))
+    }
+
+    /// Makes a call that must succeed; returns its standard output. `kind` is the error where
+    /// Multipass's words say nothing more precise.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) fn call(&self, call: &Call, kind: Kind) -> Result<String> {
+        let output = self.output(call, None)?;
+        if output.code == Some(0) {
+            return Ok(output.stdout);
+        }
+        Err(failed(call, &output, kind))
+    }
+
+    /// Which Multipass this is, refused when it is too old; with a warning for the user.
+    ///
+    /// # Errors
+    /// As [`Versions::judge`].
+    pub(crate) fn version(&self) -> Result<(Versions, Option<String>)> {
+        let versions = Versions::parse(&self.call(&version_call(), Kind::Unexpected)?)?;
+        let warning = versions.judge()?;
+        Ok((versions, warning))
+    }
+
+    /// The state of our VM, asked in the one way that never starts it.
+    ///
+    /// # Errors
+    /// When the daemon does not answer, or refuses.
+    pub(crate) fn state(&self) -> Result<Option<State>> {
+        state::parse_list(&self.call(&list_call(), Kind::Unexpected)?)
+    }
+
+    /// The arguments and the standard input of a call: its payload is piped where that works, and
+    /// a file in our own directory where it does not.
+    fn delivered(&self, call: &Call) -> Result<Delivery> {
+        let Some(payload) = &call.payload else {
+            return Ok((call.args.clone(), None));
+        };
+        if platform::PIPES_WORK {
+            return Ok((call.args.clone(), Some(Arc::clone(&payload.bytes))));
+        }
+        let path = self.store.write(payload.name, &payload.bytes)?;
+        Ok((call.args_with_file(&path.to_string_lossy()), None))
+    }
+
+    fn log(&self, call: &Call) {
+        if self.verbose {
+            eprintln!("polis: {}", call.to_text());
+        }
+    }
+
+    /// The error of a call that left no output.
+    pub(crate) fn failure(&self, call: &Call, failure: Failure) -> Box<Error> {
+        match failure {
+            Failure::Start(error) => Error::new(Kind::Unexpected, "Multipass could not be started")
+                .because(format!("`{}`: {error}", self.program.display()))
+                .next("polis doctor"),
+            Failure::TimedOut(limit) => Error::new(
+                Kind::TimedOut,
+                format!("Multipass did not answer within {} s", limit.as_secs()),
+            )
+            .because(format!("it was to {}; the call was ended", call.purpose))
+            .tried(call.to_text())
+            .next("polis start")
+            .next("polis doctor"),
+            Failure::Interrupted => interrupted(),
+        }
+    }
+}
+
+/// The arguments of a call, and what is piped to it.
+type Delivery = (Vec<String>, Option<Arc<[u8]>>);
+
+/// The user wants to stop.
+pub(crate) fn interrupted() -> Box<Error> {
+    Error::new(Kind::Interrupted, "interrupted").next("polis start   (goes on where it stopped)")
+}
+
+/// The error of a call that ended with a failure.
+pub(crate) fn failed(call: &Call, output: &Output, kind: Kind) -> Box<Error> {
+    let what = format!("could not {}", call.purpose);
+    if call.is_guest() && is_guest_failure(output.code) {
+        let words = refusal::words(&output.stderr);
+        return Error::new(kind, what)
+            .because(match words.last() {
+                Some(line) => line.clone(),
+                None => format!("the command in the VM ended with {:?}", output.code),
+            })
+            .tried(call.to_text())
+            .log(words);
+    }
+    Refusal::error(
+        refusal::of(output.code, &output.stderr),
+        kind,
+        &what,
+        &output.stderr,
+    )
+    .tried(call.to_text())
+}
+
+/// Whether an exit code of `exec` is the guest command's, and not Multipass's own.
+fn is_guest_failure(code: Option<i32>) -> bool {
+    !matches!(code, None | Some(0 | 1 | 2 | 5 | 255))
+}
+
+/// `multipass version`.
+pub(crate) fn version_call() -> Call {
+    Call::new(
+        "see which Multipass this is",
+        &["version", "--format", "json"],
+    )
+}
+
+/// `multipass list`; `--no-ipv4` spares it from asking every VM for its addresses.
+pub(crate) fn list_call() -> Call {
+    Call::new(
+        "see whether there is a VM",
+        &["list", "--format", "json", "--no-ipv4"],
+    )
+}

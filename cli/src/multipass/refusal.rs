@@ -1,0 +1,210 @@
+//! What Multipass means by an exit code and its words.
+//!
+//! Every failure of the daemon is code 2, so the words decide (from its source, tag v1.16.3).
+
+use crate::error::{Error, Kind};
+use crate::multipass::state::NAME;
+use crate::platform;
+
+/// Why Multipass did not do what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// No daemon at the socket.
+    DaemonDown,
+    /// The socket is not open to this user.
+    AccessDenied,
+    /// The daemon wants a passphrase first.
+    NotAuthenticated,
+    /// A VM of this name exists, perhaps deleted.
+    Exists,
+    /// A launch of this name is under way.
+    BeingPrepared,
+    /// No such VM.
+    Missing,
+    /// It is in the trash.
+    Deleted,
+    /// The client's own `--timeout` ran out; the daemon goes on.
+    ClientTimeout,
+    /// The daemon did not see cloud-init end in time; the VM stays and goes on.
+    InitTimeout,
+    /// The daemon could not reach the VM.
+    SshFailed,
+    /// Anything else: its words say what.
+    Other,
+}
+
+/// The refusal in `code` and `stderr`.
+pub(crate) fn of(code: Option<i32>, stderr: &str) -> Refusal {
+    let says = |words: &str| stderr.contains(words);
+    if says("multipass socket access denied") {
+        Refusal::AccessDenied
+    } else if says("cannot connect to the multipass socket") {
+        Refusal::DaemonDown
+    } else if says("not authenticated with the Multipass service") {
+        Refusal::NotAuthenticated
+    } else if says("timed out waiting for initialization") {
+        Refusal::InitTimeout
+    } else if code == Some(5) {
+        Refusal::ClientTimeout
+    } else if says("already exists") {
+        Refusal::Exists
+    } else if says("is being prepared") {
+        Refusal::BeingPrepared
+    } else if says("is deleted") {
+        Refusal::Deleted
+    } else if says("does not exist") {
+        Refusal::Missing
+    } else if says("ssh connection failed") || says("timed out waiting for response") {
+        Refusal::SshFailed
+    } else {
+        Refusal::Other
+    }
+}
+
+impl Refusal {
+    /// The error for the user; `what` failed.
+    pub(crate) fn error(self, kind: Kind, what: &str, stderr: &str) -> Box<Error> {
+        let told = |error: Box<Error>| match words(stderr) {
+            said if said.is_empty() => error.because("Multipass did not say why"),
+            said => error.because(said.join("; ")),
+        };
+        let error = |kind, message: &str| told(Error::new(kind, message));
+        match self {
+            Self::DaemonDown => error(Kind::DaemonDown, "Multipass's daemon does not answer")
+                .next(platform::START_DAEMON)
+                .next("polis doctor"),
+            Self::AccessDenied => error(
+                Kind::NotAuthenticated,
+                "Multipass's socket is not open to this user",
+            )
+            .next(platform::OPEN_SOCKET),
+            Self::NotAuthenticated => error(
+                Kind::NotAuthenticated,
+                "Multipass does not know this user: the first one who used it must let others in",
+            )
+            .next("multipass authenticate"),
+            Self::Deleted => deleted(),
+            Self::Missing => error(Kind::NotRunning, "there is no workspace").next("polis start"),
+            Self::SshFailed => error(Kind::Machine, "the VM does not answer")
+                .next(format!("multipass stop --force {NAME}, then: polis start"))
+                .next(platform::UNREACHABLE_VM),
+            Self::Exists | Self::BeingPrepared | Self::ClientTimeout | Self::InitTimeout => {
+                error(kind, what).next("polis start")
+            }
+            Self::Other => error(kind, what).next("polis doctor"),
+        }
+    }
+}
+
+/// The VM is in the trash: `purge` alone would remove every deleted VM of the user, so it is never
+/// proposed.
+pub(crate) fn deleted() -> Box<Error> {
+    Error::new(
+        Kind::Deleted,
+        format!("the VM `{NAME}` is deleted, and its name is still taken"),
+    )
+    .next(format!(
+        "multipass recover {NAME}, then: polis start   (to have it back)"
+    ))
+    .next("polis delete --purge, then: polis start   (to begin anew; what is in it is lost)")
+}
+
+/// The lines of `text` without control sequences, blank lines, and what is said twice: `exec` and
+/// `shell` repeat their errors.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in plain(text).lines() {
+        let line = line.trim();
+        if !line.is_empty() && !lines.iter().any(|known| known == line) {
+            lines.push(line.to_owned());
+        }
+    }
+    lines
+}
+
+/// `text` as a terminal would end up showing it: without escape sequences, and of what a carriage
+/// return overwrote only the last.
+pub(crate) fn plain(text: &str) -> String {
+    let text = anstream::adapter::strip_str(text).to_string();
+    let lines = text.split('\n').map(|line| {
+        let line = line.trim_end_matches('\r');
+        line.rsplit('\r').next().unwrap_or(line)
+    });
+    let lines: Vec<String> = lines
+        .map(|line| {
+            line.chars()
+                .filter(|c| !c.is_control() || *c == '\t')
+                .collect()
+        })
+        .collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_decide_where_the_code_is_always_2() {
+        for (code, stderr, expected) in [
+            (
+                2,
+                "launch failed: cannot connect to the multipass socket",
+                Refusal::DaemonDown,
+            ),
+            (
+                2,
+                "list failed: multipass socket access denied",
+                Refusal::AccessDenied,
+            ),
+            (
+                2,
+                "list failed: The client is not authenticated with the Multipass service.",
+                Refusal::NotAuthenticated,
+            ),
+            (
+                2,
+                "launch failed: instance \"polis\" already exists",
+                Refusal::Exists,
+            ),
+            (
+                2,
+                "launch failed: instance \"polis\" is being prepared",
+                Refusal::BeingPrepared,
+            ),
+            (
+                5,
+                "Timed out waiting for instance launch.",
+                Refusal::ClientTimeout,
+            ),
+            (
+                2,
+                "launch failed: x\npolis: timed out waiting for initialization to complete",
+                Refusal::InitTimeout,
+            ),
+            (
+                2,
+                "polis: timed out waiting for response",
+                Refusal::SshFailed,
+            ),
+            (2, "instance \"polis\" does not exist", Refusal::Missing),
+            (2, "instance \"polis\" is deleted", Refusal::Deleted),
+            (
+                2,
+                "exec failed: ssh connection failed: 'x'",
+                Refusal::SshFailed,
+            ),
+            (2, "Invalid arguments supplied", Refusal::Other),
+        ] {
+            assert_eq!(of(Some(code), stderr), expected, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn spinners_and_repetitions_go() {
+        assert_eq!(
+            words("\x1b[2K\rone\rtwo\x1b[0m\r\n\nexec failed\nexec failed\n"),
+            ["two", "exec failed"]
+        );
+    }
+}

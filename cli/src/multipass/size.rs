@@ -1,0 +1,106 @@
+//! Sizes and counts as Multipass takes them, judged before it is called: a typing error should not
+//! cost the download of an image.
+
+/// The least memory of a VM, in bytes: what Multipass from 1.17 on demands.
+pub(crate) const LEAST_MEMORY: u64 = 512 << 20;
+/// The least disk of a VM, in bytes: what Multipass from 1.17 on demands.
+pub(crate) const LEAST_DISK: u64 = 1 << 30;
+
+/// The number of bytes that `text` means: `\d+(\.\d+)?[KMG](i?B)?`, or a plain number.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let expected = || format!("`{text}` is no size; expected one such as 8G, 512M or 1.5GiB");
+    let upper = text.to_ascii_uppercase();
+    let digits = upper
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(upper.len());
+    let (number, unit) = upper.split_at(digits);
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        _ => return Err(expected()),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain(whole) || !plain(fraction) || (factor == 1 && number.contains('.')) {
+        return Err(expected());
+    }
+    let whole: u64 = whole.parse().map_err(|_| expected())?;
+    let share: f64 = format!("0.{fraction}").parse().map_err(|_| expected())?;
+    whole
+        .checked_mul(factor)
+        .map(|bytes| bytes + (share * factor as f64) as u64)
+        .ok_or_else(expected)
+}
+
+/// `text` if it is a size of at least `least` bytes.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn at_least(text: &str, least: u64) -> Result<String, String> {
+    if bytes(text)? < least {
+        return Err(format!(
+            "`{text}` is less than {} MiB, the least that Multipass takes",
+            least >> 20
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// `text` if it is a number of CPUs.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn cpus(text: &str) -> Result<String, String> {
+    match text.parse::<u16>() {
+        Ok(count) if count > 0 => Ok(count.to_string()),
+        _ => Err(format!("`{text}` is no number of CPUs; expected 1 or more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_multipass_reads_them() {
+        for (text, expected) in [
+            ("8G", 8 << 30),
+            ("8g", 8 << 30),
+            ("1.5GiB", 3 << 29),
+            ("512MB", 512 << 20),
+            ("2048K", 2 << 20),
+            ("1073741824", 1 << 30),
+        ] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "G",
+            "8T",
+            "8 G",
+            "-1G",
+            "1.G",
+            ".5G",
+            "1.5",
+            "8Gi",
+            "99999999999999G",
+        ] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+        assert!(at_least("511M", LEAST_MEMORY).is_err());
+        assert!(at_least("1G", LEAST_DISK).is_ok());
+    }
+
+    #[test]
+    fn cpus_are_whole_and_positive() {
+        assert_eq!(cpus("4"), Ok("4".to_owned()));
+        for text in ["0", "-1", "1.5", "", "four"] {
+            assert!(cpus(text).is_err(), "{text}");
+        }
+    }
+}

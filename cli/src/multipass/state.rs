@@ -1,0 +1,116 @@
+//! What `multipass list` says about our VM.
+
+use serde::Deserialize;
+
+use crate::error::{Error, Kind, Result};
+
+/// The name of the VM: no digits, which Hyper-V's name resolution trips over.
+pub(crate) const NAME: &str = "polis";
+
+/// The state of a VM in Multipass's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// SSH answers; cloud-init may still be at work.
+    Running,
+    Stopped,
+    /// In the trash; the name is taken.
+    Deleted,
+    Starting,
+    Restarting,
+    DelayedShutdown,
+    Suspending,
+    Suspended,
+    /// Running as far as the hypervisor knows, and without an answer.
+    Unknown,
+    /// A word that this version does not know; `Unavailable` of 1.17 is one.
+    Other(String),
+}
+
+impl State {
+    fn of(word: &str) -> Self {
+        match word {
+            "Running" => Self::Running,
+            "Stopped" => Self::Stopped,
+            "Deleted" => Self::Deleted,
+            "Starting" => Self::Starting,
+            "Restarting" => Self::Restarting,
+            "Delayed Shutdown" => Self::DelayedShutdown,
+            "Suspending" => Self::Suspending,
+            "Suspended" => Self::Suspended,
+            "Unknown" => Self::Unknown,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// Multipass's word.
+    pub(crate) fn word(&self) -> &str {
+        match self {
+            Self::Running => "Running",
+            Self::Stopped => "Stopped",
+            Self::Deleted => "Deleted",
+            Self::Starting => "Starting",
+            Self::Restarting => "Restarting",
+            Self::DelayedShutdown => "Delayed Shutdown",
+            Self::Suspending => "Suspending",
+            Self::Suspended => "Suspended",
+            Self::Unknown => "Unknown",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct List {
+    list: Vec<Instance>,
+}
+
+#[derive(Deserialize)]
+struct Instance {
+    name: String,
+    state: String,
+}
+
+/// The state of our VM in the answer of `list --format json`; none when there is no such VM.
+///
+/// # Errors
+/// When the answer is not the document that Multipass prints.
+pub(crate) fn parse_list(text: &str) -> Result<Option<State>> {
+    let list: List = serde_json::from_str(text).map_err(|error| {
+        Error::new(
+            Kind::Unexpected,
+            "Multipass's list of VMs could not be read",
+        )
+        .because(format!("{error}: `{}`", text.trim()))
+        .next("multipass list --format json")
+    })?;
+    let ours = list.list.into_iter().find(|instance| instance.name == NAME);
+    Ok(ours.map(|instance| State::of(&instance.state)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_vm_counts() {
+        let text = r#"{"list":[{"ipv4":[],"name":"polis-two","release":"","state":"Running"},
+            {"ipv4":[],"name":"polis","release":"","state":"Delayed Shutdown"}]}"#;
+        assert_eq!(parse_list(text).unwrap(), Some(State::DelayedShutdown));
+        assert_eq!(parse_list(r#"{"list":[]}"#).unwrap(), None);
+        assert!(parse_list("{}").is_err());
+        assert!(parse_list("").is_err());
+    }
+
+    #[test]
+    fn words_come_back_as_they_were() {
+        for word in [
+            "Running",
+            "Deleted",
+            "Delayed Shutdown",
+            "Unknown",
+            "Unavailable",
+        ] {
+            assert_eq!(State::of(word).word(), word);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Which Multipass is installed, and whether it will do.
+
+use semver::Version;
+use serde::Deserialize;
+
+use crate::error::{Error, Kind, Result};
+
+/// The oldest that keeps to the contract.
+const OLDEST: Version = Version::new(1, 16, 0);
+/// Two vulnerabilities were closed in this one.
+const SAFE: Version = Version::new(1, 16, 3);
+
+/// What `multipass version --format json` tells.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Versions {
+    /// The client.
+    pub(crate) multipass: String,
+    /// The daemon; absent when it cannot be reached or does not let the user in.
+    pub(crate) multipassd: Option<String>,
+}
+
+impl Versions {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// When it is not the JSON document that Multipass has printed since 1.0.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| {
+            Error::new(
+                Kind::Unexpected,
+                "Multipass's version could not be read from its answer",
+            )
+            .because(format!("{error}: `{}`", text.trim()))
+            .next("multipass version")
+        })
+    }
+
+    /// Refuses a client or a daemon before 1.16.0; returns a warning before 1.16.3.
+    ///
+    /// # Errors
+    /// Of kind `MultipassTooOld`, or `Unexpected` for a version that is none.
+    pub(crate) fn judge(&self) -> Result<Option<String>> {
+        let mut warning = None;
+        let parts = [
+            ("client", Some(&self.multipass)),
+            ("daemon", self.multipassd.as_ref()),
+        ];
+        for (part, text) in parts {
+            let Some(text) = text else { continue };
+            let version = Version::parse(text).map_err(|error| {
+                Error::new(Kind::Unexpected, format!("`{text}` is no version: {error}"))
+                    .next("multipass version")
+            })?;
+            if version < OLDEST {
+                return Err(Error::new(
+                    Kind::MultipassTooOld,
+                    format!("Multipass's {part} is version {text}; {OLDEST} or newer is needed"),
+                )
+                .next(crate::platform::UPDATE_MULTIPASS));
+            }
+            if version < SAFE {
+                warning = Some(format!(
+                    "Multipass's {part} is version {text}; {SAFE} closes two vulnerabilities: {}",
+                    crate::platform::UPDATE_MULTIPASS
+                ));
+            }
+        }
+        Ok(warning)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(client: &str, daemon: Option<&str>) -> (Option<Kind>, bool) {
+        let versions = Versions {
+            multipass: client.into(),
+            multipassd: daemon.map(Into::into),
+        };
+        match versions.judge() {
+            Ok(warning) => (None, warning.is_some()),
+            Err(error) => (Some(error.kind), false),
+        }
+    }
+
+    #[test]
+    fn the_oldest_is_1_16_0_and_the_safe_one_1_16_3() {
+        assert_eq!(judged("1.16.3", Some("1.16.3")), (None, false));
+        assert_eq!(
+            judged("1.16.3+mac", Some("1.17.0-dev.12.pr3+g1")),
+            (None, false)
+        );
+        assert_eq!(judged("1.16.0", Some("1.16.0")), (None, true));
+        assert_eq!(judged("1.16.3", Some("1.16.1")), (None, true));
+        assert_eq!(judged("1.16.3", None), (None, false));
+        assert_eq!(judged("1.15.1", None), (Some(Kind::MultipassTooOld), false));
+        assert_eq!(
+            judged("1.16.3", Some("1.15.1")),
+            (Some(Kind::MultipassTooOld), false)
+        );
+        assert_eq!(judged("one", None), (Some(Kind::Unexpected), false));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_json_is_an_error() {
+        assert!(Versions::parse("multipass 1.16.3").is_err());
+        let versions = Versions::parse(r#"{"multipass":"1.16.1+mac","update":{}}"#).unwrap();
+        assert_eq!(versions.multipassd, None);
+    }
+}

@@ -1,0 +1,277 @@
+//! What is done about each state that a workspace can be in.
+
+use super::*;
+use crate::guest::probe::Service;
+
+fn payload(text: &str) -> Payload {
+    Payload {
+        name: "x",
+        bytes: text.as_bytes().into(),
+    }
+}
+
+fn wish() -> Wish {
+    Wish {
+        cpus: "4".into(),
+        memory: "8G".into(),
+        disk: "40G".into(),
+        timeout: "900".into(),
+        user_data: payload("user-data"),
+        marker: None,
+        bundle: payload("bundle"),
+        agent: None,
+    }
+}
+
+fn agent(text: &str) -> Agent {
+    Agent {
+        name: "coder".into(),
+        archive: payload(text),
+    }
+}
+
+fn service(name: &str, state: &str, health: &str) -> Service {
+    Service {
+        name: name.into(),
+        state: state.into(),
+        health: health.into(),
+        exit_code: 0,
+    }
+}
+
+/// A guest in which nothing is missing.
+fn whole() -> Guest {
+    let bundle = Digest::of(b"bundle");
+    Guest {
+        cloud_init: "done".into(),
+        report: Some("done".into()),
+        marker: Some(Digest::of(b"marker")),
+        bundle: Some(bundle),
+        secrets: true,
+        ready: Some(bundle.hex()),
+        images: (2, 2),
+        services: vec![
+            service("gate", "running", "healthy"),
+            service("host-init", "exited", "-"),
+        ],
+        ..Guest::default()
+    }
+}
+
+fn names(machine: State, guest: Option<Guest>, wish: &Wish) -> Vec<&'static str> {
+    let world = World {
+        machine: Some(machine),
+        guest,
+    };
+    steps(&world, wish)
+        .unwrap()
+        .iter()
+        .map(Step::name)
+        .collect()
+}
+
+/// The steps for a running VM that is whole but for `break_it`.
+fn after(break_it: impl FnOnce(&mut Guest)) -> Vec<&'static str> {
+    let mut guest = whole();
+    break_it(&mut guest);
+    names(State::Running, Some(guest), &wish())
+}
+
+const EVERYTHING_INSIDE: [&str; 7] = [
+    "await-provisioning",
+    "install-bundle",
+    "make-secrets",
+    "pull",
+    "start-services",
+    "await-health",
+    "mark-ready",
+];
+
+#[test]
+fn nothing_is_done_when_all_is_well() {
+    assert_eq!(after(|_| ()), [] as [&str; 0]);
+}
+
+#[test]
+fn without_a_vm_everything_is_done_in_order() {
+    let world = World {
+        machine: None,
+        guest: None,
+    };
+    let steps = steps(&world, &wish()).unwrap();
+    let names: Vec<&str> = steps.iter().map(Step::name).collect();
+    assert_eq!(names[0], "launch");
+    assert_eq!(names[1..], EVERYTHING_INSIDE);
+}
+
+#[test]
+fn only_what_is_missing_is_done() {
+    assert_eq!(
+        after(|guest| *guest = Guest {
+            cloud_init: "running".into(),
+            ..Guest::default()
+        }),
+        EVERYTHING_INSIDE
+    );
+    assert_eq!(
+        after(|guest| {
+            guest.marker = None;
+            guest.report = Some("failed".into());
+        }),
+        ["provision-again", "await-provisioning"]
+    );
+    assert_eq!(after(|guest| guest.secrets = false), ["make-secrets"]);
+    assert_eq!(
+        after(|guest| guest.images = (1, 2)),
+        ["pull", "await-health"]
+    );
+    assert_eq!(
+        after(|guest| guest.services[0].state = "exited".into()),
+        ["start-services", "await-health"]
+    );
+    assert_eq!(
+        after(|guest| guest.services.clear()),
+        ["start-services", "await-health"]
+    );
+    assert_eq!(
+        after(|guest| guest.services[0].health = "starting".into()),
+        ["await-health"]
+    );
+    assert_eq!(
+        after(|guest| guest.ready = None),
+        ["start-services", "await-health", "mark-ready"]
+    );
+}
+
+#[test]
+fn a_newer_cli_moves_the_stack_forward_without_provisioning() {
+    assert_eq!(
+        after(|guest| {
+            guest.bundle = Some(Digest::of(b"older"));
+            guest.ready = Some(Digest::of(b"older").hex());
+        }),
+        EVERYTHING_INSIDE[1..]
+    );
+}
+
+/// The command of the step that starts the services.
+fn up(guest: Guest, wish: &Wish) -> Vec<String> {
+    let world = World {
+        machine: Some(State::Running),
+        guest: Some(guest),
+    };
+    let steps = steps(&world, wish).unwrap();
+    let job = steps.iter().find_map(|step| match step {
+        Step::Up(job) => Some(job.start.args[10..].to_vec()),
+        _ => None,
+    });
+    job.expect("a step that starts the services")
+}
+
+#[test]
+fn containers_are_made_anew_only_when_the_stack_is_another() {
+    let mut guest = whole();
+    guest.ready = Some(Digest::of(b"older").hex());
+    assert_eq!(up(guest, &wish()), ["scripts/stack.sh", "up", "--recreate"]);
+
+    let mut guest = whole();
+    guest.services.clear();
+    assert_eq!(up(guest, &wish()), ["scripts/stack.sh", "up"]);
+
+    let mut guest = whole();
+    guest.services[0].health = "unhealthy".into();
+    assert_eq!(up(guest, &wish()), ["scripts/stack.sh", "up", "gate"]);
+}
+
+#[test]
+fn an_agent_is_layered_once_and_stays() {
+    let with = Wish {
+        agent: Some(agent("one")),
+        ..wish()
+    };
+    let expected = [
+        "install-agent",
+        "pull",
+        "start-services",
+        "await-health",
+        "mark-ready",
+    ];
+    assert_eq!(names(State::Running, Some(whole()), &with), expected);
+
+    let digest = Digest::of(b"one");
+    let mut guest = whole();
+    guest.agent = Some(("coder".into(), digest));
+    guest.ready = Some(format!(
+        "{} coder {}",
+        Digest::of(b"bundle").hex(),
+        digest.hex()
+    ));
+    let nothing: [&str; 0] = [];
+    assert_eq!(names(State::Running, Some(guest.clone()), &with), nothing);
+    assert_eq!(names(State::Running, Some(guest.clone()), &wish()), nothing);
+
+    let changed = Wish {
+        agent: Some(agent("two")),
+        ..wish()
+    };
+    assert_eq!(names(State::Running, Some(guest), &changed), expected);
+}
+
+#[test]
+fn a_vm_that_does_not_run_is_started_and_looked_at_again() {
+    for state in [State::Stopped, State::Suspended] {
+        assert_eq!(names(state, None, &wish()), ["start-machine", "look-again"]);
+    }
+    for state in [State::Starting, State::Restarting, State::Suspending] {
+        assert_eq!(names(state, None, &wish()), ["await-machine", "look-again"]);
+    }
+}
+
+#[test]
+fn what_only_a_person_can_mend_is_refused() {
+    let refused = |machine, guest| {
+        let world = World {
+            machine: Some(machine),
+            guest,
+        };
+        steps(&world, &wish()).unwrap_err().kind
+    };
+    assert_eq!(refused(State::Deleted, None), Kind::Deleted);
+    for state in [
+        State::Unknown,
+        State::DelayedShutdown,
+        State::Other("Unavailable".into()),
+    ] {
+        assert_eq!(refused(state, None), Kind::Machine);
+    }
+    let never = Guest {
+        cloud_init: "done".into(),
+        ..Guest::default()
+    };
+    assert_eq!(refused(State::Running, Some(never)), Kind::Provisioning);
+}
+
+#[test]
+fn the_launch_keeps_to_the_contract() {
+    let call = launch(&wish());
+    assert_eq!(
+        call.args,
+        [
+            "launch",
+            "24.04",
+            "--name",
+            "polis",
+            "--cpus",
+            "4",
+            "--memory",
+            "8G",
+            "--disk",
+            "40G",
+            "--timeout",
+            "900",
+            "--cloud-init",
+            "-"
+        ]
+    );
+    assert_eq!(&*call.payload.unwrap().bytes, b"user-data");
+}

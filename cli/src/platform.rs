@@ -1,0 +1,243 @@
+//! All that differs between Linux, macOS and Windows, as pure functions of the system, so that
+//! every line of it is tested everywhere.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+
+/// A system that the CLI is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum System {
+    Linux,
+    MacOs,
+    Windows,
+}
+
+/// The one we run on.
+pub(crate) const HERE: System = if cfg!(windows) {
+    System::Windows
+} else if cfg!(target_os = "macos") {
+    System::MacOs
+} else {
+    System::Linux
+};
+
+/// Whether Multipass reads what is piped to it as it is. On Windows it reads in text mode, and
+/// what is piped to `exec` never ends.
+pub(crate) const PIPES_WORK: bool = HERE.pipes_work();
+/// How Multipass is installed.
+pub(crate) const INSTALL_MULTIPASS: &str = HERE.install();
+/// How Multipass is brought up to date.
+pub(crate) const UPDATE_MULTIPASS: &str = HERE.update();
+/// How its daemon is started.
+pub(crate) const START_DAEMON: &str = HERE.start_daemon();
+/// How its socket is opened to a user.
+pub(crate) const OPEN_SOCKET: &str = HERE.open_socket();
+/// What most often stands between the host and the VM.
+pub(crate) const UNREACHABLE_VM: &str = HERE.unreachable_vm();
+
+impl System {
+    const fn pipes_work(self) -> bool {
+        !matches!(self, Self::Windows)
+    }
+
+    const fn install(self) -> &'static str {
+        match self {
+            Self::Linux => "sudo snap install multipass",
+            Self::MacOs => "brew install --cask multipass",
+            Self::Windows => "winget install Canonical.Multipass",
+        }
+    }
+
+    const fn update(self) -> &'static str {
+        match self {
+            Self::Linux => "sudo snap refresh multipass",
+            Self::MacOs => "brew upgrade --cask multipass",
+            Self::Windows => "winget upgrade Canonical.Multipass",
+        }
+    }
+
+    const fn start_daemon(self) -> &'static str {
+        match self {
+            Self::Linux => "sudo snap restart multipass",
+            Self::MacOs => "sudo launchctl kickstart -k system/com.canonical.multipassd",
+            Self::Windows => "Restart-Service Multipass   (in PowerShell, as administrator)",
+        }
+    }
+
+    const fn open_socket(self) -> &'static str {
+        match self {
+            Self::Linux => {
+                "add this user to the group that owns /var/snap/multipass/common/multipass_socket \
+                 (sudo usermod -aG sudo $USER), then log in again"
+            }
+            Self::MacOs => {
+                "run this as a member of the group that owns /var/run/multipass_socket (admin)"
+            }
+            Self::Windows => "multipass authenticate",
+        }
+    }
+
+    const fn unreachable_vm(self) -> &'static str {
+        match self {
+            Self::Linux => {
+                "if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on \
+                 this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last"
+            }
+            Self::MacOs => {
+                "if it stays so: a VPN, or the firewall in front of /usr/libexec/bootpd, may be in the way; allow \
+                 bootpd in System Settings > Network > Firewall"
+            }
+            Self::Windows => {
+                "if it stays so: restart the service vmms, and look at a stale entry for the VM in \
+                 C:\\Windows\\System32\\drivers\\etc\\hosts.ics"
+            }
+        }
+    }
+
+    /// The name of a program's file.
+    fn program(self, name: &str) -> String {
+        match self {
+            Self::Windows => format!("{name}.exe"),
+            Self::Linux | Self::MacOs => name.to_owned(),
+        }
+    }
+
+    /// Where the installer puts `multipass` when it is not on the PATH (a shell opened before the
+    /// installation has the old PATH).
+    fn installed_at(self) -> &'static [&'static str] {
+        match self {
+            Self::Linux => &["/snap/bin/multipass"],
+            Self::MacOs => &["/usr/local/bin/multipass", "/opt/homebrew/bin/multipass"],
+            Self::Windows => &[r"C:\Program Files\Multipass\bin\multipass.exe"],
+        }
+    }
+
+    /// Where Multipass keeps its VMs.
+    pub(crate) const fn vms(self) -> &'static str {
+        match self {
+            Self::Linux => "/var/snap/multipass",
+            Self::MacOs => "/var/root/Library/Application Support/multipassd",
+            Self::Windows => r"C:\ProgramData\Multipass",
+        }
+    }
+
+    /// How to see whether the hypervisor can work.
+    pub(crate) const fn virtualisation(self) -> Probe {
+        match self {
+            Self::Linux => Probe::File("/dev/kvm", "there is no /dev/kvm"),
+            Self::MacOs => Probe::Command {
+                program: "/usr/sbin/sysctl",
+                args: &["-n", "kern.hv_support"],
+                well: "1",
+                missing: "this Mac has no hypervisor support",
+            },
+            Self::Windows => Probe::Command {
+                program: r"C:\Windows\System32\sc.exe",
+                args: &["query", "vmms"],
+                well: "RUNNING",
+                missing: "Hyper-V's service vmms does not run",
+            },
+        }
+    }
+
+    /// Our state directory. On Windows a directory that is not hidden: Multipass's service reads
+    /// the user-data and the bundle from it.
+    fn state_dir(self, home: &Path, xdg_state: Option<PathBuf>) -> PathBuf {
+        match self {
+            Self::Linux => xdg_state
+                .unwrap_or_else(|| home.join(".local/state"))
+                .join("polis"),
+            Self::MacOs => home.join("Library/Application Support/polis"),
+            Self::Windows => home.join("Polis"),
+        }
+    }
+}
+
+/// A way to see something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// This file exists; else what is said.
+    File(&'static str, &'static str),
+    /// This program succeeds and prints this; else what is said.
+    Command {
+        program: &'static str,
+        args: &'static [&'static str],
+        well: &'static str,
+        missing: &'static str,
+    },
+}
+
+/// The file of `multipass`.
+pub(crate) fn find_multipass() -> Option<PathBuf> {
+    let name = HERE.program("multipass");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|dir| dir.join(&name));
+    let installed = HERE.installed_at().iter().map(PathBuf::from);
+    // An empty PATH says that nothing is to be found.
+    let installed = installed.filter(|_| !path.is_empty());
+    on_path.chain(installed).find(|file| file.is_file())
+}
+
+/// Our state directory and our configuration file; none without a home directory.
+pub(crate) fn directories() -> Option<(PathBuf, PathBuf)> {
+    let base = etcetera::base_strategy::choose_native_strategy().ok()?;
+    let state = HERE.state_dir(base.home_dir(), base.state_dir());
+    Some((state, base.config_dir().join("polis").join("config.toml")))
+}
+
+/// The name of this machine's architecture in OCI and Debian terms.
+pub(crate) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [System; 3] = [System::Linux, System::MacOs, System::Windows];
+
+    #[test]
+    fn only_windows_needs_files() {
+        assert_eq!(ALL.map(System::pipes_work), [true, true, false]);
+    }
+
+    #[test]
+    fn nothing_is_kept_in_a_hidden_directory_on_windows() {
+        let dirs = ALL.map(|system| system.state_dir(Path::new("/home/a"), None));
+        assert_eq!(
+            dirs,
+            [
+                PathBuf::from("/home/a/.local/state/polis"),
+                PathBuf::from("/home/a/Library/Application Support/polis"),
+                PathBuf::from("/home/a/Polis"),
+            ]
+        );
+        assert_eq!(
+            System::Linux.state_dir(Path::new("/home/a"), Some("/s".into())),
+            PathBuf::from("/s/polis")
+        );
+    }
+
+    #[test]
+    fn every_system_has_its_own_words() {
+        for system in ALL {
+            for text in [
+                system.install(),
+                system.update(),
+                system.start_daemon(),
+                system.open_socket(),
+                system.unreachable_vm(),
+            ] {
+                assert!(!text.is_empty() && !text.contains("  may"), "{text}");
+            }
+            assert!(!system.installed_at().is_empty());
+        }
+        assert_eq!(System::Windows.program("multipass"), "multipass.exe");
+        assert_eq!(System::MacOs.program("multipass"), "multipass");
+    }
+}

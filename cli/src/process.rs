@@ -1,0 +1,243 @@
+//! The one place where programs are started: with a deadline, with what they read, and with
+//! nothing left behind.
+//!
+//! Multipass calls can hang (a guest that is gone, a daemon that waits), so every call has a
+//! watchdog. A call that is dropped is killed.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Set once by Ctrl-C, SIGTERM or a closing console.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// While an interactive program has the terminal, Ctrl-C is for that program.
+static HANDED_OVER: AtomicBool = AtomicBool::new(false);
+/// How long output may still come once the program has ended: somebody else may hold its pipe.
+const AFTERGLOW: Duration = Duration::from_secs(1);
+/// How often an ended program, an interrupt and the deadline are looked for.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Why there is no output.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The program could not be started.
+    Start(io::Error),
+    /// It ran longer than allowed, and was killed.
+    TimedOut(Duration),
+    /// The user wants to stop; the program was killed.
+    Interrupted,
+}
+
+/// What a program left.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Output {
+    /// The exit code; none when a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// Standard output.
+    pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
+}
+
+/// A program that runs, with its output captured.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    chunks: Receiver<(Stream, Vec<u8>)>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    open: usize,
+    ended: Option<(ExitStatus, Instant)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Out,
+    Err,
+    Closed,
+}
+
+/// Lets Ctrl-C end calls and waits in an orderly way. To be called once, first.
+pub(crate) fn heed_interrupts() {
+    // Only a second handler is refused, and there is none.
+    let _ = ctrlc::set_handler(|| {
+        if !HANDED_OVER.load(Ordering::SeqCst) {
+            INTERRUPTED.store(true, Ordering::SeqCst);
+        }
+    });
+}
+
+/// Whether the user wants to stop.
+pub(crate) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Waits, or returns whether the user wants to stop.
+pub(crate) fn pause(time: Duration) -> std::result::Result<(), Failure> {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        if interrupted() {
+            return Err(Failure::Interrupted);
+        }
+        thread::sleep(TICK.min(end.saturating_duration_since(Instant::now())));
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one process wrapper")]
+fn command(program: &Path, args: &[String]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args);
+    command
+}
+
+/// Starts `program` with `stdin` to read (nothing: the null device, never the terminal).
+pub(crate) fn start(
+    program: &Path,
+    args: &[String],
+    stdin: Option<Arc<[u8]>>,
+) -> std::result::Result<Running, Failure> {
+    let mut child = command(program, args)
+        .stdin(if stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(Failure::Start)?;
+    if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), stdin) {
+        // A program that does not read to the end says why in its own words.
+        thread::spawn(move || pipe.write_all(&bytes));
+    }
+    let (sender, chunks) = channel();
+    let mut open = 0;
+    if let Some(pipe) = child.stdout.take() {
+        read(pipe, Stream::Out, sender.clone());
+        open += 1;
+    }
+    if let Some(pipe) = child.stderr.take() {
+        read(pipe, Stream::Err, sender);
+        open += 1;
+    }
+    Ok(Running {
+        child,
+        chunks,
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+        open,
+        ended: None,
+    })
+}
+
+/// Runs `program` to its end, within `limit`.
+pub(crate) fn run(
+    program: &Path,
+    args: &[String],
+    stdin: Option<Arc<[u8]>>,
+    limit: Duration,
+) -> std::result::Result<Output, Failure> {
+    let mut running = start(program, args, stdin)?;
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(output) = running.poll(TICK)? {
+            return Ok(output);
+        }
+        if Instant::now() >= end {
+            return Err(Failure::TimedOut(limit));
+        }
+    }
+}
+
+/// Runs an interactive program on our own terminal and streams, without a limit.
+///
+/// # Errors
+/// When it cannot be started.
+pub(crate) fn hand_over(program: &Path, args: &[String]) -> io::Result<Option<i32>> {
+    HANDED_OVER.store(true, Ordering::SeqCst);
+    let status = command(program, args).status();
+    HANDED_OVER.store(false, Ordering::SeqCst);
+    Ok(status?.code())
+}
+
+impl Running {
+    /// The output if the program ends within `time`.
+    ///
+    /// # Errors
+    /// When the user wants to stop.
+    pub(crate) fn poll(&mut self, time: Duration) -> std::result::Result<Option<Output>, Failure> {
+        let end = Instant::now() + time;
+        loop {
+            if interrupted() {
+                return Err(Failure::Interrupted);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            match self.chunks.recv_timeout(left.min(TICK)) {
+                Ok((Stream::Out, bytes)) => self.stdout.extend(bytes),
+                Ok((Stream::Err, bytes)) => self.stderr.extend(bytes),
+                Ok((Stream::Closed, _)) => self.open -= 1,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(left.min(TICK)),
+            }
+            if self.ended.is_none() {
+                let status = self.child.try_wait().map_err(Failure::Start)?;
+                self.ended = status.map(|status| (status, Instant::now()));
+            }
+            if let Some((status, since)) = self.ended
+                && (self.open == 0 || since.elapsed() > AFTERGLOW)
+            {
+                return Ok(Some(self.output(status)));
+            }
+            if Instant::now() >= end {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// What has come on standard output so far.
+    pub(crate) fn stdout_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    fn output(&self, status: ExitStatus) -> Output {
+        Output {
+            code: status.code(),
+            stdout: String::from_utf8_lossy(&self.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            // It may have ended by itself; then there is nothing to kill.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn read(mut pipe: impl Read + Send + 'static, stream: Stream, sender: Sender<(Stream, Vec<u8>)>) {
+    thread::spawn(move || {
+        let mut buffer = [0_u8; 8192];
+        loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => {
+                    if sender.send((stream, buffer[..count].to_vec())).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+        // Nobody listens any more: then it does not matter.
+        let _ = sender.send((Stream::Closed, Vec::new()));
+    });
+}

@@ -1,0 +1,65 @@
+//! `polis delete`: asks first, and never touches another VM.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::json;
+
+use crate::args::DeleteArgs;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::multipass::call::Call;
+use crate::multipass::state::{NAME, State};
+use crate::output::Done;
+
+/// Runs `polis delete`.
+pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
+    let multipass = context.multipass()?;
+    let _lock = context.store.lock()?;
+    let state = multipass.state()?;
+    let nothing = match state {
+        None => Some("There is no VM.\n"),
+        Some(State::Deleted) if !args.purge => {
+            Some("The VM is deleted already. For good: polis delete --purge\n")
+        }
+        Some(_) => None,
+    };
+    if let Some(text) = nothing {
+        return Ok(Done::new(text, json!({"changed": false, "purged": false})));
+    }
+    if !args.yes && !confirmed(context, args.purge)? {
+        return Err(Error::new(Kind::Interrupted, "nothing was deleted"));
+    }
+    // Never a bare `purge`, which takes every deleted VM of the user with it.
+    let mut words = vec!["delete"];
+    words.extend(args.purge.then_some("--purge"));
+    words.push(NAME);
+    multipass.call(&Call::new("delete the VM", &words), Kind::Machine)?;
+    let text = if args.purge {
+        "The VM is gone.\n".to_owned()
+    } else {
+        format!("The VM is deleted. To have it back: multipass recover {NAME}\n")
+    };
+    Ok(Done::new(
+        text,
+        json!({"changed": true, "purged": args.purge}),
+    ))
+}
+
+/// Asks on the terminal.
+fn confirmed(context: &Context, purge: bool) -> Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() || context.output.is_json() {
+        return Err(Error::new(Kind::Usage, "nobody can be asked here")
+            .because("deleting needs a yes, and this is no terminal")
+            .next("polis delete --yes"));
+    }
+    let lost = if purge {
+        "Everything in it is lost for good."
+    } else {
+        "It can be recovered."
+    };
+    eprint!("Delete the VM `{NAME}`? {lost} [y/N] ");
+    let _ = io::stderr().flush();
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+}

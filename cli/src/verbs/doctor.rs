@@ -1,0 +1,163 @@
+//! `polis doctor`: gathers the facts, in ways that change nothing, and shows the checks.
+
+use std::fs;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
+
+use crate::context::Context;
+use crate::doctor::{self, Check, Facts, Trouble, Verdict};
+use crate::output::Done;
+use crate::platform::{self, HERE, Probe};
+use crate::{embedded, process};
+
+/// What the VM downloads from.
+const HOSTS: &str = "download.docker.com:443 github.com:443 ghcr.io:443";
+/// Names other hosts: mirrors that stand in for those.
+const HOSTS_VARIABLE: &str = "POLIS_DOWNLOAD_HOSTS";
+/// How long a host may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs `polis doctor`.
+pub(crate) fn run(context: &Context) -> Done {
+    let checks = doctor::checks(&facts(context));
+    let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
+    let text = checks.iter().map(line).collect::<String>();
+    let mut done = Done::new(text, json!({"healthy": !failed, "checks": checks}));
+    done.code = u8::from(failed);
+    done
+}
+
+fn line(check: &Check) -> String {
+    let word = match check.verdict {
+        Verdict::Ok => "ok",
+        Verdict::Warn => "warn",
+        Verdict::Fail => "FAIL",
+        Verdict::Skipped => "-",
+    };
+    let mut text = format!("{word:<5} {:<15} {}\n", check.name, check.detail);
+    if let Some(fix) = &check.fix {
+        text.push_str(&format!("      {:<15} fix: {fix}\n", ""));
+    }
+    text
+}
+
+fn facts(context: &Context) -> Facts {
+    let settings = &context.settings;
+    let multipass = context.multipass().ok();
+    let multipass = multipass.as_ref();
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    Facts {
+        program: multipass.map(|found| found.program().display().to_string()),
+        versions: multipass.map(|found| found.version().map(|(versions, _)| versions)),
+        machine: multipass.map(|found| found.state()),
+        free_disk: free_disk(),
+        memory: Some(System::new_with_specifics(memory).total_memory()).filter(|bytes| *bytes > 0),
+        virtualisation: virtualisation(),
+        architecture: platform::architecture().to_owned(),
+        offered: embedded::ARCHITECTURES.to_owned(),
+        hosts: hosts(),
+        troubles: troubles(),
+        wanted: (
+            settings.text("memory").to_owned(),
+            settings.text("disk").to_owned(),
+        ),
+    }
+}
+
+/// The free space where VMs are kept: the disk whose mount point is the longest above it.
+fn free_disk() -> Option<u64> {
+    let vms = Path::new(HERE.vms());
+    let disks = Disks::new_with_refreshed_list();
+    let above = disks
+        .iter()
+        .filter(|disk| vms.starts_with(disk.mount_point()));
+    let nearest = above.max_by_key(|disk| disk.mount_point().as_os_str().len())?;
+    Some(nearest.available_space())
+}
+
+fn virtualisation() -> Option<Result<(), String>> {
+    match HERE.virtualisation() {
+        Probe::File(path, missing) => Some(if Path::new(path).exists() {
+            Ok(())
+        } else {
+            Err(missing.to_owned())
+        }),
+        Probe::Command {
+            program,
+            args,
+            well,
+            missing,
+        } => {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            let output = process::run(Path::new(program), &args, None, PATIENCE).ok()?;
+            let is_well = output.code == Some(0) && output.stdout.contains(well);
+            Some(if is_well {
+                Ok(())
+            } else {
+                Err(missing.to_owned())
+            })
+        }
+    }
+}
+
+/// Each host with whether it can be reached, all asked at once.
+fn hosts() -> Vec<(String, Result<(), String>)> {
+    let hosts = std::env::var(HOSTS_VARIABLE).unwrap_or_else(|_| HOSTS.to_owned());
+    let hosts: Vec<String> = hosts.split_whitespace().map(str::to_owned).collect();
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = hosts
+            .iter()
+            .map(|host| scope.spawn(|| reach(host)))
+            .collect();
+        let answers = asked.into_iter().map(|thread| {
+            let gone = |_| Err("not looked at".to_owned());
+            thread.join().unwrap_or_else(gone)
+        });
+        hosts.iter().cloned().zip(answers).collect()
+    })
+}
+
+fn reach(host: &str) -> Result<(), String> {
+    let addresses = host.to_socket_addrs().map_err(|error| error.to_string())?;
+    let mut reason = "it has no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(_) => return Ok(()),
+            Err(error) => reason = error.to_string(),
+        }
+    }
+    Err(reason)
+}
+
+/// What is known to come between Multipass and its VMs, and is here. A file or a program that is
+/// not there belongs to another system.
+fn troubles() -> Vec<Trouble> {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let interfaces = fs::read_dir("/sys/class/net");
+    let interfaces: Vec<String> = interfaces
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let firewall = Path::new("/usr/libexec/ApplicationFirewall/socketfilterfw");
+    let firewall = if firewall.exists() {
+        let args = ["--getglobalstate".to_owned()];
+        process::run(firewall, &args, None, PATIENCE).map(|output| output.stdout)
+    } else {
+        Ok(String::new())
+    };
+    [
+        doctor::dns_on_every_address(&read("/proc/net/udp")),
+        doctor::vpn(interfaces.iter().map(String::as_str)),
+        doctor::stale_address(&read(r"C:\Windows\System32\drivers\etc\hosts.ics")),
+        doctor::firewall(&firewall.unwrap_or_default()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

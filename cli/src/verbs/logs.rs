@@ -1,0 +1,28 @@
+//! `polis logs`: what the services print.
+
+use crate::args::LogsArgs;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+
+/// Shows the logs; returns the exit code.
+///
+/// # Errors
+/// When there is no such service, or the workspace does not run.
+pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
+    let mut words: Vec<String> = ["docker", "compose", "logs", "--tail"]
+        .map(str::to_owned)
+        .to_vec();
+    words.push(args.tail.to_string());
+    words.extend(args.follow.then(|| "--follow".to_owned()));
+    if let Some(service) = &args.service {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if !service.bytes().all(plain) || service.starts_with('-') || service.is_empty() {
+            return Err(
+                Error::new(Kind::Usage, format!("`{service}` is no name of a service"))
+                    .next("polis status   (lists them)"),
+            );
+        }
+        words.push(service.clone());
+    }
+    super::exec::run(context, &words, true)
+}

@@ -1,0 +1,47 @@
+//! One file for each command.
+
+pub(crate) mod delete;
+pub(crate) mod doctor;
+pub(crate) mod exec;
+pub(crate) mod logs;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod version;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Kind, Result};
+use crate::guest::probe::{Condition, Guest};
+use crate::multipass::Multipass;
+use crate::multipass::refusal;
+use crate::multipass::state::State;
+
+/// The services for a report.
+fn services_json(guest: &Guest) -> Vec<Value> {
+    let services = guest.services.iter().map(|service| {
+        json!({
+            "name": service.name,
+            "state": service.words(),
+            "well": service.condition() == Condition::Well,
+        })
+    });
+    services.collect()
+}
+
+/// Refuses unless the VM runs: `exec` would start a stopped one without a word.
+fn must_run(multipass: &Multipass) -> Result<()> {
+    let state = multipass.state()?;
+    match state {
+        Some(State::Running) => Ok(()),
+        Some(State::Deleted) => Err(refusal::deleted()),
+        state => {
+            let error = Error::new(Kind::NotRunning, "the workspace is not running");
+            let why = match state {
+                Some(state) => format!("the VM is {}", state.word()),
+                None => "there is no VM".to_owned(),
+            };
+            Err(error.because(why).next("polis start"))
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `polis status`: how the workspace is. It asks in ways that change nothing: a VM that is not
+//! running is not entered, since that would start it.
+
+use polis_base::Digest;
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::embedded;
+use crate::error::{Kind, Result};
+use crate::guest;
+use crate::guest::probe::{Guest, Provisioning};
+use crate::multipass::state::State;
+use crate::output::Done;
+
+/// Runs `polis status`.
+pub(crate) fn run(context: &Context) -> Result<Done> {
+    let multipass = context.multipass()?;
+    let machine = multipass.state()?;
+    let guest = match machine {
+        Some(State::Running) => Some(Guest::parse(
+            &multipass.call(&guest::probe(), Kind::Unexpected)?,
+        )?),
+        _ => None,
+    };
+    let word = machine.as_ref().map(State::word);
+    let verdict = verdict(machine.as_ref(), guest.as_ref());
+    let data = json!({
+        "workspace": verdict.word(),
+        "machine": word,
+        "guest": guest.as_ref().map(guest_json),
+        "next": verdict.next(),
+        "settings": context.settings,
+    });
+    Ok(Done::new(text(verdict, word, guest.as_ref()), data))
+}
+
+/// How the workspace is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Absent,
+    Deleted,
+    Stopped,
+    Stuck,
+    Provisioning,
+    ProvisioningFailed,
+    Incomplete,
+    Outdated,
+    Starting,
+    Running,
+}
+
+fn verdict(machine: Option<&State>, guest: Option<&Guest>) -> Verdict {
+    let guest = match (machine, guest) {
+        (None, _) => return Verdict::Absent,
+        (Some(State::Deleted), _) => return Verdict::Deleted,
+        (Some(State::Stopped | State::Suspended), _) => return Verdict::Stopped,
+        (Some(State::Starting | State::Restarting | State::Suspending), _) => {
+            return Verdict::Starting;
+        }
+        (Some(State::Running), Some(guest)) => guest,
+        _ => return Verdict::Stuck,
+    };
+    let current = guest.bundle == Some(Digest::of(&embedded::bundle().bytes));
+    match guest.provisioning() {
+        Provisioning::Running => Verdict::Provisioning,
+        Provisioning::Failed | Provisioning::Never => Verdict::ProvisioningFailed,
+        Provisioning::Done if guest.ready.is_none() || !guest.is_well() => Verdict::Incomplete,
+        Provisioning::Done if !current => Verdict::Outdated,
+        Provisioning::Done => Verdict::Running,
+    }
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Deleted => "deleted",
+            Self::Stopped => "stopped",
+            Self::Stuck => "stuck",
+            Self::Provisioning => "provisioning",
+            Self::ProvisioningFailed => "provisioning failed",
+            Self::Incomplete => "incomplete",
+            Self::Outdated => "outdated",
+            Self::Starting => "starting",
+            Self::Running => "running",
+        }
+    }
+
+    /// The command that goes on from here.
+    fn next(self) -> &'static str {
+        match self {
+            Self::Running => "polis shell",
+            Self::Deleted => "multipass recover polis, or: polis delete --purge",
+            Self::Stuck => "polis doctor",
+            _ => "polis start",
+        }
+    }
+}
+
+fn guest_json(guest: &Guest) -> Value {
+    json!({
+        "cloud_init": guest.cloud_init,
+        "provisioned": guest.provisioning() == Provisioning::Done,
+        "provisioned_by_this_version": guest.marker == Some(embedded::marker()),
+        "bundle": guest.bundle.map(|digest| digest.to_string()),
+        "agent": guest.agent.as_ref().map(|(name, _)| name),
+        "secrets": guest.secrets,
+        "complete": guest.ready.is_some(),
+        "images": {"found": guest.images.0, "needed": guest.images.1},
+        "services": super::services_json(guest),
+    })
+}
+
+fn text(verdict: Verdict, machine: Option<&str>, guest: Option<&Guest>) -> String {
+    let mut text = format!(
+        "workspace  {}\nvm         {}\n",
+        verdict.word(),
+        machine.unwrap_or("none")
+    );
+    if let Some(guest) = guest {
+        if let Some((agent, _)) = &guest.agent {
+            text.push_str(&format!("agent      {agent}\n"));
+        }
+        for service in &guest.services {
+            text.push_str(&format!("  {:<14} {}\n", service.name, service.words()));
+        }
+    }
+    text.push_str(&format!("next       {}\n", verdict.next()));
+    text
+}

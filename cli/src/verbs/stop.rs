@@ -1,0 +1,44 @@
+//! `polis stop`: the VM goes down in an orderly way, and what is in it stays.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::multipass::call::Call;
+use crate::multipass::state::{NAME, State};
+use crate::multipass::{failed, refusal};
+use crate::output::Done;
+use crate::view::View;
+
+/// The services have to end first.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Runs `polis stop`.
+pub(crate) fn run(context: &Context) -> Result<Done> {
+    let multipass = context.multipass()?;
+    let _lock = context.store.lock()?;
+    match multipass.state()? {
+        None => Err(Error::new(Kind::NotRunning, "there is no workspace").next("polis start")),
+        Some(State::Deleted) => Err(refusal::deleted()),
+        Some(state @ (State::Stopped | State::Suspended)) => {
+            let word = state.word().to_lowercase();
+            let data = json!({"changed": false, "state": state.word()});
+            Ok(Done::new(format!("The VM is {word} already.\n"), data))
+        }
+        Some(_) => {
+            let call = Call::new("stop the VM", &["stop", NAME]);
+            let mut view = View::new(context.output, context.verbose);
+            view.step("Stopping the VM");
+            let output = multipass.output(&call, Some(LIMIT))?;
+            if output.code != Some(0) {
+                return Err(failed(&call, &output, Kind::Machine)
+                    .next(format!("multipass stop --force {NAME}")));
+            }
+            view.done();
+            let data = json!({"changed": true, "state": "Stopped"});
+            Ok(Done::new("The VM is stopped. Next: polis start\n", data))
+        }
+    }
+}

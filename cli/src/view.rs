@@ -1,0 +1,112 @@
+//! What the user sees while something takes long: on a terminal one line that moves, elsewhere a
+//! line for each thing that happens. Always on standard error.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::guest::provision::Progress;
+use crate::output::Output;
+
+/// The view of one run.
+#[derive(Debug)]
+pub(crate) struct View {
+    bar: Option<ProgressBar>,
+    lines: bool,
+    title: String,
+    since: Instant,
+    told: Vec<String>,
+}
+
+impl View {
+    /// Nothing yet.
+    pub(crate) fn new(output: Output, verbose: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal() && !verbose;
+        let bar = (terminal && !output.is_quiet()).then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} [{elapsed}]") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self {
+            lines: !output.is_quiet() && bar.is_none(),
+            bar,
+            title: String::new(),
+            since: Instant::now(),
+            told: Vec::new(),
+        }
+    }
+
+    /// A step begins.
+    pub(crate) fn step(&mut self, title: &str) {
+        title.clone_into(&mut self.title);
+        self.since = Instant::now();
+        self.told.clear();
+        match &self.bar {
+            Some(bar) => {
+                bar.reset_elapsed();
+                bar.set_message(title.to_owned());
+            }
+            None => self.line(title),
+        }
+    }
+
+    /// How it is with the step; said once each.
+    pub(crate) fn detail(&mut self, detail: &str) {
+        if detail.is_empty() || self.told.last().is_some_and(|last| last == detail) {
+            return;
+        }
+        self.told.push(detail.to_owned());
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("{}: {detail}", self.title)),
+            None => self.line(&format!("  {detail}")),
+        }
+    }
+
+    /// How far the provisioning is: its steps with their times, and on a terminal its last line.
+    pub(crate) fn provisioning(&mut self, progress: &Progress) {
+        for step in &progress.steps {
+            let told = match step.state.as_str() {
+                "start" => format!("{} ...", step.name),
+                state => format!("{} {state} ({} s)", step.name, step.seconds),
+            };
+            if !self.told.contains(&told) {
+                self.told.push(told.clone());
+                match &self.bar {
+                    Some(bar) if step.state != "start" => bar.println(format!("  {told}")),
+                    Some(_) => {}
+                    None => self.line(&format!("  {told}")),
+                }
+            }
+        }
+        if let (Some(bar), Some(step)) = (&self.bar, progress.current()) {
+            bar.set_message(format!("{}: {step}: {}", self.title, progress.last_line));
+        }
+    }
+
+    /// The step is done; returns how long it took.
+    pub(crate) fn done(&mut self) -> Duration {
+        let took = self.since.elapsed();
+        if let Some(bar) = &self.bar {
+            bar.println(format!("{} ({} s)", self.title, took.as_secs()));
+        }
+        took
+    }
+
+    fn line(&self, text: &str) {
+        if self.lines {
+            eprintln!("{text}");
+        }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
