@@ -16,7 +16,7 @@ if [[ ! -d $place ]]; then
   mkdir -p -- "$place.new"
   tar --extract --no-same-owner --preserve-permissions --file="$archive" --directory="$place.new"
   # On the disk before anything points to it.
-  sync
+  find "$place.new" -type f -exec sync {} +
   mv -T -- "$place.new" "$place"
 fi
 

@@ -36,7 +36,7 @@ pub(crate) struct Service {
     pub(crate) name: String,
     /// Docker's word for its container; `missing` where there is none.
     pub(crate) state: String,
-    /// Docker's word for its health; `-` where nothing checks it.
+    /// Docker's word for its health; empty where nothing checks it.
     pub(crate) health: String,
     /// How it ended, where it has.
     pub(crate) exit_code: i32,
@@ -67,7 +67,7 @@ impl Service {
             ("exited", _) if self.is_init() && self.exit_code == 0 => Condition::Well,
             ("exited" | "dead", _) if self.is_init() => Condition::Ill,
             ("running", "healthy") => Condition::Well,
-            ("running", "-") if !self.is_init() => Condition::Well,
+            ("running", "") if !self.is_init() => Condition::Well,
             ("running", "unhealthy") => Condition::Ill,
             ("running" | "restarting", _) => Condition::Starting,
             _ => Condition::Down,
@@ -78,7 +78,7 @@ impl Service {
     pub(crate) fn words(&self) -> String {
         match (self.state.as_str(), self.health.as_str()) {
             ("exited", _) => format!("exited with {}", self.exit_code),
-            ("running", "-") => "running".to_owned(),
+            ("running", "") => "running".to_owned(),
             ("running", health) => health.to_owned(),
             (state, _) => state.to_owned(),
         }
@@ -111,7 +111,11 @@ impl Guest {
     }
 
     fn take(&mut self, line: &str) -> std::result::Result<(), String> {
-        let words: Vec<&str> = line.split_whitespace().collect();
+        // A service that nothing checks has an empty field.
+        let words: Vec<&str> = match line.starts_with("service|") {
+            true => line.split('|').collect(),
+            false => line.split_whitespace().collect(),
+        };
         let hex = |hex: &str| Digest::from_hex(hex).map_err(|error| error.to_string());
         let number = |text: &str| text.parse::<u32>().map_err(|error| error.to_string());
         match words.as_slice() {
@@ -146,7 +150,7 @@ impl Guest {
             self.services.push(Service {
                 name: name.to_owned(),
                 state: "missing".to_owned(),
-                health: "-".to_owned(),
+                health: "".to_owned(),
                 exit_code: 0,
             });
             self.services.len() - 1
@@ -227,19 +231,19 @@ mod tests {
 
     #[test]
     fn an_init_container_has_to_end_and_the_others_not() {
-        assert_eq!(service("exited", "-", 0, "host-init"), Condition::Well);
-        assert_eq!(service("exited", "-", 1, "host-init"), Condition::Ill);
-        assert_eq!(service("running", "-", 0, "host-init"), Condition::Starting);
-        assert_eq!(service("created", "-", 0, "host-init"), Condition::Down);
-        assert_eq!(service("exited", "-", 0, "gate"), Condition::Down);
+        assert_eq!(service("exited", "", 0, "host-init"), Condition::Well);
+        assert_eq!(service("exited", "", 1, "host-init"), Condition::Ill);
+        assert_eq!(service("running", "", 0, "host-init"), Condition::Starting);
+        assert_eq!(service("created", "", 0, "host-init"), Condition::Down);
+        assert_eq!(service("exited", "", 0, "gate"), Condition::Down);
         assert_eq!(service("running", "healthy", 0, "gate"), Condition::Well);
         assert_eq!(
             service("running", "starting", 0, "gate"),
             Condition::Starting
         );
         assert_eq!(service("running", "unhealthy", 0, "gate"), Condition::Ill);
-        assert_eq!(service("restarting", "-", 1, "gate"), Condition::Starting);
-        assert_eq!(service("missing", "-", 0, "gate"), Condition::Down);
+        assert_eq!(service("restarting", "", 1, "gate"), Condition::Starting);
+        assert_eq!(service("missing", "", 0, "gate"), Condition::Down);
     }
 
     #[test]
@@ -247,7 +251,7 @@ mod tests {
         let hex = "a".repeat(64);
         let text = format!(
             "noise\npolis-probe 1\ncloud-init done\nmarker {hex}\nbundle {hex}\nsecrets\nready {hex}\n\
-             images 3 9\nexpected gate\nexpected state\nservice gate running healthy 0\nend\n"
+             images 3 9\nexpected gate\nexpected state\nservice|gate|running|healthy|0\nend\n"
         );
         let guest = Guest::parse(&text).unwrap();
         assert_eq!(guest.images, (3, 9));

@@ -33,6 +33,6 @@ if [[ -L bundle ]]; then
   fi
   echo "images $found $total"
   for service in $(docker compose config --services); do echo "expected $service"; done
-  docker compose ps --all --format 'service {{.Service}} {{.State}} {{or .Health "-"}} {{.ExitCode}}'
+  docker compose ps --all --format 'service|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}'
 fi
 echo end

@@ -3,5 +3,5 @@ set -euo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 cd /opt/polis
 printf '%s\n' "$1" >.ready.new
-sync
+sync .ready.new
 mv -fT -- .ready.new .ready

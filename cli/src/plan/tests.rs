@@ -52,7 +52,7 @@ fn whole() -> Guest {
         images: (2, 2),
         services: vec![
             service("gate", "running", "healthy"),
-            service("host-init", "exited", "-"),
+            service("host-init", "exited", ""),
         ],
         ..Guest::default()
     }
