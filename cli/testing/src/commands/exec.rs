@@ -1,0 +1,96 @@
+//! `multipass exec`: a command in the guest, with everything that makes the real one a trap.
+
+use std::io;
+
+use super::call::Call;
+use super::{errors, power};
+use crate::fault::Effect;
+use crate::grammar::{Grammar, Parsed};
+use crate::guest::run::Pipes;
+use crate::world::now;
+use crate::world::state::Power;
+
+pub(super) const GRAMMAR: Grammar = Grammar {
+    name: "exec",
+    valued: &[&["working-directory", "d"]],
+    flags: &[&["no-map-working-directory", "n"]],
+    arity: (2, usize::MAX),
+    guest_command: true,
+};
+
+pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
+    let Some((name, command)) = parsed.positional.split_first() else {
+        return Ok(call.refuse("Wrong number of arguments\n"));
+    };
+    let directory = parsed.value("working-directory");
+    if directory.is_some() && parsed.has("no-map-working-directory") {
+        let text = "Options --working-directory and --no-map-working-directory clash\n";
+        return Ok(call.refuse(text));
+    }
+    // To map the working directory the client asks about the instance first, so it fails twice.
+    let twice = directory.is_none() && !parsed.has("no-map-working-directory");
+    loop {
+        let code = once(call, name, command, directory, twice)?;
+        // The client takes the guest's 4 for its own "try again".
+        if code != 4 {
+            return Ok(code);
+        }
+        let gone = !call.store.dir().exists();
+        if gone || call.parent_is_gone() {
+            return Ok(code);
+        }
+    }
+}
+
+fn once(
+    call: &mut Call,
+    name: &str,
+    command: &[String],
+    directory: Option<&str>,
+    twice: bool,
+) -> io::Result<u8> {
+    let state = match call.daemon("exec")? {
+        Ok(state) => state,
+        Err(code) => return Ok(code),
+    };
+    let fail = |call: &Call, message: &str| {
+        if twice {
+            call.fail("exec", message);
+        }
+        Ok(call.fail("exec", message))
+    };
+    let Some(instance) = state.find(name) else {
+        return fail(
+            call,
+            &errors(&format!("instance \"{name}\" does not exist")),
+        );
+    };
+    match instance.state(now()) {
+        Power::Deleted => return fail(call, &errors(&format!("instance \"{name}\" is deleted"))),
+        Power::Running => {}
+        _ => {
+            let code = power::power_on(call, "start", name, None)?;
+            if code != 0 {
+                return Ok(code);
+            }
+        }
+    }
+    if !instance.ssh || call.struck(&Effect::SshFails) {
+        return fail(call, "ssh connection failed: 'Connection refused'");
+    }
+    let pipes = if state.windows_pipes {
+        Pipes::Windows
+    } else {
+        Pipes::Unix
+    };
+    let guest = call.store.guest(name);
+    // While the machine changes by itself nobody can tell what this command changed.
+    let quiet = !instance.provisioning(now());
+    let before = guest.snapshot()?;
+    let done = guest.run(call.number, command, directory, pipes)?;
+    call.end.changed_guest |= quiet && guest.snapshot()? != before;
+    if !done.stdin.is_empty() {
+        call.remember_stdin(&done.stdin);
+    }
+    Ok(done.code)
+}

@@ -1,0 +1,43 @@
+//! `multipass version`: of the client, and of the daemon where that answers.
+
+use std::io;
+
+use serde_json::json;
+
+use super::call::Call;
+use crate::fault::Effect;
+use crate::grammar::{Grammar, Parsed};
+use crate::world::state::Access;
+
+pub(super) const GRAMMAR: Grammar = Grammar {
+    name: "version",
+    valued: &[&["format"]],
+    flags: &[],
+    arity: (0, 0),
+    guest_command: false,
+};
+
+/// Ends with 0 even when there is no daemon: that is how the real one is.
+pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
+    let state = call.store.look()?;
+    let kept_out =
+        |effect: &Effect| matches!(effect, Effect::Access(access) if *access != Access::Up);
+    let answers = state.access == Access::Up && !call.effects.iter().any(kept_out);
+    match parsed.value("format").unwrap_or("table") {
+        "json" => {
+            let mut versions = json!({ "multipass": state.client });
+            if answers {
+                versions["multipassd"] = json!(state.daemon);
+            }
+            call.out(&format!("{versions:#}\n"));
+        }
+        "table" => {
+            call.out(&format!("multipass   {}\n", state.client));
+            if answers {
+                call.out(&format!("multipassd  {}\n", state.daemon));
+            }
+        }
+        _ => return Ok(call.refuse("Invalid format type given.\n")),
+    }
+    Ok(0)
+}

@@ -1,0 +1,63 @@
+//! What Docker's engine remembers: `docker.json` in the guest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::Guest;
+use super::container::Container;
+use super::project::Project;
+use crate::world::replace;
+
+const FILE: &str = "docker.json";
+
+/// Images and containers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Engine {
+    /// The references that were pulled.
+    pub(super) images: BTreeSet<String>,
+    /// The containers by their names.
+    pub(super) containers: BTreeMap<String, Container>,
+    /// The networks that Compose made.
+    pub(super) networks: BTreeSet<String>,
+}
+
+impl Engine {
+    /// As it is.
+    pub(super) fn look(guest: &Guest) -> io::Result<Self> {
+        let _lock = guest.store.lock()?;
+        Self::read(guest)
+    }
+
+    /// Changes it under the world's lock.
+    pub(super) fn update<T>(guest: &Guest, change: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
+        let _lock = guest.store.lock()?;
+        let before = Self::read(guest)?;
+        let mut engine = before.clone();
+        let result = change(&mut engine);
+        if engine != before {
+            replace(
+                &guest.root().join(FILE),
+                &serde_json::to_vec_pretty(&engine)?,
+            )?;
+        }
+        Ok(result)
+    }
+
+    fn read(guest: &Guest) -> io::Result<Self> {
+        match fs::read(guest.root().join(FILE)) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The containers of a project.
+    pub(super) fn of<'a>(&'a self, project: &'a Project) -> impl Iterator<Item = &'a Container> {
+        self.containers
+            .values()
+            .filter(|container| container.project == project.name)
+    }
+}

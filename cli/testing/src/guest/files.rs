@@ -1,0 +1,153 @@
+//! Files that are brought to the guest and taken from it, with the rights of its user, and what has changed in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::Guest;
+
+/// Where the guest's user may write; everything else belongs to root.
+const OWN: [&str; 5] = [
+    "/home/ubuntu",
+    "/opt/polis",
+    "/run/lock",
+    "/tmp",
+    "/var/tmp",
+];
+/// What changes by itself.
+const ALIVE: [&str; 6] = [
+    "run/commands",
+    "run/owners.json",
+    "run/units",
+    "var/lib/cloud",
+    "var/lib/polis/provision.json",
+    "var/log",
+];
+/// The user that the containers' private files are given to.
+const CONTAINERS: u32 = 65532;
+
+/// The files of a guest with size, mode and time.
+pub(crate) type Snapshot = BTreeMap<PathBuf, (u64, u32, Option<SystemTime>)>;
+
+impl Guest {
+    /// Writes a file as the guest's user. The inner error is what SFTP answers.
+    ///
+    /// # Errors
+    /// When the world cannot be read.
+    pub(crate) fn receive(
+        &self,
+        path: &str,
+        name: Option<&str>,
+        bytes: &[u8],
+        mode: u32,
+        (parents, many): (bool, bool),
+    ) -> io::Result<Result<(), String>> {
+        let mut path = absolute(path);
+        if self.path(&path).is_dir() {
+            path = format!(
+                "{}/{}",
+                path.trim_end_matches('/'),
+                name.unwrap_or_default()
+            );
+        } else if many {
+            return Ok(Err(format!("'{path}' is not a directory")));
+        }
+        if !OWN.iter().any(|own| Path::new(&path).starts_with(own)) {
+            return Ok(Err(format!(
+                "cannot open remote file '{path}': Permission denied"
+            )));
+        }
+        let full = self
+            .store
+            .look()?
+            .find(&self.name)
+            .is_some_and(|instance| instance.disk_full);
+        let target = self.path(&path);
+        if let (true, Some(parent)) = (parents, target.parent()) {
+            fs::create_dir_all(parent)?;
+        }
+        if full {
+            // The name is there, its content found no room.
+            let _made = fs::write(&target, b"");
+            return Ok(Err(format!("cannot write remote file '{path}': Failure")));
+        }
+        let written = fs::write(&target, bytes)
+            .and_then(|()| fs::set_permissions(&target, fs::Permissions::from_mode(mode)));
+        Ok(written.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => format!("cannot open remote file '{path}': No such file"),
+            _ => format!("cannot open remote file '{path}': {error}"),
+        }))
+    }
+
+    /// Reads a file as the guest's user, with its mode. The inner error is what SFTP answers.
+    ///
+    /// # Errors
+    /// When the world cannot be read.
+    pub(crate) fn send(&self, path: &str) -> io::Result<Result<(Vec<u8>, u32), String>> {
+        let path = absolute(path);
+        let file = self.path(&path);
+        let meta = match fs::metadata(&file) {
+            Ok(meta) if meta.is_dir() => {
+                return Ok(Err(format!("'{path}' is a directory, use -r")));
+            }
+            Ok(meta) => meta,
+            Err(_) => {
+                return Ok(Err(format!(
+                    "cannot open remote file '{path}': No such file"
+                )));
+            }
+        };
+        let private = meta.uid() == CONTAINERS && meta.mode() & 0o004 == 0;
+        if private {
+            return Ok(Err(format!(
+                "cannot open remote file '{path}': Permission denied"
+            )));
+        }
+        Ok(Ok((fs::read(&file)?, meta.mode() & 0o7777)))
+    }
+
+    /// What there is, but for what changes by itself.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn snapshot(&self) -> io::Result<Snapshot> {
+        let mut seen = Snapshot::new();
+        look(&self.root, Path::new(""), &mut seen)?;
+        Ok(seen)
+    }
+}
+
+fn look(root: &Path, at: &Path, seen: &mut Snapshot) -> io::Result<()> {
+    let entries = match fs::read_dir(root.join(at)) {
+        // Removed while we looked.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = at.join(entry.file_name());
+        if ALIVE.iter().any(|alive| path == Path::new(alive)) {
+            continue;
+        }
+        let Ok(meta) = entry.metadata() else { continue };
+        if meta.is_dir() {
+            seen.insert(path.clone(), (0, meta.mode(), None));
+            look(root, &path, seen)?;
+        } else {
+            seen.insert(path, (meta.len(), meta.mode(), meta.modified().ok()));
+        }
+    }
+    Ok(())
+}
+
+/// A path that is relative belongs to the user's home.
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/home/ubuntu/{path}")
+    }
+}

@@ -1,0 +1,160 @@
+//! The guest: a directory that stands for a machine's root, in which commands run for real.
+//!
+//! Everything that the daemon's side does to a guest goes through [`Guest`]: make and remove it, boot it and shut it down,
+//! run this command, put this file, get that one. Whatever is to stand in for a machine instead of a directory has to do
+//! these and nothing else.
+
+mod cloud_init;
+mod docker;
+mod files;
+mod paths;
+pub mod provision;
+mod report;
+pub(crate) mod run;
+mod sudo;
+mod systemd;
+mod tool;
+pub(crate) mod user_data;
+mod yaml;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+pub use tool::run as tool;
+
+use crate::process;
+use crate::world::Store;
+
+/// Names the instance to the tools in its guest.
+pub(crate) const INSTANCE: &str = "FAKE_MULTIPASS_INSTANCE";
+
+/// The tools that are the double itself.
+const TOOLS: [&str; 6] = [
+    "cloud-init",
+    "docker",
+    "sudo",
+    "systemctl",
+    "systemd-run",
+    "tar",
+];
+/// What would change or show this machine instead of the guest: refused.
+const KEPT_AWAY: [&str; 9] = [
+    "apt-get",
+    "auditctl",
+    "journalctl",
+    "passwd",
+    "poweroff",
+    "reboot",
+    "shutdown",
+    "sysctl",
+    "usermod",
+];
+/// Those that only an ordinary user needs, who cannot give files away.
+const TOOLS_OF_A_USER: [&str; 2] = ["chown", "stat"];
+
+/// The folders of a fresh machine that something relies on.
+const FOLDERS: [&str; 12] = [
+    "bin",
+    "etc/systemd/system",
+    "home/ubuntu",
+    "opt",
+    "run/units",
+    "tmp",
+    "usr/local/bin",
+    "usr/local/lib",
+    "var/lib/cloud/instance",
+    "var/log",
+    "var/tmp",
+    "root",
+];
+
+/// One instance's guest.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    store: Store,
+    name: String,
+    root: PathBuf,
+}
+
+impl Guest {
+    pub(crate) fn new(store: Store, name: &str, root: PathBuf) -> Self {
+        Self {
+            store,
+            name: name.to_owned(),
+            root,
+        }
+    }
+
+    /// The guest of which this process is a tool.
+    fn from_environment() -> io::Result<Self> {
+        let name = std::env::var(INSTANCE)
+            .map_err(|_| io::Error::other(format!("{INSTANCE} names no instance")))?;
+        Ok(Store::from_environment()?.guest(&name))
+    }
+
+    /// Where `path` of the guest is on this machine.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// The directory that stands for the root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the guest of a fresh machine.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn make(&self) -> io::Result<()> {
+        for folder in FOLDERS {
+            fs::create_dir_all(self.root.join(folder))?;
+        }
+        let double = std::env::current_exe()?;
+        let user = if process::is_root() {
+            &[][..]
+        } else {
+            &TOOLS_OF_A_USER[..]
+        };
+        for tool in TOOLS.iter().chain(&KEPT_AWAY).chain(user) {
+            symlink(&double, self.root.join("bin").join(tool))?;
+        }
+        Ok(())
+    }
+
+    /// Removes it, with what runs in it.
+    ///
+    /// # Errors
+    /// When files cannot be removed.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        if !self.root.exists() {
+            return Ok(());
+        }
+        self.shut_down()?;
+        fs::remove_dir_all(&self.root)
+    }
+
+    /// What happens at boot beside SSH: Docker brings back its containers, systemd starts the enabled units.
+    ///
+    /// # Errors
+    /// When the guest cannot be read or written.
+    pub(crate) fn boot(&self) -> io::Result<()> {
+        docker::boot(self)?;
+        systemd::boot(self)
+    }
+
+    /// Ends everything that runs in it.
+    ///
+    /// # Errors
+    /// When the guest cannot be read or written.
+    pub(crate) fn shut_down(&self) -> io::Result<()> {
+        if !self.root.exists() {
+            return Ok(());
+        }
+        run::end_all(self)?;
+        systemd::shut_down(self)?;
+        docker::shut_down(self)
+    }
+}

@@ -1,0 +1,138 @@
+//! Paths of the guest in what goes in, and back in what comes out.
+//!
+//! A command of the guest names `/opt/polis`; on this machine that is a folder of the world. Names are exchanged in the
+//! command line on the way in and in the output on the way out, so neither side ever sees the other's.
+
+use std::path::Path;
+
+/// The folders of the guest that stand for themselves. The rest (`/usr/bin`, `/proc`, `/dev`) is this machine's.
+const MAPPED: [&str; 16] = [
+    "/etc/audit",
+    "/etc/docker",
+    "/etc/polis",
+    "/etc/sysctl.d",
+    "/etc/systemd",
+    "/home/ubuntu",
+    "/opt/polis",
+    "/root",
+    "/run/polis",
+    "/tmp",
+    "/usr/local/bin",
+    "/usr/local/lib/polis",
+    "/var/lib/cloud",
+    "/var/lib/polis",
+    "/var/log",
+    "/var/tmp",
+];
+
+/// `text` with each path of the guest as it is on this machine.
+pub(super) fn to_host(text: &str, root: &Path) -> String {
+    let root = root.to_string_lossy();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut before = None;
+    while let Some(letter) = rest.chars().next() {
+        if letter == '/' && starts_path(before) && MAPPED.iter().any(|path| is_below(rest, path)) {
+            out.push_str(&root);
+        }
+        out.push(letter);
+        before = Some(letter);
+        rest = &rest[letter.len_utf8()..];
+    }
+    out
+}
+
+/// Whether a `/` after this character is the root and not a separator.
+fn starts_path(before: Option<char>) -> bool {
+    before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '/' | '.' | '_' | '-' | '}' | '~'))
+}
+
+/// Whether `text` starts with `path` as a whole.
+fn is_below(text: &str, path: &str) -> bool {
+    text.strip_prefix(path).is_some_and(|rest| {
+        !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+    })
+}
+
+/// Takes this machine's part out of paths in a stream that comes in pieces.
+#[derive(Debug)]
+pub(super) struct ToGuest {
+    root: Vec<u8>,
+    held: Vec<u8>,
+}
+
+impl ToGuest {
+    /// For the guest in `root`.
+    pub(super) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_string_lossy().into_owned().into_bytes(),
+            held: Vec::new(),
+        }
+    }
+
+    /// The next piece as it may go out. What could be the start of a path is held back.
+    pub(super) fn piece(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.held.extend_from_slice(bytes);
+        let mut out = Vec::with_capacity(self.held.len());
+        let mut at = 0;
+        while at < self.held.len() {
+            let rest = &self.held[at..];
+            if rest.starts_with(&self.root) {
+                at += self.root.len();
+            } else if self.root.starts_with(rest) {
+                break;
+            } else {
+                out.push(rest[0]);
+                at += 1;
+            }
+        }
+        self.held.drain(..at);
+        out
+    }
+
+    /// What is still held back at the end.
+    pub(super) fn end(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+}
+
+/// `text` with each path of this machine as the guest knows it.
+pub(super) fn to_guest(text: &str, root: &Path) -> String {
+    text.replace(&*root.to_string_lossy(), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_guest_are_found_wherever_they_start() {
+        let root = Path::new("/w/guest");
+        for (text, expected) in [
+            ("/opt/polis/.ready", "/w/guest/opt/polis/.ready"),
+            ("cat </opt/polis/x", "cat </w/guest/opt/polis/x"),
+            ("A=/var/log/a:/tmp/b", "A=/w/guest/var/log/a:/w/guest/tmp/b"),
+            ("'/opt/polis'", "'/w/guest/opt/polis'"),
+            ("/opt/polisher", "/opt/polisher"),
+            (
+                "$ROOT/opt/polis ${X}/tmp ./tmp",
+                "$ROOT/opt/polis ${X}/tmp ./tmp",
+            ),
+            ("/usr/bin/env /dev/null", "/usr/bin/env /dev/null"),
+        ] {
+            assert_eq!(to_host(text, root), expected);
+        }
+    }
+
+    #[test]
+    fn output_names_the_guest_alone_wherever_it_is_cut() {
+        let text = b"a /w/guest/opt/polis /w/guess /w";
+        for cut in 0..text.len() {
+            let mut stream = ToGuest::new(Path::new("/w/guest"));
+            let mut out = stream.piece(&text[..cut]);
+            out.extend(stream.piece(&text[cut..]));
+            out.extend(stream.end());
+            assert_eq!(String::from_utf8_lossy(&out), "a /opt/polis /w/guess /w");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The user-data of a launch: what Multipass makes of it, and what cloud-init does with it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use super::{Guest, yaml};
+use crate::world::state::Provision;
+
+/// Our provisioning script; user-data that writes and runs it provisions the guest.
+pub(super) const SCRIPT: &str = "/usr/local/lib/polis/provision.sh";
+/// What cloud-init was given.
+pub(super) const USER_DATA: &str = "/var/lib/cloud/instance/user-data.txt";
+
+/// User-data that was read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UserData {
+    text: String,
+    value: Value,
+}
+
+/// A file that cloud-init writes.
+struct Written<'a> {
+    path: &'a str,
+    content: &'a str,
+    mode: u32,
+}
+
+impl UserData {
+    /// Reads user-data as the client does.
+    ///
+    /// # Errors
+    /// When it is no YAML.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        Ok(Self {
+            text: text.to_owned(),
+            value: yaml::parse(text)?,
+        })
+    }
+
+    /// Whether the way through yaml-cpp spoils it: a quoted mode loses its quotes and arrives as a number.
+    pub(crate) fn degrades(&self) -> bool {
+        self.entries()
+            .any(|entry| entry.get("permissions").is_some_and(Value::is_string))
+    }
+
+    /// The run of our provisioning, if it is in there.
+    pub(crate) fn provision(
+        &self,
+        starts_at: u64,
+        takes: u64,
+        fails: Option<(String, String)>,
+    ) -> Option<Provision> {
+        let writes = self.files().any(|file| file.path == SCRIPT);
+        let runs = self.value.get("runcmd")?.to_string().contains(SCRIPT);
+        (writes && runs).then_some(Provision {
+            starts_at,
+            takes,
+            fails,
+            had: Vec::new(),
+            told: 0,
+            by: None,
+            log_offset: 0,
+            ended: false,
+            first: true,
+        })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Value> {
+        let list = self.value.get("write_files").and_then(Value::as_array);
+        list.into_iter().flatten()
+    }
+
+    fn files(&self) -> impl Iterator<Item = Written<'_>> {
+        self.entries().filter_map(|entry| {
+            let mode = match entry.get("permissions") {
+                Some(Value::String(octal)) => {
+                    u32::from_str_radix(octal.trim_start_matches("0o"), 8).ok()
+                }
+                Some(mode) => mode.as_u64().and_then(|mode| u32::try_from(mode).ok()),
+                None => Some(0o644),
+            };
+            Some(Written {
+                path: entry.get("path")?.as_str()?,
+                content: entry.get("content").and_then(Value::as_str).unwrap_or(""),
+                mode: mode?,
+            })
+        })
+    }
+
+    /// As it arrives in the guest: Multipass adds a package of its own, so the digest is another one.
+    fn as_received(&self) -> String {
+        let own = "  - pollinate\n";
+        let mut lines: Vec<&str> = self.text.split_inclusive('\n').collect();
+        let Some(start) = lines.iter().position(|line| line.trim_end() == "packages:") else {
+            let start = if self.text.is_empty() {
+                "#cloud-config\n"
+            } else {
+                ""
+            };
+            return format!("{start}{}packages:\n{own}", self.text);
+        };
+        let listed = lines[start + 1..]
+            .iter()
+            .take_while(|line| line.trim_start().starts_with("- "))
+            .count();
+        lines.insert(start + 1 + listed, own);
+        lines.concat()
+    }
+}
+
+impl Guest {
+    /// Does what cloud-init does before it runs commands.
+    ///
+    /// # Errors
+    /// When the guest cannot be written.
+    pub(crate) fn write_user_data(&self, user_data: &UserData) -> io::Result<()> {
+        fs::write(self.path(USER_DATA), user_data.as_received())?;
+        for file in user_data.files() {
+            let path = self.path(file.path);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            fs::write(&path, file.content)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_package_is_added() {
+        let text = "#cloud-config\npackages:\n  - jq\n  - curl\n\nruncmd: []\n";
+        let received = UserData::read(text).unwrap().as_received();
+        assert_eq!(
+            received,
+            "#cloud-config\npackages:\n  - jq\n  - curl\n  - pollinate\n\nruncmd: []\n"
+        );
+    }
+
+    #[test]
+    fn a_quoted_mode_degrades_and_an_octal_one_does_not() {
+        let text = |mode: &str| format!("write_files:\n  - {{path: /a, permissions: {mode}}}\n");
+        assert!(UserData::read(&text("'0644'")).unwrap().degrades());
+        let fine = UserData::read(&text("0o755")).unwrap();
+        assert!(!fine.degrades());
+        assert_eq!(
+            fine.files().map(|file| file.mode).collect::<Vec<_>>(),
+            [0o755]
+        );
+    }
+}

@@ -1,0 +1,361 @@
+//! What a test has in its hands: a world of its own, the programs run in it, and what they left behind.
+
+mod double;
+mod ran;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+pub use ran::{Ran, Running};
+use tempfile::TempDir;
+
+use crate::commands::call::TEST;
+use crate::fault::{self, Fault};
+use crate::guest::Guest;
+use crate::process;
+use crate::record::{self, Call};
+use crate::world::state::{Instance, Power, State};
+use crate::world::{DIRECTORY, Store};
+
+/// The name of the one instance that `polis` has.
+const NAME: &str = "polis";
+/// How long a program may take before its test fails.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A world of its own: Multipass, the guest, and the home of a user. Gone when dropped, with all that runs in it.
+#[derive(Debug)]
+pub struct World {
+    /// Removed last.
+    _dir: TempDir,
+    store: Store,
+    polis: Option<PathBuf>,
+    limit: Duration,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// A world in which Multipass is installed and nothing has happened.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("world-")
+            .tempdir()
+            .expect("a temporary directory");
+        // The real path: on macOS the temporary directory is behind a link, and names of the guest are compared.
+        let root = fs::canonicalize(dir.path()).expect("the directory is there");
+        for folder in ["bin", "home", "tmp", "run"] {
+            fs::create_dir(root.join(folder)).expect("a folder of the world");
+        }
+        symlink(double::path(), root.join("bin/multipass")).expect("a link to the double");
+        let store = Store::new(root);
+        Self {
+            _dir: dir,
+            store,
+            polis: None,
+            limit: LIMIT,
+        }
+    }
+
+    /// The same, with the `polis` under test: `World::of(env!("CARGO_BIN_EXE_polis"))`.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn of(polis: impl Into<PathBuf>) -> Self {
+        let mut world = Self::new();
+        world.polis = Some(polis.into());
+        world
+    }
+
+    /// Gives programs another limit than 60 s.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The directory of the world.
+    pub fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// The user's home.
+    pub fn home(&self) -> PathBuf {
+        self.dir().join("home")
+    }
+
+    /// Removes Multipass from the PATH.
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub fn uninstall(&self) {
+        fs::remove_file(self.dir().join("bin/multipass")).expect("Multipass is installed");
+    }
+
+    // ---- the state ----
+
+    /// What is now.
+    ///
+    /// # Panics
+    /// When the world cannot be read.
+    pub fn state(&self) -> State {
+        self.store.look().expect("a world")
+    }
+
+    /// Changes what is.
+    ///
+    /// # Panics
+    /// When the world cannot be written.
+    pub fn set<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        self.store.update(change).expect("a world")
+    }
+
+    /// The instance `polis`, if the daemon shows it.
+    pub fn instance(&self) -> Option<Instance> {
+        self.state().find(NAME).cloned()
+    }
+
+    /// The state of `polis` as `list` has it; `None` when that does not show it.
+    pub fn power(&self) -> Option<Power> {
+        self.instance()
+            .map(|instance| instance.state(crate::world::now()))
+    }
+
+    /// Changes the instance `polis`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn set_instance(&self, change: impl FnOnce(&mut Instance)) {
+        let changed = self.store.change(NAME, change).expect("a world");
+        changed.expect("an instance called polis");
+    }
+
+    /// Adds a fault.
+    ///
+    /// # Panics
+    /// When the world cannot be written.
+    pub fn fault(&self, fault: Fault) {
+        fault::add(&self.store, fault).expect("a world");
+    }
+
+    /// Forgets all faults.
+    ///
+    /// # Panics
+    /// When the world cannot be written.
+    pub fn clear_faults(&self) {
+        fault::clear(&self.store).expect("a world");
+    }
+
+    // ---- the guest ----
+
+    /// The guest of `polis`.
+    pub fn guest(&self) -> Guest {
+        self.store.guest(NAME)
+    }
+
+    /// Whether the guest has something at `path`.
+    pub fn guest_has(&self, path: &str) -> bool {
+        self.guest().path(path).symlink_metadata().is_ok()
+    }
+
+    /// The text of a file of the guest.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn read_guest(&self, path: &str) -> String {
+        let file = self.guest().path(path);
+        let bytes = fs::read(file).unwrap_or_else(|error| panic!("{path}: {error}"));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Writes a file of the guest, with the folders above it.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_guest(&self, path: &str, text: &str) {
+        let file = self.guest().path(path);
+        let parent = file.parent().expect("a file has a parent");
+        fs::create_dir_all(parent).expect(path);
+        fs::write(file, text).expect(path);
+    }
+
+    // ---- the calls ----
+
+    /// All calls of `multipass` so far, in the order of their starts.
+    ///
+    /// # Panics
+    /// When the record cannot be read.
+    pub fn calls(&self) -> Vec<Call> {
+        let mut calls = self.all_calls();
+        calls.retain(|call| call.program == "multipass");
+        calls
+    }
+
+    /// The same with the calls of the guest's tools.
+    ///
+    /// # Panics
+    /// When the record cannot be read.
+    pub fn all_calls(&self) -> Vec<Call> {
+        record::calls(&self.store).expect("a record")
+    }
+
+    /// The calls of one command of `multipass`.
+    ///
+    /// # Panics
+    /// When the record cannot be read.
+    pub fn calls_of(&self, command: &str) -> Vec<Call> {
+        let mut calls = self.calls();
+        calls.retain(|call| call.args.first().is_some_and(|arg| arg == command));
+        calls
+    }
+
+    /// The command lines that the real programs would have refused.
+    ///
+    /// # Panics
+    /// When the record cannot be read.
+    pub fn refused(&self) -> Vec<String> {
+        let calls = self.all_calls().into_iter();
+        calls
+            .filter(Call::refused)
+            .map(|call| call.line())
+            .collect()
+    }
+
+    /// The command lines that changed the machine or anything in it.
+    ///
+    /// # Panics
+    /// When the record cannot be read.
+    pub fn mutations(&self) -> Vec<String> {
+        let calls = self.all_calls().into_iter();
+        calls
+            .filter(Call::mutated)
+            .map(|call| call.line())
+            .collect()
+    }
+
+    /// Forgets the calls so far.
+    ///
+    /// # Panics
+    /// When the record cannot be removed.
+    pub fn forget_calls(&self) {
+        let record = self.dir().join("calls.jsonl");
+        if record.exists() {
+            fs::remove_file(record).expect("the record");
+        }
+    }
+
+    // ---- the programs ----
+
+    /// Runs `polis` with nothing to read.
+    ///
+    /// # Panics
+    /// When it takes longer than the limit, with all that it said so far.
+    pub fn polis(&self, args: &[&str]) -> Ran {
+        self.start_polis(args).wait()
+    }
+
+    /// The same with more environment.
+    ///
+    /// # Panics
+    /// When it takes longer than the limit.
+    pub fn polis_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
+        self.start(self.polis_path(), args, env, b"").wait()
+    }
+
+    /// Starts `polis` and does not wait.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_polis(&self, args: &[&str]) -> Running {
+        self.start(self.polis_path(), args, &[], b"")
+    }
+
+    /// Runs `multipass` as `polis` does, with `stdin` to read.
+    ///
+    /// # Panics
+    /// When it takes longer than the limit.
+    pub fn multipass(&self, args: &[&str], stdin: &[u8]) -> Ran {
+        self.start_multipass(args, stdin).wait()
+    }
+
+    /// Starts `multipass` and does not wait.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_multipass(&self, args: &[&str], stdin: &[u8]) -> Running {
+        self.start(&self.dir().join("bin/multipass"), args, &[], stdin)
+    }
+
+    fn polis_path(&self) -> &Path {
+        self.polis
+            .as_deref()
+            .expect("a world made with World::of has a polis")
+    }
+
+    fn start(&self, program: &Path, args: &[&str], env: &[(&str, &str)], stdin: &[u8]) -> Running {
+        let mut command = process::group(program);
+        command.args(args);
+        self.dress(&mut command);
+        command.envs(env.iter().copied());
+        let input = if stdin.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        };
+        command
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Running::start(command, stdin, self.dir(), self.limit)
+    }
+
+    /// An environment that has nothing of the test's own.
+    fn dress(&self, command: &mut Command) {
+        let home = self.home();
+        let path = format!("{}:/usr/bin:/bin", self.dir().join("bin").display());
+        command
+            .env_clear()
+            .current_dir(&home)
+            .env("PATH", path)
+            .env("HOME", &home)
+            .env("XDG_CONFIG_HOME", home.join(".config"))
+            .env("XDG_STATE_HOME", home.join(".local/state"))
+            .env("XDG_CACHE_HOME", home.join(".cache"))
+            .env("XDG_DATA_HOME", home.join(".local/share"))
+            .env("XDG_RUNTIME_DIR", self.dir().join("run"))
+            .env("TMPDIR", self.dir().join("tmp"))
+            .env("LANG", "C.UTF-8")
+            .env(DIRECTORY, self.dir())
+            .env(TEST, std::process::id().to_string());
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // What a killed call left running belongs to this world alone.
+        for call in record::calls(&self.store).unwrap_or_default() {
+            if call.end.is_none() && call.pid != std::process::id() {
+                process::signal(call.pid, rustix::process::Signal::KILL);
+            }
+        }
+        let guests = fs::read_dir(self.dir()).into_iter().flatten().flatten();
+        for entry in guests {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let instance = match name.strip_prefix("guest") {
+                Some("") => NAME,
+                Some(other) => other.trim_start_matches('-'),
+                None => continue,
+            };
+            let _nothing_left_to_end = self.store.guest(instance).shut_down();
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! For tests only: a stand-in for Multipass, and what a test needs to run `polis` against it.
+//!
+//! Fakes the program, not a trait: `polis` starts a real process with a real command line, reads its exit code, its
+//! standard output and its standard error, and can be killed at any moment. The world behind that program is a directory
+//! (see [`world`]), so several processes see the same one. Its guest is a directory too, in which commands really run.
+//!
+//! Only for Unix: the guest's commands need bash, and a test kills `polis` with a signal.
+
+pub mod commands;
+pub mod fault;
+pub mod grammar;
+pub mod guest;
+mod harness;
+mod process;
+pub mod record;
+pub mod world;
+
+pub use fault::{Effect, Fault};
+pub use harness::{Ran, Running, World};
+pub use record::Call;
+pub use world::state::{Access, Fate, Instance, Power, Pull, Service, State};

@@ -1,0 +1,19 @@
+//! The double, under each of its names: `multipass` on the host; `docker`, `systemctl`, `sudo` and others in the guest.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
+    let program = args.next().unwrap_or_default();
+    let name = program.rsplit('/').next().unwrap_or_default();
+    let args: Vec<String> = args.collect();
+    let code = match name {
+        "multipass" | "fake-multipass" => fake_multipass::commands::run(&args),
+        tool => fake_multipass::guest::tool(tool, &args),
+    };
+    code.unwrap_or_else(|error| {
+        eprintln!("{name}: the double itself failed: {error}");
+        // Neither a code of Multipass nor one that a guest command is likely to have.
+        ExitCode::from(70)
+    })
+}

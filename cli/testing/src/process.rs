@@ -1,0 +1,81 @@
+//! The one place that starts and ends processes.
+
+use std::io;
+use std::os::unix::process::{CommandExt, parent_id};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+/// How often a wait looks again.
+pub(crate) const TICK: Duration = Duration::from_millis(5);
+/// The longest that anything "forever" lasts, should a test not clean up.
+const FOREVER: Duration = Duration::from_secs(600);
+
+/// A command, not yet started.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the double and its tests start programs"
+)]
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    Command::new(program)
+}
+
+/// A command in a process group of its own, so that it can be ended with its children.
+pub(crate) fn group(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = command(program);
+    command.process_group(0);
+    command
+}
+
+/// Replaces this process.
+pub(crate) fn become_program(mut command: Command) -> io::Error {
+    command.exec()
+}
+
+/// Sends a signal to one process; one that is gone needs none.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = pid_of(pid) {
+        let _gone = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// Sends a signal to a whole group.
+pub(crate) fn signal_group(pid: u32, signal: Signal) {
+    if let Some(pid) = pid_of(pid) {
+        let _gone = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+/// Kills a whole group.
+pub(crate) fn kill_group(pid: u32) {
+    signal_group(pid, Signal::KILL);
+}
+
+/// Whether a process is there.
+pub(crate) fn alive(pid: u32) -> bool {
+    pid_of(pid).is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+fn pid_of(pid: u32) -> Option<Pid> {
+    // Never 0 or below: to `kill` those mean groups.
+    i32::try_from(pid)
+        .ok()
+        .filter(|pid| *pid > 1)
+        .and_then(Pid::from_raw)
+}
+
+/// Does nothing until whoever started this process is gone, or the world is: a hang that a test can leave behind.
+pub(crate) fn hang(world: &Path) {
+    let start = Instant::now();
+    let parent = parent_id();
+    while parent_id() == parent && world.exists() && start.elapsed() < FOREVER {
+        std::thread::sleep(TICK * 4);
+    }
+}
+
+/// Whether the user of this process may do everything.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,274 @@
+//! What Multipass's daemon knows, and what a test may decide about the machine that it makes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::now;
+
+/// Everything in `world.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The client's version, as `version` prints it.
+    pub client: String,
+    /// The daemon's version.
+    pub daemon: String,
+    /// Whether the daemon can be reached.
+    pub access: Access,
+    /// On Windows more than 4096 bytes from a guest command block it, piped input to `exec` never ends, and `-` of
+    /// `transfer` is text.
+    pub windows_pipes: bool,
+    /// How long things take.
+    pub timing: Timing,
+    /// The names under which an image can be launched.
+    pub images: Vec<String>,
+    /// The smallest disk that the image fits on, in bytes.
+    pub minimum_disk: u64,
+    /// What becomes of the stack's services; one that is not listed is healthy at once.
+    pub services: BTreeMap<String, Service>,
+    /// Pulls that fail.
+    pub pulls: Vec<Pull>,
+    /// The virtual machines.
+    pub instances: Vec<Instance>,
+    /// How many calls there have been.
+    pub calls: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            client: "1.16.3".to_owned(),
+            daemon: "1.16.3".to_owned(),
+            access: Access::Up,
+            windows_pipes: false,
+            timing: Timing::default(),
+            images: ["24.04", "noble", "lts", "22.04", "jammy"]
+                .map(str::to_owned)
+                .to_vec(),
+            // What Ubuntu's cloud images have.
+            minimum_disk: 3_758_096_384,
+            services: BTreeMap::new(),
+            pulls: Vec::new(),
+            instances: Vec::new(),
+            calls: 0,
+        }
+    }
+}
+
+/// Whether the client gets to the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    /// It does.
+    Up,
+    /// No daemon listens.
+    Down,
+    /// The user may not open the socket.
+    Denied,
+    /// The client has not been authenticated.
+    Unauthenticated,
+}
+
+/// How long things take, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// The download of the image; until it is over the instance is being prepared.
+    pub image: u64,
+    /// From power on to SSH.
+    pub boot: u64,
+    /// The whole of our provisioning, in equal steps.
+    pub provision: u64,
+    /// The pull of one image.
+    pub pull: u64,
+}
+
+/// A virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// The image that it was launched from.
+    pub image: String,
+    /// CPUs.
+    pub cpus: u32,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Bytes of disk.
+    pub disk: u64,
+    /// What it was last told to be.
+    pub power: Power,
+    /// When the daemon has it ready to boot; before that it is being prepared.
+    pub prepared_at: u64,
+    /// When SSH answers.
+    pub booted_at: u64,
+    /// Our provisioning, where the user-data was applied.
+    pub provision: Option<Provision>,
+    /// Whether cloud-init has more to say than our provisioning gives it reason to.
+    pub degraded: bool,
+    /// Whether what cloud-init ran has failed since the last boot.
+    pub cloud_init_failed: bool,
+    /// Whether SSH works once it is up.
+    pub ssh: bool,
+    /// Whether the guest's disk is full.
+    pub disk_full: bool,
+    /// Whether Docker has been installed.
+    pub docker: bool,
+}
+
+/// What an instance was last told to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Power {
+    /// Running, or Starting until it has booted.
+    Running,
+    /// Off.
+    Stopped,
+    /// Deleted and not purged.
+    Deleted,
+    /// Starting, and never done.
+    Starting,
+    /// Restarting.
+    Restarting,
+    /// Will be shut down.
+    DelayedShutdown,
+    /// On its way to suspended.
+    Suspending,
+    /// Suspended.
+    Suspended,
+    /// The daemon does not know.
+    Unknown,
+}
+
+impl Power {
+    /// As Multipass prints it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Running => "Running",
+            Self::Stopped => "Stopped",
+            Self::Deleted => "Deleted",
+            Self::Starting => "Starting",
+            Self::Restarting => "Restarting",
+            Self::DelayedShutdown => "Delayed Shutdown",
+            Self::Suspending => "Suspending",
+            Self::Suspended => "Suspended",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// A run of our provisioning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provision {
+    /// When it starts.
+    pub starts_at: u64,
+    /// How long it takes.
+    pub takes: u64,
+    /// The step that fails, and with which message.
+    pub fails: Option<(String, String)>,
+    /// The steps that were there before it, which it skips.
+    pub had: Vec<String>,
+    /// How many lines of its log have been written.
+    pub told: usize,
+    /// The process that runs it, where that is not cloud-init: it ends with that.
+    pub by: Option<u32>,
+    /// Where its log starts.
+    pub log_offset: u64,
+    /// Whether it has ended, in whatever way.
+    pub ended: bool,
+    /// Whether it is the one that cloud-init runs.
+    pub first: bool,
+}
+
+/// How a service of the stack behaves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Milliseconds until that shows.
+    pub after: u64,
+    /// What it says.
+    pub log: Vec<String>,
+}
+
+/// What becomes of a container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// It does its work: healthy, or ended with code 0 where that is its work.
+    #[default]
+    Well,
+    /// Its health check fails.
+    Unhealthy,
+    /// Its health check never comes to a result.
+    Starting,
+    /// It ends with this code, however often it is restarted.
+    Exits(i32),
+}
+
+/// Pulls that fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// A part of the image's reference.
+    pub image: String,
+    /// What the registry answers.
+    pub message: String,
+    /// How many times more; `None` is always.
+    pub left: Option<u32>,
+}
+
+impl State {
+    /// The instance `name`, once the daemon shows it.
+    pub fn find(&self, name: &str) -> Option<&Instance> {
+        self.instances
+            .iter()
+            .find(|instance| instance.name == name && !instance.preparing(now()))
+    }
+
+    /// The same, to change it.
+    pub fn find_mut(&mut self, name: &str) -> Option<&mut Instance> {
+        self.instances
+            .iter_mut()
+            .find(|instance| instance.name == name && !instance.preparing(now()))
+    }
+
+    /// What becomes of a service.
+    pub fn service(&self, name: &str) -> Service {
+        self.services.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl Instance {
+    /// Whether the daemon still makes it at `now`: it has no state yet, and nobody is told of it.
+    pub fn preparing(&self, now: u64) -> bool {
+        now < self.prepared_at
+    }
+
+    /// Its state at `now`.
+    pub fn state(&self, now: u64) -> Power {
+        match self.power {
+            Power::Running if now < self.booted_at => Power::Starting,
+            power => power,
+        }
+    }
+
+    /// Whether provisioning is under way at `now`.
+    pub fn provisioning(&self, now: u64) -> bool {
+        self.state(now) == Power::Running
+            && self
+                .provision
+                .as_ref()
+                .is_some_and(|run| !run.ended && now >= run.starts_at)
+    }
+
+    /// Powers it on, so that it has booted at `booted_at`.
+    pub fn power_on(&mut self, booted_at: u64) {
+        self.power = Power::Running;
+        self.booted_at = booted_at;
+        self.cloud_init_failed = false;
+    }
+
+    /// Powers it off. Provisioning that is cut short stays so: cloud-init runs a module once per instance.
+    pub fn power_off(&mut self, power: Power) {
+        self.power = power;
+        if let Some(run) = &mut self.provision {
+            run.ended = true;
+        }
+    }
+}
