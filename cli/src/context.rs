@@ -42,10 +42,6 @@ impl Context {
     /// # Errors
     /// When it is not installed.
     pub(crate) fn multipass(&self) -> Result<Multipass<'_>> {
-        Multipass::find(
-            &self.store,
-            self.settings.time("call-timeout"),
-            self.verbose,
-        )
+        Multipass::find(self)
     }
 }

@@ -60,7 +60,7 @@ pub(crate) enum Step {
     /// Wait until the VM runs.
     AwaitMachine(Call),
     /// Run the provisioning once more.
-    Reprovision(Job),
+    Reprovision(Call),
     /// Wait for our marker.
     AwaitProvisioning(Call),
     /// Bring the bundle.
@@ -130,12 +130,13 @@ impl Step {
             ],
             Self::StartMachine(call)
             | Self::AwaitMachine(call)
+            | Self::Reprovision(call)
             | Self::AwaitProvisioning(call)
             | Self::MakeSecrets(call)
             | Self::AwaitHealth(call)
             | Self::MarkReady(call) => vec![call.clone()],
             Self::InstallBundle(calls) | Self::InstallAgent(calls) => calls.to_vec(),
-            Self::Reprovision(job) | Self::Pull(job) | Self::Up(job) => {
+            Self::Pull(job) | Self::Up(job) => {
                 vec![job.start.clone(), job.poll.clone()]
             }
             Self::LookAgain => Vec::new(),
@@ -178,7 +179,7 @@ fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
         Provisioning::Done => {}
         Provisioning::Running => steps.push(provisioned()),
         Provisioning::Failed => {
-            steps.push(Step::Reprovision(guest::provision_job()));
+            steps.push(Step::Reprovision(guest::reprovision()));
             steps.push(provisioned());
         }
         Provisioning::Never => return Err(never_provisioned()),

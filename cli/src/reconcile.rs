@@ -114,11 +114,11 @@ impl<'a> Reconciler<'a> {
             Step::Launch(call) => self.launch(call),
             Step::StartMachine(call) => self.start_machine(call),
             Step::AwaitMachine(call) => self.await_machine(call, Instant::now() + BOOT),
-            Step::Reprovision(job) => {
+            Step::Reprovision(call) => {
                 // The VM's own limits add up to more than a launch may take; a second run has them
                 // to itself.
                 self.limits.provisioned = self.limits.provisioned.max(Instant::now() + BOOT);
-                self.succeed(&job.start, Kind::Provisioning)
+                self.succeed(call, Kind::Provisioning)
             }
             Step::AwaitProvisioning(call) => self.await_provisioning(call),
             Step::InstallBundle(calls) | Step::InstallAgent(calls) => self.install(calls),
@@ -318,10 +318,10 @@ impl<'a> Reconciler<'a> {
             let part = self
                 .multipass
                 .call(&guest::read(path, text.len()), Kind::Unexpected)?;
-            if part.is_empty() {
-                return Ok(text);
+            match guest::answer(&part, "polis-read 1") {
+                None | Some("") => return Ok(text),
+                Some(part) => text.push_str(part),
             }
-            text.push_str(&part);
         }
     }
 
@@ -511,7 +511,8 @@ impl Status {
             .log(text.lines().map(str::to_owned))
             .next("polis start")
         };
-        let mut lines = text.lines();
+        let plain = refusal::plain(guest::answer(text, "polis-job 1").unwrap_or_default());
+        let mut lines = plain.lines();
         let words: Vec<&str> = lines
             .next()
             .unwrap_or_default()
@@ -527,8 +528,7 @@ impl Status {
         let pulled = pulled
             .and_then(|count| count.trim().parse().ok())
             .unwrap_or_default();
-        let log = refusal::plain(text);
-        let log = log.lines().skip_while(|line| *line != "log").skip(1);
+        let log = plain.lines().skip_while(|line| *line != "log").skip(1);
         Ok(Self {
             state,
             pulled,
@@ -566,12 +566,16 @@ mod tests {
 
     #[test]
     fn a_job_says_how_it_is() {
-        let status = Status::parse("ended 1\npulled 3\nlog\n a\x1b[0m\nError: b\n").unwrap();
+        let status =
+            Status::parse("noise|polis-job 1\nended 1\npulled 3\nlog\n a\x1b[0m\nError: b\n")
+                .unwrap();
         assert_eq!((status.state, status.pulled), (JobState::Ended(1), 3));
         assert_eq!(status.log, [" a", "Error: b"]);
         assert_eq!(cause_of_pull(&status.log).as_deref(), Some("Error: b"));
         assert_eq!(
-            Status::parse("lost\npulled \nlog\n").unwrap().state,
+            Status::parse("polis-job 1\nlost\npulled \nlog\n")
+                .unwrap()
+                .state,
             JobState::Lost
         );
         assert!(Status::parse("").is_err());

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::multipass::size;
+use crate::platform;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,7 +38,7 @@ struct Key {
     check: fn(&str) -> std::result::Result<String, String>,
 }
 
-const KEYS: [Key; 9] = [
+const KEYS: [Key; 10] = [
     Key {
         name: "cpus",
         default: Some("4"),
@@ -72,6 +73,11 @@ const KEYS: [Key; 9] = [
         name: "call-timeout",
         default: Some("60"),
         check: seconds,
+    },
+    Key {
+        name: "delivery",
+        default: Some("auto"),
+        check: delivery,
     },
     Key {
         name: "cloud-init",
@@ -135,6 +141,15 @@ impl Settings {
     /// A number of seconds that has a default.
     pub(crate) fn time(&self, name: &str) -> Duration {
         Duration::from_secs(self.text(name).parse().unwrap_or_default())
+    }
+
+    /// Whether Multipass is handed what it reads through a pipe, not as a file.
+    pub(crate) fn pipes(&self) -> bool {
+        match self.text("delivery") {
+            "pipe" => true,
+            "file" => false,
+            _ => platform::PIPES_WORK,
+        }
     }
 
     /// A path that need not be set.
@@ -221,6 +236,13 @@ fn seconds(text: &str) -> std::result::Result<String, String> {
         _ => Err(format!(
             "`{text}` is no number of seconds; expected 1 or more"
         )),
+    }
+}
+
+fn delivery(text: &str) -> std::result::Result<String, String> {
+    match text {
+        "auto" | "pipe" | "file" => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is none of auto, pipe and file")),
     }
 }
 

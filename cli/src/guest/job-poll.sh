@@ -2,6 +2,7 @@
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 name=$1
+echo polis-job 1
 dir=/opt/polis/.jobs/$name
 # First whether it runs, then whether it has ended: the other way round its end could be missed.
 running=

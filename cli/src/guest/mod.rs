@@ -76,20 +76,18 @@ pub(crate) struct Job {
 }
 
 /// Provisions again what was not provisioned to the end.
-pub(crate) fn provision_job() -> Job {
-    let command = ["/usr/local/lib/polis/provision.sh"];
-    job("provision", "root", "provision the VM again", &command)
+pub(crate) fn reprovision() -> Call {
+    Call::guest(
+        "provision the VM again",
+        include_str!("reprovision.sh"),
+        &[],
+    )
 }
 
 /// Pulls the images of the stack that is `digest`.
 pub(crate) fn pull_job(digest: &Digest) -> Job {
     let name = format!("pull-{}", short(digest));
-    job(
-        &name,
-        USER,
-        "pull the images",
-        &["scripts/stack.sh", "pull"],
-    )
+    job(&name, "pull the images", &["scripts/stack.sh", "pull"])
 }
 
 /// Brings the stack that is `digest` up.
@@ -98,11 +96,11 @@ pub(crate) fn up_job(digest: &Digest, recreate: bool, restart: &[String]) -> Job
     let mut command = vec!["scripts/stack.sh", "up"];
     command.extend(recreate.then_some("--recreate"));
     command.extend(restart.iter().map(String::as_str));
-    job(&name, USER, "start the services", &command)
+    job(&name, "start the services", &command)
 }
 
-fn job(name: &str, user: &str, purpose: &'static str, command: &[&str]) -> Job {
-    let args = [&[name, user][..], command].concat();
+fn job(name: &str, purpose: &'static str, command: &[&str]) -> Job {
+    let args = [&[name, USER][..], command].concat();
     Job {
         start: Call::guest(purpose, include_str!("job.sh"), &args),
         poll: Call::guest(purpose, include_str!("job-poll.sh"), &[name])
@@ -128,6 +126,13 @@ pub(crate) fn service_log(service: &str) -> Call {
     )
 }
 
+/// What a script answers after its first line, `header`: a spinner may have left something before it.
+pub(crate) fn answer<'a>(text: &'a str, header: &str) -> Option<&'a str> {
+    let begin = text.find(header)? + header.len();
+    let rest = &text[begin..];
+    rest.strip_prefix("\r\n").or(rest.strip_prefix('\n'))
+}
+
 /// Enough of a digest to tell contents apart in a name.
 fn short(digest: &Digest) -> String {
     digest.hex()[..12].to_owned()
@@ -150,6 +155,7 @@ mod tests {
             probe(),
             install,
             secrets(),
+            reprovision(),
             pull.start,
             pull.poll,
             ready("x"),

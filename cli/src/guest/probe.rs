@@ -3,6 +3,7 @@
 use polis_base::Digest;
 
 use crate::error::{Error, Kind, Result};
+use crate::guest;
 
 /// The guest as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,13 +93,10 @@ impl Guest {
     /// When it is not whole, or says what no probe of ours says.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut guest = Self::default();
-        let mut lines = text
-            .lines()
-            .map(str::trim_end)
-            .skip_while(|line| *line != "polis-probe 1");
-        if lines.next().is_none() {
+        let Some(answer) = guest::answer(text, "polis-probe 1") else {
             return Err(unreadable("it does not begin as it should", text));
-        }
+        };
+        let lines = answer.lines().map(str::trim_end);
         for line in lines {
             if line == "end" {
                 return Ok(guest);

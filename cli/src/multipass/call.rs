@@ -87,9 +87,13 @@ impl Call {
         self.args.iter().map(place).collect()
     }
 
-    /// The call as one would type it; a script in the guest by its first words.
+    /// The call as one would type it; a script in the guest by its purpose.
     pub(crate) fn to_text(&self) -> String {
-        let words: Vec<String> = self.args.iter().map(|arg| quoted(&shown(arg))).collect();
+        let shown = |arg: &String| match arg.lines().count() {
+            0 | 1 => quoted(arg),
+            lines => format!("'... {lines} lines: {} ...'", self.purpose),
+        };
+        let words: Vec<String> = self.args.iter().map(shown).collect();
         format!("multipass {}", words.join(" "))
     }
 
@@ -123,14 +127,6 @@ fn script_text(script: &str) -> String {
         .lines()
         .filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty());
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// A many-lined argument by its first line.
-fn shown(arg: &str) -> String {
-    match arg.split_once('\n') {
-        Some((first, rest)) => format!("{first} [... {} lines]", rest.lines().count()),
-        None => arg.to_owned(),
-    }
 }
 
 /// An argument as a POSIX shell reads it back.
@@ -168,6 +164,6 @@ mod tests {
     fn scripts_travel_without_comments() {
         let call = Call::guest("x", "# why\nset -e\n\n  # more\necho '#'\n", &["a"]);
         assert_eq!(call.args[6..], ["set -e\necho '#'", "polis", "a"]);
-        assert!(call.to_text().ends_with("'set -e [... 1 lines]' polis a"));
+        assert!(call.to_text().ends_with("'... 2 lines: x ...' polis a"));
     }
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::platform;
 use crate::process::{self, Failure, Output, Running};
@@ -30,6 +31,7 @@ pub(crate) struct Multipass<'a> {
     program: PathBuf,
     patience: Duration,
     store: &'a Store,
+    pipes: bool,
     verbose: bool,
 }
 
@@ -38,7 +40,7 @@ impl<'a> Multipass<'a> {
     ///
     /// # Errors
     /// Of kind `MultipassMissing`.
-    pub(crate) fn find(store: &'a Store, patience: Duration, verbose: bool) -> Result<Self> {
+    pub(crate) fn find(context: &'a Context) -> Result<Self> {
         let program = platform::find_multipass().ok_or_else(|| {
             Error::new(Kind::MultipassMissing, "Multipass is not installed")
                 .because("there is no `multipass` on the PATH, nor where its installer puts it")
@@ -46,9 +48,10 @@ impl<'a> Multipass<'a> {
         })?;
         Ok(Self {
             program,
-            patience,
-            store,
-            verbose,
+            patience: context.settings.time("call-timeout"),
+            store: &context.store,
+            pipes: context.settings.pipes(),
+            verbose: context.verbose,
         })
     }
 
@@ -123,7 +126,7 @@ impl<'a> Multipass<'a> {
         let Some(payload) = &call.payload else {
             return Ok((call.args.clone(), None));
         };
-        if platform::PIPES_WORK {
+        if self.pipes {
             return Ok((call.args.clone(), Some(Arc::clone(&payload.bytes))));
         }
         let path = self.store.write(payload.name, &payload.bytes)?;

@@ -91,7 +91,7 @@ impl Refusal {
             Self::Exists | Self::BeingPrepared | Self::ClientTimeout | Self::InitTimeout => {
                 error(kind, what).next("polis start")
             }
-            Self::Other => error(kind, what).next("polis doctor"),
+            Self::Other => error(kind, what).next("polis start").next("polis doctor"),
         }
     }
 }

@@ -75,7 +75,9 @@ struct Instance {
 /// # Errors
 /// When the answer is not the document that Multipass prints.
 pub(crate) fn parse_list(text: &str) -> Result<Option<State>> {
-    let list: List = serde_json::from_str(text).map_err(|error| {
+    // What a spinner left before the document is not part of it.
+    let document = &text[text.find('{').unwrap_or_default()..];
+    let list: List = serde_json::from_str(document).map_err(|error| {
         Error::new(
             Kind::Unexpected,
             "Multipass's list of VMs could not be read",

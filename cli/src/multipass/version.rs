@@ -25,7 +25,9 @@ impl Versions {
     /// # Errors
     /// When it is not the JSON document that Multipass has printed since 1.0.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| {
+        // What a spinner left before the document is not part of it.
+        let document = &text[text.find('{').unwrap_or_default()..];
+        serde_json::from_str(document).map_err(|error| {
             Error::new(
                 Kind::Unexpected,
                 "Multipass's version could not be read from its answer",

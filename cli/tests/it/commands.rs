@@ -1,0 +1,152 @@
+//! The commands around `start`.
+
+use expect_test::expect;
+use fake_multipass::Power;
+
+use crate::support::{commands, document, running, seen, world};
+
+#[test]
+fn an_exit_code_comes_back_whatever_it_is() {
+    let world = running();
+    for code in [
+        0, 1, 2, 3, 4, 5, 10, 42, 122, 123, 124, 126, 127, 137, 254, 255,
+    ] {
+        let command = format!("exit {code}");
+        let ran = world.polis(&["exec", "--vm", "--", "bash", "-c", &command]);
+        assert_eq!(ran.code, Some(code), "{}", ran.seen());
+    }
+    // A code of 4 would be run again and again.
+    let fours = world.calls_of("exec");
+    let fours = fours
+        .iter()
+        .filter(|call| call.args.iter().any(|arg| arg == "exit 4"));
+    assert_eq!(fours.count(), 1);
+}
+
+#[test]
+fn a_command_gets_its_arguments_as_they_were_typed() {
+    let world = running();
+    let args = ["a b", "$HOME", "'", "\"", "*", "", "-n", "--", "ä\\"];
+    for vm in [true, false] {
+        let mut words = vec!["exec"];
+        words.extend(vm.then_some("--vm"));
+        words.extend(["--", "printf", "<%s>"]);
+        words.extend(args);
+        let ran = world.polis(&words);
+        let expected: String = args.iter().map(|arg| format!("<{arg}>")).collect();
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(0), expected.as_str()),
+            "{}",
+            ran.seen()
+        );
+    }
+}
+
+#[test]
+fn nothing_is_run_where_it_would_start_the_vm() {
+    let world = running();
+    world.set_instance(|instance| instance.power = Power::Stopped);
+    for args in [
+        &["exec", "--", "true"][..],
+        &["shell"],
+        &["exec", "--vm", "--", "true"],
+    ] {
+        let ran = world.polis(args);
+        assert_eq!(ran.code, Some(125), "{}", ran.seen());
+    }
+    let ran = world.polis(&["logs"]);
+    expect![[r#"
+        exit 13
+        --- stderr
+        error: the workspace is not running
+          cause: the VM is Stopped
+          next: polis start
+    "#]]
+    .assert_eq(&seen(&ran));
+    assert_eq!(world.power(), Some(Power::Stopped));
+}
+
+#[test]
+fn logs_are_those_of_the_service() {
+    let world = running();
+    let ran = world.polis(&["logs", "gate", "-n", "5"]);
+    expect![[r#"
+        exit 0
+        --- stdout
+        gate-1  | gate started
+    "#]]
+    .assert_eq(&seen(&ran));
+    for bad in ["-x", "a b", "a;b"] {
+        let ran = world.polis(&["logs", "--", bad]);
+        assert_eq!(ran.code, Some(2), "{}", ran.seen());
+    }
+    let ran = world.polis(&["logs", "nobody"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.seen());
+}
+
+#[test]
+fn stopping_is_done_once() {
+    let world = running();
+    expect![[r#"
+        exit 0
+        --- stdout
+        The VM is stopped. Next: polis start
+    "#]]
+    .assert_eq(&seen(&world.polis(&["stop", "--quiet"])));
+    world.forget_calls();
+    expect![[r#"
+        exit 0
+        --- stdout
+        The VM is stopped already.
+    "#]]
+    .assert_eq(&seen(&world.polis(&["stop"])));
+    assert_eq!(commands(&world), ["list"]);
+    let ran = crate::support::world().polis(&["stop"]);
+    assert_eq!(ran.code, Some(13), "{}", ran.seen());
+}
+
+#[test]
+fn deleting_asks_and_touches_no_other_vm() {
+    let world = running();
+    expect![[r#"
+        exit 2
+        --- stderr
+        error: nobody can be asked here
+          cause: deleting needs a yes, and this is no terminal
+          next: polis delete --yes
+    "#]]
+    .assert_eq(&seen(&world.polis(&["delete"])));
+    assert_eq!(world.power(), Some(Power::Running));
+
+    let deleted = document(&world.polis(&["delete", "--yes", "--json"]));
+    assert_eq!(deleted["result"]["changed"], true);
+    assert_eq!(world.power(), Some(Power::Deleted));
+    let ran = world.polis(&["start"]);
+    expect![[r#"
+        exit 7
+        --- stderr
+        error: the VM `polis` is deleted, and its name is still taken
+          next: multipass recover polis, then: polis start   (to have it back)
+          next: polis delete --purge, then: polis start   (to begin anew; what is in it is lost)
+    "#]]
+    .assert_eq(&seen(&ran));
+    assert_eq!(world.polis(&["delete", "--yes"]).code, Some(0));
+
+    let ran = world.polis(&["delete", "--purge", "--yes"]);
+    assert_eq!((ran.code, world.instance()), (Some(0), None));
+    assert!(!commands(&world).contains(&"purge".to_owned()));
+    assert_eq!(world.polis(&["delete", "--yes"]).code, Some(0));
+}
+
+#[test]
+fn what_is_verbose_goes_to_standard_error() {
+    let world = world();
+    let ran = world.polis(&["status", "--json", "--verbose"]);
+    document(&ran);
+    assert!(
+        ran.stderr.contains("polis: multipass list"),
+        "{}",
+        ran.seen()
+    );
+}

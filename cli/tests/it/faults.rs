@@ -1,0 +1,409 @@
+//! Everything that Multipass or the guest can do wrong: each ends in its documented exit code, with
+//! the cause and the next command.
+
+use expect_test::{Expect, expect};
+use fake_multipass::{Access, Effect, Fate, Fault, Power, Pull, Ran, Service, World};
+
+use crate::support::{did, launches, running, seen, world};
+
+/// A start that must not take long: every wait is cut to seconds.
+fn start(world: &World) -> Ran {
+    let env = [
+        ("POLIS_CALL_TIMEOUT", "5"),
+        ("POLIS_HEALTH_TIMEOUT", "8"),
+        ("POLIS_PULL_TIMEOUT", "8"),
+    ];
+    let ran = world.polis_with(&["start", "--quiet"], &env);
+    assert_eq!(world.refused(), [] as [String; 0], "{}", ran.seen());
+    ran
+}
+
+fn ends(world: &World, expected: &Expect) {
+    expected.assert_eq(&seen(&start(world)));
+}
+
+/// A first start with this fault.
+fn with(fault: Fault) -> World {
+    let world = world();
+    world.fault(fault);
+    world
+}
+
+#[test]
+fn multipass_that_will_not_do_is_named() {
+    let old = world();
+    old.set(|state| state.client = "1.15.1".to_owned());
+    ends(
+        &old,
+        &expect![[r#"
+        exit 4
+        --- stderr
+        error: Multipass's client is version 1.15.1; 1.16.0 or newer is needed
+          next: sudo snap refresh multipass
+    "#]],
+    );
+    let down = world();
+    down.set(|state| state.access = Access::Down);
+    ends(
+        &down,
+        &expect![[r#"
+        exit 5
+        --- stderr
+        error: Multipass's daemon does not answer
+          cause: list failed: cannot connect to the multipass socket
+          tried: multipass list --format json --no-ipv4
+          next: sudo snap restart multipass
+          next: polis doctor
+    "#]],
+    );
+    let denied = world();
+    denied.set(|state| state.access = Access::Denied);
+    ends(
+        &denied,
+        &expect![[r#"
+        exit 6
+        --- stderr
+        error: Multipass's socket is not open to this user
+          cause: list failed: multipass socket access denied
+          tried: multipass list --format json --no-ipv4
+          next: add this user to the group that owns /var/snap/multipass/common/multipass_socket (sudo usermod -aG sudo $USER), then log in again
+    "#]],
+    );
+    let unknown = world();
+    unknown.set(|state| state.access = Access::Unauthenticated);
+    ends(
+        &unknown,
+        &expect![[r#"
+        exit 6
+        --- stderr
+        error: Multipass does not know this user: the first one who used it must let others in
+          cause: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
+          tried: multipass list --format json --no-ipv4
+          next: multipass authenticate
+    "#]],
+    );
+}
+
+#[test]
+fn a_daemon_that_goes_away_half_way_is_no_end() {
+    let world = with(Fault::of("transfer", Effect::Access(Access::Down)));
+    assert_eq!(start(&world).code, Some(5));
+    assert_eq!(start(&world).code, Some(0));
+    assert_eq!(launches(&world), 1);
+}
+
+#[test]
+fn a_vm_in_the_trash_is_left_there() {
+    let world = running();
+    world.set_instance(|instance| instance.power = Power::Deleted);
+    ends(
+        &world,
+        &expect![[r#"
+        exit 7
+        --- stderr
+        error: the VM `polis` is deleted, and its name is still taken
+          next: multipass recover polis, then: polis start   (to have it back)
+          next: polis delete --purge, then: polis start   (to begin anew; what is in it is lost)
+    "#]],
+    );
+    assert_eq!(world.mutations(), [] as [String; 0]);
+}
+
+#[test]
+fn a_vm_that_does_not_answer_is_for_a_person() {
+    let world = running();
+    world.set_instance(|instance| instance.power = Power::Unknown);
+    ends(
+        &world,
+        &expect![[r#"
+        exit 15
+        --- stderr
+        error: the VM is in the state `Unknown`
+          cause: it runs, and does not answer; a full disk of this host is a frequent reason
+          next: multipass stop --force polis, then: polis start
+          next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+          next: polis doctor
+    "#]],
+    );
+    let silent = running();
+    silent.set_instance(|instance| instance.ssh = false);
+    ends(
+        &silent,
+        &expect![[r#"
+        exit 15
+        --- stderr
+        error: the VM does not answer
+          cause: exec failed: ssh connection failed: 'Connection refused'
+          tried: multipass exec -n polis -- bash -c 'set -uo pipefail [... 30 lines]' polis
+          next: multipass stop --force polis, then: polis start
+          next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+    "#]],
+    );
+    ends(
+        &with(Fault::of("launch", Effect::SshTimeout)),
+        &expect![[r#"
+            exit 15
+            --- stderr
+            error: the VM does not answer
+              cause: launch failed: The following errors occurred:; polis: timed out waiting for response
+              tried: multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -
+              next: multipass stop --force polis, then: polis start
+              next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+        "#]],
+    );
+    ends(
+        &with(Fault::of("launch", Effect::DiesStarting)),
+        &expect![[r#"
+            exit 15
+            --- stderr
+            error: could not launch the VM and provision it
+              cause: launch failed: The following errors occurred:; polis: The instance died while starting
+              tried: multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -
+              next: polis doctor
+        "#]],
+    );
+}
+
+#[test]
+fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
+    let failed = Effect::StepFails(
+        "sysbox".into(),
+        "sysbox-mgr.service: not within 120 s".into(),
+    );
+    let world = with(Fault::of("launch", failed));
+    ends(
+        &world,
+        &expect![[r#"
+        exit 8
+        --- stderr
+        error: the provisioning of the VM failed in its step `sysbox`
+          cause: sysbox-mgr.service: not within 120 s (exit code 1)
+          log: polis-provision: step docker-repo start 0
+          log: polis-provision: step docker-repo done 0
+          log: polis-provision: step docker-engine start 0
+          log: polis-provision: step docker-engine done 0
+          log: polis-provision: step sysbox start 0
+          log: polis-provision: error: sysbox-mgr.service: not within 120 s
+          log: polis-provision: step sysbox failed 0
+          log: polis-provision: time docker-repo    done         0
+          log: polis-provision: time docker-engine  done         0
+          log: polis-provision: time sysbox         failed       0
+          log: polis-provision: time yq             pending      0
+          log: polis-provision: time hardening      pending      0
+          log: polis-provision: time polis-unit     pending      0
+          log: polis-provision: time ready          pending      0
+          log: polis-provision: time total                       0
+          log: polis-provision: failed in step sysbox: sysbox-mgr.service: not within 120 s (exit code 1; the whole log is /var/log/polis-provision.log)
+          next: polis start   (provisions again; what is done is skipped)
+          next: polis exec --vm -- sudo less /var/log/polis-provision.log
+    "#]],
+    );
+    world.clear_faults();
+    assert_eq!(
+        did(&world, &["start"])[..2],
+        ["provision-again", "await-provisioning"]
+    );
+    assert_eq!(launches(&world), 1);
+}
+
+#[test]
+fn user_data_that_was_never_applied_is_noticed() {
+    ends(
+        &with(Fault::of("launch", Effect::UserDataIgnored)),
+        &expect![[r#"
+            exit 8
+            --- stderr
+            error: the VM was not provisioned
+              cause: cloud-init has ended there without our user-data: Multipass did not hand it on
+              next: polis delete --purge, then: polis start
+        "#]],
+    );
+}
+
+#[test]
+fn a_degraded_cloud_init_is_no_failure_of_ours() {
+    let world = with(Fault::of("launch", Effect::Degraded));
+    assert_eq!(start(&world).code, Some(0));
+}
+
+#[test]
+fn a_provisioning_that_takes_too_long_is_waited_for_by_the_next_start() {
+    for effect in [Effect::ClientTimeout, Effect::InitTimeout] {
+        let world = with(Fault::of("launch", effect.clone()));
+        world.set(|state| state.timing.provision = 12_000);
+        let ran = world.polis(&["start", "--quiet", "--timeout", "2"]);
+        assert_eq!(ran.code, Some(9), "{effect:?}: {}", ran.seen());
+        assert!(ran.stderr.contains("next: polis start"), "{}", ran.seen());
+        let ran = start(&world);
+        assert_eq!(ran.code, Some(0), "{effect:?}: {}", ran.seen());
+        assert_eq!(launches(&world), 1);
+    }
+}
+
+#[test]
+fn a_transfer_that_fails_is_named_and_a_damaged_one_is_made_again() {
+    let words = "transfer failed: [sftp] cannot write";
+    let failed = Effect::Exit {
+        code: 2,
+        stderr: words.into(),
+    };
+    ends(
+        &with(Fault::of("transfer", failed)),
+        &expect![[r#"
+            exit 10
+            --- stderr
+            error: could not transfer the bundle
+              cause: transfer failed: [sftp] cannot write
+              tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
+              next: polis start
+              next: polis doctor
+        "#]],
+    );
+    let once = with(Fault::of("transfer", Effect::Cut(1000)));
+    assert_eq!(start(&once).code, Some(0));
+    ends(
+        &with(Fault::of("transfer", Effect::Cut(1000)).always()),
+        &expect![[r#"
+            exit 10
+            --- stderr
+            error: what was transferred arrived damaged, twice
+              cause: its SHA-256 in the VM is not the one that was sent
+              tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
+              next: polis start
+        "#]],
+    );
+}
+
+#[test]
+fn a_pull_that_fails_is_tried_again_and_then_named() {
+    let pull = |left| Pull {
+        image: "polis-gate-oss".into(),
+        message: "toomanyrequests: retry-after: 1s".into(),
+        left,
+    };
+    let flaky = world();
+    flaky.set(|state| state.pulls.push(pull(Some(1))));
+    let ran = flaky.polis(&["start", "--quiet"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let never = world();
+    never.set(|state| state.pulls.push(pull(None)));
+    let ran = never.polis(&["start", "--quiet"]);
+    expect![[""]].assert_eq(&seen(&ran));
+}
+
+#[test]
+fn a_service_that_is_not_well_is_named_with_its_log() {
+    let fate = |fate| Service {
+        fate,
+        after: 0,
+        log: vec!["cannot bind 0.0.0.0:1344".into()],
+    };
+    for (name, what, expected) in [
+        (
+            "sentinel",
+            Fate::Unhealthy,
+            expect![[r#"
+            exit 12
+            --- stderr
+            error: the service `sentinel` is not healthy
+              cause: it is unhealthy
+              log: cannot bind 0.0.0.0:1344
+              next: polis logs sentinel
+              next: polis start   (starts it again)
+        "#]],
+        ),
+        (
+            "host-init",
+            Fate::Exits(3),
+            expect![[r#"
+            exit 12
+            --- stderr
+            error: the service `host-init` is not healthy
+              cause: it is exited with 3
+              log: cannot bind 0.0.0.0:1344
+              next: polis logs host-init
+              next: polis start   (starts it again)
+        "#]],
+        ),
+        (
+            "scanner",
+            Fate::Starting,
+            expect![[r#"
+            exit 9
+            --- stderr
+            error: a command in the VM is still running
+              tried: multipass exec -n polis -- bash -c 'set -euo pipefail [... 9 lines]' polis up-5647dffe83ac ubuntu scripts/stack.sh up
+              log:  Container polis-state-1  Created
+              log:  Container polis-gate-1  Created
+              log:  Container polis-toolbox-1  Created
+              log:  Container polis-workspace-1  Created
+              log:  Container polis-certgen-1  Started
+              log:  Container polis-host-init-1  Started
+              log:  Container polis-resolver-1  Started
+              log:  Container polis-scanner-init-1  Started
+              log:  Container polis-scanner-1  Started
+              log:  Container polis-state-init-1  Started
+              log:  Container polis-state-1  Started
+              log:  Container polis-toolbox-1  Started
+              next: polis start   (goes on where it stopped)
+              next: polis start --timeout 1800   (waits longer)
+        "#]],
+        ),
+        (
+            "toolbox",
+            Fate::Exits(1),
+            expect![[r#"
+            exit 12
+            --- stderr
+            error: the service `toolbox` is not healthy
+              cause: it is restarting
+              log: cannot bind 0.0.0.0:1344
+              next: polis logs toolbox
+              next: polis start   (starts it again)
+        "#]],
+        ),
+    ] {
+        let world = world();
+        world.set(|state| state.services.insert(name.into(), fate(what)));
+        ends(&world, &expected);
+    }
+}
+
+#[test]
+fn a_call_that_hangs_is_ended_and_named() {
+    for command in ["version", "list", "exec"] {
+        let world = with(Fault::of(command, Effect::Hang));
+        let ran = start(&world);
+        assert_eq!(ran.code, Some(9), "{command}: {}", ran.seen());
+        assert!(
+            ran.stderr.contains("did not answer within 5 s"),
+            "{}",
+            ran.seen()
+        );
+        assert_eq!(start(&world).code, Some(0), "{command}");
+        assert_eq!(launches(&world), 1);
+    }
+}
+
+#[test]
+fn noise_is_not_taken_for_an_answer() {
+    let world = world();
+    world.fault(Fault::any(Effect::AnsiNoise).always());
+    world.fault(Fault::any(Effect::DoubledStderr).always());
+    assert_eq!(start(&world).code, Some(0));
+}
+
+#[test]
+fn a_guest_whose_disk_is_full_is_told() {
+    let world = running();
+    world.set_instance(|instance| instance.disk_full = true);
+    world.write_guest("/opt/polis/.ready", "older\n");
+    ends(
+        &world,
+        &expect![[r#"
+        exit 0
+        --- stdout
+        The workspace is running: 3 steps, 0 s. Next: polis shell
+    "#]],
+    );
+}

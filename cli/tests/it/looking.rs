@@ -1,0 +1,194 @@
+//! `status` and `doctor` change nothing, whatever there is to look at.
+
+use expect_test::expect;
+use fake_multipass::{Access, Power, World};
+use std::net::TcpListener;
+
+use crate::support::{document, running, seen, world};
+
+/// Worlds in every state that a VM can be in.
+fn worlds() -> Vec<(&'static str, World)> {
+    let mut worlds = vec![("absent", world())];
+    for (word, power) in [
+        ("running", Power::Running),
+        ("stopped", Power::Stopped),
+        ("stopped", Power::Suspended),
+        ("deleted", Power::Deleted),
+        ("starting", Power::Starting),
+        ("starting", Power::Restarting),
+        ("starting", Power::Suspending),
+        ("stuck", Power::DelayedShutdown),
+        ("stuck", Power::Unknown),
+    ] {
+        let world = running();
+        world.set_instance(|instance| instance.power = power);
+        worlds.push((word, world));
+    }
+    worlds
+}
+
+#[test]
+fn status_and_doctor_change_nothing() {
+    for (word, world) in worlds() {
+        let status = world.polis(&["status", "--json"]);
+        assert_eq!(status.code, Some(0), "{word}: {}", status.seen());
+        assert_eq!(document(&status)["result"]["workspace"], word);
+        let doctor = world.polis(&["doctor", "--json"]);
+        document(&doctor);
+        assert_eq!(world.mutations(), [] as [String; 0], "{word}");
+        assert_eq!(world.refused(), [] as [String; 0], "{word}");
+        // Entering a VM that does not run starts it.
+        if word != "running" {
+            assert!(world.calls_of("exec").is_empty(), "{word}");
+        }
+    }
+}
+
+#[test]
+fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
+    let world = running();
+    let config = world.home().join(".config/polis");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::write(config.join("config.toml"), "memory = \"6G\"\n").unwrap();
+    let ran = world.polis_with(&["status", "--json"], &[("POLIS_CPUS", "2")]);
+    let settings = &document(&ran)["result"]["settings"];
+    assert_eq!(settings["memory"]["value"], "6G");
+    assert_eq!(settings["memory"]["origin"], "file");
+    assert_eq!(settings["cpus"]["origin"], "environment");
+    assert_eq!(settings["disk"]["origin"], "default");
+    expect![[r#"
+        exit 0
+        --- stdout
+        workspace  running
+        vm         Running
+          certgen        healthy
+          host-init      exited with 0
+          resolver       healthy
+          scanner-init   exited with 0
+          scanner        healthy
+          sentinel       healthy
+          state-init     exited with 0
+          state          healthy
+          gate           healthy
+          toolbox        healthy
+          workspace      healthy
+        next       polis shell
+    "#]]
+    .assert_eq(&seen(&world.polis(&["status"])));
+}
+
+/// Runs `doctor` where its downloads are this listener; what depends on the machine that runs the
+/// test is left out.
+fn doctor(world: &World) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let ran = world.polis_with(&["doctor"], &[("POLIS_DOWNLOAD_HOSTS", &host)]);
+    let local = ["disk ", "memory ", "virtualisation ", "known-trouble "];
+    let mut kept = String::new();
+    let mut skipping = false;
+    for line in ran.seen().replace(&host, "[HOST]").lines() {
+        let check = line.get(6..).unwrap_or_default();
+        skipping = local.iter().any(|name| check.starts_with(name))
+            || (skipping && check.starts_with("       "));
+        if !skipping && !line.starts_with("exit") {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+#[test]
+fn doctor_checks_one_thing_after_the_other() {
+    expect![[r#"
+        --- stdout
+        ok    installed       [WORLD]/bin/multipass
+        ok    version         1.16.3
+        ok    daemon          it answers
+        ok    authenticated   it lets this user in
+        ok    instance        the VM is Running
+        ok    architecture    amd64
+        ok    network         [HOST]
+    "#]]
+    .assert_eq(&doctor(&running()));
+}
+
+#[test]
+fn doctor_tells_what_mends_each_failure() {
+    let world = world();
+    world.set(|state| state.access = Access::Unauthenticated);
+    expect![[r#"
+        --- stdout
+        ok    installed       [WORLD]/bin/multipass
+        ok    version         1.16.3
+        ok    daemon          it answers
+        FAIL  authenticated   Multipass does not know this user: the first one who used it must let others in: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
+                              fix: multipass authenticate
+        -     instance        without an answer of the daemon
+        ok    architecture    amd64
+        ok    network         [HOST]
+    "#]].assert_eq(&doctor(&world));
+    world.set(|state| {
+        state.access = Access::Down;
+        state.client = "1.15.1".to_owned();
+    });
+    expect![[r#"
+        --- stdout
+        ok    installed       [WORLD]/bin/multipass
+        FAIL  version         Multipass's client is version 1.15.1; 1.16.0 or newer is needed
+                              fix: sudo snap refresh multipass
+        FAIL  daemon          Multipass's daemon does not answer: list failed: cannot connect to the multipass socket
+                              fix: sudo snap restart multipass
+        -     authenticated   without an answer of the daemon
+        -     instance        without an answer of the daemon
+        ok    architecture    amd64
+        ok    network         [HOST]
+    "#]].assert_eq(&doctor(&world));
+    let deleted = running();
+    deleted.set_instance(|instance| instance.power = Power::Deleted);
+    expect![[r#"
+        --- stdout
+        ok    installed       [WORLD]/bin/multipass
+        ok    version         1.16.3
+        ok    daemon          it answers
+        ok    authenticated   it lets this user in
+        FAIL  instance        the VM `polis` is deleted, and its name is still taken
+                              fix: multipass recover polis, or: polis delete --purge
+        ok    architecture    amd64
+        ok    network         [HOST]
+    "#]]
+    .assert_eq(&doctor(&deleted));
+    world.uninstall();
+    expect![[r#"
+        --- stdout
+        FAIL  installed       Multipass is not installed
+                              fix: sudo snap install multipass
+        -     version         without Multipass
+        -     daemon          without Multipass
+        -     authenticated   without an answer of the daemon
+        -     instance        without an answer of the daemon
+        ok    architecture    amd64
+        ok    network         [HOST]
+    "#]]
+    .assert_eq(&doctor(&world));
+}
+
+#[test]
+fn doctor_fails_when_a_host_cannot_be_reached() {
+    let world = running();
+    // A port that was free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let ran = world.polis_with(&["doctor", "--json"], &[("POLIS_DOWNLOAD_HOSTS", &free)]);
+    assert_eq!(ran.code, Some(1), "{}", ran.seen());
+    let document = document(&ran);
+    let checks = document["result"]["checks"].as_array().unwrap();
+    let network = checks
+        .iter()
+        .find(|check| check["name"] == "network")
+        .unwrap();
+    assert_eq!(network["verdict"], "fail");
+}

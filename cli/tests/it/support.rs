@@ -1,0 +1,86 @@
+//! What the tests share: worlds, and how what `polis` prints is judged.
+
+use fake_multipass::{Ran, World};
+use serde_json::Value;
+
+/// A world with the `polis` under test, in which nothing has happened.
+pub(crate) fn world() -> World {
+    World::of(env!("CARGO_BIN_EXE_polis"))
+}
+
+/// A world with a workspace that runs.
+pub(crate) fn running() -> World {
+    let world = world();
+    let ran = world.polis(&["start", "--quiet"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    world.forget_calls();
+    world
+}
+
+/// The one document on standard output, which must be as the schema says.
+pub(crate) fn document(ran: &Ran) -> Value {
+    let document: Value =
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}\n{}", ran.seen()));
+    let schema = include_str!("../../../schemas/polis.schema.json");
+    let schema: Value = serde_json::from_str(schema).expect("the schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+    let errors: Vec<String> = validator
+        .iter_errors(&document)
+        .map(|error| format!("{error} at {}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}\n{document:#}");
+    document
+}
+
+/// The commands of `multipass` that were called, as `launch` or `exec`.
+pub(crate) fn commands(world: &World) -> Vec<String> {
+    let calls = world.calls().into_iter();
+    calls
+        .filter_map(|call| call.args.first().cloned())
+        .collect()
+}
+
+/// How many launches reached the daemon and made a VM.
+pub(crate) fn launches(world: &World) -> usize {
+    let calls = world.calls_of("launch").into_iter();
+    calls
+        .filter(|call| call.end.as_ref().is_none_or(|end| end.changed_vm))
+        .count()
+}
+
+/// What the user sees, without digests, sizes and times.
+pub(crate) fn seen(ran: &Ran) -> String {
+    let seen = ran.seen();
+    let words = seen
+        .split_inclusive([' ', '\n', '.', '-'])
+        .collect::<Vec<_>>();
+    let mut text = String::new();
+    for (at, word) in words.iter().enumerate() {
+        let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let next = words.get(at + 1).copied().unwrap_or_default();
+        let hex = bare.trim_start_matches("sha256:");
+        let is_hex =
+            matches!(hex.len(), 12 | 64) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let counts = ["s.", "bytes,"].iter().any(|unit| next.trim_end() == *unit);
+        let is_count = counts && bare.bytes().all(|byte| byte.is_ascii_digit());
+        match (is_hex, is_count) {
+            (true, _) => text.push_str(&word.replace(bare, "[DIGEST]")),
+            (_, true) => text.push_str(&word.replace(bare, "[N]")),
+            _ => text.push_str(word),
+        }
+    }
+    text
+}
+
+/// The steps that a successful run did.
+pub(crate) fn did(world: &World, args: &[&str]) -> Vec<String> {
+    let ran = world.polis(&[args, &["--json"]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let document = document(&ran);
+    let did = document["result"]["did"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let name = |step: &Value| step["step"].as_str().unwrap_or_default().to_owned();
+    did.iter().map(name).collect()
+}

@@ -1,0 +1,72 @@
+//! What a start leaves behind on the host, and what it lets be seen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::world;
+
+/// Every file below `dir`.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn files_are_written_in_the_state_directory_alone() {
+    for (delivery, names) in [
+        ("pipe", &["lock"][..]),
+        ("file", &["bundle.tar", "cloud-init.yaml", "lock"]),
+    ] {
+        let world = world();
+        let ran = world.polis_with(&["start", "--quiet"], &[("POLIS_DELIVERY", delivery)]);
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+        let state = world.home().join(".local/state/polis");
+        let expected: Vec<PathBuf> = names.iter().map(|name| state.join(name)).collect();
+        assert_eq!(files(&world.home()), expected);
+        assert_eq!(files(&world.dir().join("tmp")), [] as [PathBuf; 0]);
+    }
+}
+
+#[test]
+fn no_secret_is_seen_anywhere() {
+    let world = world();
+    let mut shown = String::new();
+    for args in [
+        &["start", "--verbose", "--json"][..],
+        &["start", "--verbose"],
+        &["status", "--json", "--verbose"],
+        &["doctor", "--verbose"],
+        &["logs"],
+    ] {
+        let ran = world.polis(args);
+        shown.push_str(&ran.seen());
+    }
+    for call in world.all_calls() {
+        shown.push_str(&call.line());
+    }
+    let guest = world.guest().path("/opt/polis");
+    let secrets = [files(&guest.join("secrets")), files(&guest.join("certs"))].concat();
+    let private = secrets.iter().filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with("password.txt") || name.ends_with(".key") || name.ends_with(".acl")
+    });
+    let mut looked_at = 0;
+    for path in private {
+        for line in fs::read_to_string(path).unwrap().lines() {
+            if line.len() > 20 && !line.starts_with("-----") {
+                assert!(!shown.contains(line), "{}", path.display());
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(looked_at > 10, "{looked_at}");
+}
