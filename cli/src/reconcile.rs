@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::probe::{Condition, Guest, Provisioning};
+use crate::guest::probe::{Condition, Guest, Provisioning, Service};
 use crate::guest::provision::{LOG, Progress, REPORT, Report};
 use crate::guest::{self, Job};
 use crate::multipass::call::Call;
@@ -18,8 +18,6 @@ use crate::plan::{Step, Wish};
 use crate::process::{self, Output};
 use crate::view::View;
 
-/// How much longer than its own `--timeout` a launch may take to say so.
-const GRACE: Duration = Duration::from_secs(60);
 /// How often the guest is asked how far it is while a launch runs.
 const GLANCE: Duration = Duration::from_secs(3);
 /// How long a VM may take to run once it was started.
@@ -44,6 +42,8 @@ pub(crate) struct Reconciler<'a> {
 struct Limits {
     /// The end of the launch and the provisioning.
     provisioned: Instant,
+    /// How much longer than its own time a call may take to say how it ended.
+    answer: Duration,
     pull: Duration,
     health: Duration,
 }
@@ -82,6 +82,7 @@ impl<'a> Reconciler<'a> {
             wish,
             limits: Limits {
                 provisioned: Instant::now() + settings.time("timeout"),
+                answer: settings.time("call-timeout"),
                 pull: settings.time("pull-timeout"),
                 health: settings.time("health-timeout"),
             },
@@ -162,7 +163,7 @@ impl<'a> Reconciler<'a> {
     /// Waits for the end of a launch, and meanwhile shows how far the guest is.
     fn watch_launch(&mut self, call: &Call) -> Result<Output> {
         let mut running = self.multipass.start(call)?;
-        let end = self.limits.provisioned + GRACE;
+        let end = self.limits.provisioned + self.limits.answer;
         loop {
             let polled = running.poll(GLANCE);
             if let Some(output) = polled.map_err(|failure| self.multipass.failure(call, failure))? {
@@ -195,7 +196,9 @@ impl<'a> Reconciler<'a> {
     }
 
     fn start_machine(&mut self, call: &Call) -> Result<()> {
-        let output = self.multipass.output(call, Some(BOOT + GRACE))?;
+        let output = self
+            .multipass
+            .output(call, Some(BOOT + self.limits.answer))?;
         match refusal::of(output.code, &output.stderr) {
             _ if output.code == Some(0) => Ok(()),
             Refusal::Deleted => Err(refusal::deleted()),
@@ -269,7 +272,7 @@ impl<'a> Reconciler<'a> {
     }
 
     fn provisioning_failed(&self) -> Box<Error> {
-        let report = self.read_file(REPORT).and_then(|text| {
+        let report = self.multipass.read(REPORT).and_then(|text| {
             serde_json::from_str::<Report>(&text).map_err(|error| {
                 Error::new(Kind::Unexpected, "the report of the provisioning is broken")
                     .because(error.to_string())
@@ -311,20 +314,6 @@ impl<'a> Reconciler<'a> {
         error.log(Some(progress.last_line).filter(|line| !line.is_empty()))
     }
 
-    /// A file of the guest, part by part: no single answer may be long.
-    fn read_file(&self, path: &str) -> Result<String> {
-        let mut text = String::new();
-        loop {
-            let part = self
-                .multipass
-                .call(&guest::read(path, text.len()), Kind::Unexpected)?;
-            match guest::answer(&part, "polis-read 1") {
-                None | Some("") => return Ok(text),
-                Some(part) => text.push_str(part),
-            }
-        }
-    }
-
     // ---- bundle, images, services ----
 
     /// Transfers an archive and has it put in its place; once more when it arrived damaged.
@@ -353,38 +342,48 @@ impl<'a> Reconciler<'a> {
     }
 
     fn pull(&mut self, job: &Job) -> Result<()> {
-        match self.job(job, self.limits.pull)? {
-            Ended::Well => Ok(()),
-            Ended::Badly(code, log) => Err(Error::new(
-                Kind::Pull,
-                "an image could not be pulled, in several attempts",
-            )
-            .because(cause_of_pull(&log).unwrap_or(format!("the pull ended with {code}")))
-            .tried(job.start.to_text())
-            .log(log)
-            .next("polis start")
-            .next("polis doctor   (tells whether the registry is reachable)")),
-        }
+        let error = match self.job(job, self.limits.pull)? {
+            Ended::Well => return Ok(()),
+            Ended::Late(log) => Error::new(Kind::TimedOut, "the images are still being pulled")
+                .log(log)
+                .next("polis start   (goes on where it stopped)")
+                .next("POLIS_PULL_TIMEOUT=3600 polis start   (waits longer)"),
+            Ended::Badly(code, log) => {
+                let cause = cause_of_pull(&log).unwrap_or(format!("the pull ended with {code}"));
+                Error::new(
+                    Kind::Pull,
+                    "an image could not be pulled, in several attempts",
+                )
+                .because(cause)
+                .log(log)
+                .next("polis start")
+                .next("polis doctor   (tells whether the registry is reachable)")
+            }
+        };
+        Err(error.tried(job.start.to_text()))
     }
 
     fn up(&mut self, job: &Job) -> Result<()> {
-        let Ended::Badly(code, log) = self.job(job, self.limits.health)? else {
-            return Ok(());
+        let (cause, log) = match self.job(job, self.limits.health)? {
+            Ended::Well => return Ok(()),
+            Ended::Late(log) => ("they are still being started".to_owned(), log),
+            Ended::Badly(code, log) => {
+                let ended = format!("docker compose ended with {code}");
+                (log.last().cloned().unwrap_or(ended), log)
+            }
         };
         // Which service it is, the services themselves tell best.
         if let Some(guest) = self.probe(&guest::probe())?
-            && guest.all(Condition::Ill).next().is_some()
+            && let Some(service) = worst(&guest)
         {
-            return Err(self.unhealthy(&guest));
+            return Err(self.unhealthy(service));
         }
         Err(
             Error::new(Kind::Unhealthy, "the services could not be started")
-                .because(match log.last() {
-                    Some(line) => line.clone(),
-                    None => format!("docker compose ended with {code}"),
-                })
+                .because(cause)
                 .tried(job.start.to_text())
                 .log(log)
+                .next("polis start")
                 .next("polis status"),
         )
     }
@@ -407,8 +406,8 @@ impl<'a> Reconciler<'a> {
                 return Ok(());
             }
             let over = !ill && !pace.wait()?;
-            if let (true, Some(guest)) = (ill || over, &guest) {
-                return Err(self.unhealthy(guest));
+            if let (true, Some(service)) = (ill || over, guest.as_ref().and_then(worst)) {
+                return Err(self.unhealthy(service));
             }
             if over {
                 return Err(out_of_time("the VM does not answer"));
@@ -416,25 +415,17 @@ impl<'a> Reconciler<'a> {
         }
     }
 
-    /// The first service that is not well, with the end of its log.
-    fn unhealthy(&self, guest: &Guest) -> Box<Error> {
-        let by = |condition| guest.all(condition).next();
-        let worst = by(Condition::Ill)
-            .or(by(Condition::Down))
-            .or(by(Condition::Starting));
-        let Some(service) = worst else {
-            return Error::new(Kind::Unhealthy, "there are no services").next("polis start");
-        };
+    /// The error about a service that is not well, with the end of its log.
+    fn unhealthy(&self, service: &Service) -> Box<Error> {
         let log = self
             .multipass
             .call(&guest::service_log(&service.name), Kind::Unexpected);
-        let log = log.unwrap_or_default();
         let mut error = Error::new(
             Kind::Unhealthy,
             format!("the service `{}` is not healthy", service.name),
         )
-        .because(format!("it is {}", service.words()))
-        .log(log.lines().map(str::to_owned))
+        .because(format!("its state: {}", service.words()))
+        .log(log.unwrap_or_default().lines().map(str::to_owned))
         .next(format!("polis logs {}", service.name))
         .next("polis start   (starts it again)");
         error.service = Some(service.name.clone());
@@ -471,18 +462,26 @@ impl<'a> Reconciler<'a> {
                 (0, None) => {}
             }
             if !pace.wait()? {
-                return Err(out_of_time("a command in the VM is still running")
-                    .tried(job.start.to_text())
-                    .log(status.log));
+                return Ok(Ended::Late(status.log));
             }
         }
     }
+}
+
+/// The service that most needs a look: what waits for it is not well either, and says less.
+fn worst(guest: &Guest) -> Option<&Service> {
+    let by = |condition| guest.all(condition).next();
+    by(Condition::Ill)
+        .or(by(Condition::Starting))
+        .or(by(Condition::Down))
 }
 
 /// How a job ended.
 enum Ended {
     Well,
     Badly(i32, Vec<String>),
+    /// Not in time; it goes on in the VM.
+    Late(Vec<String>),
 }
 
 /// What a job's poll tells.

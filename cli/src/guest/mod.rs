@@ -14,6 +14,8 @@ use crate::multipass::state::NAME;
 
 /// What the install script ends with when the archive is not what was sent.
 pub(crate) const DAMAGED: i32 = 11;
+/// The first line of what the read script answers.
+pub(crate) const READ: &str = "polis-read 1";
 /// The user of the VM, whom the image brings and who may use Docker.
 const USER: &str = "ubuntu";
 

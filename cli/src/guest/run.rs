@@ -2,6 +2,7 @@
 //!
 //! Some codes cannot pass through Multipass: a 4 makes it run the command again, for ever; 1, 2,
 //! 5 and 255 are its own. The command is wrapped: such a code is left in a file, and 123 sent.
+//! Where long output cannot pass either, as on Windows, it is left in files too.
 
 use crate::multipass::call::Call;
 use crate::multipass::state::NAME;
@@ -21,43 +22,67 @@ pub(crate) enum Place {
     Machine,
 }
 
-const WRAPPER: &str = r#"note=/opt/polis/.codes/$1
+/// One run of a command, with a directory in the guest for what it leaves there.
+#[derive(Debug)]
+pub(crate) struct Run {
+    notes: String,
+}
+
+const DIRECT: &str = r#"notes=$1
 shift
 cd /opt/polis 2>/dev/null
 "$@"
 code=$?
 case $code in
-  1|2|4|5|123|255) mkdir -p "${note%/*}" && printf '%d\n' "$code" >"$note" && exit 123; exit 124 ;;
+  1|2|4|5|123|255) mkdir -p "$notes" && printf '%d\n' "$code" >"$notes/code" && exit 123; exit 124 ;;
   *) exit "$code" ;;
 esac"#;
 
-const CODE: &str = r#"trap '(( $? == 0 )) || exit 10' EXIT
-note=/opt/polis/.codes/$1
-cat "$note" && rm -f "$note""#;
+const CAPTURED: &str = r#"notes=$1
+shift
+cd /opt/polis 2>/dev/null
+mkdir -p "$notes" || exit 124
+"$@" >"$notes/stdout" 2>"$notes/stderr" </dev/null
+printf '%d\n' "$?" >"$notes/code" || exit 124
+exit 123"#;
 
-/// `command` in `place`; `note` is a name for this run alone.
-pub(crate) fn command(place: Place, command: &[String], note: &str) -> Call {
-    let mut args = vec![note];
-    match place {
-        Place::Workspace { terminal } => {
-            args.extend(["docker", "compose", "exec"]);
-            args.extend((!terminal).then_some("-T"));
-            args.push("workspace");
+const FORGET: &str = r#"trap '(( $? == 0 )) || exit 10' EXIT
+rm -rf -- "$1""#;
+
+impl Run {
+    /// A run with a name of its own.
+    pub(crate) fn new() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_or(0, |time| time.as_nanos());
+        let process = std::process::id();
+        Self {
+            notes: format!("/opt/polis/.runs/{NAME}-{process}-{now}"),
         }
-        Place::Machine => {}
     }
-    args.extend(command.iter().map(String::as_str));
-    Call::guest("run a command in the VM", WRAPPER, &args)
-}
 
-/// The call that fetches the code left in the file.
-pub(crate) fn code(note: &str) -> Call {
-    Call::guest("read how the command ended", CODE, &[note])
-}
+    /// `command` in `place`; with `captured` its output goes to files.
+    pub(crate) fn command(&self, place: Place, command: &[String], captured: bool) -> Call {
+        let mut args = vec![self.notes.as_str()];
+        match place {
+            Place::Workspace { terminal } => {
+                args.extend(["docker", "compose", "exec"]);
+                args.extend((!terminal).then_some("-T"));
+                args.push("workspace");
+            }
+            Place::Machine => {}
+        }
+        args.extend(command.iter().map(String::as_str));
+        let script = if captured { CAPTURED } else { DIRECT };
+        Call::guest("run a command in the VM", script, &args)
+    }
 
-/// A name for one run.
-pub(crate) fn note() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = now.map_or(0, |time| time.as_nanos());
-    format!("{NAME}-{}-{now}", std::process::id())
+    /// A file that the run left: `code`, and of a captured one `stdout` and `stderr`.
+    pub(crate) fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.notes)
+    }
+
+    /// The call that removes what the run left.
+    pub(crate) fn forget(&self) -> Call {
+        Call::guest("clean up after a command", FORGET, &[&self.notes])
+    }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::guest;
 use crate::platform;
 use crate::process::{self, Failure, Output, Running};
 use crate::store::Store;
@@ -118,6 +119,26 @@ impl<'a> Multipass<'a> {
     /// When the daemon does not answer, or refuses.
     pub(crate) fn state(&self) -> Result<Option<State>> {
         state::parse_list(&self.call(&list_call(), Kind::Unexpected)?)
+    }
+
+    /// A file of the guest, part by part: no single answer may be long.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn read(&self, path: &str) -> Result<String> {
+        let mut text = String::new();
+        loop {
+            let part = self.call(&guest::read(path, text.len()), Kind::Unexpected)?;
+            match guest::answer(&part, guest::READ) {
+                None | Some("") => return Ok(text),
+                Some(part) => text.push_str(part),
+            }
+        }
+    }
+
+    /// Whether a call's output may be long: on Windows a longer one than 4096 bytes never ends.
+    pub(crate) fn takes_long_output(&self) -> bool {
+        self.pipes
     }
 
     /// The arguments and the standard input of a call: its payload is piped where that works, and

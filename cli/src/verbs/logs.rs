@@ -1,5 +1,7 @@
 //! `polis logs`: what the services print.
 
+use std::io::IsTerminal;
+
 use crate::args::LogsArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +25,13 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
             );
         }
         words.push(service.clone());
+    }
+    if args.follow && !context.settings.pipes() && !std::io::stdout().is_terminal() {
+        return Err(
+            Error::new(Kind::Usage, "logs cannot be followed into a file here")
+                .because("Multipass for Windows holds back what is not shown on a console")
+                .next("polis logs   (without --follow)"),
+        );
     }
     super::exec::run(context, &words, true)
 }

@@ -150,3 +150,17 @@ fn what_is_verbose_goes_to_standard_error() {
         ran.seen()
     );
 }
+
+#[test]
+fn long_output_comes_whole_where_it_cannot_be_piped() {
+    let world = running();
+    world.set(|state| state.windows = true);
+    let file = [("POLIS_DELIVERY", "file")];
+    let script = "seq 1 5000; echo told >&2; exit 4";
+    let ran = world.polis_with(&["exec", "--vm", "--", "bash", "-c", script], &file);
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    assert_eq!(ran.stdout.lines().count(), 5000);
+    assert_eq!(ran.stderr, "told\n");
+    let ran = world.polis_with(&["logs", "--follow"], &file);
+    assert_eq!(ran.code, Some(2), "{}", ran.seen());
+}

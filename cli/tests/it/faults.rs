@@ -130,14 +130,14 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
     ends(
         &silent,
         &expect![[r#"
-        exit 15
-        --- stderr
-        error: the VM does not answer
-          cause: exec failed: ssh connection failed: 'Connection refused'
-          tried: multipass exec -n polis -- bash -c 'set -uo pipefail [... 30 lines]' polis
-          next: multipass stop --force polis, then: polis start
-          next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
-    "#]],
+            exit 15
+            --- stderr
+            error: the VM does not answer
+              cause: exec failed: ssh connection failed: 'Connection refused'
+              tried: multipass exec -n polis -- bash -c '... 31 lines: see how the VM is ...' polis
+              next: multipass stop --force polis, then: polis start
+              next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+        "#]],
     );
     ends(
         &with(Fault::of("launch", Effect::SshTimeout)),
@@ -159,6 +159,7 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
             error: could not launch the VM and provision it
               cause: launch failed: The following errors occurred:; polis: The instance died while starting
               tried: multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -
+              next: polis start
               next: polis doctor
         "#]],
     );
@@ -288,7 +289,27 @@ fn a_pull_that_fails_is_tried_again_and_then_named() {
     let never = world();
     never.set(|state| state.pulls.push(pull(None)));
     let ran = never.polis(&["start", "--quiet"]);
-    expect![[""]].assert_eq(&seen(&ran));
+    expect![[r#"
+        exit 11
+        --- stderr
+        error: an image could not be pulled, in several attempts
+          cause: Error response from daemon: toomanyrequests: retry-after: 1s
+          tried: multipass exec -n polis -- bash -c '... 10 lines: pull the images ...' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
+          log:  certgen Pulled
+          log:  gate Pulling
+          log:  gate Error toomanyrequests: retry-after: 1s
+          log: Error response from daemon: toomanyrequests: retry-after: 1s
+          log: stack: not pulled: ghcr.io/odralabshq/polis-gate-oss:v0.4.0
+          log: ghcr.io/odralabshq/polis-init-oss:v0.5.0
+          log: ghcr.io/odralabshq/polis-resolver-oss:v0.4.0
+          log: ghcr.io/odralabshq/polis-scanner-oss:v0.4.0
+          log: ghcr.io/odralabshq/polis-sentinel-oss:v0.4.0
+          log: ghcr.io/odralabshq/polis-state-oss:v0.4.0
+          log: ghcr.io/odralabshq/polis-toolbox-oss:v0.4.0
+          log: ghcr.io/odralabshq/polis-workspace-oss:v0.4.0
+          next: polis start
+          next: polis doctor   (tells whether the registry is reachable)
+    "#]].assert_eq(&seen(&ran));
 }
 
 #[test]
@@ -303,64 +324,53 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
             "sentinel",
             Fate::Unhealthy,
             expect![[r#"
-            exit 12
-            --- stderr
-            error: the service `sentinel` is not healthy
-              cause: it is unhealthy
-              log: cannot bind 0.0.0.0:1344
-              next: polis logs sentinel
-              next: polis start   (starts it again)
-        "#]],
+                exit 12
+                --- stderr
+                error: the service `sentinel` is not healthy
+                  cause: its state: unhealthy
+                  log: cannot bind 0.0.0.0:1344
+                  next: polis logs sentinel
+                  next: polis start   (starts it again)
+            "#]],
         ),
         (
             "host-init",
             Fate::Exits(3),
             expect![[r#"
-            exit 12
-            --- stderr
-            error: the service `host-init` is not healthy
-              cause: it is exited with 3
-              log: cannot bind 0.0.0.0:1344
-              next: polis logs host-init
-              next: polis start   (starts it again)
-        "#]],
+                exit 12
+                --- stderr
+                error: the service `host-init` is not healthy
+                  cause: its state: exited with 3
+                  log: cannot bind 0.0.0.0:1344
+                  next: polis logs host-init
+                  next: polis start   (starts it again)
+            "#]],
         ),
         (
             "scanner",
             Fate::Starting,
             expect![[r#"
-            exit 9
-            --- stderr
-            error: a command in the VM is still running
-              tried: multipass exec -n polis -- bash -c 'set -euo pipefail [... 9 lines]' polis up-5647dffe83ac ubuntu scripts/stack.sh up
-              log:  Container polis-state-1  Created
-              log:  Container polis-gate-1  Created
-              log:  Container polis-toolbox-1  Created
-              log:  Container polis-workspace-1  Created
-              log:  Container polis-certgen-1  Started
-              log:  Container polis-host-init-1  Started
-              log:  Container polis-resolver-1  Started
-              log:  Container polis-scanner-init-1  Started
-              log:  Container polis-scanner-1  Started
-              log:  Container polis-state-init-1  Started
-              log:  Container polis-state-1  Started
-              log:  Container polis-toolbox-1  Started
-              next: polis start   (goes on where it stopped)
-              next: polis start --timeout 1800   (waits longer)
-        "#]],
+                exit 12
+                --- stderr
+                error: the service `scanner` is not healthy
+                  cause: its state: starting
+                  log: cannot bind 0.0.0.0:1344
+                  next: polis logs scanner
+                  next: polis start   (starts it again)
+            "#]],
         ),
         (
             "toolbox",
             Fate::Exits(1),
             expect![[r#"
-            exit 12
-            --- stderr
-            error: the service `toolbox` is not healthy
-              cause: it is restarting
-              log: cannot bind 0.0.0.0:1344
-              next: polis logs toolbox
-              next: polis start   (starts it again)
-        "#]],
+                exit 12
+                --- stderr
+                error: the service `toolbox` is not healthy
+                  cause: its state: restarting
+                  log: cannot bind 0.0.0.0:1344
+                  next: polis logs toolbox
+                  next: polis start   (starts it again)
+            "#]],
         ),
     ] {
         let world = world();
@@ -386,6 +396,52 @@ fn a_call_that_hangs_is_ended_and_named() {
 }
 
 #[test]
+fn a_call_that_did_its_work_and_never_said_so_is_gone_on_with() {
+    for (command, part, code) in [
+        ("launch", "", 9),
+        ("exec", "polis-probe", 9),
+        ("exec", "generate-secrets", 9),
+        ("exec", "systemd-run", 9),
+        ("exec", "ready", 9),
+    ] {
+        let world = with(Fault::of(command, Effect::HangAfter).containing(part));
+        let ran = world.polis_with(
+            &["start", "--quiet", "--timeout", "1"],
+            &[("POLIS_CALL_TIMEOUT", "3")],
+        );
+        assert_eq!(ran.code, Some(code), "{command} {part}: {}", ran.seen());
+        world.clear_faults();
+        assert_eq!(start(&world).code, Some(0), "{command} {part}");
+        assert_eq!(launches(&world), 1);
+    }
+}
+
+#[test]
+fn a_call_that_is_ended_by_somebody_else_is_gone_on_with() {
+    for command in ["launch", "transfer", "exec"] {
+        let world = with(Fault::of(command, Effect::DieAfter));
+        let ran = start(&world);
+        assert!(
+            matches!(ran.code, Some(1 | 10 | 15)),
+            "{command}: {}",
+            ran.seen()
+        );
+        assert!(ran.stderr.contains("next: polis start"), "{}", ran.seen());
+        assert_eq!(start(&world).code, Some(0), "{command}");
+        assert_eq!(launches(&world), 1);
+    }
+}
+
+#[test]
+fn what_is_slow_or_lost_for_a_moment_is_waited_for() {
+    let world = world();
+    world.fault(Fault::of("list", Effect::Slow(1500)));
+    world.fault(Fault::of("exec", Effect::SshFails).containing("polis-probe"));
+    assert_eq!(start(&world).code, Some(0));
+    assert_eq!(launches(&world), 1);
+}
+
+#[test]
 fn noise_is_not_taken_for_an_answer() {
     let world = world();
     world.fault(Fault::any(Effect::AnsiNoise).always());
@@ -395,15 +451,21 @@ fn noise_is_not_taken_for_an_answer() {
 
 #[test]
 fn a_guest_whose_disk_is_full_is_told() {
-    let world = running();
-    world.set_instance(|instance| instance.disk_full = true);
-    world.write_guest("/opt/polis/.ready", "older\n");
+    let world = world();
+    world.set(|state| state.disk_full = true);
     ends(
         &world,
         &expect![[r#"
-        exit 0
-        --- stdout
-        The workspace is running: 3 steps, 0 s. Next: polis shell
-    "#]],
+            exit 10
+            --- stderr
+            error: could not transfer the bundle
+              cause: [[N]] [error] [sftp] cannot write remote file '/opt/polis/.incoming-[DIGEST].tar': Failure
+              tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
+              next: polis start
+              next: polis doctor
+        "#]],
     );
+    world.set(|state| state.disk_full = false);
+    assert_eq!(start(&world).code, Some(0));
+    assert_eq!(launches(&world), 1);
 }

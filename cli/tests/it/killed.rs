@@ -3,15 +3,12 @@
 
 use std::thread;
 
+use crate::support::{args, did, document, launches, planned, world};
 use fake_multipass::{Effect, Fault, World};
-use serde_json::Value;
-
-use crate::support::{did, document, launches, world};
 
 /// A call of the plan: its step, and the fault that strikes it and no other.
 struct Boundary {
     step: String,
-    fault: fn(&str, Effect) -> Fault,
     containing: String,
     nth: u32,
 }
@@ -20,35 +17,23 @@ struct Boundary {
 fn boundaries() -> Vec<Boundary> {
     let plan = document(&world().polis(&["start", "--dry-run", "--json"]));
     let mut found: Vec<Boundary> = Vec::new();
-    let mut add = |step: &str, call: &Value| {
-        if call["times"] == "meanwhile" {
-            return;
-        }
-        let args: Vec<String> = serde_json::from_value(call["args"].clone()).unwrap();
-        let containing = args.join(" ");
+    for (step, call) in planned(&plan) {
+        let containing = args(&call).join(" ");
         let same = found.iter().filter(|known| known.containing == containing);
+        let nth = same.count() as u32 + 1;
         found.push(Boundary {
-            step: step.to_owned(),
-            nth: same.count() as u32 + 1,
-            fault: Fault::of,
+            step,
+            nth,
             containing,
         });
-    };
-    for call in plan["result"]["looked"].as_array().unwrap() {
-        add("look", call);
-    }
-    for step in plan["result"]["plan"].as_array().unwrap() {
-        for call in step["calls"].as_array().unwrap() {
-            add(step["step"].as_str().unwrap(), call);
-        }
     }
     found
 }
 
 fn kill_and_go_on(boundary: &Boundary, effect: Effect) {
     let world = world();
-    let command = boundary.containing.split(' ').next().unwrap();
-    let fault = (boundary.fault)(command, effect.clone());
+    let command = boundary.containing.split(' ').next().unwrap_or_default();
+    let fault = Fault::of(command, effect.clone());
     world.fault(fault.containing(&boundary.containing).nth(boundary.nth));
     let ran = world.polis(&["start", "--quiet"]);
     let at = format!("{} {effect:?}: {}", boundary.step, ran.seen());

@@ -80,8 +80,8 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
 /// Runs `doctor` where its downloads are this listener; what depends on the machine that runs the
 /// test is left out.
 fn doctor(world: &World) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let host = listener.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = listener.local_addr().expect("its address").to_string();
     let ran = world.polis_with(&["doctor"], &[("POLIS_DOWNLOAD_HOSTS", &host)]);
     let local = ["disk ", "memory ", "virtualisation ", "known-trouble "];
     let mut kept = String::new();

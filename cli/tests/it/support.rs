@@ -61,7 +61,8 @@ pub(crate) fn seen(ran: &Ran) -> String {
         let hex = bare.trim_start_matches("sha256:");
         let is_hex =
             matches!(hex.len(), 12 | 64) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let counts = ["s.", "bytes,"].iter().any(|unit| next.trim_end() == *unit);
+        let is_time = bare.len() > 9 && bare.bytes().all(|byte| byte.is_ascii_digit());
+        let counts = is_time || ["s.", "bytes,"].iter().any(|unit| next.trim_end() == *unit);
         let is_count = counts && bare.bytes().all(|byte| byte.is_ascii_digit());
         match (is_hex, is_count) {
             (true, _) => text.push_str(&word.replace(bare, "[DIGEST]")),
@@ -83,4 +84,32 @@ pub(crate) fn did(world: &World, args: &[&str]) -> Vec<String> {
         .unwrap_or_default();
     let name = |step: &Value| step["step"].as_str().unwrap_or_default().to_owned();
     did.iter().map(name).collect()
+}
+
+/// The calls of a plan in the order in which they are made, each with its step; those that only show
+/// how things are, are left out.
+pub(crate) fn planned(plan: &Value) -> Vec<(String, Value)> {
+    let array = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut calls: Vec<(String, Value)> = Vec::new();
+    for call in array(&plan["result"]["looked"]) {
+        calls.push(("look".to_owned(), call));
+    }
+    for step in array(&plan["result"]["plan"]) {
+        let name = step["step"].as_str().unwrap_or_default();
+        calls.extend(
+            array(&step["calls"])
+                .into_iter()
+                .map(|call| (name.to_owned(), call)),
+        );
+    }
+    calls.retain(|(_, call)| call["times"] != "meanwhile");
+    assert!(!calls.is_empty(), "{plan:#}");
+    calls
+}
+
+/// The arguments of a planned call.
+pub(crate) fn args(call: &Value) -> Vec<String> {
+    let args = call["args"].as_array().cloned().unwrap_or_default();
+    let text = |arg: &Value| arg.as_str().unwrap_or_default().to_owned();
+    args.iter().map(text).collect()
 }

@@ -30,7 +30,7 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     // To map the working directory the client asks about the instance first, so it fails twice.
     let twice = directory.is_none() && !parsed.has("no-map-working-directory");
     loop {
-        let code = once(call, name, command, directory, twice)?;
+        let code = once(call, "exec", name, command, directory, twice)?;
         // The client takes the guest's 4 for its own "try again".
         if code != 4 {
             return Ok(code);
@@ -42,22 +42,29 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     }
 }
 
-fn once(
+/// Runs the command once; `verb` is what failures start with.
+pub(super) fn once(
     call: &mut Call,
+    verb: &str,
     name: &str,
     command: &[String],
     directory: Option<&str>,
     twice: bool,
 ) -> io::Result<u8> {
-    let state = match call.daemon("exec")? {
+    if twice && let Err(code) = call.daemon(verb)? {
+        // The second of the two calls fails as the first did.
+        call.daemon(verb)?.err();
+        return Ok(code);
+    }
+    let state = match call.daemon(verb)? {
         Ok(state) => state,
         Err(code) => return Ok(code),
     };
     let fail = |call: &Call, message: &str| {
         if twice {
-            call.fail("exec", message);
+            call.fail(verb, message);
         }
-        Ok(call.fail("exec", message))
+        Ok(call.fail(verb, message))
     };
     let Some(instance) = state.find(name) else {
         return fail(
@@ -78,7 +85,7 @@ fn once(
     if !instance.ssh || call.struck(&Effect::SshFails) {
         return fail(call, "ssh connection failed: 'Connection refused'");
     }
-    let pipes = if state.windows_pipes {
+    let pipes = if state.windows {
         Pipes::Windows
     } else {
         Pipes::Unix

@@ -49,7 +49,7 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         "json" => {
             let info: serde_json::Map<String, Value> = known
                 .iter()
-                .map(|instance| (instance.name.clone(), entry(instance)))
+                .map(|instance| (instance.name.clone(), entry(instance, state.disk_full)))
                 .collect();
             call.out(&format!("{:#}\n", json!({ "errors": [], "info": info })));
         }
@@ -63,7 +63,7 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     Ok(0)
 }
 
-fn entry(instance: &Instance) -> Value {
+fn entry(instance: &Instance, full: bool) -> Value {
     let state = instance.state(now());
     if state != Power::Running {
         return json!({
@@ -79,7 +79,7 @@ fn entry(instance: &Instance) -> Value {
             "mounts": {},
         });
     }
-    let used = if instance.disk_full {
+    let used = if full {
         instance.disk
     } else {
         instance.disk / 8
@@ -88,7 +88,7 @@ fn entry(instance: &Instance) -> Value {
         "state": state.text(),
         "image_hash": hash(instance),
         "image_release": list::release(instance).trim_start_matches("Ubuntu "),
-        "release": format!("{}", list::release(instance)),
+        "release": list::release(instance),
         "cpu_count": instance.cpus.to_string(),
         "snapshot_count": "0",
         "load": [0.1, 0.05, 0.01],

@@ -50,21 +50,21 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         Ok(request) => request,
         Err(text) => return Ok(call.refuse(&text)),
     };
-    let state = match call.daemon("launch")? {
-        Ok(state) => state,
-        Err(code) => return Ok(code),
-    };
-    if let Err(message) = check(&state, &request) {
-        return Ok(call.fail("launch", &message));
+    if let Err(code) = call.daemon("launch")? {
+        return Ok(code);
     }
-    let instance = make(call, &state, &request)?;
+    let started = now();
+    let instance = match make(call, &request)? {
+        Ok(instance) => instance,
+        Err(message) => return Ok(call.fail("launch", &message)),
+    };
     if let Effect::KillWhilePreparing(millis) = struck(call) {
         // The daemon goes on without its client.
         postpone(call, &request.name, millis)?;
         call.kill_polis();
         return Ok(137);
     }
-    wait(call, &request, &instance)
+    wait(call, &request, &instance, started)
 }
 
 /// The fault that decides how a launch goes.
@@ -185,13 +185,43 @@ fn check(state: &State, request: &Request) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the instance and what will become of it.
-fn make(call: &mut Call, state: &State, request: &Request) -> io::Result<Instance> {
-    let timing = state.timing;
-    let prepared_at = now() + timing.image;
-    let booted_at = prepared_at + timing.boot;
+/// Makes the instance and what will become of it; the inner error is the daemon's.
+fn make(call: &mut Call, request: &Request) -> io::Result<Result<Instance, String>> {
+    let guest = call.store.guest(&request.name);
+    // Made beside its place, so that of two launches at once the first takes it and the second is refused.
+    let staged = guest.staged(call.number);
+    staged.make()?;
     let ignored = call.struck(&Effect::UserDataIgnored);
-    let mut instance = Instance {
+    let user_data = if ignored {
+        UserData::default()
+    } else {
+        request.user_data.clone()
+    };
+    staged.write_user_data(&user_data)?;
+    let made = call.store.update(|state| {
+        check(state, request)?;
+        guest
+            .replace_by(&staged)
+            .map_err(|error| error.to_string())?;
+        let instance = instance(call, state, request, &user_data);
+        if struck(call) != Effect::DiesStarting {
+            state.instances.push(instance.clone());
+        }
+        Ok(instance)
+    })?;
+    staged.remove()?;
+    call.end.changed_vm |= made.is_ok();
+    Ok(made)
+}
+
+fn instance(call: &Call, state: &State, request: &Request, user_data: &UserData) -> Instance {
+    let prepared_at = now() + state.timing.image;
+    let booted_at = prepared_at + state.timing.boot;
+    let fails = call.effects.iter().find_map(|effect| match effect {
+        Effect::StepFails(step, message) => Some((step.clone(), message.clone())),
+        _ => None,
+    });
+    Instance {
         name: request.name.clone(),
         image: request.image.clone(),
         cpus: request.cpus,
@@ -200,36 +230,12 @@ fn make(call: &mut Call, state: &State, request: &Request) -> io::Result<Instanc
         power: Power::Running,
         prepared_at,
         booted_at,
-        provision: None,
-        degraded: call.struck(&Effect::Degraded) || request.user_data.degrades(),
+        provision: user_data.provision(booted_at, state.timing.provision, fails),
+        degraded: call.struck(&Effect::Degraded) || user_data.degrades(),
         cloud_init_failed: false,
         ssh: true,
-        disk_full: false,
         docker: false,
-    };
-    let guest = call.store.guest(&request.name);
-    guest.remove()?;
-    guest.make()?;
-    if ignored {
-        guest.write_user_data(&UserData::default())?;
-    } else {
-        guest.write_user_data(&request.user_data)?;
-        let fails = call.effects.iter().find_map(|effect| match effect {
-            Effect::StepFails(step, message) => Some((step.clone(), message.clone())),
-            _ => None,
-        });
-        instance.provision = request
-            .user_data
-            .provision(booted_at, timing.provision, fails);
     }
-    let dies = struck(call) == Effect::DiesStarting;
-    call.end.changed_vm = true;
-    call.store.update(|state| {
-        if !dies {
-            state.instances.push(instance.clone());
-        }
-    })?;
-    Ok(instance)
 }
 
 /// Keeps the daemon busy with the instance for so long.
@@ -250,14 +256,13 @@ fn postpone(call: &Call, name: &str, millis: u64) -> io::Result<()> {
 }
 
 /// Waits as client and daemon do, each with its own limit.
-fn wait(call: &mut Call, request: &Request, instance: &Instance) -> io::Result<u8> {
+fn wait(call: &mut Call, request: &Request, instance: &Instance, started: u64) -> io::Result<u8> {
     let name = &request.name;
-    let started = now();
     let limit = request.timeout.unwrap_or(DEFAULT_LIMIT);
     let client_ends = request.timeout.map(|limit| started + limit);
     let struck = struck(call);
     let until = |time: u64| match client_ends {
-        Some(ends) if ends < time => {
+        Some(ends) if ends <= time && now() < time => {
             wait_until(ends);
             false
         }

@@ -2,11 +2,13 @@
 
 pub(crate) mod call;
 mod exec;
+mod get;
 mod info;
 mod launch;
 mod list;
 mod power;
 mod remove;
+mod shell;
 mod transfer;
 mod version;
 
@@ -21,9 +23,11 @@ use crate::world::Store;
 /// What carries a command out: the exit code.
 type Run = fn(&mut Call, &Parsed) -> io::Result<u8>;
 
-const COMMANDS: [(Grammar, Run); 10] = [
+const COMMANDS: [(Grammar, Run); 12] = [
     (launch::GRAMMAR, launch::run),
     (exec::GRAMMAR, exec::run),
+    (shell::GRAMMAR, shell::run),
+    (get::GRAMMAR, get::run),
     (transfer::GRAMMAR, transfer::run),
     (info::GRAMMAR, info::run),
     (list::GRAMMAR, list::run),

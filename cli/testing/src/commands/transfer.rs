@@ -32,10 +32,12 @@ enum End<'a> {
 }
 
 impl<'a> End<'a> {
-    /// Anything with a `:` is in an instance; on Unix no path is an exception.
-    fn of(text: &'a str) -> Self {
+    /// Anything with a `:` is in an instance; on Windows alone a drive is an exception.
+    fn of(text: &'a str, windows: bool) -> Self {
+        let drive = |name: &str, path: &str| name.len() == 1 && path.starts_with(['\\', '/']);
         match text.split_once(':') {
             _ if text == "-" => Self::Stream,
+            Some((name, path)) if windows && drive(name, path) => Self::Host(text),
             Some((name, path)) => Self::Guest(name, path),
             None => Self::Host(text),
         }
@@ -43,7 +45,9 @@ impl<'a> End<'a> {
 }
 
 pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
-    let ends: Vec<End<'_>> = parsed.positional.iter().map(|text| End::of(text)).collect();
+    let windows = call.store.look()?.windows;
+    let ends = parsed.positional.iter().map(|text| End::of(text, windows));
+    let ends: Vec<End<'_>> = ends.collect();
     let Some((target, sources)) = ends.split_last() else {
         return Ok(call.refuse("Wrong number of arguments\n"));
     };
@@ -132,40 +136,76 @@ fn put(
     path: &str,
     flags: Flags,
 ) -> io::Result<Result<(), String>> {
-    let (bytes, mode) = match source {
-        End::Stream => (call.read_stdin()?, STREAM_MODE),
-        End::Host(file) => match read_host(Path::new(file)) {
-            Ok(read) => read,
-            Err(error) if flags.recursive && Path::new(file).is_dir() => {
-                return Ok(Err(format!("{file}: folders are not played: {error}")));
+    match source {
+        End::Stream => {
+            let bytes = call.read_stdin()?;
+            let windows = call.store.look()?.windows;
+            let bytes = if windows { as_text(&bytes) } else { bytes };
+            store(call, guest, (path, "stdin"), (&bytes, STREAM_MODE), flags)
+        }
+        End::Host(file) => put_host(call, guest, Path::new(file), path, flags),
+        End::Guest(..) => Ok(Ok(())),
+    }
+}
+
+/// Brings a file, or with `-r` a folder, to the guest.
+fn put_host(
+    call: &mut Call,
+    guest: &Guest,
+    file: &Path,
+    path: &str,
+    flags: Flags,
+) -> io::Result<Result<(), String>> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    if file.is_dir() {
+        if !flags.recursive {
+            let text = format!("'{}' is a directory, use -r", file.display());
+            return Ok(Err(text));
+        }
+        // A folder that is there takes the new one in; else it becomes the target.
+        let inner = if guest.path(path).is_dir() {
+            format!("{}/{name}", path.trim_end_matches('/'))
+        } else {
+            path.to_owned()
+        };
+        let flags = Flags {
+            parents: true,
+            many: false,
+            ..flags
+        };
+        for entry in fs::read_dir(file)? {
+            let entry = entry?.path();
+            let below = entry.file_name().unwrap_or_default().to_string_lossy();
+            let done = put_host(call, guest, &entry, &format!("{inner}/{below}"), flags)?;
+            if done.is_err() {
+                return Ok(done);
             }
-            Err(error) => return Ok(Err(format!("cannot open local file {file}: {error}"))),
-        },
-        End::Guest(..) => return Ok(Ok(())),
-    };
-    let bytes = if call.store.look()?.windows_pipes && source == End::Stream {
-        as_text(&bytes)
-    } else {
-        bytes
-    };
+        }
+        return Ok(Ok(()));
+    }
+    match read_host(file) {
+        Ok((bytes, mode)) => store(call, guest, (path, &name), (&bytes, mode), flags),
+        Err(error) => Ok(Err(format!(
+            "cannot open local file {}: {error}",
+            file.display()
+        ))),
+    }
+}
+
+/// Writes to the guest what a fault leaves of the bytes.
+fn store(
+    call: &mut Call,
+    guest: &Guest,
+    (path, name): (&str, &str),
+    (bytes, mode): (&[u8], u32),
+    flags: Flags,
+) -> io::Result<Result<(), String>> {
     let kept = call.effects.iter().find_map(|effect| match effect {
         Effect::Cut(kept) => usize::try_from(*kept).ok(),
         _ => None,
     });
-    let bytes = bytes.get(..kept.unwrap_or(bytes.len())).unwrap_or(&bytes);
-    let name = match source {
-        End::Host(file) => Path::new(file)
-            .file_name()
-            .map(|name| name.to_string_lossy()),
-        _ => Some("stdin".into()),
-    };
-    let result = guest.receive(
-        path,
-        name.as_deref(),
-        bytes,
-        mode,
-        (flags.parents, flags.many),
-    )?;
+    let bytes = bytes.get(..kept.unwrap_or(bytes.len())).unwrap_or(bytes);
+    let result = guest.receive(path, name, bytes, mode, (flags.parents, flags.many))?;
     call.end.changed_guest |= result.is_ok();
     Ok(result)
 }
@@ -182,7 +222,7 @@ fn get(call: &Call, guest: &Guest, path: &str, target: End<'_>) -> io::Result<Re
     };
     match target {
         End::Stream => {
-            let bytes = if call.store.look()?.windows_pipes {
+            let bytes = if call.store.look()?.windows {
                 as_text(&bytes)
             } else {
                 bytes

@@ -40,18 +40,14 @@ impl Guest {
     pub(crate) fn receive(
         &self,
         path: &str,
-        name: Option<&str>,
+        name: &str,
         bytes: &[u8],
         mode: u32,
         (parents, many): (bool, bool),
     ) -> io::Result<Result<(), String>> {
         let mut path = absolute(path);
         if self.path(&path).is_dir() {
-            path = format!(
-                "{}/{}",
-                path.trim_end_matches('/'),
-                name.unwrap_or_default()
-            );
+            path = format!("{}/{}", path.trim_end_matches('/'), name);
         } else if many {
             return Ok(Err(format!("'{path}' is not a directory")));
         }
@@ -60,11 +56,7 @@ impl Guest {
                 "cannot open remote file '{path}': Permission denied"
             )));
         }
-        let full = self
-            .store
-            .look()?
-            .find(&self.name)
-            .is_some_and(|instance| instance.disk_full);
+        let full = self.store.look()?.disk_full;
         let target = self.path(&path);
         if let (true, Some(parent)) = (parents, target.parent()) {
             fs::create_dir_all(parent)?;

@@ -31,12 +31,13 @@ use crate::world::Store;
 pub(crate) const INSTANCE: &str = "FAKE_MULTIPASS_INSTANCE";
 
 /// The tools that are the double itself.
-const TOOLS: [&str; 6] = [
+const TOOLS: [&str; 7] = [
     "cloud-init",
     "docker",
     "sudo",
     "systemctl",
     "systemd-run",
+    "sleep",
     "tar",
 ];
 /// What would change or show this machine instead of the guest: refused.
@@ -122,6 +123,23 @@ impl Guest {
             symlink(&double, self.root.join("bin").join(tool))?;
         }
         Ok(())
+    }
+
+    /// A guest beside this one, for the launch of this number to make.
+    pub(crate) fn staged(&self, number: u64) -> Self {
+        let root = self.store.dir().join(format!("staged-{number}"));
+        Self::new(self.store.clone(), &self.name, root)
+    }
+
+    /// Puts another guest in the place of this one.
+    ///
+    /// # Errors
+    /// When files cannot be moved.
+    pub(crate) fn replace_by(&self, other: &Self) -> io::Result<()> {
+        if self.root.exists() {
+            fs::remove_dir_all(&self.root)?;
+        }
+        fs::rename(&other.root, &self.root)
     }
 
     /// Removes it, with what runs in it.

@@ -28,6 +28,7 @@ pub fn run(name: &str, args: &[String]) -> io::Result<ExitCode> {
         "chown" => return sudo::chown(&guest, args),
         "stat" => return sudo::stat(&guest, args),
         systemd::SUPERVISOR => return systemd::supervise(&guest, args),
+        "sleep" => return Ok(sleep(args)),
         "tar" => return tar(&guest, args),
         _ => {}
     }
@@ -52,6 +53,16 @@ pub fn run(name: &str, args: &[String]) -> io::Result<ExitCode> {
     Ok(ExitCode::from(tool.call.finish(code)?))
 }
 
+/// A pause of the guest's scripts between two attempts, twenty times as short: a test has nothing to wait for.
+fn sleep(args: &[String]) -> ExitCode {
+    let Some(Ok(seconds)) = args.first().map(|arg| arg.parse::<f64>()) else {
+        eprintln!("sleep: invalid time interval");
+        return ExitCode::FAILURE;
+    };
+    std::thread::sleep(std::time::Duration::from_secs_f64(seconds / 20.0));
+    ExitCode::SUCCESS
+}
+
 impl Tool {
     /// What the double does not know: a failure that a test can see.
     fn not_played(&mut self, name: &str) -> u8 {
@@ -71,11 +82,7 @@ impl Tool {
 
 /// The real tar, unless the disk is full.
 fn tar(guest: &Guest, args: &[String]) -> io::Result<ExitCode> {
-    let full = guest
-        .store
-        .look()?
-        .find(&guest.name)
-        .is_some_and(|instance| instance.disk_full);
+    let full = guest.store.look()?.disk_full;
     let takes_out = |arg: &String| {
         arg == "--extract"
             || arg.starts_with('x')

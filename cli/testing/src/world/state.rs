@@ -15,9 +15,13 @@ pub struct State {
     pub daemon: String,
     /// Whether the daemon can be reached.
     pub access: Access,
-    /// On Windows more than 4096 bytes from a guest command block it, piped input to `exec` never ends, and `-` of
-    /// `transfer` is text.
-    pub windows_pipes: bool,
+    /// Whether the client is the one for Windows: more than 4096 bytes from a guest command block it, piped input to
+    /// `exec` never ends, `-` of `transfer` is text, and `C:\` is a path.
+    pub windows: bool,
+    /// Whether the guest's disk is full.
+    pub disk_full: bool,
+    /// What `get` answers.
+    pub settings: BTreeMap<String, String>,
     /// How long things take.
     pub timing: Timing,
     /// The names under which an image can be launched.
@@ -40,7 +44,9 @@ impl Default for State {
             client: "1.16.3".to_owned(),
             daemon: "1.16.3".to_owned(),
             access: Access::Up,
-            windows_pipes: false,
+            windows: false,
+            disk_full: false,
+            settings: BTreeMap::from([("local.driver".to_owned(), "qemu".to_owned())]),
             timing: Timing::default(),
             images: ["24.04", "noble", "lts", "22.04", "jammy"]
                 .map(str::to_owned)
@@ -108,8 +114,6 @@ pub struct Instance {
     pub cloud_init_failed: bool,
     /// Whether SSH works once it is up.
     pub ssh: bool,
-    /// Whether the guest's disk is full.
-    pub disk_full: bool,
     /// Whether Docker has been installed.
     pub docker: bool,
 }

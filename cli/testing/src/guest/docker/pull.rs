@@ -61,9 +61,6 @@ pub(super) fn run(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Re
 /// Pulls one image; the inner error is the registry's answer.
 fn pull(tool: &mut Tool, image: &str) -> io::Result<Result<(), String>> {
     let (takes, refused) = tool.guest.store.update(|state| {
-        let full = state
-            .find(&tool.guest.name)
-            .is_some_and(|instance| instance.disk_full);
         let fault = state
             .pulls
             .iter_mut()
@@ -73,7 +70,7 @@ fn pull(tool: &mut Tool, image: &str) -> io::Result<Result<(), String>> {
                 fault.left = fault.left.map(|left| left - 1);
                 Some(fault.message.clone())
             }
-            None if full => Some(
+            None if state.disk_full => Some(
                 "failed to register layer: write /usr/lib/libcrypto.so.3: no space left on device"
                     .to_owned(),
             ),

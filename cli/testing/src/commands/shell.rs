@@ -1,0 +1,21 @@
+//! `multipass shell`: an interactive shell in the guest.
+
+use std::io;
+
+use super::call::Call;
+use super::exec;
+use crate::grammar::{Grammar, Parsed};
+
+pub(super) const GRAMMAR: Grammar = Grammar {
+    name: "shell",
+    valued: &[&["timeout"]],
+    flags: &[],
+    arity: (0, 1),
+    guest_command: false,
+};
+
+/// As `exec` of the user's shell, but that nothing has to do with the host's working directory.
+pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
+    let name = parsed.positional.first().map_or("primary", String::as_str);
+    exec::once(call, "shell", name, &["bash".to_owned()], None, false)
+}

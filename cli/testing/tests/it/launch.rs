@@ -1,0 +1,384 @@
+//! `launch`: refusals of client and daemon, what cloud-init does with the user-data, and time.
+
+use std::fs;
+
+use fake_multipass::{Effect, Fault, Power, World};
+
+use crate::{CLOUD_INIT, LAUNCH, guest, launch, launched, refused, run, until};
+
+/// What the daemon answers to a launch with these arguments.
+fn denied(world: &World, args: &[&str]) -> (Option<i32>, String) {
+    let args: Vec<&str> = ["launch"].iter().chain(args).copied().collect();
+    let ran = run(world, &args);
+    (ran.code, ran.stderr)
+}
+
+#[test]
+fn the_client_refuses_what_it_can_see() {
+    let world = World::new();
+    for (args, text) in [
+        (&["--cpus", "0"][..], "Error: invalid CPU count '0'\n"),
+        (&["-c", "x"], "Error: invalid CPU count 'x'\n"),
+        (
+            &["--timeout", "0"],
+            "error: --timeout value has to be a positive integer\n",
+        ),
+        (
+            &["--timeout=-5"],
+            "error: --timeout value has to be a positive integer\n",
+        ),
+        (
+            &["--memory", "8Q"],
+            "error: 8Q is not a valid memory size\n",
+        ),
+        (&["--frob"], "Unknown option 'frob'.\n"),
+        (&["a", "b"], "Too many arguments supplied\n"),
+        (&["--name"], "Missing value after '--name'.\n"),
+        (
+            &["--cloud-init", "/no/such.yaml"],
+            "Could not load cloud-init configuration: bad file: /no/such.yaml\n\
+             Please ensure that Multipass can read it.\n",
+        ),
+        (
+            &["--cloud-init", "/dev/null"],
+            "Could not load cloud-init configuration: bad file: /dev/null\n\
+             Please ensure that Multipass can read it.\n",
+        ),
+    ] {
+        let args: Vec<&str> = ["launch"].iter().chain(args).copied().collect();
+        assert_eq!(
+            refused(&world, &args),
+            (Some(1), text.to_owned(), true),
+            "{args:?}"
+        );
+    }
+    assert_eq!(world.state().instances, []);
+}
+
+#[test]
+fn the_daemon_refuses_the_rest_with_code_2() {
+    let world = launched();
+    for (args, text) in [
+        (
+            &["--name", "polis"][..],
+            "instance \"polis\" already exists",
+        ),
+        (
+            &["--name", "1a"],
+            "Invalid arguments supplied\nInvalid instance name supplied: 1a.",
+        ),
+        (
+            &["--name", "b", "--memory", "64M"],
+            "Invalid arguments supplied\nInvalid memory size value supplied: 67108864.",
+        ),
+        (
+            &["--name", "b", "--disk", "100M"],
+            "Invalid arguments supplied\nInvalid disk size value supplied: 104857600.",
+        ),
+        (
+            &["9.99", "--name", "b"],
+            "Unable to find an image matching \"9.99\" in remote \"\".",
+        ),
+        (
+            &["--name", "b", "--disk", "1G"],
+            "Requested disk (1073741824 bytes) below minimum for this image (3758096384 bytes)",
+        ),
+    ] {
+        assert_eq!(
+            denied(&world, args),
+            (Some(2), format!("launch failed: {text}\n")),
+            "{args:?}"
+        );
+    }
+    assert_eq!(run(&world, &["delete", "polis"]).code, Some(0));
+    let exists = "launch failed: instance \"polis\" already exists\n".to_owned();
+    assert_eq!(
+        denied(&world, &["--name", "polis"]),
+        (Some(2), exists),
+        "also when it is Deleted"
+    );
+    assert_eq!(
+        world.calls().iter().filter(|call| call.mutated()).count(),
+        1
+    );
+}
+
+#[test]
+fn the_spinner_has_ansi_codes_without_a_terminal() {
+    let world = World::new();
+    let ran = launch(&world);
+    assert!(ran.stdout.starts_with('\u{1b}'), "{:?}", ran.stdout);
+    for state in [
+        "Retrieving image: ",
+        "Creating polis",
+        "Starting polis",
+        "Waiting for initialization to complete",
+    ] {
+        assert!(ran.stdout.contains(state), "{state}: {:?}", ran.stdout);
+    }
+    assert!(ran.stdout.ends_with("Launched: polis\n"));
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn defaults_are_one_cpu_1g_and_5g() {
+    let world = launched();
+    let instance = world.instance().expect("an instance");
+    assert_eq!(
+        (instance.cpus, instance.memory, instance.disk),
+        (1, 1 << 30, 5 << 30)
+    );
+}
+
+#[test]
+fn user_data_comes_from_a_file_as_from_a_pipe() {
+    let piped = launched();
+    let world = World::new();
+    let file = world.home().join("cloud-init.yaml");
+    fs::write(&file, CLOUD_INIT).expect("a file");
+    let file = file.display().to_string();
+    let ran = run(
+        &world,
+        &["launch", "24.04", "-n", "polis", "--cloud-init", &file],
+    );
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let user_data = "/var/lib/cloud/instance/user-data.txt";
+    assert_eq!(world.read_guest(user_data), piped.read_guest(user_data));
+}
+
+#[test]
+fn the_guest_gets_user_data_with_one_line_more_and_its_files() {
+    let world = launched();
+    let received = world.read_guest("/var/lib/cloud/instance/user-data.txt");
+    let added: Vec<&str> = received
+        .lines()
+        .filter(|line| !CLOUD_INIT.lines().any(|own| own == *line))
+        .collect();
+    assert_eq!(added, ["  - pollinate"]);
+    assert_eq!(received.lines().count(), CLOUD_INIT.lines().count() + 1);
+    let script = guest(
+        &world,
+        "stat -c %a /usr/local/lib/polis/provision.sh /etc/polis/pins.env",
+    );
+    assert_eq!(script, "755\n644\n");
+    assert!(
+        world
+            .read_guest("/usr/local/lib/polis/provision.sh")
+            .starts_with("#!/bin/bash\n")
+    );
+}
+
+#[test]
+fn the_marker_has_the_digests_of_the_guest_s_files() {
+    let world = launched();
+    let check = "cd / && jq -r '.files | to_entries[] | .value + \"  \" + .key' /var/lib/polis/provisioned.json |
+        while read -r sum path; do printf '%s %s\\n' \"$sum\" \"$path\"; done";
+    let listed = guest(&world, check);
+    assert_eq!(listed.lines().count(), 6);
+    for line in listed.lines() {
+        let (digest, path) = line.split_once(' ').expect("a digest and a path");
+        let bytes = fs::read(world.guest().path(path)).expect(path);
+        assert_eq!(polis_base::Digest::of(&bytes).hex(), digest, "{path}");
+    }
+    let user_data =
+        fs::read(world.guest().path("/var/lib/cloud/instance/user-data.txt")).expect("user-data");
+    let digest = polis_base::Digest::of(&user_data).hex();
+    assert_eq!(
+        guest(
+            &world,
+            "jq -r .user_data_sha256 /var/lib/polis/provisioned.json"
+        ),
+        format!("{digest}\n")
+    );
+    assert_eq!(
+        guest(&world, "jq -r .status /var/lib/polis/provision.json"),
+        "done\n"
+    );
+}
+
+#[test]
+fn running_comes_before_cloud_init_ends() {
+    let world = World::new();
+    world.set(|state| state.timing.provision = 1500);
+    let child = world.start_multipass(&LAUNCH, CLOUD_INIT.as_bytes());
+    until("it runs", || world.power() == Some(Power::Running));
+    assert_eq!(
+        guest(
+            &world,
+            "cloud-init status; test -e /var/lib/polis/provisioned.json || echo no marker"
+        ),
+        "status: running\nno marker\n"
+    );
+    assert!(guest(&world, "cat /var/log/polis-provision.log").contains("step docker-repo start 0"));
+    // The client is gone, the machine goes on.
+    child.kill();
+    assert_eq!(
+        guest(
+            &world,
+            "until [ -e /var/lib/polis/provisioned.json ]; do sleep 0.05; done; cloud-init status --wait"
+        ),
+        "\nstatus: done\n".trim_start()
+    );
+}
+
+#[test]
+fn before_that_it_is_being_prepared() {
+    let world = World::new();
+    world.set(|state| state.timing.image = 700);
+    let child = world.start_multipass(&LAUNCH, CLOUD_INIT.as_bytes());
+    until("the launch is under way", || {
+        world.state().instances.len() == 1
+    });
+    assert_eq!(
+        run(&world, &["list", "--format", "json"]).stdout,
+        "{\n  \"list\": []\n}\n"
+    );
+    let text = "launch failed: instance \"polis\" is being prepared\n";
+    assert_eq!(
+        denied(&world, &["--name", "polis"]),
+        (Some(2), text.to_owned())
+    );
+    assert_eq!(child.wait().code, Some(0));
+    assert_eq!(world.power(), Some(Power::Running));
+}
+
+#[test]
+fn of_two_launches_at_once_one_is_refused() {
+    let world = World::new();
+    let both = [(); 2].map(|()| world.start_multipass(&LAUNCH, CLOUD_INIT.as_bytes()));
+    let mut codes = both.map(|child| child.wait().code);
+    codes.sort();
+    assert_eq!(codes, [Some(0), Some(2)]);
+}
+
+#[test]
+fn the_client_s_clock_ends_with_5_and_the_machine_goes_on() {
+    let world = World::new();
+    world.set(|state| state.timing.provision = 2500);
+    let args = [
+        "launch",
+        "--name",
+        "polis",
+        "--timeout",
+        "1",
+        "--cloud-init",
+        "-",
+    ];
+    let ran = world.multipass(&args, CLOUD_INIT.as_bytes());
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (Some(5), "Timed out waiting for instance launch.\n")
+    );
+    until("it is provisioned", || {
+        world.set(|_| ()) == () && world.guest_has("/var/lib/polis/provisioned.json")
+    });
+}
+
+#[test]
+fn faults_of_a_launch() {
+    let struck = |effect: Effect| {
+        let world = World::new();
+        world.fault(Fault::of("launch", effect));
+        let ran = launch(&world);
+        (world, ran.code, ran.stderr)
+    };
+    let (world, code, text) = struck(Effect::ClientTimeout);
+    assert_eq!(
+        (code, text.as_str()),
+        (Some(5), "Timed out waiting for instance launch.\n")
+    );
+    assert_eq!(world.power(), Some(Power::Running));
+
+    let (world, code, text) = struck(Effect::InitTimeout);
+    let words = "launch failed: The following errors occurred:\npolis: timed out waiting for initialization to complete\n";
+    assert_eq!((code, text.as_str()), (Some(2), words));
+    assert_eq!(world.power(), Some(Power::Running));
+
+    let (world, code, text) = struck(Effect::SshTimeout);
+    let words =
+        "launch failed: The following errors occurred:\npolis: timed out waiting for response\n";
+    assert_eq!((code, text.as_str()), (Some(2), words));
+    assert_eq!(world.power(), Some(Power::Unknown));
+
+    let (world, code, _) = struck(Effect::DiesStarting);
+    assert_eq!((code, world.power()), (Some(2), None));
+    assert!(!world.guest().root().exists());
+    assert_eq!(launch(&world).code, Some(0));
+}
+
+#[test]
+fn a_failed_step_still_is_a_launch() {
+    let world = World::new();
+    world.fault(Fault::of(
+        "launch",
+        Effect::StepFails("sysbox".into(), "no \"box\"".into()),
+    ));
+    let ran = launch(&world);
+    assert!(
+        ran.code == Some(0) && ran.stdout.ends_with("Launched: polis\n"),
+        "{}",
+        ran.seen()
+    );
+    assert!(!world.guest_has("/var/lib/polis/provisioned.json"));
+    let states = "jq -r '.status, .step, .message, .exit_code, .steps[].state' /var/lib/polis/provision.json";
+    assert_eq!(
+        guest(&world, states),
+        "failed\nsysbox\nno \"box\"\n1\ndone\ndone\nfailed\npending\npending\npending\npending\n"
+    );
+    assert!(
+        guest(&world, "tail -n 1 /var/log/polis-provision.log")
+            .starts_with("polis-provision: failed in step sysbox: no")
+    );
+    let ran = crate::sh(
+        &world,
+        "cloud-init status --wait --format json | jq -r .status; exit ${PIPESTATUS[0]}",
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "error\n"));
+
+    // Running the script again goes on where it stopped.
+    assert!(
+        guest(&world, "sudo -n /usr/local/lib/polis/provision.sh")
+            .contains("step docker-engine skipped 0")
+    );
+    assert!(world.guest_has("/var/lib/polis/provisioned.json"));
+    assert_eq!(
+        crate::sh(&world, "cloud-init status").code,
+        Some(1),
+        "cloud-init remembers"
+    );
+}
+
+#[test]
+fn user_data_may_never_be_applied() {
+    let world = World::new();
+    world.fault(Fault::of("launch", Effect::UserDataIgnored));
+    assert_eq!(launch(&world).code, Some(0));
+    assert_eq!(
+        guest(
+            &world,
+            "cloud-init status; ls /usr/local/lib/polis /var/log/polis-provision.log 2>/dev/null || echo nothing"
+        ),
+        "status: done\nnothing\n"
+    );
+}
+
+#[test]
+fn degraded_is_code_2_with_a_marker() {
+    let world = World::new();
+    world.fault(Fault::of("launch", Effect::Degraded));
+    launch(&world);
+    let ran = crate::sh(
+        &world,
+        "cloud-init status --format json | jq -r .extended_status; exit ${PIPESTATUS[0]}",
+    );
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(2), "degraded done\n")
+    );
+    assert!(world.guest_has("/var/lib/polis/provisioned.json"));
+    // A quoted mode does the same: yaml-cpp takes the quotes away.
+    let world = World::new();
+    let quoted = CLOUD_INIT.replace("permissions: 0o755", "permissions: '0755'");
+    world.multipass(&LAUNCH, quoted.as_bytes());
+    assert_eq!(crate::sh(&world, "cloud-init status").code, Some(2));
+}

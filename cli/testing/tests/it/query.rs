@@ -1,0 +1,155 @@
+//! `list`, `info`, `version`, `get`, `help`: words, and that they change nothing.
+
+use expect_test::expect;
+use fake_multipass::{Access, Power, World};
+
+use crate::{launched, refused, run};
+
+#[test]
+fn unknown_commands_are_refused_on_standard_output() {
+    let world = World::new();
+    let ran = run(&world, &["frob"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
+    assert!(
+        ran.stdout.starts_with("Unknown command or alias 'frob'"),
+        "{}",
+        ran.seen()
+    );
+    assert_eq!(world.refused(), ["multipass frob"]);
+    assert_eq!(run(&world, &[]).code, Some(2));
+    assert_eq!(run(&world, &["help"]).code, Some(0));
+    assert_eq!(run(&world, &["list", "--help"]).code, Some(0));
+}
+
+#[test]
+fn list_names_every_state() {
+    let world = launched();
+    let list = ["list", "--format", "json", "--no-ipv4"];
+    expect![[r#"
+        exit 0
+        --- stdout
+        {
+          "list": [
+            {
+              "ipv4": [],
+              "name": "polis",
+              "release": "Ubuntu 24.04 LTS",
+              "state": "Running"
+            }
+          ]
+        }
+    "#]]
+    .assert_eq(&run(&world, &list).seen());
+    assert!(
+        run(&world, &["list", "--format=json"])
+            .stdout
+            .contains("\"10.87.112.23\"")
+    );
+    let states = [
+        (Power::Stopped, "Stopped"),
+        (Power::Deleted, "Deleted"),
+        (Power::Starting, "Starting"),
+        (Power::Restarting, "Restarting"),
+        (Power::DelayedShutdown, "Delayed Shutdown"),
+        (Power::Suspending, "Suspending"),
+        (Power::Suspended, "Suspended"),
+        (Power::Unknown, "Unknown"),
+    ];
+    for (power, text) in states {
+        world.set_instance(|instance| instance.power = power);
+        let seen = run(&world, &list).stdout;
+        assert!(seen.contains(&format!("\"state\": \"{text}\"")), "{seen}");
+    }
+    assert_eq!(refused(&world, &["list", "x"]).0, Some(1));
+    assert_eq!(refused(&world, &["list", "--format", "xml"]).0, Some(1));
+    assert_eq!(world.mutations(), Vec::<String>::new());
+}
+
+#[test]
+fn info_has_strings_for_disks_and_numbers_for_memory() {
+    let world = launched();
+    let info = ["info", "polis", "--format", "json"];
+    let seen: serde_json::Value = serde_json::from_str(&run(&world, &info).stdout).expect("JSON");
+    let polis = &seen["info"]["polis"];
+    assert_eq!(seen["errors"], serde_json::json!([]));
+    assert_eq!(polis["cpu_count"], "1");
+    assert_eq!(polis["disks"]["sda1"]["total"], "5368709120");
+    assert_eq!(polis["memory"]["total"], 1_u64 << 30);
+    run(&world, &["stop", "polis"]);
+    let seen: serde_json::Value = serde_json::from_str(&run(&world, &info).stdout).expect("JSON");
+    let polis = &seen["info"]["polis"];
+    assert_eq!(
+        (&polis["state"], &polis["cpu_count"], &polis["memory"]),
+        (&"Stopped".into(), &"".into(), &serde_json::json!({}))
+    );
+    run(&world, &["delete", "polis"]);
+    assert_eq!(run(&world, &info).code, Some(0));
+    run(&world, &["delete", "-p", "polis"]);
+    let ran = run(&world, &info);
+    let words = "info failed: The following errors occurred:\ninstance \"polis\" does not exist\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), words));
+}
+
+#[test]
+fn version_is_0_without_a_daemon() {
+    let world = World::new();
+    world.set(|state| state.client = "1.16.3+mac".to_owned());
+    let version = ["version", "--format", "json"];
+    expect![[r#"
+        exit 0
+        --- stdout
+        {
+          "multipass": "1.16.3+mac",
+          "multipassd": "1.16.3"
+        }
+    "#]]
+    .assert_eq(&run(&world, &version).seen());
+    for access in [Access::Down, Access::Denied, Access::Unauthenticated] {
+        world.set(|state| state.access = access);
+        let alone = "exit 0\n--- stdout\n{\n  \"multipass\": \"1.16.3+mac\"\n}\n";
+        assert_eq!(run(&world, &version).seen(), alone);
+    }
+}
+
+#[test]
+fn without_a_daemon_everything_else_is_2() {
+    let world = launched();
+    for (access, words) in [
+        (Access::Down, "cannot connect to the multipass socket"),
+        (Access::Denied, "multipass socket access denied"),
+        (
+            Access::Unauthenticated,
+            "The client is not authenticated with the Multipass service.\nPlease use 'multipass authenticate' before proceeding.",
+        ),
+    ] {
+        world.set(|state| state.access = access);
+        for args in [
+            &["list"][..],
+            &["info", "polis"],
+            &["launch", "--name", "b"],
+            &["start", "polis"],
+            &["stop", "polis"],
+            &["delete", "polis"],
+            &["recover", "polis"],
+            &["purge"],
+            &["exec", "-n", "polis", "--", "true"],
+            &["get", "local.driver"],
+        ] {
+            let ran = run(&world, args);
+            assert_eq!(
+                (ran.code, ran.stderr),
+                (Some(2), format!("{} failed: {words}\n", args[0]))
+            );
+        }
+        let ran = run(&world, &["exec", "polis", "--", "true"]);
+        assert_eq!(ran.stderr, format!("exec failed: {words}\n").repeat(2));
+    }
+    assert_eq!(world.mutations(), Vec::<String>::new());
+}
+
+#[test]
+fn settings_are_told() {
+    let world = World::new();
+    assert_eq!(run(&world, &["get", "local.driver"]).stdout, "qemu\n");
+    assert_eq!(refused(&world, &["get", "x"]).0, Some(1));
+}
