@@ -85,8 +85,11 @@ pub enum Verb {
 }
 
 /// Arguments of `check`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct CheckArgs {
+    /// Judge only these [default: everything]
+    #[arg(value_name = "FILE", value_parser = [crate::pins_env::CLOUD_INIT, crate::compose::PATH])]
+    pub files: Vec<String>,
     /// Leave shellcheck out: it takes longer than all the rest
     #[arg(long)]
     pub no_shell: bool,

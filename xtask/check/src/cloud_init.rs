@@ -62,8 +62,9 @@ pub fn check(source: &Source, root: &Node) -> Vec<Finding> {
 
 /// cloud-init's parser reads YAML 1.1, which forbids most control characters even in comments.
 fn plain_text(source: &Source) -> Option<Finding> {
-    let mut characters = source.text.char_indices();
-    let (at, found) = characters.find(|(_, found)| !matches!(found, '\n' | ' '..='~'))?;
+    let mut bytes = source.text.bytes();
+    let at = bytes.position(|byte| !matches!(byte, b'\n' | b' '..=b'~'))?;
+    let found = source.text[at..].chars().next()?;
     let place = source.place(at..at + found.len_utf8());
     let message = format!("`{}` in the cloud-init file", found.escape_default());
     Some(

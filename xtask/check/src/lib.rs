@@ -3,6 +3,7 @@
 //! Its own package, because the JSON Schema validator doubles what an offline verb compiles.
 
 use serde_json::json;
+use time::Date;
 
 use xtask::cli::CheckArgs;
 use xtask::compose::{self, Compose};
@@ -32,53 +33,86 @@ pub const CLOUD_CONFIG_SCHEMA: &str = "schemas/cloud-config.schema.json";
 /// When a file cannot be read at all; everything else is a finding of the report.
 pub fn run(workspace: &Workspace, args: &CheckArgs) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
+    let wanted = |path: &str| args.files.is_empty() || args.files.iter().any(|file| file == path);
     let mut findings = Vec::new();
-    let cloud_init = workspace.read(pins_env::CLOUD_INIT)?;
-    match yaml::parse(&cloud_init) {
+    let mut version = None;
+    if wanted(pins_env::CLOUD_INIT) {
+        let official = guest(workspace, args.no_shell, &mut findings)?;
+        version = Some(official.version);
+        findings.extend(official.findings);
+    }
+    if wanted(compose::PATH) {
+        stack(workspace, args.no_shell, today, &mut findings)?;
+    }
+    let is_error = |finding: &&Finding| xtask::finding::any_error(std::slice::from_ref(finding));
+    let errors = findings.iter().filter(is_error).count();
+    let judge = match &version {
+        None => "the cloud-init file was left out".to_owned(),
+        Some(None) => {
+            "cloud-init is not installed here, so its own validator was not asked".to_owned()
+        }
+        Some(Some(version)) => format!("also judged by {version}"),
+    };
+    let text = format!(
+        "{errors} errors, {} warnings; {judge}",
+        findings.len() - errors
+    );
+    let data = json!({"official_cloud_init": version.flatten()});
+    Ok(Report::new("check", data, text).with_findings(findings))
+}
+
+/// Judges the cloud-init file and its scripts; returns what cloud-init itself says.
+fn guest(
+    workspace: &Workspace,
+    no_shell: bool,
+    findings: &mut Vec<Finding>,
+) -> Result<official::Official> {
+    let source = workspace.read(pins_env::CLOUD_INIT)?;
+    match yaml::parse(&source) {
         Err(finding) => findings.push(*finding),
         Ok(root) => {
-            findings.extend(check_cloud_init(workspace, &cloud_init, &root)?);
-            if !args.no_shell {
-                findings.extend(shell::check(workspace, &cloud_init, &root)?);
+            findings.extend(check_cloud_init(workspace, &source, &root)?);
+            if !no_shell {
+                findings.extend(shell::in_cloud_init(&source, &root)?);
             }
         }
     }
-    let official = official::check(workspace, &cloud_init);
-    findings.extend(official.findings);
+    Ok(official::check(workspace, &source))
+}
 
-    let compose = workspace.read(compose::PATH)?;
-    match Compose::parse(compose) {
-        Err(finding) => findings.push(*finding),
-        Ok(compose) => {
-            let exists = |path: &str| workspace.root.join(path).exists();
-            findings.extend(stack::check(&compose, &exists));
-            let waivers = match waivers::parse(&workspace.read(waivers::PATH)?) {
-                Ok(waivers) => waivers,
-                Err(more) => {
-                    findings.extend(more);
-                    Vec::new()
-                }
-            };
-            findings.extend(pins::verify(&compose, &waivers, today).1);
-            let manifest = workspace.read("Cargo.toml")?;
-            let changelog = workspace.read("CHANGELOG.md")?;
-            findings.extend(versions::check(&manifest, &changelog, &compose));
-        }
-    }
-    let errors = findings
+/// Judges the compose file, its scripts, its pins and its version.
+fn stack(
+    workspace: &Workspace,
+    no_shell: bool,
+    today: Date,
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let source = workspace.read(compose::PATH)?;
+    // One report of a missing shellcheck is enough.
+    let told = findings
         .iter()
-        .filter(|finding| xtask::finding::any_error(std::slice::from_ref(finding)))
-        .count();
-    let data = json!({"official_cloud_init": official.version});
-    let official = official.version.map_or_else(
-        || "cloud-init is not installed here, so its own validator was not asked".to_owned(),
-        |version| format!("also judged by {version}"),
-    );
-    let text = format!(
-        "{errors} errors, {} warnings; {official}",
-        findings.len() - errors
-    );
-    Ok(Report::new("check", data, text).with_findings(findings))
+        .any(|finding| finding.rule == shell::MISSING);
+    if !no_shell && !told {
+        findings.extend(shell::in_stack(workspace, &source)?);
+    }
+    let compose = match Compose::parse(source) {
+        Ok(compose) => compose,
+        Err(finding) => {
+            findings.push(*finding);
+            return Ok(());
+        }
+    };
+    let exists = |path: &str| workspace.root.join(path).exists();
+    findings.extend(stack::check(&compose, &exists));
+    let waivers = waivers::parse(&workspace.read(waivers::PATH)?).unwrap_or_else(|more| {
+        findings.extend(more);
+        Vec::new()
+    });
+    findings.extend(pins::verify(&compose, &waivers, today).1);
+    let manifest = workspace.read("Cargo.toml")?;
+    let changelog = workspace.read("CHANGELOG.md")?;
+    findings.extend(versions::check(&manifest, &changelog, &compose));
+    Ok(())
 }
 
 /// The schema and the rules on the cloud-init file.

@@ -16,6 +16,9 @@ use xtask::{parts, write};
 /// Where a script without a package of its own lives.
 const SCRIPT_DIRS: [&str; 2] = ["compose/config", "compose/scripts"];
 
+/// The rule of a shellcheck that is not there.
+pub const MISSING: &str = "shellcheck-missing";
+
 /// A script and where it stands.
 struct Script<'a> {
     /// The file that carries it.
@@ -43,18 +46,27 @@ struct Comment {
     message: String,
 }
 
-/// Checks the scripts of the cloud-init file and those below `compose/`.
+/// Checks the scripts in the cloud-init file.
+///
+/// # Errors
+/// When shellcheck says something that is no answer.
+pub fn in_cloud_init(source: &Source, root: &Node) -> Result<Vec<Finding>> {
+    if !parts::on_path("shellcheck") {
+        return Ok(vec![missing(source)]);
+    }
+    let judged: Result<Vec<_>> = embedded(source, root).iter().map(judge).collect();
+    Ok(judged?.concat())
+}
+
+/// Checks the scripts beside the compose file `beside`.
 ///
 /// # Errors
 /// When a script cannot be read, or shellcheck says something that is no answer.
-pub fn check(workspace: &Workspace, cloud_init: &Source, root: &Node) -> Result<Vec<Finding>> {
+pub fn in_stack(workspace: &Workspace, beside: &Source) -> Result<Vec<Finding>> {
     if !parts::on_path("shellcheck") {
-        return Ok(vec![missing(cloud_init)]);
+        return Ok(vec![missing(beside)]);
     }
     let mut findings = Vec::new();
-    for script in embedded(cloud_init, root) {
-        findings.extend(judge(&script)?);
-    }
     for path in files(workspace)? {
         let source = workspace.read(&path)?;
         if source.text.starts_with("#!") {
@@ -74,8 +86,8 @@ fn missing(source: &Source) -> Finding {
     let place = source.place(0..0);
     let message = "shellcheck is not installed, so no script was checked";
     let finding = match std::env::var_os("CI").or_else(|| std::env::var_os(parts::REQUIRE)) {
-        Some(_) => Finding::error("shellcheck-missing", place, message),
-        None => Finding::warning("shellcheck-missing", place, message),
+        Some(_) => Finding::error(MISSING, place, message),
+        None => Finding::warning(MISSING, place, message),
     };
     finding.help("install shellcheck, or leave scripts out with --no-shell")
 }

@@ -352,6 +352,30 @@ fn a_missing_file_and_a_wrong_day_are_errors_of_their_own() {
 }
 
 #[test]
+fn a_file_that_is_named_is_judged_alone() {
+    let tree = Tree::data();
+    tree.replace(CLOUD_INIT, "package_update: true\n", "");
+    tree.replace(COMPOSE, "restart: unless-stopped", "restart: always");
+    let run = |files: &[&str]| {
+        let words = ["check", "--no-shell", "--today", DAY, "--format", "json"];
+        tree.run(
+            env!("CARGO_BIN_EXE_xtask-check"),
+            &[&words[..], files].concat(),
+        )
+    };
+    let rules = |ran: &Ran| {
+        let findings = ran.findings();
+        let has = |rule: &str| findings.iter().any(|finding| finding.starts_with(rule));
+        [has("schema"), has("restart")]
+    };
+    assert_eq!(rules(&run(&[CLOUD_INIT])), [true, false]);
+    assert_eq!(rules(&run(&[COMPOSE])), [false, true]);
+    assert_eq!(rules(&run(&[CLOUD_INIT, COMPOSE])), [true, true]);
+    let ran = run(&["README.md"]);
+    assert_eq!(ran.code, 4, "{}", ran.seen());
+}
+
+#[test]
 fn every_script_is_checked_at_its_place() {
     if !has_part("shellcheck") {
         return;

@@ -22,13 +22,7 @@ use crate::verbs::pin;
 impl Run {
     pub(super) fn check(&mut self) -> Result<()> {
         let task = self.context.progress.task("check");
-        let report = xtask_check::run(
-            &self.context.workspace,
-            &CheckArgs {
-                no_shell: false,
-                today: None,
-            },
-        )?;
+        let report = xtask_check::run(&self.context.workspace, &CheckArgs::default())?;
         let (errors, warnings): (Vec<Finding>, Vec<Finding>) = report
             .findings
             .into_iter()
