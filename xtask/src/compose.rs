@@ -23,11 +23,11 @@ pub struct Compose {
     pub root: Node,
 }
 
-/// One `image:` value of one service.
+/// One place that names an image: a service's, a volume's, or a build context's.
 #[derive(Debug, Clone)]
 pub struct ImageUse {
-    /// The service.
-    pub service: String,
+    /// What uses it: `service gate`, `volume of gate`, `build of gate`.
+    pub by: String,
     /// The reference, or why it is none.
     pub image: std::result::Result<ImageRef, ImageRefError>,
     /// The bytes of the reference itself, without quotes or anchor.
@@ -78,42 +78,49 @@ impl Compose {
         self.root.get("services").map_or(&[], Node::entries)
     }
 
-    /// Every image value, in the order of the file.
+    /// Every image value, in the order of the file: of services, of their volumes of
+    /// `type: image`, and of their build contexts.
     ///
     /// # Errors
-    /// Findings for values that are no plain text, so that they could not be edited either.
+    /// Findings for values that are no plain text, so that they could not be edited either, and
+    /// for entries that bring in what is read by nobody here.
     pub fn images(&self) -> std::result::Result<Vec<ImageUse>, Vec<Finding>> {
-        let mut uses = Vec::new();
-        let mut findings = Vec::new();
-        for (name, service) in self.services() {
-            let name = name.text().unwrap_or_default();
-            let Some(node) = service.get("image") else {
-                findings.push(Finding::error(
-                    "image-missing",
-                    self.place(service.span.clone()),
-                    format!("service `{name}` names no image"),
-                ));
-                continue;
-            };
-            match self.text_span(node) {
-                Some((text, span)) => uses.push(ImageUse {
-                    service: name.to_owned(),
-                    image: text.parse(),
-                    span,
-                    build: service.get("build").and_then(build),
-                }),
-                None => findings.push(Finding::error(
-                    "image-reference",
-                    self.place(node.span.clone()),
-                    format!("the image of `{name}` is not one piece of plain text"),
-                )),
-            }
-        }
+        let (uses, findings) = self.references();
         if findings.is_empty() {
             Ok(uses)
         } else {
             Err(findings)
         }
+    }
+
+    /// As [`Self::images`], with what could be read beside the findings.
+    pub fn references(&self) -> (Vec<ImageUse>, Vec<Finding>) {
+        let mut reader = Reader {
+            compose: self,
+            uses: Vec::new(),
+            findings: Vec::new(),
+        };
+        reader.uncovered(&self.root, "the file", &["include", "models"]);
+        for (name, service) in self.services() {
+            reader.service(name.text().unwrap_or_default(), service);
+        }
+        (reader.uses, reader.findings)
+    }
+
+    /// The names that services give to further build contexts, in lower case: a Dockerfile may
+    /// say `FROM` one of them.
+    pub fn context_names(&self) -> Vec<String> {
+        let builds = self.services().iter();
+        let contexts =
+            builds.filter_map(|(_, service)| service.get("build")?.get("additional_contexts"));
+        let mut names = Vec::new();
+        for node in contexts {
+            let listed = node.items().iter().filter_map(Node::text);
+            let listed = listed.filter_map(|item| Some(item.split_once('=')?.0));
+            let mapped = node.entries().iter().filter_map(|(name, _)| name.text());
+            names.extend(listed.chain(mapped).map(str::to_ascii_lowercase));
+        }
+        names
     }
 
     /// The images that this repository builds, each once.
@@ -147,7 +154,7 @@ impl Compose {
                 let finding = Finding::error(
                     "image-reference",
                     self.place(image_use.span.clone()),
-                    format!("the image of `{}`: {error}", image_use.service),
+                    format!("the image of {}: {error}", image_use.by),
                 );
                 return Err(Error::in_file(PATH, vec![finding]));
             }
@@ -159,36 +166,147 @@ impl Compose {
     pub fn place(&self, span: Range<usize>) -> Place {
         self.source.place(span)
     }
+}
 
-    /// The text of a scalar and its exact bytes: a node's span may hold an anchor and quotes.
-    fn text_span<'a>(&self, node: &'a Node) -> Option<(&'a str, Range<usize>)> {
-        let text = node.text()?;
-        let at = self.source.text[node.span.clone()].find(text)?;
-        let start = node.span.start + at;
-        Some((text, start..start + text.len()))
+/// Collects the image values of a compose file.
+struct Reader<'a> {
+    compose: &'a Compose,
+    uses: Vec<ImageUse>,
+    findings: Vec<Finding>,
+}
+
+impl Reader<'_> {
+    fn service(&mut self, name: &str, service: &Node) {
+        let by = format!("service {name}");
+        self.uncovered(service, &by, &["provider"]);
+        let extends = service.get("extends");
+        self.uncovered_in(extends, &by, "extends", &["file"]);
+        let node = service.get("build");
+        self.uncovered_in(node, &by, "build", &["dockerfile_inline"]);
+        match service.get("image") {
+            Some(image) => {
+                let build = node.and_then(|build| self.compose.build(build));
+                self.image(image, by, build, "");
+            }
+            None => self.finding(
+                "image-missing",
+                service,
+                format!("service `{name}` names no image"),
+            ),
+        }
+        for volume in service.get("volumes").map_or(&[][..], Node::items) {
+            let of_image = volume.get("type").and_then(Node::text) == Some("image");
+            if let (true, Some(image)) = (of_image, volume.get("source")) {
+                self.image(image, format!("volume of {name}"), None, "");
+            }
+        }
+        self.contexts(name, node);
+    }
+
+    /// The build contexts: images are pins, other files of the tree are not, and the rest comes
+    /// from where nothing is compared.
+    fn contexts(&mut self, name: &str, build: Option<&Node>) {
+        let by = format!("build of {name}");
+        let Some(build) = build else { return };
+        let more = build.get("additional_contexts");
+        let listed = more.map_or(&[][..], Node::items).iter();
+        let mapped = more.map_or(&[][..], Node::entries).iter();
+        let own = build.text().map(|_| build).or_else(|| build.get("context"));
+        for context in listed.chain(mapped.map(|(_, value)| value)).chain(own) {
+            let text = context.text().unwrap_or_default();
+            if text.contains("docker-image://") {
+                self.image(context, by.clone(), None, "docker-image://");
+            } else if ["://", "git@", "$"].iter().any(|sign| text.contains(sign))
+                && !text.contains("oci-layout://")
+            {
+                self.finding(
+                    "pin-uncovered",
+                    context,
+                    format!("the {by} takes `{text}`, which no digest pins"),
+                );
+            }
+        }
+    }
+
+    fn image(&mut self, node: &Node, by: String, build: Option<Build>, after: &str) {
+        let Some(mut span) = yaml::text_span(&self.compose.source, node) else {
+            let message = format!("the image of {by} is not one piece of plain text");
+            return self.finding("image-reference", node, message);
+        };
+        let text = &self.compose.source.text[span.clone()];
+        if let (false, Some(at)) = (after.is_empty(), text.find(after)) {
+            span.start += at + after.len();
+        }
+        let text = &self.compose.source.text[span.clone()];
+        let inner = reference_in(text);
+        self.uses.push(ImageUse {
+            image: text[inner.clone()].parse(),
+            by,
+            span: span.start + inner.start..span.start + inner.end,
+            build,
+        });
+    }
+
+    fn uncovered_in(&mut self, node: Option<&Node>, by: &str, inside: &str, keys: &[&str]) {
+        if let Some(node) = node {
+            self.uncovered(node, &format!("`{inside}` of {by}"), keys);
+        }
+    }
+
+    /// Refuses what would bring in images that nobody here reads.
+    fn uncovered(&mut self, node: &Node, by: &str, keys: &[&str]) {
+        for name in keys {
+            if let Some((key, _)) = node.entry(name) {
+                let message = format!("{by} has `{name}`, which brings in what no pin covers");
+                self.finding("pin-uncovered", key, message);
+            }
+        }
+    }
+
+    fn finding(&mut self, rule: &'static str, node: &Node, message: String) {
+        let place = self.compose.place(node.span.clone());
+        self.findings.push(Finding::error(rule, place, message));
     }
 }
 
-fn build(node: &Node) -> Option<Build> {
-    let context = node.text().or_else(|| node.get("context")?.text())?;
-    let dockerfile = node
-        .get("dockerfile")
-        .and_then(Node::text)
-        .unwrap_or("Dockerfile");
-    let context = from_root(context);
-    Some(Build {
-        dockerfile: if context.is_empty() {
-            dockerfile.to_owned()
-        } else {
-            format!("{context}/{dockerfile}")
-        },
-        context,
-    })
+/// The bytes of the reference in `text`: of `${NAME:-reference}` the reference, else all of it.
+///
+/// Whoever sets the variable pulls something else; the file alone says what everybody else pulls.
+pub fn reference_in(text: &str) -> Range<usize> {
+    let inside = text
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'));
+    let default = inside.and_then(|inside| {
+        let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
+        let rest = &inside[end..];
+        let reference = rest.strip_prefix(":-").or_else(|| rest.strip_prefix('-'))?;
+        (end > 0 && !reference.contains('$')).then_some(reference.len())
+    });
+    match default {
+        Some(length) => text.len() - 1 - length..text.len() - 1,
+        None => 0..text.len(),
+    }
 }
 
-/// A path that the compose file gives relative to itself, relative to the root of the tree.
-fn from_root(path: &str) -> String {
-    let mut parts = vec!["compose"];
+impl Compose {
+    fn build(&self, node: &Node) -> Option<Build> {
+        let context = node.text().or_else(|| node.get("context")?.text())?;
+        let dockerfile = node
+            .get("dockerfile")
+            .and_then(Node::text)
+            .unwrap_or("Dockerfile");
+        let dir = self.source.path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let context = from_root(dir, context);
+        Some(Build {
+            dockerfile: from_root(&context, dockerfile),
+            context,
+        })
+    }
+}
+
+/// A path given relative to `dir`, relative to the root of the tree.
+fn from_root(dir: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = dir.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {
             "" | "." => {}
@@ -221,6 +339,50 @@ pub(crate) mod tests {
         let built = compose.built().unwrap();
         assert_eq!(built[0].build.dockerfile, "services/init/Dockerfile");
         assert_eq!(built[1].build.dockerfile, "compose/Dockerfile");
+    }
+
+    #[test]
+    fn images_of_volumes_contexts_defaults_and_merge_keys_are_found() {
+        let text = "x: &x\n  image: &v1 v.example/x:v1\nservices:\n  a:\n    <<: *x\n    build:\n      context: .\n      additional_contexts:\n        b: docker-image://v.example/b:1\n    volumes:\n      - {type: image, source: 'v.example/v:1', target: /v}\n      - ./x:/x\n  d:\n    image: \"${D:-v.example/d:1}\"\n    build: {context: d, additional_contexts: [e=docker-image://v.example/e:1]}\n  f: {image: '${F-v.example/f:1}'}\n";
+        let compose = compose(text);
+        let found: Vec<_> = compose
+            .images()
+            .unwrap()
+            .into_iter()
+            .map(|image_use| {
+                assert_eq!(
+                    image_use.image.unwrap().to_string(),
+                    text[image_use.span.clone()]
+                );
+                format!("{}: {}", image_use.by, &text[image_use.span])
+            })
+            .collect();
+        let expected = [
+            "service a: v.example/x:v1",
+            "volume of a: v.example/v:1",
+            "build of a: v.example/b:1",
+            "service d: v.example/d:1",
+            "build of d: v.example/e:1",
+            "service f: v.example/f:1",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    /// What the reader does not follow is refused: a skipped image would be an unpinned one.
+    #[test]
+    fn what_brings_in_more_is_refused() {
+        for text in [
+            "include: [x.yml]\nservices: {}\n",
+            "models: {m: {model: ai/m}}\nservices: {}\n",
+            "services: {a: {image: v.example/a:1, extends: {file: x.yml, service: a}}}\n",
+            "services: {a: {image: v.example/a:1, provider: {type: x}}}\n",
+            "services: {a: {image: v.example/a:1, build: {dockerfile_inline: FROM x}}}\n",
+            "services: {a: {image: v.example/a:1, build: 'https://g.example/r.git'}}\n",
+            "services: {a: {image: v.example/a:1, build: {context: ., additional_contexts: {b: 'git@g.example:r'}}}}\n",
+        ] {
+            let findings = compose(text).images().expect_err(text);
+            assert_eq!(findings[0].rule, "pin-uncovered", "{text}");
+        }
     }
 
     #[test]

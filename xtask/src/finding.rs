@@ -35,10 +35,18 @@ impl Finding {
     /// An error at `place`.
     pub fn error(rule: &'static str, place: Place, message: impl Into<String>) -> Self {
         Self {
+            place: Some(place),
+            ..Self::missing(rule, message)
+        }
+    }
+
+    /// An error without a place: the thing is missing altogether.
+    pub fn missing(rule: &'static str, message: impl Into<String>) -> Self {
+        Self {
             rule,
             severity: Severity::Error,
             message: message.into(),
-            place: Some(place),
+            place: None,
             help: None,
         }
     }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use polis_base::Digest;
 
 use crate::finding::Finding;
+use crate::pins::At;
 use crate::source::{Place, Source};
 use crate::yaml::Node;
 
@@ -29,8 +30,21 @@ pub struct Pins {
     pub docker_key_url: String,
     /// The fingerprint of the one primary key that may be in it.
     pub docker_key_fingerprint: String,
+    /// Where the URL, the fingerprint and the URL of the repository that the key signs stand.
+    pub key_at: KeyAt,
     /// The files, each with its checksum.
     pub downloads: Vec<Download>,
+}
+
+/// Where the values about the key stand.
+#[derive(Debug, Clone)]
+pub struct KeyAt {
+    /// `DOCKER_KEY_URL`.
+    pub url: At,
+    /// `DOCKER_KEY_FINGERPRINT`.
+    pub fingerprint: At,
+    /// `DOCKER_REPO_URL`.
+    pub repository: At,
 }
 
 /// A file that the VM downloads.
@@ -48,6 +62,19 @@ pub struct Download {
     pub sha256: Digest,
     /// Where the checksum stands.
     pub place: Place,
+    /// Where version, URL and checksum stand.
+    pub at: DownloadAt,
+}
+
+/// Where the values about a download stand.
+#[derive(Debug, Clone)]
+pub struct DownloadAt {
+    /// `TOOL_VERSION`, one for all architectures.
+    pub version: At,
+    /// `TOOL_URL_ARCHITECTURE`.
+    pub url: At,
+    /// `TOOL_SHA256_ARCHITECTURE`.
+    pub sha256: At,
 }
 
 /// One line `NAME=value` with the bytes of its value.
@@ -140,25 +167,38 @@ impl<'a> Reader<'a> {
     }
 
     fn pins(&mut self) -> Option<Pins> {
-        let key_url = self.checked("DOCKER_KEY_URL", is_https, "an https URL");
+        let key = self.checked("DOCKER_KEY_URL", is_https, "an https URL");
         let fingerprint = self.checked(
             "DOCKER_KEY_FINGERPRINT",
             is_fingerprint,
             "40 upper-case hex digits",
         );
-        self.checked("DOCKER_REPO_URL", is_https, "an https URL");
-        let downloads = TOOLS.iter().flat_map(|tool| {
-            ARCHITECTURES
-                .iter()
-                .map(move |architecture| (*tool, *architecture))
-        });
-        let downloads: Vec<_> = downloads
-            .map(|(tool, architecture)| self.download(tool, architecture))
-            .collect();
+        let repository = self.checked("DOCKER_REPO_URL", is_https, "an https URL");
+        let mut downloads = Vec::new();
+        for tool in TOOLS {
+            let of_tool = ARCHITECTURES.map(|architecture| self.download(tool, architecture));
+            let [Some(one), Some(other)] = of_tool else {
+                continue;
+            };
+            self.agree(&one, &other);
+            downloads.extend([one, other]);
+        }
+        let ((key, key_at), (fingerprint, fingerprint_at)) = (key?, fingerprint?);
+        let (repository, repository_at) = repository?;
+        if !key.starts_with(&format!("{repository}/")) {
+            let message = "the key's URL is not below that of the repository that it signs";
+            self.wrong(key_at.span.clone(), message);
+            self.wrong(repository_at.span.clone(), message);
+        }
         Some(Pins {
-            docker_key_url: key_url?,
-            docker_key_fingerprint: fingerprint?,
-            downloads: downloads.into_iter().collect::<Option<_>>()?,
+            docker_key_url: key,
+            docker_key_fingerprint: fingerprint,
+            key_at: KeyAt {
+                url: key_at,
+                fingerprint: fingerprint_at,
+                repository: repository_at,
+            },
+            downloads,
         })
     }
 
@@ -170,23 +210,16 @@ impl<'a> Reader<'a> {
             "a version",
         );
         let url = self.checked(&format!("{name}_URL_{arch}"), is_https, "an https URL");
-        let key = format!("{name}_SHA256_{arch}");
         let sha256 = self.checked(
-            &key,
+            &format!("{name}_SHA256_{arch}"),
             |value| Digest::from_hex(value).is_ok(),
             "64 lower-case hex digits",
         );
-        let (version, url, sha256) = (version?, url?, sha256?);
-        for part in [version.as_str(), architecture] {
-            if !url.contains(part) {
-                let span = self.lines[format!("{name}_URL_{arch}").as_str()]
-                    .span
-                    .clone();
-                self.wrong(
-                    span,
-                    &format!("the URL does not name `{part}`, which it is pinned for"),
-                );
-            }
+        let ((version, version_at), (url, url_at)) = (version?, url?);
+        let (sha256, sha256_at) = sha256?;
+        if !url.contains(architecture) {
+            let message = format!("the URL does not name `{architecture}`, which it is pinned for");
+            self.wrong(url_at.span.clone(), &message);
         }
         Some(Download {
             tool,
@@ -194,12 +227,53 @@ impl<'a> Reader<'a> {
             architecture,
             url,
             sha256: Digest::from_hex(&sha256).ok()?,
-            place: self.source.place(self.lines[key.as_str()].span.clone()),
+            place: sha256_at.place.clone(),
+            at: DownloadAt {
+                version: version_at,
+                url: url_at,
+                sha256: sha256_at,
+            },
         })
     }
 
+    /// The two files of one tool differ in their architecture and in nothing else, and every
+    /// version in their URLs is the pinned one.
+    fn agree(&mut self, one: &Download, other: &Download) {
+        let neutral = |download: &Download| download.url.replace(download.architecture, "*");
+        if neutral(one) != neutral(other) {
+            for (this, that) in [(one, other), (other, one)] {
+                let message = format!(
+                    "the URL differs from that for {} in more than the architecture",
+                    that.architecture
+                );
+                self.wrong(this.at.url.span.clone(), &message);
+            }
+        }
+        let names = |download: &Download| names_version(&download.url, &download.version);
+        let (right, version) = ([names(one), names(other)], &one.version);
+        for (download, right) in [one, other].into_iter().zip(right) {
+            if !right {
+                let message = format!("the URL is not that of `{version}`, which is pinned");
+                self.wrong(download.at.url.span.clone(), &message);
+            }
+        }
+        if right == [false, false] {
+            let message = format!("no URL is that of `{version}`");
+            self.wrong(one.at.version.span.clone(), &message);
+        }
+        if one.sha256 == other.sha256 {
+            let message = "two architectures cannot have one checksum";
+            self.wrong(other.at.sha256.span.clone(), message);
+        }
+    }
+
     /// The value of `name`, where it is there and is what `expected` says.
-    fn checked(&mut self, name: &str, is: impl Fn(&str) -> bool, expected: &str) -> Option<String> {
+    fn checked(
+        &mut self,
+        name: &str,
+        is: impl Fn(&str) -> bool,
+        expected: &str,
+    ) -> Option<(String, At)> {
         match self.lines.get(name) {
             None => {
                 let start = self.block.start;
@@ -218,7 +292,10 @@ impl<'a> Reader<'a> {
                 );
                 None
             }
-            Some(line) => Some(line.value.to_owned()),
+            Some(line) => Some((
+                line.value.to_owned(),
+                At::new(self.source, line.span.clone()),
+            )),
         }
     }
 
@@ -256,6 +333,18 @@ fn known_names() -> impl Iterator<Item = String> {
     fixed.into_iter().chain(of_tools)
 }
 
+/// Whether `url` names `version`, and no other one: a release URL names it in its path and often
+/// again in the file's name.
+fn names_version(url: &str, version: &str) -> bool {
+    let path = url.splitn(4, '/').nth(3).unwrap_or("");
+    let number = version.trim_start_matches('v');
+    let mut named = path
+        .split(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .map(|part| part.trim_matches('.'))
+        .filter(|part| part.contains('.'));
+    path.contains(version) && named.all(|part| part == number)
+}
+
 fn is_https(value: &str) -> bool {
     value
         .strip_prefix("https://")
@@ -270,11 +359,9 @@ fn is_fingerprint(value: &str) -> bool {
 mod tests {
     use super::*;
 
-    const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
     fn document(change: impl Fn(String) -> String) -> Source {
         let mut lines = vec![
-            "DOCKER_KEY_URL=https://d.example/gpg".to_owned(),
+            "DOCKER_KEY_URL=https://d.example/ubuntu/gpg".to_owned(),
             format!("DOCKER_KEY_FINGERPRINT={}", "AB".repeat(20)),
             "DOCKER_REPO_URL=https://d.example/ubuntu".to_owned(),
         ];
@@ -287,9 +374,10 @@ mod tests {
                     tool.to_ascii_uppercase()
                 ));
                 lines.push(format!(
-                    "{}_SHA256_{}={HEX}",
+                    "{}_SHA256_{}={}",
                     tool.to_ascii_uppercase(),
-                    arch.to_ascii_uppercase()
+                    arch.to_ascii_uppercase(),
+                    Digest::of(arch.as_bytes()).hex()
                 ));
             }
         }
@@ -319,7 +407,10 @@ mod tests {
             (arm.tool, arm.architecture, arm.version.as_str()),
             ("yq", "arm64", "v4.44.6")
         );
-        assert_eq!(&arm.place.excerpt[arm.place.highlight.clone()], HEX);
+        assert_eq!(
+            arm.place.excerpt[arm.place.highlight.clone()],
+            Digest::of(b"arm64").hex()
+        );
     }
 
     /// Each way a pin can be wrong gives its own message at its own line.
@@ -349,7 +440,7 @@ mod tests {
             (
                 "YQ_VERSION=",
                 "YQ_VERSION=v4.44.7",
-                "does not name `v4.44.7`",
+                "no URL is that of `v4.44.7`",
             ),
             (
                 "DOCKER_KEY_FINGERPRINT=",

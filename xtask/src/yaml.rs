@@ -23,3 +23,19 @@ pub fn parse(source: &Source) -> Result<Node, Box<Finding>> {
 pub fn beyond_plain(source: &Source) -> Vec<(Range<usize>, &'static str)> {
     xtask_yaml::beyond_plain(&source.text)
 }
+
+/// The exact bytes of a string's text: a node's span may begin with an anchor, a tag and a quote.
+///
+/// Returns `None` where the text is not one piece of the file: an escape, a folded line.
+pub fn text_span(source: &Source, node: &Node) -> Option<Range<usize>> {
+    let text = node.text()?;
+    let slice = &source.text[node.span.clone()];
+    let mut rest = slice;
+    while rest.starts_with(['&', '!']) {
+        let end = rest.find(char::is_whitespace)?;
+        rest = rest[end..].trim_start();
+    }
+    let rest = rest.strip_prefix(['\'', '"']).unwrap_or(rest);
+    let start = node.span.start + slice.len() - rest.len();
+    rest.starts_with(text).then(|| start..start + text.len())
+}

@@ -14,13 +14,17 @@ use tempfile::TempDir;
 /// What a checkout has that is not its content.
 const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];
 /// What the offline checks read.
-const DATA: [&str; 5] = [
+const DATA: [&str; 7] = [
+    ".github",
     "Cargo.toml",
     "CHANGELOG.md",
     "cloud-init",
     "compose",
+    "rust-toolchain.toml",
     "schemas",
 ];
+/// The Dockerfile that the compose file names; what it copies in is not read.
+const DOCKERFILE: &str = "services/init/Dockerfile";
 /// What a program needs to find the toolchain and its crates.
 const KEPT: [&str; 8] = [
     "PATH",
@@ -78,7 +82,11 @@ pub fn has_part(program: &str) -> bool {
 impl Tree {
     /// The files that the offline checks read.
     pub fn data() -> Self {
-        Self::of(&|name| DATA.iter().any(|data| name == *data))
+        let tree = Self::of(&|name| DATA.iter().any(|data| name == *data));
+        let dockerfile = tree.root().join(DOCKERFILE);
+        fs::create_dir_all(dockerfile.with_file_name("")).expect("a directory");
+        copy(&repository().join(DOCKERFILE), &dockerfile);
+        tree
     }
 
     /// All of it, so that it can be built.

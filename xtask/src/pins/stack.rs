@@ -58,13 +58,13 @@ pub fn verify(compose: &Compose, waivers: &[Waiver], today: Date) -> (Vec<PinSta
                 findings.push(Finding::error(
                     "image-reference",
                     compose.place(image_use.span.clone()),
-                    format!("the image of `{}`: {error}", image_use.service),
+                    format!("the image of {}: {error}", image_use.by),
                 ));
                 continue;
             }
         };
         if let Some(known) = states.iter_mut().find(|known| known.image == *image) {
-            known.services.push(image_use.service.clone());
+            known.services.push(image_use.by.clone());
             known.built |= image_use.build.is_some();
             continue;
         }
@@ -77,7 +77,7 @@ pub fn verify(compose: &Compose, waivers: &[Waiver], today: Date) -> (Vec<PinSta
         findings.extend(judge(compose, image_use, image, waivers, today));
         states.push(PinState {
             image: image.clone(),
-            services: vec![image_use.service.clone()],
+            services: vec![image_use.by.clone()],
             built: image_use.build.is_some(),
             waived: match image.digest() {
                 Some(_) => None,
@@ -138,7 +138,7 @@ fn disagreement(compose: &Compose, image_use: &ImageUse, other: &ImageRef) -> Fi
         compose.place(image_use.span.clone()),
         format!(
             "`{}` uses another version or digest than `{other}`",
-            image_use.service
+            image_use.by
         ),
     )
     .help("one image has one pin in the whole stack")

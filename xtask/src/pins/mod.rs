@@ -1,0 +1,135 @@
+//! Pins: every byte that the release and the machine fetch, as the files of the tree name it.
+//!
+//! An [`Inventory`] is extracted from the files that use the pins; there is no second list.
+//! [`judge`] says what the files alone can tell; the network is asked elsewhere. All of it but
+//! [`Files::read`] is pure.
+
+mod collect;
+mod dockerfile;
+mod downloads;
+mod files;
+mod judge;
+mod model;
+mod stack;
+pub mod table;
+mod toolchain;
+mod workflow;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::compose::Compose;
+use crate::error::Result;
+use crate::finding::Finding;
+use crate::waivers::{self, Waiver};
+
+use collect::Collector;
+
+pub use files::{FileKind, Files, TOOLCHAIN};
+pub use judge::judge;
+pub use model::{Action, At, Commit, CommitError, Download, Key, Part, Pin, Use, What, is_release};
+pub use stack::{PinState, edited, pinned_text, to_resolve, verify};
+
+/// Every pin of the tree.
+#[derive(Debug)]
+pub struct Inventory {
+    /// The pins, in the order of files and places; equal ones are one.
+    pub pins: Vec<Pin>,
+    /// What is wrong with the files: what cannot be read, is malformed or brings in more.
+    pub findings: Vec<Finding>,
+    /// All waivers, also those that nothing needs.
+    pub waivers: Vec<Waiver>,
+}
+
+impl Inventory {
+    /// The pins of the tree at `root`.
+    ///
+    /// # Errors
+    /// When a file cannot be read at all.
+    pub fn read(root: &Path) -> Result<Self> {
+        Files::read(root).map(|files| Self::extract(&files))
+    }
+
+    /// Extracts the pins of `files`.
+    pub fn extract(files: &Files) -> Self {
+        let mut into = Collector::default();
+        let contexts = compose(files, &mut into);
+        for source in files.of(FileKind::Dockerfile) {
+            dockerfile::extract(source, &contexts, &mut into);
+        }
+        downloads::extract(&files.cloud_init, &mut into);
+        for source in files.of(FileKind::Workflow) {
+            workflow::extract(source, &mut into);
+        }
+        toolchain::extract(files, &mut into);
+        let waivers = waivers::parse(&files.waivers).unwrap_or_else(|findings| {
+            into.findings.extend(findings);
+            Vec::new()
+        });
+        for pin in &mut into.pins {
+            let unpinned = pin.image().filter(|image| image.digest().is_none());
+            let name = unpinned.map(ToString::to_string);
+            pin.waiver = waivers
+                .iter()
+                .find(|waiver| Some(&waiver.image) == name.as_ref())
+                .cloned();
+        }
+        Self {
+            pins: into.pins,
+            findings: into.findings,
+            waivers,
+        }
+    }
+
+    /// The images, of compose files, workflows and Dockerfiles.
+    pub fn images(&self) -> impl Iterator<Item = &Pin> {
+        self.pins.iter().filter(|pin| pin.image().is_some())
+    }
+}
+
+/// The images of all compose files. Returns the names that they give to build contexts.
+fn compose(files: &Files, into: &mut Collector) -> BTreeSet<String> {
+    let mut contexts = BTreeSet::new();
+    for source in files.of(FileKind::Compose) {
+        let compose = match Compose::parse(source.clone()) {
+            Ok(compose) => compose,
+            Err(finding) => {
+                into.findings.push(*finding);
+                continue;
+            }
+        };
+        let (uses, findings) = compose.references();
+        into.findings.extend(findings);
+        for image_use in uses {
+            if let Some(build) = &image_use.build {
+                dockerfile_of(files, &image_use.span, &compose, &build.dockerfile, into);
+            }
+            into.image(&compose.source, image_use.span, &image_use.by);
+            if let (Some(_), Ok(image)) = (image_use.build, &image_use.image) {
+                into.built(image);
+            }
+        }
+        contexts.extend(compose.context_names());
+    }
+    contexts
+}
+
+/// A Dockerfile that is built must be among those that are read.
+fn dockerfile_of(
+    files: &Files,
+    span: &std::ops::Range<usize>,
+    compose: &Compose,
+    path: &str,
+    into: &mut Collector,
+) {
+    let read = files
+        .of(FileKind::Dockerfile)
+        .any(|source| source.path == path);
+    if !read {
+        let at = At::new(&compose.source, span.clone());
+        let message = format!(
+            "`{path}`, which this image is built from, is missing or is not named like a Dockerfile"
+        );
+        into.error("dockerfile", &at, message);
+    }
+}

@@ -1,0 +1,125 @@
+//! The pins with their states, as every report shows them: text, JSON, Markdown.
+
+use serde_json::{Value, json};
+
+use super::model::{Pin, What};
+
+/// What is known of a pin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// One word, or two: `ok`, `drifted`, `not looked up`.
+    pub word: &'static str,
+    /// What the world serves instead of what is pinned.
+    pub found: Option<String>,
+    /// Why, where the word does not say it all.
+    pub reason: Option<String>,
+}
+
+/// One pin with its state.
+#[derive(Debug, Clone)]
+pub struct Row<'a> {
+    /// The pin.
+    pub pin: &'a Pin,
+    /// Its state.
+    pub state: State,
+}
+
+impl State {
+    /// A state without more to say.
+    pub fn new(word: &'static str) -> Self {
+        Self {
+            word,
+            found: None,
+            reason: None,
+        }
+    }
+
+    /// What the files alone tell: `waived`, `unpinned`, or that nobody asked the world.
+    pub fn offline(pin: &Pin) -> Self {
+        match &pin.waiver {
+            _ if pin.pinned().is_some() => Self::new("not looked up"),
+            Some(waiver) => Self {
+                reason: Some(format!("until {}: {}", waiver.expires, waiver.reason)),
+                ..Self::new("waived")
+            },
+            None => Self::new("unpinned"),
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The rows of pins of which nothing but the files is known.
+    pub fn offline(pins: &'a [Pin]) -> Vec<Self> {
+        let rows = pins.iter().map(|pin| Self {
+            pin,
+            state: State::offline(pin),
+        });
+        rows.collect()
+    }
+
+    /// The row in a JSON report.
+    pub fn to_json(&self) -> Value {
+        let Self { pin, state } = self;
+        let uses = pin.uses.iter().map(|found| {
+            json!({
+                "part": found.part.word(),
+                "by": found.by,
+                "path": found.at.place.path,
+                "line": found.at.place.line,
+                "column": found.at.place.column,
+            })
+        });
+        json!({
+            "kind": pin.kind(),
+            "name": pin.name(),
+            "pinned": pin.pinned(),
+            "url": match &pin.what {
+                What::Download(download) => Some(&download.url),
+                What::Key(key) => Some(&key.url),
+                _ => None,
+            },
+            "built": pin.built,
+            "waived": pin.waiver.as_ref().map(|waiver| &waiver.reason),
+            "state": state.word,
+            "found": state.found,
+            "reason": state.reason,
+            "uses": uses.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The data of a JSON report.
+pub fn to_json(rows: &[Row<'_>]) -> Value {
+    json!({"pins": rows.iter().map(Row::to_json).collect::<Vec<_>>()})
+}
+
+/// How many pins of each kind there are, in one line.
+pub fn summary(pins: &[Pin]) -> String {
+    let count = |wanted: &dyn Fn(&Pin) -> bool| pins.iter().filter(|pin| wanted(pin)).count();
+    let kinds = [
+        ("images", "image"),
+        ("base images", "base"),
+        ("downloads", "download"),
+        ("keys", "key"),
+        ("actions", "action"),
+        ("toolchains", "toolchain"),
+    ];
+    let mut parts = Vec::new();
+    for (plural, kind) in kinds {
+        let all = count(&|pin| pin.kind() == kind);
+        let pinned = count(&|pin| pin.kind() == kind && pin.pinned().is_some());
+        let waived =
+            count(&|pin| pin.kind() == kind && pin.pinned().is_none() && pin.waiver.is_some());
+        let mut words = vec![format!("{pinned} pinned")];
+        if waived > 0 {
+            words.push(format!("{waived} waived"));
+        }
+        if all > pinned + waived {
+            words.push(format!("{} unpinned", all - pinned - waived));
+        }
+        if all > 0 {
+            parts.push(format!("{plural}: {}", words.join(", ")));
+        }
+    }
+    parts.join("; ")
+}

@@ -1,0 +1,294 @@
+//! The Rust toolchain: what `rust-toolchain.toml` names, and everything that names one beside it.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+
+use super::collect::{Collector, split};
+use super::files::{FileKind, Files, TOOLCHAIN};
+use super::model::{At, Part, Use, What, is_release};
+use crate::finding::Finding;
+use crate::source::Source;
+
+const HELP: &str = "name one release in full, as in `channel = \"1.2.3\"`: everything else moves";
+
+#[derive(Deserialize)]
+struct File {
+    toolchain: Table,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    channel: Option<toml::Spanned<String>>,
+}
+
+/// What of a manifest, or of clippy's configuration, names a version of Rust.
+#[derive(Deserialize)]
+struct Manifest {
+    package: Option<Package>,
+    workspace: Option<Workspace>,
+    msrv: Option<toml::Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+struct Workspace {
+    package: Option<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    /// Text, or a table where a member takes it from the workspace.
+    #[serde(rename = "rust-version")]
+    rust_version: Option<toml::Spanned<toml::Value>>,
+}
+
+/// Collects the mentions of a toolchain in all files.
+pub(super) fn extract(files: &Files, into: &mut Collector) {
+    if let Some(source) = &files.toolchain_before {
+        let message = format!("rustup reads this file and then ignores `{TOOLCHAIN}`");
+        let at = At::new(source, 0..0);
+        into.error("toolchain", &at, message);
+    }
+    match &files.toolchain {
+        Some(source) => channel(source, into),
+        None => into
+            .findings
+            .push(Finding::missing("toolchain", format!("`{TOOLCHAIN}` is missing")).help(HELP)),
+    }
+    for source in files.of(FileKind::Manifest) {
+        manifest(source, into);
+    }
+    for kind in [FileKind::Workflow, FileKind::Dockerfile] {
+        for source in files.of(kind) {
+            commands(source, into);
+        }
+    }
+}
+
+fn channel(source: &Source, into: &mut Collector) {
+    match toml::from_str::<File>(&source.text) {
+        Ok(File {
+            toolchain: Table {
+                channel: Some(channel),
+            },
+        }) => {
+            let span = inside_quotes(channel.span(), channel.get_ref());
+            mention(source, span, "toolchain file", into);
+        }
+        Ok(_) => {
+            let at = At::new(source, 0..0);
+            into.error("toolchain", &at, "no `channel` is named");
+        }
+        Err(error) => syntax(source, &error, into),
+    }
+}
+
+fn manifest(source: &Source, into: &mut Collector) {
+    // Most manifests take it from the workspace; these need no parser.
+    let own = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with("rust-version =")
+            || line.starts_with("rust-version=")
+            || line.starts_with("msrv")
+    };
+    if !source.text.lines().any(own) {
+        return;
+    }
+    let manifest = match toml::from_str::<Manifest>(&source.text) {
+        Ok(manifest) => manifest,
+        Err(error) => return syntax(source, &error, into),
+    };
+    let packages = [
+        manifest.package,
+        manifest.workspace.and_then(|workspace| workspace.package),
+    ];
+    for package in packages.into_iter().flatten() {
+        let Some(version) = package.rust_version else {
+            continue;
+        };
+        if let Some(text) = version.get_ref().as_str() {
+            let span = inside_quotes(version.span(), text);
+            mention(source, span, "rust-version", into);
+        }
+    }
+    if let Some(version) = manifest.msrv {
+        let span = inside_quotes(version.span(), version.get_ref());
+        mention(source, span, "msrv", into);
+    }
+}
+
+fn syntax(source: &Source, error: &toml::de::Error, into: &mut Collector) {
+    let at = At::new(source, error.span().unwrap_or(0..0));
+    into.error("toml-syntax", &at, error.message().to_owned());
+}
+
+/// The bytes of `text` in those of the TOML string that holds it.
+fn inside_quotes(span: Range<usize>, text: &str) -> Range<usize> {
+    let quotes = span.len().saturating_sub(text.len()) / 2;
+    span.start + quotes..span.end - quotes
+}
+
+/// Commands that name a toolchain: `rustup toolchain install 1.2.3`, `cargo +1.2.3`.
+fn commands(source: &Source, into: &mut Collector) {
+    let mut at = 0;
+    for line in source.text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        if line.trim_start().starts_with('#')
+            || !["rustup", "cargo +", "rustc +"]
+                .iter()
+                .any(|word| line.contains(word))
+        {
+            continue;
+        }
+        if let Some(span) = named(line) {
+            mention(
+                source,
+                start + span.start..start + span.end,
+                "command",
+                into,
+            );
+        }
+    }
+}
+
+/// The bytes of the toolchain that a command on this line names.
+fn named(line: &str) -> Option<Range<usize>> {
+    let mut spans = Vec::new();
+    split(line, 0, &mut spans);
+    let words: Vec<&str> = spans.iter().map(|span| &line[span.clone()]).collect();
+    for (at, word) in words.iter().enumerate() {
+        let rest = &words[at + 1..];
+        let name = match (*word, rest) {
+            ("cargo" | "rustc", [name, ..]) if name.starts_with('+') => {
+                return Some(spans[at + 1].start + 1..spans[at + 1].end);
+            }
+            ("rustup", ["toolchain", "install" | "add", ..] | ["override", "set", ..]) => at + 3,
+            ("rustup", ["install" | "default" | "run" | "update", ..]) => at + 2,
+            _ => continue,
+        };
+        let plain = |name: &&str| !name.starts_with(['-', '#', '&', '|', ';']);
+        return words
+            .get(name)
+            .filter(|name| plain(name))
+            .map(|_| spans[name].clone());
+    }
+    None
+}
+
+fn mention(source: &Source, span: Range<usize>, by: &str, into: &mut Collector) {
+    let channel = source.text[span.clone()].to_owned();
+    let at = At::new(source, span);
+    if !is_release(&channel) {
+        into.findings.push(
+            Finding::error(
+                "toolchain",
+                at.place.clone(),
+                format!("`{channel}` is not one release of Rust"),
+            )
+            .help(HELP),
+        );
+    }
+    let a_use = Use {
+        part: Part::Channel,
+        by: by.to_owned(),
+        at,
+    };
+    into.pin(What::Toolchain(channel), [a_use]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(path: &str, text: &str) -> Source {
+        Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn found(read: fn(&Source, &mut Collector), text: &str) -> (Vec<String>, Vec<&'static str>) {
+        let source = source("x", text);
+        let mut collector = Collector::default();
+        read(&source, &mut collector);
+        let uses = collector.pins.iter().flat_map(|pin| &pin.uses);
+        (
+            uses.map(|found| text[found.at.span.clone()].to_owned())
+                .collect(),
+            collector
+                .findings
+                .iter()
+                .map(|finding| finding.rule)
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_channel_is_one_release() {
+        for (value, rules) in [
+            ("1.95.0", &[][..]),
+            ("1.95", &["toolchain"]),
+            ("stable", &["toolchain"]),
+            ("nightly-2026-01-01", &["toolchain"]),
+        ] {
+            let text = format!("[toolchain]\nchannel = '{value}' # why\n");
+            assert_eq!(
+                found(channel, &text),
+                (vec![value.to_owned()], rules.to_vec())
+            );
+        }
+        assert_eq!(
+            found(channel, "[toolchain]\npath = 'x'\n"),
+            (vec![], vec!["toolchain"])
+        );
+        assert_eq!(found(channel, "channel = 1\n").1, ["toml-syntax"]);
+    }
+
+    #[test]
+    fn manifests_and_clippy_name_it_too() {
+        for (text, value) in [
+            (
+                "[workspace.package]\nrust-version = \"1.95.0\"\n",
+                Some("1.95.0"),
+            ),
+            (
+                "[package]\nname = 'x'\nrust-version = \"1.95.0\"\n",
+                Some("1.95.0"),
+            ),
+            (
+                "[package]\nname = 'x'\nrust-version.workspace = true\n",
+                None,
+            ),
+            ("[package]\nrust-version = { workspace = true }\n", None),
+            ("msrv = \"1.95.0\"\n", Some("1.95.0")),
+        ] {
+            let values: Vec<String> = value.map(str::to_owned).into_iter().collect();
+            assert_eq!(found(manifest, text), (values, vec![]), "{text}");
+        }
+    }
+
+    #[test]
+    fn commands_that_name_one_are_found() {
+        for (line, value) in [
+            (
+                "      - run: rustup toolchain install --no-self-update",
+                None,
+            ),
+            (
+                "run: rustup toolchain install 1.94.0 --profile minimal",
+                Some("1.94.0"),
+            ),
+            ("run: rustup default stable", Some("stable")),
+            ("run: rustup target add x86_64-unknown-linux-musl", None),
+            ("run: rustup run nightly cargo test", Some("nightly")),
+            ("run: cargo +1.94.0 test", Some("1.94.0")),
+            ("run: cargo test", None),
+            ("# rustup default stable", None),
+            ("RUN rustup install $V && x", Some("$V")),
+        ] {
+            let values: Vec<String> = value.map(str::to_owned).into_iter().collect();
+            assert_eq!(found(commands, line).0, values, "{line}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What a workflow or an action of this repository runs: other actions by commit, and images.
+
+use std::ops::Range;
+
+use super::collect::Collector;
+use super::model::{Action, At, Commit, CommitError, Part, Use, What};
+use crate::compose::reference_in;
+use crate::source::Source;
+use crate::yaml::{self, Node};
+
+/// Collects the pins of a workflow, or of an `action.yml`.
+pub(super) fn extract(source: &Source, into: &mut Collector) {
+    let root = match yaml::parse(source) {
+        Ok(root) => root,
+        Err(finding) => return into.findings.push(*finding),
+    };
+    let mut reader = Reader { source, into };
+    for (name, job) in root.get("jobs").map_or(&[][..], Node::entries) {
+        let by = format!("job {}", name.text().unwrap_or_default());
+        if let Some(workflow) = job.get("uses") {
+            reader.uses(workflow, &by);
+        }
+        if let Some(container) = job.get("container") {
+            reader.container(container, &by);
+        }
+        for (_, service) in job.get("services").map_or(&[][..], Node::entries) {
+            reader.container(service, &by);
+        }
+        reader.steps(job, &by);
+    }
+    if let Some(runs) = root.get("runs") {
+        reader.steps(runs, "action");
+        // A Dockerfile beside the action is read as such.
+        let image = runs.get("image").filter(|image| {
+            image
+                .text()
+                .is_some_and(|text| text.starts_with("docker://"))
+        });
+        if let Some(image) = image {
+            reader.uses(image, "action");
+        }
+    }
+}
+
+struct Reader<'a> {
+    source: &'a Source,
+    into: &'a mut Collector,
+}
+
+impl<'a> Reader<'a> {
+    fn steps(&mut self, job: &Node, by: &str) {
+        for step in job.get("steps").map_or(&[][..], Node::items) {
+            if let Some(uses) = step.get("uses") {
+                self.uses(uses, by);
+            }
+        }
+    }
+
+    fn container(&mut self, node: &Node, by: &str) {
+        let image = node.get("image").unwrap_or(node);
+        match yaml::text_span(self.source, image) {
+            Some(span) => self.image(span, by),
+            None => self.unreadable(image, by),
+        }
+    }
+
+    fn image(&mut self, span: Range<usize>, by: &str) {
+        let inner = reference_in(&self.source.text[span.clone()]);
+        let span = span.start + inner.start..span.start + inner.end;
+        self.into.image(self.source, span, by);
+    }
+
+    fn unreadable(&mut self, node: &Node, by: &str) {
+        let at = At::new(self.source, node.span.clone());
+        let message = format!("what {by} uses is not one piece of plain text");
+        self.into.error("action-reference", &at, message);
+    }
+
+    /// One `uses:` value.
+    fn uses(&mut self, node: &Node, by: &str) {
+        let Some(span) = yaml::text_span(self.source, node) else {
+            return self.unreadable(node, by);
+        };
+        let text = &self.source.text[span.clone()];
+        if let Some(image) = text.strip_prefix("docker://") {
+            self.image(span.end - image.len()..span.end, by);
+        } else if !text.starts_with("./") {
+            // What starts with `./` is this repository, at this commit.
+            self.action(span, by);
+        }
+    }
+
+    fn action(&mut self, span: Range<usize>, by: &str) {
+        let text = &self.source.text[span.clone()];
+        let (path, reference) = text.split_once('@').unwrap_or((text, ""));
+        let repository: Vec<&str> = path.splitn(3, '/').take(2).collect();
+        let at = At::new(self.source, span.clone());
+        if repository.len() < 2 || repository.iter().any(|part| !is_name(part)) {
+            let message = format!("`{text}` names no action: expected `owner/name@commit`");
+            return self.into.error("action-reference", &at, message);
+        }
+        let at = At::new(self.source, span.end - reference.len()..span.end);
+        let commit = reference.parse::<Commit>();
+        if let Err(error) = &commit {
+            self.unpinned(&at, path, reference, error);
+        }
+        let tag = self.tag(span.end);
+        self.judge_tag(&at, tag.as_ref().map(|(tag, _)| *tag), path);
+        let mut uses = vec![(Part::Commit, at)];
+        let name = tag.as_ref().map(|(tag, _)| (*tag).to_owned());
+        uses.extend(tag.map(|(_, at)| (Part::Tag, at)));
+        let uses = uses.into_iter().map(|(part, at)| Use {
+            part,
+            by: by.to_owned(),
+            at,
+        });
+        let what = What::Action(Action {
+            repository: repository.join("/"),
+            commit: commit.ok(),
+            tag: name,
+        });
+        self.into.pin(what, uses);
+    }
+
+    fn unpinned(&mut self, at: &At, path: &str, reference: &str, error: &CommitError) {
+        let (rule, message) = match error {
+            _ if reference.is_empty() => ("unpinned-action", format!("`{path}` names no commit")),
+            CommitError::Name => (
+                "unpinned-action",
+                format!("`{path}` is not pinned by commit: `{reference}` {error}"),
+            ),
+            _ => ("action-commit", format!("the commit of `{path}` {error}")),
+        };
+        self.into.error(rule, at, message);
+    }
+
+    /// The first word of the comment that follows on the line.
+    fn tag(&self, after: usize) -> Option<(&'a str, At)> {
+        let line = self.source.text[after..].lines().next().unwrap_or("");
+        let sign = line.find(" #")?;
+        let comment = &line[sign + 2..];
+        let tag = comment.split_whitespace().next()?;
+        let start = after + sign + 2 + comment.find(tag).unwrap_or(0);
+        Some((tag, At::new(self.source, start..start + tag.len())))
+    }
+
+    fn judge_tag(&mut self, at: &At, tag: Option<&str>, path: &str) {
+        let message = match tag {
+            None => format!("no comment behind `{path}` says which version its commit is"),
+            Some(tag) if is_version(tag) => return,
+            Some(tag) => format!("`{tag}` behind `{path}` is no full version"),
+        };
+        self.into.error("action-tag", at, message);
+    }
+}
+
+/// A name of an owner or a repository on GitHub.
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !text.is_empty() && text.chars().all(allowed)
+}
+
+/// `v1.2.3`, `1.2`, `v1.2.3-rc.1`: two numbers at least, since one alone moves by custom.
+fn is_version(tag: &str) -> bool {
+    let digits = tag.strip_prefix('v').unwrap_or(tag);
+    let core = digits.split(['-', '+']).next().unwrap_or(digits);
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    core.contains('.') && core.split('.').all(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "de0fac2e4500dabe0009e67214ff5f5447ce83dd";
+
+    fn extracted(text: &str) -> Collector {
+        let source = Source {
+            path: ".github/workflows/x.yml".to_owned(),
+            text: text.to_owned(),
+        };
+        let mut collector = Collector::default();
+        extract(&source, &mut collector);
+        collector
+    }
+
+    #[test]
+    fn every_use_of_a_workflow_is_found() {
+        let text = format!(
+            "jobs:\n  a:\n    container: v.example/c:1\n    services: {{s: {{image: v.example/s:1}}}}\n    steps:\n      \
+             - uses: ./local\n      - run: true\n      - uses: \"o/r@{COMMIT}\" # v1.2.3 why\n      \
+             - uses: docker://v.example/d:1\n  b:\n    uses: o/r/.github/workflows/w.yml@{COMMIT} # v1.2.3\n"
+        );
+        let found = extracted(&text);
+        assert!(found.findings.is_empty(), "{:?}", found.findings);
+        let pins: Vec<_> = found
+            .pins
+            .iter()
+            .map(|pin| {
+                let uses = pin.uses.iter().map(|found| &text[found.at.span.clone()]);
+                format!("{} {:?}", pin.name(), uses.collect::<Vec<_>>())
+            })
+            .collect();
+        let expected = [
+            "v.example/c:1 [\"v.example/c:1\"]".to_owned(),
+            "v.example/s:1 [\"v.example/s:1\"]".to_owned(),
+            format!("o/r v1.2.3 [\"{COMMIT}\", \"v1.2.3\", \"{COMMIT}\", \"v1.2.3\"]"),
+            "v.example/d:1 [\"v.example/d:1\"]".to_owned(),
+        ];
+        assert_eq!(pins, expected);
+    }
+
+    #[test]
+    fn a_composite_action_and_a_docker_action_are_read_alike() {
+        let text =
+            format!("runs:\n  using: composite\n  steps:\n    - uses: o/r@{COMMIT} # v1.0\n");
+        assert_eq!(extracted(&text).pins.len(), 1);
+        let text = "runs:\n  using: docker\n  image: docker://v.example/d:1\n";
+        assert_eq!(extracted(text).pins[0].name(), "v.example/d:1");
+        assert!(
+            extracted("runs:\n  using: docker\n  image: Dockerfile\n")
+                .pins
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn every_way_to_be_wrong_has_its_rule() {
+        let upper = COMMIT.to_uppercase();
+        for (uses, rule) in [
+            ("o/r@main # v1.0.0", "unpinned-action"),
+            ("o/r@v1 # v1.0.0", "unpinned-action"),
+            ("o/r # v1.0.0", "unpinned-action"),
+            ("o/r@de0fac2 # v1.0.0", "action-commit"),
+            (&format!("o/r@{upper} # v1.0.0"), "action-commit"),
+            (&format!("o/r@{COMMIT}0 # v1.0.0"), "action-commit"),
+            (&format!("o/r@{COMMIT}"), "action-tag"),
+            (&format!("o/r@{COMMIT} # v1"), "action-tag"),
+            (&format!("o/r@{COMMIT} # main"), "action-tag"),
+            (&format!("r@{COMMIT} # v1.0.0"), "action-reference"),
+            ("docker://alpine:3", "image-reference"),
+            ("[x]", "action-reference"),
+        ] {
+            let text = format!("jobs:\n  a:\n    steps:\n      - uses: {uses}\n");
+            let found = extracted(&text);
+            let rules: Vec<_> = found.findings.iter().map(|finding| finding.rule).collect();
+            assert_eq!(rules, [rule], "{uses}");
+            assert_eq!(found.findings[0].place.as_ref().unwrap().line, 4);
+        }
+    }
+}
