@@ -39,7 +39,7 @@ Of several, the most severe counts: 5, 4, 1, 2, 3.";
 /// Options of every verb.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// How results are printed; `json` is one document on standard output
+    /// How results are printed; the last three only by verbs that check something
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub format: Format,
     /// No progress
@@ -60,6 +60,19 @@ pub enum Format {
     Human,
     /// One JSON document, described by `schemas/report.schema.json`.
     Json,
+    /// Findings in SARIF 2.1.0, for code scanning and editors.
+    Sarif,
+    /// Findings as annotations of GitHub Actions, and a table in the summary of the job.
+    Github,
+    /// Findings as a table in Markdown.
+    Markdown,
+}
+
+impl Format {
+    /// Whether it shows findings and nothing else, so that only verbs that have some offer it.
+    pub fn is_of_findings(self) -> bool {
+        matches!(self, Self::Sarif | Self::Github | Self::Markdown)
+    }
 }
 
 /// The verbs.
@@ -200,6 +213,14 @@ impl Verb {
             Self::Release(_) => "release",
             Self::Ci(_) => "ci",
         }
+    }
+
+    /// Whether the verb checks something, so that its findings are what it is run for.
+    pub fn has_findings(&self) -> bool {
+        matches!(
+            self,
+            Self::Check(_) | Self::VerifyPins(_) | Self::VerifyChecksums
+        )
     }
 
     /// The package that answers this verb: `xtask` itself, or one that compiles more.

@@ -5,6 +5,7 @@
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
+use crate::error::Outcome;
 use crate::source::Place;
 
 /// How bad a finding is.
@@ -29,25 +30,20 @@ pub struct Finding {
     pub place: Option<Place>,
     /// The next step.
     pub help: Option<String>,
+    /// What an error makes of the run: that of a wrong tree, unless the world is to blame.
+    pub outcome: Outcome,
 }
 
 impl Finding {
     /// An error at `place`.
     pub fn error(rule: &'static str, place: Place, message: impl Into<String>) -> Self {
         Self {
-            place: Some(place),
-            ..Self::missing(rule, message)
-        }
-    }
-
-    /// An error without a place: the thing is missing altogether.
-    pub fn missing(rule: &'static str, message: impl Into<String>) -> Self {
-        Self {
             rule,
             severity: Severity::Error,
             message: message.into(),
-            place: None,
+            place: Some(place),
             help: None,
+            outcome: Outcome::Findings,
         }
     }
 
@@ -63,6 +59,13 @@ impl Finding {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Says that not the tree is wrong: the world serves something else, or does not answer.
+    #[must_use]
+    pub fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
         self
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Package, Verb};
+use crate::cli::{Cli, Format, Package, Verb};
 use crate::error::{Error, Outcome, Result};
 use crate::heavy;
 use crate::report::{self, Report};
@@ -33,7 +33,9 @@ pub fn main(own: Package, run: impl FnOnce(&Cli, &Workspace) -> Result<Report>) 
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    let code = if cli.verb.package() == own {
+    let code = if cli.global.format.is_of_findings() && !cli.verb.has_findings() {
+        report::finish(cli.verb.name(), Format::Human, Err(no_findings(&cli.verb)))
+    } else if cli.verb.package() == own {
         let result = Workspace::open(&cli.global).and_then(|workspace| run(&cli, &workspace));
         report::finish(cli.verb.name(), cli.global.format, result)
     } else if own == Package::Xtask {
@@ -44,6 +46,14 @@ pub fn main(own: Package, run: impl FnOnce(&Cli, &Workspace) -> Result<Report>) 
         report::finish(cli.verb.name(), cli.global.format, Err(error))
     };
     ExitCode::from(code)
+}
+
+fn no_findings(verb: &Verb) -> Error {
+    Error::usage(format!(
+        "`{}` checks nothing, so it has no findings to print",
+        verb.name()
+    ))
+    .hint("use `--format human` or `--format json`")
 }
 
 fn not_ours(verb: &Verb, own: Package) -> Error {

@@ -1,15 +1,21 @@
 //! What a verb returns: the findings, the data and the words, printed in one place.
 //!
 //! In JSON a verb prints exactly one document on standard output, described by
-//! `schemas/report.schema.json`; people get the same facts as text.
+//! `schemas/report.schema.json`; people get the same facts as text. What verbs find is also
+//! printed as SARIF, as commands of GitHub Actions, and as Markdown.
 
+mod github;
+pub mod markdown;
+mod sarif;
+
+use std::fs;
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 
 use crate::cli::Format;
 use crate::error::{Error, Outcome};
-use crate::finding::{Finding, any_error};
+use crate::finding::{Finding, Severity};
 
 /// The version of the JSON report; it grows when a field changes its meaning.
 pub const REPORT_VERSION: u32 = 1;
@@ -27,6 +33,8 @@ pub struct Report {
     pub data: Value,
     /// The same for people: whole lines, without the findings.
     pub text: String,
+    /// A table for Markdown, where the verb has one.
+    pub table: Option<String>,
 }
 
 impl Report {
@@ -38,7 +46,15 @@ impl Report {
             findings: Vec::new(),
             data,
             text: text.into(),
+            table: None,
         }
+    }
+
+    /// Adds the table that Markdown shows.
+    #[must_use]
+    pub fn with_table(mut self, table: String) -> Self {
+        self.table = Some(table);
+        self
     }
 
     /// Adds findings.
@@ -50,11 +66,11 @@ impl Report {
 
     /// The most severe of the verb's own outcome and its findings.
     pub fn outcome(&self) -> Outcome {
-        if any_error(&self.findings) {
-            self.outcome.max(Outcome::Findings)
-        } else {
-            self.outcome
-        }
+        let findings = self.findings.iter();
+        let errors = findings.filter(|finding| finding.severity == Severity::Error);
+        errors.fold(self.outcome, |outcome, finding| {
+            outcome.max(finding.outcome)
+        })
     }
 }
 
@@ -62,11 +78,24 @@ impl Report {
 ///
 /// Text for people: findings and errors on standard error, facts on standard output.
 pub fn finish(verb: &'static str, format: Format, result: Result<Report, Error>) -> u8 {
-    let (outcome, printed) = match (&result, format) {
-        (Ok(report), Format::Json) => (report.outcome(), print_json(&report_json(report))),
-        (Err(error), Format::Json) => (error.outcome, print_json(&error_json(verb, error))),
-        (Ok(report), Format::Human) => (report.outcome(), print_human(report)),
-        (Err(error), Format::Human) => (error.outcome, writeln!(io::stderr(), "{error}")),
+    let outcome = match &result {
+        Ok(report) => report.outcome(),
+        Err(error) => error.outcome,
+    };
+    let printed = match (&result, format) {
+        (Ok(report), Format::Human) => print_human(report),
+        (Err(error), Format::Human) => writeln!(io::stderr(), "{error}"),
+        (Ok(report), Format::Json) => print_json(&report_json(report)),
+        (Err(error), Format::Json) => print_json(&error_json(verb, error)),
+        (Ok(report), Format::Sarif) => print_json(&sarif::of_report(report)),
+        (Err(error), Format::Sarif) => print_json(&sarif::of_error(verb, error)),
+        (Ok(report), Format::Markdown) => print(&markdown::of_report(report)),
+        (Err(error), Format::Markdown) => print(&markdown::of_error(error)),
+        (Ok(report), Format::Github) => {
+            print(&github::of_report(report)).and_then(|()| summarize(&github::summary(report)))
+        }
+        (Err(error), Format::Github) => print(&github::of_error(verb, error))
+            .and_then(|()| summarize(&github::summary_of_error(verb, error))),
     };
     match printed {
         Ok(()) => outcome.code(),
@@ -78,6 +107,20 @@ pub fn finish(verb: &'static str, format: Format, result: Result<Report, Error>)
 
 fn print_json(document: &Value) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{document:#}")
+}
+
+fn print(text: &str) -> io::Result<()> {
+    io::stdout().lock().write_all(text.as_bytes())
+}
+
+/// Appends to the summary of the job, where a job runs.
+fn summarize(text: &str) -> io::Result<()> {
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else {
+        return Ok(());
+    };
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.append(true).create(true).open(path)?;
+    writeln!(file, "{text}")
 }
 
 fn print_human(report: &Report) -> io::Result<()> {

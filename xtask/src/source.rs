@@ -70,6 +70,13 @@ impl Source {
     }
 }
 
+impl Place {
+    /// The column in characters, from 1, behind the last one that is meant.
+    pub fn end_column(&self) -> usize {
+        self.column + self.excerpt[self.highlight.clone()].chars().count()
+    }
+}
+
 /// The greatest character boundary of `text` at or before `at`.
 fn floor_char(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());

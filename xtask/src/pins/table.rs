@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::model::{Pin, What};
+use crate::report::markdown::{self, cell_text, code};
+use crate::source::Place;
 
 /// What is known of a pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,35 @@ impl<'a> Row<'a> {
         rows.collect()
     }
 
+    fn cells(&self) -> Vec<String> {
+        let Self { pin, state } = self;
+        let mut places: Vec<String> = Vec::new();
+        let mut last: Option<&Place> = None;
+        for place in pin.uses.iter().map(|found| &found.at.place) {
+            // One file with many places is named once, and a line once.
+            let same_file = last.is_some_and(|last| last.path == place.path);
+            if !(same_file && last.is_some_and(|last| last.line == place.line)) {
+                let path = if same_file { "" } else { &place.path };
+                places.push(code(&format!("{path}:{}", place.line)));
+            }
+            last = Some(place);
+        }
+        let more = [&state.found, &state.reason].into_iter().flatten();
+        let state: Vec<String> = [state.word]
+            .into_iter()
+            .chain(more.map(String::as_str))
+            .map(cell_text)
+            .collect();
+        vec![
+            pin.kind().to_owned(),
+            code(&pin.name()),
+            pin.pinned()
+                .map_or_else(String::new, |pinned| code(&pinned)),
+            places.join(" "),
+            state.join("<br>"),
+        ]
+    }
+
     /// The row in a JSON report.
     pub fn to_json(&self) -> Value {
         let Self { pin, state } = self;
@@ -91,6 +122,12 @@ impl<'a> Row<'a> {
 /// The data of a JSON report.
 pub fn to_json(rows: &[Row<'_>]) -> Value {
     json!({"pins": rows.iter().map(Row::to_json).collect::<Vec<_>>()})
+}
+
+/// The table in Markdown: what is pinned, to what, where, and its state.
+pub fn markdown(rows: &[Row<'_>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+    markdown::table(&["kind", "pin", "pinned to", "places", "state"], &rows)
 }
 
 /// How many pins of each kind there are, in one line.

@@ -51,9 +51,13 @@ pub(super) fn extract(files: &Files, into: &mut Collector) {
     }
     match &files.toolchain {
         Some(source) => channel(source, into),
-        None => into
-            .findings
-            .push(Finding::missing("toolchain", format!("`{TOOLCHAIN}` is missing")).help(HELP)),
+        None => {
+            let source = Source {
+                path: TOOLCHAIN.to_owned(),
+                text: String::new(),
+            };
+            into.error("toolchain", &At::new(&source, 0..0), "the file is missing");
+        }
     }
     for source in files.of(FileKind::Manifest) {
         manifest(source, into);

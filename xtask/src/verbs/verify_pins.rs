@@ -18,9 +18,11 @@ pub fn run(workspace: &Workspace, args: &VerifyPinsArgs) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
     let inventory = Inventory::read(&workspace.root)?;
     let findings = judge(&inventory, today);
-    let data = table::to_json(&Row::offline(&inventory.pins));
+    let rows = Row::offline(&inventory.pins);
     let text = table::summary(&inventory.pins);
-    Ok(Report::new("verify-pins", data, text).with_findings(findings))
+    Ok(Report::new("verify-pins", table::to_json(&rows), text)
+        .with_findings(findings)
+        .with_table(table::markdown(&rows)))
 }
 
 /// The pins of what the VM downloads, where all of them are right.

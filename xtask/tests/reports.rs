@@ -1,0 +1,182 @@
+//! What a check found, in each format that something else reads: GitHub, code scanning, people.
+
+use expect_test::expect;
+use serde_json::{Value, json};
+use xtask_testkit::{Ran, Tree};
+
+const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
+const COMPOSE: &str = "compose/docker-compose.yml";
+const CI: &str = ".github/workflows/ci.yml";
+const COMMIT: &str = "de0fac2e4500dabe0009e67214ff5f5447ce83dd";
+
+/// A tree with one image, so that snapshots are short, and with one action that is not pinned.
+fn broken() -> Tree {
+    let tree = Tree::data();
+    let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    tree.write(
+        COMPOSE,
+        &format!("services:\n  é:\n    {{image: ghcr.io/o/é:1}}\n  b:\n    image: ghcr.io/o/b:1@sha256:{digest}\n"),
+    );
+    tree.write("compose/pin-waivers.yaml", "version: 1\nwaivers: []\n");
+    tree.replace(CI, COMMIT, "main");
+    tree
+}
+
+fn run(tree: &Tree, format: &str, env: &[(&str, &str)]) -> Ran {
+    let args = [
+        "verify-pins",
+        "--offline",
+        "--today",
+        "2026-11-01",
+        "--format",
+        format,
+    ];
+    tree.run_with(XTASK, &args, env)
+}
+
+#[test]
+fn sarif_is_what_the_standard_and_github_ask_for() {
+    let ran = run(&broken(), "sarif", &[]);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    let log = ran.sarif();
+    let run = &log["runs"][0];
+    assert_eq!(run["automationDetails"]["id"], "verify-pins/");
+    assert_eq!(run["invocations"][0]["exitCode"], 1);
+    let rules: Vec<&Value> = run["tool"]["driver"]["rules"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|rule| &rule["id"])
+        .collect();
+    let results = run["results"].as_array().expect("results");
+    let mut fingerprints = std::collections::BTreeSet::new();
+    for result in results {
+        let index = result["ruleIndex"].as_u64().expect("an index");
+        assert_eq!(
+            rules[usize::try_from(index).expect("an index")],
+            &result["ruleId"]
+        );
+        let location = &result["locations"][0]["physicalLocation"];
+        assert_eq!(location["artifactLocation"]["uriBaseId"], "SRCROOT");
+        let fingerprint = &result["partialFingerprints"]["primaryLocationLineHash"];
+        assert!(
+            fingerprints.insert(fingerprint.to_string()),
+            "{fingerprint} twice"
+        );
+    }
+    // Columns count characters: `é` before it is one.
+    let image = &results[0];
+    assert_eq!(image["ruleId"], "image-reference");
+    assert_eq!(image["level"], "error");
+    let location = &image["locations"][0]["physicalLocation"];
+    assert_eq!(location["artifactLocation"]["uri"], COMPOSE);
+    assert_eq!(
+        location["region"],
+        json!({
+            "startLine": 3, "startColumn": 13, "endLine": 3, "endColumn": 26,
+            "snippet": {"text": "    {image: ghcr.io/o/é:1}"},
+        })
+    );
+}
+
+/// An alert stays the same when lines are inserted above it, and another line is another alert.
+#[test]
+fn a_fingerprint_survives_moved_lines() {
+    let tree = broken();
+    let fingerprints = |tree: &Tree| -> Vec<Value> {
+        let log = run(tree, "sarif", &[]).sarif();
+        let results = log["runs"][0]["results"].as_array().cloned();
+        let results = results.expect("results").into_iter();
+        results
+            .map(|result| result["partialFingerprints"].clone())
+            .collect()
+    };
+    let before = fingerprints(&tree);
+    tree.replace(COMPOSE, "services:", "# one\n# two\nservices:");
+    assert_eq!(fingerprints(&tree), before);
+    tree.replace(COMPOSE, "o/é:1", "o/é:2");
+    let after = fingerprints(&tree);
+    assert_ne!(after[0], before[0]);
+    assert_eq!(after[1..], before[1..]);
+}
+
+#[test]
+fn a_stopped_verb_is_a_sarif_log_too() {
+    let tree = Tree::data();
+    let args = [
+        "verify-pins",
+        "--offline",
+        "--today",
+        "tomorrow",
+        "--format",
+        "sarif",
+    ];
+    let ran = tree.run(XTASK, &args);
+    assert_eq!(ran.code, 4, "{}", ran.seen());
+    let invocation = &ran.sarif()["runs"][0]["invocations"][0];
+    assert_eq!(invocation["executionSuccessful"], false);
+    assert_eq!(
+        invocation["toolExecutionNotifications"][0]["message"]["text"],
+        "--today `tomorrow` is not a date YYYY-MM-DD"
+    );
+}
+
+#[test]
+fn github_gets_annotations_and_a_summary() {
+    let tree = broken();
+    tree.write("summary.md", "before\n");
+    let summary = tree.root().join("summary.md");
+    let summary = summary.to_str().expect("a path in UTF-8");
+    let ran = run(&tree, "github", &[("GITHUB_STEP_SUMMARY", summary)]);
+    expect![[r#"
+        exit 1
+        --- stdout
+        ::error file=compose/docker-compose.yml,line=3,col=13,endColumn=26,title=image-reference::the image of service é: `o/é` is not a repository name
+        ::error file=.github/workflows/ci.yml,line=33,col=32,endColumn=36,title=unpinned-action::`actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved
+        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 4 pinned, 1 unpinned; toolchains: 1 pinned
+    "#]].assert_eq(&ran.seen());
+    expect![[r#"
+        before
+        ## `cargo xtask verify-pins`: findings
+
+        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 4 pinned, 1 unpinned; toolchains: 1 pinned
+
+        |  | rule | place | what |
+        | --- | --- | --- | --- |
+        | error | `image-reference` | `compose/docker-compose.yml:3:13` | the image of service é: `o/é` is not a repository name |
+        | error | `unpinned-action` | `.github/workflows/ci.yml:33:32` | `actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved |
+
+        | kind | pin | pinned to | places | state |
+        | --- | --- | --- | --- | --- |
+        | image | `ghcr.io/o/b:1` | `sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855` | `compose/docker-compose.yml:5` | not looked up |
+        | key | `https://download.docker.com/linux/ubuntu/gpg` | `9DC858229FC7DD38854AE2D88D81803C0EBFCD88` | `cloud-init/cloud-init.yaml:47` `:48` `:49` | not looked up |
+        | download | `sysbox 0.7.1 amd64` | `sha256:9d6d5484f980d0a17f86c492c1262015c2afb66280bdb97215b79fde6a0261c5` | `cloud-init/cloud-init.yaml:53` `:54` `:55` | not looked up |
+        | download | `sysbox 0.7.1 arm64` | `sha256:04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b` | `cloud-init/cloud-init.yaml:53` `:56` `:57` | not looked up |
+        | download | `yq v4.44.6 amd64` | `sha256:0c2b24e645b57d8e7c0566d18643a6d4f5580feeea3878127354a46f2a1e4598` | `cloud-init/cloud-init.yaml:60` `:61` `:62` | not looked up |
+        | download | `yq v4.44.6 arm64` | `sha256:9477ac3cc447b6c083986129e35af8122eb2b938fe55c9c3e40436fb966e5813` | `cloud-init/cloud-init.yaml:60` `:63` `:64` | not looked up |
+        | action | `actions/checkout v6.0.2` |  | `.github/workflows/ci.yml:33` | unpinned |
+        | action | `actions/checkout v6.0.2` | `de0fac2e4500dabe0009e67214ff5f5447ce83dd` | `.github/workflows/ci.yml:52` `:66` `:81` `.github/workflows/pin-drift.yml:32` `.github/workflows/release.yml:34` `:58` `:101` `:135` | not looked up |
+        | action | `actions/upload-artifact v7.0.0` | `bbbca2ddaa5d8feaa63e36b76fdaad77386f024f` | `.github/workflows/release.yml:66` `:114` | not looked up |
+        | action | `actions/download-artifact v8.0.0` | `70fc10c6e5e1ce46ad2ea6f2b72d43f7d47b13c3` | `.github/workflows/release.yml:142` | not looked up |
+        | action | `actions/attest-build-provenance v4.1.0` | `a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32` | `.github/workflows/release.yml:148` | not looked up |
+        | toolchain | `rust` | `1.95.0` | `rust-toolchain.toml:3` `Cargo.toml:10` | not looked up |
+
+    "#]].assert_eq(&tree.read("summary.md"));
+}
+
+#[test]
+fn only_verbs_that_check_something_print_findings() {
+    let tree = Tree::data();
+    for format in ["sarif", "github", "markdown"] {
+        let ran = tree.run(XTASK, &["images", "list", "--format", format]);
+        assert_eq!(ran.code, 4, "{}", ran.seen());
+    }
+    let ran = tree.run(XTASK, &["images", "list", "--format", "sarif"]);
+    expect![[r#"
+        exit 4
+        --- stderr
+        error: `images list` checks nothing, so it has no findings to print
+          next: use `--format human` or `--format json`
+    "#]]
+    .assert_eq(&ran.seen());
+}
