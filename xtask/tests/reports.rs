@@ -132,7 +132,7 @@ fn github_gets_annotations_and_a_summary() {
         exit 1
         --- stdout
         ::error file=compose/docker-compose.yml,line=3,col=13,endColumn=26,title=image-reference::the image of service é: `o/é` is not a repository name
-        ::error file=.github/workflows/ci.yml,line=33,col=32,endColumn=36,title=unpinned-action::`actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved
+        ::error file=.github/workflows/ci.yml,line=33,col=32,endColumn=36,title=unpinned-action::`actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved%0Awrite the 40 digits of the commit, and the tag behind it as a comment
         images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 4 pinned, 1 unpinned; toolchains: 1 pinned
     "#]].assert_eq(&ran.seen());
     expect![[r#"
@@ -144,7 +144,7 @@ fn github_gets_annotations_and_a_summary() {
         |  | rule | place | what |
         | --- | --- | --- | --- |
         | error | `image-reference` | `compose/docker-compose.yml:3:13` | the image of service é: `o/é` is not a repository name |
-        | error | `unpinned-action` | `.github/workflows/ci.yml:33:32` | `actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved |
+        | error | `unpinned-action` | `.github/workflows/ci.yml:33:32` | `actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved<br>write the 40 digits of the commit, and the tag behind it as a comment |
 
         | kind | pin | pinned to | places | state |
         | --- | --- | --- | --- | --- |

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use polis_base::ImageRef;
 use time::Date;
 
-use super::model::{Part, Pin, What};
+use super::model::{Action, CommitError, Part, Pin, What, is_release};
 use super::{Inventory, Use};
 use crate::finding::Finding;
 use crate::waivers::Waiver;
@@ -15,8 +16,16 @@ use crate::waivers::Waiver;
 /// waivers that ended or that nothing needs, `latest`, and values for one thing that disagree.
 pub fn judge(inventory: &Inventory, today: Date) -> Vec<Finding> {
     let mut findings = inventory.findings.clone();
-    for pin in inventory.images() {
-        findings.extend(image(pin, today));
+    for pin in &inventory.pins {
+        match &pin.what {
+            What::Image(image) | What::Base(image) => {
+                findings.extend(judge_image(pin, image, today));
+            }
+            What::Action(action) => findings.extend(judge_action(pin, action)),
+            What::Toolchain(channel) => findings.extend(judge_toolchain(pin, channel)),
+            // Both are whole, or they could not have been read.
+            What::Download(_) | What::Key(_) => {}
+        }
     }
     findings.extend(disagreements(&inventory.pins));
     // What could not be read may be what needs a waiver.
@@ -26,33 +35,97 @@ pub fn judge(inventory: &Inventory, today: Date) -> Vec<Finding> {
     findings
 }
 
-fn image(pin: &Pin, today: Date) -> Vec<Finding> {
-    let Some(image) = pin.image() else {
-        return Vec::new();
-    };
-    let at_each = |rule, message: String, help: &str| {
-        let uses = pin.uses.iter();
-        uses.map(|found| Finding::error(rule, found.at.place.clone(), message.clone()).help(help))
-            .collect::<Vec<_>>()
-    };
+/// The finding `rule` at every place that uses `part` of the pin.
+fn at_each(pin: &Pin, part: Part, rule: &'static str, message: &str, help: &str) -> Vec<Finding> {
+    let uses = pin.uses.iter().filter(|found| found.part == part);
+    uses.map(|found| Finding::error(rule, found.at.place.clone(), message).help(help))
+        .collect()
+}
+
+fn judge_image(pin: &Pin, image: &ImageRef, today: Date) -> Vec<Finding> {
     let mut findings = Vec::new();
     if image.tag().is_none_or(|tag| tag == "latest") {
-        findings.extend(at_each(
-            "image-tag",
-            format!("`{image}` names no version"),
-            "write the version as the tag; the digest alone tells people nothing",
-        ));
+        let message = format!("`{image}` names no version");
+        let help = "write the version as the tag; the digest alone tells people nothing";
+        findings.extend(at_each(pin, Part::Reference, "image-tag", &message, help));
     }
     match &pin.waiver {
         _ if image.digest().is_some() => {}
-        None => findings.extend(at_each(
-            "unpinned-image",
-            format!("`{image}` is not pinned by digest"),
-            "run `cargo xtask pin`",
-        )),
+        None => {
+            let message = format!("`{image}` is not pinned by digest");
+            let help = "run `cargo xtask pin`";
+            findings.extend(at_each(
+                pin,
+                Part::Reference,
+                "unpinned-image",
+                &message,
+                help,
+            ));
+        }
         Some(waiver) => findings.push(waived(pin, waiver, today)),
     }
     findings
+}
+
+fn judge_action(pin: &Pin, action: &Action) -> Vec<Finding> {
+    let Action {
+        repository,
+        reference,
+        tag,
+    } = action;
+    let mut findings = Vec::new();
+    let commit = match action.commit() {
+        Ok(_) => None,
+        Err(_) if reference.is_empty() => {
+            Some(("unpinned-action", format!("`{repository}` names no commit")))
+        }
+        Err(CommitError::Name) => Some((
+            "unpinned-action",
+            format!(
+                "`{repository}` is not pinned by commit: `{reference}` {}",
+                CommitError::Name
+            ),
+        )),
+        Err(error) => Some((
+            "action-commit",
+            format!("the commit of `{repository}` {error}"),
+        )),
+    };
+    if let Some((rule, message)) = commit {
+        let help = "write the 40 digits of the commit, and the tag behind it as a comment";
+        findings.extend(at_each(pin, Part::Commit, rule, &message, help));
+    }
+    let (part, message) = match tag {
+        Some(tag) if is_version(tag) => return findings,
+        Some(tag) => (
+            Part::Tag,
+            format!("`{tag}` is no full version of `{repository}`"),
+        ),
+        None => (
+            Part::Commit,
+            format!("no comment says which version of `{repository}` the commit is"),
+        ),
+    };
+    let help = "write it behind the commit, as in `# v1.2.3`: people and updates read it";
+    findings.extend(at_each(pin, part, "action-tag", &message, help));
+    findings
+}
+
+fn judge_toolchain(pin: &Pin, channel: &str) -> Vec<Finding> {
+    if is_release(channel) {
+        return Vec::new();
+    }
+    let message = format!("`{channel}` is not one release of Rust");
+    let help = "name one in full, as in `1.2.3`: everything else moves";
+    at_each(pin, Part::Channel, "toolchain", &message, help)
+}
+
+/// `v1.2.3`, `1.2`, `v1.2.3-rc.1`: two numbers at least, since one alone moves by custom.
+fn is_version(tag: &str) -> bool {
+    let digits = tag.strip_prefix('v').unwrap_or(tag);
+    let core = digits.split(['-', '+']).next().unwrap_or(digits);
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    core.contains('.') && core.split('.').all(number)
 }
 
 fn waived(pin: &Pin, waiver: &Waiver, today: Date) -> Finding {
@@ -151,10 +224,9 @@ fn claims_of(pin: &Pin, part: Part) -> Vec<(String, String)> {
             claims
         }
         (What::Action(action), Part::Commit) => {
-            let commit = action.commit.as_ref().map(ToString::to_string);
             vec![(
                 format!("the commit of `{}`", action.repository),
-                or_none(commit),
+                action.reference.clone(),
             )]
         }
         (What::Action(action), Part::Tag) => vec![(
@@ -327,6 +399,39 @@ mod tests {
                 "pins-disagree Cargo.toml:2"
             ]
         );
+    }
+
+    #[test]
+    fn every_way_to_pin_an_action_or_a_toolchain_wrongly_has_its_rule() {
+        let upper = COMMIT.to_uppercase();
+        for (uses, rule) in [
+            ("o/r@main # v1.0.0", "unpinned-action"),
+            ("o/r@v1 # v1.0.0", "unpinned-action"),
+            ("o/r # v1.0.0", "unpinned-action"),
+            ("o/r@de0fac2 # v1.0.0", "action-commit"),
+            (&format!("o/r@{upper} # v1.0.0"), "action-commit"),
+            (&format!("o/r@{COMMIT}0 # v1.0.0"), "action-commit"),
+            (&format!("o/r@{COMMIT}"), "action-tag"),
+            (&format!("o/r@{COMMIT} # v1"), "action-tag"),
+            (&format!("o/r@{COMMIT} # main"), "action-tag"),
+        ] {
+            let text = format!("jobs:\n  a:\n    steps:\n      - uses: {uses}\n");
+            let file = (FileKind::Workflow, source("w.yml", &text));
+            assert_eq!(
+                findings(vec![file], None),
+                [format!("{rule} w.yml:4")],
+                "{uses}"
+            );
+        }
+        for version in ["1.95", "stable", "nightly-2026-01-01", "$V"] {
+            let text = format!("# x\nFROM scratch\nRUN rustup default {version}\n");
+            let file = (FileKind::Dockerfile, source("Dockerfile", &text));
+            assert_eq!(
+                findings(vec![file], None),
+                ["toolchain Dockerfile:3"],
+                "{version}"
+            );
+        }
     }
 
     #[test]

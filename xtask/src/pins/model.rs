@@ -123,10 +123,20 @@ pub struct Key {
 pub struct Action {
     /// `owner/repository`.
     pub repository: String,
-    /// What stands behind the `@`, where it is a commit.
-    pub commit: Option<Commit>,
+    /// What stands behind the `@`: a commit, unless it is not pinned.
+    pub reference: String,
     /// The tag that the comment behind it names.
     pub tag: Option<String>,
+}
+
+impl Action {
+    /// The commit that it is pinned to.
+    ///
+    /// # Errors
+    /// Why what stands behind the `@` is none.
+    pub fn commit(&self) -> Result<Commit, CommitError> {
+        self.reference.parse()
+    }
 }
 
 /// One pin of the tree.
@@ -184,7 +194,7 @@ impl Pin {
             What::Image(image) | What::Base(image) => image.digest().map(|pin| pin.to_string()),
             What::Download(download) => Some(download.sha256.to_string()),
             What::Key(key) => Some(key.fingerprint.clone()),
-            What::Action(action) => action.commit.as_ref().map(ToString::to_string),
+            What::Action(action) => action.commit().ok().map(|commit| commit.to_string()),
             What::Toolchain(channel) => is_release(channel).then(|| channel.clone()),
         }
     }
@@ -257,13 +267,6 @@ impl FromStr for Commit {
             40 => Ok(Self(text.to_owned())),
             length => Err(CommitError::Length(length)),
         }
-    }
-}
-
-impl Commit {
-    /// The 40 digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

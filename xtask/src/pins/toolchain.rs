@@ -6,11 +6,8 @@ use serde::Deserialize;
 
 use super::collect::{Collector, split};
 use super::files::{FileKind, Files, TOOLCHAIN};
-use super::model::{At, Part, Use, What, is_release};
-use crate::finding::Finding;
+use super::model::{At, Part, Use, What};
 use crate::source::Source;
-
-const HELP: &str = "name one release in full, as in `channel = \"1.2.3\"`: everything else moves";
 
 #[derive(Deserialize)]
 struct File {
@@ -183,16 +180,6 @@ fn named(line: &str) -> Option<Range<usize>> {
 fn mention(source: &Source, span: Range<usize>, by: &str, into: &mut Collector) {
     let channel = source.text[span.clone()].to_owned();
     let at = At::new(source, span);
-    if !is_release(&channel) {
-        into.findings.push(
-            Finding::error(
-                "toolchain",
-                at.place.clone(),
-                format!("`{channel}` is not one release of Rust"),
-            )
-            .help(HELP),
-        );
-    }
     let a_use = Use {
         part: Part::Channel,
         by: by.to_owned(),
@@ -229,19 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_one_release() {
-        for (value, rules) in [
-            ("1.95.0", &[][..]),
-            ("1.95", &["toolchain"]),
-            ("stable", &["toolchain"]),
-            ("nightly-2026-01-01", &["toolchain"]),
-        ] {
-            let text = format!("[toolchain]\nchannel = '{value}' # why\n");
-            assert_eq!(
-                found(channel, &text),
-                (vec![value.to_owned()], rules.to_vec())
-            );
-        }
+    fn the_file_names_a_channel() {
+        let text = "[toolchain]\nchannel = '1.95.0' # why\n";
+        assert_eq!(found(channel, text), (vec!["1.95.0".to_owned()], vec![]));
         assert_eq!(
             found(channel, "[toolchain]\npath = 'x'\n"),
             (vec![], vec!["toolchain"])
