@@ -4,7 +4,11 @@
 //! and the tail of what it said. `clippy.toml` bans `std::process::Command` everywhere else.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use xshell::Shell;
 
@@ -12,6 +16,19 @@ use crate::error::{Error, Result};
 
 /// How many lines of a failed command's output an error quotes.
 const TAIL: usize = 20;
+/// How often a child that has a time limit is looked after.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// What a child answered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether its exit code was 0.
+    pub success: bool,
+    /// What it printed on standard output. It may be a secret, so nothing here shows it.
+    pub stdout: String,
+    /// What it printed on standard error.
+    pub stderr: String,
+}
 
 /// A command to run.
 #[derive(Debug)]
@@ -146,6 +163,57 @@ impl Run {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Runs it with `input` on its standard input and returns its answer, whatever its exit code;
+    /// after `limit` it is ended. Unlike the other ways to run it, no error quotes its output.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time.
+    pub fn converse(&self, input: &str, limit: Duration) -> Result<Answer> {
+        let sh = self.shell()?;
+        let mut command: std::process::Command = self.command(&sh).into();
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
+        let stdout = child.stdout.take().map(drain);
+        let stderr = child.stderr.take().map(drain);
+        if let Some(mut stdin) = child.stdin.take() {
+            // A child that answers without reading to the end has closed the pipe: its answer counts.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let success = self.wait(&mut child, limit)?;
+        let text = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
+            let bytes = reader.and_then(|reader| reader.join().ok());
+            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+        };
+        Ok(Answer {
+            success,
+            stdout: text(stdout),
+            stderr: text(stderr),
+        })
+    }
+
+    /// Whether `child` succeeded; ends it after `limit`.
+    fn wait(&self, child: &mut Child, limit: Duration) -> Result<bool> {
+        let until = Instant::now() + limit;
+        loop {
+            let status = child
+                .try_wait()
+                .map_err(|error| self.failed(&error.to_string()))?;
+            if let Some(status) = status {
+                return Ok(status.success());
+            }
+            if Instant::now() >= until {
+                // It may have ended just now, which is all that is wanted.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(self.failed(&format!("no answer within {} s", limit.as_secs())));
+            }
+            thread::sleep(GLANCE);
+        }
+    }
+
     /// The command as one would type it.
     pub fn display(&self) -> String {
         let mut words = vec![self.program.to_string_lossy().into_owned()];
@@ -187,6 +255,16 @@ impl Run {
     }
 }
 
+/// Reads `pipe` to its end beside the caller, so that a full pipe blocks nobody.
+fn drain(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What came before a broken pipe is what the child said.
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
 /// The last lines of `text`.
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
@@ -213,6 +291,27 @@ mod tests {
             .expect_err("missing");
         assert!(
             error.to_string().contains("install `no-such-program-here`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_conversation_has_an_answer_and_an_end() {
+        let limit = Duration::from_secs(20);
+        let run = Run::new("sh").args(["-c", "cat; echo problem >&2; exit 1"]);
+        let answer = run.converse("question", limit).unwrap();
+        assert!(!answer.success);
+        assert_eq!(
+            (answer.stdout, answer.stderr),
+            ("question".to_owned(), "problem\n".to_owned())
+        );
+        let slow = Run::new("sleep").arg("100");
+        let error = slow
+            .converse("", Duration::from_millis(20))
+            .err()
+            .expect("too slow");
+        assert!(
+            error.to_string().contains("no answer within 0 s"),
             "{error}"
         );
     }

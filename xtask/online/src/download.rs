@@ -6,15 +6,14 @@ use std::path::Path;
 
 use axum::body::Bytes;
 use polis_base::Digest;
-use reqwest::header::LOCATION;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Response};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::client::{MOST_REDIRECTS, client};
+use crate::client::{ask, client};
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::retry::retry;
@@ -144,50 +143,13 @@ fn cut(url: &str, done: u64, total: Option<u64>, reason: &str) -> NetError {
     NetError::unreachable(url, format!("cut short at {done} of {of} bytes{reason}"))
 }
 
-/// The response to `url` after redirects. They are followed here and not by reqwest, so that
-/// each passes through the endpoints and none leads from https to plain http.
+/// The response to `url`, which is a success.
 async fn open(client: &Client, endpoints: &Endpoints, url: &str) -> Result<Response, NetError> {
-    let mut place = url.to_owned();
-    for _ in 0..=MOST_REDIRECTS {
-        let address = endpoints
-            .rewrite(&place)
-            .map_err(|error| NetError::endpoint(url, &error))?;
-        let sent = client.get(address).send().await;
-        let response = sent.map_err(|error| NetError::reqwest(url, error))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .filter(|_| status.is_redirection());
-        let Some(location) = location else {
-            return Err(NetError::status(url, status.as_u16(), ""));
-        };
-        let location = location.to_str().unwrap_or_default();
-        place = follow(&place, location).map_err(|reason| NetError::protocol(url, reason))?;
+    let response = ask(endpoints, url, |address, _| client.get(address)).await?;
+    match response.status() {
+        status if status.is_success() => Ok(response),
+        status => Err(NetError::status(url, status.as_u16(), "").after(response.headers())),
     }
-    Err(NetError::protocol(
-        url,
-        format!("more than {MOST_REDIRECTS} redirects"),
-    ))
-}
-
-/// Where a redirect from `from` to `location` leads.
-fn follow(from: &str, location: &str) -> Result<String, String> {
-    let from = Url::parse(from).map_err(|error| error.to_string())?;
-    let next = from
-        .join(location)
-        .map_err(|error| format!("redirects to what is not a URL: {error}"))?;
-    if from.scheme() == "https" && next.scheme() != "https" {
-        let host = next.host_str().unwrap_or_default();
-        return Err(format!(
-            "redirects from https to plain {} at `{host}`",
-            next.scheme()
-        ));
-    }
-    Ok(next.into())
 }
 
 fn connect(endpoints: &Endpoints) -> Result<Client, NetError> {

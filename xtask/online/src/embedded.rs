@@ -7,6 +7,7 @@
 pub mod fault;
 pub mod files;
 pub mod github;
+pub mod proxy;
 pub mod registry;
 mod serve;
 
@@ -16,6 +17,7 @@ use reqwest::Url;
 pub use fault::{Fault, Faults};
 pub use files::EmbeddedFiles;
 pub use github::EmbeddedGitHub;
+pub use proxy::EmbeddedProxy;
 pub use registry::EmbeddedRegistry;
 
 /// The first value of `key` in the query of `uri`, with its escapes undone.

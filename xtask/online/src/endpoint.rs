@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Url;
 
@@ -29,6 +29,18 @@ pub struct Patience {
     pub retries: usize,
     /// Before the first further attempt; doubled before each later one.
     pub delay: Duration,
+    /// When everything must be over, whatever a server asks us to wait.
+    pub deadline: Option<Instant>,
+}
+
+impl Patience {
+    /// What is left of `limit` before the deadline.
+    pub(crate) fn left(&self, limit: Duration) -> Duration {
+        match self.deadline {
+            Some(deadline) => limit.min(deadline.saturating_duration_since(Instant::now())),
+            None => limit,
+        }
+    }
 }
 
 impl Default for Patience {
@@ -39,6 +51,7 @@ impl Default for Patience {
             read: Duration::from_secs(60),
             retries: 3,
             delay: Duration::from_millis(500),
+            deadline: None,
         }
     }
 }
@@ -119,6 +132,13 @@ impl Endpoints {
         self
     }
 
+    /// These endpoints, giving everything up after `limit` from now.
+    #[must_use]
+    pub fn with_time_limit(mut self, limit: Duration) -> Self {
+        self.patience.deadline = Some(Instant::now() + limit);
+        self
+    }
+
     /// The waiting times.
     pub fn patience(&self) -> Patience {
         self.patience
@@ -145,6 +165,11 @@ impl Endpoints {
             None if is_authority(host) => allowed(&format!("https://{host}")),
             None => Err(EndpointError::Form(host.to_owned())),
         }
+    }
+
+    /// Whether requests for `host` go elsewhere.
+    pub(crate) fn moves(&self, host: &str) -> bool {
+        self.overrides.contains_key(host)
     }
 
     /// `url` with its origin replaced where its host is mapped.

@@ -7,6 +7,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::endpoint::EndpointError;
 
@@ -19,6 +22,8 @@ pub struct NetError {
     pub url: String,
     /// What happened, in words; may be empty.
     pub detail: String,
+    /// How long the server asks to wait before another attempt.
+    pub wait: Option<Duration>,
 }
 
 /// The sorts of failure.
@@ -26,10 +31,14 @@ pub struct NetError {
 pub enum ErrorKind {
     /// No usable answer: no connection, a timeout, a body cut short, a 5xx. Worth a retry.
     Unreachable,
+    /// The server wants fewer requests (429, or GitHub's rate limit). Worth a retry, later.
+    RateLimited,
     /// The server refused us (401 or 403).
     Unauthorised,
-    /// The server does not have it (404).
+    /// The server does not have it (404 or 410).
     NotFound,
+    /// An image lacks a platform on which it is used.
+    MissingPlatform,
     /// The bytes are not those that were asked for.
     Mismatch {
         /// The digest or size that was required.
@@ -77,6 +86,11 @@ impl NetError {
         Self::new(ErrorKind::Protocol, url, detail)
     }
 
+    /// The image `url` lacks a platform.
+    pub(crate) fn missing_platform(url: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::MissingPlatform, url, detail)
+    }
+
     /// A file could not be read or written while working for `url`.
     pub(crate) fn local(url: impl fmt::Display, path: &Path, error: &io::Error) -> Self {
         Self::new(
@@ -105,9 +119,27 @@ impl NetError {
         match status {
             401 | 403 => Self::unauthorised(url, detail),
             404 | 410 => Self::not_found(url, detail),
-            408 | 429 | 500.. => Self::unreachable(url, detail),
+            429 => Self::rate_limited(url, detail),
+            408 | 500.. => Self::unreachable(url, detail),
             _ => Self::protocol(url, detail),
         }
+    }
+
+    /// `url` wants fewer requests.
+    pub(crate) fn rate_limited(url: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::RateLimited, url, detail)
+    }
+
+    /// The same error with the wait that the server asks for in `Retry-After`.
+    pub(crate) fn after(mut self, headers: &HeaderMap) -> Self {
+        self.wait = retry_after(headers, SystemTime::now());
+        self
+    }
+
+    /// The same error, told about `url`.
+    pub(crate) fn about(mut self, url: impl fmt::Display) -> Self {
+        self.url = url.to_string();
+        self
     }
 
     /// The error for a request that reqwest could not finish.
@@ -126,8 +158,8 @@ impl NetError {
     }
 
     /// Whether another attempt may succeed.
-    pub fn is_unreachable(&self) -> bool {
-        self.kind == ErrorKind::Unreachable
+    pub fn is_passing(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unreachable | ErrorKind::RateLimited)
     }
 
     /// Whether the server says that it does not have it.
@@ -140,8 +172,19 @@ impl NetError {
             kind,
             url: url.to_string(),
             detail: detail.into(),
+            wait: None,
         }
     }
+}
+
+/// What `Retry-After` asks for: seconds, or an HTTP date. A date that has passed is no wait.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// An error and its causes on one line, without repeating what a cause says again.
@@ -171,11 +214,15 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, url, detail } = self;
+        let Self {
+            kind, url, detail, ..
+        } = self;
         match kind {
             ErrorKind::Unreachable => write!(f, "{url}: no usable answer")?,
+            ErrorKind::RateLimited => write!(f, "{url}: too many requests")?,
             ErrorKind::Unauthorised => write!(f, "{url}: access refused")?,
             ErrorKind::NotFound => write!(f, "{url}: not found")?,
+            ErrorKind::MissingPlatform => write!(f, "{url}: a platform is missing")?,
             ErrorKind::Mismatch { expected, actual } => {
                 write!(f, "{url}: expected {expected}, got {actual}")?;
             }
@@ -202,12 +249,28 @@ mod tests {
             (401, ErrorKind::Unauthorised),
             (403, ErrorKind::Unauthorised),
             (404, ErrorKind::NotFound),
-            (429, ErrorKind::Unreachable),
+            (410, ErrorKind::NotFound),
+            (429, ErrorKind::RateLimited),
             (418, ErrorKind::Protocol),
             (500, ErrorKind::Unreachable),
             (503, ErrorKind::Unreachable),
         ] {
             assert_eq!(NetError::status("u", status, "").kind, kind, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_in_seconds_or_until_a_date() {
+        let now = httpdate::parse_http_date("Sun, 01 Nov 2026 10:00:00 GMT").unwrap();
+        let wait = |text: &str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            retry_after(&headers, now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait("7"), Some(7));
+        assert_eq!(wait("Sun, 01 Nov 2026 10:01:30 GMT"), Some(90));
+        assert_eq!(wait("Sun, 01 Nov 2026 09:00:00 GMT"), Some(0));
+        for text in ["-1", "soon", "1.5", ""] {
+            assert_eq!(wait(text), None, "{text}");
         }
     }
 

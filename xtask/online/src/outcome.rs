@@ -11,9 +11,17 @@ impl From<NetError> for Error {
                 Outcome::Network,
                 "check the network, then run the same command again",
             ),
+            ErrorKind::RateLimited => (
+                Outcome::Network,
+                "wait, or log in: servers let who is logged in ask more often",
+            ),
+            ErrorKind::MissingPlatform => (
+                Outcome::Findings,
+                "the image cannot run on every machine that Polis serves; have it built for that platform",
+            ),
             ErrorKind::Unauthorised => (
                 Outcome::Network,
-                "check the login: GITHUB_ACTOR and GITHUB_TOKEN for ghcr.io and GitHub, POLIS_REGISTRY, POLIS_REGISTRY_USER and POLIS_REGISTRY_PASSWORD for another registry",
+                "check the login: `docker login`, or POLIS_REGISTRY, POLIS_REGISTRY_USER and POLIS_REGISTRY_PASSWORD; GITHUB_ACTOR and GITHUB_TOKEN for ghcr.io and GitHub",
             ),
             ErrorKind::NotFound => (
                 Outcome::Drift,

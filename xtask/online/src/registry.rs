@@ -1,55 +1,53 @@
-//! The registry client: tags to digests, and images to tags.
+//! The registry client: tags to digests, images to their platforms, and images to tags.
 //!
-//! The protocol is oci-client's; the judgement is ours. Every digest is computed here over the
-//! bytes that came or go, because a digest that is only reported pins nothing. That is also why
-//! a tag is resolved by reading the manifest and not by a HEAD request: what HEAD answers is a
-//! header, and it does not tell schema 1 apart.
+//! Reading is ours, on the project's one HTTP client: oci-client asks for a challenge for each
+//! repository and not once for each registry, hides `Retry-After`, knows no identity tokens and
+//! goes on anonymously when a login fails. Pushing is oci-client's, with the login that our half
+//! has got; its bytes are hashed here before they go, and what a tag names is asked again after.
+//!
+//! A tag is first asked by HEAD, which costs the registry least. What its header says is enough to
+//! confirm a pin, whose bytes are read and hashed by digest anyway; whatever else it says is only
+//! believed when the bytes of the tag hash to it.
 
+mod access;
+mod challenge;
+mod docker_config;
 mod failure;
 mod layout;
 mod login;
 pub mod media;
+mod platform;
+mod push;
+mod token;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::body::Bytes;
-use futures_util::stream::{self, Stream};
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::{Client, Reference, RegistryOperation};
 use polis_base::{Digest, ImageRef};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
 use tokio::sync::Mutex;
 
-use crate::client::USER_AGENT;
-use crate::endpoint::{Endpoints, authority};
-use crate::error::{ErrorKind, NetError, chain};
-use crate::proxy;
-use crate::retry::retry;
-use crate::tls;
+use crate::endpoint::Endpoints;
+use crate::error::{ErrorKind, NetError};
 
+pub use docker_config::{DIRECTORY, DockerConfig};
 pub(crate) use layout::hash_file;
 pub use login::{Credentials, HOST, Logins, PASSWORD, USER};
+pub use platform::{Platform, SERVED};
 
-use layout::{Blob, Layout};
+use access::Access;
 
-/// The slowest upload that we wait for, in bytes per second.
-const SLOWEST: u64 = 32 * 1024;
-/// How long a login is good for: less than the 60 s that a registry's token lives at least.
-const FRESH: Duration = Duration::from_secs(45);
-/// How much of a file is in memory while it is sent.
-const PIECE: usize = 256 * 1024;
+/// The header in which a registry tells the digest of what it sends.
+const DIGEST_HEADER: &str = "docker-content-digest";
 
 /// A client for every registry that references name.
 pub struct Registry {
-    client: Client,
+    access: Access,
+    pusher: oci_client::Client,
     endpoints: Endpoints,
-    logins: Logins,
-    /// When we last logged in, by repository and operation.
-    fresh: Mutex<BTreeMap<(String, RegistryOperation), Instant>>,
+    /// When the pushing half last found out how to log in, by repository.
+    fresh: Mutex<BTreeMap<String, Instant>>,
 }
 
 /// A manifest or an index as the registry holds it.
@@ -69,40 +67,18 @@ impl Registry {
     /// # Errors
     /// When the extra root certificates cannot be used.
     pub fn new(endpoints: &Endpoints, logins: Logins) -> Result<Self, NetError> {
-        tls::install_provider();
-        tls::extra_roots(endpoints)?;
-        let certificates = endpoints.extra_ca().map(|pem| Certificate {
-            encoding: CertificateEncoding::Pem,
-            data: pem.to_vec(),
-        });
-        let config = ClientConfig {
-            protocol: ClientProtocol::HttpsExcept(endpoints.plain_hosts()),
-            extra_root_certificates: certificates.into_iter().collect(),
-            // One PUT per blob, as docker and containerd do: chunked uploads are where
-            // registries differ.
-            use_monolithic_push: true,
-            platform_resolver: None,
-            connect_timeout: Some(endpoints.patience().connect),
-            user_agent: USER_AGENT,
-            https_proxy: proxy::https(),
-            // Named only to be passed by: plain http is for loopback, see `proxy`.
-            http_proxy: Some("http://127.0.0.1".to_owned()),
-            no_proxy: Some(proxy::exceptions()),
-            ..ClientConfig::default()
-        };
-        // Not `Client::new`, which goes on without the certificates when they are broken.
-        let client = Client::try_from(config)
-            .map_err(|error| NetError::protocol(tls::EXTRA_CA, chain(&error)))?;
+        let access = Access::new(endpoints, logins)?;
+        let pusher = push::library(endpoints)?;
         Ok(Self {
-            client,
+            access,
+            pusher,
             endpoints: endpoints.clone(),
-            logins,
             fresh: Mutex::default(),
         })
     }
 
-    /// The digest of what `image` names now. Where `image` has a digest, that one is looked up
-    /// and proven; the tag beside it is not.
+    /// The digest of what `image` names now, proven by its bytes. Where `image` has a digest, that
+    /// one is looked up; the tag beside it is not.
     ///
     /// # Errors
     /// As [`Self::manifest`].
@@ -110,36 +86,63 @@ impl Registry {
         Ok(self.manifest(image).await?.digest)
     }
 
+    /// The digest that the tag of `image` names, asked in the cheapest way in which a registry can
+    /// confirm that it is still `expected`. Another one is proven by its bytes before it is told.
+    ///
+    /// # Errors
+    /// As [`Self::manifest`]; of kind `Mismatch` also when the registry's header contradicts the
+    /// bytes.
+    pub async fn confirm(&self, image: &ImageRef, expected: Digest) -> Result<Digest, NetError> {
+        let tag = &image.unpinned();
+        let path = manifest_path(tag)?;
+        let told = match self.access.request(tag, Method::HEAD, &path).await {
+            Ok(answer) => told_digest(&answer.headers),
+            // Some registries answer no HEAD (405), which says nothing about the image.
+            Err(error) if error.kind == ErrorKind::Protocol => None,
+            Err(error) => return Err(error),
+        };
+        if told == Some(expected) {
+            return Ok(expected);
+        }
+        let found = self.resolve(tag).await?;
+        match told.filter(|told| *told != found) {
+            Some(told) => Err(NetError::mismatch(tag, told, found)),
+            None => Ok(found),
+        }
+    }
+
     /// The manifest or index that `image` names, by its digest where it has one.
     ///
     /// # Errors
     /// Of kind `Mismatch` when the bytes have another digest than the reference or the
-    /// registry's own header says, `Protocol` when they are no image (schema 1 included) or the
-    /// header is malformed, `NotFound`, `Unauthorised`, or `Unreachable` after all retries.
+    /// registry's own header says, `Protocol` when they are no image (schema 1 included),
+    /// `NotFound`, `Unauthorised`, or `Unreachable` and `RateLimited` after all retries.
     pub async fn manifest(&self, image: &ImageRef) -> Result<Manifest, NetError> {
-        let reference = self.reference(image)?;
-        let body = retry(self.endpoints.patience(), || async {
-            self.log_in(image, &reference, RegistryOperation::Pull)
-                .await?;
-            let auth = self.logins.auth(image.registry());
-            let pull = self
-                .client
-                .pull_manifest_raw(&reference, &auth, &media::ACCEPTED);
-            let (body, _) = self.within(image, Duration::ZERO, pull).await?;
-            Ok(body)
-        })
-        .await?;
-        let digest = Digest::of(&body);
-        if let Some(expected) = image.digest().filter(|expected| *expected != digest) {
+        let path = manifest_path(image)?;
+        let answer = self.access.request(image, Method::GET, &path).await?;
+        let digest = Digest::of(&answer.body);
+        // What the reference promises goes before what the registry says.
+        let promised = image.digest().or_else(|| told_digest(&answer.headers));
+        if let Some(expected) = promised.filter(|expected| *expected != digest) {
             return Err(NetError::mismatch(image, expected, digest));
         }
         let media_type =
-            media::media_type(&body).map_err(|reason| NetError::protocol(image, reason))?;
+            media::media_type(&answer.body).map_err(|reason| NetError::protocol(image, reason))?;
         Ok(Manifest {
-            bytes: body.to_vec(),
+            bytes: answer.body,
             media_type,
             digest,
         })
+    }
+
+    /// The small blob `digest` of the repository of `image`, hashed.
+    async fn blob(&self, image: &ImageRef, digest: Digest) -> Result<Vec<u8>, NetError> {
+        let path = format!("blobs/{digest}");
+        let answer = self.access.request(image, Method::GET, &path).await?;
+        match Digest::of(&answer.body) {
+            found if found == digest => Ok(answer.body),
+            found => Err(NetError::mismatch(image, digest, found)),
+        }
     }
 
     /// Whether the repository of `image` holds the blob `digest`.
@@ -147,183 +150,26 @@ impl Registry {
     /// # Errors
     /// When the registry answers neither yes nor no.
     pub async fn blob_exists(&self, image: &ImageRef, digest: &Digest) -> Result<bool, NetError> {
-        let reference = self.reference(image)?;
-        let digest = digest.to_string();
-        retry(self.endpoints.patience(), || async {
-            self.log_in(image, &reference, RegistryOperation::Pull)
-                .await?;
-            let head = self.client.blob_exists(&reference, &digest);
-            self.within(image, Duration::ZERO, head).await
-        })
-        .await
-    }
-
-    /// Pushes the OCI image layout in the directory `layout` and puts the tag of `to` on it;
-    /// returns the digest of its root. Every file is checked before the first byte is sent,
-    /// blobs that are there are skipped, the tag is written last and then resolved again.
-    ///
-    /// # Errors
-    /// When `to` has no tag, the layout is broken (kinds `Local` and `Mismatch`, naming the
-    /// file), the registry refuses a part, or the tag does not name the root afterwards.
-    pub async fn push_layout(&self, layout: &Path, to: &ImageRef) -> Result<Digest, NetError> {
-        let to = &to.unpinned();
-        if to.tag().is_none() {
-            return Err(NetError::protocol(to, "a push needs a tag"));
-        }
-        let dir = layout.to_owned();
-        let layout = tokio::task::spawn_blocking(move || Layout::read(&dir))
-            .await
-            .map_err(|error| NetError::protocol(to, error.to_string()))??;
-        for blob in &layout.blobs {
-            self.push_blob(to, blob).await?;
-        }
-        let Some((root, children)) = layout.manifests.split_last() else {
-            return Err(NetError::protocol(to, "the layout holds no manifest"));
-        };
-        for child in children {
-            self.push_manifest(&to.pinned(child.digest), &child.bytes, child.media_type)
-                .await?;
-        }
-        self.push_manifest(to, &root.bytes, root.media_type).await?;
-        self.prove(to, root.digest).await
-    }
-
-    /// Puts `tag` on the image that `pinned` names by digest, in the same repository, and
-    /// returns that digest.
-    ///
-    /// # Errors
-    /// When `pinned` has no digest, `tag` is no tag, or as [`Self::manifest`].
-    pub async fn retag(&self, pinned: &ImageRef, tag: &str) -> Result<Digest, NetError> {
-        if pinned.digest().is_none() {
-            return Err(NetError::protocol(
-                pinned,
-                "only a digest is tagged anew, not another tag",
-            ));
-        }
-        let target = pinned
-            .unpinned()
-            .with_tag(tag)
-            .map_err(|error| NetError::protocol(pinned, error.to_string()))?;
-        let manifest = self.manifest(pinned).await?;
-        self.push_manifest(&target, &manifest.bytes, manifest.media_type)
-            .await?;
-        self.prove(&target, manifest.digest).await
-    }
-
-    /// Resolves `image` again after a push.
-    async fn prove(&self, image: &ImageRef, expected: Digest) -> Result<Digest, NetError> {
-        let found = self.resolve(image).await?;
-        if found == expected {
-            Ok(found)
-        } else {
-            Err(NetError::mismatch(image, expected, found))
-        }
-    }
-
-    async fn push_blob(&self, to: &ImageRef, blob: &Blob) -> Result<(), NetError> {
-        match self.blob_exists(to, &blob.digest).await {
-            Ok(true) => return Ok(()),
-            // Reading may be refused in a repository that this push is going to make.
-            Err(error) if error.kind != ErrorKind::Unauthorised => return Err(error),
-            _ => {}
-        }
-        let reference = self.reference(to)?;
-        let digest = blob.digest.to_string();
-        let allowance = Duration::from_secs(blob.size / SLOWEST);
-        retry(self.endpoints.patience(), || async {
-            self.log_in(to, &reference, RegistryOperation::Push).await?;
-            let file = File::open(&blob.path)
-                .await
-                .map_err(|error| NetError::local(to, &blob.path, &error))?;
-            let push =
-                self.client
-                    .push_blob_stream(&reference, pieces(file), &digest, Some(blob.size));
-            self.within(to, allowance, push).await.map(drop)
-        })
-        .await
-    }
-
-    async fn push_manifest(
-        &self,
-        to: &ImageRef,
-        bytes: &[u8],
-        media_type: &'static str,
-    ) -> Result<(), NetError> {
-        let mut reference = self.reference(to)?;
-        if let Some(digest) = reference.digest().map(str::to_owned) {
-            // Written as a tag it is the same address, and the library does not panic when a
-            // registry leaves out the `Location` of what was pushed by digest.
-            let (host, repository) = (reference.registry(), reference.repository());
-            reference = Reference::with_tag(host.to_owned(), repository.to_owned(), digest);
-        }
-        retry(self.endpoints.patience(), || async {
-            self.log_in(to, &reference, RegistryOperation::Push).await?;
-            let kind = axum::http::HeaderValue::from_static(media_type);
-            let push = self
-                .client
-                .push_manifest_raw(&reference, bytes.to_vec(), kind);
-            self.within(to, Duration::ZERO, push).await.map(drop)
-        })
-        .await
-    }
-
-    /// Logs in before a request: left to itself the library goes on anonymously when a login
-    /// fails, and a wrong password would look like a missing image.
-    async fn log_in(
-        &self,
-        image: &ImageRef,
-        reference: &Reference,
-        operation: RegistryOperation,
-    ) -> Result<(), NetError> {
-        let key = (image.name(), operation);
-        let mut fresh = self.fresh.lock().await;
-        if fresh.get(&key).is_some_and(|since| since.elapsed() < FRESH) {
-            return Ok(());
-        }
-        let auth = self.logins.auth(image.registry());
-        let login = self.client.auth(reference, &auth, operation);
-        self.within(image, Duration::ZERO, login).await?;
-        fresh.insert(key, Instant::now());
-        Ok(())
-    }
-
-    /// Bounds the time of one exchange: what connecting and one answer may take, and `extra`.
-    async fn within<T>(
-        &self,
-        image: &ImageRef,
-        extra: Duration,
-        exchange: impl Future<Output = Result<T, OciDistributionError>>,
-    ) -> Result<T, NetError> {
-        let patience = self.endpoints.patience();
-        let limit = patience.connect + patience.read + extra;
-        match tokio::time::timeout(limit, exchange).await {
-            Ok(result) => result.map_err(|error| failure::translate(image, error)),
-            Err(_) => Err(NetError::unreachable(image, "no answer in time")),
-        }
-    }
-
-    /// `image` at the address where it is to be reached.
-    fn reference(&self, image: &ImageRef) -> Result<Reference, NetError> {
-        let base = self
-            .endpoints
-            .base(image.registry())
-            .map_err(|error| NetError::endpoint(image, &error))?;
-        let repository = image.repository().to_owned();
-        let host = authority(&base);
-        match (image.digest(), image.tag()) {
-            (Some(digest), _) => Ok(Reference::with_digest(host, repository, digest.to_string())),
-            (None, Some(tag)) => Ok(Reference::with_tag(host, repository, tag.to_owned())),
-            (None, None) => Err(NetError::protocol(image, "has neither a tag nor a digest")),
+        let path = format!("blobs/{digest}");
+        match self.access.request(image, Method::HEAD, &path).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }
 
-/// A file as a stream of pieces, so that no layer is ever whole in memory.
-fn pieces(file: File) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
-    stream::try_unfold(file, |mut file| async move {
-        let mut piece = vec![0_u8; PIECE];
-        let read = file.read(&mut piece).await?;
-        piece.truncate(read);
-        Ok((read > 0).then(|| (Bytes::from(piece), file)))
-    })
+/// The path of what `image` names, by its digest where it has one.
+fn manifest_path(image: &ImageRef) -> Result<String, NetError> {
+    match (image.digest(), image.tag()) {
+        (Some(digest), _) => Ok(format!("manifests/{digest}")),
+        (None, Some(tag)) => Ok(format!("manifests/{tag}")),
+        (None, None) => Err(NetError::protocol(image, "has neither a tag nor a digest")),
+    }
+}
+
+/// The digest that the registry tells; nothing where it tells none that we know, as the bytes then
+/// say it better.
+fn told_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get(DIGEST_HEADER)?.to_str().ok()?.parse().ok()
 }

@@ -1,12 +1,16 @@
-//! One policy for trying again: only when the server was not reached, a few times, with backoff.
+//! One policy for trying again: only when the server was not reached or wants fewer requests, a
+//! few times, with backoff and jitter, as late as the server asks, and never past the deadline.
+
+use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 
 use crate::endpoint::Patience;
 use crate::error::NetError;
 
-/// Runs `operation` until it succeeds, fails for a reason that a retry does not mend, or has
-/// used up the attempts; the last error then tells how many there were.
+/// Runs `operation` until it succeeds, fails for a reason that a retry does not mend, has used up
+/// the attempts, or would have to wait past the deadline; the last error then tells how many
+/// attempts there were.
 ///
 /// # Errors
 /// The last error of `operation`.
@@ -22,13 +26,51 @@ where
     let mut attempts = 1_usize;
     let result = operation
         .retry(policy)
-        .when(NetError::is_unreachable)
+        .when(NetError::is_passing)
+        .adjust(|error: &NetError, planned| pause(&patience, error.wait, planned?))
         .notify(|_, _| attempts += 1)
         .await;
     result.map_err(|mut error| {
-        if error.is_unreachable() && attempts > 1 {
+        if !error.is_passing() {
+            return error;
+        }
+        if let Some(wait) = error.wait.filter(|wait| patience.left(*wait) < *wait) {
+            let seconds = wait.as_secs();
+            error.detail.push_str(&format!(
+                " (the server asks to wait {seconds} s, past the deadline)"
+            ));
+        } else if attempts > 1 {
             error.detail.push_str(&format!(" ({attempts} attempts)"));
         }
         error
     })
+}
+
+/// How long to wait before the next attempt: as planned, or longer where the server asks for it;
+/// nothing where the deadline comes first.
+fn pause(patience: &Patience, asked: Option<Duration>, planned: Duration) -> Option<Duration> {
+    let pause = asked.map_or(planned, |asked| asked.max(planned));
+    (patience.left(pause) == pause).then_some(pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_server_may_ask_for_more_time_but_not_past_the_deadline() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let patience = Patience::default();
+        assert_eq!(pause(&patience, None, second), Some(second));
+        assert_eq!(pause(&patience, Some(minute), second), Some(minute));
+        assert_eq!(pause(&patience, Some(Duration::ZERO), second), Some(second));
+        let pressed = Patience {
+            deadline: Some(Instant::now() + Duration::from_secs(10)),
+            ..patience
+        };
+        assert_eq!(pause(&pressed, None, second), Some(second));
+        assert_eq!(pause(&pressed, Some(minute), second), None);
+    }
 }

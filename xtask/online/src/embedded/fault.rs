@@ -20,6 +20,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub enum Fault {
     /// Answers with this status and does nothing else.
     Status(u16),
+    /// Answers with this status and this `Retry-After`.
+    Busy(u16, &'static str),
+    /// Flips a bit of the body.
+    Corrupt,
+    /// Sends the body a byte at a time, with this pause before each.
+    Drip(Duration),
     /// Announces the whole body and closes the connection after so many bytes.
     Cut(usize),
     /// Announces a body of so many bytes and sends the one that there is.
@@ -96,6 +102,12 @@ async fn commit(State(faults): State<Faults>, request: Request, next: Next) -> R
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, "a fault, as told").into_response()
         }
+        Some(Fault::Busy(status, after)) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, [(header::RETRY_AFTER, after)], "a fault, as told").into_response()
+        }
+        Some(Fault::Corrupt) => corrupt(next.run(request).await).await,
+        Some(Fault::Drip(pause)) => drip(next.run(request).await, pause).await,
         Some(Fault::Redirect(to)) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
         Some(Fault::Stall) => std::future::pending().await,
         Some(Fault::Cut(after)) => cut(next.run(request).await, None, after).await,
@@ -139,4 +151,34 @@ async fn cut(response: Response, length: Option<usize>, after: usize) -> Respons
     };
     let body = stream::iter([Ok(part)]).chain(stream::once(broken));
     Response::from_parts(parts, Body::from_stream(body))
+}
+
+async fn corrupt(response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, usize::MAX).await {
+        Ok(whole) => {
+            let mut bytes = whole.to_vec();
+            if let Some(last) = bytes.last_mut() {
+                *last ^= 1;
+            }
+            Response::from_parts(parts, Body::from(bytes))
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn drip(response: Response, pause: Duration) -> Response {
+    let (parts, body) = response.into_parts();
+    let Ok(whole) = to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let drops = stream::unfold(whole, move |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(pause).await;
+        let first = rest.split_to(1);
+        Some((Ok::<_, io::Error>(first), rest))
+    });
+    Response::from_parts(parts, Body::from_stream(drops))
 }

@@ -1,11 +1,37 @@
-//! Translates the library's errors into our kinds.
+//! What a registry says when it does not do what it was asked, in our kinds.
 
-use oci_client::errors::{DigestError, OciDistributionError, OciEnvelope, OciErrorCode};
-use polis_base::{Digest, ImageRef};
+use std::fmt;
 
+use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
+use polis_base::ImageRef;
+use reqwest::Response;
+
+use crate::client::small_body;
 use crate::error::{NetError, chain, excerpt};
 
-/// The error `error`, told about `image`.
+/// The most of a refusal that is read.
+const LARGEST: usize = 64 * 1024;
+
+/// The error for `response`, which is not a success, told about `subject`.
+pub(super) async fn of_response(subject: impl fmt::Display, response: Response) -> NetError {
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    let said = said(response).await;
+    NetError::status(subject, status, &said).after(&headers)
+}
+
+/// What `response` says: its errors as the protocol lists them, else the beginning of its text.
+pub(super) async fn said(response: Response) -> String {
+    // A refusal whose explanation is lost is still that refusal.
+    let body = small_body(response, "", LARGEST).await.unwrap_or_default();
+    let text = match serde_json::from_slice::<OciEnvelope>(&body) {
+        Ok(envelope) => sentence(&envelope),
+        Err(_) => String::from_utf8_lossy(&body).into_owned(),
+    };
+    excerpt(&text)
+}
+
+/// The library's error of a push to `image`.
 pub(super) fn translate(image: &ImageRef, error: OciDistributionError) -> NetError {
     use OciDistributionError as Oci;
     match error {
@@ -23,23 +49,7 @@ pub(super) fn translate(image: &ImageRef, error: OciDistributionError) -> NetErr
             };
             NetError::status(image, code, &said)
         }
-        Oci::DigestError(error) => digest(image, error),
         other => NetError::protocol(image, chain(&other)),
-    }
-}
-
-fn digest(image: &ImageRef, error: DigestError) -> NetError {
-    match error {
-        DigestError::VerificationError { expected, actual }
-            if expected.parse::<Digest>().is_ok() =>
-        {
-            NetError::mismatch(image, expected, actual)
-        }
-        DigestError::VerificationError { expected, .. } => NetError::protocol(
-            image,
-            format!("`{expected}` in Docker-Content-Digest is no SHA-256 digest"),
-        ),
-        other => NetError::protocol(image, format!("Docker-Content-Digest: {}", chain(&other))),
     }
 }
 
@@ -52,7 +62,7 @@ fn refused(image: &ImageRef, envelope: &OciEnvelope) -> NetError {
             NetError::not_found(image, said)
         }
         Some(Code::Unauthorized | Code::Denied) => NetError::unauthorised(image, said),
-        Some(Code::Toomanyrequests) => NetError::unreachable(image, said),
+        Some(Code::Toomanyrequests) => NetError::rate_limited(image, said),
         _ => NetError::protocol(image, said),
     }
 }

@@ -1,12 +1,16 @@
-//! Who we are to a registry. A secret comes by environment, belongs to one host and is never
-//! printed.
+//! Who we are to a registry. A secret comes by environment, from Docker's configuration or from a
+//! credential helper; it belongs to one host and is never printed.
+//!
+//! The most specific wins: `POLIS_REGISTRY_*`, then what `docker login` left, then the ambient
+//! `GITHUB_TOKEN` for GitHub's registry. What is there but cannot be used is an error: a failed
+//! login never becomes anonymous access.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
+use std::sync::Arc;
 
-use oci_client::secrets::RegistryAuth;
-
+use super::docker_config::DockerConfig;
 use crate::error::NetError;
 
 /// The host that [`USER`] and [`PASSWORD`] are for; `ghcr.io` where it is not set.
@@ -24,13 +28,30 @@ const TOKEN_USER: &str = "x-access-token";
 /// A user name and a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    user: String,
-    secret: String,
+    pub(super) user: String,
+    pub(super) secret: String,
 }
 
-/// The credentials by registry host. A host that is not listed is asked anonymously.
+/// How to present ourselves at one registry.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Login {
+    /// Not at all.
+    Anonymous,
+    /// By user name and password: as they are, or in exchange for a token.
+    Basic(Credentials),
+    /// By an identity token, which the token server exchanges.
+    Identity(String),
+    /// By a token that the registry takes as it is.
+    Bearer(String),
+}
+
+/// Where logins come from. A host for which none is found is asked anonymously.
 #[derive(Debug, Clone, Default)]
-pub struct Logins(BTreeMap<String, Credentials>);
+pub struct Logins {
+    named: BTreeMap<String, Credentials>,
+    docker: Option<Arc<DockerConfig>>,
+    ambient: BTreeMap<String, Credentials>,
+}
 
 impl Credentials {
     /// Credentials for HTTP basic authentication, or to be exchanged for a token.
@@ -48,6 +69,17 @@ impl fmt::Debug for Credentials {
     }
 }
 
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => write!(f, "Anonymous"),
+            Self::Basic(credentials) => write!(f, "Basic({credentials:?})"),
+            Self::Identity(_) => write!(f, "Identity(redacted)"),
+            Self::Bearer(_) => write!(f, "Bearer(redacted)"),
+        }
+    }
+}
+
 impl Logins {
     /// Anonymous everywhere.
     pub fn none() -> Self {
@@ -57,18 +89,35 @@ impl Logins {
     /// These logins with `credentials` at the registry `host`.
     #[must_use]
     pub fn with(mut self, host: &str, credentials: Credentials) -> Self {
-        self.0.insert(host.to_owned(), credentials);
+        self.named.insert(host.to_owned(), credentials);
+        self
+    }
+
+    /// These logins with those of Docker's configuration.
+    #[must_use]
+    pub fn with_docker(mut self, config: DockerConfig) -> Self {
+        self.docker = Some(Arc::new(config));
         self
     }
 
     /// What the environment gives: `POLIS_REGISTRY_USER` and `POLIS_REGISTRY_PASSWORD` for the
-    /// host in `POLIS_REGISTRY` (`ghcr.io` by default), else `GITHUB_ACTOR` and `GITHUB_TOKEN`
-    /// for `ghcr.io`.
+    /// host in `POLIS_REGISTRY` (`ghcr.io` by default), Docker's configuration, and `GITHUB_ACTOR`
+    /// and `GITHUB_TOKEN` for `ghcr.io`.
     ///
     /// # Errors
-    /// When only one of user and password is set: half a login is a mistake, not anonymity.
+    /// When only one of user and password is set, as half a login is a mistake and not anonymity;
+    /// when Docker's configuration is there but cannot be read.
     pub fn from_env() -> Result<Self, NetError> {
-        Self::from_vars(|name| env::var(name).ok())
+        let mut logins = Self::from_vars(|name| env::var(name).ok())?;
+        logins.docker = DockerConfig::from_env()?.map(Arc::new);
+        Ok(logins)
+    }
+
+    /// These logins without the ambient GitHub token: to ask as those do who have none.
+    #[must_use]
+    pub fn without_ambient(mut self) -> Self {
+        self.ambient.clear();
+        self
     }
 
     fn from_vars(get: impl Fn(&str) -> Option<String>) -> Result<Self, NetError> {
@@ -76,7 +125,10 @@ impl Logins {
         let mut logins = Self::none();
         if let Some(token) = get("GITHUB_TOKEN") {
             let user = get("GITHUB_ACTOR").unwrap_or_else(|| TOKEN_USER.to_owned());
-            logins = logins.with(GITHUB_REGISTRY, Credentials::new(user, token));
+            let credentials = Credentials::new(user, token);
+            logins
+                .ambient
+                .insert(GITHUB_REGISTRY.to_owned(), credentials);
         }
         let host = get(HOST).unwrap_or_else(|| GITHUB_REGISTRY.to_owned());
         match (get(USER), get(PASSWORD)) {
@@ -88,11 +140,26 @@ impl Logins {
     }
 
     /// How to present ourselves at `host`.
-    pub(super) fn auth(&self, host: &str) -> RegistryAuth {
-        match self.0.get(host) {
-            Some(login) => RegistryAuth::Basic(login.user.clone(), login.secret.clone()),
-            None => RegistryAuth::Anonymous,
+    ///
+    /// # Errors
+    /// When a login is configured for `host` but cannot be had.
+    pub(super) async fn at(&self, host: &str) -> Result<Login, NetError> {
+        if let Some(login) = self.named.get(host) {
+            return Ok(Login::Basic(login.clone()));
         }
+        if let Some(docker) = self.docker.clone() {
+            let name = host.to_owned();
+            // A helper is a program: it must not hold up the other look-ups.
+            let found = tokio::task::spawn_blocking(move || docker.login(&name)).await;
+            let found = found.map_err(|error| NetError::unauthorised(host, error.to_string()))?;
+            if let Some(login) = found? {
+                return Ok(login);
+            }
+        }
+        Ok(match self.ambient.get(host) {
+            Some(login) => Login::Basic(login.clone()),
+            None => Login::Anonymous,
+        })
     }
 }
 
@@ -109,8 +176,8 @@ mod tests {
         Logins::from_vars(|name| vars.get(name).map(|value| (*value).to_owned()))
     }
 
-    #[test]
-    fn a_secret_goes_to_its_own_host_only() {
+    #[tokio::test]
+    async fn a_secret_goes_to_its_own_host_only() {
         let logins = logins(&[
             ("GITHUB_TOKEN", "ghs_x"),
             (HOST, "registry.example"),
@@ -118,15 +185,32 @@ mod tests {
             (PASSWORD, "s3cret"),
         ])
         .unwrap();
-        let basic = |user: &str, secret: &str| RegistryAuth::Basic(user.into(), secret.into());
-        assert!(logins.auth("ghcr.io") == basic("x-access-token", "ghs_x"));
-        assert!(logins.auth("registry.example") == basic("me", "s3cret"));
-        assert!(logins.auth("docker.io") == RegistryAuth::Anonymous);
+        let basic = |user: &str, secret: &str| Ok(Login::Basic(Credentials::new(user, secret)));
+        assert_eq!(logins.at("ghcr.io").await, basic("x-access-token", "ghs_x"));
+        assert_eq!(logins.at("registry.example").await, basic("me", "s3cret"));
+        assert_eq!(logins.at("docker.io").await, Ok(Login::Anonymous));
         let shown = format!("{logins:?}");
         assert!(
             !shown.contains("s3cret") && !shown.contains("ghs_x"),
             "{shown}"
         );
+        let alone = logins.without_ambient();
+        assert_eq!(alone.at("ghcr.io").await, Ok(Login::Anonymous));
+        assert_eq!(alone.at("registry.example").await, basic("me", "s3cret"));
+    }
+
+    #[tokio::test]
+    async fn docker_login_goes_before_the_ambient_token_and_after_what_is_named() {
+        let text = r#"{"auths": {"ghcr.io": {"auth": "ZG9ja2VyOmxvZ2lu"}, "a.b": {}}}"#;
+        let config = || DockerConfig::parse("config.json", text).unwrap();
+        let basic = |user: &str, secret: &str| Ok(Login::Basic(Credentials::new(user, secret)));
+        let ambient = logins(&[("GITHUB_TOKEN", "ghs_x")]).unwrap();
+        let both = ambient.with_docker(config());
+        assert_eq!(both.at("ghcr.io").await, basic("docker", "login"));
+        assert_eq!(both.at("a.b").await, Ok(Login::Anonymous));
+        let named = logins(&[(USER, "me"), (PASSWORD, "s3cret")]).unwrap();
+        let named = named.with_docker(config());
+        assert_eq!(named.at("ghcr.io").await, basic("me", "s3cret"));
     }
 
     #[test]

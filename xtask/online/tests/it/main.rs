@@ -7,6 +7,7 @@
 
 mod support;
 
+mod access;
 mod downloads;
 mod github;
 mod protocol;

@@ -163,7 +163,8 @@ async fn dockers_registry_does_it_all_with_a_password() {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "ghcr.io/odralabshq/polis-one-oss:v1: access refused: status 401"
+            "ghcr.io/odralabshq/polis-one-oss:v1: access refused: status 401: \
+             UNAUTHORIZED: authentication required"
         );
         let dir = tempfile::tempdir().unwrap();
         layout::single(dir.path(), "one");

@@ -71,7 +71,10 @@ impl Site {
 async fn a_status_is_told_by_its_kind() {
     let site = Site::start().await;
     for (status, message) in [
-        (401, "ghcr.io/a/x:v1: access refused: status 401"),
+        (
+            401,
+            "ghcr.io/a/x:v1: access refused: status 401: a fault, as told",
+        ),
         (
             403,
             "ghcr.io/a/x:v1: access refused: status 403: a fault, as told",
@@ -86,7 +89,7 @@ async fn a_status_is_told_by_its_kind() {
         ),
         (
             429,
-            "ghcr.io/a/x:v1: no usable answer: status 429: a fault, as told (3 attempts)",
+            "ghcr.io/a/x:v1: too many requests: status 429: a fault, as told (3 attempts)",
         ),
         (
             500,
@@ -156,28 +159,10 @@ async fn a_digest_header_must_agree_with_the_bytes() {
         .unwrap_err();
     let message = format!("ghcr.io/a/x:v1: expected {other}, got {}", site.digest);
     assert_eq!(error.to_string(), message);
-    for (header, message) in [
-        (
-            "sha256:00",
-            "`sha256:00` in Docker-Content-Digest is no SHA-256 digest",
-        ),
-        (
-            "nonsense",
-            "Docker-Content-Digest: Missing digest algorithm",
-        ),
-        (
-            "md5:00",
-            "Docker-Content-Digest: Unsupported digest algorithm: md5",
-        ),
-    ] {
-        let error = site
-            .resolve(Fault::DigestHeader(header.to_owned()))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("ghcr.io/a/x:v1: not acceptable: {message}")
-        );
+    // What tells nothing, or nothing that we know, leaves it to the bytes.
+    for header in ["sha256:00", "nonsense", "md5:00"] {
+        let fault = Fault::DigestHeader(header.to_owned());
+        assert_eq!(site.resolve(fault).await.unwrap(), site.digest, "{header}");
     }
     let without = site
         .resolve(Fault::Header("docker-content-digest", None))

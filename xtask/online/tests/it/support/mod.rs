@@ -2,6 +2,7 @@
 
 pub(crate) mod docker;
 pub(crate) mod layout;
+pub(crate) mod tokens;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,7 @@ pub(crate) fn endpoints(overrides: &[String]) -> Endpoints {
             read: Duration::from_secs(20),
             retries: 2,
             delay: Duration::from_millis(1),
+            deadline: None,
         })
 }
 
@@ -82,6 +84,7 @@ pub(crate) fn hasty(overrides: &[String]) -> Endpoints {
         read: Duration::from_millis(300),
         retries: 0,
         delay: Duration::ZERO,
+        deadline: None,
     })
 }
 

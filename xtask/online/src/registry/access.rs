@@ -1,0 +1,331 @@
+//! Asks a registry: one challenge for each registry, one token for each repository, a bounded
+//! number of requests at once, and every answer judged by its status.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+
+use polis_base::ImageRef;
+use reqwest::header::{ACCEPT, HeaderMap};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Response, StatusCode};
+use tokio::sync::{Mutex, OnceCell, Semaphore};
+
+use super::challenge::{self, Challenge};
+use super::failure;
+use super::login::{Credentials, Login, Logins};
+use super::media;
+use super::token::{self, Token};
+use crate::client::{ask, client, small_body};
+use crate::endpoint::Endpoints;
+use crate::error::NetError;
+use crate::retry::retry;
+
+/// How many requests one registry is sent at once: eleven images, each asked for its tag and its
+/// manifest, in one go. Over HTTP/2 they share a connection.
+const AT_ONCE: usize = 24;
+/// The largest manifest or configuration that we read; registries refuse larger manifests.
+const LARGEST: usize = 4 * 1024 * 1024;
+/// Docker Hub's name in references, and where its registry is.
+const HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
+
+/// What a token is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Actions {
+    /// Reading.
+    Pull,
+    /// Reading and writing.
+    PullPush,
+}
+
+/// How one request presents us.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Grant {
+    Nothing,
+    Basic(Credentials),
+    Bearer(String),
+}
+
+/// An answer that is a success.
+pub(super) struct Answer {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// The reading half of the client.
+pub(super) struct Access {
+    client: Client,
+    endpoints: Endpoints,
+    logins: Logins,
+    hosts: StdMutex<BTreeMap<String, Arc<Host>>>,
+}
+
+type Slot = Arc<Mutex<Option<Token>>>;
+
+/// What we know of one registry.
+struct Host {
+    name: String,
+    gate: Semaphore,
+    /// Tokens have a gate of their own: who waits for one may hold a place at the other.
+    token_gate: Semaphore,
+    login: OnceCell<Result<Login, NetError>>,
+    /// Failures are kept as well: a registry that is down is not asked again for every image.
+    challenge: Mutex<Option<Result<Challenge, NetError>>>,
+    tokens: StdMutex<BTreeMap<(String, Actions), Slot>>,
+}
+
+impl Actions {
+    fn scope(self, repository: &str) -> String {
+        match self {
+            Self::Pull => format!("repository:{repository}:pull"),
+            Self::PullPush => format!("repository:{repository}:pull,push"),
+        }
+    }
+}
+
+impl Access {
+    /// A client that reaches registries through `endpoints` and presents `logins` to them.
+    ///
+    /// # Errors
+    /// When the extra root certificates or the proxy of the environment cannot be used.
+    pub(super) fn new(endpoints: &Endpoints, logins: Logins) -> Result<Self, NetError> {
+        let silence = endpoints.patience().read;
+        Ok(Self {
+            client: client(endpoints, Policy::none(), Some(silence))?,
+            endpoints: endpoints.clone(),
+            logins,
+            hosts: StdMutex::default(),
+        })
+    }
+
+    /// The answer to a request for `path` in the repository of `image`.
+    ///
+    /// # Errors
+    /// By the status, `Unreachable` or `RateLimited` after all retries.
+    pub(super) async fn request(
+        &self,
+        image: &ImageRef,
+        method: Method,
+        path: &str,
+    ) -> Result<Answer, NetError> {
+        let host = self.host(image.registry());
+        let url = format!("{}{}/{path}", host.base(), image.repository());
+        // Not inside the retries: how a host wants to be asked is found out, or not, for good.
+        let ready = host.login(&self.logins).await.map(drop);
+        let ready = ready.and(self.challenge(&host).await.map(drop));
+        ready.map_err(|error| error.about(image))?;
+        retry(self.endpoints.patience(), || async {
+            let grant = self.grant_at(&host, image, Actions::Pull).await?;
+            // Nothing that we hold is ever closed.
+            let _place = host.gate.acquire().await;
+            let exchange = self.exchange(&host, image, method.clone(), &url, grant);
+            self.within(image, exchange).await
+        })
+        .await
+        .map_err(|error| error.about(image))
+    }
+
+    /// How to present ourselves for `actions` in the repository of `image`.
+    ///
+    /// # Errors
+    /// When a login is configured but refused or cannot be had: it never becomes anonymous access.
+    pub(super) async fn grant(
+        &self,
+        image: &ImageRef,
+        actions: Actions,
+    ) -> Result<Grant, NetError> {
+        let host = self.host(image.registry());
+        let grant = self.grant_at(&host, image, actions).await;
+        grant.map_err(|error| error.about(image))
+    }
+
+    async fn grant_at(
+        &self,
+        host: &Host,
+        image: &ImageRef,
+        actions: Actions,
+    ) -> Result<Grant, NetError> {
+        let login = host.login(&self.logins).await?;
+        if let Login::Bearer(token) = login {
+            return Ok(Grant::Bearer(token.clone()));
+        }
+        match self.challenge(host).await? {
+            Challenge::Open => Ok(Grant::Nothing),
+            Challenge::Basic => match login {
+                Login::Basic(credentials) => Ok(Grant::Basic(credentials.clone())),
+                Login::Identity(_) => {
+                    let reason = "the login is an identity token, the registry wants a password";
+                    Err(NetError::unauthorised(image, reason))
+                }
+                // The registry's own refusal says it best.
+                Login::Anonymous | Login::Bearer(_) => Ok(Grant::Nothing),
+            },
+            Challenge::Bearer(realm) => {
+                let slot = host.slot(image.repository(), actions);
+                let mut token = slot.lock().await;
+                if let Some(token) = token.as_ref().filter(|token| token.is_fresh()) {
+                    return Ok(Grant::Bearer(token.text.clone()));
+                }
+                let scope = actions.scope(image.repository());
+                let _place = host.token_gate.acquire().await;
+                let fetch = token::fetch(&self.client, &self.endpoints, &realm, &scope, login);
+                let fetched = self.within(image, fetch).await?;
+                let text = token.insert(fetched).text.clone();
+                Ok(Grant::Bearer(text))
+            }
+        }
+    }
+
+    /// What is known of `registry`.
+    fn host(&self, registry: &str) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Arc::new(Host::new(registry, &self.endpoints));
+        Arc::clone(hosts.entry(registry.to_owned()).or_insert_with(fresh))
+    }
+
+    /// How `host` wants to be asked; it is asked once, whoever waits.
+    async fn challenge(&self, host: &Host) -> Result<Challenge, NetError> {
+        let mut known = host.challenge.lock().await;
+        if let Some(known) = known.as_ref() {
+            return known.clone();
+        }
+        let url = host.base();
+        let found = retry(self.endpoints.patience(), || {
+            self.within(&url, async {
+                let response = ask(&self.endpoints, &url, |url, _| self.client.get(url)).await?;
+                match response.status() {
+                    StatusCode::UNAUTHORIZED => challenge::read(response.headers())
+                        .map_err(|reason| NetError::protocol(&url, reason)),
+                    status if status.is_success() => Ok(Challenge::Open),
+                    _ => Err(failure::of_response(&url, response).await),
+                }
+            })
+        })
+        .await;
+        known.insert(found).clone()
+    }
+
+    /// One request, and once more where the registry no longer takes our token or says only now
+    /// that it wants one.
+    async fn exchange(
+        &self,
+        host: &Host,
+        image: &ImageRef,
+        method: Method,
+        url: &str,
+        grant: Grant,
+    ) -> Result<Answer, NetError> {
+        let mut response = self.send(method.clone(), url, &grant).await?;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(grant) = self.second(host, image, &response, &grant).await?
+        {
+            response = self.send(method, url, &grant).await?;
+        }
+        if !response.status().is_success() {
+            return Err(failure::of_response(image, response).await);
+        }
+        let headers = response.headers().clone();
+        let body = small_body(response, url, LARGEST).await?;
+        Ok(Answer { headers, body })
+    }
+
+    async fn send(&self, method: Method, url: &str, grant: &Grant) -> Result<Response, NetError> {
+        let accept = media::ACCEPTED.join(", ");
+        ask(&self.endpoints, url, |address, home| {
+            let request = self.client.request(method.clone(), address);
+            let request = request.header(ACCEPT, &accept);
+            match grant {
+                Grant::Basic(login) if home => request.basic_auth(&login.user, Some(&login.secret)),
+                Grant::Bearer(token) if home => request.bearer_auth(token),
+                _ => request,
+            }
+        })
+        .await
+    }
+
+    /// What to present after `grant` was refused; nothing where there is nothing better.
+    async fn second(
+        &self,
+        host: &Host,
+        image: &ImageRef,
+        refusal: &Response,
+        grant: &Grant,
+    ) -> Result<Option<Grant>, NetError> {
+        let fixed = matches!(host.login(&self.logins).await?, Login::Bearer(_));
+        match grant {
+            Grant::Bearer(text) if !fixed => host.forget(image.repository(), text).await,
+            Grant::Nothing => {
+                // Some registries let everyone in at `/v2/` and ask for a login further on.
+                let Ok(challenge) = challenge::read(refusal.headers()) else {
+                    return Ok(None);
+                };
+                let mut known = host.challenge.lock().await;
+                if known.as_ref() != Some(&Ok(Challenge::Open)) {
+                    return Ok(None);
+                }
+                *known = Some(Ok(challenge));
+            }
+            Grant::Bearer(_) | Grant::Basic(_) => return Ok(None),
+        }
+        let second = self.grant_at(host, image, Actions::Pull).await?;
+        Ok((second != *grant).then_some(second))
+    }
+
+    /// Bounds the time of one exchange.
+    async fn within<T>(
+        &self,
+        subject: impl std::fmt::Display,
+        exchange: impl Future<Output = Result<T, NetError>>,
+    ) -> Result<T, NetError> {
+        let patience = self.endpoints.patience();
+        let limit = patience.left(patience.connect + patience.read);
+        match tokio::time::timeout(limit, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(NetError::unreachable(subject, "no answer in time")),
+        }
+    }
+}
+
+impl Host {
+    fn new(registry: &str, endpoints: &Endpoints) -> Self {
+        let name = match registry == HUB.0 && !endpoints.moves(HUB.0) {
+            true => HUB.1,
+            false => registry,
+        };
+        Self {
+            name: name.to_owned(),
+            gate: Semaphore::new(AT_ONCE),
+            token_gate: Semaphore::new(AT_ONCE),
+            login: OnceCell::new(),
+            challenge: Mutex::default(),
+            tokens: StdMutex::default(),
+        }
+    }
+
+    fn base(&self) -> String {
+        format!("https://{}/v2/", self.name)
+    }
+
+    async fn login(&self, logins: &Logins) -> Result<&Login, NetError> {
+        let registry = match self.name == HUB.1 {
+            true => HUB.0,
+            false => &self.name,
+        };
+        let login = self.login.get_or_init(|| logins.at(registry)).await;
+        login.as_ref().map_err(Clone::clone)
+    }
+
+    fn slot(&self, repository: &str, actions: Actions) -> Slot {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = tokens.entry((repository.to_owned(), actions)).or_default();
+        Arc::clone(slot)
+    }
+
+    /// Drops the token `text`, unless another task has replaced it already.
+    async fn forget(&self, repository: &str, text: &str) {
+        let slot = self.slot(repository, Actions::Pull);
+        let mut token = slot.lock().await;
+        if token.as_ref().is_some_and(|token| token.text == text) {
+            *token = None;
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! What `docker login` left behind: `config.json`, and the credential helpers that it names.
+//!
+//! As in Docker's own client, a helper named for the host goes before the store for all hosts, and
+//! that before what the file holds itself. The host is told to a helper on its standard input and
+//! the secret read from its standard output, so neither is ever an argument.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use xtask::process::Run;
+
+use super::login::{Credentials, Login};
+use crate::error::{NetError, excerpt};
+
+/// The environment variable that names the directory of `config.json`.
+pub const DIRECTORY: &str = "DOCKER_CONFIG";
+
+/// Docker Hub's name in image references, and in everything that stores logins.
+const HUB: (&str, &str) = ("docker.io", "https://index.docker.io/v1/");
+/// What a helper says when it has nothing for a host; part of the helpers' protocol.
+const NOT_FOUND: &str = "credentials not found in native keychain";
+/// The user name that marks an identity token; part of the same protocol.
+const IDENTITY: &str = "<token>";
+/// How long a helper may take: some ask their user.
+const HELPER_LIMIT: Duration = Duration::from_secs(60);
+
+/// Docker's configuration, as far as it is about logins.
+#[derive(Clone)]
+pub struct DockerConfig {
+    path: String,
+    file: File,
+}
+
+/// Other fields are Docker's own business.
+#[derive(Clone, Deserialize)]
+struct File {
+    #[serde(default)]
+    auths: BTreeMap<String, Entry>,
+    #[serde(default, rename = "credsStore")]
+    store: String,
+    #[serde(default, rename = "credHelpers")]
+    helpers: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    auth: String,
+    username: String,
+    password: String,
+    identitytoken: String,
+    registrytoken: String,
+}
+
+#[derive(Deserialize)]
+struct Helped {
+    #[serde(rename = "Username")]
+    user: String,
+    #[serde(rename = "Secret")]
+    secret: String,
+}
+
+impl DockerConfig {
+    /// The file in the directory that `DOCKER_CONFIG` names, else in `~/.docker`; nothing where
+    /// there is none.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    pub fn from_env() -> Result<Option<Self>, NetError> {
+        let named = env::var_os(DIRECTORY).filter(|dir| !dir.is_empty());
+        let home = || env::home_dir().map(|home| home.join(".docker"));
+        let Some(dir) = named.map(PathBuf::from).or_else(home) else {
+            return Ok(None);
+        };
+        let path = dir.join("config.json");
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&path.display().to_string(), &text).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(NetError::unauthorised(path.display(), error.to_string())),
+        }
+    }
+
+    /// Reads the `text` of the file at `path`.
+    ///
+    /// # Errors
+    /// When it is not what Docker writes; the message names line and column and repeats nothing.
+    pub fn parse(path: &str, text: &str) -> Result<Self, NetError> {
+        let file = serde_json::from_str(text).map_err(|error| {
+            // serde's own words may quote a value.
+            let reason = format!(
+                "line {}, column {}: not a configuration of Docker",
+                error.line(),
+                error.column()
+            );
+            NetError::unauthorised(path, reason)
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    /// The login for `host`; nothing where none is configured. It may run a program and wait.
+    ///
+    /// # Errors
+    /// When a helper fails, or what is stored is malformed.
+    pub(super) fn login(&self, host: &str) -> Result<Option<Login>, NetError> {
+        let File {
+            auths,
+            store,
+            helpers,
+        } = &self.file;
+        let helper = lookup(helpers, host).or(Some(store).filter(|store| !store.is_empty()));
+        match (helper, lookup(auths, host)) {
+            (Some(helper), _) => ask_helper(helper, host),
+            (None, Some(entry)) => self.stored(entry, host),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn stored(&self, entry: &Entry, host: &str) -> Result<Option<Login>, NetError> {
+        if !entry.registrytoken.is_empty() {
+            return Ok(Some(Login::Bearer(entry.registrytoken.clone())));
+        }
+        if !entry.identitytoken.is_empty() {
+            return Ok(Some(Login::Identity(entry.identitytoken.clone())));
+        }
+        if entry.auth.is_empty() {
+            let given = !entry.username.is_empty();
+            let login = || login(&entry.username, &entry.password);
+            return Ok(given.then(login));
+        }
+        let bytes = STANDARD.decode(entry.auth.trim()).ok();
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        let pair = text.as_deref().and_then(|text| text.split_once(':'));
+        let Some((user, secret)) = pair.filter(|(user, _)| !user.is_empty()) else {
+            let reason = format!("`auth` of `{host}` is not the base64 of `user:password`");
+            return Err(NetError::unauthorised(&self.path, reason));
+        };
+        // Docker once padded the text with NUL.
+        Ok(Some(login(user, secret.trim_end_matches('\0'))))
+    }
+}
+
+impl fmt::Debug for DockerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts = self.file.auths.keys().chain(self.file.helpers.keys());
+        f.debug_list().entries(hosts).finish()
+    }
+}
+
+fn login(user: &str, secret: &str) -> Login {
+    match user {
+        IDENTITY => Login::Identity(secret.to_owned()),
+        _ => Login::Basic(Credentials::new(user, secret)),
+    }
+}
+
+/// The entry for `host`: under its own name, or under an address of it.
+fn lookup<'a, T>(map: &'a BTreeMap<String, T>, host: &str) -> Option<&'a T> {
+    map.get(stored_name(host))
+        .or_else(|| map.get(host))
+        .or_else(|| {
+            let mut entries = map.iter();
+            entries.find_map(|(key, value)| (host_of(key) == host).then_some(value))
+        })
+}
+
+/// The name under which logins for `host` are stored.
+fn stored_name(host: &str) -> &str {
+    if host == HUB.0 { HUB.1 } else { host }
+}
+
+/// The host in a key, which may be an address (`https://ghcr.io/v1/`).
+fn host_of(key: &str) -> &str {
+    let bare = key.strip_prefix("https://").or(key.strip_prefix("http://"));
+    let bare = bare.unwrap_or(key);
+    bare.split_once('/').map_or(bare, |(host, _)| host)
+}
+
+/// Asks `docker-credential-NAME get` for `host`.
+fn ask_helper(name: &str, host: &str) -> Result<Option<Login>, NetError> {
+    let program = format!("docker-credential-{name}");
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || !name.chars().all(plain) {
+        let reason = format!("`{program}` is not the name of a credential helper");
+        return Err(NetError::unauthorised(host, reason));
+    }
+    let run = Run::new(&program).arg("get");
+    let answer = run
+        .converse(stored_name(host), HELPER_LIMIT)
+        .map_err(|error| {
+            let reason = error.causes.join(": ");
+            NetError::unauthorised(host, format!("`{program}` did not answer: {reason}"))
+        })?;
+    if !answer.success {
+        // By the protocol, the message of a failure stands on standard output.
+        if answer.stdout.trim() == NOT_FOUND {
+            return Ok(None);
+        }
+        let said = match answer.stderr.trim() {
+            "" if !answer.stdout.trim_start().starts_with('{') => &answer.stdout,
+            said => said,
+        };
+        let reason = format!("`{program}` failed: {}", excerpt(said));
+        return Err(NetError::unauthorised(host, reason));
+    }
+    let helped: Option<Helped> = serde_json::from_str(&answer.stdout).ok();
+    match helped.filter(|helped| !helped.user.is_empty() && !helped.secret.is_empty()) {
+        Some(Helped { user, secret }) => Ok(Some(login(&user, &secret))),
+        None => {
+            let reason = format!("`{program}` gave neither a login nor a reason");
+            Err(NetError::unauthorised(host, reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str, host: &str) -> Result<Option<Login>, NetError> {
+        DockerConfig::parse("config.json", text)
+            .unwrap()
+            .login(host)
+    }
+
+    fn basic(user: &str, secret: &str) -> Result<Option<Login>, NetError> {
+        Ok(Some(Login::Basic(Credentials::new(user, secret))))
+    }
+
+    #[test]
+    fn an_entry_is_found_by_host_and_read_in_every_form() {
+        // me:s3:cret
+        let auth = r#"{"auth": "bWU6czM6Y3JldA=="}"#;
+        let entry = |key: &str, value: &str| format!(r#"{{"auths": {{"{key}": {value}}}}}"#);
+        for key in ["ghcr.io", "https://ghcr.io", "https://ghcr.io/v1/"] {
+            assert_eq!(at(&entry(key, auth), "ghcr.io"), basic("me", "s3:cret"));
+            assert_eq!(at(&entry(key, auth), "ghcr.io.evil"), Ok(None), "{key}");
+        }
+        for key in ["https://index.docker.io/v1/", "docker.io"] {
+            assert_eq!(at(&entry(key, auth), "docker.io"), basic("me", "s3:cret"));
+        }
+        let login = |value| at(&entry("a.b", value), "a.b");
+        assert_eq!(
+            login(r#"{"username": "u", "password": "p"}"#),
+            basic("u", "p")
+        );
+        let identity = Ok(Some(Login::Identity("t".into())));
+        assert_eq!(login(r#"{"auth": "bWU6", "identitytoken": "t"}"#), identity);
+        assert_eq!(
+            login(r#"{"username": "<token>", "password": "t"}"#),
+            identity
+        );
+        let bearer = Ok(Some(Login::Bearer("t".into())));
+        assert_eq!(login(r#"{"registrytoken": "t"}"#), bearer);
+        assert_eq!(login("{}"), Ok(None));
+        assert_eq!(at("{}", "a.b"), Ok(None));
+    }
+
+    #[test]
+    fn what_is_malformed_is_an_error_that_shows_nothing() {
+        for (auth, host) in [
+            ("czNjcmV0", "a.b"),
+            ("s3cret!", "a.b"),
+            ("OnMzY3JldA==", "a.b"),
+        ] {
+            let text = format!(r#"{{"auths": {{"a.b": {{"auth": "{auth}"}}}}}}"#);
+            let error = at(&text, host).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                "config.json: access refused: `auth` of `a.b` is not the base64 of `user:password`"
+            );
+        }
+        let error = DockerConfig::parse("config.json", "{\"auths\": \"s3cret\"}").unwrap_err();
+        let said = "config.json: access refused: line 1, column 18: not a configuration of Docker";
+        assert_eq!(error.to_string(), said);
+        let error = at(r#"{"credsStore": "../sh"}"#, "a.b").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("is not the name of a credential helper"),
+            "{error}"
+        );
+    }
+}

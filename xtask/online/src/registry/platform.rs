@@ -1,0 +1,195 @@
+//! Whether an image runs where it is used: its index names the platform, the manifest behind it is
+//! there, and the configuration says the same.
+
+use futures_util::future::try_join_all;
+use polis_base::{Digest, ImageRef};
+use serde::Deserialize;
+
+use super::{Manifest, Registry, media};
+use crate::error::NetError;
+
+/// The platforms that Polis serves: those of the machines that it is started on.
+pub const SERVED: [Platform; 2] = [Platform::linux("amd64"), Platform::linux("arm64")];
+
+/// An operating system and an architecture, by OCI's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Platform {
+    architecture: &'static str,
+}
+
+impl Platform {
+    /// Linux on `architecture`.
+    pub const fn linux(architecture: &'static str) -> Self {
+        Self { architecture }
+    }
+
+    fn is(self, os: &str, architecture: &str) -> bool {
+        os == "linux" && architecture == self.architecture
+    }
+}
+
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "linux/{}", self.architecture)
+    }
+}
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Child>,
+}
+
+#[derive(Deserialize)]
+struct Child {
+    digest: String,
+    size: u64,
+    platform: Option<Says>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    config: Config,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    digest: String,
+}
+
+/// What a descriptor or a configuration says about the platform.
+#[derive(Deserialize)]
+struct Says {
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+}
+
+impl Registry {
+    /// Proves that `image`, which has a digest, is whole for every one of `required` platforms, and
+    /// for those of [`SERVED`] that it offers beyond them. Every document is hashed.
+    ///
+    /// # Errors
+    /// Of kind `MissingPlatform` when one is not offered, or its manifest or configuration is not
+    /// there; `Mismatch` when bytes are not what names them or a configuration is for another
+    /// platform; else as [`Self::manifest`].
+    pub async fn check_platforms(
+        &self,
+        image: &ImageRef,
+        required: &[Platform],
+    ) -> Result<(), NetError> {
+        let root = self.manifest(image).await?;
+        if !media::is_index(root.media_type) {
+            let says = self.platform_of(image, &root).await?;
+            let lacking = required.iter().find(|platform| !says.is(**platform));
+            return lacking.map_or(Ok(()), |platform| Err(lacks(image, *platform, [&says])));
+        }
+        let Index { manifests } = parse(image, &root.bytes)?;
+        let mut checks = Vec::new();
+        for platform in SERVED {
+            let of = |child: &&Child| {
+                child
+                    .platform
+                    .as_ref()
+                    .is_some_and(|says| says.is(platform))
+            };
+            let children: Vec<_> = manifests.iter().filter(of).collect();
+            if children.is_empty() && required.contains(&platform) {
+                let offered = manifests.iter().filter_map(|child| child.platform.as_ref());
+                return Err(lacks(image, platform, offered));
+            }
+            checks.extend(
+                children
+                    .into_iter()
+                    .map(|child| self.check_child(image, child, platform)),
+            );
+        }
+        try_join_all(checks).await.map(drop)
+    }
+
+    async fn check_child(
+        &self,
+        image: &ImageRef,
+        child: &Child,
+        platform: Platform,
+    ) -> Result<(), NetError> {
+        let pinned = image.pinned(digest(image, &child.digest)?);
+        let absent = |error: NetError| match error.is_not_found() {
+            true => NetError::missing_platform(
+                image,
+                format!("{platform} is {}, which is not there", child.digest),
+            ),
+            false => error,
+        };
+        let manifest = self.manifest(&pinned).await.map_err(absent)?;
+        if manifest.bytes.len() as u64 != child.size {
+            let found = format!("{} bytes", manifest.bytes.len());
+            return Err(NetError::mismatch(
+                &pinned,
+                format!("{} bytes", child.size),
+                found,
+            ));
+        }
+        if media::is_index(manifest.media_type) {
+            let reason = format!("{platform} is an index again, which no engine follows");
+            return Err(NetError::protocol(&pinned, reason));
+        }
+        let says = self.platform_of(&pinned, &manifest).await?;
+        match says.is(platform) {
+            true => Ok(()),
+            false => Err(NetError::mismatch(&pinned, platform, says)),
+        }
+    }
+
+    /// What the configuration of the manifest of `image` says.
+    async fn platform_of(&self, image: &ImageRef, manifest: &Manifest) -> Result<Says, NetError> {
+        let Image { config } = parse(image, &manifest.bytes)?;
+        let config = digest(image, &config.digest)?;
+        let bytes = self.blob(image, config).await;
+        let bytes = bytes.map_err(|error| match error.is_not_found() {
+            true => NetError::missing_platform(
+                image,
+                format!("its configuration {config} is not there"),
+            ),
+            false => error,
+        })?;
+        parse(image, &bytes)
+    }
+}
+
+impl Says {
+    fn is(&self, platform: Platform) -> bool {
+        platform.is(&self.os, &self.architecture)
+    }
+}
+
+impl std::fmt::Display for Says {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)
+    }
+}
+
+fn lacks<'a>(
+    image: &ImageRef,
+    platform: Platform,
+    offered: impl IntoIterator<Item = &'a Says>,
+) -> NetError {
+    let mut offered: Vec<String> = offered.into_iter().map(Says::to_string).collect();
+    offered.dedup();
+    let offered = match offered.is_empty() {
+        true => "none".to_owned(),
+        false => offered.join(", "),
+    };
+    NetError::missing_platform(image, format!("no {platform}; it offers {offered}"))
+}
+
+fn digest(image: &ImageRef, text: &str) -> Result<Digest, NetError> {
+    text.parse()
+        .map_err(|error| NetError::protocol(image, format!("`{text}`: {error}")))
+}
+
+fn parse<'a, T: Deserialize<'a>>(image: &ImageRef, bytes: &'a [u8]) -> Result<T, NetError> {
+    let reason = |error| format!("a document of it: {error}");
+    serde_json::from_slice(bytes)
+        .map_err(|error: serde_json::Error| NetError::protocol(image, reason(error)))
+}

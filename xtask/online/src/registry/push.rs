@@ -1,0 +1,229 @@
+//! Pushing, by oci-client: an image layout, a tag on what is there. The login is our own half's.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use futures_util::stream::{self, Stream};
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use oci_client::errors::OciDistributionError;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
+use polis_base::{Digest, ImageRef};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
+use super::access::{Actions, Grant};
+use super::layout::{Blob, Layout};
+use super::{Registry, failure};
+use crate::client::USER_AGENT;
+use crate::endpoint::{Endpoints, authority};
+use crate::error::{ErrorKind, NetError, chain};
+use crate::proxy;
+use crate::retry::retry;
+use crate::tls;
+
+/// The slowest upload that we wait for, in bytes per second.
+const SLOWEST: u64 = 32 * 1024;
+/// How long a login of the pushing half is good for where it holds no token of ours.
+const FRESH: Duration = Duration::from_secs(45);
+/// How much of a file is in memory while it is sent.
+const PIECE: usize = 256 * 1024;
+/// The library's client, as `endpoints` want it.
+///
+/// # Errors
+/// When the extra root certificates cannot be used.
+pub(super) fn library(endpoints: &Endpoints) -> Result<Client, NetError> {
+    let certificates = endpoints.extra_ca().map(|pem| Certificate {
+        encoding: CertificateEncoding::Pem,
+        data: pem.to_vec(),
+    });
+    let config = ClientConfig {
+        protocol: ClientProtocol::HttpsExcept(endpoints.plain_hosts()),
+        extra_root_certificates: certificates.into_iter().collect(),
+        // One PUT per blob, as docker and containerd do: chunked uploads are where
+        // registries differ.
+        use_monolithic_push: true,
+        platform_resolver: None,
+        connect_timeout: Some(endpoints.patience().connect),
+        user_agent: USER_AGENT,
+        https_proxy: proxy::https(),
+        // Named only to be passed by: plain http is for loopback, see `proxy`.
+        http_proxy: Some("http://127.0.0.1".to_owned()),
+        no_proxy: Some(proxy::exceptions()),
+        ..ClientConfig::default()
+    };
+    // Not `Client::new`, which goes on without the certificates when they are broken.
+    Client::try_from(config).map_err(|error| NetError::protocol(tls::EXTRA_CA, chain(&error)))
+}
+
+impl Registry {
+    /// Pushes the OCI image layout in the directory `layout` and puts the tag of `to` on it;
+    /// returns the digest of its root. Every file is checked before the first byte is sent,
+    /// blobs that are there are skipped, the tag is written last and then resolved again.
+    ///
+    /// # Errors
+    /// When `to` has no tag, the layout is broken (kinds `Local` and `Mismatch`, naming the
+    /// file), the registry refuses a part, or the tag does not name the root afterwards.
+    pub async fn push_layout(&self, layout: &Path, to: &ImageRef) -> Result<Digest, NetError> {
+        let to = &to.unpinned();
+        if to.tag().is_none() {
+            return Err(NetError::protocol(to, "a push needs a tag"));
+        }
+        let dir = layout.to_owned();
+        let layout = tokio::task::spawn_blocking(move || Layout::read(&dir))
+            .await
+            .map_err(|error| NetError::protocol(to, error.to_string()))??;
+        for blob in &layout.blobs {
+            self.push_blob(to, blob).await?;
+        }
+        let Some((root, children)) = layout.manifests.split_last() else {
+            return Err(NetError::protocol(to, "the layout holds no manifest"));
+        };
+        for child in children {
+            self.push_manifest(&to.pinned(child.digest), &child.bytes, child.media_type)
+                .await?;
+        }
+        self.push_manifest(to, &root.bytes, root.media_type).await?;
+        self.prove(to, root.digest).await
+    }
+
+    /// Puts `tag` on the image that `pinned` names by digest, in the same repository, and
+    /// returns that digest.
+    ///
+    /// # Errors
+    /// When `pinned` has no digest, `tag` is no tag, or as [`Self::manifest`].
+    pub async fn retag(&self, pinned: &ImageRef, tag: &str) -> Result<Digest, NetError> {
+        if pinned.digest().is_none() {
+            return Err(NetError::protocol(
+                pinned,
+                "only a digest is tagged anew, not another tag",
+            ));
+        }
+        let target = pinned
+            .unpinned()
+            .with_tag(tag)
+            .map_err(|error| NetError::protocol(pinned, error.to_string()))?;
+        let manifest = self.manifest(pinned).await?;
+        self.push_manifest(&target, &manifest.bytes, manifest.media_type)
+            .await?;
+        self.prove(&target, manifest.digest).await
+    }
+
+    /// Resolves `image` again after a push.
+    async fn prove(&self, image: &ImageRef, expected: Digest) -> Result<Digest, NetError> {
+        let found = self.resolve(image).await?;
+        if found == expected {
+            Ok(found)
+        } else {
+            Err(NetError::mismatch(image, expected, found))
+        }
+    }
+
+    async fn push_blob(&self, to: &ImageRef, blob: &Blob) -> Result<(), NetError> {
+        match self.blob_exists(to, &blob.digest).await {
+            Ok(true) => return Ok(()),
+            // Reading may be refused in a repository that this push is going to make.
+            Err(error) if error.kind != ErrorKind::Unauthorised => return Err(error),
+            _ => {}
+        }
+        let reference = self.reference(to)?;
+        let digest = blob.digest.to_string();
+        let allowance = Duration::from_secs(blob.size / SLOWEST);
+        retry(self.endpoints.patience(), || async {
+            self.log_in(to, &reference).await?;
+            let file = File::open(&blob.path)
+                .await
+                .map_err(|error| NetError::local(to, &blob.path, &error))?;
+            let push =
+                self.pusher
+                    .push_blob_stream(&reference, pieces(file), &digest, Some(blob.size));
+            self.within(to, allowance, push).await.map(drop)
+        })
+        .await
+    }
+
+    async fn push_manifest(
+        &self,
+        to: &ImageRef,
+        bytes: &[u8],
+        media_type: &'static str,
+    ) -> Result<(), NetError> {
+        let mut reference = self.reference(to)?;
+        if let Some(digest) = reference.digest().map(str::to_owned) {
+            // Written as a tag it is the same address, and the library does not panic when a
+            // registry leaves out the `Location` of what was pushed by digest.
+            let (host, repository) = (reference.registry(), reference.repository());
+            reference = Reference::with_tag(host.to_owned(), repository.to_owned(), digest);
+        }
+        retry(self.endpoints.patience(), || async {
+            self.log_in(to, &reference).await?;
+            let kind = axum::http::HeaderValue::from_static(media_type);
+            let push = self
+                .pusher
+                .push_manifest_raw(&reference, bytes.to_vec(), kind);
+            self.within(to, Duration::ZERO, push).await.map(drop)
+        })
+        .await
+    }
+
+    /// Hands the login of our half to the pushing one. A token is taken as it is, without a
+    /// request; else the library asks once how to log in.
+    async fn log_in(&self, image: &ImageRef, reference: &Reference) -> Result<(), NetError> {
+        let auth = match self.access.grant(image, Actions::PullPush).await? {
+            Grant::Nothing => RegistryAuth::Anonymous,
+            Grant::Basic(login) => RegistryAuth::Basic(login.user, login.secret),
+            Grant::Bearer(token) => RegistryAuth::Bearer(token),
+        };
+        let mut fresh = self.fresh.lock().await;
+        let known = fresh.get(&image.name());
+        let known = known.is_some_and(|since| since.elapsed() < FRESH);
+        if known && !matches!(auth, RegistryAuth::Bearer(_)) {
+            return Ok(());
+        }
+        let login = self.pusher.auth(reference, &auth, RegistryOperation::Push);
+        self.within(image, Duration::ZERO, login).await?;
+        fresh.insert(image.name(), Instant::now());
+        Ok(())
+    }
+
+    /// Bounds the time of one exchange: what connecting and one answer may take, and `extra`.
+    async fn within<T>(
+        &self,
+        image: &ImageRef,
+        extra: Duration,
+        exchange: impl Future<Output = Result<T, OciDistributionError>>,
+    ) -> Result<T, NetError> {
+        let patience = self.endpoints.patience();
+        let limit = patience.left(patience.connect + patience.read + extra);
+        match tokio::time::timeout(limit, exchange).await {
+            Ok(result) => result.map_err(|error| failure::translate(image, error)),
+            Err(_) => Err(NetError::unreachable(image, "no answer in time")),
+        }
+    }
+
+    /// `image` at the address where it is to be reached.
+    fn reference(&self, image: &ImageRef) -> Result<Reference, NetError> {
+        let base = self
+            .endpoints
+            .base(image.registry())
+            .map_err(|error| NetError::endpoint(image, &error))?;
+        let repository = image.repository().to_owned();
+        let host = authority(&base);
+        match (image.digest(), image.tag()) {
+            (Some(digest), _) => Ok(Reference::with_digest(host, repository, digest.to_string())),
+            (None, Some(tag)) => Ok(Reference::with_tag(host, repository, tag.to_owned())),
+            (None, None) => Err(NetError::protocol(image, "has neither a tag nor a digest")),
+        }
+    }
+}
+
+/// A file as a stream of pieces, so that no layer is ever whole in memory.
+fn pieces(file: File) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
+    stream::try_unfold(file, |mut file| async move {
+        let mut piece = vec![0_u8; PIECE];
+        let read = file.read(&mut piece).await?;
+        piece.truncate(read);
+        Ok((read > 0).then(|| (Bytes::from(piece), file)))
+    })
+}

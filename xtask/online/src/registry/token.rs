@@ -1,0 +1,141 @@
+//! The token that a registry's token server gives for one repository.
+
+use std::time::{Duration, Instant};
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+
+use super::challenge::Realm;
+use super::failure;
+use super::login::Login;
+use crate::client::small_body;
+use crate::endpoint::Endpoints;
+use crate::error::NetError;
+
+/// How long a token lives where the server does not tell; part of the protocol.
+const LIFE: u64 = 60;
+/// The largest answer that we read: tokens of public registries have some kilobytes.
+const LARGEST: usize = 256 * 1024;
+/// What we call ourselves where the protocol wants a name.
+const CLIENT: &str = "polis-release";
+
+/// A token and the time until which it is used.
+pub(super) struct Token {
+    pub(super) text: String,
+    until: Instant,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    access_token: String,
+    expires_in: Option<u64>,
+}
+
+impl Token {
+    /// Whether it may still be used.
+    pub(super) fn is_fresh(&self) -> bool {
+        Instant::now() < self.until
+    }
+}
+
+/// Asks the token server `realm` for a token with `scope`, presenting `login`.
+///
+/// # Errors
+/// Of kind `Unauthorised` when the server refuses, `Protocol` when its answer holds no token or
+/// it redirects: a password does not follow.
+pub(super) async fn fetch(
+    client: &Client,
+    endpoints: &Endpoints,
+    realm: &Realm,
+    scope: &str,
+    login: &Login,
+) -> Result<Token, NetError> {
+    let unusable = |reason: String| NetError::protocol(&realm.url, reason);
+    let address = |url: &str| {
+        endpoints
+            .rewrite(url)
+            .map_err(|error| NetError::endpoint(&realm.url, &error))
+    };
+    let url = realm.address(scope).map_err(unusable)?;
+    let request = match login {
+        Login::Identity(secret) => {
+            let fields = [
+                ("grant_type", "refresh_token"),
+                ("client_id", CLIENT),
+                ("refresh_token", secret.as_str()),
+            ];
+            let form = realm.form(scope, &fields).map_err(unusable)?;
+            let post = client.post(address(&realm.url)?).body(form);
+            post.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        }
+        Login::Basic(login) => client
+            .get(address(url.as_str())?)
+            .basic_auth(&login.user, Some(&login.secret)),
+        Login::Anonymous | Login::Bearer(_) => client.get(address(url.as_str())?),
+    };
+    let sent = Instant::now();
+    let response = request
+        .send()
+        .await
+        .map_err(|error| NetError::reqwest(&realm.url, error))?;
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let said = failure::said(response).await;
+            let what = match login {
+                Login::Anonymous => "there is no token without a login",
+                _ => "the login was refused",
+            };
+            return Err(NetError::unauthorised(
+                &realm.url,
+                format!("{what}: {said}"),
+            ));
+        }
+        _ => return Err(failure::of_response(&realm.url, response).await),
+    }
+    let body = small_body(response, &realm.url, LARGEST).await?;
+    read(&body, sent).map_err(|reason| unusable(reason.to_owned()))
+}
+
+/// The token in a reply to a request that was sent at `sent`.
+fn read(body: &[u8], sent: Instant) -> Result<Token, &'static str> {
+    // serde's own words may quote the token.
+    let reply: Reply = serde_json::from_slice(body).map_err(|_| "the reply is not a token's")?;
+    let text = match reply.token.is_empty() {
+        true => reply.access_token,
+        false => reply.token,
+    };
+    if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
+        return Err("the reply holds no token that a header can carry");
+    }
+    // The registry's clock decides, so the last sixth of the life is left alone.
+    let life = reply.expires_in.unwrap_or(LIFE).max(1);
+    let until = sent + Duration::from_secs(life - life / 6);
+    Ok(Token { text, until })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_names_its_token_either_way() {
+        let now = Instant::now();
+        let life = |text: &str| {
+            let token = read(text.as_bytes(), now).unwrap();
+            (token.text, (token.until - now).as_secs())
+        };
+        assert_eq!(life(r#"{"token": "a"}"#), ("a".to_owned(), 50));
+        let both = r#"{"access_token": "b", "expires_in": 300, "issued_at": "x"}"#;
+        assert_eq!(life(both), ("b".to_owned(), 250));
+        assert_eq!(life(r#"{"token": "a", "access_token": "b"}"#).0, "a");
+        for text in ["", "[]", "{}", r#"{"token": "s3 cret"}"#, r#"{"token": 7}"#] {
+            let error = read(text.as_bytes(), now).err().expect(text);
+            assert!(!error.contains("s3"), "{error}");
+        }
+    }
+}
