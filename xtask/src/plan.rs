@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::compose::Compose;
 use crate::dist::RELEASE_TARGETS;
 use crate::error::{Error, Result};
-use crate::pins;
+use crate::pins::Inventory;
 use crate::pins_env::Download;
 
 /// The registry that a rehearsal's images name: `.invalid` can exist nowhere (RFC 2606).
@@ -203,7 +203,7 @@ impl Plan {
         };
         let built = inputs.compose.built()?;
         let built: Vec<ImageRef> = built.into_iter().map(|built| here(built.image)).collect();
-        let pulled = pins::to_resolve(inputs.compose)?;
+        let pulled = Inventory::of_stack(inputs.compose, Vec::new()).to_resolve()?;
         let pulled: Vec<ImageRef> = pulled.into_iter().map(here).collect();
         let tag = format!("v{}", inputs.version);
         let targets = inputs

@@ -3,17 +3,60 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
+use crate::pins::edit::Change;
 
 /// Replaces `path` with `bytes`, keeping its permissions where it exists; creates its directory.
 ///
 /// # Errors
 /// When the file system refuses; the old file is then untouched and nothing else is left.
 pub fn atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    persist(staged(path, bytes)?, path)
+}
+
+/// Replaces several files as [`atomically`] does, all of them or none.
+///
+/// Everything that can fail for want of space or permission is done before the first file is
+/// replaced; where a replacement fails all the same, those before it are taken back.
+///
+/// # Errors
+/// When the file system refuses.
+fn all_or_none(files: &[(PathBuf, &[u8])]) -> Result<()> {
+    let mut fresh = Vec::new();
+    for (path, bytes) in files {
+        let old = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+        fresh.push((path, staged(path, bytes)?, staged(path, &old)?));
+    }
+    let mut replaced = Vec::new();
+    for (path, new, old) in fresh {
+        if let Err(error) = persist(new, path) {
+            for (path, old) in replaced {
+                persist(old, path)?;
+            }
+            return Err(error.hint("nothing was changed"));
+        }
+        replaced.push((path, old));
+    }
+    Ok(())
+}
+
+/// Writes `changes` to the tree at `root`, all of them or none.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn changes(root: &Path, changes: &[Change]) -> Result<()> {
+    let files = changes
+        .iter()
+        .map(|change| (root.join(&change.path), change.after.as_bytes()));
+    all_or_none(&files.collect::<Vec<_>>())
+}
+
+/// The new content of `path`, complete on the disk, beside it.
+fn staged(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     let failed = |doing: &str, error: &std::io::Error| Error::io(doing, path, error);
     let dir = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(|error| failed("create the directory of", &error))?;
@@ -24,9 +67,13 @@ pub fn atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         .sync_all()
         .map_err(|error| failed("write", &error))?;
     keep_mode(&file, path).map_err(|error| failed("set the mode of", &error))?;
+    Ok(file)
+}
+
+fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
     file.persist(path)
-        .map_err(|error| failed("replace", &error.error))?;
-    Ok(())
+        .map(drop)
+        .map_err(|error| Error::io("replace", path, &error.error))
 }
 
 /// The mode of the file that is replaced, else 0644: a temporary file is born 0600.
@@ -149,6 +196,24 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(fs::read(target.join("a")).unwrap(), b"1");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn several_files_change_together_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
+        fs::write(&one, "1").unwrap();
+        fs::create_dir(&two).unwrap();
+        // A directory cannot be read, so nothing begins.
+        let files = [(one.clone(), &b"x"[..]), (two.clone(), &b"y"[..])];
+        assert!(all_or_none(&files).is_err());
+        assert_eq!(fs::read(&one).unwrap(), b"1");
+        fs::remove_dir(&two).unwrap();
+        fs::write(&two, "2").unwrap();
+        all_or_none(&files).unwrap();
+        assert_eq!(fs::read(&one).unwrap(), b"x");
+        assert_eq!(fs::read(&two).unwrap(), b"y");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

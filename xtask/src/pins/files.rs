@@ -77,13 +77,14 @@ impl Files {
         self.found.iter().filter(of_kind).map(|(_, source)| source)
     }
 
-    /// The file at `path`.
-    pub fn at(&self, path: &str) -> Option<&Source> {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Source> {
+        let found = self.found.iter().map(|(_, source)| source);
         let others = [&self.cloud_init, &self.waivers].into_iter();
-        let toolchain = self.toolchain.iter();
-        let mut all = self.found.iter().map(|(_, source)| source);
-        all.find(|source| source.path == path)
-            .or_else(|| others.chain(toolchain).find(|source| source.path == path))
+        found
+            .chain(others)
+            .chain(&self.toolchain)
+            .chain(&self.toolchain_before)
     }
 }
 

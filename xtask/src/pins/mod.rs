@@ -7,6 +7,7 @@
 mod collect;
 mod dockerfile;
 mod downloads;
+pub mod edit;
 mod files;
 mod judge;
 mod model;
@@ -18,8 +19,10 @@ mod workflow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::compose::Compose;
-use crate::error::Result;
+use polis_base::ImageRef;
+
+use crate::compose::{Compose, ImageUse};
+use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::waivers::{self, Waiver};
 
@@ -28,7 +31,7 @@ use collect::Collector;
 pub use files::{FileKind, Files, TOOLCHAIN};
 pub use judge::judge;
 pub use model::{Action, At, Commit, CommitError, Download, Key, Part, Pin, Use, What, is_release};
-pub use stack::{PinState, edited, pinned_text, to_resolve, verify};
+pub use stack::{PinState, verify};
 
 /// Every pin of the tree.
 #[derive(Debug)]
@@ -66,6 +69,17 @@ impl Inventory {
             into.findings.extend(findings);
             Vec::new()
         });
+        Self::new(into, waivers)
+    }
+
+    /// The images of one compose file.
+    pub fn of_stack(compose: &Compose, waivers: Vec<Waiver>) -> Self {
+        let mut into = Collector::default();
+        images(compose, &mut into);
+        Self::new(into, waivers)
+    }
+
+    fn new(mut into: Collector, waivers: Vec<Waiver>) -> Self {
         for pin in &mut into.pins {
             let unpinned = pin.image().filter(|image| image.digest().is_none());
             let name = unpinned.map(ToString::to_string);
@@ -79,6 +93,43 @@ impl Inventory {
             findings: into.findings,
             waivers,
         }
+    }
+
+    /// Requires that all files could be read: an edit of what was skipped would be none.
+    ///
+    /// # Errors
+    /// All findings of reading them.
+    pub fn require_readable(&self) -> Result<()> {
+        if self.findings.is_empty() {
+            return Ok(());
+        }
+        Err(Error {
+            findings: self.findings.clone(),
+            ..Error::findings("the pins of the tree cannot all be read")
+        })
+    }
+
+    /// The images to ask a registry for, each once and without its digest: all that this
+    /// repository does not build.
+    ///
+    /// # Errors
+    /// Where the pins of the tree could not all be read.
+    pub fn to_resolve(&self) -> Result<Vec<ImageRef>> {
+        self.require_readable()?;
+        let named = |pin: &Pin| pin.image().map(ImageRef::unpinned);
+        let built: Vec<ImageRef> = self
+            .pins
+            .iter()
+            .filter(|pin| pin.built)
+            .filter_map(named)
+            .collect();
+        let mut images: Vec<ImageRef> = Vec::new();
+        for image in self.pins.iter().filter_map(named) {
+            if !built.contains(&image) && !images.contains(&image) {
+                images.push(image);
+            }
+        }
+        Ok(images)
     }
 
     /// The images, of compose files, workflows and Dockerfiles.
@@ -98,20 +149,27 @@ fn compose(files: &Files, into: &mut Collector) -> BTreeSet<String> {
                 continue;
             }
         };
-        let (uses, findings) = compose.references();
-        into.findings.extend(findings);
-        for image_use in uses {
+        for image_use in images(&compose, into) {
             if let Some(build) = &image_use.build {
                 dockerfile_of(files, &image_use.span, &compose, &build.dockerfile, into);
-            }
-            into.image(&compose.source, image_use.span, &image_use.by);
-            if let (Some(_), Ok(image)) = (image_use.build, &image_use.image) {
-                into.built(image);
             }
         }
         contexts.extend(compose.context_names());
     }
     contexts
+}
+
+/// The images of one compose file.
+fn images(compose: &Compose, into: &mut Collector) -> Vec<ImageUse> {
+    let (uses, findings) = compose.references();
+    into.findings.extend(findings);
+    for image_use in &uses {
+        into.image(&compose.source, image_use.span.clone(), &image_use.by);
+        if let (Some(_), Ok(image)) = (&image_use.build, &image_use.image) {
+            into.built(image);
+        }
+    }
+    uses
 }
 
 /// A Dockerfile that is built must be among those that are read.

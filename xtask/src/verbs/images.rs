@@ -8,7 +8,7 @@ use crate::cli::ImagesBuildArgs;
 use crate::compose::Compose;
 use crate::error::Result;
 use crate::images::{self, Image};
-use crate::pins;
+use crate::pins::Inventory;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::workspace::Workspace;
@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 pub fn list(workspace: &Workspace) -> Result<Report> {
     let compose = Compose::load(&workspace.root)?;
     let built = compose.built()?;
-    let pulled = pins::to_resolve(&compose)?;
+    let pulled = Inventory::of_stack(&compose, Vec::new()).to_resolve()?;
     let mut text = String::new();
     for built in &built {
         text.push_str(&format!(

@@ -1,10 +1,9 @@
 //! What a real release requires before it changes anything.
 
-use xtask::compose::Compose;
 use xtask::error::{Error, Outcome, Result};
+use xtask::pins::{Inventory, Pin};
 use xtask::process::Run as Process;
 use xtask::sign::{PUBLIC_KEY, SigningKey};
-use xtask::{pins, waivers};
 use xtask_online::github::{GitHub, Token};
 
 use super::{OWNER, REPO, Run};
@@ -25,13 +24,12 @@ impl Run {
 
     pub(super) fn require_no_waivers(&self) -> Result<()> {
         let root = &self.context.workspace.root;
-        let compose = Compose::load(root)?;
-        let today = waivers::today(None)?;
-        let (states, _) = pins::verify(&compose, &waivers::load(root)?, today);
-        let unpinned: Vec<String> = states
-            .iter()
-            .filter(|state| state.image.digest().is_none())
-            .map(|state| state.image.to_string())
+        let inventory = Inventory::read(root)?;
+        inventory.require_readable()?;
+        let unpinned: Vec<String> = inventory
+            .images()
+            .filter(|pin| pin.pinned().is_none())
+            .map(Pin::name)
             .collect();
         if unpinned.is_empty() {
             return Ok(());

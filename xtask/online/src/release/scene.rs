@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use polis_base::archive::{Files, PLAIN};
 use polis_base::{Digest, ImageRef};
 
-use xtask::compose::{self, Compose};
+use xtask::compose::Compose;
 use xtask::error::{Error, Result};
 use xtask::oci::{self, Blobs, Execution, Platform};
+use xtask::pins::{Inventory, edit};
 use xtask::plan::REHEARSAL_REGISTRY;
 use xtask::verbs::verify_pins;
 use xtask::workspace::Workspace;
-use xtask::{pins, pins_env, write};
+use xtask::{pins_env, write};
 use xtask_online::Endpoints;
 use xtask_online::embedded::{EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry};
 use xtask_online::github::{self, GitHub, Token};
@@ -86,10 +87,9 @@ impl Run {
             target: scene.join("target"),
         };
         let compose = Compose::load(&tree)?;
-        let text = pins::edited(&compose, |image| {
-            Ok(image.unpinned().with_registry(REHEARSAL_REGISTRY))
-        })?;
-        write::atomically(&tree.join(compose::PATH), text.as_bytes())?;
+        let edits = Inventory::of_stack(&compose, Vec::new())
+            .edit_images(|image, _| Ok(image.unpinned().with_registry(REHEARSAL_REGISTRY)))?;
+        write::changes(&tree, &edit::apply([&compose.source], &edits)?)?;
         let waivers = tree.join(xtask::waivers::PATH);
         let text = std::fs::read_to_string(&waivers)
             .map_err(|error| Error::io("read", &waivers, &error))?;

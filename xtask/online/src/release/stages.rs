@@ -3,12 +3,12 @@
 use polis_base::ImageRef;
 
 use xtask::cli::CheckArgs;
-use xtask::compose::{self, Compose};
+use xtask::compose::Compose;
 use xtask::dist::{self, Kind};
 use xtask::error::{Error, Outcome, Result};
 use xtask::finding::{Finding, Severity};
 use xtask::images;
-use xtask::pins;
+use xtask::pins::{Files, Inventory, edit};
 use xtask::plan::Mode;
 use xtask::verbs::images::default_layout;
 use xtask::verbs::verify_pins;
@@ -116,27 +116,32 @@ impl Run {
     pub(super) async fn pin(&mut self) -> Result<()> {
         let task = self.context.progress.task("pin the images");
         let root = self.context.workspace.root.clone();
-        let compose = Compose::load(&root)?;
+        let files = Files::read(&root)?;
+        let inventory = match self.plan.mode {
+            Mode::Execute => Inventory::extract(&files),
+            // What a Dockerfile builds upon is not in the registry of the scene.
+            Mode::Rehearse => Inventory::of_stack(&Compose::load(&root)?, Vec::new()),
+        };
         let built = self.images.clone();
-        let digests = pin::digests(self.registry()?, &compose, &built).await?;
-        let text = pins::pinned_text(&compose, &digests)?;
-        let changes = pin::changes(&compose.source.text, &text);
+        let to_resolve = inventory.to_resolve()?;
+        let digests = pin::digests(self.registry()?, to_resolve, &built).await?;
+        let changes = pin::changes(&files, &inventory, &digests)?;
         match self.plan.mode {
-            Mode::Rehearse => write::atomically(&root.join(compose::PATH), text.as_bytes())?,
+            Mode::Rehearse => write::changes(&root, &changes)?,
             Mode::Execute if changes.is_empty() => {}
             Mode::Execute => {
                 return Err(Error::new(
                     Outcome::Drift,
-                    "the compose file does not hold what the registry serves",
+                    "the tree does not hold what the registry serves",
                 )
-                .because(changes.join("\n"))
+                .because(edit::diff(&changes))
                 .hint(
                     "review the change, run `cargo xtask pin`, commit, and release that commit",
                 ));
             }
         }
         task.done(&format!(
-            "{} images, {} changes",
+            "{} images, {} files changed",
             digests.len(),
             changes.len()
         ));

@@ -1,4 +1,4 @@
-//! `pin`: writes the digests of the images into the compose file, all of them or none.
+//! `pin`: writes the digests of the images into the files that name them, all of them or none.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,14 @@ use polis_base::{Digest, ImageRef};
 use serde_json::json;
 
 use xtask::cli::PinArgs;
-use xtask::compose::{self, Compose};
 use xtask::error::{Error, Outcome, Result};
 use xtask::finding::Finding;
 use xtask::images::{self, Image};
+use xtask::pins::edit::{self, Change};
+use xtask::pins::{Files, Inventory};
 use xtask::report::Report;
 use xtask::verbs::images::default_layout;
-use xtask::{pins, write};
+use xtask::write;
 use xtask_online::registry::Registry;
 
 use crate::context::Context;
@@ -25,52 +26,64 @@ const AT_ONCE: usize = 8;
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &PinArgs) -> Result<Report> {
     let workspace = &context.workspace;
-    let compose = Compose::load(&workspace.root)?;
+    let files = Files::read(&workspace.root)?;
+    let inventory = Inventory::extract(&files);
+    let to_resolve = inventory.to_resolve()?;
     let built = images::build(workspace, &default_layout(workspace), context.progress)?;
-    let registry = context.registry()?;
-    let digests = digests(&registry, &compose, &built).await?;
-    let text = pins::pinned_text(&compose, &digests)?;
-    let changes = changes(&compose.source.text, &text);
-    if !args.check && !changes.is_empty() {
-        write::atomically(&workspace.root.join(compose::PATH), text.as_bytes())?;
+    let digests = digests(&context.registry()?, to_resolve, &built).await?;
+    let changes = changes(&files, &inventory, &digests)?;
+    if !args.check {
+        write::changes(&workspace.root, &changes)?;
     }
-    let said = match (changes.len(), args.check) {
-        (0, _) => format!("{} images, all pinned as they are", digests.len()),
-        (_, true) => format!(
-            "{}\nwould change; run `cargo xtask pin`",
-            changes.join("\n")
+    let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+    let said = match args.check {
+        _ if changes.is_empty() => format!("{} images, all pinned as they are", digests.len()),
+        true => format!(
+            "{}would change; run `cargo xtask pin`",
+            edit::diff(&changes)
         ),
-        (_, false) => format!("{}\nwritten to {}", changes.join("\n"), compose::PATH),
+        false => format!("{}written to {}", edit::diff(&changes), paths.join(", ")),
     };
     let data = json!({
-        "changed": changes.len(),
+        "files": paths,
         "written": !args.check && !changes.is_empty(),
+        "diff": edit::diff(&changes),
         "images": digests.iter().map(|(image, digest)| json!({
             "image": image.to_string(), "digest": digest.to_string(),
         })).collect::<Vec<_>>(),
     });
-    let mut report = Report::new("pin", data, said).with_findings(not_portable(&compose, &built));
+    let warnings = not_portable(&inventory, &built);
+    let mut report = Report::new("pin", data, said).with_findings(warnings);
     if args.check && !changes.is_empty() {
         report.outcome = Outcome::Drift;
     }
     Ok(report)
 }
 
-/// The digest of every image of the compose file: of what is built here from the build, of the
-/// others from their registry.
+/// What pinning the images of `inventory` to `digests` changes in `files`.
+pub(crate) fn changes(
+    files: &Files,
+    inventory: &Inventory,
+    digests: &BTreeMap<ImageRef, Digest>,
+) -> Result<Vec<Change>> {
+    edit::apply(files.all(), &inventory.pin_images(digests)?)
+}
+
+/// The digest of every image: of what is built here from the build, of those `to_resolve` from
+/// their registry.
 ///
 /// # Errors
 /// One that names every image whose look-up failed.
 pub(crate) async fn digests(
     registry: &Registry,
-    compose: &Compose,
+    to_resolve: Vec<ImageRef>,
     built: &[Image],
 ) -> Result<BTreeMap<ImageRef, Digest>> {
     let mut digests: BTreeMap<ImageRef, Digest> = built
         .iter()
         .filter_map(|image| Some((image.image.unpinned(), image.digest()?)))
         .collect();
-    let looked_up: Vec<_> = stream::iter(pins::to_resolve(compose)?)
+    let looked_up: Vec<_> = stream::iter(to_resolve)
         .map(|image| async move { (registry.resolve(&image).await, image) })
         .buffered(AT_ONCE)
         .collect()
@@ -85,34 +98,24 @@ pub(crate) async fn digests(
         }
     }
     let message = format!(
-        "{} of {} images could not be looked up; `{}` is unchanged",
+        "{} of {} images could not be looked up; nothing was changed",
         errors.len(),
         errors.len() + digests.len(),
-        compose::PATH
     );
     failure::all(message, errors).map_or(Ok(digests), Err)
 }
 
-/// The lines that differ, as `-` and `+` pairs: an edit never adds or removes a line.
-pub(crate) fn changes(before: &str, after: &str) -> Vec<String> {
-    let pairs = before.lines().zip(after.lines()).enumerate();
-    pairs
-        .filter(|(_, (old, new))| old != new)
-        .map(|(at, (old, new))| format!("{}:{}\n-{old}\n+{new}", compose::PATH, at + 1))
-        .collect()
-}
-
 /// A digest of what only this machine builds is no pin for a release.
-fn not_portable(compose: &Compose, built: &[Image]) -> Vec<Finding> {
-    built
-        .iter()
-        .filter_map(|image| {
-            let why = image.not_portable()?;
-            let at = compose.source.text.find(&image.image.name()).unwrap_or(0);
-            let place = compose.place(at..at + image.image.name().len());
-            let message = format!("`{}` has another digest when a release builds it: {why}", image.image.unpinned());
-            Some(Finding::warning("pin-not-portable", place, message)
-                .help("install the targets and pin again:\nrustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl"))
-        })
-        .collect()
+fn not_portable(inventory: &Inventory, built: &[Image]) -> Vec<Finding> {
+    let warnings = built.iter().filter_map(|image| {
+        let why = image.not_portable()?;
+        let name = image.image.unpinned();
+        let pin = inventory
+            .images()
+            .find(|pin| pin.image().map(ImageRef::unpinned).as_ref() == Some(&name))?;
+        let message = format!("`{name}` has another digest when a release builds it: {why}");
+        Some(Finding::warning("pin-not-portable", pin.place().clone(), message)
+            .help("install the targets and pin again:\nrustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl"))
+    });
+    warnings.collect()
 }
