@@ -89,6 +89,11 @@ pub enum Verb {
     VerifyPins(VerifyPinsArgs),
     /// Download what the VM downloads and compare the checksums
     VerifyChecksums,
+    /// Move pins to another version: find it, download, hash, edit in place
+    #[command(subcommand)]
+    Update(UpdateVerb),
+    /// Write the generated parts of the documentation
+    Docs(DocsArgs),
     /// Build the CLI and put what a release publishes into dist/
     Dist(DistArgs),
     /// Plan a release; with --execute or --rehearse, run it
@@ -157,6 +162,48 @@ pub struct VerifyPinsArgs {
     pub today: Option<String>,
 }
 
+/// What `update` moves.
+#[derive(Debug, Clone, Subcommand)]
+pub enum UpdateVerb {
+    /// The container runtime of the workspace, on every architecture
+    Sysbox(UpdateArgs),
+    /// The YAML processor, on every architecture
+    Yq(UpdateArgs),
+    /// Every action of the workflows, by commit; one with --only
+    Actions(UpdateSomeArgs),
+    /// Every image that others publish, by digest; one with --only
+    Images(UpdateSomeArgs),
+}
+
+/// Arguments of `update sysbox` and `update yq`.
+#[derive(Debug, Clone, Args)]
+pub struct UpdateArgs {
+    /// The version to move to, also an older one [default: the newest that is no prerelease]
+    pub version: Option<String>,
+    /// Change nothing; exit 2 when a pin would change
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `update actions` and `update images`.
+#[derive(Debug, Clone, Args)]
+pub struct UpdateSomeArgs {
+    /// The version and its options
+    #[command(flatten)]
+    pub update: UpdateArgs,
+    /// Only this one, as the files name it: `actions/checkout`, `ghcr.io/owner/name`
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+}
+
+/// Arguments of `docs`.
+#[derive(Debug, Clone, Args)]
+pub struct DocsArgs {
+    /// Change nothing; exit 1 when a page is not what the tree says
+    #[arg(long)]
+    pub check: bool,
+}
+
 /// Arguments of `dist`.
 #[derive(Debug, Clone, Args)]
 pub struct DistArgs {
@@ -209,6 +256,11 @@ impl Verb {
             Self::Pin(_) => "pin",
             Self::VerifyPins(_) => "verify-pins",
             Self::VerifyChecksums => "verify-checksums",
+            Self::Update(UpdateVerb::Sysbox(_)) => "update sysbox",
+            Self::Update(UpdateVerb::Yq(_)) => "update yq",
+            Self::Update(UpdateVerb::Actions(_)) => "update actions",
+            Self::Update(UpdateVerb::Images(_)) => "update images",
+            Self::Docs(_) => "docs",
             Self::Dist(_) => "dist",
             Self::Release(_) => "release",
             Self::Ci(_) => "ci",
@@ -229,6 +281,7 @@ impl Verb {
             Self::Check(_) => Package::Check,
             Self::Images(ImagesVerb::List | ImagesVerb::Build(_))
             | Self::VerifyPins(VerifyPinsArgs { offline: true, .. })
+            | Self::Docs(_)
             | Self::Dist(_)
             | Self::Ci(_) => Package::Xtask,
             Self::Release(args) if !args.execute && !args.rehearse => Package::Xtask,
@@ -236,6 +289,7 @@ impl Verb {
             | Self::Pin(_)
             | Self::VerifyPins(_)
             | Self::VerifyChecksums
+            | Self::Update(_)
             | Self::Release(_) => Package::Online,
         }
     }

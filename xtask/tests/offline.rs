@@ -5,6 +5,7 @@ use xtask_testkit::{Ran, Tree, has_part, repository};
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 const COMPOSE: &str = "compose/docker-compose.yml";
+const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 
 fn verify_pins(tree: &Tree, more: &[&str]) -> Ran {
     let args = [&["verify-pins", "--offline", "--today", "2026-11-01"], more].concat();
@@ -349,4 +350,24 @@ fn compose_accepts_the_compose_file() {
     for (name, service) in config["services"].as_object().into_iter().flatten() {
         assert_eq!(service["cap_drop"][0], "ALL", "{name}");
     }
+}
+
+/// The documentation lists the pins of this very tree.
+#[test]
+fn the_page_of_pins_is_that_of_the_tree() {
+    let tree = Tree::data();
+    let ran = tree.run(XTASK, &["docs", "--check", "--format", "json"]);
+    assert_eq!(ran.code, 0, "run `cargo xtask docs`: {}", ran.seen());
+    ran.report();
+    tree.replace(CLOUD_INIT, "#cloud-config\n", "#cloud-config\n\n");
+    let stale = tree.run(XTASK, &["docs", "--check"]);
+    assert_eq!(stale.code, 1, "{}", stale.seen());
+    let diff = &stale.stdout;
+    assert!(diff.contains("--- a/docs/pins.md\n"), "{diff}");
+    assert!(
+        diff.ends_with("would change; run `cargo xtask docs`\n"),
+        "{diff}"
+    );
+    assert_eq!(tree.run(XTASK, &["docs"]).code, 0);
+    assert_eq!(tree.run(XTASK, &["docs", "--check"]).code, 0);
 }

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::edit::Change;
 use crate::error::{Error, Result};
 use crate::pins_env::CLOUD_INIT;
 use crate::source::Source;
@@ -75,6 +76,20 @@ impl Files {
     pub fn of(&self, kind: FileKind) -> impl Iterator<Item = &Source> {
         let of_kind = move |file: &&(FileKind, Source)| file.0 == kind;
         self.found.iter().filter(of_kind).map(|(_, source)| source)
+    }
+
+    /// The same files with `changes` made.
+    #[must_use]
+    pub fn changed(&self, changes: &[Change]) -> Self {
+        let mut files = self.clone();
+        let found = files.found.iter_mut().map(|(_, source)| source);
+        let others = [&mut files.cloud_init, &mut files.waivers].into_iter();
+        for source in found.chain(others).chain(&mut files.toolchain) {
+            if let Some(change) = changes.iter().find(|change| change.path == source.path) {
+                source.text.clone_from(&change.after);
+            }
+        }
+        files
     }
 
     /// All of them.

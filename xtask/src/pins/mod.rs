@@ -11,6 +11,7 @@ pub mod edit;
 mod files;
 mod judge;
 mod model;
+pub mod page;
 mod stack;
 pub mod table;
 mod toolchain;

@@ -2,6 +2,7 @@
 
 pub mod ci;
 pub mod dist;
+pub mod docs;
 pub mod images;
 pub mod release;
 pub mod verify_pins;

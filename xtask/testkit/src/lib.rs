@@ -14,12 +14,13 @@ use tempfile::TempDir;
 /// What a checkout has that is not its content.
 const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];
 /// What the offline checks read.
-const DATA: [&str; 7] = [
+const DATA: [&str; 8] = [
     ".github",
     "Cargo.toml",
     "CHANGELOG.md",
     "cloud-init",
     "compose",
+    "docs",
     "rust-toolchain.toml",
     "schemas",
 ];

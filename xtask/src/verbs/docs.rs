@@ -1,0 +1,57 @@
+//! `docs`: writes the generated parts of the documentation.
+
+use serde_json::json;
+
+use crate::cli::DocsArgs;
+use crate::error::{Outcome, Result};
+use crate::pins::edit::{self, Change};
+use crate::pins::{Files, page};
+use crate::report::Report;
+use crate::workspace::Workspace;
+use crate::write;
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a file cannot be read or written, or the page has no place for the table.
+pub fn run(workspace: &Workspace, args: &DocsArgs) -> Result<Report> {
+    let files = Files::read(&workspace.root)?;
+    let changes = page::refresh(&workspace.read(page::PATH)?, &files)?;
+    if !args.check {
+        write::changes(&workspace.root, &changes)?;
+    }
+    let text = match args.check {
+        _ if changes.is_empty() => format!("`{}` is as the tree says", page::PATH),
+        true => format!(
+            "{}would change; run `cargo xtask docs`",
+            edit::diff(&changes)
+        ),
+        false => format!("written to {}", page::PATH),
+    };
+    let data = json!({
+        "written": !args.check && !changes.is_empty(),
+        "diff": edit::diff(&changes),
+    });
+    let mut report = Report::new("docs", data, text);
+    if args.check && !changes.is_empty() {
+        report.outcome = Outcome::Findings;
+    }
+    Ok(report)
+}
+
+/// `changes`, and what they change in the documentation where the tree has it.
+///
+/// # Errors
+/// When a file cannot be read, or the page has no place for the table.
+pub fn with_page(
+    workspace: &Workspace,
+    files: &Files,
+    mut changes: Vec<Change>,
+) -> Result<Vec<Change>> {
+    if !workspace.root.join(page::PATH).exists() {
+        return Ok(changes);
+    }
+    let more = page::refresh(&workspace.read(page::PATH)?, &files.changed(&changes))?;
+    changes.extend(more);
+    Ok(changes)
+}
