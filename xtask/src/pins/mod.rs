@@ -15,6 +15,7 @@ pub mod page;
 mod stack;
 pub mod table;
 mod toolchain;
+pub mod update;
 mod workflow;
 
 use std::collections::BTreeSet;
