@@ -51,6 +51,10 @@ pub struct Global {
     /// Reach HOST at URL instead of https://HOST: a mirror, or a server on loopback
     #[arg(long = "endpoint", global = true, value_name = "HOST=URL")]
     pub endpoints: Vec<String>,
+    /// Give up on the network after this time, whatever a server asks us to wait [default: 900,
+    /// none for what releases or pushes]
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub deadline: Option<u64>,
 }
 
 /// How results are printed.

@@ -1,11 +1,17 @@
 //! What every online verb needs: the tree, where hosts are reached, and where progress goes.
 
-use xtask::cli::Cli;
+use std::time::Duration;
+
+use xtask::cli::{Cli, Verb};
 use xtask::error::{Error, Result};
 use xtask::progress::Progress;
 use xtask::workspace::Workspace;
-use xtask_online::Endpoints;
+use xtask_online::github::{Token, VARIABLE};
 use xtask_online::registry::{Logins, Registry};
+use xtask_online::{Endpoints, Verifier};
+
+/// How long a verb that only asks may use the network, unless the command line says otherwise.
+const DEADLINE: Duration = Duration::from_secs(900);
 
 /// The surroundings of a verb.
 #[derive(Debug, Clone)]
@@ -28,6 +34,10 @@ impl Context {
                 Error::usage("--endpoint is not acceptable").because(error.to_string())
             })?
             .with_extra_ca_from_env()?;
+        let endpoints = match deadline(cli) {
+            Some(limit) => endpoints.with_time_limit(limit),
+            None => endpoints,
+        };
         Ok(Self {
             workspace: workspace.clone(),
             endpoints,
@@ -39,5 +49,34 @@ impl Context {
     /// A registry client with the logins of the environment.
     pub(crate) fn registry(&self) -> Result<Registry> {
         Ok(Registry::new(&self.endpoints, Logins::from_env()?)?)
+    }
+
+    /// The token for GitHub, where one is set: without one it still tells what is public, less
+    /// often. An unusable one is an error.
+    pub(crate) fn github_token(&self) -> Result<Option<Token>> {
+        let set = std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty());
+        Ok(set.then(Token::from_env).transpose()?)
+    }
+
+    /// Who is asked about pins, with the logins of the environment.
+    pub(crate) fn verifier(&self) -> Result<Verifier> {
+        self.verifier_as(Logins::from_env()?)
+    }
+
+    /// The same, presenting `logins` to registries.
+    pub(crate) fn verifier_as(&self, logins: Logins) -> Result<Verifier> {
+        let token = self.github_token()?;
+        let verifier = Verifier::new(&self.endpoints, logins, token.as_ref(), self.progress)?;
+        Ok(verifier)
+    }
+}
+
+/// How long the verb may use the network. What releases or pushes may take its time: to stop
+/// half-way would help nobody.
+fn deadline(cli: &Cli) -> Option<Duration> {
+    let given = cli.global.deadline.map(Duration::from_secs);
+    match cli.verb {
+        Verb::Release(_) | Verb::Images(_) => given,
+        _ => given.or(Some(DEADLINE)),
     }
 }

@@ -6,7 +6,9 @@
 
 mod failure;
 mod model;
+mod tags;
 mod token;
+mod versions;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,11 +22,12 @@ use reqwest::Url;
 use serde_json::json;
 
 use crate::client::{careful, client};
-use crate::endpoint::Endpoints;
+use crate::endpoint::{Endpoints, Patience};
 use crate::error::{NetError, chain};
 use crate::retry::retry;
 
 pub use model::{Asset, NewRelease, Release};
+pub use tags::Tags;
 pub use token::{Token, VARIABLE};
 
 /// The host of GitHub's API.
@@ -59,19 +62,7 @@ impl GitHub {
         repo: &str,
         token: &Token,
     ) -> Result<Self, NetError> {
-        let base = |host| {
-            endpoints
-                .base(host)
-                .map_err(|error| NetError::endpoint(host, &error))
-        };
-        let (api, uploads) = (base(API)?, base(UPLOADS)?);
-        let client = client(endpoints, careful(), None)?;
-        let crab = OctocrabBuilder::new()
-            .personal_token(token.reveal().to_owned())
-            .base_uri(api.as_str())
-            .and_then(|builder| builder.upload_uri(uploads.as_str()))
-            .and_then(|builder| builder.build_with_reqwest(client))
-            .map_err(|error| NetError::protocol(&api, chain(&error)))?;
+        let (crab, api, uploads) = connect(endpoints, Some(token))?;
         Ok(Self {
             crab,
             api,
@@ -277,14 +268,6 @@ impl GitHub {
         self.delete(&format!("/assets/{asset}")).await
     }
 
-    /// Deletes a release and its assets, not its tag; one that is gone already is no error.
-    ///
-    /// # Errors
-    /// When GitHub refuses or does not answer.
-    pub async fn delete_release(&self, release: u64) -> Result<(), NetError> {
-        self.delete(&format!("/{release}")).await
-    }
-
     async fn delete(&self, tail: &str) -> Result<(), NetError> {
         let url = self.url(tail);
         let deleted = retry(self.endpoints.patience(), || async {
@@ -364,13 +347,43 @@ impl GitHub {
         &self,
         url: impl std::fmt::Display,
         size: u64,
-        exchange: impl Future<Output = octocrab::Result<T>>,
+        call: impl Future<Output = octocrab::Result<T>>,
     ) -> Result<T, NetError> {
-        let patience = self.endpoints.patience();
-        let limit = patience.connect + patience.read + Duration::from_secs(size / SLOWEST);
-        match tokio::time::timeout(limit, exchange).await {
-            Ok(result) => result.map_err(|error| failure::translate(url, error)),
-            Err(_) => Err(NetError::unreachable(url, "no answer in time")),
-        }
+        exchange(self.endpoints.patience(), url, size, call).await
+    }
+}
+
+/// octocrab on our client, and the addresses of the API and of what takes uploads.
+fn connect(endpoints: &Endpoints, token: Option<&Token>) -> Result<(Octocrab, Url, Url), NetError> {
+    let base = |host| {
+        endpoints
+            .base(host)
+            .map_err(|error| NetError::endpoint(host, &error))
+    };
+    let (api, uploads) = (base(API)?, base(UPLOADS)?);
+    let client = client(endpoints, careful(), None)?;
+    let mut builder = OctocrabBuilder::new();
+    if let Some(token) = token {
+        builder = builder.personal_token(token.reveal().to_owned());
+    }
+    let crab = builder
+        .base_uri(api.as_str())
+        .and_then(|builder| builder.upload_uri(uploads.as_str()))
+        .and_then(|builder| builder.build_with_reqwest(client))
+        .map_err(|error| NetError::protocol(&api, chain(&error)))?;
+    Ok((crab, api, uploads))
+}
+
+/// Bounds the time of one exchange in which about `size` bytes travel.
+async fn exchange<T>(
+    patience: Patience,
+    url: impl std::fmt::Display,
+    size: u64,
+    call: impl Future<Output = octocrab::Result<T>>,
+) -> Result<T, NetError> {
+    let limit = patience.connect + patience.read + Duration::from_secs(size / SLOWEST);
+    match tokio::time::timeout(patience.left(limit), call).await {
+        Ok(result) => result.map_err(|error| failure::translate(url, error)),
+        Err(_) => Err(NetError::unreachable(url, "no answer in time")),
     }
 }

@@ -9,12 +9,17 @@ pub mod embedded;
 pub mod endpoint;
 pub mod error;
 pub mod github;
+mod openpgp;
 mod outcome;
 mod proxy;
 pub mod registry;
 mod retry;
+pub mod state;
 mod tls;
+mod verify;
 
 pub use endpoint::{Endpoints, Patience};
 pub use error::{ErrorKind, NetError};
+pub use state::State;
 pub use tls::EXTRA_CA;
+pub use verify::Verifier;

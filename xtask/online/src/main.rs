@@ -45,6 +45,7 @@ async fn dispatch(verb: Verb, context: Context) -> Result<Report> {
         Verb::Images(ImagesVerb::Push(args)) => verbs::images::push(&context, &args).await,
         Verb::Pin(args) => verbs::pin::run(&context, &args).await,
         Verb::VerifyPins(args) => verbs::verify_pins::run(&context, &args).await,
+        Verb::Update(verb) => verbs::update::run(&context, &verb).await,
         Verb::VerifyChecksums => verbs::checksums::run(&context).await,
         Verb::Release(args) => verbs::release::run(context, &args).await,
         other => Err(Error::usage(format!(

@@ -18,6 +18,7 @@ mod login;
 pub mod media;
 mod platform;
 mod push;
+mod tags;
 mod token;
 
 use std::collections::BTreeMap;

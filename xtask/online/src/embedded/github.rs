@@ -178,10 +178,6 @@ impl<'a> Call<'a> {
                     &self.site.release(state.update(number(id)?, change)?),
                 ))
             }
-            [id] if self.parts.method == Method::DELETE => {
-                self.state().delete(number(id)?)?;
-                Ok(StatusCode::NO_CONTENT.into_response())
-            }
             [id, "assets"] if self.parts.method == Method::POST => self.upload(number(id)?),
             _ => Err(Refusal::not_found()),
         }

@@ -1,6 +1,7 @@
 //! Translates octocrab's errors into our kinds.
 
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::header;
 use octocrab::{Error, GitHubError};
@@ -29,14 +30,24 @@ fn refused(url: impl fmt::Display, error: &GitHubError) -> NetError {
     for error in error.errors.iter().flatten() {
         said.push_str(&format!("; {error}"));
     }
-    let limited = error.headers.as_ref().is_some_and(|headers| {
-        headers.contains_key(header::RETRY_AFTER)
-            || headers
-                .get("x-ratelimit-remaining")
-                .is_some_and(|left| left == "0")
-    });
-    if limited {
-        return NetError::unreachable(url, format!("rate limit: {}", excerpt(&said)));
+    let status = error.status_code.as_u16();
+    let Some(headers) = &error.headers else {
+        return NetError::status(url, status, &said);
+    };
+    let spent = headers
+        .get("x-ratelimit-remaining")
+        .is_some_and(|left| left == "0");
+    if spent || headers.contains_key(header::RETRY_AFTER) {
+        let mut error = NetError::rate_limited(url, excerpt(&said)).after(headers);
+        error.wait = error.wait.or_else(|| until_reset(headers));
+        return error;
     }
-    NetError::status(url, error.status_code.as_u16(), &said)
+    NetError::status(url, status, &said)
+}
+
+/// How long it is until GitHub counts anew.
+fn until_reset(headers: &header::HeaderMap) -> Option<Duration> {
+    let reset = headers.get("x-ratelimit-reset")?.to_str().ok()?;
+    let reset = UNIX_EPOCH + Duration::from_secs(reset.parse().ok()?);
+    Some(reset.duration_since(SystemTime::now()).unwrap_or_default())
 }

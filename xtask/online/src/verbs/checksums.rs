@@ -1,57 +1,27 @@
-//! `verify-checksums`: downloads what the VM downloads, streaming, and compares the checksums.
+//! `verify-checksums`: only the pins of what the VM downloads, for who changed just those.
 
-use futures_util::future::join_all;
 use polis_base::Digest;
-use serde_json::json;
 
-use xtask::error::{Error, Outcome, Result};
+use xtask::error::{Error, Result};
 use xtask::finding::Finding;
+use xtask::pins::{Inventory, Pin, What};
 use xtask::pins_env::Download;
 use xtask::report::Report;
-use xtask::verbs::verify_pins;
+use xtask::verbs::verify_pins as offline;
 use xtask_online::Endpoints;
 use xtask_online::download::hash_url;
 
+use super::verify_pins;
 use crate::context::Context;
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context) -> Result<Report> {
-    let pins = verify_pins::read_downloads(&context.workspace)?;
-    let mut findings = Vec::new();
-    let mut text = String::new();
-    let mut outcome = Outcome::Ok;
-    let mut data = Vec::new();
-    // All at once: a server that does not answer costs its patience once, not for each file.
-    let hashed = pins.downloads.iter().map(|download| async move {
-        let name = name_of(download);
-        let hashed = hash(context, &context.endpoints, &name, &download.url).await;
-        (download, name, hashed)
-    });
-    for (download, name, hashed) in join_all(hashed).await {
-        let state = match &hashed {
-            Ok((found, _)) if *found == download.sha256 => "ok",
-            Ok((found, _)) => {
-                findings.push(mismatch(download, *found));
-                "mismatch"
-            }
-            Err(error) => {
-                outcome = outcome.max(error.outcome);
-                text.push_str(&format!("{error}\n"));
-                "failed"
-            }
-        };
-        text.push_str(&format!("{state:<9} {name}  {}\n", download.url));
-        data.push(json!({
-            "tool": download.tool, "version": download.version, "architecture": download.architecture,
-            "url": download.url, "pinned": download.sha256.hex(), "state": state,
-            "found": hashed.as_ref().ok().map(|(found, _)| found.hex()),
-            "bytes": hashed.as_ref().ok().map(|(_, bytes)| bytes),
-        }));
-    }
-    let mut report =
-        Report::new("verify-checksums", json!({"downloads": data}), text).with_findings(findings);
-    report.outcome = outcome;
-    Ok(report)
+    // What is malformed there stops the verb, with every place.
+    offline::read_downloads(&context.workspace)?;
+    let inventory = Inventory::read(&context.workspace.root)?;
+    let fetched = |pin: &Pin| matches!(pin.what, What::Download(_) | What::Key(_));
+    let pins: Vec<Pin> = inventory.pins.into_iter().filter(fetched).collect();
+    Ok(verify_pins::ask(&context.verifier()?, "verify-checksums", &pins).await)
 }
 
 /// The file as messages call it.

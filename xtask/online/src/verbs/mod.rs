@@ -4,4 +4,5 @@ pub(crate) mod checksums;
 pub(crate) mod images;
 pub(crate) mod pin;
 pub(crate) mod release;
+pub(crate) mod update;
 pub(crate) mod verify_pins;

@@ -13,6 +13,7 @@ use xtask::images::{self, Image};
 use xtask::pins::edit::{self, Change};
 use xtask::pins::{Files, Inventory};
 use xtask::report::Report;
+use xtask::verbs::docs;
 use xtask::verbs::images::default_layout;
 use xtask::write;
 use xtask_online::registry::Registry;
@@ -32,6 +33,7 @@ pub(crate) async fn run(context: &Context, args: &PinArgs) -> Result<Report> {
     let built = images::build(workspace, &default_layout(workspace), context.progress)?;
     let digests = digests(&context.registry()?, to_resolve, &built).await?;
     let changes = changes(&files, &inventory, &digests)?;
+    let changes = docs::with_page(workspace, &files, changes)?;
     if !args.check {
         write::changes(&workspace.root, &changes)?;
     }

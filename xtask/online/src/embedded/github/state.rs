@@ -209,21 +209,6 @@ impl State {
         self.release(id, true)
     }
 
-    /// Deletes a release with its assets.
-    pub(super) fn delete(&mut self, id: u64) -> Result<(), Refusal> {
-        self.release(id, true)?;
-        self.data.releases.retain(|release| release.id != id);
-        if self.data.latest == Some(id) {
-            let newest = |release: &&Release| !release.draft && !release.prerelease;
-            self.data.latest = self.data.releases.iter().rev().find(newest).map(|r| r.id);
-        }
-        let dir = self.root.join("assets").join(id.to_string());
-        if dir.is_dir() {
-            fs::remove_dir_all(dir)?;
-        }
-        Ok(self.save()?)
-    }
-
     /// Adds a file to a release.
     pub(super) fn add_asset(
         &mut self,

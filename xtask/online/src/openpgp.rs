@@ -1,0 +1,250 @@
+//! The fingerprints of the primary keys in an OpenPGP key file (RFC 9580).
+//!
+//! Packets are walked and keys hashed, nothing more: who vouches for a key is not asked, because a
+//! pin names the one key that is trusted. The libraries that read OpenPGP bring its signatures and
+//! ciphers with them, a hundred crates for this one hash.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256};
+
+const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
+const END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
+/// The packet types that begin a key of their own.
+const SECRET_KEY: u8 = 5;
+const PUBLIC_KEY: u8 = 6;
+
+/// The fingerprints, in upper-case hex digits and the order of the file, of the primary keys in
+/// `bytes`, which are armoured or not.
+///
+/// # Errors
+/// A sentence on what cannot be read: a key that is passed over would be trusted unseen.
+pub(crate) fn primary_fingerprints(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let text = std::str::from_utf8(bytes).ok();
+    let packets = match text.filter(|text| text.contains(BEGIN)) {
+        Some(text) => dearmor(text)?,
+        None => bytes.to_vec(),
+    };
+    let mut found = Vec::new();
+    let mut rest = packets.as_slice();
+    while !rest.is_empty() {
+        let (kind, body, next) = packet(rest)?;
+        match kind {
+            PUBLIC_KEY => found.push(fingerprint(body)?),
+            SECRET_KEY => return Err("it holds a secret key".to_owned()),
+            _ => {}
+        }
+        rest = next;
+    }
+    Ok(found)
+}
+
+/// The bytes of all armoured blocks.
+fn dearmor(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut blocks = text.split(BEGIN);
+    if blocks
+        .next()
+        .is_some_and(|before| before.contains("-----BEGIN"))
+    {
+        return Err("it holds armour of another kind".to_owned());
+    }
+    for block in blocks {
+        let (block, after) = block
+            .split_once(END)
+            .ok_or("an armoured block has no end")?;
+        if after.contains("-----BEGIN") {
+            return Err("it holds armour of another kind".to_owned());
+        }
+        let mut lines = block.lines().skip(1).map(str::trim);
+        // Headers such as `Comment: x` end with an empty line.
+        let body = lines.by_ref().skip_while(|line| !line.is_empty());
+        let body: Vec<&str> = body.filter(|line| !line.is_empty()).collect();
+        let (sum, body): (Vec<&str>, Vec<&str>) =
+            body.into_iter().partition(|line| line.starts_with('='));
+        let decoded = STANDARD
+            .decode(body.concat())
+            .map_err(|error| format!("the armour is damaged: {error}"))?;
+        if let Some(sum) = sum.first() {
+            let expected = STANDARD.decode(&sum[1..]).unwrap_or_default();
+            if expected != crc24(&decoded).to_be_bytes()[1..] {
+                return Err("the armour is damaged: its checksum differs".to_owned());
+            }
+        }
+        bytes.extend(decoded);
+    }
+    Ok(bytes)
+}
+
+/// The checksum of armour.
+fn crc24(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x00B7_04CE, |crc, byte| {
+        let mut crc = crc ^ (u32::from(*byte) << 16);
+        for _ in 0..8 {
+            crc <<= 1;
+            if crc & 0x0100_0000 != 0 {
+                crc ^= 0x0186_4CFB;
+            }
+        }
+        crc
+    })
+}
+
+/// The type and body of the first packet, and what follows it.
+fn packet(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), String> {
+    let (first, rest) = bytes.split_first().ok_or("it ends within a packet")?;
+    if first & 0x80 == 0 {
+        return Err("it is no OpenPGP key file".to_owned());
+    }
+    let (kind, length, rest) = if first & 0x40 != 0 {
+        let (length, rest) = new_length(rest)?;
+        (first & 0x3f, length, rest)
+    } else {
+        let size = match first & 3 {
+            3 => return Err("a packet does not tell its length".to_owned()),
+            power => 1 << power,
+        };
+        let (length, rest) = number(rest, size)?;
+        ((first >> 2) & 0x0f, length, rest)
+    };
+    match rest.split_at_checked(length) {
+        Some((body, next)) => Ok((kind, body, next)),
+        None => Err("it ends within a packet".to_owned()),
+    }
+}
+
+fn new_length(bytes: &[u8]) -> Result<(usize, &[u8]), String> {
+    let (first, rest) = number(bytes, 1)?;
+    match first {
+        0..=191 => Ok((first, rest)),
+        192..=223 => {
+            let (second, rest) = number(rest, 1)?;
+            Ok((((first - 192) << 8) + second + 192, rest))
+        }
+        255 => number(rest, 4),
+        _ => Err("a packet comes in parts, which keys never do".to_owned()),
+    }
+}
+
+/// The big-endian number of `size` bytes, and what follows it.
+fn number(bytes: &[u8], size: usize) -> Result<(usize, &[u8]), String> {
+    let (number, rest) = bytes
+        .split_at_checked(size)
+        .ok_or("it ends within a packet")?;
+    let number = number
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    Ok((number, rest))
+}
+
+/// The fingerprint of a public key packet: its version tells how it is hashed.
+fn fingerprint(body: &[u8]) -> Result<String, String> {
+    let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02X}")).collect();
+    let too_long = |_| "a key is too long".to_owned();
+    match body.first() {
+        Some(4) => {
+            let length = u16::try_from(body.len()).map_err(too_long)?;
+            let hash = Sha1::new()
+                .chain_update([0x99])
+                .chain_update(length.to_be_bytes());
+            Ok(hex(&hash.chain_update(body).finalize()))
+        }
+        Some(6) => {
+            let length = u32::try_from(body.len()).map_err(too_long)?;
+            let hash = Sha256::new()
+                .chain_update([0x9b])
+                .chain_update(length.to_be_bytes());
+            Ok(hex(&hash.chain_update(body).finalize()))
+        }
+        Some(version) => Err(format!("it holds a key of version {version}")),
+        None => Err("it holds an empty key".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9580, A.3: a version 6 certificate.
+    const V6: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+xioGY4d/4xsAAAAg+U2nu0jWCmHlZ3BqZYfQMxmZu52JGggkLq2EVD34laPCsQYf
+GwoAAABCBYJjh3/jAwsJBwUVCg4IDAIWAAKbAwIeCSIhBssYbE8GCaaX5NUt+mxy
+KwwfHifBilZwj2Ul7Ce62azJBScJAgcCAAAAAK0oIBA+LX0ifsDm185Ecds2v8lw
+gyU2kCcUmKfvBXbAf6rhRYWzuQOwEn7E/aLwIwRaLsdry0+VcallHhSu4RN6HWaE
+QsiPlR4zxP/TP7mhfVEe7XWPxtnMUMtf15OyA51YBM4qBmOHf+MZAAAAIIaTJINn
++eUBXbki+PSAld2nhJh/LVmFsS+60WyvXkQ1wpsGGBsKAAAALAWCY4d/4wKbDCIh
+BssYbE8GCaaX5NUt+mxyKwwfHifBilZwj2Ul7Ce62azJAAAAAAQBIKbpGG2dWTX8
+j+VjFM21J0hqWlEg+bdiojWnKfA5AQpWUWtnNwDEM0g12vYxoWM8Y81W+bHBw805
+I8kWVkXU6vFOi+HWvv/ira7ofJu16NnoUkhclkUrk0mXubZvyl4GBg==
+-----END PGP PUBLIC KEY BLOCK-----
+";
+    const V6_FINGERPRINT: &str = "CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9";
+
+    #[test]
+    fn a_version_6_key_is_the_one_of_the_standard() {
+        assert_eq!(
+            primary_fingerprints(V6.as_bytes()).unwrap(),
+            [V6_FINGERPRINT]
+        );
+        let twice = format!("a note\n{V6}\n{}", V6.replace("\n\n", "\nComment: x\n\n"));
+        let both = primary_fingerprints(twice.as_bytes()).unwrap();
+        assert_eq!(
+            both,
+            [V6_FINGERPRINT, V6_FINGERPRINT],
+            "no key is passed over"
+        );
+        let binary = dearmor(V6).unwrap();
+        assert_eq!(primary_fingerprints(&binary).unwrap(), [V6_FINGERPRINT]);
+    }
+
+    #[test]
+    fn lengths_are_read_in_every_form() {
+        let body = [&[4_u8][..], &[7; 300]].concat();
+        let expected = fingerprint(&body).unwrap();
+        let long = body.len() as u32;
+        let (high, low) = ((long - 192) / 256 + 192, (long - 192) % 256);
+        for head in [
+            [&[0x99][..], &(long as u16).to_be_bytes()].concat(),
+            [&[0x9a][..], &long.to_be_bytes()].concat(),
+            vec![0xc6, high as u8, low as u8],
+            [&[0xc6, 255][..], &long.to_be_bytes()].concat(),
+        ] {
+            let file = [&head[..], &body].concat();
+            assert_eq!(
+                primary_fingerprints(&file).unwrap(),
+                std::slice::from_ref(&expected),
+                "{head:?}"
+            );
+        }
+        let short = [&[0x98, 3][..], &[4, 1, 2]].concat();
+        assert_eq!(primary_fingerprints(&short).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        let binary = dearmor(V6).unwrap();
+        for (bytes, said) in [
+            (&b"<html>"[..], "it is no OpenPGP key file"),
+            (&binary[..20], "it ends within a packet"),
+            (&[0xc6][..], "it ends within a packet"),
+            (&[0x9b, 1][..], "a packet does not tell its length"),
+            (
+                &[0xc6, 0xe1, 4, 4][..],
+                "a packet comes in parts, which keys never do",
+            ),
+            (&[0xc6, 1, 3][..], "it holds a key of version 3"),
+            (&[0xc6, 0][..], "it holds an empty key"),
+            (&[0xc5, 1, 4][..], "it holds a secret key"),
+        ] {
+            assert_eq!(primary_fingerprints(bytes).unwrap_err(), said);
+        }
+        let damaged = V6.replace("\n-----END", "\n=AAAA\n-----END");
+        let error = primary_fingerprints(damaged.as_bytes()).unwrap_err();
+        assert_eq!(error, "the armour is damaged: its checksum differs");
+        let cut = V6.replace(END, "");
+        assert!(primary_fingerprints(cut.as_bytes()).is_err());
+        assert_eq!(primary_fingerprints(b"").unwrap(), [""; 0]);
+    }
+}

@@ -1,0 +1,216 @@
+//! What the world says about a pin.
+
+use polis_base::{Digest, ImageRef};
+use xtask::error::Outcome;
+use xtask::finding::Finding;
+use xtask::pins::Pin;
+use xtask::pins::table;
+
+use crate::error::{ErrorKind, NetError};
+
+/// The states of a pin. Each is exactly one class of exit codes: only the first two are fine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What is pinned is what is served.
+    Ok,
+    /// This repository builds it, and has not published this version yet.
+    NotPublished,
+    /// The tag names something else now.
+    Drifted,
+    /// It is not there any more.
+    Gone,
+    /// Nobody could be asked, or the answer was of no use.
+    Unreachable,
+    /// The server wants fewer requests.
+    RateLimited,
+    /// The server wants another login.
+    NotAuthorised,
+    /// An image lacks a platform on which it is used.
+    MissingPlatform,
+    /// The bytes are not those that were promised.
+    Mismatch,
+}
+
+/// The state of a pin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Which it is.
+    pub kind: Kind,
+    /// What is served instead of what is pinned.
+    pub found: Option<String>,
+    /// Why, where that is not all said.
+    pub reason: Option<String>,
+}
+
+impl Kind {
+    /// The words for it in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::NotPublished => "not published",
+            Self::Drifted => "drifted",
+            Self::Gone => "gone",
+            Self::Unreachable => "unreachable",
+            Self::RateLimited => "rate limited",
+            Self::NotAuthorised => "not authorised",
+            Self::MissingPlatform => "missing platform",
+            Self::Mismatch => "mismatch",
+        }
+    }
+
+    /// What it makes of a run: wrong bytes are a finding, what moved or left is drift, what could
+    /// not be verified is the network's.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Ok | Self::NotPublished => Outcome::Ok,
+            Self::MissingPlatform | Self::Mismatch => Outcome::Findings,
+            Self::Drifted | Self::Gone => Outcome::Drift,
+            Self::Unreachable | Self::RateLimited | Self::NotAuthorised => Outcome::Network,
+        }
+    }
+
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Ok => "pin-ok",
+            Self::NotPublished => "pin-not-published",
+            Self::Drifted => "pin-drifted",
+            Self::Gone => "pin-gone",
+            Self::Unreachable => "pin-unreachable",
+            Self::RateLimited => "pin-rate-limited",
+            Self::NotAuthorised => "pin-not-authorised",
+            Self::MissingPlatform => "pin-missing-platform",
+            Self::Mismatch => "pin-mismatch",
+        }
+    }
+
+    fn help(self) -> &'static str {
+        match self {
+            Self::Ok | Self::NotPublished => "",
+            Self::Drifted => {
+                "find out who moved it and why; then `cargo xtask pin` takes over images, \
+                 `cargo xtask update` the rest"
+            }
+            Self::Gone => "find out why it was taken away before pinning anything else",
+            Self::Unreachable => "run the same command again; this says nothing about the pin",
+            Self::RateLimited => "wait, or log in: who is logged in may ask more often",
+            Self::NotAuthorised => {
+                "log in with `docker login`, or set POLIS_REGISTRY, POLIS_REGISTRY_USER and \
+                 POLIS_REGISTRY_PASSWORD"
+            }
+            Self::MissingPlatform => "have the image built for that platform, or pin another one",
+            Self::Mismatch => "do not use it before it is clear who changed the bytes",
+        }
+    }
+}
+
+impl State {
+    /// All is well.
+    pub fn ok() -> Self {
+        Self {
+            kind: Kind::Ok,
+            found: None,
+            reason: None,
+        }
+    }
+
+    /// `found` is served under the name of what is pinned.
+    pub fn drifted(found: impl ToString) -> Self {
+        Self {
+            kind: Kind::Drifted,
+            found: Some(found.to_string()),
+            reason: None,
+        }
+    }
+
+    /// The bytes are `found`, whatever was promised.
+    pub fn mismatch(found: impl ToString) -> Self {
+        Self {
+            kind: Kind::Mismatch,
+            ..Self::drifted(found)
+        }
+    }
+
+    /// The state that a failed look-up makes.
+    pub fn failed(error: &NetError) -> Self {
+        let kind = match error.kind {
+            ErrorKind::RateLimited => Kind::RateLimited,
+            ErrorKind::Unauthorised => Kind::NotAuthorised,
+            ErrorKind::NotFound => Kind::Gone,
+            ErrorKind::MissingPlatform => Kind::MissingPlatform,
+            ErrorKind::Mismatch { .. } => Kind::Mismatch,
+            ErrorKind::Unreachable | ErrorKind::Protocol | ErrorKind::Local => Kind::Unreachable,
+        };
+        Self {
+            kind,
+            found: None,
+            reason: Some(error.to_string()),
+        }
+    }
+
+    /// What is known of `image`, pinned to `digest`: `tag` is what its tag names, `whole` whether
+    /// what is pinned is there for every platform. The worse one counts.
+    pub(crate) fn of_image(
+        image: &ImageRef,
+        digest: Digest,
+        built: bool,
+        tag: Result<Digest, NetError>,
+        whole: Result<(), NetError>,
+    ) -> Self {
+        let of_tag = match tag {
+            Ok(found) if found == digest => Self::ok(),
+            Ok(found) => Self::drifted(found),
+            Err(error) if built && error.is_not_found() => {
+                return Self {
+                    kind: Kind::NotPublished,
+                    found: None,
+                    reason: Some(format!("{} is published by a release", image.unpinned())),
+                };
+            }
+            Err(error) => Self::failed(&error),
+        };
+        let Err(error) = whole else {
+            return of_tag;
+        };
+        let of_pin = Self::failed(&error);
+        match of_pin.kind.outcome() > of_tag.kind.outcome() {
+            true => Self {
+                found: of_tag.found,
+                ..of_pin
+            },
+            false => Self {
+                reason: of_tag.reason.or(of_pin.reason),
+                ..of_tag
+            },
+        }
+    }
+
+    /// The same for a table of pins.
+    pub fn to_row(&self) -> table::State {
+        table::State {
+            word: self.kind.word(),
+            found: self.found.clone(),
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// What a report says about `pin` in this state; nothing where it is fine.
+    pub fn finding(&self, pin: &Pin) -> Option<Finding> {
+        let outcome = self.kind.outcome();
+        if outcome == Outcome::Ok {
+            return None;
+        }
+        let (name, pinned) = (pin.name(), pin.pinned().unwrap_or_default());
+        let mut message = format!("`{name}` is {}", self.kind.word());
+        match (&self.found, self.kind) {
+            (Some(found), _) => message = format!("`{name}` is {found} now, pinned is {pinned}"),
+            (None, Kind::Mismatch) => message = format!("`{name}` does not match its pin"),
+            (None, Kind::MissingPlatform) => message = format!("`{name}` lacks a platform"),
+            _ => {}
+        }
+        if let Some(reason) = &self.reason {
+            message.push_str(&format!(": {reason}"));
+        }
+        let finding = Finding::error(self.kind.rule(), pin.place().clone(), message);
+        Some(finding.help(self.kind.help()).with_outcome(outcome))
+    }
+}

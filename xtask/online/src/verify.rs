@@ -1,0 +1,192 @@
+//! Asks the world about every pin, each thing once and all at once.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::{join, join_all};
+use polis_base::ImageRef;
+use reqwest::Client;
+use reqwest::redirect::Policy;
+use tokio::sync::Semaphore;
+use xtask::pins::{Action, Download, Key, Pin, What};
+use xtask::progress::Progress;
+
+use crate::client::{ask, client, small_body};
+use crate::download::hash_url;
+use crate::endpoint::Endpoints;
+use crate::error::NetError;
+use crate::github::{Tags, Token};
+use crate::openpgp;
+use crate::registry::{Logins, Platform, Registry, SERVED};
+use crate::retry::retry;
+use crate::state::State;
+
+/// How many questions GitHub's API is asked at once.
+const AT_ONCE: usize = 8;
+/// The largest key file that is read.
+const LARGEST_KEY: usize = 1024 * 1024;
+/// Where Rust's releases are announced.
+const RUST: &str = "https://static.rust-lang.org/dist";
+
+/// Everyone who is asked about pins.
+pub struct Verifier {
+    endpoints: Endpoints,
+    registry: Registry,
+    tags: Tags,
+    client: Client,
+    gate: Semaphore,
+    progress: Progress,
+}
+
+impl Verifier {
+    /// Asks through `endpoints`: registries as `logins`, GitHub with `token` where there is one.
+    /// Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When an address, the proxy or the extra root certificates cannot be used.
+    pub fn new(
+        endpoints: &Endpoints,
+        logins: Logins,
+        token: Option<&Token>,
+        progress: Progress,
+    ) -> Result<Self, NetError> {
+        let silence = Some(endpoints.patience().read);
+        Ok(Self {
+            registry: Registry::new(endpoints, logins)?,
+            tags: Tags::new(endpoints, token)?,
+            client: client(endpoints, Policy::none(), silence)?,
+            endpoints: endpoints.clone(),
+            gate: Semaphore::new(AT_ONCE),
+            progress,
+        })
+    }
+
+    /// The state of each of `pins`, in their order; none for what is not pinned.
+    pub async fn states(&self, pins: &[Pin]) -> Vec<Option<State>> {
+        let (images, others) = join(
+            self.images(pins),
+            join_all(pins.iter().map(|pin| self.other(pin))),
+        )
+        .await;
+        let states = pins.iter().zip(others).map(|(pin, other)| {
+            let image = pin.image().and_then(|image| images.get(image));
+            other.or_else(|| image.cloned())
+        });
+        states.collect()
+    }
+
+    /// The state of each pinned image, whichever pins name it.
+    async fn images(&self, pins: &[Pin]) -> BTreeMap<ImageRef, State> {
+        // Whether an image is needed on every platform, and whether it is built here.
+        let mut wanted: BTreeMap<&ImageRef, (bool, bool)> = BTreeMap::new();
+        for pin in pins {
+            if let Some(image) = pin.image().filter(|image| image.digest().is_some()) {
+                let (everywhere, built) = wanted.entry(image).or_default();
+                *built |= pin.built;
+                *everywhere |= pin.built || matches!(pin.what, What::Base(_));
+            }
+        }
+        let states = wanted
+            .into_iter()
+            .map(|(image, (everywhere, built))| async move {
+                let task = self.progress.task(format!("verify {}", image.unpinned()));
+                let state = self.image(image, everywhere, built).await;
+                task.done(state.kind.word());
+                (image.clone(), state)
+            });
+        join_all(states).await.into_iter().collect()
+    }
+
+    async fn image(&self, image: &ImageRef, everywhere: bool, built: bool) -> State {
+        let Some(digest) = image.digest() else {
+            return State::ok();
+        };
+        let required = if everywhere {
+            &SERVED[..]
+        } else {
+            &[Platform::linux("amd64")]
+        };
+        let tag = async {
+            match image.tag() {
+                Some(_) => self.registry.confirm(image, digest).await,
+                None => Ok(digest),
+            }
+        };
+        let (tag, whole) = join(tag, self.registry.check_platforms(image, required)).await;
+        State::of_image(image, digest, built, tag, whole)
+    }
+
+    /// The state of what is no image.
+    async fn other(&self, pin: &Pin) -> Option<State> {
+        pin.pinned()?;
+        let state = match &pin.what {
+            What::Image(_) | What::Base(_) => return None,
+            What::Download(download) => self.download(&pin.name(), download).await,
+            What::Key(key) => self.key(key).await,
+            What::Action(action) => self.action(action).await?,
+            What::Toolchain(channel) => self.toolchain(channel).await,
+        };
+        Some(state.unwrap_or_else(|error| State::failed(&error)))
+    }
+
+    async fn download(&self, name: &str, download: &Download) -> Result<State, NetError> {
+        let task = self.progress.task(format!("download {name}"));
+        let progress = |done, total| task.bytes(done, total);
+        let (found, size) = hash_url(&self.endpoints, &download.url, progress).await?;
+        task.done(&format!("{size} bytes"));
+        Ok(match found == download.sha256 {
+            true => State::ok(),
+            false => State::mismatch(found),
+        })
+    }
+
+    async fn key(&self, key: &Key) -> Result<State, NetError> {
+        let file = retry(self.endpoints.patience(), || async {
+            let response = ask(&self.endpoints, &key.url, |url, _| self.client.get(url)).await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            if !status.is_success() {
+                return Err(NetError::status(&key.url, status.as_u16(), "").after(&headers));
+            }
+            small_body(response, &key.url, LARGEST_KEY).await
+        });
+        let found = openpgp::primary_fingerprints(&file.await?)
+            .map_err(|reason| NetError::protocol(&key.url, reason))?;
+        if found == [key.fingerprint.as_str()] {
+            return Ok(State::ok());
+        }
+        let state = State::mismatch(match found.is_empty() {
+            true => "no key".to_owned(),
+            false => found.join(" "),
+        });
+        let reason = (found.len() > 1).then(|| {
+            let keys = found.len();
+            format!("{keys} keys are in the file, and each of them would be trusted")
+        });
+        Ok(State { reason, ..state })
+    }
+
+    /// Nothing for an action without a tag: the files alone show that.
+    async fn action(&self, action: &Action) -> Option<Result<State, NetError>> {
+        let tag = action.tag.as_deref()?;
+        let _place = self.gate.acquire().await;
+        let found = self.tags.commit(&action.repository, tag).await;
+        Some(found.map(|found| match found == action.reference {
+            true => State::ok(),
+            false => State::drifted(found),
+        }))
+    }
+
+    async fn toolchain(&self, channel: &str) -> Result<State, NetError> {
+        let url = format!("{RUST}/channel-rust-{channel}.toml");
+        retry(self.endpoints.patience(), || async {
+            let response = ask(&self.endpoints, &url, |url, _| self.client.head(url)).await?;
+            match response.status() {
+                status if status.is_success() => Ok(State::ok()),
+                status => {
+                    let error = NetError::status(&url, status.as_u16(), "");
+                    Err(error.after(response.headers()))
+                }
+            }
+        })
+        .await
+    }
+}

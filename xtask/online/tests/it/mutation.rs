@@ -1,0 +1,140 @@
+//! No pin can be altered unnoticed: every place of every pin of this repository is changed, one at
+//! a time, and `verify-pins` must fail with that file and line.
+//!
+//! What the files alone can show is shown offline. Only where they cannot, as with another digest
+//! that is well formed, is the world asked: here servers that serve what the tree pins.
+
+use std::collections::BTreeMap;
+
+use expect_test::expect;
+use xtask::cli::VerifyPinsArgs;
+use xtask::finding::Severity;
+use xtask::pins::{At, Inventory, Part};
+use xtask::verbs::verify_pins;
+use xtask::workspace::Workspace;
+
+use crate::support::world::World;
+
+/// The ways in which what stands at a place is altered, by name.
+fn mutants(part: Part, text: &str) -> Vec<(&'static str, String)> {
+    match part {
+        Part::Reference => {
+            let (name, digest) = text.split_once("@sha256:").expect("a digest");
+            vec![
+                ("digest", format!("{name}@sha256:{}", first_digit(digest))),
+                ("tag", format!("{}@sha256:{digest}", last_digit(name))),
+            ]
+        }
+        Part::Checksum | Part::Fingerprint | Part::Commit => vec![("digit", first_digit(text))],
+        Part::Version | Part::Channel | Part::Tag => vec![("version", last_digit(text))],
+        Part::Url => {
+            let at = text.rfind('/').expect("a path");
+            vec![("path", format!("{}x{}", &text[..at], &text[at..]))]
+        }
+    }
+}
+
+/// `text` with another first character, which is a digit of a hexadecimal number.
+fn first_digit(text: &str) -> String {
+    let other = if text.starts_with('0') { '1' } else { '0' };
+    format!("{other}{}", &text[1..])
+}
+
+/// `text` with another last digit.
+fn last_digit(text: &str) -> String {
+    let at = text.rfind(|c: char| c.is_ascii_digit()).expect("a digit");
+    let other = if text[at..].starts_with('7') {
+        '8'
+    } else {
+        '7'
+    };
+    format!("{}{other}{}", &text[..at], &text[at + 1..])
+}
+
+fn alter(world: &World, at: &At, text: &str) -> String {
+    let path = &at.place.path;
+    let before = world.tree.read(path);
+    let after = [&before[..at.span.start], text, &before[at.span.end..]].concat();
+    world.tree.write(path, &after);
+    before
+}
+
+/// The errors that the files alone show, as `path:line`.
+fn offline(world: &World) -> Vec<String> {
+    let root = world.tree.root().to_owned();
+    let workspace = Workspace {
+        target: root.join("target"),
+        root,
+    };
+    let args = VerifyPinsArgs {
+        offline: true,
+        today: Some("2026-11-01".to_owned()),
+    };
+    let report = verify_pins::run(&workspace, &args).expect("a report");
+    let errors = report
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error);
+    let places = errors.filter_map(|finding| finding.place.as_ref());
+    places
+        .map(|place| format!("{}:{}", place.path, place.line))
+        .collect()
+}
+
+/// The errors that the real program shows when it asks the world, as `path:line`.
+fn online(world: &World) -> Vec<String> {
+    let ran = world.run(&["verify-pins", "--format", "json"]);
+    assert_ne!(ran.code, 0, "{}", ran.seen());
+    let findings = ran.findings().into_iter();
+    findings
+        .map(|finding| finding.split_once(' ').expect("a rule").1.to_owned())
+        .collect()
+}
+
+#[test]
+fn no_pin_of_the_tree_can_be_altered_unnoticed() {
+    let world = World::start();
+    let inventory = Inventory::read(world.tree.root()).expect("pins");
+    assert_eq!(offline(&world), [""; 0]);
+    let whole = world.run(&["verify-pins"]);
+    assert_eq!(whole.code, 0, "{}", whole.seen());
+
+    let mut shown: BTreeMap<String, BTreeMap<&str, u32>> = BTreeMap::new();
+    let mut unnoticed = Vec::new();
+    for pin in &inventory.pins {
+        for found in &pin.uses {
+            let place = &found.at.place;
+            let old = world.tree.read(&place.path)[found.at.span.clone()].to_owned();
+            let here = format!("{}:{}", place.path, place.line);
+            for (class, new) in mutants(found.part, &old) {
+                let before = alter(&world, &found.at, &new);
+                let by = match () {
+                    () if offline(&world).contains(&here) => "offline",
+                    () if online(&world).contains(&here) => "online",
+                    () => {
+                        unnoticed.push(format!("{here}: {old} -> {new}"));
+                        "by nothing"
+                    }
+                };
+                let class = format!("{} {}, {class}", pin.kind(), found.part.word());
+                *shown.entry(class).or_default().entry(by).or_default() += 1;
+                world.tree.write(&place.path, &before);
+            }
+        }
+    }
+    assert_eq!(unnoticed, [""; 0]);
+    let lines = shown.iter().map(|(class, by)| format!("{class}: {by:?}\n"));
+    expect![[r#"
+        action commit, digit: {"offline": 11, "online": 2}
+        action tag, version: {"offline": 11, "online": 2}
+        download checksum, digit: {"online": 4}
+        download url, path: {"offline": 4}
+        download version, version: {"offline": 4}
+        image reference, digest: {"offline": 3, "online": 8}
+        image reference, tag: {"offline": 3, "online": 8}
+        key fingerprint, digit: {"online": 1}
+        key url, path: {"offline": 2}
+        toolchain channel, version: {"offline": 2}
+    "#]]
+    .assert_eq(&lines.collect::<String>());
+}

@@ -1,0 +1,454 @@
+//! Every state in which a pin can be, provoked once, by the real program on a copy of the tree.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use polis_base::Digest;
+use serde_json::{Value, json};
+use xtask_online::embedded::Fault;
+
+use crate::support::world::{CLOUD_INIT, COMPOSE, World, key_file};
+use crate::support::{layout, real_part, run};
+
+const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
+const GATE_MANIFESTS: &str = "/v2/odralabshq/polis-gate-oss/manifests";
+const INIT: &str = "ghcr.io/odralabshq/polis-init-oss:v0.5.0";
+
+/// One state of the gate image, with the exit code that it makes.
+fn gate(world: &World, state: &str) {
+    let code = match state {
+        "missing platform" | "mismatch" => 1,
+        "drifted" | "gone" => 2,
+        _ => 3,
+    };
+    assert_eq!(world.states(), (code, vec![format!("{state} {GATE}")]));
+}
+
+#[test]
+fn everything_is_fine_in_a_world_that_is_whole() {
+    let world = World::start();
+    let ran = world.run(&["verify-pins"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let said = ran.stdout.lines().collect::<Vec<_>>();
+    let fine = said.iter().filter(|line| line.starts_with("ok  "));
+    assert_eq!(fine.count(), said.len() - 1, "{}", ran.seen());
+    assert!(
+        said.contains(&"ok                toolchain rust"),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
+fn an_image_that_moved_is_shown_with_both_digests_at_its_line() {
+    let world = World::start();
+    let old = world.image("gate");
+    let new = world.push(&old, "somebody moved the tag");
+    gate(&world, "drifted");
+    let ran = world.run(&["verify-pins"]);
+    let old = old.digest().unwrap();
+    assert!(
+        ran.stderr
+            .contains(&format!("`{GATE}` is {new} now, pinned is {old}")),
+        "{}",
+        ran.seen()
+    );
+    assert!(
+        ran.stderr.contains("compose/docker-compose.yml:85:12"),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
+fn what_left_is_gone_unless_it_was_never_published() {
+    let world = World::start();
+    for service in ["gate", "init"] {
+        let name = format!("repositories/odralabshq/polis-{service}-oss/_tags");
+        fs::remove_dir_all(world.storage().join(name)).unwrap();
+    }
+    let states = vec![format!("gone {GATE}"), format!("not published {INIT}")];
+    assert_eq!(world.states(), (2, states));
+}
+
+#[test]
+fn who_does_not_answer_or_refuses_is_told_apart_and_never_fine() {
+    for (fault, state) in [
+        (Fault::Status(500), "unreachable"),
+        (Fault::Status(401), "not authorised"),
+        (Fault::Status(403), "not authorised"),
+        (Fault::Busy(429, "3600"), "rate limited"),
+        (Fault::Status(429), "rate limited"),
+        (Fault::Status(410), "gone"),
+    ] {
+        let world = World::start();
+        for method in ["HEAD", "GET"] {
+            world
+                .registry_faults
+                .add(method, GATE_MANIFESTS, 100, fault.clone());
+        }
+        gate(&world, state);
+    }
+}
+
+#[test]
+fn bytes_that_differ_or_come_in_part_are_never_fine() {
+    for (fault, state) in [
+        (Fault::Corrupt, "mismatch"),
+        (Fault::Cut(10), "unreachable"),
+        (
+            Fault::DigestHeader(Digest::of(b"x").to_string()),
+            "mismatch",
+        ),
+    ] {
+        let world = World::start();
+        // The tag, when it is asked for, must be read as well to show a lying header.
+        if let Fault::DigestHeader(_) = fault {
+            world
+                .registry_faults
+                .add("HEAD", GATE_MANIFESTS, 100, fault);
+        } else {
+            world.registry_faults.add("GET", GATE_MANIFESTS, 100, fault);
+        }
+        gate(&world, state);
+    }
+}
+
+#[test]
+fn a_deadline_ends_what_would_take_for_ever() {
+    let world = World::start();
+    let drip = Fault::Drip(Duration::from_millis(200));
+    world.registry_faults.add("GET", GATE_MANIFESTS, 100, drip);
+    let ran = world.run(&["verify-pins", "--deadline", "2"]);
+    assert_eq!(ran.code, 3, "{}", ran.seen());
+    assert!(
+        ran.stdout
+            .contains(&format!("unreachable       image {GATE}")),
+        "{}",
+        ran.seen()
+    );
+}
+
+/// Puts what `change` makes of the index of the gate image in the place of that index.
+fn with_index(world: &World, change: impl FnOnce(&mut Value)) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = layout::index(dir.path(), "changed");
+    let blobs = dir.path().join("blobs/sha256");
+    let mut index: Value =
+        serde_json::from_slice(&fs::read(blobs.join(root.hex())).unwrap()).unwrap();
+    change(&mut index);
+    let bytes = index.to_string().into_bytes();
+    let root = Digest::of(&bytes);
+    fs::write(blobs.join(root.hex()), &bytes).unwrap();
+    let top = json!({"schemaVersion": 2, "manifests": [{
+        "mediaType": index["mediaType"], "digest": root.to_string(), "size": bytes.len(),
+    }]});
+    fs::write(dir.path().join("index.json"), top.to_string()).unwrap();
+    let image = world.image("gate");
+    let digest = world.push_layout(&image, dir.path());
+    world.tree.replace(
+        COMPOSE,
+        &image.to_string(),
+        &image.pinned(digest).to_string(),
+    );
+}
+
+fn child<'a>(index: &'a mut Value, architecture: &str) -> &'a mut Value {
+    let mut children = index["manifests"].as_array_mut().unwrap().iter_mut();
+    children
+        .find(|child| child["platform"]["architecture"] == architecture)
+        .unwrap()
+}
+
+#[test]
+fn an_index_must_name_the_platform() {
+    let world = World::start();
+    with_index(&world, |index| {
+        child(index, "amd64")["platform"]["architecture"] = "riscv64".into()
+    });
+    gate(&world, "missing platform");
+    // What others publish need not be there for arm64; what we build must.
+    let world = World::start();
+    with_index(&world, |index| {
+        drop(index["manifests"].as_array_mut().unwrap().pop())
+    });
+    assert_eq!(world.states(), (0, vec![]));
+    let (world, dir) = (World::start(), tempfile::tempdir().unwrap());
+    layout::single(dir.path(), "ours");
+    let init = world.image("init");
+    let digest = world.push_layout(&init, dir.path());
+    let text = world.tree.read(COMPOSE);
+    world.tree.write(
+        COMPOSE,
+        &text.replace(&init.to_string(), &init.pinned(digest).to_string()),
+    );
+    assert_eq!(
+        world.states(),
+        (1, vec![format!("missing platform {INIT}")])
+    );
+}
+
+#[test]
+fn what_an_index_names_must_be_there_and_be_it() {
+    let world = World::start();
+    with_index(&world, |_| {});
+    let storage = world.storage();
+    let manifests = storage.join("repositories/odralabshq/polis-gate-oss/_manifests");
+    let root = world.image("gate").digest().unwrap();
+    let index: Value =
+        serde_json::from_slice(&fs::read(manifests.join(root.hex())).unwrap()).unwrap();
+    let amd64 = index["manifests"][0]["digest"].as_str().unwrap();
+    let (_, hex) = amd64.split_once(':').unwrap();
+    let manifest = fs::read(manifests.join(hex)).unwrap();
+    fs::remove_file(manifests.join(hex)).unwrap();
+    gate(&world, "missing platform");
+    fs::write(manifests.join(hex), &manifest).unwrap();
+    assert_eq!(world.states().0, 0);
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let (_, config) = manifest["config"]["digest"]
+        .as_str()
+        .unwrap()
+        .split_once(':')
+        .unwrap();
+    fs::remove_file(storage.join("blobs/sha256").join(config)).unwrap();
+    gate(&world, "missing platform");
+    // A descriptor that says amd64 for what is arm64.
+    let world = World::start();
+    with_index(&world, |index| {
+        let arm64 = child(index, "arm64").clone();
+        let amd64 = child(index, "amd64");
+        amd64["digest"] = arm64["digest"].clone();
+        amd64["size"] = arm64["size"].clone();
+    });
+    gate(&world, "mismatch");
+}
+
+#[test]
+fn downloads_hash_to_their_pins() {
+    let mut world = World::start();
+    let yq = |world: &mut World, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut files = world.others.files.iter_mut();
+        change(
+            files
+                .find(|(path, _)| path.ends_with("yq_linux_amd64"))
+                .unwrap()
+                .1,
+        );
+    };
+    yq(&mut world, &|bytes| bytes.push(b'!'));
+    assert_eq!(
+        world.states(),
+        (1, vec!["mismatch yq v4.44.6 amd64".to_owned()])
+    );
+    yq(&mut world, &|bytes| bytes.truncate(bytes.len() - 1));
+    world
+        .others
+        .files
+        .retain(|path, _| !path.ends_with("yq_linux_arm64"));
+    assert_eq!(
+        world.states(),
+        (2, vec!["gone yq v4.44.6 arm64".to_owned()])
+    );
+    world
+        .other_faults
+        .add("GET", "/mikefarah", 100, Fault::Cut(5));
+    let checksums = world.run(&["verify-checksums"]);
+    assert_eq!(checksums.code, 2, "{}", checksums.seen());
+    assert!(
+        checksums
+            .stdout
+            .contains("unreachable       download yq v4.44.6 amd64"),
+        "{}",
+        checksums.seen()
+    );
+}
+
+#[test]
+fn the_key_file_holds_exactly_the_one_key() {
+    let mut world = World::start();
+    let url = "https://download.docker.com/linux/ubuntu/gpg";
+    let (one, _) = key_file(b"the one key");
+    let (other, _) = key_file(b"another key");
+    let path = "/linux/ubuntu/gpg".to_owned();
+    for bytes in [other.clone(), [one, other].concat(), Vec::new()] {
+        world.others.files.insert(path.clone(), bytes);
+        assert_eq!(world.states(), (1, vec![format!("mismatch {url}")]));
+    }
+    world.others.files.insert(path, b"<html>".to_vec());
+    assert_eq!(world.states(), (3, vec![format!("unreachable {url}")]));
+}
+
+/// GnuPG's own keys and fingerprints, armoured and not, RSA and elliptic.
+#[test]
+fn fingerprints_are_those_of_gnupg() {
+    let Some(gpg) = real_part("gpg") else {
+        return;
+    };
+    let mut world = World::start();
+    for algorithm in ["rsa2048", "ed25519"] {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path().display().to_string();
+        let call = |args: &[&str]| run(&gpg, [&["--homedir", &home, "--batch"], args].concat());
+        let make = [
+            "--passphrase",
+            "",
+            "--quick-gen-key",
+            "x@y.z",
+            algorithm,
+            "default",
+            "1d",
+        ];
+        call(&make);
+        let listed = String::from_utf8(call(&["--with-colons", "--list-keys"])).unwrap();
+        let line = listed
+            .lines()
+            .find(|line| line.starts_with("fpr:"))
+            .unwrap();
+        let fingerprint = line.split(':').nth(9).unwrap().to_owned();
+        let text = world.tree.read(CLOUD_INIT);
+        let name = "DOCKER_KEY_FINGERPRINT=";
+        let at = text.find(name).unwrap() + name.len();
+        let old = text[at..at + 40].to_owned();
+        world
+            .tree
+            .write(CLOUD_INIT, &text.replace(&old, &fingerprint));
+        for export in [&["--export"][..], &["--armor", "--export"]] {
+            world
+                .others
+                .files
+                .insert("/linux/ubuntu/gpg".to_owned(), call(export));
+            assert_eq!(world.states(), (0, vec![]), "{algorithm} {export:?}");
+        }
+        stop_agent(&home);
+    }
+}
+
+fn stop_agent(home: &str) {
+    if let Some(gpgconf) = real_part("gpgconf") {
+        run(gpgconf, ["--homedir", home, "--kill", "all"]);
+    }
+}
+
+#[test]
+fn the_tag_of_an_action_still_names_its_commit() {
+    let mut world = World::start();
+    let checkout = "actions/checkout v6.0.2";
+    world
+        .others
+        .tag("actions/checkout", "v6.0.2", &"b".repeat(40));
+    assert_eq!(world.states(), (2, vec![format!("drifted {checkout}")]));
+    world
+        .others
+        .files
+        .retain(|path, _| !path.starts_with("/repos/actions/checkout/"));
+    assert_eq!(world.states(), (2, vec![format!("gone {checkout}")]));
+    world.other_faults.add(
+        "GET",
+        "/repos/actions/checkout/",
+        1,
+        Fault::Busy(403, "3600"),
+    );
+    assert_eq!(
+        world.states(),
+        (3, vec![format!("rate limited {checkout}")])
+    );
+}
+
+#[test]
+fn the_toolchain_is_one_that_was_released() {
+    let mut world = World::start();
+    world
+        .others
+        .files
+        .retain(|path, _| !path.starts_with("/dist/"));
+    assert_eq!(world.states(), (2, vec!["gone rust".to_owned()]));
+}
+
+#[test]
+fn of_several_states_the_most_severe_is_the_exit_code() {
+    let mut world = World::start();
+    world
+        .others
+        .files
+        .retain(|path, _| !path.starts_with("/dist/"));
+    world
+        .registry_faults
+        .add("HEAD", GATE_MANIFESTS, 100, Fault::Status(401));
+    assert_eq!(world.states().0, 2, "drift goes before the network");
+    let key = key_file(b"another key").0;
+    world
+        .others
+        .files
+        .insert("/linux/ubuntu/gpg".to_owned(), key);
+    assert_eq!(world.states().0, 1, "wrong bytes go before drift");
+}
+
+#[test]
+fn a_credential_helper_is_asked_and_its_failure_is_no_anonymity() {
+    let dir = tempfile::tempdir().unwrap();
+    let helper = |script: &str| {
+        let path = dir.path().join("docker-credential-test");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        run("chmod", [Path::new("755"), &path]);
+    };
+    fs::write(
+        dir.path().join("config.json"),
+        r#"{"credHelpers": {"ghcr.io": "test"}}"#,
+    )
+    .unwrap();
+    let path = format!(
+        "{}:{}",
+        dir.path().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let config = dir.path().display().to_string();
+    let env = [("PATH", path.as_str()), ("DOCKER_CONFIG", config.as_str())];
+    let verify = |world: &World| world.run_with(&["verify-pins"], &env);
+    let world = World::start();
+    // It reads the host on its standard input and is told nothing else.
+    helper(
+        r#"[ "$*" = get ] && [ "$(cat)" = ghcr.io ] && echo '{"Username":"me","Secret":"s3cret"}'"#,
+    );
+    let ran = verify(&world);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    helper("echo credentials not found in native keychain; exit 1");
+    assert_eq!(
+        verify(&world).code,
+        0,
+        "not found is anonymous, by the helpers' protocol"
+    );
+    for (script, said) in [
+        (
+            "echo the keychain is locked; exit 1",
+            "`docker-credential-test` failed: the keychain is locked",
+        ),
+        (
+            "echo no >&2; echo '{\"Secret\":\"s3cret\"}'; exit 1",
+            "`docker-credential-test` failed: no",
+        ),
+        (
+            "echo '{\"Secret\":\"s3cret\"}'",
+            "`docker-credential-test` gave neither a login nor a reason",
+        ),
+    ] {
+        helper(script);
+        let ran = verify(&world);
+        assert_eq!(ran.code, 3, "{}", ran.seen());
+        assert!(ran.stderr.contains(said), "{}", ran.seen());
+        assert!(!ran.seen().contains("s3cret"), "{}", ran.seen());
+        assert!(
+            ran.stdout
+                .contains(&format!("not authorised    image {GATE}")),
+            "{}",
+            ran.seen()
+        );
+    }
+    fs::remove_file(dir.path().join("docker-credential-test")).unwrap();
+    let ran = verify(&world);
+    assert!(
+        ran.stderr.contains("did not answer: cannot start it"),
+        "{}",
+        ran.seen()
+    );
+}

@@ -1,0 +1,216 @@
+//! The world on loopback: a registry, GitHub, and everyone else whose files the tree pins, serving
+//! just what a copy of the tree is made to pin.
+
+use std::collections::BTreeMap;
+
+use polis_base::{Digest, ImageRef};
+use serde_json::json;
+use sha1::{Digest as _, Sha1};
+use tempfile::TempDir;
+use xtask::pins::{Inventory, What};
+use xtask_online::embedded::{EmbeddedFiles, EmbeddedRegistry, Faults};
+use xtask_online::registry::{Logins, Registry};
+use xtask_testkit::{Ran, Tree};
+
+use super::{endpoints, layout};
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
+pub(crate) const COMPOSE: &str = "compose/docker-compose.yml";
+pub(crate) const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
+
+/// Everyone but the registry. Paths do not collide, so one server stands for all of their hosts.
+pub(crate) struct Others {
+    /// By path, what is served.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    hosts: Vec<String>,
+}
+
+impl Others {
+    /// What `tree` fetches beside images; its checksums and its fingerprint become those of the
+    /// stand-ins.
+    pub(crate) fn of(tree: &Tree) -> Self {
+        let inventory = Inventory::read(tree.root()).expect("pins");
+        let mut others = Self {
+            files: BTreeMap::new(),
+            hosts: vec!["api.github.com".into(), "static.rust-lang.org".into()],
+        };
+        for pin in &inventory.pins {
+            match &pin.what {
+                What::Download(download) => {
+                    let bytes = format!("the bytes of {}", download.url).into_bytes();
+                    let (old, new) = (download.sha256.hex(), Digest::of(&bytes).hex());
+                    tree.replace(CLOUD_INIT, &old, &new);
+                    others.add(&download.url, bytes);
+                }
+                What::Key(key) => {
+                    let (bytes, fingerprint) = key_file(b"the one key");
+                    tree.replace(CLOUD_INIT, &key.fingerprint, &fingerprint);
+                    others.add(&key.url, bytes);
+                }
+                What::Action(action) => {
+                    let repository = &action.repository;
+                    let tag = action.tag.as_deref().expect("a tag");
+                    others.tag(repository, tag, &action.reference);
+                }
+                What::Toolchain(channel) => {
+                    let path = format!("/dist/channel-rust-{channel}.toml");
+                    others
+                        .files
+                        .insert(path, b"manifest-version = \"2\"".to_vec());
+                }
+                What::Image(_) | What::Base(_) => {}
+            }
+        }
+        others
+    }
+
+    fn add(&mut self, url: &str, bytes: Vec<u8>) {
+        let url = reqwest::Url::parse(url).expect("a URL");
+        let host = url.host_str().expect("a host").to_owned();
+        if !self.hosts.contains(&host) {
+            self.hosts.push(host);
+        }
+        self.files.insert(url.path().to_owned(), bytes);
+    }
+
+    /// `tag` of `repository` names `commit`, by an annotated tag as most are made.
+    pub(crate) fn tag(&mut self, repository: &str, tag: &str, commit: &str) {
+        let git = format!("/repos/{repository}/git");
+        let object = |kind: &str, sha: &str| {
+            json!({"object": {"type": kind, "sha": sha}})
+                .to_string()
+                .into_bytes()
+        };
+        let annotated = "a".repeat(40);
+        let path = format!("{git}/ref/tags/{tag}");
+        self.files.insert(path, object("tag", &annotated));
+        let path = format!("{git}/tags/{annotated}");
+        self.files.insert(path, object("commit", commit));
+    }
+
+    /// A server of all that, and the endpoints that lead to it.
+    pub(crate) fn serve(&self, faults: &Faults) -> (EmbeddedFiles, Vec<String>) {
+        let server = EmbeddedFiles::start_with(self.files.clone(), faults).expect("server");
+        let url = server.url();
+        let endpoints = self.hosts.iter().map(|host| format!("{host}={url}"));
+        (server, endpoints.collect())
+    }
+}
+
+/// A version 4 public key packet with the key material `bytes`, and its fingerprint.
+pub(crate) fn key_file(bytes: &[u8]) -> (Vec<u8>, String) {
+    let body = [&[4, 0, 0, 0, 0, 22], bytes].concat();
+    let length = u16::try_from(body.len()).expect("short");
+    let packet = [&[0x99][..], &length.to_be_bytes(), &body].concat();
+    let hash = Sha1::digest(&packet);
+    let hex = hash.iter().map(|byte| format!("{byte:02X}"));
+    let fingerprint = hex.collect();
+    (packet, fingerprint)
+}
+
+/// A copy of the tree in which everything is pinned, and everyone who serves what it pins.
+pub(crate) struct World {
+    pub(crate) tree: Tree,
+    pub(crate) others: Others,
+    pub(crate) registry: EmbeddedRegistry,
+    /// What the registry does wrong.
+    pub(crate) registry_faults: Faults,
+    /// What everyone else does wrong.
+    pub(crate) other_faults: Faults,
+    storage: TempDir,
+}
+
+impl World {
+    pub(crate) fn start() -> Self {
+        let tree = Tree::data();
+        let others = Others::of(&tree);
+        let registry_faults = Faults::none();
+        let storage = tempfile::tempdir().expect("storage");
+        let registry = EmbeddedRegistry::start_with(storage.path(), &registry_faults);
+        let world = Self {
+            tree,
+            others,
+            registry: registry.expect("registry"),
+            registry_faults,
+            other_faults: Faults::none(),
+            storage,
+        };
+        world.publish_and_pin();
+        world
+    }
+
+    /// Pushes an image for every reference and pins it.
+    fn publish_and_pin(&self) {
+        let inventory = Inventory::read(self.tree.root()).expect("pins");
+        let mut text = self.tree.read(COMPOSE);
+        for image in inventory.images().filter_map(|pin| pin.image()) {
+            let digest = self.push(image, &image.to_string());
+            let old = format!("image: {image}\n");
+            assert!(text.contains(&old), "{old}");
+            text = text.replace(&old, &format!("image: {image}@{digest}\n"));
+        }
+        self.tree.write(COMPOSE, &text);
+        self.tree
+            .write("compose/pin-waivers.yaml", "version: 1\nwaivers: []\n");
+    }
+
+    /// Pushes an index with the content `text` as `image`.
+    pub(crate) fn push(&self, image: &ImageRef, text: &str) -> Digest {
+        let dir = tempfile::tempdir().expect("layout");
+        layout::index(dir.path(), text);
+        self.push_layout(image, dir.path())
+    }
+
+    /// Pushes the layout in `dir` as `image`.
+    pub(crate) fn push_layout(&self, image: &ImageRef, dir: &std::path::Path) -> Digest {
+        let endpoint = format!("{}={}", image.registry(), self.registry.url());
+        let runtime = tokio::runtime::Runtime::new().expect("runtime");
+        let push = async {
+            let registry = Registry::new(&endpoints(&[endpoint]), Logins::none()).expect("client");
+            registry.push_layout(dir, &image.unpinned()).await
+        };
+        runtime.block_on(push).expect("push")
+    }
+
+    /// The directory in which the registry keeps its content.
+    pub(crate) fn storage(&self) -> &std::path::Path {
+        self.storage.path()
+    }
+
+    /// The pinned reference of the image of `service`.
+    pub(crate) fn image(&self, service: &str) -> ImageRef {
+        let inventory = Inventory::read(self.tree.root()).expect("pins");
+        let mut images = inventory.images().filter_map(|pin| pin.image());
+        let name = format!("polis-{service}-oss");
+        let found = images.find(|image| image.repository().ends_with(&name));
+        found.expect(service).clone()
+    }
+
+    /// Runs a verb.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, &[])
+    }
+
+    /// Runs a verb with more environment.
+    pub(crate) fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
+        let (_server, mut endpoints) = self.others.serve(&self.other_faults);
+        endpoints.push(format!("ghcr.io={}", self.registry.url()));
+        let mut args: Vec<&str> = args.to_vec();
+        args.push("--quiet");
+        for endpoint in &endpoints {
+            args.extend(["--endpoint", endpoint]);
+        }
+        self.tree.run_with(PROGRAM, &args, env)
+    }
+
+    /// The states of all pins but the fine ones, as `STATE NAME`, and the exit code.
+    pub(crate) fn states(&self) -> (i32, Vec<String>) {
+        let ran = self.run(&["verify-pins", "--format", "json"]);
+        let report = ran.report();
+        let pins = report["data"]["pins"].as_array().expect("pins").iter();
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let states = pins.map(|pin| format!("{} {}", text(&pin["state"]), text(&pin["name"])));
+        let states = states.filter(|state| !state.starts_with("ok "));
+        (ran.code, states.collect())
+    }
+}

@@ -1,0 +1,205 @@
+//! `update` as maintainers see it: the real program on a copy of the tree, against servers that
+//! have published newer versions.
+
+use expect_test::expect;
+use polis_base::{Digest, ImageRef};
+use serde_json::json;
+
+use crate::support::world::{CLOUD_INIT, COMPOSE, World};
+
+const CI: &str = ".github/workflows/ci.yml";
+const RELEASE: &str = ".github/workflows/release.yml";
+
+/// Publishes the releases `tags` of `repository`; the last two are a prerelease and a draft.
+fn releases(world: &mut World, repository: &str, tags: &[&str]) {
+    let release = |tag: &str, draft: bool, prerelease: bool| json!({"tag_name": tag, "draft": draft, "prerelease": prerelease});
+    let mut list: Vec<_> = tags.iter().map(|tag| release(tag, false, false)).collect();
+    list.push(release("v98.0.0", false, true));
+    list.push(release("v99.0.0", true, false));
+    let path = format!("/repos/{repository}/releases");
+    let bytes = serde_json::Value::from(list).to_string().into_bytes();
+    world.others.files.insert(path, bytes);
+}
+
+/// Serves the files of a version of yq.
+fn yq(world: &mut World, version: &str) -> [Digest; 2] {
+    ["amd64", "arm64"].map(|arch| {
+        let path = format!("/mikefarah/yq/releases/download/{version}/yq_linux_{arch}");
+        let bytes = format!("yq {version} {arch}").into_bytes();
+        let digest = Digest::of(&bytes);
+        world.others.files.insert(path, bytes);
+        digest
+    })
+}
+
+#[test]
+fn a_tool_moves_to_its_newest_version_in_place() {
+    let mut world = World::start();
+    releases(
+        &mut world,
+        "mikefarah/yq",
+        &["v4.45.1", "v4.46.0", "v4.9.9", "v3.0"],
+    );
+    let [amd64, arm64] = yq(&mut world, "v4.46.0");
+    let before = world.tree.read(CLOUD_INIT);
+
+    let check = world.run(&["update", "yq", "--check"]);
+    assert_eq!(check.code, 2, "{}", check.seen());
+    assert_eq!(world.tree.read(CLOUD_INIT), before);
+    let said = check
+        .stdout
+        .lines()
+        .filter(|line| !line.starts_with(['|', '-', '+']) && !line.contains("docs/"));
+    expect![[r#"
+        yq amd64: v4.44.6 -> v4.46.0
+        yq arm64: v4.44.6 -> v4.46.0
+        @@ -59,7 +59,7 @@
+               # yq (mikefarah): a single static binary.
+ 
+        @@ -49,16 +49,16 @@
+         | --- | --- | --- | --- | --- |
+         | action | `actions/checkout v6.0.2` | `de0fac2e4500dabe0009e67214ff5f5447ce83dd` | `.github/workflows/ci.yml:33` `:52` `:66` `:81` `.github/workflows/pin-drift.yml:32` `.github/workflows/release.yml:34` `:58` `:101` `:135` | not looked up |
+        would change; run `cargo xtask update yq`
+    "#]].assert_eq(&said.map(|line| format!("{line}\n")).collect::<String>());
+
+    let ran = world.run(&["update", "yq", "--format", "json"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let data = ran.report()["data"].clone();
+    assert_eq!(data["files"], json!([CLOUD_INIT, "docs/pins.md"]));
+    assert_eq!(data["updates"][1]["to"], "v4.46.0");
+    let after = world.tree.read(CLOUD_INIT);
+    let changed: Vec<&str> = after
+        .lines()
+        .zip(before.lines())
+        .filter(|(new, old)| new != old)
+        .map(|(new, _)| new.trim())
+        .collect();
+    let url = "https://github.com/mikefarah/yq/releases/download/v4.46.0/yq_linux";
+    let expected = [
+        "YQ_VERSION=v4.46.0".to_owned(),
+        format!("YQ_URL_AMD64={url}_amd64"),
+        format!("YQ_SHA256_AMD64={}", amd64.hex()),
+        format!("YQ_URL_ARM64={url}_arm64"),
+        format!("YQ_SHA256_ARM64={}", arm64.hex()),
+    ];
+    assert_eq!(changed, expected);
+    assert_eq!(world.run(&["verify-pins"]).code, 0);
+
+    // A second run changes nothing, and nothing is ever moved back without being told to.
+    assert_eq!(world.run(&["update", "yq", "--check"]).code, 0);
+    releases(&mut world, "mikefarah/yq", &["v4.45.1"]);
+    let older = world.run(&["update", "yq", "--check"]);
+    assert_eq!(older.code, 0, "{}", older.seen());
+    yq(&mut world, "v4.45.1");
+    let named = world.run(&["update", "yq", "4.45.1"]);
+    assert_eq!(named.code, 0, "{}", named.seen());
+    assert!(world.tree.read(CLOUD_INIT).contains("YQ_VERSION=v4.45.1\n"));
+}
+
+#[test]
+fn what_cannot_be_had_whole_changes_nothing() {
+    let mut world = World::start();
+    let before = world.tree.read(CLOUD_INIT);
+    yq(&mut world, "v4.46.0");
+    let arm64 = "/mikefarah/yq/releases/download/v4.46.0/yq_linux_arm64";
+    world.others.files.remove(arm64);
+    let ran = world.run(&["update", "yq", "v4.46.0"]);
+    assert_eq!(ran.code, 2, "{}", ran.seen());
+    assert!(ran.stderr.contains(arm64), "{}", ran.seen());
+    for (version, code) in [("v4.46.0-rc.1", 4), ("newest", 4)] {
+        let ran = world.run(&["update", "yq", version]);
+        assert_eq!(ran.code, code, "{}", ran.seen());
+    }
+    // The version that is pinned, whose bytes are others now.
+    yq(&mut world, "v4.44.6");
+    let ran = world.run(&["update", "yq", "v4.44.6"]);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("is not what is pinned"),
+        "{}",
+        ran.seen()
+    );
+    assert_eq!(world.tree.read(CLOUD_INIT), before);
+}
+
+#[test]
+fn actions_move_with_their_comments_in_every_file() {
+    let mut world = World::start();
+    let new = "0123456789abcdef0123456789abcdef01234567";
+    world.others.tag("actions/checkout", "v6.1.0", new);
+    releases(
+        &mut world,
+        "actions/checkout",
+        &["v6", "v6.0.2", "v6.1.0", "v5.9.9"],
+    );
+    releases(&mut world, "actions/upload-artifact", &["v7.0.0"]);
+    releases(&mut world, "actions/download-artifact", &[]);
+    // No release of its own kind, so that its tags are asked.
+    let path = "/repos/actions/attest-build-provenance/";
+    world
+        .others
+        .files
+        .insert(format!("{path}releases"), b"[]".to_vec());
+    let tags = br#"[{"name": "v4.1.0"}, {"name": "v4"}]"#.to_vec();
+    world.others.files.insert(format!("{path}tags"), tags);
+    world.others.files.insert(
+        "/repos/actions/download-artifact/tags".to_owned(),
+        br#"[{"name": "v8.0.0"}]"#.to_vec(),
+    );
+
+    let (ci, release) = (world.tree.read(CI), world.tree.read(RELEASE));
+    let ran = world.run(&["update", "actions"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let old = "de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2";
+    let moved = |text: &str| text.replace(old, &format!("{new} # v6.1.0"));
+    assert_eq!(world.tree.read(CI), moved(&ci));
+    assert_eq!(world.tree.read(RELEASE), moved(&release));
+    assert_eq!(world.run(&["verify-pins"]).code, 0);
+
+    let none = world.run(&["update", "actions", "--only", "actions/nothing"]);
+    assert_eq!(none.code, 4, "{}", none.seen());
+    // One that fails keeps all of them where they are.
+    world
+        .others
+        .files
+        .remove("/repos/actions/upload-artifact/releases");
+    world.others.tag("actions/checkout", "v6.2.0", new);
+    releases(&mut world, "actions/checkout", &["v6.2.0"]);
+    let failed = world.run(&["update", "actions"]);
+    assert_eq!(failed.code, 2, "{}", failed.seen());
+    assert_eq!(world.tree.read(CI), moved(&ci));
+    let one = world.run(&["update", "actions", "--only", "actions/checkout"]);
+    assert_eq!(one.code, 0, "{}", one.seen());
+    assert!(world.tree.read(CI).contains("# v6.2.0\n"));
+}
+
+#[test]
+fn images_move_to_the_newest_tag_and_its_digest() {
+    let world = World::start();
+    let gate: ImageRef = world.image("gate").unpinned();
+    let mut digests = Vec::new();
+    for tag in ["v0.4.1", "v0.10.0", "v0.11.0-rc.1", "v1", "latest"] {
+        let image = gate.with_tag(tag).expect("a tag");
+        digests.push(world.push(&image, tag));
+    }
+    let before = world.tree.read(COMPOSE);
+    let old = world.image("gate").to_string();
+    let ran = world.run(&["update", "images"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let new = gate.with_tag("v0.10.0").expect("a tag").pinned(digests[1]);
+    let expected = before.replace(&old, &new.to_string());
+    assert_eq!(world.tree.read(COMPOSE), expected);
+
+    let name = gate.name();
+    let only = ["update", "images", "v0.4.1", "--only", &name];
+    assert_eq!(world.run(&only).code, 0);
+    let new = gate.with_tag("v0.4.1").expect("a tag").pinned(digests[0]);
+    assert_eq!(
+        world.tree.read(COMPOSE),
+        before.replace(&old, &new.to_string())
+    );
+    // The other images have no such tag.
+    let all = world.run(&["update", "images", "v0.4.1"]);
+    assert_eq!(all.code, 2, "{}", all.seen());
+    assert!(all.stderr.contains("nothing was changed"), "{}", all.seen());
+}
