@@ -371,3 +371,27 @@ fn the_page_of_pins_is_that_of_the_tree() {
     assert_eq!(tree.run(XTASK, &["docs"]).code, 0);
     assert_eq!(tree.run(XTASK, &["docs", "--check"]).code, 0);
 }
+
+/// Wherever a file with pins stands in the tree, it is read; what was built is not of the tree.
+#[test]
+fn pins_are_found_wherever_they_stand() {
+    let tree = Tree::data();
+    for dir in [".devcontainer", "tools/dist", "target/x", "dist"] {
+        std::fs::create_dir_all(tree.root().join(dir)).expect("a directory");
+        tree.write(&format!("{dir}/Dockerfile"), "FROM v.example/a:v1\n");
+    }
+    tree.write("tools/action.yml", "runs:\n  steps:\n    - uses: o/r@v1\n");
+    tree.write("tools/clippy.toml", "msrv = \"1.94.0\"\n");
+    let ran = verify_pins(&tree, &["--format", "json"]);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    let mut found = ran.findings();
+    found.sort();
+    let expected = [
+        "action-tag tools/action.yml:3",
+        "pins-disagree tools/clippy.toml:1",
+        "unpinned-action tools/action.yml:3",
+        "unpinned-image .devcontainer/Dockerfile:1",
+        "unpinned-image tools/dist/Dockerfile:1",
+    ];
+    assert_eq!(found, expected);
+}

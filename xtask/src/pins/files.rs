@@ -15,8 +15,10 @@ use crate::waivers;
 pub const TOOLCHAIN: &str = "rust-toolchain.toml";
 /// Where rustup looks before it looks there.
 pub(super) const TOOLCHAIN_BEFORE: &str = "rust-toolchain";
-/// Directories without content of ours, whatever their depth.
-const SKIPPED: [&str; 4] = ["target", "dist", "node_modules", "vendor"];
+/// Directories without content of ours, at the top; `.gitignore` names them too.
+const BUILT: [&str; 2] = ["target", "dist"];
+/// The same at any depth.
+const FOREIGN: [&str; 3] = [".git", ".venv", "node_modules"];
 
 /// What a file can pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +121,7 @@ fn walk(root: &Path, dir: &str, paths: &mut Vec<(FileKind, String)>) -> Result<(
         // A link leads to what is found by its own path, or out of the tree.
         let kind = entry.file_type().map_err(|error| failed(&error))?;
         if kind.is_dir() {
-            let hidden = name.starts_with('.') && name != ".github";
-            if !hidden && !SKIPPED.contains(&name) {
+            if !BUILT.contains(&path.as_str()) && !FOREIGN.contains(&name) {
                 walk(root, &path, paths)?;
             }
         } else if let Some(kind) = kind_of(dir, name) {

@@ -72,11 +72,11 @@ impl<'a> Row<'a> {
             }
             last = Some(place);
         }
-        let more = [&state.found, &state.reason].into_iter().flatten();
-        let state: Vec<String> = [state.word]
+        let found = state.found.as_deref().map(code);
+        let reason = state.reason.as_deref().map(cell_text);
+        let state: Vec<String> = [Some(state.word.to_owned()), found, reason]
             .into_iter()
-            .chain(more.map(String::as_str))
-            .map(cell_text)
+            .flatten()
             .collect();
         vec![
             pin.kind().to_owned(),

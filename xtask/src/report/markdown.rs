@@ -6,7 +6,12 @@ use crate::finding::{Finding, Severity};
 
 /// What a verb found, and its own table where it has one.
 pub(super) fn of_report(report: &Report) -> String {
-    let mut parts = vec![cell_text(report.text.trim_end())];
+    // Behind its first line, the text says what the table says.
+    let text = match report.table {
+        Some(_) => report.text.lines().next().unwrap_or_default(),
+        None => report.text.trim_end(),
+    };
+    let mut parts = vec![cell_text(text)];
     parts.extend(findings(&report.findings));
     parts.extend(report.table.clone());
     parts.retain(|part| !part.is_empty());

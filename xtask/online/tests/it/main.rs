@@ -16,6 +16,7 @@ mod protocol;
 mod registry;
 mod registry_faults;
 mod rehearsal;
+mod reports;
 mod skopeo;
 mod states;
 mod tokens;
