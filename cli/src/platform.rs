@@ -181,7 +181,8 @@ pub(crate) fn find_multipass() -> Option<PathBuf> {
 
 /// Our state directory and our configuration file; none without a home directory.
 pub(crate) fn directories() -> Option<(PathBuf, PathBuf)> {
-    let base = etcetera::base_strategy::choose_native_strategy().ok()?;
+    // XDG on macOS too, as command line programs do.
+    let base = etcetera::base_strategy::choose_base_strategy().ok()?;
     let state = HERE.state_dir(base.home_dir(), base.state_dir());
     Some((state, base.config_dir().join("polis").join("config.toml")))
 }

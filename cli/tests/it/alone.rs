@@ -141,3 +141,30 @@ fn the_help_is_the_table_of_contents() {
         `exec` and `shell` end with the code of the command; when polis itself fails there, with 125.
     "#]].assert_eq(&ran.seen());
 }
+
+#[test]
+fn the_documentation_knows_every_exit_code_and_setting() {
+    let page = include_str!("../../../docs/polis.md");
+    let help = polis(&["--help"]).stdout;
+    let codes = help.split("Exit codes:\n").nth(1).unwrap_or_default();
+    let codes = codes
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split_once(' '));
+    let mut count = 0;
+    for (code, meaning) in codes {
+        let row = format!("| {code} | {} |", meaning.trim());
+        assert!(page.contains(&row), "{row}");
+        count += 1;
+    }
+    assert_eq!(count, 17);
+    let source = include_str!("../../src/settings.rs");
+    let names = source
+        .split("name: \"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("| `{name}` | `POLIS_")), "{name}");
+    }
+}
