@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -66,11 +67,21 @@ fn pid_of(pid: u32) -> Option<Pid> {
         .and_then(Pid::from_raw)
 }
 
+/// Who started this process, remembered by the first call of this.
+pub(crate) fn parent() -> u32 {
+    static PARENT: OnceLock<u32> = OnceLock::new();
+    *PARENT.get_or_init(parent_id)
+}
+
+/// Whether whoever started this process is gone.
+pub(crate) fn parent_is_gone() -> bool {
+    parent_id() != parent()
+}
+
 /// Does nothing until whoever started this process is gone, or the world is: a hang that a test can leave behind.
 pub(crate) fn hang(world: &Path) {
     let start = Instant::now();
-    let parent = parent_id();
-    while parent_id() == parent && world.exists() && start.elapsed() < FOREVER {
+    while !parent_is_gone() && world.exists() && start.elapsed() < FOREVER {
         std::thread::sleep(TICK * 4);
     }
 }

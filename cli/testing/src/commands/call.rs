@@ -1,7 +1,6 @@
 //! One call under way: its record, its faults, and its standard streams.
 
 use std::io::{self, Read, Write};
-use std::os::unix::process::parent_id;
 
 use polis_base::Digest;
 use rustix::process::Signal;
@@ -31,7 +30,6 @@ pub(crate) struct Call {
     pub(crate) effects: Vec<Effect>,
     /// What the record will say.
     pub(crate) end: End,
-    parent: u32,
 }
 
 impl Call {
@@ -40,6 +38,8 @@ impl Call {
     /// # Errors
     /// When the world cannot be read or written.
     pub(crate) fn start(store: &Store, program: &str, args: &[String]) -> io::Result<Self> {
+        // Before the record, which may be what makes a test kill it.
+        let _remembered = process::parent();
         let within = std::env::var(WITHIN)
             .ok()
             .and_then(|text| text.parse().ok());
@@ -50,7 +50,6 @@ impl Call {
             number,
             effects,
             end: End::default(),
-            parent: parent_id(),
         })
     }
 
@@ -98,15 +97,11 @@ impl Call {
 
     /// Kills whoever started this call, unless that is a test itself.
     pub(crate) fn kill_polis(&self) {
-        let parent = parent_id();
-        if std::env::var(TEST).ok() != Some(parent.to_string()) {
+        let parent = process::parent();
+        let test = std::env::var(TEST).ok() == Some(parent.to_string());
+        if !test && !process::parent_is_gone() {
             process::signal(parent, Signal::KILL);
         }
-    }
-
-    /// Whether whoever started this call is gone.
-    pub(crate) fn parent_is_gone(&self) -> bool {
-        parent_id() != self.parent
     }
 
     /// Whether a fault strikes.
