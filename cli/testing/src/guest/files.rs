@@ -1,36 +1,22 @@
-//! Files that are brought to the guest and taken from it, with the rights of its user, and what has changed in it.
+//! Files that are brought to the guest and taken from it, with the rights of its user.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
 use super::Guest;
 
 /// Where the guest's user may write; everything else belongs to root.
-const OWN: [&str; 5] = [
+pub(super) const OWN: [&str; 5] = [
     "/home/ubuntu",
     "/opt/polis",
     "/run/lock",
     "/tmp",
     "/var/tmp",
 ];
-/// What changes by itself.
-const ALIVE: [&str; 6] = [
-    "run/commands",
-    "run/owners.json",
-    "run/units",
-    "var/lib/cloud",
-    "var/lib/polis/provision.json",
-    "var/log",
-];
 /// The user that the containers' private files are given to.
 const CONTAINERS: u32 = 65532;
-
-/// The files of a guest with size, mode and time.
-pub(crate) type Snapshot = BTreeMap<PathBuf, (u64, u32, Option<SystemTime>)>;
 
 impl Guest {
     /// Writes a file as the guest's user. The inner error is what SFTP answers.
@@ -100,39 +86,6 @@ impl Guest {
         }
         Ok(Ok((fs::read(&file)?, meta.mode() & 0o7777)))
     }
-
-    /// What there is, but for what changes by itself.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(crate) fn snapshot(&self) -> io::Result<Snapshot> {
-        let mut seen = Snapshot::new();
-        look(&self.root, Path::new(""), &mut seen)?;
-        Ok(seen)
-    }
-}
-
-fn look(root: &Path, at: &Path, seen: &mut Snapshot) -> io::Result<()> {
-    let entries = match fs::read_dir(root.join(at)) {
-        // Removed while we looked.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let path = at.join(entry.file_name());
-        if ALIVE.iter().any(|alive| path == Path::new(alive)) {
-            continue;
-        }
-        let Ok(meta) = entry.metadata() else { continue };
-        if meta.is_dir() {
-            seen.insert(path.clone(), (0, meta.mode(), None));
-            look(root, &path, seen)?;
-        } else {
-            seen.insert(path, (meta.len(), meta.mode(), meta.modified().ok()));
-        }
-    }
-    Ok(())
 }
 
 /// A path that is relative belongs to the user's home.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Guest, provision};
+use super::{Guest, provision, rights};
 use crate::process;
 use crate::world::replace;
 
@@ -44,14 +45,27 @@ pub(super) fn sudo(guest: &Guest, args: &[String]) -> io::Result<ExitCode> {
     }
     let mut command = process::command(program);
     command.args(args).envs(settings);
-    if root {
-        command.env(ROOT, "1");
-    } else {
+    if !root {
         command.env_remove(ROOT);
+        let error = process::become_program(command);
+        return Ok(not_found(program, &error));
     }
-    let error = process::become_program(command);
+    command.env(ROOT, "1");
+    let before = guest.snapshot()?;
+    let status = match command.status() {
+        Ok(status) => status,
+        Err(error) => return Ok(not_found(program, &error)),
+    };
+    rights::allow(guest, &before.changed(&guest.snapshot()?))?;
+    let code = status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+fn not_found(program: &str, error: &io::Error) -> ExitCode {
     eprintln!("sudo: {program}: command not found ({error})");
-    Ok(ExitCode::from(1))
+    ExitCode::from(1)
 }
 
 /// Remembers the owner of files that stay ours.

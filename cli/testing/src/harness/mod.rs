@@ -218,7 +218,8 @@ impl World {
         calls
     }
 
-    /// The command lines that the real programs would have refused.
+    /// The command lines that the real programs would have refused, among them commands of the guest that did what only
+    /// root may do: here they can, on a real machine they fail.
     ///
     /// # Panics
     /// When the record cannot be read.
@@ -226,7 +227,12 @@ impl World {
         let calls = self.all_calls().into_iter();
         calls
             .filter(Call::refused)
-            .map(|call| call.line())
+            .map(
+                |call| match call.end.as_ref().and_then(|end| end.why.clone()) {
+                    Some(why) => format!("{}: {why}", call.line()),
+                    None => call.line(),
+                },
+            )
             .collect()
     }
 

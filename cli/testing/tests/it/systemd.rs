@@ -177,3 +177,25 @@ fn the_provisioning_can_be_a_unit_and_fail_in_it() {
     );
     assert!(!world.guest_has("/var/lib/polis/provisioned.json"));
 }
+
+#[test]
+fn what_only_root_may_change_needs_sudo() {
+    let world = launched();
+    guest(
+        &world,
+        "touch /opt/polis/mine; sudo -n touch /var/lib/polis/with; sudo -n bash -c 'echo x >>/etc/polis/pins.env'",
+    );
+    assert_eq!(world.refused(), [] as [&str; 0]);
+    let script = "touch /var/lib/polis/without";
+    assert_eq!(sh(&world, script).code, Some(0));
+    let line = format!("multipass exec -n polis -- bash -c {script}");
+    assert_eq!(
+        world.refused(),
+        [format!(
+            "{line}: /var/lib/polis/without was changed without root's rights"
+        )]
+    );
+    world.forget_calls();
+    guest(&world, "rm /usr/local/lib/polis/provision.sh");
+    assert_eq!(world.refused().len(), 1);
+}

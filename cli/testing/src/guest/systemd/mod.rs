@@ -35,6 +35,16 @@ pub(super) fn shut_down(guest: &Guest) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether anything runs in the background.
+pub(super) fn is_busy(guest: &Guest) -> io::Result<bool> {
+    for name in unit::names(guest)? {
+        if matches!(active_state(guest, &name)?, Some("active" | "activating")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The state of a unit as `is-active` prints it; `None` is a unit that systemd does not know.
 fn active_state(guest: &Guest, name: &str) -> io::Result<Option<&'static str>> {
     if let Some(unit) = Unit::read(guest, name)? {
