@@ -7,6 +7,7 @@ mod launch;
 mod life;
 mod power;
 mod query;
+mod real_compose;
 mod systemd;
 mod transfer;
 

@@ -98,7 +98,7 @@ impl Project {
         };
         let mut services = BTreeMap::new();
         for (service, value) in entries {
-            let spec = Spec::of(guest, service, value, merged, dir)?;
+            let spec = Spec::of(guest, (&name, service), value, merged, dir)?;
             services.insert(service.clone(), spec);
         }
         for (service, spec) in &services {
@@ -112,11 +112,13 @@ impl Project {
         }
         let networks = merged.get("networks").and_then(Value::as_object);
         let networks = networks.map(|map| map.keys().cloned().collect());
-        Ok(Self {
+        let project = Self {
             name,
             services,
             networks: networks.unwrap_or_default(),
-        })
+        };
+        project.in_order(&[])?;
+        Ok(project)
     }
 
     /// The services that `words` name with all that they depend on, dependencies first; without words all.
@@ -166,7 +168,7 @@ impl Project {
 impl Spec {
     fn of(
         guest: &Guest,
-        service: &str,
+        (name, service): (&str, &str),
         value: &Value,
         project: &Value,
         dir: &Path,
@@ -175,7 +177,7 @@ impl Spec {
         let builds = value.get("build").is_some();
         let image = match text("image") {
             Some(image) => image.to_owned(),
-            None if builds => service.to_owned(),
+            None if builds => format!("{name}-{service}"),
             None => {
                 return Err(format!(
                     "service \"{service}\" has neither an image nor a build context specified: invalid compose project"
