@@ -124,7 +124,8 @@ fn images_are_there_once_they_are_pulled() {
         (ran.stdout.as_str(), ran.stderr.as_str()),
         (
             "[]\n",
-            "Error response from daemon: No such image: base:1\nError response from daemon: No such image: top:1\n"
+            "Error response from daemon: no such image: base:1: No such image: base:1\n\
+             Error response from daemon: no such image: top:1: No such image: top:1\n"
         )
     );
     let (code, _, err) = compose(&world, "up -d");
@@ -198,6 +199,9 @@ fn up_starts_in_order_and_again_changes_nothing() {
         .lines()
         .filter(|line| line.ends_with("Started"))
         .collect();
+    for line in ["init-1  Exited", "base-1  Waiting", "base-1  Healthy"] {
+        assert!(err.contains(&format!(" Container polis-{line}\n")), "{err}");
+    }
     assert_eq!(started.len(), 3);
     assert!(
         started[0].contains("init") && started[2].contains("top"),
@@ -232,6 +236,7 @@ fn mounted_files_must_be_there() {
             "Error response from daemon: invalid mount config for type \"bind\": bind source path does not exist: /opt/polis/{file}\n"
         );
         assert!(code == 1 && err.ends_with(&words), "{err}");
+        assert_eq!(compose(&world, "ps -a --format '{{.Service}}'").1, "init\n");
     }
 }
 
@@ -246,7 +251,7 @@ fn a_dependency_that_never_gets_well_fails_the_rest() {
         (
             "base",
             Fate::Exits(3),
-            "dependency failed to start: container polis-base-1 exited (3)\n",
+            "dependency failed to start: container polis-base-1 is unhealthy\n",
         ),
         (
             "init",
@@ -289,7 +294,7 @@ fn health_can_change_later_and_logs_tell() {
     assert!(
         compose(&world, &PS["docker compose ".len()..])
             .1
-            .contains("top restarting  2\n")
+            .contains("top restarting  0\n")
     );
 }
 
@@ -342,11 +347,18 @@ fn orphans_are_told_of_or_removed() {
 #[test]
 fn unknown_words_are_refused_as_docker_does() {
     let world = stack();
+    compose(&world, "pull --quiet");
+    compose(&world, "up -d");
     for (args, words) in [
         ("up --frob", "unknown flag: --frob\n"),
         ("pull -x", "unknown shorthand flag: 'x' in -x\n"),
         ("frob", "unknown docker command: \"compose frob\"\n"),
-        ("logs --tail many", "invalid tail argument: \"many\"\n"),
+        ("exec top", "requires at least 2 arg(s), only received 1\n"),
+        (
+            "ps --format {{.Foo}}",
+            "template parsing error: template: :1:2: executing \"\" at <.Foo>: can't evaluate field Foo in type \
+             *formatter.ContainerContext\n",
+        ),
     ] {
         world.forget_calls();
         assert_eq!(compose(&world, args), (1, String::new(), words.to_owned()));

@@ -72,7 +72,8 @@ impl Container {
         let service = state.service(&self.service);
         let shows = now >= started + service.after;
         match service.fate {
-            Fate::Exits(code) if shows && self.restarts => status("restarting", "", code),
+            // `ps` has an exit code only of what is down for good.
+            Fate::Exits(_) if shows && self.restarts => status("restarting", "", 0),
             Fate::Exits(code) if shows => status("exited", "", code),
             _ if !self.restarts && !self.checked && shows => status("exited", "", 0),
             _ if !self.checked => status("running", "", 0),

@@ -1,6 +1,7 @@
 //! Docker and Compose in the guest: a project that is read for real, and containers that are entries in a file.
 
 mod container;
+mod down;
 mod engine;
 mod flags;
 mod interpolate;
@@ -84,10 +85,10 @@ const COMMANDS: [Command; 9] = [
     ("logs", query::LOGS, query::logs),
     ("pull", pull::FLAGS, pull::run),
     ("up", up::FLAGS, up::run),
-    ("stop", up::STOP, up::stop),
-    ("down", up::DOWN, up::down),
+    ("stop", down::STOP, down::stop),
+    ("down", down::DOWN, down::down),
     ("exec", query::EXEC, query::exec),
-    ("restart", up::STOP, up::restart),
+    ("restart", down::STOP, down::restart),
 ];
 
 fn compose(tool: &mut Tool, args: &[String]) -> io::Result<u8> {

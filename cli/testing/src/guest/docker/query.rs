@@ -137,7 +137,7 @@ fn fields(container: &Container, status: &Status) -> Vec<(&'static str, serde_js
 fn shown(status: &Status) -> String {
     match (status.state, status.health) {
         ("exited", _) => format!("Exited ({}) 1 second ago", status.code),
-        ("restarting", _) => format!("Restarting ({}) 1 second ago", status.code),
+        ("restarting", _) => "Restarting (1) 1 second ago".to_owned(),
         ("created", _) => "Created".to_owned(),
         (_, "") => "Up 1 second".to_owned(),
         (_, "starting") => "Up 1 second (health: starting)".to_owned(),
@@ -161,7 +161,9 @@ fn filled(template: &str, container: &Container, status: &Status) -> Result<Stri
             .find(|(name, _)| field.strip_prefix('.') == Some(name));
         let Some((_, value)) = found else {
             return Err(format!(
-                "template: :1:2: executing \"\" at <{field}>: can't evaluate field in type formatter.ContainerContext\n"
+                "template parsing error: template: :1:2: executing \"\" at <{field}>: can't evaluate field {} in type \
+                 *formatter.ContainerContext\n",
+                field.trim_start_matches('.')
             ));
         };
         out.push_str(&value.as_str().map_or(value.to_string(), str::to_owned));
@@ -177,15 +179,8 @@ pub(super) fn logs(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::R
         return Ok(1);
     }
     let tail = parsed.value(&["tail", "n"]).unwrap_or("all");
-    let tail = match tail {
-        "all" => usize::MAX,
-        number => match number.parse() {
-            Ok(number) => number,
-            Err(_) => {
-                return Ok(tool.refuse(1, &format!("invalid tail argument: \"{number}\"\n")));
-            }
-        },
-    };
+    // Whatever is no number means everything.
+    let tail = tail.parse().unwrap_or(usize::MAX);
     let state = tool.guest.store.look()?;
     let engine = Engine::look(&tool.guest)?;
     for container in engine.of(project) {
@@ -223,7 +218,7 @@ fn no_such_service(project: &Project, words: &[String]) -> Option<String> {
 /// Runs the command in the guest itself: there is no container to enter.
 pub(super) fn exec(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Result<u8> {
     let [service, program, args @ ..] = parsed.words.as_slice() else {
-        return Ok(tool.refuse(1, "requires at least 2 args, only received 1\n"));
+        return Ok(tool.refuse(1, "requires at least 2 arg(s), only received 1\n"));
     };
     let state = tool.guest.store.look()?;
     let statuses = statuses(&Engine::look(&tool.guest)?, project, &state);
@@ -287,7 +282,7 @@ pub(super) fn image_inspect(tool: &mut Tool, args: &[String]) -> io::Result<u8> 
     }
     for image in &missing {
         tool.call.err(&format!(
-            "Error response from daemon: No such image: {image}\n"
+            "Error response from daemon: no such image: {image}: No such image: {image}\n"
         ));
     }
     Ok(u8::from(!missing.is_empty()))

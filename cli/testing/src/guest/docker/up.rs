@@ -1,5 +1,6 @@
-//! `docker compose up`, `stop`, `restart` and `down`.
+//! `docker compose up`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
@@ -32,17 +33,6 @@ pub(super) const FLAGS: Flags = Flags {
     ],
     stops: false,
 };
-pub(super) const STOP: Flags = Flags {
-    valued: &["timeout", "t"],
-    bare: &[],
-    stops: false,
-};
-pub(super) const DOWN: Flags = Flags {
-    valued: &["timeout", "t", "rmi"],
-    bare: &["volumes", "v", "remove-orphans"],
-    stops: false,
-};
-
 pub(super) fn run(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Result<u8> {
     if !parsed.has(&["detach", "d", "wait"]) {
         return Ok(tool.refuse(1, "up: not played without --detach\n"));
@@ -133,25 +123,31 @@ fn create(
 ) -> io::Result<Result<(), String>> {
     let spec = &project.services[service];
     let name = container::name(&project.name, service);
-    let made = Engine::update(&tool.guest, |engine| {
-        let found = engine.containers.get(&name);
-        if found.is_some_and(|found| found.config == spec.digest && !force) {
-            return None;
+    let found = Engine::look(&tool.guest)?.containers.remove(&name);
+    let (doing, done) = match &found {
+        Some(found) if found.config == spec.digest && !force => {
+            let state = tool.guest.store.look()?;
+            if found.status(&state, now()).runs() {
+                tool.call.err(&format!(" Container {name}  Running\n"));
+            }
+            return Ok(Ok(()));
         }
-        let verb = if found.is_some() {
-            "Recreated"
-        } else {
-            "Created"
-        };
-        let container = Container::create(project, service, spec);
-        engine.containers.insert(name.clone(), container);
-        Some(verb)
-    })?;
-    if let Some(verb) = made {
-        tool.call.end.changed_guest = true;
-        tool.call.err(&format!(" Container {name}  {verb}\n"));
-        return mounts(spec);
+        Some(_) => ("Recreate", "Recreated"),
+        None => ("Creating", "Created"),
+    };
+    tool.call.err(&format!(" Container {name}  {doing}\n"));
+    // A container that cannot be made is not there afterwards.
+    if let Err(message) = mounts(spec)? {
+        let shown = paths::to_guest(&message, tool.guest.root());
+        tool.call.err(&format!(" Container {name}  {shown}\n"));
+        return Ok(Err(message));
     }
+    let container = Container::create(project, service, spec);
+    Engine::update(&tool.guest, |engine| {
+        engine.containers.insert(name.clone(), container);
+    })?;
+    tool.call.end.changed_guest = true;
+    tool.call.err(&format!(" Container {name}  {done}\n"));
     Ok(Ok(()))
 }
 
@@ -176,17 +172,19 @@ fn start_in_order(
     order: &[&str],
 ) -> io::Result<Result<(), String>> {
     let mut left: Vec<&str> = order.to_vec();
+    let mut awaited: BTreeMap<&str, bool> = BTreeMap::new();
     loop {
         let state = tool.guest.store.look()?;
         let mut waiting = Vec::new();
         for service in left {
-            let engine = Engine::look(&tool.guest)?;
-            let statuses = statuses(&engine, project, &state);
+            let statuses = statuses(&Engine::look(&tool.guest)?, project, &state);
             let mut ready = true;
             for (on, condition) in &project.services[service].depends {
-                match reached(project, on, *condition, statuses.get(on)) {
-                    Ok(reached) => ready &= reached,
-                    Err(message) => return Ok(Err(message)),
+                let reached = reached(project, on, *condition, statuses.get(on));
+                ready &= reached == Ok(true);
+                tell(tool, project, (on, *condition), &reached, &mut awaited);
+                if let Err(message) = reached {
+                    return Ok(Err(message));
                 }
             }
             if ready {
@@ -201,6 +199,34 @@ fn start_in_order(
         left = waiting;
         std::thread::sleep(process::TICK);
     }
+}
+
+/// Shows what is waited for, once, and how that ended.
+fn tell<'a>(
+    tool: &Tool,
+    project: &Project,
+    (on, condition): (&'a str, Condition),
+    reached: &Result<bool, String>,
+    awaited: &mut BTreeMap<&'a str, bool>,
+) {
+    if condition == Condition::Started {
+        return;
+    }
+    let name = container::name(&project.name, on);
+    let say = |word: &str| tool.call.err(&format!(" Container {name}  {word}\n"));
+    if !awaited.contains_key(on) {
+        say("Waiting");
+    }
+    let over = awaited.entry(on).or_default();
+    match (reached, condition) {
+        (Ok(true), _) if *over => {}
+        (Ok(true), Condition::Completed) => say("Exited"),
+        (Ok(true), _) => say("Healthy"),
+        (Ok(false), _) => return,
+        (Err(message), Condition::Completed) => say(message),
+        (Err(_), _) => say("Error"),
+    }
+    *over = true;
 }
 
 /// Whether a dependency is as far as it has to be; an error when it never will be.
@@ -222,12 +248,16 @@ fn reached(
         Condition::Completed => Err(format!(
             "service \"{on}\" didn't complete successfully: exit {code}"
         )),
+        Condition::Healthy if !project.services[on].checked => Err(format!(
+            "dependency failed to start: container {name} has no healthcheck configured"
+        )),
         Condition::Healthy => match (status.state, status.health) {
             (_, "healthy") => Ok(true),
-            (_, "unhealthy") => Err(format!(
+            // The monitor of a container that is down says so.
+            (_, "unhealthy") | ("restarting", _) => Err(format!(
                 "dependency failed to start: container {name} is unhealthy"
             )),
-            ("exited" | "restarting", _) => Err(format!(
+            ("exited", _) => Err(format!(
                 "dependency failed to start: container {name} exited ({code})"
             )),
             _ => Ok(false),
@@ -242,11 +272,11 @@ fn start(
     service: &str,
     status: Option<&Status>,
 ) -> io::Result<()> {
-    let name = container::name(&project.name, service);
     if status.is_some_and(Status::runs) {
-        tool.call.err(&format!(" Container {name}  Running\n"));
         return Ok(());
     }
+    let name = container::name(&project.name, service);
+    tool.call.err(&format!(" Container {name}  Starting\n"));
     Engine::update(&tool.guest, |engine| {
         if let Some(container) = engine.containers.get_mut(&name) {
             container.start(now());
@@ -259,39 +289,14 @@ fn start(
 
 /// `--wait`: until every container is healthy, or has ended well where another one waits for that.
 fn wait(tool: &Tool, project: &Project, order: &[&str]) -> io::Result<Result<(), String>> {
-    let completes = |service: &str| {
-        project.services.values().any(|spec| {
-            let wanted = (service.to_owned(), Condition::Completed);
-            spec.depends.contains(&wanted)
-        })
-    };
     loop {
         let state = tool.guest.store.look()?;
         let statuses = statuses(&Engine::look(&tool.guest)?, project, &state);
         let mut done = true;
         for service in order {
-            let name = container::name(&project.name, service);
-            match statuses.get(*service) {
-                Some(Status {
-                    health: "unhealthy",
-                    ..
-                }) => {
-                    return Ok(Err(format!("container {name} is unhealthy")));
-                }
-                Some(Status {
-                    state: "exited" | "restarting",
-                    code,
-                    ..
-                }) if *code != 0 || !completes(service) => {
-                    return Ok(Err(format!("container {name} exited ({code})")));
-                }
-                Some(Status {
-                    health: "starting", ..
-                }) => done = false,
-                Some(Status {
-                    state: "running", ..
-                }) if completes(service) => done = false,
-                _ => {}
+            match is_well(project, service, statuses.get(*service)) {
+                Ok(well) => done &= well,
+                Err(message) => return Ok(Err(message)),
             }
         }
         if done {
@@ -301,54 +306,24 @@ fn wait(tool: &Tool, project: &Project, order: &[&str]) -> io::Result<Result<(),
     }
 }
 
-/// `stop`: containers that are stopped so stay so after a boot.
-pub(super) fn stop(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Result<u8> {
-    let state = tool.guest.store.look()?;
-    let stopped = Engine::update(&tool.guest, |engine| {
-        let mut stopped = Vec::new();
-        for container in engine.containers.values_mut() {
-            let meant = container.project == project.name
-                && (parsed.words.is_empty() || parsed.words.contains(&container.service));
-            if meant && container.status(&state, now()).runs() {
-                container.ended = Some(0);
-                stopped.push(container::name(&project.name, &container.service));
-            }
-        }
-        stopped
-    })?;
-    for name in &stopped {
-        tool.call.err(&format!(" Container {name}  Stopped\n"));
+fn is_well(project: &Project, service: &str, status: Option<&Status>) -> Result<bool, String> {
+    let wanted = (service.to_owned(), Condition::Completed);
+    let mut others = project.services.values();
+    let completes = others.any(|other| other.depends.contains(&wanted));
+    let name = container::name(&project.name, service);
+    let Some(Status {
+        state,
+        health,
+        code,
+    }) = status
+    else {
+        return Ok(false);
+    };
+    match (*state, *health) {
+        (_, "unhealthy") | ("restarting", _) => Err(format!("container {name} is unhealthy")),
+        ("exited", _) if *code == 0 && completes => Ok(true),
+        ("exited", _) => Err(format!("container {name} exited ({code})")),
+        (_, "starting") => Ok(false),
+        _ => Ok(!completes),
     }
-    tool.call.end.changed_guest |= !stopped.is_empty();
-    Ok(0)
-}
-
-/// `restart`.
-pub(super) fn restart(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Result<u8> {
-    stop(tool, project, parsed)?;
-    Engine::update(&tool.guest, |engine| {
-        for container in engine.containers.values_mut() {
-            let named = parsed.words.is_empty() || parsed.words.contains(&container.service);
-            if named && container.project == project.name {
-                container.start(now());
-            }
-        }
-    })?;
-    tool.call.end.changed_guest = true;
-    Ok(0)
-}
-
-/// `down`: removes containers and networks.
-pub(super) fn down(tool: &mut Tool, project: &Project, _: &Parsed) -> io::Result<u8> {
-    let removed = Engine::update(&tool.guest, |engine| {
-        let before = engine.containers.len() + engine.networks.len();
-        engine
-            .containers
-            .retain(|_, container| container.project != project.name);
-        let prefix = format!("{}_", project.name);
-        engine.networks.retain(|name| !name.starts_with(&prefix));
-        before - engine.containers.len() - engine.networks.len()
-    })?;
-    tool.call.end.changed_guest |= removed > 0;
-    Ok(0)
 }
