@@ -4,6 +4,17 @@
 //! standard output and its standard error, and can be killed at any moment. The world behind that program is a directory
 //! (see [`world`]), so several processes see the same one. Its guest is a directory too, in which commands really run.
 //!
+//! ```no_run
+//! use fake_multipass::{Effect, Fault, World};
+//!
+//! let world = World::of("target/debug/polis");
+//! world.fault(Fault::of("launch", Effect::KillAfter));
+//! assert_eq!(world.polis(&["start"]).signal, Some(9));
+//! assert_eq!(world.polis(&["start"]).code, Some(0));
+//! assert_eq!(world.calls_of("launch").len(), 1);
+//! assert_eq!(world.refused(), [""; 0]);
+//! ```
+//!
 //! Only for Unix: the guest's commands need bash, and a test kills `polis` with a signal.
 
 pub mod commands;

@@ -32,8 +32,8 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     let twice = directory.is_none() && !parsed.has("no-map-working-directory");
     loop {
         let code = once(call, "exec", name, command, directory, twice)?;
-        // The client takes the guest's 4 for its own "try again".
-        if code != 4 {
+        // Up to 1.16 the client takes the guest's 4 for its own "try again".
+        if code != 4 || call.store.look()?.since_1_17() {
             return Ok(code);
         }
         // Forever ends with whoever waits for it, so that no test leaves it behind.

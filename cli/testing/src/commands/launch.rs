@@ -31,8 +31,9 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 
 /// What the daemon gives SSH and cloud-init each, without `--timeout`.
 const DEFAULT_LIMIT: u64 = 300_000;
-/// The least memory and the least disk, in bytes.
+/// The least memory and the least disk, in bytes; and since 1.17.
 const LEAST: (u64, u64) = (128 << 20, 512 << 20);
+const LEAST_SINCE_1_17: (u64, u64) = (512 << 20, 1 << 30);
 
 /// What is asked of the daemon.
 struct Request {
@@ -157,10 +158,15 @@ fn check(state: &State, request: &Request) -> Result<(), String> {
             "Invalid arguments supplied\nInvalid instance name supplied: {name}."
         ));
     }
-    if request.memory < LEAST.0 {
+    let least = if state.since_1_17() {
+        LEAST_SINCE_1_17
+    } else {
+        LEAST
+    };
+    if request.memory < least.0 {
         return invalid("memory size", &request.memory.to_string());
     }
-    if request.disk < LEAST.1 {
+    if request.disk < least.1 {
         return invalid("disk size", &request.disk.to_string());
     }
     if let Some(found) = state.instances.iter().find(|found| found.name == *name) {
@@ -310,7 +316,12 @@ fn wait(call: &mut Call, request: &Request, instance: &Instance, started: u64) -
         return Ok(client_timeout(call));
     }
     call.clear();
-    call.out(&format!("Launched: {name}\n"));
+    let zone = if call.store.look()?.since_1_17() {
+        " in zone1"
+    } else {
+        ""
+    };
+    call.out(&format!("Launched: {name}{zone}\n"));
     Ok(0)
 }
 

@@ -19,6 +19,30 @@ pub(super) const OWN: [&str; 5] = [
 const CONTAINERS: u32 = 65532;
 
 impl Guest {
+    /// The content of a file, with root's rights; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.path(path)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a file, with root's rights, and makes the folders above it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let file = self.path(path);
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(file, bytes)
+    }
+
     /// Writes a file as the guest's user. The inner error is what SFTP answers.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! The guest: a directory that stands for a machine's root, in which commands run for real.
 //!
-//! Everything that the daemon's side does to a guest goes through [`Guest`]: make and remove it, boot it and shut it down,
-//! run this command, put this file, get that one. Whatever is to stand in for a machine instead of a directory has to do
-//! these and nothing else.
+//! Everything that the daemon's side and a test do to a guest goes through [`Guest`]: make and remove it, boot it and shut
+//! it down; run this command, put this file, get that one. Whatever is to stand in for a machine instead of a directory
+//! has to do these and nothing else.
 
 mod cloud_init;
 mod docker;

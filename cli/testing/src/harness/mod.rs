@@ -172,8 +172,8 @@ impl World {
     /// # Panics
     /// When it is not there.
     pub fn read_guest(&self, path: &str) -> String {
-        let file = self.guest().path(path);
-        let bytes = fs::read(file).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let bytes = self.guest().get(path).expect(path);
+        let bytes = bytes.unwrap_or_else(|| panic!("{path} is not in the guest"));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -182,10 +182,7 @@ impl World {
     /// # Panics
     /// When it cannot be written.
     pub fn write_guest(&self, path: &str, text: &str) {
-        let file = self.guest().path(path);
-        let parent = file.parent().expect("a file has a parent");
-        fs::create_dir_all(parent).expect(path);
-        fs::write(file, text).expect(path);
+        self.guest().put(path, text.as_bytes()).expect(path);
     }
 
     // ---- the calls ----

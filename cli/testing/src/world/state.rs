@@ -139,6 +139,8 @@ pub enum Power {
     Suspended,
     /// The daemon does not know.
     Unknown,
+    /// Its zone is not available; since 1.17.
+    Unavailable,
 }
 
 impl Power {
@@ -154,6 +156,7 @@ impl Power {
             Self::Suspending => "Suspending",
             Self::Suspended => "Suspended",
             Self::Unknown => "Unknown",
+            Self::Unavailable => "Unavailable",
         }
     }
 }
@@ -230,6 +233,15 @@ impl State {
         self.instances
             .iter_mut()
             .find(|instance| instance.name == name && !instance.preparing(now()))
+    }
+
+    /// Whether client and daemon are 1.17 or newer, which changed some words and limits.
+    pub fn since_1_17(&self) -> bool {
+        [&self.client, &self.daemon].iter().all(|version| {
+            let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+            let (major, minor) = (parts.next().flatten(), parts.next().flatten());
+            (major, minor) >= (Some(1), Some(17))
+        })
     }
 
     /// What becomes of a service.

@@ -115,6 +115,12 @@ fn a_guest_code_of_4_runs_the_command_forever() {
         world.guest_has("/tmp/runs") && world.read_guest("/tmp/runs").lines().count() > 2
     });
     assert!(child.runs());
+    drop(child);
+    world.set(|state| {
+        state.client = "1.17.0".to_owned();
+        state.daemon = "1.17.0".to_owned();
+    });
+    assert_eq!(sh(&world, "exit 4").code, Some(4));
 }
 
 #[test]

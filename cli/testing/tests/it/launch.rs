@@ -121,6 +121,26 @@ fn the_spinner_has_ansi_codes_without_a_terminal() {
 }
 
 #[test]
+fn since_1_17_there_are_zones_and_higher_limits() {
+    let world = World::new();
+    world.set(|state| {
+        state.client = "1.17.0+mac".to_owned();
+        state.daemon = "1.17.0".to_owned();
+    });
+    let (code, text) = denied(&world, &["--name", "b", "--memory", "256M"]);
+    assert!(
+        code == Some(2) && text.contains("Invalid memory size value supplied"),
+        "{text}"
+    );
+    let ran = launch(&world);
+    assert!(
+        ran.stdout.ends_with("Launched: polis in zone1\n"),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
 fn defaults_are_one_cpu_1g_and_5g() {
     let world = launched();
     let instance = world.instance().expect("an instance");

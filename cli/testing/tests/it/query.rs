@@ -54,6 +54,7 @@ fn list_names_every_state() {
         (Power::Suspending, "Suspending"),
         (Power::Suspended, "Suspended"),
         (Power::Unknown, "Unknown"),
+        (Power::Unavailable, "Unavailable"),
     ];
     for (power, text) in states {
         world.set_instance(|instance| instance.power = power);
