@@ -9,9 +9,9 @@ use crate::support::{did, launches, running, seen, world};
 /// A start that must not take long: every wait is cut to seconds.
 fn start(world: &World) -> Ran {
     let env = [
-        ("POLIS_CALL_TIMEOUT", "5"),
-        ("POLIS_HEALTH_TIMEOUT", "8"),
-        ("POLIS_PULL_TIMEOUT", "8"),
+        ("POLIS_CALL_TIMEOUT", "15"),
+        ("POLIS_HEALTH_TIMEOUT", "20"),
+        ("POLIS_PULL_TIMEOUT", "20"),
     ];
     let ran = world.polis_with(&["start", "--quiet"], &env);
     assert_eq!(world.refused(), [] as [String; 0], "{}", ran.seen());
@@ -20,6 +20,15 @@ fn start(world: &World) -> Ran {
 
 fn ends(world: &World, expected: &Expect) {
     expected.assert_eq(&seen(&start(world)));
+}
+
+/// Waits for what each of `items` has to wait for at the same time.
+fn at_once<T: Send>(items: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for item in items {
+            scope.spawn(|| test(item));
+        }
+    });
 }
 
 /// A first start with this fault.
@@ -319,7 +328,7 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
         after: 0,
         log: vec!["cannot bind 0.0.0.0:1344".into()],
     };
-    for (name, what, expected) in [
+    let services = [
         (
             "sentinel",
             Fate::Unhealthy,
@@ -372,48 +381,50 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                   next: polis start   (starts it again)
             "#]],
         ),
-    ] {
+    ];
+    at_once(services, |(name, what, expected)| {
         let world = world();
         world.set(|state| state.services.insert(name.into(), fate(what)));
         ends(&world, &expected);
-    }
+    });
 }
 
 #[test]
 fn a_call_that_hangs_is_ended_and_named() {
-    for command in ["version", "list", "exec"] {
+    at_once(["version", "list", "exec"], |command| {
         let world = with(Fault::of(command, Effect::Hang));
         let ran = start(&world);
         assert_eq!(ran.code, Some(9), "{command}: {}", ran.seen());
         assert!(
-            ran.stderr.contains("did not answer within 5 s"),
+            ran.stderr.contains("did not answer within 15 s"),
             "{}",
             ran.seen()
         );
         assert_eq!(start(&world).code, Some(0), "{command}");
         assert_eq!(launches(&world), 1);
-    }
+    });
 }
 
 #[test]
 fn a_call_that_did_its_work_and_never_said_so_is_gone_on_with() {
-    for (command, part, code) in [
-        ("launch", "", 9),
-        ("exec", "polis-probe", 9),
-        ("exec", "generate-secrets", 9),
-        ("exec", "systemd-run", 9),
-        ("exec", "ready", 9),
-    ] {
+    let calls = [
+        ("launch", ""),
+        ("exec", "polis-probe"),
+        ("exec", "generate-secrets"),
+        ("exec", "systemd-run"),
+        ("exec", "ready"),
+    ];
+    at_once(calls, |(command, part)| {
         let world = with(Fault::of(command, Effect::HangAfter).containing(part));
         let ran = world.polis_with(
             &["start", "--quiet", "--timeout", "1"],
-            &[("POLIS_CALL_TIMEOUT", "3")],
+            &[("POLIS_CALL_TIMEOUT", "10")],
         );
-        assert_eq!(ran.code, Some(code), "{command} {part}: {}", ran.seen());
+        assert_eq!(ran.code, Some(9), "{command} {part}: {}", ran.seen());
         world.clear_faults();
         assert_eq!(start(&world).code, Some(0), "{command} {part}");
         assert_eq!(launches(&world), 1);
-    }
+    });
 }
 
 #[test]
