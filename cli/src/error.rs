@@ -128,6 +128,15 @@ impl Error {
         self
     }
 
+    /// Names the command that was under way, where no more precise one is named.
+    pub(crate) fn while_at(self: Box<Self>, command: impl FnOnce() -> String) -> Box<Self> {
+        if self.tried.is_empty() {
+            self.tried(command())
+        } else {
+            self
+        }
+    }
+
     /// Names the log's last lines.
     pub(crate) fn log(mut self: Box<Self>, lines: impl IntoIterator<Item = String>) -> Box<Self> {
         self.log.extend(lines);

@@ -103,7 +103,8 @@ impl<'a> Reconciler<'a> {
                 return Ok(true);
             }
             self.view.step(step.title());
-            self.step(step)?;
+            let call = || step.calls().first().map(Call::to_text).unwrap_or_default();
+            self.step(step).map_err(|error| error.while_at(call))?;
             let took = self.view.done();
             self.did.push((step.name(), took));
         }

@@ -109,7 +109,8 @@ impl<'a> Multipass<'a> {
     /// As [`Versions::judge`].
     pub(crate) fn version(&self) -> Result<(Versions, Option<String>)> {
         let versions = Versions::parse(&self.call(&version_call(), Kind::Unexpected)?)?;
-        let warning = versions.judge()?;
+        let asked = || version_call().to_text();
+        let warning = versions.judge().map_err(|error| error.while_at(asked))?;
         Ok((versions, warning))
     }
 

@@ -9,9 +9,9 @@ use crate::args::StartArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::Guest;
-use crate::multipass::Multipass;
 use crate::multipass::call::Payload;
 use crate::multipass::state::State;
+use crate::multipass::{Multipass, list_call};
 use crate::output::Done;
 use crate::plan::{self, Wish, World};
 use crate::reconcile::Reconciler;
@@ -55,8 +55,14 @@ fn probe(multipass: &Multipass) -> Result<Guest> {
     Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)
 }
 
+/// The steps, or the refusal with what was asked.
+fn steps(world: &World, wish: &Wish) -> Result<Vec<plan::Step>> {
+    let asked = || list_call().to_text();
+    plan::steps(world, wish).map_err(|error| error.while_at(asked))
+}
+
 fn dry_run(world: &World, wish: &Wish) -> Result<Done> {
-    let steps = plan::steps(world, wish)?;
+    let steps = steps(world, wish)?;
     let looking: Vec<_> = plan::looking().iter().map(|call| call.to_json()).collect();
     let data = json!({"dry_run": true, "looked": looking, "plan": plan::to_json(&steps)});
     Ok(Done::new(plan::to_text(&steps), data))
@@ -71,7 +77,7 @@ fn reconcile(
     let begun = Instant::now();
     let mut reconciler = Reconciler::new(context, multipass, wish);
     for _ in 0..ROUNDS {
-        let steps = plan::steps(&world, wish)?;
+        let steps = steps(&world, wish)?;
         if !reconciler.run(&steps)? {
             return Ok(report(context, &reconciler, &world, begun.elapsed()));
         }

@@ -127,6 +127,7 @@ fn deleting_asks_and_touches_no_other_vm() {
         exit 7
         --- stderr
         error: the VM `polis` is deleted, and its name is still taken
+          tried: multipass list --format json --no-ipv4
           next: multipass recover polis, then: polis start   (to have it back)
           next: polis delete --purge, then: polis start   (to begin anew; what is in it is lost)
     "#]]

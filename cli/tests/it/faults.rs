@@ -45,11 +45,12 @@ fn multipass_that_will_not_do_is_named() {
     ends(
         &old,
         &expect![[r#"
-        exit 4
-        --- stderr
-        error: Multipass's client is version 1.15.1; 1.16.0 or newer is needed
-          next: sudo snap refresh multipass
-    "#]],
+            exit 4
+            --- stderr
+            error: Multipass's client is version 1.15.1; 1.16.0 or newer is needed
+              tried: multipass version --format json
+              next: sudo snap refresh multipass
+        "#]],
     );
     let down = world();
     down.set(|state| state.access = Access::Down);
@@ -108,12 +109,13 @@ fn a_vm_in_the_trash_is_left_there() {
     ends(
         &world,
         &expect![[r#"
-        exit 7
-        --- stderr
-        error: the VM `polis` is deleted, and its name is still taken
-          next: multipass recover polis, then: polis start   (to have it back)
-          next: polis delete --purge, then: polis start   (to begin anew; what is in it is lost)
-    "#]],
+            exit 7
+            --- stderr
+            error: the VM `polis` is deleted, and its name is still taken
+              tried: multipass list --format json --no-ipv4
+              next: multipass recover polis, then: polis start   (to have it back)
+              next: polis delete --purge, then: polis start   (to begin anew; what is in it is lost)
+        "#]],
     );
     assert_eq!(world.mutations(), [] as [String; 0]);
 }
@@ -125,14 +127,15 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
     ends(
         &world,
         &expect![[r#"
-        exit 15
-        --- stderr
-        error: the VM is in the state `Unknown`
-          cause: it runs, and does not answer; a full disk of this host is a frequent reason
-          next: multipass stop --force polis, then: polis start
-          next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
-          next: polis doctor
-    "#]],
+            exit 15
+            --- stderr
+            error: the VM is in the state `Unknown`
+              cause: it runs, and does not answer; a full disk of this host is a frequent reason
+              tried: multipass list --format json --no-ipv4
+              next: multipass stop --force polis, then: polis start
+              next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+              next: polis doctor
+        "#]],
     );
     let silent = running();
     silent.set_instance(|instance| instance.ssh = false);
@@ -184,29 +187,30 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
     ends(
         &world,
         &expect![[r#"
-        exit 8
-        --- stderr
-        error: the provisioning of the VM failed in its step `sysbox`
-          cause: sysbox-mgr.service: not within 120 s (exit code 1)
-          log: polis-provision: step docker-repo start 0
-          log: polis-provision: step docker-repo done 0
-          log: polis-provision: step docker-engine start 0
-          log: polis-provision: step docker-engine done 0
-          log: polis-provision: step sysbox start 0
-          log: polis-provision: error: sysbox-mgr.service: not within 120 s
-          log: polis-provision: step sysbox failed 0
-          log: polis-provision: time docker-repo    done         0
-          log: polis-provision: time docker-engine  done         0
-          log: polis-provision: time sysbox         failed       0
-          log: polis-provision: time yq             pending      0
-          log: polis-provision: time hardening      pending      0
-          log: polis-provision: time polis-unit     pending      0
-          log: polis-provision: time ready          pending      0
-          log: polis-provision: time total                       0
-          log: polis-provision: failed in step sysbox: sysbox-mgr.service: not within 120 s (exit code 1; the whole log is /var/log/polis-provision.log)
-          next: polis start   (provisions again; what is done is skipped)
-          next: polis exec --vm -- sudo less /var/log/polis-provision.log
-    "#]],
+            exit 8
+            --- stderr
+            error: the provisioning of the VM failed in its step `sysbox`
+              cause: sysbox-mgr.service: not within 120 s (exit code 1)
+              tried: multipass exec -n polis -- bash -c '... 31 lines: see how the VM is ...' polis
+              log: polis-provision: step docker-repo start 0
+              log: polis-provision: step docker-repo done 0
+              log: polis-provision: step docker-engine start 0
+              log: polis-provision: step docker-engine done 0
+              log: polis-provision: step sysbox start 0
+              log: polis-provision: error: sysbox-mgr.service: not within 120 s
+              log: polis-provision: step sysbox failed 0
+              log: polis-provision: time docker-repo    done         0
+              log: polis-provision: time docker-engine  done         0
+              log: polis-provision: time sysbox         failed       0
+              log: polis-provision: time yq             pending      0
+              log: polis-provision: time hardening      pending      0
+              log: polis-provision: time polis-unit     pending      0
+              log: polis-provision: time ready          pending      0
+              log: polis-provision: time total                       0
+              log: polis-provision: failed in step sysbox: sysbox-mgr.service: not within 120 s (exit code 1; the whole log is /var/log/polis-provision.log)
+              next: polis start   (provisions again; what is done is skipped)
+              next: polis exec --vm -- sudo less /var/log/polis-provision.log
+        "#]],
     );
     world.clear_faults();
     assert_eq!(
@@ -225,6 +229,7 @@ fn user_data_that_was_never_applied_is_noticed() {
             --- stderr
             error: the VM was not provisioned
               cause: cloud-init has ended there without our user-data: Multipass did not hand it on
+              tried: multipass exec -n polis -- bash -c '... 31 lines: see how the VM is ...' polis
               next: polis delete --purge, then: polis start
         "#]],
     );
@@ -337,6 +342,7 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                 --- stderr
                 error: the service `sentinel` is not healthy
                   cause: its state: unhealthy
+                  tried: multipass exec -n polis -- bash -c '... 10 lines: start the services ...' polis up-[DIGEST] ubuntu scripts/stack.sh up
                   log: cannot bind 0.0.0.0:1344
                   next: polis logs sentinel
                   next: polis start   (starts it again)
@@ -350,6 +356,7 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                 --- stderr
                 error: the service `host-init` is not healthy
                   cause: its state: exited with 3
+                  tried: multipass exec -n polis -- bash -c '... 10 lines: start the services ...' polis up-[DIGEST] ubuntu scripts/stack.sh up
                   log: cannot bind 0.0.0.0:1344
                   next: polis logs host-init
                   next: polis start   (starts it again)
@@ -363,6 +370,7 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                 --- stderr
                 error: the service `scanner` is not healthy
                   cause: its state: starting
+                  tried: multipass exec -n polis -- bash -c '... 10 lines: start the services ...' polis up-[DIGEST] ubuntu scripts/stack.sh up
                   log: cannot bind 0.0.0.0:1344
                   next: polis logs scanner
                   next: polis start   (starts it again)
@@ -376,6 +384,7 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                 --- stderr
                 error: the service `toolbox` is not healthy
                   cause: its state: restarting
+                  tried: multipass exec -n polis -- bash -c '... 31 lines: see how the VM is ...' polis
                   log: cannot bind 0.0.0.0:1344
                   next: polis logs toolbox
                   next: polis start   (starts it again)
