@@ -201,52 +201,63 @@ impl Spec {
                 dir.join(path.trim_start_matches("./"))
             }
         };
-        for volume in value
-            .get("volumes")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        spec.mount_volumes(value, &at);
+        spec.mount_files(service, value, project, &at)?;
+        Ok(spec)
+    }
+
+    /// The folders and files of the guest under `volumes`.
+    fn mount_volumes(&mut self, value: &Value, at: &dyn Fn(&str) -> PathBuf) {
+        for volume in list(value, "volumes") {
             match volume {
                 Value::String(short) => {
                     let source = short.split(':').next().unwrap_or_default();
                     if source.starts_with(['.', '/']) {
-                        spec.makes.push(at(source));
+                        self.makes.push(at(source));
                     }
                 }
                 long if long["type"] == "bind" => {
                     let source = at(long["source"].as_str().unwrap_or_default());
                     if long["bind"]["create_host_path"] == false {
-                        spec.needs.push(source);
+                        self.needs.push(source);
                     } else {
-                        spec.makes.push(source);
+                        self.makes.push(source);
                     }
                 }
                 _ => {}
             }
         }
+    }
+
+    /// The files behind `secrets` and `configs`.
+    fn mount_files(
+        &mut self,
+        service: &str,
+        value: &Value,
+        project: &Value,
+        at: &dyn Fn(&str) -> PathBuf,
+    ) -> Result<(), String> {
         for kind in ["secrets", "configs"] {
-            for used in value
-                .get(kind)
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
-                let name = used
-                    .as_str()
-                    .or_else(|| used["source"].as_str())
-                    .unwrap_or_default();
+            for used in list(value, kind) {
+                let source = used.as_str().or_else(|| used["source"].as_str());
+                let name = source.unwrap_or_default();
                 let Some(defined) = project.get(kind).and_then(|all| all.get(name)) else {
                     return Err(format!(
                         "service \"{service}\" refers to undefined {} {name}: invalid compose project",
                         kind.trim_end_matches('s')
                     ));
                 };
-                spec.needs.extend(defined["file"].as_str().map(at));
+                self.needs.extend(defined["file"].as_str().map(at));
             }
         }
-        Ok(spec)
+        Ok(())
     }
+}
+
+/// The items of a list; none when there is no list.
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    let items = value.get(key).and_then(Value::as_array);
+    items.map_or(&[], Vec::as_slice)
 }
 
 fn depends(service: &Value) -> Vec<(String, Condition)> {
