@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fake_multipass::{Access, Effect, Fault, Power, World};
 
-use crate::{CLOUD_INIT, LAUNCH, launch, launched, run, until};
+use crate::{CLOUD_INIT, LAUNCH, LONG, launch, launched, let_time_pass, run, until};
 
 /// A world whose `polis` is this script.
 fn scripted(script: &str) -> World {
@@ -51,7 +51,7 @@ fn polis_is_killed_before_or_after_a_call_takes_effect() {
 fn polis_is_killed_while_the_machine_is_prepared() {
     let world = scripted("multipass launch --name polis --cloud-init user-data");
     fs::write(world.home().join("user-data"), CLOUD_INIT).expect("user-data");
-    world.fault(Fault::of("launch", Effect::KillWhilePreparing(600)));
+    world.fault(Fault::of("launch", Effect::KillWhilePreparing(LONG)));
     assert_eq!(world.polis(&[]).signal, Some(9));
     assert_eq!(world.power(), None);
     let ran = launch(&world);
@@ -62,7 +62,8 @@ fn polis_is_killed_while_the_machine_is_prepared() {
             "launch failed: instance \"polis\" is being prepared\n"
         )
     );
-    until("it runs", || world.power() == Some(Power::Running));
+    let_time_pass(&world);
+    assert_eq!(world.power(), Some(Power::Running));
     until("it is provisioned", || {
         world.instance().is_some() && world.guest_has("/var/lib/polis/provisioned.json")
     });

@@ -4,7 +4,9 @@ use std::fs;
 
 use fake_multipass::{Effect, Fault, Power, World};
 
-use crate::{CLOUD_INIT, LAUNCH, guest, launch, launched, refused, run, until};
+use crate::{
+    CLOUD_INIT, LAUNCH, LONG, guest, launch, launched, let_time_pass, refused, run, until,
+};
 
 /// What the daemon answers to a launch with these arguments.
 fn denied(world: &World, args: &[&str]) -> (Option<i32>, String) {
@@ -219,7 +221,7 @@ fn the_marker_has_the_digests_of_the_guest_s_files() {
 #[test]
 fn running_comes_before_cloud_init_ends() {
     let world = World::new();
-    world.set(|state| state.timing.provision = 1500);
+    world.set(|state| state.timing.provision = LONG);
     let child = world.start_multipass(&LAUNCH, CLOUD_INIT.as_bytes());
     until("it runs", || world.power() == Some(Power::Running));
     assert_eq!(
@@ -232,6 +234,7 @@ fn running_comes_before_cloud_init_ends() {
     assert!(guest(&world, "cat /var/log/polis-provision.log").contains("step docker-repo start 0"));
     // The client is gone, the machine goes on.
     child.kill();
+    let_time_pass(&world);
     assert_eq!(
         guest(
             &world,
@@ -244,7 +247,7 @@ fn running_comes_before_cloud_init_ends() {
 #[test]
 fn before_that_it_is_being_prepared() {
     let world = World::new();
-    world.set(|state| state.timing.image = 700);
+    world.set(|state| state.timing.image = LONG);
     let child = world.start_multipass(&LAUNCH, CLOUD_INIT.as_bytes());
     until("the launch is under way", || {
         world.state().instances.len() == 1
@@ -258,7 +261,8 @@ fn before_that_it_is_being_prepared() {
         denied(&world, &["--name", "polis"]),
         (Some(2), text.to_owned())
     );
-    assert_eq!(child.wait().code, Some(0));
+    child.kill();
+    let_time_pass(&world);
     assert_eq!(world.power(), Some(Power::Running));
 }
 
@@ -274,7 +278,7 @@ fn of_two_launches_at_once_one_is_refused() {
 #[test]
 fn the_client_s_clock_ends_with_5_and_the_machine_goes_on() {
     let world = World::new();
-    world.set(|state| state.timing.provision = 2500);
+    world.set(|state| state.timing.provision = LONG);
     let args = [
         "launch",
         "--name",
@@ -289,6 +293,7 @@ fn the_client_s_clock_ends_with_5_and_the_machine_goes_on() {
         (ran.code, ran.stderr.as_str()),
         (Some(5), "Timed out waiting for instance launch.\n")
     );
+    let_time_pass(&world);
     until("it is provisioned", || {
         world.instance().is_some() && world.guest_has("/var/lib/polis/provisioned.json")
     });

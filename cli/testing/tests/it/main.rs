@@ -49,6 +49,23 @@ fn guest(world: &World, script: &str) -> String {
     ran.stdout
 }
 
+/// Longer than any test takes, so that what goes on by the clock ends only when a test says so.
+const LONG: u64 = 600_000;
+
+/// Ends everything that goes on by the clock in the machine `polis`.
+fn let_time_pass(world: &World) {
+    world.set(|state| {
+        for instance in &mut state.instances {
+            instance.prepared_at = 0;
+            instance.booted_at = 0;
+            if let Some(run) = &mut instance.provision {
+                run.takes = 0;
+                run.starts_at = run.starts_at.min(fake_multipass::world::now());
+            }
+        }
+    });
+}
+
 /// Waits until something holds.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);

@@ -2,7 +2,7 @@
 
 use fake_multipass::{Power, World};
 
-use crate::{guest, launch, launched, run, sh, until};
+use crate::{LONG, guest, launch, launched, let_time_pass, run, sh, until};
 
 fn failed(world: &World, args: &[&str]) -> (Option<i32>, String) {
     let ran = run(world, args);
@@ -37,13 +37,14 @@ fn start_is_0_when_it_runs_and_says_what_it_cannot() {
 fn start_waits_for_ssh_and_may_run_out_of_time() {
     let world = launched();
     run(&world, &["stop", "polis"]);
-    world.set(|state| state.timing.boot = 2000);
+    world.set(|state| state.timing.boot = LONG);
     let (code, text) = failed(&world, &["start", "--timeout", "1", "polis"]);
     assert_eq!(
         (code, text.as_str()),
         (Some(5), "Timed out waiting for instance to start.\n")
     );
     assert_eq!(world.power(), Some(Power::Starting));
+    let_time_pass(&world);
     assert_eq!(run(&world, &["start", "polis"]).code, Some(0));
     assert_eq!(world.power(), Some(Power::Running));
 }
@@ -127,7 +128,7 @@ fn a_machine_that_stops_half_way_is_never_provisioned_by_itself() {
 fn commands_under_way_end_with_the_machine() {
     let world = World::new();
     launch(&world);
-    let child = world.start_multipass(&["exec", "-n", "polis", "--", "sleep", "60"], b"");
+    let child = world.start_multipass(&["exec", "-n", "polis", "--", "sleep", "6000"], b"");
     until("the command runs", || {
         !world.calls_of("exec").is_empty() && world.guest_has("/run/commands")
     });

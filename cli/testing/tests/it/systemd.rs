@@ -2,7 +2,7 @@
 
 use fake_multipass::{Effect, Fault};
 
-use crate::{guest, launched, run, sh, until};
+use crate::{LONG, guest, launched, let_time_pass, run, sh, until};
 
 const RUN: &str =
     "sudo -n systemd-run --quiet --collect --unit=job --uid=ubuntu --working-directory=/opt/polis";
@@ -12,7 +12,9 @@ fn a_unit_is_a_process_of_its_own() {
     let world = launched();
     guest(
         &world,
-        &format!("{RUN} --property=After=polis.service bash -c 'pwd >here; sleep 30; touch late'"),
+        &format!(
+            "{RUN} --property=After=polis.service bash -c 'pwd >here; sleep 6000; touch late'"
+        ),
     );
     assert_eq!(guest(&world, "systemctl is-active job"), "active\n");
     until("it runs", || world.guest_has("/opt/polis/here"));
@@ -37,7 +39,7 @@ fn a_unit_is_a_process_of_its_own() {
 #[test]
 fn units_end_with_the_machine() {
     let world = launched();
-    guest(&world, &format!("{RUN} bash -c 'echo $$ >pid; sleep 60'"));
+    guest(&world, &format!("{RUN} bash -c 'echo $$ >pid; sleep 6000'"));
     until("it runs", || {
         world.guest_has("/opt/polis/pid") && !world.read_guest("/opt/polis/pid").is_empty()
     });
@@ -152,7 +154,7 @@ fn the_unit_of_the_stack_waits_for_both_markers() {
 #[test]
 fn the_provisioning_can_be_a_unit_and_fail_in_it() {
     let world = launched();
-    world.set(|state| state.timing.provision = 400);
+    world.set(|state| state.timing.provision = LONG);
     world.fault(Fault::in_guest(
         "provision.sh",
         Effect::StepFails("ready".into(), "no room".into()),
@@ -169,6 +171,7 @@ fn the_provisioning_can_be_a_unit_and_fail_in_it() {
         sh(&world, "sudo /usr/local/lib/polis/provision.sh").code,
         Some(75)
     );
+    let_time_pass(&world);
     until("it failed", || {
         sh(&world, "systemctl is-active again").stdout == "failed\n"
     });
