@@ -107,6 +107,34 @@ impl Compose {
         (reader.uses, reader.findings)
     }
 
+    /// The texts that services set for the `ARG`s of Dockerfiles: the Dockerfile, the name, and the
+    /// bytes of the text where it is one piece.
+    pub fn arguments(&self) -> Vec<(String, String, Option<Range<usize>>)> {
+        let builds = self.services().iter();
+        let mut arguments = Vec::new();
+        for node in builds.filter_map(|(_, service)| service.get("build")) {
+            let (Some(build), Some(args)) = (self.build(node), node.get("args")) else {
+                continue;
+            };
+            let mut add = |name: &str, span| {
+                arguments.push((build.dockerfile.clone(), name.to_owned(), span));
+            };
+            for item in args.items() {
+                let span = yaml::text_span(&self.source, item);
+                // A name alone takes the value from the environment.
+                let text = item.text().unwrap_or_default();
+                let (name, value) = text.split_once('=').unwrap_or((text, ""));
+                let value = span.map(|span| span.end - value.len()..span.end);
+                add(name, value.filter(|span| !span.is_empty()));
+            }
+            for (name, value) in args.entries() {
+                let span = yaml::text_span(&self.source, value);
+                add(name.text().unwrap_or_default(), span);
+            }
+        }
+        arguments
+    }
+
     /// The names that services give to further build contexts, in lower case: a Dockerfile may
     /// say `FROM` one of them.
     pub fn context_names(&self) -> Vec<String> {
@@ -182,7 +210,7 @@ impl Reader<'_> {
         let extends = service.get("extends");
         self.uncovered_in(extends, &by, "extends", &["file"]);
         let node = service.get("build");
-        self.uncovered_in(node, &by, "build", &["dockerfile_inline"]);
+        self.uncovered_in(node, &by, "build", &["cache_from", "dockerfile_inline"]);
         match service.get("image") {
             Some(image) => {
                 let build = node.and_then(|build| self.compose.build(build));
@@ -377,6 +405,7 @@ pub(crate) mod tests {
             "services: {a: {image: v.example/a:1, extends: {file: x.yml, service: a}}}\n",
             "services: {a: {image: v.example/a:1, provider: {type: x}}}\n",
             "services: {a: {image: v.example/a:1, build: {dockerfile_inline: FROM x}}}\n",
+            "services: {a: {image: v.example/a:1, build: {context: ., cache_from: [v.example/c:1]}}}\n",
             "services: {a: {image: v.example/a:1, build: 'https://g.example/r.git'}}\n",
             "services: {a: {image: v.example/a:1, build: {context: ., additional_contexts: {b: 'git@g.example:r'}}}}\n",
         ] {

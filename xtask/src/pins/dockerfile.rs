@@ -10,24 +10,36 @@ use polis_base::Digest;
 
 use super::collect::{Collector, split};
 use super::model::{At, Download, Part, Use, What};
+use super::{Argument, Builds};
 use crate::compose::reference_in;
 use crate::source::Source;
 
-/// Collects the pins of `source`; `contexts` are the names that a compose file gives to contexts.
-pub(super) fn extract(source: &Source, contexts: &BTreeSet<String>, into: &mut Collector) {
+/// Collects the pins of `source`, which compose files build as `builds` say.
+pub(super) fn extract(source: &Source, builds: &Builds, into: &mut Collector) {
     let (escape, syntax) = directives(&source.text);
     let mut reader = Reader {
         source,
         into,
-        names: contexts.clone(),
+        builds,
+        names: builds.contexts.clone(),
         arguments: BTreeMap::new(),
         stage: None,
     };
     if let Some(span) = syntax {
         reader.image(span, "syntax of the Dockerfile");
     }
-    for words in instructions(&source.text, escape) {
+    let (instructions, open) = instructions(&source.text, escape);
+    for words in instructions {
         reader.instruction(&words);
+    }
+    if let Some(start) = open {
+        let at = At::new(source, start..start);
+        into.error(
+            "dockerfile",
+            &at,
+            "a here-document that begins here does not end",
+        );
+        return;
     }
     if reader.stage.is_none() {
         let at = At::new(source, 0..0);
@@ -41,6 +53,7 @@ type Words = Vec<Range<usize>>;
 struct Reader<'a> {
     source: &'a Source,
     into: &'a mut Collector,
+    builds: &'a Builds,
     /// Names of stages and contexts, in lower case: what follows `--from=` and is no image.
     names: BTreeSet<String>,
     /// The defaults of the `ARG`s before the first `FROM`, which alone count in a `FROM`.
@@ -96,7 +109,7 @@ impl<'a> Reader<'a> {
         };
         if let Some(image) = image {
             let image = unquoted(self.text(image.clone()), image.start);
-            let image = self.default_of(image);
+            let image = self.argument_in(image, &by);
             let text = self.text(image.clone());
             if text != "scratch" && !self.names.contains(&text.to_ascii_lowercase()) {
                 self.image(image, &by);
@@ -106,23 +119,40 @@ impl<'a> Reader<'a> {
         self.stage = Some(by);
     }
 
-    /// Of `$NAME` and `${NAME}` the default of that `ARG`, else the word itself.
-    fn default_of(&self, word: Range<usize>) -> Range<usize> {
-        let name = self.text(word.clone()).strip_prefix('$').map(|rest| {
-            let rest = rest.trim_start_matches('{');
-            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-            (
-                &rest[..end.unwrap_or(rest.len())],
-                &rest[end.unwrap_or(rest.len())..],
-            )
-        });
-        match name {
-            Some((name, "" | "}")) => self.arguments.get(name).cloned().unwrap_or(word),
-            // An `ARG` with a default wins over the default beside its use.
-            Some((name, rest)) if rest.starts_with([':', '-']) => {
-                self.arguments.get(name).cloned().unwrap_or(word)
+    /// Of `$NAME`, `${NAME}` and `${NAME:-reference}` the default of that `ARG`, which goes before
+    /// the one beside its use; else the word itself. What compose files set instead is added.
+    fn argument_in(&mut self, word: Range<usize>, by: &str) -> Range<usize> {
+        let Some(rest) = self.text(word.clone()).strip_prefix('$') else {
+            return word;
+        };
+        let rest = rest.trim_start_matches('{');
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
+        if !matches!(rest, "" | "}") && !rest.starts_with([':', '-']) {
+            return word;
+        }
+        let key = (self.source.path.clone(), name.to_owned());
+        for argument in self.builds.arguments.get(&key).into_iter().flatten() {
+            self.set_elsewhere(argument, name, by);
+        }
+        self.arguments.get(name).cloned().unwrap_or(word)
+    }
+
+    fn set_elsewhere(&mut self, argument: &Argument, name: &str, by: &str) {
+        let Argument { source, span } = argument;
+        match span {
+            Some(span) => {
+                let inner = reference_in(&source.text[span.clone()]);
+                let span = span.start + inner.start..span.start + inner.end;
+                self.into.base(source, span, by);
             }
-            _ => word,
+            None => {
+                let at = At::new(source, 0..0);
+                let message = format!(
+                    "the image of {by} is the argument `{name}`, which is no plain text here"
+                );
+                self.into.error("image-reference", &at, message);
+            }
         }
     }
 
@@ -263,8 +293,9 @@ fn directives(text: &str) -> (char, Option<Range<usize>>) {
     (escape, syntax)
 }
 
-/// The instructions: continuation lines joined, comments and here-documents left out.
-fn instructions(text: &str, escape: char) -> Vec<Words> {
+/// The instructions: continuation lines joined, comments and here-documents left out. Where one
+/// of these does not end, also the byte at which its instruction begins.
+fn instructions(text: &str, escape: char) -> (Vec<Words>, Option<usize>) {
     let mut all = Vec::new();
     let mut words = Words::new();
     let mut documents: Vec<String> = Vec::new();
@@ -295,9 +326,11 @@ fn instructions(text: &str, escape: char) -> Vec<Words> {
             all.push(std::mem::take(&mut words));
         }
     }
+    let open = all.last().filter(|_| !documents.is_empty());
+    let open = open.and_then(|words: &Words| words.first().map(|word| word.start));
     all.push(words);
     all.retain(|words| !words.is_empty());
-    all
+    (all, open)
 }
 
 /// The words that end the here-documents which an instruction opens.
@@ -307,10 +340,12 @@ fn here_documents(text: &str, words: &[Range<usize>]) -> Vec<String> {
         matches!(word.as_str(), "RUN" | "COPY" | "ADD" | "ONBUILD")
     });
     let ends = words.iter().filter(|_| opens).filter_map(|word| {
-        let (_, end) = text[word.clone()].split_once("<<")?;
+        // Docker's own rule: a word that begins so, maybe behind the number of a descriptor.
+        let (descriptor, end) = text[word.clone()].split_once("<<")?;
+        let descriptor = descriptor.bytes().all(|byte| byte.is_ascii_digit());
         let end = end.trim_start_matches('-').trim_matches(['"', '\'']);
         let named = end.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        named.then(|| end.to_owned())
+        (named && descriptor).then(|| end.to_owned())
     });
     ends.collect()
 }
@@ -327,7 +362,11 @@ mod tests {
             text: text.to_owned(),
         };
         let mut collector = Collector::default();
-        extract(&source, &BTreeSet::from(["ctx".to_owned()]), &mut collector);
+        let builds = Builds {
+            contexts: BTreeSet::from(["ctx".to_owned()]),
+            arguments: BTreeMap::new(),
+        };
+        extract(&source, &builds, &mut collector);
         let uses = collector.pins.iter().flat_map(|pin| &pin.uses);
         let uses = uses.map(|found| {
             let place = &found.at.place;
@@ -352,7 +391,7 @@ mod tests {
             "# syntax = v.example/dockerfile:1\r\n# escape=`\r\nARG BASE=\"v.example/base:1\"\r\nARG TAG=1\r\n\
              FROM --platform=$BUILDPLATFORM `\r\n  # a comment inside\r\n  v.example/go:1 AS Build\r\n\
              RUN --mount=type=bind,from=v.example/tool:1,target=/t true && echo `\r\n  FROM nothing\r\n\
-             RUN <<EOF\r\nFROM v.example/not:1\r\nEOF\r\n\
+             RUN <<EOF cat 3<<-'TWO'\r\nFROM v.example/not:1\r\nEOF\r\n\tTWO\r\nRUN echo $((x<<y))\r\n\
              FROM build as again\r\nFROM ${{BASE}}\r\nCOPY --from=build /a /a\r\nCOPY --from=0 /a /b\r\n\
              COPY --from=ctx /a /c\r\nCOPY --from=v.example/copy:1 /a /d\r\n\
              ADD --checksum=sha256:{HEX} https://v.example/f /f\r\nFROM $BASE\r\nFROM ${{OTHER:-v.example/other:1}}\r\nFROM scratch"
@@ -363,10 +402,10 @@ mod tests {
             "7:3 stage build: v.example/go:1".to_owned(),
             "8:28 stage build: v.example/tool:1".to_owned(),
             "3:11 Dockerfile: v.example/base:1".to_owned(),
-            "18:13 Dockerfile: v.example/copy:1".to_owned(),
-            "19:88 Dockerfile: https://v.example/f".to_owned(),
-            format!("19:16 Dockerfile: sha256:{HEX}"),
-            "21:15 Dockerfile: v.example/other:1".to_owned(),
+            "20:13 Dockerfile: v.example/copy:1".to_owned(),
+            "21:88 Dockerfile: https://v.example/f".to_owned(),
+            format!("21:16 Dockerfile: sha256:{HEX}"),
+            "23:15 Dockerfile: v.example/other:1".to_owned(),
         ];
         assert_eq!(uses, expected);
         assert_eq!(findings, [""; 0]);
@@ -379,6 +418,10 @@ mod tests {
             ("FROM debian:12\n", "1:6 image-reference"),
             ("ARG V=1\nFROM v.example/a:${V}\n", "2:6 image-reference"),
             ("FROM $MISSING\n", "1:6 image-reference"),
+            (
+                "FROM scratch\nRUN <<EOF\nFROM v.example/a:1\n",
+                "2:1 dockerfile",
+            ),
             (
                 "FROM scratch\nCOPY --from=typo /a /a\n",
                 "2:13 image-reference",

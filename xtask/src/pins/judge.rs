@@ -434,6 +434,37 @@ mod tests {
         }
     }
 
+    /// What a compose file sets instead of the default of an `ARG` is what is built upon.
+    #[test]
+    fn the_image_in_a_build_argument_is_a_pin() {
+        let pin = format!("v.example/a:v1@sha256:{HEX}");
+        let base = format!("v.example/base:v1@sha256:{HEX}");
+        let files = |args: &str| {
+            let compose = format!(
+                "services:\n  a:\n    image: {pin}\n    build: {{context: ., args: {args}}}\n"
+            );
+            let dockerfile = format!("ARG BASE={base}\nFROM ${{BASE}}\n");
+            vec![
+                (FileKind::Compose, source("c.yml", &compose)),
+                (FileKind::Dockerfile, source("Dockerfile", &dockerfile)),
+            ]
+        };
+        for (args, expected) in [
+            ("{OTHER: 'v.example/base:v2'}", &[][..]),
+            (&format!("{{BASE: '{base}'}}"), &[]),
+            (&format!("['BASE={base}']"), &[]),
+            ("{BASE: 'v.example/base:v2'}", &["unpinned-image c.yml:4"]),
+            ("['BASE=v.example/base:v2']", &["unpinned-image c.yml:4"]),
+            (
+                "{BASE: 'v.example/base:${V}'}",
+                &["image-reference c.yml:4"],
+            ),
+            ("[BASE]", &["image-reference c.yml:1"]),
+        ] {
+            assert_eq!(findings(files(args), None), expected, "{args}");
+        }
+    }
+
     #[test]
     fn a_dockerfile_that_is_built_but_not_read_is_missed() {
         let text = format!(

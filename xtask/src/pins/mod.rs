@@ -18,7 +18,8 @@ mod toolchain;
 pub mod update;
 mod workflow;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 
 use polis_base::ImageRef;
@@ -26,6 +27,7 @@ use polis_base::ImageRef;
 use crate::compose::{Compose, ImageUse};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
+use crate::source::Source;
 use crate::waivers::{self, Waiver};
 
 use collect::Collector;
@@ -58,9 +60,9 @@ impl Inventory {
     /// Extracts the pins of `files`.
     pub fn extract(files: &Files) -> Self {
         let mut into = Collector::default();
-        let contexts = compose(files, &mut into);
+        let builds = compose(files, &mut into);
         for source in files.of(FileKind::Dockerfile) {
-            dockerfile::extract(source, &contexts, &mut into);
+            dockerfile::extract(source, &builds, &mut into);
         }
         downloads::extract(&files.cloud_init, &mut into);
         for source in files.of(FileKind::Workflow) {
@@ -140,9 +142,25 @@ impl Inventory {
     }
 }
 
-/// The images of all compose files. Returns the names that they give to build contexts.
-fn compose(files: &Files, into: &mut Collector) -> BTreeSet<String> {
-    let mut contexts = BTreeSet::new();
+/// What compose files say about the Dockerfiles that they build.
+#[derive(Debug, Default)]
+struct Builds {
+    /// The names of build contexts, in lower case: a Dockerfile may say `FROM` one of them.
+    contexts: BTreeSet<String>,
+    /// By Dockerfile and name, the texts of arguments.
+    arguments: BTreeMap<(String, String), Vec<Argument>>,
+}
+
+/// The text of a build argument: the compose file, and its bytes where it is one piece.
+#[derive(Debug, Clone)]
+struct Argument {
+    source: Source,
+    span: Option<Range<usize>>,
+}
+
+/// The images of all compose files. Returns what they say about builds.
+fn compose(files: &Files, into: &mut Collector) -> Builds {
+    let mut builds = Builds::default();
     for source in files.of(FileKind::Compose) {
         let compose = match Compose::parse(source.clone()) {
             Ok(compose) => compose,
@@ -156,9 +174,17 @@ fn compose(files: &Files, into: &mut Collector) -> BTreeSet<String> {
                 dockerfile_of(files, &image_use.span, &compose, &build.dockerfile, into);
             }
         }
-        contexts.extend(compose.context_names());
+        builds.contexts.extend(compose.context_names());
+        for (dockerfile, name, span) in compose.arguments() {
+            let argument = Argument {
+                source: compose.source.clone(),
+                span,
+            };
+            let of_name = builds.arguments.entry((dockerfile, name));
+            of_name.or_default().push(argument);
+        }
     }
-    contexts
+    builds
 }
 
 /// The images of one compose file.
@@ -177,7 +203,7 @@ fn images(compose: &Compose, into: &mut Collector) -> Vec<ImageUse> {
 /// A Dockerfile that is built must be among those that are read.
 fn dockerfile_of(
     files: &Files,
-    span: &std::ops::Range<usize>,
+    span: &Range<usize>,
     compose: &Compose,
     path: &str,
     into: &mut Collector,

@@ -129,52 +129,63 @@ fn inside_quotes(span: Range<usize>, text: &str) -> Range<usize> {
     span.start + quotes..span.end - quotes
 }
 
-/// Commands that name a toolchain: `rustup toolchain install 1.2.3`, `cargo +1.2.3`.
+/// Lines that name a toolchain: `rustup toolchain install 1.2.3`, `cargo +1.2.3`, `toolchain: 1.2.3`
+/// for an action, `RUSTUP_TOOLCHAIN` in an environment.
 fn commands(source: &Source, into: &mut Collector) {
+    const SIGNS: [&str; 5] = [
+        "rustup",
+        "cargo +",
+        "rustc +",
+        "toolchain:",
+        "RUSTUP_TOOLCHAIN",
+    ];
     let mut at = 0;
     for line in source.text.split_inclusive('\n') {
         let start = at;
         at += line.len();
-        if line.trim_start().starts_with('#')
-            || !["rustup", "cargo +", "rustc +"]
-                .iter()
-                .any(|word| line.contains(word))
-        {
-            continue;
-        }
-        if let Some(span) = named(line) {
-            mention(
-                source,
-                start + span.start..start + span.end,
-                "command",
-                into,
-            );
+        let comment = line.trim_start().starts_with('#');
+        if !comment && SIGNS.iter().any(|sign| line.contains(sign)) {
+            for span in named(line) {
+                let span = start + span.start..start + span.end;
+                mention(source, span, "command", into);
+            }
         }
     }
 }
 
-/// The bytes of the toolchain that a command on this line names.
-fn named(line: &str) -> Option<Range<usize>> {
+/// The bytes of the toolchains that this line names.
+fn named(line: &str) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
     split(line, 0, &mut spans);
     let words: Vec<&str> = spans.iter().map(|span| &line[span.clone()]).collect();
+    let mut found = Vec::new();
     for (at, word) in words.iter().enumerate() {
-        let rest = &words[at + 1..];
-        let name = match (*word, rest) {
+        let word = word.trim_start_matches(['{', '(', '$', '`']);
+        let assigned = word.strip_prefix("RUSTUP_TOOLCHAIN=").map(str::len);
+        let name = match (word, &words[at + 1..]) {
             ("cargo" | "rustc", [name, ..]) if name.starts_with('+') => {
-                return Some(spans[at + 1].start + 1..spans[at + 1].end);
+                found.push(spans[at + 1].start + 1..spans[at + 1].end);
+                continue;
             }
+            _ if assigned.is_some() => {
+                found.push(spans[at].end - assigned.unwrap_or(0)..spans[at].end);
+                continue;
+            }
+            ("toolchain:" | "RUSTUP_TOOLCHAIN:", [_, ..]) => at + 1,
             ("rustup", ["toolchain", "install" | "add", ..] | ["override", "set", ..]) => at + 3,
             ("rustup", ["install" | "default" | "run" | "update", ..]) => at + 2,
             _ => continue,
         };
-        let plain = |name: &&str| !name.starts_with(['-', '#', '&', '|', ';']);
-        return words
-            .get(name)
-            .filter(|name| plain(name))
-            .map(|_| spans[name].clone());
+        let plain = |name: &&&str| !name.starts_with(['-', '#', '&', '|', ';']);
+        found.extend(words.get(name).filter(plain).map(|_| spans[name].clone()));
     }
-    None
+    let quotes = ['\'', '"', '`', ',', ')', '}'];
+    let inner = found.into_iter().map(|span| {
+        let text = &line[span.clone()];
+        let start = span.start + text.len() - text.trim_start_matches(quotes).len();
+        start..span.end - (text.len() - text.trim_end_matches(quotes).len())
+    });
+    inner.collect()
 }
 
 fn mention(source: &Source, span: Range<usize>, by: &str, into: &mut Collector) {
@@ -264,6 +275,9 @@ mod tests {
             ("run: rustup target add x86_64-unknown-linux-musl", None),
             ("run: rustup run nightly cargo test", Some("nightly")),
             ("run: cargo +1.94.0 test", Some("1.94.0")),
+            ("  toolchain: '1.94.0'", Some("1.94.0")),
+            ("  env: {RUSTUP_TOOLCHAIN: \"1.94.0\"}", Some("1.94.0")),
+            ("ENV RUSTUP_TOOLCHAIN=stable", Some("stable")),
             ("run: cargo test", None),
             ("# rustup default stable", None),
             ("RUN rustup install $V && x", Some("$V")),
@@ -271,5 +285,7 @@ mod tests {
             let values: Vec<String> = value.map(str::to_owned).into_iter().collect();
             assert_eq!(found(commands, line).0, values, "{line}");
         }
+        let two = "run: cargo +nightly fmt && cargo +stable test";
+        assert_eq!(found(commands, two).0, ["nightly", "stable"]);
     }
 }

@@ -7,7 +7,7 @@ use xtask_online::embedded::EmbeddedRegistry;
 use xtask_online::registry::{Logins, Registry};
 use xtask_testkit::{Ran, Tree};
 
-use crate::support::{endpoints, layout};
+use crate::support::{endpoints, layout, names};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 const FILES: [(&str, &str); 3] = [
@@ -160,6 +160,8 @@ fn several_files_are_pinned_together_or_not_at_all() {
             .ends_with("would change; run `cargo xtask pin`\n")
     );
 
+    one_file_that_cannot_be_replaced_keeps_all(&world);
+
     let ran = world.run(&["pin"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     let expected = FILES.map(|(_, text)| with_pins(text.to_owned()));
@@ -170,4 +172,28 @@ fn several_files_are_pinned_together_or_not_at_all() {
         (&serde_json::json!([]), &"".into())
     );
     assert_eq!(world.texts(), expected);
+}
+
+/// The last file is mounted, so that it can be written and not replaced: those before it are taken
+/// back.
+fn one_file_that_cannot_be_replaced_keeps_all(world: &World) {
+    let file = world.tree.root().join("tools/Dockerfile");
+    let file = file.to_str().expect("a path in UTF-8");
+    let mounted = world.tree.run("mount", &["--bind", file, file]);
+    if mounted.code != 0 {
+        println!("skipped: nothing can be mounted here: {}", mounted.stderr);
+        return;
+    }
+    let ran = world.run(&["pin"]);
+    let texts = world.texts();
+    let left = names(&world.tree.root().join("tools"));
+    assert_eq!(world.tree.run("umount", &[file]).code, 0);
+    assert_eq!(ran.code, 5, "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("tools/Dockerfile") && ran.stderr.contains("nothing was changed"),
+        "{}",
+        ran.seen()
+    );
+    assert_eq!(texts, FILES.map(|(_, text)| text.to_owned()));
+    assert_eq!(left, ["Dockerfile"]);
 }
