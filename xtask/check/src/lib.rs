@@ -9,7 +9,7 @@ use xtask::cli::CheckArgs;
 use xtask::compose::{self, Compose};
 use xtask::error::{Error, Result};
 use xtask::finding::Finding;
-use xtask::pins;
+use xtask::pins::{Inventory, judge};
 use xtask::pins_env;
 use xtask::report::Report;
 use xtask::source::Source;
@@ -108,7 +108,7 @@ fn stack(
         findings.extend(more);
         Vec::new()
     });
-    findings.extend(pins::verify(&compose, &waivers, today).1);
+    findings.extend(judge(&Inventory::of_stack(&compose, waivers), today));
     let manifest = workspace.read("Cargo.toml")?;
     let changelog = workspace.read("CHANGELOG.md")?;
     findings.extend(versions::check(&manifest, &changelog, &compose));

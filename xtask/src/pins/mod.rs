@@ -12,7 +12,6 @@ mod files;
 mod judge;
 mod model;
 pub mod page;
-mod stack;
 pub mod table;
 mod toolchain;
 pub mod update;
@@ -35,7 +34,6 @@ use collect::Collector;
 pub use files::{FileKind, Files, TOOLCHAIN};
 pub use judge::judge;
 pub use model::{Action, At, Commit, CommitError, Download, Key, Part, Pin, Use, What, is_release};
-pub use stack::{PinState, verify};
 
 /// Every pin of the tree.
 #[derive(Debug)]
