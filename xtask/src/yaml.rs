@@ -39,3 +39,33 @@ pub fn text_span(source: &Source, node: &Node) -> Option<Range<usize>> {
     let start = node.span.start + slice.len() - rest.len();
     rest.starts_with(text).then(|| start..start + text.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_string_is_found_behind_anchor_tag_and_quote() {
+        for (text, expected) in [
+            ("a: v1\n", Some(3)),
+            ("a: &v1 v1\n", Some(7)),
+            ("a: !!str &v1 'v1' # v1\n", Some(14)),
+            ("a: \"v1\"\r\n", Some(4)),
+            ("a: &x\n  v1\n", Some(8)),
+            ("a: \"v\\x31\"\n", None),
+            ("a: 'it''s'\n", None),
+            ("a: v\n  1\n", None),
+            ("a: 1\n", None),
+        ] {
+            let source = Source {
+                path: "x.yml".to_owned(),
+                text: text.to_owned(),
+            };
+            let root = parse(&source).unwrap();
+            let span = text_span(&source, root.get("a").unwrap());
+            let start = span.as_ref().map(|span| span.start);
+            assert_eq!(start, expected, "{text:?}");
+            assert!(span.is_none_or(|span| &text[span] == "v1"), "{text:?}");
+        }
+    }
+}

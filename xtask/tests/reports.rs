@@ -57,7 +57,7 @@ fn sarif_is_what_the_standard_and_github_ask_for() {
             &result["ruleId"]
         );
         let location = &result["locations"][0]["physicalLocation"];
-        assert_eq!(location["artifactLocation"]["uriBaseId"], "SRCROOT");
+        assert_eq!(location["artifactLocation"]["uriBaseId"], "%SRCROOT%");
         let fingerprint = &result["partialFingerprints"]["primaryLocationLineHash"];
         assert!(
             fingerprints.insert(fingerprint.to_string()),

@@ -56,7 +56,7 @@ fn log(verb: &str, outcome: Outcome, findings: &[Finding], notifications: &[Valu
             // One category for each verb: uploading one does not close the alerts of another.
             "automationDetails": {"id": format!("{verb}/")},
             "columnKind": "unicodeCodePoints",
-            "originalUriBaseIds": {"SRCROOT": {"description": {"text": "the top of the repository"}}},
+            "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "the top of the repository"}}},
             "invocations": [{
                 "executionSuccessful": notifications.is_empty(),
                 "exitCode": outcome.code(),
@@ -102,7 +102,7 @@ fn result(finding: &Finding, index: usize, seen: &mut BTreeMap<Digest, usize>) -
     });
     if let Some(place) = &finding.place {
         result["locations"] = json!([{"physicalLocation": {
-            "artifactLocation": {"uri": uri(&place.path), "uriBaseId": "SRCROOT"},
+            "artifactLocation": {"uri": uri(&place.path), "uriBaseId": "%SRCROOT%"},
             "region": region(place),
         }}]);
     }
