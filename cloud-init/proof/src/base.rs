@@ -13,7 +13,7 @@ use crate::run::Run;
 const SUITE: &str = "trixie";
 
 /// What an Ubuntu cloud image has and a minimal Debian has not.
-const LIKE_UBUNTU: [&str; 27] = [
+const LIKE_UBUNTU: [&str; 28] = [
     "systemd-sysv",
     "dbus",
     "udev",
@@ -35,6 +35,7 @@ const LIKE_UBUNTU: [&str; 27] = [
     "xz-utils",
     "openssh-server",
     "curl",
+    "e2fsprogs",
     "fuse3",
     "gnupg",
     "lsb-release",
@@ -54,15 +55,25 @@ const DOCKER: [&str; 7] = [
     "tini",
 ];
 
-/// What [`prepare`] made.
+/// What makes the root file system boot by itself: a kernel, without the drivers of machines that a cloud has not got.
+const KERNEL: [&str; 2] = ["linux-image-cloud-amd64", "initramfs-tools"];
+
+/// What emulates the machine that it boots on. From the guest's own release, so that it is the same everywhere.
+const EMULATOR: [&str; 1] = ["qemu-system-x86"];
+
+/// What [`prepare`] made. All but the first are directories of packages which the root file system does not have.
 #[derive(Debug)]
 pub struct Base {
     /// The root file system as an archive.
     pub root: PathBuf,
-    /// The directory of Debian's Docker packages.
+    /// Debian's Docker packages.
     pub packages: PathBuf,
-    /// The directory of the packages which the document asks for and the root file system does not have.
+    /// What the document asks for.
     pub archive: PathBuf,
+    /// A kernel and what it needs.
+    pub kernel: PathBuf,
+    /// QEMU and what it needs.
+    pub emulator: PathBuf,
     /// Stands for everything that both were made from.
     pub key: String,
 }
@@ -79,6 +90,8 @@ pub fn prepare(dir: &Path, wanted: &[String]) -> Result<Base> {
         root: made.join("root.tar"),
         packages: made.join("packages"),
         archive: made.join("archive"),
+        kernel: made.join("kernel"),
+        emulator: made.join("emulator"),
         key,
     };
     if base.root.is_file() {
@@ -89,30 +102,45 @@ pub fn prepare(dir: &Path, wanted: &[String]) -> Result<Base> {
     fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
     bootstrap(&work, &wanted)?;
     fs::rename(&work, &made).map_err(|error| format!("{}: {error}", made.display()))?;
+    crate::image::remove_others(dir, "base-", &made)?;
     Ok(base)
 }
 
 fn bootstrap(work: &Path, wanted: &str) -> Result<()> {
-    let (docker, archive) = ("/var/tmp/packages", "/var/tmp/archive");
-    let download = format!(
-        "mkdir -p \"$1{docker}\" \"$1{archive}/partial\" && chroot \"$1\" sh -c 'cd {docker} && \
-         apt-get -q -o APT::Sandbox::User=root download {} && \
-         apt-get -q -y -o APT::Sandbox::User=root -o Dir::Cache::archives={archive} \
-           --no-install-recommends --download-only install {wanted}'",
+    const TOP: &str = "/var/tmp/proof";
+    let apt = "apt-get -q -y -o APT::Sandbox::User=root --no-install-recommends";
+    let mut downloads = format!(
+        "cd {TOP}/packages && rmdir partial && {apt} download {}",
         DOCKER.join(" ")
     );
-    let source = format!("deb {} {SUITE} main", mirror()?);
-    let to = work.display();
+    for (dir, names) in [
+        ("archive", wanted),
+        ("kernel", &KERNEL.join(" ")),
+        ("emulator", &EMULATOR.join(" ")),
+    ] {
+        downloads += &format!(
+            " && {apt} -o Dir::Cache::archives={TOP}/{dir} --download-only install {names}"
+        );
+    }
+    let dirs = ["packages", "archive", "kernel", "emulator"].map(|dir| format!("{TOP}/{dir}"));
+    // apt makes neither its cache nor what it needs below that.
+    let partial = dirs.iter().map(|dir| format!("\"$1{dir}/partial\""));
+    let partial: Vec<String> = partial.collect();
     Run::new(&[
         "mmdebstrap",
         "--variant=minbase",
         &format!("--include={}", LIKE_UBUNTU.join(",")),
-        &format!("--customize-hook={download}"),
-        &format!("--customize-hook=copy-out {docker} {archive} {to}"),
-        &format!("--customize-hook=rm -rf \"$1{docker}\" \"$1{archive}\""),
+        &format!("--customize-hook=mkdir -p {}", partial.join(" ")),
+        &format!("--customize-hook=chroot \"$1\" sh -c '{downloads}'"),
+        &format!(
+            "--customize-hook=copy-out {} {}",
+            dirs.join(" "),
+            work.display()
+        ),
+        &format!("--customize-hook=rm -rf \"$1{TOP}\""),
         SUITE,
         &work.join("root.tar").display().to_string(),
-        &source,
+        &format!("deb {} {SUITE} main", mirror()?),
     ])
     .output()?;
     Ok(())

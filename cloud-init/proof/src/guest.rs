@@ -1,7 +1,8 @@
-//! One guest: a container with systemd as its first process, in which cloud-init runs a document.
+//! One guest: a container with systemd as its first process, or a virtual machine in one, in which cloud-init runs a
+//! document.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,10 @@ use serde_json::Value;
 use crate::Result;
 use crate::image::{executable, write};
 use crate::run::{Ran, Run};
+use crate::vm::Vm;
 
 /// What systemd and a Docker engine inside a container need beyond Docker's usual; not `--privileged`.
-const OPTIONS: [&str; 19] = [
-    "--network=none",
+const OPTIONS: [&str; 17] = [
     "--cap-add=SYS_ADMIN",
     "--cap-add=NET_ADMIN",
     "--security-opt=seccomp=unconfined",
@@ -25,7 +26,6 @@ const OPTIONS: [&str; 19] = [
     "--volume=/var/lib/containerd",
     "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
     "--hostname=polis",
-    "--label=polis-proof",
     "--memory=3g",
     "--log-driver=none",
     "--pids-limit=4096",
@@ -34,12 +34,42 @@ const OPTIONS: [&str; 19] = [
     "--tty",
 ];
 
+/// How to get into a virtual machine, from its container.
+const SSH: [&str; 12] = [
+    "ssh",
+    "-q",
+    "-i",
+    "/vm/key",
+    "-o",
+    "StrictHostKeyChecking=no",
+    "-o",
+    "UserKnownHostsFile=/dev/null",
+    "-o",
+    "ConnectTimeout=10",
+    "-p2222",
+    "root@127.0.0.1",
+];
+
+/// How long a reboot of a virtual machine may take.
+const BOOT_LIMIT: Duration = Duration::from_secs(240);
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A container that is removed, with its volumes, when this value is dropped.
 #[derive(Debug)]
 pub struct Guest {
     name: String,
+    kind: Kind,
+    /// What a virtual machine reads its user-data from.
+    seed: Option<PathBuf>,
+}
+
+/// What a guest is, which decides how to get into it.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Container,
+    /// Its container runs the emulator.
+    Virtual,
 }
 
 impl Guest {
@@ -49,29 +79,42 @@ impl Guest {
     /// # Errors
     /// When Docker refuses.
     pub fn new(image: &str, document: &str, more: &[&str], dir: &Path) -> Result<Self> {
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("polis-proof-{}-{count}", std::process::id());
-        let words = [
-            &["docker", "create", "--name", &name],
-            &OPTIONS[..],
-            more,
-            &[image],
-        ]
-        .concat();
-        Run::new(&words).output()?;
-        let guest = Self { name };
+        let guest = Self::created(Kind::Container, &[&OPTIONS[..], more, &[image]].concat())?;
         let seed = dir.join(format!("{}/nocloud", guest.name));
-        write(&seed.join("user-data"), document)?;
-        write(
-            &seed.join("meta-data"),
-            "instance-id: proof\nlocal-hostname: polis\n",
-        )?;
+        seed_files(&seed, document)?;
         let to = format!("{}:/var/lib/cloud/seed", guest.name);
         let parent = seed.parent().unwrap_or(&seed);
         let copied = Run::new(&["docker", "cp", &parent.display().to_string(), &to]).output();
         let _ = fs::remove_dir_all(parent);
         copied?;
         Ok(guest)
+    }
+
+    /// Makes a virtual machine whose disk is a throw-away copy of `vm`'s; it does not run yet.
+    ///
+    /// # Errors
+    /// When Docker refuses.
+    pub fn virtual_machine(vm: &Vm, document: &str, dir: &Path) -> Result<Self> {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let seed = dir.join(format!("seed-{}-{count}", std::process::id()));
+        seed_files(&seed, document)?;
+        let mut guest = Self::created(Kind::Virtual, &vm.create(&seed))?;
+        guest.seed = Some(seed);
+        Ok(guest)
+    }
+
+    fn created<S: AsRef<str>>(kind: Kind, words: &[S]) -> Result<Self> {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("polis-proof-{}-{count}", std::process::id());
+        let mut command = vec!["docker", "create", "--label=polis-proof", "--network=none"];
+        command.extend(["--name", &name]);
+        command.extend(words.iter().map(AsRef::as_ref));
+        Run::new(&command).output()?;
+        Ok(Self {
+            name,
+            kind,
+            seed: None,
+        })
     }
 
     /// Puts a file into a guest, running or not; its directory must be there. It may be read and run by everyone.
@@ -98,23 +141,63 @@ impl Guest {
             .map(drop)
     }
 
-    /// Reboots it.
+    /// Reboots it; a virtual machine is back when this returns, as far as a new boot has begun.
     ///
     /// # Errors
-    /// When Docker refuses.
+    /// When Docker refuses, or a virtual machine does not come back.
     pub fn restart(&self) -> Result<()> {
+        if let Kind::Virtual = self.kind {
+            return self.reboot();
+        }
         Run::new(&["docker", "restart", "--time", "20", &self.name])
             .output()
             .map(drop)
     }
 
-    /// Runs a shell script in it and returns how that ended.
+    fn reboot(&self) -> Result<()> {
+        const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
+        let before = self.output(BOOT)?;
+        // The connection ends with the system.
+        self.ran("systemctl reboot")?;
+        let start = Instant::now();
+        while start.elapsed() < BOOT_LIMIT {
+            let now = self.ran(BOOT)?;
+            if now.code == 0 && now.stdout.trim() != before {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        Err(format!(
+            "{} does not come back\n{}",
+            self.name,
+            self.console()
+        ))
+    }
+
+    /// The end of what a virtual machine said on its console.
+    fn console(&self) -> String {
+        let logs = Run::new(&["docker", "logs", "--tail", "30", &self.name]).ran();
+        logs.map_or_else(|error| error, |ran| ran.stdout + &ran.stderr)
+    }
+
+    /// Runs a shell script in it and returns how that ended; 255 where there is no way in yet.
     ///
     /// # Errors
     /// When Docker cannot be started.
     pub fn ran(&self, script: &str) -> Result<Ran> {
+        self.shell(script).ran()
+    }
+
+    fn shell(&self, script: &str) -> Run {
         let bash = format!("set -eu; {script}");
-        Run::new(&["docker", "exec", &self.name, "bash", "-c", &bash]).ran()
+        match self.kind {
+            Kind::Container => Run::new(&["docker", "exec", &self.name, "bash", "-c", &bash]),
+            Kind::Virtual => {
+                let quoted = format!("bash -c '{}'", bash.replace('\'', "'\\''"));
+                let inside = ["docker", "exec", &self.name];
+                Run::new(&[&inside[..], &SSH, &[&quoted]].concat())
+            }
+        }
     }
 
     /// Runs a shell script in it and returns what that printed.
@@ -122,8 +205,7 @@ impl Guest {
     /// # Errors
     /// When it fails.
     pub fn output(&self, script: &str) -> Result<String> {
-        let bash = format!("set -eu; {script}");
-        Run::new(&["docker", "exec", &self.name, "bash", "-c", &bash]).output()
+        self.shell(script).output()
     }
 
     /// Runs several shell scripts in it, in one go because each visit costs a tenth of a second, and returns what each
@@ -177,7 +259,11 @@ impl Guest {
         // systemd needs a moment before anything can be asked.
         while self.ran("test -S /run/systemd/private")?.code != 0 {
             if start.elapsed() > limit {
-                return Err(format!("{}: systemd does not come up", self.name));
+                return Err(format!(
+                    "{}: systemd does not come up\n{}",
+                    self.name,
+                    self.console()
+                ));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -205,6 +291,13 @@ impl Guest {
     }
 }
 
+/// What cloud-init finds: the document, and an instance that it has not seen.
+fn seed_files(dir: &Path, document: &str) -> Result<()> {
+    write(&dir.join("user-data"), document)?;
+    let instance = "instance-id: proof\nlocal-hostname: polis\n";
+    write(&dir.join("meta-data"), instance)
+}
+
 /// Removes the guests of earlier runs that were killed before they could do so.
 ///
 /// # Errors
@@ -229,6 +322,9 @@ impl Drop for Guest {
     fn drop(&mut self) {
         if std::env::var_os("POLIS_PROOF_KEEP").is_none() {
             let _ = Run::new(&["docker", "rm", "--force", "--volumes", &self.name]).ran();
+            if let Some(seed) = &self.seed {
+                let _ = fs::remove_dir_all(seed);
+            }
         }
     }
 }

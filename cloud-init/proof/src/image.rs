@@ -24,20 +24,22 @@ const HOSTS: [&str; 4] = [
 /// Where GitHub sends downloads.
 pub const ASSETS: &str = "release-assets.githubusercontent.com";
 
-/// How the image is built from the base; the archive's root is what [`write_context`] makes.
-const DOCKERFILE: &str = "\
+/// How what all guests have is built from the base, and how the image of a container is built from that; the context's
+/// `files` is what [`write_context`] makes.
+const COMMON: &str = "COPY files/ /\nRUN sh /srv/stand-in/setup.sh\n";
+const CONTAINER: &str = "\
 ENV container=docker
-COPY files/ /
-RUN sh /srv/stand-in/setup.sh
+RUN sh /srv/stand-in/container.sh
 STOPSIGNAL SIGRTMIN+3
 CMD [\"/init\"]
 ";
 
 /// The files of this directory that become part of the image, with everything that decides how.
-const INPUTS: [&str; 6] = [
+const INPUTS: [&str; 7] = [
     include_str!("image.rs"),
     include_str!("packages.rs"),
     include_str!("../stand-ins/setup.sh"),
+    include_str!("../stand-ins/container.sh"),
     include_str!("../stand-ins/server.py"),
     include_str!("../stand-ins/init"),
     include_str!("../stand-ins/auditctl"),
@@ -48,6 +50,10 @@ const INPUTS: [&str; 6] = [
 pub struct Image {
     /// Its name in the Docker engine.
     pub name: String,
+    /// The name of what it has in common with a virtual machine: all but what makes up for a kernel of its own.
+    pub common: String,
+    /// What both were made from.
+    pub base: base::Base,
     /// The pins that fit the stand-ins.
     pub pins: Pins,
 }
@@ -82,11 +88,14 @@ pub fn prepare(dir: &Path, text: &str) -> Result<Image> {
         inputs.push(pin(text, name)?);
     }
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-    let name = format!("polis-proof:{}", digest(&inputs));
+    let key = digest(&inputs);
+    let (name, common) = (
+        format!("polis-proof:{key}"),
+        format!("polis-proof-common:{key}"),
+    );
     let saved = dir.join(format!("{}.pins", name.replace(':', "-")));
-    let there = Run::new(&["docker", "image", "inspect", &name]).ran()?.code == 0;
-    if !there || !saved.is_file() {
-        let pins = make(dir, &parts, &base, text, &name)?;
+    if !is_there(&name)? || !is_there(&common)? || !saved.is_file() {
+        let pins = make(dir, &parts, &base, text, &key)?;
         let lines: Vec<String> = pins
             .iter()
             .map(|(name, value)| format!("{name}={value}\n"))
@@ -100,54 +109,80 @@ pub fn prepare(dir: &Path, text: &str) -> Result<Image> {
     });
     Ok(Image {
         name,
+        common,
+        base,
         pins: pins.collect(),
     })
 }
 
-fn make(dir: &Path, parts: &Path, base: &base::Base, text: &str, name: &str) -> Result<Pins> {
-    let base_name = format!("polis-proof-base:{}", base.key);
-    if Run::new(&["docker", "image", "inspect", &base_name])
-        .ran()?
-        .code
-        != 0
-    {
-        Run::new(&[
-            "docker",
-            "import",
-            &base.root.display().to_string(),
-            &base_name,
-        ])
-        .output()?;
-    }
+fn make(dir: &Path, parts: &Path, base: &base::Base, text: &str, key: &str) -> Result<Pins> {
+    let base_name = imported(base)?;
     let work = dir.join("image.new");
     let _ = fs::remove_dir_all(&work);
     let context = work.join("context");
     let pins = write_context(&context.join("files"), &work, parts, base, text)?;
-    write(
-        &context.join("Dockerfile"),
-        &format!("FROM {base_name}\n{DOCKERFILE}"),
-    )?;
-    let context = context.display().to_string();
-    Run::new(&[
-        "docker",
-        "build",
-        "--network",
-        "none",
-        "--quiet",
-        "--tag",
-        name,
-        &context,
-    ])
-    .env("DOCKER_BUILDKIT", "0")
-    .output()?;
+    let common = build(&context, &base_name, COMMON, "polis-proof-common", key)?;
+    let empty = work.join("empty");
+    build(&empty, &common, CONTAINER, "polis-proof", key)?;
     fs::remove_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
-    // Images of other inputs would only fill the disk; one that is in use stays.
+    Ok(pins)
+}
+
+/// The name of the base in the Docker engine, which has it after this.
+pub(crate) fn imported(base: &base::Base) -> Result<String> {
+    let name = format!("polis-proof-base:{}", base.key);
+    if !is_there(&name)? {
+        let root = base.root.display().to_string();
+        Run::new(&["docker", "import", &root, &name]).output()?;
+        remove_other_images("polis-proof-base", &name)?;
+    }
+    Ok(name)
+}
+
+/// Whether the Docker engine has an image.
+pub(crate) fn is_there(name: &str) -> Result<bool> {
+    let ran = Run::new(&["docker", "image", "inspect", name]).ran()?;
+    Ok(ran.code == 0)
+}
+
+/// Builds `repository:key` from another image, a directory of files and what to do with them; returns its name.
+pub(crate) fn build(
+    context: &Path,
+    from: &str,
+    how: &str,
+    repository: &str,
+    key: &str,
+) -> Result<String> {
+    let name = format!("{repository}:{key}");
+    write(&context.join("Dockerfile"), &format!("FROM {from}\n{how}"))?;
+    let context = context.display().to_string();
+    let command = ["docker", "build", "--network", "none", "--quiet", "--tag"];
+    Run::new(&[&command[..], &[&name, &context]].concat())
+        .env("DOCKER_BUILDKIT", "0")
+        .output()?;
+    remove_other_images(repository, &name)?;
+    Ok(name)
+}
+
+/// Images of other inputs would only fill the disk; one that is in use stays.
+fn remove_other_images(repository: &str, name: &str) -> Result<()> {
     let format = "{{.Repository}}:{{.Tag}}";
-    let others = Run::new(&["docker", "images", "--format", format, "polis-proof"]).output()?;
+    let others = Run::new(&["docker", "images", "--format", format, repository]).output()?;
     for other in others.lines().filter(|other| *other != name) {
         Run::new(&["docker", "rmi", other]).ran()?;
     }
-    Ok(pins)
+    Ok(())
+}
+
+/// The same for what is kept in a directory under names that start with `prefix`.
+pub(crate) fn remove_others(dir: &Path, prefix: &str, kept: &Path) -> Result<()> {
+    for path in files(dir)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path != kept && name.starts_with(prefix) {
+            fs::remove_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_context(
@@ -158,7 +193,13 @@ fn write_context(
     text: &str,
 ) -> Result<Pins> {
     let top = files.join(TOP.trim_start_matches('/'));
-    for name in ["setup.sh", "server.py", "hold-lock.py", "auditctl"] {
+    for name in [
+        "setup.sh",
+        "container.sh",
+        "server.py",
+        "hold-lock.py",
+        "auditctl",
+    ] {
         copy(&parts.join(name), &top.join(name))?;
     }
     copy(&parts.join("init"), &files.join("init"))?;

@@ -1,5 +1,5 @@
-//! Machines to prove the provisioning on: cloud-init itself runs our document on a real systemd, in a container that
-//! has no network and in which every download is answered by a stand-in.
+//! Machines to prove the provisioning on: cloud-init itself runs our document on a real systemd, in a container or a
+//! virtual machine that has no network and in which every download is answered by a stand-in.
 //!
 //! `multipass launch` reports success even when every step of the provisioning failed, so reading the document proves
 //! nothing: it has to be run, whole and with each step broken. The parts that a machine has in common with every other
@@ -12,6 +12,7 @@ pub mod guest;
 pub mod image;
 pub mod packages;
 pub mod run;
+pub mod vm;
 
 /// A value, or what went wrong, for people.
 pub type Result<T> = std::result::Result<T, String>;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Turns a plain Debian into what an Ubuntu guest is to the provisioning, without any network.
+# Turns a plain Debian into what an Ubuntu guest is to the provisioning, without any network. What only a container or
+# only a virtual machine needs is in a script of its own.
 set -eu
 
 # The test's certificate authority, and the names of the real hosts on the loopback address. cloud-init writes
@@ -22,27 +23,6 @@ network: {config: disabled}
 apt: {preserve_sources_list: true}
 system_info: {default_user: {name: ubuntu, gecos: Ubuntu, groups: [adm, sudo]}}
 CFG
-
-# Daemons of the kernel's faces that a container does not have: the unit runs, the kernel is not asked.
-mkdir -p /etc/systemd/system/auditd.service.d /etc/systemd/system/apparmor.service.d
-cat >/etc/systemd/system/auditd.service.d/proof.conf <<'CFG'
-[Service]
-Type=simple
-PIDFile=
-ExecStart=
-ExecStart=/bin/sleep infinity
-CFG
-cat >/etc/systemd/system/apparmor.service.d/proof.conf <<'CFG'
-[Unit]
-ConditionSecurity=
-AssertPathIsReadWrite=
-[Service]
-ExecStart=
-ExecStart=/bin/true
-CFG
-mkdir -p /usr/sbin
-dpkg-divert --quiet --rename --divert /usr/sbin/auditctl.real --add /usr/sbin/auditctl
-cp /srv/stand-in/auditctl /usr/sbin/auditctl
 
 cat >/etc/systemd/system/stand-in.service <<'CFG'
 [Unit]

@@ -7,6 +7,7 @@
 mod broken;
 mod drift;
 mod state;
+mod vm;
 mod whole;
 
 use std::path::PathBuf;
@@ -38,7 +39,9 @@ struct Case {
 }
 
 fn main() -> ExitCode {
-    let mut cases = whole::cases();
+    // The longest one first, so that nothing waits for it in the end.
+    let mut cases = vm::cases();
+    cases.extend(whole::cases());
     cases.extend(broken::cases());
     let (options, wanted): (Vec<String>, Vec<String>) = std::env::args()
         .skip(1)

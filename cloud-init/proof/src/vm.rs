@@ -1,0 +1,148 @@
+//! A whole virtual machine, for what a container cannot show: a kernel of the guest's own, that takes the sysctls, loads
+//! the audit rules, enforces AppArmor, and boots again.
+//!
+//! Emulated by QEMU without help from the processor, which runs wherever a program runs and takes minutes: one proof
+//! uses it, and the containers do the rest. The emulator is of the guest's own release and runs in a container, so the
+//! machine needs nothing for it, no port of the machine is used and no network is reached.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+use crate::image::{Image, build, copy, digest, imported, remove_others};
+use crate::run::Run;
+
+/// How the guest is built from what all guests have, and the emulator from the plain base.
+const GUEST: &str =
+    "COPY kernel/ /srv/kernel/\nCOPY vm.sh /srv/stand-in/\nRUN sh /srv/stand-in/vm.sh\n";
+const EMULATOR: &str =
+    "COPY emulator/ /emulator/\nRUN dpkg --install /emulator/*.deb && rm -r /emulator\n";
+
+/// Makes the disk from the guest's files; the kernel, its first file system and the key are needed beside it.
+const DISK: &str = "set -eu; cd /work; mkdir /root.new; tar --extract --directory=/root.new --file=root.tar
+    rm -f root.tar /root.new/.dockerenv; cp /root.new/boot/vmlinuz-* vmlinuz; cp /root.new/boot/initrd.img-* initrd.img
+    cp /root.new/srv/stand-in/key key; mkfs.ext4 -q -d /root.new disk.raw 4G";
+
+/// A kernel that starts with other values than ours, so that nothing is right by chance.
+const KERNEL: &str = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet mitigations=off \
+    sysctl.kernel.randomize_va_space=1 sysctl.kernel.dmesg_restrict=0 sysctl.kernel.kptr_restrict=1 \
+    sysctl.fs.suid_dumpable=2 sysctl.kernel.yama.ptrace_scope=1";
+
+/// What the guest is emulated with; the instructions named save the most time in checksums and TLS.
+const MACHINE: [&str; 26] = [
+    "-accel",
+    "tcg,thread=multi,tb-size=512",
+    "-cpu",
+    "qemu64,+ssse3,+sse4.1,+sse4.2,+x2apic,+aes,+pclmulqdq,+sha-ni",
+    "-smp",
+    "2",
+    "-m",
+    "1536",
+    "-display",
+    "none",
+    "-serial",
+    "stdio",
+    "-kernel",
+    "/vm/vmlinuz",
+    "-initrd",
+    "/vm/initrd.img",
+    "-append",
+    KERNEL,
+    "-drive",
+    "if=virtio,file=/vm/disk.raw,format=raw,snapshot=on,cache=unsafe",
+    "-drive",
+    "if=virtio,driver=vvfat,dir=/seed,label=cidata,read-only=on",
+    "-nic",
+    "user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:2222-:22",
+    "-device",
+    "virtio-rng-pci",
+];
+
+/// What virtual machines start from.
+#[derive(Debug)]
+pub struct Vm {
+    /// Disk, kernel, its first file system, and the key to get in.
+    dir: PathBuf,
+    /// The image with the emulator.
+    emulator: String,
+}
+
+impl Vm {
+    /// The words after `docker create` that make a machine for the user-data in `seed`.
+    pub(crate) fn create(&self, seed: &Path) -> Vec<String> {
+        let volume = |dir: &Path, to: &str| format!("--volume={}:{to}:ro", dir.display());
+        let mut words = vec![volume(&self.dir, "/vm"), volume(seed, "/seed")];
+        // Before the containers beside it: deadlines run in it, and they are for a real processor.
+        words.push("--cpu-shares=8192".to_owned());
+        words.extend([self.emulator.clone(), "qemu-system-x86_64".to_owned()]);
+        words.extend(MACHINE.map(str::to_owned));
+        words
+    }
+}
+
+/// Makes the disk and the emulator, unless `dir` and the Docker engine have them already.
+///
+/// # Errors
+/// When a tool fails; the message quotes it.
+pub fn prepare(dir: &Path, image: &Image) -> Result<Vm> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-ins/vm.sh");
+    let text = fs::read_to_string(&script).map_err(|error| error.to_string())?;
+    let key = digest(&[&image.common, &text, include_str!("vm.rs")]);
+    let made = dir.join(format!("vm-{key}"));
+    let work = dir.join("vm.new");
+    let _ = fs::remove_dir_all(&work);
+    let emulator = emulator(&work, image)?;
+    if !made.join("disk.raw").is_file() {
+        let context = work.join("context");
+        copy(&script, &context.join("vm.sh"))?;
+        packages(&image.base.kernel, &context.join("kernel"))?;
+        let guest = build(&context, &image.common, GUEST, "polis-proof-vm", &key)?;
+        disk(&work, &guest, &emulator)?;
+        fs::remove_dir_all(&context).map_err(|error| format!("{}: {error}", context.display()))?;
+        fs::rename(&work, &made).map_err(|error| format!("{}: {error}", made.display()))?;
+        remove_others(dir, "vm-", &made)?;
+    }
+    Ok(Vm {
+        dir: made,
+        emulator,
+    })
+}
+
+fn emulator(work: &Path, image: &Image) -> Result<String> {
+    let (repository, key) = ("polis-proof-emulator", &image.base.key);
+    let name = format!("{repository}:{key}");
+    if crate::image::is_there(&name)? {
+        return Ok(name);
+    }
+    let context = work.join("context");
+    packages(&image.base.emulator, &context.join("emulator"))?;
+    let name = build(&context, &imported(&image.base)?, EMULATOR, repository, key)?;
+    fs::remove_dir_all(&context).map_err(|error| format!("{}: {error}", context.display()))?;
+    Ok(name)
+}
+
+/// Copies packages without what apt keeps beside them.
+fn packages(from: &Path, to: &Path) -> Result<()> {
+    let entries = fs::read_dir(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            copy(&path, &to.join(path.file_name().unwrap_or_default()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the disk in `work` from the files of the image `guest`, with the emulator's tools.
+fn disk(work: &Path, guest: &str, emulator: &str) -> Result<()> {
+    fs::create_dir_all(work).map_err(|error| format!("{}: {error}", work.display()))?;
+    let container = Run::new(&["docker", "create", guest, "true"]).output()?;
+    let root = work.join("root.tar").display().to_string();
+    let exported = Run::new(&["docker", "export", "--output", &root, &container]).output();
+    Run::new(&["docker", "rm", &container]).output()?;
+    exported?;
+    let volume = format!("--volume={}:/work", work.display());
+    let run = ["docker", "run", "--rm", "--network=none", &volume, emulator];
+    Run::new(&[&run[..], &["bash", "-c", DISK]].concat())
+        .output()
+        .map(drop)
+}
