@@ -8,7 +8,7 @@ pub type Pins = Vec<(&'static str, String)>;
 
 /// The shorter limits, in the one line of the script that has them.
 const LIMITS: (&str, &str) = (
-    "readonly DOWNLOAD_LIMIT=600 LOCK_LIMIT=300 DAEMON_LIMIT=120 RETRY_PAUSE=5",
+    "readonly DOWNLOAD_LIMIT=600 LOCK_LIMIT=100 DAEMON_LIMIT=120 RETRY_PAUSE=5",
     "readonly DOWNLOAD_LIMIT=20 LOCK_LIMIT=2 DAEMON_LIMIT=10 RETRY_PAUSE=1",
 );
 

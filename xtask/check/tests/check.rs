@@ -280,9 +280,9 @@ fn a_finding_shows_the_place_and_the_way_out() {
             = help: Multipass drops the quotes and cloud-init then reads another number; leave the key out where 0644 is meant
 
         error[runcmd]: `runcmd` does not run an executable script of `write_files`
-           --> cloud-init/cloud-init.yaml:692:5
+           --> cloud-init/cloud-init.yaml:703:5
             |
-        692 |   - [/usr/local/lib/polis/provision.sh]
+        703 |   - [/usr/local/lib/polis/provision.sh]
             |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
             |
             = help: write the script with `permissions: 0o755`

@@ -6,6 +6,7 @@
 
 mod broken;
 mod drift;
+mod killed;
 mod state;
 mod vm;
 mod whole;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     // The longest one first, so that nothing waits for it in the end.
     let mut cases = vm::cases();
     cases.extend(whole::cases());
+    cases.extend(killed::cases());
     cases.extend(broken::cases());
     let (options, wanted): (Vec<String>, Vec<String>) = std::env::args()
         .skip(1)

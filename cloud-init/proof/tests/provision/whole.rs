@@ -38,8 +38,18 @@ pub(crate) fn cases() -> Vec<Case> {
             prove: Box::new(hiccups),
         },
         Case {
-            name: "whole_after_a_lock_is_released".to_owned(),
-            prove: Box::new(lock_released),
+            name: "whole_after_the_lock_of_the_lists_is_released".to_owned(),
+            prove: Box::new(|bench| {
+                let refused = "apt-get update failed";
+                lock_released(bench, &bench.hasty, "/var/lib/apt/lists/lock", refused)
+            }),
+        },
+        Case {
+            name: "whole_after_the_lock_of_dpkg_is_released".to_owned(),
+            prove: Box::new(|bench| {
+                let waits = "Waiting for cache lock";
+                lock_released(bench, &bench.document, "/var/lib/dpkg/lock-frontend", waits)
+            }),
         },
     ]
 }
@@ -195,19 +205,16 @@ fn hiccups(bench: &Bench) -> Result<()> {
     })
 }
 
-/// Another program has the lists of packages when the provisioning wants them, and lets go after a while.
-fn lock_released(bench: &Bench) -> Result<()> {
-    let guest = Guest::new(&bench.image.name, &bench.hasty, &[], &bench.dir)?;
-    guest.put(
-        &bench.dir,
-        "/srv/stand-in/hold-lock",
-        "/var/lib/apt/lists/lock\n",
-    )?;
+/// Another program has a lock when the provisioning wants it, and lets go once the log has `said` what that leads to.
+fn lock_released(bench: &Bench, document: &str, lock: &str, said: &str) -> Result<()> {
+    let guest = Guest::new(&bench.image.name, document, &[], &bench.dir)?;
+    guest.put(&bench.dir, "/srv/stand-in/hold-lock", &format!("{lock}\n"))?;
     guest.start()?;
-    let waits = "for i in $(seq 600); do grep -q 'apt-get update failed' /var/log/polis-provision.log && exit; \
-                 sleep 0.1; done; exit 1";
+    let waits = format!(
+        "for i in $(seq 600); do grep -q '{said}' /var/log/polis-provision.log && exit; sleep 0.1; done; exit 1"
+    );
     guest
-        .output(waits)
+        .output(&waits)
         .map_err(|error| format!("{error}\n{}", guest.story()))?;
     guest.output("rm /srv/stand-in/hold-lock")?;
     let ran = guest.cloud_init(LIMIT)?;

@@ -1,0 +1,84 @@
+//! The provisioning killed without warning in the middle of each step, as by a power cut: no marker in between, and the
+//! run after it goes on as if nothing had happened, until the next one.
+
+use cloud_init_proof::Result;
+use cloud_init_proof::guest::Guest;
+
+use crate::state::is_provisioned;
+use crate::whole::{LIMIT, SCRIPT};
+use crate::{Bench, Case, ensure};
+
+/// The step, and the call at which it is killed: see `stand-ins/killer`.
+const KILLS: [(&str, &str); 10] = [
+    ("docker-repo", "apt-get Dir::Etc::sourcelist"),
+    // dpkg is killed too, while it unpacks: what it leaves counts as installed and is not.
+    ("docker-engine", "apt-get docker-ce Unpacking.docker-ce-cli"),
+    ("docker-engine", "usermod docker"),
+    ("sysbox", "apt-get sysbox.deb Unpacking.sysbox-ce"),
+    ("sysbox", "mountpoint netns"),
+    ("yq", "mv /usr/local/bin/yq"),
+    ("hardening", "augenrules --load"),
+    ("polis-unit", "install /opt/polis"),
+    ("ready", "sync"),
+    ("ready", "mv provisioned.json"),
+];
+
+const KILLER: &str = include_str!("../../stand-ins/killer");
+
+/// The proofs of this file.
+pub(crate) fn cases() -> Vec<Case> {
+    vec![Case {
+        name: "killed_in_each_step".to_owned(),
+        prove: Box::new(prove),
+    }]
+}
+
+fn prove(bench: &Bench) -> Result<()> {
+    let guest = Guest::new(&bench.image.name, &bench.document, &[], &bench.dir)?;
+    let names: Vec<&str> = KILLS
+        .iter()
+        .filter_map(|(_, call)| call.split(' ').next())
+        .collect();
+    for name in &names {
+        guest.put(&bench.dir, &format!("/usr/local/bin/{name}"), KILLER)?;
+    }
+    for (at, (step, call)) in KILLS.into_iter().enumerate() {
+        guest.put(&bench.dir, "/srv/stand-in/kill-at", &format!("{call}\n"))?;
+        let ended = match at {
+            // The first one by cloud-init itself, which has to notice.
+            0 => {
+                guest.start()?;
+                guest.cloud_init(LIMIT)?.code == 1
+            }
+            _ => guest.ran(SCRIPT)?.code == 137,
+        };
+        let told = |what: &str| format!("killed in {step}: {what}\n{}", guest.story());
+        ensure(ended, || told("it ends as if nothing had happened"))?;
+        killed(&guest, step).map_err(|error| told(&error))?;
+    }
+    let paths: Vec<String> = names
+        .iter()
+        .map(|name| format!("/usr/local/bin/{name}"))
+        .collect();
+    guest.output(&format!("rm -f /srv/stand-in/kill-at {}", paths.join(" ")))?;
+    guest.output(SCRIPT)?;
+    is_provisioned(&guest).map_err(|error| format!("{error}\n{}", guest.story()))
+}
+
+/// Checks that it was this step, and that nobody could take the guest for a finished one.
+fn killed(guest: &Guest, step: &str) -> Result<()> {
+    let last = guest.output("grep -o 'step .* start' /var/log/polis-provision.log | tail -n 1")?;
+    ensure(last == format!("step {step} start"), || {
+        format!("the last step was `{last}`")
+    })?;
+    for file in ["provisioned.json", "provision.json"] {
+        let there = guest.has(&format!("/var/lib/polis/{file}"))?;
+        ensure(
+            !there || step == "ready" && file == "provision.json",
+            || format!("there is a {file}"),
+        )?;
+    }
+    guest
+        .output("! pgrep --full '^/bin/bash /usr/local/lib/polis'")
+        .map(drop)
+}
