@@ -29,7 +29,7 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 21] = [
+pub const PARTS: [Part; 23] = [
     Part {
         needs: "shellcheck",
         package: "shellcheck",
@@ -134,6 +134,16 @@ pub const PARTS: [Part; 21] = [
         needs: "dpkg-deb",
         package: "dpkg",
         why: "builds the packages in it",
+    },
+    Part {
+        needs: "jq",
+        package: "jq",
+        why: "reads the reports of the provisioning script",
+    },
+    Part {
+        needs: "pgrep",
+        package: "procps",
+        why: "sees whether its downloads have ended with it",
     },
 ];
 

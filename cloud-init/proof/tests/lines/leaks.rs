@@ -1,0 +1,65 @@
+//! Variables that a function of a shell script sets and does not declare `local`: by the script's own rule those in small
+//! letters, since what all functions share is in capitals. A name that leaks changes another function's by chance, later.
+
+/// The leaks of `script`, as `function: name`.
+pub(crate) fn leaks(script: &str) -> Vec<String> {
+    let mut leaks = Vec::new();
+    let mut function = "";
+    let mut local: Vec<&str> = Vec::new();
+    for line in script.lines() {
+        let line = line.split(" # ").next().unwrap_or_default();
+        if let Some(name) = line.strip_suffix("() {") {
+            (function, local) = (name, Vec::new());
+        } else if line == "}" {
+            function = "";
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.first() == Some(&"local") {
+            local.extend(words[1..].iter().map(|word| name_of(word)));
+            continue;
+        }
+        if function.is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        for name in assigned(&words) {
+            if !local.contains(&name) {
+                leaks.push(format!("{function}: {name}"));
+            }
+        }
+    }
+    leaks
+}
+
+/// The names in small letters that the words of a line set: `name=...`, `for name in`, `read ... name`.
+fn assigned<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    let mut reading = false;
+    for (at, word) in words.iter().enumerate() {
+        let name = name_of(word);
+        let is_small = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let is_command = at == 0
+            || matches!(
+                words[at - 1],
+                "&&" | "||" | "then" | "do" | "&" | ")" | "IFS="
+            );
+        let is_loop = at > 0 && words[at - 1] == "for" && words.get(at + 1) == Some(&"in");
+        let assigns = is_command && word[name.len()..].starts_with('=');
+        if is_small && name != "_" && (assigns || is_loop || (reading && !word.starts_with('-'))) {
+            names.push(name);
+        }
+        reading = *word == "read" || (reading && !word.ends_with(';'));
+    }
+    names
+}
+
+/// The name at the start of a word.
+fn name_of(word: &str) -> &str {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    word.find(|c| !is_name(c)).map_or(word, |end| &word[..end])
+}
+
+#[test]
+fn what_is_set_and_not_local_leaks() {
+    let script = "f() {\n  local a b=1\n  a=2 c=3\n  for d in x; do e=1; done\n  while read -r b g; do :; done\n  B=1\n}\nh=1\n";
+    assert_eq!(leaks(script), ["f: d", "f: e", "f: g"]);
+}
