@@ -22,10 +22,6 @@ use refusal::Refusal;
 use state::State;
 use version::Versions;
 
-/// What a guest script ends with when it fails: Multipass re-runs a command that ends with 4
-/// for ever, uses 1, 2 and 5 for itself and 255 for a command without an exit status.
-pub(crate) const GUEST_FAILED: i32 = 10;
-
 /// The program, with the patience for one short call.
 #[derive(Debug)]
 pub(crate) struct Multipass<'a> {

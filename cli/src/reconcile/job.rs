@@ -1,0 +1,134 @@
+//! Long commands in the guest: started detached, then asked how they are.
+
+use std::time::{Duration, Instant};
+
+use super::{Pace, Reconciler};
+use crate::error::{Error, Kind, Result};
+use crate::guest::{self, Job};
+use crate::multipass::refusal;
+
+impl Reconciler<'_> {
+    /// Waits for the end of a job; one that was lost, as by a reboot, is started again once.
+    pub(super) fn job(&mut self, job: &Job, limit: Duration) -> Result<Ended> {
+        let mut pace = Pace::until(Instant::now() + limit);
+        self.succeed(&job.start, Kind::Unexpected)?;
+        let mut lost = false;
+        loop {
+            let Some(answer) = self.ask(&job.poll)? else {
+                if !pace.wait()? {
+                    return Ok(Ended::Late(Vec::new()));
+                }
+                continue;
+            };
+            let status = Status::parse(&answer)?;
+            match status.state {
+                JobState::Ended(0) => return Ok(Ended::Well),
+                JobState::Ended(code) => return Ok(Ended::Badly(code, status.log)),
+                JobState::Running => {}
+                JobState::Lost if lost => {
+                    return Err(
+                        Error::new(Kind::Machine, "a command in the VM vanished, twice")
+                            .tried(job.start.to_text())
+                            .next("polis start"),
+                    );
+                }
+                JobState::Lost => {
+                    lost = true;
+                    self.succeed(&job.start, Kind::Unexpected)?;
+                }
+            }
+            match (status.pulled, status.log.last()) {
+                (1.., _) => self.view.detail(&format!("{} pulled", status.pulled)),
+                (0, Some(line)) => self.view.detail(line),
+                (0, None) => {}
+            }
+            if !pace.wait()? {
+                return Ok(Ended::Late(status.log));
+            }
+        }
+    }
+}
+
+/// How a job ended.
+pub(super) enum Ended {
+    Well,
+    Badly(i32, Vec<String>),
+    /// Not in time; it goes on in the VM.
+    Late(Vec<String>),
+}
+
+/// What a job's poll tells.
+#[derive(Debug)]
+struct Status {
+    state: JobState,
+    pulled: u32,
+    log: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JobState {
+    Running,
+    Ended(i32),
+    /// Neither running nor ended.
+    Lost,
+}
+
+impl Status {
+    fn parse(text: &str) -> Result<Self> {
+        let unreadable = || {
+            Error::new(
+                Kind::Unexpected,
+                "a command in the VM gave no account of itself",
+            )
+            .log(text.lines().map(str::to_owned))
+            .next("polis start")
+        };
+        let plain = refusal::plain(guest::answer(text, "polis-job 1").unwrap_or_default());
+        let mut lines = plain.lines();
+        let words: Vec<&str> = lines
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let state = match words.as_slice() {
+            ["running"] => JobState::Running,
+            ["lost"] => JobState::Lost,
+            ["ended", code] => JobState::Ended(code.parse().map_err(|_| unreadable())?),
+            _ => return Err(unreadable()),
+        };
+        let pulled = lines.next().and_then(|line| line.strip_prefix("pulled "));
+        let pulled = pulled
+            .and_then(|count| count.trim().parse().ok())
+            .unwrap_or_default();
+        let log = plain.lines().skip_while(|line| *line != "log").skip(1);
+        Ok(Self {
+            state,
+            pulled,
+            log: log
+                .map(|line| line.trim_end().to_owned())
+                .filter(|line| !line.is_empty())
+                .collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_says_how_it_is() {
+        let status =
+            Status::parse("noise|polis-job 1\nended 1\npulled 3\nlog\n a\x1b[0m\nError: b\n")
+                .unwrap();
+        assert_eq!((status.state, status.pulled), (JobState::Ended(1), 3));
+        assert_eq!(status.log, [" a", "Error: b"]);
+        assert_eq!(
+            Status::parse("polis-job 1\nlost\npulled \nlog\n")
+                .unwrap()
+                .state,
+            JobState::Lost
+        );
+        assert!(Status::parse("").is_err());
+    }
+}

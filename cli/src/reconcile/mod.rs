@@ -1,0 +1,163 @@
+//! Executes a plan: each step by the calls that it names, each with its end to wait for.
+//!
+//! Nothing is decided here but whether a step has ended, well or not. A run that is killed anywhere
+//! leaves a world that the next run looks at anew.
+
+mod job;
+mod machine;
+mod provisioning;
+mod stack;
+
+use std::time::{Duration, Instant};
+
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::guest::probe::Guest;
+use crate::multipass::call::Call;
+use crate::multipass::refusal::{self, Refusal};
+use crate::multipass::{Multipass, failed, interrupted};
+use crate::plan::{Step, Wish};
+use crate::process;
+use crate::view::View;
+
+/// How long a VM may take to run once it was started.
+const BOOT: Duration = Duration::from_secs(300);
+
+/// Executes plans.
+#[derive(Debug)]
+pub(crate) struct Reconciler<'a> {
+    multipass: &'a Multipass<'a>,
+    wish: &'a Wish,
+    limits: Limits,
+    view: View,
+    launched: bool,
+    /// What was done, with the time it took.
+    pub(crate) did: Vec<(&'static str, Duration)>,
+    /// The guest when it was last looked at.
+    pub(crate) seen: Option<Guest>,
+}
+
+/// How long things may take.
+#[derive(Debug)]
+struct Limits {
+    /// The end of the launch and the provisioning.
+    provisioned: Instant,
+    /// How much longer than its own time a call may take to say how it ended.
+    answer: Duration,
+    pull: Duration,
+    health: Duration,
+}
+
+/// Waits between two questions: short at first, so that what is quick is quick.
+#[derive(Debug)]
+struct Pace {
+    pause: Duration,
+    end: Instant,
+}
+
+impl Pace {
+    fn until(end: Instant) -> Self {
+        let pause = Duration::from_millis(200);
+        Self { pause, end }
+    }
+
+    /// Waits; false when the time is over.
+    fn wait(&mut self) -> Result<bool> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        process::pause(self.pause.min(left)).map_err(|_| interrupted())?;
+        self.pause = (self.pause * 3 / 2).min(Duration::from_secs(3));
+        Ok(true)
+    }
+}
+
+impl<'a> Reconciler<'a> {
+    /// Nothing done yet.
+    pub(crate) fn new(context: &Context, multipass: &'a Multipass<'a>, wish: &'a Wish) -> Self {
+        let settings = &context.settings;
+        Self {
+            multipass,
+            wish,
+            limits: Limits {
+                provisioned: Instant::now() + settings.time("timeout"),
+                answer: settings.time("call-timeout"),
+                pull: settings.time("pull-timeout"),
+                health: settings.time("health-timeout"),
+            },
+            view: View::new(context.output, context.verbose),
+            launched: false,
+            did: Vec::new(),
+            seen: None,
+        }
+    }
+
+    /// Executes `steps` in order; true when what is has to be looked at again.
+    ///
+    /// # Errors
+    /// The first step that fails; what was done stays.
+    pub(crate) fn run(&mut self, steps: &[Step]) -> Result<bool> {
+        for step in steps {
+            if matches!(step, Step::LookAgain) {
+                return Ok(true);
+            }
+            self.view.step(step.title());
+            let call = || step.calls().first().map(Call::to_text).unwrap_or_default();
+            self.step(step).map_err(|error| error.while_at(call))?;
+            let took = self.view.done();
+            self.did.push((step.name(), took));
+        }
+        Ok(false)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Launch(call) => self.launch(call),
+            Step::StartMachine(call) => self.start_machine(call),
+            Step::AwaitMachine(call) => self.await_machine(call, Instant::now() + BOOT),
+            Step::Reprovision(call) => {
+                // The VM's own limits add up to more than a launch may take; a second run has them
+                // to itself.
+                self.limits.provisioned = self.limits.provisioned.max(Instant::now() + BOOT);
+                self.succeed(call, Kind::Provisioning)
+            }
+            Step::AwaitProvisioning(call) => self.await_provisioning(call),
+            Step::InstallBundle(calls) | Step::InstallAgent(calls) => self.install(calls),
+            Step::MakeSecrets(call) | Step::MarkReady(call) => self.succeed(call, Kind::Unexpected),
+            Step::Pull(job) => self.pull(job),
+            Step::Up(job) => self.up(job),
+            Step::AwaitHealth(call) => self.await_health(call),
+            Step::LookAgain => Ok(()),
+        }
+    }
+
+    fn succeed(&self, call: &Call, kind: Kind) -> Result<()> {
+        self.multipass.call(call, kind).map(drop)
+    }
+
+    /// Looks at the guest; none when it does not answer just now.
+    fn probe(&self, call: &Call) -> Result<Option<Guest>> {
+        let answer = self.ask(call)?;
+        answer.map(|text| Guest::parse(&text)).transpose()
+    }
+
+    /// Asks the guest something; none when it does not answer just now, which happens around a boot
+    /// and on bad networks.
+    fn ask(&self, call: &Call) -> Result<Option<String>> {
+        let output = self.multipass.output(call, None)?;
+        if output.code == Some(0) {
+            return Ok(Some(output.stdout));
+        }
+        match refusal::of(output.code, &output.stderr) {
+            Refusal::SshFailed => Ok(None),
+            _ => Err(failed(call, &output, Kind::Unexpected)),
+        }
+    }
+}
+
+fn out_of_time(what: &str) -> Box<Error> {
+    Error::new(Kind::TimedOut, what)
+        .next("polis start   (goes on where it stopped)")
+        .next("polis start --timeout 1800   (waits longer)")
+}

@@ -1,0 +1,90 @@
+//! The wait for the provisioning, and what it says when it failed.
+
+use super::{Pace, Reconciler, out_of_time};
+use crate::error::{Error, Kind, Result};
+use crate::guest;
+use crate::guest::probe::{Guest, Provisioning};
+use crate::guest::provision::{LOG, Progress, REPORT, Report};
+use crate::multipass::call::Call;
+
+impl Reconciler<'_> {
+    pub(super) fn await_provisioning(&mut self, call: &Call) -> Result<()> {
+        let mut pace = Pace::until(self.limits.provisioned);
+        loop {
+            if let Some(guest) = self.probe(call)? {
+                match guest.provisioning() {
+                    Provisioning::Done => return self.check_marker(&guest),
+                    Provisioning::Failed => return Err(self.provisioning_failed()),
+                    Provisioning::Never => return Err(never()),
+                    Provisioning::Running => {}
+                }
+            }
+            self.show_progress();
+            if !pace.wait()? {
+                return Err(self.not_provisioned_in_time());
+            }
+        }
+    }
+
+    /// A VM that this run launched must have been provisioned by what this run sent.
+    pub(super) fn check_marker(&self, guest: &Guest) -> Result<()> {
+        if self.launched && self.wish.marker.is_some() && guest.marker != self.wish.marker {
+            return Err(Error::new(
+                Kind::Provisioning,
+                "the VM was provisioned by other user-data than was sent",
+            )
+            .because("the digests in its marker are not those of the files that polis carries")
+            .next("polis delete --purge, then: polis start"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn provisioning_failed(&self) -> Box<Error> {
+        let report = self.multipass.read(REPORT).and_then(|text| {
+            serde_json::from_str::<Report>(&text).map_err(|error| {
+                Error::new(Kind::Unexpected, "the report of the provisioning is broken")
+                    .because(error.to_string())
+            })
+        });
+        match report {
+            Ok(report) => {
+                let mut error = Error::new(
+                    Kind::Provisioning,
+                    format!(
+                        "the provisioning of the VM failed in its step `{}`",
+                        report.step
+                    ),
+                )
+                .because(format!(
+                    "{} (exit code {})",
+                    report.message, report.exit_code
+                ))
+                .log(report.log_tail)
+                .next("polis start   (provisions again; what is done is skipped)")
+                .next(format!("polis exec --vm -- sudo less {LOG}"));
+                error.step = Some(report.step);
+                error
+            }
+            Err(cause) => Error::new(Kind::Provisioning, "the provisioning of the VM failed")
+                .because(format!("its report cannot be read: {}", cause.message))
+                .next("polis start   (provisions again; what is done is skipped)"),
+        }
+    }
+
+    pub(super) fn not_provisioned_in_time(&self) -> Box<Error> {
+        let progress = self.multipass.output(&guest::progress(), None);
+        let progress = Progress::parse(&progress.map(|output| output.stdout).unwrap_or_default());
+        let mut error = out_of_time("the VM is still being provisioned");
+        if let Some(step) = progress.current() {
+            error = error.because(format!("it is in the step `{step}`"));
+            error.step = Some(step.to_owned());
+        }
+        error.log(Some(progress.last_line).filter(|line| !line.is_empty()))
+    }
+}
+
+fn never() -> Box<Error> {
+    Error::new(Kind::Provisioning, "the VM was not provisioned")
+        .because("cloud-init has ended there without our user-data: Multipass did not hand it on")
+        .next("polis delete --purge, then: polis start")
+}

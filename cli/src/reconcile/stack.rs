@@ -1,0 +1,162 @@
+//! The steps inside a provisioned VM: bundle and agent, images, services, health.
+
+use std::time::{Duration, Instant};
+
+use super::job::Ended;
+use super::{Pace, Reconciler, out_of_time};
+use crate::error::{Error, Kind, Result};
+use crate::guest::probe::{Condition, Guest, Service};
+use crate::guest::{self, Job};
+use crate::multipass::call::Call;
+use crate::multipass::failed;
+
+impl Reconciler<'_> {
+    /// Transfers an archive and has it put in its place; once more when it arrived damaged.
+    pub(super) fn install(&mut self, [transfer, install]: &[Call; 2]) -> Result<()> {
+        for _ in 0..2 {
+            let output = self
+                .multipass
+                .output(transfer, Some(Duration::from_secs(600)))?;
+            if output.code != Some(0) {
+                return Err(failed(transfer, &output, Kind::Transfer));
+            }
+            let output = self.multipass.output(install, None)?;
+            match output.code {
+                Some(0) => return Ok(()),
+                Some(guest::DAMAGED) => self.view.detail("it arrived damaged; again"),
+                _ => return Err(failed(install, &output, Kind::Transfer)),
+            }
+        }
+        Err(Error::new(
+            Kind::Transfer,
+            "what was transferred arrived damaged, twice",
+        )
+        .because("its SHA-256 in the VM is not the one that was sent")
+        .tried(transfer.to_text())
+        .next("polis start"))
+    }
+
+    pub(super) fn pull(&mut self, job: &Job) -> Result<()> {
+        let error = match self.job(job, self.limits.pull)? {
+            Ended::Well => return Ok(()),
+            Ended::Late(log) => Error::new(Kind::TimedOut, "the images are still being pulled")
+                .log(log)
+                .next("polis start   (goes on where it stopped)")
+                .next("POLIS_PULL_TIMEOUT=3600 polis start   (waits longer)"),
+            Ended::Badly(code, log) => {
+                let cause = cause_of_pull(&log).unwrap_or(format!("the pull ended with {code}"));
+                Error::new(
+                    Kind::Pull,
+                    "an image could not be pulled, in several attempts",
+                )
+                .because(cause)
+                .log(log)
+                .next("polis start")
+                .next("polis doctor   (tells whether the registry is reachable)")
+            }
+        };
+        Err(error.tried(job.start.to_text()))
+    }
+
+    pub(super) fn up(&mut self, job: &Job) -> Result<()> {
+        let (cause, log) = match self.job(job, self.limits.health)? {
+            Ended::Well => return Ok(()),
+            Ended::Late(log) => ("they are still being started".to_owned(), log),
+            Ended::Badly(code, log) => {
+                let ended = format!("docker compose ended with {code}");
+                (log.last().cloned().unwrap_or(ended), log)
+            }
+        };
+        // Which service it is, the services themselves tell best.
+        if let Some(guest) = self.probe(&guest::probe())?
+            && let Some(service) = worst(&guest)
+        {
+            return Err(self.unhealthy(service));
+        }
+        Err(
+            Error::new(Kind::Unhealthy, "the services could not be started")
+                .because(cause)
+                .tried(job.start.to_text())
+                .log(log)
+                .next("polis start")
+                .next("polis status"),
+        )
+    }
+
+    pub(super) fn await_health(&mut self, call: &Call) -> Result<()> {
+        let mut pace = Pace::until(Instant::now() + self.limits.health);
+        loop {
+            let guest = self.probe(call)?;
+            let well = guest.as_ref().is_some_and(Guest::is_well);
+            let ill = guest
+                .as_ref()
+                .is_some_and(|guest| guest.all(Condition::Ill).next().is_some());
+            if let Some(guest) = &guest {
+                let healthy = guest.all(Condition::Well).count();
+                self.view
+                    .detail(&format!("{healthy} of {}", guest.services.len()));
+                self.seen = Some(guest.clone());
+            }
+            if well {
+                return Ok(());
+            }
+            let over = !ill && !pace.wait()?;
+            if let (true, Some(service)) = (ill || over, guest.as_ref().and_then(worst)) {
+                return Err(self.unhealthy(service));
+            }
+            if over {
+                return Err(out_of_time("the VM does not answer"));
+            }
+        }
+    }
+
+    /// The error about a service that is not well, with the end of its log.
+    pub(super) fn unhealthy(&self, service: &Service) -> Box<Error> {
+        let log = self
+            .multipass
+            .call(&guest::service_log(&service.name), Kind::Unexpected);
+        let mut error = Error::new(
+            Kind::Unhealthy,
+            format!("the service `{}` is not healthy", service.name),
+        )
+        .because(format!("its state: {}", service.words()))
+        .log(log.unwrap_or_default().lines().map(str::to_owned))
+        .next(format!("polis logs {}", service.name))
+        .next("polis start   (starts it again)");
+        error.service = Some(service.name.clone());
+        error
+    }
+}
+
+/// The service that most needs a look: what waits for it is not well either, and says less.
+fn worst(guest: &Guest) -> Option<&Service> {
+    let by = |condition| guest.all(condition).next();
+    by(Condition::Ill)
+        .or(by(Condition::Starting))
+        .or(by(Condition::Down))
+}
+
+/// The line of a pull's log that says why.
+fn cause_of_pull(log: &[String]) -> Option<String> {
+    let telling = |line: &&String| line.contains("Error") || line.contains("error");
+    log.iter().rev().find(telling).or(log.last()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_error_of_a_pull_is_its_cause() {
+        let log = [
+            "gate Pulling",
+            "Error: a",
+            "Error: b",
+            "stack: not pulled: x",
+        ];
+        let log = log.map(str::to_owned);
+        assert_eq!(cause_of_pull(&log).as_deref(), Some("Error: b"));
+        assert_eq!(cause_of_pull(&log[..1]).as_deref(), Some("gate Pulling"));
+        assert_eq!(cause_of_pull(&[]), None);
+    }
+}
