@@ -33,6 +33,9 @@ pub(crate) enum Refusal {
     Other,
 }
 
+/// The code of `exec` when the command ended without one: the connection was cut.
+const NO_STATUS: i32 = 255;
+
 /// The refusal in `code` and `stderr`.
 pub(crate) fn of(code: Option<i32>, stderr: &str) -> Refusal {
     let says = |words: &str| stderr.contains(words);
@@ -54,7 +57,10 @@ pub(crate) fn of(code: Option<i32>, stderr: &str) -> Refusal {
         Refusal::Deleted
     } else if says("does not exist") {
         Refusal::Missing
-    } else if says("ssh connection failed") || says("timed out waiting for response") {
+    } else if code == Some(NO_STATUS)
+        || says("ssh connection failed")
+        || says("timed out waiting for response")
+    {
         Refusal::SshFailed
     } else {
         Refusal::Other
@@ -194,6 +200,7 @@ mod tests {
                 "exec failed: ssh connection failed: 'x'",
                 Refusal::SshFailed,
             ),
+            (255, "", Refusal::SshFailed),
             (2, "Invalid arguments supplied", Refusal::Other),
         ] {
             assert_eq!(of(Some(code), stderr), expected, "{stderr}");

@@ -456,7 +456,9 @@ fn a_call_that_is_ended_by_somebody_else_is_gone_on_with() {
 fn what_is_slow_or_lost_for_a_moment_is_waited_for() {
     let world = world();
     world.fault(Fault::of("list", Effect::Slow(1500)));
-    world.fault(Fault::of("exec", Effect::SshFails).containing("polis-probe"));
+    for part in ["polis-probe", "polis-job"] {
+        world.fault(Fault::of("exec", Effect::SshFails).containing(part));
+    }
     assert_eq!(start(&world).code, Some(0));
     assert_eq!(launches(&world), 1);
 }

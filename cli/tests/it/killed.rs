@@ -2,6 +2,7 @@
 //! next start converges, and there is one launch.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::{args, did, document, launches, planned, world};
 use fake_multipass::{Effect, Fault, World};
@@ -28,6 +29,14 @@ fn boundaries() -> Vec<Boundary> {
         });
     }
     found
+}
+
+/// Waits until `there`, or for as long as a slow machine may take.
+fn wait_until(there: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !there() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn kill_and_go_on(boundary: &Boundary, effect: Effect) {
@@ -100,10 +109,7 @@ fn a_start_that_is_interrupted_says_how_to_go_on() {
     let world = world();
     world.set(|state| state.timing.provision = 60_000);
     let started = world.start_polis(&["start"]);
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while world.instance().is_none() && std::time::Instant::now() < end {
-        thread::sleep(std::time::Duration::from_millis(10));
-    }
+    wait_until(|| world.instance().is_some());
     started.interrupt();
     let ran = started.wait();
     assert_eq!(ran.code, Some(130), "{}", ran.seen());
@@ -115,13 +121,30 @@ fn two_starts_at_once_are_one() {
     let world = world();
     world.set(|state| state.timing.provision = 3_000);
     let first = world.start_polis(&["start", "--quiet"]);
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while world.calls_of("launch").is_empty() && std::time::Instant::now() < end {
-        thread::sleep(std::time::Duration::from_millis(10));
-    }
+    wait_until(|| !world.calls_of("launch").is_empty());
     let second = world.polis(&["start"]);
     assert_eq!(second.code, Some(14), "{}", second.seen());
     let first = first.wait();
     assert_eq!(first.code, Some(0), "{}", first.seen());
     assert_eq!(launches(&world), 1);
+}
+
+#[test]
+fn a_vm_that_goes_down_under_a_start_is_filled_all_the_same() {
+    let world = world();
+    world.set(|state| state.timing.pull = 1_000);
+    let started = world.start_polis(&["start", "--quiet"]);
+    wait_until(|| {
+        let calls = world.all_calls();
+        calls
+            .iter()
+            .any(|call| call.line() == "docker compose pull")
+    });
+    world.set(|state| state.timing.pull = 0);
+    let stopped = world.multipass(&["stop", "polis"], b"");
+    assert_eq!(stopped.code, Some(0), "{}", stopped.seen());
+    let ran = started.wait();
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(launches(&world), 1);
+    assert_eq!(did(&world, &["start"]), [] as [&str; 0]);
 }
