@@ -98,6 +98,8 @@ pub enum Verb {
     Update(UpdateVerb),
     /// Write the generated parts of the documentation
     Docs(DocsArgs),
+    /// Verify all pins, and keep one GitHub issue in step with what is found
+    Drift(DriftArgs),
     /// Build the CLI and put what a release publishes into dist/
     Dist(DistArgs),
     /// Plan a release; with --execute or --rehearse, run it
@@ -208,6 +210,14 @@ pub struct DocsArgs {
     pub check: bool,
 }
 
+/// Arguments of `drift`.
+#[derive(Debug, Clone, Args)]
+pub struct DriftArgs {
+    /// Touch no issue; tell what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// Arguments of `dist`.
 #[derive(Debug, Clone, Args)]
 pub struct DistArgs {
@@ -265,6 +275,7 @@ impl Verb {
             Self::Update(UpdateVerb::Actions(_)) => "update actions",
             Self::Update(UpdateVerb::Images(_)) => "update images",
             Self::Docs(_) => "docs",
+            Self::Drift(_) => "drift",
             Self::Dist(_) => "dist",
             Self::Release(_) => "release",
             Self::Ci(_) => "ci",
@@ -275,7 +286,7 @@ impl Verb {
     pub fn has_findings(&self) -> bool {
         matches!(
             self,
-            Self::Check(_) | Self::VerifyPins(_) | Self::VerifyChecksums
+            Self::Check(_) | Self::VerifyPins(_) | Self::VerifyChecksums | Self::Drift(_)
         )
     }
 
@@ -293,6 +304,7 @@ impl Verb {
             | Self::Pin(_)
             | Self::VerifyPins(_)
             | Self::VerifyChecksums
+            | Self::Drift(_)
             | Self::Update(_)
             | Self::Release(_) => Package::Online,
         }

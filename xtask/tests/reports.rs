@@ -155,7 +155,7 @@ fn github_gets_annotations_and_a_summary() {
         | download | `yq v4.44.6 amd64` | `sha256:0c2b24e645b57d8e7c0566d18643a6d4f5580feeea3878127354a46f2a1e4598` | `cloud-init/cloud-init.yaml:60` `:61` `:62` | not looked up |
         | download | `yq v4.44.6 arm64` | `sha256:9477ac3cc447b6c083986129e35af8122eb2b938fe55c9c3e40436fb966e5813` | `cloud-init/cloud-init.yaml:60` `:63` `:64` | not looked up |
         | action | `actions/checkout v6.0.2` |  | `.github/workflows/ci.yml:33` | unpinned |
-        | action | `actions/checkout v6.0.2` | `de0fac2e4500dabe0009e67214ff5f5447ce83dd` | `.github/workflows/ci.yml:52` `:66` `:81` `.github/workflows/pin-drift.yml:32` `.github/workflows/release.yml:34` `:58` `:101` `:135` | not looked up |
+        | action | `actions/checkout v6.0.2` | `de0fac2e4500dabe0009e67214ff5f5447ce83dd` | `.github/workflows/ci.yml:52` `:66` `:81` `.github/workflows/pin-drift.yml:30` `.github/workflows/release.yml:34` `:58` `:101` `:135` | not looked up |
         | action | `actions/upload-artifact v7.0.0` | `bbbca2ddaa5d8feaa63e36b76fdaad77386f024f` | `.github/workflows/release.yml:66` `:114` | not looked up |
         | action | `actions/download-artifact v8.0.0` | `70fc10c6e5e1ce46ad2ea6f2b72d43f7d47b13c3` | `.github/workflows/release.yml:142` | not looked up |
         | action | `actions/attest-build-provenance v4.1.0` | `a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32` | `.github/workflows/release.yml:148` | not looked up |

@@ -8,6 +8,7 @@ mod failure;
 mod model;
 mod tags;
 mod token;
+mod tracker;
 mod versions;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ use crate::retry::retry;
 pub use model::{Asset, NewRelease, Release};
 pub use tags::Tags;
 pub use token::{Token, VARIABLE};
+pub use tracker::{Issue, Tracker};
 
 /// The host of GitHub's API.
 pub const API: &str = "api.github.com";

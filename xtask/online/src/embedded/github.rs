@@ -1,6 +1,7 @@
-//! The part of GitHub's API that a release needs: releases and their assets, with GitHub's
-//! rules on drafts, tokens, names and validation.
+//! The part of GitHub's API that a release and the nightly check need: releases and their assets,
+//! issues, the runs of workflows, with GitHub's rules on drafts, tokens, names and validation.
 
+mod issues;
 mod refusal;
 mod shape;
 mod state;
@@ -15,12 +16,13 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fault::Faults;
 use super::query;
 use super::serve::{Server, file_body};
 use crate::github::Token;
+use issues::Issues;
 use refusal::Refusal;
 use shape::Site;
 use state::{Change, State};
@@ -37,6 +39,7 @@ pub struct EmbeddedGitHub {
 /// What the handlers share.
 struct Shared {
     state: Mutex<State>,
+    issues: Mutex<Issues>,
     token: Token,
     owner: String,
     repo: String,
@@ -75,6 +78,7 @@ impl EmbeddedGitHub {
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State::open(root)?),
+            issues: Mutex::new(Issues::open(root)?),
             token: token.clone(),
             owner: owner.to_owned(),
             repo: repo.to_owned(),
@@ -142,6 +146,13 @@ impl<'a> Call<'a> {
         let ours = |owner: &str, repo: &str| owner == self.shared.owner && repo == self.shared.repo;
         match path.as_slice() {
             ["repos", owner, repo, "releases", rest @ ..] if ours(owner, repo) => self.api(rest),
+            ["repos", owner, repo, "issues", rest @ ..] if ours(owner, repo) => self.issues(rest),
+            ["repos", owner, repo, "actions", "workflows", _, "runs"] if ours(owner, repo) => {
+                self.runs()
+            }
+            ["repos", owner, repo, "git", "ref", "tags", tag] => {
+                self.tag(&format!("{owner}/{repo}"), tag)
+            }
             [owner, repo, "releases", "download", tag, name] if ours(owner, repo) => {
                 self.public_file(tag, name)
             }
@@ -181,6 +192,76 @@ impl<'a> Call<'a> {
             [id, "assets"] if self.parts.method == Method::POST => self.upload(number(id)?),
             _ => Err(Refusal::not_found()),
         }
+    }
+
+    fn issues(&self, path: &[&str]) -> Result<Response, Refusal> {
+        let issues = &self.shared.issues;
+        let mut issues = issues.lock().unwrap_or_else(PoisonError::into_inner);
+        match path {
+            [] if self.parts.method == Method::GET => {
+                let asked = |key| query(&self.parts.uri, key);
+                let labels = asked("labels").unwrap_or_default();
+                let labels: Vec<&str> = labels
+                    .split(',')
+                    .filter(|label| !label.is_empty())
+                    .collect();
+                let state = asked("state").unwrap_or_default();
+                let found = issues.list(&state, &labels);
+                self.page(
+                    found
+                        .into_iter()
+                        .map(|issue| self.site.issue(issue))
+                        .collect(),
+                )
+            }
+            _ if !self.trusted => Err(Refusal::requires_authentication()),
+            [] if self.parts.method == Method::POST => {
+                let created = self.site.issue(issues.create(&self.body)?);
+                Ok(json(StatusCode::CREATED, &created))
+            }
+            [id] if self.parts.method == Method::PATCH => {
+                let changed = self.site.issue(issues.update(number(id)?, &self.body)?);
+                Ok(json(StatusCode::OK, &changed))
+            }
+            [id, "comments"] if self.parts.method == Method::POST => {
+                let (count, body) = issues.comment(number(id)?, &self.body)?;
+                let comment = self.site.comment(number(id)?, count, &body);
+                Ok(json(StatusCode::CREATED, &comment))
+            }
+            _ => Err(Refusal::not_found()),
+        }
+    }
+
+    fn tag(&self, repository: &str, tag: &str) -> Result<Response, Refusal> {
+        let issues = &self.shared.issues;
+        let issues = issues.lock().unwrap_or_else(PoisonError::into_inner);
+        let sha = issues.tag(repository, tag)?;
+        let git = format!("{}/repos/{repository}/git", self.site.url);
+        let answer = json!({
+            "ref": format!("refs/tags/{tag}"),
+            "node_id": format!("REF_{tag}"),
+            "url": format!("{git}/refs/tags/{tag}"),
+            "object": {"type": "commit", "sha": sha, "url": format!("{git}/commits/{sha}")},
+        });
+        Ok(json(StatusCode::OK, &answer))
+    }
+
+    /// The runs of the one workflow; of their many fields, those that are read.
+    fn runs(&self) -> Result<Response, Refusal> {
+        let issues = &self.shared.issues;
+        let runs = issues
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .runs()?;
+        let most = query(&self.parts.uri, "per_page").and_then(|text| text.parse().ok());
+        let runs: Vec<Value> = runs
+            .iter()
+            .take(most.unwrap_or(PAGE.0))
+            .enumerate()
+            .map(|(id, end)| json!({"id": id, "status": "completed", "conclusion": end}))
+            .collect();
+        let answer = json!({"total_count": runs.len(), "workflow_runs": runs});
+        Ok(json(StatusCode::OK, &answer))
     }
 
     fn one(&self, release: &state::Release) -> Result<Response, Refusal> {

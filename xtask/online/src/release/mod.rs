@@ -22,9 +22,9 @@ use crate::failure;
 use scene::Scene;
 
 /// Where the releases of Polis live.
-const OWNER: &str = "odralabshq";
+pub(crate) const OWNER: &str = "odralabshq";
 /// The repository there.
-const REPO: &str = "polis";
+pub(crate) const REPO: &str = "polis";
 
 /// A release under way.
 pub(crate) struct Run {

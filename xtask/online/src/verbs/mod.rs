@@ -1,6 +1,7 @@
 //! One verb, one file.
 
 pub(crate) mod checksums;
+pub(crate) mod drift;
 pub(crate) mod images;
 pub(crate) mod pin;
 pub(crate) mod release;

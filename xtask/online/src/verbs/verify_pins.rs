@@ -12,10 +12,20 @@ use crate::context::Context;
 
 /// Runs the verb: the offline findings, and the state of each pin.
 pub(crate) async fn run(context: &Context, args: &VerifyPinsArgs) -> Result<Report> {
+    verify(context, &context.verifier()?, "verify-pins", args).await
+}
+
+/// The same by `verifier`, as the report of `verb`.
+pub(crate) async fn verify(
+    context: &Context,
+    verifier: &Verifier,
+    verb: &'static str,
+    args: &VerifyPinsArgs,
+) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
     let inventory = Inventory::read(&context.workspace.root)?;
     let findings = judge(&inventory, today);
-    let report = ask(&context.verifier()?, "verify-pins", &inventory.pins).await;
+    let report = ask(verifier, verb, &inventory.pins).await;
     Ok(report.with_findings(findings))
 }
 

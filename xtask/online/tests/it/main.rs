@@ -9,6 +9,7 @@ mod support;
 
 mod access;
 mod downloads;
+mod drift;
 mod github;
 mod mutation;
 mod pin;

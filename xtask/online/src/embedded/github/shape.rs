@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::state::{Asset, Release};
 
 /// Every time in every answer: what a rehearsal answers does not depend on the day.
-const TIME: &str = "1970-01-01T00:00:00Z";
+pub(super) const TIME: &str = "1970-01-01T00:00:00Z";
 
 /// Where the server is, and whose repository it serves.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl Site {
         format!("{}/storage/{asset}", self.url)
     }
 
-    fn user(&self) -> Value {
+    pub(super) fn user(&self) -> Value {
         let api = format!("{}/users/{}", self.url, self.owner);
         json!({
             "login": self.owner,

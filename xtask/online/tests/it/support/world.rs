@@ -193,8 +193,22 @@ impl World {
 
     /// Runs a verb with more environment.
     pub(crate) fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
+        self.run_at(args, env, &[])
+    }
+
+    /// Runs a verb with more environment and other servers in the place of some hosts.
+    pub(crate) fn run_at(
+        &self,
+        args: &[&str],
+        env: &[(&str, &str)],
+        servers: &[(&str, String)],
+    ) -> Ran {
         let (_server, mut endpoints) = self.others.serve(&self.other_faults);
         endpoints.push(format!("ghcr.io={}", self.registry.url()));
+        for (host, url) in servers {
+            endpoints.retain(|endpoint| !endpoint.starts_with(&format!("{host}=")));
+            endpoints.push(format!("{host}={url}"));
+        }
         let mut args: Vec<&str> = args.to_vec();
         args.push("--quiet");
         for endpoint in &endpoints {

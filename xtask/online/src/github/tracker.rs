@@ -1,0 +1,197 @@
+//! One issue of a repository, kept in step by its runs, and how the runs of a workflow ended.
+
+use octocrab::Octocrab;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{PAGE, Token, connect, exchange};
+use crate::endpoint::{Endpoints, Patience};
+use crate::error::NetError;
+use crate::retry::retry;
+
+/// Finds, makes, changes and closes the issue of one marker in one repository.
+///
+/// An issue is ours when it has our label, which narrows the list, and our marker in its body,
+/// which nobody types by chance. Titles are for people, who may change them.
+pub struct Tracker {
+    crab: Octocrab,
+    repository: String,
+    patience: Patience,
+    label: &'static str,
+    marker: &'static str,
+}
+
+/// An open issue.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Issue {
+    /// Its number.
+    pub number: u64,
+    /// Its page.
+    #[serde(rename = "html_url")]
+    pub url: String,
+    /// Its text.
+    #[serde(default, deserialize_with = "text")]
+    pub body: String,
+    #[serde(default)]
+    labels: Vec<Label>,
+    pull_request: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Label {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Runs {
+    workflow_runs: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    conclusion: Option<String>,
+}
+
+/// GitHub writes `null` for an empty text.
+fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Option::<String>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+impl Tracker {
+    /// A client for the issue with `label` and `marker` in `repository` (`owner/name`). Call it
+    /// inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When an address is not acceptable.
+    pub fn new(
+        endpoints: &Endpoints,
+        repository: &str,
+        token: Option<&Token>,
+        label: &'static str,
+        marker: &'static str,
+    ) -> Result<Self, NetError> {
+        let (crab, api, _) = connect(endpoints, token)?;
+        Ok(Self {
+            crab,
+            repository: format!("{api}repos/{repository}"),
+            patience: endpoints.patience(),
+            label,
+            marker,
+        })
+    }
+
+    /// The open issue; the oldest, should somebody have made a copy of it.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub async fn open(&self) -> Result<Option<Issue>, NetError> {
+        let mut found: Option<Issue> = None;
+        for page in 1_u32.. {
+            let url = format!(
+                "{}/issues?state=open&labels={}&per_page={PAGE}&page={page}",
+                self.repository, self.label
+            );
+            let issues: Vec<Issue> = self.get(&url).await?;
+            let full = issues.len() == usize::from(PAGE);
+            let ours =
+                |issue: &Issue| issue.pull_request.is_none() && issue.body.contains(self.marker);
+            let oldest = issues.into_iter().filter(ours).chain(found.take());
+            found = oldest.min_by_key(|issue| issue.number);
+            if !full {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes the issue. It is not tried again by itself: a lost answer may hide one that was made,
+    /// which the next run then finds.
+    ///
+    /// # Errors
+    /// When GitHub refuses or does not answer; of kind `Unauthorised` when it left out the label,
+    /// as it does for who may not set one.
+    pub async fn create(&self, title: &str, body: &str) -> Result<Issue, NetError> {
+        let url = format!("{}/issues", self.repository);
+        let new = json!({"title": title, "body": self.marked(body), "labels": [self.label]});
+        let post = self.crab.post(&url, Some(&new));
+        let issue: Issue = exchange(self.patience, &url, 0, post).await?;
+        match issue.labels.iter().any(|label| label.name == self.label) {
+            true => Ok(issue),
+            false => {
+                let reason = format!("made without the label `{}`; give it by hand", self.label);
+                Err(NetError::unauthorised(issue.url, reason))
+            }
+        }
+    }
+
+    /// Writes `body` into `issue`; returns whether it was another text before.
+    ///
+    /// # Errors
+    /// When GitHub refuses or does not answer.
+    pub async fn update(&self, issue: &Issue, body: &str) -> Result<bool, NetError> {
+        let body = self.marked(body);
+        // GitHub gives line ends back as they were typed in a browser.
+        if issue.body.replace("\r\n", "\n") == body {
+            return Ok(false);
+        }
+        self.patch(issue, json!({"body": body}))
+            .await
+            .map(|()| true)
+    }
+
+    /// Closes `issue`, saying why.
+    ///
+    /// # Errors
+    /// When GitHub refuses or does not answer.
+    pub async fn close(&self, issue: &Issue, comment: &str) -> Result<(), NetError> {
+        let url = format!("{}/issues/{}/comments", self.repository, issue.number);
+        let body = json!({"body": comment});
+        let post = self
+            .crab
+            .post::<_, serde::de::IgnoredAny>(&url, Some(&body));
+        exchange(self.patience, &url, 0, post).await?;
+        let change = json!({"state": "closed", "state_reason": "completed"});
+        self.patch(issue, change).await
+    }
+
+    /// How many of the last scheduled runs of `workflow` in a row did not succeed, of `most` that
+    /// are looked at. What was cancelled or skipped says nothing.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub async fn failures_in_a_row(&self, workflow: &str, most: usize) -> Result<usize, NetError> {
+        let url = format!(
+            "{}/actions/workflows/{workflow}/runs?event=schedule&status=completed&per_page={most}",
+            self.repository
+        );
+        let Runs { workflow_runs } = self.get(&url).await?;
+        let conclusions = workflow_runs
+            .iter()
+            .filter_map(|run| run.conclusion.as_deref());
+        let told = conclusions.filter(|end| matches!(*end, "success" | "failure" | "timed_out"));
+        Ok(told.take_while(|end| *end != "success").count())
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, NetError> {
+        retry(self.patience, || async {
+            let get = self.crab.get(url, None::<&()>);
+            exchange(self.patience, url, 0, get).await
+        })
+        .await
+    }
+
+    async fn patch(&self, issue: &Issue, change: serde_json::Value) -> Result<(), NetError> {
+        let url = format!("{}/issues/{}", self.repository, issue.number);
+        retry(self.patience, || async {
+            let patch = self
+                .crab
+                .patch::<serde::de::IgnoredAny, _, _>(&url, Some(&change));
+            exchange(self.patience, &url, 0, patch).await.map(drop)
+        })
+        .await
+    }
+
+    fn marked(&self, body: &str) -> String {
+        format!("{}\n{body}", self.marker)
+    }
+}

@@ -1,0 +1,217 @@
+//! `drift`: verifies all pins and keeps one GitHub issue in step with what is found.
+//!
+//! A network that is down says nothing about pins, so it makes an issue only when the nightly run
+//! has failed several times in a row. Nothing is stored to count that: GitHub knows how the runs of
+//! the workflow ended. What those runs failed for is not asked; had they found drift, the issue
+//! would be open already.
+
+use serde_json::json;
+
+use xtask::cli::{DriftArgs, VerifyPinsArgs};
+use xtask::error::{Error, Outcome, Result};
+use xtask::finding::{Finding, Severity};
+use xtask::report::Report;
+use xtask_online::github::{Issue, Token, Tracker};
+use xtask_online::registry::Logins;
+
+use super::verify_pins;
+use crate::context::Context;
+use crate::release::{OWNER, REPO};
+
+/// The workflow whose runs are counted.
+const WORKFLOW: &str = "pin-drift.yml";
+/// So many nights in a row without an answer are no longer bad luck.
+const THRESHOLD: usize = 3;
+const LABEL: &str = "pin-drift";
+const MARKER: &str = "<!-- polis: pin-drift -->";
+const TITLE: &str = "Pins no longer hold";
+/// Where a fork runs its own nightly check; set by GitHub Actions.
+const REPOSITORY: &str = "GITHUB_REPOSITORY";
+/// GitHub takes 65536 characters; what is longer is cut, at a line.
+const LONGEST: usize = 60_000;
+
+/// What happens to the issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    None,
+    Create,
+    Update,
+    Close,
+}
+
+impl Action {
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// What to do after a run that ended with `outcome`, where `open` tells whether the issue is open
+/// and `failed` how many runs before it failed in a row.
+fn decide(outcome: Outcome, open: bool, failed: usize) -> Action {
+    match (outcome, open) {
+        (Outcome::Ok, true) => Action::Close,
+        (Outcome::Ok, false) => Action::None,
+        // What is open stays as it is: this run has learnt less than the one that wrote it.
+        (Outcome::Network, true) => Action::None,
+        (Outcome::Network, false) if failed + 1 < THRESHOLD => Action::None,
+        (_, true) => Action::Update,
+        (_, false) => Action::Create,
+    }
+}
+
+/// Runs the verb.
+pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
+    let token = context.github_token()?;
+    if token.is_none() && !args.dry_run {
+        // Before anything else: a drift that nobody is told of is worse than none that was sought.
+        Token::from_env()?;
+    }
+    // As users ask, who have no token for the registry.
+    let verifier = context.verifier_as(Logins::from_env()?.without_ambient())?;
+    let offline = VerifyPinsArgs {
+        offline: false,
+        today: None,
+    };
+    let report = verify_pins::verify(context, &verifier, "drift", &offline).await?;
+    match in_step(context, token.as_ref(), &report, args.dry_run).await {
+        Ok((action, issue)) => Ok(told(report, action, issue.as_ref(), args.dry_run)),
+        Err(error) => Err(Error {
+            outcome: error.outcome.max(report.outcome()),
+            findings: report.findings,
+            ..error.hint("the job must grant `issues: write` and `actions: read`")
+        }),
+    }
+}
+
+/// Brings the issue in step with `report`; returns what was done, or is to be done, and the issue.
+async fn in_step(
+    context: &Context,
+    token: Option<&Token>,
+    report: &Report,
+    dry_run: bool,
+) -> Result<(Action, Option<Issue>)> {
+    let named = std::env::var(REPOSITORY)
+        .ok()
+        .filter(|name| !name.is_empty());
+    let repository = named.unwrap_or_else(|| format!("{OWNER}/{REPO}"));
+    let tracker = Tracker::new(&context.endpoints, &repository, token, LABEL, MARKER)?;
+    let open = tracker.open().await?;
+    let outcome = report.outcome();
+    let failed = match (outcome, &open) {
+        (Outcome::Network, None) => tracker.failures_in_a_row(WORKFLOW, THRESHOLD).await?,
+        _ => 0,
+    };
+    let action = decide(outcome, open.is_some(), failed);
+    if dry_run {
+        return Ok((action, open));
+    }
+    Ok(match (action, open) {
+        (Action::Create, _) => (action, Some(tracker.create(TITLE, &body(report)).await?)),
+        (Action::Update, Some(issue)) => match tracker.update(&issue, &body(report)).await? {
+            true => (action, Some(issue)),
+            false => (Action::None, Some(issue)),
+        },
+        (Action::Close, Some(issue)) => {
+            tracker.close(&issue, "All pins hold again.").await?;
+            (action, Some(issue))
+        }
+        (_, open) => (Action::None, open),
+    })
+}
+
+/// `report` with what became of the issue.
+fn told(mut report: Report, action: Action, issue: Option<&Issue>, dry_run: bool) -> Report {
+    let place = issue.map_or_else(|| "no issue".to_owned(), |issue| issue.url.clone());
+    let verb = match action {
+        Action::None => "left as it is",
+        Action::Create if dry_run => "one would be made",
+        Action::Create => "made",
+        Action::Update if dry_run => "would be updated",
+        Action::Update => "updated",
+        Action::Close if dry_run => "would be closed",
+        Action::Close => "closed",
+    };
+    report.text.push_str(&format!("issue: {place}: {verb}\n"));
+    report.data["issue"] = json!({
+        "action": action.word(),
+        "number": issue.map(|issue| issue.number),
+        "url": issue.map(|issue| &issue.url),
+        "done": !dry_run && action != Action::None,
+    });
+    report
+}
+
+/// The text of the issue. The same states make the same text: an issue that has not changed is not
+/// written again.
+fn body(report: &Report) -> String {
+    let mut text = String::from(
+        "The nightly check asked for everything that the release and the machine fetch, and not all \
+         of it is, or could be shown to be, what this repository pins. `cargo xtask verify-pins` shows the same on any \
+         machine. This issue is kept up to date and closed by the check itself.\n\n",
+    );
+    let errors = report.findings.iter();
+    for finding in errors.filter(|finding| finding.severity == Severity::Error) {
+        text.push_str(&item(finding));
+    }
+    text.push('\n');
+    text.push_str(report.table.as_deref().unwrap_or_default());
+    if let Some((at, _)) = text.char_indices().nth(LONGEST) {
+        let line = text[..at].rfind('\n').unwrap_or(at);
+        text.truncate(line);
+        text.push_str("\n\nThe rest is in the summary of the run.");
+    }
+    text
+}
+
+fn item(finding: &Finding) -> String {
+    let place = finding.place.as_ref();
+    let place = place.map(|place| format!("`{}:{}` ", place.path, place.line));
+    let message = finding.message.replace('\n', " ");
+    let help = finding
+        .help
+        .as_deref()
+        .unwrap_or_default()
+        .replace('\n', " ");
+    format!("- {}{message}\n  {help}\n", place.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_has_its_action() {
+        for (outcome, open, failed, action) in [
+            (Outcome::Ok, false, 0, Action::None),
+            (Outcome::Ok, true, 0, Action::Close),
+            (Outcome::Drift, false, 0, Action::Create),
+            (Outcome::Drift, true, 0, Action::Update),
+            (Outcome::Findings, false, 0, Action::Create),
+            (Outcome::Findings, true, 0, Action::Update),
+            (Outcome::Network, false, 0, Action::None),
+            (Outcome::Network, false, 1, Action::None),
+            (Outcome::Network, false, 2, Action::Create),
+            (Outcome::Network, true, 9, Action::None),
+        ] {
+            assert_eq!(
+                decide(outcome, open, failed),
+                action,
+                "{outcome:?} {open} {failed}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_at_a_line() {
+        let table = "| é |\n".repeat(LONGEST);
+        let report = Report::new("drift", json!({}), "").with_table(table);
+        let body = body(&report);
+        assert!(body.chars().count() < 65_536);
+        assert!(body.ends_with("| é |\n\nThe rest is in the summary of the run."));
+    }
+}

@@ -1,0 +1,209 @@
+//! The nightly check and its one issue, at the embedded GitHub.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use xtask::pins::{Inventory, What};
+use xtask_online::embedded::{EmbeddedGitHub, Fault, Faults};
+use xtask_online::github::Token;
+use xtask_testkit::Ran;
+
+use crate::support::world::World;
+
+const ISSUES: &str = "/repos/odralabshq/polis/issues";
+
+/// A world with a GitHub that keeps issues.
+struct Nights {
+    world: World,
+    dir: TempDir,
+    faults: Faults,
+    github: EmbeddedGitHub,
+}
+
+impl Nights {
+    fn start() -> Self {
+        let world = World::start();
+        let (dir, faults) = (tempfile::tempdir().unwrap(), Faults::none());
+        let inventory = Inventory::read(world.tree.root()).unwrap();
+        let tags = inventory.pins.iter().filter_map(|pin| match &pin.what {
+            What::Action(action) => {
+                let name = format!("{} {}", action.repository, action.tag.as_ref()?);
+                Some((name, action.reference.clone()))
+            }
+            _ => None,
+        });
+        let tags: BTreeMap<String, String> = tags.collect();
+        fs::write(dir.path().join("tags.json"), json!(tags).to_string()).unwrap();
+        let token = Token::new("s3cret").unwrap();
+        let github = EmbeddedGitHub::start_with(dir.path(), "odralabshq", "polis", &token, &faults);
+        Self {
+            world,
+            dir,
+            faults,
+            github: github.unwrap(),
+        }
+    }
+
+    fn run(&self, args: &[&str], token: &str) -> Ran {
+        let api = [("api.github.com", self.github.url())];
+        let args = [&["drift", "--format", "json"], args].concat();
+        let ran = self.world.run_at(&args, &[("GITHUB_TOKEN", token)], &api);
+        assert!(!ran.seen().contains("s3cret"), "{}", ran.seen());
+        ran
+    }
+
+    /// The exit code of a night, and what was done to which issue.
+    fn night(&self) -> (i32, String, u64) {
+        let ran = self.run(&[], "s3cret");
+        let issue = &ran.report()["data"]["issue"];
+        let action = issue["action"].as_str().unwrap().to_owned();
+        (ran.code, action, issue["number"].as_u64().unwrap_or(0))
+    }
+
+    fn issues(&self) -> Vec<Value> {
+        match fs::read_to_string(self.dir.path().join("issues.json")) {
+            Ok(text) => serde_json::from_str(&text).unwrap(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn earlier(&self, ends: &[&str]) {
+        fs::write(self.dir.path().join("runs.json"), json!(ends).to_string()).unwrap();
+    }
+}
+
+fn done(code: i32, action: &str, number: u64) -> (i32, String, u64) {
+    (code, action.to_owned(), number)
+}
+
+#[test]
+fn one_issue_lives_as_long_as_the_drift() {
+    let nights = Nights::start();
+    assert_eq!(nights.night(), done(0, "none", 0), "all is well");
+    let gate = nights.world.image("gate");
+    let (old, new) = (gate.digest().unwrap(), nights.world.push(&gate, "moved"));
+    assert_eq!(nights.night(), done(2, "create", 1));
+    assert_eq!(
+        nights.night(),
+        done(2, "none", 1),
+        "two nights are one issue"
+    );
+    let issue = &nights.issues()[0];
+    let body = issue["body"].as_str().unwrap();
+    assert_eq!(issue["labels"], json!(["pin-drift"]));
+    assert!(body.starts_with("<!-- polis: pin-drift -->\n"), "{body}");
+    assert!(
+        body.contains(&new.to_string()) && body.contains(&old.to_string()),
+        "{body}"
+    );
+    assert!(body.contains("`compose/docker-compose.yml:85`"), "{body}");
+    assert!(
+        body.contains("| drifted<br>") && body.contains("| ok |"),
+        "{body}"
+    );
+
+    nights.world.push(&gate, "moved again");
+    assert_eq!(nights.night(), done(2, "update", 1));
+    nights.world.push(&gate, &gate.unpinned().to_string());
+    assert_eq!(nights.night(), done(0, "close", 1));
+    let issue = &nights.issues()[0];
+    assert_eq!(
+        (&issue["open"], &issue["comments"]),
+        (&json!(false), &json!(["All pins hold again."]))
+    );
+    assert_eq!(nights.night(), done(0, "none", 0));
+    // What is closed stays closed: somebody may have decided that.
+    nights.world.push(&gate, "moved once more");
+    assert_eq!(nights.night(), done(2, "create", 2));
+    assert_eq!(nights.issues().len(), 2);
+}
+
+#[test]
+fn an_issue_is_known_by_its_marker_and_label_alone() {
+    let nights = Nights::start();
+    nights.world.push(&nights.world.image("gate"), "moved");
+    let issue = |number: u32, title: &str, body: &str, label: &str| {
+        json!({"number": number, "title": title, "body": body, "open": true,
+               "labels": [label], "comments": []})
+    };
+    let marker = "<!-- polis: pin-drift -->";
+    let others = json!([
+        issue(1, "Pins no longer hold", "typed by a person", "pin-drift"),
+        issue(2, "Pins no longer hold", marker, "question"),
+        issue(3, "renamed by a person", marker, "pin-drift"),
+    ]);
+    fs::write(nights.dir.path().join("issues.json"), others.to_string()).unwrap();
+    let nights = Nights {
+        github: serve(&nights),
+        ..nights
+    };
+    assert_eq!(nights.night(), done(2, "update", 3));
+    assert_eq!(nights.issues()[2]["title"], "renamed by a person");
+}
+
+fn serve(nights: &Nights) -> EmbeddedGitHub {
+    let token = Token::new("s3cret").unwrap();
+    let (root, faults) = (nights.dir.path(), &nights.faults);
+    EmbeddedGitHub::start_with(root, "odralabshq", "polis", &token, faults).unwrap()
+}
+
+#[test]
+fn a_network_that_is_down_is_told_of_on_the_third_night() {
+    let nights = Nights::start();
+    nights
+        .world
+        .registry_faults
+        .add("GET", "/v2/", 1000, Fault::Status(503));
+    for (earlier, action) in [
+        (&[][..], "none"),
+        (&["failure", "success", "failure"], "none"),
+        (&["cancelled", "failure", "success"], "none"),
+    ] {
+        nights.earlier(earlier);
+        assert_eq!(nights.night(), done(3, action, 0), "{earlier:?}");
+    }
+    nights.earlier(&["failure", "timed_out", "success"]);
+    assert_eq!(nights.night(), done(3, "create", 1));
+    assert_eq!(nights.night(), done(3, "none", 1));
+    assert_eq!(nights.issues().len(), 1);
+}
+
+#[test]
+fn a_dry_run_touches_nothing_and_needs_no_token() {
+    let nights = Nights::start();
+    nights.world.push(&nights.world.image("gate"), "moved");
+    let ran = nights.run(&["--dry-run"], "");
+    assert_eq!(ran.code, 2, "{}", ran.seen());
+    let expected = json!({"action": "create", "number": null, "url": null, "done": false});
+    assert_eq!(ran.report()["data"]["issue"], expected);
+    assert_eq!(nights.issues(), [json!(null); 0]);
+    let ran = nights.run(&[], "");
+    assert_eq!(ran.code, 3, "{}", ran.seen());
+    assert!(ran.seen().contains("GITHUB_TOKEN"), "{}", ran.seen());
+}
+
+#[test]
+fn who_may_not_write_issues_is_told_and_the_drift_with_it() {
+    let nights = Nights::start();
+    nights.world.push(&nights.world.image("gate"), "moved");
+    nights.faults.add("POST", ISSUES, 1, Fault::Status(403));
+    let ran = nights.run(&[], "s3cret");
+    assert_eq!(ran.code, 2, "{}", ran.seen());
+    assert_eq!(
+        ran.findings(),
+        ["pin-drifted compose/docker-compose.yml:85"]
+    );
+    assert!(
+        ran.seen().contains("the job must grant `issues: write`"),
+        "{}",
+        ran.seen()
+    );
+    assert_eq!(nights.issues(), [json!(null); 0]);
+    // GitHub that does not answer hides nothing either.
+    nights.faults.add("GET", ISSUES, 100, Fault::Status(502));
+    let ran = nights.run(&[], "s3cret");
+    assert_eq!(ran.code, 2, "{}", ran.seen());
+    assert!(ran.seen().contains("status 502"), "{}", ran.seen());
+}
