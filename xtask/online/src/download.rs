@@ -6,14 +6,13 @@ use std::path::Path;
 
 use axum::body::Bytes;
 use polis_base::Digest;
-use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::client::{ask, client};
+use crate::client::ask;
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::retry::retry;
@@ -32,7 +31,7 @@ pub async fn hash_url(
     url: &str,
     progress: impl Fn(u64, Option<u64>),
 ) -> Result<(Digest, u64), NetError> {
-    let client = connect(endpoints)?;
+    let client = endpoints.client()?;
     retry(endpoints.patience(), || {
         stream(&client, endpoints, url, None, &progress)
     })
@@ -53,7 +52,7 @@ pub async fn fetch_to(
     target: &Path,
     progress: impl Fn(u64, Option<u64>),
 ) -> Result<u64, NetError> {
-    let client = connect(endpoints)?;
+    let client = endpoints.client()?;
     let local = |error: io::Error| NetError::local(url, target, &error);
     let (file, size) = retry(endpoints.patience(), async || {
         let file = beside(target).map_err(local)?;
@@ -150,8 +149,4 @@ async fn open(client: &Client, endpoints: &Endpoints, url: &str) -> Result<Respo
         status if status.is_success() => Ok(response),
         status => Err(NetError::status(url, status.as_u16(), "").after(response.headers())),
     }
-}
-
-fn connect(endpoints: &Endpoints) -> Result<Client, NetError> {
-    client(endpoints, Policy::none(), Some(endpoints.patience().read))
 }

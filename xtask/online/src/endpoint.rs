@@ -6,9 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use reqwest::Url;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+
+use crate::client::client;
+use crate::error::NetError;
 
 /// How hosts are reached: address overrides, an extra root of trust and patience.
 #[derive(Clone, Default)]
@@ -16,6 +21,9 @@ pub struct Endpoints {
     overrides: BTreeMap<String, Url>,
     extra_ca: Option<Vec<u8>>,
     patience: Patience,
+    /// Made when it is first needed, and then shared by all copies: to read the roots of trust
+    /// takes longer than many a request.
+    client: Arc<OnceLock<Client>>,
 }
 
 /// How long a client waits and how often it tries again.
@@ -122,6 +130,7 @@ impl Endpoints {
     #[must_use]
     pub fn with_extra_ca(mut self, pem: Vec<u8>) -> Self {
         self.extra_ca = Some(pem);
+        self.client = Arc::default();
         self
     }
 
@@ -129,6 +138,7 @@ impl Endpoints {
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
+        self.client = Arc::default();
         self
     }
 
@@ -137,6 +147,19 @@ impl Endpoints {
     pub fn with_time_limit(mut self, limit: Duration) -> Self {
         self.patience.deadline = Some(Instant::now() + limit);
         self
+    }
+
+    /// The client that follows no redirect by itself and gives up on an answer after
+    /// [`Patience::read`] without a byte.
+    ///
+    /// # Errors
+    /// When the extra root certificates or the proxy of the environment cannot be used.
+    pub(crate) fn client(&self) -> Result<Client, NetError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let made = client(self, Policy::none(), Some(self.patience.read))?;
+        Ok(self.client.get_or_init(|| made).clone())
     }
 
     /// The waiting times.

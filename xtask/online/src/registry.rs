@@ -27,7 +27,7 @@ use std::time::Instant;
 use polis_base::{Digest, ImageRef};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::endpoint::Endpoints;
 use crate::error::{ErrorKind, NetError};
@@ -45,7 +45,8 @@ const DIGEST_HEADER: &str = "docker-content-digest";
 /// A client for every registry that references name.
 pub struct Registry {
     access: Access,
-    pusher: oci_client::Client,
+    /// Made by the first push.
+    pusher: OnceCell<oci_client::Client>,
     endpoints: Endpoints,
     /// When the pushing half last found out how to log in, by repository.
     fresh: Mutex<BTreeMap<String, Instant>>,
@@ -69,10 +70,9 @@ impl Registry {
     /// When the extra root certificates cannot be used.
     pub fn new(endpoints: &Endpoints, logins: Logins) -> Result<Self, NetError> {
         let access = Access::new(endpoints, logins)?;
-        let pusher = push::library(endpoints)?;
         Ok(Self {
             access,
-            pusher,
+            pusher: OnceCell::new(),
             endpoints: endpoints.clone(),
             fresh: Mutex::default(),
         })

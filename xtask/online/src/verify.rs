@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::{join, join_all};
+use futures_util::stream::{self, StreamExt as _};
 use polis_base::ImageRef;
 use reqwest::Client;
-use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use xtask::pins::{Action, Download, Key, Pin, What};
 use xtask::progress::Progress;
 
-use crate::client::{ask, client, small_body};
+use crate::client::{ask, small_body};
 use crate::download::hash_url;
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
@@ -20,6 +20,9 @@ use crate::registry::{Logins, Platform, Registry, SERVED};
 use crate::retry::retry;
 use crate::state::State;
 
+/// How many images of one registry are under way at once: each asks two things at a time, which is
+/// what the registry's client lets through.
+const IMAGES_AT_ONCE: usize = 12;
 /// How many questions GitHub's API is asked at once.
 const AT_ONCE: usize = 8;
 /// The largest key file that is read.
@@ -37,6 +40,15 @@ pub struct Verifier {
     progress: Progress,
 }
 
+/// What is demanded of an image.
+#[derive(Debug, Clone, Copy, Default)]
+struct Needed {
+    /// That it runs on every platform that we serve, and not only on the commonest.
+    everywhere: bool,
+    /// Whether it is built here, and so may not be published yet.
+    built: bool,
+}
+
 impl Verifier {
     /// Asks through `endpoints`: registries as `logins`, GitHub with `token` where there is one.
     /// Call it inside a tokio runtime.
@@ -49,11 +61,10 @@ impl Verifier {
         token: Option<&Token>,
         progress: Progress,
     ) -> Result<Self, NetError> {
-        let silence = Some(endpoints.patience().read);
         Ok(Self {
             registry: Registry::new(endpoints, logins)?,
             tags: Tags::new(endpoints, token)?,
-            client: client(endpoints, Policy::none(), silence)?,
+            client: endpoints.client()?,
             endpoints: endpoints.clone(),
             gate: Semaphore::new(AT_ONCE),
             progress,
@@ -76,43 +87,47 @@ impl Verifier {
 
     /// The state of each pinned image, whichever pins name it.
     async fn images(&self, pins: &[Pin]) -> BTreeMap<ImageRef, State> {
-        // Whether an image is needed on every platform, and whether it is built here.
-        let mut wanted: BTreeMap<&ImageRef, (bool, bool)> = BTreeMap::new();
+        let mut wanted: BTreeMap<&ImageRef, Needed> = BTreeMap::new();
         for pin in pins {
             if let Some(image) = pin.image().filter(|image| image.digest().is_some()) {
-                let (everywhere, built) = wanted.entry(image).or_default();
-                *built |= pin.built;
-                *everywhere |= pin.built || matches!(pin.what, What::Base(_));
+                let needed = wanted.entry(image).or_default();
+                needed.built |= pin.built;
+                needed.everywhere |= pin.built || matches!(pin.what, What::Base(_));
             }
         }
-        let states = wanted
-            .into_iter()
-            .map(|(image, (everywhere, built))| async move {
-                let task = self.progress.task(format!("verify {}", image.unpinned()));
-                let state = self.image(image, everywhere, built).await;
-                task.done(state.kind.word());
-                (image.clone(), state)
-            });
-        join_all(states).await.into_iter().collect()
+        let mut registries: BTreeMap<&str, Vec<(ImageRef, Needed)>> = BTreeMap::new();
+        for (image, needed) in wanted {
+            let of_registry = registries.entry(image.registry()).or_default();
+            of_registry.push((image.clone(), needed));
+        }
+        // A slow registry holds up its own images and no others, and a thousand images need no
+        // more memory than the first dozen: the future of each is made when its turn has come.
+        let states = registries.into_values().map(|images| {
+            let states = stream::iter(images).map(|(image, needed)| self.image(image, needed));
+            states.buffer_unordered(IMAGES_AT_ONCE).collect::<Vec<_>>()
+        });
+        join_all(states).await.into_iter().flatten().collect()
     }
 
-    async fn image(&self, image: &ImageRef, everywhere: bool, built: bool) -> State {
+    async fn image(&self, image: ImageRef, needed: Needed) -> (ImageRef, State) {
         let Some(digest) = image.digest() else {
-            return State::ok();
+            return (image, State::ok());
         };
-        let required = if everywhere {
-            &SERVED[..]
-        } else {
-            &[Platform::linux("amd64")]
+        let task = self.progress.task(format!("verify {}", image.unpinned()));
+        let required = match needed.everywhere {
+            true => &SERVED[..],
+            false => &[Platform::linux("amd64")],
         };
         let tag = async {
             match image.tag() {
-                Some(_) => self.registry.confirm(image, digest).await,
+                Some(_) => self.registry.confirm(&image, digest).await,
                 None => Ok(digest),
             }
         };
-        let (tag, whole) = join(tag, self.registry.check_platforms(image, required)).await;
-        State::of_image(image, digest, built, tag, whole)
+        let (tag, whole) = join(tag, self.registry.check_platforms(&image, required)).await;
+        let state = State::of_image(&image, digest, needed.built, tag, whole);
+        task.done(state.kind.word());
+        (image, state)
     }
 
     /// The state of what is no image.

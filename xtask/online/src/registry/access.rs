@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use polis_base::ImageRef;
 use reqwest::header::{ACCEPT, HeaderMap};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode};
 use tokio::sync::{Mutex, OnceCell, Semaphore};
 
@@ -15,7 +14,7 @@ use super::failure;
 use super::login::{Credentials, Login, Logins};
 use super::media;
 use super::token::{self, Token};
-use crate::client::{ask, client, small_body};
+use crate::client::{ask, small_body};
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::retry::retry;
@@ -88,9 +87,8 @@ impl Access {
     /// # Errors
     /// When the extra root certificates or the proxy of the environment cannot be used.
     pub(super) fn new(endpoints: &Endpoints, logins: Logins) -> Result<Self, NetError> {
-        let silence = endpoints.patience().read;
         Ok(Self {
-            client: client(endpoints, Policy::none(), Some(silence))?,
+            client: endpoints.client()?,
             endpoints: endpoints.clone(),
             logins,
             hosts: StdMutex::default(),

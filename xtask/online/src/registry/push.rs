@@ -135,9 +135,8 @@ impl Registry {
             let file = File::open(&blob.path)
                 .await
                 .map_err(|error| NetError::local(to, &blob.path, &error))?;
-            let push =
-                self.pusher
-                    .push_blob_stream(&reference, pieces(file), &digest, Some(blob.size));
+            let pusher = self.pusher().await?;
+            let push = pusher.push_blob_stream(&reference, pieces(file), &digest, Some(blob.size));
             self.within(to, allowance, push).await.map(drop)
         })
         .await
@@ -159,12 +158,16 @@ impl Registry {
         retry(self.endpoints.patience(), || async {
             self.log_in(to, &reference).await?;
             let kind = axum::http::HeaderValue::from_static(media_type);
-            let push = self
-                .pusher
-                .push_manifest_raw(&reference, bytes.to_vec(), kind);
+            let pusher = self.pusher().await?;
+            let push = pusher.push_manifest_raw(&reference, bytes.to_vec(), kind);
             self.within(to, Duration::ZERO, push).await.map(drop)
         })
         .await
+    }
+
+    async fn pusher(&self) -> Result<&Client, NetError> {
+        let make = || async { library(&self.endpoints) };
+        self.pusher.get_or_try_init(make).await
     }
 
     /// Hands the login of our half to the pushing one. A token is taken as it is, without a
@@ -181,7 +184,8 @@ impl Registry {
         if known && !matches!(auth, RegistryAuth::Bearer(_)) {
             return Ok(());
         }
-        let login = self.pusher.auth(reference, &auth, RegistryOperation::Push);
+        let pusher = self.pusher().await?;
+        let login = pusher.auth(reference, &auth, RegistryOperation::Push);
         self.within(image, Duration::ZERO, login).await?;
         fresh.insert(image.name(), Instant::now());
         Ok(())

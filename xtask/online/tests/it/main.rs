@@ -8,6 +8,7 @@
 mod support;
 
 mod access;
+mod bench;
 mod downloads;
 mod drift;
 mod github;
