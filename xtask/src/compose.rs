@@ -216,11 +216,13 @@ impl Reader<'_> {
                 let build = node.and_then(|build| self.compose.build(build));
                 self.image(image, by, build, "");
             }
-            None => self.finding(
+            // In another file it may only add to a service of this one.
+            None if self.compose.source.path == PATH => self.finding(
                 "image-missing",
                 service,
                 format!("service `{name}` names no image"),
             ),
+            None => {}
         }
         for volume in service.get("volumes").map_or(&[][..], Node::items) {
             let of_image = volume.get("type").and_then(Node::text) == Some("image");

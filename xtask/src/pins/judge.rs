@@ -335,11 +335,16 @@ mod tests {
         ] {
             assert_eq!(of_image(image, waiver), expected, "{image}");
         }
-        let none = source("c.yml", "services:\n  a: {}\n");
-        assert_eq!(
-            findings(vec![(FileKind::Compose, none)], None),
-            ["image-missing c.yml:2"]
-        );
+        for (path, expected) in [
+            (
+                crate::compose::PATH,
+                &["image-missing compose/docker-compose.yml:2"][..],
+            ),
+            ("compose.override.yml", &[]),
+        ] {
+            let none = source(path, "services:\n  a: {}\n");
+            assert_eq!(findings(vec![(FileKind::Compose, none)], None), expected);
+        }
     }
 
     #[test]
