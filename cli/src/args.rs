@@ -10,6 +10,7 @@ use crate::{embedded, error};
 #[derive(Debug, Parser)]
 #[command(
     name = "polis",
+    bin_name = "polis",
     version = embedded::LABEL,
     disable_help_subcommand = true,
     after_help = error::EXIT_CODES

@@ -1,10 +1,17 @@
-//! The real `polis`, run as users run it: alone, and against a stand-in for Multipass.
+//! The real `polis`, run as users run it: alone, and on Linux against a stand-in for Multipass.
 
 mod alone;
+#[cfg(target_os = "linux")]
 mod commands;
+#[cfg(target_os = "linux")]
 mod faults;
+#[cfg(target_os = "linux")]
 mod killed;
+#[cfg(target_os = "linux")]
 mod looking;
+#[cfg(target_os = "linux")]
 mod start;
+#[cfg(target_os = "linux")]
 mod support;
+#[cfg(target_os = "linux")]
 mod tidy;
