@@ -176,6 +176,7 @@ fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
     let provisioned =
         || Step::AwaitProvisioning(guest::probe().times(Times::Until("the marker is there")));
     match guest.provisioning() {
+        Provisioning::Done if guest.docker_down => return Err(docker_down()),
         Provisioning::Done => {}
         Provisioning::Running => steps.push(provisioned()),
         Provisioning::Failed => {
@@ -292,6 +293,14 @@ fn never_provisioned() -> Box<Error> {
     Error::new(Kind::Provisioning, "the VM was never provisioned")
         .because("cloud-init has ended there without our user-data: Multipass did not hand it on, or the VM was made by something else")
         .next("polis delete --purge, then: polis start   (what is in the VM is lost)")
+}
+
+/// Nothing of ours starts Docker: the VM's own service manager does, and has given up.
+fn docker_down() -> Box<Error> {
+    Error::new(Kind::Unhealthy, "Docker does not answer in the VM")
+        .because("its service is down, or did not come up in time after a boot")
+        .next("polis exec --vm -- sudo systemctl restart docker, then: polis start")
+        .next("polis exec --vm -- sudo journalctl -u docker -n 30")
 }
 
 /// The calls with which every run begins.

@@ -24,6 +24,8 @@ pub(crate) struct Guest {
     pub(crate) secrets: bool,
     /// What was last brought up whole.
     pub(crate) ready: Option<String>,
+    /// Whether Docker does not answer, where it has to.
+    pub(crate) docker_down: bool,
     /// How many images are there, of how many.
     pub(crate) images: (u32, u32),
     /// The services.
@@ -125,6 +127,7 @@ impl Guest {
             ["bundle", digest] => self.bundle = Some(hex(digest)?),
             ["agent", name, digest] => self.agent = Some(((*name).to_owned(), hex(digest)?)),
             ["secrets"] => self.secrets = true,
+            ["docker-down"] => self.docker_down = true,
             ["ready", words @ ..] => self.ready = Some(words.join(" ")),
             ["images", found, total] => self.images = (number(found)?, number(total)?),
             ["expected", name] => self.service(name).state = "missing".to_owned(),

@@ -25,7 +25,18 @@ if [[ -n $agent ]] && link=$(readlink "agents/$agent"); then echo "agent $agent 
 if [[ -d certs/ca && -d certs/toolbox && -d certs/valkey && -d secrets ]]; then echo secrets; fi
 if [[ -f .ready ]]; then echo "ready $(head -c 200 .ready)"; fi
 
-if [[ -L bundle ]]; then
+# Just after a boot Docker is on its way: without it every image would seem to be missing.
+docker_answers() {
+  for _ in {1..20}; do
+    if docker info; then return 0; fi
+    sleep 1
+  done >/dev/null
+  return 1
+}
+
+if [[ -L bundle ]] && ! docker_answers; then
+  echo docker-down
+elif [[ -L bundle ]]; then
   images=$(docker compose config --images | sort -u)
   total=$(wc -w <<<"$images") found=0
   if ((total > 0)); then

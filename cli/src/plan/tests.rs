@@ -244,6 +244,11 @@ fn what_only_a_person_can_mend_is_refused() {
     ] {
         assert_eq!(refused(state, None), Kind::Machine);
     }
+    let silent = Guest {
+        docker_down: true,
+        ..whole()
+    };
+    assert_eq!(refused(State::Running, Some(silent)), Kind::Unhealthy);
     let never = Guest {
         cloud_init: "done".into(),
         ..Guest::default()

@@ -168,3 +168,28 @@ fn the_documentation_knows_every_exit_code_and_setting() {
         assert!(page.contains(&format!("| `{name}` | `POLIS_")), "{name}");
     }
 }
+
+#[test]
+fn the_scripts_of_the_guest_are_clean() {
+    if !xtask_testkit::has_part("shellcheck") {
+        return;
+    }
+    let guest = xtask_testkit::repository().join("cli/src/guest");
+    let mut scripts: Vec<String> = std::fs::read_dir(guest)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .filter(|path| path.ends_with(".sh"))
+        .collect();
+    scripts.push(
+        xtask_testkit::repository()
+            .join("compose/scripts/stack.sh")
+            .display()
+            .to_string(),
+    );
+    assert!(scripts.len() > 8, "{scripts:?}");
+    let options = ["--shell=bash", "--severity=warning"].map(str::to_owned);
+    let args = [options.to_vec(), scripts].concat();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ran = Tree::data().run("shellcheck", &args);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+}

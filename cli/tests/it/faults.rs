@@ -491,3 +491,38 @@ fn a_guest_whose_disk_is_full_is_told() {
     assert_eq!(start(&world).code, Some(0));
     assert_eq!(launches(&world), 1);
 }
+
+#[test]
+fn a_docker_that_does_not_answer_is_named_and_nothing_is_pulled() {
+    let world = running();
+    let down = Effect::Exit {
+        code: 1,
+        stderr: "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.\n".into(),
+    };
+    world.fault(Fault::in_guest("docker", down.clone()).times(3));
+    assert_eq!(
+        did(&world, &["start"]),
+        [] as [&str; 0],
+        "it was on its way"
+    );
+    world.fault(Fault::in_guest("docker", down).always());
+    ends(
+        &world,
+        &expect![[r#"
+        exit 12
+        --- stderr
+        error: Docker does not answer in the VM
+          cause: its service is down, or did not come up in time after a boot
+          tried: multipass list --format json --no-ipv4
+          next: polis exec --vm -- sudo systemctl restart docker, then: polis start
+          next: polis exec --vm -- sudo journalctl -u docker -n 30
+    "#]],
+    );
+    let pulls = world.all_calls().into_iter();
+    assert_eq!(
+        pulls
+            .filter(|call| call.line().contains("compose pull"))
+            .count(),
+        0
+    );
+}
