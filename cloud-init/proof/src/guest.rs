@@ -35,7 +35,7 @@ const OPTIONS: [&str; 17] = [
 ];
 
 /// How to get into a virtual machine, from its container.
-const SSH: [&str; 12] = [
+const SSH: [&str; 14] = [
     "ssh",
     "-q",
     "-i",
@@ -46,12 +46,14 @@ const SSH: [&str; 12] = [
     "UserKnownHostsFile=/dev/null",
     "-o",
     "ConnectTimeout=10",
+    "-o",
+    "ServerAliveInterval=20",
     "-p2222",
     "root@127.0.0.1",
 ];
 
 /// How long a reboot of a virtual machine may take.
-const BOOT_LIMIT: Duration = Duration::from_secs(240);
+const BOOT_LIMIT: Duration = Duration::from_secs(480);
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -60,16 +62,16 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub struct Guest {
     name: String,
     kind: Kind,
-    /// What a virtual machine reads its user-data from.
-    seed: Option<PathBuf>,
 }
 
 /// What a guest is, which decides how to get into it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Kind {
     Container,
-    /// Its container runs the emulator.
-    Virtual,
+    /// Its container runs the emulator, which reads the user-data from the directory `seed`.
+    Virtual {
+        seed: PathBuf,
+    },
 }
 
 impl Guest {
@@ -98,9 +100,8 @@ impl Guest {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let seed = dir.join(format!("seed-{}-{count}", std::process::id()));
         seed_files(&seed, document)?;
-        let mut guest = Self::created(Kind::Virtual, &vm.create(&seed))?;
-        guest.seed = Some(seed);
-        Ok(guest)
+        let words = vm.create(&seed);
+        Self::created(Kind::Virtual { seed }, &words)
     }
 
     fn created<S: AsRef<str>>(kind: Kind, words: &[S]) -> Result<Self> {
@@ -110,11 +111,7 @@ impl Guest {
         command.extend(["--name", &name]);
         command.extend(words.iter().map(AsRef::as_ref));
         Run::new(&command).output()?;
-        Ok(Self {
-            name,
-            kind,
-            seed: None,
-        })
+        Ok(Self { name, kind })
     }
 
     /// Puts a file into a guest, running or not; its directory must be there. It may be read and run by everyone.
@@ -146,7 +143,7 @@ impl Guest {
     /// # Errors
     /// When Docker refuses, or a virtual machine does not come back.
     pub fn restart(&self) -> Result<()> {
-        if let Kind::Virtual = self.kind {
+        if let Kind::Virtual { .. } = self.kind {
             return self.reboot();
         }
         Run::new(&["docker", "restart", "--time", "20", &self.name])
@@ -192,7 +189,7 @@ impl Guest {
         let bash = format!("set -eu; {script}");
         match self.kind {
             Kind::Container => Run::new(&["docker", "exec", &self.name, "bash", "-c", &bash]),
-            Kind::Virtual => {
+            Kind::Virtual { .. } => {
                 let quoted = format!("bash -c '{}'", bash.replace('\'', "'\\''"));
                 let inside = ["docker", "exec", &self.name];
                 Run::new(&[&inside[..], &SSH, &[&quoted]].concat())
@@ -322,7 +319,7 @@ impl Drop for Guest {
     fn drop(&mut self) {
         if std::env::var_os("POLIS_PROOF_KEEP").is_none() {
             let _ = Run::new(&["docker", "rm", "--force", "--volumes", &self.name]).ran();
-            if let Some(seed) = &self.seed {
+            if let Kind::Virtual { seed } = &self.kind {
                 let _ = fs::remove_dir_all(seed);
             }
         }

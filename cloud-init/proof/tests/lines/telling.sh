@@ -109,7 +109,7 @@ case_main_does_all() {
   chmod 0700 "$STATE"
   before=inside
   unset HOME DEBIAN_FRONTEND NEEDRESTART_SUSPEND
-  LC_ALL=en_US.UTF-8
+  LC_ALL=C.UTF-8
   umask 077
   run_main
   is "$STATUS $(cat "$top/err")" "0 "
