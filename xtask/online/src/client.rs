@@ -99,6 +99,25 @@ pub(crate) async fn ask(
     ))
 }
 
+/// `exchange` for `url`, unless the deadline comes first: an answer that drips is never silent for
+/// long enough to be given up otherwise.
+///
+/// # Errors
+/// As `exchange`, and of kind `Unreachable` when the deadline has passed.
+pub(crate) async fn in_time<T>(
+    endpoints: &Endpoints,
+    url: &str,
+    exchange: impl Future<Output = Result<T, NetError>>,
+) -> Result<T, NetError> {
+    let Some(deadline) = endpoints.patience().deadline else {
+        return exchange.await;
+    };
+    match tokio::time::timeout_at(deadline.into(), exchange).await {
+        Ok(result) => result,
+        Err(_) => Err(NetError::unreachable(url, "not done before the deadline")),
+    }
+}
+
 /// Where a redirect from `from` to `location` leads.
 fn follow(from: &str, location: &str) -> Result<String, String> {
     let from = Url::parse(from).map_err(|error| error.to_string())?;

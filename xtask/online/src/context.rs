@@ -58,14 +58,10 @@ impl Context {
         Ok(set.then(Token::from_env).transpose()?)
     }
 
-    /// Who is asked about pins, with the logins of the environment.
+    /// Who is asked about pins. Registries are asked as users ask them: the ambient GitHub token
+    /// says who runs this and not who may pull, so it only goes to GitHub's API.
     pub(crate) fn verifier(&self) -> Result<Verifier> {
-        self.verifier_as(Logins::from_env()?)
-    }
-
-    /// The same, presenting `logins` to registries.
-    pub(crate) fn verifier_as(&self, logins: Logins) -> Result<Verifier> {
-        let token = self.github_token()?;
+        let (logins, token) = (Logins::from_env()?.without_ambient(), self.github_token()?);
         let verifier = Verifier::new(&self.endpoints, logins, token.as_ref(), self.progress)?;
         Ok(verifier)
     }

@@ -5,7 +5,7 @@ use polis_base::Digest;
 use reqwest::{Client, Response};
 use sha2::{Digest as _, Sha256};
 
-use crate::client::ask;
+use crate::client::{ask, in_time};
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::retry::retry;
@@ -18,7 +18,7 @@ use crate::retry::retry;
 /// # Errors
 /// Of kind `Protocol` when the URL or a redirect is not https (plain http is for loopback only),
 /// `NotFound`, `Unauthorised`, or `Unreachable` after all retries: no connection, a timeout, a
-/// 5xx, or a body shorter than announced.
+/// 5xx, a body shorter than announced, or the deadline.
 pub async fn hash_url(
     endpoints: &Endpoints,
     url: &str,
@@ -26,7 +26,7 @@ pub async fn hash_url(
 ) -> Result<(Digest, u64), NetError> {
     let client = endpoints.client()?;
     retry(endpoints.patience(), || {
-        stream(&client, endpoints, url, &progress)
+        in_time(endpoints, url, stream(&client, endpoints, url, &progress))
     })
     .await
 }

@@ -315,27 +315,6 @@ impl GitHub {
         }
     }
 
-    /// The release that GitHub calls the latest, if there is one.
-    ///
-    /// # Errors
-    /// When GitHub does not answer.
-    pub async fn latest(&self) -> Result<Option<Release>, NetError> {
-        let url = self.url("/latest");
-        let latest = retry(self.endpoints.patience(), || async {
-            let repo = self.crab.repos(&self.owner, &self.repo);
-            let releases = repo.releases();
-            self.within(&url, 0, releases.get_latest())
-                .await
-                .map(Release::from)
-        })
-        .await;
-        match latest {
-            Ok(release) => Ok(Some(release)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The address of the releases, and `tail` behind it.
     fn url(&self, tail: &str) -> String {
         let Self {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use xtask::pins::{Action, Download, Key, Pin, What};
 use xtask::progress::Progress;
 
-use crate::client::{ask, small_body};
+use crate::client::{ask, in_time, small_body};
 use crate::download::hash_url;
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
@@ -155,14 +155,17 @@ impl Verifier {
     }
 
     async fn key(&self, key: &Key) -> Result<State, NetError> {
-        let file = retry(self.endpoints.patience(), || async {
-            let response = ask(&self.endpoints, &key.url, |url, _| self.client.get(url)).await?;
+        let url = &key.url;
+        let fetch = || async {
+            let response = ask(&self.endpoints, url, |url, _| self.client.get(url)).await?;
             let (status, headers) = (response.status(), response.headers().clone());
             if !status.is_success() {
-                return Err(NetError::status(&key.url, status.as_u16(), "").after(&headers));
+                return Err(NetError::status(url, status.as_u16(), "").after(&headers));
             }
-            small_body(response, &key.url, LARGEST_KEY).await
-        });
+            small_body(response, url, LARGEST_KEY).await
+        };
+        let patience = self.endpoints.patience();
+        let file = retry(patience, || in_time(&self.endpoints, url, fetch()));
         let found = openpgp::primary_fingerprints(&file.await?)
             .map_err(|reason| NetError::protocol(&key.url, reason))?;
         if found == [key.fingerprint.as_str()] {
@@ -192,7 +195,7 @@ impl Verifier {
 
     async fn toolchain(&self, channel: &str) -> Result<State, NetError> {
         let url = format!("{RUST}/channel-rust-{channel}.toml");
-        retry(self.endpoints.patience(), || async {
+        let fetch = || async {
             let response = ask(&self.endpoints, &url, |url, _| self.client.head(url)).await?;
             match response.status() {
                 status if status.is_success() => Ok(State::ok()),
@@ -201,7 +204,8 @@ impl Verifier {
                     Err(error.after(response.headers()))
                 }
             }
-        })
-        .await
+        };
+        let patience = self.endpoints.patience();
+        retry(patience, || in_time(&self.endpoints, &url, fetch())).await
     }
 }

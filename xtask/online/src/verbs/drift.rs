@@ -12,7 +12,6 @@ use xtask::error::{Error, Outcome, Result};
 use xtask::finding::{Finding, Severity};
 use xtask::report::Report;
 use xtask_online::github::{Issue, Token, Tracker};
-use xtask_online::registry::Logins;
 
 use super::verify_pins;
 use crate::context::Context;
@@ -71,8 +70,7 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
         // Before anything else: a drift that nobody is told of is worse than none that was sought.
         Token::from_env()?;
     }
-    // As users ask, who have no token for the registry.
-    let verifier = context.verifier_as(Logins::from_env()?.without_ambient())?;
+    let verifier = context.verifier()?;
     let offline = VerifyPinsArgs {
         offline: false,
         today: None,

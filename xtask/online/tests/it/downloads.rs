@@ -1,6 +1,7 @@
-//! Downloads: what arrives is hashed, what does not arrive is told apart.
+//! Downloads: what arrives is hashed, and what does not arrive is told apart.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use polis_base::Digest;
 use xtask_online::download::hash_url;
@@ -36,6 +37,18 @@ async fn the_digest_and_the_size_are_those_of_the_bytes() {
     assert_eq!(seen.first(), Some(&(0, Some(1_000_000))));
     assert_eq!(seen.last(), Some(&(1_000_000, Some(1_000_000))));
     assert!(seen.is_sorted());
+}
+
+#[tokio::test]
+async fn a_drip_ends_at_the_deadline() {
+    let (_server, endpoints, faults, _) = site();
+    faults.add("GET", PATH, 9, Fault::Drip(Duration::from_millis(50)));
+    let start = Instant::now();
+    let pressed = endpoints.with_time_limit(Duration::from_millis(500));
+    let error = hash(&pressed, URL).await.unwrap_err();
+    let message = format!("{URL}: no usable answer: not done before the deadline");
+    assert_eq!(error.to_string(), message);
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

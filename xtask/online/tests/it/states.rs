@@ -8,6 +8,7 @@ use polis_base::Digest;
 use serde_json::{Value, json};
 use xtask_online::embedded::Fault;
 
+use crate::support::docker::DockerRegistry;
 use crate::support::world::{CLOUD_INIT, COMPOSE, World, key_file};
 use crate::support::{layout, real_part, run};
 
@@ -448,6 +449,35 @@ fn a_credential_helper_is_asked_and_its_failure_is_no_anonymity() {
     let ran = verify(&world);
     assert!(
         ran.stderr.contains("did not answer: cannot start it"),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
+fn the_token_of_the_run_goes_to_no_registry_and_a_login_to_its_own() {
+    let (user, password) = ("x-access-token", "ghs_ambient");
+    let Some(server) = DockerRegistry::with_password(user, password) else {
+        return;
+    };
+    let world = World::start();
+    let registry = [("ghcr.io", format!("http://{}", server.host()))];
+    let verify = |env: &[(&str, &str)]| world.run_at(&["verify-pins"], env, &registry);
+    let ran = verify(&[("GITHUB_TOKEN", password)]);
+    let told = format!("not authorised    image {GATE}");
+    assert!(
+        ran.code == 3 && ran.stdout.contains(&told),
+        "{}",
+        ran.seen()
+    );
+    // The same as a login named for registries is let in, and finds nothing there.
+    let ran = verify(&[
+        ("POLIS_REGISTRY_USER", user),
+        ("POLIS_REGISTRY_PASSWORD", password),
+    ]);
+    let told = format!("gone              image {GATE}");
+    assert!(
+        ran.code == 2 && ran.stdout.contains(&told),
         "{}",
         ran.seen()
     );
