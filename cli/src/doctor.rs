@@ -294,6 +294,14 @@ pub(crate) fn vpn<'a>(names: impl Iterator<Item = &'a str>) -> Option<Trouble> {
     })
 }
 
+/// Whether Docker on this host may be what cuts the VM off: it drops what it does not forward itself.
+pub(crate) fn docker_forwards<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<Trouble> {
+    names.any(|name| name == "docker0").then(|| Trouble {
+        detail: "Docker on this host drops what it does not forward, and the VM does not answer".to_owned(),
+        fix: "sudo iptables -I DOCKER-USER -i mpqemubr0 -j ACCEPT && sudo iptables -I DOCKER-USER -o mpqemubr0 -j ACCEPT".to_owned(),
+    })
+}
+
 /// Whether Windows holds more than one address for the VM. `text` is `hosts.ics`.
 pub(crate) fn stale_address(text: &str) -> Option<Trouble> {
     let host = format!("{NAME}.mshome.net");
@@ -438,6 +446,8 @@ mod tests {
         assert!(dns_on_every_address("  1: 3500007F:0035 00000000:0000 07").is_none());
         assert!(vpn(["lo", "eth0", "wg0"].into_iter()).is_some());
         assert!(vpn(["lo", "eth0"].into_iter()).is_none());
+        assert!(docker_forwards(["lo", "docker0"].into_iter()).is_some());
+        assert!(docker_forwards(["lo", "docker1"].into_iter()).is_none());
         assert!(stale_address("1.2.3.4 polis.mshome.net\n1.2.3.5 polis.mshome.net # x").is_some());
         assert!(stale_address("1.2.3.4 polis.mshome.net").is_none());
         assert!(firewall("Firewall is enabled. (State = 1)").is_some());

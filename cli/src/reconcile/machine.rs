@@ -48,7 +48,10 @@ impl Reconciler<'_> {
                 return Ok(output);
             }
             if Instant::now() >= end {
-                return Err(out_of_time("Multipass's launch does not end").tried(call.to_text()));
+                drop(running);
+                return Err(self
+                    .not_provisioned_in_time("Multipass's launch does not end")
+                    .tried(call.to_text()));
             }
             let said = refusal::plain(&running.stdout_so_far());
             let said = said.lines().last().unwrap_or_default().trim().to_owned();

@@ -6,6 +6,7 @@ use crate::guest;
 use crate::guest::probe::{Guest, Provisioning};
 use crate::guest::provision::{LOG, Progress, REPORT, Report};
 use crate::multipass::call::Call;
+use crate::multipass::state::State;
 
 impl Reconciler<'_> {
     pub(super) fn await_provisioning(&mut self, call: &Call) -> Result<()> {
@@ -21,7 +22,7 @@ impl Reconciler<'_> {
             }
             self.show_progress();
             if !pace.wait()? {
-                return Err(self.not_provisioned_in_time());
+                return Err(self.not_provisioned_in_time("the VM is still being provisioned"));
             }
         }
     }
@@ -71,10 +72,13 @@ impl Reconciler<'_> {
         }
     }
 
-    pub(super) fn not_provisioned_in_time(&self) -> Box<Error> {
-        let progress = self.multipass.output(&guest::progress(), None);
-        let progress = Progress::parse(&progress.map(|output| output.stdout).unwrap_or_default());
-        let mut error = out_of_time("the VM is still being provisioned");
+    /// Out of time, with how far the guest is, where it can be asked.
+    pub(super) fn not_provisioned_in_time(&self, what: &str) -> Box<Error> {
+        let runs = matches!(self.multipass.state(), Ok(Some(State::Running)));
+        let answer = runs.then(|| self.multipass.output(&guest::progress(), None));
+        let said = answer.and_then(Result::ok).unwrap_or_default().stdout;
+        let progress = Progress::parse(&said);
+        let mut error = out_of_time(what);
         if let Some(step) = progress.current() {
             error = error.because(format!("it is in the step `{step}`"));
             error.step = Some(step.to_owned());

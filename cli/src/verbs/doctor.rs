@@ -10,6 +10,7 @@ use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
 
 use crate::context::Context;
 use crate::doctor::{self, Check, Facts, Trouble, Verdict};
+use crate::multipass::state::State;
 use crate::output::Done;
 use crate::platform::{self, HERE, Probe};
 use crate::{embedded, process};
@@ -49,18 +50,20 @@ fn facts(context: &Context) -> Facts {
     let settings = &context.settings;
     let multipass = context.multipass().ok();
     let multipass = multipass.as_ref();
+    let machine = multipass.map(|found| found.state());
+    let silent = matches!(machine, Some(Ok(Some(State::Unknown | State::Starting))));
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     Facts {
         program: multipass.map(|found| found.program().display().to_string()),
         versions: multipass.map(|found| found.version().map(|(versions, _)| versions)),
-        machine: multipass.map(|found| found.state()),
+        machine,
         free_disk: free_disk(),
         memory: Some(System::new_with_specifics(memory).total_memory()).filter(|bytes| *bytes > 0),
         virtualisation: virtualisation(),
         architecture: platform::architecture().to_owned(),
         offered: embedded::ARCHITECTURES.to_owned(),
         hosts: hosts(),
-        troubles: troubles(),
+        troubles: troubles(silent),
         wanted: (
             settings.text("memory").to_owned(),
             settings.text("disk").to_owned(),
@@ -134,8 +137,8 @@ fn reach(host: &str) -> Result<(), String> {
 }
 
 /// What is known to come between Multipass and its VMs, and is here. A file or a program that is
-/// not there belongs to another system.
-fn troubles() -> Vec<Trouble> {
+/// not there belongs to another system. `silent` says that the VM does not answer.
+fn troubles(silent: bool) -> Vec<Trouble> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let interfaces = fs::read_dir("/sys/class/net");
     let interfaces: Vec<String> = interfaces
@@ -144,6 +147,7 @@ fn troubles() -> Vec<Trouble> {
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
+    let names = || interfaces.iter().map(String::as_str);
     let firewall = Path::new("/usr/libexec/ApplicationFirewall/socketfilterfw");
     let firewall = if firewall.exists() {
         let args = ["--getglobalstate".to_owned()];
@@ -153,7 +157,8 @@ fn troubles() -> Vec<Trouble> {
     };
     [
         doctor::dns_on_every_address(&read("/proc/net/udp")),
-        doctor::vpn(interfaces.iter().map(String::as_str)),
+        doctor::vpn(names()),
+        silent.then(|| doctor::docker_forwards(names())).flatten(),
         doctor::stale_address(&read(r"C:\Windows\System32\drivers\etc\hosts.ics")),
         doctor::firewall(&firewall.unwrap_or_default()),
     ]
