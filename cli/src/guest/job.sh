@@ -9,4 +9,4 @@ if systemctl is-active --quiet "polis-$name.service"; then exit 0; fi
 rm -rf -- "$dir"
 mkdir -p -- "$dir"
 sudo -n systemd-run --quiet --collect --unit="polis-$name" --uid="$user" --working-directory=/opt/polis \
-  bash -c '"${@:2}" >"$1/log" 2>&1 </dev/null; echo $? >"$1/code.new"; mv "$1/code.new" "$1/code"' polis "$dir" "$@"
+  /opt/polis/scripts/job.sh "$dir" "$@"

@@ -180,12 +180,12 @@ fn the_scripts_of_the_guest_are_clean() {
         .map(|entry| entry.unwrap().path().display().to_string())
         .filter(|path| path.ends_with(".sh"))
         .collect();
-    scripts.push(
-        xtask_testkit::repository()
-            .join("compose/scripts/stack.sh")
-            .display()
-            .to_string(),
-    );
+    for name in ["job.sh", "stack.sh"] {
+        let path = xtask_testkit::repository()
+            .join("compose/scripts")
+            .join(name);
+        scripts.push(path.display().to_string());
+    }
     assert!(scripts.len() > 8, "{scripts:?}");
     let options = ["--shell=bash", "--severity=warning"].map(str::to_owned);
     let args = [options.to_vec(), scripts].concat();

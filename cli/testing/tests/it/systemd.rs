@@ -39,7 +39,10 @@ fn a_unit_is_a_process_of_its_own() {
 #[test]
 fn units_end_with_the_machine() {
     let world = launched();
-    guest(&world, &format!("{RUN} bash -c 'echo $$ >pid; sleep 6000'"));
+    guest(
+        &world,
+        &format!("{RUN} bash -c 'echo $$$$ >pid; sleep 6000'"),
+    );
     until("it runs", || {
         world.guest_has("/opt/polis/pid") && !world.read_guest("/opt/polis/pid").is_empty()
     });

@@ -78,6 +78,26 @@ fn parse(args: &[String]) -> Result<Request, String> {
     Err("Command line to execute required.".to_owned())
 }
 
+/// An argument after systemd's own expansion, with an environment in which nothing is set: `${...}` goes wherever it
+/// stands, and `$$` is a dollar sign. A script with parameters that is passed as an argument does not survive that.
+fn expanded(arg: &str) -> String {
+    let mut out = String::new();
+    let mut rest = arg;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        match (rest.strip_prefix('$'), rest.find('}')) {
+            (Some(after), _) => {
+                out.push('$');
+                rest = after;
+            }
+            (None, Some(end)) if rest.starts_with('{') => rest = &rest[end + 1..],
+            _ => out.push('$'),
+        }
+    }
+    out + rest
+}
+
 /// `systemd-run`.
 pub(in super::super) fn systemd_run(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
     let request = match parse(args) {
@@ -101,7 +121,7 @@ pub(in super::super) fn systemd_run(tool: &mut Tool, args: &[String]) -> io::Res
         tool.call.err(&paths::to_guest(&text, guest.root()));
         return Ok(1);
     };
-    let mut command = request.command.clone();
+    let mut command: Vec<String> = request.command.iter().map(|arg| expanded(arg)).collect();
     command[0] = found;
     let directory = request.directory.unwrap_or_else(|| "/".to_owned());
     let plan = Plan {
@@ -222,4 +242,15 @@ pub(in super::super) fn supervise(guest: &Guest, args: &[String]) -> io::Result<
     };
     unit::end(guest, name, Some(code))?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod expansion {
+    use super::expanded;
+
+    #[test]
+    fn systemd_expands_arguments_before_the_shell_sees_them() {
+        assert_eq!(expanded("echo $$ ${@:2} $1 \"$?\""), "echo $  $1 \"$?\"");
+        assert_eq!(expanded("plain"), "plain");
+    }
 }

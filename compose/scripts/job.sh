@@ -1,0 +1,14 @@
+#!/bin/bash
+# Runs a command and leaves behind how it went: what it printed in DIRECTORY/log, its exit code in DIRECTORY/code, which
+# comes last. The CLI starts this as a unit of its own. It is a file because systemd expands `$` in the arguments of a
+# unit before any shell sees them.
+#
+#   scripts/job.sh DIRECTORY COMMAND...
+set -uo pipefail
+
+dir=$1
+shift
+code=0
+"$@" >"$dir/log" 2>&1 </dev/null || code=$?
+printf '%d\n' "$code" >"$dir/code.new"
+mv -f -- "$dir/code.new" "$dir/code"
