@@ -89,9 +89,9 @@ impl Call {
 
     /// The call as one would type it; a script in the guest by its purpose.
     pub(crate) fn to_text(&self) -> String {
-        let shown = |arg: &String| match arg.lines().count() {
-            0 | 1 => quoted(arg),
-            lines => format!("'... {lines} lines: {} ...'", self.purpose),
+        let shown = |arg: &String| match arg.contains('\n') {
+            true => format!("'[script: {}]'", self.purpose),
+            false => quoted(arg),
         };
         let words: Vec<String> = self.args.iter().map(shown).collect();
         format!("multipass {}", words.join(" "))
@@ -164,6 +164,6 @@ mod tests {
     fn scripts_travel_without_comments() {
         let call = Call::guest("x", "# why\nset -e\n\n  # more\necho '#'\n", &["a"]);
         assert_eq!(call.args[6..], ["set -e\necho '#'", "polis", "a"]);
-        assert!(call.to_text().ends_with("'... 2 lines: x ...' polis a"));
+        assert!(call.to_text().ends_with("'[script: x]' polis a"));
     }
 }

@@ -1,13 +1,13 @@
-//! Everything that Multipass or the guest can do wrong: each ends in its documented exit code, with
+//! Everything that Multipass and the provisioning can do wrong: each ends in its documented exit code, with
 //! the cause and the next command.
 
 use expect_test::{Expect, expect};
-use fake_multipass::{Access, Effect, Fate, Fault, Power, Pull, Ran, Service, World};
+use fake_multipass::{Access, Effect, Fault, Power, Ran, World};
 
 use crate::support::{did, launches, running, seen, world};
 
 /// A start that must not take long: every wait is cut to seconds.
-fn start(world: &World) -> Ran {
+pub(crate) fn start(world: &World) -> Ran {
     let env = [
         ("POLIS_CALL_TIMEOUT", "15"),
         ("POLIS_HEALTH_TIMEOUT", "20"),
@@ -18,12 +18,12 @@ fn start(world: &World) -> Ran {
     ran
 }
 
-fn ends(world: &World, expected: &Expect) {
+pub(crate) fn ends(world: &World, expected: &Expect) {
     expected.assert_eq(&seen(&start(world)));
 }
 
 /// Waits for what each of `items` has to wait for at the same time.
-fn at_once<T: Send>(items: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+pub(crate) fn at_once<T: Send>(items: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
     std::thread::scope(|scope| {
         for item in items {
             scope.spawn(|| test(item));
@@ -32,7 +32,7 @@ fn at_once<T: Send>(items: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync)
 }
 
 /// A first start with this fault.
-fn with(fault: Fault) -> World {
+pub(crate) fn with(fault: Fault) -> World {
     let world = world();
     world.fault(fault);
     world
@@ -146,7 +146,7 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
             --- stderr
             error: the VM does not answer
               cause: exec failed: ssh connection failed: 'Connection refused'
-              tried: multipass exec -n polis -- bash -c '... 31 lines: see how the VM is ...' polis
+              tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
               next: multipass stop --force polis, then: polis start
               next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
         "#]],
@@ -191,7 +191,7 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
             --- stderr
             error: the provisioning of the VM failed in its step `sysbox`
               cause: sysbox-mgr.service: not within 120 s (exit code 1)
-              tried: multipass exec -n polis -- bash -c '... 31 lines: see how the VM is ...' polis
+              tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
               log: polis-provision: step docker-repo start 0
               log: polis-provision: step docker-repo done 0
               log: polis-provision: step docker-engine start 0
@@ -229,7 +229,7 @@ fn user_data_that_was_never_applied_is_noticed() {
             --- stderr
             error: the VM was not provisioned
               cause: cloud-init has ended there without our user-data: Multipass did not hand it on
-              tried: multipass exec -n polis -- bash -c '... 31 lines: see how the VM is ...' polis
+              tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
               next: polis delete --purge, then: polis start
         "#]],
     );
@@ -253,149 +253,6 @@ fn a_provisioning_that_takes_too_long_is_waited_for_by_the_next_start() {
         assert_eq!(ran.code, Some(0), "{effect:?}: {}", ran.seen());
         assert_eq!(launches(&world), 1);
     }
-}
-
-#[test]
-fn a_transfer_that_fails_is_named_and_a_damaged_one_is_made_again() {
-    let words = "transfer failed: [sftp] cannot write";
-    let failed = Effect::Exit {
-        code: 2,
-        stderr: words.into(),
-    };
-    ends(
-        &with(Fault::of("transfer", failed)),
-        &expect![[r#"
-            exit 10
-            --- stderr
-            error: could not transfer the bundle
-              cause: transfer failed: [sftp] cannot write
-              tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
-              next: polis start
-              next: polis doctor
-        "#]],
-    );
-    let once = with(Fault::of("transfer", Effect::Cut(1000)));
-    assert_eq!(start(&once).code, Some(0));
-    ends(
-        &with(Fault::of("transfer", Effect::Cut(1000)).always()),
-        &expect![[r#"
-            exit 10
-            --- stderr
-            error: what was transferred arrived damaged, twice
-              cause: its SHA-256 in the VM is not the one that was sent
-              tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
-              next: polis start
-        "#]],
-    );
-}
-
-#[test]
-fn a_pull_that_fails_is_tried_again_and_then_named() {
-    let pull = |left| Pull {
-        image: "polis-gate-oss".into(),
-        message: "toomanyrequests: retry-after: 1s".into(),
-        left,
-    };
-    let flaky = world();
-    flaky.set(|state| state.pulls.push(pull(Some(1))));
-    let ran = flaky.polis(&["start", "--quiet"]);
-    assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let never = world();
-    never.set(|state| state.pulls.push(pull(None)));
-    let ran = never.polis(&["start", "--quiet"]);
-    expect![[r#"
-        exit 11
-        --- stderr
-        error: an image could not be pulled, in several attempts
-          cause: Error response from daemon: toomanyrequests: retry-after: 1s
-          tried: multipass exec -n polis -- bash -c '... 10 lines: pull the images ...' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
-          log:  certgen Pulled
-          log:  gate Pulling
-          log:  gate Error toomanyrequests: retry-after: 1s
-          log: Error response from daemon: toomanyrequests: retry-after: 1s
-          log: stack: not pulled: ghcr.io/odralabshq/polis-gate-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-init-oss:v0.5.0
-          log: ghcr.io/odralabshq/polis-resolver-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-scanner-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-sentinel-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-state-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-toolbox-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-workspace-oss:v0.4.0
-          next: polis start
-          next: polis doctor   (tells whether the registry is reachable)
-    "#]].assert_eq(&seen(&ran));
-}
-
-#[test]
-fn a_service_that_is_not_well_is_named_with_its_log() {
-    let fate = |fate| Service {
-        fate,
-        after: 0,
-        log: vec!["cannot bind 0.0.0.0:1344".into()],
-    };
-    let services = [
-        (
-            "sentinel",
-            Fate::Unhealthy,
-            expect![[r#"
-                exit 12
-                --- stderr
-                error: the service `sentinel` is not healthy
-                  cause: its state: unhealthy
-                  tried: multipass exec -n polis -- bash -c '... 10 lines: start the services ...' polis up-[DIGEST] ubuntu scripts/stack.sh up
-                  log: cannot bind 0.0.0.0:1344
-                  next: polis logs sentinel
-                  next: polis start   (starts it again)
-            "#]],
-        ),
-        (
-            "host-init",
-            Fate::Exits(3),
-            expect![[r#"
-                exit 12
-                --- stderr
-                error: the service `host-init` is not healthy
-                  cause: its state: exited with 3
-                  tried: multipass exec -n polis -- bash -c '... 10 lines: start the services ...' polis up-[DIGEST] ubuntu scripts/stack.sh up
-                  log: cannot bind 0.0.0.0:1344
-                  next: polis logs host-init
-                  next: polis start   (starts it again)
-            "#]],
-        ),
-        (
-            "scanner",
-            Fate::Starting,
-            expect![[r#"
-                exit 12
-                --- stderr
-                error: the service `scanner` is not healthy
-                  cause: its state: starting
-                  tried: multipass exec -n polis -- bash -c '... 10 lines: start the services ...' polis up-[DIGEST] ubuntu scripts/stack.sh up
-                  log: cannot bind 0.0.0.0:1344
-                  next: polis logs scanner
-                  next: polis start   (starts it again)
-            "#]],
-        ),
-        (
-            "toolbox",
-            Fate::Exits(1),
-            expect![[r#"
-                exit 12
-                --- stderr
-                error: the service `toolbox` is not healthy
-                  cause: its state: restarting
-                  tried: multipass exec -n polis -- bash -c '... 31 lines: see how the VM is ...' polis
-                  log: cannot bind 0.0.0.0:1344
-                  next: polis logs toolbox
-                  next: polis start   (starts it again)
-            "#]],
-        ),
-    ];
-    at_once(services, |(name, what, expected)| {
-        let world = world();
-        world.set(|state| state.services.insert(name.into(), fate(what)));
-        ends(&world, &expected);
-    });
 }
 
 #[test]
@@ -469,60 +326,4 @@ fn noise_is_not_taken_for_an_answer() {
     world.fault(Fault::any(Effect::AnsiNoise).always());
     world.fault(Fault::any(Effect::DoubledStderr).always());
     assert_eq!(start(&world).code, Some(0));
-}
-
-#[test]
-fn a_guest_whose_disk_is_full_is_told() {
-    let world = world();
-    world.set(|state| state.disk_full = true);
-    ends(
-        &world,
-        &expect![[r#"
-            exit 10
-            --- stderr
-            error: could not transfer the bundle
-              cause: [[N]] [error] [sftp] cannot write remote file '/opt/polis/.incoming-[DIGEST].tar': Failure
-              tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
-              next: polis start
-              next: polis doctor
-        "#]],
-    );
-    world.set(|state| state.disk_full = false);
-    assert_eq!(start(&world).code, Some(0));
-    assert_eq!(launches(&world), 1);
-}
-
-#[test]
-fn a_docker_that_does_not_answer_is_named_and_nothing_is_pulled() {
-    let world = running();
-    let down = Effect::Exit {
-        code: 1,
-        stderr: "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.\n".into(),
-    };
-    world.fault(Fault::in_guest("docker", down.clone()).times(3));
-    assert_eq!(
-        did(&world, &["start"]),
-        [] as [&str; 0],
-        "it was on its way"
-    );
-    world.fault(Fault::in_guest("docker", down).always());
-    ends(
-        &world,
-        &expect![[r#"
-        exit 12
-        --- stderr
-        error: Docker does not answer in the VM
-          cause: its service is down, or did not come up in time after a boot
-          tried: multipass list --format json --no-ipv4
-          next: polis exec --vm -- sudo systemctl restart docker, then: polis start
-          next: polis exec --vm -- sudo journalctl -u docker -n 30
-    "#]],
-    );
-    let pulls = world.all_calls().into_iter();
-    assert_eq!(
-        pulls
-            .filter(|call| call.line().contains("compose pull"))
-            .count(),
-        0
-    );
 }

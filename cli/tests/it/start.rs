@@ -87,24 +87,24 @@ fn a_dry_run_is_readable() {
         # Launching the VM
         multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -  < cloud-init.yaml ([N] bytes, [DIGEST])
         multipass list --format json --no-ipv4  # now and then, meanwhile
-        multipass exec -n polis -- bash -c '... 4 lines: see how far the VM is ...' polis  # now and then, meanwhile
+        multipass exec -n polis -- bash -c '[script: see how far the VM is]' polis  # now and then, meanwhile
         # Provisioning the VM
-        multipass exec -n polis -- bash -c '... 40 lines: see how the VM is ...' polis  # again and again, until the marker is there
+        multipass exec -n polis -- bash -c '[script: see how the VM is]' polis  # again and again, until the marker is there
         # Transferring the bundle
         multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar  < bundle.tar ([N] bytes, [DIGEST])
-        multipass exec -n polis -- bash -c '... 41 lines: put the bundle in its place ...' polis /opt/polis/.incoming-[DIGEST].tar [DIGEST]
+        multipass exec -n polis -- bash -c '[script: put the bundle in its place]' polis /opt/polis/.incoming-[DIGEST].tar [DIGEST]
         # Making certificates and secrets
-        multipass exec -n polis -- bash -c '... 2 lines: make certificates and secrets ...' polis
+        multipass exec -n polis -- bash -c '[script: make certificates and secrets]' polis
         # Pulling the images
-        multipass exec -n polis -- bash -c '... 10 lines: pull the images ...' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
-        multipass exec -n polis -- bash -c '... 17 lines: pull the images ...' polis pull-[DIGEST]  # again and again, until it has ended
+        multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
+        multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST]  # again and again, until it has ended
         # Starting the services
-        multipass exec -n polis -- bash -c '... 10 lines: start the services ...' polis up-[DIGEST] ubuntu scripts/stack.sh up
-        multipass exec -n polis -- bash -c '... 17 lines: start the services ...' polis up-[DIGEST]  # again and again, until it has ended
+        multipass exec -n polis -- bash -c '[script: start the services]' polis up-[DIGEST] ubuntu scripts/stack.sh up
+        multipass exec -n polis -- bash -c '[script: start the services]' polis up-[DIGEST]  # again and again, until it has ended
         # Waiting until every service is healthy
-        multipass exec -n polis -- bash -c '... 40 lines: see how the VM is ...' polis  # again and again, until every service is healthy
+        multipass exec -n polis -- bash -c '[script: see how the VM is]' polis  # again and again, until every service is healthy
         # Recording that the workspace is complete
-        multipass exec -n polis -- bash -c '... 6 lines: record that the stack is complete ...' polis [DIGEST]
+        multipass exec -n polis -- bash -c '[script: record that the stack is complete]' polis [DIGEST]
     "#]].assert_eq(&seen(&ran));
 }
 
