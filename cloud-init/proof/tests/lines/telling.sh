@@ -159,7 +159,7 @@ case_main_fails_in_a_step() {
   busy() {
     set -m
     # It takes its time to end, and leaves something even then.
-    (trap 'command sleep 0.2; mkdir -p "$WORK"; exit' TERM; command sleep 50 & wait) &
+    (trap 'command sleep 0.5; mkdir -p "$WORK"; exit' TERM; command sleep 50 & wait) &
     DOWNLOAD[yq]=$!
     echo $! >"$top/group"
     set +m
@@ -169,14 +169,15 @@ case_main_fails_in_a_step() {
   is "$(jq -r .message "$REPORT" | sed 's/[0-9]*:/N:/')" "line N: '( exit 7 )' ended with exit code 7"
   is "$(jq -r '[.steps[].state] | join(" ")' "$REPORT")" "done done failed pending pending pending pending"
   is "$(jq -r '.log_tail[]' "$REPORT" | grep -c -e noise -e before -e 'a marker')" 1
-  [[ ! -e $MARKER && ! -e $WORK && ! -e $top/did-yq ]] || fail "left behind: $(ls "$STATE" "$top")"
   # A signal takes a moment, and what nobody waits for any more may stay as a zombie.
   local try
-  for try in $(seq 40); do
+  for try in $(seq 60); do
     pgrep --runstates D,R,S,T --pgroup "$(cat "$top/group")" >/dev/null || break
-    ((try < 40)) || fail "a download goes on"
+    ((try < 60)) || fail "a download goes on"
     command sleep 0.05
   done
+  # Only now: what the download left at its end is here, if nobody waited for that.
+  [[ ! -e $MARKER && ! -e $WORK && ! -e $top/did-yq ]] || fail "left behind: $(ls "$STATE" "$top")"
   grep -qx 'polis-provision: log: noise' "$top/out" || fail "$(cat "$top/out")"
   ! grep -q 'log: before' "$top/out" || fail "$(cat "$top/out")"
   is "$(tail -n 1 "$top/out" | sed 's/line [0-9]*/line N/')" \
