@@ -289,10 +289,10 @@ fn stuck(machine: &State) -> Box<Error> {
 }
 
 /// cloud-init has ended and has never run our script.
-fn never_provisioned() -> Box<Error> {
-    Error::new(Kind::Provisioning, "the VM was never provisioned")
-        .because("cloud-init has ended there without our user-data: Multipass did not hand it on, or the VM was made by something else")
-        .next("polis delete --purge, then: polis start   (what is in the VM is lost)")
+pub(crate) fn never_provisioned() -> Box<Error> {
+    Error::new(Kind::Provisioning, "the VM was not provisioned")
+        .because("cloud-init has ended there without our user-data: Multipass did not hand it on")
+        .next("polis delete --purge, then: polis start")
 }
 
 /// Nothing of ours starts Docker: the VM's own service manager does, and has given up.

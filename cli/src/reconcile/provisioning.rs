@@ -7,6 +7,7 @@ use crate::guest::probe::{Guest, Provisioning};
 use crate::guest::provision::{LOG, Progress, REPORT, Report};
 use crate::multipass::call::Call;
 use crate::multipass::state::State;
+use crate::plan::never_provisioned;
 
 impl Reconciler<'_> {
     pub(super) fn await_provisioning(&mut self, call: &Call) -> Result<()> {
@@ -16,7 +17,7 @@ impl Reconciler<'_> {
                 match guest.provisioning() {
                     Provisioning::Done => return self.check_marker(&guest),
                     Provisioning::Failed => return Err(self.provisioning_failed()),
-                    Provisioning::Never => return Err(never()),
+                    Provisioning::Never => return Err(never_provisioned()),
                     Provisioning::Running => {}
                 }
             }
@@ -85,10 +86,4 @@ impl Reconciler<'_> {
         }
         error.log(Some(progress.last_line).filter(|line| !line.is_empty()))
     }
-}
-
-fn never() -> Box<Error> {
-    Error::new(Kind::Provisioning, "the VM was not provisioned")
-        .because("cloud-init has ended there without our user-data: Multipass did not hand it on")
-        .next("polis delete --purge, then: polis start")
 }
