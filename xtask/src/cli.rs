@@ -294,12 +294,11 @@ impl Verb {
     pub fn package(&self) -> Package {
         match self {
             Self::Check(_) => Package::Check,
+            Self::Dist(_) => Package::Dist,
             Self::Images(ImagesVerb::List | ImagesVerb::Build(_))
             | Self::VerifyPins(VerifyPinsArgs { offline: true, .. })
             | Self::Docs(_)
-            | Self::Dist(_)
             | Self::Ci(_) => Package::Xtask,
-            Self::Release(args) if !args.execute && !args.rehearse => Package::Xtask,
             Self::Images(ImagesVerb::Push(_))
             | Self::Pin(_)
             | Self::VerifyPins(_)
@@ -318,6 +317,8 @@ pub enum Package {
     Xtask,
     /// What needs the JSON Schema validator.
     Check,
+    /// What makes the files of a release: archives, signatures.
+    Dist,
     /// What needs the network.
     Online,
 }
@@ -328,6 +329,7 @@ impl Package {
         match self {
             Self::Xtask => "xtask",
             Self::Check => "xtask-check",
+            Self::Dist => "xtask-dist",
             Self::Online => "xtask-online",
         }
     }

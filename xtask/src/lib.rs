@@ -1,13 +1,13 @@
 //! The release tools of Polis that need no network.
 //!
-//! `xtask` answers the offline verbs; `xtask-check` and `xtask-online` build on this library
+//! `xtask` answers the offline verbs; `xtask-check`, `xtask-dist` and `xtask-online` build on this library
 //! and are run for theirs, so that an offline verb never compiles an HTTP stack. Pure modules
-//! (`compose`, `dockerfile`, `oci`, `pins`, `pins_env`, `plan`, `versions`, `waivers`, `yaml`)
-//! decide; `images`, `dist`, `rust_build`, `process`, `write` act; `verbs` put them together.
+//! (`compose`, `dockerfile`, `oci`, `pins`, `pins_env`, `versions`, `waivers`, `yaml`)
+//! decide; `images`, `rust_build`, `process`, `write` act; `verbs` put them together.
 
 pub mod cli;
 pub mod compose;
-pub mod dist;
+
 pub mod dockerfile;
 pub mod error;
 pub mod finding;
@@ -17,13 +17,12 @@ pub mod oci;
 pub mod parts;
 pub mod pins;
 pub mod pins_env;
-pub mod plan;
 pub mod process;
 pub mod program;
 pub mod progress;
 pub mod report;
 pub mod rust_build;
-pub mod sign;
+
 pub mod source;
 pub mod verbs;
 pub mod versions;

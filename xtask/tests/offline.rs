@@ -156,71 +156,6 @@ fn what_is_built_comes_from_the_compose_file() {
 }
 
 #[test]
-fn a_release_is_only_planned_unless_told_otherwise() {
-    let tree = Tree::data();
-    let before = tree.read(COMPOSE);
-    expect![[r#"
-        exit 0
-        --- stdout
-        Release 0.5.0 of Polis
-
-        preflight
-           1. require a clean work tree at the commit that is released
-           2. require that no image is waived
-           3. require the signing key whose public half is `minisign.pub`
-           4. require a token for GitHub and the registry
-
-        check
-           5. check the cloud-init file, the compose file, the pins and the versions
-
-        checksums
-           6. download sysbox 0.7.1 for amd64 and compare its checksum: https://github.com/nestybox/sysbox/releases/download/v0.7.1/sysbox-ce_0.7.1.linux_amd64.deb
-           7. download sysbox 0.7.1 for arm64 and compare its checksum: https://github.com/nestybox/sysbox/releases/download/v0.7.1/sysbox-ce_0.7.1.linux_arm64.deb
-           8. download yq v4.44.6 for amd64 and compare its checksum: https://github.com/mikefarah/yq/releases/download/v4.44.6/yq_linux_amd64
-           9. download yq v4.44.6 for arm64 and compare its checksum: https://github.com/mikefarah/yq/releases/download/v4.44.6/yq_linux_arm64
-
-        images
-          10. build the images of the compose file into an OCI layout
-          11. push ghcr.io/odralabshq/polis-init-oss:v0.5.0
-
-        pin
-          12. resolve 9 images and compare them with the compose file
-
-        dist
-          13. write dist/: the CLI for aarch64-apple-darwin, aarch64-unknown-linux-musl, x86_64-apple-darwin, x86_64-pc-windows-msvc, x86_64-unknown-linux-musl, checksums, signature
-
-        draft
-          14. create the draft release v0.5.0
-
-        upload
-          15. upload the files of dist/, each by name
-
-        verify
-          16. download every asset and compare its bytes
-          17. resolve ghcr.io/odralabshq/polis-init-oss:v0.5.0 and compare its digest
-
-        publish
-          18. publish the release v0.5.0
-
-        promote
-          19. move ghcr.io/odralabshq/polis-init-oss:latest to the released digest, never backwards
-
-        This is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.
-    "#]].assert_eq(&tree.run(XTASK, &["release"]).seen());
-    assert_eq!(tree.read(COMPOSE), before);
-    assert!(!tree.root().join("target").exists());
-    tree.run(XTASK, &["release", "v0.5.0", "--format", "json"])
-        .report();
-    expect![[r#"
-        exit 4
-        --- stderr
-        error: this tree is version 0.5.0, not 9.9.9
-          next: set the version in Cargo.toml and write a section `## 9.9.9` into CHANGELOG.md
-    "#]]
-    .assert_eq(&tree.run(XTASK, &["release", "9.9.9"]).seen());
-}
-
-#[test]
 fn usage_errors_have_their_exit_code() {
     let tree = Tree::data();
     for args in [
@@ -243,27 +178,6 @@ fn usage_errors_have_their_exit_code() {
           next: name one with --root DIR
     "#]]
     .assert_eq(&elsewhere.seen());
-}
-
-#[test]
-fn a_release_is_not_made_without_its_key() {
-    let tree = Tree::data();
-    expect![[r#"
-        exit 3
-        --- stderr
-        error: `POLIS_MINISIGN_SECRET_KEY` is not set
-          because: a release without a signature is no release
-          next: put the text of the minisign secret key file into `POLIS_MINISIGN_SECRET_KEY` and its password into `POLIS_MINISIGN_PASSWORD`
-    "#]].assert_eq(&tree.run(XTASK, &["dist"]).seen());
-    let secret = "untrusted comment: x\nbm90IGEga2V5";
-    let ran = tree.run_with(
-        XTASK,
-        &["dist", "--format", "json"],
-        &[("POLIS_MINISIGN_SECRET_KEY", secret)],
-    );
-    assert_eq!(ran.code, 3);
-    ran.report();
-    assert!(!ran.seen().contains("bm90IGEga2V5"), "{}", ran.seen());
 }
 
 #[test]

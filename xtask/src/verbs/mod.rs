@@ -1,8 +1,6 @@
 //! One verb, one file: each reads what it needs, asks the pure modules, and reports.
 
 pub mod ci;
-pub mod dist;
 pub mod docs;
 pub mod images;
-pub mod release;
 pub mod verify_pins;

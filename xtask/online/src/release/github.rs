@@ -4,10 +4,10 @@ use polis_base::{Digest, ImageRef};
 use semver::Version;
 use serde::Deserialize;
 
-use xtask::dist::{Asset, Kind, SIGNATURE, SUMS};
 use xtask::error::{Error, Outcome, Result};
 use xtask::oci;
 use xtask::versions;
+use xtask_dist::dist::{Asset, Kind, SIGNATURE, SUMS};
 use xtask_online::github::{self, GitHub, NewRelease, Release};
 use xtask_online::registry::{Logins, Registry};
 

@@ -5,20 +5,21 @@
 //! release again after any failure goes on from where it stopped.
 
 mod github;
+pub(crate) mod plan;
 mod preflight;
 pub(crate) mod scene;
 mod stages;
 
-use xtask::dist::{Archives, Asset, Kind};
 use xtask::error::{Error, Result};
 use xtask::images::Image;
-use xtask::plan::{Mode, Plan, Stage, Step};
-use xtask::sign::SigningKey;
+use xtask_dist::dist::{Archives, Asset, Kind};
+use xtask_dist::sign::SigningKey;
 use xtask_online::github::{GitHub, Release};
 use xtask_online::registry::Registry;
 
 use crate::context::Context;
 use crate::failure;
+use plan::{Mode, Plan, Stage, Step};
 use scene::Scene;
 
 /// Where the releases of Polis live.

@@ -4,8 +4,8 @@ use xtask::error::{Error, Outcome, Result};
 use xtask::finding::Severity;
 use xtask::pins::{Inventory, Pin, judge};
 use xtask::process::Run as Process;
-use xtask::sign::{PUBLIC_KEY, SigningKey};
 use xtask::waivers;
+use xtask_dist::sign::{PUBLIC_KEY, SigningKey};
 use xtask_online::github::{GitHub, Token};
 
 use super::{OWNER, REPO, Run};

@@ -14,7 +14,6 @@ use xtask::compose::Compose;
 use xtask::error::{Error, Result};
 use xtask::oci::{self, Blobs, Execution, Platform};
 use xtask::pins::{Inventory, edit};
-use xtask::plan::REHEARSAL_REGISTRY;
 use xtask::verbs::verify_pins;
 use xtask::workspace::Workspace;
 use xtask::{pins_env, write};
@@ -22,6 +21,7 @@ use xtask_online::Endpoints;
 use xtask_online::embedded::{EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry};
 use xtask_online::github::{self, GitHub, Token};
 
+use super::plan::REHEARSAL_REGISTRY;
 use super::{OWNER, REPO, Run};
 
 /// What is not copied: builds, results, history.

@@ -4,16 +4,16 @@ use polis_base::ImageRef;
 
 use xtask::cli::CheckArgs;
 use xtask::compose::Compose;
-use xtask::dist::{self, Kind};
 use xtask::error::{Error, Outcome, Result};
 use xtask::finding::{Finding, Severity};
 use xtask::images;
 use xtask::pins::{Files, Inventory, edit};
-use xtask::plan::Mode;
 use xtask::verbs::images::default_layout;
 use xtask::verbs::verify_pins;
 use xtask::write;
+use xtask_dist::dist::{self, Kind};
 
+use super::plan::Mode;
 use super::{Run, out_of_order};
 use crate::verbs::checksums;
 use crate::verbs::images::push_one;
@@ -151,7 +151,7 @@ impl Run {
     pub(super) fn write_dist(&mut self) -> Result<()> {
         let kind = self.kind();
         if kind == Kind::Rehearsal {
-            self.key = Some(xtask::sign::SigningKey::for_rehearsal()?);
+            self.key = Some(xtask_dist::sign::SigningKey::for_rehearsal()?);
         }
         let key = self
             .key

@@ -3,16 +3,29 @@
 use serde_json::json;
 
 use xtask::cli::ReleaseArgs;
-use xtask::dist::{Archives, Kind};
+use xtask::compose::Compose;
 use xtask::error::{Error, Result};
-use xtask::plan::Mode;
 use xtask::report::Report;
+use xtask::rust_build;
+use xtask::verbs::verify_pins;
+use xtask::versions;
+use xtask::workspace::Workspace;
+use xtask_dist::dist::{Archives, Kind};
 
 use crate::context::Context;
 use crate::release::Run;
+use crate::release::plan::{self, Inputs, Mode, Plan};
 
 /// Runs the verb.
 pub(crate) async fn run(context: Context, args: &ReleaseArgs) -> Result<Report> {
+    if !args.execute && !args.rehearse {
+        let plan = plan(&context.workspace, args, Mode::Execute)?;
+        let text = format!(
+            "{}\nThis is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.",
+            plan.to_text()
+        );
+        return Ok(Report::new("release", plan.to_json(), text));
+    }
     let mode = if args.rehearse {
         Mode::Rehearse
     } else {
@@ -22,7 +35,7 @@ pub(crate) async fn run(context: Context, args: &ReleaseArgs) -> Result<Report> 
         return Err(Error::usage("--endpoint has no place in a rehearsal")
             .because("it brings its own servers"));
     }
-    let plan = xtask::verbs::release::plan(&context.workspace, args, mode)?;
+    let plan = plan(&context.workspace, args, mode)?;
     let archives = match (&args.prebuilt, mode) {
         (Some(dir), _) => Archives::Prebuilt(dir.clone()),
         (None, Mode::Rehearse) => Archives::Build(None),
@@ -35,6 +48,23 @@ pub(crate) async fn run(context: Context, args: &ReleaseArgs) -> Result<Report> 
     let mut run = Run::new(context, plan, archives);
     run.execute().await?;
     report(&run)
+}
+
+fn plan(workspace: &Workspace, args: &ReleaseArgs, mode: Mode) -> Result<Plan> {
+    let version = plan::version(args.version.as_deref(), &versions::of_workspace(workspace)?)?;
+    let compose = Compose::load(&workspace.root)?;
+    let pins = verify_pins::read_downloads(workspace)?;
+    let targets = match (mode, &args.prebuilt) {
+        (Mode::Rehearse, None) => Some(vec![rust_build::cli_target()?]),
+        _ => None,
+    };
+    let inputs = Inputs {
+        version: &version,
+        compose: &compose,
+        downloads: &pins.downloads,
+        targets,
+    };
+    Plan::new(mode, &inputs)
 }
 
 fn report(run: &Run) -> Result<Report> {
@@ -89,7 +119,7 @@ fn data(run: &Run, tag: &str) -> serde_json::Value {
         "tag": tag,
         "rehearsal": run.kind() == Kind::Rehearsal,
         "images": run.images.iter().map(xtask::images::Image::to_json).collect::<Vec<_>>(),
-        "assets": run.assets.iter().map(xtask::dist::Asset::to_json).collect::<Vec<_>>(),
+        "assets": run.assets.iter().map(xtask_dist::dist::Asset::to_json).collect::<Vec<_>>(),
         "directory": run.dist.display().to_string(),
     })
 }

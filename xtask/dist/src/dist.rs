@@ -8,13 +8,13 @@ use polis_base::archive::{EXECUTABLE, Files};
 use semver::Version;
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
-use crate::oci::gzip;
-use crate::progress::Progress;
-use crate::rust_build;
 use crate::sign::SigningKey;
-use crate::workspace::Workspace;
-use crate::{compose, pins_env, versions, write};
+use xtask::error::{Error, Result};
+use xtask::oci::gzip;
+use xtask::progress::Progress;
+use xtask::rust_build;
+use xtask::workspace::Workspace;
+use xtask::{compose, pins_env, versions, write};
 
 /// The targets that a release must have an archive for.
 pub const RELEASE_TARGETS: [&str; 5] = [

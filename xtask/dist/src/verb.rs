@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::cli::DistArgs;
 use crate::dist::{self, Archives, Asset, Kind};
-use crate::error::Result;
-use crate::progress::Progress;
-use crate::report::Report;
 use crate::sign::SigningKey;
-use crate::workspace::Workspace;
+use xtask::cli::DistArgs;
+use xtask::error::Result;
+use xtask::progress::Progress;
+use xtask::report::Report;
+use xtask::workspace::Workspace;
 
 /// Runs the verb.
 ///

@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox, SignatureBox};
 
-use crate::error::{Error, Outcome, Result};
+use xtask::error::{Error, Outcome, Result};
 
 /// The variable that holds the secret key: the text of a minisign key file.
 pub const KEY_VARIABLE: &str = "POLIS_MINISIGN_SECRET_KEY";

@@ -7,18 +7,18 @@ use polis_base::ImageRef;
 use semver::Version;
 use serde_json::{Value, json};
 
-use crate::compose::Compose;
-use crate::dist::RELEASE_TARGETS;
-use crate::error::{Error, Result};
-use crate::pins::Inventory;
-use crate::pins_env::Download;
+use xtask::compose::Compose;
+use xtask::error::{Error, Result};
+use xtask::pins::Inventory;
+use xtask::pins_env::Download;
+use xtask_dist::dist::RELEASE_TARGETS;
 
 /// The registry that a rehearsal's images name: `.invalid` can exist nowhere (RFC 2606).
-pub const REHEARSAL_REGISTRY: &str = "rehearsal.invalid";
+pub(crate) const REHEARSAL_REGISTRY: &str = "rehearsal.invalid";
 
 /// How a plan is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Against the real registry and the real GitHub.
     Execute,
     /// In a scratch copy, against servers on loopback.
@@ -27,7 +27,7 @@ pub enum Mode {
 
 /// A stage: steps that belong together and have one heading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Only in a rehearsal: the scratch copy and the servers.
     Scene,
     /// Everything that can be refused before anything is changed.
@@ -56,7 +56,7 @@ pub enum Stage {
 
 impl Stage {
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Scene => "scene",
             Self::Preflight => "preflight",
@@ -76,7 +76,7 @@ impl Stage {
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Copy the tree and point its images at a registry that exists nowhere.
     CopyTree,
     /// Start the registry, the GitHub API and the file server on loopback.
@@ -124,7 +124,7 @@ pub enum Step {
 
 impl Step {
     /// The stage it belongs to.
-    pub fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         match self {
             Self::CopyTree | Self::StartServers | Self::PushPlaceholder(_) => Stage::Scene,
             Self::CleanTree | Self::NoWaivers | Self::SigningKey | Self::Token => Stage::Preflight,
@@ -142,7 +142,7 @@ impl Step {
     }
 
     /// What it does, in one line.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::CopyTree => "copy the tree to a scratch directory and point its images at a registry that exists nowhere".into(),
             Self::StartServers => "start an OCI registry, a GitHub Releases API and a file server on loopback".into(),
@@ -169,26 +169,26 @@ impl Step {
 
 /// A release as it will be run.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The version.
-    pub version: Version,
+    pub(crate) version: Version,
     /// How it is run.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// The steps, in order.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// What a plan is made from.
 #[derive(Debug)]
-pub struct Inputs<'a> {
+pub(crate) struct Inputs<'a> {
     /// The version of the tree.
-    pub version: &'a Version,
+    pub(crate) version: &'a Version,
     /// Its compose file.
-    pub compose: &'a Compose,
+    pub(crate) compose: &'a Compose,
     /// What the VM downloads.
-    pub downloads: &'a [Download],
+    pub(crate) downloads: &'a [Download],
     /// The targets that the CLI is built for; `None` for those of a release.
-    pub targets: Option<Vec<String>>,
+    pub(crate) targets: Option<Vec<String>>,
 }
 
 impl Plan {
@@ -196,7 +196,7 @@ impl Plan {
     ///
     /// # Errors
     /// When an image value of the compose file cannot be read.
-    pub fn new(mode: Mode, inputs: &Inputs<'_>) -> Result<Self> {
+    pub(crate) fn new(mode: Mode, inputs: &Inputs<'_>) -> Result<Self> {
         let here = |image: ImageRef| match mode {
             Mode::Execute => image,
             Mode::Rehearse => image.with_registry(REHEARSAL_REGISTRY),
@@ -255,7 +255,7 @@ impl Plan {
     }
 
     /// The plan as lines under the headings of its stages.
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let mut text = format!("Release {} of Polis\n", self.version);
         let mut stage = None;
         for (at, step) in self.steps.iter().enumerate() {
@@ -269,7 +269,7 @@ impl Plan {
     }
 
     /// The plan in a JSON report.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let steps: Vec<Value> = self
             .steps
             .iter()
@@ -283,7 +283,7 @@ impl Plan {
 ///
 /// # Errors
 /// When the given one is no version or another one.
-pub fn version(given: Option<&str>, tree: &Version) -> Result<Version> {
+pub(crate) fn version(given: Option<&str>, tree: &Version) -> Result<Version> {
     let Some(text) = given else {
         return Ok(tree.clone());
     };
@@ -298,76 +298,5 @@ pub fn version(given: Option<&str>, tree: &Version) -> Result<Version> {
                 "set the version in Cargo.toml and write a section `## {given}` into CHANGELOG.md"
             )),
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::compose::tests::compose;
-
-    fn plan(mode: Mode, version: &str) -> Plan {
-        let compose = compose(
-            "services:\n  a:\n    image: ghcr.io/o/a:v1\n  b:\n    image: ghcr.io/o/b:v2\n    build: ../b\n",
-        );
-        let inputs = Inputs {
-            version: &version.parse().unwrap(),
-            compose: &compose,
-            downloads: &[],
-            targets: None,
-        };
-        Plan::new(mode, &inputs).unwrap()
-    }
-
-    fn stages(plan: &Plan) -> Vec<&'static str> {
-        let mut stages: Vec<_> = plan.steps.iter().map(|step| step.stage().name()).collect();
-        stages.dedup();
-        stages
-    }
-
-    #[test]
-    fn a_rehearsal_differs_only_in_its_scene_and_the_preflight() {
-        let rehearsal = plan(Mode::Rehearse, "1.0.0");
-        let release = plan(Mode::Execute, "1.0.0");
-        assert_eq!(stages(&rehearsal)[1..], stages(&release)[1..]);
-        assert_eq!(stages(&rehearsal)[0], "scene");
-        assert_eq!(stages(&release)[0], "preflight");
-        let scene = rehearsal
-            .steps
-            .iter()
-            .filter(|step| matches!(step, Step::PushPlaceholder(_)));
-        assert_eq!(scene.count(), 1, "only what this repository does not build");
-        assert!(
-            !rehearsal.to_text().contains("ghcr.io"),
-            "{}",
-            rehearsal.to_text()
-        );
-    }
-
-    #[test]
-    fn nothing_is_public_before_it_is_verified_and_latest_moves_last() {
-        let plan = plan(Mode::Execute, "1.0.0");
-        let stages = stages(&plan);
-        let tail = &stages[stages.len() - 5..];
-        assert_eq!(tail, ["draft", "upload", "verify", "publish", "promote"]);
-    }
-
-    #[test]
-    fn a_prerelease_never_becomes_latest() {
-        assert!(!stages(&plan(Mode::Execute, "1.0.0-rc.1")).contains(&"promote"));
-    }
-
-    #[test]
-    fn only_the_version_of_the_tree_can_be_released() {
-        let tree = Version::new(0, 5, 0);
-        assert_eq!(version(None, &tree).unwrap(), tree);
-        assert_eq!(version(Some("v0.5.0"), &tree).unwrap(), tree);
-        assert!(
-            version(Some("0.6.0"), &tree)
-                .expect_err("other")
-                .to_string()
-                .contains("not 0.6.0")
-        );
-        assert!(version(Some("next"), &tree).is_err());
     }
 }
