@@ -7,6 +7,7 @@
 pub mod fault;
 pub mod files;
 pub mod github;
+pub mod journal;
 pub mod proxy;
 pub mod registry;
 mod serve;
@@ -16,9 +17,11 @@ use reqwest::Url;
 
 pub use fault::{Fault, Faults};
 pub use files::EmbeddedFiles;
-pub use github::EmbeddedGitHub;
+pub use github::{EmbeddedGitHub, Probe};
+pub use journal::{Entry, Hold, Journal, Trip};
 pub use proxy::EmbeddedProxy;
 pub use registry::EmbeddedRegistry;
+pub use serve::Door;
 
 /// The first value of `key` in the query of `uri`, with its escapes undone.
 fn query(uri: &Uri, key: &str) -> Option<String> {

@@ -134,7 +134,7 @@ fn set(response: &mut Response, name: &'static str, value: Option<&str>) {
 }
 
 /// `response` with `length` announced, else its own, and broken off `after` so many bytes.
-async fn cut(response: Response, length: Option<usize>, after: usize) -> Response {
+pub(super) async fn cut(response: Response, length: Option<usize>, after: usize) -> Response {
     let (mut parts, body) = response.into_parts();
     let Ok(whole) = to_bytes(body, usize::MAX).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

@@ -1,8 +1,9 @@
 //! An OCI distribution registry: pull, push, tags and deletion, without authentication.
 //!
 //! It is as strict as Docker's: an upload must have the digest it claims, and a manifest is
-//! refused while anything that it names is missing. What it leaves out, because no release needs
-//! it, is the catalogue, referrers and byte ranges.
+//! refused while anything that it names is missing, but for its `subject`, which the
+//! specification lets come later. As GHCR it has no Referrers API: an artifact of an image is found
+//! by its tag alone. It has no catalogue and no byte ranges either, because no release needs them.
 
 mod refusal;
 mod store;
@@ -21,8 +22,9 @@ use polis_base::Digest;
 use serde_json::json;
 
 use super::fault::Faults;
+use super::journal::Journal;
 use super::query;
-use super::serve::{Server, file_body};
+use super::serve::{Door, Server, file_body};
 use refusal::Refusal;
 use store::{Name, Store, Target, digest};
 
@@ -34,6 +36,8 @@ const DIGEST: &str = "docker-content-digest";
 #[derive(Debug)]
 pub struct EmbeddedRegistry {
     server: Server,
+    store: Arc<Store>,
+    faults: Faults,
 }
 
 impl EmbeddedRegistry {
@@ -50,10 +54,29 @@ impl EmbeddedRegistry {
     /// # Errors
     /// When the directory cannot be made or no port is to be had.
     pub fn start_with(root: &Path, faults: &Faults) -> io::Result<Self> {
+        Self::start_journaled(root, faults, &Journal::default())
+    }
+
+    /// As [`Self::start_with`], keeping what is changed in `journal`.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or no port is to be had.
+    pub fn start_journaled(root: &Path, faults: &Faults, journal: &Journal) -> io::Result<Self> {
         let store = Arc::new(Store::open(root)?);
-        let router = Router::new().fallback(answer).with_state(store);
-        let server = Server::start(faults.before(router))?;
-        Ok(Self { server })
+        let server = Server::start(router(&store, faults, journal))?;
+        Ok(Self {
+            server,
+            store,
+            faults: faults.clone(),
+        })
+    }
+
+    /// Another port onto the same content, with the same faults and a journal of its own.
+    ///
+    /// # Errors
+    /// When no port is to be had.
+    pub fn door(&self, journal: &Journal) -> io::Result<Door> {
+        Door::open(router(&self.store, &self.faults, journal))
     }
 
     /// `127.0.0.1:PORT`, as image references write it.
@@ -70,6 +93,11 @@ impl EmbeddedRegistry {
     pub async fn stop(self) {
         self.server.stop().await;
     }
+}
+
+fn router(store: &Arc<Store>, faults: &Faults, journal: &Journal) -> Router {
+    let router = Router::new().fallback(answer).with_state(Arc::clone(store));
+    journal.before(faults.before(router), "registry")
 }
 
 /// The paths of the protocol.

@@ -3,13 +3,16 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use futures_util::stream;
 use tokio::sync::watch;
 
@@ -78,6 +81,76 @@ impl Drop for Server {
     }
 }
 
+/// A connection as a handler may close it, without an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Line(Arc<std::net::TcpStream>);
+
+impl Line {
+    /// Closes the connection; what is under way on it ends.
+    pub(super) fn close(&self) {
+        // The other side may have closed it before.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+impl Connected<IncomingStream<'_, Lines>> for Line {
+    fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
+        stream.remote_addr().clone()
+    }
+}
+
+/// A listener whose connections come with a [`Line`].
+struct Lines(tokio::net::TcpListener);
+
+impl Lines {
+    fn split(stream: tokio::net::TcpStream) -> io::Result<(tokio::net::TcpStream, Line)> {
+        let stream = stream.into_std()?;
+        let line = Line(Arc::new(stream.try_clone()?));
+        Ok((tokio::net::TcpStream::from_std(stream)?, line))
+    }
+}
+
+impl Listener for Lines {
+    type Io = tokio::net::TcpStream;
+    type Addr = Line;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, _) = Listener::accept(&mut self.0).await;
+            match Self::split(stream) {
+                Ok(pair) => return pair,
+                Err(error) => eprintln!("embedded server: {error}"),
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Another port of a server, which its own journal watches; dropping it closes it.
+#[derive(Debug)]
+pub struct Door {
+    server: Server,
+}
+
+impl Door {
+    pub(super) fn open(router: Router) -> io::Result<Self> {
+        Server::start(router).map(|server| Self { server })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// `127.0.0.1:PORT`, as image references write it.
+    pub fn host(&self) -> String {
+        self.server.host()
+    }
+}
+
 async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -90,7 +163,8 @@ async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<boo
         // An error says that the sender is gone, which is a stop as well.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let serve = axum::serve(listener, router).with_graceful_shutdown(told(stopped.clone()));
+    let service = router.into_make_service_with_connect_info::<Line>();
+    let serve = axum::serve(Lines(listener), service).with_graceful_shutdown(told(stopped.clone()));
     let deadline = async {
         told(stopped).await;
         tokio::time::sleep(GRACE).await;

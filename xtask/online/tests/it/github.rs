@@ -146,11 +146,15 @@ async fn a_release_goes_from_draft_to_public() {
 async fn a_prerelease_or_an_older_one_is_never_the_latest_unasked() {
     let site = Site::start();
     let github = site.client();
-    for (tag, latest) in [("v0.5.0", true), ("v0.6.0-rc.1", true), ("v0.4.1", false)] {
+    for (tag, latest) in [("v0.5.0", true), ("v0.6.0-rc.1", false), ("v0.4.1", false)] {
         let release = github.create_draft(&draft(tag)).await.unwrap();
         github.publish(release.id, latest).await.unwrap();
         assert_eq!(site.latest().await.as_deref(), Some("v0.5.0"));
     }
+    let candidate = github.create_draft(&draft("v0.6.0-rc.2")).await.unwrap();
+    let error = github.publish(candidate.id, true).await.unwrap_err();
+    let refused = "Latest release cannot be draft or prerelease";
+    assert!(error.detail.contains(refused), "{error}");
     let again = github.create_draft(&draft("v0.5.0")).await.unwrap();
     let error = github.publish(again.id, true).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Protocol);

@@ -8,6 +8,8 @@ use xtask_online::embedded::{EmbeddedGitHub, EmbeddedRegistry};
 use xtask_online::github::Token;
 use xtask_online::registry::media;
 
+use crate::support::twin::client;
+
 const TYPE: &str = "content-type";
 
 struct Site {
@@ -71,19 +73,6 @@ impl Site {
         );
         digest
     }
-}
-
-/// reqwest wants a crypto provider even for plain http; the library names it.
-fn client() -> Client {
-    let _ = xtask_online::registry::Registry::new(
-        &xtask_online::Endpoints::public(),
-        xtask_online::registry::Logins::none(),
-    );
-    Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .unwrap()
 }
 
 fn manifest(config: &str) -> String {
@@ -250,6 +239,52 @@ async fn a_manifest_is_taken_only_whole_and_as_what_it_is() {
     let got = site.send(Method::GET, path, &[], "").await;
     assert_eq!(got.headers()[TYPE], media::OCI_MANIFEST);
     assert_eq!(got.text().await.unwrap(), whole);
+}
+
+#[tokio::test]
+async fn an_artifact_is_found_by_its_tag_alone() {
+    let site = Site::start();
+    let config = site.push("{}").await;
+    let image = manifest(&config);
+    let subject = Digest::of(image.as_bytes()).to_string();
+    let artifact = json!({
+        "schemaVersion": 2,
+        "mediaType": media::OCI_MANIFEST,
+        "artifactType": "application/vnd.cyclonedx+json",
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
+        "layers": [{"mediaType": "application/vnd.cyclonedx+json", "digest": site.push("[]").await, "size": 2}],
+        "subject": {"mediaType": media::OCI_MANIFEST, "digest": subject, "size": image.len()},
+    })
+    .to_string();
+    let oci = [(TYPE, media::OCI_MANIFEST)];
+    // The subject may come later, or never.
+    let path = format!("/v2/a/x/manifests/{}", Digest::of(artifact.as_bytes()));
+    let pushed = site.send(Method::PUT, &path, &oci, &artifact).await;
+    assert_eq!(pushed.status(), 201);
+    let headers = pushed.headers();
+    assert!(!headers.contains_key("oci-subject"), "clients look for it");
+    let referrers = format!("/v2/a/x/referrers/{subject}");
+    for _ in 0..2 {
+        assert_eq!(
+            site.ask(Method::GET, &referrers, &[], "").await,
+            (404, "UNSUPPORTED".into())
+        );
+        let image_path = "/v2/a/x/manifests/v1";
+        assert_eq!(site.ask(Method::PUT, image_path, &oci, &image).await.0, 201);
+    }
+    let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": [
+        {"mediaType": media::OCI_MANIFEST, "digest": Digest::of(artifact.as_bytes()).to_string(),
+         "size": artifact.len(), "artifactType": "application/vnd.cyclonedx+json"},
+    ]})
+    .to_string();
+    let fallback = format!("/v2/a/x/manifests/{}", subject.replace(':', "-"));
+    let as_index = [(TYPE, media::OCI_INDEX)];
+    assert_eq!(
+        site.ask(Method::PUT, &fallback, &as_index, &index).await.0,
+        201
+    );
+    let got = site.send(Method::GET, &fallback, &[], "").await;
+    assert_eq!(got.text().await.unwrap(), index);
 }
 
 #[tokio::test]

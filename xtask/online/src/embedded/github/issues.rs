@@ -1,16 +1,12 @@
-//! Issues with GitHub's rules, kept in `issues.json`; and what tests put beside them: how the runs
-//! of workflows ended (`runs.json`, a list of conclusions, newest first), and what the tags of other
-//! repositories name (`tags.json`, commits by `OWNER/REPOSITORY TAG`).
+//! Issues with GitHub's rules, kept in `issues.json`.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::disk;
 use super::refusal::Refusal;
 use super::shape::{Site, TIME};
 
@@ -74,7 +70,7 @@ impl Issues {
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         Ok(Self {
             root: root.to_owned(),
-            issues: read(&root.join("issues.json"))?,
+            issues: disk::read(&root.join("issues.json"))?,
         })
     }
 
@@ -141,22 +137,6 @@ impl Issues {
         Ok((count, body.to_owned()))
     }
 
-    /// How the runs of a workflow ended, newest first.
-    pub(super) fn runs(&self) -> io::Result<Vec<String>> {
-        self.read("runs.json")
-    }
-
-    /// The commit that `tag` of `repository` names.
-    pub(super) fn tag(&self, repository: &str, tag: &str) -> Result<String, Refusal> {
-        let mut tags: BTreeMap<String, String> = self.read("tags.json")?;
-        let commit = tags.remove(&format!("{repository} {tag}"));
-        commit.ok_or(Refusal::not_found())
-    }
-
-    fn read<T: DeserializeOwned + Default>(&self, name: &str) -> io::Result<T> {
-        read(&self.root.join(name))
-    }
-
     fn issue(&mut self, number: u64) -> Result<&mut Issue, Refusal> {
         let mut issues = self.issues.iter_mut();
         issues
@@ -165,17 +145,7 @@ impl Issues {
     }
 
     fn save(&self) -> Result<(), Refusal> {
-        let text = serde_json::to_vec_pretty(&self.issues).map_err(io::Error::from)?;
-        Ok(fs::write(self.root.join("issues.json"), text)?)
-    }
-}
-
-/// What the file at `path` holds; nothing where it is not there.
-fn read<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
-        Err(error) => Err(error),
+        Ok(disk::write(&self.root.join("issues.json"), &self.issues)?)
     }
 }
 
@@ -196,7 +166,9 @@ fn not_permitted(key: &str, value: &Value) -> Refusal {
 impl Site {
     /// An issue, with every field that GitHub's description requires.
     pub(super) fn issue(&self, issue: &Issue) -> Value {
-        let Self { url, owner, repo } = self;
+        let Self {
+            url, owner, repo, ..
+        } = self;
         let number = issue.number;
         let api = format!("{url}/repos/{owner}/{repo}");
         let own = format!("{api}/issues/{number}");
@@ -229,7 +201,9 @@ impl Site {
     }
 
     fn label(&self, name: &str) -> Value {
-        let Self { url, owner, repo } = self;
+        let Self {
+            url, owner, repo, ..
+        } = self;
         json!({
             "id": 1,
             "node_id": "LA_1",
@@ -243,7 +217,9 @@ impl Site {
 
     /// The comment `id` of an issue.
     pub(super) fn comment(&self, number: u64, id: usize, body: &str) -> Value {
-        let Self { url, owner, repo } = self;
+        let Self {
+            url, owner, repo, ..
+        } = self;
         let api = format!("{url}/repos/{owner}/{repo}");
         let page = format!("{url}/{owner}/{repo}/issues/{number}#issuecomment-{id}");
         json!({

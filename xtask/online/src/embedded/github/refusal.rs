@@ -50,6 +50,27 @@ impl Refusal {
         )
     }
 
+    /// What GitHub answers where it names no field of the request.
+    pub(super) fn unprocessable(message: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+    }
+
+    pub(super) fn forbidden() -> Self {
+        let message = "Resource not accessible by integration";
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// A validation that only its message explains.
+    pub(super) fn custom(resource: &str, field: Option<&str>, message: &str) -> Self {
+        let mut refusal = Self::unprocessable("Validation Failed");
+        let mut error = json!({"resource": resource, "code": "custom", "message": message});
+        if let Some(field) = field {
+            error["field"] = field.into();
+        }
+        refusal.body["errors"] = json!([error]);
+        refusal
+    }
+
     pub(super) fn validation(resource: &str, code: &str, field: &str) -> Self {
         let mut refusal = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed");
         refusal.body["errors"] = json!([{"resource": resource, "code": code, "field": field}]);

@@ -15,12 +15,16 @@ pub(super) struct Site {
     pub(super) url: String,
     pub(super) owner: String,
     pub(super) repo: String,
+    /// Whether users have a `gravatar_id`.
+    pub(super) gravatar: bool,
 }
 
 impl Site {
     /// A release.
     pub(super) fn release(&self, release: &Release) -> Value {
-        let Self { url, owner, repo } = self;
+        let Self {
+            url, owner, repo, ..
+        } = self;
         let Release {
             id,
             tag_name,
@@ -44,7 +48,7 @@ impl Site {
             "body": release.body,
             "draft": draft,
             "prerelease": release.prerelease,
-            "immutable": false,
+            "immutable": release.immutable,
             "created_at": TIME,
             "updated_at": TIME,
             "published_at": when_public(TIME.to_owned()),
@@ -56,7 +60,9 @@ impl Site {
 
     /// An asset of `release`.
     pub(super) fn asset(&self, release: &Release, asset: &Asset) -> Value {
-        let Self { url, owner, repo } = self;
+        let Self {
+            url, owner, repo, ..
+        } = self;
         let Asset { id, name, .. } = asset;
         let tag = &release.tag_name;
         json!({
@@ -67,7 +73,7 @@ impl Site {
             "node_id": format!("RA_{id}"),
             "name": name,
             "label": asset.label,
-            "state": "uploaded",
+            "state": asset.state,
             "content_type": asset.content_type,
             "size": asset.size,
             "digest": asset.digest,
@@ -90,7 +96,7 @@ impl Site {
             "id": 1,
             "node_id": "U_1",
             "avatar_url": format!("{}/avatars/1", self.url),
-            "gravatar_id": "",
+            "gravatar_id": self.gravatar.then_some(""),
             "url": api,
             "html_url": format!("{}/{}", self.url, self.owner),
             "followers_url": format!("{api}/followers"),

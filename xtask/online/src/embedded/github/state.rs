@@ -1,31 +1,42 @@
 //! The releases as a value with GitHub's rules, and their home on disk: `releases.json`, and the
 //! bytes of the assets as `assets/RELEASE/NAME`.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use polis_base::Digest;
+use semver::Version;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use super::change::{Change, Latest};
+use super::disk;
 use super::refusal::Refusal;
+use super::settings::Settings;
+use super::tags::{Tag, Tags, commit_of};
 
-/// Everything that the server knows.
+/// Everything that the server knows of the repository, but for its issues.
 #[derive(Debug)]
 pub(super) struct State {
     root: PathBuf,
-    data: Data,
+    /// `owner/name`.
+    repository: String,
+    pub(super) tags: Tags,
+    pub(super) settings: Settings,
+    pub(super) data: Data,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Data {
+pub(super) struct Data {
     /// The number that was given last, to a release or an asset.
-    last_id: u64,
+    pub(super) last_id: u64,
     /// The release that is called the latest.
     latest: Option<u64>,
-    releases: Vec<Release>,
+    pub(super) releases: Vec<Release>,
+    /// The tags of immutable releases that were deleted: no release gets such a one again.
+    #[serde(default)]
+    burnt: BTreeSet<String>,
 }
 
 /// A release.
@@ -39,6 +50,8 @@ pub(super) struct Release {
     pub(super) body: Option<String>,
     pub(super) draft: bool,
     pub(super) prerelease: bool,
+    #[serde(default)]
+    pub(super) immutable: bool,
     pub(super) assets: Vec<Asset>,
 }
 
@@ -50,73 +63,44 @@ pub(super) struct Asset {
     pub(super) name: String,
     pub(super) label: Option<String>,
     pub(super) content_type: String,
+    /// `uploaded`; `starter` while its bytes have not all come.
+    #[serde(default = "uploaded")]
+    pub(super) state: String,
     pub(super) size: u64,
-    pub(super) digest: String,
+    /// Known once all bytes are there.
+    pub(super) digest: Option<String>,
 }
 
-/// The fields of a request to create or change a release.
-#[derive(Debug, Default)]
-pub(super) struct Change {
-    tag_name: Option<String>,
-    target_commitish: Option<String>,
-    name: Option<String>,
-    body: Option<String>,
-    draft: Option<bool>,
-    prerelease: Option<bool>,
-    make_latest: Option<String>,
+/// The state of an asset that is whole.
+pub(super) const UPLOADED: &str = "uploaded";
+
+fn uploaded() -> String {
+    UPLOADED.to_owned()
 }
 
-impl Change {
-    /// Reads the body of a request.
-    ///
-    /// # Errors
-    /// With GitHub's status 400 when it is not JSON and 422 for a wrong field, or one that
-    /// GitHub does not describe.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
-        let json: Value = serde_json::from_slice(bytes).map_err(|_| Refusal::not_json())?;
-        let Value::Object(fields) = json else {
-            return Err(Refusal::invalid("the body is not an object"));
-        };
-        Self::read(fields)
+impl Release {
+    /// Whether it can be called the latest.
+    fn is_eligible(&self) -> bool {
+        !self.draft && !self.prerelease
     }
 
-    fn read(fields: Map<String, Value>) -> Result<Self, Refusal> {
-        let mut change = Self::default();
-        for (key, value) in fields {
-            match (key.as_str(), value) {
-                ("tag_name", Value::String(text)) => change.tag_name = Some(text),
-                ("target_commitish", Value::String(text)) => change.target_commitish = Some(text),
-                ("name", Value::String(text)) => change.name = Some(text),
-                ("body", Value::String(text)) => change.body = Some(text),
-                ("draft", Value::Bool(yes)) => change.draft = Some(yes),
-                ("prerelease", Value::Bool(yes)) => change.prerelease = Some(yes),
-                ("make_latest", Value::String(text))
-                    if matches!(text.as_str(), "true" | "false" | "legacy") =>
-                {
-                    change.make_latest = Some(text);
-                }
-                (key, value) => {
-                    let message = format!("For 'properties/{key}', {value} is not permitted.");
-                    return Err(Refusal::invalid(&message));
-                }
-            }
-        }
-        Ok(change)
+    /// By what GitHub finds the newest release: the version, then the order of creation.
+    fn age(&self) -> (Option<Version>, u64) {
+        let tag = self.tag_name.trim_start_matches('v');
+        (Version::parse(tag).ok(), self.id)
     }
 }
 
 impl State {
-    /// What `root` holds; nothing where it is empty.
-    pub(super) fn open(root: &Path) -> io::Result<Self> {
+    /// What `root` holds of `repository`; nothing where it is empty.
+    pub(super) fn open(root: &Path, repository: &str) -> io::Result<Self> {
         fs::create_dir_all(root.join("assets"))?;
-        let data = match fs::read(root.join("releases.json")) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Data::default(),
-            Err(error) => return Err(error),
-        };
         Ok(Self {
             root: root.to_owned(),
-            data,
+            repository: repository.to_owned(),
+            tags: Tags::open(root),
+            settings: disk::read(&root.join("settings.json"))?,
+            data: disk::read(&root.join("releases.json"))?,
         })
     }
 
@@ -152,21 +136,37 @@ impl State {
         self.release(id, false)
     }
 
+    /// The immutable releases whose tag names the object `sha`.
+    pub(super) fn attested(&self, sha: &str) -> io::Result<Vec<&Release>> {
+        let mut found = Vec::new();
+        for release in self
+            .data
+            .releases
+            .iter()
+            .filter(|release| release.immutable)
+        {
+            let tag = self.tags.get(&self.repository, &release.tag_name)?;
+            if tag.is_some_and(|tag| tag.sha() == sha) {
+                found.push(release);
+            }
+        }
+        Ok(found)
+    }
+
     /// Makes a release.
     pub(super) fn create(&mut self, change: Change) -> Result<&Release, Refusal> {
         if change.tag_name.as_deref().unwrap_or_default().is_empty() {
             return Err(Refusal::validation("Release", "missing_field", "tag_name"));
         }
-        self.data.last_id += 1;
-        let id = self.data.last_id;
         let release = Release {
-            id,
+            id: self.data.last_id + 1,
             tag_name: String::new(),
             target_commitish: "main".to_owned(),
             name: None,
             body: None,
             draft: false,
             prerelease: false,
+            immutable: false,
             assets: Vec::new(),
         };
         self.apply(release, change)
@@ -178,103 +178,98 @@ impl State {
         self.apply(release, change)
     }
 
-    fn apply(&mut self, mut release: Release, change: Change) -> Result<&Release, Refusal> {
-        let was_public = self.release(release.id, false).is_ok();
-        release.tag_name = change.tag_name.unwrap_or(release.tag_name);
-        release.target_commitish = change.target_commitish.unwrap_or(release.target_commitish);
-        release.name = change.name.or(release.name);
-        release.body = change.body.or(release.body);
-        release.draft = change.draft.unwrap_or(release.draft);
-        release.prerelease = change.prerelease.unwrap_or(release.prerelease);
-        let taken = self
-            .by_tag(&release.tag_name)
-            .is_ok_and(|other| other.id != release.id);
-        if taken && !release.draft {
-            return Err(Refusal::validation("Release", "already_exists", "tag_name"));
+    fn apply(&mut self, before: Release, change: Change) -> Result<&Release, Refusal> {
+        let was_public = self.release(before.id, false).is_ok();
+        let asked = change.make_latest;
+        let mut release = changed(&before, change);
+        let kept = before.draft == release.draft
+            && before.tag_name == release.tag_name
+            && before.target_commitish == release.target_commitish;
+        if before.immutable && !kept {
+            let message = "state cannot be changed when release is immutable";
+            return Err(Refusal::custom("Release", None, message));
         }
-        // Unasked, GitHub makes what has just been published the latest.
-        let latest = match change.make_latest.as_deref() {
-            Some(text) => text != "false",
-            None => !was_public,
-        };
+        if asked == Some(Latest::Yes) && !release.is_eligible() {
+            let message = "Latest release cannot be draft or prerelease";
+            return Err(Refusal::custom("Release", None, message));
+        }
+        if !release.draft && (!was_public || release.tag_name != before.tag_name) {
+            self.check_tag(&release)?;
+        }
+        release.immutable |= !release.draft && !was_public && self.settings.immutable;
         let id = release.id;
-        if latest && !release.draft && !release.prerelease {
-            self.data.latest = Some(id);
-        }
+        self.data.last_id = self.data.last_id.max(id);
         match self.data.releases.iter_mut().find(|known| known.id == id) {
             Some(known) => *known = release,
             None => self.data.releases.push(release),
         }
+        self.settle_latest(id, asked, !was_public);
         self.save()?;
         self.release(id, true)
     }
 
-    /// Adds a file to a release.
-    pub(super) fn add_asset(
-        &mut self,
-        release: u64,
-        name: &str,
-        label: Option<String>,
-        content_type: &str,
-        bytes: &[u8],
-    ) -> Result<Asset, Refusal> {
-        let name = file_name(name);
-        if name.is_empty() {
-            return Err(Refusal::validation("ReleaseAsset", "missing_field", "name"));
+    /// Whether the public `release` may have its tag, which is made where it is not there.
+    fn check_tag(&self, release: &Release) -> Result<(), Refusal> {
+        let tag = &release.tag_name;
+        if self.by_tag(tag).is_ok_and(|other| other.id != release.id) {
+            return Err(Refusal::validation("Release", "already_exists", "tag_name"));
         }
-        if self
-            .release(release, true)?
-            .assets
-            .iter()
-            .any(|asset| asset.name == name)
-        {
-            return Err(Refusal::validation(
-                "ReleaseAsset",
-                "already_exists",
-                "name",
-            ));
+        if self.data.burnt.contains(tag) {
+            let message = "tag_name was used by an immutable release";
+            return Err(Refusal::custom("Release", Some("tag_name"), message));
         }
-        if bytes.is_empty() {
-            return Err(Refusal::validation("ReleaseAsset", "custom", "size"));
+        if self.tags.get(&self.repository, tag)?.is_some() {
+            return Ok(());
         }
-        self.write(&self.asset_path(release, &name), bytes)?;
-        self.data.last_id += 1;
-        let asset = Asset {
-            id: self.data.last_id,
-            name,
-            label,
-            content_type: content_type.to_owned(),
-            size: bytes.len() as u64,
-            digest: Digest::of(bytes).to_string(),
+        if self.settings.immutable {
+            let message = "Published releases must have a valid tag";
+            return Err(Refusal::custom("Release", None, message));
+        }
+        let commit = commit_of(&release.target_commitish);
+        let made = Some(Tag::Lightweight(commit));
+        Ok(self.tags.set(&self.repository, tag, made)?)
+    }
+
+    /// Decides anew which release is the latest, after `id` was changed.
+    fn settle_latest(&mut self, id: u64, asked: Option<Latest>, new: bool) {
+        let eligible = |id: u64| self.release(id, false).is_ok_and(Release::is_eligible);
+        let latest = self.data.latest;
+        let chosen = match asked {
+            Some(Latest::Yes) => Some(id),
+            // Unasked, GitHub makes what has just been published the latest.
+            None if new && eligible(id) => Some(id),
+            Some(Latest::Legacy) => self.newest(None).or(latest),
+            Some(Latest::No) if latest == Some(id) => self.newest(Some(id)),
+            _ => latest,
         };
-        let mut releases = self.data.releases.iter_mut();
-        if let Some(known) = releases.find(|known| known.id == release) {
-            known.assets.push(asset.clone());
+        self.data.latest = match chosen {
+            Some(chosen) if !eligible(chosen) => self.newest(None),
+            chosen => chosen,
+        };
+    }
+
+    /// The newest release that can be the latest, but not `but`.
+    fn newest(&self, but: Option<u64>) -> Option<u64> {
+        let releases = self.data.releases.iter();
+        let eligible = releases.filter(|known| known.is_eligible() && Some(known.id) != but);
+        eligible
+            .max_by_key(|known| known.age())
+            .map(|known| known.id)
+    }
+
+    /// Deletes a release and its files; its tag stays, but that of an immutable one is burnt.
+    pub(super) fn delete(&mut self, id: u64) -> Result<(), Refusal> {
+        let release = self.release(id, true)?.clone();
+        if release.immutable {
+            self.data.burnt.insert(release.tag_name);
         }
+        self.data.releases.retain(|known| known.id != id);
+        self.settle_latest(id, None, false);
         self.save()?;
-        Ok(asset)
-    }
-
-    /// The asset `id` with its release, of a draft only where `drafts` says so.
-    pub(super) fn asset(&self, id: u64, drafts: bool) -> Result<(&Release, &Asset), Refusal> {
-        let mut pairs = self
-            .data
-            .releases
-            .iter()
-            .flat_map(|release| release.assets.iter().map(move |asset| (release, asset)));
-        pairs
-            .find(|(release, asset)| asset.id == id && (drafts || !release.draft))
-            .ok_or(Refusal::not_found())
-    }
-
-    /// Deletes an asset.
-    pub(super) fn delete_asset(&mut self, id: u64) -> Result<(), Refusal> {
-        let (release, asset) = self.asset(id, true)?;
-        fs::remove_file(self.asset_path(release.id, &asset.name))?;
-        for release in &mut self.data.releases {
-            release.assets.retain(|asset| asset.id != id);
+        match fs::remove_dir_all(self.root.join("assets").join(id.to_string())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
         }
-        Ok(self.save()?)
     }
 
     /// The file with the bytes of an asset.
@@ -285,33 +280,32 @@ impl State {
             .join(name)
     }
 
-    fn save(&self) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(&self.data)?;
-        text.push(b'\n');
-        self.write(&self.root.join("releases.json"), &text)
+    /// Makes, moves or deletes a tag of the repository, as a push would.
+    pub(super) fn set_tag(&self, tag: &str, value: Option<Tag>) -> io::Result<()> {
+        self.tags.set(&self.repository, tag, value)
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
-        }
-        let mut file = tempfile::NamedTempFile::new_in(&self.root)?;
-        file.write_all(bytes)?;
-        file.persist(path)?;
-        Ok(())
+    /// Changes the settings.
+    pub(super) fn set(&mut self, change: impl FnOnce(&mut Settings)) -> io::Result<()> {
+        change(&mut self.settings);
+        disk::write(&self.root.join("settings.json"), &self.settings)
+    }
+
+    pub(super) fn save(&self) -> io::Result<()> {
+        disk::write(&self.root.join("releases.json"), &self.data)
     }
 }
 
-/// The name under which GitHub keeps a file: what it does not like becomes a dot, and none
-/// starts with one.
-fn file_name(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '@');
-    let name: String = name
-        .chars()
-        .map(|c| if plain(c) { c } else { '.' })
-        .collect();
-    match name.starts_with('.') {
-        true => format!("default{name}"),
-        false => name,
+/// `release` with the fields of `change`.
+fn changed(release: &Release, change: Change) -> Release {
+    let old = release.clone();
+    Release {
+        tag_name: change.tag_name.unwrap_or(old.tag_name),
+        target_commitish: change.target_commitish.unwrap_or(old.target_commitish),
+        name: change.name.or(old.name),
+        body: change.body.or(old.body),
+        draft: change.draft.unwrap_or(old.draft),
+        prerelease: change.prerelease.unwrap_or(old.prerelease),
+        ..old
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod docker;
 pub(crate) mod layout;
 pub(crate) mod tokens;
+pub(crate) mod twin;
 pub(crate) mod world;
 
 use std::ffi::OsStr;

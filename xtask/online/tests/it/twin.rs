@@ -1,0 +1,373 @@
+//! The rules of GitHub in late 2026 that the embedded one keeps, each shown with plain HTTP.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use base64::Engine as _;
+use reqwest::Method;
+use serde_json::{Value, json};
+use xtask_online::embedded::Probe;
+
+use crate::support::twin::{Answer, COMMIT, Twin};
+
+const FROZEN: &str = "state cannot be changed when release is immutable";
+const NO_TAG: &str = "Published releases must have a valid tag";
+const BURNT: &str = "tag_name was used by an immutable release";
+
+#[tokio::test]
+async fn a_tag_names_a_commit_by_itself_or_through_an_object() {
+    let twin = Twin::start();
+    assert_eq!(twin.get("/git/ref/tags/v1").await.status, 404);
+    let object = twin.server.tag("v1", COMMIT).unwrap();
+    twin.server.tag_lightweight("rel/v2", COMMIT).unwrap();
+    let twin = twin.restarted();
+
+    let named = twin.get("/git/ref/tags/v1").await.json;
+    assert_eq!(named["ref"], "refs/tags/v1");
+    assert_eq!(
+        (&named["object"]["type"], &named["object"]["sha"]),
+        (&json!("tag"), &json!(object))
+    );
+    let tag = twin.get(&format!("/git/tags/{object}")).await.json;
+    assert_eq!((&tag["tag"], &tag["sha"]), (&json!("v1"), &json!(object)));
+    assert_eq!(
+        (&tag["object"]["type"], &tag["object"]["sha"]),
+        (&json!("commit"), &json!(COMMIT))
+    );
+    let named = twin.get("/git/ref/tags/rel/v2").await.json;
+    assert_eq!(
+        (&named["object"]["type"], &named["object"]["sha"]),
+        (&json!("commit"), &json!(COMMIT))
+    );
+    let no_object = twin.get(&format!("/git/tags/{COMMIT}")).await;
+    assert_eq!(no_object.status, 404, "a lightweight tag has no object");
+
+    let moved = twin.server.tag("v1", &COMMIT.replace('0', "a")).unwrap();
+    assert_ne!(moved, object);
+    twin.server.untag("v1").unwrap();
+    assert_eq!(twin.get("/git/ref/tags/v1").await.status, 404);
+    assert_eq!(twin.get(&format!("/git/tags/{object}")).await.status, 404);
+}
+
+#[tokio::test]
+async fn publishing_makes_a_missing_tag_on_the_target_and_leaves_one_that_is_there() {
+    let twin = Twin::start();
+    let other = COMMIT.replace('0', "b");
+    twin.server.tag_lightweight("v2", &other).unwrap();
+    for (tag, commit) in [("v1", COMMIT), ("v2", &other)] {
+        let draft = twin.draft(tag).await;
+        let public = twin.publish(draft).await;
+        assert_eq!(public.json["target_commitish"], COMMIT);
+        assert_eq!(public.json["immutable"], false);
+        let named = twin.get(&format!("/git/ref/tags/{tag}")).await;
+        assert_eq!(named.json["object"]["sha"], *commit, "{tag}");
+        assert_eq!(twin.publish(draft).await.status, 200, "may be repeated");
+    }
+    let branch = r#"{"tag_name":"v3","target_commitish":"main"}"#;
+    assert_eq!(twin.post("/releases", branch).await.status, 201);
+    let head = twin.get("/git/ref/tags/v3").await.json["object"]["sha"].clone();
+    assert_eq!(head.as_str().map(str::len), Some(40));
+}
+
+#[tokio::test]
+async fn the_repository_tells_who_may_push() {
+    let twin = Twin::start();
+    let draft = twin.draft("v1").await;
+    let permissions = twin.get("").await.json["permissions"].clone();
+    assert_eq!(
+        permissions,
+        json!({"admin": false, "maintain": false, "push": true, "triage": true, "pull": true})
+    );
+    let url = format!("{}/repos/o/r", twin.server.url());
+    let anonymous = Answer::of(twin.client.get(&url).send().await.unwrap()).await;
+    assert_eq!(anonymous.json["full_name"], "o/r");
+    assert_eq!(anonymous.json.get("permissions"), None);
+
+    twin.server.set_push(false).unwrap();
+    let twin = twin.restarted();
+    assert_eq!(twin.get("").await.json["permissions"]["push"], false);
+    let refused = (403, "Resource not accessible by integration");
+    let body = r#"{"tag_name":"v1","draft":true}"#;
+    assert_eq!(twin.post("/releases", body).await.said(), refused);
+    assert_eq!(twin.publish(draft).await.said(), refused);
+    let path = format!("/releases/{draft}");
+    assert_eq!(twin.delete(&path).await.said(), refused);
+    assert_eq!(twin.get(&path).await.status, 404);
+    let list = twin.get("/releases").await.json;
+    assert_eq!(list, json!([]), "without push access there are no drafts");
+}
+
+#[tokio::test]
+async fn an_immutable_release_keeps_its_files_and_its_tag() {
+    let twin = Twin::start();
+    let (release, asset) = twin.immutable("v1").await;
+    let twin = twin.restarted();
+    let path = format!("/releases/{release}");
+    let upload = twin.post(&format!("{path}/assets?name=b"), "x").await;
+    assert_eq!(
+        upload.said(),
+        (422, "Cannot upload assets to an immutable release.")
+    );
+    let deleted = twin.delete(&format!("/releases/assets/{asset}")).await;
+    assert_eq!(
+        (deleted.status, &deleted.json["errors"]),
+        (
+            422,
+            &json!([{"resource": "ReleaseAsset", "code": "custom",
+                     "message": "Cannot delete asset from an immutable release"}])
+        )
+    );
+    for change in [
+        r#"{"draft":true}"#,
+        r#"{"tag_name":"v2"}"#,
+        r#"{"target_commitish":"main"}"#,
+    ] {
+        let refused = twin.patch(&path, change).await;
+        assert_eq!(refused.said(), (422, FROZEN), "{change}");
+    }
+    let editable = r#"{"name":"n","body":"b","prerelease":true,"make_latest":"false","draft":false,"tag_name":"v1"}"#;
+    let edited = twin.patch(&path, editable).await;
+    assert_eq!((edited.status, &edited.json["name"]), (200, &json!("n")));
+    assert_eq!(edited.json["immutable"], true);
+
+    // Turning the setting off frees nothing, and what was public before stays as it was.
+    twin.server.set_immutable(false).unwrap();
+    assert_eq!(twin.get(&path).await.json["immutable"], true);
+    let free = twin.post("/releases", r#"{"tag_name":"v3"}"#).await;
+    twin.server.set_immutable(true).unwrap();
+    let path = format!("/releases/{}", free.id());
+    assert_eq!(twin.patch(&path, "{}").await.json["immutable"], false);
+    let upload = twin.post(&format!("{path}/assets?name=b"), "x").await;
+    assert_eq!(upload.status, 201);
+}
+
+#[tokio::test]
+async fn a_deleted_immutable_release_burns_its_tag() {
+    let twin = Twin::start();
+    let (release, _) = twin.immutable("v1").await;
+    assert_eq!(
+        twin.delete(&format!("/releases/{release}")).await.status,
+        204
+    );
+    assert_eq!(twin.get(&format!("/releases/{release}")).await.status, 404);
+    assert_eq!(twin.get("/git/ref/tags/v1").await.status, 200);
+    let twin = twin.restarted();
+    twin.server.set_immutable(false).unwrap();
+    let refused = twin.post("/releases", r#"{"tag_name":"v1"}"#).await;
+    assert_eq!(refused.said(), (422, BURNT));
+    assert_eq!(refused.json["errors"][0]["field"], "tag_name");
+    // A draft can have it, and never becomes public.
+    let draft = twin.draft("v1").await;
+    assert_eq!(twin.publish(draft).await.said(), (422, BURNT));
+
+    // Other releases come and go.
+    for tag in ["v2", "v2"] {
+        let body = json!({"tag_name": tag}).to_string();
+        let public = twin.post("/releases", &body).await;
+        let path = format!("/releases/{}", public.id());
+        assert_eq!(twin.delete(&path).await.status, 204);
+        assert_eq!(twin.delete(&path).await.status, 404);
+    }
+    assert_eq!(twin.delete(&format!("/releases/{draft}")).await.status, 204);
+    let url = format!("{}/repos/o/r/releases/{draft}", twin.server.url());
+    let anonymous = twin.client.delete(url).send().await.unwrap();
+    assert_eq!(anonymous.status(), 401);
+}
+
+#[tokio::test]
+async fn an_immutable_release_needs_its_tag_first() {
+    let twin = Twin::start();
+    twin.server.set_immutable(true).unwrap();
+    let draft = twin.draft("v1").await;
+    assert_eq!(twin.publish(draft).await.said(), (422, NO_TAG));
+    assert_eq!(twin.get("/git/ref/tags/v1").await.status, 404);
+    twin.server.tag("v1", COMMIT).unwrap();
+    assert_eq!(twin.publish(draft).await.json["immutable"], true);
+}
+
+#[tokio::test]
+async fn the_latest_release_is_neither_a_draft_nor_a_prerelease() {
+    let twin = Twin::start();
+    let refused = (422, "Latest release cannot be draft or prerelease");
+    for body in [
+        r#"{"tag_name":"v1","draft":true,"make_latest":"true"}"#,
+        r#"{"tag_name":"v1","prerelease":true,"make_latest":"true"}"#,
+    ] {
+        assert_eq!(twin.post("/releases", body).await.said(), refused);
+    }
+    let latest = async || {
+        let answer = twin.get("/releases/latest").await.json;
+        answer["tag_name"].as_str().map(str::to_owned)
+    };
+    let release = async |tag: &str, latest: &str| {
+        let body = json!({"tag_name": tag, "make_latest": latest}).to_string();
+        twin.post("/releases", &body).await.id()
+    };
+    assert_eq!(latest().await, None);
+    let two = release("v2.0.0", "true").await;
+    release("v1.0.0", "legacy").await;
+    assert_eq!(latest().await.as_deref(), Some("v2.0.0"));
+    let ten = release("v10.0.0", "legacy").await;
+    assert_eq!(latest().await.as_deref(), Some("v10.0.0"));
+    release("v11.0.0", "false").await;
+    assert_eq!(latest().await.as_deref(), Some("v10.0.0"));
+    let path = format!("/releases/{two}");
+    twin.patch(&path, r#"{"make_latest":"true"}"#).await;
+    assert_eq!(latest().await.as_deref(), Some("v2.0.0"));
+    twin.patch(&path, r#"{"prerelease":true}"#).await;
+    assert_eq!(latest().await.as_deref(), Some("v11.0.0"));
+    let no = r#"{"make_latest":"false"}"#;
+    twin.patch(&format!("/releases/{ten}"), no).await;
+    assert_eq!(latest().await.as_deref(), Some("v11.0.0"));
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_a_starter_that_blocks_its_name() {
+    let twin = Twin::start();
+    let draft = twin.draft("v1").await;
+    let address = twin.server.url().replace("http://", "");
+    let path = format!("/releases/{draft}/assets");
+    let mut upload = TcpStream::connect(&address).unwrap();
+    let head = format!(
+        "POST /repos/o/r{path}?name=a HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer s3cret\r\n\
+         content-type: application/gzip\r\ncontent-length: 100\r\n\r\nten bytes."
+    );
+    upload.write_all(head.as_bytes()).unwrap();
+    upload.shutdown(Shutdown::Write).unwrap();
+    let _ = upload.read_to_string(&mut String::new());
+    drop(upload);
+    let mut assets = json!([]);
+    for _ in 0..100 {
+        assets = twin.get(&path).await.json;
+        if assets != json!([]) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let asset = &assets[0];
+    assert_eq!(
+        json!([
+            asset["name"],
+            asset["state"],
+            asset["size"],
+            asset["digest"]
+        ]),
+        json!(["a", "starter", 0, null])
+    );
+    let again = twin.post(&format!("{path}?name=a"), "bytes").await;
+    assert_eq!(again.json["errors"][0]["code"], "already_exists");
+    let id = asset["id"].as_u64().unwrap();
+    let at = format!("/releases/assets/{id}");
+    assert_eq!(twin.delete(&at).await.status, 204);
+    let again = twin.post(&format!("{path}?name=a"), "bytes").await;
+    assert_eq!((again.status, &again.json["size"]), (201, &json!(5)));
+
+    for (name, state, size) in [("b", "starter", 0), ("c", "uploaded", 2)] {
+        let id = twin.server.plant_asset(draft, name, b"xy", state).unwrap();
+        let planted = twin.get(&format!("/releases/assets/{id}")).await.json;
+        assert_eq!(
+            (&planted["state"], &planted["size"]),
+            (&json!(state), &json!(size))
+        );
+    }
+    assert!(
+        twin.server
+            .plant_asset(999, "c", b"xy", "uploaded")
+            .is_err()
+    );
+    twin.publish(draft).await;
+    for (name, status) in [("b", 404), ("c", 200)] {
+        let url = format!("{}/o/r/releases/download/v1/{name}", twin.server.url());
+        let got = twin.client.get(url).send().await.unwrap();
+        assert_eq!(got.status(), status, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_immutable_release_is_attested_after_a_while() {
+    let twin = Twin::start();
+    twin.server.set_attestation_lag(2).unwrap();
+    let (release, _) = twin.immutable("v1").await;
+    let sha = twin.get("/git/ref/tags/v1").await.json["object"]["sha"].clone();
+    let sha = sha.as_str().unwrap();
+    let path = format!("/attestations/sha1:{sha}?predicate_type=release");
+    assert_eq!(twin.get(&path).await.said(), (404, "Not Found"));
+    twin.server.set_empty_attestations(true).unwrap();
+    let none = json!({"attestations": []});
+    assert_eq!(twin.get(&path).await.json, none);
+    let found = twin.get(&path).await.json;
+    let bundle = &found["attestations"][0]["bundle"];
+    let payload = bundle["dsseEnvelope"]["payload"].as_str().unwrap();
+    let payload = base64::engine::general_purpose::STANDARD.decode(payload);
+    let statement: Value = serde_json::from_slice(&payload.unwrap()).unwrap();
+    assert_eq!(statement["subject"][0]["digest"]["sha1"], sha);
+    assert_eq!(statement["subject"][1]["name"], "a");
+
+    let url = format!("{}/repos/o/r{path}", twin.server.url());
+    let newer = twin
+        .client
+        .get(url)
+        .header("x-github-api-version", "2026-03-10");
+    let newer = Answer::of(newer.send().await.unwrap()).await.json;
+    let attestation = &newer["attestations"][0];
+    assert_eq!(attestation.get("bundle"), None);
+    let at = attestation["bundle_url"].as_str().unwrap();
+    let there = Answer::of(twin.client.get(at).send().await.unwrap()).await;
+    assert_eq!(&there.json, bundle);
+
+    for other in [
+        format!("/attestations/sha1:{COMMIT}?predicate_type=release"),
+        format!("/attestations/sha1:{sha}?predicate_type=provenance"),
+    ] {
+        assert_eq!(twin.get(&other).await.json, none, "{other}");
+    }
+    twin.delete(&format!("/releases/{release}")).await;
+    assert_eq!(twin.get(&path).await.json, none);
+}
+
+#[tokio::test]
+async fn the_setting_is_told_only_to_who_may_know_it() {
+    let twin = Twin::start();
+    let path = "/immutable-releases";
+    let forbidden = (403, "Resource not accessible by integration");
+    assert_eq!(twin.get(path).await.said(), forbidden);
+    twin.server.set_probe(Probe::Told).unwrap();
+    let off = json!({"enabled": false, "enforced_by_owner": false});
+    assert_eq!(twin.get(path).await.json, off);
+    twin.server.set_immutable(true).unwrap();
+    assert_eq!(twin.get(path).await.json["enabled"], true);
+    twin.server.set_probe(Probe::Missing).unwrap();
+    assert_eq!(twin.get(path).await.status, 404);
+    assert_eq!(twin.ask(Method::PUT, path, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn users_may_be_without_a_gravatar() {
+    let twin = Twin::start();
+    let draft = twin.draft("v1").await;
+    let path = format!("/releases/{draft}");
+    assert_eq!(twin.get(&path).await.json["author"]["gravatar_id"], "");
+    twin.server.set_gravatar(false).unwrap();
+    twin.server
+        .plant_asset(draft, "a", b"x", "uploaded")
+        .unwrap();
+    let release = twin.get(&path).await.json;
+    assert_eq!(release["author"]["gravatar_id"], json!(null));
+    assert_eq!(release["assets"][0]["uploader"]["gravatar_id"], json!(null));
+}
+
+#[tokio::test]
+async fn the_runs_of_a_workflow_are_whole() {
+    let twin = Twin::start();
+    let runs = json!(["failure", "success", "failure"]).to_string();
+    std::fs::write(twin.dir.path().join("github/runs.json"), runs).unwrap();
+    let path = "/actions/workflows/drift.yml/runs?per_page=2";
+    let runs = twin.get(path).await.json;
+    assert_eq!(runs["total_count"], 3);
+    let list = runs["workflow_runs"].as_array().unwrap();
+    let ends: Vec<&Value> = list.iter().map(|run| &run["conclusion"]).collect();
+    assert_eq!(ends, ["failure", "success"]);
+    assert_eq!(list[0]["repository"]["full_name"], "o/r");
+    assert_eq!(list[0]["head_commit"]["id"], list[0]["head_sha"]);
+}
