@@ -71,6 +71,22 @@ async fn publishing_makes_a_missing_tag_on_the_target_and_leaves_one_that_is_the
 }
 
 #[tokio::test]
+async fn a_draft_that_is_edited_without_its_tag_loses_it() {
+    let twin = Twin::start();
+    let draft = twin.draft("v1").await;
+    let path = format!("/releases/{draft}");
+    let edited = twin.patch(&path, r#"{"tag_name":"v1","body":"b"}"#).await;
+    assert_eq!(edited.json["tag_name"], "v1");
+    let edited = twin.patch(&path, r#"{"body":"c"}"#).await;
+    let tag = edited.json["tag_name"].as_str().unwrap();
+    assert!(tag.starts_with("untagged-"), "{tag}");
+    let named = twin.patch(&path, r#"{"tag_name":"v1","draft":true}"#).await;
+    assert_eq!(named.json["tag_name"], "v1");
+    let public = twin.publish(draft).await;
+    assert_eq!(public.json["tag_name"], "v1", "publishing keeps it");
+}
+
+#[tokio::test]
 async fn the_repository_tells_who_may_push() {
     let twin = Twin::start();
     let draft = twin.draft("v1").await;

@@ -180,8 +180,12 @@ impl State {
 
     fn apply(&mut self, before: Release, change: Change) -> Result<&Release, Refusal> {
         let was_public = self.release(before.id, false).is_ok();
-        let asked = change.make_latest;
+        let (asked, named) = (change.make_latest, change.tag_name.is_some());
         let mut release = changed(&before, change);
+        if before.draft && release.draft && !named {
+            // GitHub forgets the tag of a draft that is edited without it.
+            release.tag_name = format!("untagged-{:020x}", release.id);
+        }
         let kept = before.draft == release.draft
             && before.tag_name == release.tag_name
             && before.target_commitish == release.target_commitish;
