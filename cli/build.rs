@@ -1,43 +1,52 @@
 //! Packs what Phase 2 transfers into the VM: the compose file, the configuration and the
 //! scripts, as one deterministic tar that the program embeds.
 //!
-//! Modes are decided here, not read from the file system (Windows has none): what starts with
-//! `#!` is 0755, everything else 0644. Also extracts from the cloud-init file what the program has
-//! to know of it: the digests of the files that it writes, and the architectures that it serves.
+//! Also extracts from the cloud-init file what the program has to know of it: the digests of the
+//! files that it writes, and the architectures that it serves. Last, it writes the marker by which a
+//! release recognizes the program.
 
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use polis_base::Digest;
-use polis_base::archive::{EXECUTABLE, Files, PLAIN, without_cr};
+use polis_base::archive::{Files, without_cr};
+use polis_base::facts::Facts;
+use polis_base::{Digest, bundle};
 use saphyr::{LoadableYamlNode, Yaml};
-
-/// What the VM gets, relative to `compose/`. The waivers and the map of the folder stay here.
-const BUNDLED: [&str; 3] = ["docker-compose.yml", "config", "scripts"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let compose = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../compose");
     let mut files = Files::new();
-    for name in BUNDLED {
+    for name in bundle::PARTS {
         let path = compose.join(name);
         println!("cargo::rerun-if-changed={}", path.display());
         collect(&path, name, &mut files)?;
     }
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    fs::write(out.join("bundle.tar"), files.to_tar()?)?;
-    cloud_init(&out)?;
+    let tar = files.to_tar()?;
+    fs::write(out.join("bundle.tar"), &tar)?;
+    let user_data = cloud_init(&out)?;
     println!("cargo::rerun-if-env-changed=POLIS_RELEASE_LABEL");
     let version = std::env::var("CARGO_PKG_VERSION")?;
     // A build that no release made says so.
     let label = std::env::var("POLIS_RELEASE_LABEL").unwrap_or(format!("{version}-dev"));
     println!("cargo::rustc-env=POLIS_LABEL={label}");
+    let facts = Facts {
+        label,
+        compose: Digest::of(&without_cr(&fs::read(compose.join(bundle::COMPOSE))?)),
+        cloud_init: user_data,
+        bundle: Digest::of(&tar),
+    };
+    let marked = facts
+        .to_marked()
+        .map_err(|error| format!("{error}: {facts:?}"))?;
+    fs::write(out.join("facts"), marked)?;
     Ok(())
 }
 
 /// Lists the files that the cloud-init file writes as `sha256sum` does, sorted, and the
-/// architectures of its pins.
-fn cloud_init(out: &Path) -> Result<(), Box<dyn Error>> {
+/// architectures of its pins. Returns its digest.
+fn cloud_init(out: &Path) -> Result<Digest, Box<dyn Error>> {
     let path =
         Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../cloud-init/cloud-init.yaml");
     println!("cargo::rerun-if-changed={}", path.display());
@@ -69,7 +78,7 @@ fn cloud_init(out: &Path) -> Result<(), Box<dyn Error>> {
         "cargo::rustc-env=POLIS_ARCHITECTURES={}",
         architectures.join(" ")
     );
-    Ok(())
+    Ok(Digest::of(text.as_bytes()))
 }
 
 /// Adds `path`, a file or a directory, to `files` as `name`.
@@ -87,12 +96,6 @@ fn collect(path: &Path, name: &str, files: &mut Files) -> Result<(), Box<dyn Err
     }
     let bytes =
         fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-    let bytes = without_cr(&bytes);
-    let mode = if bytes.starts_with(b"#!") {
-        EXECUTABLE
-    } else {
-        PLAIN
-    };
-    files.add(name, mode, bytes);
+    bundle::add(files, name, &bytes);
     Ok(())
 }

@@ -4,7 +4,9 @@
 //! `xtask` both depend on this crate; neither depends on the other.
 
 pub mod archive;
+pub mod bundle;
 pub mod digest;
+pub mod facts;
 pub mod image;
 
 pub use digest::Digest;

@@ -73,6 +73,9 @@ pub(crate) enum Verb {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the man page
+    #[command(hide = true)]
+    Man,
 }
 
 impl Verb {
@@ -89,6 +92,7 @@ impl Verb {
             Self::Logs(_) => "logs",
             Self::Version => "version",
             Self::Completions { .. } => "completions",
+            Self::Man => "man",
         }
     }
 

@@ -1,7 +1,10 @@
 //! What the program carries: the user-data of Phase 1 and the bundle of Phase 2, fixed when it
 //! was built, so that a version of the CLI is a version of everything.
 
+use std::hint::black_box;
+
 use polis_base::Digest;
+use polis_base::facts::{Facts, FactsError};
 
 use crate::multipass::call::Payload;
 
@@ -20,6 +23,21 @@ pub(crate) const ARCHITECTURES: &str = env!("POLIS_ARCHITECTURES");
 /// The files that the user-data writes, as `sha256sum` lists them, sorted. Multipass changes the
 /// text of the user-data on its way, these it does not.
 const WRITTEN: &str = include_str!(concat!(env!("OUT_DIR"), "/written"));
+
+/// The facts between their marks, as a release finds them in the bytes of this program.
+#[used]
+static MARKED: [u8; include_bytes!(concat!(env!("OUT_DIR"), "/facts")).len()] =
+    *include_bytes!(concat!(env!("OUT_DIR"), "/facts"));
+
+/// What this program is and carries.
+///
+/// Read from the very bytes that a release looks at, so that the two cannot differ. `#[used]` alone
+/// does not keep a static through the linker's garbage collection; that the program reads it does.
+pub(crate) fn facts() -> Result<Facts, FactsError> {
+    let text = str::from_utf8(black_box(&MARKED)).unwrap_or_default();
+    let json = text.find('{').zip(text.rfind('}'));
+    Facts::from_json(json.map_or("", |(start, end)| &text[start..=end]))
+}
 
 /// The user-data as it is handed to Multipass.
 pub(crate) fn user_data() -> Payload {
@@ -78,6 +96,19 @@ mod tests {
             assert_eq!(*mode, if runs { 0o755 } else { 0o644 }, "{path}");
             assert!(!bytes.contains(&b'\r'), "{path}");
         }
+    }
+
+    #[test]
+    fn the_facts_are_those_of_what_is_embedded() {
+        let compose = &files()["docker-compose.yml"].1;
+        let expected = Facts {
+            label: LABEL.to_owned(),
+            compose: Digest::of(compose),
+            cloud_init: Digest::of(&user_data().bytes),
+            bundle: Digest::of(&bundle().bytes),
+        };
+        assert_eq!(facts(), Ok(expected.clone()));
+        assert_eq!(Facts::find(&MARKED), Ok(expected));
     }
 
     #[test]

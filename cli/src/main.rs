@@ -33,12 +33,18 @@ fn main() -> ExitCode {
     let command = cli.verb.name();
     match &cli.verb {
         // These need nothing of this machine.
-        Verb::Version => output.finish(command, Ok(verbs::version::run())),
+        Verb::Version => output.finish(command, verbs::version::run()),
+
         Verb::Completions { shell } => {
             let mut definition = Cli::command();
             clap_complete::generate(*shell, &mut definition, "polis", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
+        Verb::Man => match verbs::man::write(&mut std::io::stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
+            // Nobody reads it to its end.
+            Err(_) => ExitCode::FAILURE,
+        },
         Verb::Exec(_) | Verb::Shell(_) | Verb::Logs(_) => {
             process::heed_interrupts();
             match passed_through(&cli, output) {

@@ -4,6 +4,7 @@ pub(crate) mod delete;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod logs;
+pub(crate) mod man;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;

@@ -1,18 +1,22 @@
 //! `polis version`.
 
-use polis_base::Digest;
-use serde_json::json;
+use serde_json::{Map, Value};
 
 use crate::embedded;
+use crate::error::{Error, Kind, Result};
 use crate::output::Done;
 
 /// The version, and the digests of what the program carries.
-pub(crate) fn run() -> Done {
-    let user_data = Digest::of(&embedded::user_data().bytes).to_string();
-    let bundle = Digest::of(&embedded::bundle().bytes).to_string();
-    let text = format!(
-        "polis {}\ncloud-init {user_data}\nbundle {bundle}\n",
-        embedded::LABEL
-    );
-    Done::new(text, json!({"cloud_init": user_data, "bundle": bundle}))
+pub(crate) fn run() -> Result<Done> {
+    let facts = embedded::facts().map_err(|error| {
+        Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
+    })?;
+    let mut text = format!("polis {}\n", facts.label);
+    let mut data = Map::new();
+    // The version stands in every document already.
+    for (name, value) in facts.fields().into_iter().skip(1) {
+        text.push_str(&format!("{} {value}\n", name.replace('_', "-")));
+        data.insert(name.to_owned(), Value::from(value));
+    }
+    Ok(Done::new(text, Value::Object(data)))
 }

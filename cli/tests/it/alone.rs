@@ -25,6 +25,7 @@ fn the_version_names_what_the_program_carries() {
         exit 0
         --- stdout
         polis 0.5.0-dev
+        compose [DIGEST]
         cloud-init [DIGEST]
         bundle [DIGEST]
     "#]]
@@ -88,6 +89,36 @@ fn completions_are_made_for_every_shell() {
         assert_eq!(ran.code, 0, "{}", ran.seen());
         assert!(ran.stdout.contains("dry-run"), "{shell}");
     }
+}
+
+#[test]
+fn one_man_page_holds_every_command() {
+    let ran = polis(&["man"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let title = format!(
+        "\n.TH POLIS 1 \"\" \"polis {}-dev\" \"Polis\"\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(
+        format!("\n{}", ran.stdout).contains(&title),
+        "{}",
+        ran.seen()
+    );
+    let help = polis(&["--help"]).stdout;
+    let commands = help.split("Commands:\n").nth(1).unwrap();
+    let commands = commands.split("\n\n").next().unwrap().lines();
+    let names: Vec<&str> = commands
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        assert!(
+            ran.stdout.contains(&format!("\n.SS \"polis {name}\"\n")),
+            "{name}"
+        );
+    }
+    assert!(ran.stdout.contains("dry\\-run") && ran.stdout.contains(".SH \"EXIT STATUS\""));
+    assert!(!ran.stdout.contains("polis man"), "{}", ran.seen());
 }
 
 #[test]

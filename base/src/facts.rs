@@ -1,0 +1,183 @@
+//! What the CLI says about itself in its own bytes, so that a release can be checked without
+//! running a program of another platform: one line of JSON between two fixed marks.
+//!
+//! The idea is cargo-auditable's, without its linker section: a mark can be searched for in any
+//! object format. Only the build script writes the marks; a program that searched for them would
+//! hold each of them twice.
+
+use std::fmt;
+
+use crate::Digest;
+
+/// What comes before the JSON in a program.
+const BEGIN: &str = "\npolis-facts-begin:";
+/// What comes after it.
+const END: &str = ":polis-facts-end\n";
+/// No label and no digest is longer; a mark without its end is not searched to the end of a program.
+const LONGEST: usize = 1024;
+
+/// The version of a program and the digests of what it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The version with the kind of build: `0.5.0`, `0.5.0-dev`, `0.5.0-rehearsal`.
+    pub label: String,
+    /// Of the compose file in the bundle.
+    pub compose: Digest,
+    /// Of the cloud-init file.
+    pub cloud_init: Digest,
+    /// Of the bundle, a tar.
+    pub bundle: Digest,
+}
+
+/// Why bytes do not tell what a program is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FactsError {
+    /// A mark stands this often instead of once.
+    Marks(usize),
+    /// What stands between the marks is not what [`Facts::to_json`] writes.
+    Malformed,
+}
+
+impl Facts {
+    /// One line of JSON; the order of the fields is fixed.
+    pub fn to_json(&self) -> String {
+        let fields = self
+            .fields()
+            .map(|(name, value)| format!("\"{name}\":\"{value}\""));
+        format!("{{{}}}", fields.join(","))
+    }
+
+    /// The fields in their order, as text.
+    pub fn fields(&self) -> [(&'static str, String); 4] {
+        [
+            ("label", self.label.clone()),
+            ("compose", self.compose.to_string()),
+            ("cloud_init", self.cloud_init.to_string()),
+            ("bundle", self.bundle.to_string()),
+        ]
+    }
+
+    /// The JSON between its marks, for the build script that embeds it.
+    ///
+    /// # Errors
+    /// When the label has a character that would need escaping.
+    pub fn to_marked(&self) -> Result<String, FactsError> {
+        let marked = format!("{BEGIN}{}{END}", self.to_json());
+        match Self::find(marked.as_bytes())? == *self {
+            true => Ok(marked),
+            false => Err(FactsError::Malformed),
+        }
+    }
+
+    /// Reads what [`Self::to_json`] wrote, and nothing else.
+    ///
+    /// # Errors
+    /// When it is anything else, also equivalent JSON.
+    pub fn from_json(text: &str) -> Result<Self, FactsError> {
+        let parts: Vec<&str> = text.split('"').collect();
+        let value = |field: usize| parts.get(field * 4 + 3).copied().unwrap_or_default();
+        let digest = |field| value(field).parse().map_err(|_| FactsError::Malformed);
+        let facts = Self {
+            label: value(0).to_owned(),
+            compose: digest(1)?,
+            cloud_init: digest(2)?,
+            bundle: digest(3)?,
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+        let known = !facts.label.is_empty() && facts.label.chars().all(plain);
+        match known && facts.to_json() == text {
+            true => Ok(facts),
+            false => Err(FactsError::Malformed),
+        }
+    }
+
+    /// Reads the facts out of a program of any platform.
+    ///
+    /// # Errors
+    /// When the marks stand there never or more than once, or hold something else.
+    pub fn find(program: &[u8]) -> Result<Self, FactsError> {
+        let mut found = program
+            .windows(BEGIN.len())
+            .enumerate()
+            .filter(|(_, window)| *window == BEGIN.as_bytes())
+            .map(|(at, _)| at + BEGIN.len());
+        let start = match (found.next(), found.count()) {
+            (None, _) => return Err(FactsError::Marks(0)),
+            (Some(start), 0) => start,
+            (Some(_), more) => return Err(FactsError::Marks(more + 1)),
+        };
+        let rest = &program[start..program.len().min(start + LONGEST)];
+        let end = rest
+            .windows(END.len())
+            .position(|window| window == END.as_bytes())
+            .ok_or(FactsError::Malformed)?;
+        let json = std::str::from_utf8(&rest[..end]).map_err(|_| FactsError::Malformed)?;
+        Self::from_json(json)
+    }
+}
+
+impl fmt::Display for FactsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Marks(0) => write!(f, "it does not carry the marker of the CLI"),
+            Self::Marks(count) => write!(f, "it carries the marker of the CLI {count} times"),
+            Self::Malformed => write!(f, "the marker of the CLI is malformed"),
+        }
+    }
+}
+
+impl std::error::Error for FactsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            label: "1.2.3-rc.1+x".to_owned(),
+            compose: Digest::of(b"compose"),
+            cloud_init: Digest::of(b"cloud-init"),
+            bundle: Digest::of(b"bundle"),
+        }
+    }
+
+    #[test]
+    fn facts_are_found_between_other_bytes() {
+        let marked = facts().to_marked().unwrap();
+        let program = [
+            &b"\x7fELF\0\0polis-facts-end"[..],
+            marked.as_bytes(),
+            &[0; 99],
+        ]
+        .concat();
+        assert_eq!(Facts::find(&program), Ok(facts()));
+        assert_eq!(Facts::find(b"\x7fELF"), Err(FactsError::Marks(0)));
+        let twice = [&program[..], &program[..]].concat();
+        assert_eq!(Facts::find(&twice), Err(FactsError::Marks(2)));
+        let cut = &program[..program.len() - 110];
+        assert_eq!(Facts::find(cut), Err(FactsError::Malformed));
+    }
+
+    #[test]
+    fn only_what_was_written_is_read() {
+        let json = facts().to_json();
+        assert_eq!(Facts::from_json(&json), Ok(facts()));
+        for other in [
+            json.replace("\":\"", "\": \""),
+            json.replace("label", "name"),
+            json.replace("1.2.3", ""),
+            json.replacen("sha256:", "sha512:", 1),
+            json.replace('}', ",\"more\":\"x\"}"),
+            String::new(),
+        ] {
+            let read = Facts::from_json(&other);
+            assert!(read.is_err() || other.contains("-rc.1"), "{other}");
+            assert!(read.is_err() || read != Ok(facts()), "{other}");
+        }
+        let strange = Facts {
+            label: "a\"b".to_owned(),
+            ..facts()
+        };
+        assert_eq!(strange.to_marked(), Err(FactsError::Malformed));
+    }
+}
