@@ -221,15 +221,27 @@ pub struct DriftArgs {
 /// Arguments of `dist`.
 #[derive(Debug, Clone, Args)]
 pub struct DistArgs {
-    /// The Rust target of the CLI [default: this machine's]
-    #[arg(long, value_name = "TRIPLE")]
-    pub target: Option<String>,
-    /// Only the archive: no checksums, no signature (a release runner's job for one target)
+    /// The Rust targets of the CLI, repeated or separated by commas [default: this machine's, and
+    /// with --prebuilt those of a release]
+    #[arg(
+        long = "target",
+        visible_alias = "targets",
+        value_name = "TRIPLE",
+        value_delimiter = ','
+    )]
+    pub targets: Vec<String>,
+    /// Only the archives: no checksums, no signature (a release runner's job for one target)
     #[arg(long)]
     pub archive_only: bool,
-    /// Take the CLI archives from here instead of building one
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "archive_only"])]
+    /// Take the CLI archives from here instead of building them
+    #[arg(long, value_name = "DIR", conflicts_with = "archive_only")]
     pub prebuilt: Option<PathBuf>,
+    /// Everything but the signature, for a job without the key
+    #[arg(long, conflicts_with = "archive_only")]
+    pub unsigned: bool,
+    /// Take the tree as it is, and say in every name and in the signature that it is no release
+    #[arg(long)]
+    pub rehearsal: bool,
     /// Where the files are written [default: dist]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,

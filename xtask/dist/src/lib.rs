@@ -1,8 +1,25 @@
-//! What a release publishes: archives, checksums, signature. No network.
+//! What a release publishes: archives, SBOMs, manifest, checksums, signature. No network.
 //!
 //! It is a crate of its own so that the verbs that check pins compile neither cryptography nor
-//! archive formats.
+//! archive formats. [`assemble`] makes everything but the signature, [`Assembled::sign`] the rest.
 
-pub mod dist;
+mod assemble;
+mod build;
+mod content;
+mod crates;
+mod inspect;
+mod licences;
+mod manifest;
+pub mod name;
+mod notices;
+mod pack;
+mod platform;
+mod sbom;
 pub mod sign;
 pub mod verb;
+
+pub use assemble::{Archives, Assembled, Asset, Inputs, Signed, assemble, facts};
+pub use inspect::{Expected, Inspected, inspect};
+pub use manifest::{Embeds, ManifestArchive, ManifestDownload, ManifestImage, ReleaseManifest};
+pub use name::{Kind, MANIFEST, RELEASE_TARGETS, SIGNATURE, SUMS, archive_name};
+pub use sbom::{sbom_name, sbom_of_init};

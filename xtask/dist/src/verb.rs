@@ -4,38 +4,111 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::dist::{self, Archives, Asset, Kind};
-use crate::sign::SigningKey;
+use crate::assemble::{self, Archives, Inputs, Signed};
+use crate::name::{Kind, RELEASE_TARGETS};
+use crate::sign::{PUBLIC_KEY, SigningKey};
 use xtask::cli::DistArgs;
-use xtask::error::Result;
+use xtask::error::{Error, Outcome, Result};
+use xtask::process::Run;
 use xtask::progress::Progress;
 use xtask::report::Report;
+use xtask::rust_build;
 use xtask::workspace::Workspace;
 
 /// Runs the verb.
 ///
 /// # Errors
-/// When a build fails, an archive or the signing key is missing, or the file system refuses.
+/// When the tree is not a clean commit, a build fails, an archive or the signing key is missing or
+/// wrong, or the file system refuses.
 pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result<Report> {
     let output = args
         .output
         .clone()
         .unwrap_or_else(|| workspace.root.join("dist"));
+    let kind = match args.rehearsal {
+        true => Kind::Rehearsal,
+        false => Kind::Release,
+    };
+    let commit = commit(workspace, kind)?;
+    let targets = match (&args.targets[..], &args.prebuilt) {
+        ([], Some(_)) => RELEASE_TARGETS.map(str::to_owned).to_vec(),
+        ([], None) => vec![rust_build::cli_target()?],
+        (targets, _) => targets.to_vec(),
+    };
     if args.archive_only {
-        let asset = dist::archive_only(workspace, args.target.as_deref(), &output, progress)?;
-        return Ok(report(&[asset], &output));
+        let archives = assemble::archives(workspace, kind, &targets, progress)?;
+        archives.write_into(&output)?;
+        return Ok(report(kind, &commit, false, &archives, &output));
     }
+    // The key is asked for before anything is built: the build takes a minute, the answer none.
+    let (key, public_key) = keys(workspace, kind, args.unsigned)?;
     let archives = match &args.prebuilt {
         Some(dir) => Archives::Prebuilt(dir.clone()),
-        None => Archives::Build(args.target.clone()),
+        None => Archives::Build,
     };
-    // The key is asked for before anything is built: the build takes a minute, the answer none.
-    let key = SigningKey::from_env()?;
-    let assets = dist::write_all(workspace, Kind::Release, &archives, &key, &output, progress)?;
-    Ok(report(&assets, &output))
+    let inputs = Inputs {
+        workspace,
+        kind,
+        commit: &commit,
+        targets: &targets,
+        archives: &archives,
+        images: &[],
+        public_key: &public_key,
+    };
+    let assembled = assemble::assemble(&inputs, progress)?;
+    let files = match &key {
+        Some(key) => assembled.sign(key)?,
+        None => assembled.unsigned(),
+    };
+    files.write(&output)?;
+    Ok(report(kind, &commit, key.is_some(), &files, &output))
 }
 
-fn report(assets: &[Asset], output: &Path) -> Report {
+/// The commit of the tree; a release is nothing but a commit.
+fn commit(workspace: &Workspace, kind: Kind) -> Result<String> {
+    let git = |args: &[&str]| Run::new("git").args(args).cwd(&workspace.root).output();
+    let changed = git(&["status", "--porcelain"])?;
+    if kind == Kind::Release && !changed.is_empty() {
+        return Err(Error::findings("the work tree has uncommitted changes")
+            .because(changed)
+            .hint("commit them or take them back: a release is a commit")
+            .hint(
+                "to try it as it is: `cargo xtask dist --rehearsal`, whose files say what they are",
+            ));
+    }
+    git(&["rev-parse", "HEAD"])
+}
+
+/// The key that signs, unless nothing is signed here, and the public key that users verify with.
+fn keys(workspace: &Workspace, kind: Kind, unsigned: bool) -> Result<(Option<SigningKey>, String)> {
+    if kind == Kind::Rehearsal {
+        let key = SigningKey::for_rehearsal()?;
+        let public = key.public_key_file()?;
+        return Ok(((!unsigned).then_some(key), public));
+    }
+    let key = match unsigned {
+        true => None,
+        false => Some(SigningKey::from_env()?),
+    };
+    let path = workspace.root.join(PUBLIC_KEY);
+    let public = std::fs::read_to_string(&path).map_err(|error| {
+        Error::findings(format!("`{}` cannot be read", path.display()))
+            .because(error.to_string())
+            .hint("commit the public half of the signing key there: users verify releases with it")
+    })?;
+    match &key {
+        Some(key) if !key.matches(&public) => {
+            let other = format!("the signing key is not the one of `{}`", path.display());
+            Err(Error::new(Outcome::Network, other).hint(
+                "sign with the key whose public half is committed, or commit the new one and announce it",
+            ))
+        }
+        _ => Ok((key, public)),
+    }
+}
+
+fn report(kind: Kind, commit: &str, signed: bool, files: &Signed, output: &Path) -> Report {
+    let assets = files.assets();
     let text: String = assets
         .iter()
         .map(|asset| {
@@ -48,8 +121,11 @@ fn report(assets: &[Asset], output: &Path) -> Report {
         })
         .collect();
     let data = json!({
+        "kind": kind.word(),
+        "commit": commit,
+        "signed": signed,
         "directory": output.display().to_string(),
-        "assets": assets.iter().map(Asset::to_json).collect::<Vec<_>>(),
+        "assets": assets.iter().map(assemble::Asset::to_json).collect::<Vec<_>>(),
     });
     Report::new("dist", data, format!("{text}in {}", output.display()))
 }

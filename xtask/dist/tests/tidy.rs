@@ -13,5 +13,5 @@ fn the_release_workflow_builds_every_target() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- target: "))
         .collect();
-    assert_eq!(built, BTreeSet::from(xtask_dist::dist::RELEASE_TARGETS));
+    assert_eq!(built, BTreeSet::from(xtask_dist::RELEASE_TARGETS));
 }

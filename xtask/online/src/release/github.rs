@@ -7,7 +7,7 @@ use serde::Deserialize;
 use xtask::error::{Error, Outcome, Result};
 use xtask::oci;
 use xtask::versions;
-use xtask_dist::dist::{Asset, Kind, SIGNATURE, SUMS};
+use xtask_dist::{Asset, Kind, SIGNATURE, SUMS};
 use xtask_online::github::{self, GitHub, NewRelease, Release};
 use xtask_online::registry::{Logins, Registry};
 

@@ -12,8 +12,8 @@ mod stages;
 
 use xtask::error::{Error, Result};
 use xtask::images::Image;
-use xtask_dist::dist::{Archives, Asset, Kind};
 use xtask_dist::sign::SigningKey;
+use xtask_dist::{Archives, Asset, Kind};
 use xtask_online::github::{GitHub, Release};
 use xtask_online::registry::Registry;
 
@@ -125,7 +125,7 @@ impl Run {
             Step::BuildImages => self.build_images(),
             Step::PushImage(image) => self.push_image(image).await,
             Step::Pin(_) => self.pin().await,
-            Step::Dist(_) => self.write_dist(),
+            Step::Dist(targets) => self.write_dist(targets),
             Step::Draft(tag) => self.draft(tag).await,
             Step::Upload => self.upload().await,
             Step::VerifyAssets => self.verify_assets().await,

@@ -11,7 +11,7 @@ use xtask::compose::Compose;
 use xtask::error::{Error, Result};
 use xtask::pins::Inventory;
 use xtask::pins_env::Download;
-use xtask_dist::dist::RELEASE_TARGETS;
+use xtask_dist::RELEASE_TARGETS;
 
 /// The registry that a rehearsal's images name: `.invalid` can exist nowhere (RFC 2606).
 pub(crate) const REHEARSAL_REGISTRY: &str = "rehearsal.invalid";

@@ -11,7 +11,7 @@ use xtask::pins::{Files, Inventory, edit};
 use xtask::verbs::images::default_layout;
 use xtask::verbs::verify_pins;
 use xtask::write;
-use xtask_dist::dist::{self, Kind};
+use xtask_dist::{Inputs, Kind, assemble};
 
 use super::plan::Mode;
 use super::{Run, out_of_order};
@@ -148,23 +148,29 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn write_dist(&mut self) -> Result<()> {
+    pub(super) fn write_dist(&mut self, targets: &[String]) -> Result<()> {
         let kind = self.kind();
         if kind == Kind::Rehearsal {
             self.key = Some(xtask_dist::sign::SigningKey::for_rehearsal()?);
+            // The scratch copy is no commit, and nobody is to look for one.
+            self.commit = "0".repeat(40);
         }
         let key = self
             .key
             .as_ref()
             .ok_or_else(|| out_of_order("the signing key"))?;
-        self.assets = dist::write_all(
-            &self.context.workspace,
+        let inputs = Inputs {
+            workspace: &self.context.workspace,
             kind,
-            &self.archives,
-            key,
-            &self.dist,
-            self.context.progress,
-        )?;
+            commit: &self.commit,
+            targets,
+            archives: &self.archives,
+            images: &self.images,
+            public_key: &key.public_key_file()?,
+        };
+        let signed = assemble(&inputs, self.context.progress)?.sign(key)?;
+        signed.write(&self.dist)?;
+        self.assets = signed.assets().to_vec();
         Ok(())
     }
 }

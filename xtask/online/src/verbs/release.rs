@@ -10,7 +10,7 @@ use xtask::rust_build;
 use xtask::verbs::verify_pins;
 use xtask::versions;
 use xtask::workspace::Workspace;
-use xtask_dist::dist::{Archives, Kind};
+use xtask_dist::{Archives, Kind};
 
 use crate::context::Context;
 use crate::release::Run;
@@ -38,7 +38,7 @@ pub(crate) async fn run(context: Context, args: &ReleaseArgs) -> Result<Report> 
     let plan = plan(&context.workspace, args, mode)?;
     let archives = match (&args.prebuilt, mode) {
         (Some(dir), _) => Archives::Prebuilt(dir.clone()),
-        (None, Mode::Rehearse) => Archives::Build(None),
+        (None, Mode::Rehearse) => Archives::Build,
         (None, Mode::Execute) => {
             return Err(Error::usage("a release needs the CLI of every target")
                 .because("this machine builds only its own")
@@ -119,7 +119,7 @@ fn data(run: &Run, tag: &str) -> serde_json::Value {
         "tag": tag,
         "rehearsal": run.kind() == Kind::Rehearsal,
         "images": run.images.iter().map(xtask::images::Image::to_json).collect::<Vec<_>>(),
-        "assets": run.assets.iter().map(xtask_dist::dist::Asset::to_json).collect::<Vec<_>>(),
+        "assets": run.assets.iter().map(xtask_dist::Asset::to_json).collect::<Vec<_>>(),
         "directory": run.dist.display().to_string(),
     })
 }

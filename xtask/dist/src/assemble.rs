@@ -1,0 +1,405 @@
+//! Puts together what a release publishes, and signs it. Everything but the signature is the same
+//! bytes from the same commit.
+
+use std::path::{Path, PathBuf};
+
+use polis_base::archive::{Files, without_cr};
+use polis_base::facts::Facts;
+use polis_base::{Digest, bundle};
+use semver::Version;
+use serde_json::{Value, json};
+
+use xtask::compose::{self, Compose};
+use xtask::error::{Error, Outcome, Result};
+use xtask::images::Image;
+use xtask::pins_env;
+use xtask::progress::Progress;
+use xtask::verbs::verify_pins;
+use xtask::workspace::Workspace;
+use xtask::{versions, write};
+
+use crate::build;
+use crate::content;
+use crate::inspect::{self, Expected, Inspected};
+use crate::manifest::{Parts, ReleaseManifest};
+use crate::name::{self, Kind, MANIFEST, SIGNATURE, SUMS};
+use crate::sbom;
+use crate::sign::{PUBLIC_KEY, SigningKey};
+
+/// What a release is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The tree.
+    pub workspace: &'a Workspace,
+    /// A release or a rehearsal.
+    pub kind: Kind,
+    /// The commit of the tree, in full.
+    pub commit: &'a str,
+    /// The targets that there must be an archive for.
+    pub targets: &'a [String],
+    /// Where the archives come from.
+    pub archives: &'a Archives,
+    /// The images that this repository builds, as they were built: their platforms are told.
+    pub images: &'a [Image],
+    /// The text of `minisign.pub`; only its key may sign.
+    pub public_key: &'a str,
+}
+
+/// Where the CLI archives come from.
+#[derive(Debug, Clone)]
+pub enum Archives {
+    /// Built here.
+    Build,
+    /// Built before, one for each target, in this directory.
+    Prebuilt(PathBuf),
+}
+
+/// A file of the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asset {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What it hashes to.
+    pub sha256: Digest,
+}
+
+impl Asset {
+    /// The asset in a JSON report.
+    pub fn to_json(&self) -> Value {
+        json!({"name": self.name, "size": self.size, "sha256": self.sha256.hex()})
+    }
+}
+
+/// A file with its bytes, before it is written.
+#[derive(Debug, Clone)]
+struct Piece {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self {
+            name: name.into(),
+            bytes: bytes.into(),
+        }
+    }
+
+    fn asset(&self) -> Asset {
+        Asset {
+            name: self.name.clone(),
+            size: self.bytes.len() as u64,
+            sha256: Digest::of(&self.bytes),
+        }
+    }
+}
+
+/// Everything that a release publishes except the signature.
+#[derive(Debug, Clone)]
+pub struct Assembled {
+    version: Version,
+    kind: Kind,
+    public_key: String,
+    manifest: ReleaseManifest,
+    /// In the order of their names, the checksums last.
+    pieces: Vec<Piece>,
+    sums: Vec<u8>,
+}
+
+/// Everything that a release publishes.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    pieces: Vec<Piece>,
+    assets: Vec<Asset>,
+}
+
+/// Puts together everything that a release publishes except the signature.
+///
+/// # Errors
+/// When a build fails, an archive of a target is missing or is not what it should be, an image is
+/// not pinned, or the licences are not in order. The problems of all archives are told at once.
+pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
+    let workspace = inputs.workspace;
+    let version = versions::of_workspace(workspace)?;
+    let label = inputs.kind.label(&version);
+    let facts = facts(workspace, &label)?;
+    let license = content::license(&workspace.root)?;
+    let targets = targets(inputs.targets)?;
+    let archives = match inputs.archives {
+        Archives::Build => build::archives(workspace, &label, &targets, progress)?,
+        Archives::Prebuilt(dir) => prebuilt(&label, &targets, dir)?,
+    };
+    let task = progress.task("assemble the release");
+    let inspected = inspect_all(&facts, &license, &targets, &archives)?;
+    let manifest = ReleaseManifest::new(&Parts {
+        version: &version,
+        kind: inputs.kind,
+        commit: inputs.commit,
+        compose: &Compose::load(&workspace.root)?,
+        built: inputs.images,
+        downloads: &verify_pins::read_downloads(workspace)?.downloads,
+        facts: &facts,
+        archives: &inspected,
+    })?;
+    let mut pieces: Vec<Piece> = targets
+        .iter()
+        .zip(archives)
+        .map(|(triple, bytes)| Piece::new(name::archive_name(&label, triple), bytes))
+        .collect();
+    for path in [pins_env::CLOUD_INIT, compose::PATH] {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        pieces.push(Piece::new(name, workspace.read(path)?.text));
+    }
+    for (program, sbom) in [
+        (
+            "polis",
+            sbom::of_program(workspace, "polis", inputs.kind, &targets)?,
+        ),
+        ("polis-init", sbom::sbom_of_init(workspace, inputs.kind)?),
+    ] {
+        pieces.push(Piece::new(sbom::sbom_name(program, &label), sbom));
+    }
+    pieces.push(Piece::new(MANIFEST, manifest.to_bytes()?));
+    pieces.push(Piece::new(PUBLIC_KEY, inputs.public_key));
+    if inputs.kind == Kind::Rehearsal {
+        pieces.push(Piece::new("REHEARSAL.txt", REHEARSAL));
+    }
+    pieces.sort_by(|one, other| one.name.cmp(&other.name));
+    let sums = sums(&pieces);
+    pieces.push(Piece::new(SUMS, sums.clone()));
+    task.done(&format!("{} files", pieces.len()));
+    Ok(Assembled {
+        version,
+        kind: inputs.kind,
+        public_key: inputs.public_key.to_owned(),
+        manifest,
+        pieces,
+        sums,
+    })
+}
+
+/// Builds and inspects only the archives: for a machine that has one target of several.
+///
+/// # Errors
+/// As [`assemble`].
+pub(crate) fn archives(
+    workspace: &Workspace,
+    kind: Kind,
+    targets: &[String],
+    progress: Progress,
+) -> Result<Signed> {
+    let label = kind.label(&versions::of_workspace(workspace)?);
+    let facts = facts(workspace, &label)?;
+    let license = content::license(&workspace.root)?;
+    let targets = self::targets(targets)?;
+    let archives = build::archives(workspace, &label, &targets, progress)?;
+    inspect_all(&facts, &license, &targets, &archives)?;
+    let pieces = targets.iter().zip(archives);
+    let pieces =
+        pieces.map(|(triple, bytes)| Piece::new(name::archive_name(&label, triple), bytes));
+    Ok(Signed::of(pieces.collect()))
+}
+
+const REHEARSAL: &str = "\
+These files are from a rehearsal of a release, made by `cargo xtask release --rehearse` or
+`cargo xtask dist --rehearsal`. What they say of images and commits is not what anybody can have,
+and the signature is by a key that was made for this rehearsal and thrown away.
+Nobody should install them.
+";
+
+impl Assembled {
+    /// The files, the checksums among them.
+    pub fn assets(&self) -> Vec<Asset> {
+        self.pieces.iter().map(Piece::asset).collect()
+    }
+
+    /// The text of `SHA256SUMS`: what is signed.
+    pub fn sums(&self) -> &[u8] {
+        &self.sums
+    }
+
+    /// What the release consists of.
+    pub fn manifest(&self) -> &ReleaseManifest {
+        &self.manifest
+    }
+
+    /// The bytes of the file `name`.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        bytes(&self.pieces, name)
+    }
+
+    /// Signs the checksums.
+    ///
+    /// # Errors
+    /// When `key` is not the one of the public key that the release carries, or the machine gives
+    /// no randomness.
+    pub fn sign(self, key: &SigningKey) -> Result<Signed> {
+        if !key.matches(&self.public_key) {
+            let other = format!("the signing key is not the one of `{PUBLIC_KEY}`");
+            return Err(Error::new(Outcome::Network, other)
+                .hint("sign with the key whose public half the release carries"));
+        }
+        let comment = self.kind.comment(&self.version);
+        let signature = key.sign(&self.sums, &comment)?;
+        let mut pieces = self.pieces;
+        pieces.push(Piece::new(SIGNATURE, signature));
+        Ok(Signed::of(pieces))
+    }
+
+    /// Leaves the signature away: for a job without the key.
+    pub fn unsigned(self) -> Signed {
+        Signed::of(self.pieces)
+    }
+}
+
+impl Signed {
+    /// Writes the files into the directory `dir`, beside what is there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub(crate) fn write_into(&self, dir: &Path) -> Result<()> {
+        let mut pieces = self.pieces.iter();
+        pieces.try_for_each(|piece| write::atomically(&dir.join(&piece.name), &piece.bytes))
+    }
+
+    fn of(pieces: Vec<Piece>) -> Self {
+        let assets = pieces.iter().map(Piece::asset).collect();
+        Self { pieces, assets }
+    }
+
+    /// The files, the checksums and their signature last.
+    pub fn assets(&self) -> &[Asset] {
+        &self.assets
+    }
+
+    /// The bytes of the file `name`.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        bytes(&self.pieces, name)
+    }
+
+    /// Replaces the directory `dir` with the files.
+    ///
+    /// # Errors
+    /// When `dir` holds something else, or the file system refuses; it is then untouched.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        write::directory(dir, SUMS, |fresh| self.write_into(fresh))
+    }
+}
+
+fn bytes<'a>(pieces: &'a [Piece], name: &str) -> Option<&'a [u8]> {
+    let piece = pieces.iter().find(|piece| piece.name == name)?;
+    Some(&piece.bytes)
+}
+
+fn sums(pieces: &[Piece]) -> Vec<u8> {
+    let lines = pieces
+        .iter()
+        .map(|piece| format!("{}  {}\n", Digest::of(&piece.bytes).hex(), piece.name));
+    lines.collect::<String>().into_bytes()
+}
+
+/// What a CLI of this tree must say about itself.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn facts(workspace: &Workspace, label: &str) -> Result<Facts> {
+    let dir = workspace.root.join("compose");
+    let mut files = Files::new();
+    for part in bundle::PARTS {
+        let mut paths = Vec::new();
+        match dir.join(part).is_dir() {
+            true => write::files_below(&dir, part, &mut paths)?,
+            false => paths.push(part.to_owned()),
+        }
+        for path in paths {
+            let full = dir.join(&path);
+            let bytes = std::fs::read(&full).map_err(|error| Error::io("read", &full, &error))?;
+            bundle::add(&mut files, &path, &bytes);
+        }
+    }
+    let tar = files.to_tar().map_err(|error| {
+        Error::machine("cannot pack the bundle of the CLI").because(error.to_string())
+    })?;
+    let compose = workspace.read(compose::PATH)?.text;
+    Ok(Facts {
+        label: label.to_owned(),
+        compose: Digest::of(&without_cr(compose.as_bytes())),
+        cloud_init: Digest::of(workspace.read(pins_env::CLOUD_INIT)?.text.as_bytes()),
+        bundle: Digest::of(&tar),
+    })
+}
+
+/// The targets, sorted, each once.
+fn targets(wanted: &[String]) -> Result<Vec<String>> {
+    let mut targets = wanted.to_vec();
+    targets.sort();
+    targets.dedup();
+    match targets.is_empty() {
+        false => Ok(targets),
+        true => Err(Error::usage(
+            "a release without a CLI for any target is none",
+        )),
+    }
+}
+
+/// The archives of every target, all of them or none.
+fn prebuilt(label: &str, targets: &[String], dir: &Path) -> Result<Vec<Vec<u8>>> {
+    let mut archives = Vec::new();
+    let mut missing = Vec::new();
+    for triple in targets {
+        let name = name::archive_name(label, triple);
+        match std::fs::read(dir.join(&name)) {
+            Ok(bytes) => archives.push(bytes),
+            Err(error) => missing.push(format!("{name}: {error}")),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(archives);
+    }
+    let error = Error::findings(format!(
+        "`{}` does not hold the CLI for every target",
+        dir.display()
+    ));
+    Err(missing
+        .into_iter()
+        .fold(error, Error::because)
+        .hint("build each with `cargo xtask dist --archive-only --target TRIPLE`"))
+}
+
+/// Looks into every archive; the problems of all of them are one error.
+fn inspect_all(
+    facts: &Facts,
+    license: &str,
+    targets: &[String],
+    archives: &[Vec<u8>],
+) -> Result<Vec<Inspected>> {
+    let mut inspected = Vec::new();
+    let mut problems = Vec::new();
+    for (triple, bytes) in targets.iter().zip(archives) {
+        let expected = Expected {
+            triple: triple.clone(),
+            facts: facts.clone(),
+            license: license.to_owned(),
+        };
+        let name = name::archive_name(&facts.label, triple);
+        match inspect::look(&name, bytes, &expected) {
+            Ok(found) => inspected.push(found),
+            Err(found) => {
+                problems.extend(
+                    found
+                        .into_iter()
+                        .map(|problem| format!("{name}: {problem}")),
+                );
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(inspected);
+    }
+    let error = Error::findings("the CLI archives cannot be released");
+    Err(problems.into_iter().fold(error, Error::because).hint(
+        "build each at the commit that is released, with `cargo xtask dist --archive-only --target TRIPLE`",
+    ))
+}

@@ -1,0 +1,108 @@
+//! Builds the CLI archives: for several targets side by side, since linking with full LTO keeps
+//! one core busy for most of the time.
+
+use std::path::PathBuf;
+use std::thread;
+
+use polis_base::archive::EXECUTABLE;
+
+use xtask::error::{Error, Result};
+use xtask::progress::Progress;
+use xtask::rust_build;
+use xtask::workspace::Workspace;
+
+use crate::content::{self, Common, NOTICES};
+use crate::pack::{self, Entry, EntryKind};
+use crate::{name, notices};
+
+/// Builds the CLI for each of `targets` and packs it; returns the archives in that order.
+///
+/// # Errors
+/// When a build fails; the error is that of the first target that failed.
+pub(crate) fn archives(
+    workspace: &Workspace,
+    label: &str,
+    targets: &[String],
+    progress: Progress,
+) -> Result<Vec<Vec<u8>>> {
+    // Before the builds, which take a minute: what fails here fails at once.
+    content::license(&workspace.root)?;
+    let all_notices: Vec<String> = targets
+        .iter()
+        .map(|triple| notices::generate(&workspace.root, label, triple))
+        .collect::<Result<_>>()?;
+    let host = rust_build::cli_target()?;
+    let mut triples: Vec<&str> = targets.iter().map(String::as_str).collect();
+    if !triples.contains(&host.as_str()) {
+        triples.push(&host);
+    }
+    let programs = programs(workspace, label, &triples, progress)?;
+    let runs_here = triples.iter().position(|triple| *triple == host);
+    let program = runs_here.map(|at| &programs[at]).ok_or_else(|| {
+        Error::machine(format!("the CLI was not built for this machine ({host})"))
+    })?;
+    let common = Common::gather(&workspace.root, program)?;
+    let built = targets.iter().zip(all_notices).zip(&programs);
+    built
+        .map(|((triple, notices), program)| {
+            let bytes =
+                std::fs::read(program).map_err(|error| Error::io("read", program, &error))?;
+            archive(label, triple, bytes, notices, &common)
+        })
+        .collect()
+}
+
+/// Builds the CLI for each of `triples`, each in a build directory of its own: cargo lets only one
+/// build at a time work in one.
+fn programs(
+    workspace: &Workspace,
+    label: &str,
+    triples: &[&str],
+    progress: Progress,
+) -> Result<Vec<PathBuf>> {
+    let env = [("POLIS_RELEASE_LABEL", label)];
+    let build = |triple: &str| {
+        let apart = Workspace {
+            root: workspace.root.clone(),
+            target: workspace.target.join("cli").join(triple),
+        };
+        rust_build::build(&apart, "cli", "polis", triple, &env, progress)
+    };
+    thread::scope(|scope| {
+        let build = &build;
+        let builds: Vec<_> = triples
+            .iter()
+            .map(|triple| scope.spawn(move || build(triple)))
+            .collect();
+        builds
+            .into_iter()
+            .map(|build| {
+                build
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}
+
+/// Packs one archive.
+pub(crate) fn archive(
+    label: &str,
+    triple: &str,
+    program: Vec<u8>,
+    notices: String,
+    common: &Common,
+) -> Result<Vec<u8>> {
+    let stem = name::stem(label, triple);
+    let mut entries = common.entries(&stem);
+    entries.push(content::entry(&stem, NOTICES, notices));
+    entries.push(Entry {
+        path: format!("{stem}/{}", name::program_name(triple)),
+        kind: EntryKind::File,
+        mode: EXECUTABLE,
+        bytes: program,
+    });
+    let name = name::archive_name(label, triple);
+    pack::pack(&name, &entries)
+        .map_err(|why| Error::machine(format!("cannot pack `{name}`")).because(why))
+}

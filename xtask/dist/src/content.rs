@@ -1,0 +1,104 @@
+//! What a CLI archive holds beside the program, and where each file comes from.
+
+use std::path::Path;
+
+use polis_base::archive::PLAIN;
+
+use xtask::error::{Error, Result};
+use xtask::process::Run;
+
+use crate::pack::{Entry, EntryKind};
+
+pub(crate) const LICENSE: &str = "LICENSE";
+pub(crate) const NOTICES: &str = "THIRD-PARTY-NOTICES";
+pub(crate) const MAN: &str = "polis.1";
+const README: &str = "README.md";
+/// The directory of the completions.
+pub(crate) const COMPLETIONS: &str = "completions";
+
+/// The completions, each under the name by which its shell looks for it.
+const SHELLS: [(&str, &str); 5] = [
+    ("bash", "completions/polis.bash"),
+    ("elvish", "completions/polis.elv"),
+    ("fish", "completions/polis.fish"),
+    ("powershell", "completions/_polis.ps1"),
+    ("zsh", "completions/_polis"),
+];
+
+/// Every file beside the program.
+pub(crate) const FILES: [&str; 9] = [
+    LICENSE,
+    README,
+    NOTICES,
+    MAN,
+    SHELLS[0].1,
+    SHELLS[1].1,
+    SHELLS[2].1,
+    SHELLS[3].1,
+    SHELLS[4].1,
+];
+
+/// The files that are the same in the archives of all targets.
+#[derive(Debug, Clone)]
+pub(crate) struct Common(Vec<(&'static str, String)>);
+
+impl Common {
+    /// Gathers them: man page and completions from `program`, a build of the CLI that runs here.
+    ///
+    /// A program for another platform cannot be asked. They do not depend on the platform, so the
+    /// build for this machine answers for all; for a target that is this machine's it is the same
+    /// program that is packed, so a job of one target builds nothing twice.
+    pub(crate) fn gather(root: &Path, program: &Path) -> Result<Self> {
+        let ask = |args: &[&str]| {
+            Run::new(program)
+                .args(args)
+                .output()
+                .map(|text| text + "\n")
+        };
+        let mut files = vec![
+            (LICENSE, license(root)?),
+            (README, include_str!("../archive-readme.md").to_owned()),
+            (MAN, ask(&["man"])?),
+        ];
+        for (shell, path) in SHELLS {
+            files.push((path, ask(&["completions", shell])?));
+        }
+        Ok(Self(files))
+    }
+
+    /// The entries of an archive for `stem`, but for the program and its notices.
+    pub(crate) fn entries(&self, stem: &str) -> Vec<Entry> {
+        let files = self.0.iter();
+        files
+            .map(|(path, text)| entry(stem, path, text.clone()))
+            .collect()
+    }
+}
+
+/// A text file in an archive.
+pub(crate) fn entry(stem: &str, path: &str, text: String) -> Entry {
+    Entry {
+        path: format!("{stem}/{path}"),
+        kind: EntryKind::File,
+        mode: PLAIN,
+        bytes: text.into_bytes(),
+    }
+}
+
+/// The licence of the tree.
+///
+/// # Errors
+/// When the tree has none: nobody could tell what they may do with a release.
+pub(crate) fn license(root: &Path) -> Result<String> {
+    let path = root.join(LICENSE);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Error::findings(format!("`{}` cannot be read", path.display()))
+            .because(error.to_string())
+            .hint("restore it from git: a release carries the licence it is published under")
+    })?;
+    if text.trim().is_empty() {
+        let empty = format!("`{}` is empty", path.display());
+        return Err(Error::findings(empty).hint("restore it from git"));
+    }
+    Ok(text)
+}

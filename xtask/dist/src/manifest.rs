@@ -1,0 +1,236 @@
+//! `release-manifest.json`: what a release consists of, for programs. Its schema is
+//! `schemas/release-manifest.schema.json`.
+//!
+//! Fields are written in the order of these types, so the same release gives the same bytes.
+
+use polis_base::Digest;
+use polis_base::facts::Facts;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use xtask::compose::Compose;
+use xtask::error::{Error, Result};
+use xtask::images::Image;
+use xtask::pins_env::Download;
+
+use crate::inspect::Inspected;
+use crate::name::{self, Kind};
+
+/// The version of the format; grows when a field changes its meaning.
+const SCHEMA: u32 = 1;
+
+/// What a release consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseManifest {
+    /// The version of the format.
+    pub schema: u32,
+    /// The version that is released.
+    pub version: String,
+    /// `release` or `rehearsal`.
+    pub kind: String,
+    /// The git commit, in full.
+    pub commit: String,
+    /// What every CLI of the release carries.
+    pub embeds: Embeds,
+    /// Every image of the compose file, each once.
+    pub images: Vec<ManifestImage>,
+    /// What the VM downloads.
+    pub downloads: Vec<ManifestDownload>,
+    /// The CLI archives.
+    pub archives: Vec<ManifestArchive>,
+}
+
+/// The SHA-256 of what every CLI of the release carries, in hex.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embeds {
+    /// Of `docker-compose.yml`.
+    pub compose: String,
+    /// Of `cloud-init.yaml`.
+    pub cloud_init: String,
+    /// Of the bundle, a tar.
+    pub bundle: String,
+}
+
+/// An image of the compose file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestImage {
+    /// `registry/repository`.
+    pub name: String,
+    /// Its tag.
+    pub tag: Option<String>,
+    /// Its digest; only a rehearsal may lack one.
+    pub digest: Option<String>,
+    /// Its platforms, where they are known: those of the images that this repository builds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platforms: Option<Vec<String>>,
+}
+
+/// What the VM downloads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestDownload {
+    /// What it is.
+    pub tool: String,
+    /// Its version, as pinned.
+    pub version: String,
+    /// In Debian's terms.
+    pub architecture: String,
+    /// Where it is served.
+    pub url: String,
+    /// What it must hash to, in hex.
+    pub sha256: String,
+}
+
+/// A CLI archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestArchive {
+    /// The Rust target.
+    pub triple: String,
+    /// The name of the file.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What it hashes to, in hex.
+    pub sha256: String,
+}
+
+/// What a manifest is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) version: &'a Version,
+    pub(crate) kind: Kind,
+    pub(crate) commit: &'a str,
+    pub(crate) compose: &'a Compose,
+    pub(crate) built: &'a [Image],
+    pub(crate) downloads: &'a [Download],
+    /// What this tree would put into a CLI.
+    pub(crate) facts: &'a Facts,
+    /// What was found in the archives.
+    pub(crate) archives: &'a [Inspected],
+}
+
+impl ReleaseManifest {
+    /// Puts the manifest together, and compares it with what the archives say.
+    pub(crate) fn new(parts: &Parts<'_>) -> Result<Self> {
+        let label = parts.kind.label(parts.version);
+        let archives = parts.archives.iter().map(|archive| ManifestArchive {
+            triple: archive.triple.clone(),
+            name: name::archive_name(&label, &archive.triple),
+            size: archive.size,
+            sha256: archive.sha256.hex(),
+        });
+        let downloads = parts.downloads.iter().map(|download| ManifestDownload {
+            tool: download.tool.to_owned(),
+            version: download.version.clone(),
+            architecture: download.architecture.to_owned(),
+            url: download.url.clone(),
+            sha256: download.sha256.hex(),
+        });
+        let manifest = Self {
+            schema: SCHEMA,
+            version: parts.version.to_string(),
+            kind: parts.kind.word().to_owned(),
+            commit: commit(parts.commit)?,
+            embeds: Embeds {
+                compose: parts.facts.compose.hex(),
+                cloud_init: parts.facts.cloud_init.hex(),
+                bundle: parts.facts.bundle.hex(),
+            },
+            images: images(parts)?,
+            downloads: downloads.collect(),
+            archives: archives.collect(),
+        };
+        manifest.compare(&label, parts.archives)?;
+        Ok(manifest)
+    }
+
+    /// Compares the manifest with what the programs say that they carry.
+    ///
+    /// # Errors
+    /// When one of them carries something else.
+    fn compare(&self, label: &str, archives: &[Inspected]) -> Result<()> {
+        let ours = [
+            label,
+            &self.embeds.compose,
+            &self.embeds.cloud_init,
+            &self.embeds.bundle,
+        ];
+        for archive in archives {
+            let facts = &archive.facts;
+            let hex = [&facts.compose, &facts.cloud_init, &facts.bundle].map(Digest::hex);
+            let theirs = [&facts.label, &hex[0], &hex[1], &hex[2]].map(String::as_str);
+            if theirs != ours {
+                return Err(Error::findings(format!(
+                    "the CLI for {} does not carry what the manifest says",
+                    archive.triple
+                ))
+                .because(format!(
+                    "manifest: {}\nCLI:      {}",
+                    ours.join(" "),
+                    theirs.join(" ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The file.
+    ///
+    /// # Errors
+    /// Never for these types; the library's signature allows one.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| {
+            Error::machine(format!("cannot write `{}`", name::MANIFEST)).because(error.to_string())
+        })?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+/// A commit in full, SHA-1 or SHA-256.
+fn commit(text: &str) -> Result<String> {
+    let hex = text
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match hex && matches!(text.len(), 40 | 64) {
+        true => Ok(text.to_owned()),
+        false => Err(Error::usage(format!("`{text}` is not a commit"))
+            .because("expected its 40 or 64 hex digits, as `git rev-parse HEAD` prints them")),
+    }
+}
+
+/// The images of the compose file, in its order, each once.
+fn images(parts: &Parts<'_>) -> Result<Vec<ManifestImage>> {
+    let mut images: Vec<ManifestImage> = Vec::new();
+    let mut unpinned = Vec::new();
+    for image_use in parts.compose.readable_images()? {
+        let Ok(image) = image_use.image else { continue };
+        if image.digest().is_none() {
+            unpinned.push(image.to_string());
+        }
+        let built = parts.built.iter().find(|built| {
+            built.image.name() == image.name() && built.image.digest() == image.digest()
+        });
+        let image = ManifestImage {
+            name: image.name(),
+            tag: image.tag().map(str::to_owned),
+            digest: image.digest().map(|digest| digest.to_string()),
+            platforms: built.map(|built| built.platforms.clone()),
+        };
+        if !images.contains(&image) {
+            images.push(image);
+        }
+    }
+    unpinned.dedup();
+    if parts.kind == Kind::Release && !unpinned.is_empty() {
+        return Err(
+            Error::findings(format!("{} images are not pinned", unpinned.len()))
+                .because(unpinned.join("\n"))
+                .hint("run `cargo xtask pin`, delete the waivers and commit"),
+        );
+    }
+    Ok(images)
+}

@@ -1,0 +1,157 @@
+//! `THIRD-PARTY-NOTICES`: everything in the CLI for one target that others wrote, with the texts of
+//! their licences. A crate without an accepted licence, or without any text, is an error.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use xtask::error::{Error, Result};
+use xtask::process::Run;
+
+use crate::crates::{self, Crate};
+use crate::licences::{self, Text};
+
+/// What the toolchain says about Rust's standard library, below its root.
+const STD: &str = "share/doc/rust/COPYRIGHT-library.html";
+/// What Debian's package of musl says about it; Rust's musl targets link that C library in.
+const MUSL: &str = include_str!("../musl-copyright.txt");
+
+/// The first line.
+pub(crate) fn title(label: &str, triple: &str) -> String {
+    format!("Third-party notices of polis {label} for {triple}\n")
+}
+
+/// The notices of the CLI for `triple`.
+///
+/// Normal dependencies, macros among them, since what they write is in the program; not what only
+/// build scripts run.
+pub(crate) fn generate(root: &Path, label: &str, triple: &str) -> Result<String> {
+    let targets = [triple.to_owned()];
+    let crates = crates::of(root, "polis", &targets)?;
+    let entering = crates::entering(root, "polis", &targets)?;
+    let foreign: Vec<&Crate> = crates
+        .iter()
+        .filter(|krate| !krate.is_ours() && entering.contains(&krate.id))
+        .collect();
+    let mut text = title(label, triple);
+    text.push_str("\nPolis itself is licensed under the terms in LICENSE. The program contains the following.\n");
+    text.push_str(&of_crates(&foreign)?);
+    heading(&mut text, "Rust's standard library");
+    text.push_str(&standard_library(root)?);
+    if triple.contains("-musl") {
+        heading(&mut text, "musl, the C library");
+        text.push_str(&licences::normal(MUSL));
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// The table of the crates, then each text once with the crates that ship it.
+fn of_crates(crates: &[&Crate]) -> Result<String> {
+    let mut table = String::new();
+    let mut texts: BTreeMap<Text, Vec<String>> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for krate in crates {
+        match licences::of(krate) {
+            Err(problem) => problems.push(format!("{}: {problem}", krate.title())),
+            Ok((license, shipped)) => {
+                let from = krate.repository.as_deref().unwrap_or("crates.io");
+                let _ = writeln!(table, "{}\n    {license}\n    {from}", krate.title());
+                for text in shipped {
+                    texts.entry(text).or_default().push(krate.title());
+                }
+            }
+        }
+    }
+    if !problems.is_empty() {
+        let error = Error::findings("the notices of third parties cannot be complete");
+        return Err(problems
+            .into_iter()
+            .fold(error, Error::because)
+            .hint("replace the crate, or decide on its licence in `xtask/dist/src/licences.rs`"));
+    }
+    let mut out = String::new();
+    heading(&mut out, "Crates");
+    out.push_str(&table);
+    for (text, users) in texts {
+        heading(&mut out, &format!("{} of {}", text.file, users.join(", ")));
+        out.push_str(&text.text);
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+fn heading(text: &mut String, title: &str) {
+    let line = "=".repeat(80);
+    let _ = writeln!(text, "\n{line}\n{title}\n{line}\n");
+}
+
+/// The toolchain's own notice, as text.
+fn standard_library(root: &Path) -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let sysroot = Run::new(rustc)
+        .args(["--print", "sysroot"])
+        .cwd(root)
+        .output()?;
+    let path = Path::new(&sysroot).join(STD);
+    let html = std::fs::read_to_string(&path).map_err(|error| {
+        Error::machine(format!("cannot read `{}`", path.display()))
+            .because(error.to_string())
+            .hint("use a toolchain that rustup installed: it brings the notices of its library")
+    })?;
+    let text = plain(&html);
+    if !text.contains("The Rust Standard Library is dual-licensed") {
+        return Err(
+            Error::machine(format!("`{}` is not what it was", path.display()))
+                .because("it does not say how the standard library is licensed"),
+        );
+    }
+    Ok(text)
+}
+
+/// HTML as text: without tags, blank runs cut to one blank line.
+fn plain(html: &str) -> String {
+    let body = html.split_once("<body>").map_or(html, |(_, body)| body);
+    let mut text = String::new();
+    let mut rest = body;
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        rest = tag.split_once('>').map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    for (entity, character) in [
+        ("&lt;", "<"),
+        ("&#60;", "<"),
+        ("&gt;", ">"),
+        ("&#62;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#x27;", "'"),
+        ("&amp;", "&"),
+        ("&#38;", "&"),
+    ] {
+        text = text.replace(entity, character);
+    }
+    let mut out = String::new();
+    let mut blank = true;
+    for line in text.lines().map(str::trim_end) {
+        if !(line.is_empty() && blank) {
+            out.push_str(line);
+            out.push('\n');
+        }
+        blank = line.is_empty();
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn html_becomes_text() {
+        let html = "<html><body>\n\n<h1>Title</h1>\n\n\n<p><b>By:</b> A &#60;a@b.c&#62;</p><pre>\n  &#34;kept&#34; &amp;lt;\n</pre></body>";
+        assert_eq!(plain(html), "Title\n\nBy: A <a@b.c>\n  \"kept\" &lt;\n");
+    }
+}
