@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::secrets;
+
 /// The release tools of Polis.
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -343,6 +345,15 @@ impl Package {
             Self::Check => "xtask-check",
             Self::Dist => "xtask-dist",
             Self::Online => "xtask-online",
+        }
+    }
+
+    /// The secrets that its program may need.
+    pub fn secrets(self) -> &'static [&'static str] {
+        match self {
+            Self::Xtask | Self::Check => &[],
+            Self::Dist => &[secrets::SIGNING_KEY, secrets::SIGNING_PASSWORD],
+            Self::Online => &secrets::READ,
         }
     }
 }

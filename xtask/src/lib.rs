@@ -9,6 +9,7 @@ pub mod cli;
 pub mod compose;
 
 pub mod dockerfile;
+mod environment;
 pub mod error;
 pub mod finding;
 pub mod heavy;
@@ -22,6 +23,7 @@ pub mod program;
 pub mod progress;
 pub mod report;
 pub mod rust_build;
+pub mod secrets;
 
 pub mod source;
 pub mod verbs;

@@ -2,6 +2,9 @@
 //!
 //! Success is the default contract: a command that fails is an error which quotes the command
 //! and the tail of what it said. `clippy.toml` bans `std::process::Command` everywhere else.
+//!
+//! A child gets those variables of our environment that `environment` lists, what its caller names
+//! with [`Run::passing`], and what its caller sets: no secret by accident.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write as _};
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use xshell::Shell;
 
+use crate::environment;
 use crate::error::{Error, Result};
 
 /// How many lines of a failed command's output an error quotes.
@@ -31,12 +35,12 @@ pub struct Answer {
 }
 
 /// A command to run.
-#[derive(Debug)]
 pub struct Run {
     program: OsString,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
-    unset: Vec<OsString>,
+    passing: Vec<String>,
+    unset: Vec<String>,
     cwd: Option<PathBuf>,
     stdout_to_stderr: bool,
 }
@@ -48,6 +52,7 @@ impl Run {
             program: program.as_ref().to_owned(),
             args: Vec::new(),
             env: Vec::new(),
+            passing: Vec::new(),
             unset: Vec::new(),
             cwd: None,
             stdout_to_stderr: false,
@@ -81,7 +86,16 @@ impl Run {
         self
     }
 
-    /// Hides a variable from the child.
+    /// Passes more of our environment on than every child gets: variables by name, or by a prefix
+    /// that ends with `*`. The secrets that [`crate::secrets`] has taken are no longer in it.
+    #[must_use]
+    pub fn passing(mut self, names: &[&str]) -> Self {
+        self.passing.extend(names.iter().map(|&name| name.into()));
+        self
+    }
+
+    /// Hides variables of our environment from the child: one by its name, or all with a prefix
+    /// that ends with `*`.
     #[must_use]
     pub fn env_remove(mut self, name: &str) -> Self {
         self.unset.push(name.into());
@@ -149,6 +163,40 @@ impl Run {
             tail(&String::from_utf8_lossy(&said))
         );
         Err(self.failed(because.trim_end()))
+    }
+
+    /// Runs it with our own standard input and error, and returns what it printed on standard
+    /// output once it has ended with 0; else its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be started or was ended by a signal.
+    pub fn output_or_code(&self) -> Result<std::result::Result<String, i32>> {
+        let sh = self.shell()?;
+        let mut command: std::process::Command = self.command(&sh).into();
+        command.stdin(Stdio::inherit()).stderr(Stdio::inherit());
+        let output = command.output().map_err(|error| self.not_started(&error))?;
+        match output.status.code() {
+            Some(0) => Ok(Ok(String::from_utf8_lossy(&output.stdout).into_owned())),
+            Some(code) => Ok(Err(code)),
+            None => Err(self.failed(&format!("it was ended: {}", output.status))),
+        }
+    }
+
+    /// Becomes the program, on Unix: signals and the exit code are then its own. Elsewhere runs it
+    /// and returns its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be started; elsewhere than on Unix also when it was ended.
+    pub fn become_it(&self) -> Result<i32> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::process::CommandExt as _;
+            let sh = self.shell()?;
+            let mut command: std::process::Command = self.command(&sh).into();
+            Err(self.not_started(&command.exec()))
+        }
+        #[cfg(not(unix))]
+        self.inherit_code()
     }
 
     /// Runs it and returns what it printed on standard output, whatever its exit code: for
@@ -234,14 +282,24 @@ impl Run {
     }
 
     fn command<'a>(&self, sh: &'a Shell) -> xshell::Cmd<'a> {
-        let mut command = sh.cmd(&self.program).args(&self.args);
-        for (name, value) in &self.env {
+        let mut command = sh.cmd(&self.program).args(&self.args).env_clear();
+        let passed = std::env::vars_os().filter(|(name, _)| self.passes(name));
+        for (name, value) in passed.chain(self.env.iter().cloned()) {
             command = command.env(name, value);
         }
-        for name in &self.unset {
-            command = command.env_remove(name);
-        }
         command
+    }
+
+    /// Whether the child gets the variable `name` of our environment. Every name that we know is
+    /// Unicode.
+    fn passes(&self, name: &OsStr) -> bool {
+        let among = |patterns: &[String], name| {
+            let mut patterns = patterns.iter();
+            patterns.any(|pattern| environment::fits(pattern, name))
+        };
+        name.to_str().is_some_and(|name| {
+            !among(&self.unset, name) && (environment::passes(name) || among(&self.passing, name))
+        })
     }
 
     fn failed(&self, because: &str) -> Error {
@@ -252,6 +310,18 @@ impl Run {
         let program = self.program.to_string_lossy();
         self.failed(&format!("cannot start it: {error}"))
             .hint(format!("install `{program}`, or put it on PATH"))
+    }
+}
+
+/// Not the values of variables: they may be secrets.
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Run")
+            .field("command", &self.display())
+            .field("cwd", &self.cwd)
+            .field("env", &names)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the three release programs have in common: they parse the same command line, run one
-//! verb and turn its result into output and an exit code.
+//! What the release programs have in common: they take the secrets out of the environment, parse
+//! the same command line, run one verb and turn its result into output and an exit code.
 
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use crate::cli::{Cli, Format, Package, Verb};
 use crate::error::{Error, Outcome, Result};
 use crate::heavy;
 use crate::report::{self, Report};
+use crate::secrets;
 use crate::workspace::Workspace;
 
 /// Parses the command line; prints help, version or a usage error itself.
@@ -27,8 +28,10 @@ pub fn parse() -> std::result::Result<Cli, ExitCode> {
     })
 }
 
-/// Runs one of the three programs: its own verbs by `run`, the others by their package.
+/// Runs one of the programs: its own verbs by `run`, the others by their package. Call it first in
+/// `main`, before any thread is started.
 pub fn main(own: Package, run: impl FnOnce(&Cli, &Workspace) -> Result<Report>) -> ExitCode {
+    secrets::take();
     let cli = match parse() {
         Ok(cli) => cli,
         Err(code) => return code,

@@ -5,8 +5,9 @@ use std::time::Duration;
 use xtask::cli::{Cli, Verb};
 use xtask::error::{Error, Result};
 use xtask::progress::Progress;
+use xtask::secrets;
 use xtask::workspace::Workspace;
-use xtask_online::github::{Token, VARIABLE};
+use xtask_online::github::Token;
 use xtask_online::registry::{Logins, Registry};
 use xtask_online::{Endpoints, Verifier};
 
@@ -54,7 +55,7 @@ impl Context {
     /// The token for GitHub, where one is set: without one it still tells what is public, less
     /// often. An unusable one is an error.
     pub(crate) fn github_token(&self) -> Result<Option<Token>> {
-        let set = std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty());
+        let set = secrets::get(secrets::GITHUB_TOKEN).is_some();
         Ok(set.then(Token::from_env).transpose()?)
     }
 

@@ -3,6 +3,8 @@
 //! Tests see what users see: exit code, standard output, standard error. The environment of
 //! the programs is cleared but for what finds the toolchain, and HOME is the copy.
 
+mod canary;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use canary::{Canary, Given};
 
 /// What a checkout has that is not its content.
 const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];

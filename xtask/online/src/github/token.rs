@@ -1,16 +1,15 @@
 //! The GitHub token: by environment only, never printed.
 
-use std::env;
-use std::fmt;
+use xtask::secrets::{self, Secret};
 
 use crate::error::NetError;
 
 /// The environment variable that holds the token.
-pub const VARIABLE: &str = "GITHUB_TOKEN";
+pub const VARIABLE: &str = secrets::GITHUB_TOKEN;
 
 /// A GitHub token that may be sent in a header.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token(Secret);
 
 impl Token {
     /// Takes `text`, without the white space around it, as a token.
@@ -27,29 +26,23 @@ impl Token {
             let reason = "the token has a space or a character outside ASCII";
             return Err(NetError::unauthorised(VARIABLE, reason));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(Secret::new(text)))
     }
 
-    /// The token in `GITHUB_TOKEN`.
+    /// The token that was in `GITHUB_TOKEN` when the program started.
     ///
     /// # Errors
     /// When the variable is not set, or as [`Self::new`].
     pub fn from_env() -> Result<Self, NetError> {
-        match env::var(VARIABLE) {
-            Ok(text) => Self::new(&text),
-            Err(_) => Err(NetError::unauthorised(VARIABLE, "is not set")),
+        match secrets::get(VARIABLE) {
+            Some(secret) => Self::new(secret.reveal()),
+            None => Err(NetError::unauthorised(VARIABLE, "is not set")),
         }
     }
 
     /// The secret itself, for the one header that carries it.
     pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(redacted)")
+        self.0.reveal()
     }
 }
 
@@ -65,6 +58,6 @@ mod tests {
         }
         let token = Token::new("s3cret\n").unwrap();
         assert_eq!(token.reveal(), "s3cret");
-        assert_eq!(format!("{token:?}"), "Token(redacted)");
+        assert_eq!(format!("{token:?}"), "Token(Secret(redacted))");
     }
 }

@@ -232,7 +232,9 @@ impl Access {
             let request = self.client.request(method.clone(), address);
             let request = request.header(ACCEPT, &accept);
             match grant {
-                Grant::Basic(login) if home => request.basic_auth(&login.user, Some(&login.secret)),
+                Grant::Basic(login) if home => {
+                    request.basic_auth(&login.user, Some(login.secret.reveal()))
+                }
                 Grant::Bearer(token) if home => request.bearer_auth(token),
                 _ => request,
             }

@@ -31,6 +31,21 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 const IDENTITY: &str = "<token>";
 /// How long a helper may take: some ask their user.
 const HELPER_LIMIT: Duration = Duration::from_secs(60);
+/// What a helper needs beyond what every child gets: the desktop's keyring, GnuPG and `pass`, and
+/// the logins at the clouds whose registries have helpers. They are for the helper, not for us.
+const HELPER_NEEDS: [&str; 11] = [
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "GNUPGHOME",
+    "GPG_TTY",
+    "PASSWORD_STORE_*",
+    "AWS_*",
+    "AZURE_*",
+    "ACR_*",
+    "GOOGLE_*",
+    "CLOUDSDK_*",
+];
 
 /// Docker's configuration, as far as it is about logins.
 #[derive(Clone)]
@@ -194,7 +209,7 @@ fn ask_helper(name: &str, host: &str) -> Result<Option<Login>, NetError> {
         let reason = format!("`{program}` is not the name of a credential helper");
         return Err(NetError::unauthorised(host, reason));
     }
-    let run = Run::new(&program).arg("get");
+    let run = Run::new(&program).arg("get").passing(&HELPER_NEEDS);
     let answer = run
         .converse(stored_name(host), HELPER_LIMIT)
         .map_err(|error| {

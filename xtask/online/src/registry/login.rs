@@ -10,6 +10,8 @@ use std::env;
 use std::fmt;
 use std::sync::Arc;
 
+use xtask::secrets::{self, Secret};
+
 use super::docker_config::DockerConfig;
 use crate::error::NetError;
 
@@ -18,7 +20,7 @@ pub const HOST: &str = "POLIS_REGISTRY";
 /// The user name at the registry.
 pub const USER: &str = "POLIS_REGISTRY_USER";
 /// The password or token at the registry.
-pub const PASSWORD: &str = "POLIS_REGISTRY_PASSWORD";
+pub const PASSWORD: &str = secrets::REGISTRY_PASSWORD;
 
 /// GitHub's registry, which takes a GitHub token as the password.
 const GITHUB_REGISTRY: &str = "ghcr.io";
@@ -29,7 +31,7 @@ const TOKEN_USER: &str = "x-access-token";
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub(super) user: String,
-    pub(super) secret: String,
+    pub(super) secret: Secret,
 }
 
 /// How to present ourselves at one registry.
@@ -58,7 +60,7 @@ impl Credentials {
     pub fn new(user: impl Into<String>, secret: impl Into<String>) -> Self {
         Self {
             user: user.into(),
-            secret: secret.into(),
+            secret: Secret::new(secret),
         }
     }
 }
@@ -108,7 +110,10 @@ impl Logins {
     /// When only one of user and password is set, as half a login is a mistake and not anonymity;
     /// when Docker's configuration is there but cannot be read.
     pub fn from_env() -> Result<Self, NetError> {
-        let mut logins = Self::from_vars(|name| env::var(name).ok())?;
+        let mut logins = Self::from_vars(|name| match secrets::READ.contains(&name) {
+            true => secrets::get(name).map(|secret| secret.reveal().to_owned()),
+            false => env::var(name).ok(),
+        })?;
         logins.docker = DockerConfig::from_env()?.map(Arc::new);
         Ok(logins)
     }
@@ -123,7 +128,7 @@ impl Logins {
     fn from_vars(get: impl Fn(&str) -> Option<String>) -> Result<Self, NetError> {
         let get = |name| get(name).filter(|value| !value.is_empty());
         let mut logins = Self::none();
-        if let Some(token) = get("GITHUB_TOKEN") {
+        if let Some(token) = get(secrets::GITHUB_TOKEN) {
             let user = get("GITHUB_ACTOR").unwrap_or_else(|| TOKEN_USER.to_owned());
             let credentials = Credentials::new(user, token);
             logins

@@ -175,7 +175,9 @@ impl Registry {
     async fn log_in(&self, image: &ImageRef, reference: &Reference) -> Result<(), NetError> {
         let auth = match self.access.grant(image, Actions::PullPush).await? {
             Grant::Nothing => RegistryAuth::Anonymous,
-            Grant::Basic(login) => RegistryAuth::Basic(login.user, login.secret),
+            Grant::Basic(login) => {
+                RegistryAuth::Basic(login.user, login.secret.reveal().to_owned())
+            }
             Grant::Bearer(token) => RegistryAuth::Bearer(token),
         };
         let mut fresh = self.fresh.lock().await;

@@ -74,7 +74,7 @@ pub(super) async fn fetch(
         }
         Login::Basic(login) => client
             .get(address(url.as_str())?)
-            .basic_auth(&login.user, Some(&login.secret)),
+            .basic_auth(&login.user, Some(login.secret.reveal())),
         Login::Anonymous | Login::Bearer(_) => client.get(address(url.as_str())?),
     };
     let sent = Instant::now();

@@ -9,6 +9,8 @@ mod support;
 
 mod access;
 mod bench;
+#[cfg(target_os = "linux")]
+mod canary;
 mod downloads;
 mod drift;
 mod github;

@@ -1,0 +1,51 @@
+//! No secret of the environment reaches what the online verbs start, but for what a credential
+//! helper needs to answer.
+
+use std::fs;
+
+use xtask::secrets;
+use xtask_testkit::{Canary, Tree};
+
+use crate::support::world::World;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
+
+fn canary() -> Canary {
+    Canary::new(secrets::READ.into_iter().chain(secrets::UNUSED))
+}
+
+#[test]
+fn what_a_release_starts_knows_no_secret() {
+    let tree = Tree::data();
+    let canary = canary().watching(&["git", "cargo", "rustc"]);
+    let prebuilt = tree.root().to_str().expect("a path in UTF-8");
+    let args = ["release", "--execute", "--prebuilt", prebuilt];
+    let ran = canary.run(&tree, PROGRAM, &args, &[]);
+    // A copy of the tree is no checkout: git says so, and nothing is changed.
+    assert_ne!(ran.code, 0, "{}", ran.seen());
+    canary.assert_unseen(&ran, &["git "]);
+}
+
+#[test]
+fn a_credential_helper_knows_its_cloud_and_none_of_our_secrets() {
+    let world = World::start();
+    let docker = tempfile::tempdir().expect("a directory");
+    let config = r#"{"credHelpers": {"ghcr.io": "ours"}}"#;
+    fs::write(docker.path().join("config.json"), config).expect("a file");
+    let canary = canary().replacing(
+        "docker-credential-ours",
+        r#"test "$AWS_SECRET_ACCESS_KEY" = aws && echo '{"Username": "u", "Secret": "s"}'"#,
+    );
+    let ours = canary.env();
+    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
+    // The login named by our own variables would go before Docker's.
+    let more = [
+        (secrets::REGISTRY_PASSWORD, ""),
+        ("AWS_SECRET_ACCESS_KEY", "aws"),
+        ("DOCKER_CONFIG", docker.path().to_str().expect("UTF-8")),
+    ];
+    let env: Vec<_> = ours.chain(more).collect();
+    let ran = world.run_with(&["verify-pins"], &env);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    canary.assert_unseen(&ran, &["docker-credential-ours get"]);
+}

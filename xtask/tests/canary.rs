@@ -1,0 +1,88 @@
+//! No secret of the environment reaches what the offline verbs start, and the programs of other
+//! packages get those that they may need after they were built.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use xtask::secrets;
+use xtask_testkit::{Canary, Tree};
+
+const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
+
+fn canary() -> Canary {
+    Canary::new(secrets::READ.into_iter().chain(secrets::UNUSED))
+}
+
+#[test]
+fn images_are_built_by_children_that_know_no_secret() {
+    let tree = Tree::data();
+    let canary = canary().watching(&["cargo", "rustc"]);
+    canary.small_crates(&tree, "1.2.3");
+    let ran = canary.run(&tree, XTASK, &["images", "build"], &[]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let started = ["cargo build", "rustc", "build script", "procedural macro"];
+    canary.assert_unseen(&ran, &started);
+}
+
+#[test]
+fn docker_knows_no_secret_of_ours() {
+    let tree = Tree::data();
+    let canary = canary()
+        .watching(&["cargo", "rustc"])
+        .replacing("docker", "exit 1");
+    canary.small_crates(&tree, "1.2.3");
+    tree.write("services/init/Dockerfile", "FROM debian:12\nRUN true\n");
+    let ran = canary.run(&tree, XTASK, &["images", "build"], &[]);
+    assert_eq!(ran.code, 5, "{}", ran.seen());
+    canary.assert_unseen(&ran, &["docker buildx build"]);
+}
+
+#[test]
+fn no_step_of_ci_knows_a_secret() {
+    let tree = Tree::data();
+    let canary =
+        canary()
+            .replacing("cargo", "exit 0")
+            .watching(&["id", "cloud-init", "docker-compose"]);
+    let ran = canary.run(&tree, XTASK, &["ci", "--no-install"], &[]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    canary.assert_unseen(&ran, &["cargo clippy", "cargo test", "id"]);
+}
+
+/// A stand-in for the built program says how many secrets reached it, and how many of them sign.
+#[test]
+fn a_heavy_program_is_built_without_secrets_and_gets_its_own() {
+    let tree = Tree::data();
+    tree.write(
+        "heavy",
+        "#!/bin/sh\nenv | grep -c =canary-poli; env | grep -c =canary-g; exit 7\n",
+    );
+    let heavy = tree.root().join("heavy");
+    fs::set_permissions(&heavy, fs::Permissions::from_mode(0o755)).expect("a mode");
+    for (verb, package, got) in [
+        ("check", "xtask-check", "0\n0\n"),
+        ("dist", "xtask-dist", "2\n0\n"),
+        ("drift", "xtask-online", "3\n1\n"),
+    ] {
+        let target = format!(r#""target":{{"name":"{package}","kind":["bin"]}}"#);
+        let built = format!(r#"{{{target},"executable":"{}"}}"#, heavy.display());
+        let canary = canary().replacing("cargo", &format!("echo '{built}'"));
+        let ran = canary.run(&tree, XTASK, &["--quiet", verb], &[]);
+        let (code, stdout) = (ran.code, ran.stdout.as_str());
+        assert_eq!((code, stdout), (7, got), "{}", ran.seen());
+        let build = format!("cargo build --quiet --locked --package {package} ");
+        canary.assert_unseen(&ran, &[&build]);
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_built_is_this_machines_failure() {
+    let tree = Tree::data();
+    let canary = canary().replacing("cargo", "echo 'error: no' >&2; exit 101");
+    let ran = canary.run(&tree, XTASK, &["--quiet", "check"], &[]);
+    assert_eq!(ran.code, 5, "{}", ran.seen());
+    assert!(ran.stderr.ends_with("error: no\n"), "{}", ran.seen());
+    let warning = "note: cargo was given the signing key";
+    assert!(ran.stderr.contains(warning), "{}", ran.seen());
+}
