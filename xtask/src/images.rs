@@ -134,7 +134,7 @@ fn build_one(
         let finding = Finding::error("dockerfile", error.place, error.message);
         Error::in_file(&source.path, vec![finding])
     })?;
-    let (targets, left_out) = rust_build::linux_targets()?;
+    let (targets, left_out) = rust_build::linux_targets(workspace)?;
     let (entry, targets, left_out) = match recipe {
         Recipe::Native(_) if targets.is_empty() => {
             return Err(nothing_to_build(built, left_out));
@@ -279,6 +279,8 @@ fn docker(
         .arg(format!("type=oci,rewrite-timestamp=true,dest={}", tar.display()))
         .arg(workspace.root.join(&built.build.context))
         .env("SOURCE_DATE_EPOCH", "0")
+        // Docker's own logins, for what an image builds upon.
+        .passing(&["DOCKER_AUTH_CONFIG"])
         .output()
         .map_err(|error| {
             error.because(format!("`{}` is no `FROM scratch` image that only copies (`{reason}`), so Docker must build it", built.build.dockerfile))

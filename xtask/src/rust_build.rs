@@ -3,6 +3,9 @@
 //! Paths of this machine are mapped away, the lock file is obeyed, and programs for Linux are
 //! linked statically: against musl where that target is installed (then no file of the host
 //! enters the link, and the bytes are the same on every host), else against the host's glibc.
+//!
+//! The compiler is the one of the tree that is built: cargo and rustc are started in it and without
+//! the toolchain of whoever started us, so that rustup obeys the tree's `rust-toolchain.toml`.
 
 use std::path::{Path, PathBuf};
 
@@ -34,19 +37,30 @@ pub struct LeftOut {
 /// The architectures of our images: OCI's name and Rust's.
 const ARCHITECTURES: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
 
+/// Variables that would change the bytes, or wrap the compiler.
+const OF_THIS_MACHINE: [&str; 7] = [
+    "RUSTFLAGS",
+    "RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_BOOTSTRAP",
+    "CARGO_BUILD_*",
+    "CARGO_PROFILE_*",
+    "CARGO_UNSTABLE_*",
+];
+
 /// The static Linux targets that can be built here, one for each architecture of a release, and
 /// the architectures that are left out.
 ///
 /// # Errors
 /// When `rustc` cannot be asked.
-pub fn linux_targets() -> Result<(Vec<Target>, Vec<LeftOut>)> {
-    let host = host()?;
+pub fn linux_targets(workspace: &Workspace) -> Result<(Vec<Target>, Vec<LeftOut>)> {
+    let host = host(workspace)?;
     let mut targets = Vec::new();
     let mut left_out = Vec::new();
     for (architecture, arch) in ARCHITECTURES {
         let musl = format!("{arch}-unknown-linux-musl");
         let gnu = format!("{arch}-unknown-linux-gnu");
-        let triple = if installed(&musl)? {
+        let triple = if installed(workspace, &musl)? {
             musl
         } else if gnu == host {
             gnu
@@ -70,26 +84,30 @@ pub fn linux_targets() -> Result<(Vec<Target>, Vec<LeftOut>)> {
 ///
 /// # Errors
 /// When `rustc` cannot be asked.
-pub fn cli_target() -> Result<String> {
-    let host = host()?;
+pub fn cli_target(workspace: &Workspace) -> Result<String> {
+    let host = host(workspace)?;
     let musl = host.replace("-linux-gnu", "-linux-musl");
-    Ok(if installed(&musl)? { musl } else { host })
+    Ok(if installed(workspace, &musl)? {
+        musl
+    } else {
+        host
+    })
 }
 
-fn installed(triple: &str) -> Result<bool> {
-    let libdir = rustc()
+fn installed(workspace: &Workspace, triple: &str) -> Result<bool> {
+    let libdir = rustc(workspace)
         .args(["--print", "target-libdir", "--target", triple])
         .output()?;
     Ok(Path::new(&libdir).exists())
 }
 
-fn host() -> Result<String> {
-    verbose_version("host")
+fn host(workspace: &Workspace) -> Result<String> {
+    verbose_version(workspace, "host")
 }
 
 /// A field of `rustc -vV`.
-fn verbose_version(field: &str) -> Result<String> {
-    let version = rustc().arg("-vV").output()?;
+fn verbose_version(workspace: &Workspace, field: &str) -> Result<String> {
+    let version = rustc(workspace).arg("-vV").output()?;
     let prefix = format!("{field}: ");
     version
         .lines()
@@ -98,8 +116,15 @@ fn verbose_version(field: &str) -> Result<String> {
         .ok_or_else(|| Error::machine(format!("`rustc -vV` names no {field}")))
 }
 
-fn rustc() -> Run {
-    Run::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+fn rustc(workspace: &Workspace) -> Run {
+    of_the_tree(workspace, "rustc")
+}
+
+/// `program` of the toolchain of `workspace`. `CARGO` and `RUSTUP_TOOLCHAIN` are set by the cargo
+/// that runs us, for the tree that it was called in, and `RUSTC` would bypass every tree's choice.
+fn of_the_tree(workspace: &Workspace, program: &str) -> Run {
+    let others = ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"].into_iter();
+    others.fold(Run::new(program).cwd(&workspace.root), Run::env_remove)
 }
 
 /// Builds the program `bin` of the package in `package_dir` (relative to the root) for `triple`.
@@ -117,7 +142,7 @@ pub fn build(
     progress: Progress,
 ) -> Result<PathBuf> {
     let target_dir = workspace.target.join("shipped");
-    let mut run = Run::cargo()
+    let mut run = of_the_tree(workspace, "cargo")
         .args([
             "build",
             "--release",
@@ -131,18 +156,12 @@ pub fn build(
         .arg(workspace.root.join(package_dir).join("Cargo.toml"))
         .arg("--target-dir")
         .arg(&target_dir)
-        .cwd(&workspace.root)
         .env(
             "CARGO_ENCODED_RUSTFLAGS",
             flags(workspace, &target_dir, triple)?.join("\x1f"),
         )
         .env("CARGO_INCREMENTAL", "0");
-    for name in [
-        "RUSTFLAGS",
-        "CARGO_BUILD_RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "CARGO_BUILD_TARGET",
-    ] {
+    for name in OF_THIS_MACHINE {
         run = run.env_remove(name);
     }
     for (name, value) in env {
@@ -163,9 +182,9 @@ pub fn build(
 
 /// The compiler flags that make the bytes independent of this machine.
 fn flags(workspace: &Workspace, target_dir: &Path, triple: &str) -> Result<Vec<String>> {
-    let sysroot = rustc().args(["--print", "sysroot"]).output()?;
+    let sysroot = rustc(workspace).args(["--print", "sysroot"]).output()?;
     let std_source = Path::new(&sysroot).join("lib/rustlib/src/rust");
-    let std_name = format!("/rustc/{}", verbose_version("commit-hash")?);
+    let std_name = format!("/rustc/{}", verbose_version(workspace, "commit-hash")?);
     let mut flags = vec![
         // The last mapping that fits is the one rustc applies.
         remap(&workspace.root, "/polis"),

@@ -31,7 +31,7 @@ pub(crate) fn archives(
         .iter()
         .map(|triple| notices::generate(&workspace.root, label, triple))
         .collect::<Result<_>>()?;
-    let host = rust_build::cli_target()?;
+    let host = rust_build::cli_target(workspace)?;
     let mut triples: Vec<&str> = targets.iter().map(String::as_str).collect();
     if !triples.contains(&host.as_str()) {
         triples.push(&host);

@@ -32,7 +32,7 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
     let commit = commit(workspace, kind)?;
     let targets = match (&args.targets[..], &args.prebuilt) {
         ([], Some(_)) => RELEASE_TARGETS.map(str::to_owned).to_vec(),
-        ([], None) => vec![rust_build::cli_target()?],
+        ([], None) => vec![rust_build::cli_target(workspace)?],
         (targets, _) => targets.to_vec(),
     };
     if args.archive_only {

@@ -55,7 +55,7 @@ fn plan(workspace: &Workspace, args: &ReleaseArgs, mode: Mode) -> Result<Plan> {
     let compose = Compose::load(&workspace.root)?;
     let pins = verify_pins::read_downloads(workspace)?;
     let targets = match (mode, &args.prebuilt) {
-        (Mode::Rehearse, None) => Some(vec![rust_build::cli_target()?]),
+        (Mode::Rehearse, None) => Some(vec![rust_build::cli_target(workspace)?]),
         _ => None,
     };
     let inputs = Inputs {
