@@ -2,21 +2,34 @@
 
 use std::io::Cursor;
 
-use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox, SignatureBox};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use minisign::{ErrorKind, KeyPair, PError, PublicKey, SecretKey, SecretKeyBox, SignatureBox};
 
 use xtask::error::{Error, Outcome, Result};
+use xtask::secrets::{self, Secret};
+use zeroize::Zeroizing;
 
 /// The variable that holds the secret key: the text of a minisign key file.
-pub const KEY_VARIABLE: &str = "POLIS_MINISIGN_SECRET_KEY";
+pub const KEY_VARIABLE: &str = secrets::SIGNING_KEY;
 /// The variable that holds its password.
-pub const PASSWORD_VARIABLE: &str = "POLIS_MINISIGN_PASSWORD";
+pub const PASSWORD_VARIABLE: &str = secrets::SIGNING_PASSWORD;
 /// Where the public key stands in the tree.
 pub const PUBLIC_KEY: &str = "minisign.pub";
+
+/// What is said about a signing key without a password.
+pub const UNPROTECTED: &str =
+    "the signing key has no password: whoever reads it once can sign releases";
+
+/// Where a key file says how the key is encrypted: after the two bytes of the signature's
+/// algorithm. minisign's manual, "Secret key format".
+const KDF: std::ops::Range<usize> = 2..4;
 
 /// A key that signs a release.
 pub struct SigningKey {
     secret: SecretKey,
     public: PublicKey,
+    protected: bool,
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -26,38 +39,72 @@ impl std::fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// The maintainers' key, from the environment.
+    /// The maintainers' key, from what the environment held when the program started.
     ///
     /// # Errors
-    /// When it is not set, is no key, or its password is missing or wrong.
+    /// When it is not set, is no key, or its password is missing, wrong or one too many.
     pub fn from_env() -> Result<Self> {
-        let text = std::env::var(KEY_VARIABLE).map_err(|_| {
+        let text = secrets::get(KEY_VARIABLE).ok_or_else(|| {
             Error::new(Outcome::Network, format!("`{KEY_VARIABLE}` is not set"))
                 .because("a release without a signature is no release")
                 .hint(format!("put the text of the minisign secret key file into `{KEY_VARIABLE}` and its password into `{PASSWORD_VARIABLE}`"))
         })?;
-        Self::from_text(&text, std::env::var(PASSWORD_VARIABLE).ok())
+        let password = secrets::get(PASSWORD_VARIABLE);
+        Self::from_text(text.reveal(), password.map(Secret::reveal))
     }
 
-    fn from_text(text: &str, password: Option<String>) -> Result<Self> {
-        let failed = |why: String| {
-            Error::new(
-                Outcome::Network,
-                format!("`{KEY_VARIABLE}` does not give a signing key"),
+    /// The key in `text`, a key file, that `password` decrypts. A line break at the end of the
+    /// password is not part of it: files and `echo` add one.
+    ///
+    /// # Errors
+    /// As [`Self::from_env`]. No error repeats anything of the key or the password.
+    fn from_text(text: &str, password: Option<&str>) -> Result<Self> {
+        let password = password.map(|password| password.trim_end_matches(['\r', '\n']));
+        let password = password.filter(|password| !password.is_empty());
+        let (bytes, encrypted) = decode(text).ok_or_else(|| {
+            failed("it is not the text of a minisign secret key file").hint(
+                "take the whole file that `minisign -G -s FILE` wrote: a comment and a line of base64",
             )
-            .because(why)
-        };
-        let parse = || SecretKeyBox::from_string(text).map_err(|error| failed(error.to_string()));
-        let secret = match password {
-            Some(password) => parse()?.into_secret_key(Some(password)),
-            None => parse()?.into_unencrypted_secret_key(),
-        };
-        let secret = secret.map_err(|error| {
-            failed(error.to_string()).hint(format!("is `{PASSWORD_VARIABLE}` the key's password?"))
         })?;
-        let public =
-            PublicKey::from_secret_key(&secret).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { secret, public })
+        let key = SecretKeyBox::from_string(text).map_err(library)?;
+        let secret = match (encrypted, password) {
+            (true, Some(password)) => key.into_secret_key(Some(password.to_owned())),
+            // As it is: `minisign -G -W` writes no checksum, which the library insists on.
+            (false, None) => SecretKey::from_bytes(&bytes),
+            (true, None) => {
+                let why = format!("the key is encrypted and `{PASSWORD_VARIABLE}` is not set");
+                return Err(
+                    failed(why).hint(format!("put its password into `{PASSWORD_VARIABLE}`"))
+                );
+            }
+            (false, Some(_)) => {
+                let why = format!("`{PASSWORD_VARIABLE}` is set and the key is not encrypted");
+                return Err(failed(why).hint(format!(
+                    "is it the right key? `minisign -C -s FILE` gives it a password; else unset `{PASSWORD_VARIABLE}`"
+                )));
+            }
+        };
+        let secret = secret.map_err(|error| match error.kind() {
+            ErrorKind::Verify => failed(format!("`{PASSWORD_VARIABLE}` is not its password")),
+            _ => library(error),
+        })?;
+        let key = Self {
+            public: PublicKey::from_secret_key(&secret).map_err(library)?,
+            secret,
+            protected: encrypted,
+        };
+        match key
+            .sign(b"", "")
+            .is_ok_and(|signed| key.verifies(&signed, b""))
+        {
+            true => Ok(key),
+            false => Err(failed("it is damaged: what it signs does not verify")),
+        }
+    }
+
+    /// Whether the key was encrypted; where it was not, say [`UNPROTECTED`].
+    pub fn is_protected(&self) -> bool {
+        self.protected
     }
 
     /// A key made for a rehearsal, and for nothing after it.
@@ -71,6 +118,7 @@ impl SigningKey {
         Ok(Self {
             secret: pair.sk,
             public: pair.pk,
+            protected: false,
         })
     }
 
@@ -124,8 +172,37 @@ impl SigningKey {
     }
 }
 
+/// The key in the key file `text`, and whether it is encrypted; `None` where it holds no key.
+fn decode(text: &str) -> Option<(Zeroizing<Vec<u8>>, bool)> {
+    let line = text.lines().nth(1)?;
+    let key = Zeroizing::new(STANDARD.decode(line.trim()).ok()?);
+    let encrypted = match key.get(KDF)? {
+        b"Sc" => true,
+        [0, 0] => false,
+        _ => return None,
+    };
+    Some((key, encrypted))
+}
+
+fn failed(why: impl Into<String>) -> Error {
+    let message = format!("`{KEY_VARIABLE}` does not give a signing key");
+    Error::new(Outcome::Network, message).because(why)
+}
+
+/// What the library says, without the values that it may quote.
+fn library(error: PError) -> Error {
+    failed(match error.kind() {
+        ErrorKind::KDF => "its password cannot be tried: the key asks for too much memory",
+        _ => "it is damaged",
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use xtask::process::Run;
+
     use super::*;
 
     #[test]
@@ -146,16 +223,96 @@ mod tests {
         assert!(!other.matches(&key.public_key_file().unwrap()));
     }
 
+    /// What is said when `text` and `password` give no key; it repeats neither.
+    fn refusal(text: &str, password: Option<&str>) -> String {
+        let error = SigningKey::from_text(text, password).expect_err("no key");
+        assert_eq!(error.outcome, Outcome::Network);
+        let said = error.to_string();
+        let secret = text.lines().nth(1).unwrap_or(text);
+        assert!(secret.is_empty() || !said.contains(secret), "{said}");
+        assert!(!said.contains("pass word"), "{said}");
+        said
+    }
+
     #[test]
     fn an_encrypted_key_needs_its_password() {
-        let pair = KeyPair::generate_encrypted_keypair(Some("p".to_owned())).unwrap();
+        let pair = KeyPair::generate_encrypted_keypair(Some("pass word ".to_owned())).unwrap();
         let text = pair.sk.to_box(None).unwrap().into_string();
-        assert!(SigningKey::from_text(&text, Some("p".to_owned())).is_ok());
-        for password in [None, Some("q".to_owned())] {
-            let error = SigningKey::from_text(&text, password).expect_err("no key");
-            assert_eq!(error.outcome, Outcome::Network);
-            assert!(!error.to_string().contains(&text));
+        for password in ["pass word ", "pass word \n", "pass word \r\n"] {
+            let key = SigningKey::from_text(&text, Some(password)).unwrap();
+            assert!(key.is_protected());
         }
-        assert!(SigningKey::from_text("not a key", None).is_err());
+        for password in [None, Some(""), Some("\n")] {
+            let said = refusal(&text, password);
+            assert!(said.contains("the key is encrypted and"), "{said}");
+        }
+        for password in ["q", "pass word"] {
+            let said = refusal(&text, Some(password));
+            assert!(said.contains("is not its password"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_a_password_is_told_apart() {
+        let pair = KeyPair::generate_unencrypted_keypair().unwrap();
+        let text = pair.sk.to_box(None).unwrap().into_string();
+        assert!(!SigningKey::from_text(&text, None).unwrap().is_protected());
+        let said = refusal(&text, Some("pass word"));
+        assert!(said.contains("the key is not encrypted"), "{said}");
+    }
+
+    /// Keys as maintainers make them, by minisign itself, which verifies what they sign.
+    #[test]
+    fn keys_of_minisign_itself_sign() {
+        if !xtask_testkit::has_part("minisign") {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for (options, input, password) in [
+            (&["-G"][..], "pass word\npass word\n", Some("pass word\n")),
+            (&["-G", "-W"], "", None),
+        ] {
+            let minisign = |args: &[&str], input: &str| {
+                let run = Run::new("minisign").args(args).cwd(dir.path());
+                let answer = run.converse(input, Duration::from_secs(60)).unwrap();
+                assert!(answer.success, "{args:?}: {}", answer.stderr);
+            };
+            minisign(
+                &[options, &["-f", "-p", "key.pub", "-s", "key"]].concat(),
+                input,
+            );
+            let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+            let key = SigningKey::from_text(&read("key"), password).unwrap();
+            assert_eq!(key.is_protected(), password.is_some());
+            assert!(key.matches(&read("key.pub")));
+            let signature = key.sign(b"sums", "Polis 1.2.3").unwrap();
+            std::fs::write(dir.path().join("sums"), "sums").unwrap();
+            std::fs::write(dir.path().join("sums.minisig"), signature).unwrap();
+            minisign(&["-V", "-p", "key.pub", "-m", "sums"], "");
+            if password.is_none() {
+                // With a password it would only take seconds more.
+                minisign(&["-S", "-s", "key", "-m", "sums"], "");
+                assert!(key.verifies(&read("sums.minisig"), b"sums"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_said_without_being_shown() {
+        let pair = KeyPair::generate_unencrypted_keypair().unwrap();
+        let text = pair.sk.to_box(None).unwrap().into_string();
+        let public = pair.pk.to_box().unwrap().into_string();
+        let line = text.lines().nth(1).unwrap();
+        let cut = format!("c\n{}", &line[..line.len() / 2 / 4 * 4]);
+        let spoilt = format!(
+            "c\n{}{}",
+            &line[..100],
+            &line[100..].replacen(&line[100..104], "AAAA", 1)
+        );
+        for text in ["", "not a key", line, "c\n!!!", &public, &cut, &spoilt] {
+            refusal(text, None);
+        }
+        assert!(refusal(&spoilt, None).contains("damaged"));
+        assert!(refusal(&public, None).contains("not the text of a minisign secret key"));
     }
 }

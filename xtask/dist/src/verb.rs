@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::assemble::{self, Archives, Inputs, Signed};
 use crate::name::{Kind, RELEASE_TARGETS};
-use crate::sign::{PUBLIC_KEY, SigningKey};
+use crate::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask::cli::DistArgs;
 use xtask::error::{Error, Outcome, Result};
 use xtask::process::Run;
@@ -42,6 +42,12 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
     }
     // The key is asked for before anything is built: the build takes a minute, the answer none.
     let (key, public_key) = keys(workspace, kind, args.unsigned)?;
+    if key
+        .as_ref()
+        .is_some_and(|key| kind == Kind::Release && !key.is_protected())
+    {
+        progress.note(&format!("note: {UNPROTECTED}"));
+    }
     let archives = match &args.prebuilt {
         Some(dir) => Archives::Prebuilt(dir.clone()),
         None => Archives::Build,
@@ -61,7 +67,11 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
         None => assembled.unsigned(),
     };
     files.write(&output)?;
-    Ok(report(kind, &commit, key.is_some(), &files, &output))
+    let mut report = report(kind, &commit, key.is_some(), &files, &output);
+    if let Some(key) = &key {
+        report.data["signing_key_protected"] = key.is_protected().into();
+    }
+    Ok(report)
 }
 
 /// The commit of the tree; a release is nothing but a commit.
