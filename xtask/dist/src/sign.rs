@@ -26,6 +26,7 @@ pub const UNPROTECTED: &str =
 const KDF: std::ops::Range<usize> = 2..4;
 
 /// A key that signs a release.
+#[derive(Clone)]
 pub struct SigningKey {
     secret: SecretKey,
     public: PublicKey,

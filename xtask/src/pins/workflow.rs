@@ -84,8 +84,9 @@ impl<'a> Reader<'a> {
         let text = &self.source.text[span.clone()];
         if let Some(image) = text.strip_prefix("docker://") {
             self.image(span.end - image.len()..span.end, by);
-        } else if !text.starts_with("./") {
-            // What starts with `./` is this repository, at this commit.
+        } else if is_local(text) {
+            // This repository at this commit: there is nothing to pin.
+        } else {
             self.action(span, by);
         }
     }
@@ -96,7 +97,9 @@ impl<'a> Reader<'a> {
         let repository: Vec<&str> = path.splitn(3, '/').take(2).collect();
         let at = At::new(self.source, span.clone());
         if repository.len() < 2 || repository.iter().any(|part| !is_name(part)) {
-            let message = format!("`{text}` names no action: expected `owner/name@commit`");
+            let message = format!(
+                "`{text}` names no action: expected `owner/name@commit`, or `$/path` for one of this repository"
+            );
             return self.into.error("action-reference", &at, message);
         }
         let at = At::new(self.source, span.end - reference.len()..span.end);
@@ -128,10 +131,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A name of an owner or a repository on GitHub.
+/// Whether `text` names a path of this repository: `./` below the checkout, `$/` at the commit that
+/// runs. A path that leaves it, or that names a version, is no such path.
+fn is_local(text: &str) -> bool {
+    let path = text.strip_prefix("$/").or(text.strip_prefix("./"));
+    path.is_some_and(|path| path.split('/').all(is_name))
+}
+
+/// A name of an owner or a repository on GitHub, or of a file here.
 fn is_name(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !text.is_empty() && text.chars().all(allowed)
+    !matches!(text, "" | "." | "..") && text.chars().all(allowed)
 }
 
 #[cfg(test)]
@@ -154,8 +164,9 @@ mod tests {
     fn every_use_of_a_workflow_is_found() {
         let text = format!(
             "jobs:\n  a:\n    container: v.example/c:1\n    services: {{s: {{image: v.example/s:1}}}}\n    steps:\n      \
-             - uses: ./local\n      - run: true\n      - uses: \"o/r@{COMMIT}\" # v1.2.3 why\n      \
-             - uses: docker://v.example/d:1\n  b:\n    uses: o/r/.github/workflows/w.yml@{COMMIT} # v1.2.3\n"
+             - uses: ./local\n      - uses: $/local\n      - run: true\n      - uses: \"o/r@{COMMIT}\" # v1.2.3 why\n      \
+             - uses: docker://v.example/d:1\n  b:\n    uses: o/r/.github/workflows/w.yml@{COMMIT} # v1.2.3\n  \
+             c:\n    uses: $/.github/workflows/w.yml\n"
         );
         let found = extracted(&text);
         assert!(found.findings.is_empty(), "{:?}", found.findings);
@@ -195,6 +206,13 @@ mod tests {
         for (uses, rule) in [
             (&format!("r@{COMMIT} # v1.0.0"), "action-reference"),
             (&"docker://alpine:3".to_owned(), "image-reference"),
+            (&"$/".to_owned(), "action-reference"),
+            (&"./".to_owned(), "action-reference"),
+            (&"$x/y".to_owned(), "action-reference"),
+            (&"$/../other".to_owned(), "action-reference"),
+            (&format!("$/x@{COMMIT}"), "action-reference"),
+            (&"./x@v1".to_owned(), "action-reference"),
+            (&"$/x//y".to_owned(), "action-reference"),
             (&"[x]".to_owned(), "action-reference"),
         ] {
             let text = format!("jobs:\n  a:\n    steps:\n      - uses: {uses}\n");
