@@ -7,8 +7,13 @@ use serde::Deserialize;
 use crate::compose::Compose;
 use crate::error::{Error, Result};
 use crate::finding::Finding;
+use crate::pins::At;
+use crate::pins::edit::Edit;
 use crate::source::Source;
 use crate::workspace::Workspace;
+
+/// Where cargo locks the versions of all crates, those of the workspace among them.
+pub const LOCK: &str = "Cargo.lock";
 
 #[derive(Deserialize)]
 struct Manifest {
@@ -60,6 +65,74 @@ fn in_manifest(
                 format!("`{}` is no version: {error}", version.get_ref()),
             )
         })
+}
+
+/// The edits that give the workspace the version `to`, in the manifest `Cargo.toml` and in the lock
+/// file: what `cargo update --workspace` would write, found by the manifests alone.
+///
+/// `manifests` are those of all crates; the ones that say `version.workspace = true` move.
+///
+/// # Errors
+/// When one of the files cannot be read as what it is.
+pub fn set<'a>(
+    to: &Version,
+    manifest: &Source,
+    lock: Option<&Source>,
+    manifests: impl IntoIterator<Item = &'a Source>,
+) -> Result<Vec<Edit>> {
+    let (_, span) =
+        in_manifest(manifest).map_err(|finding| Error::in_file(&manifest.path, vec![*finding]))?;
+    let text = format!("\"{to}\"");
+    let mut edits = vec![Edit::new(&At::new(manifest, span), &text)];
+    let Some(lock) = lock else { return Ok(edits) };
+    let members: Vec<String> = manifests.into_iter().filter_map(inheriting).collect();
+    let locked: Locked = toml::from_str(&lock.text).map_err(|error| {
+        let message = format!("not a lock file of cargo: {}", error.message());
+        let place = lock.place(error.span().unwrap_or(0..0));
+        Error::in_file(&lock.path, vec![Finding::error("version", place, message)])
+    })?;
+    for package in locked.package {
+        // What comes from a registry has a source, and may have the name of a crate of ours.
+        if package.source.is_none() && members.contains(&package.name) {
+            edits.push(Edit::new(&At::new(lock, package.version.span()), &text));
+        }
+    }
+    Ok(edits)
+}
+
+#[derive(Deserialize)]
+struct Locked {
+    package: Vec<LockedPackage>,
+}
+
+#[derive(Deserialize)]
+struct LockedPackage {
+    name: String,
+    version: toml::Spanned<String>,
+    source: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    package: MemberTable,
+}
+
+#[derive(Deserialize)]
+struct MemberTable {
+    name: String,
+    version: Inherited,
+}
+
+#[derive(Deserialize)]
+struct Inherited {
+    workspace: bool,
+}
+
+/// The name of the crate, where its manifest takes the version of the workspace.
+fn inheriting(manifest: &Source) -> Option<String> {
+    let member: Member = toml::from_str(&manifest.text).ok()?;
+    let package = member.package;
+    package.version.workspace.then_some(package.name)
 }
 
 /// The section of the changelog for `version`: its text without the heading.

@@ -1,6 +1,6 @@
 //! Docker itself builds the Dockerfile that we assemble without it, and runs what it built.
 
-use xtask_testkit::Tree;
+use xtask_testkit::{Tree, VERSION};
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 
@@ -40,7 +40,7 @@ fn docker_builds_polis_init_too() {
     docker(&["rmi", "--force", "polis-init-test:docker"]);
     assert_eq!(
         (ran.code, ran.stdout.as_str()),
-        (0, concat!("polis-init ", env!("CARGO_PKG_VERSION"), "\n")),
+        (0, format!("polis-init {VERSION}\n").as_str()),
         "{}",
         ran.seen()
     );

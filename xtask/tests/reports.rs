@@ -18,7 +18,14 @@ fn broken() -> Tree {
         &format!("services:\n  é:\n    {{image: ghcr.io/o/é:1}}\n  b:\n    image: ghcr.io/o/b:1@sha256:{digest}\n"),
     );
     tree.write("compose/pin-waivers.yaml", "version: 1\nwaivers: []\n");
-    tree.replace(CI, COMMIT, "main");
+    std::fs::remove_dir_all(tree.root().join(".github")).expect("the workflows");
+    std::fs::create_dir_all(tree.root().join(".github/workflows")).expect("a directory");
+    tree.write(
+        CI,
+        &format!(
+            "jobs:\n  a:\n    steps:\n      - uses: actions/checkout@main # v6.0.2\n      - uses: actions/checkout@{COMMIT} # v6.0.2\n"
+        ),
+    );
     tree
 }
 
@@ -132,19 +139,19 @@ fn github_gets_annotations_and_a_summary() {
         exit 1
         --- stdout
         ::error file=compose/docker-compose.yml,line=3,col=13,endColumn=26,title=image-reference::the image of service é: `o/é` is not a repository name
-        ::error file=.github/workflows/ci.yml,line=33,col=32,endColumn=36,title=unpinned-action::`actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved%0Awrite the 40 digits of the commit, and the tag behind it as a comment
-        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 4 pinned, 1 unpinned; toolchains: 1 pinned
+        ::error file=.github/workflows/ci.yml,line=4,col=32,endColumn=36,title=unpinned-action::`actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved%0Awrite the 40 digits of the commit, and the tag behind it as a comment
+        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned
     "#]].assert_eq(&ran.seen());
     expect![[r#"
         before
         ## `cargo xtask verify-pins`: findings
 
-        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 4 pinned, 1 unpinned; toolchains: 1 pinned
+        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned
 
         |  | rule | place | what |
         | --- | --- | --- | --- |
         | error | `image-reference` | `compose/docker-compose.yml:3:13` | the image of service é: `o/é` is not a repository name |
-        | error | `unpinned-action` | `.github/workflows/ci.yml:33:32` | `actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved<br>write the 40 digits of the commit, and the tag behind it as a comment |
+        | error | `unpinned-action` | `.github/workflows/ci.yml:4:32` | `actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved<br>write the 40 digits of the commit, and the tag behind it as a comment |
 
         | kind | pin | pinned to | places | state |
         | --- | --- | --- | --- | --- |
@@ -154,11 +161,8 @@ fn github_gets_annotations_and_a_summary() {
         | download | `sysbox 0.7.1 arm64` | `sha256:04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b` | `cloud-init/cloud-init.yaml:53` `:56` `:57` | not looked up |
         | download | `yq v4.44.6 amd64` | `sha256:0c2b24e645b57d8e7c0566d18643a6d4f5580feeea3878127354a46f2a1e4598` | `cloud-init/cloud-init.yaml:60` `:61` `:62` | not looked up |
         | download | `yq v4.44.6 arm64` | `sha256:9477ac3cc447b6c083986129e35af8122eb2b938fe55c9c3e40436fb966e5813` | `cloud-init/cloud-init.yaml:60` `:63` `:64` | not looked up |
-        | action | `actions/checkout v6.0.2` |  | `.github/workflows/ci.yml:33` | unpinned |
-        | action | `actions/checkout v6.0.2` | `de0fac2e4500dabe0009e67214ff5f5447ce83dd` | `.github/workflows/ci.yml:52` `:66` `:81` `.github/workflows/pin-drift.yml:30` `.github/workflows/release.yml:34` `:58` `:101` `:135` | not looked up |
-        | action | `actions/upload-artifact v7.0.0` | `bbbca2ddaa5d8feaa63e36b76fdaad77386f024f` | `.github/workflows/release.yml:66` `:114` | not looked up |
-        | action | `actions/download-artifact v8.0.0` | `70fc10c6e5e1ce46ad2ea6f2b72d43f7d47b13c3` | `.github/workflows/release.yml:142` | not looked up |
-        | action | `actions/attest-build-provenance v4.1.0` | `a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32` | `.github/workflows/release.yml:148` | not looked up |
+        | action | `actions/checkout v6.0.2` |  | `.github/workflows/ci.yml:4` | unpinned |
+        | action | `actions/checkout v6.0.2` | `de0fac2e4500dabe0009e67214ff5f5447ce83dd` | `.github/workflows/ci.yml:5` | not looked up |
         | toolchain | `rust` | `1.95.0` | `rust-toolchain.toml:3` `Cargo.toml:10` | not looked up |
 
     "#]].assert_eq(&tree.read("summary.md"));

@@ -64,17 +64,26 @@ fn a_pull_that_fails_is_tried_again_and_then_named() {
           log:  gate Pulling
           log:  gate Error toomanyrequests: retry-after: 1s
           log: Error response from daemon: toomanyrequests: retry-after: 1s
-          log: stack: not pulled: ghcr.io/odralabshq/polis-gate-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-init-oss:v0.5.0
-          log: ghcr.io/odralabshq/polis-resolver-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-scanner-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-sentinel-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-state-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-toolbox-oss:v0.4.0
-          log: ghcr.io/odralabshq/polis-workspace-oss:v0.4.0
+          log: stack: not pulled: ghcr.io/odralabshq/polis-gate-oss:[PIN]
+          log: ghcr.io/odralabshq/polis-init-oss:[PIN]
+          log: ghcr.io/odralabshq/polis-resolver-oss:[PIN]
+          log: ghcr.io/odralabshq/polis-scanner-oss:[PIN]
+          log: ghcr.io/odralabshq/polis-sentinel-oss:[PIN]
+          log: ghcr.io/odralabshq/polis-state-oss:[PIN]
+          log: ghcr.io/odralabshq/polis-toolbox-oss:[PIN]
+          log: ghcr.io/odralabshq/polis-workspace-oss:[PIN]
           next: polis start
           next: polis doctor   (tells whether the registry is reachable)
-    "#]].assert_eq(&seen(&ran));
+    "#]].assert_eq(&without_pins(&seen(&ran)));
+}
+
+/// Images without tag and digest: what they are pinned to is not what these tests are about.
+fn without_pins(text: &str) -> String {
+    let line = |line: &str| match line.split_once("-oss:") {
+        Some((name, _)) => format!("{name}-oss:[PIN]\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 #[test]

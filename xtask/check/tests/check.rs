@@ -2,7 +2,7 @@
 //! can fail is shown failing, at its line.
 
 use expect_test::expect;
-use xtask_testkit::{Ran, Tree, has_part};
+use xtask_testkit::{AFTER_WAIVERS, Ran, Tree, has_part};
 
 const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 const COMPOSE: &str = "compose/docker-compose.yml";
@@ -208,9 +208,12 @@ fn broken(path: &str, from: &str, to: &str) -> Vec<String> {
 
 #[test]
 fn the_tree_is_fine() {
-    let ran = check(&Tree::data(), &["--format", "json"]);
-    assert_eq!(ran.code, 0, "{}", ran.seen());
-    assert_eq!(ran.findings(), [""; 0]);
+    // As it is, and in the state in which the other tests break it.
+    for tree in [Tree::as_it_is(), Tree::data()] {
+        let ran = check(&tree, &["--format", "json"]);
+        assert_eq!(ran.code, 0, "{}", ran.seen());
+        assert_eq!(ran.findings(), [""; 0]);
+    }
 }
 
 #[test]
@@ -250,7 +253,7 @@ fn versions_and_waivers_must_agree_too() {
     let tree = Tree::data();
     let ran = tree.run(
         env!("CARGO_BIN_EXE_xtask-check"),
-        &["check", "--today", "2030-01-01", "--format", "json"],
+        &["check", "--today", AFTER_WAIVERS, "--format", "json"],
     );
     assert!(
         ran.findings()
@@ -259,7 +262,8 @@ fn versions_and_waivers_must_agree_too() {
         "{}",
         ran.seen()
     );
-    assert_eq!(ran.findings().len(), 9);
+    let waivers = tree.read(WAIVERS).matches("- image: ").count();
+    assert_eq!((waivers > 0, ran.findings().len()), (true, waivers));
 }
 
 #[test]

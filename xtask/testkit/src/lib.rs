@@ -1,5 +1,10 @@
 //! For tests only: a copy of the tree to break, and the real programs run on it.
 //!
+//! A copy is in a known state, whatever state the tree is in (`normal`): a test that passes only
+//! while something is waived, or until an action is bumped, would stop the release that does so.
+//! What must hold for the tree as it is, is asked of [`Tree::as_it_is`]. `POLIS_TEST_TREE` names
+//! another tree to copy.
+//!
 //! Tests see what users see: exit code, standard output, standard error. The environment of
 //! the programs is cleared but for what finds the toolchain, and HOME is the copy.
 
@@ -9,11 +14,16 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod normal;
+
+use normal::Overlay;
 pub use canary::{Canary, Given};
+pub use normal::{AFTER_WAIVERS, VERSION};
 
 /// What a checkout has that is not its content.
 const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];
@@ -42,6 +52,9 @@ const KEPT: [&str; 8] = [
     "HTTPS_PROXY",
 ];
 
+/// Names the tree that is copied, where it is not the one that the tests were built from.
+pub const TREE: &str = "POLIS_TEST_TREE";
+
 /// A copy of this repository in a directory of its own, removed when dropped.
 #[derive(Debug)]
 pub struct Tree {
@@ -59,8 +72,11 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// The top directory of this repository.
+/// The top directory of this repository, in whatever state it is.
 pub fn repository() -> PathBuf {
+    if let Some(tree) = std::env::var_os(TREE) {
+        return std::path::absolute(tree).expect("a path");
+    }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
@@ -85,8 +101,25 @@ pub fn has_part(program: &str) -> bool {
 }
 
 impl Tree {
-    /// The files that the offline checks read.
+    /// The files that the offline checks read, in a known state.
     pub fn data() -> Self {
+        static OVERLAY: OnceLock<Overlay> = OnceLock::new();
+        let tree = Self::as_it_is();
+        let overlay = OVERLAY.get_or_init(|| normal::overlay(tree.root(), false));
+        tree.normal(overlay)
+    }
+
+    /// All of it, so that it can be built, in a known state.
+    pub fn whole() -> Self {
+        static OVERLAY: OnceLock<Overlay> = OnceLock::new();
+        let tree = Self::of(&|name| !NOT_CONTENT.iter().any(|not| name == *not));
+        let overlay = OVERLAY.get_or_init(|| normal::overlay(tree.root(), true));
+        tree.normal(overlay)
+    }
+
+    /// The files that the offline checks read, as they are: for what must hold in every state of
+    /// the tree, and for nothing else.
+    pub fn as_it_is() -> Self {
         let tree = Self::of(&|name| DATA.iter().any(|data| name == *data));
         let dockerfile = tree.root().join(DOCKERFILE);
         fs::create_dir_all(dockerfile.with_file_name("")).expect("a directory");
@@ -94,9 +127,14 @@ impl Tree {
         tree
     }
 
-    /// All of it, so that it can be built.
-    pub fn whole() -> Self {
-        Self::of(&|name| !NOT_CONTENT.iter().any(|not| name == *not))
+    fn normal(self, overlay: &Overlay) -> Self {
+        for (path, text) in overlay {
+            match text {
+                Some(text) => self.write(path, text),
+                None => drop(fs::remove_file(self.root().join(path))),
+            }
+        }
+        self
     }
 
     fn of(wanted: &dyn Fn(&OsStr) -> bool) -> Self {

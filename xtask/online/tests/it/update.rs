@@ -4,6 +4,7 @@
 use expect_test::expect;
 use polis_base::{Digest, ImageRef};
 use serde_json::json;
+use xtask::pins::{Inventory, What};
 
 use crate::support::world::{CLOUD_INIT, COMPOSE, World};
 
@@ -19,6 +20,18 @@ fn releases(world: &mut World, repository: &str, tags: &[&str]) {
     let path = format!("/repos/{repository}/releases");
     let bytes = serde_json::Value::from(list).to_string().into_bytes();
     world.others.files.insert(path, bytes);
+}
+
+/// The actions of the tree but checkout, each with its tag.
+fn other_actions(world: &World) -> Vec<(String, String)> {
+    let inventory = Inventory::read(world.tree.root()).expect("pins");
+    let actions = inventory.pins.iter().filter_map(|pin| match &pin.what {
+        What::Action(action) if action.repository != "actions/checkout" => {
+            Some((action.repository.clone(), action.tag.clone()?))
+        }
+        _ => None,
+    });
+    actions.collect()
 }
 
 /// Serves the files of a version of yq.
@@ -134,20 +147,26 @@ fn actions_move_with_their_comments_in_every_file() {
         "actions/checkout",
         &["v6", "v6.0.2", "v6.1.0", "v5.9.9"],
     );
-    releases(&mut world, "actions/upload-artifact", &["v7.0.0"]);
-    releases(&mut world, "actions/download-artifact", &[]);
-    // No release of its own kind, so that its tags are asked.
-    let path = "/repos/actions/attest-build-provenance/";
+    let others = other_actions(&world);
+    let [first, second, ..] = others.as_slice() else {
+        panic!("two more actions: {others:?}");
+    };
+    for (name, tag) in &others {
+        releases(&mut world, name, &[tag.as_str()]);
+    }
+    // No release of its own kind, so that its tags are asked; with none published, and with others.
+    releases(&mut world, &first.0, &[]);
+    let path = format!("/repos/{}/tags", first.0);
+    let tags = json!([{"name": first.1}, {"name": "v4"}]).to_string();
+    world.others.files.insert(path, tags.into_bytes());
+    let path = format!("/repos/{}/", second.0);
+    let none = b"[]".to_vec();
+    world.others.files.insert(format!("{path}releases"), none);
+    let tags = json!([{"name": second.1}]).to_string();
     world
         .others
         .files
-        .insert(format!("{path}releases"), b"[]".to_vec());
-    let tags = br#"[{"name": "v4.1.0"}, {"name": "v4"}]"#.to_vec();
-    world.others.files.insert(format!("{path}tags"), tags);
-    world.others.files.insert(
-        "/repos/actions/download-artifact/tags".to_owned(),
-        br#"[{"name": "v8.0.0"}]"#.to_vec(),
-    );
+        .insert(format!("{path}tags"), tags.into_bytes());
 
     let (ci, release) = (world.tree.read(CI), world.tree.read(RELEASE));
     let ran = world.run(&["update", "actions"]);
@@ -161,10 +180,8 @@ fn actions_move_with_their_comments_in_every_file() {
     let none = world.run(&["update", "actions", "--only", "actions/nothing"]);
     assert_eq!(none.code, 4, "{}", none.seen());
     // One that fails keeps all of them where they are.
-    world
-        .others
-        .files
-        .remove("/repos/actions/upload-artifact/releases");
+    let path = format!("/repos/{}/releases", first.0);
+    world.others.files.remove(&path);
     world.others.tag("actions/checkout", "v6.2.0", new);
     releases(&mut world, "actions/checkout", &["v6.2.0"]);
     let failed = world.run(&["update", "actions"]);
