@@ -32,6 +32,18 @@ pub fn with_pins(text: &str, pins: &Pins) -> Result<String> {
     Ok(text)
 }
 
+/// The value of a pin in the document.
+///
+/// # Errors
+/// When it is not there.
+pub fn pin(text: &str, name: &str) -> Result<String> {
+    let start = format!("      {name}=");
+    let value = text.lines().find_map(|line| line.strip_prefix(&start));
+    value
+        .map(str::to_owned)
+        .ok_or_else(|| format!("the document does not pin {name}"))
+}
+
 /// Returns `text` with limits of seconds.
 ///
 /// # Errors

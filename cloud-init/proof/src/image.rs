@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::document::Pins;
+use crate::document::{Pins, pin};
 use crate::run::Run;
 use crate::{Result, base, document, packages};
 
@@ -374,15 +374,6 @@ fn authority(work: &Path, files: &Path, top: &Path) -> Result<()> {
     )?;
     let both = read(&work.join("server.crt"))? + &read(&work.join("server.key"))?;
     write(&top.join("server.pem"), &both)
-}
-
-/// The value of a pin in the document.
-fn pin(text: &str, name: &str) -> Result<String> {
-    let start = format!("      {name}=");
-    let value = text.lines().find_map(|line| line.strip_prefix(&start));
-    value
-        .map(str::to_owned)
-        .ok_or_else(|| format!("the document does not pin {name}"))
 }
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {

@@ -34,8 +34,15 @@ const CHECKOUT: (&str, &str, &str) = (
     "de0fac2e4500dabe0009e67214ff5f5447ce83dd",
 );
 
-/// The downloads that tests name: version, and the checksum of each architecture.
-const DOWNLOADS: [(&str, &str, [(&str, &str); 2]); 2] = [
+/// A download: its name, its version, and the checksum of each architecture.
+type Known = (
+    &'static str,
+    &'static str,
+    [(&'static str, &'static str); 2],
+);
+
+/// The downloads that tests name.
+const DOWNLOADS: [Known; 2] = [
     (
         "sysbox",
         "0.7.1",

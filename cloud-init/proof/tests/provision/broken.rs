@@ -6,10 +6,8 @@ use cloud_init_proof::guest::Guest;
 
 use crate::state::{STEPS, TRACES, is_provisioned, steps};
 use crate::whole::{LIMIT, SCRIPT};
-use crate::{Bench, Case, ensure};
+use crate::{Bench, Case, ensure, pin};
 
-const SYSBOX: &str = "nestybox/sysbox/releases/download/v0.7.1/sysbox-ce_0.7.1.linux_amd64.deb";
-const YQ: &str = "mikefarah/yq/releases/download/v4.44.6/yq_linux_amd64";
 const DOCKER: &str = "download.docker.com/linux/ubuntu";
 const ASSETS: &str = cloud_init_proof::image::ASSETS;
 
@@ -19,6 +17,11 @@ const JQ_FAILS: &str = "#!/bin/sh
 case \"$*\" in *--raw-input*) exit 5 ;; esac
 exec /usr/bin/jq \"$@\"
 ";
+
+/// The path of what GitHub serves, by the name of its pin.
+fn served(name: &str) -> String {
+    pin(name).replace("https://github.com/", "")
+}
 
 /// For a failure in whatever step comes first.
 const ANY: &str = "";
@@ -123,14 +126,15 @@ fn docker() -> Vec<Broken> {
 
 /// What GitHub serves, and Sysbox's own failures.
 fn github() -> Vec<Broken> {
+    let [sysbox, yq] = ["SYSBOX_URL_AMD64", "YQ_URL_AMD64"].map(served);
     vec![
-        broken("sysbox_404", "sysbox", "HTTP 404").fault(format!("github.com/{SYSBOX}"), "404"),
+        broken("sysbox_404", "sysbox", "HTTP 404").fault(format!("github.com/{sysbox}"), "404"),
         broken("sysbox_wrong_checksum", "sysbox", "the pin says")
-            .fault(format!("{ASSETS}/{SYSBOX}"), "flip"),
+            .fault(format!("{ASSETS}/{sysbox}"), "flip"),
         broken("sysbox_cut", "sysbox", "download failed (curl exit code")
-            .fault(format!("{ASSETS}/{SYSBOX}"), "cut"),
+            .fault(format!("{ASSETS}/{sysbox}"), "cut"),
         broken("sysbox_stalls", "sysbox", "curl exit code 28")
-            .fault(format!("{ASSETS}/{SYSBOX}"), "stall"),
+            .fault(format!("{ASSETS}/{sysbox}"), "stall"),
         // Docker is down until Sysbox is up.
         Broken {
             undone: "docker-engine",
@@ -149,8 +153,8 @@ fn github() -> Vec<Broken> {
         )
         .file("/srv/stand-in/broken-runc", "\n")
         .mend("rm /srv/stand-in/broken-runc"),
-        broken("yq_404", "yq", "HTTP 404").fault(format!("github.com/{YQ}"), "404"),
-        broken("yq_wrong_checksum", "yq", "the pin says").fault(format!("{ASSETS}/{YQ}"), "flip"),
+        broken("yq_404", "yq", "HTTP 404").fault(format!("github.com/{yq}"), "404"),
+        broken("yq_wrong_checksum", "yq", "the pin says").fault(format!("{ASSETS}/{yq}"), "flip"),
     ]
 }
 
@@ -325,7 +329,7 @@ fn completes(guest: &Guest, step: &str, undone: &str) -> Result<()> {
 /// A run that is told to stop while it waits says so, takes its downloads with it, and the next one completes.
 fn signal(bench: &Bench) -> Result<()> {
     let guest = Guest::new(&bench.image.name, &bench.document, &[], &bench.dir)?;
-    let fault = format!("{ASSETS}/{SYSBOX} stall\n");
+    let fault = format!("{ASSETS}/{} stall\n", served("SYSBOX_URL_AMD64"));
     guest.put(&bench.dir, "/srv/stand-in/faults", &fault)?;
     guest.start()?;
     let in_guest = |error: String| format!("{error}\n{}", guest.story());

@@ -13,12 +13,24 @@ mod whole;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
 use cloud_init_proof::engine::Engine;
 use cloud_init_proof::run::{Run, on_path};
 use cloud_init_proof::{PROGRAMS, Result, document, guest, image};
+
+/// The document under proof. Another one than ours tells whether a proof would notice what is wrong with it.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../cloud-init.yaml");
+    let path = std::env::var("POLIS_PROOF_DOCUMENT").unwrap_or_else(|_| ours.to_owned());
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+});
+
+/// What the document pins under `name`: the proofs hold for whatever version that is.
+fn pin(name: &str) -> String {
+    document::pin(&DOCUMENT, name).unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// What every proof starts from.
 struct Bench {
@@ -106,12 +118,8 @@ fn run(cases: &[Case]) -> Result<usize> {
     std::fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let _engine = Engine::new(&dir)?;
     guest::sweep()?;
-    // Another document than ours tells whether a proof would notice what is wrong with it.
-    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../cloud-init.yaml");
-    let path = std::env::var("POLIS_PROOF_DOCUMENT").unwrap_or_else(|_| ours.to_owned());
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-    let image = image::prepare(&dir, &text)?;
-    let document = document::with_pins(&text, &image.pins)?;
+    let image = image::prepare(&dir, &DOCUMENT)?;
+    let document = document::with_pins(&DOCUMENT, &image.pins)?;
     let bench = Bench {
         hasty: document::with_short_limits(&document)?,
         document,

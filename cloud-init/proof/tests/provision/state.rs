@@ -7,7 +7,7 @@ use cloud_init_proof::guest::Guest;
 use cloud_init_proof::packages::DOCKER_VERSION;
 use serde_json::{Value, json};
 
-use crate::ensure;
+use crate::{ensure, pin};
 
 /// The steps, in their order.
 pub(crate) const STEPS: [&str; 7] = [
@@ -119,7 +119,8 @@ fn packages(guest: &Guest) -> Result<()> {
         );
         same(name, &words.next(), &Some("installed"))?;
         if name == "sysbox-ce" {
-            same(name, &version, &"0.7.1.linux")?;
+            let pinned = format!("{}.linux", pin("SYSBOX_VERSION"));
+            same(name, &version, &pinned.as_str())?;
         } else if name.starts_with("docker-") || name == "containerd.io" {
             same(name, &version, &DOCKER_VERSION)?;
         }
@@ -267,9 +268,13 @@ fn marker(guest: &Guest) -> Result<()> {
     same(
         "Sysbox in the marker",
         &marker["sysbox_version"],
-        &json!("0.7.1"),
+        &json!(pin("SYSBOX_VERSION")),
     )?;
-    same("yq in the marker", &marker["yq_version"], &json!("v4.44.6"))?;
+    same(
+        "yq in the marker",
+        &marker["yq_version"],
+        &json!(pin("YQ_VERSION")),
+    )?;
     let docker = guest.output("docker version --format '{{.Server.Version}}'")?;
     same(
         "Docker in the marker",

@@ -7,7 +7,7 @@ use cloud_init_proof::Result;
 use cloud_init_proof::guest::Guest;
 
 use crate::state::{STEPS, is_provisioned, steps};
-use crate::{Bench, Case, drift, ensure};
+use crate::{Bench, Case, drift, ensure, pin};
 
 /// How long cloud-init may take in a container.
 pub(crate) const LIMIT: Duration = Duration::from_secs(180);
@@ -189,9 +189,10 @@ fn restart(guest: &Guest) -> Result<()> {
 /// Each download fails once, with an answer that promises to get better.
 fn hiccups(bench: &Bench) -> Result<()> {
     let guest = Guest::new(&bench.image.name, &bench.hasty, &[], &bench.dir)?;
+    let served = |name: &str| pin(name).replace("https://", "");
     let faults = [
-        "github.com/nestybox/sysbox/releases/download/v0.7.1/sysbox-ce_0.7.1.linux_amd64.deb",
-        "github.com/mikefarah/yq/releases/download/v4.44.6/yq_linux_amd64",
+        &served("SYSBOX_URL_AMD64"),
+        &served("YQ_URL_AMD64"),
         "download.docker.com/linux/ubuntu/gpg",
         "download.docker.com/linux/ubuntu/dists/trixie/InRelease",
         "download.docker.com/linux/ubuntu/dists/trixie/pool/stable/amd64/docker-ce_amd64.deb",
