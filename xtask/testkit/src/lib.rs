@@ -20,10 +20,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod normal;
+pub mod programs;
+mod variant;
 
 use normal::Overlay;
 pub use canary::{Canary, Given};
 pub use normal::{AFTER_WAIVERS, VERSION};
+pub use variant::Variant;
 
 /// What a checkout has that is not its content.
 const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];

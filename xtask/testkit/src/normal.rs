@@ -117,16 +117,19 @@ fn into_entry(change: Change) -> (String, Option<String>) {
 }
 
 /// The waivers of all images of `files`, none of which is pinned.
-fn waivers_for(files: &Files) -> String {
-    let mut text = "version: 1\nwaivers:\n".to_owned();
+pub(crate) fn waivers_for(files: &Files) -> String {
     let inventory = Inventory::extract(files);
-    for image in inventory.images().filter(|pin| pin.pinned().is_none()) {
-        text.push_str(&format!(
+    let images = inventory.images().filter(|pin| pin.pinned().is_none());
+    let waivers = images.map(|image| {
+        format!(
             "  - image: {}\n    reason: not looked up in tests\n    expires: \"{WAIVED_UNTIL}\"\n",
             image.name()
-        ));
+        )
+    });
+    match waivers.collect::<String>() {
+        none if none.is_empty() => "version: 1\nwaivers: []\n".to_owned(),
+        waivers => format!("version: 1\nwaivers:\n{waivers}"),
     }
-    text
 }
 
 fn edits_of_pins(inventory: &Inventory, built: bool) -> Vec<Edit> {

@@ -1,0 +1,158 @@
+//! The states in which a tree can be, each made in a copy: for the proof that no test depends on them.
+
+use polis_base::{Digest, ImageRef};
+use xtask::pins::edit::{Change, Edit, apply};
+use xtask::pins::{FileKind, Files, Inventory, Part, What, page, update};
+use xtask::source::Source;
+use xtask::{versions, waivers};
+
+use crate::Tree;
+use crate::normal::{VERSION, waivers_for};
+
+/// A state of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// As a release needs it: everything is pinned, nothing waived, the public key is there, and the
+    /// commit has a tag.
+    Ready,
+    /// One image is pinned, and its waiver deleted.
+    OnePinned,
+    /// Every other image is pinned, and its waiver deleted.
+    HalfPinned,
+    /// Actions, downloads and the key have moved.
+    Moved,
+    /// The next version.
+    NextVersion,
+}
+
+impl Variant {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Ready,
+        Self::OnePinned,
+        Self::HalfPinned,
+        Self::Moved,
+        Self::NextVersion,
+    ];
+
+    /// A whole tree in this state.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn make(self) -> Tree {
+        let tree = Tree::whole();
+        let files = Files::read(tree.root()).expect("files");
+        let inventory = Inventory::extract(&files);
+        let lock = Source::read(tree.root(), versions::LOCK).expect("the lock file");
+        let edits = match self {
+            Self::Ready => pinned(&inventory, |_| true),
+            Self::OnePinned => pinned(&inventory, |at| at == 2),
+            Self::HalfPinned => pinned(&inventory, |at| at % 2 == 0),
+            Self::Moved => moved(&inventory),
+            Self::NextVersion => next_version(&files, &inventory, &lock),
+        };
+        let changes = apply(files.all().chain([&lock]), &edits).expect("edits");
+        write(&tree, &files, &changes);
+        match self {
+            Self::Ready => ready(&tree),
+            Self::NextVersion => tree.replace("CHANGELOG.md", VERSION, NEXT),
+            _ => {}
+        }
+        tree
+    }
+}
+
+/// The version after that of a copy.
+const NEXT: &str = "0.6.0";
+
+/// Well formed, and nobody's: what it names is served nowhere.
+fn digest_for(image: &ImageRef) -> Digest {
+    Digest::of(image.unpinned().to_string().as_bytes())
+}
+
+fn pinned(inventory: &Inventory, wanted: impl Fn(usize) -> bool) -> Vec<Edit> {
+    let images = inventory.images().enumerate();
+    let wanted = images.filter(|(at, _)| wanted(*at));
+    let edits = wanted.flat_map(|(_, pin)| {
+        let image = pin.image().expect("an image");
+        update::image(pin, &image.pinned(digest_for(image)))
+    });
+    edits.collect()
+}
+
+fn moved(inventory: &Inventory) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for pin in &inventory.pins {
+        match &pin.what {
+            What::Action(action) => {
+                let digest = Digest::of(pin.name().as_bytes()).hex();
+                let commit = digest[..40].parse().expect("a commit");
+                let moved = update::action(pin, action, "v98.7.6", &commit);
+                edits.extend(moved.expect("an action with its tag"));
+            }
+            What::Download(download) => {
+                let v = download.version.as_deref().unwrap_or_default();
+                let v = if v.starts_with('v') { "v" } else { "" };
+                let sha256 = Digest::of(pin.name().as_bytes());
+                edits.extend(update::download(
+                    pin,
+                    download,
+                    &format!("{v}98.7.6"),
+                    sha256,
+                ));
+            }
+            What::Key(_) => {
+                let uses = pin.uses.iter();
+                let uses = uses.filter(|found| found.part == Part::Fingerprint);
+                edits.extend(uses.map(|found| Edit::new(&found.at, "A1".repeat(20))));
+            }
+            What::Image(_) | What::Base(_) | What::Toolchain(_) => {}
+        }
+    }
+    edits
+}
+
+fn next_version(files: &Files, inventory: &Inventory, lock: &Source) -> Vec<Edit> {
+    let mut manifests = files.of(FileKind::Manifest);
+    let manifest = manifests.find(|source| source.path == "Cargo.toml");
+    let manifest = manifest.expect("the manifest of the workspace");
+    let version = NEXT.parse().expect("a version");
+    let crates = files.of(FileKind::Manifest);
+    let mut edits = versions::set(&version, manifest, Some(lock), crates).expect("versions");
+    for pin in inventory.pins.iter().filter(|pin| pin.built) {
+        let image = pin.image().expect("an image");
+        let image = image.with_tag(&format!("v{NEXT}")).expect("a tag");
+        edits.extend(update::image(pin, &image));
+    }
+    edits
+}
+
+/// Writes `changes`, and what follows from them: the waivers of what is still not pinned, the page.
+fn write(tree: &Tree, files: &Files, changes: &[Change]) {
+    let mut after = files.changed(changes);
+    after.waivers.text = waivers_for(&after);
+    for change in changes {
+        tree.write(&change.path, &change.after);
+    }
+    tree.write(waivers::PATH, &after.waivers.text);
+    let page = Source::read(tree.root(), page::PATH).expect("the page of pins");
+    for change in page::refresh(&page, &after).expect("the page of pins") {
+        tree.write(&change.path, &change.after);
+    }
+}
+
+/// What a release needs beside pins.
+fn ready(tree: &Tree) {
+    // A key by its form: nothing is ever signed with it.
+    let key = "untrusted comment: minisign public key\nRWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n";
+    tree.write("minisign.pub", key);
+    let commit =
+        "git init --quiet && git add --all && git commit --quiet --message ready && git tag v";
+    let names = ["GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"];
+    let mails = ["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"];
+    let names = names.map(|name| (name, "Polis tests"));
+    let mails = mails.map(|name| (name, "tests@polis.invalid"));
+    let env = [names, mails].concat();
+    let ran = tree.run_with("sh", &["-c", &format!("{commit}{VERSION}")], &env);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+}

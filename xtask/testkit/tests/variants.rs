@@ -1,0 +1,53 @@
+//! No test depends on the state of the tree: the tests that read it pass on a tree in every state.
+//!
+//! Here are those that take seconds. A tree as a release needs it gets more of them in
+//! `xtask/online/tests/ready`.
+
+use xtask_testkit::Variant;
+use xtask_testkit::programs::{self, Chosen};
+
+const CHOSEN: [Chosen; 7] = [
+    all("xtask", "offline"),
+    all("xtask", "reports"),
+    all("xtask", "tidy"),
+    Chosen {
+        package: "xtask/check",
+        name: "check",
+        filters: &[
+            "a_finding_shows",
+            "the_tree_is_fine",
+            "versions_and_waivers_must_agree",
+        ],
+    },
+    all("xtask/dist", "dist"),
+    all("xtask/dist", "tidy"),
+    Chosen {
+        package: "xtask/online",
+        name: "it",
+        filters: &[
+            "reports::",
+            "states::everything_is_fine",
+            "states::what_left_is_gone",
+            "update::actions_move",
+        ],
+    },
+];
+
+const fn all(package: &'static str, name: &'static str) -> Chosen {
+    Chosen {
+        package,
+        name,
+        filters: &[],
+    }
+}
+
+#[test]
+fn tests_pass_in_every_state_of_the_tree() {
+    let programs = programs::build(&CHOSEN);
+    for variant in Variant::ALL {
+        println!("{variant:?}");
+        for line in programs::run_all(&CHOSEN, &programs, &variant.make()) {
+            println!("{line}");
+        }
+    }
+}
