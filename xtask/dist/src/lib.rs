@@ -3,6 +3,7 @@
 //! It is a crate of its own so that the verbs that check pins compile neither cryptography nor
 //! archive formats. [`assemble`] makes everything but the signature, [`Assembled::sign`] the rest.
 
+<<<<<<< HEAD
 mod assemble;
 mod build;
 mod content;
@@ -15,6 +16,10 @@ mod notices;
 mod pack;
 mod platform;
 mod sbom;
+=======
+pub mod dist;
+pub mod installers;
+>>>>>>> e3089f8 (Render install scripts, a Homebrew formula and winget manifests from the facts of a release)
 pub mod sign;
 pub mod verb;
 

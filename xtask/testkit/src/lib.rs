@@ -9,6 +9,7 @@
 //! the programs is cleared but for what finds the toolchain, and HOME is the copy.
 
 mod canary;
+mod normal;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,0 +1,204 @@
+# Installs `polis` for the current user. It needs no administrator and asks nothing.
+#
+#     powershell -ExecutionPolicy Bypass -File install.ps1
+#
+# It downloads the checksums of one release with their signature, verifies the signature with the
+# key below, downloads the archive, compares it with its checksum, and only then replaces
+# polis.exe in one step. Any mismatch ends it, and what was installed before stays.
+#
+#     POLIS_INSTALL_DIR   where polis.exe goes; %LOCALAPPDATA%\Programs\Polis by default
+#     POLIS_INSTALL_URL   a mirror: the directory that holds the files of this very release
+#
+# It needs Windows PowerShell 5.1 or PowerShell 7, and minisign: .NET has no Ed25519.
+#
+# It is one function that the last line calls, so that a script cut off on its way runs nothing,
+# and it throws instead of exiting, so that `iex` does not close the window it runs in.
+
+function Install-Polis {
+    Set-StrictMode -Version 3.0
+    $ErrorActionPreference = 'Stop'
+    # The bar makes Windows PowerShell's downloads many times slower.
+    $ProgressPreference = 'SilentlyContinue'
+    # Exit codes are read here, each with its own message.
+    $PSNativeCommandUseErrorActionPreference = $false
+
+    $label = @@label@@
+    $comment = @@comment@@
+    $key = @@key@@
+    $base = @@base@@
+    $repository = @@repository@@
+    $targets = @@targets@@ -split ' '
+
+    # Ends the installation: what happened, why, and what to do.
+    function Stop-Installation([string] $Message, [string[]] $Lines) {
+        $text = @("error: $Message") + @($Lines | ForEach-Object { "  $_" }) + @('  note: nothing was installed or changed')
+        throw ($text -join "`n")
+    }
+
+    if ($env:OS -cne 'Windows_NT') {
+        Stop-Installation 'this script installs on Windows' @('next: run install.sh of the same release')
+    }
+    # A 32-bit PowerShell sees the processor's own name in the second variable.
+    $machine = $env:PROCESSOR_ARCHITECTURE
+    if ($env:PROCESSOR_ARCHITEW6432) { $machine = $env:PROCESSOR_ARCHITEW6432 }
+    if ($machine -cne 'AMD64') {
+        Stop-Installation "there is no build of Polis for Windows on $machine" @("next: see $repository for how to build it")
+    }
+    $target = 'x86_64-pc-windows-msvc'
+    if ($targets -cnotcontains $target) {
+        Stop-Installation "Polis $label was not released for $target" @("next: choose another release at $repository/releases")
+    }
+    $top = "polis-$label-$target"
+    $archive = "$top.zip"
+
+    # https, and http only to this machine. No other character than those of plain URLs: a user
+    # name or a backslash could make another host of what looks like this machine.
+    if ($env:POLIS_INSTALL_URL) { $base = $env:POLIS_INSTALL_URL }
+    $base = $base.TrimEnd('/')
+    $plain = $base -cmatch '\A[\]\[A-Za-z0-9.:/_~%+-]+\z'
+    $secure = $base -cmatch '\Ahttps://.'
+    $loopback = $base -cmatch '\Ahttp://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/|\z)'
+    if (-not ($plain -and ($secure -or $loopback))) {
+        Stop-Installation "POLIS_INSTALL_URL is not acceptable: $base" @(
+            'because: it must begin with https:// (http:// only for 127.0.0.1, [::1] and localhost), without user name and query',
+            "next: remove POLIS_INSTALL_URL, or give the directory that holds $archive"
+        )
+    }
+
+    $minisign = @(Get-Command -Name 'minisign' -CommandType Application -ErrorAction SilentlyContinue)
+    if ($minisign.Count -eq 0) {
+        Stop-Installation 'the signature of the release cannot be verified here' @(
+            'because: minisign is not installed',
+            'next: winget install --exact --id jedisct1.minisign    (or: scoop install minisign), and run this again in a new window'
+        )
+    }
+
+    $dir = $env:POLIS_INSTALL_DIR
+    if (-not $dir) {
+        if (-not $env:LOCALAPPDATA) {
+            Stop-Installation 'LOCALAPPDATA is not set' @('next: set POLIS_INSTALL_DIR to the directory for polis.exe')
+        }
+        $dir = Join-Path $env:LOCALAPPDATA 'Programs\Polis'
+    }
+    if (-not [IO.Path]::IsPathRooted($dir)) {
+        Stop-Installation "POLIS_INSTALL_DIR is not an absolute path: $dir" @('next: give the whole path')
+    }
+    $program = Join-Path $dir 'polis.exe'
+    if (Test-Path -LiteralPath $program -PathType Container) {
+        Stop-Installation "$program is a directory" @('next: set POLIS_INSTALL_DIR to a directory of yours')
+    }
+
+    $unique = [Guid]::NewGuid().ToString('N')
+    $work = Join-Path ([IO.Path]::GetTempPath()) "polis-install-$unique"
+    $staged = Join-Path $dir ".polis-install-$unique.exe"
+    $protocol = [Net.ServicePointManager]::SecurityProtocol
+    try {
+        # Windows PowerShell 5.1 may still offer TLS 1.0 first.
+        [Net.ServicePointManager]::SecurityProtocol = $protocol -bor [Net.SecurityProtocolType]::Tls12
+        try {
+            [void] [IO.Directory]::CreateDirectory($work)
+            [void] [IO.Directory]::CreateDirectory($dir)
+            [IO.File]::WriteAllBytes($staged, [byte[]] @())
+        } catch {
+            Stop-Installation "cannot write to $dir" @("because: $($_.Exception.Message)", 'next: set POLIS_INSTALL_DIR to a directory of yours')
+        }
+
+        $sums = Join-Path $work 'SHA256SUMS'
+        $signature = "$sums.minisig"
+        $packed = Join-Path $work $archive
+        function Get-File([string] $Name, [string] $Path) {
+            Write-Host "downloading $base/$Name"
+            try {
+                Invoke-WebRequest -UseBasicParsing -Uri "$base/$Name" -OutFile $Path
+            } catch {
+                Stop-Installation "cannot download $base/$Name" @("because: $($_.Exception.Message)", 'next: look at the network and run this again')
+            }
+        }
+        Get-File 'SHA256SUMS' $sums
+        Get-File 'SHA256SUMS.minisig' $signature
+
+        # The comment names the release, so that the files of an older one, rightly signed, do
+        # not pass for this one. `ED` signs a BLAKE2b digest; in Base64 it is RU and a letter.
+        $advice = "next: do not use these files; report it at $repository/issues"
+        $lines = [IO.File]::ReadAllLines($signature)
+        if ($lines.Count -ne 4 -or $lines[1] -cnotmatch '\ARU[QRST]') {
+            Stop-Installation 'the signature of SHA256SUMS is not valid' @('because: SHA256SUMS.minisig is no signature of a Polis release', $advice)
+        }
+        # What minisign says on standard error goes to the window: in Windows PowerShell, to
+        # capture it is to make an error of it.
+        $signed = @(& $minisign[0].Path -V -Q -P $key -m $sums -x $signature)
+        if ($LASTEXITCODE -ne 0) {
+            Stop-Installation 'the signature of SHA256SUMS is not valid' @("because: minisign ended with exit code $LASTEXITCODE", $advice)
+        }
+        if (($signed -join "`n") -cne $comment) {
+            Stop-Installation 'the signature of SHA256SUMS is not valid' @("because: it is for another release, expected ``$comment``", $advice)
+        }
+        Write-Host 'verified the signature of SHA256SUMS with minisign'
+
+        # The one checksum of the archive. Two would leave open which one counts.
+        $pattern = '\A([0-9a-f]{64})  ' + [Regex]::Escape($archive) + '\z'
+        $found = @([IO.File]::ReadAllLines($sums) | Where-Object { $_.EndsWith("  $archive", [StringComparison]::Ordinal) })
+        if ($found.Count -ne 1 -or $found[0] -cnotmatch $pattern) {
+            Stop-Installation "SHA256SUMS does not have exactly one checksum for $archive" @("next: report it at $repository/issues")
+        }
+        $expected = $found[0].Substring(0, 64)
+        Get-File $archive $packed
+        $actual = (Get-FileHash -LiteralPath $packed -Algorithm SHA256).Hash.ToLowerInvariant()
+        if ($actual -cne $expected) {
+            Stop-Installation "$archive is not the file that was released" @(
+                "because: its SHA-256 is $actual, expected $expected",
+                'next: run this again; if it stays, the download was tampered with'
+            )
+        }
+        Write-Host "verified the checksum of $archive"
+
+        # Takes out the program and nothing else, by its exact path.
+        try {
+            Add-Type -AssemblyName 'System.IO.Compression'
+            Add-Type -AssemblyName 'System.IO.Compression.FileSystem'
+            $zip = [IO.Compression.ZipFile]::OpenRead($packed)
+            try {
+                $entries = @($zip.Entries | Where-Object { $_.FullName -ceq "$top/polis.exe" })
+                if ($entries.Count -ne 1) { throw "it has $($entries.Count) entries $top/polis.exe, expected one" }
+                [IO.Compression.ZipFileExtensions]::ExtractToFile($entries[0], $staged, $true)
+            } finally {
+                $zip.Dispose()
+            }
+        } catch {
+            Stop-Installation "cannot unpack $archive" @("because: $($_.Exception.Message)", "next: see that there is space in $dir")
+        }
+
+        # Started once before it takes the old one's place.
+        $said = @(& $staged --version)
+        if ($LASTEXITCODE -ne 0 -or ($said -join "`n") -cne "polis $label") {
+            Stop-Installation "$archive holds another program, or one that does not run on this machine" @(
+                "because: polis --version printed ``$($said -join ' ')`` and ended with exit code $LASTEXITCODE, expected ``polis $label``",
+                "next: report it at $repository/issues"
+            )
+        }
+        try {
+            if (Test-Path -LiteralPath $program) {
+                # $null would become an empty path on its way into .NET.
+                [IO.File]::Replace($staged, $program, [NullString]::Value)
+            } else {
+                [IO.File]::Move($staged, $program)
+            }
+        } catch {
+            Stop-Installation "cannot replace $program" @("because: $($_.Exception.Message)", 'next: end every polis that runs, and run this again')
+        }
+    } finally {
+        [Net.ServicePointManager]::SecurityProtocol = $protocol
+        Remove-Item -LiteralPath $staged -Force -ErrorAction SilentlyContinue
+        Remove-Item -LiteralPath $work -Recurse -Force -ErrorAction SilentlyContinue
+    }
+
+    Write-Host "installed polis $label in $dir"
+    Write-Host 'next:'
+    if (($env:Path -split ';') -notcontains $dir) {
+        Write-Host "  add $dir to Path: Settings, System, About, Advanced system settings, Environment Variables"
+    }
+    Write-Host '  polis doctor   # what this machine lacks'
+    Write-Host '  polis start    # from there to a running workspace'
+}
+
+Install-Polis
