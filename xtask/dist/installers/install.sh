@@ -156,9 +156,10 @@ find_downloader() {
         downloader=curl
     elif have wget; then
         downloader=wget
-        # Only the program called GNU Wget has these; a signature follows in any case.
+        # Options that only GNU Wget has; busybox's crashes on a time limit. It cannot be kept from
+        # following a redirect to http, but whatever arrives has to be signed.
         case $(wget --version 2>&1 || :) in
-        *'GNU Wget'*) wget_options="--secure-protocol=TLSv1_2 --tries=3 --max-redirect=5" ;;
+        *'GNU Wget'*) wget_options="--secure-protocol=TLSv1_2 --tries=3 --timeout=30 --max-redirect=5" ;;
         *) wget_options='' ;;
         esac
     else
@@ -249,7 +250,7 @@ fetch() {
         ;;
     wget)
         # shellcheck disable=SC2086 # several options, or none
-        wget $wget_options -q -T 30 -O "$work/$1" "$url" 2>"$work/said" || code=$?
+        wget $wget_options -q -O "$work/$1" "$url" 2>"$work/said" || code=$?
         ;;
     esac
     if [ "$code" -ne 0 ]; then

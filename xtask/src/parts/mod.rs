@@ -29,7 +29,7 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 23] = [
+pub const PARTS: [Part; 28] = [
     Part {
         needs: "shellcheck",
         package: "shellcheck",
@@ -144,6 +144,31 @@ pub const PARTS: [Part; 23] = [
         needs: "pgrep",
         package: "procps",
         why: "sees whether its downloads have ended with it",
+    },
+    Part {
+        needs: "curl",
+        package: "curl",
+        why: "downloads a release for install.sh",
+    },
+    Part {
+        needs: "wget",
+        package: "wget",
+        why: "downloads a release for install.sh where there is no curl",
+    },
+    Part {
+        needs: "busybox",
+        package: "busybox-static",
+        why: "runs install.sh as on Alpine",
+    },
+    Part {
+        needs: "zsh",
+        package: "zsh",
+        why: "runs install.sh as some users do",
+    },
+    Part {
+        needs: "ruby",
+        package: "ruby",
+        why: "evaluates the Homebrew formula",
     },
 ];
 

@@ -14,6 +14,9 @@ pub(super) fn fill(path: &str, template: &str, values: &[(&str, String)]) -> Res
     let wrong = |what: String| Error::findings(format!("`{path}`: {what}"));
     let mut used = vec![false; values.len()];
     let mut filled = String::new();
+    if !template.matches(MARK).count().is_multiple_of(2) {
+        return Err(wrong(format!("`{MARK}` is not closed")));
+    }
     for (index, piece) in template.split(MARK).enumerate() {
         // Text and names alternate.
         if index % 2 == 0 {
@@ -61,8 +64,8 @@ mod tests {
                 "value `b` has no placeholder",
             ),
             ("@@a@@", &[("a", "@@b@@")], "`@@` is left"),
-            ("@@a@@ @@a", &[("a", "1")], "`@@` is left"),
-            ("@@a@@a@@", &[("a", "@")], "`@@` is left"),
+            ("@@a@@ @@a", &[("a", "1")], "`@@` is not closed"),
+            ("@@a@@@", &[("a", "@")], "`@@` is left"),
         ] {
             let error = try_fill(template, values).expect_err(template);
             assert!(error.contains(message), "{template}: {error}");

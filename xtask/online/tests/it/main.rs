@@ -15,6 +15,8 @@ mod downloads;
 mod drift;
 mod github;
 mod journal;
+#[cfg(unix)]
+mod installers;
 mod mutation;
 mod pin;
 mod protocol;

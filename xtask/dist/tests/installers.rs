@@ -1,0 +1,429 @@
+//! The installers of a release, read by the programs that will read them: shells, shellcheck,
+//! Ruby, a grammar of PowerShell, a YAML parser. What the scripts do is tested where there are
+//! servers: `xtask/online/tests/it/installers.rs`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use expect_test::expect;
+use polis_base::Digest;
+use semver::Version;
+use serde_json::{Value, json};
+use xtask::process::Run;
+use xtask_dist::dist::RELEASE_TARGETS;
+use xtask_dist::installers::{Archive, Facts, render};
+use xtask_testkit::has_part;
+
+/// A key that signed nothing: minisign's format, made for this test.
+const KEY: &str = "untrusted comment: minisign public key 5DA7FC593219BECF\n\
+                   RWTPvhkyWfynXWrd2mG4VJRnV1nGqNF6gpoJdd18uGuaW6yZgBuNkP7J\n";
+const REPOSITORY: &str = "https://github.com/odralabshq/polis";
+
+fn name(label: &str, triple: &str) -> String {
+    let end = if triple.contains("windows") {
+        "zip"
+    } else {
+        "tar.gz"
+    };
+    format!("polis-{label}-{triple}.{end}")
+}
+
+/// Renders release 0.5.0 with archives for `targets`.
+fn rendered(targets: &[&str]) -> BTreeMap<String, String> {
+    let names: Vec<String> = targets.iter().map(|triple| name("0.5.0", triple)).collect();
+    let digests: Vec<Digest> = names
+        .iter()
+        .map(|name| Digest::of(name.as_bytes()))
+        .collect();
+    let archives: Vec<Archive<'_>> = (0..targets.len())
+        .map(|at| Archive {
+            triple: targets[at],
+            name: &names[at],
+            sha256: &digests[at],
+        })
+        .collect();
+    let version = Version::new(0, 5, 0);
+    let facts = Facts {
+        archives: &archives,
+        ..facts(&version)
+    };
+    let files = render(&facts).expect("facts of a release");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    files
+        .into_iter()
+        .map(|(name, bytes)| (name, text(bytes)))
+        .collect()
+}
+
+/// The facts of release 0.5.0 without archives.
+fn facts(version: &Version) -> Facts<'_> {
+    Facts {
+        version,
+        label: "0.5.0",
+        tag: "v0.5.0",
+        repository: REPOSITORY,
+        public_key: KEY,
+        archives: &[],
+    }
+}
+
+/// Runs `program` with `input`: whether it succeeded, and what it printed.
+fn ask(program: &str, args: &[&str], input: &str) -> (bool, String) {
+    let run = Run::new(program).args(args);
+    let answer = run.converse(input, Duration::from_secs(60)).expect(program);
+    (answer.success, answer.stdout + &answer.stderr)
+}
+
+#[test]
+fn a_release_has_its_installers_and_a_narrowed_one_those_that_it_can() {
+    let names = |targets: &[&str]| rendered(targets).into_keys().collect::<Vec<_>>();
+    let all = [
+        "install.ps1",
+        "install.sh",
+        "odralabshq.polis.installer.yaml",
+        "odralabshq.polis.locale.en-US.yaml",
+        "odralabshq.polis.yaml",
+        "polis.rb",
+    ];
+    assert_eq!(names(&RELEASE_TARGETS), all);
+    assert_eq!(
+        names(&["x86_64-unknown-linux-musl"]),
+        ["install.ps1", "install.sh", "polis.rb"]
+    );
+    assert_eq!(names(&["x86_64-pc-windows-msvc"]), all[..5]);
+}
+
+#[test]
+fn no_placeholder_and_no_odd_byte_is_left() {
+    for (name, text) in rendered(&RELEASE_TARGETS) {
+        assert!(!text.contains("@@"), "{name}");
+        assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{name}");
+        let odd = text.chars().find(|c| !matches!(c, '\n' | ' '..='~'));
+        assert_eq!(odd, None, "{name}");
+    }
+}
+
+#[test]
+fn facts_that_do_not_hold_are_refused() {
+    let digest = Digest::of(b"x");
+    let version = Version::new(0, 5, 0);
+    let linux = "x86_64-unknown-linux-musl";
+    let file = name("0.5.0", linux);
+    let good = [Archive {
+        triple: linux,
+        name: &file,
+        sha256: &digest,
+    }];
+    let with = |archives| Facts {
+        archives,
+        ..facts(&version)
+    };
+    assert!(render(&with(&good)).is_ok());
+    let windows = [Archive {
+        triple: "x86_64-pc-windows-msvc",
+        name: "polis-0.5.0-x86_64-pc-windows-msvc.tar.gz",
+        sha256: &digest,
+    }];
+    let other = [Archive {
+        triple: "sparc-sun-solaris",
+        ..good[0]
+    }];
+    let moved = [Archive {
+        name: "polis-0.4.0-x86_64-unknown-linux-musl.tar.gz",
+        ..good[0]
+    }];
+    let twice = [good[0], good[0]];
+    let short = KEY.replace("P7J", "P7");
+    let cases = [
+        (
+            Facts {
+                label: "0.5.1",
+                ..with(&good)
+            },
+            "label `0.5.1`: expected that of version 0.5.0",
+        ),
+        (
+            Facts {
+                tag: "v0.5.0'; rm -rf ~; '",
+                ..with(&good)
+            },
+            "tag `v0.5.0'",
+        ),
+        (
+            Facts {
+                tag: "",
+                ..with(&good)
+            },
+            "tag ``",
+        ),
+        (
+            Facts {
+                repository: "http://github.com/o/p",
+                ..with(&good)
+            },
+            "repository",
+        ),
+        (
+            Facts {
+                repository: "https://github.com/o",
+                ..with(&good)
+            },
+            "repository",
+        ),
+        (
+            Facts {
+                repository: "https://github.com/o/p q",
+                ..with(&good)
+            },
+            "repository",
+        ),
+        (
+            Facts {
+                public_key: "",
+                ..with(&good)
+            },
+            "expected two lines",
+        ),
+        (
+            Facts {
+                public_key: "RWQ\nRWQ\n",
+                ..with(&good)
+            },
+            "untrusted comment",
+        ),
+        (
+            Facts {
+                public_key: &short,
+                ..with(&good)
+            },
+            "public key",
+        ),
+        (with(&[]), "expected at least one"),
+        (
+            with(&windows),
+            "expected `polis-0.5.0-x86_64-pc-windows-msvc.zip`",
+        ),
+        (with(&other), "target `sparc-sun-solaris`"),
+        (
+            with(&moved),
+            "expected `polis-0.5.0-x86_64-unknown-linux-musl.tar.gz`",
+        ),
+        (with(&twice), "one archive for it, not two"),
+    ];
+    for (facts, message) in cases {
+        let error = render(&facts).expect_err(message).to_string();
+        assert!(error.contains(message), "{message}: {error}");
+    }
+}
+
+#[test]
+fn a_rehearsal_asks_for_the_signature_of_a_rehearsal() {
+    let digest = Digest::of(b"x");
+    let version = Version::new(0, 5, 0);
+    let file = name("0.5.0-rehearsal", RELEASE_TARGETS[0]);
+    let archives = [Archive {
+        triple: RELEASE_TARGETS[0],
+        name: &file,
+        sha256: &digest,
+    }];
+    let facts = Facts {
+        label: "0.5.0-rehearsal",
+        archives: &archives,
+        ..facts(&version)
+    };
+    let files = render(&facts).expect("facts of a rehearsal");
+    for (name, bytes) in &files[..2] {
+        let text = String::from_utf8_lossy(bytes);
+        assert!(
+            text.contains("'Polis 0.5.0: REHEARSAL, not a release'"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn shells_and_shellcheck_read_install_sh() {
+    let script = &rendered(&RELEASE_TARGETS)["install.sh"];
+    for (shell, args) in [
+        ("dash", &["-n"][..]),
+        ("bash", &["--posix", "-n"]),
+        ("busybox", &["sh", "-n"]),
+        ("zsh", &["-n"]),
+    ] {
+        if has_part(shell) {
+            assert_eq!(ask(shell, args, script), (true, String::new()), "{shell}");
+        }
+    }
+    if has_part("shellcheck") {
+        let checked = ask("shellcheck", &["-"], script);
+        assert_eq!(checked, (true, String::new()));
+    }
+}
+
+#[test]
+fn a_grammar_of_powershell_reads_install_ps1() {
+    let mut parser = tree_sitter::Parser::new();
+    parser
+        .set_language(&tree_sitter_powershell::LANGUAGE.into())
+        .expect("a grammar");
+    let script = &rendered(&RELEASE_TARGETS)["install.ps1"];
+    let mut wrong = |text: &str| {
+        let tree = parser.parse(text, None).expect("no limit was set");
+        tree.root_node().has_error()
+    };
+    assert!(!wrong(script));
+    // The judge can say no: each cut and each of these damages is seen.
+    for damage in [
+        script.replacen("try {", "try", 1),
+        script.replacen("'Stop'", "'Stop", 1),
+        script.replacen("-join", "-join (", 1),
+    ] {
+        assert_ne!(&damage, script);
+        assert!(wrong(&damage));
+    }
+}
+
+/// Homebrew's words, as far as the formula uses them: evaluates it for one platform and prints
+/// what Homebrew would know.
+const FORMULA_WORDS: &str = r##"
+require "json"
+class Place
+  def initialize(name, seen); @name = name; @seen = seen; end
+  def install(*files); @seen << [@name, files]; end
+end
+class Formula
+  SEEN = {}
+  INSTALLED = []
+  class << self
+    %w[desc homepage version license url sha256].each do |word|
+      define_method(word) { |value| SEEN.key?(word) ? raise("#{word} twice") : SEEN[word] = value }
+    end
+    def on_macos; yield if ARGV[0] == "macos"; end
+    def on_linux; yield if ARGV[0] == "linux"; end
+    def on_arm; yield if ARGV[1] == "arm"; end
+    def on_intel; yield if ARGV[1] == "intel"; end
+    def test(&block); define_method(:run_test, &block); end
+  end
+  %w[bin man1 bash_completion fish_completion zsh_completion].each do |word|
+    define_method(word) { Place.new(word, INSTALLED) }
+  end
+  def version; SEEN["version"]; end
+  def shell_output(command); "polis #{version}\n"; end
+  def assert_equal(one, other); one == other or raise "#{one} is not #{other}"; end
+end
+begin
+  eval(STDIN.read)
+  formula = Polis.new
+  formula.install
+  formula.run_test
+  puts JSON.generate("seen" => Formula::SEEN, "installed" => Formula::INSTALLED)
+rescue RuntimeError => error
+  puts error.message
+end
+"##;
+
+#[test]
+fn ruby_evaluates_the_formula_for_each_platform() {
+    if !has_part("ruby") {
+        return;
+    }
+    let formula = &rendered(&RELEASE_TARGETS)["polis.rb"];
+    assert_eq!(
+        ask("ruby", &["-wc"], formula),
+        (true, "Syntax OK\n".to_owned())
+    );
+    for (system, processor, target) in [
+        ("macos", "arm", "aarch64-apple-darwin"),
+        ("macos", "intel", "x86_64-apple-darwin"),
+        ("linux", "arm", "aarch64-unknown-linux-musl"),
+        ("linux", "intel", "x86_64-unknown-linux-musl"),
+    ] {
+        let args = ["-e", FORMULA_WORDS, system, processor];
+        let (success, said) = ask("ruby", &args, formula);
+        assert!(success, "{said}");
+        let known: Value = serde_json::from_str(&said).expect(&said);
+        let file = name("0.5.0", target);
+        assert_eq!(
+            known["seen"]["url"],
+            format!("{REPOSITORY}/releases/download/v0.5.0/{file}")
+        );
+        assert_eq!(known["seen"]["sha256"], Digest::of(file.as_bytes()).hex());
+        assert_eq!(known["seen"]["version"], "0.5.0");
+        assert_eq!(known["seen"]["license"], "Apache-2.0");
+        assert_eq!(
+            known["installed"],
+            json!([
+                ["bin", ["polis"]],
+                ["man1", ["polis.1"]],
+                ["bash_completion", [{"completions/polis.bash": "polis"}]],
+                ["fish_completion", ["completions/polis.fish"]],
+                ["zsh_completion", ["completions/_polis"]],
+            ])
+        );
+    }
+    let narrow = &rendered(&["aarch64-apple-darwin"])["polis.rb"];
+    let (_, said) = ask("ruby", &["-e", FORMULA_WORDS, "linux", "intel"], narrow);
+    assert_eq!(said, "Polis 0.5.0 was not released for Linux on Intel\n");
+}
+
+#[test]
+fn winget_reads_the_manifests() {
+    let files = rendered(&RELEASE_TARGETS);
+    let json = |suffix: &str| {
+        let name = format!("odralabshq.polis{suffix}.yaml");
+        let node = xtask_yaml::parse(&files[&name]).unwrap_or_else(|_| panic!("{name}"));
+        node.to_json()
+    };
+    let archive = name("0.5.0", "x86_64-pc-windows-msvc");
+    assert_eq!(
+        json(""),
+        json!({
+            "PackageIdentifier": "odralabshq.polis",
+            "PackageVersion": "0.5.0",
+            "DefaultLocale": "en-US",
+            "ManifestType": "version",
+            "ManifestVersion": "1.12.0",
+        })
+    );
+    assert_eq!(
+        json(".installer"),
+        json!({
+            "PackageIdentifier": "odralabshq.polis",
+            "PackageVersion": "0.5.0",
+            "Platform": ["Windows.Desktop"],
+            "InstallerType": "zip",
+            "NestedInstallerType": "portable",
+            "NestedInstallerFiles": [{
+                "RelativeFilePath": "polis-0.5.0-x86_64-pc-windows-msvc/polis.exe",
+                "PortableCommandAlias": "polis",
+            }],
+            "Commands": ["polis"],
+            "Installers": [{
+                "Architecture": "x64",
+                "InstallerUrl": format!("{REPOSITORY}/releases/download/v0.5.0/{archive}"),
+                "InstallerSha256": Digest::of(archive.as_bytes()).hex().to_uppercase(),
+            }],
+            "ManifestType": "installer",
+            "ManifestVersion": "1.12.0",
+        })
+    );
+    expect![[r##"
+        # Generated for one release by `cargo xtask dist`.
+        # yaml-language-server: $schema=https://aka.ms/winget-manifest.defaultLocale.1.12.0.schema.json
+
+        PackageIdentifier: "odralabshq.polis"
+        PackageVersion: "0.5.0"
+        PackageLocale: en-US
+        Publisher: "odralabshq"
+        PublisherUrl: "https://github.com/odralabshq"
+        PublisherSupportUrl: "https://github.com/odralabshq/polis/issues"
+        PackageName: Polis
+        PackageUrl: "https://github.com/odralabshq/polis"
+        License: Apache-2.0
+        ShortDescription: A safe virtual machine for AI coding agents
+        Moniker: polis
+        ReleaseNotesUrl: "https://github.com/odralabshq/polis/releases/tag/v0.5.0"
+        ManifestType: defaultLocale
+        ManifestVersion: 1.12.0
+    "##]].assert_eq(&files["odralabshq.polis.locale.en-US.yaml"]);
+}
