@@ -6,6 +6,8 @@
 
 mod cloud_init;
 mod compose;
+mod debian;
+mod prism;
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +31,7 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 28] = [
+pub const PARTS: [Part; 31] = [
     Part {
         needs: "shellcheck",
         package: "shellcheck",
@@ -136,6 +138,21 @@ pub const PARTS: [Part; 28] = [
         why: "builds the packages in it",
     },
     Part {
+        needs: debian::KEYRING,
+        package: "debian-archive-keyring",
+        why: "verifies the packages of a newer Debian that are unpacked for tests",
+    },
+    Part {
+        needs: "node",
+        package: "nodejs",
+        why: "runs Prism, which holds us to GitHub's description of its API",
+    },
+    Part {
+        needs: "npm",
+        package: "npm",
+        why: "installs Prism and GitHub's description",
+    },
+    Part {
         needs: "jq",
         package: "jq",
         why: "reads the reports of the provisioning script",
@@ -177,8 +194,8 @@ pub const PARTS: [Part; 28] = [
 pub struct Parts {
     /// The programs that are missing, each with what it would have proven.
     pub left_out: Vec<String>,
-    /// A directory to put before `PATH`.
-    pub path: Option<PathBuf>,
+    /// Directories to put before `PATH`.
+    pub path: Vec<PathBuf>,
     /// cloud-init's package, unpacked.
     pub cloud_init: Option<PathBuf>,
 }
@@ -202,11 +219,21 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
     let mut parts = Parts::default();
     if install && is_debian_like() {
         apt_install(&missing, progress)?;
-        parts.path = compose::provide(workspace, progress)?;
-        parts.cloud_init = cloud_init::provide(workspace, progress)?;
+        // npm takes half a minute, the others the other half.
+        parts.path = std::thread::scope(|scope| {
+            let prism = scope.spawn(|| prism::provide(workspace, progress));
+            let mut path = debian::provide(workspace, progress)?;
+            path.extend(compose::provide(workspace, progress)?);
+            parts.cloud_init = cloud_init::provide(workspace, progress)?;
+            let prism = prism.join();
+            path.push(prism.map_err(|_| Error::machine("a thread panicked"))??);
+            Ok::<_, Error>(path)
+        })?;
     } else {
         parts.left_out.extend(compose::missing());
         parts.left_out.extend(cloud_init::missing());
+        parts.left_out.extend(debian::missing());
+        parts.left_out.extend(prism::missing());
     }
     if !is_root() {
         parts

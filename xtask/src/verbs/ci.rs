@@ -2,6 +2,7 @@
 //! this project, for people and for machines.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -76,8 +77,8 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
 
 fn step(workspace: &Workspace, parts: &Parts, arguments: &[&str], format: Format) -> Result<()> {
     let mut run = Run::cargo().args(arguments).cwd(&workspace.root);
-    if let Some(dir) = &parts.path {
-        run = run.env("PATH", path_with(dir.clone())?);
+    if !parts.path.is_empty() {
+        run = run.env("PATH", path_with(&parts.path)?);
     }
     if let Some(dir) = &parts.cloud_init {
         run = run.env("POLIS_CLOUD_INIT", dir);
@@ -91,9 +92,9 @@ fn step(workspace: &Workspace, parts: &Parts, arguments: &[&str], format: Format
     run.inherit()
 }
 
-fn path_with(dir: std::path::PathBuf) -> Result<OsString> {
+fn path_with(dirs: &[PathBuf]) -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::join_paths([dir].into_iter().chain(std::env::split_paths(&path)))
+    std::env::join_paths(dirs.iter().cloned().chain(std::env::split_paths(&path)))
         .map_err(|error| Error::machine("PATH cannot be extended").because(error.to_string()))
 }
 

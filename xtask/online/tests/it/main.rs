@@ -19,6 +19,7 @@ mod journal;
 mod installers;
 mod mutation;
 mod pin;
+mod prism;
 mod protocol;
 mod registry;
 mod registry_faults;

@@ -30,6 +30,11 @@ impl Call<'_> {
                 }
                 Ok(json(StatusCode::OK, &repository))
             }
+            ["tags"] => {
+                let repository = format!("{}/{}", self.shared.owner, self.shared.repo);
+                let tags = self.site.tag_list(&self.state().tags, &repository)?;
+                self.page(tags)
+            }
             ["immutable-releases"] => self.immutable_releases(),
             ["attestations", subject] => self.attestations(subject),
             _ => Err(Refusal::not_found()),

@@ -46,6 +46,12 @@ impl Tag {
         }
     }
 
+    fn commit(&self) -> &str {
+        match self {
+            Self::Lightweight(commit) | Self::Annotated { commit, .. } => commit,
+        }
+    }
+
     /// What the tag names: the type and the name of the object.
     fn object(&self) -> (&'static str, &str) {
         match self {
@@ -82,12 +88,18 @@ impl Tags {
         Ok(self.all()?.remove(&format!("{repository} {tag}")))
     }
 
-    /// The annotated tag of `repository` with the object `sha`, and its name.
-    fn by_object(&self, repository: &str, sha: &str) -> io::Result<Option<(String, Tag)>> {
-        let tags = self.all()?.into_iter().filter_map(|(name, tag)| {
+    /// The tags of `repository`, by their names.
+    fn of(&self, repository: &str) -> io::Result<BTreeMap<String, Tag>> {
+        let named = self.all()?.into_iter().filter_map(|(name, tag)| {
             let name = name.strip_prefix(repository)?.strip_prefix(' ')?;
             Some((name.to_owned(), tag))
         });
+        Ok(named.collect())
+    }
+
+    /// The annotated tag of `repository` with the object `sha`, and its name.
+    fn by_object(&self, repository: &str, sha: &str) -> io::Result<Option<(String, Tag)>> {
+        let tags = self.of(repository)?.into_iter();
         let mut annotated = tags.filter(|(_, tag)| matches!(tag, Tag::Annotated { .. }));
         Ok(annotated.find(|(_, tag)| tag.sha() == sha))
     }
@@ -136,6 +148,23 @@ impl Site {
             "url": format!("{git}/refs/tags/{name}"),
             "object": {"type": kind, "sha": sha, "url": format!("{git}/{kind}s/{sha}")},
         }))
+    }
+
+    /// What the list of the tags holds, the newest name first.
+    pub(super) fn tag_list(&self, tags: &Tags, repository: &str) -> Result<Vec<Value>, Refusal> {
+        let api = format!("{}/repos/{repository}", self.url);
+        let tags = tags.of(repository)?.into_iter().rev();
+        let entry = |(name, tag): (String, Tag)| {
+            let commit = tag.commit();
+            json!({
+                "name": name,
+                "node_id": format!("REF_{name}"),
+                "commit": {"sha": commit, "url": format!("{api}/commits/{commit}")},
+                "tarball_url": format!("{api}/tarball/refs/tags/{name}"),
+                "zipball_url": format!("{api}/zipball/refs/tags/{name}"),
+            })
+        };
+        Ok(tags.map(entry).collect())
     }
 
     /// What `git/tags/SHA` answers.

@@ -77,7 +77,7 @@ impl Site {
         let api = format!("{url}/repos/{owner}/{repo}");
         let own = format!("{api}/actions/runs/{number}");
         let head = commit_of("main");
-        let who = json!({"name": owner, "email": "author@localhost"});
+        let who = json!({"name": owner, "email": "author@example.com"});
         json!({
             "id": number,
             "name": "drift",
