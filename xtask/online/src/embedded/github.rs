@@ -6,6 +6,7 @@ mod assets;
 mod call;
 mod change;
 mod disk;
+mod graphql;
 mod issues;
 mod refusal;
 mod releases;

@@ -13,6 +13,7 @@ mod bench;
 mod canary;
 mod downloads;
 mod drift;
+mod gh;
 mod github;
 mod journal;
 #[cfg(unix)]
@@ -21,6 +22,7 @@ mod mutation;
 mod pin;
 mod prism;
 mod protocol;
+mod referrers;
 mod registry;
 mod registry_faults;
 mod rehearsal;

@@ -242,52 +242,6 @@ async fn a_manifest_is_taken_only_whole_and_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn an_artifact_is_found_by_its_tag_alone() {
-    let site = Site::start();
-    let config = site.push("{}").await;
-    let image = manifest(&config);
-    let subject = Digest::of(image.as_bytes()).to_string();
-    let artifact = json!({
-        "schemaVersion": 2,
-        "mediaType": media::OCI_MANIFEST,
-        "artifactType": "application/vnd.cyclonedx+json",
-        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
-        "layers": [{"mediaType": "application/vnd.cyclonedx+json", "digest": site.push("[]").await, "size": 2}],
-        "subject": {"mediaType": media::OCI_MANIFEST, "digest": subject, "size": image.len()},
-    })
-    .to_string();
-    let oci = [(TYPE, media::OCI_MANIFEST)];
-    // The subject may come later, or never.
-    let path = format!("/v2/a/x/manifests/{}", Digest::of(artifact.as_bytes()));
-    let pushed = site.send(Method::PUT, &path, &oci, &artifact).await;
-    assert_eq!(pushed.status(), 201);
-    let headers = pushed.headers();
-    assert!(!headers.contains_key("oci-subject"), "clients look for it");
-    let referrers = format!("/v2/a/x/referrers/{subject}");
-    for _ in 0..2 {
-        assert_eq!(
-            site.ask(Method::GET, &referrers, &[], "").await,
-            (404, "UNSUPPORTED".into())
-        );
-        let image_path = "/v2/a/x/manifests/v1";
-        assert_eq!(site.ask(Method::PUT, image_path, &oci, &image).await.0, 201);
-    }
-    let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": [
-        {"mediaType": media::OCI_MANIFEST, "digest": Digest::of(artifact.as_bytes()).to_string(),
-         "size": artifact.len(), "artifactType": "application/vnd.cyclonedx+json"},
-    ]})
-    .to_string();
-    let fallback = format!("/v2/a/x/manifests/{}", subject.replace(':', "-"));
-    let as_index = [(TYPE, media::OCI_INDEX)];
-    assert_eq!(
-        site.ask(Method::PUT, &fallback, &as_index, &index).await.0,
-        201
-    );
-    let got = site.send(Method::GET, &fallback, &[], "").await;
-    assert_eq!(got.text().await.unwrap(), index);
-}
-
-#[tokio::test]
 async fn tags_are_listed_in_pages_and_deleted() {
     let site = Site::start();
     let whole = manifest(&site.push("{}").await);

@@ -79,6 +79,7 @@ impl<'a> Call<'a> {
             [owner, repo, "releases", "download", tag, name] if ours(owner, repo) => {
                 self.public_file(tag, name)
             }
+            ["graphql"] if self.parts.method == Method::POST => self.graphql(),
             ["storage", "attestations", sha] => self.stored_attestation(sha),
             ["storage", id] => self.stored_file(number(id)?),
             _ => Err(Refusal::not_found()),

@@ -2,6 +2,7 @@
 
 pub(crate) mod docker;
 pub(crate) mod layout;
+pub(crate) mod oras;
 pub(crate) mod prism;
 pub(crate) mod tokens;
 pub(crate) mod twin;
