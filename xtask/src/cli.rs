@@ -238,6 +238,9 @@ pub struct DistArgs {
     /// Take the CLI archives from here instead of building them
     #[arg(long, value_name = "DIR", conflicts_with = "archive_only")]
     pub prebuilt: Option<PathBuf>,
+    /// The OCI image layout of our images: the manifest then names their platforms, as in a release
+    #[arg(long, value_name = "DIR", conflicts_with = "archive_only")]
+    pub images: Option<PathBuf>,
     /// Everything but the signature, for a job without the key
     #[arg(long, conflicts_with = "archive_only")]
     pub unsigned: bool,
@@ -260,9 +263,30 @@ pub struct ReleaseArgs {
     /// Run the plan in a scratch copy against servers on loopback
     #[arg(long)]
     pub rehearse: bool,
-    /// Take the CLI archives from here instead of building this machine's
-    #[arg(long, value_name = "DIR")]
+    /// Take the CLI archives from here instead of building them
+    #[arg(long, value_name = "DIR", conflicts_with = "assembled")]
     pub prebuilt: Option<PathBuf>,
+    /// Take the files that `dist --unsigned` has put together; they must be what this tree makes
+    #[arg(long, value_name = "DIR")]
+    pub assembled: Option<PathBuf>,
+    /// Take the images from this OCI image layout instead of building them
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Release the CLI for these targets only [default: all; a rehearsal: this machine's]
+    #[arg(long, value_name = "TRIPLES", value_delimiter = ',')]
+    pub targets: Vec<String>,
+    /// How far to go
+    #[arg(long, value_enum, default_value_t = Until::Published)]
+    pub until: Until,
+}
+
+/// How far a release goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// The images are in the registry under their version tags, where nobody looks yet
+    Pushed,
+    /// Everything is public and verified
+    Published,
 }
 
 /// Arguments of `ci`.

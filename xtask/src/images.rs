@@ -123,6 +123,61 @@ pub fn build(workspace: &Workspace, layout: &Path, progress: Progress) -> Result
     Ok(images)
 }
 
+/// The images of the OCI layout `layout`, which was built before from the same tree.
+///
+/// # Errors
+/// When it cannot be read, or does not hold exactly the images of the compose file's `build:`
+/// entries. Its blobs are hashed where they are used.
+pub fn of_layout(workspace: &Workspace, layout: &Path) -> Result<Vec<Image>> {
+    let path = layout.join("index.json");
+    let failed = |why: String| {
+        Error::findings(format!(
+            "`{}` is no image layout of this tree",
+            layout.display()
+        ))
+        .because(why)
+        .hint("build it with `cargo xtask images build --output DIR`")
+    };
+    let bytes =
+        std::fs::read(&path).map_err(|error| failed(format!("`{}`: {error}", path.display())))?;
+    let index: oci::Index = serde_json::from_slice(&bytes)
+        .map_err(|error| failed(format!("`{}`: {error}", path.display())))?;
+    let mut entries: BTreeMap<String, Descriptor> = BTreeMap::new();
+    for entry in index.manifests {
+        let name = entry
+            .annotations
+            .get(oci::REF_NAME)
+            .cloned()
+            .unwrap_or_default();
+        entries.insert(name, entry);
+    }
+    let mut images = Vec::new();
+    for built in Compose::load(&workspace.root)?.built()? {
+        let entry = entries
+            .remove(&built.image.to_string())
+            .ok_or_else(|| failed(format!("it does not hold `{}`", built.image)))?;
+        let digest: Digest = entry
+            .digest
+            .parse()
+            .map_err(|error| failed(format!("`{}`: {error}", entry.digest)))?;
+        let blob = layout.join("blobs/sha256").join(digest.hex());
+        let root = std::fs::read(&blob)
+            .map_err(|error| failed(format!("`{}`: {error}", blob.display())))?;
+        let mut blobs = Blobs::default();
+        blobs.keep(digest, root);
+        images.push(Image {
+            image: built.image.pinned(digest),
+            platforms: blobs.platforms(&entry),
+            left_out: Vec::new(),
+            targets: Vec::new(),
+        });
+    }
+    match entries.keys().next() {
+        Some(other) => Err(failed(format!("it also holds `{other}`"))),
+        None => Ok(images),
+    }
+}
+
 fn build_one(
     workspace: &Workspace,
     built: &BuiltImage,

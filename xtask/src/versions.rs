@@ -145,6 +145,19 @@ pub fn changelog_section(changelog: &str, version: &Version) -> Option<String> {
     Some(body.join("\n").trim().to_owned())
 }
 
+/// Where the heading of `version` says `(unreleased)`, if it does.
+pub fn unreleased(changelog: &str, version: &Version) -> Option<std::ops::Range<usize>> {
+    let mut start = 0;
+    for line in changelog.split_inclusive('\n') {
+        let end = start + line.trim_end().len();
+        if heading(line).as_ref() == Some(version) {
+            return line.contains("(unreleased)").then_some(start..end);
+        }
+        start += line.len();
+    }
+    None
+}
+
 /// The version in a heading `## 1.2.3`, whatever follows.
 fn heading(line: &str) -> Option<Version> {
     let words = line.strip_prefix("## ")?;
@@ -221,6 +234,15 @@ mod tests {
             .into_iter()
             .map(|finding| finding.message)
             .collect()
+    }
+
+    #[test]
+    fn an_unreleased_version_is_found_with_its_place() {
+        let text = "# C\n\n## 0.6.0 (unreleased)\n- x\n\n## 0.5.0\n- y (unreleased)\n";
+        let span = unreleased(text, &Version::new(0, 6, 0)).unwrap();
+        assert_eq!(&text[span], "## 0.6.0 (unreleased)");
+        assert_eq!(unreleased(text, &Version::new(0, 5, 0)), None);
+        assert_eq!(unreleased(text, &Version::new(0, 4, 0)), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use xtask::{versions, write};
 use crate::build;
 use crate::content;
 use crate::inspect::{self, Expected, Inspected};
+use crate::installers;
 use crate::manifest::{Parts, ReleaseManifest};
 use crate::name::{self, Kind, MANIFEST, SIGNATURE, SUMS};
 use crate::sbom;
@@ -52,6 +53,10 @@ pub enum Archives {
     Build,
     /// Built before, one for each target, in this directory.
     Prebuilt(PathBuf),
+    /// In this directory, with everything else that [`assemble`] makes: it was put together, and
+    /// perhaps attested, before. The SBOMs are taken over as well, so no cargo is asked; all other
+    /// files are made again and must be the same.
+    Assembled(PathBuf),
 }
 
 /// A file of the release.
@@ -129,7 +134,7 @@ pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
     let targets = targets(inputs.targets)?;
     let archives = match inputs.archives {
         Archives::Build => build::archives(workspace, &label, &targets, progress)?,
-        Archives::Prebuilt(dir) => prebuilt(&label, &targets, dir)?,
+        Archives::Prebuilt(dir) | Archives::Assembled(dir) => prebuilt(&label, &targets, dir)?,
     };
     let task = progress.task("assemble the release");
     let inspected = inspect_all(&facts, &license, &targets, &archives)?;
@@ -148,19 +153,12 @@ pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
         .zip(archives)
         .map(|(triple, bytes)| Piece::new(name::archive_name(&label, triple), bytes))
         .collect();
+    pieces.extend(installers(inputs, &version, &targets, &pieces)?);
     for path in [pins_env::CLOUD_INIT, compose::PATH] {
         let name = path.rsplit('/').next().unwrap_or(path);
         pieces.push(Piece::new(name, workspace.read(path)?.text));
     }
-    for (program, sbom) in [
-        (
-            "polis",
-            sbom::of_program(workspace, "polis", inputs.kind, &targets)?,
-        ),
-        ("polis-init", sbom::sbom_of_init(workspace, inputs.kind)?),
-    ] {
-        pieces.push(Piece::new(sbom::sbom_name(program, &label), sbom));
-    }
+    pieces.extend(sboms(inputs, &label, &targets)?);
     pieces.push(Piece::new(MANIFEST, manifest.to_bytes()?));
     pieces.push(Piece::new(PUBLIC_KEY, inputs.public_key));
     if inputs.kind == Kind::Rehearsal {
@@ -168,6 +166,9 @@ pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
     }
     pieces.sort_by(|one, other| one.name.cmp(&other.name));
     let sums = sums(&pieces);
+    if let Archives::Assembled(dir) = inputs.archives {
+        require_same(dir, &sums)?;
+    }
     pieces.push(Piece::new(SUMS, sums.clone()));
     task.done(&format!("{} files", pieces.len()));
     Ok(Assembled {
@@ -178,6 +179,85 @@ pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
         pieces,
         sums,
     })
+}
+
+/// The SBOMs of our programs: made, or taken over from what was assembled before.
+fn sboms(inputs: &Inputs<'_>, label: &str, targets: &[String]) -> Result<Vec<Piece>> {
+    let (workspace, kind) = (inputs.workspace, inputs.kind);
+    let mut pieces = Vec::new();
+    for program in ["polis", "polis-init"] {
+        let name = sbom::sbom_name(program, label);
+        let bytes = match (inputs.archives, program) {
+            (Archives::Assembled(dir), _) => {
+                let path = dir.join(&name);
+                std::fs::read(&path).map_err(|error| Error::io("read", &path, &error))?
+            }
+            (_, "polis") => sbom::of_program(workspace, program, kind, targets)?,
+            _ => sbom::sbom_of_init(workspace, kind)?,
+        };
+        pieces.push(Piece::new(name, bytes));
+    }
+    Ok(pieces)
+}
+
+/// Requires that the checksums in `dir` are `ours`: what was assembled there is what this tree makes.
+fn require_same(dir: &Path, ours: &[u8]) -> Result<()> {
+    let path = dir.join(SUMS);
+    let theirs = std::fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
+    if theirs == ours {
+        return Ok(());
+    }
+    let (theirs, ours) = (
+        String::from_utf8_lossy(&theirs),
+        String::from_utf8_lossy(ours),
+    );
+    let only = |sign: char, these: &str, others: &str| -> String {
+        let lines = these
+            .lines()
+            .filter(|line| !others.lines().any(|other| other == *line));
+        lines.map(|line| format!("{sign} {line}\n")).collect()
+    };
+    let message = format!("`{}` does not list what this tree releases", path.display());
+    Err(Error::new(Outcome::Drift, message)
+        .because(only('-', &theirs, &ours) + &only('+', &ours, &theirs))
+        .hint(
+            "assemble again, with `cargo xtask dist --unsigned`, from the commit that is released",
+        ))
+}
+
+/// What people install the archives with: `archives`, one for each of `targets`.
+fn installers(
+    inputs: &Inputs<'_>,
+    version: &Version,
+    targets: &[String],
+    archives: &[Piece],
+) -> Result<Vec<Piece>> {
+    let digests: Vec<Digest> = archives
+        .iter()
+        .map(|archive| Digest::of(&archive.bytes))
+        .collect();
+    let archives: Vec<installers::Archive<'_>> = targets
+        .iter()
+        .zip(archives)
+        .zip(&digests)
+        .map(|((triple, archive), sha256)| installers::Archive {
+            triple,
+            name: &archive.name,
+            sha256,
+        })
+        .collect();
+    let rendered = installers::render(&installers::Facts {
+        version,
+        label: &inputs.kind.label(version),
+        tag: &format!("v{version}"),
+        repository: env!("CARGO_PKG_REPOSITORY"),
+        public_key: inputs.public_key,
+        archives: &archives,
+    })?;
+    let pieces = rendered.into_iter();
+    Ok(pieces
+        .map(|(name, bytes)| Piece::new(name, bytes))
+        .collect())
 }
 
 /// Builds and inspects only the archives: for a machine that has one target of several.

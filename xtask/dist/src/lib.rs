@@ -3,12 +3,12 @@
 //! It is a crate of its own so that the verbs that check pins compile neither cryptography nor
 //! archive formats. [`assemble`] makes everything but the signature, [`Assembled::sign`] the rest.
 
-<<<<<<< HEAD
 mod assemble;
 mod build;
 mod content;
 mod crates;
 mod inspect;
+pub mod installers;
 mod licences;
 mod manifest;
 pub mod name;
@@ -16,10 +16,6 @@ mod notices;
 mod pack;
 mod platform;
 mod sbom;
-=======
-pub mod dist;
-pub mod installers;
->>>>>>> e3089f8 (Render install scripts, a Homebrew formula and winget manifests from the facts of a release)
 pub mod sign;
 pub mod verb;
 

@@ -9,6 +9,7 @@ use crate::name::{Kind, RELEASE_TARGETS};
 use crate::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask::cli::DistArgs;
 use xtask::error::{Error, Outcome, Result};
+use xtask::images;
 use xtask::process::Run;
 use xtask::progress::Progress;
 use xtask::report::Report;
@@ -52,13 +53,17 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
         Some(dir) => Archives::Prebuilt(dir.clone()),
         None => Archives::Build,
     };
+    let images = match &args.images {
+        Some(layout) => images::of_layout(workspace, layout)?,
+        None => Vec::new(),
+    };
     let inputs = Inputs {
         workspace,
         kind,
         commit: &commit,
         targets: &targets,
         archives: &archives,
-        images: &[],
+        images: &images,
         public_key: &public_key,
     };
     let assembled = assemble::assemble(&inputs, progress)?;

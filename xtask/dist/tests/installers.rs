@@ -10,7 +10,7 @@ use polis_base::Digest;
 use semver::Version;
 use serde_json::{Value, json};
 use xtask::process::Run;
-use xtask_dist::dist::RELEASE_TARGETS;
+use xtask_dist::RELEASE_TARGETS;
 use xtask_dist::installers::{Archive, Facts, render};
 use xtask_testkit::has_part;
 

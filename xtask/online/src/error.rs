@@ -46,10 +46,29 @@ pub enum ErrorKind {
         /// The digest or size that was found.
         actual: String,
     },
+    /// The server understood and will not do it, however often it is asked.
+    Rejected(Rejection),
     /// An answer, a reference or an address that we do not accept.
     Protocol,
     /// Reading or writing a file here failed.
     Local,
+}
+
+/// What GitHub does not do, told apart by the cure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// The release is immutable: its tag and its files are frozen.
+    Immutable,
+    /// The tag's name belonged to an immutable release that was deleted, and never comes back.
+    BurntTag,
+    /// A release cannot be published without its tag.
+    NoTag,
+    /// A rule of the repository forbids it.
+    Ruleset,
+    /// The name is taken.
+    Taken,
+    /// What was sent is not valid.
+    Invalid,
 }
 
 impl NetError {
@@ -68,6 +87,11 @@ impl NetError {
         Self::new(ErrorKind::NotFound, url, detail)
     }
 
+    /// A reference or address that cannot be used.
+    pub fn unusable(url: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::protocol(url, detail)
+    }
+
     /// `url` gave other bytes than the expected ones.
     pub(crate) fn mismatch(
         url: impl fmt::Display,
@@ -84,6 +108,15 @@ impl NetError {
     /// `url` answered in a way that we do not accept.
     pub(crate) fn protocol(url: impl fmt::Display, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Protocol, url, detail)
+    }
+
+    /// `url` will not do it.
+    pub(crate) fn rejected(
+        url: impl fmt::Display,
+        rejection: Rejection,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(ErrorKind::Rejected(rejection), url, detail)
     }
 
     /// The image `url` lacks a platform.
@@ -167,6 +200,14 @@ impl NetError {
         self.kind == ErrorKind::NotFound
     }
 
+    /// Whether somebody else may have done it already: the name is taken, or the release public.
+    pub fn is_settled(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Rejected(Rejection::Taken | Rejection::Immutable)
+        )
+    }
+
     fn new(kind: ErrorKind, url: impl fmt::Display, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -226,6 +267,7 @@ impl fmt::Display for NetError {
             ErrorKind::Mismatch { expected, actual } => {
                 write!(f, "{url}: expected {expected}, got {actual}")?;
             }
+            ErrorKind::Rejected(_) => write!(f, "{url}: rejected")?,
             ErrorKind::Protocol => write!(f, "{url}: not acceptable")?,
             ErrorKind::Local => write!(f, "{url}: local file")?,
         }

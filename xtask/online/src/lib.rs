@@ -19,7 +19,7 @@ mod tls;
 mod verify;
 
 pub use endpoint::{Endpoints, Patience};
-pub use error::{ErrorKind, NetError};
+pub use error::{ErrorKind, NetError, Rejection};
 pub use state::State;
 pub use tls::EXTRA_CA;
 pub use verify::Verifier;

@@ -48,7 +48,7 @@ async fn dispatch(verb: Verb, context: Context) -> Result<Report> {
         Verb::Update(verb) => verbs::update::run(&context, &verb).await,
         Verb::VerifyChecksums => verbs::checksums::run(&context).await,
         Verb::Drift(args) => verbs::drift::run(&context, &args).await,
-        Verb::Release(args) => verbs::release::run(context, &args).await,
+        Verb::Release(args) => verbs::release::release(context, &args).await,
         other => Err(Error::usage(format!(
             "`{}` is answered elsewhere",
             other.name()

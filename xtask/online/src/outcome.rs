@@ -2,7 +2,7 @@
 
 use xtask::error::{Error, Outcome};
 
-use crate::error::{ErrorKind, NetError};
+use crate::error::{ErrorKind, NetError, Rejection};
 
 impl From<NetError> for Error {
     fn from(error: NetError) -> Self {
@@ -31,6 +31,7 @@ impl From<NetError> for Error {
                 Outcome::Findings,
                 "do not go on before it is clear who changed the bytes",
             ),
+            ErrorKind::Rejected(rejection) => cure(*rejection),
             ErrorKind::Protocol => (
                 Outcome::Network,
                 "is this the right server? a proxy may be in the way",
@@ -41,5 +42,35 @@ impl From<NetError> for Error {
             ),
         };
         Self::new(outcome, error.to_string()).hint(hint)
+    }
+}
+
+/// How a rejection ends a verb, and what cures it.
+fn cure(rejection: Rejection) -> (Outcome, &'static str) {
+    match rejection {
+        Rejection::Immutable => (
+            Outcome::Drift,
+            "a published release is frozen: release the next version",
+        ),
+        Rejection::BurntTag => (
+            Outcome::Findings,
+            "the name of this tag can never be used again: release the next version",
+        ),
+        Rejection::NoTag => (
+            Outcome::Findings,
+            "push the tag (`git push origin vX.Y.Z`), then run the same command again",
+        ),
+        Rejection::Ruleset => (
+            Outcome::Findings,
+            "a rule of the repository forbids it: see its settings, Rules",
+        ),
+        Rejection::Taken => (
+            Outcome::Drift,
+            "something of that name is there already: look at it before anything else",
+        ),
+        Rejection::Invalid => (
+            Outcome::Findings,
+            "GitHub does not accept what was sent; its answer says why",
+        ),
     }
 }

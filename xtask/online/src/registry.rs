@@ -18,6 +18,7 @@ mod login;
 pub mod media;
 mod platform;
 mod push;
+mod referrer;
 mod tags;
 mod token;
 
@@ -143,6 +144,20 @@ impl Registry {
         match Digest::of(&answer.body) {
             found if found == digest => Ok(answer.body),
             found => Err(NetError::mismatch(image, digest, found)),
+        }
+    }
+
+    /// Whether the registry of `image` lists by itself what refers to `subject`; ghcr.io does not.
+    async fn has_referrers_api(
+        &self,
+        image: &ImageRef,
+        subject: &Digest,
+    ) -> Result<bool, NetError> {
+        let path = format!("referrers/{subject}");
+        match self.access.request(image, Method::GET, &path).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

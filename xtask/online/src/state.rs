@@ -138,7 +138,10 @@ impl State {
             ErrorKind::NotFound => Kind::Gone,
             ErrorKind::MissingPlatform => Kind::MissingPlatform,
             ErrorKind::Mismatch { .. } => Kind::Mismatch,
-            ErrorKind::Unreachable | ErrorKind::Protocol | ErrorKind::Local => Kind::Unreachable,
+            ErrorKind::Unreachable
+            | ErrorKind::Rejected(_)
+            | ErrorKind::Protocol
+            | ErrorKind::Local => Kind::Unreachable,
         };
         Self {
             kind,

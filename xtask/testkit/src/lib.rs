@@ -20,12 +20,11 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
-mod normal;
 pub mod programs;
 mod variant;
 
-use normal::Overlay;
 pub use canary::{Canary, Given};
+use normal::Overlay;
 pub use normal::{AFTER_WAIVERS, VERSION};
 pub use variant::Variant;
 

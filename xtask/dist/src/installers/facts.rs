@@ -4,7 +4,7 @@ use minisign::PublicKey;
 use polis_base::Digest;
 use semver::Version;
 
-use crate::dist::{Kind, RELEASE_TARGETS, comment};
+use crate::name::{Kind, RELEASE_TARGETS};
 use xtask::error::{Error, Result};
 
 /// An archive of the command line program.
@@ -71,7 +71,7 @@ impl<'a> Facts<'a> {
         let (repository, owner, name) = repository(self.repository)?;
         Ok(Checked {
             label: self.label,
-            comment: comment(kind, self.version),
+            comment: kind.comment(self.version),
             tag: self.tag,
             repository,
             owner,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::http::header;
 use octocrab::{Error, GitHubError};
 
-use crate::error::{NetError, excerpt};
+use crate::error::{NetError, Rejection, excerpt};
 
 /// The error `error`, told about `url`.
 pub(super) fn translate(url: impl fmt::Display, error: Error) -> NetError {
@@ -31,6 +31,10 @@ fn refused(url: impl fmt::Display, error: &GitHubError) -> NetError {
         said.push_str(&format!("; {error}"));
     }
     let status = error.status_code.as_u16();
+    if let Some(rejection) = rejection(status, &said) {
+        let detail = format!("status {status}: {}", excerpt(&said));
+        return NetError::rejected(url, rejection, detail);
+    }
     let Some(headers) = &error.headers else {
         return NetError::status(url, status, &said);
     };
@@ -45,9 +49,81 @@ fn refused(url: impl fmt::Display, error: &GitHubError) -> NetError {
     NetError::status(url, status, &said)
 }
 
+/// What GitHub will not do however often it is asked, by the words of its answers as they were seen
+/// in late 2026. Rules of the repository are also told with other statuses than 422.
+fn rejection(status: u16, said: &str) -> Option<Rejection> {
+    let says = |words: &str| said.contains(words);
+    match () {
+        () if says("was used by an immutable release") || says("immutable_release_tag") => {
+            Some(Rejection::BurntTag)
+        }
+        () if says("immutable release") => Some(Rejection::Immutable),
+        () if says("must have a valid tag") => Some(Rejection::NoTag),
+        () if says("GH013") || says("Repository rule violations") => Some(Rejection::Ruleset),
+        () if says("already_exists") => Some(Rejection::Taken),
+        () if matches!(status, 409 | 422) => Some(Rejection::Invalid),
+        () => None,
+    }
+}
+
 /// How long it is until GitHub counts anew.
 fn until_reset(headers: &header::HeaderMap) -> Option<Duration> {
     let reset = headers.get("x-ratelimit-reset")?.to_str().ok()?;
     let reset = UNIX_EPOCH + Duration::from_secs(reset.parse().ok()?);
     Some(reset.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_that_no_repetition_cures_are_known_by_their_words() {
+        for (status, said, known) in [
+            (
+                422,
+                "Cannot upload assets to an immutable release",
+                Some(Rejection::Immutable),
+            ),
+            (
+                422,
+                "Validation Failed; {\"resource\":\"ReleaseAsset\",\"code\":\"custom\",\"message\":\"Cannot delete asset from an immutable release\"}",
+                Some(Rejection::Immutable),
+            ),
+            (
+                422,
+                "Validation Failed; tag_name was used by an immutable release",
+                Some(Rejection::BurntTag),
+            ),
+            (
+                422,
+                "Published releases must have a valid tag",
+                Some(Rejection::NoTag),
+            ),
+            (
+                422,
+                "GH013: Repository rule violations found; source immutable_release_tag",
+                Some(Rejection::BurntTag),
+            ),
+            (
+                403,
+                "GH013: Repository rule violations found",
+                Some(Rejection::Ruleset),
+            ),
+            (
+                422,
+                "Validation Failed; {\"code\":\"already_exists\",\"field\":\"name\"}",
+                Some(Rejection::Taken),
+            ),
+            (
+                422,
+                "Latest release cannot be draft or prerelease",
+                Some(Rejection::Invalid),
+            ),
+            (403, "Resource not accessible by integration", None),
+            (404, "Not Found", None),
+        ] {
+            assert_eq!(rejection(status, said), known, "{status} {said}");
+        }
+    }
 }

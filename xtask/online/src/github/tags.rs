@@ -4,6 +4,7 @@ use octocrab::Octocrab;
 use reqwest::Url;
 use serde::Deserialize;
 
+use super::repository::TagRef;
 use super::{Token, connect, exchange};
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
@@ -13,6 +14,7 @@ use crate::retry::retry;
 const DEEPEST: usize = 4;
 
 /// Asks for tags, with a token or without: without one GitHub answers sixty times an hour.
+#[derive(Clone)]
 pub struct Tags {
     pub(super) crab: Octocrab,
     pub(super) api: Url,
@@ -48,13 +50,27 @@ impl Tags {
     /// The commit that `tag` of `repository` (`owner/name`) names; an annotated tag is followed.
     ///
     /// # Errors
+    /// As [`Self::resolve`].
+    pub async fn commit(&self, repository: &str, tag: &str) -> Result<String, NetError> {
+        Ok(self.resolve(repository, tag).await?.commit)
+    }
+
+    /// What `tag` of `repository` (`owner/name`) names, and the commit behind it.
+    ///
+    /// # Errors
     /// Of kind `NotFound` when there is no such tag, `RateLimited` when GitHub wants fewer
     /// requests, or as every request.
-    pub async fn commit(&self, repository: &str, tag: &str) -> Result<String, NetError> {
+    pub async fn resolve(&self, repository: &str, tag: &str) -> Result<TagRef, NetError> {
         let mut object = self.object(repository, &format!("ref/tags/{tag}")).await?;
+        let named = object.sha.clone();
         for _ in 0..DEEPEST {
             match object.kind.as_str() {
-                "commit" => return Ok(object.sha),
+                "commit" => {
+                    return Ok(TagRef {
+                        object: named,
+                        commit: object.sha,
+                    });
+                }
                 "tag" => {
                     let path = format!("tags/{}", object.sha);
                     object = self.object(repository, &path).await?;

@@ -10,7 +10,7 @@ use polis_base::Digest;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::media;
+use super::{Manifest, media};
 use crate::error::NetError;
 
 /// An index may hold indexes, but not without end.
@@ -31,14 +31,6 @@ pub(super) struct Blob {
     pub(super) path: PathBuf,
     pub(super) digest: Digest,
     pub(super) size: u64,
-}
-
-/// A checked manifest or index of the layout.
-#[derive(Debug)]
-pub(super) struct Manifest {
-    pub(super) bytes: Vec<u8>,
-    pub(super) media_type: &'static str,
-    pub(super) digest: Digest,
 }
 
 #[derive(Deserialize)]

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::access::{Actions, Grant};
 use super::layout::{Blob, Layout};
-use super::{Registry, failure};
+use super::{Manifest, Registry, failure};
 use crate::client::USER_AGENT;
 use crate::endpoint::{Endpoints, authority};
 use crate::error::{ErrorKind, NetError, chain};
@@ -60,7 +60,7 @@ pub(super) fn library(endpoints: &Endpoints) -> Result<Client, NetError> {
 impl Registry {
     /// Pushes the OCI image layout in the directory `layout` and puts the tag of `to` on it;
     /// returns the digest of its root. Every file is checked before the first byte is sent,
-    /// blobs that are there are skipped, the tag is written last and then resolved again.
+    /// what is there is skipped, the tag is written last and then resolved again.
     ///
     /// # Errors
     /// When `to` has no tag, the layout is broken (kinds `Local` and `Mismatch`, naming the
@@ -81,11 +81,31 @@ impl Registry {
             return Err(NetError::protocol(to, "the layout holds no manifest"));
         };
         for child in children {
-            self.push_manifest(&to.pinned(child.digest), &child.bytes, child.media_type)
-                .await?;
+            self.push_missing(&to.pinned(child.digest), child).await?;
+        }
+        match self.resolve(to).await {
+            Ok(there) if there == root.digest => return Ok(there),
+            Err(error) if !unreadable(&error) => return Err(error),
+            _ => {}
         }
         self.push_manifest(to, &root.bytes, root.media_type).await?;
         self.prove(to, root.digest).await
+    }
+
+    /// Pushes `manifest` by its digest, unless the registry holds it.
+    pub(super) async fn push_missing(
+        &self,
+        pinned: &ImageRef,
+        manifest: &Manifest,
+    ) -> Result<(), NetError> {
+        match self.resolve(pinned).await {
+            Ok(_) => Ok(()),
+            Err(error) if unreadable(&error) => {
+                self.push_manifest(pinned, &manifest.bytes, manifest.media_type)
+                    .await
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts `tag` on the image that `pinned` names by digest, in the same repository, and
@@ -120,11 +140,10 @@ impl Registry {
         }
     }
 
-    async fn push_blob(&self, to: &ImageRef, blob: &Blob) -> Result<(), NetError> {
+    pub(super) async fn push_blob(&self, to: &ImageRef, blob: &Blob) -> Result<(), NetError> {
         match self.blob_exists(to, &blob.digest).await {
             Ok(true) => return Ok(()),
-            // Reading may be refused in a repository that this push is going to make.
-            Err(error) if error.kind != ErrorKind::Unauthorised => return Err(error),
+            Err(error) if !unreadable(&error) => return Err(error),
             _ => {}
         }
         let reference = self.reference(to)?;
@@ -142,7 +161,7 @@ impl Registry {
         .await
     }
 
-    async fn push_manifest(
+    pub(super) async fn push_manifest(
         &self,
         to: &ImageRef,
         bytes: &[u8],
@@ -222,6 +241,12 @@ impl Registry {
             (None, None) => Err(NetError::protocol(image, "has neither a tag nor a digest")),
         }
     }
+}
+
+/// Whether something is not there, or may not be read: that is refused in a repository which this
+/// push is going to make.
+fn unreadable(error: &NetError) -> bool {
+    error.is_not_found() || error.kind == ErrorKind::Unauthorised
 }
 
 /// A file as a stream of pieces, so that no layer is ever whole in memory.

@@ -1,173 +1,146 @@
-//! Runs a release plan, step by step, exactly as it was printed.
+//! A release, from a commit to what everyone downloads.
 //!
-//! A real release and a rehearsal differ in the scene ([`scene`]) and in the preflight; every
-//! other step is the same code. Each step first looks at what is there, so that running a
-//! release again after any failure goes on from where it stopped.
+//! Straight-line code: each stage takes what the one before it has made, so that another order does
+//! not compile. Everything up to [`plan`] only looks and builds; a refusal there has changed
+//! nothing anywhere. Each later stage looks again at its own part of the world just before it acts,
+//! with the decisions of [`plan`], so that running the same command again after any failure, or
+//! beside another release, ends in the same one.
+//!
+//! ```text
+//! Ready -> Built -> Planned -> Pushed -> Drafted -> Uploaded -> Verified -> Published -> promoted
+//! ```
+//!
+//! A rehearsal is the same code against the servers of a [`scene`].
 
-mod github;
+mod build;
+mod draft;
+mod dry;
+mod lock;
 pub(crate) mod plan;
 mod preflight;
+mod promote;
+mod publish;
+mod push;
 pub(crate) mod scene;
-mod stages;
+mod times;
+mod tree;
+mod upload;
+mod verify;
+mod world;
 
-use xtask::error::{Error, Result};
+use std::path::PathBuf;
+
+use semver::Version;
+
+use xtask::cli::Until;
+use xtask::error::{Outcome, Result};
 use xtask::images::Image;
-use xtask_dist::sign::SigningKey;
 use xtask_dist::{Archives, Asset, Kind};
 use xtask_online::github::{GitHub, Release};
 use xtask_online::registry::Registry;
 
 use crate::context::Context;
-use crate::failure;
-use plan::{Mode, Plan, Stage, Step};
+pub(crate) use dry::dry_run;
+pub(crate) use lock::Lock;
 use scene::Scene;
+pub(crate) use times::Times;
 
-/// Where the releases of Polis live.
-pub(crate) const OWNER: &str = "odralabshq";
-/// The repository there.
-pub(crate) const REPO: &str = "polis";
+/// The repository whose releases these are.
+pub(crate) const REPOSITORY: &str = "odralabshq/polis";
 
-/// A release under way.
-pub(crate) struct Run {
-    /// The tree that is released, and where hosts are reached. In a rehearsal, after its first
-    /// steps, the scratch copy and the servers on loopback.
-    pub(crate) context: Context,
-    /// The plan.
-    pub(crate) plan: Plan,
-    /// The rehearsal's world.
-    pub(crate) scene: Option<Scene>,
-    /// Where the CLI archives come from.
+/// What is to be released, and from what.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// A release or a rehearsal of one.
+    pub(crate) kind: Kind,
+    /// The version.
+    pub(crate) version: Version,
+    /// The targets that it has an archive for.
+    pub(crate) targets: Vec<String>,
+    /// Where the archives come from.
     pub(crate) archives: Archives,
-    /// Where `dist/` is written.
-    pub(crate) dist: std::path::PathBuf,
-    /// The images that were built.
+    /// The OCI image layout to take the images from, instead of building them.
+    pub(crate) layout: Option<PathBuf>,
+    /// Where its files are written.
+    pub(crate) dist: PathBuf,
+    /// How far it goes.
+    pub(crate) until: Until,
+    /// The rehearsal's servers and credentials.
+    pub(crate) scene: Option<Scene>,
+}
+
+impl Order {
+    /// The git tag.
+    pub(crate) fn tag(&self) -> String {
+        format!("v{}", self.version)
+    }
+}
+
+/// The servers that a release talks to.
+pub(crate) struct Clients {
+    github: GitHub,
+    registry: Registry,
+    /// The registry as users ask it, without a login.
+    anonymous: Registry,
+}
+
+/// What came of a release.
+#[derive(Debug)]
+pub(crate) struct Released {
+    /// The images.
     pub(crate) images: Vec<Image>,
-    /// The files that were written.
+    /// The files.
     pub(crate) assets: Vec<Asset>,
-    registry: Option<Registry>,
-    key: Option<SigningKey>,
-    github: Option<GitHub>,
-    release: Option<Release>,
-    commit: String,
+    /// The release on GitHub, where it went that far.
+    pub(crate) release: Option<Release>,
+    /// Whether the signing key has a password; `None` where nothing was signed.
+    pub(crate) protected: Option<bool>,
+    /// What a person should know.
+    pub(crate) warnings: Vec<String>,
 }
 
-impl Run {
-    /// A release of the tree of `context` by `plan`; nothing has happened yet.
-    pub(crate) fn new(context: Context, plan: Plan, archives: Archives) -> Self {
-        Self {
-            dist: context.workspace.root.join("dist"),
-            context,
-            plan,
-            archives,
-            scene: None,
-            images: Vec::new(),
-            assets: Vec::new(),
-            registry: None,
-            key: None,
-            github: None,
-            release: None,
-            commit: String::new(),
-        }
-    }
-
-    /// Runs every step. The preflight reports all its problems at once; any other failure stops
-    /// the release there.
-    pub(crate) async fn execute(&mut self) -> Result<()> {
-        let steps = self.plan.steps.clone();
-        let mut refusals = Vec::new();
-        let mut stage = None;
-        for (at, step) in steps.iter().enumerate() {
-            if step.stage() != Stage::Preflight && !refusals.is_empty() {
-                break;
+/// Runs the release of `order` in the tree of `context`.
+///
+/// # Errors
+/// The first stage that fails. Where running the same command again may help, it says so.
+pub(crate) async fn run(context: &Context, order: &Order, times: &mut Times) -> Result<Released> {
+    stages(context, order, times)
+        .await
+        .map_err(|error| match error.outcome {
+            Outcome::Network | Outcome::Interrupted => {
+                error.hint("then run the same release command again: it goes on from what is there")
             }
-            if stage != Some(step.stage()) {
-                stage = Some(step.stage());
-                self.context
-                    .progress
-                    .note(&format!("== {}", step.stage().name()));
-            }
-            let done = self.step(step).await;
-            match done {
-                Err(error) if step.stage() == Stage::Preflight => refusals.push(error),
-                Err(error) => {
-                    let which = format!(
-                        "step {} of {} ({}): {}",
-                        at + 1,
-                        steps.len(),
-                        step.stage().name(),
-                        step.describe()
-                    );
-                    return Err(error.because(which).hint("then run the same release command again: finished steps are recognised and skipped"));
-                }
-                Ok(()) => {}
-            }
-        }
-        match failure::all(
-            "the release cannot start; nothing was changed".to_owned(),
-            refusals,
-        ) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    async fn step(&mut self, step: &Step) -> Result<()> {
-        match step {
-            Step::CopyTree => self.copy_tree(),
-            Step::StartServers => self.start_servers(),
-            Step::PushPlaceholder(image) => self.push_placeholder(image).await,
-            Step::CleanTree => self.require_clean_tree(),
-            Step::NoWaivers => self.require_no_waivers(),
-            Step::SigningKey => self.require_signing_key(),
-            Step::Token => self.require_token(),
-            Step::Check => self.check(),
-            Step::HashDownload { url, .. } => self.hash_download(url).await,
-            Step::BuildImages => self.build_images(),
-            Step::PushImage(image) => self.push_image(image).await,
-            Step::Pin(_) => self.pin().await,
-            Step::Dist(targets) => self.write_dist(targets),
-            Step::Draft(tag) => self.draft(tag).await,
-            Step::Upload => self.upload().await,
-            Step::VerifyAssets => self.verify_assets().await,
-            Step::VerifyImage(image) => self.verify_image(image).await,
-            Step::Publish(tag) => self.publish(tag).await,
-            Step::Promote(image) => self.promote(image).await,
-        }
-    }
-
-    /// Whether this is a rehearsal.
-    pub(crate) fn kind(&self) -> Kind {
-        match self.plan.mode {
-            Mode::Execute => Kind::Release,
-            Mode::Rehearse => Kind::Rehearsal,
-        }
-    }
-
-    fn registry(&mut self) -> Result<&Registry> {
-        if self.registry.is_none() {
-            self.registry = Some(match self.plan.mode {
-                Mode::Execute => self.context.registry()?,
-                // No login of the environment goes to a rehearsal.
-                Mode::Rehearse => Registry::new(
-                    &self.context.endpoints,
-                    xtask_online::registry::Logins::none(),
-                )?,
-            });
-        }
-        self.registry
-            .as_ref()
-            .ok_or_else(|| out_of_order("a registry"))
-    }
-
-    fn image(&self, image: &polis_base::ImageRef) -> Result<&Image> {
-        self.images
-            .iter()
-            .find(|built| built.image.unpinned() == *image)
-            .ok_or_else(|| out_of_order(&image.to_string()))
-    }
+            _ => error,
+        })
 }
 
-/// A plan whose steps stand in the wrong order: a defect of the plan, said as one.
-fn out_of_order(what: &str) -> Error {
-    Error::machine(format!("the plan needs {what} before it is there"))
+async fn stages(context: &Context, order: &Order, times: &mut Times) -> Result<Released> {
+    let ready = times
+        .stage("preflight", preflight::ready(context, order))
+        .await?;
+    let built = times
+        .stage("build", build::built(context, order, ready))
+        .await?;
+    let planned = times
+        .stage("plan", build::planned(context, order, built))
+        .await?;
+    let pushed = times.stage("push", push::pushed(context, planned)).await?;
+    if order.until == Until::Pushed {
+        return Ok(pushed.released());
+    }
+    let drafted = times
+        .stage("draft", draft::drafted(context, pushed))
+        .await?;
+    let uploaded = times
+        .stage("upload", upload::uploaded(context, drafted))
+        .await?;
+    let verified = times
+        .stage("verify", verify::verified(context, uploaded))
+        .await?;
+    let published = times
+        .stage("publish", publish::published(context, verified))
+        .await?;
+    times
+        .stage("promote", promote::promoted(context, published))
+        .await
 }

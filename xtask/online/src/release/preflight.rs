@@ -1,75 +1,183 @@
-//! What a real release requires before it changes anything.
+//! The first stage: everything that can be refused before anything is built or changed.
 
+use polis_base::ImageRef;
+
+use xtask::cli::Until;
+use xtask::compose::Compose;
 use xtask::error::{Error, Outcome, Result};
-use xtask::finding::Severity;
-use xtask::pins::{Inventory, Pin, judge};
-use xtask::process::Run as Process;
-use xtask::waivers;
-use xtask_dist::sign::{PUBLIC_KEY, SigningKey};
+use xtask_dist::Kind;
+use xtask_dist::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask_online::github::{GitHub, Token};
+use xtask_online::registry::{Logins, Registry};
 
-use super::{OWNER, REPO, Run};
+use super::plan::{Plan, Wanted};
+use super::world::World;
+use super::{Clients, Order, REPOSITORY, tree};
+use crate::context::Context;
+use crate::failure;
 
-impl Run {
-    pub(super) fn require_clean_tree(&mut self) -> Result<()> {
-        let root = &self.context.workspace.root;
-        let git = |args: &[&str]| Process::new("git").args(args).cwd(root).output();
-        let changed = git(&["status", "--porcelain"])?;
-        if !changed.is_empty() {
-            return Err(Error::findings("the work tree has uncommitted changes")
-                .because(changed)
-                .hint("commit them or take them back: a release is a commit"));
-        }
-        self.commit = git(&["rev-parse", "HEAD"])?;
-        Ok(())
+/// A tree that may be released, as far as can be told before anything is built.
+pub(super) struct Ready {
+    pub(super) clients: Clients,
+    /// What the release shall come to; the files are not made yet.
+    pub(super) wanted: Wanted,
+    /// The key that signs; none is needed for a release that ends before its files.
+    pub(super) key: Option<SigningKey>,
+    /// The text of `minisign.pub`.
+    pub(super) public_key: String,
+}
+
+/// Checks the tree, the credentials, GitHub and the registry, and reports all problems at once.
+///
+/// # Errors
+/// With every reason why the release cannot start.
+pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
+    let mut problems = Problems::default();
+    let workspace = &context.workspace;
+    let commit = problems.ask(tree::clean_commit(workspace));
+    if let Some(commit) = &commit {
+        problems.ask(tree::require_local_tag(workspace, &order.tag(), commit));
     }
+    problems.ask(tree::require_pinned(workspace));
+    // Of a tree that is not clean, the rest is judged at the commit below it.
+    let commit = commit.or_else(|| tree::head(workspace).ok());
+    let commit = commit.unwrap_or_default();
+    let fields = tree::fields(workspace, order.kind, &order.version, &commit);
+    let fields = problems.ask(fields);
+    let public_key = problems.ask(public_key(context));
+    let key = match order.until {
+        Until::Pushed => None,
+        Until::Published => problems.ask(signing_key(order, public_key.as_deref())),
+    };
+    if key
+        .as_ref()
+        .is_some_and(|key| order.kind == Kind::Release && !key.is_protected())
+    {
+        context.progress.note(&format!("note: {UNPROTECTED}"));
+    }
+    let images = problems.ask(built_images(context));
+    let clients = problems.ask(clients(context, order));
+    if let (Some(clients), Some(fields), Some(images)) = (&clients, &fields, &images) {
+        let wanted = Wanted {
+            version: order.version.clone(),
+            fields: fields.clone(),
+            images: images.clone(),
+            assets: None,
+        };
+        if let Some(world) = problems.ask(observe(clients, &wanted).await) {
+            problems.errors.extend(Plan::new(&world, &wanted).refusals);
+        }
+    }
+    problems.end()?;
+    // Nothing was a problem, so everything is there.
+    let (Some(clients), Some(fields), Some(images), Some(public_key)) =
+        (clients, fields, images, public_key)
+    else {
+        return Err(Error::machine(
+            "the preflight found neither a tree nor a problem",
+        ));
+    };
+    Ok(Ready {
+        clients,
+        wanted: Wanted {
+            version: order.version.clone(),
+            fields,
+            images,
+            assets: None,
+        },
+        key,
+        public_key,
+    })
+}
 
-    pub(super) fn require_no_waivers(&self) -> Result<()> {
-        let root = &self.context.workspace.root;
-        let inventory = Inventory::read(root)?;
-        let mut wrong = judge(&inventory, waivers::today(None)?);
-        wrong.retain(|finding| finding.severity == Severity::Error);
-        if !wrong.is_empty() {
-            return Err(Error {
-                findings: wrong,
-                ..Error::findings("what is pinned is not whole")
-            }
-            .hint("run `cargo xtask verify-pins --offline` until it finds nothing"));
+/// What GitHub and the registry hold of what is `wanted`.
+pub(super) async fn observe(clients: &Clients, wanted: &Wanted) -> Result<World> {
+    let images: Vec<ImageRef> = wanted.images.iter().map(ImageRef::unpinned).collect();
+    World::observe(
+        &clients.github,
+        &clients.registry,
+        &wanted.fields.tag,
+        &images,
+    )
+    .await
+}
+
+/// The images that the compose file builds, as it pins them.
+pub(super) fn built_images(context: &Context) -> Result<Vec<ImageRef>> {
+    let compose = Compose::load(&context.workspace.root)?;
+    let built = compose.built()?;
+    let mut images: Vec<ImageRef> = Vec::new();
+    for image_use in compose.readable_images()? {
+        let Ok(image) = image_use.image else { continue };
+        let ours = built
+            .iter()
+            .any(|built| built.image.unpinned() == image.unpinned());
+        if ours && !images.contains(&image) {
+            images.push(image);
         }
-        let unpinned: Vec<String> = inventory
-            .images()
-            .filter(|pin| pin.pinned().is_none())
-            .map(Pin::name)
-            .collect();
-        if unpinned.is_empty() {
-            return Ok(());
-        }
-        Err(
-            Error::findings(format!("{} images are not pinned", unpinned.len()))
-                .because(unpinned.join("\n"))
-                .hint("run `cargo xtask pin`, delete the waivers and commit"),
+    }
+    Ok(images)
+}
+
+fn public_key(context: &Context) -> Result<String> {
+    let path = context.workspace.root.join(PUBLIC_KEY);
+    std::fs::read_to_string(&path).map_err(|error| {
+        Error::findings(format!("`{}` cannot be read", path.display()))
+            .because(error.to_string())
+            .hint("commit the public half of the signing key there: users verify releases with it")
+    })
+}
+
+fn signing_key(order: &Order, public_key: Option<&str>) -> Result<SigningKey> {
+    let key = match &order.scene {
+        Some(scene) => scene.signing_key(),
+        None => SigningKey::from_env()?,
+    };
+    match public_key {
+        Some(file) if !key.matches(file) => Err(Error::new(
+            Outcome::Network,
+            format!("the signing key is not the one of `{PUBLIC_KEY}`"),
         )
+        .hint("sign with the key whose public half is committed, or commit the new one and announce it")),
+        _ => Ok(key),
     }
+}
 
-    pub(super) fn require_signing_key(&mut self) -> Result<()> {
-        let key = SigningKey::from_env()?;
-        let public = self.context.workspace.root.join(PUBLIC_KEY);
-        let file = std::fs::read_to_string(&public).map_err(|error| {
-            Error::findings(format!("`{}` cannot be read", public.display()))
-                .because(error.to_string())
-                .hint("commit the public half of the signing key there: users verify releases with it")
-        })?;
-        if !key.matches(&file) {
-            return Err(Error::new(Outcome::Network, format!("the signing key is not the one of `{}`", public.display()))
-                .hint("sign with the key whose public half is committed, or commit the new one and announce it"));
+fn clients(context: &Context, order: &Order) -> Result<Clients> {
+    let (token, logins) = match (&order.scene, order.kind) {
+        (Some(scene), _) => (scene.token(), Logins::none()),
+        (None, Kind::Rehearsal) => {
+            return Err(Error::machine("a rehearsal without servers of its own"));
         }
-        self.key = Some(key);
-        Ok(())
+        (None, Kind::Release) => (Token::from_env()?, Logins::from_env()?),
+    };
+    Ok(Clients {
+        github: GitHub::new(&context.endpoints, REPOSITORY, Some(&token))?,
+        registry: Registry::new(&context.endpoints, logins)?,
+        anonymous: Registry::new(&context.endpoints, Logins::none())?,
+    })
+}
+
+/// The problems found so far.
+#[derive(Default)]
+pub(super) struct Problems {
+    errors: Vec<Error>,
+}
+
+impl Problems {
+    /// The value, or `None` with its problem kept.
+    pub(super) fn ask<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.errors.push(error)).ok()
     }
 
-    pub(super) fn require_token(&mut self) -> Result<()> {
-        let token = Token::from_env()?;
-        self.github = Some(GitHub::new(&self.context.endpoints, OWNER, REPO, &token)?);
-        Ok(())
+    /// Keeps more problems.
+    pub(super) fn add(&mut self, errors: Vec<Error>) {
+        self.errors.extend(errors);
+    }
+
+    /// Fails with all problems, where there are any.
+    pub(super) fn end(self) -> Result<()> {
+        let message = "the release cannot start; nothing was changed".to_owned();
+        failure::all(message, self.errors).map_or(Ok(()), Err)
     }
 }

@@ -15,7 +15,7 @@ use xtask_online::github::{Issue, Token, Tracker};
 
 use super::verify_pins;
 use crate::context::Context;
-use crate::release::{OWNER, REPO};
+use crate::release;
 
 /// The workflow whose runs are counted.
 const WORKFLOW: &str = "pin-drift.yml";
@@ -96,7 +96,7 @@ async fn in_step(
     let named = std::env::var(REPOSITORY)
         .ok()
         .filter(|name| !name.is_empty());
-    let repository = named.unwrap_or_else(|| format!("{OWNER}/{REPO}"));
+    let repository = named.unwrap_or_else(|| release::REPOSITORY.to_owned());
     let tracker = Tracker::new(&context.endpoints, &repository, token, LABEL, MARKER)?;
     let open = tracker.open().await?;
     let outcome = report.outcome();

@@ -1,109 +1,189 @@
-//! `release --execute` and `release --rehearse`: runs the plan and tells what was released.
+//! `release`: shows what a release would do, does it, or rehearses it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use xtask::cli::ReleaseArgs;
-use xtask::compose::Compose;
-use xtask::error::{Error, Result};
+use xtask::cli::{ReleaseArgs, Until};
+use xtask::error::{Error, Outcome, Result};
 use xtask::report::Report;
-use xtask::rust_build;
-use xtask::verbs::verify_pins;
-use xtask::versions;
 use xtask::workspace::Workspace;
-use xtask_dist::{Archives, Kind};
+use xtask::{rust_build, versions};
+use xtask_dist::{Archives, Kind, RELEASE_TARGETS};
 
 use crate::context::Context;
-use crate::release::Run;
-use crate::release::plan::{self, Inputs, Mode, Plan};
+use crate::release::plan::Plan;
+use crate::release::{Lock, Order, Released, Times, dry_run, run, scene};
 
 /// Runs the verb.
-pub(crate) async fn run(context: Context, args: &ReleaseArgs) -> Result<Report> {
-    if !args.execute && !args.rehearse {
-        let plan = plan(&context.workspace, args, Mode::Execute)?;
-        let text = format!(
-            "{}\nThis is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.",
-            plan.to_text()
-        );
-        return Ok(Report::new("release", plan.to_json(), text));
-    }
-    let mode = if args.rehearse {
-        Mode::Rehearse
-    } else {
-        Mode::Execute
-    };
-    if mode == Mode::Rehearse && context.moved {
+pub(crate) async fn release(context: Context, args: &ReleaseArgs) -> Result<Report> {
+    let version = version(
+        args.version.as_deref(),
+        &versions::of_workspace(&context.workspace)?,
+    )?;
+    if args.rehearse && context.moved {
         return Err(Error::usage("--endpoint has no place in a rehearsal")
             .because("it brings its own servers"));
     }
-    let plan = plan(&context.workspace, args, mode)?;
-    let archives = match (&args.prebuilt, mode) {
-        (Some(dir), _) => Archives::Prebuilt(dir.clone()),
-        (None, Mode::Rehearse) => Archives::Build,
-        (None, Mode::Execute) => {
-            return Err(Error::usage("a release needs the CLI of every target")
-                .because("this machine builds only its own")
-                .hint("build each on its runner with `cargo xtask dist --archive-only --target TRIPLE`, then name their directory with --prebuilt DIR"));
-        }
+    let mut order = Order {
+        kind: if args.rehearse {
+            Kind::Rehearsal
+        } else {
+            Kind::Release
+        },
+        version,
+        targets: targets(&context.workspace, args)?,
+        archives: archives(args)?,
+        layout: args.images.clone(),
+        dist: context.workspace.root.join("dist"),
+        until: args.until,
+        scene: None,
     };
-    let mut run = Run::new(context, plan, archives);
-    run.execute().await?;
-    report(&run)
-}
-
-fn plan(workspace: &Workspace, args: &ReleaseArgs, mode: Mode) -> Result<Plan> {
-    let version = plan::version(args.version.as_deref(), &versions::of_workspace(workspace)?)?;
-    let compose = Compose::load(&workspace.root)?;
-    let pins = verify_pins::read_downloads(workspace)?;
-    let targets = match (mode, &args.prebuilt) {
-        (Mode::Rehearse, None) => Some(vec![rust_build::cli_target(workspace)?]),
-        _ => None,
-    };
-    let inputs = Inputs {
-        version: &version,
-        compose: &compose,
-        downloads: &pins.downloads,
-        targets,
-    };
-    Plan::new(mode, &inputs)
-}
-
-fn report(run: &Run) -> Result<Report> {
-    let release = run.release()?;
-    let mut text = String::new();
-    match run.kind() {
-        Kind::Release => text.push_str(&format!(
-            "Released Polis {}: {}\n",
-            run.plan.version, release.page
-        )),
-        Kind::Rehearsal => text.push_str(&format!(
-            "Rehearsed the release of Polis {}. Nothing has left this machine.\n",
-            run.plan.version
-        )),
+    if !args.execute && !args.rehearse {
+        return Ok(plan_report(&order, &dry_run(&context, &order).await));
     }
+    let _lock = Lock::take(&context.workspace)?;
+    let mut times = Times::new(context.progress);
+    let mut context = context;
+    if args.rehearse {
+        let (inner, scene) = times.stage("scene", scene::set(&context)).await?;
+        context = inner;
+        order.scene = Some(scene);
+    }
+    let released = run(&context, &order, &mut times).await?;
+    Ok(report(&context, &order, &released, &times))
+}
+
+/// The version to release: the one of the tree, which a given one must name.
+fn version(given: Option<&str>, tree: &semver::Version) -> Result<semver::Version> {
+    let Some(text) = given else {
+        return Ok(tree.clone());
+    };
+    let given: semver::Version = text.trim_start_matches('v').parse().map_err(|error| {
+        Error::usage(format!("invalid version `{text}`")).because(format!("{error}"))
+    })?;
+    if given == *tree {
+        Ok(given)
+    } else {
+        Err(
+            Error::usage(format!("this tree is version {tree}, not {given}")).hint(format!(
+                "set the version in Cargo.toml and write a section `## {given}` into CHANGELOG.md"
+            )),
+        )
+    }
+}
+
+/// The targets of the release: those asked for, else all, or in a rehearsal this machine's.
+fn targets(workspace: &Workspace, args: &ReleaseArgs) -> Result<Vec<String>> {
+    let mut targets = match (
+        args.targets.is_empty(),
+        args.rehearse && args.prebuilt.is_none() && args.assembled.is_none(),
+    ) {
+        (false, _) => args.targets.clone(),
+        (true, true) => vec![rust_build::cli_target(workspace)?],
+        (true, false) => RELEASE_TARGETS.map(str::to_owned).to_vec(),
+    };
+    targets.sort();
+    targets.dedup();
+    Ok(targets)
+}
+
+fn archives(args: &ReleaseArgs) -> Result<Archives> {
+    match (&args.prebuilt, &args.assembled) {
+        (Some(dir), _) => Ok(Archives::Prebuilt(dir.clone())),
+        (None, Some(dir)) => Ok(Archives::Assembled(dir.clone())),
+        (None, None) if args.execute && args.targets.is_empty() => {
+            Err(Error::usage("a release needs the CLI of every target")
+                .because("one machine cannot build them all")
+                .hint("build each on its runner with `cargo xtask dist --archive-only --target TRIPLE`, then name their directory with --prebuilt DIR; or narrow the release with --targets"))
+        }
+        (None, None) => Ok(Archives::Build),
+    }
+}
+
+/// What a dry run tells.
+fn plan_report(order: &Order, plan: &Plan) -> Report {
+    let mut text = format!("Release {} of Polis\n", order.version);
+    text.push_str(&format!(
+        "\nbuild\n  images, and the CLI for {}\n",
+        order.targets.join(", ")
+    ));
+    text.push_str(&narrowed(order));
+    text.push_str(&plan.to_text());
+    for refusal in &plan.refusals {
+        text.push_str(&format!("\n{refusal}\n"));
+    }
+    text.push_str("\nThis is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.");
+    let data = json!({
+        "version": order.version.to_string(),
+        "targets": order.targets,
+        "steps": plan.to_json(),
+        "refusals": plan.refusals.iter().map(|refusal| refusal.message.clone()).collect::<Vec<_>>(),
+        "notes": plan.notes,
+    });
+    let mut report = Report::new("release", data, text);
+    report.outcome = plan
+        .refusals
+        .iter()
+        .map(|refusal| refusal.outcome)
+        .fold(Outcome::Ok, Outcome::max);
+    report
+}
+
+/// The targets of a full release that this one leaves out.
+fn narrowed(order: &Order) -> String {
+    let left_out: Vec<&str> = RELEASE_TARGETS
+        .into_iter()
+        .filter(|target| !order.targets.iter().any(|ours| ours == target))
+        .collect();
+    match left_out.is_empty() {
+        true => String::new(),
+        false => format!("  left out: {}\n", left_out.join(", ")),
+    }
+}
+
+fn report(context: &Context, order: &Order, released: &Released, times: &Times) -> Report {
+    let mut text = headline(order, released);
     text.push_str("\nimages\n");
-    for image in &run.images {
+    for image in &released.images {
         for line in image.to_text().lines() {
             text.push_str(&format!("  {line}\n"));
         }
     }
-    text.push_str(&format!("\nfiles in {}\n", run.dist.display()));
-    for asset in &run.assets {
-        text.push_str(&format!("  {}  {}\n", asset.sha256.hex(), asset.name));
+    if order.until == Until::Published {
+        text.push_str(&format!("\nfiles in {}\n", order.dist.display()));
+        text.push_str(&narrowed(order));
+        for asset in &released.assets {
+            text.push_str(&format!("  {}  {}\n", asset.sha256.hex(), asset.name));
+        }
+        text.push_str(&format!(
+            "\nverify\n  cd {} && sha256sum -c SHA256SUMS && minisign -Vm SHA256SUMS -p minisign.pub\n",
+            order.dist.display()
+        ));
     }
-    text.push_str(&format!(
-        "\nverify\n  cd {} && sha256sum -c SHA256SUMS && minisign -Vm SHA256SUMS -p minisign.pub\n",
-        run.dist.display()
-    ));
-    if let Some(scene) = &run.scene {
+    if let Some(scene) = &order.scene {
         text.push_str(&format!(
             "\nlook\n  registry: {}\n  GitHub releases: {}\n  the tree that was released: {}\n",
             scene.registry_dir().display(),
             scene.github_dir().display(),
-            run.context.workspace.root.display()
+            context.workspace.root.display()
         ));
         text.push_str(REHEARSED);
     }
-    Ok(Report::new("release", data(run, &release.tag), text))
+    for warning in &released.warnings {
+        text.push_str(&format!("\nwarning: {warning}\n"));
+    }
+    text.push_str(&format!("\ntime\n{}", times.to_text()));
+    Report::new("release", data(order, released, times), text)
+}
+
+fn headline(order: &Order, released: &Released) -> String {
+    let version = &order.version;
+    match (order.kind, &released.release) {
+        (Kind::Rehearsal, _) => {
+            format!("Rehearsed the release of Polis {version}. Nothing has left this machine.\n")
+        }
+        (Kind::Release, Some(release)) => format!("Released Polis {version}: {}\n", release.page),
+        (Kind::Release, None) => format!("Pushed the images of Polis {version}.\n"),
+    }
 }
 
 const REHEARSED: &str = "
@@ -113,13 +193,34 @@ what was not real
   the signature is by a key made for this rehearsal
 ";
 
-fn data(run: &Run, tag: &str) -> serde_json::Value {
+fn data(order: &Order, released: &Released, times: &Times) -> Value {
     json!({
-        "version": run.plan.version.to_string(),
-        "tag": tag,
-        "rehearsal": run.kind() == Kind::Rehearsal,
-        "images": run.images.iter().map(xtask::images::Image::to_json).collect::<Vec<_>>(),
-        "assets": run.assets.iter().map(xtask_dist::Asset::to_json).collect::<Vec<_>>(),
-        "directory": run.dist.display().to_string(),
+        "version": order.version.to_string(),
+        "tag": order.tag(),
+        "rehearsal": order.kind == Kind::Rehearsal,
+        "targets": order.targets,
+        "images": released.images.iter().map(xtask::images::Image::to_json).collect::<Vec<_>>(),
+        "assets": released.assets.iter().map(xtask_dist::Asset::to_json).collect::<Vec<_>>(),
+        "directory": order.dist.display().to_string(),
+        "warnings": released.warnings,
+        "signing_key_protected": released.protected,
+        "seconds": times.to_json(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use semver::Version;
+
+    use super::*;
+
+    #[test]
+    fn only_the_version_of_the_tree_can_be_released() {
+        let tree = Version::new(0, 5, 0);
+        assert_eq!(version(None, &tree).unwrap(), tree);
+        assert_eq!(version(Some("v0.5.0"), &tree).unwrap(), tree);
+        let error = version(Some("0.6.0"), &tree).expect_err("another version");
+        assert!(error.to_string().contains("not 0.6.0"), "{error}");
+        assert!(version(Some("next"), &tree).is_err());
+    }
 }

@@ -1,7 +1,6 @@
 //! A release at the embedded GitHub, from draft to public, and everything that can refuse it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use axum::Router;
 use axum::http::HeaderMap;
@@ -10,8 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use xtask_online::download::hash_url;
 use xtask_online::embedded::{EmbeddedGitHub, Fault, Faults};
-use xtask_online::github::{API, GitHub, NewRelease, Token, UPLOADS};
-use xtask_online::{Endpoints, ErrorKind};
+use xtask_online::github::{API, Asset, GitHub, Release, ReleaseFields, Token, UPLOADS, Upload};
+use xtask_online::{Endpoints, ErrorKind, Rejection};
 
 use crate::support::{endpoints, hasty};
 
@@ -46,7 +45,7 @@ impl Site {
 
     fn client_with(&self, token: &str) -> GitHub {
         let token = Token::new(token).unwrap();
-        GitHub::new(&self.endpoints(), "odralabshq", "polis", &token).unwrap()
+        GitHub::new(&self.endpoints(), "odralabshq/polis", Some(&token)).unwrap()
     }
 
     /// The tag of what this GitHub calls the latest release.
@@ -56,12 +55,6 @@ impl Site {
         let release: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
         release["tag_name"].as_str().map(str::to_owned)
     }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.dir.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
 }
 
 fn serve(root: &Path, faults: &Faults) -> EmbeddedGitHub {
@@ -70,8 +63,24 @@ fn serve(root: &Path, faults: &Faults) -> EmbeddedGitHub {
     EmbeddedGitHub::start_with(&root, "odralabshq", "polis", &token, faults).unwrap()
 }
 
-fn draft(tag: &str) -> NewRelease {
-    NewRelease {
+/// The release or draft of `tag`, a public one first.
+async fn find(github: &GitHub, tag: &str) -> Option<Release> {
+    let mut found = github.releases().await.unwrap();
+    found.retain(|release| release.tag == tag);
+    found.sort_by_key(|release| release.draft);
+    found.into_iter().next()
+}
+
+/// Uploads `bytes` as `name`, which nothing of that name may hinder.
+async fn upload(github: &GitHub, release: u64, name: &str, bytes: &[u8]) -> Asset {
+    match github.upload(release, name, bytes.to_vec()).await.unwrap() {
+        Upload::There(asset) => asset,
+        Upload::Other(other) => panic!("{other:?}"),
+    }
+}
+
+fn draft(tag: &str) -> ReleaseFields {
+    ReleaseFields {
         tag: tag.to_owned(),
         commit: "0123456789012345678901234567890123456789".to_owned(),
         name: format!("Polis {tag}"),
@@ -84,7 +93,7 @@ fn draft(tag: &str) -> NewRelease {
 async fn a_release_goes_from_draft_to_public() {
     let site = Site::start();
     let github = site.client();
-    assert_eq!(github.find("v0.5.0").await.unwrap(), None);
+    assert_eq!(find(&github, "v0.5.0").await, None);
     let release = github.create_draft(&draft("v0.5.0")).await.unwrap();
     assert!(release.draft && !release.prerelease);
     assert_eq!(
@@ -93,8 +102,7 @@ async fn a_release_goes_from_draft_to_public() {
     );
 
     let bytes = vec![7_u8; 3_000_000];
-    let path = site.file("polis-v0.5.0 (x86_64).tar.gz", &bytes);
-    let asset = github.upload(release.id, &path).await.unwrap();
+    let asset = upload(&github, release.id, "polis-v0.5.0 (x86_64).tar.gz", &bytes).await;
     assert_eq!(
         asset.name, "polis-v0.5.0..x86_64..tar.gz",
         "as GitHub renames"
@@ -119,10 +127,13 @@ async fn a_release_goes_from_draft_to_public() {
         "not public yet"
     );
 
-    let found = github.find("v0.5.0").await.unwrap().unwrap();
+    let found = find(&github, "v0.5.0").await.unwrap();
     assert_eq!((found.id, found.assets.len()), (release.id, 1));
     assert_eq!(site.latest().await, None);
-    let published = github.publish(release.id, true).await.unwrap();
+    let published = github
+        .publish(release.id, &draft("v0.5.0"), true)
+        .await
+        .unwrap();
     assert!(!published.draft);
     assert_eq!(site.latest().await.as_deref(), Some("v0.5.0"));
     let (digest, _) = hash_url(&site.endpoints(), &asset.download, |_, _| ())
@@ -148,28 +159,37 @@ async fn a_prerelease_or_an_older_one_is_never_the_latest_unasked() {
     let github = site.client();
     for (tag, latest) in [("v0.5.0", true), ("v0.6.0-rc.1", false), ("v0.4.1", false)] {
         let release = github.create_draft(&draft(tag)).await.unwrap();
-        github.publish(release.id, latest).await.unwrap();
+        github
+            .publish(release.id, &draft(tag), latest)
+            .await
+            .unwrap();
         assert_eq!(site.latest().await.as_deref(), Some("v0.5.0"));
     }
     let candidate = github.create_draft(&draft("v0.6.0-rc.2")).await.unwrap();
-    let error = github.publish(candidate.id, true).await.unwrap_err();
+    let error = github
+        .publish(candidate.id, &draft("v0.6.0-rc.2"), true)
+        .await
+        .unwrap_err();
     let refused = "Latest release cannot be draft or prerelease";
     assert!(error.detail.contains(refused), "{error}");
     let again = github.create_draft(&draft("v0.5.0")).await.unwrap();
-    let error = github.publish(again.id, true).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Protocol);
+    let error = github
+        .publish(again.id, &draft("v0.5.0"), true)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Rejected(Rejection::Taken));
     assert!(
         error
             .detail
             .contains(r#""code":"already_exists","field":"tag_name""#),
         "{error}"
     );
-    let found = github.find("v0.5.0").await.unwrap().unwrap();
+    let found = find(&github, "v0.5.0").await.unwrap();
     assert!(
         !found.draft,
         "the public one comes before a draft of the same tag"
     );
-    assert_eq!(github.find("v9").await.unwrap(), None);
+    assert_eq!(find(&github, "v9").await, None);
 }
 
 #[tokio::test]
@@ -187,10 +207,9 @@ async fn more_than_a_page_is_searched_and_survives_a_restart() {
         ..site
     };
     let github = site.client();
-    let first = github.find("v1.0.0").await.unwrap().unwrap();
+    let first = find(&github, "v1.0.0").await.unwrap();
     for number in 0..101 {
-        let path = site.file(&format!("f{number}"), b"x");
-        github.upload(first.id, &path).await.unwrap();
+        upload(&github, first.id, &format!("f{number}"), b"x").await;
     }
     assert_eq!(github.assets(first.id).await.unwrap().len(), 101);
 }
@@ -200,16 +219,11 @@ async fn refusals_are_told_by_their_kind() {
     let site = Site::start();
     let (github, base) = (site.client(), site.server.url());
     let release = github.create_draft(&draft("v0.5.0")).await.unwrap();
-    let path = site.file("SHA256SUMS", b"sums");
-    let asset = github.upload(release.id, &path).await.unwrap();
-    let error = github.upload(release.id, &path).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Protocol);
-    assert!(error.detail.contains("already_exists"), "{error}");
-    let error = github
-        .upload(release.id, &site.dir.path().join("none"))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Local);
+    let asset = upload(&github, release.id, "SHA256SUMS", b"sums").await;
+    let again = github.upload(release.id, "SHA256SUMS", b"sums".to_vec());
+    assert_eq!(again.await.unwrap(), Upload::There(asset.clone()));
+    let other = github.upload(release.id, "SHA256SUMS", b"others".to_vec());
+    assert_eq!(other.await.unwrap(), Upload::Other(asset.clone()), "stays");
     let error = github.create_draft(&draft("")).await.unwrap_err();
     assert!(
         error.detail.contains(r#""code":"missing_field""#),
@@ -221,28 +235,27 @@ async fn refusals_are_told_by_their_kind() {
     let error = stranger.create_draft(&draft("v0.5.0")).await.unwrap_err();
     assert_eq!(error.to_string(), bad);
     assert_eq!(
-        stranger.delete_asset(asset.id).await.unwrap_err().kind,
-        ErrorKind::Unauthorised
-    );
-    assert_eq!(
-        stranger.find("v0.5.0").await.unwrap_err().kind,
+        stranger.releases().await.unwrap_err().kind,
         ErrorKind::Unauthorised
     );
 
-    github.delete_asset(asset.id).await.unwrap();
-    github.delete_asset(asset.id).await.unwrap();
+    let gone = Asset { id: 999, ..asset };
     assert_eq!(
-        github.download(&asset).await.unwrap_err().kind,
+        github.download(&gone).await.unwrap_err().kind,
         ErrorKind::NotFound
     );
     assert_eq!(
-        github.publish(999, true).await.unwrap_err().kind,
+        github
+            .publish(999, &draft("v1"), true)
+            .await
+            .unwrap_err()
+            .kind,
         ErrorKind::NotFound
     );
     let token = Token::new("s3cret").unwrap();
-    let other = GitHub::new(&site.endpoints(), "odralabshq", "other", &token).unwrap();
+    let other = GitHub::new(&site.endpoints(), "odralabshq/other", Some(&token)).unwrap();
     assert_eq!(
-        other.find("v1").await.unwrap_err().kind,
+        other.releases().await.unwrap_err().kind,
         ErrorKind::NotFound
     );
 }
@@ -253,13 +266,11 @@ async fn a_passing_fault_is_survived_and_a_lasting_one_told() {
     let github = site.client();
     let list = || site.faults.add("GET", RELEASES, 1, Fault::Status(502));
     list();
-    assert_eq!(github.find("v0.5.0").await.unwrap(), None);
+    assert_eq!(find(&github, "v0.5.0").await, None);
     let release = github.create_draft(&draft("v0.5.0")).await.unwrap();
-    let path = site.file("polis.tar.gz", &[1; 100_000]);
-    // The answer is lost after the file was taken: the next attempt must clear it away.
+    // The answer is lost after the file was taken, which the next attempt sees.
     site.faults.add("POST", RELEASES, 1, Fault::Cut(5));
-    site.faults.add("POST", RELEASES, 1, Fault::Status(502));
-    let asset = github.upload(release.id, &path).await.unwrap();
+    let asset = upload(&github, release.id, "polis.tar.gz", &[1; 100_000]).await;
     assert_eq!(
         github.assets(release.id).await.unwrap(),
         std::slice::from_ref(&asset)
@@ -267,7 +278,13 @@ async fn a_passing_fault_is_survived_and_a_lasting_one_told() {
     site.faults.add("GET", "/storage", 1, Fault::Cut(50_000));
     site.faults.add("PATCH", RELEASES, 2, Fault::Status(500));
     assert_eq!(github.download(&asset).await.unwrap(), [1; 100_000]);
-    assert!(!github.publish(release.id, true).await.unwrap().draft);
+    assert!(
+        !github
+            .publish(release.id, &draft("v0.5.0"), true)
+            .await
+            .unwrap()
+            .draft
+    );
     assert_eq!(site.faults.left(), 0);
 
     site.faults.add("GET", "/storage", 3, Fault::Cut(50_000));
@@ -281,10 +298,49 @@ async fn a_passing_fault_is_survived_and_a_lasting_one_told() {
         format!("{url}{RELEASES}: no usable answer: status 500: a fault, as told")
     );
     assert_eq!(
-        github.find("v0.6.0").await.unwrap(),
+        find(&github, "v0.6.0").await,
         None,
         "and was not tried again"
     );
+}
+
+#[tokio::test]
+async fn only_what_a_broken_upload_left_is_cleared_away() {
+    let site = Site::start();
+    let github = site.client();
+    let release = github.create_draft(&draft("v0.5.0")).await.unwrap();
+    let planted = site
+        .server
+        .plant_asset(release.id, "polis.tar.gz", b"", "starter");
+    planted.unwrap();
+    let broken = github.assets(release.id).await.unwrap();
+    assert!(!broken[0].uploaded);
+    let asset = upload(&github, release.id, "polis.tar.gz", b"bytes").await;
+    assert_ne!(asset.id, broken[0].id);
+    // What has become whole meanwhile stays.
+    let late = Asset {
+        uploaded: false,
+        ..asset.clone()
+    };
+    github.delete_unfinished(release.id, &late).await.unwrap();
+    assert_eq!(github.assets(release.id).await.unwrap(), [asset]);
+}
+
+#[tokio::test]
+async fn only_an_empty_draft_is_ever_deleted() {
+    let site = Site::start();
+    let github = site.client();
+    let empty = github.create_draft(&draft("v0.5.0")).await.unwrap();
+    let full = github.create_draft(&draft("v0.5.0")).await.unwrap();
+    upload(&github, full.id, "SHA256SUMS", b"sums").await;
+    let public = github.create_draft(&draft("v0.6.0")).await.unwrap();
+    let fields = draft("v0.6.0");
+    github.publish(public.id, &fields, true).await.unwrap();
+    assert!(github.delete_empty_draft(empty.id).await.unwrap());
+    assert!(github.delete_empty_draft(empty.id).await.unwrap(), "gone");
+    assert!(!github.delete_empty_draft(full.id).await.unwrap());
+    assert!(!github.delete_empty_draft(public.id).await.unwrap());
+    assert_eq!(github.releases().await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -292,8 +348,7 @@ async fn the_token_does_not_follow_a_redirect_to_another_host() {
     let site = Site::start();
     let github = site.client();
     let release = github.create_draft(&draft("v0.5.0")).await.unwrap();
-    let path = site.file("polis.tar.gz", b"bytes");
-    let asset = github.upload(release.id, &path).await.unwrap();
+    let asset = upload(&github, release.id, "polis.tar.gz", b"bytes").await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let elsewhere = format!("http://{}/x", listener.local_addr().unwrap());
     let tell = async |headers: HeaderMap| format!("{:?}", headers.get("authorization"));
@@ -315,17 +370,17 @@ async fn a_github_that_does_not_answer_is_unreachable() {
     let url = site.server.url();
     let hasty = hasty(&[format!("{API}={url}"), format!("{UPLOADS}={url}")]);
     let token = Token::new("s3cret").unwrap();
-    let github = GitHub::new(&hasty, "odralabshq", "polis", &token).unwrap();
+    let github = GitHub::new(&hasty, "odralabshq/polis", Some(&token)).unwrap();
     let at = format!("{url}{RELEASES}");
     site.faults.add("GET", RELEASES, 1, Fault::Stall);
-    let error = github.find("v1").await.unwrap_err();
+    let error = github.releases().await.unwrap_err();
     let page = format!("{at}?per_page=100&page=1");
     assert_eq!(
         error.to_string(),
         format!("{page}: no usable answer: no answer in time")
     );
     site.server.stop().await;
-    let error = github.find("v1").await.unwrap_err();
+    let error = github.releases().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable);
     assert!(error.detail.contains("Connection refused"), "{error}");
 }

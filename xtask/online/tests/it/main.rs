@@ -15,9 +15,9 @@ mod downloads;
 mod drift;
 mod gh;
 mod github;
-mod journal;
 #[cfg(unix)]
 mod installers;
+mod journal;
 mod mutation;
 mod pin;
 mod prism;
@@ -26,6 +26,8 @@ mod referrers;
 mod registry;
 mod registry_faults;
 mod rehearsal;
+#[cfg(unix)]
+mod release;
 mod reports;
 mod skopeo;
 mod states;

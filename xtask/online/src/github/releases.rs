@@ -1,0 +1,136 @@
+//! The releases of a repository: found, drafted, made right and published.
+
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use super::model::{Release, ReleaseFields};
+use super::{GitHub, PAGE};
+use crate::error::NetError;
+
+/// The most pages that are read of a list: 10,000 releases.
+const MOST_PAGES: u32 = 100;
+
+impl GitHub {
+    /// All releases, newest first; drafts are among them only where the token may write.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub async fn releases(&self) -> Result<Vec<Release>, NetError> {
+        let mut all: Vec<Release> = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let url = self.url(&format!("/releases?per_page={PAGE}&page={page}"));
+            let releases: Vec<Release> = self.get(&url).await?;
+            let full = releases.len() == usize::from(PAGE);
+            // A release that was made in between moves the others to the next page.
+            all.extend(releases);
+            if !full {
+                break;
+            }
+        }
+        all.sort_by_key(|release| std::cmp::Reverse(release.id));
+        all.dedup_by_key(|release| release.id);
+        Ok(all)
+    }
+
+    /// The release with GitHub's number `id`.
+    ///
+    /// # Errors
+    /// Of kind `NotFound` when there is none, or as every request.
+    pub async fn release(&self, id: u64) -> Result<Release, NetError> {
+        self.get(&self.url(&format!("/releases/{id}"))).await
+    }
+
+    /// The release that GitHub calls the latest; `None` where there is none.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn latest(&self) -> Result<Option<Release>, NetError> {
+        match self.get(&self.url("/releases/latest")).await {
+            Ok(release) => Ok(Some(release)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a draft. It is not tried again by itself: a lost answer may hide a draft that was
+    /// made, so look for it first.
+    ///
+    /// # Errors
+    /// When GitHub refuses it or does not answer.
+    pub async fn create_draft(&self, fields: &ReleaseFields) -> Result<Release, NetError> {
+        let url = self.url("/releases");
+        let mut new = to_json(fields);
+        new["draft"] = json!(true);
+        let post = self.crab.post(&url, Some(&new));
+        self.within(&url, 0, post).await
+    }
+
+    /// Makes the draft `id` say what `fields` say.
+    ///
+    /// # Errors
+    /// When GitHub refuses or does not answer.
+    pub async fn correct(&self, id: u64, fields: &ReleaseFields) -> Result<Release, NetError> {
+        self.change(id, &to_json(fields)).await
+    }
+
+    /// Makes a draft public, and GitHub's latest release where `latest` says so. It may be
+    /// repeated safely. `fields` go along, because a draft that is edited without its tag loses it.
+    ///
+    /// # Errors
+    /// When GitHub refuses or does not answer, or the release is still a draft afterwards.
+    pub async fn publish(
+        &self,
+        id: u64,
+        fields: &ReleaseFields,
+        latest: bool,
+    ) -> Result<Release, NetError> {
+        let mut change = to_json(fields);
+        change["draft"] = json!(false);
+        change["make_latest"] = json!(latest.to_string());
+        let published = self.change(id, &change).await?;
+        match published.draft {
+            true => {
+                let url = self.url(&format!("/releases/{id}"));
+                Err(NetError::protocol(&url, "the release is still a draft"))
+            }
+            false => Ok(published),
+        }
+    }
+
+    /// Makes the public release `id` GitHub's latest one.
+    ///
+    /// # Errors
+    /// When GitHub refuses or does not answer.
+    pub async fn make_latest(&self, id: u64) -> Result<Release, NetError> {
+        self.change(id, &json!({"make_latest": "true"})).await
+    }
+
+    /// Deletes the draft `id` as long as it is one and holds no file; returns whether it is gone.
+    ///
+    /// # Errors
+    /// When GitHub refuses or does not answer.
+    pub async fn delete_empty_draft(&self, id: u64) -> Result<bool, NetError> {
+        match self.release(id).await {
+            Ok(release) if !release.draft || !self.assets(id).await?.is_empty() => Ok(false),
+            Ok(_) => self.delete(&format!("/releases/{id}")).await.map(|()| true),
+            Err(error) if error.is_not_found() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn change(&self, id: u64, change: &Value) -> Result<Release, NetError> {
+        let url = self.url(&format!("/releases/{id}"));
+        let answer: Value = self.patch(&url, change).await?;
+        Release::deserialize(answer).map_err(|error| NetError::protocol(&url, error.to_string()))
+    }
+}
+
+fn to_json(fields: &ReleaseFields) -> Value {
+    json!({
+        "tag_name": fields.tag,
+        "target_commitish": fields.commit,
+        "name": fields.name,
+        "body": fields.body,
+        "prerelease": fields.prerelease,
+    })
+}

@@ -1,0 +1,262 @@
+//! The second stage builds, hashes and checks everything that is released, and the third holds it
+//! against the world once more. Neither changes anything outside this machine.
+
+use std::path::PathBuf;
+
+use futures_util::future::join_all;
+use polis_base::Digest;
+use tokio::task::spawn_blocking;
+
+use xtask::cli::CheckArgs;
+use xtask::compose::Compose;
+use xtask::error::{Error, Outcome, Result};
+use xtask::finding::{Finding, Severity};
+use xtask::images::{self, Image};
+use xtask::pins::{Files, Inventory, edit};
+use xtask::pins_env::Download;
+use xtask::verbs::images::default_layout;
+use xtask::verbs::verify_pins;
+use xtask_dist::{Inputs, Kind, Signed};
+
+use super::plan::Plan;
+use super::preflight::{Problems, Ready, observe};
+use super::{Order, scene};
+use crate::context::Context;
+use crate::verbs::{checksums, pin};
+
+/// What was built, with what it was built from.
+pub(super) struct Built {
+    pub(super) ready: Ready,
+    pub(super) images: Vec<Image>,
+    /// The OCI image layout with the images.
+    pub(super) layout: PathBuf,
+    /// The SBOM of the image, a CycloneDX document.
+    pub(super) sbom: Vec<u8>,
+    /// The files; none for a release that ends before them.
+    pub(super) files: Option<Signed>,
+}
+
+/// What was built, and nothing in the world stands against it.
+pub(super) struct Planned(pub(super) Built);
+
+/// Checks the tree, hashes what the machine downloads and builds images and files, side by side.
+///
+/// # Errors
+/// With everything that failed.
+pub(super) async fn built(context: &Context, order: &Order, ready: Ready) -> Result<Built> {
+    let mut problems = Problems::default();
+    let check = {
+        let workspace = context.workspace.clone();
+        let task = context.progress.task("check the tree");
+        spawn_blocking(move || {
+            let checked = check(&workspace);
+            if let Ok(warnings) = &checked {
+                task.done(&format!("fine, {warnings} warnings"));
+            }
+            checked
+        })
+    };
+    let images = {
+        let (context, layout) = (context.clone(), order.layout.clone());
+        let kind = order.kind;
+        spawn_blocking(move || images_of(&context, kind, layout))
+    };
+    let (checked, downloaded, images) =
+        tokio::join!(check, hash_downloads(context, order.kind), images);
+    problems.ask(checked.unwrap_or_else(|error| Err(crashed(&error))));
+    problems.add(downloaded);
+    let images = problems.ask(images.unwrap_or_else(|error| Err(crashed(&error))));
+    problems.end()?;
+    let (images, layout) = images.unwrap_or_default();
+    let (signed, sbom) = files(context, order, &ready, &images).await?;
+    Ok(Built {
+        ready,
+        images,
+        layout,
+        sbom,
+        files: signed,
+    })
+}
+
+fn check(workspace: &xtask::workspace::Workspace) -> Result<usize> {
+    let report = xtask_check::run(workspace, &CheckArgs::default())?;
+    let (errors, warnings): (Vec<Finding>, Vec<Finding>) = report
+        .findings
+        .into_iter()
+        .partition(|finding| finding.severity == Severity::Error);
+    if errors.is_empty() {
+        return Ok(warnings.len());
+    }
+    let failed = Error {
+        findings: errors,
+        ..Error::findings("the tree does not pass its checks")
+    };
+    Err(failed.hint("mend them; `cargo xtask check` shows the same"))
+}
+
+/// Downloads what the machine downloads, all at once, and compares the checksums.
+async fn hash_downloads(context: &Context, kind: Kind) -> Vec<Error> {
+    let downloads = match verify_pins::read_downloads(&context.workspace) {
+        Ok(pins) => pins.downloads,
+        Err(error) => return vec![error],
+    };
+    let hashed = downloads
+        .iter()
+        .map(|download| hash_download(context, kind, download));
+    let hashed = join_all(hashed).await;
+    hashed.into_iter().filter_map(Result::err).collect()
+}
+
+async fn hash_download(context: &Context, kind: Kind, download: &Download) -> Result<()> {
+    let expected = match kind {
+        Kind::Release => download.sha256,
+        Kind::Rehearsal => Digest::of(&scene::stand_in(&download.url)),
+    };
+    let name = checksums::name_of(download);
+    let (found, _) = checksums::hash(context, &context.endpoints, &name, &download.url).await?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::in_file(
+        xtask::pins_env::CLOUD_INIT,
+        vec![checksums::mismatch(download, found)],
+    ))
+}
+
+/// The images and the layout that holds them: built here, or taken from `given`.
+fn images_of(
+    context: &Context,
+    kind: Kind,
+    given: Option<PathBuf>,
+) -> Result<(Vec<Image>, PathBuf)> {
+    let workspace = &context.workspace;
+    let (built, layout) = match given {
+        Some(layout) => (images::of_layout(workspace, &layout)?, layout),
+        None => {
+            let layout = default_layout(workspace);
+            (images::build(workspace, &layout, context.progress)?, layout)
+        }
+    };
+    for image in &built {
+        match (kind, image.not_portable()) {
+            (Kind::Release, _) => image.require_portable()?,
+            (Kind::Rehearsal, Some(why)) => {
+                let name = image.image.unpinned();
+                context.progress.note(&format!("{name}: {why}"));
+            }
+            (Kind::Rehearsal, None) => {}
+        }
+    }
+    require_built_as_pinned(context, &built)?;
+    Ok((built, layout))
+}
+
+/// What was built must be what the compose file pins.
+fn require_built_as_pinned(context: &Context, images: &[Image]) -> Result<()> {
+    let compose = Compose::load(&context.workspace.root)?;
+    for image_use in compose.readable_images()? {
+        let Ok(pinned) = image_use.image else {
+            continue;
+        };
+        let built = images
+            .iter()
+            .find(|built| built.image.unpinned() == pinned.unpinned());
+        if let Some(built) = built.filter(|built| built.image != pinned) {
+            let message = format!(
+                "`{}` was built with another digest than is pinned",
+                pinned.unpinned()
+            );
+            return Err(Error::new(Outcome::Drift, message)
+                .because(format!("pinned: {pinned}\nbuilt:  {}", built.image))
+                .hint("run `cargo xtask pin`, commit, and release that commit"));
+        }
+    }
+    Ok(())
+}
+
+/// The files of the release, signed where there is a key, and the SBOM of the image.
+async fn files(
+    context: &Context,
+    order: &Order,
+    ready: &Ready,
+    images: &[Image],
+) -> Result<(Option<Signed>, Vec<u8>)> {
+    let (workspace, progress) = (context.workspace.clone(), context.progress);
+    let (kind, targets) = (order.kind, order.targets.clone());
+    let (archives, images) = (order.archives.clone(), images.to_vec());
+    let (commit, public_key) = (ready.wanted.fields.commit.clone(), ready.public_key.clone());
+    let assembled = spawn_blocking(move || {
+        let inputs = Inputs {
+            workspace: &workspace,
+            kind,
+            commit: &commit,
+            targets: &targets,
+            archives: &archives,
+            images: &images,
+            public_key: &public_key,
+        };
+        xtask_dist::assemble(&inputs, progress)
+    });
+    let assembled = assembled
+        .await
+        .unwrap_or_else(|error| Err(crashed(&error)))?;
+    let sbom = xtask_dist::sbom_name("polis-init", &kind.label(&order.version));
+    let sbom = assembled.bytes(&sbom).unwrap_or_default().to_vec();
+    let Some(key) = &ready.key else {
+        return Ok((None, sbom));
+    };
+    let signed = assembled.sign(key)?;
+    signed.write(&order.dist)?;
+    Ok((Some(signed), sbom))
+}
+
+fn crashed(error: &tokio::task::JoinError) -> Error {
+    Error::machine("a part of the release crashed").because(error.to_string())
+}
+
+/// Resolves every image, looks at the world again and decides; refuses while nothing is changed.
+///
+/// # Errors
+/// With everything that stands against the release.
+pub(super) async fn planned(context: &Context, order: &Order, mut built: Built) -> Result<Planned> {
+    require_served(context, order.kind, &built).await?;
+    let assets = built.files.as_ref().map(|files| files.assets().to_vec());
+    built.ready.wanted.assets = assets;
+    built.ready.wanted.images = built
+        .images
+        .iter()
+        .map(|image| image.image.clone())
+        .collect();
+    let world = observe(&built.ready.clients, &built.ready.wanted).await?;
+    let plan = Plan::new(&world, &built.ready.wanted);
+    context.progress.note(plan.to_text().trim_end());
+    let mut problems = Problems::default();
+    problems.add(plan.refusals);
+    problems.end()?;
+    Ok(Planned(built))
+}
+
+/// Every image that the tree pins must be what the registries serve.
+async fn require_served(context: &Context, kind: Kind, built: &Built) -> Result<()> {
+    let task = context.progress.task("resolve the pinned images");
+    let root = &context.workspace.root;
+    let files = Files::read(root)?;
+    let inventory = match kind {
+        Kind::Release => Inventory::extract(&files),
+        // What a Dockerfile builds upon is not in the registry of the scene.
+        Kind::Rehearsal => Inventory::of_stack(&Compose::load(root)?, Vec::new()),
+    };
+    let to_resolve = inventory.to_resolve()?;
+    let digests = pin::digests(&built.ready.clients.registry, to_resolve, &built.images).await?;
+    let changes = pin::changes(&files, &inventory, &digests)?;
+    if !changes.is_empty() {
+        return Err(Error::new(
+            Outcome::Drift,
+            "the tree does not pin what the registry serves",
+        )
+        .because(edit::diff(&changes))
+        .hint("review the change, run `cargo xtask pin`, commit, and release that commit"));
+    }
+    task.done(&format!("{} images, all as pinned", digests.len()));
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Makes the draft, or takes up the one that is there and makes it right.
+
+use xtask::error::{Error, Result};
+use xtask::write;
+use xtask_dist::Signed;
+use xtask_online::NetError;
+use xtask_online::github::Release;
+
+use super::build::Built;
+use super::plan::{self, Draft};
+use super::push::Pushed;
+use crate::context::Context;
+
+/// A release that has a draft, or is public already.
+pub(super) struct Drafted {
+    pub(super) built: Built,
+    /// Its files.
+    pub(super) files: Signed,
+    /// As GitHub holds it.
+    pub(super) release: Release,
+}
+
+/// Finds or makes the draft.
+///
+/// # Errors
+/// When GitHub does not answer, or a person has to choose among drafts.
+pub(super) async fn drafted(context: &Context, Pushed(mut built): Pushed) -> Result<Drafted> {
+    let files = built
+        .files
+        .take()
+        .ok_or_else(|| Error::machine("a draft needs the signed files of the release"))?;
+    let wanted = &built.ready.wanted.fields;
+    let task = context.progress.task(format!("draft {}", wanted.tag));
+    let github = &built.ready.clients.github;
+    let (found, _) = plan::draft(&github.releases().await?, &wanted.tag)?;
+    let (release, how) = match found {
+        Draft::Public(release) => (release, "is public already"),
+        Draft::TakeUp(release) if release.says(wanted) => (release, "taken up"),
+        Draft::TakeUp(release) => {
+            keep_notes(context, &release)?;
+            (
+                github.correct(release.id, wanted).await?,
+                "taken up and made right",
+            )
+        }
+        Draft::Create => (create(&built).await?, "created"),
+    };
+    task.done(how);
+    Ok(Drafted {
+        built,
+        files,
+        release,
+    })
+}
+
+/// Makes a draft. GitHub lets two clients make two drafts of a tag: all look again and agree on the
+/// oldest, and whoever made another one takes it back.
+async fn create(built: &Built) -> Result<Release> {
+    let (github, wanted) = (&built.ready.clients.github, &built.ready.wanted.fields);
+    let made = github.create_draft(wanted).await;
+    if let Err(error) = &made
+        && !error.is_passing()
+    {
+        return Err(error.clone().into());
+    }
+    // Also after a lost answer: the draft may have been made.
+    match (plan::draft(&github.releases().await?, &wanted.tag)?.0, made) {
+        (Draft::TakeUp(chosen) | Draft::Public(chosen), Ok(made)) if chosen.id != made.id => {
+            github.delete_empty_draft(made.id).await?;
+            Ok(chosen)
+        }
+        (Draft::TakeUp(chosen) | Draft::Public(chosen), _) => Ok(chosen),
+        (Draft::Create, Ok(made)) => {
+            let lost = format!(
+                "the draft {} was made and is not in the list of releases",
+                made.id
+            );
+            Err(NetError::unusable(made.page, lost).into())
+        }
+        (Draft::Create, Err(_)) => Ok(github.create_draft(wanted).await?),
+    }
+}
+
+/// Keeps what a person may have written into a draft before it is replaced.
+fn keep_notes(context: &Context, release: &Release) -> Result<()> {
+    let name = format!("draft-{}.md", release.id);
+    let path = context.workspace.target.join("replaced").join(name);
+    let text = format!("# {}\n\n{}\n", release.name, release.body);
+    write::atomically(&path, text.as_bytes())?;
+    let kept = format!(
+        "the title and the notes that stood there are kept in {}",
+        path.display()
+    );
+    context.progress.note(&kept);
+    Ok(())
+}

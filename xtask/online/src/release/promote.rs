@@ -1,0 +1,130 @@
+//! Moves `latest`, on GitHub and in the registry, to the newest version that is public.
+//!
+//! Neither offers a compare-and-swap, so two releases at once could move it backwards: the older one
+//! looks, the newer one finishes, the older one writes. Therefore each looks again after every
+//! write, and moves `latest` on to whatever is newest then, be it its own version or not.
+
+use polis_base::{Digest, ImageRef};
+use semver::Version;
+
+use xtask::error::{Error, Outcome, Result};
+use xtask_dist::sign::SigningKey;
+use xtask_online::github::{GitHub, Release};
+use xtask_online::registry::Registry;
+
+use super::plan::{self, Promotion};
+use super::publish::Published;
+use super::world::Latest;
+use super::{Clients, Released};
+use crate::context::Context;
+
+/// How often `latest` is looked at anew; each further look means that another release has come.
+const MOST_LOOKS: usize = 8;
+
+/// Moves `latest` and ends the release.
+///
+/// # Errors
+/// When GitHub or the registry do not answer, or something unreadable stands on `latest`.
+pub(super) async fn promoted(context: &Context, published: Published) -> Result<Released> {
+    let Published {
+        drafted,
+        release,
+        warnings,
+    } = published;
+    let built = drafted.built;
+    if built.ready.wanted.version.pre.is_empty() {
+        let clients = &built.ready.clients;
+        settle_github(context, &clients.github).await?;
+        for image in &built.images {
+            settle_image(context, clients, &built.ready.wanted.version, &image.image).await?;
+        }
+    }
+    Ok(Released {
+        images: built.images,
+        assets: drafted.files.assets().to_vec(),
+        release: Some(release),
+        protected: built.ready.key.as_ref().map(SigningKey::is_protected),
+        warnings,
+    })
+}
+
+async fn settle_github(context: &Context, github: &GitHub) -> Result<()> {
+    let task = context.progress.task("GitHub's latest release");
+    for _ in 0..MOST_LOOKS {
+        let releases = github.releases().await?;
+        let latest = github.latest().await?;
+        plan::readable_latest(latest.as_ref())?;
+        let Some((version, newest)) = plan::newest(&releases) else {
+            task.done("none");
+            return Ok(());
+        };
+        let there = latest
+            .as_ref()
+            .and_then(|latest| plan::version_of_tag(&latest.tag));
+        if there.is_some_and(|there| there >= version) {
+            task.done(&latest.map_or_else(String::new, |latest| latest.tag));
+            return Ok(());
+        }
+        github.make_latest(newest.id).await?;
+    }
+    Err(restless("GitHub's latest release"))
+}
+
+async fn settle_image(
+    context: &Context,
+    clients: &Clients,
+    version: &Version,
+    ours: &ImageRef,
+) -> Result<()> {
+    let name = format!("{}:latest", ours.name());
+    let task = context.progress.task(name.clone());
+    for _ in 0..MOST_LOOKS {
+        let releases = clients.github.releases().await?;
+        let (newest, digest) = target(&clients.registry, &releases, version, ours).await?;
+        let latest = Latest::observe(&clients.registry, ours).await?;
+        match plan::promote(ours, &newest, Some(digest), &latest)? {
+            Promotion::Stay(why) => {
+                task.done(&why);
+                return Ok(());
+            }
+            Promotion::Move(_) => {
+                let pinned = ours.unpinned().pinned(digest);
+                clients.registry.retag(&pinned, "latest").await?;
+            }
+        }
+    }
+    Err(restless(&name))
+}
+
+/// The image that `latest` belongs on: that of the newest public version whose image is there.
+async fn target(
+    registry: &Registry,
+    releases: &[Release],
+    version: &Version,
+    ours: &ImageRef,
+) -> Result<(Version, Digest)> {
+    let newer = plan::newest(releases).filter(|(newest, _)| newest > version);
+    if let Some((newest, release)) = newer {
+        let image = ours
+            .unpinned()
+            .with_tag(&release.tag)
+            .map_err(|error| Error::machine(error.to_string()))?;
+        match registry.resolve(&image).await {
+            Ok(digest) => return Ok((newest, digest)),
+            // A later version may no longer have this image.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let digest = ours
+        .digest()
+        .ok_or_else(|| Error::machine(format!("`{ours}` was built without a digest")))?;
+    Ok((version.clone(), digest))
+}
+
+fn restless(what: &str) -> Error {
+    Error::new(
+        Outcome::Network,
+        format!("{what} does not come to rest: other releases move it"),
+    )
+}

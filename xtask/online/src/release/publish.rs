@@ -1,0 +1,116 @@
+//! Makes the release public, and asks GitHub what it has made of it.
+
+use std::time::Duration;
+
+use xtask::error::{Error, Outcome, Result};
+use xtask_online::github::{Release, TagRef};
+
+use super::draft::Drafted;
+use super::verify::{Verified, require_complete};
+use super::world::require_tag;
+use super::{plan, tree};
+use crate::context::Context;
+
+/// How often the attestation of a release is asked for, which GitHub makes after publishing.
+const ATTEMPTS: u32 = 5;
+/// How long it is waited before the second question; doubled before each later one.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A public release.
+pub(super) struct Published {
+    pub(super) drafted: Drafted,
+    /// As GitHub holds it now.
+    pub(super) release: Release,
+    /// What a person should know.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Publishes the draft, after a last look at the tag and the files.
+///
+/// # Errors
+/// When the tag has moved, a file has changed, or GitHub does not do it.
+pub(super) async fn published(context: &Context, Verified(drafted): Verified) -> Result<Published> {
+    let github = &drafted.built.ready.clients.github;
+    let wanted = &drafted.built.ready.wanted;
+    let (tag, commit) = (wanted.fields.tag.as_str(), wanted.fields.commit.as_str());
+    let task = context.progress.task(format!("publish {tag}"));
+    tree::require_local_tag(&context.workspace, tag, commit)?;
+    require_tag(github.tag(tag).await?.as_ref(), tag, commit)?;
+    let now = github.release(drafted.release.id).await?;
+    require_complete(&drafted, &github.assets(now.id).await?)?;
+    if now.draft {
+        if !now.says(&wanted.fields) {
+            return Err(Error::new(
+                Outcome::Network,
+                format!("the draft {tag} was changed while it was released"),
+            )
+            .because(now.page));
+        }
+        let latest = plan::is_latest(&wanted.version, &github.releases().await?);
+        if let Err(error) = github.publish(now.id, &wanted.fields, latest).await {
+            // Another release of the same version may have been faster.
+            if github.release(now.id).await?.draft {
+                return Err(error.into());
+            }
+        }
+    }
+    let (release, warnings) = confirm(&drafted).await?;
+    task.done(&match now.draft {
+        true => release.page.clone(),
+        false => format!("was public already: {}", release.page),
+    });
+    for warning in &warnings {
+        context.progress.note(&format!("warning: {warning}"));
+    }
+    Ok(Published {
+        drafted,
+        release,
+        warnings,
+    })
+}
+
+/// What GitHub says about the release now that it is public.
+async fn confirm(drafted: &Drafted) -> Result<(Release, Vec<String>)> {
+    let github = &drafted.built.ready.clients.github;
+    let fields = &drafted.built.ready.wanted.fields;
+    let release = github.release(drafted.release.id).await?;
+    if release.draft {
+        return Err(Error::new(
+            Outcome::Network,
+            format!(
+                "the release {} is still a draft after it was published",
+                release.tag
+            ),
+        ));
+    }
+    let tag = github.tag(&fields.tag).await?;
+    require_tag(tag.as_ref(), &fields.tag, &fields.commit)?;
+    require_complete(drafted, &github.assets(release.id).await?)?;
+    let mut warnings = Vec::new();
+    match (release.immutable, &tag) {
+        (false, _) => warnings.push(format!(
+            "the release {} is NOT immutable: its files and its tag can be replaced by whoever may write. Switch on immutable releases (RELEASING.md, \"Set up, once\") before the next one",
+            release.tag
+        )),
+        (true, Some(tag)) => warnings.extend(attestation(drafted, tag).await?),
+        (true, None) => {}
+    }
+    Ok((release, warnings))
+}
+
+/// Waits a while for GitHub's attestation of the release; a warning where it does not come.
+async fn attestation(drafted: &Drafted, tag: &TagRef) -> Result<Option<String>> {
+    let github = &drafted.built.ready.clients.github;
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE * 2_u32.pow(attempt - 1)).await;
+        }
+        if github.release_attestations(&tag.object).await? > 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some(format!(
+        "GitHub shows no attestation of the release {0} yet; look later with `gh release verify {0}`",
+        drafted.release.tag
+    )))
+}

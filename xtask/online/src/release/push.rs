@@ -1,0 +1,77 @@
+//! Pushes the images under their version tags, and attaches what is known of their content. Nobody
+//! follows these tags yet: no released compose file names them.
+
+use xtask::error::Result;
+use xtask::images::Image;
+
+use super::build::{Built, Planned};
+use super::{Released, plan, world};
+use crate::context::Context;
+
+/// A release whose images are in the registry.
+pub(super) struct Pushed(pub(super) Built);
+
+impl Pushed {
+    /// What came of a release that ends here.
+    pub(super) fn released(self) -> Released {
+        Released {
+            images: self.0.images,
+            assets: Vec::new(),
+            release: None,
+            protected: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Pushes what the registry does not hold yet; an image that is there is not pushed again.
+///
+/// # Errors
+/// When the registry refuses, or a version tag of a public release names something else.
+pub(super) async fn pushed(context: &Context, Planned(built): Planned) -> Result<Pushed> {
+    for image in &built.images {
+        push_one(context, &built, image).await?;
+    }
+    Ok(Pushed(built))
+}
+
+async fn push_one(context: &Context, built: &Built, image: &Image) -> Result<()> {
+    let clients = &built.ready.clients;
+    let tag = &built.ready.wanted.fields.tag;
+    let name = image.image.unpinned();
+    let task = context.progress.task(format!("push {name}"));
+    let releases = clients.github.releases().await?;
+    let public = plan::of_tag(&releases, tag).any(|release| !release.draft);
+    let held = world::version_tag(&clients.registry, &image.image).await?;
+    let done = match plan::push(&image.image, held, public)? {
+        plan::Push::Skip => "is there already".to_owned(),
+        plan::Push::Create => {
+            let digest = clients
+                .registry
+                .push_layout(&built.layout, &image.image)
+                .await?;
+            digest.to_string()
+        }
+        plan::Push::Replace(was) => {
+            let digest = clients
+                .registry
+                .push_layout(&built.layout, &image.image)
+                .await?;
+            format!("was {was}, now {digest}")
+        }
+    };
+    task.done(&done);
+    let task = context.progress.task(format!("attach the SBOM to {name}"));
+    let attached = clients
+        .registry
+        .attach(&image.image, CYCLONEDX, &built.sbom)
+        .await?;
+    task.done(match attached {
+        true => "attached",
+        false => "is there already",
+    });
+    Ok(())
+}
+
+/// The media type of a CycloneDX document, as the specification registers it.
+const CYCLONEDX: &str = "application/vnd.cyclonedx+json";

@@ -1,0 +1,135 @@
+//! What the tree says about its release: the commit, the tag, the notes, the pins.
+
+use semver::Version;
+
+use xtask::error::{Error, Result};
+use xtask::finding::{Finding, Severity};
+use xtask::pins::{Inventory, Pin, judge};
+use xtask::process::Run as Process;
+use xtask::workspace::Workspace;
+use xtask::{versions, waivers};
+use xtask_dist::Kind;
+use xtask_online::github::ReleaseFields;
+
+use super::plan::marker;
+
+/// The commit of a clean work tree.
+///
+/// # Errors
+/// When something is not committed, or it is no git repository.
+pub(super) fn clean_commit(workspace: &Workspace) -> Result<String> {
+    let changed = git(workspace, &["status", "--porcelain"]).output()?;
+    if !changed.is_empty() {
+        return Err(Error::findings("the work tree has uncommitted changes")
+            .because(changed)
+            .hint("commit them or take them back: a release is a commit"));
+    }
+    head(workspace)
+}
+
+/// The commit that is checked out.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn head(workspace: &Workspace) -> Result<String> {
+    git(workspace, &["rev-parse", "--verify", "HEAD"]).output()
+}
+
+/// Requires that `tag` exists here and names `commit`.
+///
+/// # Errors
+/// When it does not.
+pub(super) fn require_local_tag(workspace: &Workspace, tag: &str, commit: &str) -> Result<()> {
+    let name = format!("refs/tags/{tag}^{{commit}}");
+    let found =
+        git(workspace, &["rev-parse", "--verify", "--quiet", &name]).output_of_any_exit()?;
+    let found = found.trim();
+    if found == commit {
+        return Ok(());
+    }
+    let error = match found {
+        "" => Error::findings(format!("there is no tag `{tag}` in this repository")),
+        other => Error::findings(format!(
+            "the tag `{tag}` names another commit than the one that is checked out"
+        ))
+        .because(format!("tag:         {other}\nchecked out: {commit}")),
+    };
+    Err(error.hint(format!(
+        "check out the tag, or make it: `git tag -s {tag} -m \"Polis {}\"`",
+        tag.trim_start_matches('v')
+    )))
+}
+
+fn git(workspace: &Workspace, args: &[&str]) -> Process {
+    Process::new("git").args(args).cwd(&workspace.root)
+}
+
+/// Requires that everything is pinned and nothing waived.
+///
+/// # Errors
+/// With every place that is not.
+pub(super) fn require_pinned(workspace: &Workspace) -> Result<()> {
+    let inventory = Inventory::read(&workspace.root)?;
+    let mut wrong = judge(&inventory, waivers::today(None)?);
+    wrong.retain(|finding| finding.severity == Severity::Error);
+    if !wrong.is_empty() {
+        return Err(Error {
+            findings: wrong,
+            ..Error::findings("not everything is pinned")
+        }
+        .hint("run `cargo xtask verify-pins --offline` until it finds nothing"));
+    }
+    let unpinned: Vec<String> = inventory
+        .images()
+        .filter(|pin| pin.pinned().is_none())
+        .map(Pin::name)
+        .collect();
+    if unpinned.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Error::findings(format!("{} images are not pinned", unpinned.len()))
+            .because(unpinned.join("\n"))
+            .hint("run `cargo xtask pin`, delete the waivers and commit"),
+    )
+}
+
+/// What the release says: the section of the changelog, our marker, and the commit.
+///
+/// # Errors
+/// When the changelog has no section, or calls the version unreleased.
+pub(super) fn fields(
+    workspace: &Workspace,
+    kind: Kind,
+    version: &Version,
+    commit: &str,
+) -> Result<ReleaseFields> {
+    let changelog = workspace.read("CHANGELOG.md")?;
+    let notes = versions::changelog_section(&changelog.text, version).ok_or_else(|| {
+        Error::findings(format!("`CHANGELOG.md` has no section for {version}"))
+            .hint(format!("write a section `## {version}`"))
+    })?;
+    if let Some(span) = versions::unreleased(&changelog.text, version) {
+        let message = format!("the changelog calls {version} unreleased");
+        let finding = Finding::error("version", changelog.place(span), message)
+            .help("`cargo xtask prepare` takes the word out");
+        return Err(Error {
+            findings: vec![finding],
+            ..Error::findings("the notes are not those of a release")
+        });
+    }
+    let tag = format!("v{version}");
+    let marker = marker(&tag);
+    Ok(ReleaseFields {
+        commit: commit.to_owned(),
+        name: format!("Polis {}", kind.label(version)),
+        body: match kind {
+            Kind::Release => format!("{notes}\n\n{marker}"),
+            Kind::Rehearsal => {
+                format!("This is a rehearsal, not a release.\n\n{notes}\n\n{marker}")
+            }
+        },
+        prerelease: !version.pre.is_empty(),
+        tag,
+    })
+}

@@ -1,0 +1,113 @@
+//! Uploads what the draft does not hold yet, several files at once. A file that GitHub has whole is
+//! never deleted: other bytes under a name of ours stop the release.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use xtask::error::{Error, Result};
+use xtask_dist::{Asset, SIGNATURE};
+use xtask_online::github::{self, Upload};
+
+use super::draft::Drafted;
+use super::plan::{self, Put};
+use crate::context::Context;
+
+/// How many files travel at once.
+const AT_ONCE: usize = 4;
+
+/// A release that holds all of its files.
+pub(super) struct Uploaded(pub(super) Drafted);
+
+/// Uploads the files.
+///
+/// # Errors
+/// When GitHub does not answer, or holds something that is not ours.
+pub(super) async fn uploaded(context: &Context, drafted: Drafted) -> Result<Uploaded> {
+    if !drafted.release.draft {
+        // It is public: nothing is touched, and the next stage proves that it is ours.
+        return Ok(Uploaded(drafted));
+    }
+    let github = &drafted.built.ready.clients.github;
+    let there = github.assets(drafted.release.id).await?;
+    plan::no_foreign(drafted.files.assets(), &there, &drafted.release.tag)?;
+    let mut uploads = Vec::new();
+    for asset in drafted.files.assets() {
+        uploads.push(upload(context, &drafted, asset, plan::put(asset, &there)));
+    }
+    stream::iter(uploads)
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<Vec<()>>()
+        .await?;
+    Ok(Uploaded(drafted))
+}
+
+async fn upload(
+    context: &Context,
+    drafted: &Drafted,
+    asset: &Asset,
+    put: Result<Put>,
+) -> Result<()> {
+    let github = &drafted.built.ready.clients.github;
+    let task = context.progress.task(format!("upload {}", asset.name));
+    match put? {
+        Put::Skip => return done(task, "is there already"),
+        Put::Keep(there) => {
+            require_signature(drafted, &there).await?;
+            return done(task, "a good signature is there already");
+        }
+        Put::Finish(broken) => {
+            github
+                .delete_unfinished(drafted.release.id, &broken)
+                .await?
+        }
+        Put::Create => {}
+    }
+    let bytes = drafted
+        .files
+        .bytes(&asset.name)
+        .unwrap_or_default()
+        .to_vec();
+    match github
+        .upload(drafted.release.id, &asset.name, bytes)
+        .await?
+    {
+        Upload::There(_) => done(task, &format!("{} bytes", asset.size)),
+        Upload::Other(there) if there.name == SIGNATURE => {
+            require_signature(drafted, &there).await?;
+            done(task, "a good signature is there already")
+        }
+        Upload::Other(there) => Err(plan::other_bytes(asset, &there)),
+    }
+}
+
+fn done(task: xtask::progress::Task, how: &str) -> Result<()> {
+    task.done(how);
+    Ok(())
+}
+
+/// Requires that the signature which stands on GitHub is one of our key over our checksums: each
+/// signature differs, and a good one is as good as another.
+///
+/// # Errors
+/// When it is not.
+pub(super) async fn require_signature(drafted: &Drafted, there: &github::Asset) -> Result<()> {
+    let bytes = drafted.built.ready.clients.github.download(there).await?;
+    let text = String::from_utf8_lossy(&bytes);
+    let sums = drafted.files.bytes(xtask_dist::SUMS).unwrap_or_default();
+    let good = drafted
+        .built
+        .ready
+        .key
+        .as_ref()
+        .is_some_and(|key| key.verifies(&text, sums));
+    match good {
+        true => Ok(()),
+        false => Err(Error::new(
+            xtask::error::Outcome::Drift,
+            format!("`{SIGNATURE}` of the release is no signature of these checksums"),
+        )
+        .because(there.download.clone())
+        .hint(
+            "somebody signed other files, or with another key: find out who before anything else",
+        )),
+    }
+}

@@ -1,0 +1,128 @@
+//! Proves that what GitHub and the registry hold is what was built: every file is downloaded, every
+//! image is resolved as users do.
+
+use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use polis_base::Digest;
+
+use xtask::error::{Error, Outcome, Result};
+use xtask::images::Image;
+use xtask_dist::{Asset, SIGNATURE};
+use xtask_online::github;
+
+use super::draft::Drafted;
+use super::plan;
+use super::upload::{Uploaded, require_signature};
+use crate::context::Context;
+
+/// How many files travel at once.
+const AT_ONCE: usize = 4;
+
+/// A release that came back as it was made.
+pub(super) struct Verified(pub(super) Drafted);
+
+/// Downloads and compares everything.
+///
+/// # Errors
+/// When something is missing, differs, or cannot be had without a login.
+pub(super) async fn verified(context: &Context, Uploaded(drafted): Uploaded) -> Result<Verified> {
+    let there = drafted
+        .built
+        .ready
+        .clients
+        .github
+        .assets(drafted.release.id)
+        .await?;
+    require_complete(&drafted, &there)?;
+    let mut files = Vec::new();
+    for asset in &there {
+        files.push(verify_file(context, &drafted, asset));
+    }
+    let files = stream::iter(files)
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<Vec<()>>();
+    let mut images = Vec::new();
+    for image in &drafted.built.images {
+        images.push(verify_image(context, &drafted, image));
+    }
+    let images = try_join_all(images);
+    tokio::try_join!(files, images)?;
+    Ok(Verified(drafted))
+}
+
+/// Requires that `there` are our files by name, size and digest, as far as GitHub tells.
+///
+/// # Errors
+/// When a file is missing, is not ours or holds other bytes.
+pub(super) fn require_complete(drafted: &Drafted, there: &[github::Asset]) -> Result<()> {
+    let tag = &drafted.release.tag;
+    plan::no_foreign(drafted.files.assets(), there, tag)?;
+    for ours in drafted.files.assets() {
+        match github::Held::find(there, &ours.name, ours.size, ours.sha256) {
+            github::Held::Same(_) => {}
+            github::Held::Other(_) if ours.name == SIGNATURE => {}
+            github::Held::Other(there) => return Err(plan::other_bytes(ours, &there)),
+            github::Held::Absent | github::Held::Unfinished(_) => {
+                return Err(Error::new(
+                    Outcome::Drift,
+                    format!("the release {tag} does not hold `{}` whole", ours.name),
+                )
+                .hint("run the same command again; a public release that lacks a file is replaced by the next version"));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn verify_file(context: &Context, drafted: &Drafted, asset: &github::Asset) -> Result<()> {
+    let task = context.progress.task(format!("verify {}", asset.name));
+    let ours = drafted
+        .files
+        .assets()
+        .iter()
+        .find(|ours| ours.name == asset.name);
+    let bytes = drafted.built.ready.clients.github.download(asset).await?;
+    let found = Digest::of(&bytes);
+    if ours.is_some_and(|ours| ours.sha256 == found) {
+        task.done("the same bytes");
+        return Ok(());
+    }
+    if asset.name == SIGNATURE {
+        require_signature(drafted, asset).await?;
+        task.done("our signature, from an earlier run");
+        return Ok(());
+    }
+    Err(came_back(asset, ours, found))
+}
+
+fn came_back(asset: &github::Asset, ours: Option<&Asset>, found: Digest) -> Error {
+    let expected = ours.map_or_else(String::new, |ours| ours.sha256.hex());
+    let message = format!(
+        "`{}` was downloaded with other bytes than were uploaded",
+        asset.download
+    );
+    Error::new(Outcome::Drift, message)
+        .because(format!("expected {expected}\nfound    {}", found.hex()))
+}
+
+/// As users pull it: without a login. A package that is still private fails here, before anything
+/// is public.
+async fn verify_image(context: &Context, drafted: &Drafted, image: &Image) -> Result<()> {
+    let name = image.image.unpinned();
+    let task = context.progress.task(format!("verify {name}"));
+    let anonymous = &drafted.built.ready.clients.anonymous;
+    let found = anonymous.resolve(&name).await.map_err(|error| {
+        Error::from(error).because("users pull without a login; a new package on ghcr.io is private until its visibility is changed")
+    })?;
+    let expected = image.digest();
+    if expected == Some(found) {
+        task.done("the same digest");
+        return Ok(());
+    }
+    let expected = expected.map_or_else(String::new, |digest| digest.to_string());
+    Err(Error::new(
+        Outcome::Drift,
+        format!("`{name}` names another digest than was pushed"),
+    )
+    .because(format!("expected {expected}\nfound    {found}")))
+}

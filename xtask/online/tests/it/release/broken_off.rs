@@ -1,0 +1,133 @@
+//! A release is broken off at each request that changes something, in every way in which that can
+//! happen; the next one then ends as if nothing had been.
+//!
+//! The requests are those that a release was seen to make: one that is new is broken off too,
+//! without anybody listing it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use xtask_online::embedded::{Entry, Hold, Trip};
+
+use super::fixture::{End, World, finish};
+
+/// How one request is broken off.
+#[derive(Debug, Clone, Copy)]
+enum Break {
+    /// The program is killed before the request is applied.
+    KilledBefore,
+    /// The program is killed after the request was applied.
+    KilledAfter,
+    /// It is answered 500 and not applied.
+    Refused,
+    /// It is applied and answered 500.
+    Lied,
+    /// It is applied and its answer is cut off.
+    Cut,
+}
+
+const BREAKS: [Break; 5] = [
+    Break::KilledBefore,
+    Break::KilledAfter,
+    Break::Refused,
+    Break::Lied,
+    Break::Cut,
+];
+
+/// What a whole release leaves, and how many requests it makes.
+fn whole() -> (End, Vec<Entry>) {
+    let world = World::new("0.5.0");
+    let ran = world.release();
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let entries = world.journal.entries();
+    assert!(entries.len() > 20, "{entries:#?}");
+    let end = world.end();
+    assert_eq!(end.releases.len(), 1, "{end:#?}");
+    world.journal.clear();
+    let again = world.release();
+    assert_eq!(again.code, 0, "{}", again.seen());
+    assert_eq!(
+        world.journal.entries(),
+        [],
+        "a run after success changes nothing"
+    );
+    assert_eq!(world.end(), end);
+    (end, entries)
+}
+
+/// Breaks the release off at the request `number`; says what is wrong afterwards.
+fn problem(number: usize, how: Break, whole: &End) -> Option<String> {
+    let world = World::new("0.5.0");
+    let hold = Hold::default();
+    world.journal.trip(
+        number,
+        match how {
+            Break::KilledBefore => Trip::Before(hold.clone()),
+            Break::KilledAfter => Trip::After(hold.clone()),
+            Break::Refused => Trip::RefuseBefore(500),
+            Break::Lied => Trip::AnswerAfter(500),
+            Break::Cut => Trip::CutAfter,
+        },
+    );
+    let hosts = (world.github.url(), world.registry.url());
+    let (mut child, files) = world.start("0.5.0", &hosts, &[], &[]);
+    match how {
+        Break::KilledBefore | Break::KilledAfter => {
+            if !hold.wait(Duration::from_secs(120)) {
+                return Some("the request was never made".to_owned());
+            }
+            child.kill().unwrap();
+            finish((child, files));
+        }
+        _ => drop(finish((child, files))),
+    }
+    let ran = world.release();
+    let entries = world.journal.entries();
+    let deleted: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| entry.method == "DELETE")
+        .collect();
+    match () {
+        () if ran.code != 0 => Some(ran.seen()),
+        () if !deleted.is_empty() => Some(format!("deleted {deleted:?}")),
+        () if world.end() != *whole => Some(format!("{:#?}\nexpected {whole:#?}", world.end())),
+        () => None,
+    }
+}
+
+#[test]
+fn a_release_that_is_broken_off_at_any_request_ends_as_if_nothing_had_been() {
+    let (end, entries) = whole();
+    let cases = entries.len() * BREAKS.len();
+    let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let case = next.fetch_add(1, Ordering::Relaxed);
+                    if case >= cases {
+                        return;
+                    }
+                    let (number, how) = (case / BREAKS.len(), BREAKS[case % BREAKS.len()]);
+                    if let Some(problem) = problem(number, how, &end) {
+                        let which = format!("request {number}, {how:?}: {problem}");
+                        problems.lock().unwrap().push(which);
+                    }
+                }
+            });
+        }
+    });
+    let problems = problems.into_inner().unwrap();
+    assert!(
+        problems.is_empty(),
+        "{} of {cases}:\n{}",
+        problems.len(),
+        problems.join("\n")
+    );
+    println!(
+        "{} requests, each broken off in {} ways",
+        entries.len(),
+        BREAKS.len()
+    );
+}

@@ -1,0 +1,224 @@
+//! Two releases at once, one request at a time, in orders that a test decides.
+
+use std::path::PathBuf;
+use std::process::Child;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use xtask_online::embedded::{EmbeddedFiles, Hold, Journal, Trip};
+
+use super::fixture::{World, finish};
+
+/// How long a program may take from one request to the next.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// More requests than a release makes.
+const MOST: usize = 80;
+
+/// A release that stands still before each request that changes something.
+struct Stepped {
+    running: Option<(Child, EmbeddedFiles)>,
+    holds: Vec<Hold>,
+    /// The request before which it stands.
+    at: usize,
+    ran: Option<xtask_testkit::Ran>,
+}
+
+impl Stepped {
+    /// Starts a release of `version` in `root` by doors of its own, and lets it make its first `free`
+    /// requests; then it stands.
+    fn start(world: &World, root: &PathBuf, version: &'static str, free: usize) -> Self {
+        let journal = Journal::default();
+        let holds: Vec<Hold> = (0..MOST).map(|_| Hold::default()).collect();
+        for (number, hold) in holds.iter().enumerate() {
+            if number < free {
+                hold.release();
+            }
+            journal.trip(number, Trip::Before(hold.clone()));
+        }
+        let github = world.github.door(&journal).unwrap();
+        let registry = world.registry.door(&journal).unwrap();
+        let hosts = (github.url(), registry.url());
+        let running = world.start_in(root, version, &hosts, &[], &[]);
+        // The doors stay open as long as the test's process: a release outlives this function.
+        std::mem::forget((github, registry));
+        let mut stepped = Self {
+            running: Some(running),
+            holds,
+            at: free,
+            ran: None,
+        };
+        stepped.stand();
+        stepped
+    }
+
+    /// Waits until it stands before the request `at`, or has ended.
+    fn stand(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        while let Some((child, _)) = &mut self.running {
+            if self
+                .holds
+                .get(self.at)
+                .is_none_or(|hold| hold.wait(Duration::from_millis(20)))
+            {
+                return;
+            }
+            if child.try_wait().unwrap().is_some() {
+                self.ran = self.running.take().map(finish);
+            }
+            assert!(Instant::now() < until, "it neither asks nor ends");
+        }
+    }
+
+    /// Lets it make one request, and stand before the next one.
+    fn step(&mut self) {
+        if self.running.is_some() {
+            self.holds[self.at].release();
+            self.at += 1;
+            self.stand();
+        }
+    }
+
+    /// Lets it run to its end.
+    fn run(mut self) -> xtask_testkit::Ran {
+        for hold in &self.holds {
+            hold.release();
+        }
+        let running = self.running.take().map(finish);
+        self.ran.or(running).unwrap()
+    }
+}
+
+/// Runs `case` for each number below `count`, some at once; returns what they complain about.
+fn all(count: usize, case: impl Fn(usize) -> Option<String> + Sync) -> Vec<String> {
+    let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    if let Some(problem) = case(number) {
+                        problems
+                            .lock()
+                            .unwrap()
+                            .push(format!("case {number}: {problem}"));
+                    }
+                }
+            });
+        }
+    });
+    problems.into_inner().unwrap()
+}
+
+/// How many requests a release makes, and which of them publishes.
+fn requests() -> (usize, usize) {
+    let world = World::new("0.5.0");
+    let ran = world.release();
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let entries = world.journal.entries();
+    let publish = entries
+        .iter()
+        .position(|entry| entry.method == "PATCH")
+        .unwrap();
+    (entries.len(), publish)
+}
+
+/// All orders of `each` steps of the one and `each` steps of the other: whether it is the first's
+/// turn.
+fn orders(each: usize) -> Vec<Vec<bool>> {
+    let all = 0..1_usize << (2 * each);
+    let fair = all.filter(|order| order.count_ones() as usize == each);
+    fair.map(|order| (0..2 * each).map(|bit| order >> bit & 1 == 1).collect())
+        .collect()
+}
+
+#[test]
+fn latest_is_the_newer_version_in_every_order_of_two_releases() {
+    let (_, publish) = requests();
+    let orders = orders(3);
+    let problems = all(orders.len(), |number| {
+        let world = World::new("0.5.0");
+        world.check_out("1.0.0");
+        let newer = world.check_out("1.0.0");
+        // Both have everything in place and are about to publish.
+        let mut older = Stepped::start(&world, &world.root(), "0.5.0", publish);
+        let mut newer = Stepped::start(&world, &newer, "1.0.0", publish);
+        for first in &orders[number] {
+            match first {
+                true => older.step(),
+                false => newer.step(),
+            }
+        }
+        let (older, newer) = (older.run(), newer.run());
+        let latest = world.by_hand(async |github| github.latest().await.unwrap().unwrap());
+        match () {
+            () if older.code != 0 => Some(older.seen()),
+            () if newer.code != 0 => Some(newer.seen()),
+            () if latest.tag != "v1.0.0" => Some(format!("GitHub's latest is {}", latest.tag)),
+            () if world.tags()["latest"] != world.image("1.0.0") => {
+                Some("the registry's latest is the older one".to_owned())
+            }
+            () => None,
+        }
+    });
+    assert!(
+        problems.is_empty(),
+        "{} of {}:\n{}",
+        problems.len(),
+        orders.len(),
+        problems.join("\n")
+    );
+}
+
+/// A copy of the world's checkout: two releases never share one.
+fn second_checkout(world: &World) -> PathBuf {
+    let second = world.dir.path().join("second");
+    crate::support::run(
+        "cp",
+        [
+            "-r",
+            world.root().to_str().unwrap(),
+            second.to_str().unwrap(),
+        ],
+    );
+    second
+}
+
+#[test]
+fn two_releases_of_the_same_version_make_one() {
+    let (count, _) = requests();
+    let whole = World::new("0.5.0");
+    assert_eq!(whole.release().code, 0);
+    let end = whole.end();
+    // One stands before each of its requests in turn, while the other runs from start to end; and
+    // both go step by step.
+    let problems = all(count + 1, |number| {
+        let world = World::new("0.5.0");
+        let second = second_checkout(&world);
+        let together = number == count;
+        let free = if together { 0 } else { number };
+        let mut one = Stepped::start(&world, &world.root(), "0.5.0", free);
+        let mut other = Stepped::start(&world, &second, "0.5.0", if together { 0 } else { MOST });
+        for _ in 0..if together { count } else { 0 } {
+            one.step();
+            other.step();
+        }
+        let (other, one) = (other.run(), one.run());
+        match () {
+            () if one.code != 0 => Some(one.seen()),
+            () if other.code != 0 => Some(other.seen()),
+            () if world.end() != end => Some(format!("{:#?}\nexpected {end:#?}", world.end())),
+            () => None,
+        }
+    });
+    assert!(
+        problems.is_empty(),
+        "{} of {}:\n{}",
+        problems.len(),
+        count + 1,
+        problems.join("\n")
+    );
+}

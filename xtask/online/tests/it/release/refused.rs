@@ -1,0 +1,364 @@
+//! What stands against a release is told before anything is touched: a refusal costs no request
+//! that changes something.
+
+use std::fs;
+use std::time::Duration;
+
+use expect_test::expect;
+use xtask_online::embedded::{Hold, Trip};
+use xtask_online::github::{ReleaseFields, Upload};
+use xtask_testkit::{Canary, Ran};
+
+use super::fixture::{TARGETS, World, archive, finish, fixture, git};
+
+fn fields(body: &str) -> ReleaseFields {
+    ReleaseFields {
+        tag: "v0.5.0".to_owned(),
+        commit: "main".to_owned(),
+        name: "Polis".to_owned(),
+        body: body.to_owned(),
+        prerelease: false,
+    }
+}
+
+const MARKED: &str = "<!-- cargo xtask release v0.5.0 -->";
+
+/// Releases into `world`, which must refuse with `code` and `words` and change nothing.
+fn refuses(world: &World, code: i32, words: &[&str]) -> Ran {
+    refuses_with(world, &[], code, words)
+}
+
+fn refuses_with(world: &World, more: &[&str], code: i32, words: &[&str]) -> Ran {
+    let before = world.end();
+    let ran = world.release_with(more);
+    assert_eq!(ran.code, code, "{}", ran.seen());
+    for word in words {
+        assert!(ran.seen().contains(word), "`{word}`: {}", ran.seen());
+    }
+    assert_eq!(world.journal.entries(), [], "a refusal changes nothing");
+    assert_eq!(world.end(), before);
+    ran
+}
+
+#[test]
+fn the_tag_must_be_on_github_and_name_the_commit() {
+    let world = World::new("0.5.0");
+    world.github.untag("v0.5.0").unwrap();
+    refuses(
+        &world,
+        1,
+        &[
+            "`v0.5.0` does not exist on GitHub",
+            "git push origin v0.5.0",
+        ],
+    );
+    world.github.tag("v0.5.0", &"9".repeat(40)).unwrap();
+    refuses(&world, 1, &["on GitHub names another commit"]);
+    git(&world.root(), &["tag", "--delete", "v0.5.0"]);
+    refuses(&world, 1, &["there is no tag `v0.5.0`"]);
+    git(
+        &world.root(),
+        &["commit", "--quiet", "--allow-empty", "--message", "x"],
+    );
+    git(&world.root(), &["tag", "v0.5.0", "HEAD~1"]);
+    refuses(
+        &world,
+        1,
+        &["names another commit than the one that is checked out"],
+    );
+}
+
+#[test]
+fn a_tag_that_moves_while_it_is_released_stops_the_release() {
+    let world = World::new("0.5.0");
+    let hold = Hold::default();
+    world.journal.trip(20, Trip::After(hold.clone()));
+    let hosts = (world.github.url(), world.registry.url());
+    let running = world.start("0.5.0", &hosts, &[], &[]);
+    assert!(hold.wait(Duration::from_secs(120)));
+    world.github.tag("v0.5.0", &"9".repeat(40)).unwrap();
+    hold.release();
+    let ran = finish(running);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    let releases = world.by_hand(async |github| github.releases().await.unwrap());
+    assert!(releases.iter().all(|release| release.draft), "{releases:?}");
+    assert!(!world.tags().contains_key("latest"));
+}
+
+#[test]
+fn the_tree_must_be_ready() {
+    let world = World::new("0.5.0");
+    let root = world.root();
+    let commit = |message: &str| {
+        git(&root, &["commit", "--quiet", "--all", "--message", message]);
+        git(&root, &["tag", "--force", "v0.5.0"]);
+        let head = git(&root, &["rev-parse", "HEAD"]);
+        world.github.tag("v0.5.0", &head).unwrap();
+    };
+    fs::write(root.join("new"), "x").unwrap();
+    refuses(&world, 1, &["uncommitted changes"]);
+    fs::remove_file(root.join("new")).unwrap();
+    let changelog = fs::read_to_string(root.join("CHANGELOG.md")).unwrap();
+    let unreleased = changelog.replacen("## 0.5.0", "## 0.5.0 (unreleased)", 1);
+    fs::write(root.join("CHANGELOG.md"), unreleased).unwrap();
+    commit("unreleased");
+    refuses(
+        &world,
+        1,
+        &["calls 0.5.0 unreleased", "cargo xtask prepare"],
+    );
+    fs::write(root.join("CHANGELOG.md"), changelog).unwrap();
+    fs::remove_file(root.join("LICENSE")).unwrap();
+    commit("no licence");
+    refuses(&world, 1, &["LICENSE` cannot be read"]);
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let world = World::new("0.5.0");
+    world.github.untag("v0.5.0").unwrap();
+    world.github.set_push(false).unwrap();
+    world.push_image("latest", None);
+    fs::write(world.root().join("new"), "x").unwrap();
+    let ran = refuses(
+        &world,
+        1,
+        &[
+            "uncommitted changes",
+            "does not exist on GitHub",
+            "the token may not write",
+            "without a version",
+        ],
+    );
+    assert_eq!(
+        ran.report()["error"]["message"],
+        "the release cannot start; nothing was changed"
+    );
+}
+
+#[test]
+fn each_archive_is_opened_before_anything_is_changed() {
+    let world = World::new("0.5.0");
+    let dir = world.dir.path().join("assembled");
+    let fine = || {
+        fs::create_dir_all(&dir).unwrap();
+        for entry in fs::read_dir(fixture("0.5.0").assembled()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), dir.join(entry.file_name())).unwrap();
+        }
+    };
+    let file = |triple: &str| dir.join(xtask_dist::archive_name("0.5.0", triple));
+    let more = ["--assembled", dir.to_str().unwrap()];
+    fine();
+    for triple in TARGETS {
+        fs::write(file(triple), "five text files were published once\n").unwrap();
+    }
+    let ran = refuses_with(&world, &more, 1, &[]);
+    for triple in TARGETS {
+        assert!(ran.seen().contains(triple), "{}", ran.seen());
+    }
+    fine();
+    fs::remove_file(file(TARGETS[0])).unwrap();
+    refuses_with(&world, &more, 1, &[TARGETS[0]]);
+    fine();
+    let workspace = xtask::workspace::Workspace {
+        root: world.root(),
+        target: world.root().join("target"),
+    };
+    let license = fs::read_to_string(world.root().join("LICENSE")).unwrap();
+    let mut facts = xtask_dist::facts(&workspace, "0.5.0").unwrap();
+    facts.compose = polis_base::Digest::of(b"another compose file");
+    fs::write(file(TARGETS[1]), archive(&facts, TARGETS[1], &license)).unwrap();
+    refuses_with(&world, &more, 1, &["the compose file in the program is"]);
+    fine();
+    let sbom = dir.join("polis-0.5.0.cdx.json");
+    fs::write(&sbom, "{}").unwrap();
+    let words = [
+        "does not list what this tree releases",
+        "polis-0.5.0.cdx.json",
+    ];
+    refuses_with(&world, &more, 2, &words);
+}
+
+#[test]
+fn drafts_that_nobody_marked_are_shown_and_left_alone() {
+    let world = World::new("0.5.0");
+    world.by_hand(async |github| {
+        github.create_draft(&fields("one")).await.unwrap();
+        github.create_draft(&fields("two")).await.unwrap();
+    });
+    refuses(&world, 2, &["there are 2 drafts of v0.5.0", "id 1", "id 2"]);
+}
+
+#[test]
+fn files_of_others_are_named_and_stay() {
+    let world = World::new("0.5.0");
+    let draft = world.by_hand(async |github| {
+        let draft = github.create_draft(&fields(MARKED)).await.unwrap();
+        github
+            .upload(draft.id, "notes.pdf", b"x".to_vec())
+            .await
+            .unwrap();
+        draft
+    });
+    refuses(
+        &world,
+        2,
+        &["files that are not of this release", "notes.pdf"],
+    );
+    let other = World::new("0.5.0");
+    other.by_hand(async |github| {
+        let draft = github.create_draft(&fields(MARKED)).await.unwrap();
+        let there = github
+            .upload(draft.id, "cloud-init.yaml", b"other".to_vec())
+            .await;
+        assert!(matches!(there.unwrap(), Upload::There(_)));
+    });
+    refuses(
+        &other,
+        2,
+        &[
+            "holds another `cloud-init.yaml`",
+            "nothing that is there was touched",
+        ],
+    );
+    assert_eq!(draft.tag, "v0.5.0");
+}
+
+#[test]
+fn a_public_release_is_never_touched() {
+    let world = World::new("0.5.0");
+    let first = world.release();
+    assert_eq!(first.code, 0, "{}", first.seen());
+    world.journal.clear();
+    // Somebody moves the version tag of the public release.
+    world.push_image("v0.5.0", Some("0.5.0"));
+    refuses(&world, 2, &["belongs to a release that is public"]);
+
+    let by_hand = World::new("0.5.0");
+    by_hand.github.set_immutable(false).unwrap();
+    by_hand.by_hand(async |github| {
+        let draft = github.create_draft(&fields("by hand")).await.unwrap();
+        github
+            .publish(draft.id, &fields("by hand"), true)
+            .await
+            .unwrap();
+    });
+    refuses(&by_hand, 2, &["does not hold", "release the next version"]);
+}
+
+#[test]
+fn what_stands_unreadable_on_latest_stops_the_release() {
+    let world = World::new("0.5.0");
+    let digest = world.push_image("latest", None).to_string();
+    refuses(&world, 2, &["names an image without a version", &digest]);
+    let nightly = World::new("0.5.0");
+    nightly.github.set_immutable(false).unwrap();
+    nightly.github.tag("nightly", &"9".repeat(40)).unwrap();
+    nightly.by_hand(async |github| {
+        let nightly = ReleaseFields {
+            tag: "nightly".into(),
+            ..fields("x")
+        };
+        let draft = github.create_draft(&nightly).await.unwrap();
+        github.publish(draft.id, &nightly, true).await.unwrap();
+    });
+    refuses(&nightly, 2, &["GitHub's latest release is `nightly`"]);
+}
+
+#[test]
+fn a_burnt_tag_asks_for_the_next_version() {
+    let world = World::new("0.5.0");
+    let first = world.release();
+    assert_eq!(first.code, 0, "{}", first.seen());
+    let release = world.by_hand(async |github| github.releases().await.unwrap().remove(0));
+    let url = format!(
+        "{}/repos/odralabshq/polis/releases/{}",
+        world.github.url(),
+        release.id
+    );
+    crate::support::run(
+        "curl",
+        [
+            "-sS",
+            "-X",
+            "DELETE",
+            "-H",
+            "Authorization: Bearer a-token-that-writes",
+            &url,
+        ],
+    );
+    let ran = world.release();
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    let seen = ran.seen();
+    assert!(seen.contains("was used by an immutable release"), "{seen}");
+    assert!(seen.contains("release the next version"), "{seen}");
+    assert!(!seen.contains("proxy"), "{seen}");
+}
+
+#[test]
+fn one_release_at_a_time_in_a_checkout() {
+    let world = World::new("0.5.0");
+    let hold = Hold::default();
+    world.journal.trip(0, Trip::Before(hold.clone()));
+    let hosts = (world.github.url(), world.registry.url());
+    let running = world.start("0.5.0", &hosts, &[], &[]);
+    assert!(hold.wait(Duration::from_secs(120)));
+    let second = world.release();
+    assert_eq!(second.code, 5, "{}", second.seen());
+    assert!(
+        second
+            .seen()
+            .contains("another release runs in this checkout"),
+        "{}",
+        second.seen()
+    );
+    hold.release();
+    let first = finish(running);
+    assert_eq!(first.code, 0, "{}", first.seen());
+}
+
+#[test]
+fn a_password_for_a_key_without_one_and_no_key_at_all() {
+    let world = World::new("0.5.0");
+    let ran = world.release_env(&[], &[("POLIS_MINISIGN_PASSWORD", "p")]);
+    assert_eq!(ran.code, 3, "{}", ran.seen());
+    let ran = world.release_env(&[], &[("POLIS_MINISIGN_SECRET_KEY", "")]);
+    assert_eq!(ran.code, 3, "{}", ran.seen());
+    assert_eq!(world.journal.entries(), []);
+}
+
+/// No secret of the environment reaches git or cargo, through a whole release.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_that_a_release_starts_knows_a_secret() {
+    let world = World::new("0.5.0");
+    let secrets = xtask::secrets::READ
+        .into_iter()
+        .chain(xtask::secrets::UNUSED);
+    let canary = Canary::new(secrets).watching(&["git", "cargo", "rustc"]);
+    let (ran, canary) = world.release_watched(canary);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    canary.assert_unseen(&ran, &["git "]);
+}
+
+#[test]
+fn a_dry_run_shows_what_a_release_would_do() {
+    let world = World::new("0.5.0");
+    let text = |world: &World| {
+        let ran = world.plan();
+        assert_eq!(world.journal.entries(), [], "a dry run changes nothing");
+        ran.seen().replace(&world.image("0.5.0"), "[DIGEST]")
+    };
+    expect![[r#""#]].assert_eq(&text(&world));
+    let first = world.release();
+    assert_eq!(first.code, 0, "{}", first.seen());
+    world.journal.clear();
+    world.push_image("v0.5.0", Some("0.5.0"));
+    let after = text(&world);
+    assert!(
+        after.contains("refuse   ghcr.io/odralabshq/polis-init-oss:v0.5.0"),
+        "{after}"
+    );
+    assert!(after.contains("skip     draft v0.5.0"), "{after}");
+}

@@ -1,0 +1,237 @@
+//! A release ends right whatever it finds: what a crash, a colleague or GitHub has left.
+
+use std::time::Duration;
+
+use xtask_online::embedded::{Hold, Trip};
+use xtask_online::github::{Release, ReleaseFields, Upload};
+use xtask_testkit::Ran;
+
+use super::fixture::{World, finish, head};
+
+fn stale(tag: &str) -> ReleaseFields {
+    ReleaseFields {
+        tag: tag.to_owned(),
+        commit: "main".to_owned(),
+        name: "Something else".to_owned(),
+        body: "Written by hand.".to_owned(),
+        prerelease: true,
+    }
+}
+
+/// A draft of our tag, as an earlier release left it.
+fn ours() -> ReleaseFields {
+    ReleaseFields {
+        body: "x <!-- cargo xtask release v0.5.0 -->".to_owned(),
+        ..stale("v0.5.0")
+    }
+}
+
+fn releases(world: &World) -> Vec<Release> {
+    world.by_hand(async |github| github.releases().await.unwrap())
+}
+
+fn released(world: &World) -> Ran {
+    let ran = world.release();
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    ran
+}
+
+#[test]
+fn a_draft_that_is_taken_up_says_what_the_release_says() {
+    let world = World::new("0.5.0");
+    let draft = world.by_hand(async |github| github.create_draft(&stale("v0.5.0")).await.unwrap());
+    released(&world);
+    let [release] = &releases(&world)[..] else {
+        panic!("one release");
+    };
+    assert_eq!(release.id, draft.id);
+    assert_eq!(
+        (
+            release.name.as_str(),
+            release.commit.as_str(),
+            release.prerelease
+        ),
+        ("Polis 0.5.0", head(&world.root()).as_str(), false)
+    );
+    assert!(!release.body.contains("by hand"), "{}", release.body);
+    let kept = world
+        .root()
+        .join(format!("target/replaced/draft-{}.md", draft.id));
+    let kept = std::fs::read_to_string(kept).unwrap();
+    assert!(
+        kept.contains("Something else") && kept.contains("Written by hand."),
+        "{kept}"
+    );
+}
+
+#[test]
+fn of_two_drafts_the_one_with_our_marker_is_taken_and_the_other_left_alone() {
+    let world = World::new("0.5.0");
+    let (by_hand, marked) = world.by_hand(async |github| {
+        let by_hand = github.create_draft(&stale("v0.5.0")).await.unwrap();
+        (by_hand, github.create_draft(&ours()).await.unwrap())
+    });
+    released(&world);
+    let releases = releases(&world);
+    let of = |id: u64| releases.iter().find(|release| release.id == id).unwrap();
+    assert!(!of(marked.id).draft && of(by_hand.id).draft);
+    assert_eq!(of(by_hand.id).body, "Written by hand.");
+}
+
+#[test]
+fn what_a_broken_upload_left_is_replaced_and_a_good_signature_kept() {
+    let world = World::new("0.5.0");
+    // The release is killed when it is about to publish: everything is uploaded.
+    let whole = World::new("0.5.0");
+    released(&whole);
+    let entries = whole.journal.entries();
+    let publish = entries
+        .iter()
+        .position(|entry| entry.method == "PATCH")
+        .unwrap();
+    let hold = Hold::default();
+    world.journal.trip(publish, Trip::Before(hold.clone()));
+    let hosts = (world.github.url(), world.registry.url());
+    let (mut child, files) = world.start("0.5.0", &hosts, &[], &[]);
+    assert!(hold.wait(Duration::from_secs(120)));
+    child.kill().unwrap();
+    finish((child, files));
+    let (draft, before) = world.by_hand(async |github| {
+        let draft = github.releases().await.unwrap().remove(0);
+        let assets = github.assets(draft.id).await.unwrap();
+        (draft, assets)
+    });
+    assert!(draft.draft);
+    // And one of its files is made into what a broken upload leaves.
+    let broken = before
+        .iter()
+        .find(|asset| asset.name == "cloud-init.yaml")
+        .unwrap();
+    let url = format!(
+        "{}/repos/odralabshq/polis/releases/assets/{}",
+        world.github.url(),
+        broken.id
+    );
+    crate::support::run(
+        "curl",
+        [
+            "-sS",
+            "-X",
+            "DELETE",
+            "-H",
+            "Authorization: Bearer a-token-that-writes",
+            &url,
+        ],
+    );
+    world
+        .github
+        .plant_asset(draft.id, "cloud-init.yaml", b"", "starter")
+        .unwrap();
+    world.journal.clear();
+    released(&world);
+    let deletions = world
+        .journal
+        .entries()
+        .into_iter()
+        .filter(|entry| entry.method == "DELETE");
+    assert_eq!(deletions.count(), 1, "only the broken one");
+    let after = world.by_hand(async |github| github.assets(draft.id).await.unwrap());
+    for old in before.iter().filter(|old| old.name != "cloud-init.yaml") {
+        assert!(after.contains(old), "{old:?} is another file now");
+    }
+}
+
+#[test]
+fn an_image_of_an_attempt_that_never_was_a_release_is_replaced_and_said() {
+    let world = World::new("0.5.0");
+    let was = world.push_image("v0.5.0", Some("0.5.0"));
+    let ran = world.release_with(&["--until", "pushed"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    assert!(releases(&world).is_empty(), "before any release exists");
+    let now = world.image("0.5.0");
+    assert_eq!(world.tags()["v0.5.0"], now);
+    assert_ne!(was.to_string(), now);
+}
+
+#[test]
+fn latest_never_moves_backwards() {
+    let world = World::new("0.5.0");
+    world.check_out("1.0.0");
+    let hosts = (world.github.url(), world.registry.url());
+    let newer = finish(world.start("1.0.0", &hosts, &[], &[]));
+    assert_eq!(newer.code, 0, "{}", newer.seen());
+    released(&world);
+    let latest = world.by_hand(async |github| github.latest().await.unwrap().unwrap());
+    assert_eq!(latest.tag, "v1.0.0");
+    assert_eq!(world.tags()["latest"], world.image("1.0.0"));
+    assert_eq!(world.tags()["v0.5.0"], world.image("0.5.0"));
+}
+
+#[test]
+fn a_release_that_can_still_be_changed_is_said_loudly() {
+    let world = World::new("0.5.0");
+    world.github.set_immutable(false).unwrap();
+    let ran = released(&world);
+    let warnings = ran.report()["data"]["warnings"].to_string();
+    assert!(warnings.contains("NOT immutable"), "{warnings}");
+    let frozen = World::new("0.5.0");
+    assert_eq!(
+        released(&frozen).report()["data"]["warnings"],
+        serde_json::json!([])
+    );
+}
+
+#[test]
+fn the_attestation_of_the_release_is_waited_for_but_not_for_ever() {
+    let late = World::new("0.5.0");
+    late.github.set_attestation_lag(1).unwrap();
+    assert_eq!(
+        released(&late).report()["data"]["warnings"],
+        serde_json::json!([])
+    );
+    let never = World::new("0.5.0");
+    never.github.set_attestation_lag(1000).unwrap();
+    let warnings = released(&never).report()["data"]["warnings"].to_string();
+    assert!(warnings.contains("no attestation"), "{warnings}");
+}
+
+#[test]
+fn an_answer_that_only_octocrab_would_refuse_is_taken() {
+    let world = World::new("0.5.0");
+    world.github.set_gravatar(false).unwrap();
+    released(&world);
+}
+
+#[test]
+fn a_file_that_a_colleague_takes_away_again_is_uploaded() {
+    let world = World::new("0.5.0");
+    let draft = world.by_hand(async |github| {
+        let draft = github.create_draft(&ours()).await.unwrap();
+        let there = github
+            .upload(draft.id, "notes.pdf", b"x".to_vec())
+            .await
+            .unwrap();
+        assert!(matches!(there, Upload::There(_)));
+        draft
+    });
+    let ran = world.release();
+    assert_eq!(ran.code, 2, "{}", ran.seen());
+    let assets = world.by_hand(async |github| github.assets(draft.id).await.unwrap());
+    let url = format!(
+        "{}/repos/odralabshq/polis/releases/assets/{}",
+        world.github.url(),
+        assets[0].id
+    );
+    crate::support::run(
+        "curl",
+        [
+            "-sS",
+            "-X",
+            "DELETE",
+            "-H",
+            "Authorization: Bearer a-token-that-writes",
+            &url,
+        ],
+    );
+    released(&world);
+}
