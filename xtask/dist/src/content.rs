@@ -12,7 +12,9 @@ use crate::pack::{Entry, EntryKind};
 pub(crate) const LICENSE: &str = "LICENSE";
 pub(crate) const NOTICES: &str = "THIRD-PARTY-NOTICES";
 pub(crate) const MAN: &str = "polis.1";
-const README: &str = "README.md";
+pub(crate) const README: &str = "README.md";
+/// What it says, the same for every version.
+pub(crate) const README_TEXT: &str = include_str!("../archive-readme.md");
 /// The directory of the completions.
 pub(crate) const COMPLETIONS: &str = "completions";
 
@@ -57,7 +59,7 @@ impl Common {
         };
         let mut files = vec![
             (LICENSE, license(root)?),
-            (README, include_str!("../archive-readme.md").to_owned()),
+            (README, README_TEXT.to_owned()),
             (MAN, ask(&["man"])?),
         ];
         for (shell, path) in SHELLS {

@@ -3,7 +3,7 @@
 //!
 //! Archives come from other machines. Nothing in them is run and nothing is trusted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polis_base::Digest;
 use polis_base::archive::{EXECUTABLE, PLAIN};
@@ -11,7 +11,7 @@ use polis_base::facts::Facts;
 
 use xtask::error::{Error, Result};
 
-use crate::content::{self, LICENSE, MAN, NOTICES};
+use crate::content::{self, LICENSE, MAN, NOTICES, README, README_TEXT};
 use crate::pack::{self, Entry, EntryKind};
 use crate::{name, platform};
 
@@ -103,6 +103,13 @@ pub(crate) fn look(
 fn structure(entries: &[Entry], expected: &Expected) -> Vec<String> {
     let stem = name::stem(&expected.facts.label, &expected.triple);
     let program = name::program_name(&expected.triple);
+    let tops = entries.iter().map(|entry| entry.path.split('/').next());
+    let tops: BTreeSet<&str> = tops.flatten().collect();
+    if let (1, Some(&top)) = (tops.len(), tops.first())
+        && top != stem
+    {
+        return vec![format!("it holds `{top}`, expected the directory `{stem}`")];
+    }
     let mut missing: BTreeMap<String, (EntryKind, u32)> = content::FILES
         .iter()
         .map(|file| (format!("{stem}/{file}"), (EntryKind::File, PLAIN)))
@@ -169,6 +176,7 @@ fn text(file: &str, bytes: &[u8], expected: &Expected) -> std::result::Result<()
     let label = &expected.facts.label;
     let (well, why) = match file {
         LICENSE => (text == expected.license, "is not the licence of the tree"),
+        README => (text == README_TEXT, "is not what every archive has"),
         MAN => (
             text.contains(&format!("\"polis {label}\"")),
             "is another version's",
@@ -184,3 +192,6 @@ fn text(file: &str, bytes: &[u8], expected: &Expected) -> std::result::Result<()
         false => Err(format!("`{file}` {why}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,444 @@
+//! Each way in which an archive can be wrong, and what is said about it.
+
+use std::io::Write;
+
+use expect_test::expect;
+use xtask::oci::gzip;
+
+use super::*;
+use crate::notices;
+
+const LINUX: &str = "x86_64-unknown-linux-musl";
+const WINDOWS: &str = "x86_64-pc-windows-msvc";
+
+fn expected(triple: &str) -> Expected {
+    Expected {
+        triple: triple.to_owned(),
+        facts: Facts {
+            label: "1.2.3".to_owned(),
+            compose: Digest::of(b"compose"),
+            cloud_init: Digest::of(b"cloud-init"),
+            bundle: Digest::of(b"bundle"),
+        },
+        license: "the licence\n".to_owned(),
+    }
+}
+
+/// The first bytes of a program, enough to tell its platform.
+fn header(triple: &str) -> Vec<u8> {
+    match triple {
+        WINDOWS => [&b"MZ"[..], &[0; 58], &[64, 0, 0, 0], b"PE\0\0\x64\x86"].concat(),
+        _ => [&b"\x7fELF\x02\x01\x01"[..], &[0; 11], &[62, 0]].concat(),
+    }
+}
+
+fn program(triple: &str, facts: &Facts) -> Vec<u8> {
+    let marked = facts.to_marked().unwrap();
+    [&header(triple)[..], marked.as_bytes(), b"\0more code"].concat()
+}
+
+/// The entries of an archive as it should be.
+fn entries(triple: &str) -> Vec<Entry> {
+    let expected = expected(triple);
+    let stem = name::stem("1.2.3", triple);
+    let mut entries: Vec<Entry> = content::FILES
+        .iter()
+        .map(|file| {
+            let text = match *file {
+                LICENSE => expected.license.clone(),
+                MAN => ".TH POLIS 1 \"\" \"polis 1.2.3\" \"Polis\"\n".to_owned(),
+                NOTICES => notices::title("1.2.3", triple),
+                content::README => content::README_TEXT.to_owned(),
+                file => format!("completions of {file}\n"),
+            };
+            content::entry(&stem, file, text)
+        })
+        .collect();
+    entries.push(Entry {
+        path: format!("{stem}/{}", name::program_name(triple)),
+        kind: EntryKind::File,
+        mode: EXECUTABLE,
+        bytes: program(triple, &expected.facts),
+    });
+    entries
+}
+
+fn archive(triple: &str, change: impl FnOnce(&mut Vec<Entry>)) -> Vec<u8> {
+    let mut entries = entries(triple);
+    change(&mut entries);
+    pack::pack(&name::archive_name("1.2.3", triple), &entries).unwrap()
+}
+
+fn seen(triple: &str, bytes: &[u8]) -> String {
+    let name = name::archive_name("1.2.3", triple);
+    match inspect(&name, bytes, &expected(triple)) {
+        Ok(_) => "nothing wrong".to_owned(),
+        Err(error) => error.causes.join("\n"),
+    }
+}
+
+/// What is said about an archive with an entry changed.
+fn changed(triple: &str, change: impl FnOnce(&mut Vec<Entry>)) -> String {
+    seen(triple, &archive(triple, change))
+}
+
+/// The entry whose path ends so.
+fn find<'a>(entries: &'a mut [Entry], end: &str) -> &'a mut Entry {
+    let mut entries = entries.iter_mut();
+    entries.find(|entry| entry.path.ends_with(end)).unwrap()
+}
+
+/// The tar of a good archive, and then what `add` writes behind its entries.
+fn tar_with(add: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
+    let good = archive(LINUX, |_| ());
+    let mut tar = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&good[..]), &mut tar).unwrap();
+    // Without the two blocks that end it.
+    tar.truncate(tar.len() - 1024);
+    let mut builder = tar::Builder::new(tar);
+    add(&mut builder);
+    gzip(&builder.into_inner().unwrap())
+}
+
+/// A header whose name is not checked as the library would.
+fn raw_header(path: &str, kind: tar::EntryType, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header.set_size(size);
+    header.set_mtime(0);
+    header.set_cksum();
+    header
+}
+
+#[test]
+fn a_good_archive_is_what_it_says() {
+    for triple in [LINUX, WINDOWS] {
+        let bytes = archive(triple, |_| ());
+        let name = name::archive_name("1.2.3", triple);
+        let found = inspect(&name, &bytes, &expected(triple)).unwrap();
+        assert_eq!(found.facts, expected(triple).facts);
+        assert_eq!(found.sha256, Digest::of(&bytes));
+        assert_eq!(found.size, bytes.len() as u64);
+    }
+}
+
+#[test]
+fn what_does_not_open_is_refused() {
+    let good = archive(LINUX, |_| ());
+    let zip = archive(WINDOWS, |_| ());
+    let cases = [
+        seen(LINUX, b"just a text that somebody named so\n"),
+        seen(LINUX, b""),
+        seen(LINUX, &good[..good.len() - 9]),
+        seen(LINUX, &good[..good.len() / 2]),
+        seen(LINUX, &[&good[..], b"garbage"].concat()),
+        seen(LINUX, &[&good[..], &good[..]].concat()),
+        seen(LINUX, &gzip(b"no tar")),
+        seen(LINUX, &gzip(&vec![0; 65 << 20])),
+        seen(WINDOWS, b"just a text that somebody named so\n"),
+        seen(WINDOWS, &zip[..zip.len() - 1]),
+        seen(WINDOWS, &[&zip[..], b"garbage"].concat()),
+        seen(WINDOWS, &[b"#!/bin/sh\n", &zip[..]].concat()),
+        seen(WINDOWS, &good),
+    ];
+    expect![[r#"
+        it is not whole gzip: invalid gzip header
+        ---
+        it is not whole gzip: unexpected end of file
+        ---
+        it is not whole gzip: incomplete deflate stream
+        ---
+        it is not whole gzip: incomplete deflate stream
+        ---
+        7 bytes follow the end of the gzip stream
+        ---
+        1321 bytes follow the end of the gzip stream
+        ---
+        it is not a whole tar: failed to read entire block
+        ---
+        it unpacks to more than 64 MiB
+        ---
+        it is not a whole zip: invalid Zip archive: Could not find EOCD
+        ---
+        it is not a whole zip: invalid Zip archive: Unexpected end of zip::format::blocks::Zip32CDEBlock
+        ---
+        its bytes are not those that these tools pack from its entries
+        ---
+        its bytes are not those that these tools pack from its entries
+        ---
+        it is not a whole zip: invalid Zip archive: Could not find EOCD"#]].assert_eq(&cases.join("\n---\n"));
+}
+
+#[test]
+fn other_entries_types_and_modes_are_refused() {
+    let other = |path: &str| {
+        let mut entry = entries(LINUX).remove(0);
+        entry.path = path.to_owned();
+        entry
+    };
+    let cases = [
+        changed(LINUX, |entries| {
+            for entry in entries {
+                entry.path = entry.path.replace("1.2.3", "1.2.4");
+            }
+        }),
+        changed(LINUX, |entries| find(entries, "/polis").mode = 0o644),
+        changed(LINUX, |entries| find(entries, "LICENSE").mode = 0o755),
+        changed(LINUX, |entries| find(entries, "/polis").mode = 0o4755),
+        changed(LINUX, |entries| {
+            entries.retain(|entry| !entry.path.ends_with("polis.1"))
+        }),
+        changed(LINUX, |entries| {
+            entries.push(other("polis-1.2.3-x86_64-unknown-linux-musl/polis2"))
+        }),
+        changed(LINUX, |entries| entries.push(other("install.sh"))),
+        seen(
+            LINUX,
+            &tar_with(|tar| {
+                let stem = name::stem("1.2.3", LINUX);
+                let mut link = tar::Header::new_ustar();
+                link.set_entry_type(tar::EntryType::Symlink);
+                link.set_size(0);
+                link.set_mode(0o777);
+                tar.append_link(&mut link, format!("{stem}/sh"), "/bin/sh")
+                    .unwrap();
+            }),
+        ),
+        seen(
+            LINUX,
+            &tar_with(|tar| {
+                let header = raw_header("../../etc/cron.d/polis", tar::EntryType::Regular, 1);
+                tar.append(&header, &b"x"[..]).unwrap();
+            }),
+        ),
+        seen(
+            LINUX,
+            &tar_with(|tar| {
+                let header = raw_header("/etc/passwd", tar::EntryType::Regular, 1);
+                tar.append(&header, &b"x"[..]).unwrap();
+            }),
+        ),
+        seen(
+            LINUX,
+            &tar_with(|tar| {
+                let path = format!("{}/polis.1", name::stem("1.2.3", LINUX));
+                let header = raw_header(&path, tar::EntryType::Regular, 1);
+                tar.append(&header, &b"x"[..]).unwrap();
+            }),
+        ),
+        seen(
+            LINUX,
+            &tar_with(|tar| {
+                let header = raw_header("pax", tar::EntryType::XHeader, 11);
+                tar.append(&header, &b"11 path=/x\n"[..]).unwrap();
+            }),
+        ),
+        changed(WINDOWS, |entries| find(entries, "polis.exe").mode = 0o644),
+        changed(WINDOWS, |entries| entries.push(other("polis.cmd"))),
+        changed(WINDOWS, |entries| entries.push(other("../up"))),
+    ];
+    expect![[r#"
+        it holds {"polis-1.2.4-x86_64-unknown-linux-musl"}, expected the directory `polis-1.2.3-x86_64-unknown-linux-musl`
+        ---
+        `polis-1.2.3-x86_64-unknown-linux-musl/polis` has mode 0644, expected 0755
+        ---
+        `polis-1.2.3-x86_64-unknown-linux-musl/LICENSE` has mode 0755, expected 0644
+        ---
+        `polis-1.2.3-x86_64-unknown-linux-musl/polis` has mode 4755, expected 0755
+        ---
+        `polis-1.2.3-x86_64-unknown-linux-musl/polis.1` is missing
+        ---
+        `polis-1.2.3-x86_64-unknown-linux-musl/polis2` does not belong in it
+        ---
+        `install.sh` does not belong in it
+        ---
+        `polis-1.2.3-x86_64-unknown-linux-musl/sh` does not belong in it
+        ---
+        `../../etc/cron.d/polis` does not belong in it
+        ---
+        `/etc/passwd` does not belong in it
+        ---
+        `polis-1.2.3-x86_64-unknown-linux-musl/polis.1` is in it twice
+        `polis.1` is another version's
+        ---
+        `pax` does not belong in it
+        ---
+        `polis-1.2.3-x86_64-pc-windows-msvc/polis.exe` has mode 0644, expected 0755
+        ---
+        `polis.cmd` does not belong in it
+        ---
+        `..` does not belong in it
+        `../up` does not belong in it"#]].assert_eq(&cases.join("\n---\n"));
+}
+
+#[test]
+fn a_link_in_the_place_of_a_file_is_refused() {
+    let stem = name::stem("1.2.3", LINUX);
+    let mut builder = tar::Builder::new(Vec::new());
+    for entry in entries(LINUX) {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(entry.mode);
+        if entry.path == format!("{stem}/polis") {
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            builder
+                .append_link(&mut header, &entry.path, "/bin/sh")
+                .unwrap();
+        } else {
+            header.set_size(entry.bytes.len() as u64);
+            builder
+                .append_data(&mut header, &entry.path, &entry.bytes[..])
+                .unwrap();
+        }
+    }
+    let linked = seen(LINUX, &gzip(&builder.into_inner().unwrap()));
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    for entry in entries(WINDOWS) {
+        if entry.path.ends_with("polis.exe") {
+            writer
+                .add_symlink(entry.path.as_str(), "C:\\x.exe", options)
+                .unwrap();
+        } else {
+            writer
+                .start_file(entry.path.as_str(), options.unix_permissions(entry.mode))
+                .unwrap();
+            writer.write_all(&entry.bytes).unwrap();
+        }
+    }
+    let zipped = seen(WINDOWS, &writer.finish().unwrap().into_inner());
+    expect![[r#"
+        `polis-1.2.3-x86_64-unknown-linux-musl/polis` is not a regular file
+        `polis-1.2.3-x86_64-unknown-linux-musl` is missing
+        `polis-1.2.3-x86_64-unknown-linux-musl/completions` is missing
+        ---
+        `polis-1.2.3-x86_64-pc-windows-msvc/polis.exe` is not a regular file
+        `polis-1.2.3-x86_64-pc-windows-msvc` is missing
+        `polis-1.2.3-x86_64-pc-windows-msvc/completions` is missing"#]]
+    .assert_eq(&[linked, zipped].join("\n---\n"));
+}
+
+#[test]
+fn another_program_is_refused() {
+    let with = |triple: &str, bytes: Vec<u8>| {
+        changed(triple, |entries| {
+            find(entries, &format!("/{}", name::program_name(triple))).bytes = bytes
+        })
+    };
+    let facts = expected(LINUX).facts;
+    let of = |facts: &Facts| with(LINUX, program(LINUX, facts));
+    let cases = [
+        of(&Facts {
+            label: "1.2.2".to_owned(),
+            ..facts.clone()
+        }),
+        of(&Facts {
+            label: "1.2.3-rehearsal".to_owned(),
+            ..facts.clone()
+        }),
+        of(&Facts {
+            label: "1.2.3-dev".to_owned(),
+            ..facts.clone()
+        }),
+        of(&Facts {
+            compose: Digest::of(b"another"),
+            bundle: Digest::of(b"another"),
+            ..facts.clone()
+        }),
+        of(&Facts {
+            cloud_init: Digest::of(b"another"),
+            ..facts.clone()
+        }),
+        with(LINUX, header(LINUX)),
+        with(
+            LINUX,
+            [program(LINUX, &facts), program(LINUX, &facts)].concat(),
+        ),
+        with(LINUX, program(WINDOWS, &facts)),
+        with(WINDOWS, program(LINUX, &facts)),
+        with(LINUX, b"#!/bin/sh\nexec something\n".to_vec()),
+    ];
+    expect![[r#"
+        the version of the program is 1.2.2, expected 1.2.3
+        ---
+        the version of the program is 1.2.3-rehearsal, expected 1.2.3
+        ---
+        the version of the program is 1.2.3-dev, expected 1.2.3
+        ---
+        the compose file in the program is sha256:ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5, expected sha256:db669af634b75c7f298400f3b6c2aa8ba54998bac83e23d10ab4eaadc4b50ccf
+        the bundle in the program is sha256:ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5, expected sha256:1e6ed65d77d6364eeaed5a745ba5c4985ae2b700dd85d7cf7f027bdf294a33fc
+        ---
+        the cloud-init file in the program is sha256:ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5, expected sha256:3fc8516922a52d754083308fc413432652da40490b0a336294a5d765757be942
+        ---
+        it does not carry the marker of the CLI
+        ---
+        it carries the marker of the CLI 2 times
+        ---
+        the program is PE for x86_64, expected one for x86_64-unknown-linux-musl
+        ---
+        the program is ELF for x86_64, expected one for x86_64-pc-windows-msvc
+        ---
+        the program is neither ELF nor Mach-O nor PE, for x86_64 or aarch64
+        it does not carry the marker of the CLI"#]]
+    .assert_eq(&cases.join("\n---\n"));
+}
+
+#[test]
+fn what_is_beside_the_program_is_this_version_s_text() {
+    let with = |file: &str, text: &[u8]| {
+        changed(LINUX, |entries| find(entries, file).bytes = text.to_vec())
+    };
+    let cases = [
+        with("LICENSE", b"another licence\n"),
+        with(
+            "THIRD-PARTY-NOTICES",
+            b"Third-party notices of polis 1.2.2 for x86_64-unknown-linux-musl\n",
+        ),
+        with("polis.1", b".TH POLIS 1 \"\" \"polis 1.2.2\" \"Polis\"\n"),
+        with("README.md", b"# Another\n"),
+        with("polis.bash", b""),
+        with("polis.fish", b"\x7fELF\0\0"),
+        with("_polis", b"\xff\xfe"),
+    ];
+    expect![[r#"
+        `LICENSE` is not the licence of the tree
+        ---
+        `THIRD-PARTY-NOTICES` is another version's or target's
+        ---
+        `polis.1` is another version's
+        ---
+        `README.md` is not what every archive has
+        ---
+        `completions/polis.bash` is not text
+        ---
+        `completions/polis.fish` is not text
+        ---
+        `completions/_polis` is not text"#]]
+    .assert_eq(&cases.join("\n---\n"));
+}
+
+#[test]
+fn a_name_of_something_else_is_refused() {
+    let good = archive(LINUX, |_| ());
+    for name in [
+        "polis-1.2.3-aarch64-unknown-linux-musl.tar.gz",
+        "polis.tar.gz",
+    ] {
+        let error = inspect(name, &good, &expected(LINUX)).expect_err("another name");
+        assert!(
+            error.to_string().contains("expected `polis-1.2.3-x86_64"),
+            "{error}"
+        );
+    }
+    // The same bytes with other headers open as well, and are not what these tools pack.
+    let best = seen(LINUX, &{
+        let mut tar = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&good[..]), &mut tar).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&tar).unwrap();
+        encoder.finish().unwrap()
+    });
+    expect!["its bytes are not those that these tools pack from its entries"].assert_eq(&best);
+}
