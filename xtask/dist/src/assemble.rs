@@ -7,7 +7,6 @@ use polis_base::archive::{Files, without_cr};
 use polis_base::facts::Facts;
 use polis_base::{Digest, bundle};
 use semver::Version;
-use serde_json::{Value, json};
 
 use xtask::compose::{self, Compose};
 use xtask::error::{Error, Outcome, Result};
@@ -20,9 +19,10 @@ use xtask::{versions, write};
 
 use crate::build;
 use crate::content;
+use crate::files::{Asset, Piece, Signed, bytes, sums};
 use crate::inspect::{self, Expected, Inspected};
 use crate::installers;
-use crate::manifest::{Parts, ReleaseManifest};
+use crate::manifest::{self, Parts, ReleaseManifest};
 use crate::name::{self, Kind, MANIFEST, SIGNATURE, SUMS};
 use crate::sbom;
 use crate::sign::{PUBLIC_KEY, SigningKey};
@@ -59,48 +59,6 @@ pub enum Archives {
     Assembled(PathBuf),
 }
 
-/// A file of the release.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asset {
-    /// Its name.
-    pub name: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// What it hashes to.
-    pub sha256: Digest,
-}
-
-impl Asset {
-    /// The asset in a JSON report.
-    pub fn to_json(&self) -> Value {
-        json!({"name": self.name, "size": self.size, "sha256": self.sha256.hex()})
-    }
-}
-
-/// A file with its bytes, before it is written.
-#[derive(Debug, Clone)]
-struct Piece {
-    name: String,
-    bytes: Vec<u8>,
-}
-
-impl Piece {
-    fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self {
-            name: name.into(),
-            bytes: bytes.into(),
-        }
-    }
-
-    fn asset(&self) -> Asset {
-        Asset {
-            name: self.name.clone(),
-            size: self.bytes.len() as u64,
-            sha256: Digest::of(&self.bytes),
-        }
-    }
-}
-
 /// Everything that a release publishes except the signature.
 #[derive(Debug, Clone)]
 pub struct Assembled {
@@ -113,13 +71,6 @@ pub struct Assembled {
     sums: Vec<u8>,
 }
 
-/// Everything that a release publishes.
-#[derive(Debug, Clone)]
-pub struct Signed {
-    pieces: Vec<Piece>,
-    assets: Vec<Asset>,
-}
-
 /// Puts together everything that a release publishes except the signature.
 ///
 /// # Errors
@@ -129,30 +80,32 @@ pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
     let workspace = inputs.workspace;
     let version = versions::of_workspace(workspace)?;
     let label = inputs.kind.label(&version);
-    let facts = facts(workspace, &label)?;
-    let license = content::license(&workspace.root)?;
     let targets = targets(inputs.targets)?;
+    // Before the builds, which take a minute: what is wrong with the tree is wrong at once.
+    manifest::require_commit(inputs.commit)?;
+    let license = content::license(&workspace.root)?;
+    let compose = Compose::load(&workspace.root)?;
+    let images = manifest::images(inputs.kind, &compose, inputs.images)?;
+    let facts = facts(workspace, &label)?;
     let archives = match inputs.archives {
-        Archives::Build => build::archives(workspace, &label, &targets, progress)?,
-        Archives::Prebuilt(dir) | Archives::Assembled(dir) => prebuilt(&label, &targets, dir)?,
+        Archives::Build => build::archives(workspace, &label, &targets, progress)?
+            .into_iter()
+            .map(Ok)
+            .collect(),
+        Archives::Prebuilt(dir) | Archives::Assembled(dir) => prebuilt(&label, &targets, dir),
     };
     let task = progress.task("assemble the release");
-    let inspected = inspect_all(&facts, &license, &targets, &archives)?;
-    let manifest = ReleaseManifest::new(&Parts {
+    let (archives, inspected) = inspect_all(&facts, &license, &targets, archives)?;
+    let manifest = ReleaseManifest::new(Parts {
         version: &version,
         kind: inputs.kind,
         commit: inputs.commit,
-        compose: &Compose::load(&workspace.root)?,
-        built: inputs.images,
+        images,
         downloads: &verify_pins::read_downloads(workspace)?.downloads,
         facts: &facts,
         archives: &inspected,
     })?;
-    let mut pieces: Vec<Piece> = targets
-        .iter()
-        .zip(archives)
-        .map(|(triple, bytes)| Piece::new(name::archive_name(&label, triple), bytes))
-        .collect();
+    let mut pieces = archives;
     pieces.extend(installers(inputs, &version, &targets, &pieces)?);
     for path in [pins_env::CLOUD_INIT, compose::PATH] {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -260,6 +213,25 @@ fn installers(
         .collect())
 }
 
+/// Looks into the archives in `dir`, one for each of `targets`, before anything else is done with
+/// them.
+///
+/// # Errors
+/// When one is missing or is not what it should be; the problems of all of them are told at once.
+pub fn inspect_prebuilt(
+    workspace: &Workspace,
+    kind: Kind,
+    targets: &[String],
+    dir: &Path,
+) -> Result<Vec<Inspected>> {
+    let label = kind.label(&versions::of_workspace(workspace)?);
+    let facts = facts(workspace, &label)?;
+    let license = content::license(&workspace.root)?;
+    let targets = self::targets(targets)?;
+    let archives = prebuilt(&label, &targets, dir);
+    inspect_all(&facts, &license, &targets, archives).map(|(_, inspected)| inspected)
+}
+
 /// Builds and inspects only the archives: for a machine that has one target of several.
 ///
 /// # Errors
@@ -275,11 +247,9 @@ pub(crate) fn archives(
     let license = content::license(&workspace.root)?;
     let targets = self::targets(targets)?;
     let archives = build::archives(workspace, &label, &targets, progress)?;
-    inspect_all(&facts, &license, &targets, &archives)?;
-    let pieces = targets.iter().zip(archives);
-    let pieces =
-        pieces.map(|(triple, bytes)| Piece::new(name::archive_name(&label, triple), bytes));
-    Ok(Signed::of(pieces.collect()))
+    let archives = archives.into_iter().map(Ok).collect();
+    let (pieces, _) = inspect_all(&facts, &license, &targets, archives)?;
+    Ok(Signed::of(pieces))
 }
 
 const REHEARSAL: &str = "\
@@ -334,52 +304,6 @@ impl Assembled {
     }
 }
 
-impl Signed {
-    /// Writes the files into the directory `dir`, beside what is there.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub(crate) fn write_into(&self, dir: &Path) -> Result<()> {
-        let mut pieces = self.pieces.iter();
-        pieces.try_for_each(|piece| write::atomically(&dir.join(&piece.name), &piece.bytes))
-    }
-
-    fn of(pieces: Vec<Piece>) -> Self {
-        let assets = pieces.iter().map(Piece::asset).collect();
-        Self { pieces, assets }
-    }
-
-    /// The files, the checksums and their signature last.
-    pub fn assets(&self) -> &[Asset] {
-        &self.assets
-    }
-
-    /// The bytes of the file `name`.
-    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
-        bytes(&self.pieces, name)
-    }
-
-    /// Replaces the directory `dir` with the files.
-    ///
-    /// # Errors
-    /// When `dir` holds something else, or the file system refuses; it is then untouched.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        write::directory(dir, SUMS, |fresh| self.write_into(fresh))
-    }
-}
-
-fn bytes<'a>(pieces: &'a [Piece], name: &str) -> Option<&'a [u8]> {
-    let piece = pieces.iter().find(|piece| piece.name == name)?;
-    Some(&piece.bytes)
-}
-
-fn sums(pieces: &[Piece]) -> Vec<u8> {
-    let lines = pieces
-        .iter()
-        .map(|piece| format!("{}  {}\n", Digest::of(&piece.bytes).hex(), piece.name));
-    lines.collect::<String>().into_bytes()
-}
-
 /// What a CLI of this tree must say about itself.
 ///
 /// # Errors
@@ -424,28 +348,17 @@ fn targets(wanted: &[String]) -> Result<Vec<String>> {
     }
 }
 
-/// The archives of every target, all of them or none.
-fn prebuilt(label: &str, targets: &[String], dir: &Path) -> Result<Vec<Vec<u8>>> {
-    let mut archives = Vec::new();
-    let mut missing = Vec::new();
-    for triple in targets {
-        let name = name::archive_name(label, triple);
-        match std::fs::read(dir.join(&name)) {
-            Ok(bytes) => archives.push(bytes),
-            Err(error) => missing.push(format!("{name}: {error}")),
-        }
-    }
-    if missing.is_empty() {
-        return Ok(archives);
-    }
-    let error = Error::findings(format!(
-        "`{}` does not hold the CLI for every target",
-        dir.display()
-    ));
-    Err(missing
-        .into_iter()
-        .fold(error, Error::because)
-        .hint("build each with `cargo xtask dist --archive-only --target TRIPLE`"))
+/// The archives of the targets, each with why it cannot be read.
+fn prebuilt(
+    label: &str,
+    targets: &[String],
+    dir: &Path,
+) -> Vec<std::result::Result<Vec<u8>, String>> {
+    let read = |triple: &String| {
+        let path = dir.join(name::archive_name(label, triple));
+        std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+    };
+    targets.iter().map(read).collect()
 }
 
 /// Looks into every archive; the problems of all of them are one error.
@@ -453,8 +366,9 @@ fn inspect_all(
     facts: &Facts,
     license: &str,
     targets: &[String],
-    archives: &[Vec<u8>],
-) -> Result<Vec<Inspected>> {
+    archives: Vec<std::result::Result<Vec<u8>, String>>,
+) -> Result<(Vec<Piece>, Vec<Inspected>)> {
+    let mut pieces = Vec::new();
     let mut inspected = Vec::new();
     let mut problems = Vec::new();
     for (triple, bytes) in targets.iter().zip(archives) {
@@ -464,8 +378,14 @@ fn inspect_all(
             license: license.to_owned(),
         };
         let name = name::archive_name(&facts.label, triple);
-        match inspect::look(&name, bytes, &expected) {
-            Ok(found) => inspected.push(found),
+        let looked = bytes
+            .map_err(|problem| vec![problem])
+            .and_then(|bytes| inspect::look(&name, &bytes, &expected).map(|found| (found, bytes)));
+        match looked {
+            Ok((found, bytes)) => {
+                inspected.push(found);
+                pieces.push(Piece::new(name, bytes));
+            }
             Err(found) => {
                 problems.extend(
                     found
@@ -476,7 +396,7 @@ fn inspect_all(
         }
     }
     if problems.is_empty() {
-        return Ok(inspected);
+        return Ok((pieces, inspected));
     }
     let error = Error::findings("the CLI archives cannot be released");
     Err(problems.into_iter().fold(error, Error::because).hint(

@@ -19,7 +19,7 @@ mod sbom;
 pub mod sign;
 pub mod verb;
 
-pub use assemble::{Archives, Assembled, Asset, Inputs, Signed, assemble, facts};
+pub use assemble::{Archives, Assembled, Asset, Inputs, Signed, assemble, facts, inspect_prebuilt};
 pub use inspect::{Expected, Inspected, inspect};
 pub use manifest::{Embeds, ManifestArchive, ManifestDownload, ManifestImage, ReleaseManifest};
 pub use name::{Kind, MANIFEST, RELEASE_TARGETS, SIGNATURE, SUMS, archive_name};

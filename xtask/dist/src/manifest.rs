@@ -103,8 +103,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) version: &'a Version,
     pub(crate) kind: Kind,
     pub(crate) commit: &'a str,
-    pub(crate) compose: &'a Compose,
-    pub(crate) built: &'a [Image],
+    pub(crate) images: Vec<ManifestImage>,
     pub(crate) downloads: &'a [Download],
     /// What this tree would put into a CLI.
     pub(crate) facts: &'a Facts,
@@ -114,7 +113,7 @@ pub(crate) struct Parts<'a> {
 
 impl ReleaseManifest {
     /// Puts the manifest together, and compares it with what the archives say.
-    pub(crate) fn new(parts: &Parts<'_>) -> Result<Self> {
+    pub(crate) fn new(parts: Parts<'_>) -> Result<Self> {
         let label = parts.kind.label(parts.version);
         let archives = parts.archives.iter().map(|archive| ManifestArchive {
             triple: archive.triple.clone(),
@@ -133,13 +132,13 @@ impl ReleaseManifest {
             schema: SCHEMA,
             version: parts.version.to_string(),
             kind: parts.kind.word().to_owned(),
-            commit: commit(parts.commit)?,
+            commit: parts.commit.to_owned(),
             embeds: Embeds {
                 compose: parts.facts.compose.hex(),
                 cloud_init: parts.facts.cloud_init.hex(),
                 bundle: parts.facts.bundle.hex(),
             },
-            images: images(parts)?,
+            images: parts.images,
             downloads: downloads.collect(),
             archives: archives.collect(),
         };
@@ -190,28 +189,32 @@ impl ReleaseManifest {
     }
 }
 
-/// A commit in full, SHA-1 or SHA-256.
-fn commit(text: &str) -> Result<String> {
+/// Requires a commit in full, SHA-1 or SHA-256.
+pub(crate) fn require_commit(text: &str) -> Result<()> {
     let hex = text
         .bytes()
         .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     match hex && matches!(text.len(), 40 | 64) {
-        true => Ok(text.to_owned()),
+        true => Ok(()),
         false => Err(Error::usage(format!("`{text}` is not a commit"))
             .because("expected its 40 or 64 hex digits, as `git rev-parse HEAD` prints them")),
     }
 }
 
-/// The images of the compose file, in its order, each once.
-fn images(parts: &Parts<'_>) -> Result<Vec<ManifestImage>> {
+/// The images of the compose file, in its order, each once; of those in `built` the platforms are
+/// known.
+///
+/// # Errors
+/// When one cannot be read, or one of a release is not pinned.
+pub(crate) fn images(kind: Kind, compose: &Compose, built: &[Image]) -> Result<Vec<ManifestImage>> {
     let mut images: Vec<ManifestImage> = Vec::new();
     let mut unpinned = Vec::new();
-    for image_use in parts.compose.readable_images()? {
+    for image_use in compose.readable_images()? {
         let Ok(image) = image_use.image else { continue };
         if image.digest().is_none() {
             unpinned.push(image.to_string());
         }
-        let built = parts.built.iter().find(|built| {
+        let built = built.iter().find(|built| {
             built.image.name() == image.name() && built.image.digest() == image.digest()
         });
         let image = ManifestImage {
@@ -224,13 +227,19 @@ fn images(parts: &Parts<'_>) -> Result<Vec<ManifestImage>> {
             images.push(image);
         }
     }
+    unpinned.sort();
     unpinned.dedup();
-    if parts.kind == Kind::Release && !unpinned.is_empty() {
-        return Err(
-            Error::findings(format!("{} images are not pinned", unpinned.len()))
-                .because(unpinned.join("\n"))
-                .hint("run `cargo xtask pin`, delete the waivers and commit"),
-        );
+    if kind == Kind::Release && !unpinned.is_empty() {
+        let error = Error::findings("a release pins every image by digest");
+        return Err(unpinned
+            .into_iter()
+            .fold(error, |error, image| {
+                error.because(format!("`{image}` is not pinned"))
+            })
+            .hint("run `cargo xtask pin`, delete the waivers and commit"));
     }
     Ok(images)
 }
+
+#[cfg(test)]
+mod tests;

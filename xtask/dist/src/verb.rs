@@ -82,16 +82,18 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
 /// The commit of the tree; a release is nothing but a commit.
 fn commit(workspace: &Workspace, kind: Kind) -> Result<String> {
     let git = |args: &[&str]| Run::new("git").args(args).cwd(&workspace.root).output();
-    let changed = git(&["status", "--porcelain"])?;
-    if kind == Kind::Release && !changed.is_empty() {
-        return Err(Error::findings("the work tree has uncommitted changes")
-            .because(changed)
-            .hint("commit them or take them back: a release is a commit")
-            .hint(
-                "to try it as it is: `cargo xtask dist --rehearsal`, whose files say what they are",
-            ));
+    if kind == Kind::Rehearsal {
+        // A tree that is no checkout can be rehearsed; nobody is to look for its commit.
+        return Ok(git(&["rev-parse", "HEAD"]).unwrap_or_else(|_| "0".repeat(40)));
     }
-    git(&["rev-parse", "HEAD"])
+    let changed = git(&["status", "--porcelain"])?;
+    if changed.is_empty() {
+        return git(&["rev-parse", "HEAD"]);
+    }
+    Err(Error::findings("the work tree has uncommitted changes")
+        .because(changed)
+        .hint("commit them or take them back: a release is a commit")
+        .hint("to try it as it is: `cargo xtask dist --rehearsal`, whose files say what they are"))
 }
 
 /// The key that signs, unless nothing is signed here, and the public key that users verify with.

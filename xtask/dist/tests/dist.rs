@@ -1,27 +1,166 @@
-//! The verb `dist` as users see it: the real program on a copy of the tree.
+//! The verb `dist` as users see it: the real program on a copy of the tree, where it refuses before
+//! anything is built.
 
 use expect_test::expect;
-use xtask_testkit::Tree;
+use xtask_testkit::{Ran, Tree};
 
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
+const SECRET: &str = "POLIS_MINISIGN_SECRET_KEY";
+
+/// A copy of the tree that is a commit, with its licence.
+fn committed() -> Tree {
+    let tree = Tree::data();
+    tree.write("LICENSE", "some licence\n");
+    commit(&tree);
+    tree
+}
+
+fn commit(tree: &Tree) {
+    let who = ["-c", "user.name=x", "-c", "user.email=x@example.org"];
+    let git = |args: &[&str]| {
+        let ran = tree.run("git", &[&who[..], args].concat());
+        assert_eq!(ran.code, 0, "{}", ran.seen());
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "--all"]);
+    git(&["commit", "--quiet", "--message", "x"]);
+}
+
+fn dist(tree: &Tree, args: &[&str], env: &[(&str, &str)]) -> Ran {
+    tree.run_with(DIST, &[&["dist"], args].concat(), env)
+}
+
+/// A key that is nobody's: the text of its secret and of its public file.
+fn key() -> (String, String) {
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
+    let secret = pair.sk.to_box(None).expect("its file").into_string();
+    (secret, pair.pk.to_box().expect("its file").into_string())
+}
 
 #[test]
 fn a_release_is_not_made_without_its_key() {
-    let tree = Tree::data();
+    let tree = committed();
     expect![[r#"
         exit 3
         --- stderr
         error: `POLIS_MINISIGN_SECRET_KEY` is not set
           because: a release without a signature is no release
           next: put the text of the minisign secret key file into `POLIS_MINISIGN_SECRET_KEY` and its password into `POLIS_MINISIGN_PASSWORD`
-    "#]].assert_eq(&tree.run(DIST, &["dist"]).seen());
+    "#]].assert_eq(&dist(&tree, &[], &[]).seen());
     let secret = "untrusted comment: x\nbm90IGEga2V5";
-    let ran = tree.run_with(
-        DIST,
-        &["dist", "--format", "json"],
-        &[("POLIS_MINISIGN_SECRET_KEY", secret)],
-    );
+    let ran = dist(&tree, &["--format", "json"], &[(SECRET, secret)]);
     assert_eq!(ran.code, 3);
     ran.report();
     assert!(!ran.seen().contains("bm90IGEga2V5"), "{}", ran.seen());
+}
+
+#[test]
+fn a_release_is_a_commit_with_the_public_half_of_its_key() {
+    let tree = committed();
+    assert!(!tree.root().join("minisign.pub").exists());
+    tree.write("notes.txt", "x");
+    expect![[r#"
+        exit 1
+        --- stderr
+        error: the work tree has uncommitted changes
+          because: ?? notes.txt
+          next: commit them or take them back: a release is a commit
+          next: to try it as it is: `cargo xtask dist --rehearsal`, whose files say what they are
+    "#]]
+    .assert_eq(&dist(&tree, &["--archive-only"], &[]).seen());
+    commit(&tree);
+    let (secret, public) = key();
+    let signed = [(SECRET, secret.as_str())];
+    expect![[r#"
+        exit 1
+        --- stderr
+        error: `[TREE]/minisign.pub` cannot be read
+          because: No such file or directory (os error 2)
+          next: commit the public half of the signing key there: users verify releases with it
+    "#]]
+    .assert_eq(&dist(&tree, &[], &signed).seen());
+    expect![[r#"
+        exit 1
+        --- stderr
+        error: `[TREE]/minisign.pub` cannot be read
+          because: No such file or directory (os error 2)
+          next: commit the public half of the signing key there: users verify releases with it
+    "#]]
+    .assert_eq(&dist(&tree, &["--unsigned"], &[]).seen());
+    tree.write("minisign.pub", &key().1);
+    commit(&tree);
+    expect![[r#"
+        exit 3
+        --- stderr
+        error: the signing key is not the one of `[TREE]/minisign.pub`
+          next: sign with the key whose public half is committed, or commit the new one and announce it
+    "#]].assert_eq(&dist(&tree, &[], &signed).seen());
+    tree.write("minisign.pub", &public);
+    commit(&tree);
+    // Then what the tree itself lacks, before anything is built.
+    tree.replace(
+        "compose/docker-compose.yml",
+        "    image: ",
+        "    image: r.example/not/pinned:v1 #",
+    );
+    commit(&tree);
+    let ran = dist(&tree, &[], &signed);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    assert!(
+        ran.stderr
+            .contains("`r.example/not/pinned:v1` is not pinned"),
+        "{}",
+        ran.seen()
+    );
+    assert!(!tree.root().join("dist").exists());
+}
+
+#[test]
+fn a_tree_without_a_licence_is_refused() {
+    let tree = committed();
+    std::fs::remove_file(tree.root().join("LICENSE")).unwrap();
+    expect![[r#"
+        exit 1
+        --- stderr
+        error: `[TREE]/LICENSE` cannot be read
+          because: No such file or directory (os error 2)
+          next: restore it from git: a release carries the licence it is published under
+    "#]]
+    .assert_eq(&dist(&tree, &["--rehearsal", "--archive-only"], &[]).seen());
+    tree.write("LICENSE", "\n");
+    let ran = dist(&tree, &["--rehearsal", "--prebuilt", "nowhere"], &[]);
+    assert!(ran.stderr.contains("LICENSE` is empty"), "{}", ran.seen());
+}
+
+/// Five text files with the names of archives were a release once.
+#[test]
+fn the_problems_of_all_archives_are_told_at_once() {
+    let tree = committed();
+    let dir = tree.root().join("prebuilt");
+    std::fs::create_dir(&dir).unwrap();
+    let prebuilt = ["--rehearsal", "--prebuilt", "prebuilt"];
+    let version = env!("CARGO_PKG_VERSION");
+    let named = |triple: &str| xtask_dist::archive_name(&format!("{version}-rehearsal"), triple);
+    for triple in &xtask_dist::RELEASE_TARGETS[1..] {
+        tree.write(&format!("prebuilt/{}", named(triple)), "a text\n");
+    }
+    let ran = dist(&tree, &prebuilt, &[]);
+    let seen = ran.seen().replace(version, "VERSION");
+    expect![[r#"
+        exit 1
+        --- stderr
+        assemble the release ...
+        error: the CLI archives cannot be released
+          because: polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz: cannot read `prebuilt/polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz`: No such file or directory (os error 2)
+          because: polis-VERSION-rehearsal-aarch64-unknown-linux-musl.tar.gz: it is not whole gzip: unexpected end of file
+          because: polis-VERSION-rehearsal-x86_64-apple-darwin.tar.gz: it is not whole gzip: unexpected end of file
+          because: polis-VERSION-rehearsal-x86_64-pc-windows-msvc.zip: it is not a whole zip: invalid Zip archive: Could not find EOCD
+          because: polis-VERSION-rehearsal-x86_64-unknown-linux-musl.tar.gz: it is not whole gzip: unexpected end of file
+          next: build each at the commit that is released, with `cargo xtask dist --archive-only --target TRIPLE`
+    "#]].assert_eq(&seen);
+    // Of fewer targets there are fewer problems.
+    let few = ["--target", "x86_64-unknown-linux-musl,x86_64-apple-darwin"];
+    let ran = dist(&tree, &[&prebuilt[..], &few].concat(), &[]);
+    assert_eq!(ran.stderr.matches("because:").count(), 2, "{}", ran.seen());
+    assert!(!tree.root().join("dist").exists());
 }

@@ -240,7 +240,7 @@ fn other_entries_types_and_modes_are_refused() {
         changed(WINDOWS, |entries| entries.push(other("../up"))),
     ];
     expect![[r#"
-        it holds {"polis-1.2.4-x86_64-unknown-linux-musl"}, expected the directory `polis-1.2.3-x86_64-unknown-linux-musl`
+        it holds `polis-1.2.4-x86_64-unknown-linux-musl`, expected the directory `polis-1.2.3-x86_64-unknown-linux-musl`
         ---
         `polis-1.2.3-x86_64-unknown-linux-musl/polis` has mode 0644, expected 0755
         ---

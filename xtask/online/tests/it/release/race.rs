@@ -1,6 +1,6 @@
 //! Two releases at once, one request at a time, in orders that a test decides.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ struct Stepped {
 impl Stepped {
     /// Starts a release of `version` in `root` by doors of its own, and lets it make its first `free`
     /// requests; then it stands.
-    fn start(world: &World, root: &PathBuf, version: &'static str, free: usize) -> Self {
+    fn start(world: &World, root: &Path, version: &'static str, free: usize) -> Self {
         let journal = Journal::default();
         let holds: Vec<Hold> = (0..MOST).map(|_| Hold::default()).collect();
         for (number, hold) in holds.iter().enumerate() {

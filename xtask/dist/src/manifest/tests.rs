@@ -1,0 +1,207 @@
+//! The manifest against its schema, and against programs that say something else.
+
+use serde_json::Value;
+use xtask::source::{Place, Source};
+use xtask_testkit::repository;
+
+use super::*;
+
+const PINNED: &str = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+
+fn compose(text: &str) -> Compose {
+    Compose::parse(Source {
+        path: "compose/docker-compose.yml".to_owned(),
+        text: text.to_owned(),
+    })
+    .unwrap()
+}
+
+fn facts() -> Facts {
+    Facts {
+        label: "1.2.3".to_owned(),
+        compose: Digest::of(b"compose"),
+        cloud_init: Digest::of(b"cloud-init"),
+        bundle: Digest::of(b"bundle"),
+    }
+}
+
+fn download() -> Download {
+    let source = Source {
+        path: "x".to_owned(),
+        text: "x".to_owned(),
+    };
+    let place: Place = source.place(0..1);
+    let at = || xtask::pins::At::new(&source, 0..1);
+    Download {
+        tool: "yq",
+        version: "v1.0.0".to_owned(),
+        architecture: "arm64",
+        url: "https://e.example/v1.0.0/yq_arm64".to_owned(),
+        sha256: Digest::of(b"yq"),
+        place,
+        at: xtask::pins_env::DownloadAt {
+            version: at(),
+            url: at(),
+            sha256: at(),
+        },
+    }
+}
+
+fn manifest(
+    kind: Kind,
+    commit: &str,
+    compose: &Compose,
+    archive: &Facts,
+) -> Result<ReleaseManifest> {
+    let image = "r.example/a/init:v1"
+        .parse::<polis_base::ImageRef>()
+        .unwrap();
+    let built = Image {
+        image: image.pinned(PINNED.parse().unwrap()),
+        platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],
+        left_out: Vec::new(),
+        targets: Vec::new(),
+    };
+    let version = Version::new(1, 2, 3);
+    let facts = Facts {
+        label: kind.label(&version),
+        ..facts()
+    };
+    require_commit(commit)?;
+    ReleaseManifest::new(Parts {
+        version: &version,
+        kind,
+        commit,
+        images: images(kind, compose, &[built])?,
+        downloads: &[download()],
+        facts: &facts,
+        archives: &[Inspected {
+            triple: "x86_64-unknown-linux-musl".to_owned(),
+            facts: archive.clone(),
+            program_size: 1,
+            size: 2,
+            sha256: Digest::of(b"archive"),
+        }],
+    })
+}
+
+fn pinned() -> Compose {
+    compose(&format!(
+        "services:\n  a: {{image: \"r.example/a/init:v1@{PINNED}\"}}\n  b: {{image: \"r.example/a/init:v1@{PINNED}\"}}\n  c: {{image: \"r.example/a/gate:v0@{PINNED}\"}}\n"
+    ))
+}
+
+fn unpinned() -> Compose {
+    compose("services:\n  a: {image: \"r.example/a/init:v1\"}\n")
+}
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// What the schema says against a document.
+fn against_schema(document: &Value) -> Vec<String> {
+    let path = repository().join("schemas/release-manifest.schema.json");
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors = validator.iter_errors(document);
+    errors
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
+}
+
+#[test]
+fn a_release_is_as_the_schema_says_and_comes_back() {
+    let manifest = manifest(Kind::Release, COMMIT, &pinned(), &facts()).unwrap();
+    let bytes = manifest.to_bytes().unwrap();
+    let document: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(against_schema(&document), [] as [String; 0]);
+    assert_eq!(document["images"].as_array().map(Vec::len), Some(2));
+    assert_eq!(document["images"][0]["platforms"][1], "linux/arm64");
+    assert_eq!(document["images"][1].get("platforms"), None);
+    let read: ReleaseManifest = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(read, manifest);
+}
+
+/// The schema has teeth: each of these is another manifest than the one above.
+#[test]
+fn the_schema_refuses_what_a_release_is_not() {
+    let manifest = manifest(Kind::Release, COMMIT, &pinned(), &facts()).unwrap();
+    let good: Value = serde_json::to_value(&manifest).unwrap();
+    for (pointer, value) in [
+        ("/version", Value::from("soon")),
+        ("/kind", Value::from("nightly")),
+        ("/commit", Value::from("abc")),
+        ("/embeds/compose", Value::from("sha256:abc")),
+        ("/images", Value::from(Vec::<Value>::new())),
+        ("/images/0/digest", Value::Null),
+        ("/downloads/0/url", Value::from("http://e.example")),
+        ("/archives/0/size", Value::from(0)),
+        ("/archives/0/name", Value::from("polis.exe")),
+        ("/schema", Value::from(2)),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).unwrap() = value;
+        assert!(!against_schema(&bad).is_empty(), "{pointer}");
+    }
+    let mut more = good;
+    more["more"] = Value::from(1);
+    assert!(!against_schema(&more).is_empty());
+}
+
+#[test]
+fn only_a_rehearsal_may_lack_a_digest() {
+    let error = manifest(Kind::Release, COMMIT, &unpinned(), &facts()).expect_err("unpinned");
+    let text = error.to_string();
+    assert!(
+        text.contains("`r.example/a/init:v1` is not pinned"),
+        "{text}"
+    );
+    let rehearsed = Facts {
+        label: "1.2.3-rehearsal".to_owned(),
+        ..facts()
+    };
+    let rehearsal = manifest(Kind::Rehearsal, COMMIT, &unpinned(), &rehearsed).unwrap();
+    let document = serde_json::to_value(&rehearsal).unwrap();
+    assert_eq!(against_schema(&document), [] as [String; 0]);
+}
+
+#[test]
+fn a_program_that_carries_something_else_stops_the_manifest() {
+    for other in [
+        Facts {
+            label: "1.2.2".to_owned(),
+            ..facts()
+        },
+        Facts {
+            compose: Digest::of(b"another"),
+            ..facts()
+        },
+        Facts {
+            cloud_init: Digest::of(b"another"),
+            ..facts()
+        },
+        Facts {
+            bundle: Digest::of(b"another"),
+            ..facts()
+        },
+    ] {
+        let error = manifest(Kind::Release, COMMIT, &pinned(), &other).expect_err("another");
+        let text = error.to_string();
+        assert!(
+            text.contains("does not carry what the manifest says"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_commit_is_one_in_full() {
+    for commit in [
+        "",
+        "main",
+        "0123456",
+        "0123456789ABCDEF0123456789abcdef01234567",
+    ] {
+        let error = manifest(Kind::Release, commit, &pinned(), &facts()).expect_err("no commit");
+        assert!(error.to_string().contains("is not a commit"), "{error}");
+    }
+}
