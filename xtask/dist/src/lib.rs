@@ -7,6 +7,7 @@ mod assemble;
 mod build;
 mod content;
 mod crates;
+mod files;
 mod inspect;
 pub mod installers;
 mod licences;
@@ -19,7 +20,8 @@ mod sbom;
 pub mod sign;
 pub mod verb;
 
-pub use assemble::{Archives, Assembled, Asset, Inputs, Signed, assemble, facts, inspect_prebuilt};
+pub use assemble::{Archives, Assembled, Inputs, assemble, facts, inspect_prebuilt};
+pub use files::{Asset, Signed};
 pub use inspect::{Expected, Inspected, inspect};
 pub use manifest::{Embeds, ManifestArchive, ManifestDownload, ManifestImage, ReleaseManifest};
 pub use name::{Kind, MANIFEST, RELEASE_TARGETS, SIGNATURE, SUMS, archive_name};

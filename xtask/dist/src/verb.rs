@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::assemble::{self, Archives, Inputs, Signed};
+use crate::assemble::{self, Archives, Inputs};
+use crate::files::{Asset, Signed};
 use crate::name::{Kind, RELEASE_TARGETS};
 use crate::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask::cli::DistArgs;
@@ -142,7 +143,7 @@ fn report(kind: Kind, commit: &str, signed: bool, files: &Signed, output: &Path)
         "commit": commit,
         "signed": signed,
         "directory": output.display().to_string(),
-        "assets": assets.iter().map(assemble::Asset::to_json).collect::<Vec<_>>(),
+        "assets": assets.iter().map(Asset::to_json).collect::<Vec<_>>(),
     });
     Report::new("dist", data, format!("{text}in {}", output.display()))
 }

@@ -1,0 +1,108 @@
+//! The files of a release with their bytes, before they are written.
+
+use std::path::Path;
+
+use polis_base::Digest;
+use serde_json::{Value, json};
+
+use xtask::error::Result;
+use xtask::write;
+
+use crate::name::SUMS;
+
+/// A file of the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asset {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What it hashes to.
+    pub sha256: Digest,
+}
+
+impl Asset {
+    /// The asset in a JSON report.
+    pub fn to_json(&self) -> Value {
+        json!({"name": self.name, "size": self.size, "sha256": self.sha256.hex()})
+    }
+}
+
+/// A file with its bytes, before it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Piece {
+    pub(crate) fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self {
+            name: name.into(),
+            bytes: bytes.into(),
+        }
+    }
+
+    pub(crate) fn asset(&self) -> Asset {
+        Asset {
+            name: self.name.clone(),
+            size: self.bytes.len() as u64,
+            sha256: Digest::of(&self.bytes),
+        }
+    }
+}
+
+/// Everything that a release publishes.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    pieces: Vec<Piece>,
+    assets: Vec<Asset>,
+}
+
+impl Signed {
+    /// Writes the files into the directory `dir`, beside what is there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub(crate) fn write_into(&self, dir: &Path) -> Result<()> {
+        let mut pieces = self.pieces.iter();
+        pieces.try_for_each(|piece| write::atomically(&dir.join(&piece.name), &piece.bytes))
+    }
+
+    pub(crate) fn of(pieces: Vec<Piece>) -> Self {
+        let assets = pieces.iter().map(Piece::asset).collect();
+        Self { pieces, assets }
+    }
+
+    /// The files, the checksums and their signature last.
+    pub fn assets(&self) -> &[Asset] {
+        &self.assets
+    }
+
+    /// The bytes of the file `name`.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        bytes(&self.pieces, name)
+    }
+
+    /// Replaces the directory `dir` with the files.
+    ///
+    /// # Errors
+    /// When `dir` holds something else, or the file system refuses; it is then untouched.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        write::directory(dir, SUMS, |fresh| self.write_into(fresh))
+    }
+}
+
+/// The bytes of the file `name`.
+pub(crate) fn bytes<'a>(pieces: &'a [Piece], name: &str) -> Option<&'a [u8]> {
+    let piece = pieces.iter().find(|piece| piece.name == name)?;
+    Some(&piece.bytes)
+}
+
+/// `SHA256SUMS` over `pieces`, as `sha256sum` writes it.
+pub(crate) fn sums(pieces: &[Piece]) -> Vec<u8> {
+    let lines = pieces
+        .iter()
+        .map(|piece| format!("{}  {}\n", Digest::of(&piece.bytes).hex(), piece.name));
+    lines.collect::<String>().into_bytes()
+}
