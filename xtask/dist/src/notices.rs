@@ -149,6 +149,25 @@ fn plain(html: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Not only this machine's: a crate that only Windows or macOS needs is judged here too.
+    #[test]
+    fn every_target_of_a_release_has_its_notices() {
+        let root = xtask_testkit::repository();
+        let of = |triple: &str| generate(&root, "1.2.3", triple).unwrap();
+        let all = crate::RELEASE_TARGETS.map(|triple| (triple, of(triple)));
+        for (triple, text) in &all {
+            assert!(text.starts_with(&title("1.2.3", triple)));
+            assert!(text.contains("\nclap "), "{triple}");
+            assert_eq!(text.contains("\nwindows-sys "), triple.contains("windows"));
+            assert_eq!(
+                text.contains("Upstream-Name: musl"),
+                triple.contains("musl")
+            );
+            // Only a build script uses it.
+            assert!(!text.contains("\nsaphyr "), "{triple}");
+        }
+    }
+
     #[test]
     fn html_becomes_text() {
         let html = "<html><body>\n\n<h1>Title</h1>\n\n\n<p><b>By:</b> A &#60;a@b.c&#62;</p><pre>\n  &#34;kept&#34; &amp;lt;\n</pre></body>";

@@ -166,3 +166,6 @@ fn add(
 fn too_large() -> String {
     format!("it unpacks to more than {} MiB", MOST_BYTES >> 20)
 }
+
+#[cfg(test)]
+mod tests;

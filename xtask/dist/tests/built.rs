@@ -94,8 +94,15 @@ fn the_same_tree_gives_the_same_bytes() {
     for triple in &built.targets {
         // A job of one target makes the archive that a machine with all of them makes.
         let one = [triple.clone()];
-        let ran = dist_on_repository(&again, &one, &["--archive-only", "--output", output]);
+        let ran = dist_on_repository(
+            &again,
+            &one,
+            &["--archive-only", "--output", output, "--format", "json"],
+        );
         assert_eq!(ran.code, 0, "{}", ran.seen());
+        let report = ran.report();
+        assert_eq!(report["data"]["kind"], "rehearsal");
+        assert_eq!(report["data"]["signed"], false);
         let name = xtask_dist::archive_name(&Built::label(), triple);
         let bytes = std::fs::read(Path::new(output).join(&name)).expect("the archive");
         assert!(bytes == built.bytes(&name), "{name}");

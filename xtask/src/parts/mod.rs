@@ -31,7 +31,7 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 31] = [
+pub const PARTS: [Part; 32] = [
     Part {
         needs: "shellcheck",
         package: "shellcheck",
@@ -61,6 +61,11 @@ pub const PARTS: [Part; 31] = [
         needs: "minisign",
         package: "minisign",
         why: "verifies the signature as a user would",
+    },
+    Part {
+        needs: "unzip",
+        package: "unzip",
+        why: "unpacks the archive for Windows as a user would",
     },
     Part {
         needs: "iptables-nft",
