@@ -74,7 +74,6 @@ pub(crate) enum Verb {
         shell: clap_complete::Shell,
     },
     /// Print the man page
-    #[command(hide = true)]
     Man,
 }
 

@@ -1,5 +1,5 @@
-//! `polis man`: the man page, from the same definitions as `--help`. Hidden: it is there for those
-//! who pack polis. One page holds all commands, so that an archive has one file to install.
+//! `polis man`: the man page, from the same definitions as `--help`. One page holds all commands, so
+//! that an archive has one file to install.
 
 use std::io::{self, Write};
 
@@ -14,7 +14,7 @@ use crate::embedded;
 /// # Errors
 /// When `out` does not take it.
 pub(crate) fn write(out: &mut dyn Write) -> io::Result<()> {
-    let mut command = Cli::command();
+    let mut command = Cli::command().subcommand_value_name("command");
     command.build();
     let page = Man::new(command.clone());
     // Not clap_mangen's title: without a date, which a release has none of, its words move up.
@@ -24,7 +24,7 @@ pub(crate) fn write(out: &mut dyn Write) -> io::Result<()> {
     page.render_synopsis_section(out)?;
     page.render_description_section(out)?;
     writeln!(out, ".SH COMMANDS")?;
-    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+    for verb in command.get_subcommands() {
         let name = verb.get_bin_name().unwrap_or_else(|| verb.get_name());
         writeln!(out, ".SS \"{name}\"")?;
         write_command(verb, out)?;

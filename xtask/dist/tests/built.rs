@@ -112,6 +112,7 @@ fn the_same_tree_gives_the_same_bytes() {
         &again,
         &built.targets,
         &[
+            "--unsigned",
             "--prebuilt",
             output,
             "--output",
@@ -119,6 +120,8 @@ fn the_same_tree_gives_the_same_bytes() {
         ],
     );
     assert_eq!(ran.code, 0, "{}", ran.seen());
+    assert!(built.dist.join("SHA256SUMS.minisig").exists());
+    assert!(!all.join("SHA256SUMS.minisig").exists());
     for entry in std::fs::read_dir(&all).expect("the files") {
         let name = entry
             .expect("a file")
@@ -248,6 +251,19 @@ fn the_notices_are_complete_and_name_no_machine() {
             "Copyright",
         ] {
             assert!(notices.contains(part), "{part}");
+        }
+        let page = text("polis.1");
+        let shown = text("README.md");
+        let commands = shown
+            .lines()
+            .filter_map(|line| line.strip_prefix("    polis "));
+        let commands: Vec<&str> = commands.filter_map(|line| line.split(' ').next()).collect();
+        assert!(commands.len() > 4, "{commands:?}");
+        for command in commands {
+            assert!(
+                page.contains(&format!("\n.SS \"polis {command}\"\n")),
+                "{command}"
+            );
         }
         let home = std::env::home_dir().expect("a home").display().to_string();
         let here = repository().display().to_string();
