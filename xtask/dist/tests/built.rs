@@ -66,8 +66,10 @@ impl Built {
         serde_json::from_slice(&self.bytes(name)).expect(name)
     }
 
-    fn label() -> String {
-        format!("{}-rehearsal", env!("CARGO_PKG_VERSION"))
+    /// The version of the tree, as a rehearsal shows it.
+    fn label(&self) -> String {
+        let version = &self.json("release-manifest.json")["version"];
+        format!("{}-rehearsal", version.as_str().expect("a version"))
     }
 
     /// Unpacks the archive of `triple` with the system's own tar.
@@ -75,12 +77,10 @@ impl Built {
         let tree = Tree::data();
         let archive = self
             .dist
-            .join(xtask_dist::archive_name(&Self::label(), triple));
+            .join(xtask_dist::archive_name(&self.label(), triple));
         let ran = tree.run("tar", &["-xzf", archive.to_str().expect("a path in UTF-8")]);
         assert_eq!(ran.code, 0, "{}", ran.seen());
-        let dir = tree
-            .root()
-            .join(format!("polis-{}-{triple}", Self::label()));
+        let dir = tree.root().join(format!("polis-{}-{triple}", self.label()));
         (tree, dir)
     }
 }
@@ -103,7 +103,7 @@ fn the_same_tree_gives_the_same_bytes() {
         let report = ran.report();
         assert_eq!(report["data"]["kind"], "rehearsal");
         assert_eq!(report["data"]["signed"], false);
-        let name = xtask_dist::archive_name(&Built::label(), triple);
+        let name = xtask_dist::archive_name(&built.label(), triple);
         let bytes = std::fs::read(Path::new(output).join(&name)).expect("the archive");
         assert!(bytes == built.bytes(&name), "{name}");
     }
@@ -191,7 +191,7 @@ fn the_packed_program_says_what_the_manifest_says() {
         let program = std::fs::read(dir.join("polis")).expect("the program");
         assert!(program.len() < 3_000_000, "{}", program.len());
         let facts = polis_base::facts::Facts::find(&program).expect("the marker");
-        assert_eq!(facts.label, Built::label());
+        assert_eq!(facts.label, built.label());
         assert_eq!(embeds["compose"], facts.compose.hex().as_str());
         assert_eq!(embeds["cloud_init"], facts.cloud_init.hex().as_str());
         assert_eq!(embeds["bundle"], facts.bundle.hex().as_str());
@@ -225,7 +225,7 @@ fn the_packed_program_says_what_the_manifest_says() {
 #[test]
 fn the_notices_are_complete_and_name_no_machine() {
     let Some(built) = &*BUILT else { return };
-    let components = built.json(&xtask_dist::sbom_name("polis", &Built::label()));
+    let components = built.json(&xtask_dist::sbom_name("polis", &built.label()));
     let components = components["components"]
         .as_array()
         .expect("components")
@@ -302,7 +302,7 @@ fn the_sboms_are_cyclonedx() {
     let schema: Value = serde_json::from_str(&text).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     for program in ["polis", "polis-init"] {
-        let sbom = built.json(&xtask_dist::sbom_name(program, &Built::label()));
+        let sbom = built.json(&xtask_dist::sbom_name(program, &built.label()));
         let errors: Vec<String> = validator
             .iter_errors(&sbom)
             .map(|error| error.to_string())

@@ -139,7 +139,11 @@ fn the_problems_of_all_archives_are_told_at_once() {
     let dir = tree.root().join("prebuilt");
     std::fs::create_dir(&dir).unwrap();
     let prebuilt = ["--rehearsal", "--prebuilt", "prebuilt"];
-    let version = env!("CARGO_PKG_VERSION");
+    let manifest = tree.read("Cargo.toml");
+    let version = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("version = \""));
+    let version = version.expect("a version").trim_end_matches('"');
     let named = |triple: &str| xtask_dist::archive_name(&format!("{version}-rehearsal"), triple);
     for triple in &xtask_dist::RELEASE_TARGETS[1..] {
         tree.write(&format!("prebuilt/{}", named(triple)), "a text\n");
