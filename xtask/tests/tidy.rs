@@ -55,6 +55,18 @@ fn offline_verbs_compile_no_http_stack_and_no_schema_validator() {
         ],
     );
     absent(
+        "xtask-dist",
+        &[
+            "reqwest",
+            "tokio",
+            "octocrab",
+            "oci-client",
+            "hyper",
+            "rustls",
+            "jsonschema",
+        ],
+    );
+    absent(
         "xtask-check",
         &[
             "reqwest",
@@ -90,7 +102,14 @@ fn there_is_one_tls_and_one_crypto_backend() {
 fn the_cli_never_depends_on_the_release_tools() {
     absent(
         "polis",
-        &["xtask", "xtask-check", "xtask-online", "tokio", "reqwest"],
+        &[
+            "xtask",
+            "xtask-check",
+            "xtask-dist",
+            "xtask-online",
+            "tokio",
+            "reqwest",
+        ],
     );
     absent("polis-init", &["xtask", "polis", "clap", "tokio"]);
 }
