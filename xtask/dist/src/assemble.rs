@@ -342,9 +342,7 @@ fn targets(wanted: &[String]) -> Result<Vec<String>> {
     targets.dedup();
     match targets.is_empty() {
         false => Ok(targets),
-        true => Err(Error::usage(
-            "a release without a CLI for any target is none",
-        )),
+        true => Err(Error::usage("no target to release the CLI for")),
     }
 }
 

@@ -85,7 +85,10 @@ pub(crate) fn look(
     }
     // Last, what no reader of entries sees: hidden bytes, odd headers, another compressor.
     if problems.is_empty() && pack::pack(name, &entries).as_deref() != Ok(bytes) {
-        problems.push("its bytes are not those that these tools pack from its entries".to_owned());
+        problems.push(
+            "its entries are right, but its bytes differ from what these tools pack from them"
+                .to_owned(),
+        );
     }
     match facts {
         Some(facts) if problems.is_empty() => Ok(Inspected {
@@ -176,7 +179,10 @@ fn text(file: &str, bytes: &[u8], expected: &Expected) -> std::result::Result<()
     let label = &expected.facts.label;
     let (well, why) = match file {
         LICENSE => (text == expected.license, "is not the licence of the tree"),
-        README => (text == README_TEXT, "is not what every archive has"),
+        README => (
+            text == README_TEXT,
+            "differs from the one that these tools pack",
+        ),
         MAN => (
             text.contains(&format!("\"polis {label}\"")),
             "is another version's",

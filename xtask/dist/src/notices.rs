@@ -102,7 +102,7 @@ fn standard_library(root: &Path) -> Result<String> {
     let text = plain(&html);
     if !text.contains("The Rust Standard Library is dual-licensed") {
         return Err(
-            Error::machine(format!("`{}` is not what it was", path.display()))
+            Error::machine(format!("`{}` does not read as expected", path.display()))
                 .because("it does not say how the standard library is licensed"),
         );
     }

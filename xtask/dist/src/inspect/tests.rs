@@ -164,9 +164,9 @@ fn what_does_not_open_is_refused() {
         ---
         it is not a whole zip: invalid Zip archive: Unexpected end of zip::format::blocks::Zip32CDEBlock
         ---
-        its bytes are not those that these tools pack from its entries
+        its entries are right, but its bytes differ from what these tools pack from them
         ---
-        its bytes are not those that these tools pack from its entries
+        its entries are right, but its bytes differ from what these tools pack from them
         ---
         it is not a whole zip: invalid Zip archive: Could not find EOCD"#]].assert_eq(&cases.join("\n---\n"));
 }
@@ -409,7 +409,7 @@ fn what_is_beside_the_program_is_this_version_s_text() {
         ---
         `polis.1` is another version's
         ---
-        `README.md` is not what every archive has
+        `README.md` differs from the one that these tools pack
         ---
         `completions/polis.bash` is not text
         ---
@@ -440,5 +440,5 @@ fn a_name_of_something_else_is_refused() {
         encoder.write_all(&tar).unwrap();
         encoder.finish().unwrap()
     });
-    expect!["its bytes are not those that these tools pack from its entries"].assert_eq(&best);
+    expect!["its entries are right, but its bytes differ from what these tools pack from them"].assert_eq(&best);
 }
