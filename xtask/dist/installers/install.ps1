@@ -168,11 +168,17 @@ function Install-Polis {
             Stop-Installation "cannot unpack $archive" @("because: $($_.Exception.Message)", "next: see that there is space in $dir")
         }
 
-        # Started once before it takes the old one's place.
-        $said = @(& $staged --version)
-        if ($LASTEXITCODE -ne 0 -or ($said -join "`n") -cne "polis $label") {
+        # Started once before it takes the old one's place. What cannot be started throws.
+        try {
+            $said = @(& $staged --version) -join ' '
+            $code = $LASTEXITCODE
+        } catch {
+            $said = $_.Exception.Message
+            $code = -1
+        }
+        if ($code -ne 0 -or $said -cne "polis $label") {
             Stop-Installation "$archive holds another program, or one that does not run on this machine" @(
-                "because: polis --version printed ``$($said -join ' ')`` and ended with exit code $LASTEXITCODE, expected ``polis $label``",
+                "because: polis --version ended with exit code $code and printed ``$said``, expected ``polis $label``",
                 "next: report it at $repository/issues"
             )
         }

@@ -11,7 +11,7 @@ use semver::Version;
 use serde_json::{Value, json};
 use xtask::process::Run;
 use xtask_dist::RELEASE_TARGETS;
-use xtask_dist::installers::{Archive, Facts, render};
+use xtask_dist::installers::{Archive, Facts, TAKEN, render};
 use xtask_testkit::has_part;
 
 /// A key that signed nothing: minisign's format, made for this test.
@@ -101,6 +101,24 @@ fn no_placeholder_and_no_odd_byte_is_left() {
         let odd = text.chars().find(|c| !matches!(c, '\n' | ' '..='~'));
         assert_eq!(odd, None, "{name}");
     }
+}
+
+#[test]
+fn the_installers_take_what_they_say() {
+    let files = rendered(&RELEASE_TARGETS);
+    for path in TAKEN {
+        assert!(
+            files["install.sh"].contains(&format!("\"$top/{path}\"")),
+            "{path}"
+        );
+        assert!(
+            files["polis.rb"].contains(&format!("install \"{path}\"")),
+            "{path}"
+        );
+    }
+    let places = |name: &str, sign: &str| files[name].matches(sign).count();
+    assert_eq!(places("install.sh", "\"$top/"), TAKEN.len());
+    assert_eq!(places("polis.rb", ".install "), TAKEN.len());
 }
 
 #[test]
@@ -281,6 +299,45 @@ fn a_grammar_of_powershell_reads_install_ps1() {
         assert_ne!(&damage, script);
         assert!(wrong(&damage));
     }
+}
+
+/// The names of the variables in a syntax tree, in lower case, each as often as it stands there.
+fn variables(node: tree_sitter::Node<'_>, text: &str, names: &mut BTreeMap<String, usize>) {
+    if node.kind() == "variable" {
+        let name = text[node.byte_range()].trim_matches(['$', '{', '}']);
+        *names.entry(name.to_lowercase()).or_default() += 1;
+    }
+    for at in 0..node.child_count() {
+        let child = node.child(u32::try_from(at).expect("a small script"));
+        variables(child.expect("a child"), text, names);
+    }
+}
+
+/// In strict mode a variable that was never set ends the script, and nothing here runs it: a name
+/// that stands in one place only is misspelt, or of no use.
+#[test]
+fn install_ps1_has_no_variable_that_stands_alone() {
+    let mut parser = tree_sitter::Parser::new();
+    let grammar = tree_sitter_powershell::LANGUAGE.into();
+    parser.set_language(&grammar).expect("a grammar");
+    let script = &rendered(&RELEASE_TARGETS)["install.ps1"];
+    let tree = parser.parse(script, None).expect("no limit was set");
+    let mut names = BTreeMap::new();
+    variables(tree.root_node(), script, &mut names);
+    assert!(names["staged"] > 3, "{names:?}");
+    let alone: Vec<&str> = names
+        .iter()
+        .filter(|(_, times)| **times == 1)
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !name.starts_with("env:") && !["true", "false"].contains(name))
+        .collect();
+    // What PowerShell itself reads or sets.
+    let own = [
+        "erroractionpreference",
+        "progresspreference",
+        "psnativecommanduseerroractionpreference",
+    ];
+    assert_eq!(alone, own);
 }
 
 /// Homebrew's words, as far as the formula uses them: evaluates it for one platform and prints

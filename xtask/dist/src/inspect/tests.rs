@@ -440,5 +440,6 @@ fn a_name_of_something_else_is_refused() {
         encoder.write_all(&tar).unwrap();
         encoder.finish().unwrap()
     });
-    expect!["its entries are right, but its bytes differ from what these tools pack from them"].assert_eq(&best);
+    expect!["its entries are right, but its bytes differ from what these tools pack from them"]
+        .assert_eq(&best);
 }

@@ -21,6 +21,16 @@ const WINGET_VERSION: &str = include_str!("../../installers/winget/version.yaml"
 const WINGET_INSTALLER: &str = include_str!("../../installers/winget/installer.yaml");
 const WINGET_LOCALE: &str = include_str!("../../installers/winget/locale.en-US.yaml");
 
+/// What the installers take out of an archive, as paths in its directory; on Windows only the
+/// program, which is `polis.exe` there. They refuse an archive that lacks any of it.
+pub const TAKEN: [&str; 5] = [
+    "polis",
+    "polis.1",
+    "completions/polis.bash",
+    "completions/polis.fish",
+    "completions/_polis",
+];
+
 /// Homebrew's words for a target: system, its block, processor, its block.
 const HOMEBREW: [(&str, &str, &str, &str, &str); 4] = [
     ("aarch64-apple-darwin", "macOS", "on_macos", "ARM", "on_arm"),

@@ -74,7 +74,11 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new(tools: Tools) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        // Homes have blanks in their names, and worse.
+        let root = tempfile::Builder::new()
+            .prefix("it's $HOME ")
+            .tempdir()
+            .unwrap();
         // For the case that installs as another user.
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for dir in ["home/.local/bin", "tmp", "bin"] {
@@ -265,6 +269,23 @@ impl Machine {
         assert_eq!(self.list("home/.local/bin"), ["polis"], "{what}");
         assert_eq!(self.list("home/.local"), ["bin"], "{what}");
         assert_eq!(self.list("tmp"), [""; 0], "{what}");
+    }
+
+    /// The files in a directory and below it.
+    pub(crate) fn everything(&self, dir: &str) -> Vec<String> {
+        let mut files = Vec::new();
+        let mut left = vec![String::new()];
+        while let Some(below) = left.pop() {
+            for name in self.list(&format!("{dir}/{below}")) {
+                let path = format!("{below}{name}");
+                match self.path(dir).join(&path).is_dir() {
+                    true => left.push(path + "/"),
+                    false => files.push(path),
+                }
+            }
+        }
+        files.sort();
+        files
     }
 
     /// The names in a directory.

@@ -1,8 +1,10 @@
 //! `install.sh` as users run it: real shells and programs, a real archive, real signatures, a
 //! server on loopback.
 
+mod lacking;
 mod machine;
 mod refusals;
+mod served;
 
 use std::fs;
 use std::io::Write as _;
@@ -75,9 +77,19 @@ fn every_shell_installs_with_what_it_has() {
             let path = machine.path("home/.local/share").join(path);
             assert_eq!(fs::read_to_string(path).unwrap(), text);
         }
+        assert_eq!(machine.everything("home"), uninstalled_by_hand());
         // Again, over itself.
         assert!(machine.install().status.success());
     }
+}
+
+/// The files that `docs/install.md` tells to delete.
+fn uninstalled_by_hand() -> Vec<String> {
+    let text = fs::read_to_string(xtask_testkit::repository().join("docs/install.md")).unwrap();
+    let files = text.lines().filter_map(|line| line.strip_prefix("    ~/"));
+    let mut files: Vec<String> = files.map(str::to_owned).collect();
+    files.sort();
+    files
 }
 
 #[test]
