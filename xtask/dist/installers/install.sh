@@ -259,6 +259,11 @@ fetch() {
             "because: $downloader ended with exit code $code${cause:+: $cause}" \
             'next: look at the network and run this again'
     fi
+    # A curl from a snap sees directories of its own and succeeds.
+    if [ ! -f "$work/$1" ]; then
+        fail "cannot download $url" "because: $downloader wrote no file into $work" \
+            'next: install curl from another source than a snap, or set TMPDIR to a directory that it can write'
+    fi
 }
 
 verify_signature() {

@@ -31,7 +31,7 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 32] = [
+pub const PARTS: [Part; 33] = [
     Part {
         needs: "shellcheck",
         package: "shellcheck",
@@ -176,6 +176,11 @@ pub const PARTS: [Part; 32] = [
         needs: "wget",
         package: "wget",
         why: "downloads a release for install.sh where there is no curl",
+    },
+    Part {
+        needs: "shasum",
+        package: "perl",
+        why: "hashes for install.sh where there is no sha256sum",
     },
     Part {
         needs: "busybox",

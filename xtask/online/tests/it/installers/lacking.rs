@@ -9,7 +9,7 @@ use super::{BASH, BUSYBOX, DASH, ZSH, machines};
 use crate::support::{command, real_part};
 
 /// What a machine can lack.
-const LOCAL: [Case; 17] = [
+const LOCAL: [Case; 18] = [
     (
         "an unknown system",
         |m| m.pretend("uname", "#!/bin/sh\necho Plan9\n"),
@@ -34,6 +34,14 @@ const LOCAL: [Case; 17] = [
             );
         },
         "because: tar: no space left on device",
+    ),
+    (
+        "a curl that writes elsewhere",
+        |m| {
+            m.pretend("curl", "#!/bin/sh\n");
+            m.pretend("wget", "#!/bin/sh\n");
+        },
+        "wrote no file into [ROOT]/tmp",
     ),
     (
         "no temporary directory",

@@ -242,6 +242,19 @@ fn the_program_is_replaced_at_once() {
     }
 }
 
+#[test]
+fn a_link_is_replaced_and_not_what_it_leads_to() {
+    for machine in machines(&[DASH, BUSYBOX]) {
+        let [link, program] = ["home/.local/bin/polis", "bin/polis"].map(|path| machine.path(path));
+        fs::rename(&link, &program).unwrap();
+        std::os::unix::fs::symlink(&program, &link).unwrap();
+        assert!(machine.install().status.success());
+        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+        assert!(machine.installed().contains("0.5.0"));
+        assert_eq!(fs::read_to_string(&program).unwrap(), OLD);
+    }
+}
+
 /// `curl | sh` with a connection that is cut anywhere.
 #[test]
 fn a_script_that_was_cut_runs_nothing() {
