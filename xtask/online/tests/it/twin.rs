@@ -176,6 +176,18 @@ async fn a_deleted_immutable_release_burns_its_tag() {
     // A draft can have it, and never becomes public.
     let draft = twin.draft("v1").await;
     assert_eq!(twin.publish(draft).await.said(), (422, BURNT));
+    twin.server.untag("v1").unwrap();
+    let refused = twin.publish(draft).await;
+    let errors = refused.json["errors"].as_array().unwrap();
+    let fields: Vec<&Value> = errors.iter().map(|error| &error["field"]).collect();
+    assert_eq!(
+        fields,
+        [&json!("pre_receive"), &json!("tag_name"), &json!(null)]
+    );
+    assert_eq!(
+        (&errors[1]["message"], &errors[2]["message"]),
+        (&json!(BURNT), &json!(NO_TAG))
+    );
 
     // Other releases come and go.
     for tag in ["v2", "v2"] {

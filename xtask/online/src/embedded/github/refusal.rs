@@ -63,12 +63,20 @@ impl Refusal {
     /// A validation that only its message explains.
     pub(super) fn custom(resource: &str, field: Option<&str>, message: &str) -> Self {
         let mut refusal = Self::unprocessable("Validation Failed");
+        refusal.body["errors"] = json!([]);
+        refusal.and(resource, field, message)
+    }
+
+    /// As [`Self::custom`], with one more of its kind.
+    pub(super) fn and(mut self, resource: &str, field: Option<&str>, message: &str) -> Self {
         let mut error = json!({"resource": resource, "code": "custom", "message": message});
         if let Some(field) = field {
             error["field"] = field.into();
         }
-        refusal.body["errors"] = json!([error]);
-        refusal
+        if let Value::Array(errors) = &mut self.body["errors"] {
+            errors.push(error);
+        }
+        self
     }
 
     pub(super) fn validation(resource: &str, code: &str, field: &str) -> Self {

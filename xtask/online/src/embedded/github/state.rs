@@ -71,6 +71,8 @@ pub(super) struct Asset {
     pub(super) digest: Option<String>,
 }
 
+const NO_TAG: &str = "Published releases must have a valid tag";
+
 /// The state of an asset that is whole.
 pub(super) const UPLOADED: &str = "uploaded";
 
@@ -218,16 +220,15 @@ impl State {
         if self.by_tag(tag).is_ok_and(|other| other.id != release.id) {
             return Err(Refusal::validation("Release", "already_exists", "tag_name"));
         }
+        let exists = self.tags.get(&self.repository, tag)?.is_some();
         if self.data.burnt.contains(tag) {
-            let message = "tag_name was used by an immutable release";
-            return Err(Refusal::custom("Release", Some("tag_name"), message));
+            return Err(burnt(exists));
         }
-        if self.tags.get(&self.repository, tag)?.is_some() {
+        if exists {
             return Ok(());
         }
         if self.settings.immutable {
-            let message = "Published releases must have a valid tag";
-            return Err(Refusal::custom("Release", None, message));
+            return Err(Refusal::custom("Release", None, NO_TAG));
         }
         let commit = commit_of(&release.target_commitish);
         let made = Some(Tag::Lightweight(commit));
@@ -298,6 +299,19 @@ impl State {
     pub(super) fn save(&self) -> io::Result<()> {
         disk::write(&self.root.join("releases.json"), &self.data)
     }
+}
+
+/// What is said to a release whose tag a deleted immutable one had. Where the tag is gone as well,
+/// making it is refused too, as when it is pushed.
+fn burnt(exists: bool) -> Refusal {
+    let message = "tag_name was used by an immutable release";
+    if exists {
+        return Refusal::custom("Release", Some("tag_name"), message);
+    }
+    let rule = "pre_receive Repository rule violations found\n\nCannot create ref due to creations being restricted.\n\n";
+    Refusal::custom("Release", Some("pre_receive"), rule)
+        .and("Release", Some("tag_name"), message)
+        .and("Release", None, NO_TAG)
 }
 
 /// `release` with the fields of `change`.
