@@ -10,6 +10,7 @@ use xtask_online::embedded::{EmbeddedGitHub, Fault, Faults};
 use xtask_online::github::Token;
 use xtask_testkit::Ran;
 
+use crate::support::prism;
 use crate::support::world::World;
 
 const ISSUES: &str = "/repos/odralabshq/polis/issues";
@@ -47,7 +48,12 @@ impl Nights {
     }
 
     fn run(&self, args: &[&str], token: &str) -> Ran {
-        let api = [("api.github.com", self.github.url())];
+        self.run_at(&self.github.url(), args, token)
+    }
+
+    /// Runs the check with GitHub's API at `url`.
+    fn run_at(&self, url: &str, args: &[&str], token: &str) -> Ran {
+        let api = [("api.github.com", url.to_owned())];
         let args = [&["drift", "--format", "json"], args].concat();
         let ran = self.world.run_at(&args, &[("GITHUB_TOKEN", token)], &api);
         assert!(!ran.seen().contains("s3cret"), "{}", ran.seen());
@@ -72,6 +78,35 @@ impl Nights {
     fn earlier(&self, ends: &[&str]) {
         fs::write(self.dir.path().join("runs.json"), json!(ends).to_string()).unwrap();
     }
+}
+
+#[test]
+fn github_describes_what_the_check_asks() {
+    let nights = Nights::start();
+    let Some(prism) = prism::start(&nights.github.url()) else {
+        return;
+    };
+    let gate = nights.world.image("gate");
+    nights.world.push(&gate, "moved");
+    let actions = ["create", "update", "close"];
+    let contents = ["moved again", &gate.unpinned().to_string(), ""];
+    for (action, next) in actions.into_iter().zip(contents) {
+        let ran = nights.run_at(prism.url(), &[], "s3cret");
+        let report = ran.report();
+        assert_eq!(report["data"]["issue"]["action"], action, "{}", ran.seen());
+        nights.world.push(&gate, next);
+    }
+    nights.earlier(&["failure", "failure", "success"]);
+    let down = Fault::Status(503);
+    nights.world.registry_faults.add("GET", "/v2/", 1000, down);
+    let ran = nights.run_at(prism.url(), &[], "s3cret");
+    assert_eq!(ran.code, 3, "{}", ran.seen());
+    let log = prism.log();
+    assert!(
+        log.contains("/actions/workflows/") && log.contains("/git/ref/tags/"),
+        "{log}"
+    );
+    assert_eq!(prism.violations(), [""; 0]);
 }
 
 fn done(code: i32, action: &str, number: u64) -> (i32, String, u64) {

@@ -250,6 +250,7 @@ async fn nonsense_is_refused_as_an_answer_to_each_request() {
         (Method::POST, "/releases/1/assets?name=a", ""),
     ];
     let get = get.map(|path| (Method::GET, path, ""));
+    let asked = get.len() + other.len();
     for (method, path, body) in get.into_iter().chain(other) {
         let kind = match path.contains("?name") {
             true => "application/octet-stream",
@@ -263,4 +264,6 @@ async fn nonsense_is_refused_as_an_answer_to_each_request() {
             "{method} {path}: {said}"
         );
     }
+    let told = judged.prism.violations();
+    assert_eq!(told.len(), asked, "{told:#?}");
 }

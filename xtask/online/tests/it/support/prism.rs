@@ -75,9 +75,17 @@ impl Prism {
         &self.url
     }
 
-    /// What it has logged, violations among it.
+    /// What it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// The requests in which, or in whose answers, it found what GitHub does not describe; a
+    /// status that is only missing there is not among them.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        let log = self.log();
+        let failed = log.lines().filter(|line| line.contains("prism/errors#"));
+        failed.map(str::to_owned).collect()
     }
 }
 
