@@ -31,6 +31,8 @@ type Seen = Arc<Mutex<Vec<String>>>;
 struct Way {
     client: Client,
     target: String,
+    /// Where requests go that carry bytes or ask for them.
+    bytes: String,
     latency: Duration,
     seen: Seen,
 }
@@ -41,6 +43,24 @@ impl EmbeddedProxy {
     /// # Errors
     /// When no port or no client is to be had.
     pub fn start(target: &str, latency: Duration, faults: &Faults) -> io::Result<Self> {
+        Self::start_way(target, target, latency, faults)
+    }
+
+    /// Passes requests on to `judge`, which takes every body for text, and those that carry bytes
+    /// (`application/octet-stream`) or ask for them to `bytes`.
+    ///
+    /// # Errors
+    /// When no port or no client is to be had.
+    pub fn start_beside(judge: &str, bytes: &str) -> io::Result<Self> {
+        Self::start_way(judge, bytes, Duration::ZERO, &Faults::none())
+    }
+
+    fn start_way(
+        target: &str,
+        bytes: &str,
+        latency: Duration,
+        faults: &Faults,
+    ) -> io::Result<Self> {
         tls::install_provider();
         let client = Client::builder()
             .no_proxy()
@@ -51,6 +71,7 @@ impl EmbeddedProxy {
         let way = Way {
             client,
             target: target.to_owned(),
+            bytes: bytes.to_owned(),
             latency,
             seen: Arc::clone(&seen),
         };
@@ -94,7 +115,11 @@ async fn look(State(way): State<Way>, request: Request, next: axum::middleware::
 async fn pass(State(way): State<Way>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let url = format!("{}{path}", way.target);
+    let target = match is_of_bytes(&parts.headers) {
+        true => &way.bytes,
+        false => &way.target,
+    };
+    let url = format!("{target}{path}");
     // Without asking, a request that has no body would become a chunked one.
     let has_body = has_body(&parts.headers);
     let mut on = way.client.request(parts.method, url).headers(parts.headers);
@@ -112,6 +137,13 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
         }
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
+}
+
+/// Whether a request with these headers carries or wants bytes.
+fn is_of_bytes(headers: &HeaderMap) -> bool {
+    let kinds = [header::CONTENT_TYPE, header::ACCEPT];
+    let mut kinds = kinds.iter().filter_map(|name| headers.get(name));
+    kinds.any(|kind| kind == "application/octet-stream")
 }
 
 /// Whether a request with these headers has a body.

@@ -91,7 +91,7 @@ fn github_describes_what_the_check_asks() {
     let actions = ["create", "update", "close"];
     let contents = ["moved again", &gate.unpinned().to_string(), ""];
     for (action, next) in actions.into_iter().zip(contents) {
-        let ran = nights.run_at(prism.url(), &[], "s3cret");
+        let ran = nights.run_at(&prism.url(), &[], "s3cret");
         let report = ran.report();
         assert_eq!(report["data"]["issue"]["action"], action, "{}", ran.seen());
         nights.world.push(&gate, next);
@@ -99,7 +99,7 @@ fn github_describes_what_the_check_asks() {
     nights.earlier(&["failure", "failure", "success"]);
     let down = Fault::Status(503);
     nights.world.registry_faults.add("GET", "/v2/", 1000, down);
-    let ran = nights.run_at(prism.url(), &[], "s3cret");
+    let ran = nights.run_at(&prism.url(), &[], "s3cret");
     assert_eq!(ran.code, 3, "{}", ran.seen());
     let log = prism.log();
     assert!(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use xtask_online::embedded::Probe;
 
 use crate::support::prism::{self, Prism};
-use crate::support::twin::{COMMIT, Twin};
+use crate::support::twin::{Answer, COMMIT, Twin};
 
 const REPO: &str = "/repos/o/r";
 
@@ -19,7 +19,7 @@ struct Judged {
 
 impl Judged {
     async fn send(&self, method: Method, path: &str, body: Option<(&str, String)>) -> Response {
-        let url = format!("{}{REPO}{path}", self.prism.url());
+        let url = format!("{}{REPO}{path}", self.prism.judge());
         let request = self.twin.client.request(method, url).bearer_auth("s3cret");
         let mut request = request.header("accept", "application/vnd.github+json");
         if let Some((kind, body)) = body {
@@ -62,7 +62,7 @@ impl Judged {
     /// The bytes of a file; Prism follows the redirect to them by itself.
     async fn download(&self, asset: u64) -> Value {
         let path = format!("/releases/assets/{asset}");
-        let url = format!("{}{REPO}{path}", self.prism.url());
+        let url = format!("{}{REPO}{path}", self.prism.judge());
         let request = self.twin.client.get(url).bearer_auth("s3cret");
         let request = request.header("accept", "application/octet-stream");
         self.read(&path, request.send().await.unwrap(), 200).await
@@ -204,6 +204,35 @@ async fn unknown_requests_are_refused(judged: &Judged) {
         assert!(refused, "{path} {body}: {said}");
     }
     assert_eq!(judged.twin.journal.entries(), [], "and lets none through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_reaches_the_judge_with_files_of_any_bytes() {
+    let twin = Twin::start();
+    let Some(prism) = tokio::task::block_in_place(|| prism::start(&twin.server.url())) else {
+        return;
+    };
+    let draft = twin.draft("v1").await;
+    let ask = |method: Method, path: &str, accept: &str| {
+        let url = format!("{}{REPO}/releases{path}", prism.url());
+        let request = twin.client.request(method, url).bearer_auth("s3cret");
+        request.header("accept", accept)
+    };
+    let (json, bytes) = ("application/json", "application/octet-stream");
+    let body = [0_u8, 159, 146, 150, 255];
+    let upload = ask(Method::POST, &format!("/{draft}/assets?name=a"), json);
+    let upload = upload.header("content-type", bytes).body(body.to_vec());
+    let asset = Answer::of(upload.send().await.unwrap()).await;
+    assert_eq!((asset.status, &asset.json["size"]), (201, &json!(5)));
+    let found = ask(Method::GET, &format!("/assets/{}", asset.id()), bytes);
+    let found = found.send().await.unwrap();
+    let at = found.headers()["location"].to_str().unwrap();
+    let found = twin.client.get(at).header("accept", bytes).send().await;
+    assert_eq!(found.unwrap().bytes().await.unwrap().as_ref(), body);
+    let change = ask(Method::PATCH, &format!("/{draft}"), json).body(r#"{"more":1}"#);
+    let change = change.header("content-type", json).send().await.unwrap();
+    assert_eq!(change.status(), 422);
+    assert_eq!(prism.violations().len(), 1, "the rest is judged");
 }
 
 /// Prism says nothing where it cannot use a part of the description: each must refuse nonsense.
