@@ -203,6 +203,14 @@ impl EmbeddedGitHub {
         self.set(|settings| settings.gravatar = has)
     }
 
+    /// Whether the labels of an issue are names alone; at first they are objects.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_plain_labels(&self, plain: bool) -> io::Result<()> {
+        self.set(|settings| settings.plain_labels = plain)
+    }
+
     /// Lets the next `requests` for the attestation of a release find none; not kept over a
     /// restart.
     ///

@@ -37,9 +37,21 @@ pub struct Issue {
     pull_request: Option<serde::de::IgnoredAny>,
 }
 
+/// GitHub describes both forms.
 #[derive(Debug, Clone, Deserialize)]
-struct Label {
-    name: String,
+#[serde(untagged)]
+enum Label {
+    Name(String),
+    Whole { name: Option<String> },
+}
+
+impl Label {
+    fn is(&self, wanted: &str) -> bool {
+        match self {
+            Self::Name(name) => name == wanted,
+            Self::Whole { name } => name.as_deref() == Some(wanted),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -115,7 +127,7 @@ impl Tracker {
         let new = json!({"title": title, "body": self.marked(body), "labels": [self.label]});
         let post = self.crab.post(&url, Some(&new));
         let issue: Issue = exchange(self.patience, &url, 0, post).await?;
-        match issue.labels.iter().any(|label| label.name == self.label) {
+        match issue.labels.iter().any(|label| label.is(self.label)) {
             true => Ok(issue),
             false => {
                 let reason = format!("made without the label `{}`; give it by hand", self.label);

@@ -185,6 +185,15 @@ fn serve(nights: &Nights) -> EmbeddedGitHub {
 }
 
 #[test]
+fn the_labels_of_an_issue_may_be_names_alone() {
+    let nights = Nights::start();
+    nights.github.set_plain_labels(true).unwrap();
+    nights.world.push(&nights.world.image("gate"), "moved");
+    assert_eq!(nights.night(), done(2, "create", 1));
+    assert_eq!(nights.night(), done(2, "none", 1));
+}
+
+#[test]
 fn a_network_that_is_down_is_told_of_on_the_third_night() {
     let nights = Nights::start();
     nights

@@ -170,6 +170,8 @@ async fn the_drift_check_is_described(judged: &Judged) {
     let issue = judged.post("/issues", new).await["number"].clone();
     let list = "/issues?state=open&labels=pin-drift&per_page=100&page=1";
     assert_eq!(judged.get(list).await[0]["number"], issue);
+    judged.twin.server.set_plain_labels(true).unwrap();
+    assert_eq!(judged.get(list).await[0]["labels"], json!(["pin-drift"]));
     let path = format!("/issues/{issue}");
     judged.patch(&path, json!({"body": "c"})).await;
     let comments = format!("{path}/comments");

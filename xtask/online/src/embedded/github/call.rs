@@ -52,6 +52,7 @@ impl<'a> Call<'a> {
             owner: shared.owner.clone(),
             repo: shared.repo.clone(),
             gravatar: state.settings.gravatar,
+            plain_labels: state.settings.plain_labels,
         };
         let pushes = trusted && state.settings.push;
         drop(state);

@@ -201,6 +201,9 @@ impl Site {
     }
 
     fn label(&self, name: &str) -> Value {
+        if self.plain_labels {
+            return name.into();
+        }
         let Self {
             url, owner, repo, ..
         } = self;

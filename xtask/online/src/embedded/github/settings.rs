@@ -26,6 +26,8 @@ pub(super) struct Settings {
     pub(super) probe: Probe,
     /// Whether users have a `gravatar_id`, which may be null by GitHub's description.
     pub(super) gravatar: bool,
+    /// Whether the labels of an issue are names alone, which GitHub's description allows too.
+    pub(super) plain_labels: bool,
     /// Whether a subject without attestations is answered with an empty list, and not 404.
     pub(super) empty_list: bool,
     /// How many requests for the attestation of a release find none, though there is one.
@@ -40,6 +42,7 @@ impl Default for Settings {
             push: true,
             probe: Probe::Forbidden,
             gravatar: true,
+            plain_labels: false,
             empty_list: false,
             attestation_lag: 0,
         }

@@ -17,6 +17,8 @@ pub(super) struct Site {
     pub(super) repo: String,
     /// Whether users have a `gravatar_id`.
     pub(super) gravatar: bool,
+    /// Whether the labels of an issue are names alone.
+    pub(super) plain_labels: bool,
 }
 
 impl Site {
