@@ -8,6 +8,7 @@ mod cloud_init;
 mod compose;
 mod debian;
 mod prism;
+mod linters;
 
 use std::path::{Path, PathBuf};
 
@@ -239,8 +240,12 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
             path.push(prism.map_err(|_| Error::machine("a thread panicked"))??);
             Ok::<_, Error>(path)
         })?;
+        parts.path.extend(compose::provide(workspace, progress)?);
+        parts.path.push(linters::provide(workspace, progress)?);
+        parts.cloud_init = cloud_init::provide(workspace, progress)?;
     } else {
         parts.left_out.extend(compose::missing());
+        parts.left_out.extend(linters::missing());
         parts.left_out.extend(cloud_init::missing());
         parts.left_out.extend(debian::missing());
         parts.left_out.extend(prism::missing());
