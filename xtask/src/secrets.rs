@@ -78,8 +78,8 @@ impl Drop for Secret {
 ///
 /// On Unix the values are overwritten where they stand, so that `/proc/PID/environ`, which shows
 /// the memory that the kernel filled at the start and not the current variables, holds them no
-/// longer either. What remains: the process that started us still has its own copy, and a process
-/// of the same user that may trace us can read our memory.
+/// longer either. What remains: what started us may keep its own copy, as a shell does; until this
+/// is called `/proc` shows ours; and a process of the same user that may trace us reads our memory.
 pub fn take() {
     TAKEN.get_or_init(|| {
         let taken = READ.into_iter().chain(UNUSED);
