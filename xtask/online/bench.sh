@@ -5,4 +5,4 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-exec cargo test --quiet --package xtask-online --test it -- --ignored --nocapture --test-threads 1 bench
+exec cargo test --quiet --locked --package xtask-online --test it -- --ignored --nocapture --test-threads 1 bench

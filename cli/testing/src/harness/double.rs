@@ -27,6 +27,7 @@ fn build() -> PathBuf {
     command
         .args([
             "build",
+            "--locked",
             "--quiet",
             "--message-format=json",
             "--bin",
