@@ -117,14 +117,15 @@ fn verbose_version(workspace: &Workspace, field: &str) -> Result<String> {
 }
 
 fn rustc(workspace: &Workspace) -> Run {
-    of_the_tree(workspace, "rustc")
+    tool(&workspace.root, "rustc")
 }
 
-/// `program` of the toolchain of `workspace`. `CARGO` and `RUSTUP_TOOLCHAIN` are set by the cargo
-/// that runs us, for the tree that it was called in, and `RUSTC` would bypass every tree's choice.
-fn of_the_tree(workspace: &Workspace, program: &str) -> Run {
+/// `program` (`cargo`, `rustc`) of the toolchain that the tree at `root` names, run there. `CARGO` and
+/// `RUSTUP_TOOLCHAIN` are set by the cargo that runs us, for the tree that it was called in, and
+/// `RUSTC` would bypass every tree's choice.
+pub fn tool(root: &Path, program: &str) -> Run {
     let others = ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"].into_iter();
-    others.fold(Run::new(program).cwd(&workspace.root), Run::env_remove)
+    others.fold(Run::new(program).cwd(root), Run::env_remove)
 }
 
 /// Builds the program `bin` of the package in `package_dir` (relative to the root) for `triple`.
@@ -142,7 +143,7 @@ pub fn build(
     progress: Progress,
 ) -> Result<PathBuf> {
     let target_dir = workspace.target.join("shipped");
-    let mut run = of_the_tree(workspace, "cargo")
+    let mut run = tool(&workspace.root, "cargo")
         .args([
             "build",
             "--release",
