@@ -5,7 +5,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+/// The variable for endpoints, so that commands can be run as they are written against servers on
+/// loopback.
+pub const ENDPOINTS: &str = "POLIS_ENDPOINTS";
 
 use crate::secrets;
 
@@ -50,9 +55,20 @@ pub struct Global {
     /// The tree to work on [default: the one this program was built from]
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Reach HOST at URL instead of https://HOST: a mirror, or a server on loopback
-    #[arg(long = "endpoint", global = true, value_name = "HOST=URL")]
+    /// Reach HOST at URL instead of https://HOST: a mirror, or a server on loopback; several in the
+    /// variable, with commas between them
+    #[arg(
+        long = "endpoint",
+        global = true,
+        value_name = "HOST=URL",
+        env = ENDPOINTS,
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     pub endpoints: Vec<String>,
+    /// Whether the endpoints are those of the environment
+    #[arg(skip)]
+    pub endpoints_from_env: bool,
     /// Give up on the network after this time, whatever a server asks us to wait [default: 900,
     /// none for what releases or pushes]
     #[arg(long, global = true, value_name = "SECONDS")]
@@ -91,6 +107,8 @@ pub enum Verb {
     Images(ImagesVerb),
     /// Write the digests of the images into the compose file
     Pin(PinArgs),
+    /// Give the tree the version of the next release: manifests, changelog, tags of the images
+    Prepare(PrepareArgs),
     /// Verify that everything is pinned, and that the pins still hold
     VerifyPins(VerifyPinsArgs),
     /// Download what the VM downloads and compare the checksums
@@ -155,6 +173,16 @@ pub struct ImagesBuildArgs {
 #[derive(Debug, Clone, Args)]
 pub struct PinArgs {
     /// Change nothing; exit 2 when a pin would change
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `prepare`.
+#[derive(Debug, Clone, Args)]
+pub struct PrepareArgs {
+    /// The version to release next [default: the one of Cargo.toml]
+    pub version: Option<String>,
+    /// Change nothing; exit 1 when something would change
     #[arg(long)]
     pub check: bool,
 }
@@ -297,6 +325,24 @@ pub struct CiArgs {
     pub no_install: bool,
 }
 
+impl Cli {
+    /// Reads the command line `args`, the program's name first.
+    ///
+    /// # Errors
+    /// Those of clap, which also print help.
+    pub fn read<I>(args: I) -> clap::error::Result<Self>
+    where
+        I: IntoIterator,
+        I::Item: Into<std::ffi::OsString> + Clone,
+    {
+        let matches = Self::command().try_get_matches_from(args)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.global.endpoints_from_env =
+            matches.value_source("endpoints") == Some(ValueSource::EnvVariable);
+        Ok(cli)
+    }
+}
+
 impl Verb {
     /// The verb as typed, for reports.
     pub fn name(&self) -> &'static str {
@@ -306,6 +352,7 @@ impl Verb {
             Self::Images(ImagesVerb::Build(_)) => "images build",
             Self::Images(ImagesVerb::Push(_)) => "images push",
             Self::Pin(_) => "pin",
+            Self::Prepare(_) => "prepare",
             Self::VerifyPins(_) => "verify-pins",
             Self::VerifyChecksums => "verify-checksums",
             Self::Update(UpdateVerb::Sysbox(_)) => "update sysbox",
@@ -336,6 +383,7 @@ impl Verb {
             Self::Images(ImagesVerb::List | ImagesVerb::Build(_))
             | Self::VerifyPins(VerifyPinsArgs { offline: true, .. })
             | Self::Docs(_)
+            | Self::Prepare(_)
             | Self::Ci(_) => Package::Xtask,
             Self::Images(ImagesVerb::Push(_))
             | Self::Pin(_)

@@ -6,7 +6,7 @@ use xtask::cli::{Cli, ImagesVerb, Package, Verb};
 use xtask::error::{Error, Result};
 use xtask::progress::Progress;
 use xtask::report::Report;
-use xtask::verbs::{ci, docs, images, verify_pins};
+use xtask::verbs::{ci, docs, images, prepare, verify_pins};
 use xtask::workspace::Workspace;
 
 fn main() -> ExitCode {
@@ -19,6 +19,7 @@ fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
         Verb::Images(ImagesVerb::List) => images::list(workspace),
         Verb::Images(ImagesVerb::Build(args)) => images::build(workspace, args, progress),
         Verb::VerifyPins(args) => verify_pins::run(workspace, args),
+        Verb::Prepare(args) => prepare::run(workspace, args),
         Verb::Docs(args) => docs::run(workspace, args),
         Verb::Ci(args) => ci::run(workspace, args, &cli.global),
         other => Err(Error::usage(format!(

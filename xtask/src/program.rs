@@ -3,8 +3,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::{Cli, Format, Package, Verb};
 use crate::error::{Error, Outcome, Result};
 use crate::heavy;
@@ -17,7 +15,7 @@ use crate::workspace::Workspace;
 /// # Errors
 /// The exit code, where there is nothing left to run.
 pub fn parse() -> std::result::Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
+    Cli::read(std::env::args_os()).map_err(|error| {
         // Help that cannot be printed has no reader.
         let _ = error.print();
         ExitCode::from(if error.use_stderr() {

@@ -12,6 +12,10 @@ use crate::pins::edit::Edit;
 use crate::source::Source;
 use crate::workspace::Workspace;
 
+/// Where the version of the workspace stands.
+pub const MANIFEST: &str = "Cargo.toml";
+/// Where people read what a version brings.
+pub const CHANGELOG: &str = "CHANGELOG.md";
 /// Where cargo locks the versions of all crates, those of the workspace among them.
 pub const LOCK: &str = "Cargo.lock";
 
@@ -35,7 +39,7 @@ struct PackageTable {
 /// # Errors
 /// When Cargo.toml has none, or it is not semantic versioning.
 pub fn of_workspace(workspace: &Workspace) -> Result<Version> {
-    let source = workspace.read("Cargo.toml")?;
+    let source = workspace.read(MANIFEST)?;
     in_manifest(&source)
         .map(|(version, _)| version)
         .map_err(|finding| Error::in_file(&source.path, vec![*finding]))
@@ -133,6 +137,47 @@ fn inheriting(manifest: &Source) -> Option<String> {
     let member: Member = toml::from_str(&manifest.text).ok()?;
     let package = member.package;
     package.version.workspace.then_some(package.name)
+}
+
+/// What marks a section of the changelog whose version is not out yet.
+const UNRELEASED: &str = "(unreleased)";
+
+/// The edit that announces `version`: the heading of its section in the changelog, which must be the
+/// newest and have text, loses its `(unreleased)`. None where it has lost it already.
+///
+/// # Errors
+/// When there is no such section, at the place where it is missing.
+pub fn announce(version: &Version, changelog: &Source) -> Result<Option<Edit>> {
+    let wrong = |span: std::ops::Range<usize>, message: String| {
+        let finding = Finding::error("version", changelog.place(span), message).help(format!(
+            "write what {version} brings to a section `## {version} {UNRELEASED}`"
+        ));
+        Error::in_file(&changelog.path, vec![finding])
+    };
+    let mut start = 0;
+    let found = changelog.text.split_inclusive('\n').find_map(|line| {
+        let span = start..start + line.trim_end().len();
+        start += line.len();
+        heading(line).map(|found| (found, span))
+    });
+    let Some((newest, span)) = found else {
+        return Err(wrong(0..0, "it has no section of a version".to_owned()));
+    };
+    if newest != *version {
+        return Err(wrong(
+            span,
+            format!("the newest section is that of {newest}"),
+        ));
+    }
+    if changelog_section(&changelog.text, version).is_none_or(|body| body.is_empty()) {
+        return Err(wrong(span, "the section says nothing".to_owned()));
+    }
+    let line = &changelog.text[span.clone()];
+    let Some(at) = line.find(UNRELEASED) else {
+        return Ok(None);
+    };
+    let text = [line[..at].trim_end(), &line[at + UNRELEASED.len()..]].concat();
+    Ok(Some(Edit::new(&At::new(changelog, span), text)))
 }
 
 /// The section of the changelog for `version`: its text without the heading.

@@ -6,6 +6,8 @@ use time::{Date, Month, OffsetDateTime};
 
 use crate::error::{Error, Result};
 use crate::finding::Finding;
+use crate::pins::At;
+use crate::pins::edit::Edit;
 use crate::source::{Place, Source};
 use crate::yaml::{self, Node};
 
@@ -67,6 +69,34 @@ pub fn parse(source: &Source) -> std::result::Result<Vec<Waiver>, Vec<Finding>> 
     } else {
         Err(findings)
     }
+}
+
+/// The edit that deletes all waivers of `source`; none where there are none.
+///
+/// # Errors
+/// A finding where the file holds anything but waivers.
+pub fn delete_all(source: &Source) -> std::result::Result<Option<Edit>, Vec<Finding>> {
+    if parse(source)?.is_empty() {
+        return Ok(None);
+    }
+    let root = yaml::parse(source).map_err(|finding| vec![*finding])?;
+    let Some((key, value)) = root.entry("waivers") else {
+        return Ok(None);
+    };
+    // From behind the colon to the end of the last waiver; what a comment says below it stays.
+    let colon = source.text[key.span.end..].find(':').unwrap_or_default();
+    let start = key.span.end + colon + 1;
+    let items = value.items().last();
+    let entries = items.and_then(|item| item.entries().last());
+    let mut end = entries.map_or(value.span.end, |(_, last)| last.span.end);
+    // The span of a block also has the lines behind it, that of `{}` and `[]` not their ends.
+    let around = [items.map(|item| (item, '{', '}')), Some((value, '[', ']'))];
+    for (node, open, close) in around.into_iter().flatten() {
+        if source.text[node.span.start..].starts_with(open) {
+            end += source.text[end..].find(close).map_or(0, |at| at + 1);
+        }
+    }
+    Ok(Some(Edit::new(&At::new(source, start..end), " []")))
 }
 
 fn waiver(source: &Source, item: &Node) -> std::result::Result<Waiver, Vec<Finding>> {
@@ -155,6 +185,35 @@ mod tests {
         let waivers = parsed("version: 1\nwaivers:\n  - image: ghcr.io/o/a:v1\n    reason: not looked up\n    expires: 2027-02-28\n").unwrap();
         assert_eq!(waivers[0].image, "ghcr.io/o/a:v1");
         assert_eq!(waivers[0].expires.to_string(), "2027-02-28");
+    }
+
+    #[test]
+    fn all_are_deleted_and_nothing_else() {
+        let one = "  - image: ghcr.io/o/a:v1\n    reason: 'not: yet' # why\n    expires: \"2027-02-28\"\n";
+        let two = "  - {image: a.b/o/b:v1, reason: x, expires: 2027-02-28}\n";
+        let source = |text: String| Source {
+            path: PATH.to_owned(),
+            text,
+        };
+        for (items, rest) in [
+            (one.to_owned(), ""),
+            ([one, two].concat(), ""),
+            ([one, one].concat(), "\n# the end\n"),
+            (format!("{two}# between\n{one}"), "\n\n"),
+            (
+                format!("  [{}]\n", two.trim_start_matches("  - ").trim_end()),
+                "# }]\n",
+            ),
+        ] {
+            let before = format!("# é\nversion: 1\nwaivers: # all\n{items}{rest}");
+            let before = source(before);
+            let edit = delete_all(&before).expect("waivers").expect("an edit");
+            let mut text = before.text.clone();
+            text.replace_range(edit.span, &edit.text);
+            assert_eq!(text, format!("# é\nversion: 1\nwaivers: []\n{rest}"));
+            assert!(delete_all(&source(text)).expect("no waivers").is_none());
+        }
+        assert!(delete_all(&source("version: 1\nmore: 1\n".to_owned())).is_err());
     }
 
     #[test]

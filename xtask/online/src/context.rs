@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xtask::cli::{Cli, Verb};
+use xtask::cli::{Cli, ENDPOINTS, Verb};
 use xtask::error::{Error, Result};
 use xtask::progress::Progress;
 use xtask::secrets;
@@ -21,7 +21,7 @@ pub(crate) struct Context {
     pub(crate) workspace: Workspace,
     /// Where hosts are reached.
     pub(crate) endpoints: Endpoints,
-    /// Whether `--endpoint` moved any of them.
+    /// Whether `--endpoint` moved any of them; what the environment says is another matter.
     pub(crate) moved: bool,
     /// Where progress goes.
     pub(crate) progress: Progress,
@@ -30,11 +30,7 @@ pub(crate) struct Context {
 impl Context {
     /// The surroundings that the command line and the environment describe.
     pub(crate) fn new(cli: &Cli, workspace: &Workspace) -> Result<Self> {
-        let endpoints = Endpoints::parse(&cli.global.endpoints)
-            .map_err(|error| {
-                Error::usage("--endpoint is not acceptable").because(error.to_string())
-            })?
-            .with_extra_ca_from_env()?;
+        let endpoints = endpoints(cli)?.with_extra_ca_from_env()?;
         let endpoints = match deadline(cli) {
             Some(limit) => endpoints.with_time_limit(limit),
             None => endpoints,
@@ -42,7 +38,7 @@ impl Context {
         Ok(Self {
             workspace: workspace.clone(),
             endpoints,
-            moved: !cli.global.endpoints.is_empty(),
+            moved: !cli.global.endpoints.is_empty() && !cli.global.endpoints_from_env,
             progress: Progress::new(cli.global.quiet),
         })
     }
@@ -66,6 +62,31 @@ impl Context {
         let verifier = Verifier::new(&self.endpoints, logins, token.as_ref(), self.progress)?;
         Ok(verifier)
     }
+}
+
+/// Where hosts are reached. Whoever set a variable long ago is told what it does: this run may hold
+/// credentials. A rehearsal brings its own servers, so the variable means nothing to it.
+fn endpoints(cli: &Cli) -> Result<Endpoints> {
+    let global = &cli.global;
+    let rehearsal = matches!(&cli.verb, Verb::Release(args) if args.rehearse);
+    if global.endpoints_from_env && rehearsal {
+        eprintln!("{ENDPOINTS} is not used: a rehearsal brings its own servers");
+        return Ok(Endpoints::public());
+    }
+    let from = match global.endpoints_from_env {
+        true => ENDPOINTS,
+        false => "--endpoint",
+    };
+    let endpoints = Endpoints::parse(&global.endpoints).map_err(|error| {
+        Error::usage(format!("{from} is not acceptable")).because(error.to_string())
+    })?;
+    if global.endpoints_from_env {
+        eprintln!(
+            "{ENDPOINTS} leads elsewhere: {}",
+            global.endpoints.join(", ")
+        );
+    }
+    Ok(endpoints)
 }
 
 /// How long the verb may use the network. What releases or pushes may take its time: to stop

@@ -15,6 +15,7 @@ use xtask::pins::{Files, Inventory};
 use xtask::report::Report;
 use xtask::verbs::docs;
 use xtask::verbs::images::default_layout;
+use xtask::waivers;
 use xtask::write;
 use xtask_online::registry::Registry;
 
@@ -32,7 +33,10 @@ pub(crate) async fn run(context: &Context, args: &PinArgs) -> Result<Report> {
     let to_resolve = inventory.to_resolve()?;
     let built = images::build(workspace, &default_layout(workspace), context.progress)?;
     let digests = digests(&context.registry()?, to_resolve, &built).await?;
-    let changes = changes(&files, &inventory, &digests)?;
+    let mut edits = inventory.pin_images(&digests)?;
+    // Everything is pinned then, so nothing needs a waiver any more.
+    edits.extend(waivers::delete_all(&files.waivers).map_err(unreadable)?);
+    let changes = edit::apply(files.all(), &edits)?;
     let changes = docs::with_page(workspace, &files, changes)?;
     if !args.check {
         write::changes(&workspace.root, &changes)?;
@@ -60,6 +64,10 @@ pub(crate) async fn run(context: &Context, args: &PinArgs) -> Result<Report> {
         report.outcome = Outcome::Drift;
     }
     Ok(report)
+}
+
+fn unreadable(findings: Vec<Finding>) -> Error {
+    Error::in_file(waivers::PATH, findings)
 }
 
 /// What pinning the images of `inventory` to `digests` changes in `files`.

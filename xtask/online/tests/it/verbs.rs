@@ -14,6 +14,7 @@ use crate::support::world::{COMPOSE, Others, PROGRAM};
 use crate::support::{layout, names, real_part, run};
 use expect_test::expect;
 
+const WAIVERS: &str = "compose/pin-waivers.yaml";
 /// The images that others publish.
 const SERVICES: [&str; 8] = [
     "resolver",
@@ -81,7 +82,7 @@ fn publish(skopeo: &Path, host: &str, service: &str, text: &str) -> Digest {
 /// From an empty registry to pins that hold, then everything that can happen to them.
 fn life_of_a_pin(tree: &Tree, skopeo: &Path, host: &str) {
     let world = world(tree, host);
-    let original = tree.read(COMPOSE);
+    let original = [COMPOSE, WAIVERS].map(|path| tree.read(path));
     nothing_is_published(&world);
     for service in SERVICES {
         publish(skopeo, host, service, service);
@@ -89,7 +90,9 @@ fn life_of_a_pin(tree: &Tree, skopeo: &Path, host: &str) {
     what_skopeo_pushed_is_pinned(&world);
     what_we_push_skopeo_reads(&world, skopeo, host);
     only_the_tag_that_moves_is_told(&world, skopeo, host);
-    tree.write(COMPOSE, &original);
+    for (path, text) in [COMPOSE, WAIVERS].iter().zip(&original) {
+        tree.write(path, text);
+    }
 }
 
 fn nothing_is_published(world: &World<'_>) {
@@ -137,6 +140,7 @@ fn what_skopeo_pushed_is_pinned(world: &World<'_>) {
         })
         .collect();
     assert_eq!(unpinned, original);
+    assert_eq!(tree.read(WAIVERS), "version: 1\nwaivers: []\n");
     assert_eq!(
         world.json(&["pin"]).report()["data"]["files"],
         serde_json::json!([])
@@ -267,6 +271,33 @@ fn a_registry_that_is_down_is_no_drift() {
     let states = not_fine(&ran);
     assert_eq!(states.len(), SERVICES.len());
     assert!(states.iter().all(|(state, _)| state == "unreachable"));
+}
+
+/// Commands can be run as they are written where the environment says who is asked, and whoever
+/// forgot that is told.
+#[test]
+fn endpoints_of_the_environment_are_used_and_told() {
+    let tree = Tree::data();
+    let (_server, endpoints) = Others::of(&tree).serve(&Faults::none());
+    let set = endpoints.join(",");
+    let args = ["verify-checksums", "--quiet"];
+    let verify = |args: &[&str], set: &str| {
+        let ran = tree.run_with(PROGRAM, args, &[("POLIS_ENDPOINTS", set)]);
+        (ran.code, ran.stderr)
+    };
+    let told = format!(
+        "POLIS_ENDPOINTS leads elsewhere: {}\n",
+        endpoints.join(", ")
+    );
+    assert_eq!(verify(&args, &set), (0, told));
+    let (code, said) = verify(&args, "github.com=http://192.0.2.1");
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("POLIS_ENDPOINTS is not acceptable"), "{said}");
+    // The command line goes before it.
+    let given = endpoints.iter().flat_map(|one| ["--endpoint", one]);
+    let args: Vec<&str> = args.into_iter().chain(given).collect();
+    let closed = "github.com=http://127.0.0.1:9";
+    assert_eq!(verify(&args, closed), (0, String::new()));
 }
 
 #[cfg(unix)]

@@ -1,0 +1,86 @@
+//! `prepare`: gives the tree the version of the next release, wherever the tree says a version.
+//!
+//! What it cannot know it leaves to others: the text of the changelog to people, digests to `pin`.
+
+use semver::Version;
+use serde_json::json;
+
+use crate::cli::PrepareArgs;
+use crate::error::{Error, Outcome, Result};
+use crate::pins::edit::{self, Edit};
+use crate::pins::{FileKind, Files, Inventory};
+use crate::report::Report;
+use crate::verbs::docs;
+use crate::versions::{self, CHANGELOG, LOCK, MANIFEST};
+use crate::workspace::Workspace;
+use crate::write;
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a file cannot be read or written, the version is none, or the changelog says nothing about it;
+/// nothing is then changed.
+pub fn run(workspace: &Workspace, args: &PrepareArgs) -> Result<Report> {
+    let version = version(workspace, args)?;
+    let files = Files::read(&workspace.root)?;
+    let (lock, changelog) = (workspace.read(LOCK)?, workspace.read(CHANGELOG)?);
+    let manifests = files.of(FileKind::Manifest);
+    let manifest = workspace.read(MANIFEST)?;
+    let mut edits = versions::set(&version, &manifest, Some(&lock), manifests)?;
+    edits.extend(versions::announce(&version, &changelog)?);
+    edits.extend(tags(&Inventory::extract(&files), &version)?);
+    let changes = edit::apply(files.all().chain([&lock, &changelog]), &edits)?;
+    let changes = docs::with_page(workspace, &files, changes)?;
+    if !args.check {
+        write::changes(&workspace.root, &changes)?;
+    }
+    let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+    let diff = edit::diff(&changes);
+    let text = match args.check {
+        _ if changes.is_empty() => format!("the tree is that of {version}"),
+        true => format!("{diff}would change; run `cargo xtask prepare {version}`"),
+        false => format!("{diff}written to {}", paths.join(", ")),
+    };
+    let data = json!({
+        "version": version.to_string(),
+        "files": paths,
+        "written": !args.check && !changes.is_empty(),
+        "diff": diff,
+    });
+    let mut report = Report::new("prepare", data, text);
+    if args.check && !changes.is_empty() {
+        report.outcome = Outcome::Findings;
+    }
+    Ok(report)
+}
+
+/// The version that is asked for, with or without the `v` of its tag; else that of the tree.
+fn version(workspace: &Workspace, args: &PrepareArgs) -> Result<Version> {
+    let Some(given) = &args.version else {
+        return versions::of_workspace(workspace);
+    };
+    let number = given.strip_prefix('v').unwrap_or(given);
+    number.parse().map_err(|error| {
+        Error::usage(format!("`{given}` is not a version"))
+            .because(format!("{error}"))
+            .hint("name it in full, as in `cargo xtask prepare 1.2.3`")
+    })
+}
+
+/// The edits that give the images built here the tag of `version`. A digest under another tag goes: it
+/// is that of another version.
+fn tags(inventory: &Inventory, version: &Version) -> Result<Vec<Edit>> {
+    let built = inventory.pins.iter().filter(|pin| pin.built);
+    let built: Vec<String> = built.filter_map(|pin| Some(pin.image()?.name())).collect();
+    let tag = format!("v{version}");
+    inventory.edit_images(|image, _| {
+        if !built.contains(&image.name()) || image.tag() == Some(&tag) {
+            return Ok(image.clone());
+        }
+        image.unpinned().with_tag(&tag).map_err(|error| {
+            Error::usage(format!("`{tag}` cannot be the tag of an image"))
+                .because(error.to_string())
+                .hint("take a version without build metadata (`+...`)")
+        })
+    })
+}
