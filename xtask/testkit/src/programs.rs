@@ -1,6 +1,6 @@
 //! The test programs of the workspace, run on another tree than the one that they were built from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -84,10 +84,10 @@ fn program(message: &Value) -> Option<Program> {
 }
 
 impl Program {
-    /// Runs the tests with one of the texts `filters` in their names, or all, on copies of `tree`;
-    /// returns what they said and how long they took.
-    pub fn run_on(&self, tree: &Tree, filters: &[&str]) -> (Ran, Duration) {
-        let root = tree.root().to_str().expect("a path in UTF-8");
+    /// Runs the tests with one of the texts `filters` in their names, or all, on copies of the tree
+    /// at `root`; returns what they said and how long they took.
+    pub fn run_on(&self, root: &Path, filters: &[&str]) -> (Ran, Duration) {
+        let root = root.to_str().expect("a path in UTF-8");
         let required = inherited(&["POLIS_REQUIRE_REAL_PARTS", "POLIS_CLOUD_INIT", "TMPDIR"]);
         let env = [&[(TREE, root)][..], &required].concat();
         let start = Instant::now();
@@ -96,14 +96,14 @@ impl Program {
     }
 }
 
-/// Runs what is `chosen` on `tree` and returns one line for each program, with its time.
+/// Runs what is `chosen` on the tree at `root` and returns one line for each program, with its time.
 ///
 /// # Panics
 /// When a test fails, with what it said; and when a filter chooses no test, which would prove nothing.
-pub fn run_all(chosen: &[Chosen], programs: &[Program], tree: &Tree) -> Vec<String> {
+pub fn run_all(chosen: &[Chosen], programs: &[Program], root: &Path) -> Vec<String> {
     let pairs = chosen.iter().zip(programs);
     let lines = pairs.map(|(one, program)| {
-        let (ran, took) = program.run_on(tree, one.filters);
+        let (ran, took) = program.run_on(root, one.filters);
         let name = format!("{} {}", one.package, one.name);
         assert_eq!(ran.code, 0, "{name}:\n{}", ran.seen());
         let result = ran

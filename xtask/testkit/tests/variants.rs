@@ -46,7 +46,8 @@ fn tests_pass_in_every_state_of_the_tree() {
     let programs = programs::build(&CHOSEN);
     for variant in Variant::ALL {
         println!("{variant:?}");
-        for line in programs::run_all(&CHOSEN, &programs, &variant.make()) {
+        let tree = variant.make();
+        for line in programs::run_all(&CHOSEN, &programs, tree.root()) {
             println!("{line}");
         }
     }

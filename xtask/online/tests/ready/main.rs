@@ -1,0 +1,223 @@
+//! The release as RELEASING.md tells a maintainer to cut it: its commands, as they are written, on a copy
+//! of the tree, against servers on loopback. What comes out is a tree that is ready, and it is rehearsed.
+//!
+//! One program of its own, so that it is one stage of the tests; it prints where its time goes.
+
+mod maintainer;
+mod page;
+mod world;
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use xtask_testkit::programs::{self, Chosen};
+use xtask_testkit::{Tree, has_part, repository};
+
+use maintainer::{Maintainer, Tools};
+use page::{Who, commands, who};
+use world::World;
+
+/// The version that is cut: the one after that of a copy.
+const VERSION: &str = "0.6.0";
+/// The password of the key that signs.
+const PASSWORD: &str = "ready-password";
+/// What people write before they begin.
+const CHANGELOG: &str = "# Changelog\n\n## 0.6.0 (unreleased)\n\n- What the tests release.\n";
+/// What cutting a release changes.
+const CHANGED: [&str; 6] = [
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "compose/docker-compose.yml",
+    "compose/pin-waivers.yaml",
+    "docs/pins.md",
+];
+/// Of `cargo xtask ci`, the tests that look at the tree.
+const TESTS: [Chosen; 7] = [
+    all("xtask", "offline"),
+    all("xtask", "reports"),
+    all("xtask", "tidy"),
+    all("xtask/check", "check"),
+    all("xtask/dist", "dist"),
+    all("xtask/dist", "tidy"),
+    Chosen {
+        package: "xtask/online",
+        name: "it",
+        filters: &[
+            "mutation::",
+            "pin::",
+            "reports::",
+            "states::downloads_hash",
+            "states::everything_is_fine",
+            "states::what_left_is_gone",
+            "update::",
+            "verbs::a_registry_that_is_down",
+        ],
+    },
+];
+
+const fn all(package: &'static str, name: &'static str) -> Chosen {
+    Chosen {
+        package,
+        name,
+        filters: &[],
+    }
+}
+
+/// Runs and prints one step, with its time.
+fn timed<T>(what: &str, step: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = step();
+    println!("{:6.1} s  {what}", start.elapsed().as_secs_f64());
+    result
+}
+
+#[test]
+fn a_tree_made_ready_by_the_page_can_be_released() {
+    if !["minisign", "git", "gpg"].into_iter().all(has_part) {
+        return;
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ready");
+    // Also builds the programs that answer `cargo xtask`.
+    let tests = timed("build the tests", || programs::build(&TESTS));
+    let page = fs::read_to_string(repository().join("RELEASING.md")).expect("the page");
+    let content = Tree::whole();
+    content.write("CHANGELOG.md", CHANGELOG);
+    for stale in ["registry", "github"] {
+        let _ = fs::remove_dir_all(dir.join(stale));
+    }
+    let maintainer = Maintainer::new(&dir, &content);
+    let world = timed("start the servers", || World::start(&dir, &maintainer.tree));
+    let maintainer = maintainer.in_world(&world);
+    timed("make the checkout", || begin(&maintainer));
+
+    for command in commands(&page, "Set up, once", VERSION) {
+        set_up(&maintainer, &command);
+    }
+    let before = git(&maintainer, "rev-parse HEAD");
+    git(&maintainer, "push --quiet origin main");
+    for command in commands(&page, "Cut a release", VERSION) {
+        timed(&command, || cut(&maintainer, &command, &tests));
+    }
+    timed("look at what came out", || is_ready(&maintainer, &before));
+    // The rehearsal was one of the commands. Here is the place of the release itself, with `--execute`:
+    // the servers of `world` still run, the key is `~/polis-release.key` of `maintainer`.
+}
+
+fn git(maintainer: &Maintainer, args: &str) -> String {
+    let command = format!("git {args}");
+    let ran = maintainer.run(&command, Tools::Built);
+    ran.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The checkout as a maintainer finds it.
+fn begin(maintainer: &Maintainer) {
+    let docs = maintainer.run("cargo xtask docs", Tools::Built);
+    docs.unwrap_or_else(|error| panic!("{error}"));
+    git(maintainer, "init --quiet");
+    git(maintainer, "add --all");
+    git(maintainer, "commit --quiet -m 'The tree as it is'");
+    let origin = maintainer.origin.display();
+    git(maintainer, &format!("remote add origin '{origin}'"));
+}
+
+/// Runs a command of the set-up, where a machine can.
+fn set_up(maintainer: &Maintainer, command: &str) {
+    timed(command, || match (who(command), command) {
+        (None, unknown) => unknown_command(unknown),
+        (Some(Who::Person), _) => println!("          (needs a person)"),
+        (_, key) if key.starts_with("minisign ") => {
+            maintainer.converse(key, &format!("{PASSWORD}\n{PASSWORD}\n"));
+        }
+        (_, targets) if targets.starts_with("rustup ") => {
+            if let Err(error) = maintainer.run(targets, Tools::Built) {
+                println!("          (left out: {error})");
+            }
+        }
+        (_, command) => {
+            let ran = maintainer.run(command, Tools::Built);
+            ran.map(drop).unwrap_or_else(|error| panic!("{error}"));
+        }
+    });
+}
+
+/// Runs a command that cuts a release, or what stands in for the person or the hour that it takes.
+fn cut(maintainer: &Maintainer, command: &str, tests: &[programs::Program]) {
+    match (who(command), command) {
+        (None, unknown) => unknown_command(unknown),
+        // What GitHub does when it merges by rebase onto a branch that nobody else has moved.
+        (Some(Who::Person), merge) if merge.starts_with("gh pr merge ") => {
+            git(
+                maintainer,
+                &format!("push --quiet origin release-{VERSION}:main"),
+            );
+        }
+        (Some(Who::Person), _) => println!("          (needs a person)"),
+        (_, "cargo xtask ci") => checked(maintainer, tests),
+        (_, command) => {
+            // The alias itself, once: the verb that compiles least.
+            let tools = match command.starts_with("cargo xtask prepare ") {
+                true => Tools::Real,
+                false => Tools::Built,
+            };
+            let ran = maintainer.run(command, tools);
+            ran.map(drop).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+/// A command that nobody has thought about would be a step that is never proven.
+fn unknown_command(command: &str) {
+    panic!("`{command}`: neither a machine's nor known to need a person; see `page.rs`");
+}
+
+/// What `cargo xtask ci` does that depends on the state of the tree.
+fn checked(maintainer: &Maintainer, tests: &[programs::Program]) {
+    for command in ["cargo xtask check", "cargo xtask verify-pins --offline"] {
+        let ran = timed(command, || maintainer.run(command, Tools::Built));
+        ran.map(drop).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for line in programs::run_all(&TESTS, tests, &maintainer.tree) {
+        println!("{line}");
+    }
+}
+
+/// The tree that a release needs, and no other change.
+fn is_ready(maintainer: &Maintainer, before: &str) {
+    let changed = git(maintainer, &format!("diff --name-only {before} HEAD"));
+    assert_eq!(changed.lines().collect::<Vec<_>>(), CHANGED);
+    assert_eq!(git(maintainer, "status --porcelain"), "");
+    let read = |path: &str| fs::read_to_string(maintainer.tree.join(path)).expect(path);
+    assert!(read("compose/pin-waivers.yaml").ends_with("waivers: []\n"));
+    let verify = "cargo xtask verify-pins --offline --format json";
+    let report = maintainer.run(verify, Tools::Built).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!(report["findings"], serde_json::json!([]), "{report:#}");
+    let again = maintainer.run(
+        &format!("cargo xtask prepare {VERSION} --check"),
+        Tools::Built,
+    );
+    again.map(drop).unwrap_or_else(|error| panic!("{error}"));
+
+    let tag = format!("v{VERSION}");
+    git(maintainer, &format!("verify-tag {tag}"));
+    let origin = maintainer.origin.display();
+    let there = git(
+        maintainer,
+        &format!("--git-dir='{origin}' rev-parse '{tag}^{{commit}}' main"),
+    );
+    let here = git(maintainer, "rev-parse HEAD");
+    assert_eq!(there, format!("{here}\n{here}"));
+    signs(maintainer);
+}
+
+/// The key of the set-up signs what users verify with the public half that was committed.
+fn signs(maintainer: &Maintainer) {
+    fs::write(maintainer.tree.join("target/signed"), VERSION).expect("a file");
+    let sign = "minisign -S -s ~/polis-release.key -m target/signed";
+    maintainer.converse(sign, &format!("{PASSWORD}\n"));
+    let verify = "minisign -V -p minisign.pub -m target/signed";
+    let said = maintainer.run(verify, Tools::Built);
+    said.map(drop).unwrap_or_else(|error| panic!("{error}"));
+}

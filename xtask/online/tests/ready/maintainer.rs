@@ -1,0 +1,183 @@
+//! A maintainer's machine: a checkout with an `origin`, a home with keys, and the tools.
+//!
+//! The programs that are built already answer `cargo xtask`: to build them once more from another
+//! directory would take minutes and show nothing. The real alias is used where [`Tools`] says so.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use xtask::error::Result;
+use xtask::process::Run;
+use xtask_testkit::Tree;
+
+use crate::world::World;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
+/// Longer than any command takes.
+const LIMIT: Duration = Duration::from_secs(900);
+/// What the environment of whoever runs the tests may hold, and a maintainer's does not.
+const UNSET: [&str; 8] = [
+    "DOCKER_CONFIG",
+    "GITHUB_ACTOR",
+    "GITHUB_TOKEN",
+    "POLIS_MINISIGN_PASSWORD",
+    "POLIS_MINISIGN_SECRET_KEY",
+    "POLIS_REGISTRY",
+    "POLIS_REGISTRY_PASSWORD",
+    "POLIS_REGISTRY_USER",
+];
+/// Answers `cargo xtask`, and what it runs, with programs that are there; leaves the rest to cargo.
+const SHIM: &str = r#"#!/bin/sh
+export CARGO_MANIFEST_DIR="$PWD/xtask"
+case "$1" in
+  xtask) shift; exec "$PROGRAMS/xtask" "$@" ;;
+  run)
+    while [ "$1" != -- ]; do
+      [ "$1" = --package ] && package=$2
+      shift
+    done
+    shift
+    exec "$PROGRAMS/$package" "$@" ;;
+esac
+exec "$REAL_CARGO" "$@"
+"#;
+
+/// Which cargo answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tools {
+    /// Cargo itself, which builds what the checkout says.
+    Real,
+    /// The programs that are built already.
+    Built,
+}
+
+/// The machine.
+pub(crate) struct Maintainer {
+    /// The checkout.
+    pub(crate) tree: PathBuf,
+    /// The bare repository that is its `origin`.
+    pub(crate) origin: PathBuf,
+    /// A short path: GnuPG's agent listens below it.
+    home: TempDir,
+    endpoints: String,
+}
+
+impl Maintainer {
+    /// A checkout of `content` below `dir`, with one commit on `main`. What was built there before is kept.
+    pub(crate) fn new(dir: &Path, content: &Tree) -> Self {
+        let (tree, origin) = (dir.join("tree"), dir.join("origin.git"));
+        let kept = dir.join("target");
+        if tree.join("target").exists() {
+            let _ = fs::remove_dir_all(&kept);
+            fs::rename(tree.join("target"), &kept).expect("the builds are kept");
+        }
+        for stale in [&tree, &origin] {
+            let _ = fs::remove_dir_all(stale);
+        }
+        fs::create_dir_all(dir).expect("a directory");
+        let home = tempfile::tempdir().expect("a home");
+        let maintainer = Self {
+            tree,
+            origin,
+            home,
+            endpoints: String::new(),
+        };
+        maintainer.at_home();
+        let [tree, origin] = [&maintainer.tree, &maintainer.origin].map(|path| path.display());
+        let source = content.root().display();
+        for command in [
+            format!("cp -a '{source}/.' '{tree}'"),
+            format!("git init --quiet --bare --initial-branch=main '{origin}'"),
+        ] {
+            maintainer
+                .run_in(dir, &command, Tools::Built)
+                .expect("a checkout");
+        }
+        if kept.exists() {
+            fs::rename(&kept, maintainer.tree.join("target")).expect("the builds are kept");
+        }
+        maintainer
+    }
+
+    /// The same machine, from which hosts lead to `world`.
+    pub(crate) fn in_world(mut self, world: &World) -> Self {
+        self.endpoints = world.endpoints();
+        self
+    }
+
+    /// Keys, who the maintainer is, and the shim.
+    fn at_home(&self) {
+        let home = self.home.path();
+        fs::create_dir_all(home.join("bin")).expect("a directory");
+        let shim = home.join("bin/cargo");
+        fs::write(&shim, SHIM).expect("the shim");
+        let config = "[user]\n\tname = Polis tests\n\temail = tests@polis.invalid\n\tsigningkey = tests@polis.invalid\n[init]\n\tdefaultBranch = main\n";
+        fs::write(home.join(".gitconfig"), config).expect("git's configuration");
+        let key = "chmod 755 ~/bin/cargo && mkdir -m 700 ~/.gnupg && gpg --batch --quiet --passphrase '' \
+                   --quick-generate-key 'Polis tests <tests@polis.invalid>' ed25519 sign 2d";
+        self.run_in(home, key, Tools::Built)
+            .expect("a key for tags");
+    }
+
+    /// Runs a command at the top of the checkout, as it is written; returns its standard output.
+    pub(crate) fn run(&self, command: &str, tools: Tools) -> Result<String> {
+        self.run_in(&self.tree, command, tools)
+    }
+
+    /// Runs a command that asks, with `answers` on standard input.
+    pub(crate) fn converse(&self, command: &str, answers: &str) {
+        let run = self.shell(&self.tree, command, Tools::Built);
+        let answer = run.converse(answers, LIMIT).expect("an answer");
+        assert!(answer.success, "{command}: {}", answer.stderr);
+    }
+
+    fn run_in(&self, dir: &Path, command: &str, tools: Tools) -> Result<String> {
+        self.shell(dir, command, tools).output()
+    }
+
+    fn shell(&self, dir: &Path, command: &str, tools: Tools) -> Run {
+        let home = self.home.path();
+        let programs = Path::new(PROGRAM).parent().expect("a directory");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut run = Run::new("sh")
+            .args(["-euc", command])
+            .cwd(dir)
+            .env("HOME", home)
+            .env("GNUPGHOME", home.join(".gnupg"))
+            .env("PROGRAMS", programs)
+            .env("REAL_CARGO", &cargo);
+        for (name, dir) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            let real = std::env::var_os(name).map(PathBuf::from);
+            let real = real.or_else(|| Some(std::env::home_dir()?.join(dir)));
+            run = run.env(name, real.expect("a home"));
+        }
+        run = match tools {
+            // Where the tests are built, so that their crates are built already.
+            Tools::Real => run.env("CARGO_TARGET_DIR", programs.with_file_name("")),
+            Tools::Built => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let path: OsString = [home.join("bin").into_os_string(), ":".into(), path]
+                    .into_iter()
+                    .collect();
+                run.env("PATH", path).env("CARGO", home.join("bin/cargo"))
+            }
+        };
+        for name in UNSET {
+            run = run.env_remove(name);
+        }
+        match self.endpoints.is_empty() {
+            true => run,
+            false => run.env("POLIS_ENDPOINTS", &self.endpoints),
+        }
+    }
+}
+
+impl Drop for Maintainer {
+    fn drop(&mut self) {
+        // The agent outlives whoever started it.
+        let _ = self.run_in(self.home.path(), "gpgconf --kill all", Tools::Built);
+    }
+}

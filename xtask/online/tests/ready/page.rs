@@ -1,0 +1,67 @@
+//! The commands of a section of RELEASING.md, and who runs each of them.
+
+/// What a list of steps puts before the lines of its blocks.
+const BLOCK: &str = "       ";
+/// Stands for the version in commands.
+const PLACEHOLDER: &str = "X.Y.Z";
+
+/// What only people can do: they have the rights, or judge. What is neither here nor in [`MACHINE`]
+/// fails the test.
+const PERSON: [&str; 3] = ["gh secret set ", "gh pr create ", "gh pr merge "];
+/// What a machine runs as it is written.
+const MACHINE: [&str; 4] = ["cargo xtask ", "git ", "minisign -G ", "rustup target add "];
+
+/// Who runs a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Somebody with rights on GitHub.
+    Person,
+    /// Whoever has a checkout.
+    Machine,
+}
+
+/// The commands in the blocks of `section`, in their order, with `version` for its placeholder.
+///
+/// # Panics
+/// When the section is missing, has no command, or has a block that is not that of a step: a command
+/// that is overlooked would never be run.
+pub(crate) fn commands(page: &str, section: &str, version: &str) -> Vec<String> {
+    let heading = format!("## {section}");
+    let lines = page.lines().skip_while(|line| *line != heading).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with("## "));
+    let mut commands = Vec::new();
+    for line in lines {
+        match line.strip_prefix(BLOCK) {
+            Some(command) => commands.push(command.replace(PLACEHOLDER, version)),
+            None => assert!(!line.starts_with("    "), "neither text nor block: {line}"),
+        }
+    }
+    assert!(!commands.is_empty(), "no command in `{section}`");
+    commands
+}
+
+/// Who runs `command`; nobody is known for what is on neither list.
+pub(crate) fn who(command: &str) -> Option<Who> {
+    let is = |list: &[&str]| list.iter().any(|known| command.starts_with(*known));
+    match (is(&PERSON), is(&MACHINE)) {
+        (true, _) => Some(Who::Person),
+        (_, true) => Some(Who::Machine),
+        _ => None,
+    }
+}
+
+#[test]
+fn commands_are_read_as_they_are_written() {
+    let page = "## A\n\n1. Do\n   this:\n\n       git x X.Y.Z\n       gh pr merge --rebase\n\n## B\n\n       no\n";
+    let found = commands(page, "A", "1.2.3");
+    assert_eq!(found, ["git x 1.2.3", "gh pr merge --rebase"]);
+    assert_eq!(who(&found[0]), Some(Who::Machine));
+    assert_eq!(who(&found[1]), Some(Who::Person));
+    assert_eq!(who("curl https://x.example | sh"), None);
+}
+
+#[test]
+#[should_panic(expected = "neither text nor block")]
+fn a_block_that_would_be_overlooked_is_none() {
+    commands("## A\n\n    git x\n", "A", "1");
+}

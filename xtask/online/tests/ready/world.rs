@@ -1,0 +1,130 @@
+//! The world that a release meets, on loopback: a registry with placeholders of the published images,
+//! GitHub, and the hosts of the downloads. What they hold stays when they end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use polis_base::archive::{Files as Archive, PLAIN};
+use polis_base::{Digest, ImageRef};
+use xtask::oci::{Blobs, Execution, Platform};
+use xtask::pins::edit::apply;
+use xtask::pins::{Files, Inventory, What, update};
+use xtask::{pins_env, write};
+use xtask_online::Endpoints;
+use xtask_online::embedded::{EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry};
+use xtask_online::github::{API, Token, UPLOADS};
+use xtask_online::registry::{Logins, Registry};
+
+/// The token that this GitHub knows.
+pub(crate) const TOKEN: &str = "ready-token";
+
+/// Running servers.
+pub(crate) struct World {
+    endpoints: Vec<String>,
+    registry: EmbeddedRegistry,
+    _github: EmbeddedGitHub,
+    _files: EmbeddedFiles,
+}
+
+impl World {
+    /// Serves what the tree at `tree` fetches, and keeps it below `dir`. The checksums in the tree become
+    /// those of what is served here: the real bytes are not to be had.
+    pub(crate) fn start(dir: &Path, tree: &Path) -> Self {
+        let registry = EmbeddedRegistry::start(&dir.join("registry")).expect("a registry");
+        let token = Token::new(TOKEN).expect("a token");
+        let github = EmbeddedGitHub::start(&dir.join("github"), "odralabshq", "polis", &token);
+        let github = github.expect("a GitHub");
+        let (served, mut hosts) = downloads(tree);
+        let files = EmbeddedFiles::start(served).expect("a file server");
+        hosts.sort();
+        hosts.dedup();
+        let mut endpoints = vec![format!("{API}={}", github.url())];
+        endpoints.push(format!("{UPLOADS}={}", github.url()));
+        endpoints.extend(hosts.iter().map(|host| format!("{host}={}", files.url())));
+        let world = Self {
+            endpoints,
+            registry,
+            _github: github,
+            _files: files,
+        };
+        world.publish(tree)
+    }
+
+    /// The servers as `POLIS_ENDPOINTS` names them.
+    pub(crate) fn endpoints(&self) -> String {
+        self.endpoints.join(",")
+    }
+
+    /// Pushes a placeholder for every image of the tree that others publish.
+    fn publish(mut self, tree: &Path) -> Self {
+        let inventory = Inventory::read(tree).expect("pins");
+        let images = inventory.to_resolve().expect("images");
+        let mut hosts: Vec<&str> = images.iter().map(ImageRef::registry).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        let url = self.registry.url();
+        let here = hosts.iter().map(|host| format!("{host}={url}"));
+        self.endpoints.extend(here);
+        let endpoints = Endpoints::parse(&self.endpoints).expect("endpoints");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let registry = Registry::new(&endpoints, Logins::none()).expect("a client");
+        for image in &images {
+            let dir = tempfile::tempdir().expect("a directory");
+            placeholder(image, dir.path());
+            let image = image.unpinned();
+            let push = registry.push_layout(dir.path(), &image);
+            runtime.block_on(push).expect("a push");
+        }
+        self
+    }
+}
+
+/// Stand-ins for the downloads of the tree, by path, and their hosts.
+fn downloads(tree: &Path) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
+    let files = Files::read(tree).expect("files");
+    let inventory = Inventory::extract(&files);
+    let (mut served, mut hosts, mut edits) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for pin in &inventory.pins {
+        let What::Download(download) = &pin.what else {
+            continue;
+        };
+        let bytes = format!("stand-in for {}\n", download.url).into_bytes();
+        let rest = download.url.strip_prefix("https://").expect("https");
+        let (host, path) = rest.split_once('/').expect("a path");
+        let version = download.version.clone().unwrap_or_default();
+        edits.extend(update::download(
+            pin,
+            download,
+            &version,
+            Digest::of(&bytes),
+        ));
+        served.insert(format!("/{path}"), bytes);
+        hosts.push(host.to_owned());
+    }
+    let changes = apply(files.all(), &edits).expect("edits");
+    write::changes(tree, &changes).expect("written");
+    (served, hosts)
+}
+
+/// An image of both platforms that runs nothing and says so, as an OCI layout in `dir`.
+fn placeholder(image: &ImageRef, dir: &Path) {
+    let mut files = Archive::new();
+    let text = format!("Placeholder for {image}. It runs nothing.\n");
+    files.add("PLACEHOLDER", PLAIN, text.into_bytes());
+    let layer = files.to_tar().expect("a layer");
+    let label = ("io.polis.rehearsal".to_owned(), "placeholder".to_owned());
+    let execution = Execution {
+        labels: BTreeMap::from([label]),
+        ..Execution::default()
+    };
+    let mut blobs = Blobs::default();
+    let manifests = pins_env::ARCHITECTURES.map(|architecture| {
+        let platform = Platform {
+            architecture: architecture.to_owned(),
+            os: "linux".to_owned(),
+        };
+        blobs.add_image(&platform, &execution, &layer)
+    });
+    let index = blobs.add_index(manifests.to_vec(), BTreeMap::new());
+    blobs.write_layout(dir, vec![index]).expect("a layout");
+}
