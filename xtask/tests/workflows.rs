@@ -3,7 +3,9 @@
 
 use std::fs;
 
+use clap::Parser as _;
 use serde_json::Value;
+use xtask::cli::Cli;
 use xtask::source::Source;
 use xtask::yaml;
 use xtask_testkit::repository;
@@ -199,4 +201,48 @@ fn every_rule_finds_what_it_is_for() {
             "{text}\n{found}"
         );
     }
+}
+
+/// Every command line of ours in the workflows is one that the programs understand.
+#[test]
+fn every_command_of_ours_is_understood() {
+    let dir = repository().join(".github/workflows");
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for entry in fs::read_dir(dir).expect("the workflows") {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(&path).expect("a workflow");
+        for script in scripts(&text.replace("\\\n", " ")) {
+            for words in commands(&script) {
+                let args = match words[..] {
+                    ["cargo", "xtask", ref args @ ..] => args,
+                    [program, ref args @ ..] if program.contains("/xtask") => args,
+                    _ => continue,
+                };
+                // Redirections are the shell's; a variable stands for one word.
+                let args = args.iter().take_while(|word| !word.starts_with('>'));
+                let parsed = Cli::try_parse_from(["xtask"].into_iter().chain(args.copied()));
+                wrong.extend(
+                    parsed
+                        .err()
+                        .map(|error| format!("{}: {error}", words.join(" "))),
+                );
+                count += 1;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count >= 8, "{count} commands");
+}
+
+/// The scripts of all steps of a workflow.
+fn scripts(text: &str) -> Vec<String> {
+    let source = Source {
+        path: "workflow".to_owned(),
+        text: text.to_owned(),
+    };
+    let workflow = yaml::parse(&source).expect("YAML").to_json();
+    let jobs = workflow["jobs"].as_object().expect("jobs");
+    let steps = jobs.values().filter_map(|job| job["steps"].as_array());
+    let scripts = steps.flatten().filter_map(|step| step["run"].as_str());
+    scripts.map(str::to_owned).collect()
 }

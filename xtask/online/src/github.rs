@@ -52,6 +52,8 @@ pub struct GitHub {
     endpoints: Endpoints,
     /// `owner/name`.
     repository: String,
+    /// Whether the token is one of an app.
+    of_an_app: bool,
 }
 
 impl GitHub {
@@ -72,6 +74,7 @@ impl GitHub {
             uploads,
             endpoints: endpoints.clone(),
             repository: repository.to_owned(),
+            of_an_app: token.is_some_and(Token::is_of_an_app),
         })
     }
 

@@ -7,8 +7,8 @@
 mod cloud_init;
 mod compose;
 mod debian;
-mod prism;
 mod linters;
+mod prism;
 
 use std::path::{Path, PathBuf};
 

@@ -47,13 +47,15 @@ struct Attestations {
 }
 
 impl GitHub {
-    /// Whether the token may write; `None` where GitHub does not say, as to a token of an app.
+    /// Whether the token may write; `None` where GitHub does not say. To a token of an app it tells
+    /// `push: false` whatever that may do, because these permissions are those of a user.
     ///
     /// # Errors
     /// Of kind `NotFound` when the repository does not exist for the token.
     pub async fn may_write(&self) -> Result<Option<bool>, NetError> {
         let repository: Repository = self.get(&self.url("")).await?;
-        Ok(repository.permissions.map(|permissions| permissions.push))
+        let permissions = repository.permissions.filter(|_| !self.of_an_app);
+        Ok(permissions.map(|permissions| permissions.push))
     }
 
     /// Whether releases of the repository become immutable when they are published.

@@ -40,6 +40,12 @@ impl Token {
         }
     }
 
+    /// Whether it is one of an app, such as `GITHUB_TOKEN` in a workflow: GitHub gives those a prefix
+    /// of their own (since April 2021).
+    pub(crate) fn is_of_an_app(&self) -> bool {
+        self.reveal().starts_with("ghs_")
+    }
+
     /// The secret itself, for the one header that carries it.
     pub(crate) fn reveal(&self) -> &str {
         self.0.reveal()

@@ -228,7 +228,7 @@ pub(super) async fn planned(context: &Context, order: &Order, mut built: Built) 
         .map(|image| image.image.clone())
         .collect();
     let world = observe(&built.ready.clients, &built.ready.wanted).await?;
-    let plan = Plan::new(&world, &built.ready.wanted);
+    let plan = Plan::new(&world, &built.ready.wanted, order.until);
     context.progress.note(plan.to_text().trim_end());
     let mut problems = Problems::default();
     problems.add(plan.refusals);

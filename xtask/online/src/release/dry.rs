@@ -47,7 +47,7 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
     let seen = look(context, &wanted).await;
     let mut plan = match seen {
         Ok((world, notes)) => {
-            let mut plan = Plan::new(&world, &wanted);
+            let mut plan = Plan::new(&world, &wanted, order.until);
             plan.notes.extend(notes);
             plan
         }

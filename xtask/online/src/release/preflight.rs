@@ -65,7 +65,7 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
             assets: None,
         };
         if let Some(world) = problems.ask(observe(clients, &wanted).await) {
-            problems.errors.extend(Plan::new(&world, &wanted).refusals);
+            problems.add(Plan::new(&world, &wanted, order.until).refusals);
         }
     }
     problems.end()?;

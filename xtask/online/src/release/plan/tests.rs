@@ -238,6 +238,17 @@ fn the_newest_public_version_is_githubs_latest() {
     assert!(readable_latest(Some(&releases[0])).is_ok() && readable_latest(None).is_ok());
 }
 
+#[test]
+fn who_only_pushes_images_need_not_write_releases() {
+    let world = World {
+        may_write: Some(false),
+        ..world()
+    };
+    let refusals = |until| Plan::new(&world, &wanted(), until).refusals.len();
+    assert_eq!(refusals(Until::Pushed), 0);
+    assert_eq!(refusals(Until::Published), 1);
+}
+
 fn shown(plan: &Plan) -> String {
     let refusals = plan
         .refusals
@@ -266,7 +277,7 @@ fn the_plan_of_a_new_release_makes_everything() {
         promote
           create   ghcr.io/o/init:latest: 0.5.0
     "#]]
-    .assert_eq(&shown(&Plan::new(&world(), &wanted())));
+    .assert_eq(&shown(&Plan::new(&world(), &wanted(), Until::Published)));
 }
 
 #[test]
@@ -315,7 +326,7 @@ fn everything_that_stands_against_a_release_is_told_at_once() {
         refusal: the release holds another `a.tar.gz` than this one
         refusal: the public release v0.5.0 does not hold `SHA256SUMS.minisig` whole
         refusal: `ghcr.io/o/init:latest` names an image without a version
-    "#]].assert_eq(&shown(&Plan::new(&world, &wanted())));
+    "#]].assert_eq(&shown(&Plan::new(&world, &wanted(), Until::Published)));
 }
 
 #[test]
@@ -339,7 +350,7 @@ fn the_plan_after_success_skips_everything() {
         images: BTreeMap::from([(image().unpinned(), held)]),
         ..world()
     };
-    let plan = Plan::new(&world, &wanted());
+    let plan = Plan::new(&world, &wanted(), Until::Published);
     assert!(plan.refusals.is_empty(), "{}", shown(&plan));
     assert!(
         plan.lines.iter().all(|line| line.action == Action::Skip),
