@@ -2,7 +2,7 @@
 //! are read as far as credentials or public access allow.
 
 use xtask::error::Result;
-use xtask_online::github::{GitHub, Setting};
+use xtask_online::github::{GitHub, Setting, TagRef};
 use xtask_online::registry::Registry;
 
 use super::plan::{Plan, Wanted};
@@ -24,7 +24,12 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
             tree::head(workspace).unwrap_or_default()
         }
     };
-    ask(tree::require_local_tag(workspace, &order.tag(), &commit));
+    let mut notes = Vec::new();
+    match tree::local_tag(workspace, &order.tag()) {
+        // Whoever reads the plan makes the tag afterwards.
+        Ok(None) => notes.push(format!("the tag {} is not made yet", order.tag())),
+        found => ask(found.and_then(|_| tree::require_local_tag(workspace, &order.tag(), &commit))),
+    }
     ask(tree::require_pinned(workspace));
     let fields = tree::fields(workspace, order.kind, &order.version, &commit);
     let (fields, images) = match (fields, built_images(context)) {
@@ -46,10 +51,16 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
     };
     let seen = look(context, &wanted).await;
     let mut plan = match seen {
-        Ok((world, notes)) => {
-            let mut plan = Plan::new(&world, &wanted, order.until);
-            plan.notes.extend(notes);
-            plan
+        Ok((mut world, unseen)) => {
+            notes.extend(unseen);
+            if world.tag.is_none() {
+                notes.push(format!("the tag {} is not on GitHub yet", order.tag()));
+                world.tag = Some(TagRef {
+                    object: String::new(),
+                    commit: wanted.fields.commit.clone(),
+                });
+            }
+            Plan::new(&world, &wanted, order.until)
         }
         Err(error) => Plan {
             notes: vec![format!(
@@ -59,6 +70,7 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
             ..Plan::of_nothing(&wanted)
         },
     };
+    plan.notes.append(&mut notes);
     refusals.append(&mut plan.refusals);
     plan.refusals = refusals;
     plan

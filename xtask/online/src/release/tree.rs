@@ -35,21 +35,26 @@ pub(super) fn head(workspace: &Workspace) -> Result<String> {
     git(workspace, &["rev-parse", "--verify", "HEAD"]).output()
 }
 
+/// The commit that `tag` names here; `None` where there is no such tag.
+///
+/// # Errors
+/// When git cannot be asked.
+pub(super) fn local_tag(workspace: &Workspace, tag: &str) -> Result<Option<String>> {
+    let name = format!("refs/tags/{tag}^{{commit}}");
+    let found =
+        git(workspace, &["rev-parse", "--verify", "--quiet", &name]).output_of_any_exit()?;
+    Ok(Some(found.trim().to_owned()).filter(|commit| !commit.is_empty()))
+}
+
 /// Requires that `tag` exists here and names `commit`.
 ///
 /// # Errors
 /// When it does not.
 pub(super) fn require_local_tag(workspace: &Workspace, tag: &str, commit: &str) -> Result<()> {
-    let name = format!("refs/tags/{tag}^{{commit}}");
-    let found =
-        git(workspace, &["rev-parse", "--verify", "--quiet", &name]).output_of_any_exit()?;
-    let found = found.trim();
-    if found == commit {
-        return Ok(());
-    }
-    let error = match found {
-        "" => Error::findings(format!("there is no tag `{tag}` in this repository")),
-        other => Error::findings(format!(
+    let error = match local_tag(workspace, tag)? {
+        Some(found) if found == commit => return Ok(()),
+        None => Error::findings(format!("there is no tag `{tag}` in this repository")),
+        Some(other) => Error::findings(format!(
             "the tag `{tag}` names another commit than the one that is checked out"
         ))
         .because(format!("tag:         {other}\nchecked out: {commit}")),

@@ -15,8 +15,8 @@ use xtask_testkit::programs::{self, Chosen};
 use xtask_testkit::{Tree, has_part, repository};
 
 use maintainer::{Maintainer, Tools};
-use page::{Who, commands, who};
-use world::World;
+use page::{Who, commands, script, who};
+use world::{TOKEN, World};
 
 /// The version that is cut: the one after that of a copy.
 const VERSION: &str = "0.6.0";
@@ -33,6 +33,8 @@ const CHANGED: [&str; 6] = [
     "compose/pin-waivers.yaml",
     "docs/pins.md",
 ];
+/// The targets that the page's commands build here.
+const TARGETS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
 /// Of `cargo xtask ci`, the tests that look at the tree.
 const TESTS: [Chosen; 7] = [
     all("xtask", "offline"),
@@ -101,8 +103,41 @@ fn a_tree_made_ready_by_the_page_can_be_released() {
         timed(&command, || cut(&maintainer, &command, &tests));
     }
     timed("look at what came out", || is_ready(&maintainer, &before));
-    // The rehearsal was one of the commands. Here is the place of the release itself, with `--execute`:
-    // the servers of `world` still run, the key is `~/polis-release.key` of `maintainer`.
+    timed("the release itself", || release(&maintainer, &world, &page));
+}
+
+/// Releases the tree by the page's own words, twice: the second time nothing is left to do.
+fn release(maintainer: &Maintainer, world: &World, page: &str) {
+    let installed = maintainer.run("rustup target list --installed", Tools::Built);
+    let installed = installed.unwrap_or_default();
+    for target in TARGETS {
+        if !installed.lines().any(|line| line == target) {
+            println!("          (left out: {target} is not installed)");
+            return;
+        }
+    }
+    let tag = format!("v{VERSION}");
+    let head = git(maintainer, "rev-parse HEAD");
+    world.github.tag(&tag, &head).expect("the tag on GitHub");
+    let script = script(page, "Without Actions", VERSION);
+    let secrets = format!("{TOKEN}\n{PASSWORD}\n");
+    let said = maintainer.session(&script, &secrets);
+    assert!(
+        said.contains(&format!("Released Polis {VERSION}: ")),
+        "{said}"
+    );
+    println!("{said}");
+    world.journal.clear();
+    let again = maintainer.session(&script, &secrets);
+    assert!(
+        again.contains(&format!("Released Polis {VERSION}: ")),
+        "{again}"
+    );
+    assert_eq!(
+        world.journal.entries(),
+        [],
+        "a run after success changes nothing"
+    );
 }
 
 fn git(maintainer: &Maintainer, args: &str) -> String {

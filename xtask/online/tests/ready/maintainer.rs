@@ -33,6 +33,7 @@ const UNSET: [&str; 8] = [
 const SHIM: &str = r#"#!/bin/sh
 export CARGO_MANIFEST_DIR="$PWD/xtask"
 case "$1" in
+  build) [ "$*" = 'build --locked --package xtask --package xtask-online' ] && exit ;;
   xtask) shift; exec "$PROGRAMS/xtask" "$@" ;;
   run)
     while [ "$1" != -- ]; do
@@ -127,6 +128,24 @@ impl Maintainer {
         self.run_in(&self.tree, command, tools)
     }
 
+    /// Runs `script` in bash, as one session, with `answers` on standard input; returns its standard
+    /// output. The programs that it would build are there already.
+    pub(crate) fn session(&self, script: &str, answers: &str) -> String {
+        let debug = self.tree.join("target/debug");
+        let programs = Path::new(PROGRAM).parent().expect("a directory");
+        if !debug.exists() {
+            std::os::unix::fs::symlink(programs, &debug).expect("a link");
+        }
+        let run = self.shell_of("bash", &self.tree, script, Tools::Built);
+        let answer = run.converse(answers, LIMIT).expect("an answer");
+        assert!(
+            answer.success,
+            "{script}\n{}\n{}",
+            answer.stdout, answer.stderr
+        );
+        answer.stdout
+    }
+
     /// Runs a command that asks, with `answers` on standard input.
     pub(crate) fn converse(&self, command: &str, answers: &str) {
         let run = self.shell(&self.tree, command, Tools::Built);
@@ -139,10 +158,14 @@ impl Maintainer {
     }
 
     fn shell(&self, dir: &Path, command: &str, tools: Tools) -> Run {
+        self.shell_of("sh", dir, command, tools)
+    }
+
+    fn shell_of(&self, shell: &str, dir: &Path, command: &str, tools: Tools) -> Run {
         let home = self.home.path();
         let programs = Path::new(PROGRAM).parent().expect("a directory");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut run = Run::new("sh")
+        let mut run = Run::new(shell)
             .args(["-euc", command])
             .cwd(dir)
             .env("HOME", home)

@@ -40,6 +40,20 @@ pub(crate) fn commands(page: &str, section: &str, version: &str) -> Vec<String> 
     commands
 }
 
+/// The block of the subsection `title`, with `version` for its placeholder.
+///
+/// # Panics
+/// When there is none.
+pub(crate) fn script(page: &str, title: &str, version: &str) -> String {
+    let heading = format!("### {title}");
+    let lines = page.lines().skip_while(|line| *line != heading).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('#'));
+    let lines = lines.filter_map(|line| line.strip_prefix("    "));
+    let script = lines.collect::<Vec<_>>().join("\n");
+    assert!(!script.is_empty(), "no command in `{title}`");
+    script.replace(PLACEHOLDER, version)
+}
+
 /// Who runs `command`; nobody is known for what is on neither list.
 pub(crate) fn who(command: &str) -> Option<Who> {
     let is = |list: &[&str]| list.iter().any(|known| command.starts_with(*known));

@@ -11,7 +11,7 @@ use xtask::pins::edit::apply;
 use xtask::pins::{Files, Inventory, What, update};
 use xtask::{pins_env, write};
 use xtask_online::Endpoints;
-use xtask_online::embedded::{EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry};
+use xtask_online::embedded::{EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry, Faults, Journal};
 use xtask_online::github::{API, Token, UPLOADS};
 use xtask_online::registry::{Logins, Registry};
 
@@ -22,7 +22,9 @@ pub(crate) const TOKEN: &str = "ready-token";
 pub(crate) struct World {
     endpoints: Vec<String>,
     registry: EmbeddedRegistry,
-    _github: EmbeddedGitHub,
+    pub(crate) github: EmbeddedGitHub,
+    /// What the servers were asked to change.
+    pub(crate) journal: Journal,
     _files: EmbeddedFiles,
 }
 
@@ -30,10 +32,21 @@ impl World {
     /// Serves what the tree at `tree` fetches, and keeps it below `dir`. The checksums in the tree become
     /// those of what is served here: the real bytes are not to be had.
     pub(crate) fn start(dir: &Path, tree: &Path) -> Self {
-        let registry = EmbeddedRegistry::start(&dir.join("registry")).expect("a registry");
+        let journal = Journal::default();
+        let registry =
+            EmbeddedRegistry::start_journaled(&dir.join("registry"), &Faults::none(), &journal)
+                .expect("a registry");
         let token = Token::new(TOKEN).expect("a token");
-        let github = EmbeddedGitHub::start(&dir.join("github"), "odralabshq", "polis", &token);
-        let github = github.expect("a GitHub");
+        let github = EmbeddedGitHub::start_journaled(
+            &dir.join("github"),
+            "odralabshq",
+            "polis",
+            &token,
+            &Faults::none(),
+            &journal,
+        )
+        .expect("a GitHub");
+        github.set_immutable(true).expect("immutable releases");
         let (served, mut hosts) = downloads(tree);
         let files = EmbeddedFiles::start(served).expect("a file server");
         hosts.sort();
@@ -44,7 +57,8 @@ impl World {
         let world = Self {
             endpoints,
             registry,
-            _github: github,
+            github,
+            journal,
             _files: files,
         };
         world.publish(tree)
