@@ -1,11 +1,13 @@
 //! The test programs of the workspace, run on another tree than the one that they were built from.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::Value;
+use crate::{Ran, TREE, Tree};
 
-use crate::{Ran, TREE, Tree, repository};
+/// What to do when a program is not there.
+const BUILD: &str = "run `cargo test --workspace --no-run`";
 
 /// A test program: the package and the target that it is of, as cargo names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,59 +30,57 @@ pub struct Chosen {
     pub filters: &'static [&'static str],
 }
 
-/// Builds the test programs that `chosen` names, where they are not built yet, and returns them.
+/// The test programs that `chosen` names, as they are built already.
 ///
-/// The whole workspace is named, so that they are those that `cargo test --workspace` builds.
+/// `cargo test --workspace` builds all before it runs any. They are not built from here: to some build
+/// scripts the environment of a test is another one, so that everything would be built twice each time.
 ///
 /// # Panics
-/// When one is missing or cannot be built.
-pub fn build(chosen: &[Chosen]) -> Vec<Program> {
-    let tree = Tree::data();
-    let manifest = repository().join("Cargo.toml");
-    let manifest = manifest.to_str().expect("a path in UTF-8");
-    let mut args = vec![
-        "test",
-        "--locked",
-        "--workspace",
-        "--no-run",
-        "--message-format=json",
-        "--manifest-path",
-        manifest,
-    ];
-    for one in chosen {
-        args.extend(["--test", one.name]);
-    }
-    let ran = tree.run_with(cargo(), &args, &inherited(&["CARGO_TARGET_DIR"]));
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let messages = ran.stdout.lines().filter_map(|line| {
-        let message: Value = serde_json::from_str(line).expect("cargo prints JSON");
-        program(&message)
-    });
-    let programs: Vec<Program> = messages.collect();
+/// When one is missing, or older than its sources.
+pub fn find(chosen: &[Chosen]) -> Vec<Program> {
+    let this = std::env::current_exe().expect("a test program");
+    let dir = this.parent().expect("its directory");
+    let entries: Vec<PathBuf> = fs::read_dir(dir)
+        .expect("test programs")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     let find = |one: &Chosen| {
-        let mut programs = programs.iter();
-        let found = programs.find(|found| found.package == one.package && found.name == one.name);
-        found
-            .unwrap_or_else(|| panic!("no test program {one:?}"))
-            .clone()
+        let built = entries.iter().filter_map(|path| built(path, one));
+        let newest = built.max_by_key(|(modified, _)| *modified);
+        let (_, path) = newest.unwrap_or_else(|| panic!("{one:?} is not built; {BUILD}"));
+        Program {
+            package: one.package.to_owned(),
+            name: one.name.to_owned(),
+            path,
+        }
     };
     chosen.iter().map(find).collect()
 }
 
-/// The test program that a message of cargo is about.
-fn program(message: &Value) -> Option<Program> {
-    let path = message["executable"].as_str()?;
-    let target = &message["target"];
-    if target["kind"][0] != "test" {
+/// The program beside the dependency file `path` and when it was built, where it is `one` of this tree.
+fn built(path: &Path, one: &Chosen) -> Option<(SystemTime, PathBuf)> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".d")?;
+    name.strip_prefix(one.name)?.strip_prefix('-')?;
+    let text = fs::read_to_string(path).ok()?;
+    // `PROGRAM: SOURCE SOURCE ...`, and the sources are relative to the top of the tree.
+    let (_, sources) = text.lines().find_map(|line| line.split_once(": "))?;
+    let mut sources = sources.split(' ');
+    let main = format!("{}/tests/{}", one.package, one.name);
+    let first = sources.next()?;
+    if ![format!("{main}.rs"), format!("{main}/main.rs")]
+        .iter()
+        .any(|main| main == first)
+    {
         return None;
     }
-    let manifest = PathBuf::from(message["manifest_path"].as_str()?);
-    let package = manifest.parent()?.strip_prefix(repository()).ok()?;
-    Some(Program {
-        package: package.to_str()?.to_owned(),
-        name: target["name"].as_str()?.to_owned(),
-        path: PathBuf::from(path),
-    })
+    let program = path.with_extension("");
+    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let built = modified(&program)?;
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
+    let stale = sources
+        .chain([first])
+        .any(|source| modified(&tree.join(source)) > Some(built));
+    (!stale).then_some((built, program))
 }
 
 impl Program {
@@ -119,10 +119,6 @@ pub fn run_all(chosen: &[Chosen], programs: &[Program], root: &Path) -> Vec<Stri
         format!("{:6.1} s  {name}", took.as_secs_f64())
     });
     lines.collect()
-}
-
-fn cargo() -> String {
-    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
 /// The variables of `names` that are set.

@@ -43,7 +43,7 @@ const fn all(package: &'static str, name: &'static str) -> Chosen {
 
 #[test]
 fn tests_pass_in_every_state_of_the_tree() {
-    let programs = programs::build(&CHOSEN);
+    let programs = programs::find(&CHOSEN);
     for variant in Variant::ALL {
         println!("{variant:?}");
         let tree = variant.make();

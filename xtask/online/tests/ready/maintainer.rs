@@ -178,8 +178,8 @@ impl Maintainer {
             run = run.env(name, real.expect("a home"));
         }
         run = match tools {
-            // Where the tests are built, so that their crates are built already.
-            Tools::Real => run.env("CARGO_TARGET_DIR", programs.with_file_name("")),
+            // Not where the tests are built: their programs must stay those of the tree under test.
+            Tools::Real => run.env("CARGO_TARGET_DIR", self.tree.join("target")),
             Tools::Built => {
                 let path = std::env::var_os("PATH").unwrap_or_default();
                 let path: OsString = [home.join("bin").into_os_string(), ":".into(), path]
