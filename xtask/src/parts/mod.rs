@@ -235,14 +235,12 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
             let prism = scope.spawn(|| prism::provide(workspace, progress));
             let mut path = debian::provide(workspace, progress)?;
             path.extend(compose::provide(workspace, progress)?);
+            path.push(linters::provide(workspace, progress)?);
             parts.cloud_init = cloud_init::provide(workspace, progress)?;
             let prism = prism.join();
             path.push(prism.map_err(|_| Error::machine("a thread panicked"))??);
             Ok::<_, Error>(path)
         })?;
-        parts.path.extend(compose::provide(workspace, progress)?);
-        parts.path.push(linters::provide(workspace, progress)?);
-        parts.cloud_init = cloud_init::provide(workspace, progress)?;
     } else {
         parts.left_out.extend(compose::missing());
         parts.left_out.extend(linters::missing());

@@ -29,21 +29,25 @@ const UNSET: [&str; 8] = [
     "POLIS_REGISTRY_PASSWORD",
     "POLIS_REGISTRY_USER",
 ];
-/// Answers `cargo xtask`, and what it runs, with programs that are there; leaves the rest to cargo.
+/// Answers `cargo xtask`, and what it builds to run, with programs that are there; leaves the rest to
+/// cargo. The paths stand in the script: our tools keep variables that they do not know from children.
 const SHIM: &str = r#"#!/bin/sh
-export CARGO_MANIFEST_DIR="$PWD/xtask"
-case "$1" in
-  build) [ "$*" = 'build --locked --package xtask --package xtask-online' ] && exit ;;
-  xtask) shift; exec "$PROGRAMS/xtask" "$@" ;;
-  run)
-    while [ "$1" != -- ]; do
-      [ "$1" = --package ] && package=$2
-      shift
-    done
+case "$*" in
+  xtask*)
     shift
-    exec "$PROGRAMS/$package" "$@" ;;
+    export CARGO_MANIFEST_DIR="$PWD/xtask"
+    exec 'PROGRAMS/xtask' "$@" ;;
+  'build --locked --package xtask --package xtask-online')
+    exit ;;
+  build*--message-format=json-render-diagnostics*)
+    for word; do
+      [ "$before" = --package ] && package=$word
+      before=$word
+    done
+    printf '{"target":{"name":"%s","kind":["bin"]},"executable":"PROGRAMS/%s"}\n' "$package" "$package"
+    exit ;;
 esac
-exec "$REAL_CARGO" "$@"
+exec 'REAL_CARGO' "$@"
 "#;
 
 /// Which cargo answers.
@@ -114,7 +118,12 @@ impl Maintainer {
         let home = self.home.path();
         fs::create_dir_all(home.join("bin")).expect("a directory");
         let shim = home.join("bin/cargo");
-        fs::write(&shim, SHIM).expect("the shim");
+        let programs = programs().display().to_string();
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let text = SHIM
+            .replace("PROGRAMS", &programs)
+            .replace("REAL_CARGO", &cargo);
+        fs::write(&shim, text).expect("the shim");
         let config = "[user]\n\tname = Polis tests\n\temail = tests@polis.invalid\n\tsigningkey = tests@polis.invalid\n[init]\n\tdefaultBranch = main\n";
         fs::write(home.join(".gitconfig"), config).expect("git's configuration");
         let key = "chmod 755 ~/bin/cargo && mkdir -m 700 ~/.gnupg && gpg --batch --quiet --passphrase '' \
@@ -132,9 +141,11 @@ impl Maintainer {
     /// output. The programs that it would build are there already.
     pub(crate) fn session(&self, script: &str, answers: &str) -> String {
         let debug = self.tree.join("target/debug");
-        let programs = Path::new(PROGRAM).parent().expect("a directory");
+        if fs::symlink_metadata(&debug).is_ok_and(|debug| debug.is_dir()) {
+            fs::remove_dir_all(&debug).expect("what `prepare` built is not needed any more");
+        }
         if !debug.exists() {
-            std::os::unix::fs::symlink(programs, &debug).expect("a link");
+            std::os::unix::fs::symlink(programs(), &debug).expect("a link");
         }
         let run = self.shell_of("bash", &self.tree, script, Tools::Built);
         let answer = run.converse(answers, LIMIT).expect("an answer");
@@ -163,15 +174,11 @@ impl Maintainer {
 
     fn shell_of(&self, shell: &str, dir: &Path, command: &str, tools: Tools) -> Run {
         let home = self.home.path();
-        let programs = Path::new(PROGRAM).parent().expect("a directory");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut run = Run::new(shell)
             .args(["-euc", command])
             .cwd(dir)
             .env("HOME", home)
-            .env("GNUPGHOME", home.join(".gnupg"))
-            .env("PROGRAMS", programs)
-            .env("REAL_CARGO", &cargo);
+            .env("GNUPGHOME", home.join(".gnupg"));
         for (name, dir) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
             let real = std::env::var_os(name).map(PathBuf::from);
             let real = real.or_else(|| Some(std::env::home_dir()?.join(dir)));
@@ -196,6 +203,11 @@ impl Maintainer {
             false => run.env("POLIS_ENDPOINTS", &self.endpoints),
         }
     }
+}
+
+/// Where the programs are that were built with the tests.
+fn programs() -> &'static Path {
+    Path::new(PROGRAM).parent().expect("a directory")
 }
 
 impl Drop for Maintainer {

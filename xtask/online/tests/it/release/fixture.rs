@@ -213,7 +213,7 @@ impl Fixture {
         let dir = self.parts.path().join("prebuilt");
         fs::create_dir_all(&dir).unwrap();
         for triple in TARGETS {
-            let bytes = archive(&facts, triple, &self.tree.read("LICENSE"));
+            let bytes = archive(&facts, triple, self.tree.root());
             fs::write(dir.join(xtask_dist::archive_name(version, triple)), bytes).unwrap();
         }
     }
@@ -237,7 +237,8 @@ fn push(registry: &EmbeddedRegistry, image: &ImageRef) -> Digest {
 }
 
 /// An archive of the CLI whose program is a header and the marker.
-pub(super) fn archive(facts: &Facts, triple: &str, license: &str) -> Vec<u8> {
+pub(super) fn archive(facts: &Facts, triple: &str, tree: &Path) -> Vec<u8> {
+    let read = |path: &str| fs::read_to_string(tree.join(path)).unwrap();
     let label = &facts.label;
     let stem = format!("polis-{label}-{triple}");
     let machine: u8 = if triple.starts_with("aarch64") {
@@ -252,8 +253,8 @@ pub(super) fn archive(facts: &Facts, triple: &str, license: &str) -> Vec<u8> {
     let mut files = Files::new();
     let mut add =
         |name: &str, text: String| files.add(&format!("{stem}/{name}"), PLAIN, text.into_bytes());
-    add("LICENSE", license.to_owned());
-    add("README.md", "Polis\n".to_owned());
+    add("LICENSE", read("LICENSE"));
+    add("README.md", read("xtask/dist/archive-readme.md"));
     add(
         "THIRD-PARTY-NOTICES",
         format!("Third-party notices of polis {label} for {triple}\n"),

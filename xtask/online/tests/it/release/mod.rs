@@ -3,6 +3,7 @@
 
 mod broken_off;
 mod fixture;
+mod judged;
 mod race;
 mod refused;
 mod states;

@@ -165,10 +165,9 @@ fn each_archive_is_opened_before_anything_is_changed() {
         root: world.root(),
         target: world.root().join("target"),
     };
-    let license = fs::read_to_string(world.root().join("LICENSE")).unwrap();
     let mut facts = xtask_dist::facts(&workspace, "0.5.0").unwrap();
     facts.compose = polis_base::Digest::of(b"another compose file");
-    fs::write(file(TARGETS[1]), archive(&facts, TARGETS[1], &license)).unwrap();
+    fs::write(file(TARGETS[1]), archive(&facts, TARGETS[1], &world.root())).unwrap();
     refuses_with(&world, &more, 1, &["the compose file in the program is"]);
     fine();
     let sbom = dir.join("polis-0.5.0.cdx.json");
@@ -350,7 +349,31 @@ fn a_dry_run_shows_what_a_release_would_do() {
         assert_eq!(world.journal.entries(), [], "a dry run changes nothing");
         ran.seen().replace(&world.image("0.5.0"), "[DIGEST]")
     };
-    expect![[r#""#]].assert_eq(&text(&world));
+    expect![[r#"
+        exit 0
+        --- stdout
+        Release 0.5.0 of Polis
+
+        build
+          images, and the CLI for aarch64-unknown-linux-musl, x86_64-unknown-linux-musl
+          left out: aarch64-apple-darwin, x86_64-apple-darwin, x86_64-pc-windows-msvc
+
+        push
+          create   ghcr.io/odralabshq/polis-init-oss:v0.5.0: [DIGEST]
+
+        draft
+          create   draft v0.5.0: there is none
+
+        publish
+          create   v0.5.0: and GitHub's latest
+
+        promote
+          create   ghcr.io/odralabshq/polis-init-oss:latest: 0.5.0
+
+        note: whether releases are immutable is not known: this token may not ask
+
+        This is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.
+    "#]].assert_eq(&text(&world));
     let first = world.release();
     assert_eq!(first.code, 0, "{}", first.seen());
     world.journal.clear();
