@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use polis_base::Digest;
 use serde_json::Value;
 use xtask::source::Source;
 use xtask::yaml;
@@ -89,15 +90,24 @@ fn programs_are_run_only_as_they_were_built() {
     assert_eq!(ran.code, 0, "{}", ran.seen());
     let sums = runner.output("sums");
     assert_eq!(sums.lines().count(), 3, "{sums}");
-    let check = |job: &str, sums: &str| runner.step(job, "<<<\"$TOOLS\"", &[("TOOLS", sums)]).code;
+    runner.write("target/dist/SHA256SUMS", "what was assembled");
+    let dist = format!("{}  SHA256SUMS", Digest::of(b"what was assembled").hex());
+    let check = |job: &str, tools: &str, dist: &str| {
+        let env = [("TOOLS", tools), ("SUMS", dist)];
+        runner.step(job, "<<<\"$TOOLS\"", &env).code
+    };
     for job in ["images", "push"] {
-        assert_eq!(check(job, &sums), 0, "{job}");
-        assert_ne!(check(job, ""), 0, "{job}: no sums at all");
+        assert_eq!(check(job, &sums, &dist), 0, "{job}");
+        assert_ne!(check(job, "", &dist), 0, "{job}: no sums at all");
     }
+    assert_ne!(check("push", &sums, ""), 0, "no sums of the files");
     runner.write("target/tools/xtask-online", "another");
     for job in ["images", "push"] {
-        assert_ne!(check(job, &sums), 0, "{job}: another program");
+        assert_ne!(check(job, &sums, &dist), 0, "{job}: another program");
     }
+    runner.write("target/tools/xtask-online", "xtask-online");
+    runner.write("target/dist/SHA256SUMS", "another list");
+    assert_ne!(check("push", &sums, &dist), 0, "another list of files");
 }
 
 #[test]

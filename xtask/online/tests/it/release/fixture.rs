@@ -96,6 +96,8 @@ impl Fixture {
         git(tree.root(), &["commit", "--quiet", "--message", "Release"]);
         let tag = format!("v{version}");
         git(tree.root(), &["tag", "--annotate", "--message", &tag, &tag]);
+        // A checkout is copied hundreds of times: one file of objects instead of hundreds.
+        git(tree.root(), &["gc", "--quiet", "--prune=now"]);
         fixture.assemble();
         fixture
     }
@@ -277,10 +279,11 @@ impl World {
     /// A world in which nothing of `version` has been released.
     pub(super) fn new(version: &'static str) -> Self {
         let (dir, journal) = (tempfile::tempdir().unwrap(), Journal::default());
-        copy(
-            &fixture(version).parts.path().join("registry"),
-            &dir.path().join("registry"),
-        );
+        let registry = fixture(version).parts.path().join("registry");
+        place(&registry, &dir.path().join("registry"), &|from, to| {
+            // The registry replaces its files and never writes into them.
+            fs::hard_link(from, to).unwrap();
+        });
         let token = Token::new(TOKEN).unwrap();
         let github = EmbeddedGitHub::start_journaled(
             &dir.path().join("github"),
@@ -586,13 +589,20 @@ pub(super) fn head(root: &Path) -> String {
 }
 
 fn copy(from: &Path, to: &Path) {
+    place(from, to, &|from, to| {
+        fs::copy(from, to).unwrap();
+    });
+}
+
+/// Makes the directory `to` as `from`, each file by `file`.
+fn place(from: &Path, to: &Path, file: &dyn Fn(&Path, &Path)) {
     if from.is_dir() {
         fs::create_dir_all(to).unwrap();
         for entry in fs::read_dir(from).unwrap() {
             let entry = entry.unwrap();
-            copy(&entry.path(), &to.join(entry.file_name()));
+            place(&entry.path(), &to.join(entry.file_name()), file);
         }
     } else {
-        fs::copy(from, to).unwrap();
+        file(from, to);
     }
 }
