@@ -4,24 +4,50 @@
 
 use minisign::KeyPair;
 use xtask::secrets;
-use xtask_testkit::{Canary, Tree};
+use xtask_testkit::{Canary, Tree, repository};
 
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
 
 #[test]
-fn a_signed_release_is_built_by_children_that_know_no_secret() {
-    let (tree, key) = (Tree::data(), KeyPair::generate_unencrypted_keypair());
-    let key = key.expect("a key").sk.to_box(None).expect("a key file");
+fn what_is_signed_is_built_by_children_that_know_no_secret() {
+    let (tree, pair) = (Tree::data(), KeyPair::generate_unencrypted_keypair());
+    let pair = pair.expect("a key");
+    let key = pair.sk.to_box(None).expect("a key file");
     let names = secrets::READ.into_iter().chain(secrets::UNUSED);
     let canary = Canary::new(names)
         .with(secrets::SIGNING_KEY, &key.into_string())
         .watching(&["cargo", "rustc", "git"]);
     canary.small_crates(&tree, "1.2.3");
+    pin_images(&tree);
+    let public = pair.pk.to_box().expect("a public key").into_string();
+    tree.write("minisign.pub", &public);
+    let license = std::fs::read_to_string(repository().join("LICENSE"));
+    tree.write("LICENSE", &license.expect("the licence"));
+    let user = [
+        "-c",
+        "user.name=tests",
+        "-c",
+        "user.email=tests@polis.invalid",
+    ];
+    for args in [
+        &["init", "--quiet"][..],
+        &["add", "--all"],
+        &["commit", "--quiet", "--message", "A tree"],
+    ] {
+        let ran = tree.run("git", &[&user[..], args].concat());
+        assert_eq!(ran.code, 0, "{}", ran.seen());
+    }
     let args = ["dist", "--format", "json"];
     // A key without a password; the other secrets stay.
     let ran = canary.run(&tree, DIST, &args, &[(secrets::SIGNING_PASSWORD, "")]);
-    assert_eq!(ran.code, 0, "{}", ran.seen());
-    assert_eq!(ran.report()["data"]["signing_key_protected"], false);
+    // Everything was built and started; what came out is not the CLI, and is refused.
+    let error = ran.report()["error"]["message"].clone();
+    assert_eq!(
+        error,
+        "the CLI archives cannot be released",
+        "{}",
+        ran.seen()
+    );
     let started = ["cargo build", "rustc", "build script", "procedural macro"];
     canary.assert_unseen(&ran, &started);
     assert!(
@@ -29,4 +55,19 @@ fn a_signed_release_is_built_by_children_that_know_no_secret() {
         "{}",
         ran.seen()
     );
+}
+
+/// Pins the images of `tree` to a digest that is well formed and nobody's.
+fn pin_images(tree: &Tree) {
+    const COMPOSE: &str = "compose/docker-compose.yml";
+    let digest = format!("@sha256:{}", "0123456789abcdef".repeat(4));
+    let pinned = tree
+        .read(COMPOSE)
+        .lines()
+        .map(|line| {
+            let image = line.trim_start().starts_with("image: ") && !line.contains('@');
+            format!("{line}{}\n", if image { digest.as_str() } else { "" })
+        })
+        .collect::<String>();
+    tree.write(COMPOSE, &pinned);
 }

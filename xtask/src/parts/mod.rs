@@ -32,7 +32,7 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 33] = [
+pub const PARTS: [Part; 34] = [
     Part {
         needs: "shellcheck",
         package: "shellcheck",
@@ -162,6 +162,11 @@ pub const PARTS: [Part; 33] = [
         needs: "jq",
         package: "jq",
         why: "reads the reports of the provisioning script",
+    },
+    Part {
+        needs: "qemu-aarch64-static",
+        package: "qemu-user-static",
+        why: "starts the CLI for arm64",
     },
     Part {
         needs: "pgrep",
