@@ -102,7 +102,7 @@ fn a_release_that_is_broken_off_at_any_request_ends_as_if_nothing_had_been() {
     let cases = entries.len() * BREAKS.len();
     let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..2 {
             scope.spawn(|| {
                 loop {
                     let case = next.fetch_add(1, Ordering::Relaxed);
