@@ -183,7 +183,8 @@ hash_of() {
 #   governance-reqmod    the same service, for blocked requests: records them, hands out one-time codes
 #   governance-respmod   the approval service: a code that comes back turns a blocked request into an approved one
 #   mcp-agent            toolbox, which the agent can talk to: sees what is blocked, can never approve it
-#   mcp-admin            the human at the machine: approves by hand, sets the security level
+#   mcp-admin            the human at the machine: approves and denies, which polis-approve records in the log of events
+#                        first and does in one transaction then; sets the security level
 #   healthcheck          PING
 write_acl() {
     local secrets=$1 entry file user rules
@@ -205,8 +206,8 @@ write_acl() {
                 rules+=' +get +mget +set +exists +ttl +scan +zadd +zcard +zrevrange +zremrangebyrank'
                 ;;
             mcp-admin)
-                rules='~polis:blocked:* ~polis:approved:* ~polis:config:* %R~polis:log:events'
-                rules+=' +get +mget +set +setex +del +exists +ttl +scan +zcard +zrevrange'
+                rules='~polis:blocked:* ~polis:approved:* ~polis:config:* ~polis:log:events'
+                rules+=' +get +mget +set +setex +del +exists +ttl +scan +zadd +zcard +zrevrange +multi +exec'
                 ;;
             healthcheck) rules='' ;;
         esac
@@ -269,6 +270,13 @@ check_modes() {
     done
 }
 
+# is_key_of KEY CERTIFICATE. Standard error is no part of a key: sudo writes there what it likes, also when all is well.
+is_key_of() {
+    local public
+    public=$(as_root openssl pkey -in "$1" -pubout 2>/dev/null) || return 1
+    [[ -n $public && $public == "$(openssl x509 -in "$2" -noout -pubkey 2>/dev/null)" ]]
+}
+
 # check_certificate CERTIFICATE KEY CA PURPOSE [NAME]
 check_certificate() {
     local certificate=$1 key=$2 ca=$3 purpose=$4 name=${5-}
@@ -276,8 +284,7 @@ check_certificate() {
         "$certificate" >/dev/null 2>&1 || problem "$ROOT/$certificate does not pass against $ROOT/$ca"
     openssl x509 -in "$certificate" -noout -checkend "$WARN_SECONDS" >/dev/null 2>&1 ||
         problem "$ROOT/$certificate expires within 30 days"
-    [[ -z $key ]] || [[ $(openssl x509 -in "$certificate" -noout -pubkey 2>&1) == \
-        $(as_root openssl pkey -in "$key" -pubout 2>&1) ]] || problem "$ROOT/$key is not the key of $ROOT/$certificate"
+    [[ -z $key ]] || is_key_of "$key" "$certificate" || problem "$ROOT/$key is not the key of $ROOT/$certificate"
 }
 
 check_all() {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Entry point of gate: builds the way every packet of the workspace must take, then becomes g3proxy without privileges.
+# Entry point of gate: builds the one way out of the workspace, closes all others, then becomes g3proxy without privileges.
 #
 # The container starts as root with NET_ADMIN because only here, inside its own network namespace, can TPROXY be set
 # up. g3proxy itself keeps NET_RAW alone, which is enough to answer in the name of a foreign address and not enough to
@@ -13,6 +13,7 @@ readonly INTERNAL_NETWORK=10.10.1.0/24
 readonly PROXY_PORT=18080 # listen of the tcp_tproxy server in g3proxy.yaml
 readonly MARK=0x2
 readonly TABLE=102
+readonly RESOLVER=10.30.1.10
 readonly RUN_AS=65532
 readonly CA_CERTIFICATE=/etc/g3proxy/ssl/ca.pem
 readonly CONFIG=/etc/g3proxy/g3proxy.yaml
@@ -50,21 +51,38 @@ table inet polis {
         iifname != "$interface" accept
         meta nfproto ipv6 drop
         ip saddr != $INTERNAL_NETWORK drop
-        # Nothing on the gate is meant to be addressed; this also keeps the proxy from being pointed at itself.
-        fib daddr type { local, broadcast, multicast } drop
-        meta l4proto tcp tproxy ip to :$PROXY_PORT meta mark set $MARK accept
-        # UDP (and with it QUIC), ICMP and the rest cannot be inspected. Clients fall back to TCP.
-        drop
+        # What is addressed to the gate itself ends in `input`; this also keeps the proxy from being pointed at itself.
+        fib daddr type { local, broadcast, multicast } accept
+        # The two protocols that g3proxy opens and sentinel reads. It would forward any other one unread, so that other
+        # ports never get to it.
+        tcp dport { 80, 443 } tproxy ip to :$PROXY_PORT meta mark set $MARK accept
+    }
+    chain names {
+        # Whatever server a program asks for a name, resolver answers.
+        type nat hook prerouting priority dstnat; policy accept;
+        iifname "$interface" ip saddr $INTERNAL_NETWORK meta l4proto { tcp, udp } th dport 53 dnat ip to $RESOLVER
+    }
+    chain answers {
+        # Resolver stands on the workspace's network too: without this its answers would go past the gate.
+        type nat hook postrouting priority srcnat; policy accept;
+        ip daddr $RESOLVER ct status dnat masquerade
     }
     chain input {
         type filter hook input priority filter; policy drop;
         iifname "lo" accept
         ct state established,related accept
         iifname "$interface" meta mark $MARK accept
+        iifname "$interface" meta l4proto tcp reject with tcp reset
     }
     chain forward {
-        # IP forwarding is on for TPROXY; no packet is ever forwarded.
+        # Questions to resolver are forwarded, and their answers. Everything else cannot be inspected: UDP (and with it
+        # QUIC), ICMP, every other port. It is refused at once, so that programs fail, or fall back to TCP, without a
+        # time-out.
         type filter hook forward priority filter; policy drop;
+        ct state established,related ct status dnat accept
+        iifname "$interface" ip daddr $RESOLVER ct status dnat accept
+        iifname "$interface" meta l4proto tcp reject with tcp reset
+        iifname "$interface" reject with icmp admin-prohibited
     }
 }
 RULES
@@ -84,7 +102,7 @@ main() {
     load_rules "$interface"
     route_marked_packets
     check_ca
-    printf 'gate: TCP from %s on %s goes to g3proxy on port %s\n' "$INTERNAL_NETWORK" "$interface" "$PROXY_PORT"
+    printf 'gate: ports 80 and 443 from %s on %s go to g3proxy on port %s\n' "$INTERNAL_NETWORK" "$interface" "$PROXY_PORT"
     exec setpriv --reuid="$RUN_AS" --regid="$RUN_AS" --clear-groups \
         --inh-caps=-all,+net_raw --ambient-caps=-all,+net_raw \
         -- g3proxy -c "$CONFIG"
