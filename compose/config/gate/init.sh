@@ -51,7 +51,7 @@ table inet polis {
         iifname != "$interface" accept
         meta nfproto ipv6 drop
         ip saddr != $INTERNAL_NETWORK drop
-        # What is addressed to the gate itself ends in `input`; this also keeps the proxy from being pointed at itself.
+        # What is addressed to the gate itself ends in the chain input; this also keeps the proxy from being pointed at itself.
         fib daddr type { local, broadcast, multicast } accept
         # The two protocols that g3proxy opens and sentinel reads. It would forward any other one unread, so that other
         # ports never get to it.

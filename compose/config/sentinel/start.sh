@@ -12,11 +12,7 @@ readonly CONFIG=/etc/c-icap/c-icap.conf
 
 stopped=
 child=
-stop() {
-    stopped=1
-    kill -TERM "$child" 2>/dev/null
-}
-trap stop TERM INT
+trap 'stopped=1; kill -TERM "$child" 2>/dev/null' TERM INT
 
 # Waits for the child: a signal that is trapped ends `wait`, not the child.
 await() {
