@@ -2,11 +2,12 @@
 //!
 //! `xtask` answers the offline verbs; `xtask-check`, `xtask-dist` and `xtask-online` build on this library
 //! and are run for theirs, so that an offline verb never compiles an HTTP stack. Pure modules
-//! (`compose`, `dockerfile`, `oci`, `pins`, `pins_env`, `versions`, `waivers`, `yaml`)
+//! (`compose`, `contract`, `dockerfile`, `oci`, `pins`, `pins_env`, `versions`, `waivers`, `yaml`)
 //! decide; `images`, `rust_build`, `process`, `write` act; `verbs` put them together.
 
 pub mod cli;
 pub mod compose;
+pub mod contract;
 
 pub mod dockerfile;
 mod environment;
