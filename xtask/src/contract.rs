@@ -91,7 +91,7 @@ pub enum Kind {
     Module,
     /// A file that `read_by` reads if it is there. We mount it; the image need not ship one.
     Config,
-    /// A directory that the image ships and its programs write to.
+    /// A directory that the image ships and its programs, or `read_by` alone, must be able to write to.
     Writable,
     /// Any other file or directory that the image ships.
     File,
@@ -213,6 +213,23 @@ pub fn load(root: &Path) -> Result<Vec<Contract>> {
 /// The contract of the image `name`, which is `registry/repository`.
 pub fn of_image<'a>(contracts: &'a [Contract], name: &str) -> Option<&'a Contract> {
     contracts.iter().find(|contract| contract.image == name)
+}
+
+/// The platforms that every image of `contracts` has, in the order of the first one: those on which the stack runs.
+pub fn offered(contracts: &[Contract]) -> Vec<String> {
+    let Some((first, others)) = contracts.split_first() else {
+        return Vec::new();
+    };
+    let has = |contract: &Contract, platform: &str| {
+        let platforms = contract.platforms.iter();
+        platforms
+            .map(|fact| &fact.value)
+            .any(|known| known == platform)
+    };
+    let platforms = first.platforms.iter().map(|fact| fact.value.clone());
+    platforms
+        .filter(|platform| others.iter().all(|other| has(other, platform)))
+        .collect()
 }
 
 fn stem(path: &str) -> &str {

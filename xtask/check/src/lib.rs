@@ -16,9 +16,11 @@ use xtask::source::Source;
 use xtask::versions;
 use xtask::waivers;
 use xtask::workspace::Workspace;
+use xtask::write;
 use xtask::yaml::{self, Node};
 
 pub mod cloud_init;
+pub mod contract;
 pub mod official;
 pub mod schema;
 pub mod shell;
@@ -26,6 +28,9 @@ pub mod stack;
 
 /// Where the schema of our cloud-config stands.
 pub const CLOUD_CONFIG_SCHEMA: &str = "schemas/cloud-config.schema.json";
+
+/// The workflow that builds the CLI for its targets.
+const BUILD: &str = ".github/workflows/build.yml";
 
 /// Runs the verb.
 ///
@@ -102,6 +107,7 @@ fn stack(
             return Ok(());
         }
     };
+    findings.extend(contracts(workspace, &compose)?);
     let exists = |path: &str| workspace.root.join(path).exists();
     findings.extend(stack::check(&compose, &exists));
     let waivers = waivers::parse(&workspace.read(waivers::PATH)?).unwrap_or_else(|more| {
@@ -113,6 +119,65 @@ fn stack(
     let changelog = workspace.read("CHANGELOG.md")?;
     findings.extend(versions::check(&manifest, &changelog, &compose));
     Ok(())
+}
+
+/// Judges the compose file and the promises of the tree by the contracts of the images.
+fn contracts(workspace: &Workspace, compose: &Compose) -> Result<Vec<Finding>> {
+    let (contracts, malformed) = xtask::contract::read(&workspace.root)?;
+    if !malformed.is_empty() {
+        // What a contract that cannot be read would have promised, nobody knows.
+        return Ok(malformed);
+    }
+    let texts = |path: &str| texts(workspace, path);
+    let mut findings = contract::check(compose, &contracts, &texts);
+    let guest = workspace.read(pins_env::CLOUD_INIT)?;
+    // The cloud-init file is judged on its own.
+    let pins = yaml::parse(&guest)
+        .ok()
+        .and_then(|root| pins_env::read(&guest, &root).ok());
+    let Some(pins) = pins else {
+        return Ok(findings);
+    };
+    let pinned: Vec<String> = pins
+        .downloads
+        .iter()
+        .map(|download| download.architecture.to_owned())
+        .collect();
+    let targets = targets(&workspace.read(BUILD)?);
+    let documents: Result<Vec<Source>> = contract::DOCUMENTS
+        .iter()
+        .map(|path| workspace.read(path))
+        .collect();
+    let promises = contract::Promises {
+        pinned: &pinned,
+        targets: &targets,
+        documents: &documents?,
+    };
+    findings.extend(contract::check_platforms(&contracts, &promises));
+    Ok(findings)
+}
+
+/// The texts at and below `path`; what is no text holds no path that could be checked.
+fn texts(workspace: &Workspace, path: &str) -> Vec<(String, Source)> {
+    let mut found = Vec::new();
+    if workspace.root.join(path).is_dir() {
+        // A directory that cannot be read is missing to Docker too, which another rule reports.
+        drop(write::files_below(&workspace.root, path, &mut found));
+    } else {
+        found.push(path.to_owned());
+    }
+    let texts = found.into_iter().filter_map(|full| {
+        let below = full.strip_prefix(path)?.trim_start_matches('/').to_owned();
+        Some((below, workspace.read(&full).ok()?))
+    });
+    texts.collect()
+}
+
+/// The targets that the workflow `source` builds the CLI for.
+fn targets(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().map(str::trim);
+    let targets = lines.filter_map(|line| line.strip_prefix("- target: "));
+    targets.map(str::to_owned).collect()
 }
 
 /// The schema and the rules on the cloud-init file.
