@@ -22,6 +22,7 @@ use xtask::yaml::{self, Node};
 pub mod cloud_init;
 pub mod contract;
 pub mod official;
+pub mod sandbox;
 pub mod schema;
 pub mod shell;
 pub mod stack;

@@ -1,8 +1,11 @@
-//! Our rules on the compose file: every container hardened, nothing that reaches around it.
+//! Our rules on the compose file: every container hardened and kept running; what it may have is the table of
+//! [`crate::sandbox`].
 
 use xtask::compose::{self, Compose};
 use xtask::finding::Finding;
 use xtask::yaml::{Node, Value};
+
+use crate::sandbox;
 
 /// Judges the stack; `exists` tells whether a path, relative to the root of the tree, is there.
 pub fn check(compose: &Compose, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
@@ -44,7 +47,18 @@ pub fn check(compose: &Compose, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
         }
     }
     findings.extend(forbidden(compose, &compose.root));
+    findings.extend(sandboxed(compose));
     findings
+}
+
+/// What the table of the sandbox does not allow.
+fn sandboxed(compose: &Compose) -> Vec<Finding> {
+    let offences = sandbox::judge(&compose.root, sandbox::HOME).into_iter();
+    let finding = |offence: sandbox::Offence| {
+        let place = compose.place(offence.span);
+        Finding::error(offence.rule, place, offence.message).help(offence.help)
+    };
+    offences.map(finding).collect()
 }
 
 struct Service<'a> {
@@ -77,11 +91,7 @@ impl Rule {
 impl Service<'_> {
     fn check(&self) -> Vec<Finding> {
         let name = self.name.text().unwrap_or_default();
-        let rules = self
-            .hardening()
-            .into_iter()
-            .chain(self.isolation())
-            .chain(self.upkeep());
+        let rules = self.hardening().into_iter().chain(self.upkeep());
         rules
             .filter(|rule| rule.broken)
             .map(|rule| {
@@ -93,7 +103,7 @@ impl Service<'_> {
     }
 
     /// What every container gives up.
-    fn hardening(&self) -> [Rule; 4] {
+    fn hardening(&self) -> [Rule; 3] {
         let sysbox = self.text("runtime") == Some("sysbox-runc");
         let drops_all = self.lists("cap_drop", |item| item == "ALL");
         let no_new = |item: &str| matches!(item, "no-new-privileges:true" | "no-new-privileges");
@@ -116,31 +126,6 @@ impl Service<'_> {
                 !sysbox && !self.is("read_only", true),
                 "has a writable root file system",
                 "write `read_only: true`, with a tmpfs for what must be written",
-            ),
-            Rule::new(
-                "privileged",
-                self.is("privileged", true),
-                "is privileged",
-                "add the one capability that it needs",
-            ),
-        ]
-    }
-
-    /// What no container shares with the machine.
-    fn isolation(&self) -> [Rule; 2] {
-        let shares = |key: &&str| self.text(key) == Some("host");
-        [
-            Rule::new(
-                "host-network",
-                !self.is_init && shares(&"network_mode"),
-                "is on the host's network",
-                "only the init container that prepares the host may be",
-            ),
-            Rule::new(
-                "host-namespace",
-                ["pid", "ipc", "userns_mode"].iter().any(shares),
-                "shares a namespace with the host",
-                "leave `pid`, `ipc` and `userns_mode` alone",
             ),
         ]
     }

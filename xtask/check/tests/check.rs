@@ -126,17 +126,17 @@ const STACK_CASES: [(&str, &str, &str); 20] = [
     (
         "    mem_limit: 64m\n",
         "    mem_limit: 64m\n    privileged: true\n",
-        "privileged",
+        "sandbox",
     ),
     (
         "    mem_limit: 64m\n",
         "    mem_limit: 64m\n    network_mode: host\n",
-        "host-network",
+        "sandbox",
     ),
     (
         "    mem_limit: 64m\n",
         "    mem_limit: 64m\n    pid: host\n",
-        "host-namespace",
+        "sandbox",
     ),
     (
         "    mem_limit: 64m\n",

@@ -1,0 +1,474 @@
+//! What the stack may have: one row for each service, network, volume and secret.
+//!
+//! A line is a fact in one spelling, whichever of Compose's spellings the file uses: the key, a space, the value.
+//! A `*` at the end stands for any text without a variable, `{name}` for the row's own name. What no line allows is a
+//! finding, and so is a line of `must` that is missing. Whoever gives a service something new adds a line here, where
+//! a reviewer sees it.
+
+/// What one service, network, volume or secret must and may have.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    /// What all of its kind may have.
+    pub(super) every: &'static [&'static str],
+    /// What it must have: without it, it could do more.
+    pub(super) must: &'static [&'static str],
+    /// What it may have besides.
+    pub(super) may: &'static [&'static str],
+}
+
+/// Keys of a service that give it no power, so that any value will do, and why.
+pub const FREE: &[(&str, &str)] = &[
+    (
+        "cap_drop",
+        "only takes away; that it takes all is the rule `cap-drop`",
+    ),
+    ("cpus", "a limit"),
+    ("depends_on", "an order"),
+    (
+        "healthcheck",
+        "runs in the container, as its user; that there is one is the rule `healthcheck`",
+    ),
+    ("image", "the rules on pins judge it"),
+    ("init", "Docker's own first process"),
+    ("logging", "the rule `log-limit` judges it"),
+    ("mem_limit", "a limit; the rule `memory-limit` judges it"),
+    ("pids_limit", "a limit; the rule `pids-limit` judges it"),
+    ("stop_grace_period", "a time"),
+    ("stop_signal", "reaches the container's own first process"),
+];
+
+/// Why some keys are in no row.
+pub(super) const REASONS: &[(&str, &str)] = &[
+    (
+        "annotations",
+        "they switch on features of the runtime that no other key shows",
+    ),
+    ("build", "only the image of `services/init` is built here"),
+    ("cap_add", "add the one capability that it needs to its row"),
+    (
+        "cgroup",
+        "the host's control groups would let it lift its own limits",
+    ),
+    ("cgroup_parent", "its own control group is what limits it"),
+    (
+        "configs",
+        "a configuration is a mount that the rows do not show",
+    ),
+    (
+        "credential_spec",
+        "an identity of the host has no place in a container",
+    ),
+    (
+        "develop",
+        "watched files would be copied past the mounts that the row allows",
+    ),
+    ("device_cgroup_rules", "a device is a way to the kernel"),
+    ("devices", "a device is a way to the kernel"),
+    (
+        "env_file",
+        "variables that the row does not show may hold secrets of the machine",
+    ),
+    ("extends", "it brings in keys that are not in this file"),
+    (
+        "external_links",
+        "it would join containers outside the stack",
+    ),
+    (
+        "extra_hosts",
+        "names are resolver's to answer; `host-gateway` is the machine",
+    ),
+    ("gpus", "a device is a way to the kernel"),
+    ("group_add", "a group of the host may own its sockets"),
+    ("ipc", "shared memory is a channel past gate"),
+    ("labels", "other programs on the machine act on labels"),
+    ("models", "it brings in a service that is not in this file"),
+    (
+        "network_mode",
+        "it would be on a network that gate does not see",
+    ),
+    ("pid", "it would see and signal the processes of others"),
+    (
+        "ports",
+        "nothing of the stack is reached from outside the machine",
+    ),
+    ("post_start", "a hook runs with rights of its own"),
+    ("pre_start", "a hook runs with rights of its own"),
+    ("pre_stop", "a hook runs with rights of its own"),
+    ("privileged", "add the one capability that it needs"),
+    ("provider", "it runs a program on the machine"),
+    (
+        "runtime",
+        "only the workspace has another runtime, which gives it a user namespace",
+    ),
+    ("use_api_socket", "the Docker socket is root on the host"),
+    (
+        "userns_mode",
+        "root in the container would be root on the host",
+    ),
+    ("uts", "the host's name is not the container's to change"),
+    (
+        "volumes_from",
+        "it brings in mounts that the row does not show",
+    ),
+];
+
+/// What each service that stays may have.
+const STAYS: &[&str] = &[
+    "container_name polis-{name}",
+    "deploy resources.limits.cpus=*",
+    "deploy resources.limits.memory=*",
+    "deploy resources.limits.pids=*",
+    "read_only true",
+    "restart unless-stopped",
+    "security_opt no-new-privileges:true",
+    "sysctls net.ipv4.ip_forward=0",
+    "sysctls net.ipv6.conf.all.disable_ipv6=1",
+];
+
+/// What each service that does one thing and ends may have.
+const ENDS: &[&str] = &[
+    "container_name polis-{name}",
+    "deploy resources.limits.cpus=*",
+    "deploy resources.limits.memory=*",
+    "deploy resources.limits.pids=*",
+    "read_only true",
+    "restart no",
+    "security_opt no-new-privileges:true",
+];
+
+/// The services.
+pub(super) const SERVICES: &[Row] = &[
+    Row {
+        name: "resolver",
+        every: STAYS,
+        must: &["user 65532:65532"],
+        may: &[
+            "networks gateway-bridge",
+            "networks gateway-bridge ipv4_address=10.30.1.10",
+            "networks internal-bridge",
+            "networks internal-bridge ipv4_address=10.10.1.2",
+            "networks external-bridge",
+            "volumes ro ./config/resolver/*",
+        ],
+    },
+    Row {
+        name: "certgen",
+        every: STAYS,
+        must: &["user 65532:65532"],
+        may: &[
+            "environment UDP_LISTEN_ADDR=*",
+            "networks gateway-bridge",
+            "networks gateway-bridge ipv4_address=10.30.1.7",
+            "tmpfs /tmp mode=1777",
+            "volumes ro ./config/certgen/*",
+            "volumes ro ./certs/ca/ca.pem /etc/g3fcgen/ca.pem",
+            // The only container that sees the CA key.
+            "volumes ro ./certs/ca/ca.key /etc/g3fcgen/ca.key",
+        ],
+    },
+    Row {
+        name: "gate",
+        every: STAYS,
+        must: &[
+            "user 0:0",
+            "entrypoint /init.sh",
+            "sysctls net.ipv4.ip_forward=1",
+        ],
+        may: &[
+            "cap_add NET_ADMIN",
+            "cap_add NET_RAW",
+            "cap_add SETGID",
+            "cap_add SETUID",
+            "networks internal-bridge",
+            "networks internal-bridge ipv4_address=10.10.1.10",
+            "networks gateway-bridge",
+            "networks gateway-bridge ipv4_address=10.30.1.6",
+            "networks external-bridge",
+            "networks external-bridge ipv4_address=10.20.1.3",
+            "sysctls net.ipv4.ip_nonlocal_bind=1",
+            "sysctls net.ipv4.conf.all.rp_filter=0",
+            "sysctls net.ipv4.conf.default.rp_filter=0",
+            "sysctls net.ipv4.conf.all.route_localnet=1",
+            "sysctls net.ipv4.conf.default.route_localnet=1",
+            "tmpfs /tmp mode=1777",
+            "ulimits nofile=*",
+            "volumes ro ./config/gate/*",
+            "volumes ro ./certs/ca/ca.pem /etc/g3proxy/ssl/ca.pem",
+        ],
+    },
+    Row {
+        name: "sentinel",
+        every: STAYS,
+        must: &["user 65532:65532"],
+        may: &[
+            "environment polis_VALKEY_HOST=*",
+            "environment VALKEY_HOST=*",
+            "environment POLIS_CLAMD_HOST=*",
+            "environment POLIS_CLAMD_PORT=*",
+            "environment POLIS_APPROVAL_DOMAINS=*",
+            "environment POLIS_APPROVAL_TIME_GATE_SECS=*",
+            "networks gateway-bridge",
+            "networks gateway-bridge ipv4_address=10.30.1.5",
+            "secrets valkey_dlp_password valkey_dlp_password",
+            "secrets valkey_reqmod_password valkey_reqmod_password",
+            "secrets valkey_respmod_password valkey_respmod_password",
+            "tmpfs /tmp mode=1777",
+            "tmpfs /var/log mode=0755",
+            "tmpfs /var/run/c-icap mode=0755",
+            "volumes ro ./config/sentinel/*",
+            "volumes ro ./certs/valkey/ca.crt /etc/valkey/tls/ca.crt",
+            "volumes ro ./certs/valkey/client.crt /etc/valkey/tls/client.crt",
+            "volumes ro ./certs/valkey/client.key /etc/valkey/tls/client.key",
+        ],
+    },
+    Row {
+        name: "scanner",
+        every: STAYS,
+        must: &["user 65532:65532"],
+        may: &[
+            "networks gateway-bridge",
+            "networks internet",
+            "tmpfs /tmp mode=1777",
+            "tmpfs /run/clamav mode=0755",
+            "tmpfs /var/lock mode=1777",
+            "tmpfs /var/log/clamav mode=0755",
+            "volumes ro ./config/scanner/*",
+            "volumes ro scanner-db /var/lib/clamav",
+            "volumes rw scanner-db /var/lib/clamav",
+        ],
+    },
+    Row {
+        name: "freshclam",
+        every: STAYS,
+        must: &["user 65532:65532"],
+        may: &[
+            "networks internet",
+            "tmpfs /tmp mode=1777",
+            "tmpfs /var/lock mode=1777",
+            "tmpfs /var/log/clamav mode=0755",
+            "volumes ro ./config/scanner/*",
+            "volumes rw scanner-db /var/lib/clamav",
+        ],
+    },
+    Row {
+        name: "workspace",
+        every: STAYS,
+        must: &[
+            "runtime sysbox-runc",
+            // Where credentials would lie on a person's machine: closed and empty.
+            "tmpfs /root/.ssh mode=0000",
+            "tmpfs /root/.aws mode=0000",
+            "tmpfs /root/.gnupg mode=0000",
+            "tmpfs /root/.config/gcloud mode=0000",
+            "tmpfs /root/.kube mode=0000",
+            "tmpfs /root/.docker mode=0000",
+            "dns 10.10.1.2",
+        ],
+        may: &[
+            "environment NODE_EXTRA_CA_CERTS=*",
+            "environment REQUESTS_CA_BUNDLE=*",
+            "environment SSL_CERT_FILE=*",
+            "hostname workspace",
+            "networks internal-bridge",
+            "read_only false",
+            "tmpfs /run mode=0755",
+            "tmpfs /run/lock mode=1777",
+            "volumes ro ./config/workspace/*",
+            "volumes ro ./certs/ca/ca.pem /usr/local/share/ca-certificates/polis-ca.crt",
+            "volumes rw workspace-home /home",
+            "volumes rw workspace-root /root",
+            "volumes rw workspace-docker /var/lib/docker",
+        ],
+    },
+    Row {
+        name: "state",
+        every: STAYS,
+        must: &[
+            "user 65532:65532",
+            "entrypoint valkey-server",
+            "command /etc/valkey/valkey.conf",
+        ],
+        may: &[
+            "networks gateway-bridge",
+            "networks gateway-bridge aliases=valkey",
+            "secrets valkey_users_acl valkey_users.acl",
+            "secrets valkey_healthcheck_password valkey_healthcheck_password",
+            "secrets valkey_mcp_admin_password valkey_mcp_admin_password",
+            "tmpfs /tmp mode=1777",
+            "volumes ro ./config/state/*",
+            "volumes ro ./certs/valkey/ca.crt /etc/valkey/tls/ca.crt",
+            "volumes ro ./certs/valkey/server.crt /etc/valkey/tls/server.crt",
+            "volumes ro ./certs/valkey/server.key /etc/valkey/tls/server.key",
+            "volumes ro ./certs/valkey/client.crt /etc/valkey/tls/client.crt",
+            "volumes ro ./certs/valkey/client.key /etc/valkey/tls/client.key",
+            "volumes rw state-data /data",
+        ],
+    },
+    Row {
+        name: "toolbox",
+        every: STAYS,
+        must: &["user 65532:65532"],
+        may: &[
+            "environment RUST_LOG=*",
+            "environment polis_AGENT_*",
+            "networks internal-bridge",
+            "networks internal-bridge ipv4_address=10.10.1.20",
+            "networks gateway-bridge",
+            "networks gateway-bridge ipv4_address=10.30.1.20",
+            "secrets valkey_mcp_agent_password valkey_mcp_agent_password",
+            "tmpfs /tmp mode=1777",
+            "volumes ro ./certs/toolbox/toolbox.pem /etc/toolbox/tls/toolbox.pem",
+            "volumes ro ./certs/toolbox/toolbox.key /etc/toolbox/tls/toolbox.key",
+            "volumes ro ./certs/valkey/ca.crt /etc/valkey/tls/ca.crt",
+            "volumes ro ./certs/valkey/client.crt /etc/valkey/tls/client.crt",
+            "volumes ro ./certs/valkey/client.key /etc/valkey/tls/client.key",
+        ],
+    },
+    Row {
+        name: "host-init",
+        every: ENDS,
+        must: &["user 0:0", "network_mode host"],
+        may: &[
+            "build context=../services/init",
+            "build dockerfile=Dockerfile",
+            "cap_add NET_ADMIN",
+            "command bridge-accept polis-internal*",
+        ],
+    },
+    Row {
+        name: "scanner-init",
+        every: ENDS,
+        must: &["user 0:0", "network_mode none"],
+        may: &[
+            "cap_add CHOWN",
+            "cap_add DAC_OVERRIDE",
+            "command chown -R 65532:65532 /var/lib/clamav",
+            "volumes rw scanner-db /var/lib/clamav",
+        ],
+    },
+    Row {
+        name: "state-init",
+        every: ENDS,
+        must: &["user 0:0", "network_mode none"],
+        may: &[
+            "cap_add CHOWN",
+            "command chown -R 65532:65532 /data",
+            "volumes rw state-data /data",
+        ],
+    },
+];
+
+/// What each network may have.
+const BRIDGE: &[&str] = &["driver bridge", "enable_ipv6 false", "name polis_{name}"];
+
+/// The networks. Docker reaches the internet from each that is not internal.
+pub(super) const NETWORKS: &[Row] = &[
+    Row {
+        name: "internal-bridge",
+        every: BRIDGE,
+        must: &[
+            "internal true",
+            "enable_ipv6 false",
+            // No address for the machine on this bridge.
+            "driver_opts com.docker.network.bridge.inhibit_ipv4=true",
+            // The rules of `host-init` name it.
+            "driver_opts com.docker.network.bridge.name=polis-internal",
+            "ipam config.subnet=10.10.1.0/24",
+        ],
+        may: &[
+            "driver_opts com.docker.network.bridge.enable_icc=true",
+            "ipam config.ip_range=10.10.1.128/25",
+        ],
+    },
+    Row {
+        name: "gateway-bridge",
+        every: BRIDGE,
+        must: &[
+            "internal true",
+            "enable_ipv6 false",
+            "ipam config.subnet=10.30.1.0/24",
+        ],
+        may: &[
+            "driver_opts com.docker.network.bridge.name=polis-gateway",
+            "ipam config.ip_range=10.30.1.128/25",
+        ],
+    },
+    Row {
+        name: "external-bridge",
+        every: BRIDGE,
+        must: &["enable_ipv6 false", "ipam config.subnet=10.20.1.0/24"],
+        may: &[
+            "driver_opts com.docker.network.bridge.name=polis-external",
+            "ipam config.ip_range=10.20.1.128/25",
+        ],
+    },
+    Row {
+        name: "internet",
+        every: BRIDGE,
+        must: &["enable_ipv6 false"],
+        may: &["driver_opts com.docker.network.bridge.name=polis-internet"],
+    },
+];
+
+/// A volume is Docker's own, with no option that would make it a folder of the machine.
+const VOLUME: &[&str] = &["name polis_{name}"];
+
+/// The volumes.
+pub(super) const VOLUMES: &[Row] = &[
+    volume("scanner-db"),
+    volume("state-data"),
+    volume("workspace-home"),
+    volume("workspace-root"),
+    volume("workspace-docker"),
+];
+
+const fn volume(name: &'static str) -> Row {
+    Row {
+        name,
+        every: VOLUME,
+        must: &[],
+        may: &[],
+    }
+}
+
+/// A secret is a file that `generate-secrets.sh` makes.
+const SECRET: &[&str] = &["name polis_{name}"];
+
+/// The secrets.
+pub(super) const SECRETS: &[Row] = &[
+    secret(
+        "valkey_dlp_password",
+        &["file ./secrets/valkey_dlp_password.txt"],
+    ),
+    secret(
+        "valkey_reqmod_password",
+        &["file ./secrets/valkey_reqmod_password.txt"],
+    ),
+    secret(
+        "valkey_respmod_password",
+        &["file ./secrets/valkey_respmod_password.txt"],
+    ),
+    secret(
+        "valkey_mcp_agent_password",
+        &["file ./secrets/valkey_mcp_agent_password.txt"],
+    ),
+    secret(
+        "valkey_mcp_admin_password",
+        &["file ./secrets/valkey_mcp_admin_password.txt"],
+    ),
+    secret(
+        "valkey_healthcheck_password",
+        &["file ./secrets/valkey_healthcheck_password.txt"],
+    ),
+    secret("valkey_users_acl", &["file ./secrets/valkey_users.acl"]),
+];
+
+const fn secret(name: &'static str, must: &'static [&'static str]) -> Row {
+    Row {
+        name,
+        every: SECRET,
+        must,
+        may: &[],
+    }
+}
