@@ -156,17 +156,7 @@ impl Compose {
     /// # Errors
     /// When an image value cannot be read.
     pub fn built(&self) -> Result<Vec<BuiltImage>> {
-        let mut built: Vec<BuiltImage> = Vec::new();
-        for image_use in self.readable_images()? {
-            let (Some(build), Ok(image)) = (image_use.build, image_use.image) else {
-                continue;
-            };
-            let image = image.unpinned();
-            if !built.iter().any(|known| known.image == image) {
-                built.push(BuiltImage { image, build });
-            }
-        }
-        Ok(built)
+        Ok(built_of(&self.readable_images()?))
     }
 
     /// Every image value, where all of them are references.
@@ -194,6 +184,22 @@ impl Compose {
     pub fn place(&self, span: Range<usize>) -> Place {
         self.source.place(span)
     }
+}
+
+/// The images among `uses` that this repository builds, each once.
+pub fn built_of(uses: &[ImageUse]) -> Vec<BuiltImage> {
+    let mut built: Vec<BuiltImage> = Vec::new();
+    for image_use in uses {
+        let (Some(build), Ok(image)) = (&image_use.build, &image_use.image) else {
+            continue;
+        };
+        let image = image.unpinned();
+        if !built.iter().any(|known| known.image == image) {
+            let build = build.clone();
+            built.push(BuiltImage { image, build });
+        }
+    }
+    built
 }
 
 /// Collects the image values of a compose file.
@@ -335,7 +341,7 @@ impl Compose {
 }
 
 /// A path given relative to `dir`, relative to the root of the tree.
-fn from_root(dir: &str, path: &str) -> String {
+pub fn from_root(dir: &str, path: &str) -> String {
     let mut parts: Vec<&str> = dir.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {

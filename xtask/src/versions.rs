@@ -4,7 +4,7 @@
 use semver::Version;
 use serde::Deserialize;
 
-use crate::compose::Compose;
+use crate::compose::{self, Compose};
 use crate::error::{Error, Result};
 use crate::finding::Finding;
 use crate::pins::At;
@@ -237,8 +237,10 @@ pub fn check(manifest: &Source, changelog: &Source, compose: &Compose) -> Vec<Fi
         ));
     }
     let tag = format!("v{version}");
-    let built = compose.built().unwrap_or_default();
-    for image_use in compose.images().unwrap_or_default() {
+    // What cannot be read is a finding of its own, and hides none of these.
+    let (uses, _) = compose.references();
+    let built = compose::built_of(&uses);
+    for image_use in &uses {
         let Ok(image) = &image_use.image else {
             continue;
         };
@@ -300,6 +302,15 @@ mod tests {
         );
         assert_eq!(
             messages("0.5.0", fine, "ghcr.io/o/a:v0.4.0"),
+            ["`ghcr.io/o/a:v0.4.0` is built here, so its tag is `v0.5.0`"]
+        );
+        // Another image that cannot be read hides nothing.
+        assert_eq!(
+            messages(
+                "0.5.0",
+                fine,
+                "ghcr.io/o/a:v0.4.0\n    build: ../a\n  b:\n    image: ${B}"
+            ),
             ["`ghcr.io/o/a:v0.4.0` is built here, so its tag is `v0.5.0`"]
         );
         assert_eq!(messages("0.5", fine, "ghcr.io/o/a:v0.5.0").len(), 1);

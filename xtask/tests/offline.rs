@@ -25,6 +25,33 @@ fn pins_of_the_tree_are_waived_or_whole() {
     assert_eq!(kinds, expected.into());
 }
 
+/// An image that cannot be read is none of the pins, and is counted all the same.
+#[test]
+fn an_image_in_a_variable_does_not_vanish_from_the_summary() {
+    let tree = Tree::data();
+    let text = tree.read(COMPOSE);
+    let ends = |at: usize| at + text[at..].find('\n').unwrap_or_default();
+    let at = text
+        .find("image: ghcr.io/odralabshq/polis-gate-oss")
+        .expect("an image");
+    let line = &text[at..ends(at)];
+    tree.replace(COMPOSE, line, "image: ${GATE:-}");
+    let ran = verify_pins(&tree, &[]);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    assert!(
+        ran.stdout
+            .trim_end()
+            .ends_with("; images that cannot be read: 1"),
+        "{}",
+        ran.seen()
+    );
+    assert!(
+        !verify_pins(&Tree::data(), &[])
+            .stdout
+            .contains("cannot be read")
+    );
+}
+
 #[test]
 fn a_waiver_that_ended_fails() {
     let tree = Tree::data();

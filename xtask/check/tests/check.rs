@@ -113,8 +113,11 @@ const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 25] = [
     ),
 ];
 
+/// A service about which nothing is said.
+const BARE: &str = "services:\n  bare: {image: x}\n";
+
 /// What is replaced in the compose file, by what, and the rule that must then fail.
-const STACK_CASES: [(&str, &str, &str); 20] = [
+const STACK_CASES: [(&str, &str, &str); 21] = [
     ("  cap_drop: [ALL]\n", "", "cap-drop"),
     (
         "  security_opt: [\"no-new-privileges:true\"]\n",
@@ -122,25 +125,22 @@ const STACK_CASES: [(&str, &str, &str); 20] = [
         "no-new-privileges",
     ),
     ("  read_only: true\n", "", "read-only"),
-    ("    mem_limit: 64m\n", "", "memory-limit"),
+    ("services:\n", BARE, "memory-limit"),
+    ("services:\n", BARE, "pids-limit"),
     (
-        "    mem_limit: 64m\n",
-        "    mem_limit: 64m\n    privileged: true\n",
+        "  certgen:\n",
+        "  certgen:\n    privileged: true\n",
         "sandbox",
     ),
     (
-        "    mem_limit: 64m\n",
-        "    mem_limit: 64m\n    network_mode: host\n",
+        "  certgen:\n",
+        "  certgen:\n    network_mode: host\n",
         "sandbox",
     ),
+    ("  certgen:\n", "  certgen:\n    pid: host\n", "sandbox"),
     (
-        "    mem_limit: 64m\n",
-        "    mem_limit: 64m\n    pid: host\n",
-        "sandbox",
-    ),
-    (
-        "    mem_limit: 64m\n",
-        "    mem_limit: 64m\n    devices: [/var/run/docker.sock]\n",
+        "  certgen:\n",
+        "  certgen:\n    devices: [/var/run/docker.sock]\n",
         "docker-socket",
     ),
     ("  restart: unless-stopped\n", "", "restart"),
@@ -270,7 +270,8 @@ fn versions_and_waivers_must_agree_too() {
 fn a_finding_shows_the_place_and_the_way_out() {
     let tree = Tree::data();
     tree.replace(CLOUD_INIT, "permissions: 0o755", "permissions: '0755'");
-    tree.replace(COMPOSE, "    mem_limit: 64m\n", "");
+    let stack = tree.read(COMPOSE);
+    tree.write(COMPOSE, &format!("configs: {{all: {{file: /}}}}\n{stack}"));
     let ran = check(&tree, &[]);
     let findings = ran.stderr.trim_end().split("\n\n");
     let errors: Vec<&str> = findings.filter(|part| part.starts_with("error[")).collect();
@@ -291,13 +292,13 @@ fn a_finding_shows_the_place_and_the_way_out() {
             |
             = help: write the script with `permissions: 0o755`
 
-        error[memory-limit]: `certgen` has no memory limit
-          --> compose/docker-compose.yml:56:3
-           |
-        56 |   certgen:
-           |   ^^^^^^^
-           |
-           = help: write `mem_limit`"#]].assert_eq(&errors.join("\n\n"));
+        error[sandbox]: `configs` is not allowed at the top of the file
+         --> compose/docker-compose.yml:1:1
+          |
+        1 | configs: {all: {file: /}}
+          | ^^^^^^^
+          |
+          = help: allowed are `name: polis`, services, networks, volumes, secrets and extension fields"#]].assert_eq(&errors.join("\n\n"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::model::{Pin, What};
+use crate::finding::Finding;
 use crate::report::markdown::{self, cell_text, code};
 use crate::source::Place;
 
@@ -128,6 +129,17 @@ pub fn to_json(rows: &[Row<'_>]) -> Value {
 pub fn markdown(rows: &[Row<'_>]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
     markdown::table(&["kind", "pin", "pinned to", "places", "state"], &rows)
+}
+
+/// How many images of the tree are no pins because they cannot be read, to follow a [`summary`] without them.
+pub fn unread(findings: &[Finding]) -> String {
+    let unread = findings
+        .iter()
+        .filter(|finding| finding.rule == "image-reference");
+    match unread.count() {
+        0 => String::new(),
+        count => format!("; images that cannot be read: {count}"),
+    }
 }
 
 /// How many pins of each kind there are, in one line.

@@ -19,7 +19,7 @@ pub fn run(workspace: &Workspace, args: &VerifyPinsArgs) -> Result<Report> {
     let inventory = Inventory::read(&workspace.root)?;
     let findings = judge(&inventory, today);
     let rows = Row::offline(&inventory.pins);
-    let text = table::summary(&inventory.pins);
+    let text = table::summary(&inventory.pins) + &table::unread(&inventory.findings);
     Ok(Report::new("verify-pins", table::to_json(&rows), text)
         .with_findings(findings)
         .with_table(table::markdown(&rows)))

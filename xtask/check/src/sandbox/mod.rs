@@ -22,6 +22,9 @@ pub const TABLE: &str = "xtask/check/src/sandbox/table.rs";
 /// Where the stack is at home in the virtual machine.
 pub const HOME: &str = "/opt/polis";
 
+/// The name of the stack, by which Docker finds its volumes again.
+const PROJECT: &str = "polis";
+
 /// Something that the table does not allow, or that it demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offence {
@@ -83,13 +86,15 @@ pub fn judge(document: &Node, home: &str) -> Vec<Offence> {
         match section {
             _ if is_nothing => {}
             Some(section) => offences.extend(section.judge(value, reader)),
-            None if name == "name" && value.text() == Some("polis") => {}
+            None if name == "name" && value.text() == Some(PROJECT) => {}
             None => offences.push(Offence {
                 rule: "sandbox",
                 span: key.span.clone(),
-                message: format!("`{name}: {}` is not allowed at the top of the file", scalar(value)),
-                help: "allowed are `name: polis`, `services`, `networks`, `volumes`, `secrets` and extension fields"
-                    .to_owned(),
+                message: match name.as_str() {
+                    "name" => format!("the stack may not have the name `{}`", scalar(value)),
+                    _ => format!("`{name}` is not allowed at the top of the file"),
+                },
+                help: format!("allowed are `name: {PROJECT}`, services, networks, volumes, secrets and extension fields"),
             }),
         }
     }

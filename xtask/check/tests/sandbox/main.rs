@@ -3,4 +3,5 @@
 //! The edits are made in the parsed document, so that they do not depend on how the file is laid out.
 
 mod edits;
+mod foreign;
 mod hostile;

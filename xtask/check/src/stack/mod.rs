@@ -1,7 +1,11 @@
 //! Our rules on the compose file: every container hardened and kept running; what it may have is the table of
 //! [`crate::sandbox`].
 
-use xtask::compose::{self, Compose};
+mod paths;
+
+use std::collections::BTreeSet;
+
+use xtask::compose::Compose;
 use xtask::finding::Finding;
 use xtask::yaml::{Node, Value};
 
@@ -9,30 +13,18 @@ use crate::sandbox;
 
 /// Judges the stack; `exists` tells whether a path, relative to the root of the tree, is there.
 pub fn check(compose: &Compose, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
-    let built: Vec<String> = compose
-        .built()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|built| built.image.name())
-        .collect();
+    let inits = inits(compose);
     let mut findings = Vec::new();
     for (name, service) in compose.services() {
-        let image = service
-            .get("image")
-            .and_then(Node::text)
-            .unwrap_or_default();
-        let is_init = built
-            .iter()
-            .any(|built| image.starts_with(&format!("{built}:")));
         let rules = Service {
             compose,
             name,
             service,
-            is_init,
+            is_init: name.text().is_some_and(|name| inits.contains(name)),
         };
         findings.extend(rules.check());
-        findings.extend(mounts(compose, service, exists));
     }
+    findings.extend(paths::check(compose, exists));
     for (name, network) in compose.root.get("networks").map_or(&[][..], Node::entries) {
         if !matches!(
             network.get("enable_ipv6").map(|node| &node.value),
@@ -61,11 +53,27 @@ fn sandboxed(compose: &Compose) -> Vec<Finding> {
     offences.map(finding).collect()
 }
 
+/// The services that run once and end: they say so, or others wait until they have.
+fn inits(compose: &Compose) -> BTreeSet<&str> {
+    let mut inits = BTreeSet::new();
+    for (name, service) in compose.services() {
+        if service.get("restart").and_then(Node::text) == Some("no") {
+            inits.extend(name.text());
+        }
+        let awaited = service.get("depends_on").map_or(&[][..], Node::entries);
+        let ended = awaited.iter().filter(|(_, how)| {
+            how.get("condition").and_then(Node::text) == Some("service_completed_successfully")
+        });
+        inits.extend(ended.filter_map(|(name, _)| name.text()));
+    }
+    inits
+}
+
 struct Service<'a> {
     compose: &'a Compose,
     name: &'a Node,
     service: &'a Node,
-    /// Whether it runs an image that this repository builds: these run once and end.
+    /// Whether it runs once and ends.
     is_init: bool,
 }
 
@@ -131,11 +139,12 @@ impl Service<'_> {
     }
 
     /// What keeps the machine and the stack running.
-    fn upkeep(&self) -> [Rule; 4] {
+    fn upkeep(&self) -> [Rule; 5] {
         let restart = self.text("restart");
         let (wrong, message, help) = if self.is_init {
             (
-                restart != Some("no"),
+                // "no" is also what Compose does when nothing is said.
+                !matches!(restart, None | Some("no")),
                 "is an init container and restarts",
                 "write `restart: \"no\"`",
             )
@@ -150,13 +159,19 @@ impl Service<'_> {
             Rule::new("restart", wrong, message, help),
             Rule::new(
                 "memory-limit",
-                self.service.get("mem_limit").is_none(),
+                !self.is_limited("mem_limit", "memory"),
                 "has no memory limit",
-                "write `mem_limit`",
+                "write `mem_limit`, or `memory` under `deploy.resources.limits`",
+            ),
+            Rule::new(
+                "pids-limit",
+                !self.is_limited("pids_limit", "pids"),
+                "has no limit on processes",
+                "write `pids_limit`, or `pids` under `deploy.resources.limits`",
             ),
             Rule::new(
                 "healthcheck",
-                !self.is_init && self.service.get("healthcheck").is_none(),
+                !self.is_init && !self.is_checked(),
                 "has no health check",
                 "write a `healthcheck`: `polis start` waits for it",
             ),
@@ -185,6 +200,30 @@ impl Service<'_> {
             .any(|item| item.text().is_some_and(&wanted))
     }
 
+    /// Whether one of Compose's two spellings sets the limit.
+    fn is_limited(&self, key: &str, of_deploy: &str) -> bool {
+        let deploy = self.service.get("deploy");
+        let limits = deploy.and_then(|deploy| deploy.get("resources")?.get("limits"));
+        let spellings = [
+            self.service.get(key),
+            limits.and_then(|limits| limits.get(of_deploy)),
+        ];
+        spellings.into_iter().flatten().any(limits_something)
+    }
+
+    fn is_checked(&self) -> bool {
+        let Some(check) = self.service.get("healthcheck") else {
+            return false;
+        };
+        let test = check.get("test");
+        let first = test.and_then(|test| test.text().or_else(|| test.items().first()?.text()));
+        let is_off = matches!(
+            check.get("disable").map(|node| &node.value),
+            Some(Value::Bool(true))
+        );
+        !is_off && first.is_some_and(|first| first != "NONE")
+    }
+
     fn logs_are_limited(&self) -> bool {
         let logging = self.service.get("logging");
         let driver = logging
@@ -195,28 +234,19 @@ impl Service<'_> {
     }
 }
 
-/// A file under `./config` or `./scripts` that is mounted must be in the tree: Docker would make
-/// an empty directory in its place.
-fn mounts(compose: &Compose, service: &Node, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
-    let volumes = service.get("volumes").map_or(&[][..], Node::items).iter();
-    let sources = volumes.filter_map(|volume| {
-        let node = volume.get("source").unwrap_or(volume);
-        let source = node.text()?.split(':').next()?;
-        let shipped = source.starts_with("./config/") || source.starts_with("./scripts/");
-        shipped.then(|| (node, source.trim_start_matches("./")))
-    });
-    let dir = compose::PATH.rsplit_once('/').map_or("", |(dir, _)| dir);
-    sources
-        .filter(|(_, source)| !exists(&format!("{dir}/{source}")))
-        .map(|(node, source)| {
-            let place = compose.place(node.span.clone());
-            Finding::error(
-                "mount-missing",
-                place,
-                format!("`{dir}/{source}` is mounted and does not exist"),
-            )
-        })
-        .collect()
+/// Whether the value of a limit is one: Docker takes 0, and -1, for none. A variable is taken at its word.
+fn limits_something(limit: &Node) -> bool {
+    match &limit.value {
+        Value::Int(number) => *number > 0,
+        Value::Float(number) => *number > 0.0,
+        Value::Text(text) => {
+            let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            number
+                .parse::<f64>()
+                .map_or(text.contains('$'), |number| number > 0.0)
+        }
+        _ => false,
+    }
 }
 
 /// Texts that must not stand anywhere in the file, keys and values alike.
