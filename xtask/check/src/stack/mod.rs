@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use xtask::compose::Compose;
 use xtask::finding::Finding;
-use xtask::yaml::{Node, Value};
+use xtask::yaml::{self, Node, Value};
 
 use crate::sandbox;
 
@@ -40,7 +40,20 @@ pub fn check(compose: &Compose, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     }
     findings.extend(forbidden(compose, &compose.root));
     findings.extend(sandboxed(compose));
+    findings.extend(tags(compose));
     findings
+}
+
+/// `!reset` and `!override` change what a file says, also the very file they stand in; no reader here follows them.
+fn tags(compose: &Compose) -> Vec<Finding> {
+    let beyond = yaml::beyond_plain(&compose.source).into_iter();
+    let tags = beyond.filter(|(_, what)| *what == "a tag");
+    tags.map(|(span, _)| {
+        let place = compose.place(span);
+        Finding::error("yaml-tag", place, "a tag in the compose file")
+            .help("Compose obeys `!reset` and `!override`: write what is meant without them")
+    })
+    .collect()
 }
 
 /// What the table of the sandbox does not allow.

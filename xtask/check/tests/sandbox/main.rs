@@ -4,4 +4,5 @@
 
 mod edits;
 mod foreign;
+mod hidden;
 mod hostile;

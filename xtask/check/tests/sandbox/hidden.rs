@@ -1,0 +1,169 @@
+//! What is hidden from a reader of the file: in anchors, extension fields, tags, and in what Compose itself makes of
+//! several files.
+
+use xtask::compose::{self, Compose};
+use xtask::finding::Finding;
+use xtask::source::Source;
+use xtask_check::{sandbox, stack};
+use xtask_testkit::{Tree, has_part};
+
+use crate::edits::shipped;
+
+fn parse(text: &str) -> Compose {
+    let source = Source {
+        path: compose::PATH.to_owned(),
+        text: text.to_owned(),
+    };
+    Compose::parse(source).expect("YAML")
+}
+
+/// The shipped file with the first `from` replaced.
+fn changed(from: &str, to: &str) -> String {
+    let text = shipped().source.text;
+    assert!(text.contains(from), "`{from}` is not in the compose file");
+    text.replacen(from, to, 1)
+}
+
+/// The messages at the line that holds `excerpt`.
+fn at(findings: &[Finding], excerpt: &str) -> Vec<String> {
+    let there = findings.iter().filter(|finding| {
+        finding
+            .place
+            .as_ref()
+            .is_some_and(|place| place.excerpt.contains(excerpt))
+    });
+    there.map(|finding| finding.message.clone()).collect()
+}
+
+#[test]
+fn a_key_in_an_anchor_is_judged_for_each_service_that_takes_it() {
+    let text = changed(
+        "x-service: &service\n",
+        "x-service: &service\n  cap_add: [ALL]\n",
+    );
+    let compose = parse(&text);
+    let takers = compose
+        .services()
+        .iter()
+        .filter(|(_, service)| service.get("cap_add").is_some())
+        .count();
+    let found = at(&stack::check(&compose, &|_| true), "cap_add: [ALL]");
+    // Gate has a list of its own, and the init containers another anchor.
+    assert!(found.len() >= 7 && found.len() < takers, "{found:#?}");
+    assert!(
+        found.contains(&"service `workspace` may not have `cap_add`".to_owned()),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn an_extension_field_is_judged_where_it_is_used_and_only_there() {
+    let hidden = "x-more: &more {privileged: true, volumes: [\"/:/vm\"]}\nservices:\n";
+    let unused = changed("services:\n", hidden);
+    assert!(stack::check(&parse(&unused), &|_| true).is_empty());
+    for (from, to) in [
+        (
+            "  workspace:\n    <<: *service\n",
+            "  workspace:\n    <<: [*service, *more]\n",
+        ),
+        (
+            "  host-init:\n    <<: *init\n",
+            "  host-init:\n    <<: [*more, *init]\n",
+        ),
+    ] {
+        assert!(unused.contains(from), "`{from}` is not in the compose file");
+        let found = at(
+            &stack::check(&parse(&unused.replacen(from, to, 1)), &|_| true),
+            "x-more",
+        );
+        let name = from.trim().split(':').next().unwrap_or_default();
+        assert!(
+            found.contains(&format!("service `{name}` may not have `privileged`")),
+            "{found:#?}"
+        );
+    }
+    // The same as the value of a key, and of an item of a list.
+    let text = unused
+        .replacen(
+            "x-more: &more {",
+            "x-root: &root \"/:/vm\"\nx-more: &more {",
+            1,
+        )
+        .replacen("    volumes:\n", "    volumes:\n      - *root\n", 1);
+    let found = at(&stack::check(&parse(&text), &|_| true), "x-root");
+    assert_eq!(
+        found,
+        ["service `resolver` may not have `volumes: rw / /vm`"]
+    );
+}
+
+/// `!reset` takes away what stands behind it, also in the file itself: a reader sees what Compose does not.
+#[test]
+fn a_tag_is_refused_since_compose_obeys_it() {
+    for (from, to) in [
+        ("cap_drop: [ALL]", "cap_drop: !reset [ALL]"),
+        ("internal: true", "internal: !reset true"),
+        ("runtime: sysbox-runc", "runtime: !reset sysbox-runc"),
+        ("services:\n", "services: !override\n"),
+    ] {
+        let found = stack::check(&parse(&changed(from, to)), &|_| true);
+        let rules: Vec<&str> = found.iter().map(|finding| finding.rule).collect();
+        assert_eq!(rules, ["yaml-tag"], "{to}");
+    }
+    if !has_part("docker-compose") {
+        return;
+    }
+    let tree = Tree::data();
+    assert!(merged(&tree, &[]).contains("cap_drop"));
+    tree.write(
+        compose::PATH,
+        &tree
+            .read(compose::PATH)
+            .replace("cap_drop: [ALL]", "cap_drop: !reset [ALL]"),
+    );
+    assert!(
+        !merged(&tree, &[]).contains("cap_drop"),
+        "Compose no longer obeys the tag"
+    );
+}
+
+/// What Compose makes of our file and `overlays`, as if they stood where the stack is at home.
+fn merged(tree: &Tree, overlays: &[&str]) -> String {
+    let files = ["docker-compose.yml"].iter().chain(overlays);
+    let files = files.flat_map(|file| ["-f".to_owned(), format!("compose/{file}")]);
+    let args: Vec<String> = files.chain(["config".to_owned()]).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ran = tree.run("docker-compose", &args);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let beside = sandbox::HOME
+        .rsplit_once('/')
+        .map_or("", |(beside, _)| beside);
+    let at_home = ran.stdout.replace("[TREE]/compose", sandbox::HOME);
+    at_home.replace("[TREE]", beside)
+}
+
+/// The same table judges what Compose makes of the file, alone and with an overlay.
+#[test]
+fn composes_own_form_of_the_file_is_judged_alike() {
+    if !has_part("docker-compose") {
+        return;
+    }
+    let tree = Tree::data();
+    let judge = |text: &str| {
+        let offences = sandbox::judge(&parse(text).root, sandbox::HOME);
+        offences
+            .into_iter()
+            .map(|offence| offence.message)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(judge(&merged(&tree, &[])), [""; 0]);
+    let overlay = "services:\n  workspace:\n    volumes: [./certs/ca/ca.key:/ca.key]\n    networks: {external-bridge: {}}\n";
+    tree.write("compose/overlay.yml", overlay);
+    assert_eq!(
+        judge(&merged(&tree, &["overlay.yml"])),
+        [
+            "service `workspace` may not have `networks: external-bridge`",
+            "service `workspace` may not have `volumes: rw ./certs/ca/ca.key /ca.key`",
+        ]
+    );
+}
