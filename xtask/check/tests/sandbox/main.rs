@@ -6,3 +6,4 @@ mod edits;
 mod foreign;
 mod hidden;
 mod hostile;
+mod mutation;
