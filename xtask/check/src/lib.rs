@@ -111,6 +111,7 @@ fn stack(
     findings.extend(contracts(workspace, &compose)?);
     let exists = |path: &str| workspace.root.join(path).exists();
     findings.extend(stack::check(&compose, &exists));
+    findings.extend(stack::beside(&compose, &exists));
     let waivers = waivers::parse(&workspace.read(waivers::PATH)?).unwrap_or_else(|more| {
         findings.extend(more);
         Vec::new()

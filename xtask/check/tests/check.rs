@@ -242,6 +242,21 @@ fn every_rule_on_the_stack_can_fail() {
     }
 }
 
+/// Compose prefers `compose.yaml`, and puts an override on top, whoever left them there.
+#[test]
+fn nothing_that_compose_reads_by_itself_stands_beside_the_file() {
+    for name in ["compose.yaml", "docker-compose.override.yml", ".env"] {
+        let tree = Tree::data();
+        tree.write(&format!("compose/{name}"), "");
+        let ran = check(&tree, &["--format", "json", "--no-shell"]);
+        assert_eq!(
+            ran.findings(),
+            [format!("compose-beside {COMPOSE}:1")],
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn versions_and_waivers_must_agree_too() {
     assert_eq!(broken("CHANGELOG.md", "## 0.5.0", "## 0.5.1"), ["version"]);

@@ -5,7 +5,7 @@ mod paths;
 
 use std::collections::BTreeSet;
 
-use xtask::compose::Compose;
+use xtask::compose::{Compose, from_root};
 use xtask::finding::Finding;
 use xtask::yaml::{self, Node, Value};
 
@@ -42,6 +42,23 @@ pub fn check(compose: &Compose, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     findings.extend(sandboxed(compose));
     findings.extend(tags(compose));
     findings
+}
+
+/// What Compose would read instead of our file, or on top of it, without being told: nobody judges that.
+pub fn beside(compose: &Compose, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
+    let path = &compose.source.path;
+    let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+    let found = BESIDE
+        .iter()
+        .map(|name| from_root(dir, name))
+        .filter(|path| exists(path));
+    found
+        .map(|found| {
+            let message = format!("Compose would read `{found}` too");
+            Finding::error("compose-beside", compose.place(0..0), message)
+                .help("the stack is one file; `polis start --agent` writes what an agent adds")
+        })
+        .collect()
 }
 
 /// `!reset` and `!override` change what a file says, also the very file they stand in; no reader here follows them.
@@ -81,6 +98,18 @@ fn inits(compose: &Compose) -> BTreeSet<&str> {
     }
     inits
 }
+
+/// The names that Compose looks for beside our file. `.env` holds variables, `COMPOSE_FILE` among them.
+const BESIDE: [&str; 8] = [
+    ".env",
+    "compose.yaml",
+    "compose.yml",
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.yaml",
+    "docker-compose.override.yaml",
+    "docker-compose.override.yml",
+];
 
 struct Service<'a> {
     compose: &'a Compose,

@@ -172,6 +172,11 @@ const PUT: &[(&str, &str)] = &[
         "services/other",
         "{image: \"x:1\", networks: [external-bridge]}",
     ),
+    (
+        "services/x-other",
+        "{image: \"x:1\", networks: [external-bridge]}",
+    ),
+    ("services/toolbox/environment/NEW", "{}"),
     // Mounts.
     ("services/workspace/volumes/+", "/:/vm"),
     (
