@@ -173,7 +173,7 @@ impl Section {
                 row.name,
                 shown(&fact.text)
             ),
-            help: format!("allowed by {TABLE}: {}", allowed.join(", ")),
+            help: format!("allowed: {} (the table is {TABLE})", allowed.join(", ")),
         }
     }
 
@@ -185,10 +185,15 @@ impl Section {
             message,
             help,
         };
-        let absent = row
-            .must
-            .iter()
-            .filter(|line| !facts.iter().any(|fact| matches(line, &fact.text)));
+        let says = |line: &str| facts.iter().any(|fact| matches(line, &fact.text));
+        // Another value in its place is an offence already.
+        let is_told = |line: &str| {
+            let mut alike = facts
+                .iter()
+                .filter(|fact| subject(&fact.text) == subject(line));
+            alike.any(|fact| !row.allows(fact))
+        };
+        let absent = row.must.iter().filter(|line| !says(line) && !is_told(line));
         let mut offences: Vec<Offence> = absent
             .map(|line| {
                 let (key, value) = line.split_once(' ').unwrap_or((line, ""));
@@ -224,6 +229,12 @@ impl Row {
     fn named(&self, line: &str) -> String {
         line.replace("{name}", self.name)
     }
+}
+
+/// What a fact is about: all of it up to a `=`, or its key.
+fn subject(text: &str) -> &str {
+    text.split_once('=')
+        .map_or(key_of(text), |(subject, _)| subject)
 }
 
 /// Whether the line of the table says what the fact says.
