@@ -167,3 +167,60 @@ fn composes_own_form_of_the_file_is_judged_alike() {
         ]
     );
 }
+
+/// Whatever Compose reads as `privileged`, our reader of YAML must find too, or refuse for its tag.
+#[test]
+fn what_compose_reads_through_merges_and_spellings_is_found() {
+    if !has_part("docker-compose") {
+        return;
+    }
+    let top = "name: polis\nx-a: &a {privileged: true, user: '5'}\nx-b: &b {user: '6'}\nx-n: &n {<<: *a}\n\
+               services:\n  toolbox:\n    image: i\n";
+    let spellings = [
+        "<<: *a",
+        "<<: [*b, *a]",
+        "<<: *n",
+        "<<: {<<: *a}",
+        "!!merge <<: *a",
+        "? <<\n    : *a",
+        "privileged: yes",
+        "privileged: On",
+        "privileged: 'true'",
+        "\"privileged\": true",
+        "\"p\\x72ivileged\": true",
+        "? privileged\n    : true",
+        "!!str privileged: !!bool 'true'",
+        "privileged: &p true",
+        "privileged: ${X:-true}",
+        // Compose refuses these, or they are harmless.
+        "'<<': *a",
+        "<<: *a\n    <<: *b",
+        "<<: [[*a]]",
+        "Privileged: true",
+        "privileged: false\n    privileged: true",
+        "<<: *a\n    privileged: ~",
+    ];
+    let tree = Tree::data();
+    let mut obeyed = 0;
+    for spelling in spellings {
+        let text = format!("{top}    {spelling}\n");
+        tree.write(compose::PATH, &text);
+        let ran = tree.run(
+            "docker-compose",
+            &["-f", compose::PATH, "config", "--no-normalize"],
+        );
+        // The extension field says so in any case.
+        let services = ran.stdout.split("\nservices:").nth(1).unwrap_or_default();
+        let services = services.split("\nx-").next().unwrap_or_default();
+        if ran.code != 0 || !services.contains("privileged: true") {
+            continue;
+        }
+        obeyed += 1;
+        let found = stack::check(&parse(&text), &|_| true);
+        let is_told = found
+            .iter()
+            .any(|finding| finding.rule == "yaml-tag" || finding.message.contains("`privileged`"));
+        assert!(is_told, "{spelling}: {found:#?}");
+    }
+    assert_eq!(obeyed, 15);
+}
