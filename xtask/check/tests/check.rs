@@ -182,8 +182,8 @@ const STACK_CASES: [(&str, &str, &str); 21] = [
         "image-reference",
     ),
     (
-        "ghcr.io/odralabshq/polis-init-oss:v0.5.0\n    build",
-        "ghcr.io/odralabshq/polis-init-oss:v0.4.9\n    build",
+        "ghcr.io/odralabshq/polis-init-oss:v0.5.0",
+        "ghcr.io/odralabshq/polis-init-oss:v0.4.9",
         "version",
     ),
     ("services:\n", "services: [\n", "yaml-syntax"),

@@ -30,6 +30,7 @@ const STAYS: &[&str] = &[
     "security_opt no-new-privileges:true",
     "sysctls net.ipv4.ip_forward=0",
     "sysctls net.ipv6.conf.all.disable_ipv6=1",
+    "sysctls net.ipv6.conf.default.disable_ipv6=1",
 ];
 
 /// What each service that does one thing and ends may have.
@@ -135,6 +136,8 @@ pub(super) const SERVICES: &[Row] = &[
         every: STAYS,
         must: &["user 65532:65532"],
         may: &[
+            // Past the image's entry point, which starts freshclam beside clamd.
+            "entrypoint clamd --foreground --config-file=/etc/clamav/clamd.conf",
             "networks gateway-bridge",
             "networks internet",
             "tmpfs /tmp mode=1777",
@@ -151,8 +154,10 @@ pub(super) const SERVICES: &[Row] = &[
         every: STAYS,
         must: &["user 65532:65532"],
         may: &[
+            "entrypoint freshclam --daemon --foreground --config-file=/etc/clamav/freshclam.conf",
             "networks internet",
             "tmpfs /tmp mode=1777",
+            "tmpfs /run/clamav mode=0755",
             "tmpfs /var/lock mode=1777",
             "tmpfs /var/log/clamav mode=0755",
             "volumes ro ./config/scanner/*",

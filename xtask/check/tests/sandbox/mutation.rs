@@ -17,8 +17,8 @@ use crate::edits::{node, put, shipped};
 /// The file of the package, on `PATH` as the programs of other packages are.
 const SCHEMA: &str = "compose-spec.json";
 
-/// Hostile where they mean something.
-const TEXTS: [&str; 7] = [
+/// Hostile where they mean something; the last is a limit.
+const TEXTS: [&str; 8] = [
     "host",
     "/",
     "root",
@@ -26,6 +26,7 @@ const TEXTS: [&str; 7] = [
     "service:gate",
     "ALL",
     "${X}",
+    "1m",
 ];
 
 /// What passes besides the free keys of a service, and why it gives no power.
