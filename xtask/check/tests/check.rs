@@ -155,7 +155,7 @@ const STACK_CASES: [(&str, &str, &str); 21] = [
         "    x-healthcheck:\n      # Assumes the image has CoreDNS",
         "healthcheck",
     ),
-    ("    enable_ipv6: false\n", "", "network-ipv6"),
+    ("    enable_ipv6: false\n", "", "sandbox-missing"),
     (
         "./config/resolver/Corefile:",
         "./config/resolver/Corfile:",

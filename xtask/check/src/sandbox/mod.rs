@@ -193,7 +193,7 @@ impl Section {
                 .filter(|fact| subject(&fact.text) == subject(line));
             alike.any(|fact| !row.allows(fact))
         };
-        let absent = row.must.iter().filter(|line| !says(line) && !is_told(line));
+        let absent = row.musts().filter(|line| !says(line) && !is_told(line));
         let mut offences: Vec<Offence> = absent
             .map(|line| {
                 let (key, value) = line.split_once(' ').unwrap_or((line, ""));
@@ -218,7 +218,12 @@ impl Section {
 
 impl Row {
     fn lines(&self) -> impl Iterator<Item = &'static str> {
-        self.every.iter().chain(self.must).chain(self.may).copied()
+        self.musts()
+            .chain(self.kind.may.iter().chain(self.may).copied())
+    }
+
+    fn musts(&self) -> impl Iterator<Item = &'static str> {
+        self.kind.must.iter().chain(self.must).copied()
     }
 
     fn allows(&self, fact: &Fact) -> bool {

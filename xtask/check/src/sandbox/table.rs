@@ -9,48 +9,66 @@
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: &'static str,
-    /// What all of its kind may have.
-    pub(super) every: &'static [&'static str],
+    /// What all of its kind must and may have.
+    pub(super) kind: &'static Kind,
     /// What it must have: without it, it could do more.
     pub(super) must: &'static [&'static str],
     /// What it may have besides.
     pub(super) may: &'static [&'static str],
 }
 
-/// What each service that stays may have.
-const STAYS: &[&str] = &[
-    "container_name polis-{name}",
-    "deploy resources.limits.cpus=*",
-    "deploy resources.limits.memory=*",
-    "deploy resources.limits.pids=*",
-    // Compose writes it, empty, when it puts files together.
-    "deploy placement",
-    "read_only true",
-    "restart unless-stopped",
-    "security_opt no-new-privileges:true",
-    "sysctls net.ipv4.ip_forward=0",
-    "sysctls net.ipv6.conf.all.disable_ipv6=1",
-    "sysctls net.ipv6.conf.default.disable_ipv6=1",
-];
+/// What rows have in common.
+#[derive(Debug)]
+pub(super) struct Kind {
+    pub(super) must: &'static [&'static str],
+    pub(super) may: &'static [&'static str],
+}
 
-/// What each service that does one thing and ends may have.
-const ENDS: &[&str] = &[
-    "container_name polis-{name}",
-    "deploy resources.limits.cpus=*",
-    "deploy resources.limits.memory=*",
-    "deploy resources.limits.pids=*",
-    // Compose writes it, empty, when it puts files together.
-    "deploy placement",
-    "read_only true",
-    "restart no",
-    "security_opt no-new-privileges:true",
-];
+/// A service that stays.
+const STAYS: Kind = Kind {
+    must: &[],
+    may: &[
+        "container_name polis-{name}",
+        "deploy resources.limits.cpus=*",
+        "deploy resources.limits.memory=*",
+        "deploy resources.limits.pids=*",
+        // Compose writes it, empty, when it puts files together.
+        "deploy placement",
+        "read_only true",
+        "restart unless-stopped",
+        "security_opt no-new-privileges:true",
+        "sysctls net.ipv4.ip_forward=0",
+        "sysctls net.ipv6.conf.all.disable_ipv6=1",
+        "sysctls net.ipv6.conf.default.disable_ipv6=1",
+    ],
+};
+
+/// The one service that forwards packets.
+const FORWARDS: Kind = Kind {
+    must: &["sysctls net.ipv4.ip_forward=1"],
+    may: STAYS.may,
+};
+
+/// A service that does one thing and ends.
+const ENDS: Kind = Kind {
+    must: &["user 0:0"],
+    may: &[
+        "container_name polis-{name}",
+        "deploy resources.limits.cpus=*",
+        "deploy resources.limits.memory=*",
+        "deploy resources.limits.pids=*",
+        "deploy placement",
+        "read_only true",
+        "restart no",
+        "security_opt no-new-privileges:true",
+    ],
+};
 
 /// The services.
 pub(super) const SERVICES: &[Row] = &[
     Row {
         name: "resolver",
-        every: STAYS,
+        kind: &STAYS,
         must: &["user 65532:65532"],
         may: &[
             "networks gateway-bridge",
@@ -63,7 +81,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "certgen",
-        every: STAYS,
+        kind: &STAYS,
         must: &["user 65532:65532"],
         may: &[
             "environment UDP_LISTEN_ADDR=*",
@@ -78,12 +96,8 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "gate",
-        every: STAYS,
-        must: &[
-            "user 0:0",
-            "entrypoint /init.sh",
-            "sysctls net.ipv4.ip_forward=1",
-        ],
+        kind: &FORWARDS,
+        must: &["user 0:0", "entrypoint /init.sh"],
         may: &[
             "cap_add NET_ADMIN",
             "cap_add NET_RAW",
@@ -108,7 +122,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "sentinel",
-        every: STAYS,
+        kind: &STAYS,
         must: &["user 65532:65532"],
         may: &[
             "environment polis_VALKEY_HOST=*",
@@ -133,7 +147,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "scanner",
-        every: STAYS,
+        kind: &STAYS,
         must: &["user 65532:65532"],
         may: &[
             // Past the image's entry point, which starts freshclam beside clamd.
@@ -151,7 +165,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "freshclam",
-        every: STAYS,
+        kind: &STAYS,
         must: &["user 65532:65532"],
         may: &[
             "entrypoint freshclam --daemon --foreground --config-file=/etc/clamav/freshclam.conf",
@@ -166,7 +180,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "workspace",
-        every: STAYS,
+        kind: &STAYS,
         must: &[
             "runtime sysbox-runc",
             // Where credentials would lie on a person's machine: closed and empty.
@@ -196,7 +210,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "state",
-        every: STAYS,
+        kind: &STAYS,
         must: &[
             "user 65532:65532",
             "entrypoint valkey-server",
@@ -220,7 +234,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "toolbox",
-        every: STAYS,
+        kind: &STAYS,
         must: &["user 65532:65532"],
         may: &[
             "environment RUST_LOG=*",
@@ -240,8 +254,8 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "host-init",
-        every: ENDS,
-        must: &["user 0:0", "network_mode host"],
+        kind: &ENDS,
+        must: &["network_mode host"],
         may: &[
             "build context=../services/init",
             "build dockerfile=Dockerfile",
@@ -251,8 +265,8 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "scanner-init",
-        every: ENDS,
-        must: &["user 0:0", "network_mode none"],
+        kind: &ENDS,
+        must: &["network_mode none"],
         may: &[
             "cap_add CHOWN",
             "cap_add DAC_OVERRIDE",
@@ -262,8 +276,8 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "state-init",
-        every: ENDS,
-        must: &["user 0:0", "network_mode none"],
+        kind: &ENDS,
+        must: &["network_mode none"],
         may: &[
             "cap_add CHOWN",
             "command chown -R 65532:65532 /data",
@@ -272,17 +286,19 @@ pub(super) const SERVICES: &[Row] = &[
     },
 ];
 
-/// What each network may have.
-const BRIDGE: &[&str] = &["driver bridge", "enable_ipv6 false", "name polis_{name}"];
+/// A network of Docker's own driver. IPv6 would pass beside rules that are written for IPv4.
+const BRIDGE: Kind = Kind {
+    must: &["driver bridge", "enable_ipv6 false"],
+    may: &["name polis_{name}"],
+};
 
 /// The networks. Docker reaches the internet from each that is not internal.
 pub(super) const NETWORKS: &[Row] = &[
     Row {
         name: "internal-bridge",
-        every: BRIDGE,
+        kind: &BRIDGE,
         must: &[
             "internal true",
-            "enable_ipv6 false",
             // No address for the machine on this bridge.
             "driver_opts com.docker.network.bridge.inhibit_ipv4=true",
             // The rules of `host-init` name it.
@@ -296,12 +312,8 @@ pub(super) const NETWORKS: &[Row] = &[
     },
     Row {
         name: "gateway-bridge",
-        every: BRIDGE,
-        must: &[
-            "internal true",
-            "enable_ipv6 false",
-            "ipam config.subnet=10.30.1.0/24",
-        ],
+        kind: &BRIDGE,
+        must: &["internal true", "ipam config.subnet=10.30.1.0/24"],
         may: &[
             "driver_opts com.docker.network.bridge.name=polis-gateway",
             "ipam config.ip_range=10.30.1.128/25",
@@ -309,8 +321,8 @@ pub(super) const NETWORKS: &[Row] = &[
     },
     Row {
         name: "external-bridge",
-        every: BRIDGE,
-        must: &["enable_ipv6 false", "ipam config.subnet=10.20.1.0/24"],
+        kind: &BRIDGE,
+        must: &["ipam config.subnet=10.20.1.0/24"],
         may: &[
             "driver_opts com.docker.network.bridge.name=polis-external",
             "ipam config.ip_range=10.20.1.128/25",
@@ -318,14 +330,17 @@ pub(super) const NETWORKS: &[Row] = &[
     },
     Row {
         name: "internet",
-        every: BRIDGE,
-        must: &["enable_ipv6 false"],
+        kind: &BRIDGE,
+        must: &[],
         may: &["driver_opts com.docker.network.bridge.name=polis-internet"],
     },
 ];
 
-/// A volume is Docker's own, with no option that would make it a folder of the machine.
-const VOLUME: &[&str] = &["name polis_{name}"];
+/// A volume, which is Docker's own and has no option that would make it a folder of the machine; or a secret.
+const OURS: Kind = Kind {
+    must: &[],
+    may: &["name polis_{name}"],
+};
 
 /// The volumes.
 pub(super) const VOLUMES: &[Row] = &[
@@ -339,16 +354,13 @@ pub(super) const VOLUMES: &[Row] = &[
 const fn volume(name: &'static str) -> Row {
     Row {
         name,
-        every: VOLUME,
+        kind: &OURS,
         must: &[],
         may: &[],
     }
 }
 
-/// A secret is a file that `generate-secrets.sh` makes.
-const SECRET: &[&str] = &["name polis_{name}"];
-
-/// The secrets.
+/// The secrets: files that `generate-secrets.sh` makes.
 pub(super) const SECRETS: &[Row] = &[
     secret(
         "valkey_dlp_password",
@@ -380,7 +392,7 @@ pub(super) const SECRETS: &[Row] = &[
 const fn secret(name: &'static str, must: &'static [&'static str]) -> Row {
     Row {
         name,
-        every: SECRET,
+        kind: &OURS,
         must,
         may: &[],
     }

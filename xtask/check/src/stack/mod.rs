@@ -25,19 +25,6 @@ pub fn check(compose: &Compose, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
         findings.extend(rules.check());
     }
     findings.extend(paths::check(compose, exists));
-    for (name, network) in compose.root.get("networks").map_or(&[][..], Node::entries) {
-        if !matches!(
-            network.get("enable_ipv6").map(|node| &node.value),
-            Some(Value::Bool(false))
-        ) {
-            let place = compose.place(name.span.clone());
-            let message = format!(
-                "network `{}` does not turn IPv6 off",
-                name.text().unwrap_or_default()
-            );
-            findings.push(Finding::error("network-ipv6", place, message).help("write `enable_ipv6: false`: our rules are for IPv4, and IPv6 would pass beside them"));
-        }
-    }
     findings.extend(forbidden(compose, &compose.root));
     findings.extend(sandboxed(compose));
     findings.extend(tags(compose));
