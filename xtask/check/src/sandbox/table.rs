@@ -125,6 +125,8 @@ pub(super) const SERVICES: &[Row] = &[
         kind: &STAYS,
         must: &["user 65532:65532"],
         may: &[
+            // Looks at what c-icap makes of its configuration.
+            "entrypoint /start.sh",
             "environment polis_VALKEY_HOST=*",
             "environment VALKEY_HOST=*",
             "environment POLIS_CLAMD_HOST=*",
@@ -139,6 +141,8 @@ pub(super) const SERVICES: &[Row] = &[
             "tmpfs /tmp mode=1777",
             "tmpfs /var/log mode=0755",
             "tmpfs /var/run/c-icap mode=0755",
+            "tmpfs /var/log/c-icap mode=0755",
+            "tmpfs /run/c-icap mode=0755",
             "volumes ro ./config/sentinel/*",
             "volumes ro ./certs/valkey/ca.crt /etc/valkey/tls/ca.crt",
             "volumes ro ./certs/valkey/client.crt /etc/valkey/tls/client.crt",
