@@ -2,9 +2,10 @@
 //! scripts, as one deterministic tar that the program embeds.
 //!
 //! Also extracts from the cloud-init file what the program has to know of it: the digests of the
-//! files that it writes, and the architectures that it serves. Last, it writes the marker by which a
-//! release recognizes the program.
+//! files that it writes. From the contracts of the images it takes the architectures that all of them
+//! are published for. Last, it writes the marker by which a release recognizes the program.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tar = files.to_tar()?;
     fs::write(out.join("bundle.tar"), &tar)?;
     let user_data = cloud_init(&out)?;
+    println!(
+        "cargo::rustc-env=POLIS_ARCHITECTURES={}",
+        architectures(&compose.join("images"))?.join(" ")
+    );
     println!("cargo::rerun-if-env-changed=POLIS_RELEASE_LABEL");
     let version = std::env::var("CARGO_PKG_VERSION")?;
     // A build that no release made says so.
@@ -44,8 +49,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Lists the files that the cloud-init file writes as `sha256sum` does, sorted, and the
-/// architectures of its pins. Returns its digest.
+/// The architectures, in Debian's terms, that each image of the stack is published for, by the contracts in
+/// `dir`: a VM of another one could pull nothing.
+fn architectures(dir: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={}", dir.display());
+    let mut common: Option<BTreeSet<String>> = None;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let documents = Yaml::load_from_str(&fs::read_to_string(&path)?)?;
+        let platforms = documents
+            .first()
+            .and_then(|document| document.as_mapping_get("platforms"))
+            .and_then(Yaml::as_mapping)
+            .ok_or_else(|| format!("`{}` has no `platforms`", path.display()))?;
+        let of_image: BTreeSet<String> = platforms
+            .values()
+            .filter_map(Yaml::as_sequence)
+            .flatten()
+            .filter_map(|platform| platform.as_str()?.strip_prefix("linux/"))
+            .map(str::to_owned)
+            .collect();
+        common = Some(match common {
+            Some(common) => &common & &of_image,
+            None => of_image,
+        });
+    }
+    let common = common.unwrap_or_default();
+    if common.is_empty() {
+        return Err(format!("no platform is one of all images of `{}`", dir.display()).into());
+    }
+    Ok(common.into_iter().collect())
+}
+
+/// Lists the files that the cloud-init file writes as `sha256sum` does, sorted. Returns its digest.
 fn cloud_init(out: &Path) -> Result<Digest, Box<dyn Error>> {
     let path =
         Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../cloud-init/cloud-init.yaml");
@@ -58,7 +94,6 @@ fn cloud_init(out: &Path) -> Result<Digest, Box<dyn Error>> {
         .and_then(Yaml::as_sequence)
         .ok_or("cloud-init.yaml has no write_files")?;
     let mut lines = Vec::new();
-    let mut architectures = Vec::new();
     for file in files {
         let value = |key| file.as_mapping_get(key).and_then(Yaml::as_str);
         let (Some(path), Some(content)) = (value("path"), value("content")) else {
@@ -68,16 +103,9 @@ fn cloud_init(out: &Path) -> Result<Digest, Box<dyn Error>> {
             "{}  {path}\n",
             Digest::of(content.as_bytes()).hex()
         ));
-        let pins = content.lines().filter_map(|line| line.split_once('='));
-        let pinned = pins.filter_map(|(name, _)| name.strip_prefix("SYSBOX_SHA256_"));
-        architectures.extend(pinned.map(str::to_lowercase));
     }
     lines.sort_unstable();
     fs::write(out.join("written"), lines.concat())?;
-    println!(
-        "cargo::rustc-env=POLIS_ARCHITECTURES={}",
-        architectures.join(" ")
-    );
     Ok(Digest::of(text.as_bytes()))
 }
 

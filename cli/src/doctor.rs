@@ -26,7 +26,7 @@ pub(crate) struct Facts {
     pub(crate) virtualisation: Option<Result<(), String>>,
     /// This machine's architecture.
     pub(crate) architecture: String,
-    /// What this release offers, separated by blanks.
+    /// What the service images are published for, separated by blanks.
     pub(crate) offered: String,
     /// Hosts that the VM downloads from, and why one cannot be reached.
     pub(crate) hosts: Vec<(String, Result<(), String>)>,
@@ -233,15 +233,22 @@ fn architecture(facts: &Facts) -> Check {
         offered,
         ..
     } = facts;
-    if offered.split(' ').any(|known| known == architecture) {
-        return Check::new("architecture", Verdict::Ok, architecture);
+    match unpublished(architecture, offered) {
+        None => Check::new("architecture", Verdict::Ok, architecture),
+        Some(reason) => Check::new("architecture", Verdict::Fail, reason).fix(ANOTHER_MACHINE),
     }
-    Check::new(
-        "architecture",
-        Verdict::Fail,
-        format!("this machine is {architecture}; this release is for: {offered}"),
-    )
-    .fix("use another machine")
+}
+
+/// What to do where the images are not published for this machine.
+pub(crate) const ANOTHER_MACHINE: &str =
+    "use a machine with one of those processors: a VM has the processor of its host";
+
+/// Why a VM of `architecture` cannot run the stack, whose images are `offered` for others.
+pub(crate) fn unpublished(architecture: &str, offered: &str) -> Option<String> {
+    let known = offered.split(' ').any(|known| known == architecture);
+    (!known).then(|| {
+        format!("the service images have no {architecture} yet; they are published for: {offered}")
+    })
 }
 
 fn network(facts: &Facts) -> Check {
@@ -339,7 +346,7 @@ mod tests {
             memory: Some(32 << 30),
             virtualisation: Some(Ok(())),
             architecture: "amd64".into(),
-            offered: "amd64 arm64".into(),
+            offered: "amd64".into(),
             hosts: vec![("ghcr.io:443".into(), Ok(()))],
             troubles: Vec::new(),
             wanted: ("8G".into(), "40G".into()),
@@ -392,9 +399,7 @@ mod tests {
             ("virtualisation", |facts| {
                 facts.virtualisation = Some(Err("no".into()))
             }),
-            ("architecture", |facts| {
-                facts.architecture = "riscv64".into()
-            }),
+            ("architecture", |facts| facts.architecture = "arm64".into()),
             ("network", |facts| facts.hosts[0].1 = Err("refused".into())),
         ];
         for (name, break_it) in broken {

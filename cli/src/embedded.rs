@@ -17,7 +17,7 @@ const BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bundle.tar"));
 /// The version with what kind of build it is: `0.5.0`, `0.5.0-dev`, `0.5.0-rehearsal`.
 pub(crate) const LABEL: &str = env!("POLIS_LABEL");
 
-/// The architectures that the VM's downloads are pinned for, in Debian's terms.
+/// The architectures that every image of the stack is published for, in Debian's terms, separated by blanks.
 pub(crate) const ARCHITECTURES: &str = env!("POLIS_ARCHITECTURES");
 
 /// The files that the user-data writes, as `sha256sum` lists them, sorted. Multipass changes the

@@ -4,6 +4,7 @@
 use polis_base::Digest;
 use serde_json::{Value, json};
 
+use crate::doctor;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest, Provisioning};
 use crate::guest::{self, Job};
@@ -41,6 +42,10 @@ pub(crate) struct Wish {
     pub(crate) bundle: Payload,
     /// The agent to layer on it; none leaves what is there.
     pub(crate) agent: Option<Agent>,
+    /// The architecture of this machine, which a new VM has too.
+    pub(crate) architecture: String,
+    /// What the images of the stack are published for, separated by blanks.
+    pub(crate) offered: String,
 }
 
 /// An agent's directory as it travels.
@@ -148,8 +153,18 @@ impl Step {
 ///
 /// # Errors
 /// When a person has to act first: the VM is deleted, in a state that no call of ours mends, or was
-/// never provisioned.
+/// never provisioned; or when there are no images for its processor.
 pub(crate) fn steps(world: &World, wish: &Wish) -> Result<Vec<Step>> {
+    // The VM knows better than this program, which may itself run under an emulator.
+    let of_guest = world
+        .guest
+        .as_ref()
+        .map(|guest| guest.architecture.as_str());
+    let of_guest = of_guest.filter(|known| !known.is_empty());
+    let architecture = of_guest.unwrap_or(&wish.architecture);
+    if let Some(reason) = doctor::unpublished(architecture, &wish.offered) {
+        return Err(no_images(reason));
+    }
     let Some(machine) = &world.machine else {
         let mut steps = vec![Step::Launch(launch(wish))];
         steps.extend(inside(&Guest::default(), wish)?);
@@ -293,6 +308,14 @@ pub(crate) fn never_provisioned() -> Box<Error> {
     Error::new(Kind::Provisioning, "the VM was not provisioned")
         .because("cloud-init has ended there without our user-data: Multipass did not hand it on")
         .next("polis delete --purge, then: polis start")
+}
+
+/// Refused before anything is launched or pulled: the pull could only fail, minutes later and without the reason.
+fn no_images(reason: String) -> Box<Error> {
+    Error::new(Kind::Machine, "the stack cannot run on this machine")
+        .because(reason)
+        .next(doctor::ANOTHER_MACHINE)
+        .next("polis doctor")
 }
 
 /// Nothing of ours starts Docker: the VM's own service manager does, and has given up.

@@ -189,7 +189,12 @@ pub(crate) fn directories() -> Option<(PathBuf, PathBuf)> {
 
 /// The name of this machine's architecture in OCI and Debian terms.
 pub(crate) fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
+    debian_name(std::env::consts::ARCH)
+}
+
+/// What Debian calls the architecture that the kernel and Rust call `name`.
+pub(crate) fn debian_name(name: &str) -> &str {
+    match name {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,

@@ -4,10 +4,13 @@ use polis_base::Digest;
 
 use crate::error::{Error, Kind, Result};
 use crate::guest;
+use crate::platform;
 
 /// The guest as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Guest {
+    /// The processor's architecture, in Debian's terms; empty where it is not known.
+    pub(crate) architecture: String,
     /// cloud-init's own word for how it is: `running`, `done`, `error`, `degraded`, ...
     pub(crate) cloud_init: String,
     /// Whether a second provisioning runs.
@@ -119,6 +122,7 @@ impl Guest {
         let hex = |hex: &str| Digest::from_hex(hex).map_err(|error| error.to_string());
         let number = |text: &str| text.parse::<u32>().map_err(|error| error.to_string());
         match words.as_slice() {
+            ["machine", name] => self.architecture = platform::debian_name(name).to_owned(),
             ["cloud-init", state @ ..] => self.cloud_init = state.join(" "),
             ["provisioning"] => self.provisioning = true,
             ["report", state] => self.report = Some((*state).to_owned()),

@@ -7,6 +7,7 @@ exec 2>/dev/null
 base=/opt/polis state=/var/lib/polis
 echo polis-probe 1
 
+echo "machine $(uname -m)"
 echo "cloud-init $(cloud-init status | sed -n 's/^status: //p' | tr ' ' '-')"
 if systemctl is-active --quiet polis-provision.service; then echo provisioning; fi
 if [[ -f $state/provision.json ]]; then

@@ -20,6 +20,8 @@ fn wish() -> Wish {
         marker: None,
         bundle: payload("bundle"),
         agent: None,
+        architecture: "amd64".into(),
+        offered: "amd64".into(),
     }
 }
 
@@ -43,6 +45,7 @@ fn service(name: &str, state: &str, health: &str) -> Service {
 fn whole() -> Guest {
     let bundle = Digest::of(b"bundle");
     Guest {
+        architecture: "amd64".into(),
         cloud_init: "done".into(),
         report: Some("done".into()),
         marker: Some(Digest::of(b"marker")),
@@ -279,4 +282,49 @@ fn the_launch_keeps_to_the_contract() {
         ]
     );
     assert_eq!(&*call.payload.unwrap().bytes, b"user-data");
+}
+
+#[test]
+fn a_processor_without_images_is_refused_before_anything_is_done() {
+    let wish = Wish {
+        architecture: "arm64".into(),
+        ..wish()
+    };
+    let mut emulated = whole();
+    emulated.architecture = String::new();
+    for (machine, guest) in [
+        (None, None),
+        (Some(State::Stopped), None),
+        (Some(State::Starting), None),
+        (Some(State::Running), Some(emulated)),
+    ] {
+        let error = steps(&World { machine, guest }, &wish).expect_err("arm64");
+        assert_eq!(error.kind, Kind::Machine);
+        let reason = "the service images have no arm64 yet; they are published for: amd64";
+        assert_eq!(error.causes, [reason]);
+    }
+    // What the VM says of itself counts more, in both directions.
+    let mut arm64 = whole();
+    arm64.architecture = "arm64".into();
+    let world = |guest| World {
+        machine: Some(State::Running),
+        guest: Some(guest),
+    };
+    assert!(steps(&world(arm64), &self::wish()).is_err());
+    assert!(steps(&world(whole()), &wish).expect("amd64").is_empty());
+}
+
+/// Once an image of each service is there, nothing else stands in the way.
+#[test]
+fn a_processor_with_images_is_served() {
+    let wish = Wish {
+        architecture: "arm64".into(),
+        offered: "amd64 arm64".into(),
+        ..wish()
+    };
+    let world = World {
+        machine: None,
+        guest: None,
+    };
+    assert_eq!(steps(&world, &wish).expect("steps")[0].name(), "launch");
 }

@@ -15,7 +15,7 @@ use crate::multipass::{Multipass, list_call};
 use crate::output::Done;
 use crate::plan::{self, Wish, World};
 use crate::reconcile::Reconciler;
-use crate::{agent, embedded, guest};
+use crate::{agent, embedded, guest, platform};
 
 /// How often what is can change under our hands before we give up: once for a VM that has to
 /// start, once more for what was in the way.
@@ -134,6 +134,8 @@ fn wish(context: &Context) -> Result<Wish> {
         marker,
         bundle: embedded::bundle(),
         agent,
+        architecture: platform::architecture().to_owned(),
+        offered: embedded::ARCHITECTURES.to_owned(),
     })
 }
 

@@ -2,6 +2,8 @@
 
 mod alone;
 #[cfg(target_os = "linux")]
+mod architecture;
+#[cfg(target_os = "linux")]
 mod commands;
 #[cfg(target_os = "linux")]
 mod faults;

@@ -41,7 +41,7 @@ pub(super) fn check(service: &Service<'_>, manual: &[(String, Source)]) -> Vec<F
     let mut findings = Vec::new();
     let mut known: Vec<(&str, &Place)> = Vec::new();
     for Named { path, place } in &named {
-        // The place of a word is that of its line in the compose file, which may name it twice.
+        // A word may be found twice: by itself, and inside the word around it.
         if !exists(service, path) && !known.contains(&(path, place)) {
             known.push((path, place));
             let name = service.name;
