@@ -140,13 +140,13 @@ fn github_gets_annotations_and_a_summary() {
         --- stdout
         ::error file=compose/docker-compose.yml,line=3,col=13,endColumn=26,title=image-reference::the image of service é: `o/é` is not a repository name
         ::error file=.github/workflows/ci.yml,line=4,col=32,endColumn=36,title=unpinned-action::`actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved%0Awrite the 40 digits of the commit, and the tag behind it as a comment
-        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned
+        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned; images that cannot be read: 1
     "#]].assert_eq(&ran.seen());
     expect![[r#"
         before
         ## `cargo xtask verify-pins`: findings
 
-        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned
+        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned; images that cannot be read: 1
 
         |  | rule | place | what |
         | --- | --- | --- | --- |
