@@ -1,9 +1,10 @@
-//! `bridge-accept`: lets traffic pass inside one bridge network.
+//! `bridge-accept`: lets traffic pass inside one bridge network, and holds back the rest.
 //!
 //! Docker isolates an internal network with rules that also stop packets which a transparent proxy
 //! sends back out of the bridge they came in by. `DOCKER-USER` runs before those rules. This file
-//! owns the conversation: wait for Docker to make the chain, read it, write the plan, and say what
-//! a person can do when that cannot work.
+//! owns the conversation: write the tables of [`guard`], wait for Docker to make the chain, read it,
+//! write the plan, and say what a person can do when that cannot work. The tables come first: when
+//! the rest fails, nothing is open that should be closed.
 
 use std::fmt;
 use std::io;
@@ -13,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::args::BridgeAccept;
 use crate::bridge::{BridgeName, CHAIN, Plan, TABLE, plan};
 use crate::netlink::Socket;
-use crate::wire;
+use crate::{guard, guard_wire, wire};
 
 /// How often the chain is looked for.
 const POLL: Duration = Duration::from_millis(250);
@@ -30,6 +32,11 @@ const LEGACY_TABLES: &str = "/proc/net/ip_tables_names";
 /// The table that Docker fills with `--firewall-backend=nftables` (Docker's manual, "Docker with
 /// nftables").
 const NFTABLES_BACKEND: &str = "docker-bridges";
+
+/// Docker lays a copy of the host's file here in a container with `network_mode: host`, with the
+/// servers of its own settings if it has any: just those that its resolver asks (moby: `resolver.go`
+/// opens the connection in the container's namespace unless the server is on the host's loopback).
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// What was done.
 enum Outcome {
@@ -53,6 +60,8 @@ enum Failure {
     },
     /// Whoever keeps changing the rules.
     Contended,
+    /// Whoever runs this container: nothing says which name servers to let through.
+    ResolvConf(io::Error),
     /// Nobody we know: an unexpected answer.
     Netlink {
         operation: &'static str,
@@ -60,9 +69,22 @@ enum Failure {
     },
 }
 
-/// Makes sure that the rule is in effect, waiting for the chain for at most `wait`.
-pub(crate) fn run(bridge: &BridgeName, wait: Duration) -> ExitCode {
-    match accept(bridge, wait) {
+/// Writes the tables and makes sure that the rule is in effect, waiting for Docker's chain for at
+/// most `request.wait`.
+pub(crate) fn run(request: &BridgeAccept) -> ExitCode {
+    let bridge = &request.bridge;
+    let fail = |failure: Failure| {
+        eprintln!("polis-init: bridge-accept {bridge}: {failure}");
+        ExitCode::FAILURE
+    };
+    let mut socket = match Socket::open().map_err(failed("open a netfilter socket")) {
+        Ok(socket) => socket,
+        Err(failure) => return fail(failure),
+    };
+    if let Err(failure) = guard(&mut socket, request) {
+        return fail(failure);
+    }
+    match accept(&mut socket, bridge, request.wait) {
         Ok(outcome) => {
             let done = match outcome {
                 Outcome::Kept => "already in effect",
@@ -72,20 +94,43 @@ pub(crate) fn run(bridge: &BridgeName, wait: Duration) -> ExitCode {
             println!("polis-init: {CHAIN}: -i {bridge} -o {bridge} -j ACCEPT: {done}");
             ExitCode::SUCCESS
         }
-        Err(failure) => {
-            eprintln!("polis-init: bridge-accept {bridge}: {failure}");
-            ExitCode::FAILURE
-        }
+        Err(failure) => fail(failure),
     }
 }
 
-fn accept(bridge: &BridgeName, wait: Duration) -> Result<Outcome, Failure> {
+/// Replaces the tables that hold the bridges back.
+fn guard(socket: &mut Socket, request: &BridgeAccept) -> Result<(), Failure> {
+    let BridgeAccept { bridge, egress, .. } = request;
+    let mut name_servers = Vec::new();
+    if !egress.is_empty() {
+        let text = std::fs::read_to_string(RESOLV_CONF).map_err(Failure::ResolvConf)?;
+        name_servers = guard::name_servers(&text);
+    }
+    let name = guard::table_name(bridge);
+    let tables = guard::tables(bridge, egress, &name_servers);
+    let write = |sequence| guard_wire::replace(&name, &tables, sequence);
+    let written = socket.call(write);
+    written.map_err(failed("write the tables of polis-init"))?;
+    println!(
+        "polis-init: tables inet and arp {name}: {bridge} reaches nothing outside its network"
+    );
+    let listed: Vec<String> = name_servers.iter().map(ToString::to_string).collect();
+    let dns = match listed.is_empty() {
+        true => String::new(),
+        false => format!(" and port 53 of {}", listed.join(", ")),
+    };
+    for bridge in egress {
+        println!("polis-init: table inet {name}: {bridge} reaches public addresses{dns}");
+    }
+    Ok(())
+}
+
+fn accept(socket: &mut Socket, bridge: &BridgeName, wait: Duration) -> Result<Outcome, Failure> {
     let start = Instant::now();
-    let mut socket = Socket::open().map_err(failed("open a netfilter socket"))?;
     let mut waiting = false;
     let mut races = 0;
     loop {
-        match attempt(&mut socket, bridge) {
+        match attempt(socket, bridge) {
             Ok(outcome) => return Ok(outcome),
             Err(Failure::Netlink { source, .. }) if is(&source, Errno::RESTART) => {
                 races += 1;
@@ -95,7 +140,7 @@ fn accept(bridge: &BridgeName, wait: Duration) -> Result<Outcome, Failure> {
             }
             Err(Failure::Netlink { source, .. }) if is(&source, Errno::NOENT) => {
                 if start.elapsed() >= wait {
-                    return Err(no_chain(&mut socket, wait));
+                    return Err(no_chain(socket, wait));
                 }
                 if !waiting {
                     waiting = true;
@@ -190,8 +235,20 @@ impl fmt::Display for Failure {
                          iptables, `--firewall-backend=nftables`), or `\"iptables\": false` in /etc/docker/daemon.json\n",
                     )?,
                 }
+                if *nftables {
+                    return f.write_str(
+                        "  Docker owns that table and offers no chain for rules that accept\n  \
+                         next: remove `firewall-backend` from /etc/docker/daemon.json and from dockerd's command line, \
+                         then restart Docker",
+                    );
+                }
                 write!(f, "  next: on the host, run `docker info` and `iptables --version`, then `iptables-nft -S {CHAIN}`")
             }
+            Self::ResolvConf(source) => write!(
+                f,
+                "cannot read {RESOLV_CONF}: {source}\n  \
+                 next: run this container with `network_mode: host`, where Docker provides the file"
+            ),
             Self::Contended => write!(f, "the rule set changed during each of {RACES} attempts\n  next: run this again"),
             Self::Netlink { operation, source } => write!(f, "cannot {operation}: {source}"),
         }

@@ -3,14 +3,14 @@
 //! Arguments become typed requests here, so the verbs never see an unchecked number or interface
 //! name.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use lexopt::Parser;
 use lexopt::prelude::{Long, Short, Value};
-use lexopt::{Parser, ValueExt as _};
 
 use crate::bridge::BridgeName;
 use crate::chown::{Owner, Request};
@@ -29,21 +29,27 @@ polis-init: prepares what the Polis services find when they start
 
 Usage:
   polis-init chown [-R] UID:GID PATH...
-  polis-init bridge-accept [--wait SECONDS] BRIDGE
+  polis-init bridge-accept [--wait SECONDS] [--egress BRIDGE]... BRIDGE
   polis-init --help | --version
 
 Commands:
   chown          Give PATH, and with -R all that is below it, to the numeric UID:GID.
                  Symbolic links are changed themselves and never followed. Every path
                  that fails is named; the others are still changed.
-  bridge-accept  Let traffic pass inside the network of BRIDGE: one rule
-                 `-i BRIDGE -o BRIDGE -j ACCEPT` at the head of chain DOCKER-USER,
-                 as iptables-nft would write it. A second run changes nothing.
+  bridge-accept  Let traffic pass inside the network of BRIDGE and nowhere else.
+                 Inside: one rule `-i BRIDGE -o BRIDGE -j ACCEPT` at the head of chain
+                 DOCKER-USER, as iptables-nft would write it. Elsewhere: the nftables
+                 tables `inet` and `arp` polis-init-BRIDGE keep what comes in by BRIDGE
+                 away from this machine and from all other networks. Each run replaces
+                 them; nothing else is changed.
 
 Options:
   -R              Descend into directories
   --wait SECONDS  How long bridge-accept waits for Docker to create the chain
                   (0 to 3600, default 30)
+  --egress BRIDGE What comes in by this bridge may reach public IPv4 addresses and
+                  port 53 of the name servers in /etc/resolv.conf, but neither
+                  private ranges nor this machine
   -h, --help      Print this help
   -V, --version   Print the version
 
@@ -63,12 +69,18 @@ pub(crate) enum Command {
     /// Change owners.
     Chown(Request),
     /// Let traffic pass inside one bridge network.
-    BridgeAccept {
-        /// The bridge's interface.
-        bridge: BridgeName,
-        /// How long to wait for Docker's chain.
-        wait: Duration,
-    },
+    BridgeAccept(BridgeAccept),
+}
+
+/// Which bridges to let through and to hold back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BridgeAccept {
+    /// The interface inside whose network traffic passes, and that reaches nothing else.
+    pub(crate) bridge: BridgeName,
+    /// Interfaces that reach public addresses only.
+    pub(crate) egress: Vec<BridgeName>,
+    /// How long to wait for Docker's chain.
+    pub(crate) wait: Duration,
 }
 
 /// Why a command line was refused, in words for the person who wrote it.
@@ -142,37 +154,49 @@ fn parse_chown(parser: &mut Parser) -> Result<Command, UsageError> {
 
 fn parse_bridge_accept(parser: &mut Parser) -> Result<Command, UsageError> {
     let mut bridge: Option<BridgeName> = None;
+    let mut egress: Vec<BridgeName> = Vec::new();
     let mut wait = DEFAULT_WAIT;
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
-            Long("wait") => {
-                let seconds = parser
-                    .value()?
-                    .parse::<u64>()
-                    .ok()
-                    .filter(|s| *s <= LONGEST_WAIT_SECONDS);
-                wait = seconds.map(Duration::from_secs).ok_or_else(|| {
-                    UsageError(format!(
-                        "bridge-accept: --wait takes whole seconds from 0 to {LONGEST_WAIT_SECONDS}"
-                    ))
-                })?;
-            }
-            Value(value) if bridge.is_none() => {
-                let parsed = value.to_str().and_then(BridgeName::parse);
-                bridge = Some(parsed.ok_or_else(|| {
-                    UsageError(format!(
-                        "bridge-accept: {value:?} is not an interface name: 1 to 15 letters, digits, '.', '_' or '-'"
-                    ))
-                })?);
-            }
+            Long("wait") => wait = parse_wait(&parser.value()?)?,
+            Long("egress") => egress.push(parse_bridge(&parser.value()?)?),
+            Value(value) if bridge.is_none() => bridge = Some(parse_bridge(&value)?),
             other => return Err(other.unexpected().into()),
         }
     }
-    match bridge {
-        Some(bridge) => Ok(Command::BridgeAccept { bridge, wait }),
-        None => Err(UsageError("bridge-accept: BRIDGE is missing".into())),
+    let Some(bridge) = bridge else {
+        return Err(UsageError("bridge-accept: BRIDGE is missing".into()));
+    };
+    if egress.contains(&bridge) {
+        return Err(UsageError(format!(
+            "bridge-accept: {bridge} cannot be both BRIDGE and --egress"
+        )));
     }
+    Ok(Command::BridgeAccept(BridgeAccept {
+        bridge,
+        egress,
+        wait,
+    }))
+}
+
+fn parse_wait(value: &OsStr) -> Result<Duration, UsageError> {
+    let seconds = value.to_str().and_then(|text| text.parse::<u64>().ok());
+    let seconds = seconds.filter(|seconds| *seconds <= LONGEST_WAIT_SECONDS);
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        UsageError(format!(
+            "bridge-accept: --wait takes whole seconds from 0 to {LONGEST_WAIT_SECONDS}"
+        ))
+    })
+}
+
+fn parse_bridge(value: &OsStr) -> Result<BridgeName, UsageError> {
+    let parsed = value.to_str().and_then(BridgeName::parse);
+    parsed.ok_or_else(|| {
+        UsageError(format!(
+            "bridge-accept: {value:?} is not an interface name: 1 to 15 letters, digits, '.', '_' or '-'"
+        ))
+    })
 }
 
 /// Prints the help text to standard output.
@@ -228,15 +252,28 @@ mod tests {
 
     #[test]
     fn bridge_accept_waits_half_a_minute_unless_told() {
-        let Ok(Command::BridgeAccept { wait, .. }) = parsed("bridge-accept br-polis") else {
+        let Ok(Command::BridgeAccept(request)) = parsed("bridge-accept br-polis") else {
             panic!("not a bridge request");
         };
-        assert_eq!(wait, Duration::from_secs(30));
-        let Ok(Command::BridgeAccept { wait, .. }) = parsed("bridge-accept --wait=0 br-polis")
-        else {
+        assert_eq!(request.wait, Duration::from_secs(30));
+        let Ok(Command::BridgeAccept(request)) = parsed("bridge-accept --wait=0 br-polis") else {
             panic!("not a bridge request");
         };
-        assert_eq!(wait, Duration::ZERO);
+        assert_eq!(request.wait, Duration::ZERO);
+    }
+
+    #[test]
+    fn the_compose_file_s_bridge_line_is_understood() {
+        let line = "bridge-accept polis-internal --egress polis-external --egress polis-internet";
+        let name = |text| BridgeName::parse(text).expect("a valid name");
+        assert_eq!(
+            parsed(line),
+            Ok(Command::BridgeAccept(BridgeAccept {
+                bridge: name("polis-internal"),
+                egress: vec![name("polis-external"), name("polis-internet")],
+                wait: Duration::from_secs(30),
+            }))
+        );
     }
 
     #[test]

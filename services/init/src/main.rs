@@ -17,6 +17,10 @@ mod bridge;
 #[cfg(target_os = "linux")]
 mod chown;
 #[cfg(target_os = "linux")]
+mod guard;
+#[cfg(target_os = "linux")]
+mod guard_wire;
+#[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
 mod wire;
@@ -31,7 +35,7 @@ fn main() -> ExitCode {
         Ok(Command::Help) => args::print_help(),
         Ok(Command::Version) => args::print_version(),
         Ok(Command::Chown(request)) => chown::run(&request),
-        Ok(Command::BridgeAccept { bridge, wait }) => accept::run(&bridge, wait),
+        Ok(Command::BridgeAccept(request)) => accept::run(&request),
         Err(error) => args::print_usage(&error),
     }
 }

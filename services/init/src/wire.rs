@@ -72,6 +72,13 @@ fn ip_header() -> Nfgenmsg {
     header
 }
 
+/// What opens and closes a transaction.
+pub(crate) fn batch_header() -> Nfgenmsg {
+    let mut header = Nfgenmsg::new();
+    header.set_res_id(SUBSYSTEM_NFTABLES);
+    header
+}
+
 /// Asks for the generation of the whole rule set; the answer is read by [`generation`].
 pub(crate) fn get_generation(sequence: u32) -> Message {
     let mut chained = Chained::new(sequence);
@@ -115,8 +122,7 @@ pub(crate) fn get_rules(sequence: u32) -> Message {
 /// Inserts the rule at the chain's head and deletes the rules of these handles, all or nothing, and
 /// only if the rule set is still of `generation`; else the kernel refuses with ERESTART.
 pub(crate) fn insert(bridge: &BridgeName, delete: &[u64], generation: u32, first: u32) -> Message {
-    let mut batch = Nfgenmsg::new();
-    batch.set_res_id(SUBSYSTEM_NFTABLES);
+    let batch = batch_header();
     let mut chained = Chained::new(first);
     chained
         .request()
@@ -155,30 +161,53 @@ pub(crate) fn insert(bridge: &BridgeName, delete: &[u64], generation: u32, first
 /// reads it back as such.
 fn push_expressions<P: Pusher>(mut list: PushExprListAttrs<P>, bridge: &BridgeName) {
     for key in [MetaKeys::Iifname, MetaKeys::Oifname] {
-        let load = list.nested_elem().nested_data_meta();
-        list = load
-            .push_key(key as u32)
-            .push_dreg(Registers::Reg1 as u32)
-            .end_nested()
-            .end_nested();
-        let compare = list.nested_elem().nested_data_cmp();
-        let compare = compare
-            .push_sreg(Registers::Reg1 as u32)
-            .push_op(CmpOps::Eq as u32);
-        list = compare
-            .nested_data()
-            .push_value(&bridge.terminated())
-            .end_nested()
-            .end_nested()
-            .end_nested();
+        list = push_compare(push_meta(list, key), CmpOps::Eq, &bridge.terminated());
     }
-    list = list
-        .nested_elem()
-        .nested_data_counter()
+    push_verdict(push_counter(list), ACCEPT);
+}
+
+/// Loads a property of the packet into the first register.
+pub(crate) fn push_meta<P: Pusher>(
+    list: PushExprListAttrs<P>,
+    key: MetaKeys,
+) -> PushExprListAttrs<P> {
+    let load = list.nested_elem().nested_data_meta();
+    load.push_key(key as u32)
+        .push_dreg(Registers::Reg1 as u32)
+        .end_nested()
+        .end_nested()
+}
+
+/// Compares the first register; the rule ends here unless the comparison holds.
+pub(crate) fn push_compare<P: Pusher>(
+    list: PushExprListAttrs<P>,
+    operator: CmpOps,
+    value: &[u8],
+) -> PushExprListAttrs<P> {
+    let compare = list.nested_elem().nested_data_cmp();
+    let compare = compare
+        .push_sreg(Registers::Reg1 as u32)
+        .push_op(operator as u32);
+    compare
+        .nested_data()
+        .push_value(value)
+        .end_nested()
+        .end_nested()
+        .end_nested()
+}
+
+/// Counts packets, from zero.
+pub(crate) fn push_counter<P: Pusher>(list: PushExprListAttrs<P>) -> PushExprListAttrs<P> {
+    let counter = list.nested_elem().nested_data_counter();
+    counter
         .push_bytes(0)
         .push_packets(0)
         .end_nested()
-        .end_nested();
+        .end_nested()
+}
+
+/// Ends the rule with a verdict.
+pub(crate) fn push_verdict<P: Pusher>(list: PushExprListAttrs<P>, code: u32) {
     let immediate = list
         .nested_elem()
         .nested_data_immediate()
@@ -186,7 +215,7 @@ fn push_expressions<P: Pusher>(mut list: PushExprListAttrs<P>, bridge: &BridgeNa
     let verdict = immediate
         .nested_data()
         .nested_verdict()
-        .push_code(ACCEPT)
+        .push_code(code)
         .end_nested();
     verdict.end_nested().end_nested().end_nested();
 }
