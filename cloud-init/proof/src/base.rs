@@ -147,7 +147,10 @@ fn bootstrap(work: &Path, wanted: &str) -> Result<()> {
 }
 
 /// The Debian mirror of this machine, from its own package sources.
-fn mirror() -> Result<String> {
+///
+/// # Errors
+/// When they name none.
+pub fn mirror() -> Result<String> {
     let dir = Path::new("/etc/apt/sources.list.d");
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;

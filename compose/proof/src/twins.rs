@@ -1,1 +1,299 @@
-//! The twins of the published images: each holds the programs of its contract and no others.
+//! Twins of the published images: each holds the programs of its contract in `compose/images/` and no others.
+//!
+//! The published images are out of reach where tests run. What their contracts name is taken from Debian where Debian
+//! has it, the c-icap modules are compiled to the very paths, and a small stand-in, which says that it is one, takes
+//! the place of the rest. A twin is an OCI layout on disk, kept under a key of its inputs; no engine is needed.
+
+mod base;
+mod contents;
+mod layout;
+mod tree;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cloud_init_proof::run::Run;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use xtask::contract::{self, Contract};
+use xtask::progress::Progress;
+use xtask::workspace::Workspace;
+
+use crate::Result;
+use base::Base;
+pub use contents::companions;
+
+/// The image that is built from this repository rather than made up.
+const INIT: &str = "init";
+
+/// Everything that decides what a twin holds, besides its contract, the base and the stand-ins.
+const SOURCES: [&[u8]; 6] = [
+    include_bytes!("twins.rs"),
+    include_bytes!("twins/contents.rs"),
+    include_bytes!("twins/layout.rs"),
+    include_bytes!("twins/tree.rs"),
+    include_bytes!("../stand-ins/c-icap/module.c"),
+    include_bytes!("../stand-ins/docker-entrypoint.sh"),
+];
+
+/// The twin of one image.
+#[derive(Debug, Clone)]
+pub struct Twin {
+    /// The name of its contract: `gate`.
+    pub name: String,
+    /// The image that it stands for, `registry/repository`.
+    pub image: String,
+    /// The tag by which the compose file names the image.
+    pub tag: String,
+    /// The digest of its manifest, or of its index where the image has one.
+    pub digest: String,
+    /// The OCI layout that holds it.
+    pub layout: PathBuf,
+}
+
+/// What signs the certificates of the servers that play the internet; gate and scanner trust it.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// The certificate, PEM.
+    pub certificate: PathBuf,
+    /// The key, PEM.
+    pub key: PathBuf,
+}
+
+/// The twins of all images of the stack.
+#[derive(Debug)]
+pub struct Twins {
+    /// In the order of their names.
+    pub twins: Vec<Twin>,
+    /// What they trust beside Debian's list.
+    pub internet: Authority,
+    /// How long the base took to make or to find.
+    pub base_took: Duration,
+    /// How long the rest took.
+    pub took: Duration,
+}
+
+/// Builds the twins of the images of the tree at `root`, or finds them below `dir`, where they are kept.
+///
+/// Wants root, for the owners of files and for mmdebstrap, and the stand-ins beside the running program, where cargo
+/// puts them when it builds a test of this package.
+///
+/// # Errors
+/// When a contract is wrong, a tool fails, or a program that a contract names cannot be had.
+pub fn build(root: &Path, dir: &Path) -> Result<Twins> {
+    let dir = dir.join("twins");
+    fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    // Two tests at once would both make the same.
+    let lock = dir.join("lock");
+    let lock = fs::File::create(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    lock.lock().map_err(|error| error.to_string())?;
+    let contracts = contract::load(root).map_err(|error| format!("{error:?}"))?;
+    let start = Instant::now();
+    let base = Base::prepare(&dir)?;
+    let base_took = start.elapsed();
+    let start = Instant::now();
+    let internet = authority(&dir)?;
+    let twins = std::thread::scope(|scope| {
+        let one = |contract| {
+            let (base, internet, dir) = (&base, &internet, &dir);
+            scope.spawn(move || twin(root, dir, base, internet, contract))
+        };
+        let running: Vec<_> = contracts.iter().map(one).collect();
+        let ended = running.into_iter().map(|twin| {
+            let twin = twin.join();
+            twin.unwrap_or_else(|_| Err("a thread that made a twin panicked".to_owned()))
+        });
+        ended.collect::<Result<Vec<Twin>>>()
+    })?;
+    let kept: Vec<&Path> = twins.iter().map(|twin| twin.layout.as_path()).collect();
+    for old in entries(&dir)? {
+        let is_image = old.join("oci-layout").is_file();
+        if is_image && !kept.contains(&old.as_path()) {
+            fs::remove_dir_all(&old).map_err(|error| format!("{}: {error}", old.display()))?;
+        }
+    }
+    let took = start.elapsed();
+    Ok(Twins {
+        twins,
+        internet,
+        base_took,
+        took,
+    })
+}
+
+impl Twins {
+    /// Pushes every twin to `registry`, a `host:port` without TLS, under its image's repository and tag.
+    ///
+    /// # Errors
+    /// When skopeo fails.
+    pub fn push(&self, registry: &str) -> Result<()> {
+        self.twins.iter().try_for_each(|twin| twin.push(registry))
+    }
+
+    /// Each image, as `registry/repository`, with the digest of its twin.
+    pub fn references(&self) -> Vec<(String, String)> {
+        let references = self.twins.iter();
+        references
+            .map(|twin| (twin.image.clone(), twin.digest.clone()))
+            .collect()
+    }
+
+    /// The twin of the image whose contract has this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn get(&self, name: &str) -> Result<&Twin> {
+        let found = self.twins.iter().find(|twin| twin.name == name);
+        found.ok_or_else(|| format!("no contract is called `{name}`"))
+    }
+}
+
+impl Twin {
+    /// Pushes it to `registry`, a `host:port` without TLS, under its image's repository and tag.
+    ///
+    /// # Errors
+    /// When skopeo fails.
+    pub fn push(&self, registry: &str) -> Result<()> {
+        let repository = self.image.split_once('/').map_or("", |(_, path)| path);
+        let from = format!("oci:{}", self.layout.display());
+        let to = format!("docker://{registry}/{repository}:{}", self.tag);
+        let mut words = vec!["skopeo", "copy", "--quiet", "--all", "--preserve-digests"];
+        words.extend(["--dest-tls-verify=false", &from, &to]);
+        Run::new(&words).output().map(drop)
+    }
+
+    /// The programs of its file system, as absolute paths: what anyone may execute in a directory that a bare name is
+    /// looked for in.
+    ///
+    /// # Errors
+    /// When the layout cannot be read.
+    pub fn programs(&self) -> Result<Vec<String>> {
+        layout::programs(&self.layout)
+    }
+}
+
+fn twin(
+    root: &Path,
+    dir: &Path,
+    base: &Base,
+    internet: &Authority,
+    contract: &Contract,
+) -> Result<Twin> {
+    let name = contract.name().to_owned();
+    let made = |layout: PathBuf, digest: String| {
+        Ok(Twin {
+            tag: tag(root, &contract.image)?,
+            image: contract.image.clone(),
+            name: name.clone(),
+            digest,
+            layout,
+        })
+    };
+    if name == INIT {
+        let layout = dir.join(INIT);
+        let workspace = Workspace {
+            root: root.to_owned(),
+            target: root.join("target"),
+        };
+        let images = xtask::images::build(&workspace, &layout, Progress::Silent)
+            .map_err(|error| format!("{error:?}"))?;
+        let built = images.iter().find_map(xtask::images::Image::digest);
+        let digest = built.ok_or("no image was built from services/init")?;
+        return made(layout, digest.to_string());
+    }
+    let trusted = read(&internet.certificate)?;
+    let stand_ins = contents::StandIns::of(contract)?;
+    let mut inputs: Vec<&[u8]> = SOURCES.to_vec();
+    inputs.extend([
+        base.key.as_bytes(),
+        contract.source.text.as_bytes(),
+        &trusted,
+    ]);
+    inputs.extend(stand_ins.bytes());
+    let layout = dir.join(format!("{name}-{}", digest(&inputs)));
+    let saved = layout.join("digest");
+    if let Ok(digest) = fs::read_to_string(&saved) {
+        return made(layout, digest);
+    }
+    let new = dir.join(format!("{name}.new"));
+    let _ = fs::remove_dir_all(&new);
+    let tree = contents::tree(base, contract, &stand_ins, &trusted, &new)?;
+    let digest = layout::write(&new, &tree, &config(contract))?;
+    fs::write(new.join("digest"), &digest)
+        .and_then(|()| fs::rename(&new, &layout))
+        .map_err(|error| format!("{}: {error}", new.display()))?;
+    made(layout, digest)
+}
+
+/// What the contract says of the image's configuration.
+fn config(contract: &Contract) -> serde_json::Value {
+    let words = |fact: &Option<contract::Fact<Vec<String>>>| {
+        let fact = fact.as_ref();
+        fact.map_or_else(Vec::new, |fact| fact.value.clone())
+    };
+    let mut entrypoint = words(&contract.entrypoint);
+    if contract.entrypoint.is_none() {
+        entrypoint = contents::entrypoint(contract);
+    }
+    let user = contract.user.as_ref().map_or(0, |fact| fact.value);
+    json!({
+        "User": if user == 0 { String::new() } else { user.to_string() },
+        "Entrypoint": entrypoint,
+        "Cmd": words(&contract.command),
+        "Labels": {"org.opencontainers.image.title": format!("twin of {}, made for tests", contract.image)},
+    })
+}
+
+/// The tag by which the compose file of the tree at `root` names `image`.
+fn tag(root: &Path, image: &str) -> Result<String> {
+    let path = root.join(xtask::compose::PATH);
+    let text = String::from_utf8_lossy(&read(&path)?).into_owned();
+    let start = format!("image: {image}:");
+    let found = text.split_once(&start).map(|(_, rest)| rest);
+    let tag = found.and_then(|rest| rest.split(|c: char| c.is_whitespace() || c == '@').next());
+    let tag = tag.filter(|tag| !tag.is_empty()).map(str::to_owned);
+    tag.ok_or_else(|| format!("{}: no service has the image `{image}`", path.display()))
+}
+
+/// Makes the authority of the internet of the tests, unless `dir` has it.
+fn authority(dir: &Path) -> Result<Authority> {
+    let authority = Authority {
+        certificate: dir.join("internet.crt"),
+        key: dir.join("internet.key"),
+    };
+    if !authority.certificate.is_file() {
+        let (certificate, key) = (dir.join("internet.crt.new"), authority.key.display());
+        let (certificate, key) = (certificate.display().to_string(), key.to_string());
+        let mut words = vec!["openssl", "req", "-x509", "-noenc", "-days", "3650"];
+        words.extend(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        words.extend(["-subj", "/CN=Internet of the tests", "-out", &certificate]);
+        words.extend(["-keyout", &key]);
+        Run::new(&words).output()?;
+        fs::rename(&certificate, &authority.certificate).map_err(|error| error.to_string())?;
+    }
+    Ok(authority)
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// A short name for the content of all `parts` together.
+fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize()[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,132 @@
+//! Debian, from which every twin takes its programs: made once, because it takes most of a minute and a network.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cloud_init_proof::base::mirror;
+use cloud_init_proof::run::Run;
+
+use super::digest;
+use crate::Result;
+
+/// The release that the published images are built on.
+const SUITE: &str = "trixie";
+
+/// The packages of the programs that the contracts name, and of what their modules are compiled against.
+const PACKAGES: [&str; 26] = [
+    "c-icap",
+    "ca-certificates",
+    "clamav-daemon",
+    "clamav-freshclam",
+    "clamdscan",
+    "curl",
+    "dbus",
+    "findutils",
+    "git",
+    "iproute2",
+    "jq",
+    "libc-icap-mod-urlcheck",
+    "libicapapi-dev",
+    "netcat-openbsd",
+    "nftables",
+    "nodejs",
+    "openssh-server",
+    "openssl",
+    "procps",
+    "python3",
+    "ripgrep",
+    "systemd-sysv",
+    "util-linux",
+    "valkey-server",
+    "valkey-tools",
+    "zlib1g",
+];
+
+/// Nobody reads them in a test.
+const LEFT_OUT: [&str; 4] = ["doc", "man", "locale", "info"];
+
+/// A root file system with everything in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    /// Its top directory.
+    pub(crate) root: PathBuf,
+    /// Stands for all that it was made from.
+    pub(crate) key: String,
+}
+
+impl Base {
+    /// Makes the root file system, unless `dir` has it already.
+    ///
+    /// # Errors
+    /// When the machine names no Debian mirror, or mmdebstrap fails.
+    pub(crate) fn prepare(dir: &Path) -> Result<Self> {
+        let key = digest(&[include_bytes!("base.rs")]);
+        let root = dir.join(format!("base-{key}"));
+        let base = Self { root, key };
+        if base.root.is_dir() {
+            return Ok(base);
+        }
+        let new = dir.join("base.new");
+        for old in super::entries(dir)? {
+            let name = old.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("base") {
+                fs::remove_dir_all(&old).map_err(|error| format!("{}: {error}", old.display()))?;
+            }
+        }
+        let mut words = vec!["mmdebstrap".to_owned(), "--variant=minbase".to_owned()];
+        words.push("--aptopt=Acquire::Languages \"none\"".to_owned());
+        words.push("--dpkgopt=force-unsafe-io".to_owned());
+        words.extend(LEFT_OUT.map(|name| format!("--dpkgopt=path-exclude=/usr/share/{name}/*")));
+        words.push(format!("--include={}", PACKAGES.join(",")));
+        words.push(SUITE.to_owned());
+        words.push(new.display().to_string());
+        words.push(format!("deb {} {SUITE} main", mirror()?));
+        Run::new(&words).output()?;
+        fs::rename(&new, &base.root).map_err(|error| format!("{}: {error}", new.display()))?;
+        Ok(base)
+    }
+
+    /// A path of the root file system on this machine.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// Where `paths` lead through all links, in their order; the empty text for one that is not there.
+    pub(crate) fn resolve(&self, paths: &[String]) -> Result<Vec<String>> {
+        let script = "for path; do realpath -e \"$path\" 2>/dev/null || echo; done";
+        let root = self.root.display().to_string();
+        let mut words = vec!["chroot", &root, "sh", "-c", script, "sh"];
+        words.extend(paths.iter().map(String::as_str));
+        let ran = Run::new(&words).ran()?;
+        let found: Vec<String> = ran.stdout.lines().map(str::to_owned).collect();
+        if found.len() == paths.len() {
+            return Ok(found);
+        }
+        Err(format!("chroot {root}: {}", ran.stderr))
+    }
+
+    /// The shared libraries, with the dynamic linker, that the files `paths` of the root file system need.
+    pub(crate) fn libraries(&self, paths: &[String]) -> Result<Vec<String>> {
+        let root = self.root.display().to_string();
+        let mut words = vec!["chroot", &root, "ldd"];
+        words.extend(paths.iter().map(String::as_str));
+        // Ends with 1 where one of the files is a script or static.
+        let ran = Run::new(&words).ran()?;
+        if let Some(missing) = ran.stdout.lines().find(|line| line.contains("not found")) {
+            return Err(format!("ldd {paths:?}: {}", missing.trim()));
+        }
+        let mut found: Vec<String> = ran
+            .stdout
+            .lines()
+            .filter_map(|line| {
+                let line = line.trim();
+                let path = line.split_once(" => ").map_or(line, |(_, path)| path);
+                let path = path.split(" (").next()?;
+                (line.contains(" (0x") && path.starts_with('/')).then(|| path.to_owned())
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+}

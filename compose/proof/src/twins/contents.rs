@@ -1,0 +1,522 @@
+//! What each twin holds: the programs of its contract with the libraries they need, and what those read at run time.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cloud_init_proof::run::Run;
+use xtask::contract::{Contract, Kind, SEARCHED};
+
+use super::base::Base;
+use super::read;
+use super::tree::Tree;
+use crate::Result;
+
+/// The image that is a whole Debian, from which programs are taken away; the others are put together.
+const WORKSPACE: &str = "workspace";
+
+/// Programs that Debian has not: ours, built by cargo beside the test, and where they go when only a name is given.
+const STAND_INS: [(&str, &str); 5] = [
+    ("coredns", "/usr/bin"),
+    ("g3fcgen", "/usr/bin"),
+    ("g3proxy", "/usr/bin"),
+    ("polis-approve", "/usr/local/bin"),
+    ("polis-mcp-agent", "/usr/local/bin"),
+];
+
+/// What they are linked against.
+const RUNTIME: [&str; 4] = [
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/x86_64-linux-gnu/libc.so.6",
+    "/lib/x86_64-linux-gnu/libgcc_s.so.1",
+    "/lib/x86_64-linux-gnu/libm.so.6",
+];
+
+/// Debian's directory of c-icap's modules, which is compiled into its c-icap, and the image's.
+const MODULES: (&str, &str) = ("/usr/lib/x86_64-linux-gnu/c_icap", "/usr/lib/c_icap");
+
+/// Modules of c-icap that Debian has not: the service, what it does, and its role in `module.c`.
+const MODULE_ROLES: [(&str, &str, &str, &str); 5] = [
+    ("srv_polis_dlp.so", "polis_dlp", "ICAP_REQMOD", "1"),
+    (
+        "srv_polis_sentinel_resp.so",
+        "polis_sentinel_resp",
+        "ICAP_RESPMOD",
+        "2",
+    ),
+    (
+        "srv_polis_approval.so",
+        "polis_approval",
+        "ICAP_RESPMOD",
+        "0",
+    ),
+    (
+        "srv_polis_approval_rewrite.so",
+        "polis_approval_rewrite",
+        "ICAP_REQMOD",
+        "0",
+    ),
+    ("squidclamav.so", "squidclamav", "ICAP_RESPMOD", "0"),
+];
+
+/// The one signature of the twin's virus database: MD5 and size of the EICAR test file.
+const EICAR: &str = "44d88612fea8a8f36de82e1278abb02f:68:Eicar-Test-Signature\n";
+
+/// What the twin of an image has on its `PATH` although its contract does not say so, with the reason.
+pub fn companions(name: &str) -> &'static [(&'static str, &'static str)] {
+    match name {
+        WORKSPACE => &[
+            ("dbus-daemon", "systemctl asks systemd over it"),
+            ("mount", "systemd starts it for each mount unit"),
+            ("systemd-sysusers", "a unit of systemd's own starts it"),
+            ("systemd-tmpfiles", "makes what services expect below /run"),
+            ("umount", "systemd starts it for each mount unit"),
+        ],
+        _ => &[],
+    }
+}
+
+/// The entry point of an image whose contract does not know it.
+pub(crate) fn entrypoint(contract: &Contract) -> Vec<String> {
+    let words: &[&str] = match contract.name() {
+        "certgen" => &["/usr/bin/g3fcgen", "-c", "/etc/g3fcgen/g3fcgen.yaml"],
+        "state" => &["/usr/local/bin/valkey-server"],
+        _ => &[],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The stand-ins that an image needs.
+pub(crate) struct StandIns(Vec<(&'static str, PathBuf, Vec<u8>)>);
+
+impl StandIns {
+    pub(crate) fn of(contract: &Contract) -> Result<Self> {
+        let beside = std::env::current_exe().map_err(|error| error.to_string())?;
+        // Tests stand in `deps`, one below the programs.
+        let dirs = beside.ancestors().skip(1).take(2);
+        let needed = |name: &str| {
+            contract
+                .programs
+                .iter()
+                .any(|fact| base_name(&fact.value) == name)
+        };
+        let mut found = Vec::new();
+        for (name, _) in STAND_INS.into_iter().filter(|(name, _)| needed(name)) {
+            let path = dirs
+                .clone()
+                .map(|dir| dir.join(name))
+                .find(|path| path.is_file());
+            let path = path.ok_or_else(|| {
+                format!(
+                    "{name} is not beside {}: run `cargo build -p polis-stack-proof --bins`",
+                    beside.display()
+                )
+            })?;
+            let bytes = read(&path)?;
+            found.push((name, path, bytes));
+        }
+        Ok(Self(found))
+    }
+
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|(_, _, bytes)| bytes.as_slice())
+    }
+
+    fn get(&self, name: &str) -> Option<&(&'static str, PathBuf, Vec<u8>)> {
+        self.0.iter().find(|(found, _, _)| *found == name)
+    }
+}
+
+/// The file system of the twin; what is compiled for it goes below `work`.
+pub(crate) fn tree(
+    base: &Base,
+    contract: &Contract,
+    stand_ins: &StandIns,
+    trusted: &[u8],
+    work: &Path,
+) -> Result<Tree> {
+    let mut tree = Tree::skeleton();
+    if contract.name() == WORKSPACE {
+        machine(&mut tree, base)?;
+    } else {
+        accounts(&mut tree, contract);
+    }
+    let mut put = Vec::new();
+    let mut linked = Vec::new();
+    for program in wanted(contract) {
+        put.push(program_into(
+            &mut tree,
+            base,
+            stand_ins,
+            contract,
+            &program,
+            &mut linked,
+        )?);
+    }
+    modules(&mut tree, base, contract, work, &mut linked)?;
+    data(&mut tree, base, contract, &mut linked)?;
+    if contract.name() != WORKSPACE {
+        linked.extend(base.libraries(&linked)?);
+        linked.extend(RUNTIME.map(str::to_owned));
+        for library in linked.iter().filter(|path| path.contains("/lib")) {
+            tree.file(library, 0o755, &base.path(library));
+        }
+    }
+    let authorities = "/etc/ssl/certs/ca-certificates.crt";
+    if tree.has(authorities) && contract.name() != WORKSPACE {
+        let mut bundle = read(&base.path(authorities))?;
+        bundle.extend(trusted);
+        tree.bytes(authorities, 0o644, 0, &bundle);
+    }
+    only(&mut tree, &put);
+    promised(&tree, contract)?;
+    Ok(tree)
+}
+
+/// The programs of the contract and their companions.
+fn wanted(contract: &Contract) -> Vec<String> {
+    let listed = contract.programs.iter().map(|fact| fact.value.clone());
+    let companions = companions(contract.name()).iter();
+    listed
+        .chain(companions.map(|(name, _)| (*name).to_owned()))
+        .collect()
+}
+
+/// Puts one program where its contract says; returns where that is. What it is linked with is left to the caller.
+fn program_into(
+    tree: &mut Tree,
+    base: &Base,
+    stand_ins: &StandIns,
+    contract: &Contract,
+    program: &str,
+    linked: &mut Vec<String>,
+) -> Result<String> {
+    let name = base_name(program);
+    let absolute = program.starts_with('/').then(|| program.to_owned());
+    if let Some((_, path, _)) = stand_ins.get(name) {
+        let dir = STAND_INS.iter().find(|(found, _)| *found == name);
+        let place =
+            absolute.unwrap_or_else(|| format!("{}/{name}", dir.map_or("", |(_, dir)| dir)));
+        tree.file(&place, 0o755, path);
+        return Ok(place);
+    }
+    if let Some(script) = script(name) {
+        let place = absolute.unwrap_or_else(|| format!("/usr/bin/{name}"));
+        tree.bytes(&place, 0o755, 0, script.as_bytes());
+        return Ok(place);
+    }
+    let searched: Vec<String> = SEARCHED.iter().map(|dir| format!("{dir}/{name}")).collect();
+    let resolved = base.resolve(&searched)?;
+    let mut both = searched.iter().zip(&resolved);
+    let (found, file) = both.find(|(_, file)| !file.is_empty()).ok_or_else(|| {
+        format!(
+            "{}: Debian has no program `{program}`, and there is no stand-in",
+            contract.source.path
+        )
+    })?;
+    let same_name = base_name(file) == name;
+    let place = absolute.unwrap_or_else(|| if same_name { file } else { found }.clone());
+    if is_searched(file) || contract.name() != WORKSPACE {
+        tree.file(&place, 0o755, &base.path(file));
+    }
+    linked.push(file.clone());
+    Ok(place)
+}
+
+/// Programs that are too large or not there in Debian, as scripts which say so.
+fn script(name: &str) -> Option<&'static str> {
+    match name {
+        "docker-entrypoint.sh" => Some(include_str!("../../stand-ins/docker-entrypoint.sh")),
+        // Debian's npm needs four hundred packages.
+        "npm" => Some("#!/bin/sh\necho 'stand-in: npm' >&2\n[ \"${1-}\" = --version ]\n"),
+        _ => None,
+    }
+}
+
+/// The modules of the contract: Debian's, or compiled.
+fn modules(
+    tree: &mut Tree,
+    base: &Base,
+    contract: &Contract,
+    work: &Path,
+    linked: &mut Vec<String>,
+) -> Result<()> {
+    let modules = contract.paths.iter().map(|fact| &fact.value);
+    for module in modules.filter(|path| path.kind == Kind::Module) {
+        let name = base_name(&module.path);
+        let debian = format!("{}/{name}", MODULES.0);
+        if base.path(&debian).is_file() {
+            tree.file(&module.path, 0o644, &base.path(&debian));
+            // Not itself a library of the image, but what it needs is.
+            linked.extend(base.libraries(&[debian])?);
+            continue;
+        }
+        let role = MODULE_ROLES.iter().find(|(file, ..)| *file == name);
+        let role = role
+            .ok_or_else(|| format!("{}: nothing makes `{}`", contract.source.path, module.path))?;
+        tree.bytes(&module.path, 0o644, 0, &compiled(base, work, role)?);
+        tree.link(MODULES.0, MODULES.1);
+    }
+    Ok(())
+}
+
+/// A module from `module.c`, compiled against the headers of Debian's c-icap.
+fn compiled(base: &Base, work: &Path, role: &(&str, &str, &str, &str)) -> Result<Vec<u8>> {
+    let (file, service, kind, role) = role;
+    std::fs::create_dir_all(work).map_err(|error| format!("{}: {error}", work.display()))?;
+    let out = work.join(file);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-ins/c-icap/module.c");
+    let headers = base.path("/usr/include/c_icap");
+    let words = [
+        "cc",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-O2",
+        "-shared",
+        "-fPIC",
+        &format!("-I{}", headers.display()),
+        &format!("-DNAME=\"{service}\""),
+        &format!("-DDESCRIPTION=\"stand-in for {service}\""),
+        &format!("-DTYPE={kind}"),
+        &format!("-DROLE={role}"),
+        "-o",
+        &out.display().to_string(),
+        &source.display().to_string(),
+    ];
+    Run::new(&words).output()?;
+    let bytes = read(&out)?;
+    std::fs::remove_file(&out).map_err(|error| format!("{}: {error}", out.display()))?;
+    Ok(bytes)
+}
+
+/// What the programs read at run time, and the paths that the contract promises beside programs and modules.
+fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<String>) -> Result<()> {
+    let user = contract.user.as_ref().map_or(0, |fact| fact.value);
+    let mut dirs: Vec<&str> = Vec::new();
+    match contract.name() {
+        "gate" => {
+            dirs.extend([
+                "/usr/lib/python3.13",
+                "/usr/lib/ssl",
+                "/etc/ssl",
+                "/usr/share/iproute2",
+            ]);
+            let extensions = std::fs::read_dir(base.path("/usr/lib/python3.13/lib-dynload"));
+            let extensions = extensions.map_err(|error| format!("lib-dynload: {error}"))?;
+            let names = extensions.flatten().map(|entry| entry.file_name());
+            let names =
+                names.map(|name| format!("/usr/lib/python3.13/lib-dynload/{}", name.display()));
+            linked.extend(base.libraries(&names.collect::<Vec<_>>())?);
+            tree.bytes(
+                "/init.sh",
+                0o755,
+                0,
+                b"#!/bin/bash\necho 'stand-in: /init.sh of the image' >&2\nexit 1\n",
+            );
+        }
+        "sentinel" => {
+            tree.bytes("/entrypoint.sh", 0o755, 0, ENTRYPOINT.as_bytes());
+            let magic = "/etc/c-icap/c-icap.magic";
+            tree.file(magic, 0o644, &base.path(magic));
+        }
+        "scanner" => {
+            dirs.push("/etc/ssl");
+            tree.bytes("/var/lib/clamav/twin.hdb", 0o644, user, EICAR.as_bytes());
+        }
+        _ => {}
+    }
+    let keep = |path: &str| !path.contains("__pycache__") && !path.contains("/private");
+    for dir in dirs {
+        let from = base.path(dir);
+        if from.is_dir() {
+            tree.copy(&from, dir, &keep)?;
+        }
+    }
+    let paths = contract.paths.iter().map(|fact| &fact.value);
+    for path in paths.filter(|path| path.kind == Kind::Writable) {
+        if !tree.has(&path.path) {
+            tree.directory(&path.path, 0o755, user);
+        }
+    }
+    if contract.name() == "scanner" {
+        tree.directory("/var/lib/clamav", 0o755, user);
+    }
+    Ok(())
+}
+
+/// Stand-in for the entry point of the published sentinel image.
+const ENTRYPOINT: &str = "\
+#!/bin/bash
+echo 'stand-in: entrypoint.sh' >&2
+mkdir -p /var/log/c-icap /var/run/c-icap
+rm -f /var/run/c-icap/c-icap.pid /var/run/c-icap/c-icap.ctl
+exec /usr/bin/c-icap -N -D -f /etc/c-icap/c-icap.conf
+";
+
+/// Everything of the base that a machine has, with the account of its user and the unit that is enabled.
+fn machine(tree: &mut Tree, base: &Base) -> Result<()> {
+    tree.copy(&base.root, "", &in_machine)?;
+    let passwd = "root:x:0:0:root:/root:/usr/sbin/nologin\n";
+    let account = |file: &str, root: Option<&str>, more: &str| -> Result<Vec<u8>> {
+        let text = String::from_utf8_lossy(&read(&base.path(file))?).into_owned();
+        let mut lines = root.unwrap_or_default().to_owned();
+        let others = text
+            .lines()
+            .filter(|line| root.is_none() || !line.starts_with("root:"));
+        others.for_each(|line| lines += &format!("{line}\n"));
+        Ok((lines + more).into_bytes())
+    };
+    let user = "polis:x:1000:1000::/home/polis:/bin/bash\n";
+    tree.bytes(
+        "/etc/passwd",
+        0o644,
+        0,
+        &account("/etc/passwd", Some(passwd), user)?,
+    );
+    tree.bytes(
+        "/etc/group",
+        0o644,
+        0,
+        &account("/etc/group", None, "polis:x:1000:\n")?,
+    );
+    // Locked, as the image's account is.
+    let shadow = account("/etc/shadow", None, "polis:!:20000:0:99999:7:::\n")?;
+    tree.bytes("/etc/shadow", 0o640, 0, &shadow);
+    tree.directory("/home/polis", 0o755, 1000);
+    tree.directory("/usr/local/bin", 0o755, 0);
+    tree.directory("/usr/local/share/ca-certificates", 0o755, 0);
+    tree.bytes("/etc/machine-id", 0o444, 0, b"");
+    for unit in ["polis-init.service"] {
+        let place = format!("/etc/systemd/system/multi-user.target.wants/{unit}");
+        tree.link(&place, &format!("/etc/systemd/system/{unit}"));
+        let text = "# stand-in for the unit of the image\n[Service]\nType=oneshot\nExecStart=/usr/local/bin/polis-init.sh\n";
+        tree.bytes(
+            &format!("/etc/systemd/system/{unit}"),
+            0o644,
+            0,
+            text.as_bytes(),
+        );
+    }
+    let script = "#!/bin/bash\necho 'stand-in: polis-init.sh of the image' >&2\nexit 1\n";
+    tree.bytes("/usr/local/bin/polis-init.sh", 0o755, 0, script.as_bytes());
+    tree.link("/etc/systemd/system/console-getty.service", "/dev/null");
+    tree.link("/etc/systemd/system/getty@.service", "/dev/null");
+    Ok(())
+}
+
+/// What the base has for the other images, or for nobody; units that Debian enables are not enabled in the image.
+fn in_machine(path: &str) -> bool {
+    const WITHOUT: [&str; 20] = [
+        "dev",
+        "proc",
+        "sys",
+        "tmp",
+        "run",
+        "boot",
+        "media",
+        "mnt",
+        "etc/systemd/system",
+        "etc/ca-certificates/update.d",
+        "etc/clamav",
+        "etc/c-icap",
+        "etc/valkey",
+        "usr/include",
+        "usr/share/perl",
+        "usr/lib/apt",
+        "var/cache",
+        "var/lib",
+        "var/log",
+        "usr/lib/python3/dist-packages",
+    ];
+    const PREFIXES: [&str; 11] = [
+        "etc/ssh/ssh_host_",
+        "usr/lib/systemd/system/clamav-",
+        "usr/lib/systemd/system/valkey-",
+        "usr/lib/systemd/system/apt-",
+        "usr/lib/systemd/system/c-icap",
+        "usr/lib/x86_64-linux-gnu/perl",
+        "usr/lib/x86_64-linux-gnu/libperl",
+        "usr/lib/x86_64-linux-gnu/libclam",
+        "usr/lib/x86_64-linux-gnu/libfreshclam",
+        "usr/lib/x86_64-linux-gnu/libicapapi",
+        "usr/lib/x86_64-linux-gnu/c_icap",
+    ];
+    !WITHOUT.contains(&path)
+        && !PREFIXES.iter().any(|prefix| path.starts_with(prefix))
+        && !path.ends_with("__pycache__")
+}
+
+/// Root and the accounts that the contract names.
+fn accounts(tree: &mut Tree, contract: &Contract) {
+    let (mut passwd, mut group) = (String::new(), String::new());
+    let named = contract
+        .users
+        .iter()
+        .map(|fact| (fact.value.name.as_str(), fact.value.uid));
+    let all: BTreeSet<(u32, &str)> = named
+        .map(|(name, uid)| (uid, name))
+        .chain([(0, "root")])
+        .collect();
+    for (uid, name) in all {
+        let home = if uid == 0 { "/root" } else { "/nonexistent" };
+        passwd += &format!("{name}:x:{uid}:{uid}::{home}:/usr/sbin/nologin\n");
+        group += &format!("{name}:x:{uid}:\n");
+    }
+    tree.bytes("/etc/passwd", 0o644, 0, passwd.as_bytes());
+    tree.bytes("/etc/group", 0o644, 0, group.as_bytes());
+    tree.bytes(
+        "/etc/nsswitch.conf",
+        0o644,
+        0,
+        b"passwd: files\ngroup: files\nhosts: files dns\n",
+    );
+}
+
+/// Takes every program off the `PATH` that was not put there.
+fn only(tree: &mut Tree, put: &[String]) {
+    let kept: BTreeSet<String> = put.iter().map(|path| merged(path)).collect();
+    let dirs = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+    let others = dirs.iter().flat_map(|dir| tree.programs_in(dir));
+    let others: BTreeSet<String> = others.filter(|path| !kept.contains(path)).collect();
+    tree.remove(|path| others.contains(&format!("/{path}")) && !path.ends_with("/polis-init.sh"));
+}
+
+/// Holds the twin to every path that its contract says is shipped.
+fn promised(tree: &Tree, contract: &Contract) -> Result<()> {
+    let shipped = contract
+        .paths
+        .iter()
+        .map(|fact| &fact.value)
+        .filter(|path| path.kind.is_shipped());
+    let missing: Vec<&str> = shipped
+        .filter(|path| !tree.has(&path.path))
+        .map(|path| path.path.as_str())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "{}: the twin lacks {}",
+        contract.source.path,
+        missing.join(", ")
+    ))
+}
+
+/// `/sbin/x` as `/usr/sbin/x`.
+fn merged(path: &str) -> String {
+    let is_merged = path.starts_with("/bin/") || path.starts_with("/sbin/");
+    if is_merged {
+        format!("/usr{path}")
+    } else {
+        path.to_owned()
+    }
+}
+
+fn is_searched(path: &str) -> bool {
+    let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+    SEARCHED.contains(&dir)
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}

@@ -1,0 +1,66 @@
+//! Builds the twins from the contracts of the tree and holds each to its contract: its programs, and no others.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use polis_stack_proof::twins;
+use xtask::contract::{self, Contract};
+
+#[test]
+fn each_twin_has_the_programs_of_its_contract_and_no_others() {
+    if let Some(missing) = missing() {
+        return left_out(&missing);
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = root.join("target/proof");
+    let twins = twins::build(&root, &target).unwrap();
+    eprintln!(
+        "twins: base {:.1} s, images {:.1} s",
+        twins.base_took.as_secs_f32(),
+        twins.took.as_secs_f32()
+    );
+    for contract in contract::load(&root).unwrap() {
+        let twin = twins.get(contract.name()).unwrap();
+        let found: BTreeSet<String> = twin.programs().unwrap().into_iter().collect();
+        let known = |path: &String| {
+            let is_companion = twins::companions(contract.name())
+                .iter()
+                .any(|(name, _)| path.rsplit('/').next() == Some(name));
+            contract.has_program(path) || contract.path(path).is_some() || is_companion
+        };
+        let others: Vec<&String> = found.iter().filter(|path| !known(path)).collect();
+        assert!(others.is_empty(), "{}: {others:?}", twin.name);
+        let missing = absent(&contract, &found);
+        assert!(missing.is_empty(), "{}: {missing:?}", twin.name);
+    }
+}
+
+/// The programs of the contract below which nothing stands on the `PATH`; those elsewhere are held by the build.
+fn absent<'a>(contract: &'a Contract, found: &BTreeSet<String>) -> Vec<&'a str> {
+    let listed = contract.programs.iter().map(|fact| fact.value.as_str());
+    listed
+        .filter(|program| {
+            let name = program.rsplit('/').next();
+            let dir = program.rsplit_once('/').map_or("", |(dir, _)| dir);
+            let on_path = !program.starts_with('/') || contract::SEARCHED.contains(&dir);
+            on_path && !found.iter().any(|path| path.rsplit('/').next() == name)
+        })
+        .collect()
+}
+
+/// What this machine lacks to build twins.
+fn missing() -> Option<String> {
+    let programs = ["mmdebstrap", "skopeo", "cc", "openssl", "chroot"];
+    let missing = programs
+        .iter()
+        .find(|program| !cloud_init_proof::run::on_path(program))?;
+    Some((*missing).to_owned())
+}
+
+fn left_out(missing: &str) {
+    assert!(
+        std::env::var_os(xtask::parts::REQUIRE).is_none(),
+        "{missing} is not installed"
+    );
+    eprintln!("left out: {missing} is not installed");
+}
