@@ -19,7 +19,7 @@ const STAND_INS: [(&str, &str); 5] = [
     ("coredns", "/usr/bin"),
     ("g3fcgen", "/usr/bin"),
     ("g3proxy", "/usr/bin"),
-    ("polis-approve", "/usr/local/bin"),
+    ("polis-approve", "/usr/bin"),
     ("polis-mcp-agent", "/usr/local/bin"),
 ];
 
@@ -386,17 +386,13 @@ fn machine(tree: &mut Tree, base: &Base) -> Result<()> {
     tree.directory("/usr/local/bin", 0o755, 0);
     tree.directory("/usr/local/share/ca-certificates", 0o755, 0);
     tree.bytes("/etc/machine-id", 0o444, 0, b"");
-    for unit in ["polis-init.service"] {
-        let place = format!("/etc/systemd/system/multi-user.target.wants/{unit}");
-        tree.link(&place, &format!("/etc/systemd/system/{unit}"));
-        let text = "# stand-in for the unit of the image\n[Service]\nType=oneshot\nExecStart=/usr/local/bin/polis-init.sh\n";
-        tree.bytes(
-            &format!("/etc/systemd/system/{unit}"),
-            0o644,
-            0,
-            text.as_bytes(),
-        );
-    }
+    let unit = "/etc/systemd/system/polis-init.service";
+    let text = "# stand-in for the unit of the image\n[Service]\nType=oneshot\nExecStart=/usr/local/bin/polis-init.sh\n";
+    tree.bytes(unit, 0o644, 0, text.as_bytes());
+    tree.link(
+        "/etc/systemd/system/multi-user.target.wants/polis-init.service",
+        unit,
+    );
     let script = "#!/bin/bash\necho 'stand-in: polis-init.sh of the image' >&2\nexit 1\n";
     tree.bytes("/usr/local/bin/polis-init.sh", 0o755, 0, script.as_bytes());
     tree.link("/etc/systemd/system/console-getty.service", "/dev/null");

@@ -1,5 +1,0 @@
-//! Stand-in for coredns of the published images.
-
-fn main() {
-    println!("stand-in: coredns");
-}

@@ -1,0 +1,266 @@
+//! HTTP/1.1 between a client and a server, with every body inspected before it goes on.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::IpAddr;
+
+use super::Proxy;
+use super::icap::Verdict;
+
+/// The largest head and the largest body that pass.
+const HEAD: u64 = 64 * 1024;
+const BODY: u64 = 256 * 1024 * 1024;
+
+const METHODS: [&str; 9] = [
+    "GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ",
+];
+
+/// A request or a response.
+pub(crate) struct Message {
+    /// Its first line.
+    pub(crate) start: String,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// Whether it has a body at all, be it an empty one.
+    pub(crate) has_body: bool,
+}
+
+/// Whether `start`, at most 8 bytes, is the start of a request.
+pub(crate) fn is_request(start: &[u8]) -> bool {
+    !start.is_empty()
+        && METHODS.iter().any(|method| {
+            let length = method.len().min(start.len());
+            start.len() >= 3 && method.as_bytes()[..length] == start[..length]
+        })
+}
+
+/// Something is wrong with what came in.
+pub(crate) fn broken(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+impl Message {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(found, _)| found.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The head, as it goes on: the length of the body is known by now.
+    pub(crate) fn head(&self) -> Vec<u8> {
+        let mut text = format!("{}\r\n", self.start);
+        for (name, value) in &self.headers {
+            let framing = ["content-length", "transfer-encoding", "expect", "trailer"];
+            let replaced =
+                self.has_body && framing.iter().any(|key| name.eq_ignore_ascii_case(key));
+            if !replaced {
+                text += &format!("{name}: {value}\r\n");
+            }
+        }
+        if self.has_body {
+            text += &format!("Content-Length: {}\r\n", self.body.len());
+        }
+        (text + "\r\n").into_bytes()
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut bytes = self.head();
+        bytes.extend(&self.body);
+        out.write_all(&bytes)?;
+        out.flush()
+    }
+
+    fn closes(&self) -> bool {
+        let says = |word| {
+            self.header("connection")
+                .is_some_and(|value| value.eq_ignore_ascii_case(word))
+        };
+        says("close") || (self.start.contains("HTTP/1.0") && !says("keep-alive"))
+    }
+
+    fn refusal(why: &str) -> Self {
+        Self {
+            start: "HTTP/1.1 502 Bad Gateway".to_owned(),
+            headers: vec![("Connection".to_owned(), "close".to_owned())],
+            body: format!("stand-in: g3proxy: {why}\n").into_bytes(),
+            has_body: true,
+        }
+    }
+}
+
+/// Reads a head; nothing where the other side has ended.
+pub(crate) fn read_head(from: &mut impl BufRead) -> io::Result<Option<Message>> {
+    let mut lines = Vec::new();
+    let mut limited = from.take(HEAD);
+    loop {
+        let mut line = Vec::new();
+        if limited.read_until(b'\n', &mut line)? == 0 {
+            return if lines.is_empty() {
+                Ok(None)
+            } else {
+                Err(broken("a head that ends early"))
+            };
+        }
+        let line = String::from_utf8_lossy(&line)
+            .trim_end_matches(['\r', '\n'])
+            .to_owned();
+        if line.is_empty() && !lines.is_empty() {
+            break;
+        }
+        if !line.is_empty() {
+            lines.push(line);
+        }
+    }
+    let start = lines.remove(0);
+    let headers = lines.iter().map(|line| {
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| broken("a header without a colon"))?;
+        Ok((name.to_owned(), value.trim().to_owned()))
+    });
+    let headers = headers.collect::<io::Result<Vec<_>>>()?;
+    let body = Vec::new();
+    Ok(Some(Message {
+        start,
+        headers,
+        body,
+        has_body: false,
+    }))
+}
+
+pub(crate) fn read_chunked(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        let size = line.trim_end().split(';').next().unwrap_or_default();
+        let size = u64::from_str_radix(size, 16).map_err(|_| broken("a chunk without a size"))?;
+        if body.len() as u64 + size > BODY {
+            return Err(broken("a body that is too large"));
+        }
+        from.by_ref().take(size).read_to_end(&mut body)?;
+        // The end of the chunk; after the last one the trailer.
+        loop {
+            line.clear();
+            from.read_line(&mut line)?;
+            if line.trim_end().is_empty() {
+                break;
+            }
+        }
+        if size == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+/// Reads the body that the head of `message` announces. Returns whether the connection ended with it.
+fn read_body(from: &mut impl BufRead, message: &mut Message, until_end: bool) -> io::Result<bool> {
+    if message
+        .header("transfer-encoding")
+        .is_some_and(|value| value.to_lowercase().contains("chunked"))
+    {
+        message.has_body = true;
+        message.body = read_chunked(from)?;
+        return Ok(false);
+    }
+    let length = message
+        .header("content-length")
+        .map(|value| value.parse::<u64>());
+    let length = length
+        .transpose()
+        .map_err(|_| broken("a length that is not a number"))?;
+    let limit = match length {
+        Some(length) if length > BODY => return Err(broken("a body that is too large")),
+        Some(length) => length,
+        None if until_end => BODY,
+        None => return Ok(false),
+    };
+    message.has_body = true;
+    from.take(limit).read_to_end(&mut message.body)?;
+    match length {
+        Some(length) if (message.body.len() as u64) < length => {
+            Err(broken("a body that ends early"))
+        }
+        _ => Ok(length.is_none()),
+    }
+}
+
+/// Passes requests and responses on until one side ends.
+pub(crate) fn relay<C: Read + Write, S: Read + Write>(
+    proxy: &Proxy,
+    from: IpAddr,
+    host: &str,
+    client: &mut C,
+    server: &mut S,
+) -> io::Result<()> {
+    let mut client = BufReader::new(client);
+    let mut server = BufReader::new(server);
+    while let Some(mut request) = read_head(&mut client)? {
+        if request.header("expect").is_some() {
+            client
+                .get_mut()
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            client.get_mut().flush()?;
+        }
+        read_body(&mut client, &mut request, false)?;
+        let last = request.closes();
+        match proxy.request.inspect(from, &request, None) {
+            Ok(Verdict::Unchanged) => {}
+            Ok(Verdict::Request(changed)) => {
+                request = Message {
+                    has_body: request.has_body,
+                    ..changed
+                }
+            }
+            Ok(Verdict::Response(mut refusal)) => {
+                println!("stand-in: {from} -> {host}: {}", refusal.start);
+                refusal.has_body = true;
+                refusal.write(client.get_mut())?;
+                continue;
+            }
+            Err(error) => {
+                println!("stand-in: {from} -> {host}: reqmod: {error}");
+                return Message::refusal("no inspection").write(client.get_mut());
+            }
+        }
+        request.write(server.get_mut())?;
+        let (mut response, ended) = read_response(&mut server, &request)?;
+        let last = last || ended || response.closes();
+        match proxy.response.inspect(from, &request, Some(&response)) {
+            Ok(Verdict::Unchanged) => {}
+            Ok(Verdict::Request(_)) => {
+                return Err(broken("a RESPMOD service answered with a request"));
+            }
+            Ok(Verdict::Response(changed)) => {
+                response = Message {
+                    has_body: response.has_body,
+                    ..changed
+                };
+            }
+            Err(error) => {
+                println!("stand-in: {from} -> {host}: respmod: {error}");
+                return Message::refusal("no inspection").write(client.get_mut());
+            }
+        }
+        response.write(client.get_mut())?;
+        if last {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read_response(server: &mut impl BufRead, request: &Message) -> io::Result<(Message, bool)> {
+    let mut response = loop {
+        let head =
+            read_head(server)?.ok_or_else(|| broken("the server ended without an answer"))?;
+        if head.start.split(' ').nth(1) != Some("100") {
+            break head;
+        }
+    };
+    let status = response.start.split(' ').nth(1).unwrap_or_default();
+    let bodiless = request.start.starts_with("HEAD ")
+        || ["204", "304"].contains(&status)
+        || status.starts_with('1');
+    let ended = !bodiless && read_body(server, &mut response, true)?;
+    Ok((response, ended))
+}
