@@ -1,0 +1,125 @@
+//! Runs the stack's own scripts where nothing but the script is in question: no engine, no image.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use cloud_init_proof::run::{Ran, Run};
+
+/// A directory that is removed with this value.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("polis-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(dir.join("bin")).unwrap();
+        Self(dir)
+    }
+
+    /// Puts a program of this name before all others.
+    fn program(&self, name: &str, script: &str) {
+        self.file(&format!("bin/{name}"), &format!("#!/bin/bash\n{script}\n"));
+    }
+
+    fn file(&self, path: &str, text: &str) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        self.file(to, &fs::read_to_string(root.join(from)).unwrap());
+    }
+
+    /// Runs `script` in the directory with its programs in front.
+    fn run(&self, script: &str) -> Ran {
+        let path = self.0.join("bin");
+        let script = format!(
+            "cd '{}' && export PATH='{}':$PATH && {script}",
+            self.0.display(),
+            path.display()
+        );
+        Run::new(&["bash", "-c", &script]).ran().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A stack's folder in which secrets can be made by somebody who needs sudo for what is root's.
+fn stack(name: &str) -> Option<Scratch> {
+    let is_root = Run::new(&["id", "-u"]).output().unwrap().trim() == "0";
+    if !is_root {
+        eprintln!("left out: the files of the containers can be made by root alone");
+        assert!(std::env::var_os("POLIS_REQUIRE_REAL_PARTS").is_none());
+        return None;
+    }
+    let scratch = Scratch::new(name);
+    scratch.copy("scripts/generate-secrets.sh", "scripts/generate-secrets.sh");
+    scratch.file("docker-compose.yml", "services: {}\n");
+    scratch.program("id", "echo 1000");
+    scratch.program(
+        "sudo",
+        "echo 'sudo: unable to resolve host polis: Name or service not known' >&2\n\
+         while [[ $1 == -* ]]; do shift; done\nexec \"$@\"",
+    );
+    Some(scratch)
+}
+
+#[test]
+fn what_sudo_says_beside_is_no_error_of_the_secrets() {
+    let Some(scratch) = stack("sudo") else { return };
+    for words in ["", "--check"] {
+        let ran = scratch.run(&format!("scripts/generate-secrets.sh {words}"));
+        assert_eq!(ran.code, 0, "{words}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_key_of_another_certificate_is_found() {
+    let Some(scratch) = stack("key") else { return };
+    let made = scratch.run("scripts/generate-secrets.sh");
+    assert_eq!(made.code, 0, "{made:?}");
+    let ran = scratch.run(
+        "cp certs/valkey/server.key certs/valkey/client.key; scripts/generate-secrets.sh --check",
+    );
+    assert_ne!(ran.code, 0);
+    assert!(
+        ran.stderr.contains("client.key is not the key of"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn an_error_in_the_configuration_of_c_icap_is_no_end_without_fault() {
+    let scratch = Scratch::new("c-icap");
+    scratch.copy("config/sentinel/start.sh", "start.sh");
+    // What c-icap does with a configuration that it cannot read.
+    scratch.program("c-icap", "echo 'Fatal error while parsing config file'");
+    let ran = scratch.run("timeout --preserve-status -s TERM 2 ./start.sh");
+    // It stayed until it was told to end, and said why.
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("ended by itself with 0"), "{ran:?}");
+}
+
+#[test]
+fn c_icap_ends_with_its_container_and_a_crash_is_one() {
+    let scratch = Scratch::new("c-icap-ends");
+    scratch.copy("config/sentinel/start.sh", "start.sh");
+    scratch.program(
+        "c-icap",
+        "trap 'echo told to end; exit 0' TERM; while :; do sleep 0.1; done",
+    );
+    let ran = scratch.run("timeout --preserve-status -s TERM 1 ./start.sh");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("told to end"), "{ran:?}");
+    scratch.program("c-icap", "exit 3");
+    let ran = scratch.run("./start.sh");
+    assert_eq!(ran.code, 3, "{ran:?}");
+}
