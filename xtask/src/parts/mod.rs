@@ -74,6 +74,11 @@ pub const PARTS: [Part; 34] = [
         why: "reads the rule that polis-init writes",
     },
     Part {
+        needs: "nft",
+        package: "nftables",
+        why: "makes the table of Docker's nftables backend",
+    },
+    Part {
         needs: "ip",
         package: "iproute2",
         why: "a network namespace for each test of that rule",

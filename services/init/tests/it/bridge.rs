@@ -1,107 +1,13 @@
 //! `bridge-accept` against the real kernel, read back by the real `iptables-nft`; each test in a
-//! network namespace of its own, so that tests run in parallel and the host's firewall is never
-//! touched.
+//! network namespace of its own.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{POLIS_INIT, Ran, command, have, have_program, run, skip, succeed};
+use crate::common::{POLIS_INIT, have_program, run, skip, succeed};
+use crate::namespace::Namespace;
 
 const OURS: &str = "-A DOCKER-USER -i br-polis -o br-polis -j ACCEPT";
-
-/// A network namespace that lives as long as this value.
-struct Namespace(Child);
-
-impl Namespace {
-    /// Makes a namespace, or explains why it cannot.
-    fn new() -> Option<Self> {
-        if !(have_program("iptables-nft", "iptables") && have_program("nsenter", "util-linux")) {
-            return None;
-        }
-        // The shell says when it is inside, and leaves when its standard input closes.
-        let mut unshare = command("unshare");
-        unshare
-            .args(["--net", "sh", "-c", "echo inside; read -r _"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = unshare.stderr(Stdio::null()).spawn().expect("unshare");
-        let mut line = String::new();
-        let said = child
-            .stdout
-            .take()
-            .map(|stdout| BufReader::new(stdout).read_line(&mut line));
-        assert!(matches!(said, Some(Ok(_))), "{said:?}");
-        let namespace = Self(child);
-        have("permission to make a network namespace", line == "inside\n").then_some(namespace)
-    }
-
-    /// A namespace with Docker's chain, as Docker up to 28 leaves it.
-    fn with_chain() -> Option<Self> {
-        let namespace = Self::new()?;
-        namespace.iptables("-N DOCKER-USER");
-        namespace.iptables("-A DOCKER-USER -j RETURN");
-        Some(namespace)
-    }
-
-    /// Prepares a program that runs inside.
-    fn command(&self, program: &str) -> Command {
-        let mut nsenter = command("nsenter");
-        nsenter
-            .arg(format!("--net=/proc/{}/ns/net", self.0.id()))
-            .arg(program);
-        nsenter
-    }
-
-    fn iptables(&self, arguments: &str) -> String {
-        succeed(self.command("iptables-nft").args(arguments.split(' ')))
-    }
-
-    /// Makes Docker's chain with a thousand rules about other interfaces, then `last`: more than the
-    /// kernel tells in one datagram.
-    fn restore_long_chain(&self, last: &str) {
-        let comment = "x".repeat(200);
-        let rules: String = (0..1000)
-            .map(|i| format!("-A DOCKER-USER -i other{i} -m comment --comment {comment} -j DROP\n"))
-            .collect();
-        let text = format!("*filter\n:DOCKER-USER - [0:0]\n{rules}{last}\nCOMMIT\n");
-        let mut restore = self.command("iptables-nft-restore");
-        let mut child = restore
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("iptables-nft-restore");
-        let stdin = child
-            .stdin
-            .take()
-            .map(|mut stdin| stdin.write_all(text.as_bytes()));
-        assert!(matches!(stdin, Some(Ok(()))), "{stdin:?}");
-        assert!(child.wait().expect("wait").success());
-    }
-
-    /// Docker's chain as iptables-nft lists it, without the line that declares it.
-    fn rules(&self) -> Vec<String> {
-        self.iptables("-S DOCKER-USER")
-            .lines()
-            .skip(1)
-            .map(str::to_owned)
-            .collect()
-    }
-
-    fn accept(&self, arguments: &[&str]) -> Ran {
-        run(self
-            .command(POLIS_INIT)
-            .arg("bridge-accept")
-            .args(arguments))
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
-}
 
 #[test]
 fn the_rule_goes_to_the_head_once() {
@@ -112,7 +18,8 @@ fn the_rule_goes_to_the_head_once() {
     assert_eq!(first.code, Some(0), "{first:?}");
     assert_eq!(
         first.stdout,
-        "polis-init: DOCKER-USER: -i br-polis -o br-polis -j ACCEPT: added at the head\n"
+        "polis-init: tables inet and arp polis-init-br-polis: br-polis reaches nothing outside its network\n\
+         polis-init: DOCKER-USER: -i br-polis -o br-polis -j ACCEPT: added at the head\n"
     );
     assert_eq!(namespace.rules(), [OURS, "-A DOCKER-USER -j RETURN"]);
 
@@ -341,6 +248,36 @@ fn legacy_iptables_is_recognised() {
             .contains("\n  likely cause: tables of legacy iptables are in use"),
         "{}",
         ran.stderr
+    );
+}
+
+#[test]
+fn docker_s_nftables_backend_is_recognised_and_leaves_the_bridge_closed() {
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    if !have_program("nft", "nftables") {
+        return;
+    }
+    succeed(
+        namespace
+            .command("nft")
+            .args(["add", "table", "ip", "docker-bridges"]),
+    );
+    let ran = namespace.accept(&["--wait", "0", "br-polis"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(
+        ran.stderr,
+        "polis-init: bridge-accept br-polis: table `ip filter` of nftables has no chain `DOCKER-USER` after 0 s\n  \
+         cause: table `ip docker-bridges` is there, so Docker runs with `--firewall-backend=nftables`\n  \
+         Docker owns that table and offers no chain for rules that accept\n  \
+         next: remove `firewall-backend` from /etc/docker/daemon.json and from dockerd's command line, then restart \
+         Docker\n"
+    );
+    let tables = succeed(namespace.command("nft").args(["list", "tables"]));
+    assert!(
+        tables.contains("table inet polis-init-br-polis\n"),
+        "{tables}"
     );
 }
 

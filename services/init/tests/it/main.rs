@@ -5,4 +5,6 @@
 mod bridge;
 mod chown;
 mod common;
+mod guard;
+mod namespace;
 mod usage;
