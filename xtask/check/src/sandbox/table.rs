@@ -26,7 +26,12 @@ pub(super) struct Kind {
 
 /// A service that stays.
 const STAYS: Kind = Kind {
-    must: &[],
+    // Docker gives a new network namespace the machine's `ip_forward`: a service on two networks would be a way
+    // around gate. IPv6 would pass beside rules that are written for IPv4.
+    must: &[
+        "sysctls net.ipv4.ip_forward=0",
+        "sysctls net.ipv6.conf.all.disable_ipv6=1",
+    ],
     may: &[
         "container_name polis-{name}",
         "deploy resources.limits.cpus=*",
@@ -37,15 +42,16 @@ const STAYS: Kind = Kind {
         "read_only true",
         "restart unless-stopped",
         "security_opt no-new-privileges:true",
-        "sysctls net.ipv4.ip_forward=0",
-        "sysctls net.ipv6.conf.all.disable_ipv6=1",
         "sysctls net.ipv6.conf.default.disable_ipv6=1",
     ],
 };
 
 /// The one service that forwards packets.
 const FORWARDS: Kind = Kind {
-    must: &["sysctls net.ipv4.ip_forward=1"],
+    must: &[
+        "sysctls net.ipv4.ip_forward=1",
+        "sysctls net.ipv6.conf.all.disable_ipv6=1",
+    ],
     may: STAYS.may,
 };
 
@@ -123,10 +129,12 @@ pub(super) const SERVICES: &[Row] = &[
     Row {
         name: "sentinel",
         kind: &STAYS,
-        must: &["user 65532:65532"],
-        may: &[
+        must: &[
+            "user 65532:65532",
             // Looks at what c-icap makes of its configuration.
             "entrypoint /start.sh",
+        ],
+        may: &[
             "environment polis_VALKEY_HOST=*",
             "environment VALKEY_HOST=*",
             "environment POLIS_CLAMD_HOST=*",
@@ -139,8 +147,6 @@ pub(super) const SERVICES: &[Row] = &[
             "secrets valkey_reqmod_password valkey_reqmod_password",
             "secrets valkey_respmod_password valkey_respmod_password",
             "tmpfs /tmp mode=1777",
-            "tmpfs /var/log mode=0755",
-            "tmpfs /var/run/c-icap mode=0755",
             "tmpfs /var/log/c-icap mode=0755",
             "tmpfs /run/c-icap mode=0755",
             "volumes ro ./config/sentinel/*",
@@ -152,27 +158,29 @@ pub(super) const SERVICES: &[Row] = &[
     Row {
         name: "scanner",
         kind: &STAYS,
-        must: &["user 65532:65532"],
-        may: &[
+        must: &[
+            "user 65532:65532",
             // Past the image's entry point, which starts freshclam beside clamd.
             "entrypoint clamd --foreground --config-file=/etc/clamav/clamd.conf",
+        ],
+        may: &[
             "networks gateway-bridge",
-            "networks internet",
             "tmpfs /tmp mode=1777",
             "tmpfs /run/clamav mode=0755",
             "tmpfs /var/lock mode=1777",
             "tmpfs /var/log/clamav mode=0755",
             "volumes ro ./config/scanner/*",
             "volumes ro scanner-db /var/lib/clamav",
-            "volumes rw scanner-db /var/lib/clamav",
         ],
     },
     Row {
         name: "freshclam",
         kind: &STAYS,
-        must: &["user 65532:65532"],
-        may: &[
+        must: &[
+            "user 65532:65532",
             "entrypoint freshclam --daemon --foreground --config-file=/etc/clamav/freshclam.conf",
+        ],
+        may: &[
             "networks internet",
             "tmpfs /tmp mode=1777",
             "tmpfs /run/clamav mode=0755",
@@ -259,12 +267,14 @@ pub(super) const SERVICES: &[Row] = &[
     Row {
         name: "host-init",
         kind: &ENDS,
-        must: &["network_mode host"],
+        must: &[
+            "network_mode host",
+            "command bridge-accept polis-internal --egress polis-external --egress polis-internet",
+        ],
         may: &[
             "build context=../services/init",
             "build dockerfile=Dockerfile",
             "cap_add NET_ADMIN",
-            "command bridge-accept polis-internal*",
         ],
     },
     Row {
@@ -317,25 +327,26 @@ pub(super) const NETWORKS: &[Row] = &[
     Row {
         name: "gateway-bridge",
         kind: &BRIDGE,
-        must: &["internal true", "ipam config.subnet=10.30.1.0/24"],
-        may: &[
+        must: &[
             "driver_opts com.docker.network.bridge.name=polis-gateway",
-            "ipam config.ip_range=10.30.1.128/25",
+            "internal true",
+            "ipam config.subnet=10.30.1.0/24",
         ],
+        may: &["ipam config.ip_range=10.30.1.128/25"],
     },
     Row {
         name: "external-bridge",
         kind: &BRIDGE,
-        must: &["ipam config.subnet=10.20.1.0/24"],
-        may: &[
+        must: &[
             "driver_opts com.docker.network.bridge.name=polis-external",
-            "ipam config.ip_range=10.20.1.128/25",
+            "ipam config.subnet=10.20.1.0/24",
         ],
+        may: &["ipam config.ip_range=10.20.1.128/25"],
     },
     Row {
         name: "internet",
         kind: &BRIDGE,
-        must: &[],
+        must: &["driver_opts com.docker.network.bridge.name=polis-internet"],
         may: &["driver_opts com.docker.network.bridge.name=polis-internet"],
     },
 ];
