@@ -280,23 +280,21 @@ pub(super) const SERVICES: &[Row] = &[
     Row {
         name: "scanner-init",
         kind: &ENDS,
-        must: &["network_mode none"],
+        must: &[
+            "network_mode none",
+            "command chown -R 65532:65532 /var/lib/clamav",
+        ],
         may: &[
             "cap_add CHOWN",
             "cap_add DAC_OVERRIDE",
-            "command chown -R 65532:65532 /var/lib/clamav",
             "volumes rw scanner-db /var/lib/clamav",
         ],
     },
     Row {
         name: "state-init",
         kind: &ENDS,
-        must: &["network_mode none"],
-        may: &[
-            "cap_add CHOWN",
-            "command chown -R 65532:65532 /data",
-            "volumes rw state-data /data",
-        ],
+        must: &["network_mode none", "command chown -R 65532:65532 /data"],
+        may: &["cap_add CHOWN", "volumes rw state-data /data"],
     },
 ];
 

@@ -7,3 +7,4 @@ mod foreign;
 mod hidden;
 mod hostile;
 mod mutation;
+mod removed;
