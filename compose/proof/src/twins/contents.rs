@@ -66,9 +66,10 @@ pub fn companions(name: &str) -> &'static [(&'static str, &'static str)] {
     match name {
         WORKSPACE => &[
             ("dbus-daemon", "systemctl asks systemd over it"),
+            ("journalctl", "systemd flushes its journal with it"),
             ("mount", "systemd starts it for each mount unit"),
-            ("systemd-sysusers", "a unit of systemd's own starts it"),
             ("systemd-tmpfiles", "makes what services expect below /run"),
+            ("test", "update-ca-certificates has find start it"),
             ("umount", "systemd starts it for each mount unit"),
         ],
         _ => &[],
@@ -386,6 +387,9 @@ fn machine(tree: &mut Tree, base: &Base) -> Result<()> {
     tree.directory("/usr/local/bin", 0o755, 0);
     tree.directory("/usr/local/share/ca-certificates", 0o755, 0);
     tree.bytes("/etc/machine-id", 0o444, 0, b"");
+    // What Debian's packages have set up already is not set up again at the first boot.
+    tree.bytes("/etc/.updated", 0o644, 0, b"");
+    tree.bytes("/var/.updated", 0o644, 0, b"");
     let unit = "/etc/systemd/system/polis-init.service";
     let text = "# stand-in for the unit of the image\n[Service]\nType=oneshot\nExecStart=/usr/local/bin/polis-init.sh\n";
     tree.bytes(unit, 0o644, 0, text.as_bytes());

@@ -78,15 +78,15 @@ impl Pool {
         request: &Message,
         response: Option<&Message>,
     ) -> io::Result<Verdict> {
-        let (head, body) = encode(&self.service, client, request, response);
+        let message = encode(&self.service, client, request, response);
         // c-icap closes idle connections too: a pooled one may be gone by now.
         if let Some(connection) = self.pooled()
-            && let Ok(verdict) = self.transact(connection, &head, body)
+            && let Ok(verdict) = self.transact(connection, &message)
         {
             return Ok(verdict);
         }
         let fresh = self.connect();
-        match fresh.and_then(|connection| self.transact(connection, &head, body)) {
+        match fresh.and_then(|connection| self.transact(connection, &message)) {
             Err(_) if self.service.bypass => Ok(Verdict::Unchanged),
             result => result,
         }
@@ -95,19 +95,9 @@ impl Pool {
     fn transact(
         &self,
         mut connection: BufReader<TcpStream>,
-        head: &[u8],
-        body: Option<&[u8]>,
+        message: &[u8],
     ) -> io::Result<Verdict> {
-        let stream = connection.get_mut();
-        stream.write_all(head)?;
-        if let Some(body) = body {
-            if !body.is_empty() {
-                stream.write_all(format!("{:x}\r\n", body.len()).as_bytes())?;
-                stream.write_all(body)?;
-                stream.write_all(b"\r\n")?;
-            }
-            stream.write_all(b"0\r\n\r\n")?;
-        }
+        connection.get_mut().write_all(message)?;
         let answer = http::read_head(&mut connection)?.ok_or_else(|| http::broken("ICAP ended"))?;
         let verdict = match answer.start.split(' ').nth(1) {
             Some("204") => Verdict::Unchanged,
@@ -137,12 +127,12 @@ fn modified(answer: &Message, connection: &mut BufReader<TcpStream>) -> io::Resu
     Ok(Verdict::Response(message))
 }
 
-fn encode<'a>(
+fn encode(
     service: &Service,
     client: std::net::IpAddr,
-    request: &'a Message,
-    response: Option<&'a Message>,
-) -> (Vec<u8>, Option<&'a [u8]>) {
+    request: &Message,
+    response: Option<&Message>,
+) -> Vec<u8> {
     let request_head = request.head();
     let mut parts = "req-hdr=0".to_owned();
     let mut encapsulated = request_head;
@@ -157,11 +147,19 @@ fn encode<'a>(
     let body = inspected.has_body.then_some(inspected.body.as_slice());
     let kind = if body.is_some() { kind } else { "null" };
     parts += &format!(", {kind}-body={}", encapsulated.len());
-    let mut head = format!(
+    let mut message = format!(
         "{method} {} ICAP/1.0\r\nHost: {}\r\nAllow: 204\r\nX-Client-IP: {client}\r\nEncapsulated: {parts}\r\n\r\n",
         service.url, service.address
     )
     .into_bytes();
-    head.extend(encapsulated);
-    (head, body)
+    message.extend(encapsulated);
+    if let Some(body) = body {
+        if !body.is_empty() {
+            message.extend(format!("{:x}\r\n", body.len()).into_bytes());
+            message.extend(body);
+            message.extend(b"\r\n");
+        }
+        message.extend(b"0\r\n\r\n");
+    }
+    message
 }
