@@ -7,6 +7,8 @@
 mod base;
 mod contents;
 mod layout;
+mod machine;
+mod modules;
 mod tree;
 
 use std::fs;
@@ -28,10 +30,12 @@ pub use contents::companions;
 const INIT: &str = "init";
 
 /// Everything that decides what a twin holds, besides its contract, the base and the stand-ins.
-const SOURCES: [&[u8]; 6] = [
+const SOURCES: [&[u8]; 8] = [
     include_bytes!("twins.rs"),
     include_bytes!("twins/contents.rs"),
     include_bytes!("twins/layout.rs"),
+    include_bytes!("twins/machine.rs"),
+    include_bytes!("twins/modules.rs"),
     include_bytes!("twins/tree.rs"),
     include_bytes!("../stand-ins/c-icap/module.c"),
     include_bytes!("../stand-ins/docker-entrypoint.sh"),

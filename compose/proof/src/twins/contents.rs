@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use cloud_init_proof::run::Run;
 use xtask::contract::{Contract, Kind, SEARCHED};
 
 use super::base::Base;
 use super::read;
 use super::tree::Tree;
+use super::{machine, modules};
 use crate::Result;
 
 /// The image that is a whole Debian, from which programs are taken away; the others are put together.
@@ -31,32 +31,11 @@ const RUNTIME: [&str; 4] = [
     "/lib/x86_64-linux-gnu/libm.so.6",
 ];
 
-/// Debian's directory of c-icap's modules, which is compiled into its c-icap, and the image's.
-const MODULES: (&str, &str) = ("/usr/lib/x86_64-linux-gnu/c_icap", "/usr/lib/c_icap");
+/// The modules of Python's that are written in Python, and those that are not.
+const PYTHON: &str = "/usr/lib/python3.13";
 
-/// Modules of c-icap that Debian has not: the service, what it does, and its role in `module.c`.
-const MODULE_ROLES: [(&str, &str, &str, &str); 5] = [
-    ("srv_polis_dlp.so", "polis_dlp", "ICAP_REQMOD", "1"),
-    (
-        "srv_polis_sentinel_resp.so",
-        "polis_sentinel_resp",
-        "ICAP_RESPMOD",
-        "2",
-    ),
-    (
-        "srv_polis_approval.so",
-        "polis_approval",
-        "ICAP_RESPMOD",
-        "0",
-    ),
-    (
-        "srv_polis_approval_rewrite.so",
-        "polis_approval_rewrite",
-        "ICAP_REQMOD",
-        "0",
-    ),
-    ("squidclamav.so", "squidclamav", "ICAP_RESPMOD", "0"),
-];
+/// Directories of an image's user that its programs may write to, which the contract calls no more than files.
+const DIRECTORIES: [&str; 3] = ["/var/lib/g3proxy", "/var/log/clamav", "/var/log/g3proxy"];
 
 /// The one signature of the twin's virus database: MD5 and size of the EICAR test file.
 const EICAR: &str = "44d88612fea8a8f36de82e1278abb02f:68:Eicar-Test-Signature\n";
@@ -137,7 +116,7 @@ pub(crate) fn tree(
 ) -> Result<Tree> {
     let mut tree = Tree::skeleton();
     if contract.name() == WORKSPACE {
-        machine(&mut tree, base)?;
+        machine::add(&mut tree, base)?;
     } else {
         accounts(&mut tree, contract);
     }
@@ -153,7 +132,7 @@ pub(crate) fn tree(
             &mut linked,
         )?);
     }
-    modules(&mut tree, base, contract, work, &mut linked)?;
+    modules::add(&mut tree, base, contract, work, &mut linked)?;
     data(&mut tree, base, contract, &mut linked)?;
     if contract.name() != WORKSPACE {
         linked.extend(base.libraries(&linked)?);
@@ -233,87 +212,16 @@ fn script(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The modules of the contract: Debian's, or compiled.
-fn modules(
-    tree: &mut Tree,
-    base: &Base,
-    contract: &Contract,
-    work: &Path,
-    linked: &mut Vec<String>,
-) -> Result<()> {
-    let modules = contract.paths.iter().map(|fact| &fact.value);
-    for module in modules.filter(|path| path.kind == Kind::Module) {
-        let name = base_name(&module.path);
-        let debian = format!("{}/{name}", MODULES.0);
-        if base.path(&debian).is_file() {
-            tree.file(&module.path, 0o644, &base.path(&debian));
-            // Not itself a library of the image, but what it needs is.
-            linked.extend(base.libraries(&[debian])?);
-            continue;
-        }
-        let role = MODULE_ROLES.iter().find(|(file, ..)| *file == name);
-        let role = role
-            .ok_or_else(|| format!("{}: nothing makes `{}`", contract.source.path, module.path))?;
-        tree.bytes(&module.path, 0o644, 0, &compiled(base, work, role)?);
-        tree.link(MODULES.0, MODULES.1);
-    }
-    Ok(())
-}
-
-/// A module from `module.c`, compiled against the headers of Debian's c-icap.
-fn compiled(base: &Base, work: &Path, role: &(&str, &str, &str, &str)) -> Result<Vec<u8>> {
-    let (file, service, kind, role) = role;
-    std::fs::create_dir_all(work).map_err(|error| format!("{}: {error}", work.display()))?;
-    let out = work.join(file);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-ins/c-icap/module.c");
-    let headers = base.path("/usr/include/c_icap");
-    let words = [
-        "cc",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-O2",
-        "-shared",
-        "-fPIC",
-        &format!("-I{}", headers.display()),
-        &format!("-DNAME=\"{service}\""),
-        &format!("-DDESCRIPTION=\"stand-in for {service}\""),
-        &format!("-DTYPE={kind}"),
-        &format!("-DROLE={role}"),
-        "-o",
-        &out.display().to_string(),
-        &source.display().to_string(),
-    ];
-    Run::new(&words).output()?;
-    let bytes = read(&out)?;
-    std::fs::remove_file(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-    Ok(bytes)
-}
-
 /// What the programs read at run time, and the paths that the contract promises beside programs and modules.
 fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<String>) -> Result<()> {
     let user = contract.user.as_ref().map_or(0, |fact| fact.value);
     let mut dirs: Vec<&str> = Vec::new();
     match contract.name() {
         "gate" => {
-            dirs.extend([
-                "/usr/lib/python3.13",
-                "/usr/lib/ssl",
-                "/etc/ssl",
-                "/usr/share/iproute2",
-            ]);
-            let extensions = std::fs::read_dir(base.path("/usr/lib/python3.13/lib-dynload"));
-            let extensions = extensions.map_err(|error| format!("lib-dynload: {error}"))?;
-            let names = extensions.flatten().map(|entry| entry.file_name());
-            let names =
-                names.map(|name| format!("/usr/lib/python3.13/lib-dynload/{}", name.display()));
-            linked.extend(base.libraries(&names.collect::<Vec<_>>())?);
-            tree.bytes(
-                "/init.sh",
-                0o755,
-                0,
-                b"#!/bin/bash\necho 'stand-in: /init.sh of the image' >&2\nexit 1\n",
-            );
+            dirs.extend(["/usr/lib/ssl", "/etc/ssl", "/usr/share/iproute2", PYTHON]);
+            linked.extend(python_libraries(base)?);
+            let script = "#!/bin/bash\necho 'stand-in: /init.sh of the image' >&2\nexit 1\n";
+            tree.bytes("/init.sh", 0o755, 0, script.as_bytes());
         }
         "sentinel" => {
             tree.bytes("/entrypoint.sh", 0o755, 0, ENTRYPOINT.as_bytes());
@@ -334,15 +242,29 @@ fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<Stri
         }
     }
     let paths = contract.paths.iter().map(|fact| &fact.value);
-    for path in paths.filter(|path| path.kind == Kind::Writable) {
-        if !tree.has(&path.path) {
+    for path in paths {
+        let is_directory = path.kind == Kind::Writable || DIRECTORIES.contains(&path.path.as_str());
+        // What was put there above, and what every file system has, stays as it is.
+        if is_directory && !tree.has(&path.path) {
             tree.directory(&path.path, 0o755, user);
         }
     }
     if contract.name() == "scanner" {
+        // Made as the parent of the database.
         tree.directory("/var/lib/clamav", 0o755, user);
     }
     Ok(())
+}
+
+/// What Python's extension modules are linked with.
+fn python_libraries(base: &Base) -> Result<Vec<String>> {
+    let dir = format!("{PYTHON}/lib-dynload");
+    let entries = super::entries(&base.path(&dir))?;
+    let names = entries.iter().filter_map(|path| path.file_name());
+    let extensions: Vec<String> = names
+        .map(|name| format!("{dir}/{}", name.display()))
+        .collect();
+    base.libraries(&extensions)
 }
 
 /// Stand-in for the entry point of the published sentinel image.
@@ -353,98 +275,6 @@ mkdir -p /var/log/c-icap /var/run/c-icap
 rm -f /var/run/c-icap/c-icap.pid /var/run/c-icap/c-icap.ctl
 exec /usr/bin/c-icap -N -D -f /etc/c-icap/c-icap.conf
 ";
-
-/// Everything of the base that a machine has, with the account of its user and the unit that is enabled.
-fn machine(tree: &mut Tree, base: &Base) -> Result<()> {
-    tree.copy(&base.root, "", &in_machine)?;
-    let passwd = "root:x:0:0:root:/root:/usr/sbin/nologin\n";
-    let account = |file: &str, root: Option<&str>, more: &str| -> Result<Vec<u8>> {
-        let text = String::from_utf8_lossy(&read(&base.path(file))?).into_owned();
-        let mut lines = root.unwrap_or_default().to_owned();
-        let others = text
-            .lines()
-            .filter(|line| root.is_none() || !line.starts_with("root:"));
-        others.for_each(|line| lines += &format!("{line}\n"));
-        Ok((lines + more).into_bytes())
-    };
-    let user = "polis:x:1000:1000::/home/polis:/bin/bash\n";
-    tree.bytes(
-        "/etc/passwd",
-        0o644,
-        0,
-        &account("/etc/passwd", Some(passwd), user)?,
-    );
-    tree.bytes(
-        "/etc/group",
-        0o644,
-        0,
-        &account("/etc/group", None, "polis:x:1000:\n")?,
-    );
-    // Locked, as the image's account is.
-    let shadow = account("/etc/shadow", None, "polis:!:20000:0:99999:7:::\n")?;
-    tree.bytes("/etc/shadow", 0o640, 0, &shadow);
-    tree.directory("/home/polis", 0o755, 1000);
-    tree.directory("/usr/local/bin", 0o755, 0);
-    tree.directory("/usr/local/share/ca-certificates", 0o755, 0);
-    tree.bytes("/etc/machine-id", 0o444, 0, b"");
-    // What Debian's packages have set up already is not set up again at the first boot.
-    tree.bytes("/etc/.updated", 0o644, 0, b"");
-    tree.bytes("/var/.updated", 0o644, 0, b"");
-    let unit = "/etc/systemd/system/polis-init.service";
-    let text = "# stand-in for the unit of the image\n[Service]\nType=oneshot\nExecStart=/usr/local/bin/polis-init.sh\n";
-    tree.bytes(unit, 0o644, 0, text.as_bytes());
-    tree.link(
-        "/etc/systemd/system/multi-user.target.wants/polis-init.service",
-        unit,
-    );
-    let script = "#!/bin/bash\necho 'stand-in: polis-init.sh of the image' >&2\nexit 1\n";
-    tree.bytes("/usr/local/bin/polis-init.sh", 0o755, 0, script.as_bytes());
-    tree.link("/etc/systemd/system/console-getty.service", "/dev/null");
-    tree.link("/etc/systemd/system/getty@.service", "/dev/null");
-    Ok(())
-}
-
-/// What the base has for the other images, or for nobody; units that Debian enables are not enabled in the image.
-fn in_machine(path: &str) -> bool {
-    const WITHOUT: [&str; 20] = [
-        "dev",
-        "proc",
-        "sys",
-        "tmp",
-        "run",
-        "boot",
-        "media",
-        "mnt",
-        "etc/systemd/system",
-        "etc/ca-certificates/update.d",
-        "etc/clamav",
-        "etc/c-icap",
-        "etc/valkey",
-        "usr/include",
-        "usr/share/perl",
-        "usr/lib/apt",
-        "var/cache",
-        "var/lib",
-        "var/log",
-        "usr/lib/python3/dist-packages",
-    ];
-    const PREFIXES: [&str; 11] = [
-        "etc/ssh/ssh_host_",
-        "usr/lib/systemd/system/clamav-",
-        "usr/lib/systemd/system/valkey-",
-        "usr/lib/systemd/system/apt-",
-        "usr/lib/systemd/system/c-icap",
-        "usr/lib/x86_64-linux-gnu/perl",
-        "usr/lib/x86_64-linux-gnu/libperl",
-        "usr/lib/x86_64-linux-gnu/libclam",
-        "usr/lib/x86_64-linux-gnu/libfreshclam",
-        "usr/lib/x86_64-linux-gnu/libicapapi",
-        "usr/lib/x86_64-linux-gnu/c_icap",
-    ];
-    !WITHOUT.contains(&path)
-        && !PREFIXES.iter().any(|prefix| path.starts_with(prefix))
-        && !path.ends_with("__pycache__")
-}
 
 /// Root and the accounts that the contract names.
 fn accounts(tree: &mut Tree, contract: &Contract) {
@@ -517,6 +347,31 @@ fn is_searched(path: &str) -> bool {
     SEARCHED.contains(&dir)
 }
 
-fn base_name(path: &str) -> &str {
+pub(crate) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_nobody_asked_for_is_taken_off_the_path() {
+        let mut tree = Tree::skeleton();
+        for path in [
+            "/bin/sh",
+            "/usr/sbin/nft",
+            "/usr/lib/x/helper",
+            "/usr/local/bin/own",
+        ] {
+            tree.bytes(path, 0o755, 0, b"");
+        }
+        tree.bytes("/usr/bin/notes.txt", 0o644, 0, b"");
+        tree.link("/usr/bin/dash", "sh");
+        only(&mut tree, &["/bin/sh".to_owned()]);
+        let left = ["/usr/bin/sh", "/usr/lib/x/helper", "/usr/bin/notes.txt"];
+        assert!(left.iter().all(|path| tree.has(path)));
+        let gone = ["/usr/sbin/nft", "/usr/local/bin/own", "/usr/bin/dash"];
+        assert!(gone.iter().all(|path| !tree.has(path)));
+    }
 }

@@ -227,3 +227,48 @@ fn normal(path: &str) -> String {
     }
     path.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_is_the_same_whatever_the_order_and_leads_through_the_links() {
+        let made = |paths: [&str; 2]| {
+            let mut tree = Tree::skeleton();
+            for path in paths {
+                let name = path.rsplit('/').next().unwrap();
+                tree.bytes(path, 0o755, 65532, name.as_bytes());
+            }
+            let mut layer = Vec::new();
+            tree.write(&mut layer).unwrap();
+            layer
+        };
+        let layer = made(["/bin/a", "/var/run/b"]);
+        assert_eq!(layer, made(["/run/b", "/usr/bin/a"]));
+        let mut archive = tar::Archive::new(layer.as_slice());
+        let entries = archive.entries().unwrap();
+        let entries = entries.map(|entry| {
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            (
+                path,
+                entry.header().uid().unwrap(),
+                entry.header().mtime().unwrap(),
+            )
+        });
+        let files: Vec<_> = entries.filter(|(_, uid, _)| *uid == 65532).collect();
+        let expected = ["run/b", "usr/bin/a"].map(|path| (path.to_owned(), 65532, 0));
+        assert_eq!(files, expected);
+    }
+
+    #[test]
+    fn what_lies_below_a_removed_directory_is_gone_too() {
+        let mut tree = Tree::skeleton();
+        tree.bytes("/usr/share/doc/a/b", 0o644, 0, b"");
+        tree.bytes("/usr/share/doc-base", 0o644, 0, b"");
+        tree.remove(|path| path == "usr/share/doc");
+        assert!(!tree.has("/usr/share/doc/a/b") && !tree.has("/usr/share/doc/a"));
+        assert!(tree.has("/usr/share/doc-base"));
+    }
+}

@@ -263,3 +263,44 @@ fn dotted(name: &str) -> String {
         format!("{name}.")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(name: &str, kind: u16) -> Vec<u8> {
+        let mut query = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.').filter(|label| !label.is_empty()) {
+            query.push(u8::try_from(label.len()).unwrap());
+            query.extend(label.as_bytes());
+        }
+        query.extend([0, 0, u8::try_from(kind).unwrap(), 0, 1]);
+        query
+    }
+
+    #[test]
+    fn templates_judge_by_type_and_name() {
+        let text = ".:53 {\n template IN TXT {\n rcode REFUSED\n }\n template IN ANY {\n match ^[^.]+\\.$\n rcode NXDOMAIN\n fallthrough\n }\n}\n";
+        let zones = read(text).unwrap();
+        let rcode = |name: &str, kind| {
+            let question = Question::parse(&query(name, kind)).unwrap();
+            zones[0]
+                .templates
+                .iter()
+                .find_map(|template| match template.judge(&question) {
+                    Judged::Answer(rcode) => Some(rcode),
+                    Judged::Next => None,
+                })
+        };
+        assert_eq!(rcode("example.com", 16), Some(REFUSED));
+        assert_eq!(rcode("state", 1), Some(NXDOMAIN));
+        assert_eq!(rcode("example.com", 1), None);
+    }
+
+    #[test]
+    fn a_directive_that_coredns_does_not_have_ends_it() {
+        assert!(read(".:53 {\n errors\n cache 30\n}\n").is_ok());
+        let wrong = read(".:53 {\n blocklists x\n}\n").err().unwrap();
+        assert_eq!(wrong, "unknown directive `blocklists x`");
+    }
+}

@@ -124,3 +124,20 @@ fn service(value: &Value) -> Result<Service, String> {
         url,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_its_addresses_and_no_others() {
+        let networks = [
+            network("10.0.0.0/8").unwrap(),
+            network("168.63.129.16").unwrap(),
+        ];
+        let held = |address: &str| any(&networks, address.parse().unwrap());
+        assert!(held("10.255.0.1") && held("168.63.129.16"));
+        assert!(!held("11.0.0.1") && !held("168.63.129.17"));
+        assert!(network("10.0.0.0/33").is_none());
+    }
+}
