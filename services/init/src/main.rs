@@ -23,6 +23,8 @@ mod guard_wire;
 #[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
+mod walk;
+#[cfg(target_os = "linux")]
 mod wire;
 
 use std::process::ExitCode;

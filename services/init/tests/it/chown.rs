@@ -66,7 +66,7 @@ fn a_tree_is_changed_whole_and_once() {
     assert_eq!(first.code, Some(0), "{first:?}");
     assert_eq!(
         first.stdout,
-        "polis-init: chown 65532:65532: 7 changed, 0 already right\n"
+        "polis-init: chown 65532:65532: 7 set, 0 already right\n"
     );
     for path in [
         "",
@@ -91,7 +91,7 @@ fn a_tree_is_changed_whole_and_once() {
     assert_eq!(second.code, Some(0), "{second:?}");
     assert_eq!(
         second.stdout,
-        "polis-init: chown 65532:65532: 0 changed, 7 already right\n"
+        "polis-init: chown 65532:65532: 0 set, 7 already right\n"
     );
     assert_eq!(
         (changed_at(""), changed_at("a/b/c/deep")),
@@ -206,7 +206,7 @@ fn every_failing_path_is_named_and_the_rest_still_changes() {
     assert_eq!(
         end,
         [
-            "polis-init: chown 65532:65532: 4 failed, 0 changed, 1 already right",
+            "polis-init: chown 65532:65532: 4 failed, 0 set, 1 already right",
             "polis-init: likely cause: this container lacks the capability CHOWN (compose: cap_add)",
         ]
     );
@@ -228,7 +228,7 @@ fn a_missing_path_does_not_keep_the_next_from_changing() {
         "{}",
         ran.stderr
     );
-    assert!(ran.stderr.contains("1 failed, 2 changed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 failed, 2 set"), "{}", ran.stderr);
     assert_eq!(owner(&tree.join("file")), OURS);
 }
 
@@ -247,7 +247,7 @@ fn a_private_tree_of_root_needs_no_more_than_the_chown_capability() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(
         ran.stdout,
-        "polis-init: chown 65532:65532: 4 changed, 0 already right\n"
+        "polis-init: chown 65532:65532: 4 set, 0 already right\n"
     );
 }
 
