@@ -133,6 +133,10 @@ pub(crate) struct StartArgs {
     /// A directory with an agent: its compose.yaml is layered on the stack
     #[arg(long, value_name = "DIR")]
     pub(crate) agent: Option<PathBuf>,
+    /// Make the workspace's container anew, where it was made by an earlier version: what lies outside
+    /// its volumes is lost
+    #[arg(long)]
+    pub(crate) recreate_workspace: bool,
     /// Look at what is, print what would be done, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -149,12 +153,22 @@ pub(crate) struct DeleteArgs {
     pub(crate) yes: bool,
 }
 
-/// Arguments of `exec`.
-#[derive(Debug, Args)]
-pub(crate) struct ExecArgs {
+/// Where `exec` and `shell` run their command.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct WhereArgs {
     /// In the VM itself, not in the workspace
     #[arg(long)]
     pub(crate) vm: bool,
+    /// As root of the workspace, not as its user `polis`
+    #[arg(long, conflicts_with = "vm")]
+    pub(crate) root: bool,
+}
+
+/// Arguments of `exec`.
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub(crate) place: WhereArgs,
     /// The command and its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,
@@ -163,9 +177,8 @@ pub(crate) struct ExecArgs {
 /// Arguments of `shell`.
 #[derive(Debug, Args)]
 pub(crate) struct ShellArgs {
-    /// In the VM itself, not in the workspace
-    #[arg(long)]
-    pub(crate) vm: bool,
+    #[command(flatten)]
+    pub(crate) place: WhereArgs,
 }
 
 /// Arguments of `logs`.

@@ -8,6 +8,7 @@ use crate::multipass::size;
 use crate::multipass::state::{NAME, State};
 use crate::multipass::version::Versions;
 use crate::platform;
+use crate::verbs::status::MAKE_ROOM;
 
 /// What was found on this machine.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(crate) struct Facts {
     pub(crate) versions: Option<Result<Versions, Box<Error>>>,
     /// What it says of our VM.
     pub(crate) machine: Option<Result<Option<State>, Box<Error>>>,
+    /// What is said of the VM's own disk, where it runs full, and whether it is urgent.
+    pub(crate) guest_disk: Option<(String, bool)>,
     /// Bytes free on the disk where VMs are kept.
     pub(crate) free_disk: Option<u64>,
     /// Bytes of memory of this machine.
@@ -90,6 +93,7 @@ pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
         authenticated(facts),
         instance(facts),
         disk(facts),
+        guest_disk(facts),
         memory(facts),
         virtualisation(facts),
         architecture(facts),
@@ -194,6 +198,24 @@ fn disk(facts: &Facts) -> Check {
         Check::new("disk", Verdict::Warn, detail).fix("make room before the VM fills up")
     } else {
         Check::new("disk", Verdict::Ok, detail)
+    }
+}
+
+fn guest_disk(facts: &Facts) -> Check {
+    let name = "vm-disk";
+    let Some(Ok(Some(State::Running))) = &facts.machine else {
+        return Check::new(name, Verdict::Skipped, "the VM does not run");
+    };
+    match &facts.guest_disk {
+        None => Check::new(name, Verdict::Ok, "the VM's disk has room"),
+        Some((detail, urgent)) => {
+            let verdict = if *urgent {
+                Verdict::Fail
+            } else {
+                Verdict::Warn
+            };
+            Check::new(name, verdict, detail).fix(MAKE_ROOM)
+        }
     }
 }
 

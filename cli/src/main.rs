@@ -81,9 +81,9 @@ fn passed_through(cli: &Cli, output: Output) -> Result<u8> {
     let context = Context::read(cli, output)?;
     let shell = ["bash", "-l"].map(str::to_owned);
     match &cli.verb {
-        Verb::Exec(args) => verbs::exec::run(&context, &args.command, args.vm),
+        Verb::Exec(args) => verbs::exec::run(&context, &args.command, args.place),
         Verb::Logs(args) => verbs::logs::run(&context, args),
-        Verb::Shell(args) => verbs::exec::run(&context, &shell, args.vm),
+        Verb::Shell(args) => verbs::exec::run(&context, &shell, args.place),
         _ => Ok(0),
     }
 }

@@ -101,6 +101,13 @@ pub(crate) fn up_job(digest: &Digest, recreate: bool, restart: &[String]) -> Job
     job(&name, "start the services", &command)
 }
 
+/// Makes the workspace's container anew, for the stack that is `digest`.
+pub(crate) fn recreate_workspace_job(digest: &Digest) -> Job {
+    let name = format!("recreate-workspace-{}", short(digest));
+    let command = ["scripts/stack.sh", "recreate-workspace"];
+    job(&name, "make the workspace anew", &command)
+}
+
 fn job(name: &str, purpose: &'static str, command: &[&str]) -> Job {
     let args = [&[name, USER][..], command].concat();
     Job {
@@ -126,6 +133,20 @@ pub(crate) fn service_log(service: &str) -> Call {
         include_str!("service-log.sh"),
         &[service],
     )
+}
+
+/// What of the workspace would be gone with its container.
+pub(crate) fn outside() -> Call {
+    Call::guest(
+        "see what lies outside the volumes of the workspace",
+        include_str!("outside.sh"),
+        &[],
+    )
+}
+
+/// The sizes of the volumes.
+pub(crate) fn volumes() -> Call {
+    Call::guest("measure the volumes", include_str!("volumes.sh"), &[])
 }
 
 /// What a script answers after its first line, `header`: a spinner may have left something before it.
@@ -163,6 +184,8 @@ mod tests {
             ready("x"),
             read("/x", 0),
             service_log("x"),
+            outside(),
+            volumes(),
         ];
         for call in calls {
             assert_eq!(call.args[..4], ["exec", "-n", NAME, "--"]);

@@ -33,7 +33,15 @@ pub(crate) struct Guest {
     pub(crate) images: (u32, u32),
     /// The services.
     pub(crate) services: Vec<Service>,
+    /// Whether the workspace's container was made from another definition than today's.
+    pub(crate) workspace_differs: bool,
+    /// How full the disk is, and its table of files, in percent.
+    pub(crate) disk: Option<(u8, u8)>,
 }
+
+/// From how many percent on a disk is said to be nearly full, and full: Docker needs space to replace an image.
+const NEARLY_FULL: u8 = 85;
+const FULL: u8 = 95;
 
 /// A service of the stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +142,14 @@ impl Guest {
             ["docker-down"] => self.docker_down = true,
             ["ready", words @ ..] => self.ready = Some(words.join(" ")),
             ["images", found, total] => self.images = (number(found)?, number(total)?),
+            ["workspace-differs"] => self.workspace_differs = true,
+            ["disk", space, files] => {
+                let percent = |text: &str| text.parse::<u8>().map_err(|error| error.to_string());
+                // A file system without a table of files says `-`.
+                self.disk = Some((percent(space)?, percent(files).unwrap_or_default()));
+            }
+            // What the guest cannot measure.
+            ["disk", ..] => self.disk = None,
             ["expected", name] => self.service(name).state = "missing".to_owned(),
             ["service", name, state, health, code] => {
                 let code = code.parse().map_err(|_| format!("`{line}`"))?;
@@ -168,6 +184,13 @@ impl Guest {
         self.images.1 > 0 && self.images.0 >= self.images.1
     }
 
+    /// Whether a container of any service is there.
+    pub(crate) fn has_containers(&self) -> bool {
+        self.services
+            .iter()
+            .any(|service| service.state != "missing")
+    }
+
     /// Whether there are services, and all are as they should be.
     pub(crate) fn is_well(&self) -> bool {
         !self.services.is_empty() && self.all(Condition::Well).count() == self.services.len()
@@ -177,6 +200,17 @@ impl Guest {
     pub(crate) fn all(&self, condition: Condition) -> impl Iterator<Item = &Service> {
         let is = move |service: &&Service| service.condition() == condition;
         self.services.iter().filter(is)
+    }
+
+    /// Whether the disk runs full: what to say of it, and whether it is urgent.
+    pub(crate) fn disk_warning(&self) -> Option<(String, bool)> {
+        let (space, files) = self.disk?;
+        let (percent, what) = match space >= files {
+            true => (space, "disk"),
+            false => (files, "disk's table of files"),
+        };
+        let text = format!("the VM's {what} is {percent} % full");
+        (percent >= NEARLY_FULL).then_some((text, percent >= FULL))
     }
 
     /// How the provisioning is.

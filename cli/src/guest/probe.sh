@@ -35,6 +35,9 @@ docker_answers() {
   return 1
 }
 
+# How full the disk is, and its table of files, in percent.
+echo "disk $(df --output=pcent,ipcent / | tail -n 1 | tr -d '%')"
+
 if [[ -L bundle ]] && ! docker_answers; then
   echo docker-down
 elif [[ -L bundle ]]; then
@@ -46,5 +49,9 @@ elif [[ -L bundle ]]; then
   echo "images $found $total"
   for service in $(docker compose config --services); do echo "expected $service"; done
   docker compose ps --all --format 'service|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}'
+  # Made from another definition than today's: only making it anew would change that.
+  have=$(docker container inspect --format '{{index .Config.Labels "com.docker.compose.config-hash"}}' polis-workspace)
+  want=$(docker compose config --hash workspace | cut -d ' ' -f 2)
+  if [[ -n $have && -n $want && $have != "$want" ]]; then echo workspace-differs; fi
 fi
 echo end

@@ -17,6 +17,8 @@ pub(crate) enum Place {
     Workspace {
         /// With a terminal.
         terminal: bool,
+        /// As root, not as the agent's user.
+        root: bool,
     },
     /// In the VM itself.
     Machine,
@@ -64,9 +66,14 @@ impl Run {
     pub(crate) fn command(&self, place: Place, command: &[String], captured: bool) -> Call {
         let mut args = vec![self.notes.as_str()];
         match place {
-            Place::Workspace { terminal } => {
+            Place::Workspace { terminal, root } => {
                 args.extend(["docker", "compose", "exec"]);
                 args.extend((!terminal).then_some("-T"));
+                // Docker takes HOME from the image's list of users.
+                args.extend(match root {
+                    true => ["--user", "root", "--workdir", "/root"],
+                    false => ["--user", "polis", "--workdir", "/home/polis"],
+                });
                 args.push("workspace");
             }
             Place::Machine => {}

@@ -22,6 +22,7 @@ fn wish() -> Wish {
         agent: None,
         architecture: "amd64".into(),
         offered: "amd64".into(),
+        recreate_workspace: false,
     }
 }
 

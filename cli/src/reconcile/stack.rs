@@ -10,6 +10,9 @@ use crate::guest::{self, Job};
 use crate::multipass::call::Call;
 use crate::multipass::failed;
 
+/// The command that makes the workspace's container anew.
+pub(crate) const RECREATE: &str = "polis start --recreate-workspace";
+
 impl Reconciler<'_> {
     /// Transfers an archive and has it put in its place; once more when it arrived damaged.
     pub(super) fn install(&mut self, [transfer, install]: &[Call; 2]) -> Result<()> {
@@ -115,6 +118,10 @@ impl Reconciler<'_> {
         let log = self
             .multipass
             .call(&guest::service_log(&service.name), Kind::Unexpected);
+        let differs = self
+            .seen
+            .as_ref()
+            .is_some_and(|guest| guest.workspace_differs);
         let mut error = Error::new(
             Kind::Unhealthy,
             format!("the service `{}` is not healthy", service.name),
@@ -123,6 +130,13 @@ impl Reconciler<'_> {
         .log(log.unwrap_or_default().lines().map(str::to_owned))
         .next(format!("polis logs {}", service.name))
         .next("polis start   (starts it again)");
+        if service.name == "workspace" && differs {
+            error = error
+                .because("its container was made by an earlier version")
+                .next(format!(
+                    "{RECREATE}   (loses what lies outside its volumes)"
+                ));
+        }
         error.service = Some(service.name.clone());
         error
     }

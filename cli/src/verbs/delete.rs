@@ -1,7 +1,5 @@
 //! `polis delete`: asks first, and never touches another VM.
 
-use std::io::{self, IsTerminal, Write};
-
 use serde_json::json;
 
 use crate::args::DeleteArgs;
@@ -47,7 +45,7 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
 
 /// Asks on the terminal.
 fn confirmed(context: &Context, purge: bool) -> Result<bool> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() || context.output.is_json() {
+    if !super::can_ask(context) {
         return Err(Error::new(Kind::Usage, "nobody can be asked here")
             .because("deleting needs a yes, and this is no terminal")
             .next("polis delete --yes"));
@@ -57,9 +55,5 @@ fn confirmed(context: &Context, purge: bool) -> Result<bool> {
     } else {
         "It can be recovered."
     };
-    eprint!("Delete the VM `{NAME}`? {lost} [y/N] ");
-    let _ = io::stderr().flush();
-    let mut answer = String::new();
-    let read = io::stdin().read_line(&mut answer);
-    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(super::asked(&format!("Delete the VM `{NAME}`? {lost}")))
 }

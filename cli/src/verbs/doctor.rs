@@ -10,6 +10,10 @@ use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
 
 use crate::context::Context;
 use crate::doctor::{self, Check, Facts, Trouble, Verdict};
+use crate::error::Kind;
+use crate::guest;
+use crate::guest::probe::Guest;
+use crate::multipass::Multipass;
 use crate::multipass::state::State;
 use crate::output::Done;
 use crate::platform::{self, HERE, Probe};
@@ -57,6 +61,7 @@ fn facts(context: &Context) -> Facts {
         program: multipass.map(|found| found.program().display().to_string()),
         versions: multipass.map(|found| found.version().map(|(versions, _)| versions)),
         machine,
+        guest_disk: multipass.and_then(guest_disk),
         free_disk: free_disk(),
         memory: Some(System::new_with_specifics(memory).total_memory()).filter(|bytes| *bytes > 0),
         virtualisation: virtualisation(),
@@ -69,6 +74,15 @@ fn facts(context: &Context) -> Facts {
             settings.text("disk").to_owned(),
         ),
     }
+}
+
+/// Whether the disk of a VM that runs runs full. One that does not answer is another check's to tell.
+fn guest_disk(multipass: &Multipass) -> Option<(String, bool)> {
+    if multipass.state().ok()?? != State::Running {
+        return None;
+    }
+    let answer = multipass.call(&guest::probe(), Kind::Unexpected).ok()?;
+    Guest::parse(&answer).ok()?.disk_warning()
 }
 
 /// The free space where VMs are kept: the disk whose mount point is the longest above it.

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use crate::args::WhereArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::run::{CODE_IN_FILE, Place, Run};
@@ -16,15 +17,18 @@ pub(crate) const POLIS_FAILED: u8 = 125;
 ///
 /// # Errors
 /// When it could not be run, or its end is not known.
-pub(crate) fn run(context: &Context, words: &[String], vm: bool) -> Result<u8> {
+pub(crate) fn run(context: &Context, words: &[String], place: WhereArgs) -> Result<u8> {
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
     let shown = std::io::stdout().is_terminal();
-    let place = if vm {
+    let place = if place.vm {
         Place::Machine
     } else {
         let terminal = shown && std::io::stdin().is_terminal();
-        Place::Workspace { terminal }
+        Place::Workspace {
+            terminal,
+            root: place.root,
+        }
     };
     let captured = !shown && !multipass.takes_long_output();
     let run = Run::new();

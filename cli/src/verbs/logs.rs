@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use crate::args::LogsArgs;
+use crate::args::{LogsArgs, WhereArgs};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 
@@ -33,5 +33,9 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
                 .next("polis logs   (without --follow)"),
         );
     }
-    super::exec::run(context, &words, true)
+    let place = WhereArgs {
+        vm: true,
+        root: false,
+    };
+    super::exec::run(context, &words, place)
 }

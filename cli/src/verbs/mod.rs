@@ -10,13 +10,30 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod version;
 
+use std::io::{self, IsTerminal, Write};
+
 use serde_json::{Value, json};
 
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest};
 use crate::multipass::Multipass;
 use crate::multipass::refusal;
 use crate::multipass::state::State;
+
+/// Whether there is somebody who can answer a question.
+fn can_ask(context: &Context) -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal() && !context.output.is_json()
+}
+
+/// Asks on the terminal; anything but a yes is a no.
+fn asked(question: &str) -> bool {
+    eprint!("{question} [y/N] ");
+    let _ = io::stderr().flush();
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
 
 /// The services for a report.
 fn services_json(guest: &Guest) -> Vec<Value> {

@@ -15,6 +15,7 @@ use crate::multipass::{Multipass, list_call};
 use crate::output::Done;
 use crate::plan::{self, Wish, World};
 use crate::reconcile::Reconciler;
+use crate::reconcile::stack::RECREATE;
 use crate::{agent, embedded, guest, platform};
 
 /// How often what is can change under our hands before we give up: once for a VM that has to
@@ -23,7 +24,8 @@ const ROUNDS: usize = 8;
 
 /// Runs `polis start`.
 pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
-    let wish = wish(context)?;
+    let mut wish = wish(context)?;
+    wish.recreate_workspace = args.recreate_workspace;
     let multipass = context.multipass()?;
     let _lock = if args.dry_run {
         None
@@ -38,7 +40,51 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
     if args.dry_run {
         return dry_run(&world, &wish);
     }
-    reconcile(context, &multipass, world, &wish)
+    let started = reconcile(context, &multipass, world, &wish)?;
+    if !started.differs {
+        return Ok(started.done);
+    }
+    let outside = multipass.call(&guest::outside(), Kind::Unexpected)?;
+    if !may_recreate(context, &outside) {
+        return Ok(started.done);
+    }
+    wish.recreate_workspace = true;
+    let world = look(&multipass)?;
+    Ok(reconcile(context, &multipass, world, &wish)?.done)
+}
+
+/// What is to be known of a workspace that an earlier version made.
+pub(crate) const DIFFERS: &str = "the workspace's container was made by an earlier version";
+
+/// Says what would be lost with the workspace's container, and asks for it where somebody can be asked.
+fn may_recreate(context: &Context, outside: &str) -> bool {
+    let lost: Vec<String> = outside
+        .lines()
+        .filter_map(|line| line.trim().split_once(' '))
+        .map(|(count, folder)| format!("\n  {folder}  ({count})"))
+        .collect();
+    let lost = match lost.is_empty() {
+        true => "nothing outside its volumes would be lost".to_owned(),
+        false => format!(
+            "outside its volumes these folders have changed, and would be lost: {}",
+            lost.concat()
+        ),
+    };
+    let note = format!("{DIFFERS}, and was left as it is; {lost}");
+    if !super::can_ask(context) {
+        context
+            .output
+            .note(&format!("{note}\n{RECREATE}   (makes it anew)"));
+        return false;
+    }
+    context.output.note(&note);
+    super::asked("Make it anew now?")
+}
+
+/// A workspace that runs, and whether it was made by an earlier version.
+struct Started {
+    done: Done,
+    differs: bool,
 }
 
 /// What is, in one or two calls, none of which changes anything.
@@ -73,7 +119,7 @@ fn reconcile(
     multipass: &Multipass,
     mut world: World,
     wish: &Wish,
-) -> Result<Done> {
+) -> Result<Started> {
     let begun = Instant::now();
     let mut reconciler = Reconciler::new(context, multipass, wish);
     for _ in 0..ROUNDS {
@@ -90,7 +136,7 @@ fn reconcile(
         .next("polis status"))
 }
 
-fn report(context: &Context, reconciler: &Reconciler, world: &World, took: Duration) -> Done {
+fn report(context: &Context, reconciler: &Reconciler, world: &World, took: Duration) -> Started {
     let did: Vec<_> = reconciler
         .did
         .iter()
@@ -110,9 +156,13 @@ fn report(context: &Context, reconciler: &Reconciler, world: &World, took: Durat
         "did": did,
         "seconds": took.as_secs(),
         "services": services,
+        "workspace_differs": seen.is_some_and(|guest| guest.workspace_differs),
         "settings": context.settings,
     });
-    Done::new(text, data)
+    Started {
+        done: Done::new(text, data),
+        differs: seen.is_some_and(|guest| guest.workspace_differs),
+    }
 }
 
 fn wish(context: &Context) -> Result<Wish> {
@@ -136,6 +186,7 @@ fn wish(context: &Context) -> Result<Wish> {
         agent,
         architecture: platform::architecture().to_owned(),
         offered: embedded::ARCHITECTURES.to_owned(),
+        recreate_workspace: false,
     })
 }
 

@@ -9,8 +9,15 @@ use crate::embedded;
 use crate::error::{Kind, Result};
 use crate::guest;
 use crate::guest::probe::{Guest, Provisioning};
+use crate::multipass::Multipass;
 use crate::multipass::state::State;
 use crate::output::Done;
+use crate::reconcile::stack::RECREATE;
+
+use super::start::DIFFERS;
+
+/// What gives space back, most of all what older versions left behind.
+pub(crate) const MAKE_ROOM: &str = "polis exec --vm -- docker image prune --all";
 
 /// Runs `polis status`.
 pub(crate) fn run(context: &Context) -> Result<Done> {
@@ -22,16 +29,38 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
         )?),
         _ => None,
     };
+    let volumes = match &guest {
+        Some(guest) if guest.bundle.is_some() && !guest.docker_down => volumes(&multipass),
+        _ => Vec::new(),
+    };
     let word = machine.as_ref().map(State::word);
     let verdict = verdict(machine.as_ref(), guest.as_ref());
     let data = json!({
         "workspace": verdict.word(),
         "machine": word,
-        "guest": guest.as_ref().map(guest_json),
+        "guest": guest.as_ref().map(|guest| guest_json(guest, &volumes)),
         "next": verdict.next(),
         "settings": context.settings,
     });
-    Ok(Done::new(text(verdict, word, guest.as_ref()), data))
+    let text = text(verdict, word, guest.as_ref(), &volumes);
+    Ok(Done::new(text, data))
+}
+
+/// A volume and its size, in Docker's words.
+type Volume = (String, String);
+
+/// The volumes that keep the work of the agent and the state of the stack. None where Docker could not measure them in
+/// time: the status does not fail for that.
+fn volumes(multipass: &Multipass) -> Vec<Volume> {
+    let answer = multipass.call(&guest::volumes(), Kind::Unexpected);
+    let answer = answer.unwrap_or_default();
+    let lines = guest::answer(&answer, "polis-volumes 1").unwrap_or_default();
+    let volume = |line: &str| {
+        let (name, size) = line.trim_end().split_once(' ')?;
+        let name = name.strip_prefix("polis_")?;
+        Some((name.to_owned(), size.to_owned()))
+    };
+    lines.lines().filter_map(volume).collect()
 }
 
 /// How the workspace is, in one word.
@@ -97,7 +126,8 @@ impl Verdict {
     }
 }
 
-fn guest_json(guest: &Guest) -> Value {
+fn guest_json(guest: &Guest, volumes: &[Volume]) -> Value {
+    let volumes = volumes.iter();
     json!({
         "cloud_init": guest.cloud_init,
         "provisioned": guest.provisioning() == Provisioning::Done,
@@ -108,10 +138,18 @@ fn guest_json(guest: &Guest) -> Value {
         "complete": guest.ready.is_some(),
         "images": {"found": guest.images.0, "needed": guest.images.1},
         "services": super::services_json(guest),
+        "workspace_differs": guest.workspace_differs,
+        "disk": guest.disk.map(|(space, files)| json!({"space": space, "files": files})),
+        "volumes": volumes.map(|(name, size)| json!({"name": name, "size": size})).collect::<Vec<_>>(),
     })
 }
 
-fn text(verdict: Verdict, machine: Option<&str>, guest: Option<&Guest>) -> String {
+fn text(
+    verdict: Verdict,
+    machine: Option<&str>,
+    guest: Option<&Guest>,
+    volumes: &[Volume],
+) -> String {
     let mut text = format!(
         "workspace  {}\nvm         {}\n",
         verdict.word(),
@@ -123,6 +161,15 @@ fn text(verdict: Verdict, machine: Option<&str>, guest: Option<&Guest>) -> Strin
         }
         for service in &guest.services {
             text.push_str(&format!("  {:<14} {}\n", service.name, service.words()));
+        }
+        for (name, size) in volumes {
+            text.push_str(&format!("volume     {name:<16} {size}\n"));
+        }
+        if let Some((warning, _)) = guest.disk_warning() {
+            text.push_str(&format!("warning    {warning}: {MAKE_ROOM}\n"));
+        }
+        if guest.workspace_differs {
+            text.push_str(&format!("warning    {DIFFERS}: {RECREATE}\n"));
         }
     }
     text.push_str(&format!("next       {}\n", verdict.next()));

@@ -32,7 +32,7 @@ pub struct Part {
 }
 
 /// The parts, in the order in which they are reported.
-pub const PARTS: [Part; 34] = [
+pub const PARTS: &[Part] = &[
     Part {
         needs: "shellcheck",
         package: "shellcheck",
@@ -236,7 +236,7 @@ impl Part {
 /// # Errors
 /// When an installation fails.
 pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Result<Parts> {
-    let missing: Vec<Part> = PARTS.into_iter().filter(|part| !part.is_there()).collect();
+    let missing: Vec<Part> = PARTS.iter().copied().filter(|part| !part.is_there()).collect();
     let mut parts = Parts::default();
     if install && is_debian_like() {
         apt_install(&missing, progress)?;
@@ -263,7 +263,7 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
             .left_out
             .push("root: file owners, network namespaces and machines of the tests".to_owned());
     }
-    let still = PARTS.into_iter().filter(|part| !part.is_there());
+    let still = PARTS.iter().filter(|part| !part.is_there());
     parts
         .left_out
         .extend(still.map(|part| format!("{}: {}", part.needs, part.why)));
