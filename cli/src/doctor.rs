@@ -4,11 +4,11 @@
 use serde::Serialize;
 
 use crate::error::{Error, Kind};
+use crate::guest::probe::{Disk, MAKE_ROOM};
 use crate::multipass::size;
 use crate::multipass::state::{NAME, State};
 use crate::multipass::version::Versions;
 use crate::platform;
-use crate::verbs::status::MAKE_ROOM;
 
 /// What was found on this machine.
 #[derive(Debug, Default)]
@@ -19,8 +19,8 @@ pub(crate) struct Facts {
     pub(crate) versions: Option<Result<Versions, Box<Error>>>,
     /// What it says of our VM.
     pub(crate) machine: Option<Result<Option<State>, Box<Error>>>,
-    /// What is said of the VM's own disk, where it runs full, and whether it is urgent.
-    pub(crate) guest_disk: Option<(String, bool)>,
+    /// The VM's own disk, where it could be asked.
+    pub(crate) guest_disk: Option<Disk>,
     /// Bytes free on the disk where VMs are kept.
     pub(crate) free_disk: Option<u64>,
     /// Bytes of memory of this machine.
@@ -206,14 +206,16 @@ fn guest_disk(facts: &Facts) -> Check {
     let Some(Ok(Some(State::Running))) = &facts.machine else {
         return Check::new(name, Verdict::Skipped, "the VM does not run");
     };
-    match &facts.guest_disk {
-        None => Check::new(name, Verdict::Ok, "the VM's disk has room"),
+    let Some(disk) = &facts.guest_disk else {
+        return Check::new(name, Verdict::Skipped, "the VM does not say");
+    };
+    match disk.warning() {
+        None => {
+            let detail = format!("{} % full, {} free", disk.space, size::words(disk.free));
+            Check::new(name, Verdict::Ok, detail)
+        }
         Some((detail, urgent)) => {
-            let verdict = if *urgent {
-                Verdict::Fail
-            } else {
-                Verdict::Warn
-            };
+            let verdict = if urgent { Verdict::Fail } else { Verdict::Warn };
             Check::new(name, verdict, detail).fix(MAKE_ROOM)
         }
     }
@@ -356,6 +358,14 @@ pub(crate) fn firewall(text: &str) -> Option<Trouble> {
 mod tests {
     use super::*;
 
+    fn disk(space: u8, inodes: u8) -> Disk {
+        Disk {
+            space,
+            inodes,
+            free: 1 << 30,
+        }
+    }
+
     fn healthy() -> Facts {
         Facts {
             program: Some("/snap/bin/multipass".into()),
@@ -364,6 +374,7 @@ mod tests {
                 multipassd: Some("1.16.3".into()),
             })),
             machine: Some(Ok(Some(State::Running))),
+            guest_disk: Some(disk(40, 5)),
             free_disk: Some(100 << 30),
             memory: Some(32 << 30),
             virtualisation: Some(Ok(())),
@@ -394,7 +405,9 @@ mod tests {
             "{all:?}"
         );
         type Break = fn(&mut Facts);
-        let broken: [(&str, Break); 11] = [
+        let broken: [(&str, Break); 13] = [
+            ("vm-disk", |facts| facts.guest_disk = Some(disk(95, 5))),
+            ("vm-disk", |facts| facts.guest_disk = Some(disk(40, 99))),
             ("installed", |facts| facts.program = None),
             ("version", |facts| {
                 facts.versions = Some(Ok(Versions {

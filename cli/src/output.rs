@@ -77,6 +77,11 @@ impl Output {
         }
     }
 
+    /// What a question is about, said even when nothing else is.
+    pub(crate) fn ask(self, text: &str) {
+        anstream::eprintln!("{NOTE}note{NOTE:#}: {text}");
+    }
+
     /// Shows the result of `command`, and returns the exit code.
     pub(crate) fn finish(self, command: &str, result: Result<Done>) -> ExitCode {
         let (code, document) = match &result {

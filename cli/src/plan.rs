@@ -46,7 +46,7 @@ pub(crate) struct Wish {
     pub(crate) architecture: String,
     /// What the images of the stack are published for, separated by blanks.
     pub(crate) offered: String,
-    /// Whether the workspace's container may be made anew, where only that brings it up to date.
+    /// Whether the workspace's container may be recreated, where only that brings it up to date.
     pub(crate) recreate_workspace: bool,
 }
 
@@ -80,8 +80,6 @@ pub(crate) enum Step {
     Pull(Job),
     /// Bring the services up.
     Up(Job),
-    /// Make the workspace's container anew.
-    RecreateWorkspace(Job),
     /// Wait until every service is healthy.
     AwaitHealth(Call),
     /// Record that the stack is complete.
@@ -104,7 +102,6 @@ impl Step {
             Self::MakeSecrets(_) => "make-secrets",
             Self::Pull(_) => "pull",
             Self::Up(_) => "start-services",
-            Self::RecreateWorkspace(_) => "recreate-workspace",
             Self::AwaitHealth(_) => "await-health",
             Self::MarkReady(_) => "mark-ready",
             Self::LookAgain => "look-again",
@@ -124,7 +121,6 @@ impl Step {
             Self::MakeSecrets(_) => "Making certificates and secrets",
             Self::Pull(_) => "Pulling the images",
             Self::Up(_) => "Starting the services",
-            Self::RecreateWorkspace(_) => "Making the workspace's container anew",
             Self::AwaitHealth(_) => "Waiting until every service is healthy",
             Self::MarkReady(_) => "Recording that the workspace is complete",
             Self::LookAgain => "Looking again",
@@ -147,7 +143,7 @@ impl Step {
             | Self::AwaitHealth(call)
             | Self::MarkReady(call) => vec![call.clone()],
             Self::InstallBundle(calls) | Self::InstallAgent(calls) => calls.to_vec(),
-            Self::Pull(job) | Self::Up(job) | Self::RecreateWorkspace(job) => {
+            Self::Pull(job) | Self::Up(job) => {
                 vec![job.start.clone(), job.poll.clone()]
             }
             Self::LookAgain => Vec::new(),
@@ -227,8 +223,8 @@ fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
     let changed = new_bundle || new_agent;
     let whole = guest.ready.as_deref() == Some(stack.as_str());
     let digest = Digest::of(stack.as_bytes());
-    let recreate_workspace = wish.recreate_workspace && guest.workspace_differs;
-    if !changed && whole && guest.is_well() && guest.has_images() && !recreate_workspace {
+    let differs = wish.recreate_workspace && guest.workspace_differs.is_some();
+    if !changed && whole && guest.is_well() && guest.has_images() && !differs {
         return Ok(steps);
     }
     if changed || !guest.has_images() {
@@ -240,25 +236,22 @@ fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
         .all(Condition::Ill)
         .map(|service| service.name.clone())
         .collect();
-    if changed || !whole || down || !ill.is_empty() {
+    if changed || !whole || down || !ill.is_empty() || differs {
         // Files that are mounted change their content, not their name: Compose would keep the old
-        // containers. The workspace is kept, and restarted: `stack.sh` sees to that.
+        // containers. The workspace is never recreated for that: it is restarted.
         let recreate = (guest.ready.is_some() && !whole) || (changed && guest.has_containers());
-        let restart: &[String] = if recreate { &[] } else { &ill };
-        steps.push(Step::Up(guest::up_job(&digest, recreate, restart)));
-    }
-    if recreate_workspace && !changed {
-        let job = guest::recreate_workspace_job(&digest);
-        steps.push(Step::RecreateWorkspace(job));
+        let up = guest::Up {
+            recreate,
+            // Whether it differs from a definition that is still to come, only the guest can tell.
+            recreate_workspace: wish.recreate_workspace && guest.has_containers(),
+            restart: if recreate { Vec::new() } else { ill },
+        };
+        steps.push(Step::Up(guest::up_job(&digest, &up)));
     }
     let healthy = Times::Until("every service is healthy");
     steps.push(Step::AwaitHealth(guest::probe().times(healthy)));
     if !whole {
         steps.push(Step::MarkReady(guest::ready(&stack)));
-    }
-    // Whether the workspace differs from the new definition is seen once that is in place.
-    if wish.recreate_workspace && changed && guest.has_containers() {
-        steps.push(Step::LookAgain);
     }
     Ok(steps)
 }

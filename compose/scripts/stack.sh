@@ -1,17 +1,21 @@
 #!/bin/bash
 # Pulls the images of the stack, and brings it up. The CLI runs this detached, inside the machine:
 #
-#   scripts/stack.sh pull                         every image, by digest, with retries
-#   scripts/stack.sh up [--recreate] [SERVICE...]  all services; the named ones are restarted first
-#   scripts/stack.sh recreate-workspace           the workspace's container, from its image
+#   scripts/stack.sh pull                     every image, by digest, with retries
+#   scripts/stack.sh up [FLAG...] [SERVICE...]  all services; the named ones are restarted first
+#       --recreate             recreates all but the workspace: what is mounted has changed
+#       --recreate-workspace   recreates the workspace, if it differs from its definition
+#   scripts/stack.sh differs                  prints why the workspace differs from its definition, if it does
 #
-# The workspace's container is the agent's machine: what was installed there lies in it. So `up` never makes it anew,
-# however much has changed. Mounted files have their new content after a restart.
+# The workspace's container is the agent's machine: what was installed there lies in it. So nothing but
+# --recreate-workspace ever recreates it, however much has changed. Files that are mounted have their new content after
+# a restart.
 #
 # The compose file in the working directory's parent of this script is used, with what .env layers on it.
 set -euo pipefail
 
 readonly ATTEMPTS=4
+readonly LEFT=.left-networks
 PAUSE=5
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -41,43 +45,94 @@ pull() {
     return 1
 }
 
-# After a boot the unit is already bringing the stack up; two at once would be in each other's way.
-await_boot() {
-    while [[ $(systemctl is-active polis.service) == activating ]]; do sleep 1; done
+# The ID of the workspace's container, whether it runs or not; nothing where there is none.
+workspace() {
+    docker compose ps --all --quiet workspace
+}
+
+# Prints `image` or `definition`, where the workspace's container was made from another one than it would be now.
+differs() {
+    local id have want images
+    id=$(workspace)
+    [[ -n $id ]] || return 0
+    images=$(docker compose config --images)
+    have=$(docker inspect --format '{{.Config.Image}}' "$id")
+    want=$(docker image inspect --format '{{.Id}}' "$have" 2>/dev/null || true)
+    if ! grep --quiet --line-regexp --fixed-strings -- "$have" <<<"$images" ||
+        [[ -n $want && $want != $(docker inspect --format '{{.Image}}' "$id") ]]; then
+        echo image
+        return
+    fi
+    have=$(docker inspect --format '{{index .Config.Labels "com.docker.compose.config-hash"}}' "$id")
+    want=$(docker compose config --hash workspace)
+    [[ $want == "workspace $have" ]] || echo definition
+}
+
+# Compose removes a network whose definition has changed, and cannot while the workspace is on it. So the workspace
+# leaves such a network for the time being; it joins again what it was on, and nothing else. The note outlasts a start
+# that is cut off here.
+leave_networks() {
+    local network networks joined
+    joined=$(docker inspect --format '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' "$1")
+    networks=$(docker compose --dry-run up --detach --no-build --no-recreate 2>&1 |
+        sed -n 's/.*Network "\{0,1\}\([^ "]*\)"\{0,1\}  *Removed.*/\1/p')
+    for network in $networks; do
+        grep --quiet --line-regexp --fixed-strings -- "$network" <<<"$joined" || continue
+        printf '%s\n' "$network" >>"$LEFT"
+        docker network disconnect --force "$network" "$1"
+    done
+}
+
+join_networks() {
+    local network
+    [[ -f $LEFT ]] || return 0
+    while read -r network; do
+        docker network connect --alias workspace "$network" "$1" || true
+    done <"$LEFT"
+    rm -f -- "$LEFT"
 }
 
 up() {
-    local recreate='' workspace others
-    if [[ ${1-} == --recreate ]]; then
-        recreate=1
+    local recreate='' renew='' id services others again
+    while [[ ${1-} == --* ]]; do
+        case $1 in
+            --recreate) recreate=1 ;;
+            --recreate-workspace) renew=1 ;;
+            *) usage ;;
+        esac
         shift
-    fi
-    await_boot
+    done
+    # After a boot the unit is already bringing the stack up; two at once would be in each other's way.
+    while [[ $(systemctl is-active polis.service) == activating ]]; do sleep 1; done
     if (($# > 0)); then docker compose restart "$@"; fi
-    # The others first, not started: from here on nothing has to be made anew, and the order is Compose's.
-    mapfile -t others < <(docker compose config --services | grep -vxF workspace)
+    id=$(workspace)
+    if [[ -n $id ]]; then leave_networks "$id"; fi
+    services=$(docker compose config --services)
+    mapfile -t others < <(grep --line-regexp --fixed-strings --invert-match workspace <<<"$services")
+    # Made first and started afterwards: from then on nothing has to be recreated, and the order is Compose's. It starts
+    # the workspace last, when its way out is healthy.
     docker compose up --no-start --no-deps --no-build ${recreate:+--force-recreate} "${others[@]}"
-    # Whether the workspace is there already, and has to see what is mounted now.
-    workspace=$(docker compose ps --all --format '{{.Service}}' | grep -xF workspace || true)
-    docker compose up --detach --no-build --no-recreate --remove-orphans
-    if [[ -n $recreate && -n $workspace ]]; then
-        # Last, when its way out is there.
-        docker compose up --detach --no-build --no-recreate --wait gate
-        docker compose restart workspace
+    again=''
+    if [[ -n $id && -n $renew && -n $(differs) ]]; then
+        docker compose up --no-start --no-deps --no-build --force-recreate workspace
+        rm -f -- "$LEFT"
+    elif [[ -n $id ]]; then
+        join_networks "$id"
+        # One that differs is left alone: what it mounts may be gone.
+        if [[ -n $recreate && -z $(differs) && -n $(docker compose ps --quiet workspace) ]]; then again=1; fi
     fi
+    docker compose up --detach --no-build --no-recreate --remove-orphans
+    if [[ -n $again ]]; then docker compose restart workspace; fi
 }
 
-recreate_workspace() {
-    await_boot
-    docker compose up --detach --no-build --no-deps --force-recreate workspace
+usage() {
+    echo "usage: stack.sh pull | up [--recreate] [--recreate-workspace] [SERVICE...] | differs" >&2
+    exit 64
 }
 
 case ${1-} in
     pull) pull ;;
     up) up "${@:2}" ;;
-    recreate-workspace) recreate_workspace ;;
-    *)
-        echo "usage: stack.sh pull | up [--recreate] [SERVICE...] | recreate-workspace" >&2
-        exit 64
-        ;;
+    differs) differs ;;
+    *) usage ;;
 esac

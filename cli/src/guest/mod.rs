@@ -6,6 +6,7 @@
 pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod run;
+pub(crate) mod storage;
 
 use polis_base::Digest;
 
@@ -16,6 +17,9 @@ use crate::multipass::state::NAME;
 pub(crate) const DAMAGED: i32 = 11;
 /// The first line of what the read script answers.
 pub(crate) const READ: &str = "polis-read 1";
+/// The first lines of what the scripts answer that look at the workspace's container and at volumes.
+const OUTSIDE: &str = "polis-outside 1";
+const VOLUMES: &str = "polis-volumes 1";
 /// The user of the VM, whom the image brings and who may use Docker.
 const USER: &str = "ubuntu";
 
@@ -92,20 +96,25 @@ pub(crate) fn pull_job(digest: &Digest) -> Job {
     job(&name, "pull the images", &["scripts/stack.sh", "pull"])
 }
 
-/// Brings the stack that is `digest` up.
-pub(crate) fn up_job(digest: &Digest, recreate: bool, restart: &[String]) -> Job {
-    let name = format!("up-{}", short(digest));
-    let mut command = vec!["scripts/stack.sh", "up"];
-    command.extend(recreate.then_some("--recreate"));
-    command.extend(restart.iter().map(String::as_str));
-    job(&name, "start the services", &command)
+/// What is to become of containers that are there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Up {
+    /// Recreate all but the workspace.
+    pub(crate) recreate: bool,
+    /// Recreate the workspace, if it differs from its definition.
+    pub(crate) recreate_workspace: bool,
+    /// Services to restart.
+    pub(crate) restart: Vec<String>,
 }
 
-/// Makes the workspace's container anew, for the stack that is `digest`.
-pub(crate) fn recreate_workspace_job(digest: &Digest) -> Job {
-    let name = format!("recreate-workspace-{}", short(digest));
-    let command = ["scripts/stack.sh", "recreate-workspace"];
-    job(&name, "make the workspace anew", &command)
+/// Brings the stack that is `digest` up.
+pub(crate) fn up_job(digest: &Digest, up: &Up) -> Job {
+    let name = format!("up-{}", short(digest));
+    let mut command = vec!["scripts/stack.sh", "up"];
+    command.extend(up.recreate.then_some("--recreate"));
+    command.extend(up.recreate_workspace.then_some("--recreate-workspace"));
+    command.extend(up.restart.iter().map(String::as_str));
+    job(&name, "start the services", &command)
 }
 
 fn job(name: &str, purpose: &'static str, command: &[&str]) -> Job {
@@ -126,12 +135,12 @@ pub(crate) fn ready(stack: &str) -> Call {
     )
 }
 
-/// The end of a service's log.
-pub(crate) fn service_log(service: &str) -> Call {
+/// Writes what tells why a service is not well to a file of the guest.
+pub(crate) fn service_log(service: &str, file: &str) -> Call {
     Call::guest(
         "read the log of a service",
         include_str!("service-log.sh"),
-        &[service],
+        &[service, file],
     )
 }
 
@@ -183,7 +192,7 @@ mod tests {
             pull.poll,
             ready("x"),
             read("/x", 0),
-            service_log("x"),
+            service_log("x", "/x/y"),
             outside(),
             volumes(),
         ];

@@ -1,7 +1,21 @@
-# Prints what of the workspace lies outside its volumes, and would be gone with its container: how many files a folder
-# has that the image has not, or has otherwise. The fullest folders first.
+# Prints what of the workspace lies outside its volumes, and would be lost with its container: its size in bytes, and how
+# many files were added, changed or deleted below each folder, the fullest folders first. Bounded in time and in length.
+set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
-docker diff polis-workspace | awk '
-  $2 ~ "^/(run|tmp|proc|sys|dev)(/|$)" { next }
-  { split($2, part, "/"); folder = "/" part[2] (part[3] == "" ? "" : "/" part[3]); count[folder]++ }
-  END { for (folder in count) print count[folder], folder }' | sort -k 1,1nr -k 2 | head -n 12 | cut -c 1-120
+exec 2>/dev/null
+cd /opt/polis || exit 10
+echo polis-outside 1
+id=$(docker compose ps --all --quiet workspace)
+if [[ -n $id ]]; then
+  echo "bytes $(timeout 15 docker inspect --size --format '{{.SizeRw}}' "$id")"
+  # A folder is named before what is in it, and counts only when nothing is. What systemd writes at each boot is no work.
+  timeout 25 docker diff "$id" | cut -c 3- | awk '
+    NR > 1 && index($0, last "/") != 1 { print last }
+    { last = $0 }
+    END { if (NR > 0) print last }' |
+    grep -vE '^/(run|tmp|proc|sys|dev|var/log|var/tmp|sbin/docker-init)(/|$)' |
+    cut -d / -f 1-3 | sort | uniq -c | sort -k 1,1nr -k 2 | head -n 12 |
+    while read -r count folder; do echo "folder $count ${folder:0:80}"; done
+  if ((PIPESTATUS[0] != 0)); then echo cut-off; fi
+fi
+echo end

@@ -1,9 +1,11 @@
 //! What the probe tells about the guest.
 
 use polis_base::Digest;
+use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::guest;
+use crate::multipass::size;
 use crate::platform;
 
 /// The guest as it is.
@@ -33,15 +35,72 @@ pub(crate) struct Guest {
     pub(crate) images: (u32, u32),
     /// The services.
     pub(crate) services: Vec<Service>,
-    /// Whether the workspace's container was made from another definition than today's.
-    pub(crate) workspace_differs: bool,
-    /// How full the disk is, and its table of files, in percent.
-    pub(crate) disk: Option<(u8, u8)>,
+    /// In what the workspace's container differs from what would be made now: only its recreation
+    /// would change that.
+    pub(crate) workspace_differs: Option<Difference>,
+    /// The disk, where it could be measured.
+    pub(crate) disk: Option<Disk>,
 }
 
-/// From how many percent on a disk is said to be nearly full, and full: Docker needs space to replace an image.
+/// In what a container differs from what would be made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Difference {
+    /// It was made from another image.
+    Image,
+    /// It was made from another definition in the compose files.
+    Definition,
+}
+
+/// The service that is the agent's machine.
+pub(crate) const WORKSPACE: &str = "workspace";
+/// The command that recreates its container.
+pub(crate) const RECREATE_WORKSPACE: &str = "polis start --recreate-workspace";
+
+impl Difference {
+    /// The difference in words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Image => "the workspace's container was made from another image",
+            Self::Definition => {
+                "the workspace's container was made from another definition in the compose files"
+            }
+        }
+    }
+}
+
+/// How full the VM's disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Disk {
+    /// Percent of its space.
+    pub(crate) space: u8,
+    /// Percent of its inodes.
+    pub(crate) inodes: u8,
+    /// Bytes that are free.
+    pub(crate) free: u64,
+}
+
+/// From how many percent on a disk is said to be nearly full, and full: Docker needs space to
+/// replace an image.
 const NEARLY_FULL: u8 = 85;
 const FULL: u8 = 95;
+/// What gives space back, most of all what earlier versions left behind.
+pub(crate) const MAKE_ROOM: &str = "polis exec --vm -- docker image prune --all --force";
+
+impl Disk {
+    /// What to say of it where it runs full, and whether it is urgent.
+    pub(crate) fn warning(&self) -> Option<(String, bool)> {
+        let (percent, what) = match self.space >= self.inodes {
+            true => (self.space, "disk"),
+            false => (self.inodes, "disk's table of inodes"),
+        };
+        let text = format!(
+            "the VM's {what} is {percent} % full, {} free",
+            size::words(self.free)
+        );
+        (percent >= NEARLY_FULL).then_some((text, percent >= FULL))
+    }
+}
 
 /// A service of the stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,11 +201,18 @@ impl Guest {
             ["docker-down"] => self.docker_down = true,
             ["ready", words @ ..] => self.ready = Some(words.join(" ")),
             ["images", found, total] => self.images = (number(found)?, number(total)?),
-            ["workspace-differs"] => self.workspace_differs = true,
-            ["disk", space, files] => {
-                let percent = |text: &str| text.parse::<u8>().map_err(|error| error.to_string());
-                // A file system without a table of files says `-`.
-                self.disk = Some((percent(space)?, percent(files).unwrap_or_default()));
+            ["workspace-differs", "image"] => self.workspace_differs = Some(Difference::Image),
+            ["workspace-differs", "definition"] => {
+                self.workspace_differs = Some(Difference::Definition);
+            }
+            ["disk", space, inodes, free] => {
+                let wrong = |_| format!("`{line}`");
+                self.disk = Some(Disk {
+                    space: space.parse().map_err(wrong)?,
+                    // A file system without a table of inodes says `-`.
+                    inodes: inodes.parse().unwrap_or_default(),
+                    free: free.parse().map_err(wrong)?,
+                });
             }
             // What the guest cannot measure.
             ["disk", ..] => self.disk = None,
@@ -200,17 +266,6 @@ impl Guest {
     pub(crate) fn all(&self, condition: Condition) -> impl Iterator<Item = &Service> {
         let is = move |service: &&Service| service.condition() == condition;
         self.services.iter().filter(is)
-    }
-
-    /// Whether the disk runs full: what to say of it, and whether it is urgent.
-    pub(crate) fn disk_warning(&self) -> Option<(String, bool)> {
-        let (space, files) = self.disk?;
-        let (percent, what) = match space >= files {
-            true => (space, "disk"),
-            false => (files, "disk's table of files"),
-        };
-        let text = format!("the VM's {what} is {percent} % full");
-        (percent >= NEARLY_FULL).then_some((text, percent >= FULL))
     }
 
     /// How the provisioning is.
@@ -290,9 +345,11 @@ mod tests {
         let hex = "a".repeat(64);
         let text = format!(
             "noise\npolis-probe 1\ncloud-init done\nmarker {hex}\nbundle {hex}\nsecrets\nready {hex}\n\
-             images 3 9\nexpected gate\nexpected state\nservice|gate|running|healthy|0\nend\n"
+             images 3 9\nexpected gate\nexpected state\nservice|gate|running|healthy|0\n\
+             workspace-differs image\nend\n"
         );
         let guest = Guest::parse(&text).unwrap();
+        assert_eq!(guest.workspace_differs, Some(Difference::Image));
         assert_eq!(guest.images, (3, 9));
         assert_eq!(guest.services[1].state, "missing");
         assert_eq!(guest.provisioning(), Provisioning::Done);
@@ -305,6 +362,32 @@ mod tests {
         ] {
             assert!(Guest::parse(&broken).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn a_disk_that_runs_full_is_told_in_time() {
+        let disk = |space, inodes| Disk {
+            space,
+            inodes,
+            free: 3 << 30,
+        };
+        assert_eq!(disk(84, 84).warning(), None);
+        let (text, urgent) = disk(85, 0).warning().unwrap();
+        assert_eq!(text, "the VM's disk is 85 % full, 3.0 GiB free");
+        assert!(!urgent);
+        let (text, urgent) = disk(10, 95).warning().unwrap();
+        assert!(text.starts_with("the VM's disk's table of inodes is 95 % full"));
+        assert!(urgent);
+        let read = |line: &str| Guest::parse(&format!("polis-probe 1\n{line}\nend\n"));
+        assert_eq!(
+            read("disk  40   7 3221225472").unwrap().disk,
+            Some(disk(40, 7))
+        );
+        assert_eq!(
+            read("disk 40 - 3221225472").unwrap().disk,
+            Some(disk(40, 0))
+        );
+        assert_eq!(read("disk").unwrap().disk, None);
     }
 
     #[test]

@@ -35,8 +35,8 @@ docker_answers() {
   return 1
 }
 
-# How full the disk is, and its table of files, in percent.
-echo "disk $(df --output=pcent,ipcent / | tail -n 1 | tr -d '%')"
+# How full the disk is, and its table of files, in percent; how many bytes are free.
+echo "disk $(df --output=pcent,ipcent,avail --block-size=1 / | tail -n 1 | tr -d '%')"
 
 if [[ -L bundle ]] && ! docker_answers; then
   echo docker-down
@@ -49,9 +49,6 @@ elif [[ -L bundle ]]; then
   echo "images $found $total"
   for service in $(docker compose config --services); do echo "expected $service"; done
   docker compose ps --all --format 'service|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}'
-  # Made from another definition than today's: only making it anew would change that.
-  have=$(docker container inspect --format '{{index .Config.Labels "com.docker.compose.config-hash"}}' polis-workspace)
-  want=$(docker compose config --hash workspace | cut -d ' ' -f 2)
-  if [[ -n $have && -n $want && $have != "$want" ]]; then echo workspace-differs; fi
+  why=$(scripts/stack.sh differs) && if [[ -n $why ]]; then echo "workspace-differs $why"; fi
 fi
 echo end

@@ -24,6 +24,32 @@ pub(crate) enum Place {
     Machine,
 }
 
+/// The user of the workspace's image that agents are to be (uid 1000), and root.
+const AS_POLIS: [&str; 10] = [
+    "--user",
+    "polis",
+    "--workdir",
+    "/home/polis",
+    "--env",
+    "HOME=/home/polis",
+    "--env",
+    "USER=polis",
+    "--env",
+    "LOGNAME=polis",
+];
+const AS_ROOT: [&str; 10] = [
+    "--user",
+    "root",
+    "--workdir",
+    "/root",
+    "--env",
+    "HOME=/root",
+    "--env",
+    "USER=root",
+    "--env",
+    "LOGNAME=root",
+];
+
 /// One run of a command, with a directory in the guest for what it leaves there.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -69,11 +95,8 @@ impl Run {
             Place::Workspace { terminal, root } => {
                 args.extend(["docker", "compose", "exec"]);
                 args.extend((!terminal).then_some("-T"));
-                // Docker takes HOME from the image's list of users.
-                args.extend(match root {
-                    true => ["--user", "root", "--workdir", "/root"],
-                    false => ["--user", "polis", "--workdir", "/home/polis"],
-                });
+                // As a login would, which Docker does not: it sets HOME at most.
+                args.extend(if root { AS_ROOT } else { AS_POLIS });
                 args.push("workspace");
             }
             Place::Machine => {}

@@ -1,8 +1,12 @@
-# Prints what tells why a service is not well: lines of its log that name an error, then the last 40. Argument: the service.
+# Writes what tells why a service is not well to a file: the lines of its log that name a cause, then the rest of the last
+# 40. The file is read part by part, since no call may print that much. Arguments: the service, the file.
+set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
-cd /opt/polis || exit 10
-log=$(docker compose logs --no-color --no-log-prefix --tail 400 "$1" 2>&1 | cut -c 1-160)
-# The whole stays below 4096 bytes: what names an error comes first, and the newest of the rest.
-errors=$(grep -iE 'error|fatal|fail|panic|denied|refused|cannot|invalid' <<<"$log" | tail -n 8 | tail -c 1200)
-if [[ -n $errors ]]; then printf '%s\n--\n' "$errors"; fi
-tail -n 40 <<<"$log" | tail -c 2400
+cd /opt/polis && mkdir -p -- "${2%/*}" || exit 10
+docker compose logs --no-color --no-log-prefix --tail 400 "$1" 2>&1 | cut -c 1-300 | awk '
+  { line[NR] = $0; cause[NR] = tolower($0) ~ /error|fatal|fail|panic|denied|refused|cannot|invalid|not permitted/ }
+  END {
+    for (at = NR; at > 0 && found < 8; at--) if (cause[at]) { first[++found] = at; shown[at] = 1 }
+    for (at = found; at > 0; at--) print line[first[at]]
+    for (at = NR > 40 ? NR - 39 : 1; at <= NR; at++) if (!shown[at]) print line[at]
+  }' >"$2"

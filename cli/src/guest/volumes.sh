@@ -1,7 +1,17 @@
-# Prints the volumes of the stack with their sizes, a line each. Docker measures by reading every folder, which takes as
-# long as there are files: it gets ten seconds.
+# Prints the stack's volumes with their sizes in bytes, a line each; `-` where measuring took too long. `docker system df`
+# would measure every image and container as well, so the volumes' own folders are read, for ten seconds at most.
+set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
+exec 2>/dev/null
 echo polis-volumes 1
-timeout 10 docker system df --verbose --format '{{range .Volumes}}{{.Name}} {{.Size}}{{"\n"}}{{end}}' 2>/dev/null |
-  grep '^polis_' | cut -c 1-80 | head -n 30
+volumes=$(docker volume ls --filter label=com.docker.compose.project=polis \
+  --format '{{.Label "com.docker.compose.volume"}} {{.Mountpoint}}' | head -n 20)
+end=$((SECONDS + 10))
+while read -r name place; do
+  left=$((end - SECONDS)) size=-
+  if [[ -n $name ]] && ((left > 0)); then
+    size=$(sudo -n timeout "$left" du --summarize --block-size=1 -- "$place" | cut -f 1)
+  fi
+  if [[ -n $name ]]; then echo "${name:0:60} ${size:--}"; fi
+done <<<"$volumes"
 echo end

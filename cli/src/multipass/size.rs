@@ -37,6 +37,16 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(expected)
 }
 
+/// A number of bytes for people.
+pub(crate) fn words(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.into_iter().find(|(shift, _)| bytes >> shift > 0);
+    match unit {
+        Some((shift, name)) => format!("{:.1} {name}", bytes as f64 / (1_u64 << shift) as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
 /// `text` if it is a size of at least `least` bytes.
 ///
 /// # Errors
@@ -94,6 +104,18 @@ mod tests {
         }
         assert!(at_least("511M", LEAST_MEMORY).is_err());
         assert!(at_least("1G", LEAST_DISK).is_ok());
+    }
+
+    #[test]
+    fn sizes_are_told_in_the_largest_unit_that_fits() {
+        for (number, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (3 << 29, "1.5 GiB"),
+        ] {
+            assert_eq!(words(number), expected);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is done about each state that a workspace can be in.
 
 use super::*;
-use crate::guest::probe::Service;
+use crate::guest::probe::{Difference, Service};
 
 fn payload(text: &str) -> Payload {
     Payload {
@@ -185,6 +185,39 @@ fn containers_are_made_anew_only_when_the_stack_is_another() {
     let mut guest = whole();
     guest.services[0].health = "unhealthy".into();
     assert_eq!(up(guest, &wish()), ["scripts/stack.sh", "up", "gate"]);
+}
+
+#[test]
+fn the_workspace_is_recreated_only_when_that_is_wanted_and_changes_something() {
+    let wanted = Wish {
+        recreate_workspace: true,
+        ..wish()
+    };
+    let differs = || Guest {
+        workspace_differs: Some(Difference::Image),
+        ..whole()
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(names(State::Running, Some(differs()), &wish()), nothing);
+    assert_eq!(names(State::Running, Some(whole()), &wanted), nothing);
+    assert_eq!(
+        names(State::Running, Some(differs()), &wanted),
+        ["start-services", "await-health"]
+    );
+    let command = ["scripts/stack.sh", "up", "--recreate-workspace"];
+    assert_eq!(up(differs(), &wanted), command);
+
+    // Whether it differs from the new definition is not known before that is there.
+    let mut guest = whole();
+    guest.bundle = Some(Digest::of(b"older"));
+    guest.ready = Some(Digest::of(b"older").hex());
+    let command = [
+        "scripts/stack.sh",
+        "up",
+        "--recreate",
+        "--recreate-workspace",
+    ];
+    assert_eq!(up(guest, &wanted), command);
 }
 
 #[test]

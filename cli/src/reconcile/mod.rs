@@ -6,7 +6,7 @@
 mod job;
 mod machine;
 mod provisioning;
-pub(crate) mod stack;
+mod stack;
 
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ impl<'a> Reconciler<'a> {
             Step::InstallBundle(calls) | Step::InstallAgent(calls) => self.install(calls),
             Step::MakeSecrets(call) | Step::MarkReady(call) => self.succeed(call, Kind::Unexpected),
             Step::Pull(job) => self.pull(job),
-            Step::Up(job) | Step::RecreateWorkspace(job) => self.up(job),
+            Step::Up(job) => self.up(job),
             Step::AwaitHealth(call) => self.await_health(call),
             Step::LookAgain => Ok(()),
         }

@@ -5,13 +5,10 @@ use std::time::{Duration, Instant};
 use super::job::Ended;
 use super::{Pace, Reconciler, out_of_time};
 use crate::error::{Error, Kind, Result};
-use crate::guest::probe::{Condition, Guest, Service};
+use crate::guest::probe::{Condition, Guest, RECREATE_WORKSPACE, Service, WORKSPACE};
 use crate::guest::{self, Job};
 use crate::multipass::call::Call;
-use crate::multipass::failed;
-
-/// The command that makes the workspace's container anew.
-pub(crate) const RECREATE: &str = "polis start --recreate-workspace";
+use crate::multipass::{failed, refusal};
 
 impl Reconciler<'_> {
     /// Transfers an archive and has it put in its place; once more when it arrived damaged.
@@ -71,9 +68,8 @@ impl Reconciler<'_> {
             }
         };
         // Which service it is, the services themselves tell best.
-        if let Some(guest) = self.probe(&guest::probe())?
-            && let Some(service) = worst(&guest)
-        {
+        self.seen = self.probe(&guest::probe())?;
+        if let Some(service) = self.seen.as_ref().and_then(worst) {
             return Err(self.unhealthy(service));
         }
         Err(
@@ -115,30 +111,32 @@ impl Reconciler<'_> {
 
     /// The error about a service that is not well, with the end of its log.
     pub(super) fn unhealthy(&self, service: &Service) -> Box<Error> {
-        let log = self
-            .multipass
-            .call(&guest::service_log(&service.name), Kind::Unexpected);
-        let differs = self
-            .seen
-            .as_ref()
-            .is_some_and(|guest| guest.workspace_differs);
+        let differs = self.seen.as_ref().and_then(|seen| seen.workspace_differs);
         let mut error = Error::new(
             Kind::Unhealthy,
             format!("the service `{}` is not healthy", service.name),
         )
         .because(format!("its state: {}", service.words()))
-        .log(log.unwrap_or_default().lines().map(str::to_owned))
+        .log(self.log_of(service))
         .next(format!("polis logs {}", service.name))
         .next("polis start   (starts it again)");
-        if service.name == "workspace" && differs {
-            error = error
-                .because("its container was made by an earlier version")
-                .next(format!(
-                    "{RECREATE}   (loses what lies outside its volumes)"
-                ));
+        if let (WORKSPACE, Some(difference)) = (service.name.as_str(), differs) {
+            error = error.because(difference.words()).next(format!(
+                "{RECREATE_WORKSPACE}   (loses what lies outside its volumes)"
+            ));
         }
         error.service = Some(service.name.clone());
         error
+    }
+
+    /// The lines of a service's log that tell most; none when they cannot be read.
+    fn log_of(&self, service: &Service) -> Vec<String> {
+        let file = format!("/opt/polis/.runs/log-{}", service.name);
+        let written = guest::service_log(&service.name, &file);
+        let written = self.multipass.call(&written, Kind::Unexpected);
+        let text = written.and_then(|_| self.multipass.read(&file));
+        let plain = refusal::plain(&text.unwrap_or_default());
+        plain.lines().map(str::to_owned).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::doctor::{self, Check, Facts, Trouble, Verdict};
 use crate::error::Kind;
 use crate::guest;
-use crate::guest::probe::Guest;
+use crate::guest::probe::{Disk, Guest};
 use crate::multipass::Multipass;
 use crate::multipass::state::State;
 use crate::output::Done;
@@ -55,13 +55,14 @@ fn facts(context: &Context) -> Facts {
     let multipass = context.multipass().ok();
     let multipass = multipass.as_ref();
     let machine = multipass.map(|found| found.state());
+    let runs = matches!(machine, Some(Ok(Some(State::Running))));
     let silent = matches!(machine, Some(Ok(Some(State::Unknown | State::Starting))));
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     Facts {
         program: multipass.map(|found| found.program().display().to_string()),
         versions: multipass.map(|found| found.version().map(|(versions, _)| versions)),
         machine,
-        guest_disk: multipass.and_then(guest_disk),
+        guest_disk: multipass.filter(|_| runs).and_then(guest_disk),
         free_disk: free_disk(),
         memory: Some(System::new_with_specifics(memory).total_memory()).filter(|bytes| *bytes > 0),
         virtualisation: virtualisation(),
@@ -76,13 +77,10 @@ fn facts(context: &Context) -> Facts {
     }
 }
 
-/// Whether the disk of a VM that runs runs full. One that does not answer is another check's to tell.
-fn guest_disk(multipass: &Multipass) -> Option<(String, bool)> {
-    if multipass.state().ok()?? != State::Running {
-        return None;
-    }
+/// The disk of a VM that runs, and answers.
+fn guest_disk(multipass: &Multipass) -> Option<Disk> {
     let answer = multipass.call(&guest::probe(), Kind::Unexpected).ok()?;
-    Guest::parse(&answer).ok()?.disk_warning()
+    Guest::parse(&answer).ok()?.disk
 }
 
 /// The free space where VMs are kept: the disk whose mount point is the longest above it.

@@ -3,19 +3,19 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::StartArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::probe::Guest;
+use crate::guest::probe::{Difference, Guest, RECREATE_WORKSPACE};
+use crate::guest::storage::Outside;
 use crate::multipass::call::Payload;
 use crate::multipass::state::State;
 use crate::multipass::{Multipass, list_call};
 use crate::output::Done;
 use crate::plan::{self, Wish, World};
 use crate::reconcile::Reconciler;
-use crate::reconcile::stack::RECREATE;
 use crate::{agent, embedded, guest, platform};
 
 /// How often what is can change under our hands before we give up: once for a VM that has to
@@ -38,53 +38,52 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
     }
     let world = look(&multipass)?;
     if args.dry_run {
-        return dry_run(&world, &wish);
+        return dry_run(&multipass, &world, &wish);
     }
     let started = reconcile(context, &multipass, world, &wish)?;
-    if !started.differs {
-        return Ok(started.done);
+    let Some(kept) = Kept::of(&multipass, started.differs) else {
+        return Ok(started.done());
+    };
+    let asks = started.did_something() && super::can_ask(context);
+    let note = kept.note();
+    if !asks {
+        context
+            .output
+            .note(&format!("{note}\nnext: {RECREATE_WORKSPACE}"));
+        return Ok(started.done_with(&kept));
     }
-    let outside = multipass.call(&guest::outside(), Kind::Unexpected)?;
-    if !may_recreate(context, &outside) {
-        return Ok(started.done);
+    context.output.ask(&note);
+    if !super::asked("Recreate the workspace's container now?") {
+        return Ok(started.done_with(&kept));
     }
     wish.recreate_workspace = true;
     let world = look(&multipass)?;
-    Ok(reconcile(context, &multipass, world, &wish)?.done)
+    Ok(reconcile(context, &multipass, world, &wish)?.done())
 }
 
-/// What is to be known of a workspace that an earlier version made.
-pub(crate) const DIFFERS: &str = "the workspace's container was made by an earlier version";
+/// A workspace whose container was kept though it differs from what would be made now.
+struct Kept {
+    differs: Difference,
+    outside: Outside,
+}
 
-/// Says what would be lost with the workspace's container, and asks for it where somebody can be asked.
-fn may_recreate(context: &Context, outside: &str) -> bool {
-    let lost: Vec<String> = outside
-        .lines()
-        .filter_map(|line| line.trim().split_once(' '))
-        .map(|(count, folder)| format!("\n  {folder}  ({count})"))
-        .collect();
-    let lost = match lost.is_empty() {
-        true => "nothing outside its volumes would be lost".to_owned(),
-        false => format!(
-            "outside its volumes these folders have changed, and would be lost: {}",
-            lost.concat()
-        ),
-    };
-    let note = format!("{DIFFERS}, and was left as it is; {lost}");
-    if !super::can_ask(context) {
-        context
-            .output
-            .note(&format!("{note}\n{RECREATE}   (makes it anew)"));
-        return false;
+impl Kept {
+    /// Asks the guest what would be lost. That it cannot tell is no failure of a start that went well.
+    fn of(multipass: &Multipass, differs: Option<Difference>) -> Option<Self> {
+        let differs = differs?;
+        let answer = multipass.call(&guest::outside(), Kind::Unexpected);
+        let outside = Outside::parse(&answer.unwrap_or_default());
+        Some(Self { differs, outside })
     }
-    context.output.note(&note);
-    super::asked("Make it anew now?")
-}
 
-/// A workspace that runs, and whether it was made by an earlier version.
-struct Started {
-    done: Done,
-    differs: bool,
+    fn note(&self) -> String {
+        let lost = self.outside.lines();
+        let lost: String = lost.iter().map(|line| format!("\n  {line}")).collect();
+        format!(
+            "{}; it is kept as it is. Its recreation would keep the volumes (/home, /root, Docker's data) and lose the rest:{lost}",
+            self.differs.words()
+        )
+    }
 }
 
 /// What is, in one or two calls, none of which changes anything.
@@ -107,11 +106,61 @@ fn steps(world: &World, wish: &Wish) -> Result<Vec<plan::Step>> {
     plan::steps(world, wish).map_err(|error| error.while_at(asked))
 }
 
-fn dry_run(world: &World, wish: &Wish) -> Result<Done> {
+fn dry_run(multipass: &Multipass, world: &World, wish: &Wish) -> Result<Done> {
     let steps = steps(world, wish)?;
     let looking: Vec<_> = plan::looking().iter().map(|call| call.to_json()).collect();
-    let data = json!({"dry_run": true, "looked": looking, "plan": plan::to_json(&steps)});
-    Ok(Done::new(plan::to_text(&steps), data))
+    let differs = world
+        .guest
+        .as_ref()
+        .and_then(|guest| guest.workspace_differs);
+    let kept = Kept::of(multipass, differs);
+    let mut text = plan::to_text(&steps);
+    if let Some(kept) = &kept {
+        let (note, next) = match wish.recreate_workspace {
+            true => (
+                kept.note()
+                    .replace("it is kept as it is", "it is recreated"),
+                None,
+            ),
+            false => (kept.note(), Some(format!("\nnext: {RECREATE_WORKSPACE}"))),
+        };
+        let note = format!("{note}{}", next.unwrap_or_default());
+        text.extend(note.lines().map(|line| format!("# {line}\n")));
+    }
+    let mut data = json!({"dry_run": true, "looked": looking, "plan": plan::to_json(&steps)});
+    tell_kept(&mut data, kept.as_ref());
+    Ok(Done::new(text, data))
+}
+
+/// Adds to a report what is known of a workspace that differs.
+fn tell_kept(data: &mut Value, kept: Option<&Kept>) {
+    data["workspace_differs"] = json!(kept.map(|kept| kept.differs));
+    data["outside_volumes"] = json!(kept.map(|kept| &kept.outside));
+}
+
+/// A workspace that runs.
+struct Started {
+    text: String,
+    data: Value,
+    differs: Option<Difference>,
+}
+
+impl Started {
+    fn did_something(&self) -> bool {
+        self.data["did"]
+            .as_array()
+            .is_some_and(|did| !did.is_empty())
+    }
+
+    fn done(mut self) -> Done {
+        tell_kept(&mut self.data, None);
+        Done::new(self.text, self.data)
+    }
+
+    fn done_with(mut self, kept: &Kept) -> Done {
+        tell_kept(&mut self.data, Some(kept));
+        Done::new(self.text, self.data)
+    }
 }
 
 fn reconcile(
@@ -156,12 +205,12 @@ fn report(context: &Context, reconciler: &Reconciler, world: &World, took: Durat
         "did": did,
         "seconds": took.as_secs(),
         "services": services,
-        "workspace_differs": seen.is_some_and(|guest| guest.workspace_differs),
         "settings": context.settings,
     });
     Started {
-        done: Done::new(text, data),
-        differs: seen.is_some_and(|guest| guest.workspace_differs),
+        text,
+        data,
+        differs: seen.and_then(|guest| guest.workspace_differs),
     }
 }
 

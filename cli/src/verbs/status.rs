@@ -8,17 +8,11 @@ use crate::context::Context;
 use crate::embedded;
 use crate::error::{Kind, Result};
 use crate::guest;
-use crate::guest::probe::{Guest, Provisioning};
-use crate::multipass::Multipass;
+use crate::guest::probe::{Disk, Guest, MAKE_ROOM, Provisioning, RECREATE_WORKSPACE};
+use crate::guest::storage::{self, Volume};
 use crate::multipass::state::State;
+use crate::multipass::{Multipass, size};
 use crate::output::Done;
-use crate::reconcile::stack::RECREATE;
-
-use super::start::DIFFERS;
-
-/// What gives space back, most of all what older versions left behind.
-pub(crate) const MAKE_ROOM: &str = "polis exec --vm -- docker image prune --all";
-
 /// Runs `polis status`.
 pub(crate) fn run(context: &Context) -> Result<Done> {
     let multipass = context.multipass()?;
@@ -46,21 +40,11 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     Ok(Done::new(text, data))
 }
 
-/// A volume and its size, in Docker's words.
-type Volume = (String, String);
-
-/// The volumes that keep the work of the agent and the state of the stack. None where Docker could not measure them in
-/// time: the status does not fail for that.
+/// The volumes that keep the work of the agent and the state of the stack. The status does not fail for what could not be
+/// measured.
 fn volumes(multipass: &Multipass) -> Vec<Volume> {
     let answer = multipass.call(&guest::volumes(), Kind::Unexpected);
-    let answer = answer.unwrap_or_default();
-    let lines = guest::answer(&answer, "polis-volumes 1").unwrap_or_default();
-    let volume = |line: &str| {
-        let (name, size) = line.trim_end().split_once(' ')?;
-        let name = name.strip_prefix("polis_")?;
-        Some((name.to_owned(), size.to_owned()))
-    };
-    lines.lines().filter_map(volume).collect()
+    storage::volumes(&answer.unwrap_or_default())
 }
 
 /// How the workspace is, in one word.
@@ -127,7 +111,6 @@ impl Verdict {
 }
 
 fn guest_json(guest: &Guest, volumes: &[Volume]) -> Value {
-    let volumes = volumes.iter();
     json!({
         "cloud_init": guest.cloud_init,
         "provisioned": guest.provisioning() == Provisioning::Done,
@@ -139,8 +122,8 @@ fn guest_json(guest: &Guest, volumes: &[Volume]) -> Value {
         "images": {"found": guest.images.0, "needed": guest.images.1},
         "services": super::services_json(guest),
         "workspace_differs": guest.workspace_differs,
-        "disk": guest.disk.map(|(space, files)| json!({"space": space, "files": files})),
-        "volumes": volumes.map(|(name, size)| json!({"name": name, "size": size})).collect::<Vec<_>>(),
+        "disk": guest.disk,
+        "volumes": volumes,
     })
 }
 
@@ -162,14 +145,26 @@ fn text(
         for service in &guest.services {
             text.push_str(&format!("  {:<14} {}\n", service.name, service.words()));
         }
-        for (name, size) in volumes {
-            text.push_str(&format!("volume     {name:<16} {size}\n"));
+        if !volumes.is_empty() {
+            text.push_str("volumes\n");
         }
-        if let Some((warning, _)) = guest.disk_warning() {
-            text.push_str(&format!("warning    {warning}: {MAKE_ROOM}\n"));
+        for Volume { name, bytes } in volumes {
+            let size = bytes.map_or("not measured in time".to_owned(), size::words);
+            text.push_str(&format!("  {name:<16} {size}\n"));
         }
-        if guest.workspace_differs {
-            text.push_str(&format!("warning    {DIFFERS}: {RECREATE}\n"));
+        if let Some(disk) = &guest.disk {
+            let free = size::words(disk.free);
+            text.push_str(&format!("vm disk    {} % full, {free} free\n", disk.space));
+        }
+        if let Some((warning, urgent)) = guest.disk.as_ref().and_then(Disk::warning) {
+            let word = if urgent { "error  " } else { "warning" };
+            text.push_str(&format!("{word}    {warning}; to make room: {MAKE_ROOM}\n"));
+        }
+        if let Some(difference) = guest.workspace_differs {
+            let words = difference.words();
+            text.push_str(&format!(
+                "note       {words}; to recreate it: {RECREATE_WORKSPACE}\n"
+            ));
         }
     }
     text.push_str(&format!("next       {}\n", verdict.next()));

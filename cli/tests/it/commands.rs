@@ -44,6 +44,46 @@ fn a_command_gets_its_arguments_as_they_were_typed() {
 }
 
 #[test]
+fn the_workspace_is_entered_as_its_user_and_as_root_only_when_asked_to() {
+    let world = running();
+    let who = "echo $USER $LOGNAME; echo $HOME; pwd -P";
+    for (flags, name, home) in [
+        (&[][..], "polis", "/home/polis"),
+        (&["--root"], "root", "/root"),
+    ] {
+        let words = [&["exec"], flags, &["--", "bash", "-c", who]].concat();
+        let ran = world.polis(&words);
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+        let lines: Vec<&str> = ran.stdout.lines().collect();
+        assert_eq!(lines[0], format!("{name} {name}"));
+        // The double keeps the volumes of a container in folders of the guest.
+        let in_volume = home.trim_start_matches("/home");
+        assert!(
+            lines[1].ends_with(in_volume) && lines[1] == lines[2],
+            "{lines:?}"
+        );
+        let entered = world.all_calls().into_iter().rfind(|call| {
+            let line = call.line();
+            line.starts_with("docker compose exec") && line.contains(&format!("--user {name} "))
+        });
+        assert!(entered.is_some(), "{name}");
+    }
+    let ran = world.polis(&["exec", "--vm", "--root", "--", "true"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.seen());
+    assert_eq!(world.refused(), [] as [String; 0]);
+}
+
+#[test]
+fn a_shell_is_entered_as_the_user_of_the_workspace() {
+    let world = running();
+    let ran = world.polis_on_terminal(&["shell"], "echo I am $USER\nexit 7\n");
+    assert_eq!(ran.code, Some(7), "{}", ran.seen());
+    assert!(ran.stdout.contains("I am polis"), "{}", ran.seen());
+    let ran = world.polis_on_terminal(&["shell", "--root"], "echo I am $USER\nexit\n");
+    assert!(ran.stdout.contains("I am root"), "{}", ran.seen());
+}
+
+#[test]
 fn nothing_is_run_where_it_would_start_the_vm() {
     let world = running();
     world.set_instance(|instance| instance.power = Power::Stopped);

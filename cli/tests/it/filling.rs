@@ -4,7 +4,7 @@ use expect_test::expect;
 use fake_multipass::{Effect, Fate, Fault, Pull, Service};
 
 use crate::faults::{at_once, ends, start, with};
-use crate::support::{did, launches, running, seen, world};
+use crate::support::{did, document, launches, running, seen, world};
 
 #[test]
 fn a_transfer_that_fails_is_named_and_a_damaged_one_is_made_again() {
@@ -156,6 +156,48 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
         world.set(|state| state.services.insert(name.into(), fate(what)));
         ends(&world, &expected);
     });
+}
+
+#[test]
+fn the_log_of_a_service_begins_with_what_tells_the_cause() {
+    let world = world();
+    let mut log: Vec<String> = (0..300)
+        .map(|at| format!("{at} {}", "x".repeat(200)))
+        .collect();
+    log[100] = "Fatal error while parsing config file".into();
+    log[290] = "cannot bind 0.0.0.0:1344".into();
+    let ill = Service {
+        fate: Fate::Unhealthy,
+        after: 0,
+        log,
+    };
+    world.set(|state| {
+        // No call may print what this log has: the client for Windows would never end.
+        state.windows = true;
+        state.services.insert("sentinel".into(), ill);
+    });
+    let ran = world.polis_with(
+        &["start", "--quiet", "--json"],
+        &[("POLIS_DELIVERY", "file")],
+    );
+    assert_eq!(ran.code, Some(12), "{}", ran.seen());
+    let log = document(&ran)["error"]["log"].clone();
+    let log: Vec<&str> = log
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|line| line.as_str())
+        .collect();
+    assert_eq!(
+        log[..2],
+        [
+            "Fatal error while parsing config file",
+            "cannot bind 0.0.0.0:1344"
+        ]
+    );
+    // The last 40, of which one is above.
+    assert_eq!(log.len(), 2 + 39);
+    assert!(log[2].starts_with("260 ") && log[40].starts_with("299 "));
 }
 
 #[test]

@@ -74,7 +74,57 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
           workspace      healthy
         next       polis shell
     "#]]
-    .assert_eq(&seen(&world.polis(&["status"])));
+    .assert_eq(&without_sizes(&seen(&world.polis(&["status"]))));
+}
+
+/// How large an empty folder is depends on the file system.
+fn without_sizes(seen: &str) -> String {
+    let shown = |line: &str| match line.rsplitn(3, ' ').collect::<Vec<_>>().as_slice() {
+        [unit, _, name] if unit.ends_with('B') => format!("{name} [SIZE]\n"),
+        _ => format!("{line}\n"),
+    };
+    seen.lines().map(shown).collect()
+}
+
+#[test]
+fn a_disk_that_runs_full_is_told_by_status_and_doctor() {
+    let world = running();
+    for (used, word, verdict) in [
+        ((84, 3), None, "ok"),
+        ((85, 3), Some("warning"), "warn"),
+        ((40, 95), Some("error"), "fail"),
+    ] {
+        world.set(|state| state.disk_used = used);
+        let status = world.polis(&["status"]).stdout;
+        for known in ["warning", "error"] {
+            let says = status.lines().any(|line| line.starts_with(known));
+            assert_eq!(says, word == Some(known), "{used:?}\n{status}");
+        }
+        let status = document(&world.polis(&["status", "--json"]));
+        assert_eq!(status["result"]["guest"]["disk"]["space"], used.0);
+        assert_eq!(status["result"]["guest"]["disk"]["inodes"], used.1);
+        let doctor = document(&world.polis(&["doctor", "--json"]));
+        let checks = doctor["result"]["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == "vm-disk");
+        assert_eq!(check.unwrap()["verdict"], verdict, "{used:?}");
+    }
+    assert_eq!(world.mutations(), [] as [String; 0]);
+}
+
+#[test]
+fn status_measures_the_volumes() {
+    let world = running();
+    let fill = "head -c 3000000 /dev/zero >/home/polis/data";
+    let ran = world.polis(&["exec", "--", "bash", "-c", fill]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let status = document(&world.polis(&["status", "--json"]));
+    let volumes = status["result"]["guest"]["volumes"].as_array().unwrap();
+    let bytes = |name: &str| {
+        let volume = volumes.iter().find(|volume| volume["name"] == name);
+        volume.unwrap()["bytes"].as_u64().unwrap()
+    };
+    assert!(bytes("workspace-home") >= 3_000_000, "{volumes:?}");
+    assert!(bytes("state-data") < 100_000, "{volumes:?}");
 }
 
 /// Runs `doctor` where its downloads are this listener; what depends on the machine that runs the

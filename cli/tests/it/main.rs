@@ -19,3 +19,5 @@ mod start;
 mod support;
 #[cfg(target_os = "linux")]
 mod tidy;
+#[cfg(target_os = "linux")]
+mod work;

@@ -33,8 +33,9 @@ use crate::world::Store;
 pub(crate) const INSTANCE: &str = "FAKE_MULTIPASS_INSTANCE";
 
 /// The tools that are the double itself.
-const TOOLS: [&str; 7] = [
+const TOOLS: [&str; 8] = [
     "cloud-init",
+    "df",
     "docker",
     "sudo",
     "systemctl",

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 /// The folders of the guest that stand for themselves. The rest (`/usr/bin`, `/proc`, `/dev`) is this machine's.
-const MAPPED: [&str; 16] = [
+const MAPPED: [&str; 17] = [
     "/etc/audit",
     "/etc/docker",
     "/etc/polis",
@@ -20,6 +20,7 @@ const MAPPED: [&str; 16] = [
     "/usr/local/bin",
     "/usr/local/lib/polis",
     "/var/lib/cloud",
+    "/var/lib/docker",
     "/var/lib/polis",
     "/var/log",
     "/var/tmp",
@@ -28,16 +29,31 @@ const MAPPED: [&str; 16] = [
 /// `text` with each path of the guest as it is on this machine.
 pub(super) fn to_host(text: &str, root: &Path) -> String {
     let root = root.to_string_lossy();
+    let places = MAPPED.map(|path| (path.to_owned(), format!("{root}{path}")));
+    redirected(text, &places)
+}
+
+/// `text` with each path that is at or below the first of a pair, led to the second; the first pair that fits counts.
+pub(super) fn redirected(text: &str, places: &[(String, String)]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut before = None;
     while let Some(letter) = rest.chars().next() {
-        if letter == '/' && starts_path(before) && MAPPED.iter().any(|path| is_below(rest, path)) {
-            out.push_str(&root);
-        }
-        out.push(letter);
-        before = Some(letter);
-        rest = &rest[letter.len_utf8()..];
+        let mut places = places
+            .iter()
+            .filter(|_| letter == '/' && starts_path(before));
+        let taken = match places.find(|(path, _)| is_below(rest, path)) {
+            Some((path, place)) => {
+                out.push_str(place);
+                &rest[..path.len()]
+            }
+            None => {
+                out.push(letter);
+                &rest[..letter.len_utf8()]
+            }
+        };
+        before = taken.chars().next_back();
+        rest = &rest[taken.len()..];
     }
     out
 }

@@ -13,7 +13,7 @@ use super::{Guest, systemd};
 /// What was changed with root's rights so far, a path a line.
 const ALLOWED: &str = "run/allowed";
 /// What a member of the group docker changes through Docker.
-const DOCKER: &str = "docker.json";
+const DOCKER: [&str; 2] = ["docker.json", "var/lib/docker"];
 
 /// Remembers what root changed.
 pub(super) fn allow(guest: &Guest, changed: &[PathBuf]) -> io::Result<()> {
@@ -49,7 +49,8 @@ impl Guest {
             let by_root = allowed
                 .lines()
                 .any(|line| Path::new(line) == path.as_path());
-            !own && !by_root && path.as_path() != Path::new(DOCKER)
+            let by_docker = DOCKER.iter().any(|own| path.starts_with(own));
+            !own && !by_root && !by_docker
         });
         Ok(found.map(|path| format!("/{}", path.display())))
     }

@@ -29,6 +29,7 @@ pub fn run(name: &str, args: &[String]) -> io::Result<ExitCode> {
         "stat" => return sudo::stat(&guest, args),
         systemd::SUPERVISOR => return systemd::supervise(&guest, args),
         "sleep" => return Ok(sleep(args)),
+        "df" => return df(&guest, args),
         "tar" => return tar(&guest, args),
         _ => {}
     }
@@ -61,6 +62,21 @@ fn sleep(args: &[String]) -> ExitCode {
     };
     std::thread::sleep(std::time::Duration::from_secs_f64(seconds / 20.0));
     ExitCode::SUCCESS
+}
+
+/// How full the guest's disk is, in the one form that something relies on.
+fn df(guest: &Guest, args: &[String]) -> io::Result<ExitCode> {
+    let state = guest.store.look()?;
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ["--output=pcent,ipcent,avail", "--block-size=1", "/"] = words.as_slice() else {
+        eprintln!("df: not played with these arguments");
+        return Ok(ExitCode::FAILURE);
+    };
+    let (space, inodes) = state.disk_used;
+    let disk = state.find(&guest.name).map_or(0, |instance| instance.disk);
+    let free = disk / 100 * u64::from(100 - space.min(100));
+    println!("Use% IUse%       Avail\n {space}%   {inodes}% {free}");
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Tool {

@@ -274,6 +274,19 @@ impl World {
         self.start(self.polis_path(), args, env, b"").wait()
     }
 
+    /// Runs `polis` on a terminal, where `typed` is typed. What it says is all on standard output then.
+    ///
+    /// # Panics
+    /// When it takes longer than the limit.
+    pub fn polis_on_terminal(&self, args: &[&str], typed: &str) -> Ran {
+        let polis = self.polis_path().display();
+        let command = format!("'{polis}' {}", args.join(" "));
+        let words = ["--quiet", "--return", "--command", &command, "/dev/null"];
+        let env = [("TERM", "dumb"), ("SHELL", "/bin/sh")];
+        self.start(Path::new("/usr/bin/script"), &words, &env, typed.as_bytes())
+            .wait()
+    }
+
     /// Starts `polis` and does not wait.
     ///
     /// # Panics

@@ -20,6 +20,8 @@ pub struct State {
     pub windows: bool,
     /// Whether the guest's disk is full.
     pub disk_full: bool,
+    /// How full it seems to be: percent of its space, percent of its inodes.
+    pub disk_used: (u8, u8),
     /// What `get` answers.
     pub settings: BTreeMap<String, String>,
     /// How long things take.
@@ -46,6 +48,7 @@ impl Default for State {
             access: Access::Up,
             windows: false,
             disk_full: false,
+            disk_used: (18, 3),
             settings: BTreeMap::from([("local.driver".to_owned(), "qemu".to_owned())]),
             timing: Timing::default(),
             images: ["24.04", "noble", "lts", "22.04", "jammy"]

@@ -1,8 +1,12 @@
 //! A container: when it was started, and what has become of it since.
 
+use std::collections::BTreeSet;
+
+use polis_base::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::project::{Project, Spec};
+use crate::world::now;
 use crate::world::state::{Fate, State};
 
 /// An entry of the engine.
@@ -11,8 +15,14 @@ pub(super) struct Container {
     pub(super) project: String,
     pub(super) service: String,
     pub(super) image: String,
-    /// What it was made from, to see when that changes.
+    /// The hash of what it was made from, to see when that changes.
     pub(super) config: String,
+    /// Tells it from one of the same name that was there before.
+    pub(super) id: String,
+    /// The named volumes with where they are mounted.
+    pub(super) volumes: Vec<(String, String)>,
+    /// The networks that it is on, by their full names.
+    pub(super) networks: BTreeSet<String>,
     /// When it was started; `None` is created and never started.
     pub(super) started: Option<u64>,
     /// The exit code after it was stopped from outside.
@@ -36,7 +46,15 @@ pub(super) struct Status {
 impl Container {
     /// A container of a service, not started.
     pub(super) fn create(project: &Project, service: &str, spec: &Spec) -> Self {
+        let named = format!("{} {service} {}", project.name, now());
+        let volumes = spec.volumes.iter();
+        let networks = spec.networks.iter();
         Self {
+            id: Digest::of(named.as_bytes()).hex(),
+            volumes: volumes
+                .map(|(volume, target)| (project.full(volume), target.clone()))
+                .collect(),
+            networks: networks.map(|network| project.full(network)).collect(),
             project: project.name.clone(),
             service: service.to_owned(),
             image: spec.image.clone(),

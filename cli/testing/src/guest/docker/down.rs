@@ -4,7 +4,7 @@ use std::io;
 
 use super::super::tool::Tool;
 use super::container;
-use super::engine::Engine;
+use super::engine::{self, Engine};
 use super::flags::{Flags, Parsed};
 use super::project::Project;
 use crate::world::now;
@@ -59,15 +59,20 @@ pub(super) fn restart(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io
 
 /// `down`: removes containers and networks.
 pub(super) fn down(tool: &mut Tool, project: &Project, _: &Parsed) -> io::Result<u8> {
-    let removed = Engine::update(&tool.guest, |engine| {
+    let (gone, removed) = Engine::update(&tool.guest, |engine| {
         let before = engine.containers.len() + engine.networks.len();
+        let gone = engine.of(project).cloned().collect::<Vec<_>>();
         engine
             .containers
             .retain(|_, container| container.project != project.name);
         let prefix = format!("{}_", project.name);
-        engine.networks.retain(|name| !name.starts_with(&prefix));
-        before - engine.containers.len() - engine.networks.len()
+        engine.networks.retain(|name, _| !name.starts_with(&prefix));
+        let after = engine.containers.len() + engine.networks.len();
+        (gone, before - after)
     })?;
+    for container in &gone {
+        engine::forget_layer(&tool.guest, container)?;
+    }
     tool.call.end.changed_guest |= removed > 0;
     Ok(0)
 }

@@ -1,4 +1,5 @@
-//! What Docker's engine remembers: `docker.json` in the guest.
+//! What Docker's engine remembers: `docker.json` in the guest. What containers write is in folders beside it: each has
+//! a layer that goes with it, and volumes stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,6 +13,26 @@ use super::project::Project;
 use crate::world::replace;
 
 const FILE: &str = "docker.json";
+/// Where what containers write is kept.
+const STORE: &str = "/var/lib/docker";
+
+/// Where in the guest the content of a volume is.
+pub(super) fn volume(name: &str) -> String {
+    format!("{STORE}/volumes/{name}/_data")
+}
+
+/// Where in the guest a container's own layer is.
+pub(super) fn layer(container: &Container) -> String {
+    format!("{STORE}/overlay2/{}/diff", container.id)
+}
+
+/// Removes a container's layer, as its removal does.
+pub(super) fn forget_layer(guest: &Guest, container: &Container) -> io::Result<()> {
+    match fs::remove_dir_all(guest.path(&layer(container))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
 
 /// Images and containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +41,10 @@ pub(super) struct Engine {
     pub(super) images: BTreeSet<String>,
     /// The containers by their names.
     pub(super) containers: BTreeMap<String, Container>,
-    /// The networks that Compose made.
-    pub(super) networks: BTreeSet<String>,
+    /// The networks that Compose made, each with the hash of its definition.
+    pub(super) networks: BTreeMap<String, String>,
+    /// The volumes that Compose made.
+    pub(super) volumes: BTreeSet<String>,
 }
 
 impl Engine {
@@ -52,6 +75,14 @@ impl Engine {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The container of this name, or of an ID that begins so.
+    pub(super) fn find(&self, name: &str) -> Option<(&String, &Container)> {
+        let is = |(found, container): &(&String, &Container)| {
+            *found == name || (name.len() >= 12 && container.id.starts_with(name))
+        };
+        self.containers.iter().find(is)
     }
 
     /// The containers of a project.

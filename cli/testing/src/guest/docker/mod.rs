@@ -4,7 +4,10 @@ mod container;
 mod down;
 mod engine;
 mod flags;
+mod inside;
 mod interpolate;
+mod networks;
+mod objects;
 mod project;
 mod pull;
 mod query;
@@ -36,6 +39,10 @@ pub(super) fn run(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
     match words.as_slice() {
         ["compose", ..] => compose(tool, &args[1..]),
         ["image", "inspect", ..] => query::image_inspect(tool, &args[2..]),
+        ["inspect", ..] => objects::inspect(tool, &args[1..]),
+        ["diff", ..] => objects::diff(tool, &args[1..]),
+        ["volume", "ls", ..] => objects::volumes(tool, &args[2..]),
+        ["network", "connect" | "disconnect", ..] => networks::run(tool, &args[1..]),
         ["info"] => query::info(tool),
         ["info", flag, ..] => Ok(tool.refuse(125, &unknown_flag(flag, "docker info"))),
         ["version", ..] | ["--version"] => query::version(tool, &args[1..]),
@@ -87,7 +94,7 @@ const COMMANDS: [Command; 9] = [
     ("up", up::FLAGS, up::run),
     ("stop", down::STOP, down::stop),
     ("down", down::DOWN, down::down),
-    ("exec", query::EXEC, query::exec),
+    ("exec", inside::FLAGS, inside::exec),
     ("restart", down::STOP, down::restart),
 ];
 
@@ -112,6 +119,7 @@ fn compose(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
         Err(text) => return Ok(tool.refuse(1, &text)),
     };
     match Project::load(&tool.guest, &global) {
+        Ok(project) if global.has(&["dry-run"]) => dry_run(tool, &project, name),
         Ok(project) => run(tool, &project, &parsed),
         Err(message) => {
             let message = super::paths::to_guest(&message, tool.guest.root());
@@ -119,6 +127,21 @@ fn compose(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
             Ok(1)
         }
     }
+}
+
+/// `docker compose --dry-run up`, as far as something relies on it: the networks that would be made anew.
+fn dry_run(tool: &mut Tool, project: &Project, command: &str) -> io::Result<u8> {
+    if command != "up" {
+        let text = format!("{command}: not played with --dry-run\n");
+        return Ok(tool.refuse(1, &text));
+    }
+    networks::diverged(tool, project)?;
+    Ok(0)
+}
+
+/// The ID of the image behind a reference.
+fn image_id(image: &str) -> String {
+    polis_base::Digest::of(image.as_bytes()).to_string()
 }
 
 /// Ends all containers, since the machine goes down.

@@ -18,6 +18,8 @@ const NAMES: [&str; 4] = [
     "docker-compose.yml",
     "docker-compose.yaml",
 ];
+/// What of a service is not in its hash: Compose's `ServiceHash` leaves out the same.
+const NOT_HASHED: [&str; 5] = ["build", "depends_on", "profiles", "pull_policy", "scale"];
 /// Lists that a later file replaces instead of extending.
 const REPLACED: [&str; 3] = ["command", "entrypoint", "test"];
 
@@ -26,7 +28,10 @@ const REPLACED: [&str; 3] = ["command", "entrypoint", "test"];
 pub(super) struct Project {
     pub(super) name: String,
     pub(super) services: BTreeMap<String, Spec>,
-    pub(super) networks: Vec<String>,
+    /// The networks, each with the hash of its definition.
+    pub(super) networks: BTreeMap<String, String>,
+    /// The named volumes.
+    pub(super) volumes: Vec<String>,
 }
 
 /// A service.
@@ -40,7 +45,11 @@ pub(super) struct Spec {
     /// Files that must be there, and folders that Docker makes when they are not.
     pub(super) needs: Vec<PathBuf>,
     pub(super) makes: Vec<PathBuf>,
-    /// Changes when anything in its definition does.
+    /// Named volumes with where they are mounted.
+    pub(super) volumes: Vec<(String, String)>,
+    /// The networks that it is on.
+    pub(super) networks: Vec<String>,
+    /// Changes when anything in its definition does that a container is made from.
     pub(super) digest: String,
 }
 
@@ -110,15 +119,24 @@ impl Project {
                 }
             }
         }
-        let networks = merged.get("networks").and_then(Value::as_object);
-        let networks = networks.map(|map| map.keys().cloned().collect());
+        let top = |key: &str| merged.get(key).and_then(Value::as_object);
+        let networks = top("networks").into_iter().flatten();
+        let networks = networks
+            .map(|(name, value)| (name.clone(), Digest::of(value.to_string().as_bytes()).hex()));
+        let volumes = top("volumes").into_iter().flatten();
         let project = Self {
             name,
             services,
-            networks: networks.unwrap_or_default(),
+            networks: networks.collect(),
+            volumes: volumes.map(|(name, _)| name.clone()).collect(),
         };
         project.in_order(&[])?;
         Ok(project)
+    }
+
+    /// The name that Compose gives a volume or a network of this project.
+    pub(super) fn full(&self, name: &str) -> String {
+        format!("{}_{name}", self.name)
     }
 
     /// The services that `words` name with all that they depend on, dependencies first; without words all.
@@ -192,7 +210,9 @@ impl Spec {
             depends: depends(value),
             needs: Vec::new(),
             makes: Vec::new(),
-            digest: Digest::of(value.to_string().as_bytes()).hex(),
+            volumes: Vec::new(),
+            networks: keys_or_words(value, "networks"),
+            digest: hash(value),
         };
         let at = |path: &str| {
             if path.starts_with('/') {
@@ -211,10 +231,17 @@ impl Spec {
         for volume in list(value, "volumes") {
             match volume {
                 Value::String(short) => {
-                    let source = short.split(':').next().unwrap_or_default();
-                    if source.starts_with(['.', '/']) {
-                        self.makes.push(at(source));
+                    let mut parts = short.split(':');
+                    let source = parts.next().unwrap_or_default();
+                    match parts.next() {
+                        _ if source.starts_with(['.', '/']) => self.makes.push(at(source)),
+                        Some(target) => self.volumes.push((source.to_owned(), target.to_owned())),
+                        None => {}
                     }
+                }
+                long if long["type"] == "volume" => {
+                    let text = |key: &str| long[key].as_str().unwrap_or_default().to_owned();
+                    self.volumes.push((text("source"), text("target")));
                 }
                 long if long["type"] == "bind" => {
                     let source = at(long["source"].as_str().unwrap_or_default());
@@ -251,6 +278,29 @@ impl Spec {
             }
         }
         Ok(())
+    }
+}
+
+/// What Compose tells containers of one definition from those of another by.
+fn hash(service: &Value) -> String {
+    let mut hashed = service.clone();
+    if let Some(map) = hashed.as_object_mut() {
+        for key in NOT_HASHED {
+            map.remove(key);
+        }
+    }
+    Digest::of(hashed.to_string().as_bytes()).hex()
+}
+
+/// The keys of a mapping, or the words of a list.
+fn keys_or_words(value: &Value, key: &str) -> Vec<String> {
+    match value.get(key) {
+        Some(Value::Object(map)) => map.keys().cloned().collect(),
+        Some(Value::Array(words)) => {
+            let words = words.iter().filter_map(Value::as_str);
+            words.map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

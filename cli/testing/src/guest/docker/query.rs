@@ -1,4 +1,4 @@
-//! What Docker and Compose only tell: `config`, `ps`, `logs`, `exec`, `image inspect`, `info`, `version`.
+//! What Docker and Compose only tell: `config`, `ps`, `logs`, `image inspect`, `info`, `version`.
 
 use std::io;
 
@@ -10,12 +10,11 @@ use super::container::{self, Container, Status};
 use super::engine::Engine;
 use super::flags::{Flags, Parsed};
 use super::project::Project;
-use super::statuses;
 use crate::process;
 use crate::world::now;
 
 pub(super) const CONFIG: Flags = Flags {
-    valued: &[],
+    valued: &["hash"],
     bare: &["images", "services", "quiet", "q"],
     stops: false,
 };
@@ -36,28 +35,13 @@ pub(super) const LOGS: Flags = Flags {
     ],
     stops: false,
 };
-pub(super) const EXEC: Flags = Flags {
-    valued: &["user", "u", "workdir", "w", "env", "e", "index"],
-    bare: &[
-        "no-tty",
-        "no-TTY",
-        "T",
-        "i",
-        "t",
-        "interactive",
-        "tty",
-        "detach",
-        "d",
-        "privileged",
-    ],
-    stops: true,
-};
-
 pub(super) fn config(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Result<u8> {
     if parsed.has(&["images"]) {
         for spec in project.services.values() {
             tool.call.out(&format!("{}\n", spec.image));
         }
+    } else if let Some(names) = parsed.value(&["hash"]) {
+        return hashes(tool, project, names);
     } else if parsed.has(&["services"]) {
         match project.in_order(&[]) {
             Ok(order) => tool.call.out(&format!("{}\n", order.join("\n"))),
@@ -69,8 +53,30 @@ pub(super) fn config(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io:
     } else if !parsed.has(&["quiet", "q"]) {
         return Ok(tool.refuse(
             1,
-            "config: not played without --images, --services or --quiet\n",
+            "config: not played without --hash, --images, --services or --quiet\n",
         ));
+    }
+    Ok(0)
+}
+
+/// `config --hash NAMES`: the names with commas between them, or `*`.
+fn hashes(tool: &Tool, project: &Project, names: &str) -> io::Result<u8> {
+    let wanted: Vec<&str> = match names {
+        "*" => project.services.keys().map(String::as_str).collect(),
+        names => names.split(',').collect(),
+    };
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|name| !project.services.contains_key(**name))
+    {
+        tool.call
+            .err(&format!("no such service: {unknown}: not found\n"));
+        return Ok(1);
+    }
+    for (name, spec) in &project.services {
+        if wanted.contains(&name.as_str()) {
+            tool.call.out(&format!("{name} {}\n", spec.digest));
+        }
     }
     Ok(0)
 }
@@ -82,8 +88,9 @@ pub(super) fn ps(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Res
     }
     let state = tool.guest.store.look()?;
     let engine = Engine::look(&tool.guest)?;
+    let quiet = parsed.has(&["quiet", "q"]);
     let format = parsed.value(&["format"]).unwrap_or("table").to_owned();
-    if format == "table" {
+    if format == "table" && !quiet {
         tool.call.out("NAME  IMAGE  SERVICE  STATUS\n");
     }
     for container in engine.of(project) {
@@ -93,6 +100,7 @@ pub(super) fn ps(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Res
             continue;
         }
         let line = match format.as_str() {
+            _ if quiet => container.id.clone(),
             "json" => {
                 let fields = fields(container, &status).into_iter();
                 let fields = fields.map(|(name, value)| (name.to_owned(), value));
@@ -118,13 +126,11 @@ pub(super) fn ps(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Res
 /// The fields of a container that `ps` knows.
 fn fields(container: &Container, status: &Status) -> Vec<(&'static str, serde_json::Value)> {
     let name = container::name(&container.project, &container.service);
+    let id = &container.id[..12];
     vec![
         ("ExitCode", json!(status.code)),
         ("Health", json!(status.health)),
-        (
-            "ID",
-            json!(polis_base::Digest::of(name.as_bytes()).hex()[..12]),
-        ),
+        ("ID", json!(id)),
         ("Image", json!(container.image)),
         ("Name", json!(name)),
         ("Project", json!(container.project)),
@@ -215,35 +221,6 @@ fn no_such_service(project: &Project, words: &[String]) -> Option<String> {
     unknown.map(|word| format!("no such service: {word}\n"))
 }
 
-/// Runs the command in the guest itself: there is no container to enter.
-pub(super) fn exec(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Result<u8> {
-    let [service, program, args @ ..] = parsed.words.as_slice() else {
-        return Ok(tool.refuse(1, "requires at least 2 arg(s), only received 1\n"));
-    };
-    let state = tool.guest.store.look()?;
-    let statuses = statuses(&Engine::look(&tool.guest)?, project, &state);
-    if !statuses.get(service).is_some_and(Status::runs) {
-        tool.call
-            .err(&format!("service \"{service}\" is not running\n"));
-        return Ok(1);
-    }
-    let status = match process::command(program).args(args).status() {
-        Ok(status) => status,
-        Err(_) => {
-            tool.call.err(&format!(
-                "OCI runtime exec failed: exec failed: unable to start container process: exec: \"{program}\": \
-                 executable file not found in $PATH\n"
-            ));
-            return Ok(127);
-        }
-    };
-    tool.call.end.changed_guest = true;
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(137))
-}
-
 /// `docker image inspect REF...`.
 pub(super) fn image_inspect(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
     const FLAGS: Flags = Flags {
@@ -260,7 +237,7 @@ pub(super) fn image_inspect(tool: &mut Tool, args: &[String]) -> io::Result<u8> 
         return Ok(tool.refuse(1, text));
     }
     let images = Engine::look(&tool.guest)?.images;
-    let id = |image: &str| polis_base::Digest::of(image.as_bytes()).to_string();
+    let id = super::image_id;
     let (found, missing): (Vec<&String>, Vec<&String>) = parsed
         .words
         .iter()

@@ -7,10 +7,10 @@ use std::io;
 use super::super::paths;
 use super::super::tool::Tool;
 use super::container::{self, Container, Status};
-use super::engine::Engine;
+use super::engine::{self, Engine};
 use super::flags::{Flags, Parsed};
 use super::project::{Condition, Project, Spec};
-use super::statuses;
+use super::{inside, networks, statuses};
 use crate::process;
 use crate::world::now;
 
@@ -34,22 +34,46 @@ pub(super) const FLAGS: Flags = Flags {
     stops: false,
 };
 pub(super) fn run(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Result<u8> {
-    if !parsed.has(&["detach", "d", "wait"]) {
+    if !parsed.has(&["detach", "d", "wait", "no-start"]) {
         return Ok(tool.refuse(1, "up: not played without --detach\n"));
     }
     let order = match project.in_order(&parsed.words) {
-        Ok(order) => order,
+        Ok(mut order) => {
+            let named = |service: &&str| parsed.words.iter().any(|word| word == service);
+            if parsed.has(&["no-deps"]) && !parsed.words.is_empty() {
+                order.retain(named);
+            }
+            order
+        }
         Err(message) => return fails(tool, &message),
     };
     if let Some(message) = missing_image(tool, project, &order)? {
         return fails(tool, &message);
     }
-    networks(tool, project)?;
+    if let Err(message) = networks::make(tool, project, &order)? {
+        return fails(tool, &message);
+    }
+    for volume in &project.volumes {
+        let name = project.full(volume);
+        if Engine::update(&tool.guest, |engine| engine.volumes.insert(name.clone()))? {
+            tool.call.end.changed_guest = true;
+            tool.call.err(&format!(" Volume {name}  Created\n"));
+        }
+    }
     orphans(tool, project, parsed.has(&["remove-orphans"]))?;
     for service in &order {
-        if let Err(message) = create(tool, project, service, parsed.has(&["force-recreate"]))? {
+        let named = parsed.words.is_empty() || parsed.words.iter().any(|word| word == service);
+        let recreate = match () {
+            () if parsed.has(&["no-recreate"]) => Recreate::Never,
+            () if parsed.has(&["force-recreate"]) && named => Recreate::Always,
+            () => Recreate::Diverged,
+        };
+        if let Err(message) = create(tool, project, service, recreate)? {
             return fails(tool, &message);
         }
+    }
+    if parsed.has(&["no-start"]) {
+        return Ok(0);
     }
     if let Err(message) = start_in_order(tool, project, &order)? {
         return fails(tool, &message);
@@ -78,17 +102,6 @@ fn missing_image(tool: &Tool, project: &Project, order: &[&str]) -> io::Result<O
     Ok(missing.map(|image| format!("Error response from daemon: No such image: {image}")))
 }
 
-fn networks(tool: &mut Tool, project: &Project) -> io::Result<()> {
-    for network in &project.networks {
-        let name = format!("{}_{network}", project.name);
-        if Engine::update(&tool.guest, |engine| engine.networks.insert(name.clone()))? {
-            tool.call.end.changed_guest = true;
-            tool.call.err(&format!(" Network {name}  Created\n"));
-        }
-    }
-    Ok(())
-}
-
 fn orphans(tool: &mut Tool, project: &Project, remove: bool) -> io::Result<()> {
     let names: Vec<String> = Engine::look(&tool.guest)?
         .of(project)
@@ -107,11 +120,23 @@ fn orphans(tool: &mut Tool, project: &Project, remove: bool) -> io::Result<()> {
         return Ok(());
     }
     for name in names {
-        Engine::update(&tool.guest, |engine| engine.containers.remove(&name))?;
+        let gone = Engine::update(&tool.guest, |engine| engine.containers.remove(&name))?;
+        if let Some(gone) = gone {
+            engine::forget_layer(&tool.guest, &gone)?;
+        }
         tool.call.end.changed_guest = true;
         tool.call.err(&format!(" Container {name}  Removed\n"));
     }
     Ok(())
+}
+
+/// When a container that is there is made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recreate {
+    Never,
+    /// When its definition is another.
+    Diverged,
+    Always,
 }
 
 /// Makes the container of a service, unless it is there as it should be.
@@ -119,13 +144,16 @@ fn create(
     tool: &mut Tool,
     project: &Project,
     service: &str,
-    force: bool,
+    recreate: Recreate,
 ) -> io::Result<Result<(), String>> {
     let spec = &project.services[service];
     let name = container::name(&project.name, service);
     let found = Engine::look(&tool.guest)?.containers.remove(&name);
     let (doing, done) = match &found {
-        Some(found) if found.config == spec.digest && !force => {
+        Some(found)
+            if recreate == Recreate::Never
+                || (recreate == Recreate::Diverged && found.config == spec.digest) =>
+        {
             let state = tool.guest.store.look()?;
             if found.status(&state, now()).runs() {
                 tool.call.err(&format!(" Container {name}  Running\n"));
@@ -142,7 +170,11 @@ fn create(
         tool.call.err(&format!(" Container {name}  {shown}\n"));
         return Ok(Err(message));
     }
+    if let Some(found) = &found {
+        engine::forget_layer(&tool.guest, found)?;
+    }
     let container = Container::create(project, service, spec);
+    inside::make(&tool.guest, &container)?;
     Engine::update(&tool.guest, |engine| {
         engine.containers.insert(name.clone(), container);
     })?;
@@ -179,7 +211,8 @@ fn start_in_order(
         for service in left {
             let statuses = statuses(&Engine::look(&tool.guest)?, project, &state);
             let mut ready = true;
-            for (on, condition) in &project.services[service].depends {
+            let depends = project.services[service].depends.iter();
+            for (on, condition) in depends.filter(|(on, _)| order.contains(&on.as_str())) {
                 let reached = reached(project, on, *condition, statuses.get(on));
                 ready &= reached == Ok(true);
                 tell(tool, project, (on, *condition), &reached, &mut awaited);

@@ -1,0 +1,128 @@
+//! Where the agent's work lies: on volumes, which last, and outside of them, in the workspace's
+//! container, which lasts until it is recreated.
+
+use serde::Serialize;
+
+use crate::guest::{self, OUTSIDE, VOLUMES};
+use crate::multipass::size;
+
+/// A volume of the stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    /// Its size; none where measuring took too long.
+    pub(crate) bytes: Option<u64>,
+}
+
+/// Reads the answer of the script that measures volumes; what is cut off is left out.
+pub(crate) fn volumes(text: &str) -> Vec<Volume> {
+    let lines = guest::answer(text, VOLUMES).unwrap_or_default().lines();
+    let volume = |line: &str| {
+        let (name, size) = line.trim_end().split_once(' ')?;
+        Some(Volume {
+            name: name.to_owned(),
+            bytes: size.parse().ok(),
+        })
+    };
+    lines.filter_map(volume).collect()
+}
+
+/// What lies in the workspace's container, and would be lost with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Outside {
+    /// Its size; none where measuring took too long.
+    pub(crate) bytes: Option<u64>,
+    /// Folders with how many files were added, changed or deleted below them, the fullest first.
+    pub(crate) folders: Vec<Folder>,
+    /// Whether there was no time to look at everything.
+    pub(crate) cut_off: bool,
+}
+
+/// A folder of the workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Folder {
+    pub(crate) path: String,
+    pub(crate) files: u64,
+}
+
+impl Outside {
+    /// Reads the answer of the script that looks outside the volumes.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut outside = Self::default();
+        let mut ended = false;
+        for line in guest::answer(text, OUTSIDE).unwrap_or_default().lines() {
+            let words: Vec<&str> = line.trim_end().splitn(3, ' ').collect();
+            match words.as_slice() {
+                ["bytes"] => {}
+                ["bytes", bytes] => outside.bytes = bytes.parse().ok(),
+                ["folder", files, path] => outside.folders.push(Folder {
+                    path: (*path).to_owned(),
+                    files: files.parse().unwrap_or_default(),
+                }),
+                ["end"] => ended = true,
+                _ => outside.cut_off = true,
+            }
+        }
+        outside.cut_off |= !ended;
+        outside
+    }
+
+    /// For people: what would be lost, a line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(bytes) = self.bytes {
+            lines.push(format!("{} in all", size::words(bytes)));
+        }
+        let folder = |folder: &Folder| {
+            let plural = if folder.files == 1 { "" } else { "s" };
+            format!("{}  ({} file{plural})", folder.path, folder.files)
+        };
+        lines.extend(self.folders.iter().map(folder));
+        if self.cut_off {
+            lines.push("and more: there was no time to look at everything".to_owned());
+        }
+        if self.folders.is_empty() && !self.cut_off {
+            lines.push("no file of anybody's".to_owned());
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_measured_is_said_to_be_so() {
+        let read = volumes("noise|polis-volumes 1\nworkspace-home 4096\nscanner-db -\nend\n");
+        let sizes: Vec<_> = read
+            .iter()
+            .map(|volume| (&*volume.name, volume.bytes))
+            .collect();
+        assert_eq!(
+            sizes,
+            [("workspace-home", Some(4096)), ("scanner-db", None)]
+        );
+        assert_eq!(volumes(""), []);
+
+        let whole = "polis-outside 1\nbytes 2048\nfolder 2 /usr/local\nfolder 1 /opt/a b\nend\n";
+        let outside = Outside::parse(whole);
+        assert_eq!(
+            outside.lines(),
+            [
+                "2.0 KiB in all",
+                "/usr/local  (2 files)",
+                "/opt/a b  (1 file)"
+            ]
+        );
+        for broken in [
+            whole.replace("end\n", ""),
+            whole.replace("end", "cut-off\nend"),
+            String::new(),
+        ] {
+            assert!(Outside::parse(&broken).cut_off, "{broken}");
+        }
+        let nothing = Outside::parse("polis-outside 1\nbytes \nend\n");
+        assert_eq!(nothing.lines(), ["no file of anybody's"]);
+    }
+}

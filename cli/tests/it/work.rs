@@ -1,0 +1,320 @@
+//! The agent's work: whatever a start does, and wherever it ends, what was written in the workspace is there afterwards.
+
+use expect_test::expect;
+use fake_multipass::{Effect, Fate, Fault, Pull, Service, World};
+
+use crate::support::{args, did, document, planned, running, seen};
+
+/// A bundle that no release has.
+const OLD: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// Where an agent leaves things: on volumes, and outside of them.
+const ON_VOLUMES: [&str; 2] = ["/home/polis/notes", "/root/history"];
+const OUTSIDE: [&str; 3] = ["/usr/local/bin/tool", "/opt/sdk", "/var/lib/database"];
+
+/// Runs a command in the VM, which must end well.
+fn vm(world: &World, script: &str) -> String {
+    let ran = world.multipass(&["exec", "-n", "polis", "--", "bash", "-c", script], b"");
+    assert_eq!(ran.code, Some(0), "{script}: {}", ran.seen());
+    ran.stdout
+}
+
+/// Makes the bundle in place another version's, of which `.ready` knows.
+fn older(world: &World) {
+    let script = format!(
+        "cd /opt/polis && mv -T bundles/* bundles/{OLD} && ln -sfnT bundles/{OLD} bundle && echo {OLD} >.ready"
+    );
+    vm(world, &script);
+}
+
+/// The same, and that version's compose file was another, to which all containers were made.
+fn older_with(world: &World, edit: &str) {
+    older(world);
+    let script = format!(
+        "cd /opt/polis && sed -i '{edit}' bundle/docker-compose.yml && docker compose down && docker compose pull --quiet && \
+         docker compose up --detach"
+    );
+    vm(world, &script);
+}
+
+/// The workspace was made from another image than today's.
+const OTHER_IMAGE: &str = "s|polis-workspace-oss:.*|polis-workspace-oss:v0.0.1|";
+
+fn write_everywhere(world: &World) {
+    for path in ON_VOLUMES.iter().chain(&OUTSIDE) {
+        let script = format!("echo 'work in {path}' >{path}");
+        let ran = world.polis(&["exec", "--root", "--", "bash", "-c", &script]);
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    }
+}
+
+/// Which of the files are there, with what was written.
+fn found<'a>(world: &World, paths: &[&'a str]) -> Vec<&'a str> {
+    let is_there = |path: &&&str| {
+        let ran = world.polis(&["exec", "--root", "--", "cat", path]);
+        ran.stdout == format!("work in {path}\n")
+    };
+    paths.iter().filter(is_there).copied().collect()
+}
+
+#[track_caller]
+fn finds_everything(world: &World, after: &str) {
+    assert_eq!(found(world, &ON_VOLUMES), ON_VOLUMES, "{after}");
+    assert_eq!(found(world, &OUTSIDE), OUTSIDE, "{after}");
+}
+
+/// The ID of the container of a service.
+fn container(world: &World, service: &str) -> String {
+    let script = format!("cd /opt/polis && docker compose ps --all --quiet {service}");
+    vm(world, &script)
+}
+
+/// How often the workspace was restarted.
+fn restarts(world: &World) -> usize {
+    let calls = world.all_calls().into_iter();
+    calls
+        .filter(|call| call.line() == "docker compose restart workspace")
+        .count()
+}
+
+/// An agent that lays `compose` over the stack.
+fn agent(world: &World, name: &str, compose: &str) {
+    let dir = world.home().join(name);
+    std::fs::create_dir_all(&dir).expect("a directory");
+    std::fs::write(dir.join("compose.yaml"), compose).expect("a file");
+}
+
+#[test]
+fn an_upgrade_makes_the_others_anew_and_restarts_the_workspace() {
+    let world = running();
+    write_everywhere(&world);
+    older(&world);
+    let before = ["workspace", "gate", "toolbox"].map(|service| container(&world, service));
+    world.forget_calls();
+    let steps = did(&world, &["start"]);
+    assert!(steps.contains(&"start-services".to_owned()), "{steps:?}");
+    let after = ["workspace", "gate", "toolbox"].map(|service| container(&world, service));
+    assert_eq!(before[0], after[0]);
+    assert!(before[1] != after[1] && before[2] != after[2]);
+    // What is mounted has other content under the same name.
+    assert_eq!(restarts(&world), 1);
+    finds_everything(&world, "an upgrade");
+    assert_eq!(did(&world, &["start"]), [] as [&str; 0]);
+    assert_eq!(world.refused(), [] as [String; 0]);
+}
+
+#[test]
+fn work_outlasts_agents_and_starts_that_fail() {
+    let world = running();
+    write_everywhere(&world);
+    let made = container(&world, "workspace");
+    agent(
+        &world,
+        "one",
+        "services: {toolbox: {environment: {A: '1'}}}\n",
+    );
+    agent(
+        &world,
+        "two",
+        "services: {workspace: {environment: {A: '2'}}}\n",
+    );
+    assert_eq!(
+        world.polis(&["start", "--quiet", "--agent", "one"]).code,
+        Some(0)
+    );
+    finds_everything(&world, "an agent that leaves the workspace alone");
+    let ran = world.polis(&["start", "--quiet", "--agent", "two"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    finds_everything(&world, "an agent that changes the workspace");
+
+    older(&world);
+    let ill = Service {
+        fate: Fate::Unhealthy,
+        ..Service::default()
+    };
+    world.set(|state| state.services.insert("gate".into(), ill));
+    assert_eq!(world.polis(&["start", "--quiet"]).code, Some(12));
+    world.set(|state| state.services.clear());
+    finds_everything(&world, "an upgrade whose gate does not get well");
+
+    older(&world);
+    let refused = Pull {
+        image: "polis-gate-oss".into(),
+        message: "denied".into(),
+        left: None,
+    };
+    world.set(|state| state.pulls.push(refused));
+    assert_eq!(world.polis(&["start", "--quiet"]).code, Some(11));
+    world.set(|state| state.pulls.clear());
+    finds_everything(&world, "an upgrade that cannot pull");
+
+    let ran = world.polis(&["start", "--quiet"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    finds_everything(&world, "the start that goes on");
+    assert_eq!(world.polis(&["stop", "--quiet"]).code, Some(0));
+    assert_eq!(world.polis(&["start", "--quiet"]).code, Some(0));
+    finds_everything(&world, "a reboot");
+    assert_eq!(container(&world, "workspace"), made);
+}
+
+#[test]
+fn an_upgrade_that_is_killed_at_any_call_loses_nothing() {
+    let world = running();
+    write_everywhere(&world);
+    older(&world);
+    let plan = document(&world.polis(&["start", "--dry-run", "--json"]));
+    let calls: Vec<(String, String)> = planned(&plan)
+        .into_iter()
+        .filter(|(step, _)| step != "look")
+        .map(|(step, call)| (step, args(&call).join(" ")))
+        .collect();
+    assert!(calls.len() >= 8, "{calls:?}");
+    for (step, containing) in calls {
+        older(&world);
+        let command = containing.split(' ').next().unwrap_or_default();
+        world.fault(Fault::of(command, Effect::KillAfter).containing(&containing));
+        let ran = world.polis(&["start", "--quiet"]);
+        // What another call was enough for is not made.
+        assert!(
+            ran.signal == Some(9) || ran.code == Some(0),
+            "{step}: {}",
+            ran.seen()
+        );
+        world.clear_faults();
+        let ran = world.polis(&["start", "--quiet"]);
+        assert_eq!(ran.code, Some(0), "{step}: {}", ran.seen());
+        finds_everything(&world, &step);
+    }
+    assert_eq!(world.refused(), [] as [String; 0]);
+}
+
+#[test]
+fn a_workspace_of_another_image_is_kept_until_its_recreation_is_asked_for() {
+    let world = running();
+    older_with(&world, OTHER_IMAGE);
+    write_everywhere(&world);
+    let made = container(&world, "workspace");
+    world.forget_calls();
+    let ran = world.polis(&["start", "--quiet"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(
+        (container(&world, "workspace"), restarts(&world)),
+        (made, 0)
+    );
+    finds_everything(&world, "an upgrade to another image");
+
+    // A start that has nothing to do says so, and what there is to decide.
+    let ran = world.polis(&["start"]);
+    expect![[r#"
+        exit 0
+        --- stdout
+        The workspace is running; nothing was to be done.
+        --- stderr
+        note: the workspace's container was made from another image; it is kept as it is. Its recreation would keep the volumes (/home, /root, Docker's data) and lose the rest:
+          75 B in all
+          /opt/sdk  (1 file)
+          /usr/local  (1 file)
+          /var/lib  (1 file)
+        next: polis start --recreate-workspace
+    "#]]
+    .assert_eq(&seen(&ran));
+    let status = document(&world.polis(&["status", "--json"]));
+    assert_eq!(status["result"]["guest"]["workspace_differs"], "image");
+    let plan = document(&world.polis(&["start", "--dry-run", "--json"]));
+    assert_eq!(plan["result"]["plan"].as_array().map(Vec::len), Some(0));
+    assert_eq!(plan["result"]["workspace_differs"], "image");
+    let folders = &plan["result"]["outside_volumes"]["folders"];
+    assert_eq!(folders[0]["path"], "/opt/sdk", "{plan:#}");
+
+    let steps = did(&world, &["start", "--recreate-workspace"]);
+    assert_eq!(steps, ["start-services", "await-health"]);
+    assert_eq!(found(&world, &ON_VOLUMES), ON_VOLUMES);
+    assert_eq!(found(&world, &OUTSIDE), [] as [&str; 0]);
+    let again = did(&world, &["start", "--recreate-workspace"]);
+    assert_eq!(again, [] as [&str; 0], "it is as it should be");
+    assert_eq!(world.refused(), [] as [String; 0]);
+}
+
+#[test]
+fn a_plan_says_that_the_workspace_is_to_be_recreated() {
+    let world = running();
+    older_with(&world, OTHER_IMAGE);
+    write_everywhere(&world);
+    let upgrade = ["start", "--recreate-workspace", "--dry-run"];
+    let ran = world.polis(&upgrade);
+    assert!(
+        ran.stdout
+            .contains(" scripts/stack.sh up --recreate --recreate-workspace\n"),
+        "{}",
+        ran.seen()
+    );
+    // In one start, although only the new bundle tells what has changed.
+    let ran = world.polis(&upgrade[..2]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(found(&world, &OUTSIDE), [] as [&str; 0]);
+    assert_eq!(found(&world, &ON_VOLUMES), ON_VOLUMES);
+    assert_eq!(did(&world, &["start"]), [] as [&str; 0]);
+}
+
+#[test]
+fn a_person_is_asked_before_the_workspace_is_recreated() {
+    for (answer, kept) in [("\n", true), ("y\n", false)] {
+        let world = running();
+        older_with(&world, OTHER_IMAGE);
+        write_everywhere(&world);
+        let ran = world.polis_on_terminal(&["start", "--quiet"], answer);
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+        let question = "Recreate the workspace's container now? [y/N]";
+        assert!(ran.stdout.contains(question), "{}", ran.seen());
+        assert!(
+            ran.stdout.contains("/usr/local  (1 file)"),
+            "{}",
+            ran.seen()
+        );
+        assert_eq!(found(&world, &ON_VOLUMES), ON_VOLUMES, "{answer:?}");
+        assert_eq!(found(&world, &OUTSIDE).is_empty(), !kept, "{answer:?}");
+    }
+}
+
+#[test]
+fn an_agent_s_change_of_the_definition_is_told_from_another_image() {
+    let world = running();
+    agent(
+        &world,
+        "one",
+        "services: {workspace: {environment: {A: '1'}}}\n",
+    );
+    let ran = world.polis(&["start", "--agent", "one", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let result = &document(&ran)["result"];
+    assert_eq!(result["workspace_differs"], "definition");
+    assert!(
+        ran.stderr
+            .contains("definition in the compose files; it is kept"),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
+fn a_network_that_changes_under_the_workspace_does_not_stop_an_upgrade() {
+    let world = running();
+    // All networks: the workspace joins its own again, and no other.
+    older_with(&world, "s|enable_ipv6: false|enable_ipv6: true|");
+    write_everywhere(&world);
+    let made = container(&world, "workspace");
+    let ran = world.polis(&["start", "--quiet"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(container(&world, "workspace"), made);
+    finds_everything(&world, "an upgrade with another network");
+    let connected = world.all_calls().into_iter();
+    let connected: Vec<String> = connected
+        .map(|call| call.line())
+        .filter(|line| line.contains("docker network connect"))
+        .collect();
+    let [joined] = connected.as_slice() else {
+        panic!("{connected:?}");
+    };
+    assert!(joined.contains(" polis_internal-bridge "), "{joined}");
+    assert!(!world.guest_has("/opt/polis/.left-networks"));
+    assert_eq!(world.refused(), [] as [String; 0]);
+}
