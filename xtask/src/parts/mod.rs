@@ -236,7 +236,11 @@ impl Part {
 /// # Errors
 /// When an installation fails.
 pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Result<Parts> {
-    let missing: Vec<Part> = PARTS.iter().copied().filter(|part| !part.is_there()).collect();
+    let missing: Vec<Part> = PARTS
+        .iter()
+        .copied()
+        .filter(|part| !part.is_there())
+        .collect();
     let mut parts = Parts::default();
     if install && is_debian_like() {
         apt_install(&missing, progress)?;
