@@ -21,6 +21,8 @@ mod guard;
 #[cfg(target_os = "linux")]
 mod guard_wire;
 #[cfg(target_os = "linux")]
+mod names;
+#[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
 mod walk;

@@ -10,8 +10,8 @@
 //! nothing else would lock itself out of a private directory by giving it away first.
 //!
 //! Nearly all of the time goes into the system calls that ask for the owner of an object and change
-//! it; nothing else is done for each. The names of one read of a directory, a
-//! thousand or so, are shared between threads.
+//! it; nothing else is done for each. The names of one read of a directory are shared between
+//! threads.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
@@ -20,16 +20,17 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, SeekFrom, Stat, Uid};
 use rustix::io::Errno;
 
 use crate::chown::{Owner, Request, Tally};
+use crate::names::{Names, Place};
 
-/// How much of a directory is read at a time; what libraries offer to the kernel as well.
-const READ_BYTES: usize = 32 * 1024;
+/// How much of a directory is read at a time: some two thousand entries.
+const READ_BYTES: usize = 64 * 1024;
 
-/// Bytes of names below which a thread takes longer to start than to help.
-const SHARE_BYTES: usize = 2 * 1024;
+/// Names for one thread; with fewer it takes longer to start than it helps.
+const SHARE: usize = 128;
 
 /// How many objects are changed without asking.
 const UNASKED: u32 = 15;
@@ -37,17 +38,21 @@ const UNASKED: u32 = 15;
 /// More threads than that wait for the file system's journal.
 const MOST_THREADS: usize = 4;
 
+/// Directories that are noted at each level, and levels: with names of 255 bytes this fills two
+/// thirds of the 32 MB that the container has.
+const NOTED: usize = 32;
+const DEEPEST: usize = 2048;
+
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// A directory that is being walked; it holds one file descriptor, so depth is bounded by the limit
-/// on open files, and what lies deeper is reported as a failure.
+/// A directory that is being walked. It holds one file descriptor, so depth is bounded by the limit
+/// on open files too; what lies deeper is reported as a failure.
 struct Frame {
     dir: OwnedFd,
-    stat: Stat,
-    path: PathBuf,
+    owner: Owner,
     /// Directories that were read and are to be walked before reading on.
     below: Vec<CString>,
     /// Whether it was read to its end.
@@ -55,11 +60,10 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(dir: OwnedFd, stat: Stat, path: PathBuf) -> Self {
+    fn new(dir: OwnedFd, stat: &Stat) -> Self {
         Self {
             dir,
-            stat,
-            path,
+            owner: owner_of(stat),
             below: Vec::new(),
             ended: false,
         }
@@ -70,10 +74,12 @@ struct Walk<'a> {
     request: &'a Request,
     tally: Tally,
     threads: usize,
-    /// What the kernel tells of one directory, read to its end before another is opened.
+    /// Where the walk is, for messages.
+    path: PathBuf,
+    /// What the kernel tells of one directory.
     entries: Vec<MaybeUninit<u8>>,
-    /// The names in there that are not directories, each with its terminator.
-    names: Vec<u8>,
+    /// Names in there that are no directories.
+    names: Names,
 }
 
 /// Changes every path of the request and, if asked to, everything below it.
@@ -83,8 +89,9 @@ pub(crate) fn walk(request: &Request) -> Tally {
         request,
         tally: Tally::default(),
         threads: threads.min(MOST_THREADS),
+        path: PathBuf::new(),
         entries: vec![MaybeUninit::uninit(); READ_BYTES],
-        names: Vec::new(),
+        names: Names::default(),
     };
     for path in &request.paths {
         walk.tree(path);
@@ -94,25 +101,22 @@ pub(crate) fn walk(request: &Request) -> Tally {
 
 impl Walk<'_> {
     fn tree(&mut self, path: &Path) {
+        path.clone_into(&mut self.path);
         let mut stack = Vec::new();
         stack.extend(self.root(path));
-        while let Some(frame) = stack.last_mut() {
+        loop {
+            let depth = stack.len();
+            let Some(frame) = stack.last_mut() else {
+                break;
+            };
             if let Some(name) = frame.below.pop() {
-                let below = self.directory(frame.dir.as_fd(), &name, &frame.path);
+                let below = self.directory(frame.dir.as_fd(), &name, depth);
                 stack.extend(below);
             } else if !frame.ended {
                 self.read(frame);
-            } else if let Some(Frame {
-                dir, stat, path, ..
-            }) = stack.pop()
-            {
-                change_open(
-                    self.request.owner,
-                    dir.as_fd(),
-                    &stat,
-                    &path,
-                    &mut self.tally,
-                );
+            } else if let Some(frame) = stack.pop() {
+                self.change_open(frame.dir.as_fd(), frame.owner);
+                self.path.pop();
             }
         }
     }
@@ -143,34 +147,34 @@ impl Walk<'_> {
         if self.request.recursive && FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             // "." of the pinned object: no name is looked up a second time.
             match rustix::fs::openat(&object, c".", DIRECTORY, Mode::empty()) {
-                Ok(dir) => return Some(Frame::new(dir, stat, path.to_path_buf())),
+                Ok(dir) => return Some(Frame::new(dir, &stat)),
                 Err(error) => self.tally.fail(path, "open directory", error),
             }
         }
-        change_open(
-            self.request.owner,
-            object.as_fd(),
-            &stat,
-            path,
-            &mut self.tally,
-        );
+        self.change_open(object.as_fd(), owner_of(&stat));
         None
     }
 
     /// Opens a directory below another. What cannot be opened is changed without its contents.
-    fn directory(&mut self, parent: BorrowedFd<'_>, name: &CStr, above: &Path) -> Option<Frame> {
-        let opened = rustix::fs::openat(parent, name, DIRECTORY, Mode::empty());
-        match opened.and_then(|dir| rustix::fs::fstat(&dir).map(|stat| (dir, stat))) {
-            Ok((dir, stat)) => return Some(Frame::new(dir, stat, below(above, name))),
+    fn directory(&mut self, parent: BorrowedFd<'_>, name: &CStr, depth: usize) -> Option<Frame> {
+        let open = |name| match depth < DEEPEST {
+            true => rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()),
+            false => Err(Errno::NAMETOOLONG),
+        };
+        match open(name).and_then(|dir| rustix::fs::fstat(&dir).map(|stat| (dir, stat))) {
+            Ok((dir, stat)) => {
+                self.path.push(OsStr::from_bytes(name.to_bytes()));
+                return Some(Frame::new(dir, &stat));
+            }
             // Something else has taken its name since.
             Err(Errno::NOTDIR | Errno::LOOP) => {}
             Err(error) => self
                 .tally
-                .fail(&below(above, name), "open directory", error),
+                .fail(&below(&self.path, name), "open directory", error),
         }
-        let name = name.to_bytes_with_nul();
+        let only = std::iter::once(name);
         self.tally
-            .add(change_all(self.request.owner, parent, name, above));
+            .add(change(self.request.owner, parent, only, &self.path));
         None
     }
 
@@ -179,57 +183,79 @@ impl Walk<'_> {
         self.names.clear();
         let mut entries = RawDir::new(&frame.dir, &mut self.entries);
         loop {
-            match entries.next() {
-                Some(Ok(entry)) => {
-                    let name = entry.file_name();
-                    if name != c"." && name != c".." {
-                        match kind(frame.dir.as_fd(), name, entry.file_type()) {
-                            FileType::Directory => frame.below.push(name.to_owned()),
-                            _ => self.names.extend(name.to_bytes_with_nul()),
-                        }
+            let entry = match entries.next() {
+                Some(Ok(entry)) => entry,
+                end => {
+                    frame.ended = true;
+                    if let Some(Err(error)) = end {
+                        self.tally.fail(&self.path, "read directory", error);
                     }
-                }
-                Some(Err(error)) => {
-                    self.tally.fail(&frame.path, "read directory", error);
-                    frame.ended = true;
                     break;
                 }
-                None => {
-                    frame.ended = true;
-                    break;
+            };
+            let name = entry.file_name();
+            let next = entry.next_entry_cookie();
+            if name != c"." && name != c".." {
+                match kind(frame.dir.as_fd(), name, entry.file_type()) {
+                    FileType::Directory => frame.below.push(name.to_owned()),
+                    _ => self.names.push(entry.ino(), name),
                 }
+            }
+            if frame.below.len() == NOTED {
+                if let Err(error) = rustix::fs::seek(&frame.dir, SeekFrom::Start(next)) {
+                    self.tally.fail(&self.path, "read directory", error);
+                    frame.ended = true;
+                }
+                break;
             }
             if entries.is_buffer_empty() {
                 break;
             }
         }
-        self.change_names(frame);
+        self.change_names(frame.dir.as_fd());
     }
 
     /// Changes `self.names`, which all lie in the directory, on as many threads as help.
-    fn change_names(&mut self, frame: &Frame) {
-        let owner = self.request.owner;
-        let change_share = |share| change_all(owner, frame.dir.as_fd(), share, &frame.path);
-        let threads = self.threads.min(self.names.len() / SHARE_BYTES).max(1);
+    fn change_names(&mut self, dir: BorrowedFd<'_>) {
+        let (owner, path) = (self.request.owner, self.path.as_path());
+        let order = self.names.in_order();
+        let threads = self.threads.min(order.len() / SHARE).max(1);
+        let names = &self.names;
+        let change_share = |share: &[Place]| {
+            let of_share = share.iter().map(|place| names.at(*place));
+            change(owner, dir, of_share, path)
+        };
+        let mut shares = order.chunks(order.len().div_ceil(threads).max(1));
+        let first = shares.next().unwrap_or_default();
         let tally = &mut self.tally;
         thread::scope(|scope| {
-            let mut rest = self.names.as_slice();
             let mut started = Vec::new();
-            for left in (2..=threads).rev() {
-                let (share, others) = split(rest, rest.len() / left);
-                // Where no thread can be started, this one does the work.
+            for share in shares {
                 let thread = thread::Builder::new().spawn_scoped(scope, || change_share(share));
                 match thread {
                     Ok(thread) => started.push(thread),
+                    // Where no thread can be started, this one does the work.
                     Err(_) => tally.add(change_share(share)),
                 }
-                rest = others;
             }
-            tally.add(change_share(rest));
+            tally.add(change_share(first));
             for thread in started {
                 tally.add(thread.join().expect("the thread to end without a panic"));
             }
         });
+    }
+
+    /// Changes the open object at `self.path` itself. A right owner is left alone.
+    fn change_open(&mut self, object: BorrowedFd<'_>, owner: Owner) {
+        if owner == self.request.owner {
+            self.tally.already += 1;
+            return;
+        }
+        let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
+        match chownat(object, c"", self.request.owner, flags) {
+            Ok(()) => self.tally.set += 1,
+            Err(error) => self.tally.fail(&self.path, "chown", error),
+        }
     }
 }
 
@@ -248,10 +274,15 @@ fn kind(dir: BorrowedFd<'_>, name: &CStr, told: FileType) -> FileType {
 /// A right owner is left alone, so that a second run writes nothing. To ask costs half as much as to
 /// change, and neighbours are mostly alike: the few after one that had to be changed are changed
 /// without asking.
-fn change_all(owner: Owner, dir: BorrowedFd<'_>, run: &[u8], above: &Path) -> Tally {
+fn change<'a>(
+    owner: Owner,
+    dir: BorrowedFd<'_>,
+    names: impl Iterator<Item = &'a CStr>,
+    above: &Path,
+) -> Tally {
     let mut tally = Tally::default();
     let mut unasked = 0;
-    for name in names(run) {
+    for name in names {
         if unasked > 0 {
             unasked -= 1;
             if chownat(dir, name, owner, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
@@ -290,28 +321,11 @@ fn ask_and_change(
     name: &CStr,
 ) -> Result<Change, (&'static str, Errno)> {
     let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
-    if has(&stat.map_err(|error| ("stat", error))?, owner) {
+    if owner_of(&stat.map_err(|error| ("stat", error))?) == owner {
         return Ok(Change::Already);
     }
     let done = chownat(dir, name, owner, AtFlags::SYMLINK_NOFOLLOW);
     done.map(|()| Change::Set).map_err(|error| ("chown", error))
-}
-
-/// Changes the open object itself, under the same terms.
-fn change_open(owner: Owner, object: BorrowedFd<'_>, stat: &Stat, path: &Path, tally: &mut Tally) {
-    if has(stat, owner) {
-        tally.already += 1;
-        return;
-    }
-    match chownat(
-        object,
-        c"",
-        owner,
-        AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW,
-    ) {
-        Ok(()) => tally.set += 1,
-        Err(error) => tally.fail(path, "chown", error),
-    }
 }
 
 fn chownat(dir: BorrowedFd<'_>, name: &CStr, owner: Owner, flags: AtFlags) -> Result<(), Errno> {
@@ -319,27 +333,15 @@ fn chownat(dir: BorrowedFd<'_>, name: &CStr, owner: Owner, flags: AtFlags) -> Re
     rustix::fs::chownat(dir, name, Some(uid), Some(gid), flags)
 }
 
-fn has(stat: &Stat, owner: Owner) -> bool {
-    (stat.st_uid, stat.st_gid) == (owner.uid, owner.gid)
+fn owner_of(stat: &Stat) -> Owner {
+    Owner {
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+    }
 }
 
 fn below(above: &Path, name: &CStr) -> PathBuf {
     above.join(OsStr::from_bytes(name.to_bytes()))
-}
-
-/// The names in a run of terminated names.
-fn names(mut run: &[u8]) -> impl Iterator<Item = &CStr> {
-    std::iter::from_fn(move || {
-        let name = CStr::from_bytes_until_nul(run).ok()?;
-        run = &run[name.to_bytes_with_nul().len()..];
-        Some(name)
-    })
-}
-
-/// Splits a run of terminated names after the name that reaches `at`.
-fn split(run: &[u8], at: usize) -> (&[u8], &[u8]) {
-    let end = run.iter().skip(at).position(|byte| *byte == 0);
-    run.split_at(end.map_or(run.len(), |end| at + end + 1))
 }
 
 /// A trailing slash would make the kernel follow a link in the last place.
@@ -354,21 +356,6 @@ fn without_trailing_slashes(path: &Path) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_run_of_names_splits_between_names() {
-        let run = b"a\0bcd\0e\0";
-        assert!(names(run).eq([c"a", c"bcd", c"e"]));
-        for at in 0..run.len() {
-            let (share, rest) = split(run, at);
-            assert!(
-                names(share).chain(names(rest)).eq([c"a", c"bcd", c"e"]),
-                "{at}"
-            );
-        }
-        assert_eq!(split(run, 2), (&b"a\0bcd\0"[..], &b"e\0"[..]));
-        assert_eq!(split(b"", 0), (&b""[..], &b""[..]));
-    }
 
     #[test]
     fn trailing_slashes_go_but_the_root_stays() {
