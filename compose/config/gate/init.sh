@@ -73,6 +73,7 @@ table inet polis {
         ct state established,related accept
         iifname "$interface" meta mark $MARK accept
         iifname "$interface" meta l4proto tcp reject with tcp reset
+        iifname "$interface" reject with icmp admin-prohibited
     }
     chain forward {
         # Questions to resolver are forwarded, and their answers. Everything else cannot be inspected: UDP (and with it

@@ -23,7 +23,8 @@ trust() {
     grep -qxF polis-ca.crt /etc/ca-certificates.conf || printf 'polis-ca.crt\n' >>/etc/ca-certificates.conf
     update-ca-certificates
     # The program's word is not enough: a workspace that does not trust the CA looks healthy, and no TLS works in it.
-    openssl verify -CAfile "$BUNDLE" "$CA" >/dev/null || die "$BUNDLE does not have the certificate of $CA"
+    # The bundle alone counts: openssl would look into /etc/ssl/certs too, where most programs do not.
+    openssl verify -no-CApath -no-CAstore -CAfile "$BUNDLE" "$CA" >/dev/null || die "$BUNDLE does not have the certificate of $CA"
 }
 
 # The rules of gate are for IPv4. Neighbours on the bridge, the machine among them, answer to link-local addresses.
@@ -34,6 +35,8 @@ no_ipv6() {
     [[ -z $addresses ]] || die "there is IPv6 in this container, although docker-compose.yml turns it off: $addresses"
 }
 
+# A second run starts without the route of the first.
+ip -4 route flush exact default
 trust
 no_ipv6
 # The route last: without trust every connection would only fail in a more confusing way.
