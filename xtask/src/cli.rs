@@ -70,7 +70,7 @@ pub struct Global {
     #[arg(skip)]
     pub endpoints_from_env: bool,
     /// Give up on the network after this time, whatever a server asks us to wait [default: 900,
-    /// none for what releases or pushes]
+    /// 1500 for what reads images whole, none for what releases or pushes]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub deadline: Option<u64>,
 }
@@ -111,6 +111,8 @@ pub enum Verb {
     Prepare(PrepareArgs),
     /// Verify that everything is pinned, and that the pins still hold
     VerifyPins(VerifyPinsArgs),
+    /// Read the pinned images whole, and hold them to what our files rely on in them
+    VerifyImages(VerifyImagesArgs),
     /// Download what the VM downloads and compare the checksums
     VerifyChecksums,
     /// Move pins to another version: find it, download, hash, edit in place
@@ -193,6 +195,17 @@ pub struct VerifyPinsArgs {
     /// Only what the files themselves can tell; no socket is opened
     #[arg(long)]
     pub offline: bool,
+    /// The day on which waivers are judged [default: today, UTC]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub today: Option<String>,
+}
+
+/// Arguments of `verify-images`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct VerifyImagesArgs {
+    /// Only these, by the names of their contracts: `gate` is compose/images/gate.yaml [default: all]
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<String>,
     /// The day on which waivers are judged [default: today, UTC]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub today: Option<String>,
@@ -354,6 +367,7 @@ impl Verb {
             Self::Pin(_) => "pin",
             Self::Prepare(_) => "prepare",
             Self::VerifyPins(_) => "verify-pins",
+            Self::VerifyImages(_) => "verify-images",
             Self::VerifyChecksums => "verify-checksums",
             Self::Update(UpdateVerb::Sysbox(_)) => "update sysbox",
             Self::Update(UpdateVerb::Yq(_)) => "update yq",
@@ -371,7 +385,11 @@ impl Verb {
     pub fn has_findings(&self) -> bool {
         matches!(
             self,
-            Self::Check(_) | Self::VerifyPins(_) | Self::VerifyChecksums | Self::Drift(_)
+            Self::Check(_)
+                | Self::VerifyPins(_)
+                | Self::VerifyImages(_)
+                | Self::VerifyChecksums
+                | Self::Drift(_)
         )
     }
 
@@ -388,6 +406,7 @@ impl Verb {
             Self::Images(ImagesVerb::Push(_))
             | Self::Pin(_)
             | Self::VerifyPins(_)
+            | Self::VerifyImages(_)
             | Self::VerifyChecksums
             | Self::Drift(_)
             | Self::Update(_)

@@ -13,6 +13,8 @@ use xtask_online::{Endpoints, Verifier};
 
 /// How long a verb that only asks may use the network, unless the command line says otherwise.
 const DEADLINE: Duration = Duration::from_secs(900);
+/// The same for a verb that reads images whole: gigabytes, and still less than the nightly job has.
+const DEADLINE_OF_IMAGES: Duration = Duration::from_secs(1500);
 
 /// The surroundings of a verb.
 #[derive(Debug, Clone)]
@@ -55,6 +57,12 @@ impl Context {
         Ok(set.then(Token::from_env).transpose()?)
     }
 
+    /// A registry client without the ambient GitHub token, which says who runs this and not who may pull.
+    pub(crate) fn public_registry(&self) -> Result<Registry> {
+        let logins = Logins::from_env()?.without_ambient();
+        Ok(Registry::new(&self.endpoints, logins)?)
+    }
+
     /// Who is asked about pins. Registries are asked as users ask them: the ambient GitHub token
     /// says who runs this and not who may pull, so it only goes to GitHub's API.
     pub(crate) fn verifier(&self) -> Result<Verifier> {
@@ -95,6 +103,7 @@ fn deadline(cli: &Cli) -> Option<Duration> {
     let given = cli.global.deadline.map(Duration::from_secs);
     match cli.verb {
         Verb::Release(_) | Verb::Images(_) => given,
+        Verb::VerifyImages(_) | Verb::Drift(_) => given.or(Some(DEADLINE_OF_IMAGES)),
         _ => given.or(Some(DEADLINE)),
     }
 }

@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod endpoint;
 pub mod error;
 pub mod github;
+pub mod images;
 mod openpgp;
 mod outcome;
 mod proxy;

@@ -46,6 +46,7 @@ async fn dispatch(verb: Verb, context: Context) -> Result<Report> {
         Verb::Pin(args) => verbs::pin::run(&context, &args).await,
         Verb::VerifyPins(args) => verbs::verify_pins::run(&context, &args).await,
         Verb::Update(verb) => verbs::update::run(&context, &verb).await,
+        Verb::VerifyImages(args) => verbs::verify_images::run(&context, &args).await,
         Verb::VerifyChecksums => verbs::checksums::run(&context).await,
         Verb::Drift(args) => verbs::drift::run(&context, &args).await,
         Verb::Release(args) => verbs::release::release(context, &args).await,

@@ -10,6 +10,7 @@
 //! believed when the bytes of the tag hash to it.
 
 mod access;
+mod blob;
 mod challenge;
 mod docker_config;
 mod failure;
@@ -39,6 +40,7 @@ pub use login::{Credentials, HOST, Logins, PASSWORD, USER};
 pub use platform::{Platform, SERVED};
 
 use access::Access;
+pub(crate) use blob::Received;
 
 /// The header in which a registry tells the digest of what it sends.
 const DIGEST_HEADER: &str = "docker-content-digest";
@@ -138,7 +140,7 @@ impl Registry {
     }
 
     /// The small blob `digest` of the repository of `image`, hashed.
-    async fn blob(&self, image: &ImageRef, digest: Digest) -> Result<Vec<u8>, NetError> {
+    pub(crate) async fn blob(&self, image: &ImageRef, digest: Digest) -> Result<Vec<u8>, NetError> {
         let path = format!("blobs/{digest}");
         let answer = self.access.request(image, Method::GET, &path).await?;
         match Digest::of(&answer.body) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use polis_base::ImageRef;
-use reqwest::header::{ACCEPT, HeaderMap};
+use reqwest::header::{ACCEPT, HeaderMap, RANGE};
 use reqwest::{Client, Method, Response, StatusCode};
 use tokio::sync::{Mutex, OnceCell, Semaphore};
 
@@ -105,12 +105,7 @@ impl Access {
         method: Method,
         path: &str,
     ) -> Result<Answer, NetError> {
-        let host = self.host(image.registry());
-        let url = format!("{}{}/{path}", host.base(), image.repository());
-        // Not inside the retries: how a host wants to be asked is found out, or not, for good.
-        let ready = host.login(&self.logins).await.map(drop);
-        let ready = ready.and(self.challenge(&host).await.map(drop));
-        ready.map_err(|error| error.about(image))?;
+        let (host, url) = self.ready(image, path).await?;
         retry(self.endpoints.patience(), || async {
             let grant = self.grant_at(&host, image, Actions::Pull).await?;
             // Nothing that we hold is ever closed.
@@ -120,6 +115,36 @@ impl Access {
         })
         .await
         .map_err(|error| error.about(image))
+    }
+
+    /// The answer to one GET of `path` in the repository of `image`, from the byte `from` on, with its body still to
+    /// come. It is not tried again: who reads the body knows how far it came.
+    ///
+    /// # Errors
+    /// By the status.
+    pub(super) async fn open(
+        &self,
+        image: &ImageRef,
+        path: &str,
+        from: u64,
+    ) -> Result<Response, NetError> {
+        let (host, url) = self.ready(image, path).await?;
+        let grant = self.grant_at(&host, image, Actions::Pull).await?;
+        let _place = host.gate.acquire().await;
+        let what = (Method::GET, from);
+        let exchange = self.respond(&host, image, what, &url, grant);
+        self.within(image, exchange).await
+    }
+
+    /// The registry of `image` once it is known how it wants to be asked, and the URL of `path` there.
+    async fn ready(&self, image: &ImageRef, path: &str) -> Result<(Arc<Host>, String), NetError> {
+        let host = self.host(image.registry());
+        let url = format!("{}{}/{path}", host.base(), image.repository());
+        // Not inside the retries: how a host wants to be asked is found out, or not, for good.
+        let ready = host.login(&self.logins).await.map(drop);
+        let ready = ready.and(self.challenge(&host).await.map(drop));
+        ready.map_err(|error| error.about(image))?;
+        Ok((host, url))
     }
 
     /// How to present ourselves for `actions` in the repository of `image`.
@@ -202,8 +227,7 @@ impl Access {
         known.insert(found).clone()
     }
 
-    /// One request, and once more where the registry no longer takes our token or says only now
-    /// that it wants one.
+    /// One request whose answer is small enough to be kept.
     async fn exchange(
         &self,
         host: &Host,
@@ -212,25 +236,48 @@ impl Access {
         url: &str,
         grant: Grant,
     ) -> Result<Answer, NetError> {
-        let mut response = self.send(method.clone(), url, &grant).await?;
-        if response.status() == StatusCode::UNAUTHORIZED
-            && let Some(grant) = self.second(host, image, &response, &grant).await?
-        {
-            response = self.send(method, url, &grant).await?;
-        }
-        if !response.status().is_success() {
-            return Err(failure::of_response(image, response).await);
-        }
+        let response = self.respond(host, image, (method, 0), url, grant).await?;
         let headers = response.headers().clone();
         let body = small_body(response, url, LARGEST).await?;
         Ok(Answer { headers, body })
     }
 
-    async fn send(&self, method: Method, url: &str, grant: &Grant) -> Result<Response, NetError> {
+    /// One request, from a byte on, and once more where the registry no longer takes our token or says only now that
+    /// it wants one.
+    async fn respond(
+        &self,
+        host: &Host,
+        image: &ImageRef,
+        what: (Method, u64),
+        url: &str,
+        grant: Grant,
+    ) -> Result<Response, NetError> {
+        let mut response = self.send(&what, url, &grant).await?;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(grant) = self.second(host, image, &response, &grant).await?
+        {
+            response = self.send(&what, url, &grant).await?;
+        }
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(failure::of_response(image, response).await),
+        }
+    }
+
+    async fn send(
+        &self,
+        (method, from): &(Method, u64),
+        url: &str,
+        grant: &Grant,
+    ) -> Result<Response, NetError> {
         let accept = media::ACCEPTED.join(", ");
         ask(&self.endpoints, url, |address, home| {
             let request = self.client.request(method.clone(), address);
             let request = request.header(ACCEPT, &accept);
+            let request = match from {
+                0 => request,
+                from => request.header(RANGE, format!("bytes={from}-")),
+            };
             match grant {
                 Grant::Basic(login) if home => {
                     request.basic_auth(&login.user, Some(login.secret.reveal()))

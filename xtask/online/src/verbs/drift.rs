@@ -1,4 +1,4 @@
-//! `drift`: verifies all pins and keeps one GitHub issue in step with what is found.
+//! `drift`: verifies all pins, reads the images whole, and keeps one GitHub issue in step with what is found.
 //!
 //! A network that is down says nothing about pins, so it makes an issue only when the nightly run
 //! has failed several times in a row. Nothing is stored to count that: GitHub knows how the runs of
@@ -13,7 +13,7 @@ use xtask::finding::{Finding, Severity};
 use xtask::report::Report;
 use xtask_online::github::{Issue, Token, Tracker};
 
-use super::verify_pins;
+use super::{verify_images, verify_pins};
 use crate::context::Context;
 use crate::release;
 
@@ -76,6 +76,8 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
         today: None,
     };
     let report = verify_pins::verify(context, &verifier, "drift", &offline).await?;
+    let images = verify_images::examine(context, &context.public_registry()?, &[]).await?;
+    let report = images.join(report);
     match in_step(context, token.as_ref(), &report, args.dry_run).await {
         Ok((action, issue)) => Ok(told(report, action, issue.as_ref(), args.dry_run)),
         Err(error) => Err(Error {
@@ -149,8 +151,8 @@ fn told(mut report: Report, action: Action, issue: Option<&Issue>, dry_run: bool
 fn body(report: &Report) -> String {
     let mut text = String::from(
         "The nightly check asked for everything that the release and the machine fetch, and not all \
-         of it is, or could be shown to be, what this repository pins. `cargo xtask verify-pins` shows the same on any \
-         machine. This issue is kept up to date and closed by the check itself.\n\n",
+         of it is, or could be shown to be, what this repository pins and relies on. `cargo xtask verify-pins` and \
+         `cargo xtask verify-images` show the same on any machine. This issue is kept up to date and closed by the check itself.\n\n",
     );
     let errors = report.findings.iter();
     for finding in errors.filter(|finding| finding.severity == Severity::Error) {

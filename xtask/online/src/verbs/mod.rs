@@ -6,4 +6,5 @@ pub(crate) mod images;
 pub(crate) mod pin;
 pub(crate) mod release;
 pub(crate) mod update;
+pub(crate) mod verify_images;
 pub(crate) mod verify_pins;

@@ -1,0 +1,354 @@
+//! Holds an image to its contract, and to what the compose file starts in it. Reads nothing: what the layers hold is
+//! known.
+
+use polis_base::Digest;
+use serde::Deserialize;
+use xtask::contract::{Contract, Fact, ImagePath, Kind as PathKind, SEARCHED};
+use xtask::source::Place;
+
+use super::files::{Files, Found, Is, Lost, Node};
+use super::state::{Kind, Problem};
+use super::uses::Use;
+use super::who::{Access, Who, account, groups, uid_of};
+
+/// A configuration of an image, as far as it is judged.
+#[derive(Debug, Deserialize)]
+pub(super) struct Config {
+    #[serde(default)]
+    pub(super) os: String,
+    #[serde(default)]
+    pub(super) architecture: String,
+    #[serde(default)]
+    pub(super) config: Execution,
+    pub(super) rootfs: RootFs,
+}
+
+/// How it is run.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Execution {
+    user: Option<String>,
+    env: Option<Vec<String>>,
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+}
+
+/// What its layers unpack to.
+#[derive(Debug, Deserialize)]
+pub(super) struct RootFs {
+    pub(super) diff_ids: Vec<String>,
+}
+
+struct Judge<'a> {
+    contract: &'a Contract,
+    config: &'a Config,
+    files: &'a Files,
+    uses: &'a [Use],
+    problems: Vec<Problem>,
+}
+
+/// Everything in which the image of `config` and `files` is not what `contract` promises, or what `uses` start.
+pub(super) fn judge(
+    contract: &Contract,
+    uses: &[Use],
+    config: &Config,
+    files: &Files,
+) -> Vec<Problem> {
+    let mut judge = Judge {
+        contract,
+        config,
+        files,
+        uses,
+        problems: Vec::new(),
+    };
+    judge.user();
+    judge.starts();
+    judge.accounts();
+    let who = judge.who();
+    for fact in &contract.programs {
+        judge.program(&fact.value, &fact.place, "", &who);
+    }
+    for (at, used) in uses.iter().enumerate() {
+        let mine = who.get(at).cloned();
+        for start in &used.starts {
+            let by = format!(", which {} of service {} starts", start.by, used.service);
+            judge.program(&start.program, &start.place, &by, mine.as_slice());
+        }
+    }
+    for fact in &contract.without {
+        judge.without(fact);
+    }
+    for fact in &contract.paths {
+        judge.path(fact, &who);
+    }
+    // The same program may be promised and started.
+    let mut seen: Vec<Problem> = Vec::new();
+    for problem in judge.problems {
+        if !seen.contains(&problem) {
+            seen.push(problem);
+        }
+    }
+    seen
+}
+
+impl Judge<'_> {
+    fn broken(&mut self, kind: Kind, place: &Place, about: impl Into<String>) {
+        self.problems.push(Problem::broken(kind, place, about));
+    }
+
+    fn user(&mut self) {
+        let Some(fact) = &self.contract.user else {
+            return;
+        };
+        let spec = self.config.config.user.as_deref().unwrap_or_default();
+        match account(self.files, spec) {
+            Some((uid, _)) if uid == u64::from(fact.value) => {}
+            Some((uid, _)) => {
+                let about = format!("it runs as uid {uid}, promised is {}", fact.value);
+                self.broken(Kind::WrongUser, &fact.place, about);
+            }
+            None => {
+                let about = format!("it runs as `{spec}`, whom its /etc/passwd does not know");
+                self.broken(Kind::WrongUser, &fact.place, about);
+            }
+        }
+    }
+
+    fn starts(&mut self) {
+        let execution = &self.config.config;
+        let facts = [
+            (
+                "entry point",
+                &self.contract.entrypoint,
+                &execution.entrypoint,
+            ),
+            ("command", &self.contract.command, &execution.cmd),
+        ];
+        for (what, fact, found) in facts {
+            let Some(fact) = fact else { continue };
+            let found = found.as_deref().unwrap_or_default();
+            if found != fact.value.as_slice() {
+                let about = format!("its {what} is {found:?}, promised is {:?}", fact.value);
+                self.problems
+                    .push(Problem::broken(Kind::WrongEntryPoint, &fact.place, about));
+            }
+        }
+    }
+
+    fn accounts(&mut self) {
+        let passwd = self.files.text("/etc/passwd");
+        for fact in &self.contract.users {
+            let (name, promised) = (&fact.value.name, u64::from(fact.value.uid));
+            let about = match passwd.as_deref().map(|text| uid_of(text, name)) {
+                Some(Some(uid)) if uid == promised => continue,
+                Some(Some(uid)) => {
+                    format!("`{name}` has the uid {uid}, promised is {promised}")
+                }
+                Some(None) => format!("its /etc/passwd has no `{name}`"),
+                None => format!("it has no /etc/passwd, promised is `{name}` in it"),
+            };
+            self.broken(Kind::WrongUser, &fact.place, about);
+        }
+    }
+
+    /// Who runs the image: the user of each service, else that of the image.
+    fn who(&mut self) -> Vec<Who> {
+        let mut found = Vec::new();
+        for used in self.uses {
+            let own = self.config.config.user.as_deref().unwrap_or_default();
+            let spec = used.user.as_deref().unwrap_or(own);
+            // Of the image's own user that was said already.
+            let (uid, gid) = account(self.files, spec).unwrap_or_else(|| {
+                if used.user.is_some() {
+                    let about = format!(
+                        "service {} runs as `{spec}`, whom its /etc/passwd does not know",
+                        used.service
+                    );
+                    self.problems.push(Problem::new(Kind::WrongUser, about));
+                }
+                (0, 0)
+            });
+            found.push(Who {
+                uid,
+                groups: groups(self.files, uid, gid),
+                overrides: uid == 0 && used.overrides,
+                name: format!("uid {uid} (service {})", used.service),
+            });
+        }
+        found
+    }
+
+    /// `program` must be there, and whoever runs it must be able to.
+    fn program(&mut self, program: &str, place: &Place, by: &str, who: &[Who]) {
+        let (mut forbidden, mut lost) = (None, None);
+        for path in self.places(program) {
+            match self.files.find(&path) {
+                Ok(found) if !matches!(found.node.is, Is::File(_)) => {
+                    lost.get_or_insert(format!("{path} is no file"));
+                }
+                Ok(found) => match who.iter().find(|who| !who.may(&found, Access::Execute)) {
+                    None => return,
+                    Some(who) => {
+                        forbidden.get_or_insert(format!(
+                            "`{program}`{by}: {} of {} does not let {} run it",
+                            mode(found.node),
+                            found.path,
+                            who.name
+                        ));
+                    }
+                },
+                Err(error) if program.starts_with('/') => lost = Some(error.to_string()),
+                Err(_) => {}
+            }
+        }
+        if let Some(about) = forbidden {
+            return self.broken(Kind::NotExecutable, place, about);
+        }
+        let about = lost.unwrap_or_else(|| format!("not in {}", self.search_path().join(":")));
+        self.broken(
+            Kind::PathMissing,
+            place,
+            format!("`{program}`{by}: {about}"),
+        );
+    }
+
+    fn without(&mut self, fact: &Fact<String>) {
+        let mut dirs = self.search_path();
+        dirs.extend(SEARCHED.map(str::to_owned));
+        for dir in dirs {
+            let path = format!("{dir}/{}", fact.value);
+            let Ok(found) = self.files.find(&path) else {
+                continue;
+            };
+            if matches!(found.node.is, Is::File(_)) && found.node.mode & 0o111 != 0 {
+                let about = format!("`{}` is there, at {}", fact.value, found.path);
+                return self.broken(Kind::UnexpectedProgram, &fact.place, about);
+            }
+        }
+    }
+
+    fn path(&mut self, fact: &Fact<ImagePath>, who: &[Who]) {
+        let ImagePath { path, kind, .. } = &fact.value;
+        if !kind.is_shipped() {
+            return;
+        }
+        let found = match self.files.find(path) {
+            Ok(found) => found,
+            Err(error) => {
+                let about = format!("`{path}`: {error}");
+                return self.broken(Kind::PathMissing, &fact.place, about);
+            }
+        };
+        let (kind, about) = match kind {
+            PathKind::Module => {
+                let barred = who.iter().find(|who| !who.may(&found, Access::Read));
+                let Some(who) = barred else { return };
+                let about = format!("`{path}`: {} may not read {}", who.name, mode(found.node));
+                (Kind::NotReadable, about)
+            }
+            PathKind::Writable if found.node.is != Is::Directory => {
+                (Kind::PathMissing, format!("`{path}` is no directory"))
+            }
+            PathKind::Writable => match self.unwritable(path, &found, who) {
+                Some(about) => (Kind::NotWritable, about),
+                None => return,
+            },
+            PathKind::Config | PathKind::File => return,
+        };
+        self.broken(kind, &fact.place, about);
+    }
+
+    /// Why neither the image's own user nor anyone whom it runs as can write to a directory. A service that mounts
+    /// something over it does not depend on what the image has there.
+    fn unwritable(&self, path: &str, found: &Found<'_>, who: &[Who]) -> Option<String> {
+        let own = self.config.config.user.as_deref().unwrap_or_default();
+        let own = account(self.files, own).map(|(uid, gid)| Who {
+            uid,
+            groups: groups(self.files, uid, gid),
+            overrides: uid == 0,
+            name: format!("uid {uid}"),
+        });
+        let covered = |used: &Use| {
+            let mut mounts = used.mounts.iter();
+            mounts.any(|mount| {
+                path == mount
+                    || path
+                        .strip_prefix(mount.as_str())
+                        .is_some_and(|rest| rest.starts_with('/'))
+            })
+        };
+        if self.uses.iter().any(covered)
+            || own
+                .iter()
+                .chain(who)
+                .any(|who| who.may(found, Access::Write))
+        {
+            return None;
+        }
+        let node = found.node;
+        Some(format!("`{path}`: {} of uid {}", mode(node), node.uid))
+    }
+
+    /// Where `program` may be.
+    fn places(&self, program: &str) -> Vec<String> {
+        match program.starts_with('/') {
+            true => vec![program.to_owned()],
+            false => {
+                let dirs = self.search_path().into_iter();
+                dirs.map(|dir| format!("{dir}/{program}")).collect()
+            }
+        }
+    }
+
+    /// The directories of the image's PATH; Docker's own where it sets none.
+    fn search_path(&self) -> Vec<String> {
+        let set = self.config.config.env.iter().flatten();
+        let path = set
+            .filter_map(|line| line.strip_prefix("PATH="))
+            .next_back();
+        match path {
+            Some(path) => path
+                .split(':')
+                .filter(|dir| dir.starts_with('/'))
+                .map(str::to_owned)
+                .collect(),
+            None => SEARCHED.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// The mode of a file as `chmod` takes it.
+fn mode(node: &Node) -> String {
+    format!("mode {:04o}", node.mode)
+}
+
+/// What is wrong with the number or the content of the unpacked layers `found`.
+pub(super) fn unpacked(config: &Config, found: &[Digest]) -> Option<Problem> {
+    let promised = &config.rootfs.diff_ids;
+    if promised.len() != found.len() {
+        let about = format!(
+            "the configuration names {} layers, the manifest {}",
+            promised.len(),
+            found.len()
+        );
+        return Some(Problem::new(Kind::Unreadable, about));
+    }
+    let mut both = promised.iter().zip(found).enumerate();
+    let (at, (promised, found)) =
+        both.find(|(_, (promised, found))| **promised != found.to_string())?;
+    let about = format!(
+        "layer {} unpacks to {found}, the configuration says {promised}",
+        at + 1
+    );
+    Some(Problem::new(Kind::WrongDigest, about))
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing(path) => write!(f, "{path} is not there"),
+            Self::NoDirectory(path) => write!(f, "{path} is no directory"),
+            Self::Loop => write!(f, "its symbolic links lead in a circle"),
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Reads a layer as a stream: unpacked while it comes, its headers kept and its bytes not.
+//!
+//! A layer comes from outside and may be made to fill our memory or our time, so everything that it decides over has a
+//! bound: how much it unpacks to, how many entries it has, how long their names are.
+
+use std::io::{self, BufRead as _, BufReader, Read};
+
+use flate2::read::MultiGzDecoder;
+use polis_base::Digest;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use sha2::{Digest as _, Sha256};
+use tar::{Archive, EntryType, Header, PaxExtensions};
+
+/// The most bytes that a layer may unpack to: the largest image that we know has a tenth of it.
+const UNPACKED: u64 = 16 << 30;
+/// The most entries of a layer.
+const ENTRIES: usize = 500_000;
+/// The longest path; that of Linux.
+const PATH: usize = 4096;
+/// The most bytes of all names of a layer together.
+const NAMES: usize = 64 << 20;
+/// The most bytes of a header that describes the next one.
+const EXTENSION: u64 = 1 << 20;
+/// The most bytes of a file that is kept.
+const KEPT: u64 = 1 << 20;
+/// The most memory that unpacking zstd may want; what builds images stays below 8 MiB.
+const WINDOW: u64 = 32 << 20;
+/// The files whose bytes are kept.
+const WANTED: [&str; 2] = ["etc/passwd", "etc/group"];
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// How a zstd frame begins that holds no content: the last three bytes.
+const SKIPPED: &[u8] = &[0x2a, 0x4d, 0x18];
+
+/// What a layer holds.
+#[derive(Debug)]
+pub(super) struct Layer {
+    /// Its entries, in their order.
+    pub(super) entries: Vec<Entry>,
+    /// The digest of what it unpacks to.
+    pub(super) unpacked: Digest,
+}
+
+/// One entry of a layer.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Relative to the root of the image, without empty, `.` and `..` components; empty for the root itself.
+    pub(super) path: Box<str>,
+    pub(super) what: What,
+    pub(super) mode: u32,
+    pub(super) uid: u64,
+    pub(super) gid: u64,
+}
+
+/// What an entry is.
+#[derive(Debug)]
+pub(super) enum What {
+    Directory,
+    /// A file, with its bytes where they are wanted.
+    File(Option<Box<[u8]>>),
+    /// Another name for the file at this path.
+    Link(Box<str>),
+    /// A symbolic link to this.
+    Symlink(Box<str>),
+    /// A device or a pipe.
+    Special,
+}
+
+/// Reads the layer that `source` gives, to its end.
+///
+/// # Errors
+/// In words, when it is no layer that an engine would unpack, or breaks a bound.
+pub(super) fn read(source: impl Read) -> Result<Layer, String> {
+    let said = |error: io::Error| error.to_string();
+    let mut unpacked = Hashed {
+        inner: unpack(source).map_err(said)?,
+        hasher: Sha256::new(),
+        left: UNPACKED,
+    };
+    let mut reader = Reader::default();
+    let mut archive = Archive::new(&mut unpacked);
+    for entry in archive.entries().map_err(said)?.raw(true) {
+        reader.entry(&mut entry.map_err(said)?)?;
+    }
+    if reader.next.is_some() {
+        return Err("it ends behind a header that describes the next one".to_owned());
+    }
+    // What stands behind the end is part of what is hashed.
+    io::copy(&mut unpacked, &mut io::sink()).map_err(said)?;
+    Ok(Layer {
+        entries: reader.entries,
+        unpacked: Digest::from_hasher(unpacked.hasher),
+    })
+}
+
+/// What headers before an entry say about it.
+#[derive(Default)]
+struct Next {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    size: Option<u64>,
+}
+
+#[derive(Default)]
+struct Reader {
+    entries: Vec<Entry>,
+    names: usize,
+    next: Option<Next>,
+}
+
+impl Reader {
+    fn entry(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
+        let kind = entry.header().entry_type();
+        match kind {
+            EntryType::XGlobalHeader => return Ok(()),
+            EntryType::GNULongName => {
+                self.next.get_or_insert_default().path = Some(extension(entry)?);
+                return Ok(());
+            }
+            EntryType::GNULongLink => {
+                self.next.get_or_insert_default().link = Some(extension(entry)?);
+                return Ok(());
+            }
+            EntryType::XHeader => {
+                let bytes = extension(entry)?;
+                return pax(&bytes, self.next.get_or_insert_default());
+            }
+            _ => {}
+        }
+        let next = self.next.take().unwrap_or_default();
+        let size = entry.size();
+        if next.size.is_some_and(|said| said != size) {
+            return Err(
+                "a file has two sizes, of which programs believe different ones".to_owned(),
+            );
+        }
+        let header = entry.header().clone();
+        let path = next
+            .path
+            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let path = normal(&text(path)?)?;
+        let what = match kind {
+            EntryType::Directory => What::Directory,
+            EntryType::Symlink => What::Symlink(link(&header, next.link)?.into()),
+            EntryType::Link => What::Link(normal(&link(&header, next.link)?)?.into()),
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                let wanted = WANTED.contains(&path.as_str());
+                What::File(wanted.then(|| kept(entry, &path)).transpose()?)
+            }
+            EntryType::Char | EntryType::Block | EntryType::Fifo => What::Special,
+            other => return Err(format!("`{path}` is of the unknown type {other:?}")),
+        };
+        let number = |number: io::Result<u64>| number.map_err(|error| format!("`{path}`: {error}"));
+        let entry = Entry {
+            mode: header
+                .mode()
+                .map_err(|error| format!("`{path}`: {error}"))?
+                & 0o7777,
+            uid: next.uid.map_or_else(|| number(header.uid()), Ok)?,
+            gid: next.gid.map_or_else(|| number(header.gid()), Ok)?,
+            path: path.clone().into(),
+            what,
+        };
+        self.add(entry)
+    }
+
+    fn add(&mut self, entry: Entry) -> Result<(), String> {
+        let link = match &entry.what {
+            What::Link(target) | What::Symlink(target) => target.len(),
+            _ => 0,
+        };
+        self.names += entry.path.len() + link;
+        if self.entries.len() == ENTRIES || self.names > NAMES {
+            return Err(format!(
+                "it has more than {ENTRIES} entries or {NAMES} bytes of names"
+            ));
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// The bytes of a header that describes the next one.
+fn extension(entry: &mut impl Read) -> Result<Vec<u8>, String> {
+    let bytes = at_most(entry, EXTENSION);
+    bytes.ok_or_else(|| format!("a name of it has more than {EXTENSION} bytes"))?
+}
+
+/// The bytes of a file that is wanted.
+fn kept(entry: &mut impl Read, path: &str) -> Result<Box<[u8]>, String> {
+    let bytes =
+        at_most(entry, KEPT).ok_or_else(|| format!("`{path}` has more than {KEPT} bytes"))?;
+    bytes.map(Vec::into_boxed_slice)
+}
+
+/// All bytes of `source`; nothing where there are more than `most`.
+fn at_most(source: &mut impl Read, most: u64) -> Option<Result<Vec<u8>, String>> {
+    let mut bytes = Vec::new();
+    match source.take(most + 1).read_to_end(&mut bytes) {
+        Ok(read) if read as u64 > most => None,
+        Ok(_) => Some(Ok(bytes)),
+        Err(error) => Some(Err(error.to_string())),
+    }
+}
+
+/// Reads a PAX header into `next`.
+fn pax(bytes: &[u8], next: &mut Next) -> Result<(), String> {
+    for extension in PaxExtensions::new(bytes) {
+        let extension = extension.map_err(|error| error.to_string())?;
+        let value = extension.value_bytes();
+        let number = || {
+            let value = std::str::from_utf8(value).ok()?;
+            value.parse().ok()
+        };
+        match extension.key_bytes() {
+            b"path" => next.path = Some(value.to_vec()),
+            b"linkpath" => next.link = Some(value.to_vec()),
+            b"uid" => next.uid = number(),
+            b"gid" => next.gid = number(),
+            b"size" => next.size = number(),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The target of a link.
+fn link(header: &Header, long: Option<Vec<u8>>) -> Result<String, String> {
+    let short = || header.link_name_bytes().map(|name| name.into_owned());
+    let name = long.or_else(short).ok_or("a link leads nowhere")?;
+    text(name)
+}
+
+fn text(mut bytes: Vec<u8>) -> Result<String, String> {
+    // GNU tar ends long names with a zero.
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    if bytes.len() > PATH {
+        return Err(format!("a path of it has more than {PATH} bytes"));
+    }
+    // No path that we look for is anything but UTF-8.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// `path` relative to the root and without needless components.
+fn normal(path: &str) -> Result<String, String> {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    let parts: Vec<&str> = parts.collect();
+    match parts.contains(&"..") {
+        true => Err(format!("`{path}` leads out of the image")),
+        false => Ok(parts.join("/")),
+    }
+}
+
+/// The tar in `source`, by its first bytes, as engines do it: what a manifest calls it is no more than a name.
+fn unpack<'a>(mut source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut first = Vec::new();
+    source.by_ref().take(4).read_to_end(&mut first)?;
+    let whole = io::Cursor::new(first.clone()).chain(source);
+    if first.starts_with(GZIP) {
+        return Ok(Box::new(MultiGzDecoder::new(whole)));
+    }
+    if first.starts_with(ZSTD) || first.get(1..) == Some(SKIPPED) {
+        return Ok(Box::new(Frames::new(whole)));
+    }
+    Ok(Box::new(whole))
+}
+
+/// All frames of a zstd stream; the decoder knows one.
+struct Frames<R> {
+    source: BufReader<R>,
+    decoder: FrameDecoder,
+    /// Whether a frame has begun and not ended.
+    inside: bool,
+}
+
+impl<R: Read> Frames<R> {
+    fn new(source: R) -> Self {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(WINDOW);
+        Self {
+            source: BufReader::new(source),
+            decoder,
+            inside: false,
+        }
+    }
+
+    /// Goes on to the next frame with content; whether there is one.
+    fn begin(&mut self) -> io::Result<bool> {
+        while !self.source.fill_buf()?.is_empty() {
+            match self.decoder.reset(&mut self.source) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let mut skipped = self.source.by_ref().take(length.into());
+                    io::copy(&mut skipped, &mut io::sink())?;
+                }
+                Err(error) => return Err(io::Error::other(error.to_string())),
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl<R: Read> Read for Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.inside {
+                self.inside = self.begin()?;
+                if !self.inside {
+                    return Ok(0);
+                }
+            }
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                let one = BlockDecodingStrategy::UptoBlocks(1);
+                let decoded = self.decoder.decode_blocks(&mut self.source, one);
+                decoded.map_err(|error| io::Error::other(error.to_string()))?;
+            }
+            match self.decoder.read(buffer)? {
+                0 if !buffer.is_empty() => self.inside = false,
+                read => return Ok(read),
+            }
+        }
+    }
+}
+
+/// What is unpacked, hashed and bounded on its way.
+struct Hashed<R> {
+    inner: R,
+    hasher: Sha256,
+    left: u64,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {UNPACKED} bytes")))?;
+        self.hasher.update(&buffer[..read]);
+        Ok(read)
+    }
+}

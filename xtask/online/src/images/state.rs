@@ -1,0 +1,231 @@
+//! In which state an image can be, and what a report makes of it: the word, the exit code, the finding, the next step.
+
+use xtask::error::Outcome;
+use xtask::finding::Finding;
+use xtask::source::Place;
+
+use crate::error::{ErrorKind, NetError};
+
+/// The states of an image. Each is exactly one class of exit codes: only the first three are fine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Every byte was read, and the image keeps every promise of its contract.
+    Verified,
+    /// This repository builds it, and has not published this version yet.
+    NotPublished,
+    /// It may stand without a digest for now, so there is nothing to hold it to.
+    Waived,
+    /// It has no digest.
+    Unpinned,
+    /// No file says what it must hold.
+    NoContract,
+    /// A manifest is not there any more.
+    MissingManifest,
+    /// A configuration or a layer is not there any more.
+    MissingBlob,
+    /// Bytes are not those that were promised.
+    WrongDigest,
+    /// A document or a layer has another number of bytes than what names it says.
+    WrongSize,
+    /// Bytes that are as promised, and that no engine could use.
+    Unreadable,
+    /// A platform of the contract is not offered.
+    MissingPlatform,
+    /// A program or a file of the contract is not there.
+    PathMissing,
+    /// A program is there, and the user that runs it may not.
+    NotExecutable,
+    /// A module is there, and the user that loads it may not read it.
+    NotReadable,
+    /// A directory is there, and nobody who uses it may write to it.
+    NotWritable,
+    /// The image runs as another user, or has other accounts.
+    WrongUser,
+    /// The image starts something else.
+    WrongEntryPoint,
+    /// A program is there that was known to be missing.
+    UnexpectedProgram,
+    /// Nobody could be asked, or the answer was of no use.
+    Unreachable,
+    /// The server wants fewer requests.
+    RateLimited,
+    /// The server wants another login.
+    NotAuthorised,
+}
+
+/// One thing that keeps an image from being verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which sort it is.
+    pub kind: Kind,
+    /// The platform, where it is about one.
+    pub platform: Option<String>,
+    /// What it is about, and what was found instead.
+    pub about: String,
+    /// Where the promise stands; nothing where it is the pin itself.
+    pub place: Option<Box<Place>>,
+}
+
+impl Kind {
+    /// The words for it in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::NotPublished => "not published",
+            Self::Waived => "waived",
+            Self::Unpinned => "unpinned",
+            Self::NoContract => "no contract",
+            Self::MissingManifest => "missing manifest",
+            Self::MissingBlob => "missing blob",
+            Self::WrongDigest => "wrong digest",
+            Self::WrongSize => "wrong size",
+            Self::Unreadable => "unreadable",
+            Self::MissingPlatform => "missing platform",
+            Self::PathMissing => "path missing",
+            Self::NotExecutable => "not executable",
+            Self::NotReadable => "not readable",
+            Self::NotWritable => "not writable",
+            Self::WrongUser => "wrong user",
+            Self::WrongEntryPoint => "wrong entry point",
+            Self::UnexpectedProgram => "unexpected program",
+            Self::Unreachable => "unreachable",
+            Self::RateLimited => "rate limited",
+            Self::NotAuthorised => "not authorised",
+        }
+    }
+
+    /// What it makes of a run: a broken promise and wrong bytes are findings, what left is drift, what could not be
+    /// verified is the network's.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Verified | Self::NotPublished | Self::Waived => Outcome::Ok,
+            Self::MissingManifest | Self::MissingBlob => Outcome::Drift,
+            Self::Unreachable | Self::RateLimited | Self::NotAuthorised => Outcome::Network,
+            Self::Unpinned
+            | Self::NoContract
+            | Self::WrongDigest
+            | Self::WrongSize
+            | Self::Unreadable
+            | Self::MissingPlatform
+            | Self::PathMissing
+            | Self::NotExecutable
+            | Self::NotReadable
+            | Self::NotWritable
+            | Self::WrongUser
+            | Self::WrongEntryPoint
+            | Self::UnexpectedProgram => Outcome::Findings,
+        }
+    }
+
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Verified => "image-verified",
+            Self::NotPublished => "image-not-published",
+            Self::Waived => "image-waived",
+            Self::Unpinned => "image-unpinned",
+            Self::NoContract => "image-no-contract",
+            Self::MissingManifest => "image-missing-manifest",
+            Self::MissingBlob => "image-missing-blob",
+            Self::WrongDigest => "image-wrong-digest",
+            Self::WrongSize => "image-wrong-size",
+            Self::Unreadable => "image-unreadable",
+            Self::MissingPlatform => "image-missing-platform",
+            Self::PathMissing => "image-path-missing",
+            Self::NotExecutable => "image-not-executable",
+            Self::NotReadable => "image-not-readable",
+            Self::NotWritable => "image-not-writable",
+            Self::WrongUser => "image-wrong-user",
+            Self::WrongEntryPoint => "image-wrong-entry-point",
+            Self::UnexpectedProgram => "image-unexpected-program",
+            Self::Unreachable => "image-unreachable",
+            Self::RateLimited => "image-rate-limited",
+            Self::NotAuthorised => "image-not-authorised",
+        }
+    }
+
+    fn help(self) -> &'static str {
+        match self {
+            Self::Verified | Self::NotPublished | Self::Waived => "",
+            Self::Unpinned => "run `cargo xtask pin`",
+            Self::NoContract => "write down in compose/images what our files rely on in it",
+            Self::MissingManifest | Self::MissingBlob => {
+                "find out why it was taken away before pinning anything else"
+            }
+            Self::WrongDigest | Self::WrongSize => {
+                "do not use it before it is clear who changed the bytes"
+            }
+            Self::Unreadable => "no engine can run it: have it built and published again",
+            Self::MissingPlatform => "have the image built for that platform, or pin another one",
+            Self::PathMissing
+            | Self::NotExecutable
+            | Self::NotReadable
+            | Self::NotWritable
+            | Self::WrongUser
+            | Self::WrongEntryPoint
+            | Self::UnexpectedProgram => {
+                "pin an image that keeps the promise; or correct the contract, and with \
+                 `cargo xtask check` whatever relied on it"
+            }
+            Self::Unreachable => "run the same command again; this says nothing about the image",
+            Self::RateLimited => "wait, or log in: who is logged in may ask more often",
+            Self::NotAuthorised => {
+                "log in with `docker login`, or set POLIS_REGISTRY, POLIS_REGISTRY_USER and \
+                 POLIS_REGISTRY_PASSWORD"
+            }
+        }
+    }
+}
+
+impl Problem {
+    /// Something about the image as a whole.
+    pub(super) fn new(kind: Kind, about: impl Into<String>) -> Self {
+        Self {
+            kind,
+            platform: None,
+            about: about.into(),
+            place: None,
+        }
+    }
+
+    /// The promise at `place` is broken.
+    pub(super) fn broken(kind: Kind, place: &Place, about: impl Into<String>) -> Self {
+        Self {
+            place: Some(Box::new(place.clone())),
+            ..Self::new(kind, about)
+        }
+    }
+
+    /// The problem that a failed request makes, where `absent` is what it is for something not to be there.
+    pub(super) fn failed(error: &NetError, absent: Kind) -> Self {
+        let kind = match error.kind {
+            ErrorKind::RateLimited => Kind::RateLimited,
+            ErrorKind::Unauthorised => Kind::NotAuthorised,
+            ErrorKind::NotFound => absent,
+            ErrorKind::MissingPlatform => Kind::MissingPlatform,
+            ErrorKind::Mismatch { .. } => Kind::WrongDigest,
+            ErrorKind::Unreachable
+            | ErrorKind::Rejected(_)
+            | ErrorKind::Protocol
+            | ErrorKind::Local => Kind::Unreachable,
+        };
+        Self::new(kind, error.to_string())
+    }
+
+    /// The same, about `platform`.
+    pub(super) fn on(mut self, platform: &str) -> Self {
+        self.platform = Some(platform.to_owned());
+        self
+    }
+
+    /// What a report says about it, for the image `name` that is pinned at `pin`.
+    pub fn finding(&self, name: &str, pin: &Place) -> Finding {
+        let place = self.place.as_deref().unwrap_or(pin);
+        let platform = self.platform.as_ref();
+        let platform = platform.map_or_else(String::new, |platform| format!(" ({platform})"));
+        let message = format!("`{name}`{platform}: {}: {}", self.kind.word(), self.about);
+        let finding = Finding::error(self.kind.rule(), place.clone(), message);
+        finding
+            .help(self.kind.help())
+            .with_outcome(self.kind.outcome())
+    }
+}

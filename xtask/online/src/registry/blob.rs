@@ -1,0 +1,133 @@
+//! Reads a large blob as a stream: hashed and counted while it comes, kept by nobody.
+//!
+//! A connection that breaks is taken up again where it broke. What was passed on before stays right, since the digest
+//! at the end is that of everything that was passed on.
+
+use axum::body::Bytes;
+use polis_base::{Digest, ImageRef};
+use reqwest::header::CONTENT_RANGE;
+use reqwest::{Response, StatusCode};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Mutex, mpsc};
+
+use super::Registry;
+use crate::client::in_time;
+use crate::error::NetError;
+use crate::retry::retry;
+
+/// What came of a blob that the registry sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// The bytes that were asked for.
+    Whole,
+    /// Another number of bytes than the manifest says, in words.
+    Size(String),
+    /// As many bytes as the manifest says, with this digest.
+    Digest(Digest),
+}
+
+/// How far a blob has come, over all attempts.
+struct Progress {
+    hasher: Sha256,
+    done: u64,
+}
+
+impl Registry {
+    /// Streams the blob `digest` of `size` bytes out of the repository of `image` into `into`; who no longer listens
+    /// there only spares us the passing on. `progress` is told the bytes so far.
+    ///
+    /// # Errors
+    /// By the status; `Unreachable` or `RateLimited` after all retries, each of which goes on where the last one ended.
+    pub(crate) async fn stream_blob(
+        &self,
+        image: &ImageRef,
+        (digest, size): (Digest, u64),
+        into: mpsc::Sender<Bytes>,
+        progress: impl Fn(u64),
+    ) -> Result<Received, NetError> {
+        let path = format!("blobs/{digest}");
+        let state = Mutex::new(Progress {
+            hasher: Sha256::new(),
+            done: 0,
+        });
+        let ended = retry(self.endpoints.patience(), || async {
+            let mut state = state.lock().await;
+            let attempt = async {
+                let response = self.access.open(image, &path, state.done).await?;
+                go_on(image, response, size, &mut state, &into, &progress).await
+            };
+            in_time(&self.endpoints, &path, attempt).await
+        })
+        .await
+        .map_err(|error| error.about(format!("{} {digest}", image.unpinned())))?;
+        if let Some(wrong) = ended {
+            return Ok(Received::Size(wrong));
+        }
+        Ok(match Digest::from_hasher(state.into_inner().hasher) {
+            found if found == digest => Received::Whole,
+            found => Received::Digest(found),
+        })
+    }
+}
+
+/// One attempt, from where `state` is; returns what is wrong with the size, where the registry sent all that it has.
+async fn go_on(
+    image: &ImageRef,
+    mut response: Response,
+    size: u64,
+    state: &mut Progress,
+    into: &mpsc::Sender<Bytes>,
+    progress: &impl Fn(u64),
+) -> Result<Option<String>, NetError> {
+    // Who ignores the range sends everything again.
+    let mut skip = match response.status() {
+        StatusCode::PARTIAL_CONTENT => resumes_at(image, &response, state.done)?,
+        _ => state.done,
+    };
+    let promised = response
+        .content_length()
+        .map(|left| left + state.done - skip);
+    if let Some(promised) = promised.filter(|promised| *promised != size) {
+        return Ok(Some(format!("{promised} bytes")));
+    }
+    loop {
+        let next = response.chunk().await;
+        let mut piece = match next {
+            Ok(Some(piece)) => piece,
+            Ok(None) if state.done == size => return Ok(None),
+            Ok(None) => return Ok(Some(format!("{} bytes", state.done))),
+            Err(_) if state.done == size => return Ok(None),
+            Err(_) => {
+                let reason = format!("cut short at {} of {size} bytes", state.done);
+                return Err(NetError::unreachable(image, reason));
+            }
+        };
+        let known = skip.min(piece.len() as u64);
+        skip -= known;
+        let _ = piece.split_to(usize::try_from(known).unwrap_or(piece.len()));
+        state.done += piece.len() as u64;
+        if state.done > size {
+            return Ok(Some("more".to_owned()));
+        }
+        state.hasher.update(&piece);
+        progress(state.done);
+        if !piece.is_empty() && !into.is_closed() {
+            let _ = into.send(piece).await;
+        }
+    }
+}
+
+/// 0, where the partial answer begins at `from`: nothing of it is known already.
+fn resumes_at(image: &ImageRef, response: &Response, from: u64) -> Result<u64, NetError> {
+    let range = response.headers().get(CONTENT_RANGE);
+    let range = range
+        .and_then(|range| range.to_str().ok())
+        .unwrap_or_default();
+    match range.starts_with(&format!("bytes {from}-")) {
+        true => Ok(0),
+        false => {
+            let reason = format!("asked for the bytes from {from} on, got the range `{range}`");
+            Err(NetError::protocol(image, reason))
+        }
+    }
+}

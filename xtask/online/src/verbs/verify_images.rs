@@ -1,0 +1,247 @@
+//! `verify-images`: reads every pinned image of the compose file whole and holds it to its contract.
+
+use serde_json::{Value, json};
+
+use xtask::cli::VerifyImagesArgs;
+use xtask::compose::{self, Compose};
+use xtask::contract::{self, Contract};
+use xtask::error::{Error, Result};
+use xtask::finding::Finding;
+use xtask::pins::{Inventory, judge};
+use xtask::report::Report;
+use xtask::report::markdown::{self, cell_text, code};
+use xtask::waivers;
+use xtask_online::images::{Images, Kind, Problem, Subject, Verdict, uses};
+use xtask_online::registry::Registry;
+
+use crate::context::Context;
+
+/// What was found of all images.
+pub(crate) struct Examined {
+    /// Every broken promise, and platforms that no contract knows.
+    pub(crate) findings: Vec<Finding>,
+    rows: Vec<Value>,
+    table: String,
+    text: String,
+}
+
+/// Runs the verb: what the files tell of the images, and what the registries hold.
+pub(crate) async fn run(context: &Context, args: &VerifyImagesArgs) -> Result<Report> {
+    let today = waivers::today(args.today.as_deref())?;
+    let offline = judge(&inventory(context)?, today);
+    // What no image needs may be needed by a file that is not looked at here.
+    let offline = offline
+        .into_iter()
+        .filter(|finding| finding.rule != "stale-waiver");
+    let examined = examine(context, &context.public_registry()?, &args.images).await?;
+    let report = Report::new("verify-images", json!({}), String::new());
+    Ok(examined.join(report.with_findings(offline.collect())))
+}
+
+impl Examined {
+    /// `report` with all this.
+    pub(crate) fn join(self, mut report: Report) -> Report {
+        report.data["images"] = Value::from(self.rows);
+        report.text.push_str(&self.text);
+        let tables = [report.table.take(), Some(self.table)]
+            .into_iter()
+            .flatten();
+        let table = tables.collect::<Vec<_>>().join("\n");
+        report.with_table(table).with_findings(self.findings)
+    }
+}
+
+/// Reads the images of the compose file, or those with the contracts `only`, through `registry`.
+///
+/// # Errors
+/// When the files cannot be read or a name of `only` is none.
+pub(crate) async fn examine(
+    context: &Context,
+    registry: &Registry,
+    only: &[String],
+) -> Result<Examined> {
+    let root = &context.workspace.root;
+    let contracts = contract::load(root)?;
+    let inventory = inventory(context)?;
+    let mut subjects = subjects(context, &inventory, &contracts)?;
+    if let Some(unknown) = only
+        .iter()
+        .find(|name| !contracts.iter().any(|known| known.name() == name.as_str()))
+    {
+        let names: Vec<&str> = contracts.iter().map(Contract::name).collect();
+        return Err(
+            Error::usage(format!("`{unknown}` is no contract of {}", contract::DIR))
+                .hint(format!("known are {}", names.join(", "))),
+        );
+    }
+    if !only.is_empty() {
+        subjects.retain(|subject| {
+            subject
+                .contract
+                .is_some_and(|contract| only.iter().any(|name| name == contract.name()))
+        });
+    }
+    let verdicts = Images::new(registry, context.progress)
+        .verify(&subjects)
+        .await;
+    let both = || subjects.iter().zip(&verdicts);
+    Ok(Examined {
+        findings: both()
+            .flat_map(|(subject, verdict)| findings(subject, verdict))
+            .collect(),
+        rows: both()
+            .map(|(subject, verdict)| row(subject, verdict))
+            .collect(),
+        table: table(both()),
+        text: both()
+            .map(|(subject, verdict)| line(subject, verdict))
+            .collect(),
+    })
+}
+
+fn inventory(context: &Context) -> Result<Inventory> {
+    let root = &context.workspace.root;
+    Ok(Inventory::of_stack(
+        &Compose::load(root)?,
+        waivers::load(root)?,
+    ))
+}
+
+/// The images that services run, each once.
+fn subjects<'a>(
+    context: &Context,
+    inventory: &Inventory,
+    contracts: &'a [Contract],
+) -> Result<Vec<Subject<'a>>> {
+    let root = &context.workspace.root;
+    let beside = root.join(compose::PATH).with_file_name("");
+    let mut uses = uses(&Compose::load(root)?, |path| {
+        std::fs::read_to_string(beside.join(path)).ok()
+    });
+    let mut subjects = Vec::new();
+    for pin in &inventory.pins {
+        let Some(image) = pin.image() else { continue };
+        // What only a build or a volume names is run by nobody.
+        let Some(uses) = uses.remove(image) else {
+            continue;
+        };
+        subjects.push(Subject {
+            image: image.clone(),
+            place: pin.place().clone(),
+            built: pin.built,
+            waived: pin.waiver.as_ref().map(|waiver| waiver.reason.clone()),
+            contract: contract::of_image(contracts, &image.name()),
+            uses,
+        });
+    }
+    Ok(subjects)
+}
+
+fn findings(subject: &Subject<'_>, verdict: &Verdict) -> Vec<Finding> {
+    let name = subject.image.unpinned().to_string();
+    // What is not pinned is a finding of the files already.
+    let problems = verdict
+        .problems
+        .iter()
+        .filter(|problem| problem.kind != Kind::Unpinned);
+    let mut findings: Vec<Finding> = problems
+        .map(|problem| problem.finding(&name, &subject.place))
+        .collect();
+    if let (Some(contract), false) = (subject.contract, verdict.more.is_empty()) {
+        let place = contract
+            .platforms
+            .first()
+            .map_or(&contract.place, |fact| &fact.place);
+        let message = format!(
+            "`{name}` is also published for {}, which its contract does not know",
+            verdict.more.join(", ")
+        );
+        let finding = Finding::warning("image-more-platforms", place.clone(), message);
+        findings.push(finding.help(
+            "write it into the contract: `polis` refuses machines of platforms that no image has",
+        ));
+    }
+    findings
+}
+
+fn place<'a>(subject: &'a Subject<'_>, problem: &'a Problem) -> &'a xtask::source::Place {
+    problem.place.as_deref().unwrap_or(&subject.place)
+}
+
+fn row(subject: &Subject<'_>, verdict: &Verdict) -> Value {
+    let platforms = verdict
+        .platforms
+        .iter()
+        .map(|seen| json!({"platform": seen.platform, "layers": seen.layers, "bytes": seen.bytes}));
+    let problems = verdict.problems.iter().map(|problem| {
+        let place = place(subject, problem);
+        json!({
+            "state": problem.kind.word(),
+            "platform": problem.platform,
+            "about": problem.about,
+            "path": place.path,
+            "line": place.line,
+        })
+    });
+    json!({
+        "image": subject.image.unpinned().to_string(),
+        "pinned": subject.image.digest().map(|digest| digest.to_string()),
+        "built": subject.built,
+        "services": services(subject),
+        "contract": subject.contract.map(|contract| &contract.source.path),
+        "waived": subject.waived,
+        "state": verdict.kind.word(),
+        "reason": verdict.reason,
+        "platforms": platforms.collect::<Vec<_>>(),
+        "problems": problems.collect::<Vec<_>>(),
+    })
+}
+
+fn services<'a>(subject: &'a Subject<'_>) -> Vec<&'a str> {
+    subject
+        .uses
+        .iter()
+        .map(|used| used.service.as_str())
+        .collect()
+}
+
+/// One line for people, as those of `verify-pins`.
+fn line(subject: &Subject<'_>, verdict: &Verdict) -> String {
+    let read = verdict.platforms.iter().map(|seen| {
+        format!(
+            " {} ({} layers, {} bytes)",
+            seen.platform, seen.layers, seen.bytes
+        )
+    });
+    format!(
+        "{:<17}  image {}{}\n",
+        verdict.kind.word(),
+        subject.image.unpinned(),
+        read.collect::<String>()
+    )
+}
+
+fn table<'a>(rows: impl Iterator<Item = (&'a Subject<'a>, &'a Verdict)>) -> String {
+    let rows = rows.map(|(subject, verdict)| {
+        let pinned = subject
+            .image
+            .digest()
+            .map_or_else(String::new, |digest| code(&digest.to_string()));
+        let mut state = vec![verdict.kind.word().to_owned()];
+        state.extend(verdict.reason.as_deref().map(cell_text));
+        state.extend(
+            verdict
+                .problems
+                .iter()
+                .map(|problem| cell_text(&format!("{}: {}", problem.kind.word(), problem.about))),
+        );
+        vec![
+            code(&subject.image.unpinned().to_string()),
+            pinned,
+            services(subject).join(", "),
+            state.join("<br>"),
+        ]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    markdown::table(&["image", "pinned to", "services", "state"], &rows)
+}
