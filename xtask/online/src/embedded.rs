@@ -11,6 +11,7 @@ pub mod journal;
 pub mod proxy;
 pub mod registry;
 mod serve;
+pub mod stand_in;
 
 use axum::http::Uri;
 use reqwest::Url;

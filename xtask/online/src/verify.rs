@@ -71,6 +71,11 @@ impl Verifier {
         })
     }
 
+    /// The client that asks registries: what it has learnt of them need not be found out again.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The state of each of `pins`, in their order; none for what is not pinned.
     pub async fn states(&self, pins: &[Pin]) -> Vec<Option<State>> {
         let (images, others) = join(

@@ -49,6 +49,11 @@ pub const PARTS: &[Part] = &[
         why: "a registry client that is not ours reads what we push",
     },
     Part {
+        needs: "zstd",
+        package: "zstd",
+        why: "packs layers of images that a decoder of ours unpacks",
+    },
+    Part {
         needs: "htpasswd",
         package: "apache2-utils",
         why: "passwords for a registry that asks for one",

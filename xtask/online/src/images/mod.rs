@@ -29,7 +29,7 @@ use layer::Layer;
 use read::{Child, Content, Index, parse};
 
 pub use state::{Kind, Problem};
-pub use uses::{Start, Use, uses};
+pub use uses::{Start, Use, uses_in};
 
 /// How many images are read at once: each holds one connection, and one unpacker.
 const AT_ONCE: usize = 4;

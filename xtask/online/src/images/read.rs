@@ -209,9 +209,7 @@ impl Read for Pieces {
 
 fn absent(error: &NetError, digest: Digest) -> Problem {
     let mut problem = Problem::failed(error, Kind::MissingBlob);
-    if !problem.about.contains(&digest.to_string()) {
-        problem.about = format!("layer {digest}: {}", problem.about);
-    }
+    problem.about = format!("layer {digest}: {}", problem.about);
     problem
 }
 

@@ -1,6 +1,7 @@
 //! How the compose file runs an image: as whom, what it starts in it, what it mounts over it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use polis_base::ImageRef;
 use xtask::compose::Compose;
@@ -33,11 +34,16 @@ pub struct Start {
     pub place: Place,
 }
 
+/// How the services of `compose`, the compose file of the tree at `root`, run their images.
+pub fn uses_in(root: &Path, compose: &Compose) -> BTreeMap<ImageRef, Vec<Use>> {
+    let beside = root.join(&compose.source.path).with_file_name("");
+    uses(compose, |path| {
+        std::fs::read_to_string(beside.join(path)).ok()
+    })
+}
+
 /// How the services of `compose` run their images. `read` gives the text of a file beside the compose file.
-pub fn uses(
-    compose: &Compose,
-    read: impl Fn(&str) -> Option<String>,
-) -> BTreeMap<ImageRef, Vec<Use>> {
+fn uses(compose: &Compose, read: impl Fn(&str) -> Option<String>) -> BTreeMap<ImageRef, Vec<Use>> {
     let mut uses: BTreeMap<ImageRef, Vec<Use>> = BTreeMap::new();
     let (references, _) = compose.references();
     for (name, service) in compose.services() {

@@ -59,7 +59,7 @@ impl Registry {
             in_time(&self.endpoints, &path, attempt).await
         })
         .await
-        .map_err(|error| error.about(format!("{} {digest}", image.unpinned())))?;
+        .map_err(|error| error.about(image.unpinned()))?;
         if let Some(wrong) = ended {
             return Ok(Received::Size(wrong));
         }

@@ -5,9 +5,11 @@ use polis_base::ImageRef;
 use xtask::cli::Until;
 use xtask::compose::Compose;
 use xtask::error::{Error, Outcome, Result};
+use xtask::finding::Severity;
 use xtask_dist::Kind;
 use xtask_dist::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask_online::github::{GitHub, Token};
+use xtask_online::images::Subject;
 use xtask_online::registry::{Logins, Registry};
 
 use super::plan::{Plan, Wanted};
@@ -15,6 +17,7 @@ use super::world::World;
 use super::{Clients, Order, REPOSITORY, tree};
 use crate::context::Context;
 use crate::failure;
+use crate::verbs::verify_images::{self, Examined};
 
 /// A tree that may be released, as far as can be told before anything is built.
 pub(super) struct Ready {
@@ -57,6 +60,13 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
     }
     let images = problems.ask(built_images(context));
     let clients = problems.ask(clients(context, order));
+    if let Some(clients) = &clients {
+        // As users pull them: what only we may read is no image for them.
+        // What we build is verified when it has been pushed.
+        let pulled = |subject: &Subject<'_>| !subject.built;
+        let examined = verify_images::examine(context, &clients.anonymous, &pulled).await;
+        problems.add(problems_of(examined));
+    }
     if let (Some(clients), Some(fields), Some(images)) = (&clients, &fields, &images) {
         let wanted = Wanted {
             version: order.version.clone(),
@@ -88,6 +98,27 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
         key,
         public_key,
     })
+}
+
+/// The broken promises of images, each with what it makes of a run.
+fn problems_of(examined: Result<Examined>) -> Vec<Error> {
+    let findings = match examined {
+        Ok(examined) => examined.findings,
+        Err(error) => return vec![error],
+    };
+    let broken = findings
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error);
+    let errors = broken.map(|finding| {
+        let place = finding.place.as_ref();
+        let place = place.map_or_else(String::new, |at| format!("{}:{}: ", at.path, at.line));
+        let error = Error::new(finding.outcome, format!("{place}{}", finding.message));
+        match &finding.help {
+            Some(help) => error.hint(help.clone()),
+            None => error,
+        }
+    });
+    errors.collect()
 }
 
 /// What GitHub and the registry hold of what is `wanted`.

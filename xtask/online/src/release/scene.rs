@@ -11,21 +11,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use polis_base::archive::{Files as Archive, PLAIN};
 use polis_base::{Digest, ImageRef};
 
 use xtask::compose::Compose;
 use xtask::error::{Error, Result};
-use xtask::oci::{self, Blobs, Execution, Platform};
 use xtask::pins::{Files, Inventory, edit};
 use xtask::process::Run as Process;
 use xtask::verbs::images::default_layout;
 use xtask::verbs::{docs, verify_pins};
 use xtask::workspace::Workspace;
-use xtask::{images, pins_env, versions, waivers, write};
+use xtask::{contract, images, versions, waivers, write};
 use xtask_dist::sign::{PUBLIC_KEY, SigningKey};
 use xtask_online::Endpoints;
-use xtask_online::embedded::{EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry};
+use xtask_online::embedded::{EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry, stand_in};
 use xtask_online::github::{self, Token};
 use xtask_online::registry::{Logins, Registry};
 
@@ -129,6 +127,7 @@ fn copy_tree(from: &Path, root: &Path, key: &SigningKey) -> Result<usize> {
     let edits = Inventory::of_stack(&compose, Vec::new())
         .edit_images(|image, _| Ok(image.unpinned().with_registry(REHEARSAL_REGISTRY)))?;
     write::changes(&fresh, &edit::apply([&compose.source], &edits)?)?;
+    rename_contracts(&fresh)?;
     write::atomically(&fresh.join(waivers::PATH), NO_WAIVERS.as_bytes())?;
     write::atomically(&fresh.join(PUBLIC_KEY), key.public_key_file()?.as_bytes())?;
     release_changelog(&fresh)?;
@@ -137,6 +136,23 @@ fn copy_tree(from: &Path, root: &Path, key: &SigningKey) -> Result<usize> {
     let count = sync(&fresh, &tree)?;
     std::fs::remove_dir_all(&fresh).map_err(|error| Error::io("remove", &fresh, &error))?;
     Ok(count)
+}
+
+/// Lets the contracts be about the images of the rehearsal.
+fn rename_contracts(root: &Path) -> Result<()> {
+    for contract in contract::load(root)? {
+        let path = root.join(&contract.source.path);
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
+        let image: ImageRef = contract.image.parse().map_err(|error| {
+            Error::findings(format!("`{}` names no image", contract.source.path))
+                .because(format!("{error}"))
+        })?;
+        let renamed = image.with_registry(REHEARSAL_REGISTRY).name();
+        let text = text.replacen(&contract.image, &renamed, 1);
+        write::atomically(&path, text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Takes `(unreleased)` out of the heading of the changelog's newest version.
@@ -243,7 +259,7 @@ async fn publish_and_pin(context: &Context) -> Result<()> {
         .task(format!("push placeholders for {} images", pulled.len()));
     let registry = Registry::new(&context.endpoints, Logins::none())?;
     for image in &pulled {
-        push_placeholder(&registry, &image.unpinned()).await?;
+        push_placeholder(&workspace.root, &registry, &image.unpinned()).await?;
     }
     task.done("labelled `io.polis.rehearsal`");
     let built = images::build(workspace, &default_layout(workspace), context.progress)?;
@@ -253,45 +269,23 @@ async fn publish_and_pin(context: &Context) -> Result<()> {
     write::changes(&workspace.root, &changes)
 }
 
-/// Pushes a tiny image that says what it is, on every platform of a release.
-async fn push_placeholder(registry: &Registry, image: &ImageRef) -> Result<()> {
+/// Pushes an image that keeps the contract of `image` in the tree at `root` and says that it runs nothing.
+async fn push_placeholder(root: &Path, registry: &Registry, image: &ImageRef) -> Result<()> {
     let scratch = tempfile::tempdir().map_err(|error| {
         Error::machine("cannot make a scratch directory").because(error.to_string())
     })?;
-    let digest = placeholder(image, scratch.path())?;
+    let text = format!("Placeholder of a rehearsal for {image}. It runs nothing.\n");
+    let digest = stand_in::write(root, image, &text, scratch.path())?.ok_or_else(|| {
+        Error::findings(format!(
+            "no contract of `{}` is about `{image}`",
+            contract::DIR
+        ))
+        .hint("write down there what our files rely on in it")
+    })?;
     registry
         .push_layout(scratch.path(), &image.pinned(digest))
         .await?;
     Ok(())
-}
-
-/// Writes the placeholder for `image` as an OCI layout and returns its digest.
-fn placeholder(image: &ImageRef, dir: &Path) -> Result<Digest> {
-    let text = format!("Placeholder of a rehearsal for {image}. It runs nothing.\n");
-    let mut files = Archive::new();
-    files.add("PLACEHOLDER", PLAIN, text.into_bytes());
-    let layer = files
-        .to_tar()
-        .map_err(|error| Error::machine("cannot pack a placeholder").because(error.to_string()))?;
-    let execution = Execution {
-        labels: BTreeMap::from([("io.polis.rehearsal".to_owned(), "placeholder".to_owned())]),
-        ..Execution::default()
-    };
-    let mut blobs = Blobs::default();
-    let manifests = pins_env::ARCHITECTURES
-        .map(|architecture| Platform {
-            architecture: architecture.to_owned(),
-            os: "linux".to_owned(),
-        })
-        .map(|platform| blobs.add_image(&platform, &execution, &layer));
-    let annotations = BTreeMap::from([(oci::VERSION.to_owned(), "0.0.0-placeholder".to_owned())]);
-    let index = blobs.add_index(manifests.to_vec(), annotations);
-    let digest = index
-        .digest
-        .parse()
-        .map_err(|error| Error::machine(format!("{error}")))?;
-    blobs.write_layout(dir, vec![index])?;
-    Ok(digest)
 }
 
 /// Makes the copy a repository of one commit, which `tag` names; returns the commit.

@@ -76,7 +76,7 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
         today: None,
     };
     let report = verify_pins::verify(context, &verifier, "drift", &offline).await?;
-    let images = verify_images::examine(context, &context.public_registry()?, &[]).await?;
+    let images = verify_images::examine(context, verifier.registry(), &|_| true).await?;
     let report = images.join(report);
     match in_step(context, token.as_ref(), &report, args.dry_run).await {
         Ok((action, issue)) => Ok(told(report, action, issue.as_ref(), args.dry_run)),

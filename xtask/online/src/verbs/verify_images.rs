@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use xtask::cli::VerifyImagesArgs;
-use xtask::compose::{self, Compose};
+use xtask::compose::Compose;
 use xtask::contract::{self, Contract};
 use xtask::error::{Error, Result};
 use xtask::finding::Finding;
@@ -11,7 +11,7 @@ use xtask::pins::{Inventory, judge};
 use xtask::report::Report;
 use xtask::report::markdown::{self, cell_text, code};
 use xtask::waivers;
-use xtask_online::images::{Images, Kind, Problem, Subject, Verdict, uses};
+use xtask_online::images::{Images, Kind, Problem, Subject, Verdict, uses_in};
 use xtask_online::registry::Registry;
 
 use crate::context::Context;
@@ -33,9 +33,29 @@ pub(crate) async fn run(context: &Context, args: &VerifyImagesArgs) -> Result<Re
     let offline = offline
         .into_iter()
         .filter(|finding| finding.rule != "stale-waiver");
-    let examined = examine(context, &context.public_registry()?, &args.images).await?;
+    let only = &args.images;
+    known(context, only)?;
+    let named = |subject: &Subject<'_>| {
+        let name = subject.contract.map(Contract::name);
+        only.is_empty() || only.iter().any(|only| Some(only.as_str()) == name)
+    };
+    let examined = examine(context, &context.public_registry()?, &named).await?;
     let report = Report::new("verify-images", json!({}), String::new());
     Ok(examined.join(report.with_findings(offline.collect())))
+}
+
+/// Requires that each of `names` is the name of a contract.
+fn known(context: &Context, names: &[String]) -> Result<()> {
+    let contracts = contract::load(&context.workspace.root)?;
+    let known: Vec<&str> = contracts.iter().map(Contract::name).collect();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(unknown) => Err(Error::usage(format!(
+            "`{unknown}` is no contract of {}",
+            contract::DIR
+        ))
+        .hint(format!("known are {}", known.join(", ")))),
+    }
 }
 
 impl Examined {
@@ -51,36 +71,22 @@ impl Examined {
     }
 }
 
-/// Reads the images of the compose file, or those with the contracts `only`, through `registry`.
+/// Which images are read.
+pub(crate) type Wanted<'a> = &'a (dyn Fn(&Subject<'_>) -> bool + Sync);
+
+/// Reads those images of the compose file that are `wanted` through `registry`.
 ///
 /// # Errors
-/// When the files cannot be read or a name of `only` is none.
+/// When the files cannot be read.
 pub(crate) async fn examine(
     context: &Context,
     registry: &Registry,
-    only: &[String],
+    wanted: Wanted<'_>,
 ) -> Result<Examined> {
-    let root = &context.workspace.root;
-    let contracts = contract::load(root)?;
+    let contracts = contract::load(&context.workspace.root)?;
     let inventory = inventory(context)?;
     let mut subjects = subjects(context, &inventory, &contracts)?;
-    if let Some(unknown) = only
-        .iter()
-        .find(|name| !contracts.iter().any(|known| known.name() == name.as_str()))
-    {
-        let names: Vec<&str> = contracts.iter().map(Contract::name).collect();
-        return Err(
-            Error::usage(format!("`{unknown}` is no contract of {}", contract::DIR))
-                .hint(format!("known are {}", names.join(", "))),
-        );
-    }
-    if !only.is_empty() {
-        subjects.retain(|subject| {
-            subject
-                .contract
-                .is_some_and(|contract| only.iter().any(|name| name == contract.name()))
-        });
-    }
+    subjects.retain(wanted);
     let verdicts = Images::new(registry, context.progress)
         .verify(&subjects)
         .await;
@@ -114,10 +120,7 @@ fn subjects<'a>(
     contracts: &'a [Contract],
 ) -> Result<Vec<Subject<'a>>> {
     let root = &context.workspace.root;
-    let beside = root.join(compose::PATH).with_file_name("");
-    let mut uses = uses(&Compose::load(root)?, |path| {
-        std::fs::read_to_string(beside.join(path)).ok()
-    });
+    let mut uses = uses_in(root, &Compose::load(root)?);
     let mut subjects = Vec::new();
     for pin in &inventory.pins {
         let Some(image) = pin.image() else { continue };

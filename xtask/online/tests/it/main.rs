@@ -15,6 +15,7 @@ mod downloads;
 mod drift;
 mod gh;
 mod github;
+mod images;
 #[cfg(unix)]
 mod installers;
 mod journal;

@@ -1,17 +1,17 @@
-//! The world that a release meets, on loopback: a registry with placeholders of the published images,
+//! The world that a release meets, on loopback: a registry with stand-ins for the published images,
 //! GitHub, and the hosts of the downloads. What they hold stays when they end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use polis_base::archive::{Files as Archive, PLAIN};
 use polis_base::{Digest, ImageRef};
-use xtask::oci::{Blobs, Execution, Platform};
 use xtask::pins::edit::apply;
 use xtask::pins::{Files, Inventory, What, update};
-use xtask::{pins_env, write};
+use xtask::write;
 use xtask_online::Endpoints;
-use xtask_online::embedded::{EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry, Faults, Journal};
+use xtask_online::embedded::{
+    EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry, Faults, Journal, stand_in,
+};
 use xtask_online::github::{API, Token, UPLOADS};
 use xtask_online::registry::{Logins, Registry};
 
@@ -69,7 +69,7 @@ impl World {
         self.endpoints.join(",")
     }
 
-    /// Pushes a placeholder for every image of the tree that others publish.
+    /// Pushes a stand-in for every image of the tree that others publish.
     fn publish(mut self, tree: &Path) -> Self {
         let inventory = Inventory::read(tree).expect("pins");
         let images = inventory.to_resolve().expect("images");
@@ -84,8 +84,11 @@ impl World {
         let registry = Registry::new(&endpoints, Logins::none()).expect("a client");
         for image in &images {
             let dir = tempfile::tempdir().expect("a directory");
-            placeholder(image, dir.path());
             let image = image.unpinned();
+            let text = format!("Placeholder for {image}. It runs nothing.\n");
+            let written = stand_in::write(tree, &image, &text, dir.path());
+            let digest = written.expect("a layout");
+            assert!(digest.is_some(), "{image} has no contract");
             let push = registry.push_layout(dir.path(), &image);
             runtime.block_on(push).expect("a push");
         }
@@ -118,27 +121,4 @@ fn downloads(tree: &Path) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
     let changes = apply(files.all(), &edits).expect("edits");
     write::changes(tree, &changes).expect("written");
     (served, hosts)
-}
-
-/// An image of both platforms that runs nothing and says so, as an OCI layout in `dir`.
-fn placeholder(image: &ImageRef, dir: &Path) {
-    let mut files = Archive::new();
-    let text = format!("Placeholder for {image}. It runs nothing.\n");
-    files.add("PLACEHOLDER", PLAIN, text.into_bytes());
-    let layer = files.to_tar().expect("a layer");
-    let label = ("io.polis.rehearsal".to_owned(), "placeholder".to_owned());
-    let execution = Execution {
-        labels: BTreeMap::from([label]),
-        ..Execution::default()
-    };
-    let mut blobs = Blobs::default();
-    let manifests = pins_env::ARCHITECTURES.map(|architecture| {
-        let platform = Platform {
-            architecture: architecture.to_owned(),
-            os: "linux".to_owned(),
-        };
-        blobs.add_image(&platform, &execution, &layer)
-    });
-    let index = blobs.add_index(manifests.to_vec(), BTreeMap::new());
-    blobs.write_layout(dir, vec![index]).expect("a layout");
 }

@@ -172,7 +172,7 @@ impl Fixture {
         for image in inventory.images().filter_map(|pin| pin.image()) {
             let digest = match image.repository() == "odralabshq/polis-init-oss" {
                 true => ours,
-                false => push(&registry, image),
+                false => push(self.tree.root(), &registry, image),
             };
             let name = image.unpinned();
             let old = format!("image: {image}\n");
@@ -198,7 +198,11 @@ impl Fixture {
                 architecture: architecture.to_owned(),
                 os: "linux".to_owned(),
             };
-            blobs.add_image(&platform, &Execution::default(), &layer)
+            let execution = Execution {
+                entrypoint: vec!["/polis-init".to_owned()],
+                ..Execution::default()
+            };
+            blobs.add_image(&platform, &execution, &layer)
         });
         let annotations = BTreeMap::from([(oci::VERSION.to_owned(), version.to_owned())]);
         let mut index = blobs.add_index(manifests.to_vec(), annotations);
@@ -226,9 +230,10 @@ impl Fixture {
     }
 }
 
-fn push(registry: &EmbeddedRegistry, image: &ImageRef) -> Digest {
+fn push(tree: &Path, registry: &EmbeddedRegistry, image: &ImageRef) -> Digest {
     let dir = tempfile::tempdir().unwrap();
-    layout::index(dir.path(), &image.unpinned().to_string());
+    let name = image.unpinned();
+    layout::published(tree, &name, &name.to_string(), dir.path());
     let endpoint = format!("{}={}", image.registry(), registry.url());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let pushed = runtime.block_on(async {

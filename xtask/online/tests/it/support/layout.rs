@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use polis_base::Digest;
 use polis_base::archive::{Files, PLAIN};
+use polis_base::{Digest, ImageRef};
 use serde_json::{Value, json};
+use xtask_online::embedded::stand_in;
 use xtask_online::registry::media;
 
 /// A layout of one image for amd64; returns the digest of its manifest.
@@ -27,6 +28,13 @@ pub(crate) fn index(dir: &Path, text: &str) -> Digest {
     });
     let root = blob(dir, media::OCI_INDEX, index.to_string().as_bytes());
     finish(dir, &root)
+}
+
+/// A layout of what others publish as `image`, told apart by `text`: a stand-in that keeps its contract in the tree at
+/// `root`; where it has none, any index. Returns the digest of the index.
+pub(crate) fn published(root: &Path, image: &ImageRef, text: &str, dir: &Path) -> Digest {
+    let stand_in = stand_in::write(root, image, text, dir).expect("a stand-in");
+    stand_in.unwrap_or_else(|| index(dir, text))
 }
 
 /// The digest of the only layer of a layout made here with this `arch` and `text`.

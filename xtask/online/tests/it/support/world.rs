@@ -154,10 +154,10 @@ impl World {
             .write("compose/pin-waivers.yaml", "version: 1\nwaivers: []\n");
     }
 
-    /// Pushes an index with the content `text` as `image`.
+    /// Pushes an image that keeps its contract and holds `text` as `image`.
     pub(crate) fn push(&self, image: &ImageRef, text: &str) -> Digest {
         let dir = tempfile::tempdir().expect("layout");
-        layout::index(dir.path(), text);
+        layout::published(self.tree.root(), image, text, dir.path());
         self.push_layout(image, dir.path())
     }
 

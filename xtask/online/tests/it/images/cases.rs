@@ -1,0 +1,507 @@
+//! The cases: images that keep every promise, each in another way, and one for each way to break one.
+
+use polis_base::Digest;
+use serde_json::{Value, json};
+use xtask_online::embedded::Fault;
+
+use super::build::{self, Entry, Image, Layer, Packed, Pushed, UID, program, text};
+
+const PASSWD: &str = "root:x:0:0::/:/bin/sh\nthing:x:65532:65532::/:/nologin\n";
+
+/// One image, and what must be said of it.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    /// What is wrong with it when it is pushed.
+    pub(super) change: fn(&mut Image),
+    /// What happens to it in the registry.
+    pub(super) after: After,
+    /// What the compose file says of its service beyond the usual.
+    pub(super) service: &'static str,
+    pub(super) state: &'static str,
+    /// What the first problem says.
+    pub(super) about: &'static str,
+}
+
+/// What happens to an image that was pushed.
+pub(super) enum After {
+    Nothing,
+    /// This of it is lost.
+    Lose(fn(&Pushed) -> Digest),
+    /// A bit of this is flipped.
+    Flip(fn(&Pushed) -> Digest),
+    /// The end of this is lost.
+    Shorten(fn(&Pushed) -> Digest),
+    /// Something is added to this.
+    Lengthen(fn(&Pushed) -> Digest),
+    /// The server answers with this whenever it is asked for the image.
+    Answer(Fault),
+}
+
+const LAYER: fn(&Pushed) -> Digest = |pushed| pushed.layers[0];
+
+/// An image that keeps every promise of the contract.
+pub(super) fn good() -> Image {
+    let layer = Layer::of(vec![
+        ("usr", Entry::Dir(0o755, 0)),
+        ("usr/bin", Entry::Dir(0o755, 0)),
+        ("bin", Entry::Symlink("usr/bin")),
+        ("usr/bin/bash", program()),
+        ("usr/bin/thing", program()),
+        ("usr/local/bin/tool", program()),
+        ("usr/lib/thing/mod.so", text("ELF")),
+        ("usr/share/thing", Entry::Dir(0o755, 0)),
+        ("var/lib/thing", Entry::Dir(0o750, UID)),
+        ("etc/passwd", text(PASSWD)),
+        ("etc/group", text("thing:x:65532:\n")),
+    ]);
+    Image {
+        layers: vec![layer],
+        config: json!({
+            "os": "linux",
+            "architecture": "amd64",
+            "config": {"User": "65532", "Entrypoint": ["/usr/bin/thing"], "Cmd": ["--serve"]},
+        }),
+        index: Some(("linux", "amd64")),
+        manifest: |_| {},
+    }
+}
+
+pub(super) fn fine(name: &'static str, change: fn(&mut Image)) -> Case {
+    broken(name, change, "verified", "")
+}
+
+fn broken(
+    name: &'static str,
+    change: fn(&mut Image),
+    state: &'static str,
+    about: &'static str,
+) -> Case {
+    Case {
+        name,
+        change,
+        after: After::Nothing,
+        service: "",
+        state,
+        about,
+    }
+}
+
+fn stored_badly(
+    name: &'static str,
+    after: After,
+    state: &'static str,
+    about: &'static str,
+) -> Case {
+    Case {
+        after,
+        ..broken(name, |_| {}, state, about)
+    }
+}
+
+/// Adds a layer upon the others.
+fn upon(image: &mut Image, entries: Vec<(&'static str, Entry)>) {
+    image.layers.push(Layer::of(entries));
+}
+
+/// Replaces the entry `path` of the first layer.
+fn with(image: &mut Image, path: &'static str, entry: Entry) {
+    let entries = &mut image.layers[0].entries;
+    let found = entries.iter_mut().find(|(name, _)| *name == path);
+    found.expect(path).1 = entry;
+}
+
+fn without(image: &mut Image, path: &'static str) {
+    let entries = &mut image.layers[0].entries;
+    let before = entries.len();
+    entries.retain(|(name, _)| *name != path);
+    assert_ne!(entries.len(), before, "{path}");
+}
+
+/// Images that keep every promise, each in another way.
+pub(super) fn kept() -> Vec<Case> {
+    vec![
+        fine("gzip", |_| {}),
+        fine("plain", |image| image.layers[0].packed = Packed::Plain),
+        fine("zstd", |image| image.layers[0].packed = Packed::Zstd),
+        fine("two-members", |image| {
+            image.layers[0].packed = Packed::Twice
+        }),
+        fine("no-index", |image| image.index = None),
+        fine("whiteout", |image| {
+            image.layers[0].entries.push(("usr/bin/curl", program()));
+            // Through the link `bin`, as a package that knows nothing of merged directories.
+            upon(image, vec![("bin/.wh.curl", text(""))]);
+        }),
+        fine("opaque", |image| {
+            image.layers[0].entries.push(("usr/sbin/curl", program()));
+            let opaque = ("usr/sbin/.wh..wh..opq", text(""));
+            upon(image, vec![("usr/sbin/other", program()), opaque]);
+        }),
+        fine("upper-layer-mends", |image| {
+            with(image, "usr/bin/thing", text("not executable"));
+            upon(image, vec![("bin/thing", program())]);
+        }),
+        fine("hard-link", |image| {
+            with(image, "usr/local/bin/tool", Entry::Link("usr/bin/thing"));
+        }),
+        fine("links-of-links", |image| {
+            with(
+                image,
+                "usr/local/bin/tool",
+                Entry::Symlink("../../../../opt/tool"),
+            );
+            upon(image, vec![("opt/tool", Entry::Symlink("/bin/bash"))]);
+        }),
+        fine("path-of-the-image", |image| {
+            image.config["config"]["Env"] = json!(["A=b", "PATH=/opt/bin:/usr/bin"]);
+            with(image, "usr/local/bin/tool", text(""));
+            upon(image, vec![("opt/bin/tool", program())]);
+        }),
+        fine("user-by-name", |image| {
+            image.config["config"]["User"] = json!("thing")
+        }),
+        fine("long-names", |image| {
+            let deep = "opt/a-directory-with-a-name-that-is-long/another-directory-with-a-name-that-is-long/\
+                        and-a-file-whose-name-does-not-fit-into-the-field-of-a-header-of-tar";
+            upon(image, vec![(deep, program())]);
+            with(
+                image,
+                "usr/local/bin/tool",
+                Entry::Symlink(
+                    "/opt/a-directory-with-a-name-that-is-long/another-directory-with-a-name-that-is-long/\
+                 and-a-file-whose-name-does-not-fit-into-the-field-of-a-header-of-tar",
+                ),
+            );
+        }),
+        fine("group-lets-in", |image| {
+            with(image, "usr/lib/thing/mod.so", Entry::File(0o040, 7, vec![]));
+            with(
+                image,
+                "etc/group",
+                text("thing:x:65532:\nreaders:x:7:thing\n"),
+            );
+        }),
+        Case {
+            service: "tmpfs: ['/var/lib:mode=0755']",
+            ..fine("mounted-over", |image| {
+                with(image, "var/lib/thing", Entry::Dir(0o755, 0));
+            })
+        },
+        Case {
+            service: "user: '0:0'",
+            ..fine("root-without-power", |_| {})
+        },
+    ]
+}
+
+/// Promises of contracts and of the compose file, each broken.
+pub(super) fn promises() -> Vec<Case> {
+    let broken_user = |name, change, about| broken(name, change, "wrong user", about);
+    vec![
+        broken(
+            "removed-above",
+            |image| upon(image, vec![("usr/local/bin/.wh.tool", text(""))]),
+            "path missing",
+            "`tool`: not in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ),
+        broken(
+            "hidden-above",
+            |image| upon(image, vec![("usr/lib/thing/.wh..wh..opq", text(""))]),
+            "path missing",
+            "`/usr/lib/thing/mod.so`: /usr/lib/thing/mod.so is not there",
+        ),
+        broken(
+            "no-directory",
+            |image| without(image, "usr/share/thing"),
+            "path missing",
+            "`/usr/share/thing`: /usr/share is not there",
+        ),
+        broken(
+            "program-is-directory",
+            |image| with(image, "usr/bin/thing", Entry::Dir(0o755, 0)),
+            "path missing",
+            "`/usr/bin/thing`: /usr/bin/thing is no file",
+        ),
+        broken(
+            "dead-link",
+            |image| with(image, "bin", Entry::Symlink("usr/nowhere")),
+            "path missing",
+            "`/bin/bash`: /usr/nowhere is not there",
+        ),
+        broken(
+            "circle",
+            |image| with(image, "bin", Entry::Symlink("bin")),
+            "path missing",
+            "`/bin/bash`: its symbolic links lead in a circle",
+        ),
+        Case {
+            service: "healthcheck: {test: [CMD, wget, -q, localhost]}",
+            ..broken(
+                "health-check",
+                |_| {},
+                "path missing",
+                "`wget`, which the health check of service health-check starts: not in ",
+            )
+        },
+        Case {
+            service: "healthcheck: {test: [CMD-SHELL, exit 0]}",
+            ..broken(
+                "shell",
+                |_| {},
+                "path missing",
+                "`/bin/sh`, which the health check of service shell starts: /usr/bin/sh is not there",
+            )
+        },
+        Case {
+            service: "entrypoint: [/start.sh]\n    volumes: ['./start.sh:/start.sh:ro']",
+            ..broken(
+                "mounted-script",
+                |image| upon(image, vec![("usr/bin/env", program())]),
+                "path missing",
+                "`zsh`, which the entry point /start.sh of service mounted-script starts: not in ",
+            )
+        },
+        broken(
+            "no-mode",
+            |image| with(image, "usr/bin/thing", text("")),
+            "not executable",
+            "`/usr/bin/thing`: mode 0644 of /usr/bin/thing does not let uid 65532 (service no-mode) run it",
+        ),
+        broken(
+            "of-root",
+            |image| with(image, "usr/local/bin/tool", Entry::File(0o750, 0, vec![])),
+            "not executable",
+            "`tool`: mode 0750 of /usr/local/bin/tool does not let uid 65532 (service of-root) run it",
+        ),
+        broken(
+            "closed-directory",
+            |image| with(image, "usr/bin", Entry::Dir(0o700, 0)),
+            "not executable",
+            "`bash`: mode 0755 of /usr/bin/bash does not let uid 65532",
+        ),
+        broken(
+            "module-of-root",
+            |image| with(image, "usr/lib/thing/mod.so", Entry::File(0o640, 0, vec![])),
+            "not readable",
+            "`/usr/lib/thing/mod.so`: uid 65532 (service module-of-root) may not read mode 0640",
+        ),
+        broken(
+            "data-of-root",
+            |image| with(image, "var/lib/thing", Entry::Dir(0o755, 0)),
+            "not writable",
+            "`/var/lib/thing`: mode 0755 of uid 0",
+        ),
+        broken_user(
+            "runs-as-root",
+            |image| image.config["config"]["User"] = Value::Null,
+            "it runs as uid 0, promised is 65532",
+        ),
+        broken_user(
+            "runs-as-nobody",
+            |image| image.config["config"]["User"] = json!("nobody"),
+            "it runs as `nobody`, whom its /etc/passwd does not know",
+        ),
+        broken_user(
+            "other-uid",
+            |image| with(image, "etc/passwd", text("thing:x:101:101::/:/\n")),
+            "`thing` has the uid 101, promised is 65532",
+        ),
+        broken_user(
+            "no-account",
+            |image| with(image, "etc/passwd", text("root:x:0:0::/:/\n")),
+            "its /etc/passwd has no `thing`",
+        ),
+        broken_user(
+            "no-passwd",
+            |image| without(image, "etc/passwd"),
+            "it has no /etc/passwd, promised is `thing` in it",
+        ),
+        Case {
+            service: "user: stranger",
+            ..broken_user(
+                "unknown-user",
+                |_| {},
+                "service unknown-user runs as `stranger`, whom its /etc/passwd does not know",
+            )
+        },
+        broken(
+            "starts-a-shell",
+            |image| image.config["config"]["Entrypoint"] = json!(["bash"]),
+            "wrong entry point",
+            r#"its entry point is ["bash"], promised is ["/usr/bin/thing"]"#,
+        ),
+        broken(
+            "other-command",
+            |image| image.config["config"]["Cmd"] = Value::Null,
+            "wrong entry point",
+            r#"its command is [], promised is ["--serve"]"#,
+        ),
+        broken(
+            "has-curl",
+            |image| upon(image, vec![("usr/sbin/curl", program())]),
+            "unexpected program",
+            "`curl` is there, at /usr/sbin/curl",
+        ),
+        broken(
+            "curl-by-link",
+            |image| upon(image, vec![("usr/bin/curl", Entry::Symlink("bash"))]),
+            "unexpected program",
+            "`curl` is there, at /usr/bin/bash",
+        ),
+        broken(
+            "other-platform",
+            |image| image.index = Some(("linux", "arm64")),
+            "missing platform",
+            "it offers linux/arm64",
+        ),
+        broken(
+            "wrong-platform",
+            |image| image.config["architecture"] = json!("arm64"),
+            "missing platform",
+            "its configuration is for linux/arm64",
+        ),
+    ]
+}
+
+/// What is wrong with the bytes of images, and with those who serve them.
+pub(super) fn bytes() -> Vec<Case> {
+    vec![
+        stored_badly(
+            "lost-index",
+            After::Lose(|pushed| pushed.root),
+            "missing manifest",
+            "not found",
+        ),
+        stored_badly(
+            "lost-manifest",
+            After::Lose(|pushed| pushed.manifest),
+            "missing manifest",
+            "not found",
+        ),
+        stored_badly(
+            "lost-config",
+            After::Lose(|pushed| pushed.config),
+            "missing blob",
+            "its configuration sha256:",
+        ),
+        stored_badly(
+            "lost-layer",
+            After::Lose(LAYER),
+            "missing blob",
+            "layer sha256:",
+        ),
+        stored_badly(
+            "flipped",
+            After::Flip(LAYER),
+            "wrong digest",
+            "its bytes have the digest sha256:",
+        ),
+        stored_badly(
+            "flipped-config",
+            After::Flip(|pushed| pushed.config),
+            "wrong digest",
+            "expected sha256:",
+        ),
+        stored_badly(
+            "short",
+            After::Shorten(LAYER),
+            "wrong size",
+            "bytes, the manifest says ",
+        ),
+        stored_badly(
+            "long",
+            After::Lengthen(LAYER),
+            "wrong size",
+            "bytes, the manifest says ",
+        ),
+        broken(
+            "other-size",
+            |image| {
+                image.manifest = |manifest| manifest["config"]["size"] = json!(7);
+            },
+            "wrong size",
+            "what names it says 7",
+        ),
+        broken(
+            "other-content",
+            |image| {
+                let other = Digest::of(b"other").to_string();
+                image.config["rootfs"] = json!({"type": "layers", "diff_ids": [other]});
+            },
+            "wrong digest",
+            "layer 1 unpacks to sha256:",
+        ),
+        broken(
+            "more-layers",
+            |image| image.config["rootfs"] = json!({"diff_ids": []}),
+            "unreadable",
+            "the configuration names 0 layers, the manifest 1",
+        ),
+        broken(
+            "no-layer",
+            |image| image.layers[0].called = Some("application/octet-stream"),
+            "unreadable",
+            "is of the type `application/octet-stream`, which is no layer",
+        ),
+        broken(
+            "no-tar",
+            |image| image.layers[0].bytes = Some(b"<html>".repeat(200)),
+            "unreadable",
+            "numeric field",
+        ),
+        broken(
+            "torn-gzip",
+            |image| {
+                let whole = build::gzip(&[b'x'; 5000]);
+                image.layers[0].bytes = Some(whole[..whole.len() - 9].to_vec());
+                image.layers[0].packed = Packed::Plain;
+            },
+            "unreadable",
+            "layer sha256:",
+        ),
+        broken(
+            "leads-out",
+            |image| {
+                image.layers[0]
+                    .entries
+                    .push(("usr/../../etc/shadow", text("")))
+            },
+            "unreadable",
+            "`usr/../../etc/shadow` leads out of the image",
+        ),
+        broken(
+            "linked-to-nothing",
+            |image| {
+                image.layers[0]
+                    .entries
+                    .push(("usr/bin/x", Entry::Link("usr/bin/y")))
+            },
+            "unreadable",
+            "`usr/bin/x` is a hard link to `usr/bin/y`, which is not there",
+        ),
+        stored_badly(
+            "down",
+            After::Answer(Fault::Status(503)),
+            "unreachable",
+            "status 503",
+        ),
+        stored_badly(
+            "busy",
+            After::Answer(Fault::Busy(429, "9999")),
+            "rate limited",
+            "too many requests",
+        ),
+        stored_badly(
+            "closed",
+            After::Answer(Fault::Status(401)),
+            "not authorised",
+            "access refused",
+        ),
+        stored_badly(
+            "denied",
+            After::Answer(Fault::Status(403)),
+            "not authorised",
+            "access refused",
+        ),
+    ]
+}
