@@ -144,11 +144,8 @@ fn rename_contracts(root: &Path) -> Result<()> {
         let path = root.join(&contract.source.path);
         let text =
             std::fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
-        let image: ImageRef = contract.image.parse().map_err(|error| {
-            Error::findings(format!("`{}` names no image", contract.source.path))
-                .because(format!("{error}"))
-        })?;
-        let renamed = image.with_registry(REHEARSAL_REGISTRY).name();
+        let (_, repository) = contract.image.split_once('/').unwrap_or_default();
+        let renamed = format!("{REHEARSAL_REGISTRY}/{repository}");
         let text = text.replacen(&contract.image, &renamed, 1);
         write::atomically(&path, text.as_bytes())?;
     }

@@ -217,7 +217,7 @@ fn line(subject: &Subject<'_>, verdict: &Verdict) -> String {
         )
     });
     format!(
-        "{:<17}  image {}{}\n",
+        "{:<18}  image {}{}\n",
         verdict.kind.word(),
         subject.image.unpinned(),
         read.collect::<String>()

@@ -228,7 +228,8 @@ fn the_exit_code_is_that_of_the_state() {
         --- stderr
         error: `gate` is no contract of compose/images
           next: known are down, gzip, has-curl, lost-layer
-    "#]].assert_eq(&ran.seen());
+    "#]]
+    .assert_eq(&ran.seen());
     let ran = site.run(&["gzip", "has-curl"]);
     let sizes = |text: &str| {
         let digits = |c: char| c.is_ascii_digit();
@@ -251,7 +252,7 @@ fn the_exit_code_is_that_of_the_state() {
     expect![[r#"
         exit 1
         --- stdout
-        verified           image ghcr.io/o/gzip:v1 linux/amd64 (1 layers, [N] bytes)
+        verified            image ghcr.io/o/gzip:v1 linux/amd64 (1 layers, [N] bytes)
         unexpected program  image ghcr.io/o/has-curl:v1 linux/amd64 (2 layers, [N] bytes)
         --- stderr
         error[image-unexpected-program]: `ghcr.io/o/has-curl:v1` (linux/amd64): unexpected program: `curl` is there, at /usr/sbin/curl
