@@ -60,14 +60,14 @@ fn a_pull_that_fails_is_tried_again_and_then_named() {
         error: an image could not be pulled, in several attempts
           cause: Error response from daemon: toomanyrequests: retry-after: 1s
           tried: multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
-          log:  certgen Pulled
+          log:  freshclam Pulling
+          log:  freshclam Pulled
           log:  gate Pulling
           log:  gate Error toomanyrequests: retry-after: 1s
           log: Error response from daemon: toomanyrequests: retry-after: 1s
           log: stack: not pulled: ghcr.io/odralabshq/polis-gate-oss:[PIN]
           log: ghcr.io/odralabshq/polis-init-oss:[PIN]
           log: ghcr.io/odralabshq/polis-resolver-oss:[PIN]
-          log: ghcr.io/odralabshq/polis-scanner-oss:[PIN]
           log: ghcr.io/odralabshq/polis-sentinel-oss:[PIN]
           log: ghcr.io/odralabshq/polis-state-oss:[PIN]
           log: ghcr.io/odralabshq/polis-toolbox-oss:[PIN]

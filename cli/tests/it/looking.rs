@@ -62,9 +62,10 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
         workspace  running
         vm         Running
           certgen        healthy
+          scanner-init   exited with 0
+          freshclam      healthy
           host-init      exited with 0
           resolver       healthy
-          scanner-init   exited with 0
           scanner        healthy
           sentinel       healthy
           state-init     exited with 0
@@ -72,6 +73,13 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
           gate           healthy
           toolbox        healthy
           workspace      healthy
+        volumes
+          scanner-db       [SIZE]
+          state-data       [SIZE]
+          workspace-docker [SIZE]
+          workspace-home   [SIZE]
+          workspace-root   [SIZE]
+        vm disk    18 % full, 32.8 GiB free
         next       polis shell
     "#]]
     .assert_eq(&without_sizes(&seen(&world.polis(&["status"]))));
@@ -157,6 +165,7 @@ fn doctor_checks_one_thing_after_the_other() {
         ok    daemon          it answers
         ok    authenticated   it lets this user in
         ok    instance        the VM is Running
+        ok    vm-disk         18 % full, 32.8 GiB free
         ok    architecture    amd64
         ok    network         [HOST]
     "#]]
@@ -175,6 +184,7 @@ fn doctor_tells_what_mends_each_failure() {
         FAIL  authenticated   Multipass does not know this user: the first one who used it must let others in: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
                               fix: multipass authenticate
         -     instance        without an answer of the daemon
+        -     vm-disk         the VM does not run
         ok    architecture    amd64
         ok    network         [HOST]
     "#]].assert_eq(&doctor(&world));
@@ -191,6 +201,7 @@ fn doctor_tells_what_mends_each_failure() {
                               fix: sudo snap restart multipass
         -     authenticated   without an answer of the daemon
         -     instance        without an answer of the daemon
+        -     vm-disk         the VM does not run
         ok    architecture    amd64
         ok    network         [HOST]
     "#]].assert_eq(&doctor(&world));
@@ -204,6 +215,7 @@ fn doctor_tells_what_mends_each_failure() {
         ok    authenticated   it lets this user in
         FAIL  instance        the VM `polis` is deleted, and its name is still taken
                               fix: multipass recover polis, or: polis delete --purge
+        -     vm-disk         the VM does not run
         ok    architecture    amd64
         ok    network         [HOST]
     "#]]
@@ -217,6 +229,7 @@ fn doctor_tells_what_mends_each_failure() {
         -     daemon          without Multipass
         -     authenticated   without an answer of the daemon
         -     instance        without an answer of the daemon
+        -     vm-disk         the VM does not run
         ok    architecture    amd64
         ok    network         [HOST]
     "#]]

@@ -21,7 +21,7 @@ fn vm(world: &World, script: &str) -> String {
 /// Makes the bundle in place another version's, of which `.ready` knows.
 fn older(world: &World) {
     let script = format!(
-        "cd /opt/polis && mv -T bundles/* bundles/{OLD} && ln -sfnT bundles/{OLD} bundle && echo {OLD} >.ready"
+        "cd /opt/polis && {{ [[ -d bundles/{OLD} ]] || mv -T \"$(readlink bundle)\" bundles/{OLD}; }} && ln -sfnT bundles/{OLD} bundle && echo {OLD} >.ready"
     );
     vm(world, &script);
 }
@@ -39,9 +39,15 @@ fn older_with(world: &World, edit: &str) {
 /// The workspace was made from another image than today's.
 const OTHER_IMAGE: &str = "s|polis-workspace-oss:.*|polis-workspace-oss:v0.0.1|";
 
+/// What is written into a file.
+fn work(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    format!("work in {name}")
+}
+
 fn write_everywhere(world: &World) {
     for path in ON_VOLUMES.iter().chain(&OUTSIDE) {
-        let script = format!("echo 'work in {path}' >{path}");
+        let script = format!("echo '{}' >{path}", work(path));
         let ran = world.polis(&["exec", "--root", "--", "bash", "-c", &script]);
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
     }
@@ -51,7 +57,7 @@ fn write_everywhere(world: &World) {
 fn found<'a>(world: &World, paths: &[&'a str]) -> Vec<&'a str> {
     let is_there = |path: &&&str| {
         let ran = world.polis(&["exec", "--root", "--", "cat", path]);
-        ran.stdout == format!("work in {path}\n")
+        ran.stdout == format!("{}\n", work(path))
     };
     paths.iter().filter(is_there).copied().collect()
 }
@@ -210,7 +216,7 @@ fn a_workspace_of_another_image_is_kept_until_its_recreation_is_asked_for() {
         The workspace is running; nothing was to be done.
         --- stderr
         note: the workspace's container was made from another image; it is kept as it is. Its recreation would keep the volumes (/home, /root, Docker's data) and lose the rest:
-          75 B in all
+          42 B in all
           /opt/sdk  (1 file)
           /usr/local  (1 file)
           /var/lib  (1 file)

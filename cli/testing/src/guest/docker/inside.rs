@@ -71,8 +71,12 @@ fn places(guest: &Guest, container: &Container) -> Vec<(String, String)> {
         .map(|(volume, target)| (target.clone(), at(engine::volume(volume))))
         .collect();
     let layer = engine::layer(container);
-    let folders = FOLDERS.map(|path| (path.to_owned(), at(format!("{layer}{path}"))));
-    places.extend(folders);
+    let hidden = |path: &&&str| {
+        let mut volumes = container.volumes.iter();
+        volumes.any(|(_, target)| path.strip_prefix(target.as_str()).is_some())
+    };
+    let folders = FOLDERS.iter().filter(|path| !hidden(path));
+    places.extend(folders.map(|path| ((*path).to_owned(), at(format!("{layer}{path}")))));
     places.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
     places
 }

@@ -135,6 +135,7 @@ pub(super) fn volumes(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
     let (Some(project), Some(template)) = (of, parsed.value(&["format"])) else {
         return Ok(tool.refuse(1, "docker volume ls: not played with these arguments\n"));
     };
+    let place = |name: &str| tool.guest.path(&engine::volume(name)).display().to_string();
     for name in &Engine::look(&tool.guest)?.volumes {
         let Some(short) = name.strip_prefix(&format!("{project}_")) else {
             continue;
@@ -142,7 +143,7 @@ pub(super) fn volumes(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
         let line = template
             .replace("{{.Name}}", name)
             .replace("{{.Label \"com.docker.compose.volume\"}}", short)
-            .replace("{{.Mountpoint}}", &engine::volume(name));
+            .replace("{{.Mountpoint}}", &place(name));
         tool.call.out(&format!("{line}\n"));
     }
     Ok(0)
