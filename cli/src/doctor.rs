@@ -203,9 +203,11 @@ fn disk(facts: &Facts) -> Check {
 
 fn guest_disk(facts: &Facts) -> Check {
     let name = "vm-disk";
-    let Some(Ok(Some(State::Running))) = &facts.machine else {
-        return Check::new(name, Verdict::Skipped, "the VM does not run");
-    };
+    match &facts.machine {
+        Some(Ok(Some(State::Running))) => {}
+        Some(Ok(_)) => return Check::new(name, Verdict::Skipped, "no VM runs"),
+        _ => return Check::new(name, Verdict::Skipped, "without an answer of the daemon"),
+    }
     let Some(disk) = &facts.guest_disk else {
         return Check::new(name, Verdict::Skipped, "the VM does not say");
     };

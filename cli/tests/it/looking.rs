@@ -56,33 +56,54 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
     assert_eq!(settings["memory"]["origin"], "file");
     assert_eq!(settings["cpus"]["origin"], "environment");
     assert_eq!(settings["disk"]["origin"], "default");
+    let shown = world.polis(&["status"]);
+    // What the stack consists of is the compose file's to say.
+    let [services, volumes] = ["services", "volumes"].map(|part| stack(part));
+    let listed = |name: &&String| {
+        let line = |line: &&str| line.trim_start().split(' ').next() == Some(name.as_str());
+        let lines: Vec<&str> = shown.stdout.lines().filter(line).collect();
+        lines.iter().any(|line| line.starts_with("  "))
+    };
+    assert!(services.len() > 8 && volumes.len() > 2);
+    assert_eq!(services.iter().filter(listed).count(), services.len());
+    assert_eq!(volumes.iter().filter(listed).count(), volumes.len());
     expect![[r#"
         exit 0
         --- stdout
         workspace  running
         vm         Running
-          certgen        healthy
-          scanner-init   exited with 0
-          freshclam      healthy
-          host-init      exited with 0
-          resolver       healthy
-          scanner        healthy
-          sentinel       healthy
           state-init     exited with 0
-          state          healthy
-          gate           healthy
-          toolbox        healthy
           workspace      healthy
         volumes
-          scanner-db       [SIZE]
-          state-data       [SIZE]
-          workspace-docker [SIZE]
           workspace-home   [SIZE]
-          workspace-root   [SIZE]
         vm disk    18 % full, 32.8 GiB free
         next       polis shell
-    "#]]
-    .assert_eq(&without_sizes(&seen(&world.polis(&["status"]))));
+    "#]].assert_eq(&without_lists(&seen(&shown)));
+}
+
+/// The names in a part of our compose file.
+fn stack(part: &str) -> Vec<String> {
+    let text = include_str!("../../../compose/docker-compose.yml");
+    let begin = format!("\n{part}:\n");
+    let section = text.split(&begin).nth(1).unwrap_or_default().lines();
+    section
+        .take_while(|line| line.is_empty() || line.starts_with([' ', '#']))
+        .filter_map(|line| line.strip_prefix("  ")?.split_once(':'))
+        .filter(|(name, _)| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        })
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+/// One service, one init container and one volume, of all.
+fn without_lists(seen: &str) -> String {
+    let kept = ["  workspace ", "  state-init ", "  workspace-home "];
+    let lines = seen
+        .lines()
+        .filter(|line| !line.starts_with("  ") || kept.iter().any(|name| line.starts_with(name)));
+    without_sizes(&lines.map(|line| format!("{line}\n")).collect::<String>())
 }
 
 /// How large an empty folder is depends on the file system.
@@ -184,7 +205,7 @@ fn doctor_tells_what_mends_each_failure() {
         FAIL  authenticated   Multipass does not know this user: the first one who used it must let others in: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
                               fix: multipass authenticate
         -     instance        without an answer of the daemon
-        -     vm-disk         the VM does not run
+        -     vm-disk         without an answer of the daemon
         ok    architecture    amd64
         ok    network         [HOST]
     "#]].assert_eq(&doctor(&world));
@@ -201,7 +222,7 @@ fn doctor_tells_what_mends_each_failure() {
                               fix: sudo snap restart multipass
         -     authenticated   without an answer of the daemon
         -     instance        without an answer of the daemon
-        -     vm-disk         the VM does not run
+        -     vm-disk         without an answer of the daemon
         ok    architecture    amd64
         ok    network         [HOST]
     "#]].assert_eq(&doctor(&world));
@@ -215,7 +236,7 @@ fn doctor_tells_what_mends_each_failure() {
         ok    authenticated   it lets this user in
         FAIL  instance        the VM `polis` is deleted, and its name is still taken
                               fix: multipass recover polis, or: polis delete --purge
-        -     vm-disk         the VM does not run
+        -     vm-disk         no VM runs
         ok    architecture    amd64
         ok    network         [HOST]
     "#]]
@@ -229,7 +250,7 @@ fn doctor_tells_what_mends_each_failure() {
         -     daemon          without Multipass
         -     authenticated   without an answer of the daemon
         -     instance        without an answer of the daemon
-        -     vm-disk         the VM does not run
+        -     vm-disk         without an answer of the daemon
         ok    architecture    amd64
         ok    network         [HOST]
     "#]]
