@@ -82,8 +82,8 @@ refuse_half_states() {
         problem "$ROOT/certs/ca is gone, but $ROOT/certs/toolbox was signed by it"
     fi
     ((problems == 0)) || die "refusing to go on with half of the secrets. Move the named folders (all of them, and" \
-        "certs/toolbox together with certs/ca) out of $ROOT, run this again, then recreate the containers:" \
-        "docker compose up -d --force-recreate"
+        "certs/toolbox together with certs/ca) out of $ROOT, run this again, then restart the containers, which" \
+        "read the files anew: docker compose restart"
 }
 
 # --- making ---
@@ -251,7 +251,7 @@ refresh_acl() {
     as_root chmod 0400 "$STAGE/acl"
     as_root chown "$CONTAINER_UID:$CONTAINER_UID" "$STAGE/acl"
     mv -f -- "$STAGE/acl" secrets/valkey_users.acl
-    printf 'generate-secrets: updated %s; recreate the service state to use it\n' "$ROOT/secrets/valkey_users.acl"
+    printf 'generate-secrets: updated %s; to use it: docker compose restart state\n' "$ROOT/secrets/valkey_users.acl"
 }
 
 # --- checking ---
@@ -303,7 +303,7 @@ check_all() {
     [[ $(write_acl secrets) == "$(as_root cat secrets/valkey_users.acl)" ]] ||
         problem "$ROOT/secrets/valkey_users.acl does not follow from the passwords; a run without --check mends that"
     ((problems == 0)) || die "$problems problem(s). Where no way out is named: move the folder out of $ROOT, run this" \
-        "again, then recreate the containers: docker compose up -d --force-recreate"
+        "again, then restart the containers, which read the files anew: docker compose restart"
     printf 'generate-secrets: complete and sound in %s\n' "$ROOT"
 }
 

@@ -134,6 +134,11 @@ pub const PARTS: &[Part] = &[
         why: "cloud-init's validator imports it",
     },
     Part {
+        needs: "redis-server",
+        package: "redis-server",
+        why: "answers what the stack's access rules allow, as Valkey does",
+    },
+    Part {
         needs: "dockerd",
         package: "docker.io",
         why: "runs the machines on which cloud-init provisions",
