@@ -134,6 +134,11 @@ pub const PARTS: &[Part] = &[
         why: "cloud-init's validator imports it",
     },
     Part {
+        needs: "update-ca-certificates",
+        package: "ca-certificates",
+        why: "trusts the workspace's CA, or does not",
+    },
+    Part {
         needs: "redis-server",
         package: "redis-server",
         why: "answers what the stack's access rules allow, as Valkey does",
