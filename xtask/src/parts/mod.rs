@@ -139,6 +139,11 @@ pub const PARTS: &[Part] = &[
         why: "trusts the workspace's CA, or does not",
     },
     Part {
+        needs: "c-icap",
+        package: "c-icap",
+        why: "is what gate's health check looks into",
+    },
+    Part {
         needs: "redis-server",
         package: "redis-server",
         why: "answers what the stack's access rules allow, as Valkey does",
