@@ -13,7 +13,7 @@ impl Scratch {
     fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("polis-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("bin")).unwrap();
+        fs::create_dir_all(dir.join("bin")).expect("a directory");
         Self(dir)
     }
 
@@ -24,14 +24,17 @@ impl Scratch {
 
     fn file(&self, path: &str, text: &str) {
         let path = self.0.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
     }
 
     fn copy(&self, from: &str, to: &str) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        self.file(to, &fs::read_to_string(root.join(from)).unwrap());
+        self.file(
+            to,
+            &fs::read_to_string(root.join(from)).expect("a file of the stack"),
+        );
     }
 
     /// Runs `script` in the directory with its programs in front.
@@ -42,7 +45,7 @@ impl Scratch {
             self.0.display(),
             path.display()
         );
-        Run::new(&["bash", "-c", &script]).ran().unwrap()
+        Run::new(&["bash", "-c", &script]).ran().expect("bash")
     }
 }
 
@@ -54,7 +57,7 @@ impl Drop for Scratch {
 
 /// A stack's folder in which secrets can be made by somebody who needs sudo for what is root's.
 fn stack(name: &str) -> Option<Scratch> {
-    let is_root = Run::new(&["id", "-u"]).output().unwrap().trim() == "0";
+    let is_root = Run::new(&["id", "-u"]).output().expect("id").trim() == "0";
     if !is_root {
         eprintln!("left out: the files of the containers can be made by root alone");
         assert!(std::env::var_os("POLIS_REQUIRE_REAL_PARTS").is_none());
