@@ -133,8 +133,8 @@ pub(crate) struct StartArgs {
     /// A directory with an agent: its compose.yaml is layered on the stack
     #[arg(long, value_name = "DIR")]
     pub(crate) agent: Option<PathBuf>,
-    /// Make the workspace's container anew, where it was made by an earlier version: what lies outside
-    /// its volumes is lost
+    /// Recreate the workspace's container if its image or definition has changed; what lies outside its
+    /// volumes is lost
     #[arg(long)]
     pub(crate) recreate_workspace: bool,
     /// Look at what is, print what would be done, and change nothing

@@ -93,7 +93,7 @@ join_networks() {
 }
 
 up() {
-    local recreate='' renew='' id services others again
+    local recreate='' renew='' service id services others again=''
     while [[ ${1-} == --* ]]; do
         case $1 in
             --recreate) recreate=1 ;;
@@ -104,7 +104,11 @@ up() {
     done
     # After a boot the unit is already bringing the stack up; two at once would be in each other's way.
     while [[ $(systemctl is-active polis.service) == activating ]]; do sleep 1; done
-    if (($# > 0)); then docker compose restart "$@"; fi
+    if [[ -n $renew && -z $(differs) ]]; then renew=''; fi
+    for service; do
+        # One that is recreated need not be able to start as it is.
+        if [[ -z $renew || $service != workspace ]]; then docker compose restart "$service"; fi
+    done
     id=$(workspace)
     if [[ -n $id ]]; then leave_networks "$id"; fi
     services=$(docker compose config --services)
@@ -112,8 +116,7 @@ up() {
     # Made first and started afterwards: from then on nothing has to be recreated, and the order is Compose's. It starts
     # the workspace last, when its way out is healthy.
     docker compose up --no-start --no-deps --no-build ${recreate:+--force-recreate} "${others[@]}"
-    again=''
-    if [[ -n $id && -n $renew && -n $(differs) ]]; then
+    if [[ -n $renew ]]; then
         docker compose up --no-start --no-deps --no-build --force-recreate workspace
         rm -f -- "$LEFT"
     elif [[ -n $id ]]; then

@@ -58,7 +58,7 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
     assert_eq!(settings["disk"]["origin"], "default");
     let shown = world.polis(&["status"]);
     // What the stack consists of is the compose file's to say.
-    let [services, volumes] = ["services", "volumes"].map(|part| stack(part));
+    let [services, volumes] = ["services", "volumes"].map(stack);
     let listed = |name: &&String| {
         let line = |line: &&str| line.trim_start().split(' ').next() == Some(name.as_str());
         let lines: Vec<&str> = shown.stdout.lines().filter(line).collect();
@@ -78,7 +78,8 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
           workspace-home   [SIZE]
         vm disk    18 % full, 32.8 GiB free
         next       polis shell
-    "#]].assert_eq(&without_lists(&seen(&shown)));
+    "#]]
+    .assert_eq(&without_lists(&seen(&shown)));
 }
 
 /// The names in a part of our compose file.

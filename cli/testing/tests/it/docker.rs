@@ -367,3 +367,51 @@ fn unknown_words_are_refused_as_docker_does() {
     assert_eq!(sh(&world, "docker frob").code, Some(1));
     assert_eq!(sh(&world, "docker info --frob").code, Some(125));
 }
+
+#[test]
+fn a_container_s_layer_goes_with_it_and_its_volumes_stay() {
+    let world = launched();
+    let stack = |value: &str| {
+        let text = format!(
+            "services: {{a: {{image: 'a:1', restart: always, environment: {{X: '{value}'}}, volumes: ['data:/home']}}}}\nvolumes: {{data: {{}}}}\n"
+        );
+        world.write_guest("/opt/polis/docker-compose.yml", &text);
+    };
+    let id = || compose(&world, "ps --all --quiet a").1;
+    let hash = || compose(&world, "config --hash a").1;
+    stack("1");
+    compose(&world, "pull --quiet");
+    compose(&world, "up -d");
+    let made = (id(), hash());
+    let write = "exec -T --user polis a bash -c 'echo 1 >/usr/local/x; echo 1 >/home/polis/x'";
+    assert_eq!(compose(&world, write).0, 0);
+    let diff = format!("docker diff {}", id().trim());
+    assert_eq!(
+        sh(&world, &diff).stdout,
+        "C /usr\nC /usr/local\nA /usr/local/x\n"
+    );
+
+    stack("2");
+    assert_ne!(hash(), made.1);
+    compose(&world, "up -d --no-recreate");
+    assert_eq!(id(), made.0);
+    let label = "{{index .Config.Labels \"com.docker.compose.config-hash\"}}";
+    let label = sh(
+        &world,
+        &format!("docker inspect --format '{label}' {}", id().trim()),
+    );
+    assert_eq!(format!("a {}", label.stdout), made.1);
+    compose(&world, "up -d");
+    assert_ne!(id(), made.0);
+    let read = |path: &str| compose(&world, &format!("exec -T a cat {path}")).0;
+    assert_eq!((read("/home/polis/x"), read("/usr/local/x")), (0, 1));
+    assert_eq!(
+        compose(&world, "exec -T --user nobody a true"),
+        (
+            126,
+            String::new(),
+            "unable to find user nobody: no matching entries in passwd file\n".into()
+        )
+    );
+    assert_eq!(world.refused(), [] as [String; 0]);
+}

@@ -39,10 +39,13 @@ const NO_YAML: Files = &[("compose.yaml", "services: {a: [}")];
 const NONE: Files = &[];
 
 /// A command line, what it runs on, and how much of the answer is the same.
-const CASES: [(&str, Files, Same); 23] = [
+const CASES: [(&str, Files, Same); 26] = [
     ("config --images", OURS, Same::Lines),
     ("config --services", OURS, Same::Lines),
     ("config --quiet", OURS, Same::All),
+    ("config --hash none", OURS, Same::All),
+    ("config --hash workspace", OURS, Same::Code),
+    ("exec --user polis workspace", OURS, Same::Code),
     ("config --images", LAYERED, Same::Lines),
     ("config --services", LAYERED, Same::All),
     (

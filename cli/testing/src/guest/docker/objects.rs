@@ -80,22 +80,21 @@ pub(super) fn diff(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
         tool.call.err(&text);
         return Ok(1);
     };
-    let mut changed = Vec::new();
-    added(
-        &tool.guest.path(&engine::layer(found)),
-        "",
-        &mut |path, is_dir| {
-            if !inside::FOLDERS.contains(&path) || !is_dir {
-                changed.push(path.to_owned());
-            }
-        },
-    )?;
-    let holds = |folder: &&&str| {
+    let (mut changed, mut brought) = (Vec::new(), Vec::new());
+    let layer = tool.guest.path(&engine::layer(found));
+    added(&layer, "", &mut |path, is_dir| {
+        let above = format!("{path}/");
+        let of_image = |folder: &&str| *folder == path || folder.starts_with(&above);
+        match is_dir && inside::FOLDERS.iter().any(of_image) {
+            true => brought.push(path.to_owned()),
+            false => changed.push(path.to_owned()),
+        }
+    })?;
+    brought.retain(|folder| {
         let below = format!("{folder}/");
         changed.iter().any(|path| path.starts_with(&below))
-    };
-    let holding = inside::FOLDERS.iter().filter(holds);
-    let mut lines: Vec<(String, char)> = holding.map(|path| ((*path).to_owned(), 'C')).collect();
+    });
+    let mut lines: Vec<(String, char)> = brought.into_iter().map(|path| (path, 'C')).collect();
     lines.extend(changed.iter().map(|path| (path.clone(), 'A')));
     lines.sort();
     for (path, kind) in lines {
