@@ -349,3 +349,69 @@ impl<R: Read> Read for Hashed<R> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tar of one entry of this kind with these bytes.
+    fn tar(kind: EntryType, name: &str, bytes: &[u8]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        header.set_size(bytes.len() as u64);
+        builder.append_data(&mut header, name, bytes).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn what_would_fill_our_memory_is_refused() {
+        let long = "d/".repeat(PATH / 2) + "x";
+        let many = vec![b'x'; usize::try_from(KEPT).unwrap() + 1];
+        // A frame that wants a window of 64 MiB: no single segment, the exponent 16.
+        let window = [ZSTD, &[0x00, 16 << 3, 0x01, 0x00, 0x00]].concat();
+        for (bytes, said) in [
+            (
+                tar(EntryType::Regular, &long, b""),
+                "a path of it has more than 4096 bytes",
+            ),
+            (
+                tar(EntryType::XHeader, "x", &many),
+                "a name of it has more than 1048576 bytes",
+            ),
+            (
+                tar(EntryType::GNULongName, "x", &many),
+                "a name of it has more than 1048576 bytes",
+            ),
+            (
+                tar(EntryType::Regular, "etc/passwd", &many),
+                "`etc/passwd` has more than 1048576 bytes",
+            ),
+            (
+                tar(EntryType::XHeader, "x", b"9 size=7\n"),
+                "ends behind a header that describes the next",
+            ),
+            (window, "window"),
+        ] {
+            let error = read(bytes.as_slice()).unwrap_err();
+            assert!(error.contains(said), "{said}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_unpacks_without_end_is_given_up() {
+        let mut hashed = Hashed {
+            inner: io::repeat(0),
+            hasher: Sha256::new(),
+            left: 1 << 20,
+        };
+        let copied = io::copy(&mut hashed, &mut io::sink());
+        assert!(
+            copied
+                .unwrap_err()
+                .to_string()
+                .contains("it unpacks to more than")
+        );
+    }
+}

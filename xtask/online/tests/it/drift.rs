@@ -10,8 +10,8 @@ use xtask_online::embedded::{EmbeddedGitHub, Fault, Faults};
 use xtask_online::github::Token;
 use xtask_testkit::Ran;
 
-use crate::support::prism;
 use crate::support::world::World;
+use crate::support::{layout, prism};
 
 const ISSUES: &str = "/repos/odralabshq/polis/issues";
 
@@ -153,6 +153,22 @@ fn one_issue_lives_as_long_as_the_drift() {
     nights.world.push(&gate, "moved once more");
     assert_eq!(nights.night(), done(2, "create", 2));
     assert_eq!(nights.issues().len(), 2);
+}
+
+#[test]
+fn an_image_that_is_no_longer_whole_makes_the_issue() {
+    let nights = Nights::start();
+    let gate = nights.world.image("gate");
+    let layer = layout::stored_layer(nights.world.storage(), &gate);
+    let bytes = fs::read(&layer).unwrap();
+    fs::remove_file(&layer).unwrap();
+    assert_eq!(nights.night(), done(2, "create", 1));
+    let issue = &nights.issues()[0];
+    let body = issue["body"].as_str().unwrap();
+    assert!(body.contains("missing blob: layer sha256:"), "{body}");
+    assert!(body.contains("| verified |"), "{body}");
+    fs::write(&layer, bytes).unwrap();
+    assert_eq!(nights.night(), done(0, "close", 1));
 }
 
 #[test]

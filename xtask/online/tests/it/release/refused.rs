@@ -5,9 +5,12 @@ use std::fs;
 use std::time::Duration;
 
 use expect_test::expect;
+use xtask::compose::Compose;
 use xtask_online::embedded::{Hold, Trip};
 use xtask_online::github::{ReleaseFields, Upload};
 use xtask_testkit::{Canary, Ran};
+
+use crate::support::layout;
 
 use super::fixture::{TARGETS, World, archive, finish, fixture, git};
 
@@ -65,6 +68,29 @@ fn the_tag_must_be_on_github_and_name_the_commit() {
         &world,
         1,
         &["names another commit than the one that is checked out"],
+    );
+}
+
+#[test]
+fn an_image_of_the_stack_that_is_not_whole_stops_the_release() {
+    let world = World::new("0.5.0");
+    let compose = Compose::load(&world.root()).unwrap();
+    let pulled = compose.readable_images().unwrap().into_iter();
+    let mut pulled = pulled
+        .filter(|used| used.build.is_none())
+        .map(|used| used.image.unwrap());
+    let image = pulled.next().unwrap();
+    let layer = layout::stored_layer(&world.dir.path().join("registry"), &image);
+    fs::remove_file(layer).unwrap();
+    let name = image.unpinned().to_string();
+    refuses(
+        &world,
+        2,
+        &[
+            "missing blob: layer sha256:",
+            &name,
+            "compose/docker-compose.yml:",
+        ],
     );
 }
 

@@ -1,7 +1,7 @@
 //! OCI image layouts made by hand, so that a test knows every byte that it pushes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use polis_base::archive::{Files, PLAIN};
 use polis_base::{Digest, ImageRef};
@@ -40,6 +40,24 @@ pub(crate) fn published(root: &Path, image: &ImageRef, text: &str, dir: &Path) -
 /// The digest of the only layer of a layout made here with this `arch` and `text`.
 pub(crate) fn layer_of(arch: &str, text: &str) -> Digest {
     Digest::of(&layer(arch, text))
+}
+
+/// The file of the first layer of the pinned `image` in the storage of an embedded registry.
+pub(crate) fn stored_layer(storage: &Path, image: &ImageRef) -> PathBuf {
+    let manifests = storage
+        .join("repositories")
+        .join(image.repository())
+        .join("_manifests");
+    let read = |digest: Digest| -> Value {
+        let bytes = fs::read(manifests.join(digest.hex())).expect("a manifest");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    let digest =
+        |value: &Value| -> Digest { value.as_str().expect("a digest").parse().expect("a digest") };
+    let index = read(image.digest().expect("a pin"));
+    let manifest = read(digest(&index["manifests"][0]["digest"]));
+    let layer = digest(&manifest["layers"][0]["digest"]);
+    storage.join("blobs/sha256").join(layer.hex())
 }
 
 fn image(dir: &Path, arch: &str, text: &str) -> Value {
