@@ -38,7 +38,7 @@ fn version_is_the_package_s() {
 
 #[test]
 fn bad_requests_end_with_2_a_reason_and_the_usage() {
-    let cases: [(&[&str], &str); 17] = [
+    let cases: [(&[&str], &str); 20] = [
         (&[], "a command is missing"),
         (&["frobnicate"], "unknown command \"frobnicate\""),
         (&["--frobnicate"], "invalid option '--frobnicate'"),
@@ -65,6 +65,18 @@ fn bad_requests_end_with_2_a_reason_and_the_usage() {
         (
             &["bridge-accept", "br0", "br1"],
             "unexpected argument \"br1\"",
+        ),
+        (
+            &["bridge-accept", "br0", "--egress"],
+            "missing argument for option '--egress'",
+        ),
+        (
+            &["bridge-accept", "br0", "--egress", "br+"],
+            "\"br+\" is not an interface name",
+        ),
+        (
+            &["bridge-accept", "--egress=br0", "br0"],
+            "br0 cannot be both BRIDGE and --egress",
         ),
         (
             &["bridge-accept", "--wait", "soon", "br0"],
