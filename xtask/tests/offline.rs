@@ -90,10 +90,10 @@ fn a_digest_of_the_wrong_length_is_shown_in_its_line() {
         .to_owned();
     expect![[r#"
         error[image-reference]: the image of service gate: a SHA-256 has 64 hex digits, this one has 4
-          --> compose/docker-compose.yml:85:12
-           |
-        85 |     image: ghcr.io/odralabshq/polis-gate-oss:v0.4.0@sha256:12ab
-           |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]]
+           --> compose/docker-compose.yml:103:12
+            |
+        103 |     image: ghcr.io/odralabshq/polis-gate-oss:v0.4.0@sha256:12ab
+            |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]]
     .assert_eq(&error);
 }
 
@@ -277,7 +277,7 @@ fn compose_accepts_the_compose_file() {
     let config: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(
         config["services"].as_object().map(serde_json::Map::len),
-        Some(11)
+        Some(12)
     );
     for (name, service) in config["services"].as_object().into_iter().flatten() {
         assert_eq!(service["cap_drop"][0], "ALL", "{name}");

@@ -292,17 +292,17 @@ fn a_finding_shows_the_place_and_the_way_out() {
     let errors: Vec<&str> = findings.filter(|part| part.starts_with("error[")).collect();
     expect![[r#"
         error[permissions]: `'0755'` is not an octal literal such as `0o755`
-           --> cloud-init/cloud-init.yaml:139:18
+           --> cloud-init/cloud-init.yaml:140:18
             |
-        139 |     permissions: '0755'
+        140 |     permissions: '0755'
             |                  ^^^^^^
             |
             = help: Multipass drops the quotes and cloud-init then reads another number; leave the key out where 0644 is meant
 
         error[runcmd]: `runcmd` does not run an executable script of `write_files`
-           --> cloud-init/cloud-init.yaml:703:5
+           --> cloud-init/cloud-init.yaml:704:5
             |
-        703 |   - [/usr/local/lib/polis/provision.sh]
+        704 |   - [/usr/local/lib/polis/provision.sh]
             |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
             |
             = help: write the script with `permissions: 0o755`

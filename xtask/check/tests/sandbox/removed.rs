@@ -19,6 +19,7 @@ const FREE_TO_REMOVE: &[(&str, &str)] = &[
     ),
     ("services hostname", "Docker makes one up"),
     ("services image", "the rules on pins judge it"),
+    ("services init", "the container is killed after ten seconds"),
     (
         "services read_only",
         "of the workspace, which says `false`; elsewhere it is the rule `read-only`",
