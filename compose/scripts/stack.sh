@@ -32,10 +32,12 @@ pull() {
     local attempt status absent
     for ((attempt = 1; ; attempt++)); do
         status=0
-        docker compose pull || status=$?
+        docker compose pull 2>&1 | tee .pull.log || status=$?
         # Compose forgives a failed pull of an image that has a build section; the machine cannot build it.
         absent=$(missing)
         [[ $status -ne 0 || -n $absent ]] || return 0
+        # Bytes that are not what was pinned are no accident of the network.
+        if grep -qE 'failed to verify|verification failed' .pull.log; then break; fi
         ((attempt < ATTEMPTS)) || break
         printf 'stack: attempt %d of %d failed, again in %d s\n' "$attempt" "$ATTEMPTS" "$PAUSE"
         sleep "$PAUSE"

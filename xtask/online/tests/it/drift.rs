@@ -133,7 +133,8 @@ fn one_issue_lives_as_long_as_the_drift() {
         body.contains(&new.to_string()) && body.contains(&old.to_string()),
         "{body}"
     );
-    assert!(body.contains("`compose/docker-compose.yml:85`"), "{body}");
+    let line = format!("`{}`", nights.world.line_of("gate"));
+    assert!(body.contains(&line), "{body}");
     assert!(
         body.contains("| drifted<br>") && body.contains("| ok |"),
         "{body}"
@@ -253,7 +254,7 @@ fn who_may_not_write_issues_is_told_and_the_drift_with_it() {
     assert_eq!(ran.code, 2, "{}", ran.seen());
     assert_eq!(
         ran.findings(),
-        ["pin-drifted compose/docker-compose.yml:85"]
+        [format!("pin-drifted {}", nights.world.line_of("gate"))]
     );
     assert!(
         ran.seen().contains("the job must grant `issues: write`"),

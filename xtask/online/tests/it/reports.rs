@@ -11,7 +11,13 @@ fn drift_is_annotated_at_its_pin_and_keeps_its_exit_code() {
     let old = world.image("gate");
     let new = world.push(&old, "somebody moved the tag");
     let digests = [old.digest().expect("a digest").to_string(), new.to_string()];
-    let told = |text: &str| text.replace(&digests[0], "OLD").replace(&digests[1], "NEW");
+    let place = world.line_of("gate");
+    let line = place.rsplit(':').next().expect("a line");
+    let told = |text: &str| {
+        let text = text.replace(&digests[0], "OLD").replace(&digests[1], "NEW");
+        let text = text.replace(&format!("yml:{line}"), "yml:LINE");
+        text.replace(&format!("line={line},"), "line=LINE,")
+    };
 
     let sarif = world.run(&["verify-pins", "--format", "sarif"]);
     assert_eq!(sarif.code, 2, "{}", sarif.seen());
@@ -28,14 +34,14 @@ fn drift_is_annotated_at_its_pin_and_keeps_its_exit_code() {
     let github = world.run_with(&args, &[("GITHUB_STEP_SUMMARY", summary)]);
     assert_eq!(github.code, 2, "{}", github.seen());
     let first = github.stdout.lines().next().expect("an annotation");
-    expect!["::error file=compose/docker-compose.yml,line=85,col=12,endColumn=124,title=pin-drifted::`ghcr.io/odralabshq/polis-gate-oss:v0.4.0` is NEW now, pinned is OLD%0Afind out who moved it and why; then `cargo xtask pin` takes over images, `cargo xtask update` the rest"].assert_eq(&told(first));
+    expect!["::error file=compose/docker-compose.yml,line=LINE,col=12,endColumn=124,title=pin-drifted::`ghcr.io/odralabshq/polis-gate-oss:v0.4.0` is NEW now, pinned is OLD%0Afind out who moved it and why; then `cargo xtask pin` takes over images, `cargo xtask update` the rest"].assert_eq(&told(first));
     let summary = told(&world.tree.read("summary.md"));
     let lines = summary
         .lines()
         .filter(|line| line.starts_with("##") || line.contains("polis-gate-oss"));
     expect![[r#"
         ## `cargo xtask verify-pins`: drift
-        | error | `pin-drifted` | `compose/docker-compose.yml:85:12` | `ghcr.io/odralabshq/polis-gate-oss:v0.4.0` is NEW now, pinned is OLD<br>find out who moved it and why; then `cargo xtask pin` takes over images, `cargo xtask update` the rest |
-        | image | `ghcr.io/odralabshq/polis-gate-oss:v0.4.0` | `OLD` | `compose/docker-compose.yml:85` | drifted<br>`NEW` |
+        | error | `pin-drifted` | `compose/docker-compose.yml:LINE:12` | `ghcr.io/odralabshq/polis-gate-oss:v0.4.0` is NEW now, pinned is OLD<br>find out who moved it and why; then `cargo xtask pin` takes over images, `cargo xtask update` the rest |
+        | image | `ghcr.io/odralabshq/polis-gate-oss:v0.4.0` | `OLD` | `compose/docker-compose.yml:LINE` | drifted<br>`NEW` |
     "#]].assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 }

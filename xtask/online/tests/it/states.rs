@@ -56,7 +56,8 @@ fn an_image_that_moved_is_shown_with_both_digests_at_its_line() {
         ran.seen()
     );
     assert!(
-        ran.stderr.contains("compose/docker-compose.yml:85:12"),
+        ran.stderr
+            .contains(&format!("{}:12", world.line_of("gate"))),
         "{}",
         ran.seen()
     );

@@ -177,6 +177,15 @@ impl World {
         self.storage.path()
     }
 
+    /// Where the compose file names the image of `service`, as findings show it, with the line.
+    pub(crate) fn line_of(&self, service: &str) -> String {
+        let text = self.tree.read("compose/docker-compose.yml");
+        let named = format!("image: ghcr.io/odralabshq/polis-{service}-oss:");
+        let line = text.lines().position(|line| line.contains(&named));
+        let line = line.expect("the compose file names the image") + 1;
+        format!("compose/docker-compose.yml:{line}")
+    }
+
     /// The pinned reference of the image of `service`.
     pub(crate) fn image(&self, service: &str) -> ImageRef {
         let inventory = Inventory::read(self.tree.root()).expect("pins");
