@@ -22,6 +22,7 @@ pub mod fault;
 pub mod grammar;
 pub mod guest;
 mod harness;
+mod machine;
 mod process;
 pub mod record;
 pub mod world;

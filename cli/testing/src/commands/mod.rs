@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use call::Call;
 
 use crate::grammar::{Grammar, Parsed, Refusal};
+use crate::machine::Machine;
 use crate::world::Store;
 
 /// What carries a command out: the exit code.
@@ -88,7 +89,14 @@ fn dispatch(call: &mut Call, args: &[String]) -> io::Result<u8> {
         return Ok(1);
     };
     match grammar.parse(rest) {
-        Ok(parsed) => run(call, &parsed),
+        Ok(parsed) => {
+            if let Some(machine) = Machine::from_environment(call)
+                && let Some(code) = machine.run(call, name, &parsed)?
+            {
+                return Ok(code);
+            }
+            run(call, &parsed)
+        }
         Err(Refusal::Help) => {
             call.out(&format!("Usage: multipass {name} [options]\n"));
             Ok(0)

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::commands::call::TEST;
 use crate::fault::{self, Fault};
 use crate::guest::Guest;
+use crate::machine::MACHINE;
 use crate::process;
 use crate::record::{self, Call};
 use crate::world::state::{Instance, Power, State};
@@ -32,6 +33,8 @@ pub struct World {
     _dir: TempDir,
     store: Store,
     polis: Option<PathBuf>,
+    /// The container that is the guest, where that is no directory.
+    machine: Option<String>,
     limit: Duration,
 }
 
@@ -62,6 +65,7 @@ impl World {
             _dir: dir,
             store,
             polis: None,
+            machine: None,
             limit: LIMIT,
         }
     }
@@ -74,6 +78,14 @@ impl World {
         let mut world = Self::new();
         world.polis = Some(polis.into());
         world
+    }
+
+    /// The same, with a guest that is a container of this machine's Docker engine: made by the caller, not started, and
+    /// removed by the caller.
+    #[must_use]
+    pub fn on_machine(mut self, container: &str) -> Self {
+        self.machine = Some(container.to_owned());
+        self
     }
 
     /// Gives programs another limit than 60 s.
@@ -352,6 +364,9 @@ impl World {
             .env("LANG", "C.UTF-8")
             .env(DIRECTORY, self.dir())
             .env(TEST, std::process::id().to_string());
+        if let Some(container) = &self.machine {
+            command.env(MACHINE, container);
+        }
     }
 }
 
