@@ -22,6 +22,9 @@ const NAME: &str = "polis";
 /// Where cloud-init finds its user-data, and the mark of an instance that is in the trash.
 const SEED: &str = "/var/lib/cloud/seed";
 const DELETED: &str = "machine-deleted";
+/// Whether somebody can log in: systemd allows it when it has come that far, and cloud-init has made the user.
+const LOGIN: &str =
+    "test -S /run/systemd/private && test ! -e /run/nologin && id ubuntu >/dev/null 2>&1";
 /// What a session over SSH has in its environment.
 const SESSION: [&str; 6] = [
     "HOME=/home/ubuntu",
@@ -44,6 +47,8 @@ pub(crate) struct Machine {
 enum State {
     /// Not launched yet, or purged.
     Nothing,
+    /// On, and nobody can log in yet.
+    Starting,
     Running,
     Stopped,
     Deleted,
@@ -53,6 +58,7 @@ impl State {
     fn word(self) -> &'static str {
         match self {
             Self::Nothing => "",
+            Self::Starting => "Starting",
             Self::Running => "Running",
             Self::Stopped => "Stopped",
             Self::Deleted => "Deleted",
@@ -102,6 +108,8 @@ impl Machine {
             "exec" => {
                 if state == State::Stopped {
                     self.docker(&["start", &self.container])?;
+                }
+                if state != State::Running {
                     self.wait_for_ssh()?;
                 }
                 let words = parsed.positional.get(1..).unwrap_or_default();
@@ -137,7 +145,14 @@ impl Machine {
         let status = self.docker(&["inspect", "--format", format, &self.container])?;
         Ok(match status.as_str() {
             "created" => State::Nothing,
-            "running" | "restarting" => State::Running,
+            "running" | "restarting" => {
+                let words = ["exec", &self.container, "sh", "-c", LOGIN];
+                let output = process::command("docker").args(words).output()?;
+                match output.status.success() {
+                    true => State::Running,
+                    false => State::Starting,
+                }
+            }
             _ => State::Stopped,
         })
     }
@@ -178,7 +193,8 @@ impl Machine {
         fs::write(files.join("user-data"), user_data)?;
         let instance = format!("instance-id: {}\nlocal-hostname: {NAME}\n", call.number);
         fs::write(files.join("meta-data"), instance)?;
-        let from = seed.path().join("seed").display().to_string();
+        // With `/.` what is in it, whether or not the target is there.
+        let from = seed.path().join("seed/.").display().to_string();
         self.docker(&["cp", &from, &format!("{}:{SEED}", self.container)])?;
         self.docker(&["start", &self.container])?;
         call.end.changed_vm = true;
@@ -191,11 +207,10 @@ impl Machine {
         Ok(0)
     }
 
-    /// Until somebody can log in: systemd allows it when it has come that far.
+    /// Until somebody can log in.
     fn wait_for_ssh(&self) -> io::Result<()> {
-        let ready =
-            "until test -S /run/systemd/private && test ! -e /run/nologin; do sleep 0.1; done";
-        self.docker(&["exec", &self.container, "timeout", "60", "sh", "-c", ready])
+        let ready = format!("until {LOGIN}; do sleep 0.1; done");
+        self.docker(&["exec", &self.container, "timeout", "60", "sh", "-c", &ready])
             .map(drop)
     }
 
@@ -209,7 +224,7 @@ impl Machine {
                 self.docker(&["start", &self.container])?;
                 self.wait_for_ssh()?;
             }
-            ("stop", State::Running) => {
+            ("stop", State::Running | State::Starting) => {
                 self.docker(&["stop", "--time", "60", &self.container])?;
             }
             _ => return Ok(0),

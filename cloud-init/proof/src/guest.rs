@@ -92,6 +92,20 @@ impl Guest {
         Ok(guest)
     }
 
+    /// Makes a guest without user-data, for somebody else to launch; `more` are further options of `docker create`, by
+    /// which it may have a network.
+    ///
+    /// # Errors
+    /// When Docker refuses.
+    pub fn bare(image: &str, more: &[&str]) -> Result<Self> {
+        Self::created(Kind::Container, &[&OPTIONS[..], more, &[image]].concat())
+    }
+
+    /// The name of its container.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Makes a virtual machine whose disk is a throw-away copy of `vm`'s; it does not run yet.
     ///
     /// # Errors
@@ -107,8 +121,11 @@ impl Guest {
     fn created<S: AsRef<str>>(kind: Kind, words: &[S]) -> Result<Self> {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("polis-proof-{}-{count}", std::process::id());
-        let mut command = vec!["docker", "create", "--label=polis-proof", "--network=none"];
-        command.extend(["--name", &name]);
+        let mut command = vec!["docker", "create", "--label=polis-proof", "--name", &name];
+        let connected = |word: &S| word.as_ref().starts_with("--network=");
+        if !words.iter().any(connected) {
+            command.push("--network=none");
+        }
         command.extend(words.iter().map(AsRef::as_ref));
         Run::new(&command).output()?;
         Ok(Self { name, kind })
