@@ -1,7 +1,13 @@
 //! The compose stack on a real Docker Engine: the shipped images are out of reach where tests run, so twins of them are
 //! built from the contracts in `compose/images/`, and the real `polis` starts them.
 
+pub mod bench;
+pub mod certificates;
+pub mod internet;
+pub mod registry;
+pub mod tree;
 pub mod twins;
+pub mod variant;
 
 /// A value, or what went wrong, for people.
 pub type Result<T> = std::result::Result<T, String>;

@@ -1,0 +1,236 @@
+//! The network that the machine stands in: a bridge of the Docker engine on which nobody else is, and a container that
+//! has the gateway's address and answers for the rest of the world.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cloud_init_proof::run::Run;
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::certificates;
+use crate::twins::Authority;
+
+/// What answers behind the gateway.
+pub const WEB: &str = "203.0.113.10";
+/// Another public host, which no name leads to.
+pub const OTHER: &str = "198.51.100.20";
+/// A public name server, which is not the machine's.
+pub const NAME_SERVER: &str = "203.0.113.53";
+/// The host that has the registry.
+pub const REGISTRY: &str = "203.0.113.80";
+/// A host in the user's own network, another one in a company's, and a cloud's metadata.
+pub const PRIVATE: [&str; 4] = [
+    "192.168.200.5",
+    "10.99.0.5",
+    "172.30.0.5",
+    "169.254.169.254",
+];
+/// The ports that each of them answers on.
+pub const TCP: [u16; 6] = [22, 53, 80, 443, 8080, 9000];
+const UDP: [u16; 3] = [53, 443, 9000];
+
+/// The names that there are, beside the registry's.
+pub const NAMES: [(&str, &str); 4] = [
+    ("web.example", WEB),
+    ("pypi.org", WEB),
+    ("home.example", PRIVATE[0]),
+    ("metadata.example", PRIVATE[3]),
+];
+
+const SERVER: &str = include_str!("../stand-ins/internet.py");
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A running internet; it ends with this value.
+#[derive(Debug)]
+pub struct Internet {
+    /// The name of the network and of the container.
+    pub name: String,
+    /// The address that machines on the network have for their name server and their gateway.
+    pub gateway: String,
+    /// The address for the machine.
+    pub machine: String,
+    dir: PathBuf,
+}
+
+impl Internet {
+    /// Makes the network and starts the container from `image`; `dir` is for what it reads and writes.
+    ///
+    /// # Errors
+    /// When Docker refuses, or nothing answers in time.
+    pub fn start(image: &str, authority: &Authority, dir: &Path) -> Result<Self> {
+        let name = format!("polis-stack-{}", std::process::id());
+        let subnet = network(&name)?;
+        let dir = dir.join("internet");
+        let internet = Self {
+            gateway: format!("{subnet}.2"),
+            machine: format!("{subnet}.10"),
+            name,
+            dir,
+        };
+        let _ = fs::remove_dir_all(&internet.dir);
+        internet.write(authority)?;
+        let volume = format!("--volume={}:/internet", internet.dir.display());
+        let network = format!("--network={}", internet.name);
+        Run::new(&[
+            "docker",
+            "run",
+            "--detach",
+            "--label=polis-proof",
+            "--cap-add=NET_ADMIN",
+            "--log-driver=json-file",
+            // Of the machine only what it sends on.
+            "--sysctl=net.ipv4.ip_forward=0",
+            "--name",
+            &internet.name,
+            &network,
+            &format!("--ip={subnet}.3"),
+            &volume,
+            image,
+            "python3",
+            "/internet/internet.py",
+        ])
+        .output()?;
+        internet.wait()?;
+        Ok(internet)
+    }
+
+    fn write(&self, authority: &Authority) -> Result<()> {
+        let mut names: serde_json::Map<String, Value> = NAMES
+            .iter()
+            .map(|(name, address)| ((*name).to_owned(), json!(address)))
+            .collect();
+        names.insert(crate::registry::HOST.to_owned(), json!(REGISTRY));
+        let mut addresses = vec![WEB, OTHER, NAME_SERVER];
+        addresses.extend(PRIVATE);
+        let subnet = self.gateway.rsplit_once('.').map_or("", |(net, _)| net);
+        let world = json!({
+            "gateway": format!("{subnet}.2/24"),
+            "addresses": addresses,
+            "tls_addresses": addresses,
+            "tcp": TCP,
+            "udp": UDP,
+            "names": names,
+            "name_servers": [self.gateway],
+            "registry": REGISTRY,
+        });
+        let hosts: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+        let failed = |error: std::io::Error| format!("{}: {error}", self.dir.display());
+        fs::create_dir_all(&self.dir).map_err(failed)?;
+        fs::write(self.dir.join("world.json"), world.to_string()).map_err(failed)?;
+        fs::write(self.dir.join("internet.py"), SERVER).map_err(failed)?;
+        certificates::make(authority, &self.dir, "server", &hosts)?;
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<()> {
+        let start = Instant::now();
+        while !self.dir.join("ready").is_file() {
+            if start.elapsed() > DEADLINE {
+                let logs = Run::new(&["docker", "logs", &self.name]).ran()?;
+                return Err(format!("the internet does not start: {}", logs.stderr));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// The process whose network namespace is the internet's.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn process(&self) -> Result<String> {
+        Run::new(&[
+            "docker",
+            "inspect",
+            "--format",
+            "{{.State.Pid}}",
+            &self.name,
+        ])
+        .output()
+    }
+
+    /// What has arrived so far, oldest first.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn seen(&self) -> Result<Vec<Value>> {
+        let path = self.dir.join("seen.jsonl");
+        let text =
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let read = |line| serde_json::from_str(line).map_err(|error| format!("{line}: {error}"));
+        text.lines().map(read).collect()
+    }
+
+    /// What has arrived of what holds `text`.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn seen_with(&self, text: &str) -> Result<Vec<Value>> {
+        let mut seen = self.seen()?;
+        seen.retain(|entry| {
+            entry["text"]
+                .as_str()
+                .is_some_and(|found| found.contains(text))
+        });
+        Ok(seen)
+    }
+}
+
+impl Drop for Internet {
+    fn drop(&mut self) {
+        if std::env::var_os("POLIS_PROOF_KEEP").is_none() {
+            let _ = Run::new(&["docker", "rm", "--force", "--volumes", &self.name]).ran();
+            let _ = Run::new(&["docker", "network", "rm", &self.name]).ran();
+        }
+    }
+}
+
+/// Makes a network whose gateway nobody is yet, in the first subnet that is free; returns its first three numbers.
+fn network(name: &str) -> Result<String> {
+    let mut refused = String::new();
+    for third in 64..96 {
+        let subnet = format!("192.168.{third}");
+        let ran = Run::new(&[
+            "docker",
+            "network",
+            "create",
+            "--label=polis-proof",
+            &format!("--subnet={subnet}.0/24"),
+            &format!("--gateway={subnet}.2"),
+            // The host is not on it: the container is the gateway.
+            "--opt=com.docker.network.bridge.inhibit_ipv4=true",
+            "--opt=com.docker.network.bridge.enable_ip_masquerade=false",
+            name,
+        ])
+        .ran()?;
+        if ran.code == 0 {
+            return Ok(subnet);
+        }
+        refused = ran.stderr;
+        if !refused.contains("overlaps") {
+            break;
+        }
+    }
+    Err(format!("docker network create: {refused}"))
+}
+
+/// Removes the networks of earlier runs that were killed before they could do so.
+///
+/// # Errors
+/// When Docker refuses.
+pub fn sweep() -> Result<()> {
+    let filter = "label=polis-proof";
+    let format = "{{.Name}}";
+    let names = [
+        "docker", "network", "ls", "--filter", filter, "--format", format,
+    ];
+    for name in Run::new(&names).output()?.lines() {
+        let owner = name.rsplit('-').next().unwrap_or_default();
+        if !Path::new("/proc").join(owner).exists() {
+            Run::new(&["docker", "network", "rm", name]).ran()?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Stopping and coming back, in order, and closed all the while.
+
+use std::time::{Duration, Instant};
+
+use cloud_init_proof::run::Run;
+use polis_stack_proof::Result;
+use polis_stack_proof::bench::Bench;
+use polis_stack_proof::internet::{OTHER, WEB};
+
+use crate::ensure;
+use crate::probe::{python, shell};
+use crate::start::all_are_well;
+
+const MARK: &str = "while-it-boots";
+const LIMIT: Duration = Duration::from_secs(150);
+/// The longest that the whole stack may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(3);
+
+/// Tries to get out, again and again, from the first moment that the workspace has processes; counts its rounds.
+const RUNNER: &str = r#"
+import itertools, os, socket, subprocess, time
+WEB, OTHER, MARK, SECRET = "@WEB", "@OTHER", "@MARK", "sk-ant-api03-" + "BYPASS" * 16 + "-AA"
+def tcp(address, port, text):
+    try:
+        with socket.create_connection((address, port), 0.5) as sock:
+            sock.sendall(text.encode())
+            sock.recv(100)
+    except OSError:
+        pass
+def udp(address, port):
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(MARK.encode(), (address, port))
+    except OSError:
+        pass
+post = f"POST /{MARK} HTTP/1.1\r\nHost: web.example\r\nContent-Length: {len(SECRET)}\r\n\r\n{SECRET}"
+for round in itertools.count():
+    way = ("10.10.1.10", "10.10.1.2", "10.10.1.20")[round % 3]
+    subprocess.run(["ip", "route", "replace", OTHER, "via", way], stderr=subprocess.DEVNULL)
+    for port in (22, 9000):
+        tcp(WEB, port, MARK)
+        tcp(OTHER, port, MARK)
+        udp(WEB, port)
+        udp(OTHER, port)
+    tcp(WEB, 80, post)
+    tcp(OTHER, 80, post)
+    with open("/home/rounds.new", "w") as file:
+        file.write(f"{round} {time.monotonic()}\n")
+    os.rename("/home/rounds.new", "/home/rounds")
+    time.sleep(0.05)
+"#;
+
+const UNIT: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/usr/bin/python3 /home/runner.py\n\
+                    [Install]\nWantedBy=sysinit.target\n";
+
+/// A reboot of the machine: everything comes back, each after what it needs, and nothing gets out meanwhile.
+pub(crate) fn a_reboot_is_in_order_and_closed(bench: &mut Bench) -> Result<()> {
+    let runner = RUNNER
+        .replace("@WEB", WEB)
+        .replace("@OTHER", OTHER)
+        .replace("@MARK", MARK);
+    let put = format!(
+        "import subprocess\nopen('/home/runner.py', 'w').write({})\n\
+         open('/etc/systemd/system/runner.service', 'w').write({})\n\
+         subprocess.run(['systemctl', 'enable', '--quiet', '--now', 'runner'], check=True)\n",
+        serde_json::json!(runner),
+        serde_json::json!(UNIT)
+    );
+    python(bench, &put, &[])?;
+    let start = Instant::now();
+    Run::new(&["docker", "restart", "--time", "60", bench.guest.name()]).output()?;
+    bench.times.push((
+        "reboot, until the machine is on".to_owned(),
+        start.elapsed(),
+    ));
+    let well = loop {
+        match all_are_well(bench) {
+            Err(_) if start.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(500)),
+            result => break result,
+        }
+    };
+    bench
+        .times
+        .push(("reboot, until all is well".to_owned(), start.elapsed()));
+    well.map_err(|error| format!("{} s after a reboot: {error}", LIMIT.as_secs()))?;
+    in_order(bench)?;
+    let rounds = shell(
+        bench,
+        "sleep 2; cat /home/rounds; systemctl disable --quiet --now runner; rm /etc/systemd/system/runner.service",
+    )?;
+    let rounds: u32 = rounds
+        .split(' ')
+        .next()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_default();
+    ensure(rounds > 3, || {
+        format!("only {rounds} rounds were tried, which shows nothing")
+    })?;
+    shell(bench, &format!("ip route del {OTHER} || true"))?;
+    for mark in [MARK, "BYPASS"] {
+        let seen = bench.internet.seen_with(mark)?;
+        ensure(seen.is_empty(), || {
+            format!("while the machine booted, this arrived outside: {seen:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Each container has started after those that it waits for.
+fn in_order(bench: &Bench) -> Result<()> {
+    let started = bench.guest.output(
+        "cd /opt/polis && docker compose config --format json | \
+         jq -r '.services | to_entries[] | .key as $of | .value.depends_on // {} | keys[] | \"\\($of) \\(.)\"' | \
+         while read -r of on; do \
+           echo \"$of $on $(docker inspect --format '{{.State.StartedAt}}' polis-$of) $(docker inspect --format '{{.State.StartedAt}}' polis-$on)\"; \
+         done",
+    )?;
+    for line in started.lines() {
+        let [of, on, later, earlier] = line.split(' ').collect::<Vec<_>>()[..] else {
+            return Err(format!("not an order: {line}"));
+        };
+        ensure(later > earlier, || {
+            format!("{of} has started at {later}, before {on} at {earlier}")
+        })?;
+    }
+    ensure(started.lines().count() > 5, || {
+        format!("too few orders: {started}")
+    })
+}
+
+/// The whole stack stops in time, and its restart is measured.
+pub(crate) fn it_stops_in_time(bench: &mut Bench) -> Result<()> {
+    let mut timed = |what: &str, script: &str| -> Result<Duration> {
+        let start = Instant::now();
+        bench
+            .guest
+            .output(&format!("cd /opt/polis && {script} 2>&1"))?;
+        let took = start.elapsed();
+        bench.times.push((what.to_owned(), took));
+        Ok(took)
+    };
+    let stop = timed("the stack stops", "docker compose stop")?;
+    timed(
+        "the stack starts, until all is well",
+        "docker compose up --detach --wait",
+    )?;
+    timed(
+        "the stack restarts",
+        "docker compose restart && docker compose up --detach --wait",
+    )?;
+    let killed = bench.guest.output(
+        "docker ps --all --quiet | xargs docker inspect --format '{{.Name}} {{.State.ExitCode}}' | grep ' 137$' || true",
+    )?;
+    ensure(killed.is_empty(), || {
+        format!("these were killed, since they did not end by themselves: {killed}")
+    })?;
+    ensure(stop < STOP_LIMIT, || {
+        format!("the stack took {:.1} s to stop", stop.as_secs_f64())
+    })?;
+    all_are_well(bench)
+}

@@ -1,0 +1,67 @@
+//! What is broken is said to be.
+
+use std::time::{Duration, Instant};
+
+use polis_stack_proof::Result;
+use polis_stack_proof::bench::Bench;
+
+use crate::ensure;
+use crate::start::all_are_well;
+
+const CONFIG: &str = "/opt/polis/config/sentinel/c-icap.conf";
+
+/// c-icap ends with code 0 when its configuration is wrong: sentinel is unhealthy all the same, nothing passes, and
+/// `polis start` names the service and what it said.
+pub(crate) fn a_wrong_c_icap_conf_is_told(bench: &mut Bench) -> Result<()> {
+    bench.guest.output(&format!(
+        "cp {CONFIG} /root/c-icap.conf; echo 'Service gone srv_gone.so' >>{CONFIG}; docker restart --time 5 polis-sentinel"
+    ))?;
+    let told = told(bench);
+    bench.guest.output(&format!(
+        "cat /root/c-icap.conf >{CONFIG}; docker restart --time 5 polis-sentinel"
+    ))?;
+    told?;
+    bench.polis("polis start, after c-icap.conf was mended", &["start"])?;
+    all_are_well(bench)
+}
+
+fn told(bench: &Bench) -> Result<()> {
+    let start = Instant::now();
+    let health = || {
+        bench.guest.output(
+            "docker inspect --format '{{.State.Status}} {{.State.Health.Status}}' polis-sentinel",
+        )
+    };
+    while health()? == "running starting" && start.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let found = health()?;
+    ensure(!found.ends_with(" healthy"), || {
+        format!("sentinel is {found} with a wrong configuration")
+    })?;
+    let passed = bench.inside(
+        "workspace",
+        &[
+            "curl",
+            "-sS",
+            "-m",
+            "10",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "http://web.example/uninspected",
+        ],
+    )?;
+    let seen = bench.internet.seen_with("/uninspected")?;
+    ensure(seen.is_empty(), || {
+        format!("without sentinel it passed: {} {seen:?}", passed.stdout)
+    })?;
+    let ran = bench
+        .world
+        .polis_with(&["start"], &[("POLIS_HEALTH_TIMEOUT", "45")]);
+    let named = ran.stderr.contains("sentinel") && ran.stderr.contains("srv_gone.so");
+    ensure(ran.code != Some(0) && named, || {
+        format!("polis start does not say what is wrong: {}", ran.seen())
+    })
+}

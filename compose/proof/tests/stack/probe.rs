@@ -1,0 +1,66 @@
+//! Questions that are asked inside the workspace, by `probe.py`, and the answers.
+
+use std::collections::BTreeMap;
+
+use cloud_init_proof::run::Run;
+use polis_stack_proof::Result;
+use polis_stack_proof::bench::Bench;
+
+/// The program; it needs Python alone, which the workspace has.
+const PROGRAM: &str = include_str!("probe.py");
+
+/// Answers by question.
+pub(crate) type Answers = BTreeMap<String, String>;
+
+/// Asks as root of the workspace; every question gets an answer.
+///
+/// # Errors
+/// When the program cannot run there.
+pub(crate) fn ask<S: AsRef<str>>(bench: &Bench, questions: &[S]) -> Result<Answers> {
+    let words: Vec<&str> = questions.iter().map(AsRef::as_ref).collect();
+    let said = python(bench, PROGRAM, &[&serde_json::json!(words).to_string()])?;
+    let answers: Answers =
+        serde_json::from_str(&said).map_err(|error| format!("{error}: {said}"))?;
+    match words.iter().find(|word| !answers.contains_key(**word)) {
+        Some(word) => Err(format!("no answer to `{word}` in {said}")),
+        None => Ok(answers),
+    }
+}
+
+/// Runs a Python program as root of the workspace.
+///
+/// # Errors
+/// When it fails.
+pub(crate) fn python(bench: &Bench, program: &str, words: &[&str]) -> Result<String> {
+    let outer = ["docker", "exec", "--interactive", bench.guest.name()];
+    let inner = [
+        "docker",
+        "exec",
+        "--interactive",
+        "--user=0",
+        "polis-workspace",
+    ];
+    Run::new(&[&outer[..], &inner, &["python3", "-"], words].concat())
+        .input(program.as_bytes())
+        .output()
+}
+
+/// Runs a shell script as root of the workspace.
+///
+/// # Errors
+/// When it fails.
+pub(crate) fn shell(bench: &Bench, script: &str) -> Result<String> {
+    let ran = bench.inside("workspace", &["bash", "-ec", script])?;
+    match ran.code {
+        0 => Ok(ran.stdout.trim_end().to_owned()),
+        code => Err(format!(
+            "`{script}` in the workspace: exit code {code}\n{}{}",
+            ran.stdout, ran.stderr
+        )),
+    }
+}
+
+/// A request for a page of `host`.
+pub(crate) fn request(host: &str) -> String {
+    format!("GET /reach HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n")
+}
