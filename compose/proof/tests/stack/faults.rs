@@ -11,7 +11,7 @@ use crate::start::all_are_well;
 const CONFIG: &str = "/opt/polis/config/sentinel/c-icap.conf";
 
 /// c-icap ends with code 0 when its configuration is wrong: sentinel is unhealthy all the same, nothing passes, and
-/// `polis start` names the service and what it said.
+/// `polis` says so: the start fails, the status shows sentinel, and its log has the reason.
 pub(crate) fn a_wrong_c_icap_conf_is_told(bench: &mut Bench) -> Result<()> {
     bench.guest.output(&format!(
         "cp {CONFIG} /root/c-icap.conf; echo 'Service gone srv_gone.so' >>{CONFIG}; docker restart --time 5 polis-sentinel"
@@ -60,8 +60,21 @@ fn told(bench: &Bench) -> Result<()> {
     let ran = bench
         .world
         .polis_with(&["start"], &[("POLIS_HEALTH_TIMEOUT", "45")]);
-    let named = ran.stderr.contains("sentinel") && ran.stderr.contains("srv_gone.so");
-    ensure(ran.code != Some(0) && named, || {
-        format!("polis start does not say what is wrong: {}", ran.seen())
+    ensure(ran.code == Some(12), || {
+        format!(
+            "polis start does not say that a service is not healthy: {}",
+            ran.seen()
+        )
+    })?;
+    let status = bench.world.polis(&["status"]).seen();
+    let shown = status
+        .lines()
+        .any(|line| line.contains("sentinel") && !line.contains(" healthy"));
+    ensure(shown, || {
+        format!("polis status does not show that sentinel is not well: {status}")
+    })?;
+    let log = bench.world.polis(&["logs", "sentinel"]).seen();
+    ensure(log.contains("srv_gone.so"), || {
+        format!("polis logs sentinel does not say what is wrong: {log}")
     })
 }

@@ -7,6 +7,7 @@ one line of words:
     tls ADDRESS PORT NAME      the same inside TLS, with a request for NAME; any certificate will do
     udp ADDRESS PORT [TEXT]    sends, and waits for an answer
     dns ADDRESS [NAME]         asks for an address over UDP
+    dnstcp ADDRESS [NAME]      the same over TCP
     icmp ADDRESS               sends an echo request
     icmp6 ADDRESS%DEVICE       the same over IPv6; for a group, who answers
 
@@ -100,10 +101,30 @@ async def udp(address, port, text="?"):
     return found if isinstance(found, str) else shown(found)
 
 
+async def dnstcp(address, name="web.example"):
+    question = query(name)
+    try:
+        async with asyncio.timeout(WAIT):
+            reader, writer = await asyncio.open_connection(address, 53)
+            try:
+                writer.write(struct.pack("!H", len(question)) + question)
+                size = struct.unpack("!H", await reader.readexactly(2))[0]
+                return named(await reader.readexactly(size))
+            finally:
+                writer.close()
+    except asyncio.IncompleteReadError:
+        return "closes"
+    except OSError as error:
+        return failed(error)
+
+
 async def dns(address, name="web.example"):
     found, _ = await exchange(socket.AF_INET, socket.SOCK_DGRAM, 0, (address, 53), query(name))
-    if isinstance(found, str):
-        return found
+    return found if isinstance(found, str) else named(found)
+
+
+def named(found):
+    """What a name server answers to a question for an address."""
     code, answers = found[3] & 15, struct.unpack("!H", found[6:8])[0]
     return f"answers {socket.inet_ntoa(found[-4:])}" if answers else f"answers code {code}"
 
@@ -119,8 +140,9 @@ async def icmp(address):
     packet = struct.pack("!BBHHH", 8, 0, checksum(head), 4711, 1)
 
     def wanted(found):
+        # Everybody who listens gets every answer: only that of who was asked counts.
         body = found[(found[0] & 15) * 4 :]
-        if body[0] == 0 and body[4:6] == packet[4:6]:
+        if body[0] == 0 and socket.inet_ntoa(found[12:16]) == address:
             return "answers"
         # The answer quotes the header of what it is about.
         if body[0] == 3 and socket.inet_ntoa(body[24:28]) == address:
@@ -155,7 +177,7 @@ async def icmp6(address):
     return "answers " + " ".join(sorted(answered)) if answered else "silent"
 
 
-KINDS = {"tcp": tcp, "tls": tls, "udp": udp, "dns": dns, "icmp": icmp, "icmp6": icmp6}
+KINDS = {"tcp": tcp, "tls": tls, "udp": udp, "dns": dns, "dnstcp": dnstcp, "icmp": icmp, "icmp6": icmp6}
 
 
 async def ask(line):

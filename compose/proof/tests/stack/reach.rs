@@ -27,7 +27,8 @@ listens on there, and about ports 22, 53, 80, 443 and 8080 whether or not.
 
 `answers` is the first line of what came back. `closes`: the connection was taken, by gate or by the service, and ended
 without a word. `takes`: it was taken, and nothing came back. `refused` and `rejected` come at once; `silent` means that
-nothing came back at all.
+no connection was made in time. `nothing`: a datagram or an ICMP echo was refused, or had no answer. Whoever is asked on
+port 53, resolver answers: gate sends it there, and the run sees that no other name server was asked.
 
 | target | address | asked | result |
 |---|---|---|---|
@@ -55,7 +56,9 @@ pub(crate) fn the_workspace_reaches_what_the_documents_say(bench: &mut Bench) ->
     asked.extend(world());
     let questions: BTreeSet<String> = asked.iter().map(|asked| asked.question.clone()).collect();
     let questions: Vec<String> = questions.into_iter().collect();
+    let before = bench.internet.seen()?.len();
     let answers = ask(bench, &questions)?;
+    only_what_may_arrive(bench, before)?;
     let table = HEAD.to_owned() + &rows(&asked, &answers).concat();
     let path = tree::repository().join(DOCUMENT);
     if std::env::var_os("UPDATE_EXPECT").is_some() {
@@ -74,6 +77,23 @@ pub(crate) fn the_workspace_reaches_what_the_documents_say(bench: &mut Bench) ->
     })
 }
 
+/// Whatever was answered: outside arrive requests at public hosts, and questions at the machine's own name server, all in
+/// the machine's name.
+fn only_what_may_arrive(bench: &Bench, before: usize) -> Result<()> {
+    for entry in bench.internet.seen()?.into_iter().skip(before) {
+        let address = entry["address"].as_str().unwrap_or_default();
+        let may = match entry["protocol"].as_str().unwrap_or_default() {
+            "http" => [WEB, OTHER, NAME_SERVER].contains(&address),
+            "dns" | "dns-tcp" => address == bench.internet.gateway,
+            _ => false,
+        };
+        ensure(may && entry["from"] == bench.internet.machine, || {
+            format!("this may not arrive outside: {entry}")
+        })?;
+    }
+    Ok(())
+}
+
 /// Questions about one address.
 fn about(target: &str, shown: &str, address: &str, listening: &Listening) -> Vec<Asked> {
     let mut wanted = listening.clone();
@@ -81,6 +101,7 @@ fn about(target: &str, shown: &str, address: &str, listening: &Listening) -> Vec
     wanted.extend([("udp", 53), ("icmp", 0)]);
     let question = |(protocol, port): &(&'static str, u16)| match (*protocol, *port) {
         ("udp", 53) => format!("dns {address}"),
+        ("tcp", 53) => format!("dnstcp {address}"),
         ("udp", port) => format!("udp {address} {port} reach"),
         ("icmp", _) => format!("icmp {address}"),
         (_, 443) => format!("tls {address} 443 web.example"),
@@ -208,7 +229,8 @@ fn listening(said: &str) -> Listening {
 fn rows(asked: &[Asked], answers: &crate::probe::Answers) -> Vec<String> {
     let mut rows: Vec<(String, String, String, Vec<String>)> = Vec::new();
     for one in asked {
-        let result = result(answers.get(&one.question).map_or("", String::as_str));
+        let answer = answers.get(&one.question).map_or("", String::as_str);
+        let result = result(one.protocol, one.port, answer);
         let what = match one.protocol {
             "icmp" => "ICMP".to_owned(),
             protocol => format!("{} {}", protocol.to_uppercase(), one.port),
@@ -230,18 +252,20 @@ fn rows(asked: &[Asked], answers: &crate::probe::Answers) -> Vec<String> {
     rows.iter().map(row).collect()
 }
 
-/// The first line of an answer, without what differs from run to run.
-fn result(answer: &str) -> String {
+/// What an answer comes to, without what differs from run to run. Of protocols without connections a refusal is as good as
+/// silence: the kernel limits how many refusals it sends a second.
+fn result(protocol: &str, port: u16, answer: &str) -> String {
     let line = answer.lines().next().unwrap_or_default().trim();
-    let plain: String = line
-        .chars()
-        .map(|c| {
-            if c.is_ascii_graphic() || c == ' ' {
-                c
-            } else {
-                '.'
-            }
-        })
-        .collect();
-    plain.replace('|', "/")
+    let refused = ["refused", "rejected", "silent"];
+    if protocol != "tcp" && refused.iter().any(|word| line.starts_with(word)) {
+        return "nothing".to_owned();
+    }
+    if port == 53 && line.starts_with("answers") {
+        return "resolver answers".to_owned();
+    }
+    let text = |c: char| c.is_ascii_graphic() || c == ' ';
+    if !line.chars().all(text) {
+        return "answers, not in words".to_owned();
+    }
+    line.replace('|', "/")
 }
