@@ -16,7 +16,7 @@ use crate::report::Report;
 use crate::workspace::Workspace;
 
 /// The steps after the parts: a name, and cargo's arguments.
-const STEPS: [(&str, &[&str]); 5] = [
+const STEPS: [(&str, &[&str]); 6] = [
     ("format", &["fmt", "--all", "--check"]),
     (
         "lint",
@@ -33,6 +33,12 @@ const STEPS: [(&str, &[&str]); 5] = [
     ("pins", &["xtask", "verify-pins", "--offline"]),
     ("check", &["xtask", "check"]),
     ("test", &["test", "--locked", "--workspace"]),
+    // By itself, with the cores for itself and its time seen. Of the whole workspace, so that nothing is built with other
+    // features.
+    (
+        "stack",
+        &["test", "--locked", "--workspace", "--test", "stack"],
+    ),
 ];
 
 /// Runs the verb.

@@ -156,8 +156,10 @@ fn services(bench: &Bench) -> Result<Vec<Asked>> {
 fn machine(bench: &Bench) -> Result<Vec<Asked>> {
     let listening = listening(&bench.guest.output("ss -Hltun")?);
     let addresses = bench.guest.output("ip -json -4 address show")?;
-    let devices: Vec<Value> =
+    let mut devices: Vec<Value> =
         serde_json::from_str(&addresses).map_err(|error| format!("{error}: {addresses}"))?;
+    // Docker makes them in any order.
+    devices.sort_by_key(|device| device["ifname"].to_string());
     let mut asked = Vec::new();
     for device in &devices {
         let name = device["ifname"].as_str().unwrap_or_default();
