@@ -144,10 +144,9 @@ pub(crate) fn another_workspace_keeps_the_volumes(bench: &mut Bench) -> Result<(
     bench.pin(std::slice::from_ref(&made.twin))?;
     let id = workspace_id(bench)?;
     let ran = bench.world.polis(&["start"]);
-    ensure(
-        ran.code != Some(0) && ran.stderr.contains("--recreate-workspace"),
-        || format!("it does not say what is to be decided: {}", ran.seen()),
-    )?;
+    ensure(ran.stderr.contains("--recreate-workspace"), || {
+        format!("it does not say what is to be decided: {}", ran.seen())
+    })?;
     ensure(workspace_id(bench)? == id, || {
         "the workspace was recreated without a word".to_owned()
     })?;
@@ -162,6 +161,34 @@ pub(crate) fn another_workspace_keeps_the_volumes(bench: &mut Bench) -> Result<(
         .output("docker inspect --format '{{.Config.Image}}' polis-workspace")?;
     ensure(used.ends_with(&made.twin.digest), || {
         format!("workspace still runs {used}")
+    })?;
+    is_kept(bench, false)
+}
+
+/// An agent layers its compose file on the stack: another container of the workspace, which is made when it is asked for,
+/// and the same volumes.
+pub(crate) fn another_agent_keeps_the_volumes(bench: &mut Bench) -> Result<()> {
+    write(bench)?;
+    let agent = bench.dir.join("proof-agent");
+    let file = agent.join("compose.yaml");
+    let text = "services:\n  workspace:\n    environment: {STACK_PROOF_AGENT: here}\n";
+    fs::create_dir_all(&agent)
+        .and_then(|()| fs::write(&file, text))
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    let agent = agent.display().to_string();
+    let id = workspace_id(bench)?;
+    let ran = bench.polis("polis start --agent", &["start", "--agent", &agent])?;
+    let told = ran.stderr.contains("--recreate-workspace");
+    ensure(told && workspace_id(bench)? == id, || {
+        format!("the workspace was recreated without a word: {}", ran.seen())
+    })?;
+    is_kept(bench, true)?;
+    let words = ["start", "--agent", &agent, "--recreate-workspace"];
+    bench.polis("polis start --agent --recreate-workspace", &words)?;
+    all_are_well(bench)?;
+    let found = shell(bench, "echo $STACK_PROOF_AGENT")?;
+    ensure(found == "here", || {
+        format!("the agent's variable is `{found}`")
     })?;
     is_kept(bench, false)
 }

@@ -32,7 +32,7 @@ fn told(bench: &Bench) -> Result<()> {
             "docker inspect --format '{{.State.Status}} {{.State.Health.Status}}' polis-sentinel",
         )
     };
-    while health()? == "running starting" && start.elapsed() < Duration::from_secs(20) {
+    while health()? == "running starting" && start.elapsed() < Duration::from_secs(8) {
         std::thread::sleep(Duration::from_millis(500));
     }
     let found = health()?;

@@ -26,7 +26,7 @@ use polis_stack_proof::bench::Bench;
 type Check = (&'static str, fn(&mut Bench) -> Result<()>);
 
 /// The checks in their order. Nothing of what follows means anything without the first.
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 18] = [
     ("start", start::everything_is_well),
     ("warm_start", start::a_second_start_does_nothing),
     (
@@ -53,6 +53,7 @@ const CHECKS: [Check; 17] = [
         "data_other_workspace",
         data::another_workspace_keeps_the_volumes,
     ),
+    ("data_other_agent", data::another_agent_keeps_the_volumes),
     ("reboot_closed", boot::a_reboot_is_closed),
     ("reboot_in_order", boot::a_reboot_is_in_order),
     ("stop", boot::it_stops_in_time),
