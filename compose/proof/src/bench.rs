@@ -172,6 +172,8 @@ fn surroundings(
     image: &image::Image,
     twins: &Twins,
 ) -> Result<(Internet, Registry, Guest)> {
+    // A run that was killed may have left an image in it that is not what its digest says.
+    let _ = std::fs::remove_dir_all(dir.join("registry"));
     registry::fill(dir, &twins.twins)?;
     let internet = Internet::start(&image.name, &twins.internet, dir)?;
     let registry = Registry::serve(dir, &internet, &twins.internet)?;
