@@ -31,6 +31,7 @@ const STAYS: Kind = Kind {
     must: &[
         "sysctls net.ipv4.ip_forward=0",
         "sysctls net.ipv6.conf.all.disable_ipv6=1",
+        "security_opt seccomp=./config/seccomp.json",
     ],
     may: &[
         "container_name polis-{name}",
@@ -50,6 +51,16 @@ const STAYS: Kind = Kind {
 const FORWARDS: Kind = Kind {
     must: &[
         "sysctls net.ipv4.ip_forward=1",
+        "sysctls net.ipv6.conf.all.disable_ipv6=1",
+        "security_opt seccomp=./config/seccomp.json",
+    ],
+    may: STAYS.may,
+};
+
+/// The agent's machine, which asks more of the kernel than a server.
+const MACHINE: Kind = Kind {
+    must: &[
+        "sysctls net.ipv4.ip_forward=0",
         "sysctls net.ipv6.conf.all.disable_ipv6=1",
     ],
     may: STAYS.may,
@@ -192,7 +203,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "workspace",
-        kind: &STAYS,
+        kind: &MACHINE,
         must: &[
             "runtime sysbox-runc",
             // Where credentials would lie on a person's machine: closed and empty.
