@@ -222,7 +222,7 @@ fn a_full_disk_costs_nothing(tree: &Tree, host: &str) {
     run("cp", ["-a", &format!("{mount_point}/."), &saved]);
     let mounted = tree.run(
         "mount",
-        &["-t", "tmpfs", "-o", "size=512k", "none", &mount_point],
+        &["-t", "tmpfs", "-o", "size=4m", "none", &mount_point],
     );
     if mounted.code != 0 {
         println!(
