@@ -2,7 +2,7 @@
 //! scripts, as one deterministic tar that the program embeds.
 //!
 //! Also extracts from the cloud-init file what the program has to know of it: the digests of the
-//! files that it writes. From the contracts of the images it takes the architectures that all of them
+//! files that it writes. From the image contracts it takes the architectures that all images
 //! are published for. Last, it writes the marker by which a release recognizes the program.
 
 use std::collections::BTreeSet;
@@ -49,14 +49,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The architectures, in Debian's terms, that each image of the stack is published for, by the contracts in
-/// `dir`: a VM of another one could pull nothing.
+/// The architectures, in Debian's terms, that every image of the stack is published for according to the contracts in
+/// `dir`. On any other architecture a VM could not pull all images.
 fn architectures(dir: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", dir.display());
     let mut common: Option<BTreeSet<String>> = None;
-    for entry in fs::read_dir(dir)? {
+    for entry in fs::read_dir(dir).map_err(|error| format!("`{}`: {error}", dir.display()))? {
         let path = entry?.path();
-        let documents = Yaml::load_from_str(&fs::read_to_string(&path)?)?;
+        let text =
+            fs::read_to_string(&path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+        let documents =
+            Yaml::load_from_str(&text).map_err(|error| format!("`{}`: {error}", path.display()))?;
         let platforms = documents
             .first()
             .and_then(|document| document.as_mapping_get("platforms"))
@@ -76,7 +79,11 @@ fn architectures(dir: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     }
     let common = common.unwrap_or_default();
     if common.is_empty() {
-        return Err(format!("no platform is one of all images of `{}`", dir.display()).into());
+        return Err(format!(
+            "no platform is common to all image contracts in `{}`",
+            dir.display()
+        )
+        .into());
     }
     Ok(common.into_iter().collect())
 }

@@ -159,7 +159,7 @@ pub(crate) struct WhereArgs {
     /// In the VM itself, not in the workspace
     #[arg(long)]
     pub(crate) vm: bool,
-    /// As root of the workspace, not as its user `polis`
+    /// As root, not as the user `polis` of the workspace
     #[arg(long, conflicts_with = "vm")]
     pub(crate) root: bool,
 }

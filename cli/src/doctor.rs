@@ -19,7 +19,7 @@ pub(crate) struct Facts {
     pub(crate) versions: Option<Result<Versions, Box<Error>>>,
     /// What it says of our VM.
     pub(crate) machine: Option<Result<Option<State>, Box<Error>>>,
-    /// The VM's own disk, where it could be asked.
+    /// The VM's own disk; none if the VM is not running or did not answer.
     pub(crate) guest_disk: Option<Disk>,
     /// Bytes free on the disk where VMs are kept.
     pub(crate) free_disk: Option<u64>,
@@ -205,15 +205,15 @@ fn guest_disk(facts: &Facts) -> Check {
     let name = "vm-disk";
     match &facts.machine {
         Some(Ok(Some(State::Running))) => {}
-        Some(Ok(_)) => return Check::new(name, Verdict::Skipped, "no VM runs"),
+        Some(Ok(_)) => return Check::new(name, Verdict::Skipped, "no VM is running"),
         _ => return Check::new(name, Verdict::Skipped, "without an answer of the daemon"),
     }
     let Some(disk) = &facts.guest_disk else {
-        return Check::new(name, Verdict::Skipped, "the VM does not say");
+        return Check::new(name, Verdict::Skipped, "the VM did not answer");
     };
     match disk.warning() {
         None => {
-            let detail = format!("{} % full, {} free", disk.space, size::words(disk.free));
+            let detail = format!("{}% full, {} free", disk.space, size::words(disk.free));
             Check::new(name, Verdict::Ok, detail)
         }
         Some((detail, urgent)) => {
@@ -265,15 +265,15 @@ fn architecture(facts: &Facts) -> Check {
     }
 }
 
-/// What to do where the images are not published for this machine.
+/// What to do if the images are not published for this machine.
 pub(crate) const ANOTHER_MACHINE: &str =
-    "use a machine with one of those processors: a VM has the processor of its host";
+    "use a machine with one of these processors: a VM has the same processor as its host";
 
-/// Why a VM of `architecture` cannot run the stack, whose images are `offered` for others.
+/// Why a VM of `architecture` cannot run the stack, whose images are published for `offered`; none if it can.
 pub(crate) fn unpublished(architecture: &str, offered: &str) -> Option<String> {
     let known = offered.split(' ').any(|known| known == architecture);
     (!known).then(|| {
-        format!("the service images have no {architecture} yet; they are published for: {offered}")
+        format!("the service images are not published for {architecture}, only for: {offered}")
     })
 }
 

@@ -77,7 +77,7 @@ impl Output {
         }
     }
 
-    /// What a question is about, said even when nothing else is.
+    /// Prints what a question is about, even with `--quiet`.
     pub(crate) fn ask(self, text: &str) {
         anstream::eprintln!("{NOTE}note{NOTE:#}: {text}");
     }

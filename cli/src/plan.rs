@@ -46,7 +46,7 @@ pub(crate) struct Wish {
     pub(crate) architecture: String,
     /// What the images of the stack are published for, separated by blanks.
     pub(crate) offered: String,
-    /// Whether the workspace's container may be recreated, where only that brings it up to date.
+    /// Whether the workspace's container may be recreated if only that brings it up to date.
     pub(crate) recreate_workspace: bool,
 }
 
@@ -238,11 +238,11 @@ fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
         .collect();
     if changed || !whole || down || !ill.is_empty() || differs {
         // Files that are mounted change their content, not their name: Compose would keep the old
-        // containers. The workspace is never recreated for that: it is restarted.
+        // containers. The workspace is only restarted for that, never recreated.
         let recreate = (guest.ready.is_some() && !whole) || (changed && guest.has_containers());
         let up = guest::Up {
             recreate,
-            // Whether it differs from a definition that is still to come, only the guest can tell.
+            // The new definition is not in place yet: only `stack.sh` can tell then whether it differs.
             recreate_workspace: wish.recreate_workspace && guest.has_containers(),
             restart: if recreate { Vec::new() } else { ill },
         };
@@ -318,7 +318,7 @@ pub(crate) fn never_provisioned() -> Box<Error> {
         .next("polis delete --purge, then: polis start")
 }
 
-/// Refused before anything is launched or pulled: the pull could only fail, minutes later and without the reason.
+/// The refusal before anything is launched or pulled: the pull would fail minutes later, without giving the reason.
 fn no_images(reason: String) -> Box<Error> {
     Error::new(Kind::Machine, "the stack cannot run on this machine")
         .because(reason)

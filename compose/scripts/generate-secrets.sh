@@ -183,8 +183,8 @@ hash_of() {
 #   governance-reqmod    the same service, for blocked requests: records them, hands out one-time codes
 #   governance-respmod   the approval service: a code that comes back turns a blocked request into an approved one
 #   mcp-agent            toolbox, which the agent can talk to: sees what is blocked, can never approve it
-#   mcp-admin            the human at the machine: approves and denies, which polis-approve records in the log of events
-#                        first and does in one transaction then; sets the security level
+#   mcp-admin            the human at the machine: approves and denies, which polis-approve first records in the event
+#                        log and then does in one transaction; sets the security level
 #   healthcheck          PING
 write_acl() {
     local secrets=$1 entry file user rules
@@ -270,7 +270,7 @@ check_modes() {
     done
 }
 
-# is_key_of KEY CERTIFICATE. Standard error is no part of a key: sudo writes there what it likes, also when all is well.
+# is_key_of KEY CERTIFICATE. Standard error is left out: sudo may write warnings there although it succeeds.
 is_key_of() {
     local public
     public=$(as_root openssl pkey -in "$1" -pubout 2>/dev/null) || return 1

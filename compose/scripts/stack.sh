@@ -1,17 +1,17 @@
 #!/bin/bash
 # Pulls the images of the stack, and brings it up. The CLI runs this detached, inside the machine:
 #
-#   scripts/stack.sh pull                     every image, by digest, with retries
+#   scripts/stack.sh pull                       every image, by digest, with retries
 #   scripts/stack.sh up [FLAG...] [SERVICE...]  all services; the named ones are restarted first
-#       --recreate             recreates all but the workspace: what is mounted has changed
+#       --recreate             recreates all services but the workspace: mounted files have changed
 #       --recreate-workspace   recreates the workspace, if it differs from its definition
-#   scripts/stack.sh differs                  prints why the workspace differs from its definition, if it does
+#   scripts/stack.sh differs                    prints how the workspace differs from its definition, if it does
 #
-# The workspace's container is the agent's machine: what was installed there lies in it. So nothing but
-# --recreate-workspace ever recreates it, however much has changed. Files that are mounted have their new content after
-# a restart.
+# The workspace's container is the agent's machine: what the agent installed is in it. So nothing but
+# --recreate-workspace ever recreates it, however much has changed. A restart is enough to see new content of mounted
+# files.
 #
-# The compose file in the working directory's parent of this script is used, with what .env layers on it.
+# The script works in the parent of its directory, with the compose file there and what .env layers on it.
 set -euo pipefail
 
 readonly ATTEMPTS=4
@@ -36,7 +36,7 @@ pull() {
         # Compose forgives a failed pull of an image that has a build section; the machine cannot build it.
         absent=$(missing)
         [[ $status -ne 0 || -n $absent ]] || return 0
-        # Bytes that are not what was pinned are no accident of the network.
+        # Content that does not match its pin will not match at the next attempt.
         if grep -qE 'failed to verify|verification failed' .pull.log; then break; fi
         ((attempt < ATTEMPTS)) || break
         printf 'stack: attempt %d of %d failed, again in %d s\n' "$attempt" "$ATTEMPTS" "$PAUSE"
@@ -47,12 +47,12 @@ pull() {
     return 1
 }
 
-# The ID of the workspace's container, whether it runs or not; nothing where there is none.
+# The ID of the workspace's container, whether or not it runs; nothing if there is none.
 workspace() {
     docker compose ps --all --quiet workspace
 }
 
-# Prints `image` or `definition`, where the workspace's container was made from another one than it would be now.
+# Prints `image` or `definition` if the workspace's container was created from a different one than it would be now.
 differs() {
     local id have want images
     id=$(workspace)
@@ -70,14 +70,22 @@ differs() {
     [[ $want == "workspace $have" ]] || echo definition
 }
 
+# The networks that a container is on, one per line.
+networks_of() {
+    docker inspect --format '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' "$1"
+}
+
 # Compose removes a network whose definition has changed, and cannot while the workspace is on it. So the workspace
-# leaves such a network for the time being; it joins again what it was on, and nothing else. The note outlasts a start
-# that is cut off here.
+# leaves such a network for now, and join_networks has it rejoin what it was on. The file $LEFT outlasts a start that is
+# cut off in between.
 leave_networks() {
-    local network networks joined
-    joined=$(docker inspect --format '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' "$1")
-    networks=$(docker compose --dry-run up --detach --no-build --no-recreate 2>&1 |
-        sed -n 's/.*Network "\{0,1\}\([^ "]*\)"\{0,1\}  *Removed.*/\1/p')
+    local network networks joined plan
+    joined=$(networks_of "$1")
+    if ! plan=$(docker compose --dry-run up --detach --no-build --no-recreate 2>&1); then
+        printf '%s\n' "$plan"
+        return 1
+    fi
+    networks=$(sed -n 's/.*Network "\{0,1\}\([^ "]*\)"\{0,1\}  *Removed.*/\1/p' <<<"$plan")
     for network in $networks; do
         grep --quiet --line-regexp --fixed-strings -- "$network" <<<"$joined" || continue
         printf '%s\n' "$network" >>"$LEFT"
@@ -86,11 +94,14 @@ leave_networks() {
 }
 
 join_networks() {
-    local network
+    local network joined
     [[ -f $LEFT ]] || return 0
+    joined=$(networks_of "$1")
     while read -r network; do
-        docker network connect --alias workspace "$network" "$1" || true
-    done <"$LEFT"
+        # A start that was cut off may have noted a network that the workspace never left.
+        if grep --quiet --line-regexp --fixed-strings -- "$network" <<<"$joined"; then continue; fi
+        docker network connect --alias workspace "$network" "$1"
+    done < <(sort -u -- "$LEFT")
     rm -f -- "$LEFT"
 }
 
@@ -108,22 +119,22 @@ up() {
     while [[ $(systemctl is-active polis.service) == activating ]]; do sleep 1; done
     if [[ -n $renew && -z $(differs) ]]; then renew=''; fi
     for service; do
-        # One that is recreated need not be able to start as it is.
+        # A workspace that is about to be recreated need not be able to start as it is.
         if [[ -z $renew || $service != workspace ]]; then docker compose restart "$service"; fi
     done
     id=$(workspace)
     if [[ -n $id ]]; then leave_networks "$id"; fi
     services=$(docker compose config --services)
     mapfile -t others < <(grep --line-regexp --fixed-strings --invert-match workspace <<<"$services")
-    # Made first and started afterwards: from then on nothing has to be recreated, and the order is Compose's. It starts
-    # the workspace last, when its way out is healthy.
+    # Containers are created first and started afterwards: then nothing is left to recreate, and Compose starts them in
+    # order, the workspace last, when its way out is healthy.
     docker compose up --no-start --no-deps --no-build ${recreate:+--force-recreate} "${others[@]}"
     if [[ -n $renew ]]; then
         docker compose up --no-start --no-deps --no-build --force-recreate workspace
         rm -f -- "$LEFT"
     elif [[ -n $id ]]; then
         join_networks "$id"
-        # One that differs is left alone: what it mounts may be gone.
+        # A workspace that differs is left alone: what it mounts may be gone.
         if [[ -n $recreate && -z $(differs) && -n $(docker compose ps --quiet workspace) ]]; then again=1; fi
     fi
     docker compose up --detach --no-build --no-recreate --remove-orphans

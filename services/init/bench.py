@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""How fast `polis-init chown -R` gives 100,000 files to another owner, beside coreutils.
+"""How fast `polis-init chown -R` changes the owner of 100,000 files, compared with coreutils.
 
-Prints both and their ratio from one run, in which the programs take turns on the same tree, each time with another
-owner, warm. Two measures, since a loaded machine blurs the first: the time from start to end, and the time of all
-processors that the program used. The shortest of each is printed.
+The programs take turns on the same tree with warm caches, each time with a new owner. Prints the minimum wall-clock
+time and the minimum CPU time of both, and their ratios; CPU time is the more reliable one on a busy machine.
 
 Usage: services/init/bench.py [RUNS [DIRECTORY]]
-DIRECTORY is where the tree is made (default /var/tmp, so that it lies on a disk); the file system decides much.
+The tree is created below DIRECTORY (default /var/tmp, so that it is on a disk); results depend on its file system.
 Needs root, and the program: cargo build --release -p polis-init --target x86_64-unknown-linux-musl
 """
 
@@ -18,18 +17,19 @@ import tempfile
 import time
 
 DIRECTORIES, FILES = 100, 1000
-PROGRAM = "x86_64-unknown-linux-musl/release/polis-init"
+TARGET = "x86_64-unknown-linux-musl"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def run(argv):
-    """Seconds from start to end, and seconds of processors, of a program that must end well."""
+    """The wall-clock and CPU seconds of a program that must succeed."""
     null = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     start = time.perf_counter()
     child = os.posix_spawn(argv[0], argv, {}, file_actions=null)
     _, status, used = os.wait4(child, 0)
     took = time.perf_counter() - start
     if status != 0:
-        sys.exit(f"bench: {' '.join(argv)} ended with status {status}")
+        sys.exit(f"bench: {' '.join(argv)} failed with wait status {status}")
     return took, used.ru_utime + used.ru_stime
 
 
@@ -44,12 +44,15 @@ def make(tree):
 def main():
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     place = sys.argv[2] if len(sys.argv) > 2 else "/var/tmp"
-    ours = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / PROGRAM
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    ours = target / TARGET / "release" / "polis-init"
     theirs = shutil.which("chown")
     if os.geteuid() != 0:
-        sys.exit("bench: changing owners takes root")
-    if not ours.exists() or not theirs:
-        sys.exit(f"bench: {ours} or chown is missing; see the head of this file")
+        sys.exit("bench: changing owners requires root: run `sudo services/init/bench.py`")
+    if not ours.exists():
+        sys.exit(f"bench: {ours} is missing: run `cargo build --release -p polis-init --target {TARGET}`")
+    if not theirs:
+        sys.exit("bench: chown is not on PATH: install coreutils")
     contenders = {"coreutils": [theirs], "polis-init": [str(ours), "chown"]}
     measured = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory(dir=place) as scratch:
@@ -64,11 +67,13 @@ def main():
         again = min(run([str(ours), "chown", "-R", f"{owner}:{owner}", str(tree)])[0] for _ in range(runs))
     best = {}
     for name, rows in measured.items():
-        # The first turn of each warms the caches.
-        best[name] = took, used = [min(column) for column in zip(*rows[1:])]
-        print(f"{name:<10}  {took:.3f} s, {used:.3f} s of processors")
-    ratio = [best["coreutils"][measure] / best["polis-init"][measure] for measure in (0, 1)]
-    print(f"ratio       {ratio[0]:.2f} times as fast, {ratio[1]:.2f} times as cheap; {DIRECTORIES * FILES} files, {runs} runs")
+        # The first run of each warms the caches.
+        took, used = (min(column) for column in zip(*rows[1:]))
+        best[name] = (took, used)
+        print(f"{name:<10}  {took:.3f} s wall clock, {used:.3f} s CPU")
+    clock, cpu = (other / own for other, own in zip(best["coreutils"], best["polis-init"]))
+    print(f"ratio       {clock:.2f} wall clock, {cpu:.2f} CPU (coreutils / polis-init)")
+    print(f"of          {DIRECTORIES * FILES} files, {runs} runs")
     print(f"a second run, which finds every owner right, takes {again:.3f} s")
 
 

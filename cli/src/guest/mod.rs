@@ -17,7 +17,7 @@ use crate::multipass::state::NAME;
 pub(crate) const DAMAGED: i32 = 11;
 /// The first line of what the read script answers.
 pub(crate) const READ: &str = "polis-read 1";
-/// The first lines of what the scripts answer that look at the workspace's container and at volumes.
+/// The first lines of the answers of `outside.sh` and `volumes.sh`.
 const OUTSIDE: &str = "polis-outside 1";
 const VOLUMES: &str = "polis-volumes 1";
 /// The user of the VM, whom the image brings and who may use Docker.
@@ -96,7 +96,7 @@ pub(crate) fn pull_job(digest: &Digest) -> Job {
     job(&name, "pull the images", &["scripts/stack.sh", "pull"])
 }
 
-/// What is to become of containers that are there.
+/// What `stack.sh up` does to containers that already exist.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Up {
     /// Recreate all but the workspace.
@@ -135,7 +135,7 @@ pub(crate) fn ready(stack: &str) -> Call {
     )
 }
 
-/// Writes what tells why a service is not well to a file of the guest.
+/// Writes the log lines that tell why a service is not well to a file of the guest.
 pub(crate) fn service_log(service: &str, file: &str) -> Call {
     Call::guest(
         "read the log of a service",
@@ -144,10 +144,10 @@ pub(crate) fn service_log(service: &str, file: &str) -> Call {
     )
 }
 
-/// What of the workspace would be gone with its container.
+/// What the workspace would lose if its container were recreated.
 pub(crate) fn outside() -> Call {
     Call::guest(
-        "see what lies outside the volumes of the workspace",
+        "list what the workspace has outside its volumes",
         include_str!("outside.sh"),
         &[],
     )

@@ -1,5 +1,5 @@
-# Prints what of the workspace lies outside its volumes, and would be lost with its container: its size in bytes, and how
-# many files were added, changed or deleted below each folder, the fullest folders first. Bounded in time and in length.
+# Prints what the workspace has outside its volumes, which is lost when its container is recreated: the size in bytes, and
+# how many files were added, changed or deleted below each folder, most files first. Limits its run time and its output.
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 exec 2>/dev/null
@@ -8,7 +8,8 @@ echo polis-outside 1
 id=$(docker compose ps --all --quiet workspace)
 if [[ -n $id ]]; then
   echo "bytes $(timeout 15 docker inspect --size --format '{{.SizeRw}}' "$id")"
-  # A folder is named before what is in it, and counts only when nothing is. What systemd writes at each boot is no work.
+  # `docker diff` lists a folder before its contents; the folder counts only if nothing follows it. What systemd writes at
+  # each boot is left out.
   timeout 25 docker diff "$id" | cut -c 3- | awk '
     NR > 1 && index($0, last "/") != 1 { print last }
     { last = $0 }

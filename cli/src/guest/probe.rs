@@ -35,24 +35,24 @@ pub(crate) struct Guest {
     pub(crate) images: (u32, u32),
     /// The services.
     pub(crate) services: Vec<Service>,
-    /// In what the workspace's container differs from what would be made now: only its recreation
+    /// How the workspace's container differs from what Compose would create now. Only recreating it
     /// would change that.
     pub(crate) workspace_differs: Option<Difference>,
     /// The disk, where it could be measured.
     pub(crate) disk: Option<Disk>,
 }
 
-/// In what a container differs from what would be made now.
+/// How a container differs from what Compose would create now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Difference {
-    /// It was made from another image.
+    /// It was created from a different image.
     Image,
-    /// It was made from another definition in the compose files.
+    /// It was created from a different definition in the compose files.
     Definition,
 }
 
-/// The service that is the agent's machine.
+/// The service that the agent works in.
 pub(crate) const WORKSPACE: &str = "workspace";
 /// The command that recreates its container.
 pub(crate) const RECREATE_WORKSPACE: &str = "polis start --recreate-workspace";
@@ -61,9 +61,9 @@ impl Difference {
     /// The difference in words.
     pub(crate) fn words(self) -> &'static str {
         match self {
-            Self::Image => "the workspace's container was made from another image",
+            Self::Image => "the workspace's container was created from a different image",
             Self::Definition => {
-                "the workspace's container was made from another definition in the compose files"
+                "the workspace's container was created from a different definition in the compose files"
             }
         }
     }
@@ -80,22 +80,22 @@ pub(crate) struct Disk {
     pub(crate) free: u64,
 }
 
-/// From how many percent on a disk is said to be nearly full, and full: Docker needs space to
-/// replace an image.
+/// The percentages at which a disk counts as nearly full and as full: Docker needs space to replace
+/// an image.
 const NEARLY_FULL: u8 = 85;
 const FULL: u8 = 95;
-/// What gives space back, most of all what earlier versions left behind.
+/// The command that frees space; most of it is images of earlier versions.
 pub(crate) const MAKE_ROOM: &str = "polis exec --vm -- docker image prune --all --force";
 
 impl Disk {
-    /// What to say of it where it runs full, and whether it is urgent.
+    /// The warning if the disk is nearly full, and whether it is urgent.
     pub(crate) fn warning(&self) -> Option<(String, bool)> {
         let (percent, what) = match self.space >= self.inodes {
             true => (self.space, "disk"),
-            false => (self.inodes, "disk's table of inodes"),
+            false => (self.inodes, "inode table"),
         };
         let text = format!(
-            "the VM's {what} is {percent} % full, {} free",
+            "the VM's {what} is {percent}% full, {} free",
             size::words(self.free)
         );
         (percent >= NEARLY_FULL).then_some((text, percent >= FULL))
@@ -209,12 +209,15 @@ impl Guest {
                 let wrong = |_| format!("`{line}`");
                 self.disk = Some(Disk {
                     space: space.parse().map_err(wrong)?,
-                    // A file system without a table of inodes says `-`.
-                    inodes: inodes.parse().unwrap_or_default(),
+                    // `df` prints `-` for a file system without a fixed number of inodes.
+                    inodes: match *inodes {
+                        "-" => 0,
+                        percent => percent.parse::<u8>().map_err(wrong)?,
+                    },
                     free: free.parse().map_err(wrong)?,
                 });
             }
-            // What the guest cannot measure.
+            // The guest could not measure it.
             ["disk", ..] => self.disk = None,
             ["expected", name] => self.service(name).state = "missing".to_owned(),
             ["service", name, state, health, code] => {
@@ -365,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_runs_full_is_told_in_time() {
+    fn a_disk_that_is_nearly_full_is_reported() {
         let disk = |space, inodes| Disk {
             space,
             inodes,
@@ -373,10 +376,10 @@ mod tests {
         };
         assert_eq!(disk(84, 84).warning(), None);
         let (text, urgent) = disk(85, 0).warning().unwrap();
-        assert_eq!(text, "the VM's disk is 85 % full, 3.0 GiB free");
+        assert_eq!(text, "the VM's disk is 85% full, 3.0 GiB free");
         assert!(!urgent);
         let (text, urgent) = disk(10, 95).warning().unwrap();
-        assert!(text.starts_with("the VM's disk's table of inodes is 95 % full"));
+        assert!(text.starts_with("the VM's inode table is 95% full"));
         assert!(urgent);
         let read = |line: &str| Guest::parse(&format!("polis-probe 1\n{line}\nend\n"));
         assert_eq!(

@@ -35,7 +35,7 @@ docker_answers() {
   return 1
 }
 
-# How full the disk is, and its table of files, in percent; how many bytes are free.
+# Used space and used inodes of the disk in percent, and its free bytes.
 echo "disk $(df --output=pcent,ipcent,avail --block-size=1 / | tail -n 1 | tr -d '%')"
 
 if [[ -L bundle ]] && ! docker_answers; then

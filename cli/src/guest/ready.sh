@@ -5,6 +5,6 @@ cd /opt/polis
 printf '%s\n' "$1" >.ready.new
 sync .ready.new
 mv -fT -- .ready.new .ready
-# Active from now on, so that a shutdown stops the stack in its order. Docker would start again by itself, and in none, what
-# merely went down with the VM.
+# An active unit stops the stack in order at shutdown. Containers that merely went down with the VM would be restarted by
+# Docker itself at the next boot, in no particular order.
 sudo -n systemctl start polis.service

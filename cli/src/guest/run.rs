@@ -7,6 +7,9 @@
 use crate::multipass::call::Call;
 use crate::multipass::state::NAME;
 
+/// Where commands leave their output and exit codes in the guest.
+pub(crate) const RUNS: &str = "/opt/polis/.runs";
+
 /// What stands for a code that is in the file.
 pub(crate) const CODE_IN_FILE: i32 = 123;
 
@@ -24,7 +27,7 @@ pub(crate) enum Place {
     Machine,
 }
 
-/// The user of the workspace's image that agents are to be (uid 1000), and root.
+/// Options of `docker compose exec` that enter as the agent's user (uid 1000 in the workspace's image), and as root.
 const AS_POLIS: [&str; 10] = [
     "--user",
     "polis",
@@ -84,7 +87,7 @@ impl Run {
         let now = now.map_or(0, |time| time.as_nanos());
         let process = std::process::id();
         Self {
-            notes: format!("/opt/polis/.runs/{NAME}-{process}-{now}"),
+            notes: format!("{RUNS}/{NAME}-{process}-{now}"),
         }
     }
 
@@ -95,7 +98,7 @@ impl Run {
             Place::Workspace { terminal, root } => {
                 args.extend(["docker", "compose", "exec"]);
                 args.extend((!terminal).then_some("-T"));
-                // As a login would, which Docker does not: it sets HOME at most.
+                // The environment that a login sets: Docker sets HOME at most.
                 args.extend(if root { AS_ROOT } else { AS_POLIS });
                 args.push("workspace");
             }

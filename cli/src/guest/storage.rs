@@ -1,5 +1,5 @@
-//! Where the agent's work lies: on volumes, which last, and outside of them, in the workspace's
-//! container, which lasts until it is recreated.
+//! Where the agent's work is kept: on volumes, which persist, and in the workspace's own container,
+//! which lasts until it is recreated.
 
 use serde::Serialize;
 
@@ -10,11 +10,11 @@ use crate::multipass::size;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Volume {
     pub(crate) name: String,
-    /// Its size; none where measuring took too long.
+    /// Its size; none if measuring took too long.
     pub(crate) bytes: Option<u64>,
 }
 
-/// Reads the answer of the script that measures volumes; what is cut off is left out.
+/// Reads the answer of `volumes.sh`; leaves out what was cut off.
 pub(crate) fn volumes(text: &str) -> Vec<Volume> {
     let lines = guest::answer(text, VOLUMES).unwrap_or_default().lines();
     let volume = |line: &str| {
@@ -27,14 +27,14 @@ pub(crate) fn volumes(text: &str) -> Vec<Volume> {
     lines.filter_map(volume).collect()
 }
 
-/// What lies in the workspace's container, and would be lost with it.
+/// What the workspace's container holds outside the volumes, and would lose if it were recreated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Outside {
-    /// Its size; none where measuring took too long.
+    /// Its size; none if measuring took too long.
     pub(crate) bytes: Option<u64>,
-    /// Folders with how many files were added, changed or deleted below them, the fullest first.
+    /// Folders with the number of files added, changed or deleted below them, most files first.
     pub(crate) folders: Vec<Folder>,
-    /// Whether there was no time to look at everything.
+    /// Whether time ran out before everything was scanned.
     pub(crate) cut_off: bool,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Folder {
 }
 
 impl Outside {
-    /// Reads the answer of the script that looks outside the volumes.
+    /// Reads the answer of `outside.sh`.
     pub(crate) fn parse(text: &str) -> Self {
         let mut outside = Self::default();
         let mut ended = false;
@@ -67,11 +67,11 @@ impl Outside {
         outside
     }
 
-    /// For people: what would be lost, a line each.
+    /// What would be lost, for people, one entry per line.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(bytes) = self.bytes {
-            lines.push(format!("{} in all", size::words(bytes)));
+            lines.push(format!("{} in total", size::words(bytes)));
         }
         let folder = |folder: &Folder| {
             let plural = if folder.files == 1 { "" } else { "s" };
@@ -79,10 +79,10 @@ impl Outside {
         };
         lines.extend(self.folders.iter().map(folder));
         if self.cut_off {
-            lines.push("and more: there was no time to look at everything".to_owned());
+            lines.push("and possibly more: the scan ran out of time".to_owned());
         }
         if self.folders.is_empty() && !self.cut_off {
-            lines.push("no file of anybody's".to_owned());
+            lines.push("no files".to_owned());
         }
         lines
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_not_be_measured_is_said_to_be_so() {
+    fn what_could_not_be_measured_is_reported_as_such() {
         let read = volumes("noise|polis-volumes 1\nworkspace-home 4096\nscanner-db -\nend\n");
         let sizes: Vec<_> = read
             .iter()
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(
             outside.lines(),
             [
-                "2.0 KiB in all",
+                "2.0 KiB in total",
                 "/usr/local  (2 files)",
                 "/opt/a b  (1 file)"
             ]
@@ -123,6 +123,6 @@ mod tests {
             assert!(Outside::parse(&broken).cut_off, "{broken}");
         }
         let nothing = Outside::parse("polis-outside 1\nbytes \nend\n");
-        assert_eq!(nothing.lines(), ["no file of anybody's"]);
+        assert_eq!(nothing.lines(), ["no files"]);
     }
 }

@@ -1,5 +1,5 @@
-# Prints the stack's volumes with their sizes in bytes, a line each; `-` where measuring took too long. `docker system df`
-# would measure every image and container as well, so the volumes' own folders are read, for ten seconds at most.
+# Prints the stack's volumes with their sizes in bytes, one per line; `-` if measuring took too long. `docker system df`
+# would also measure every image and container, so this measures the volumes' folders, for at most ten seconds.
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 exec 2>/dev/null

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_told_in_the_largest_unit_that_fits() {
+    fn sizes_are_printed_in_the_largest_unit_that_fits() {
         for (number, expected) in [
             (0, "0 B"),
             (1023, "1023 B"),

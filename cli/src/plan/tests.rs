@@ -334,7 +334,7 @@ fn a_processor_without_images_is_refused_before_anything_is_done() {
     ] {
         let error = steps(&World { machine, guest }, &wish).expect_err("arm64");
         assert_eq!(error.kind, Kind::Machine);
-        let reason = "the service images have no arm64 yet; they are published for: amd64";
+        let reason = "the service images are not published for arm64, only for: amd64";
         assert_eq!(error.causes, [reason]);
     }
     // What the VM says of itself counts more, in both directions.

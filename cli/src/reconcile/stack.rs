@@ -45,14 +45,11 @@ impl Reconciler<'_> {
                 .next("POLIS_PULL_TIMEOUT=3600 polis start   (waits longer)"),
             Ended::Badly(code, log) => {
                 let cause = cause_of_pull(&log).unwrap_or(format!("the pull ended with {code}"));
-                Error::new(
-                    Kind::Pull,
-                    "an image could not be pulled, in several attempts",
-                )
-                .because(cause)
-                .log(log)
-                .next("polis start")
-                .next("polis doctor   (tells whether the registry is reachable)")
+                Error::new(Kind::Pull, "an image could not be pulled")
+                    .because(cause)
+                    .log(log)
+                    .next("polis start")
+                    .next("polis doctor   (tells whether the registry is reachable)")
             }
         };
         Err(error.tried(job.start.to_text()))
@@ -129,9 +126,9 @@ impl Reconciler<'_> {
         error
     }
 
-    /// The lines of a service's log that tell most; none when they cannot be read.
+    /// The most telling lines of a service's log; none if they cannot be read.
     fn log_of(&self, service: &Service) -> Vec<String> {
-        let file = format!("/opt/polis/.runs/log-{}", service.name);
+        let file = format!("{}/log-{}", guest::run::RUNS, service.name);
         let written = guest::service_log(&service.name, &file);
         let written = self.multipass.call(&written, Kind::Unexpected);
         let text = written.and_then(|_| self.multipass.read(&file));

@@ -46,9 +46,11 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
 /// Asks on the terminal.
 fn confirmed(context: &Context, purge: bool) -> Result<bool> {
     if !super::can_ask(context) {
-        return Err(Error::new(Kind::Usage, "nobody can be asked here")
-            .because("deleting needs a yes, and this is no terminal")
-            .next("polis delete --yes"));
+        return Err(
+            Error::new(Kind::Usage, "`polis delete` needs a confirmation")
+                .because("it can ask only on a terminal, and not with `--json`")
+                .next("polis delete --yes"),
+        );
     }
     let lost = if purge {
         "Everything in it is lost for good."

@@ -77,7 +77,7 @@ fn facts(context: &Context) -> Facts {
     }
 }
 
-/// The disk of a VM that runs, and answers.
+/// The disk of a running VM; none if it does not answer.
 fn guest_disk(multipass: &Multipass) -> Option<Disk> {
     let answer = multipass.call(&guest::probe(), Kind::Unexpected).ok()?;
     Guest::parse(&answer).ok()?.disk

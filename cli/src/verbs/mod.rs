@@ -21,12 +21,12 @@ use crate::multipass::Multipass;
 use crate::multipass::refusal;
 use crate::multipass::state::State;
 
-/// Whether there is somebody who can answer a question.
+/// Whether a question can be asked: there is a terminal, and no JSON is wanted.
 fn can_ask(context: &Context) -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal() && !context.output.is_json()
 }
 
-/// Asks on the terminal; anything but a yes is a no.
+/// Asks on the terminal; any answer but yes counts as no.
 fn asked(question: &str) -> bool {
     eprint!("{question} [y/N] ");
     let _ = io::stderr().flush();

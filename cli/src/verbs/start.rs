@@ -44,9 +44,8 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
     let Some(kept) = Kept::of(&multipass, started.differs) else {
         return Ok(started.done());
     };
-    let asks = started.did_something() && super::can_ask(context);
-    let note = kept.note();
-    if !asks {
+    let note = kept.note("it is kept");
+    if !started.did_something || !super::can_ask(context) {
         context
             .output
             .note(&format!("{note}\nnext: {RECREATE_WORKSPACE}"));
@@ -61,14 +60,14 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
     Ok(reconcile(context, &multipass, world, &wish)?.done())
 }
 
-/// A workspace whose container was kept though it differs from what would be made now.
+/// A workspace whose container differs from what Compose would create now.
 struct Kept {
     differs: Difference,
     outside: Outside,
 }
 
 impl Kept {
-    /// Asks the guest what would be lost. That it cannot tell is no failure of a start that went well.
+    /// Asks the guest what a recreation would lose. A start that succeeded does not fail if the guest cannot tell.
     fn of(multipass: &Multipass, differs: Option<Difference>) -> Option<Self> {
         let differs = differs?;
         let answer = multipass.call(&guest::outside(), Kind::Unexpected);
@@ -76,11 +75,12 @@ impl Kept {
         Some(Self { differs, outside })
     }
 
-    fn note(&self) -> String {
+    /// The difference, the container's `fate` and what its recreation loses.
+    fn note(&self, fate: &str) -> String {
         let lost = self.outside.lines();
         let lost: String = lost.iter().map(|line| format!("\n  {line}")).collect();
         format!(
-            "{}; it is kept as it is. Its recreation would keep the volumes (/home, /root, Docker's data) and lose the rest:{lost}",
+            "{}; {fate}. Recreating it keeps the volumes (/home, /root, Docker's data) and loses the rest:{lost}",
             self.differs.words()
         )
     }
@@ -116,15 +116,11 @@ fn dry_run(multipass: &Multipass, world: &World, wish: &Wish) -> Result<Done> {
     let kept = Kept::of(multipass, differs);
     let mut text = plan::to_text(&steps);
     if let Some(kept) = &kept {
-        let (note, next) = match wish.recreate_workspace {
-            true => (
-                kept.note()
-                    .replace("it is kept as it is", "it is recreated"),
-                None,
-            ),
-            false => (kept.note(), Some(format!("\nnext: {RECREATE_WORKSPACE}"))),
+        let note = if wish.recreate_workspace {
+            kept.note("it is recreated")
+        } else {
+            format!("{}\nnext: {RECREATE_WORKSPACE}", kept.note("it is kept"))
         };
-        let note = format!("{note}{}", next.unwrap_or_default());
         text.extend(note.lines().map(|line| format!("# {line}\n")));
     }
     let mut data = json!({"dry_run": true, "looked": looking, "plan": plan::to_json(&steps)});
@@ -132,7 +128,7 @@ fn dry_run(multipass: &Multipass, world: &World, wish: &Wish) -> Result<Done> {
     Ok(Done::new(text, data))
 }
 
-/// Adds to a report what is known of a workspace that differs.
+/// Adds to a report how the workspace differs, and what its recreation would lose.
 fn tell_kept(data: &mut Value, kept: Option<&Kept>) {
     data["workspace_differs"] = json!(kept.map(|kept| kept.differs));
     data["outside_volumes"] = json!(kept.map(|kept| &kept.outside));
@@ -143,15 +139,10 @@ struct Started {
     text: String,
     data: Value,
     differs: Option<Difference>,
+    did_something: bool,
 }
 
 impl Started {
-    fn did_something(&self) -> bool {
-        self.data["did"]
-            .as_array()
-            .is_some_and(|did| !did.is_empty())
-    }
-
     fn done(mut self) -> Done {
         tell_kept(&mut self.data, None);
         Done::new(self.text, self.data)
@@ -211,6 +202,7 @@ fn report(context: &Context, reconciler: &Reconciler, world: &World, took: Durat
         text,
         data,
         differs: seen.and_then(|guest| guest.workspace_differs),
+        did_something: !reconciler.did.is_empty(),
     }
 }
 

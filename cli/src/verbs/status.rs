@@ -13,6 +13,7 @@ use crate::guest::storage::{self, Volume};
 use crate::multipass::state::State;
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
+
 /// Runs `polis status`.
 pub(crate) fn run(context: &Context) -> Result<Done> {
     let multipass = context.multipass()?;
@@ -40,8 +41,7 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     Ok(Done::new(text, data))
 }
 
-/// The volumes that keep the work of the agent and the state of the stack. The status does not fail for what could not be
-/// measured.
+/// The volumes, which keep the agent's work and the stack's state. `status` does not fail if they cannot be measured.
 fn volumes(multipass: &Multipass) -> Vec<Volume> {
     let answer = multipass.call(&guest::volumes(), Kind::Unexpected);
     storage::volumes(&answer.unwrap_or_default())
@@ -154,7 +154,7 @@ fn text(
         }
         if let Some(disk) = &guest.disk {
             let free = size::words(disk.free);
-            text.push_str(&format!("vm disk    {} % full, {free} free\n", disk.space));
+            text.push_str(&format!("vm disk    {}% full, {free} free\n", disk.space));
         }
         if let Some((warning, urgent)) = guest.disk.as_ref().and_then(Disk::warning) {
             let word = if urgent { "error  " } else { "warning" };

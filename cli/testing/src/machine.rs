@@ -22,7 +22,7 @@ const NAME: &str = "polis";
 /// Where cloud-init finds its user-data, and the mark of an instance that is in the trash.
 const SEED: &str = "/var/lib/cloud/seed";
 const DELETED: &str = "machine-deleted";
-/// Whether somebody can log in: systemd allows it when it has come that far, and cloud-init has made the user.
+/// Whether somebody can log in: systemd has come up far enough to allow it, and cloud-init has created the user.
 const LOGIN: &str =
     "test -S /run/systemd/private && test ! -e /run/nologin && id ubuntu >/dev/null 2>&1";
 /// What a session over SSH has in its environment.
@@ -193,15 +193,15 @@ impl Machine {
         fs::write(files.join("user-data"), user_data)?;
         let instance = format!("instance-id: {}\nlocal-hostname: {NAME}\n", call.number);
         fs::write(files.join("meta-data"), instance)?;
-        // With `/.` what is in it, whether or not the target is there.
+        // `/.` copies the contents, whether or not the target exists.
         let from = seed.path().join("seed/.").display().to_string();
         self.docker(&["cp", &from, &format!("{}:{SEED}", self.container)])?;
         self.docker(&["start", &self.container])?;
         call.end.changed_vm = true;
         self.wait_for_ssh()?;
         call.spinner("Waiting for initialization to complete");
-        // Its code tells what Multipass never looks at.
-        let _whatever = self.inside(&["cloud-init", "status", "--wait"])?.output()?;
+        // Multipass ignores its exit code, so this does too.
+        let _whatever = self.inside(&["cloud-init", "status", "--wait"]).output()?;
         call.clear();
         call.out(&format!("Launched: {NAME}\n"));
         Ok(0)
@@ -245,7 +245,7 @@ impl Machine {
     }
 
     /// A command as the user of a session over SSH, not yet started.
-    fn inside<S: AsRef<str>>(&self, words: &[S]) -> io::Result<Command> {
+    fn inside<S: AsRef<str>>(&self, words: &[S]) -> Command {
         let mut command = process::command("docker");
         command.args(["exec", "--interactive", "--user", "ubuntu"]);
         if io::stdin().is_terminal() && io::stdout().is_terminal() {
@@ -256,7 +256,7 @@ impl Machine {
         }
         command.args(["--workdir", "/home/ubuntu", &self.container]);
         command.args(words.iter().map(AsRef::as_ref));
-        Ok(command)
+        command
     }
 
     /// Runs a command with our own streams.
@@ -269,7 +269,7 @@ impl Machine {
         let mut line = vec!["bash", "-c", script, "bash"];
         line.extend(directory);
         line.extend(words.iter().map(String::as_str));
-        Ok(code(self.inside(&line)?.status()?))
+        Ok(code(self.inside(&line).status()?))
     }
 
     /// One file into the guest or out of it.
@@ -287,7 +287,7 @@ impl Machine {
                 self.receive(call, &bytes, path)
             }
             (Some(path), None) => {
-                let output = self.inside(&["cat", "--", path])?.output()?;
+                let output = self.inside(&["cat", "--", path]).output()?;
                 if !output.status.success() {
                     return Ok(call.fail("transfer", &String::from_utf8_lossy(&output.stderr)));
                 }
@@ -303,7 +303,7 @@ impl Machine {
 
     fn receive(&self, call: &mut Call, bytes: &[u8], path: &str) -> io::Result<u8> {
         let script = "umask 0002; cat >\"$1\"";
-        let mut command = self.inside(&["bash", "-c", script, "bash", path])?;
+        let mut command = self.inside(&["bash", "-c", script, "bash", path]);
         command.stdin(Stdio::piped());
         let mut child = command.spawn()?;
         if let Some(mut to) = child.stdin.take() {

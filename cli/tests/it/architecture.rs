@@ -1,4 +1,4 @@
-//! A VM whose processor the service images are not published for: refused with that reason, and nothing is touched.
+//! `polis start` refuses a VM whose architecture the service images are not published for, and changes nothing.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -20,9 +20,9 @@ fn an_arm64_vm_is_refused_with_the_reason() {
         exit 15
         --- stderr
         error: the stack cannot run on this machine
-          cause: the service images have no arm64 yet; they are published for: amd64
+          cause: the service images are not published for arm64, only for: amd64
           tried: multipass list --format json --no-ipv4
-          next: use a machine with one of those processors: a VM has the processor of its host
+          next: use a machine with one of these processors: a VM has the same processor as its host
           next: polis doctor
     "#]]
     .assert_eq(&seen(&ran));

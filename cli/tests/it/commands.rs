@@ -151,8 +151,8 @@ fn deleting_asks_and_touches_no_other_vm() {
     expect![[r#"
         exit 2
         --- stderr
-        error: nobody can be asked here
-          cause: deleting needs a yes, and this is no terminal
+        error: `polis delete` needs a confirmation
+          cause: it can ask only on a terminal, and not with `--json`
           next: polis delete --yes
     "#]]
     .assert_eq(&seen(&world.polis(&["delete"])));

@@ -57,7 +57,7 @@ fn a_pull_that_fails_is_tried_again_and_then_named() {
     expect![[r#"
         exit 11
         --- stderr
-        error: an image could not be pulled, in several attempts
+        error: an image could not be pulled
           cause: Error response from daemon: toomanyrequests: retry-after: 1s
           tried: multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
           log:  gate Pulling
@@ -69,8 +69,8 @@ fn a_pull_that_fails_is_tried_again_and_then_named() {
     "#]].assert_eq(&without_others(&seen(&ran)));
 }
 
-/// The log of a pull without what is said of other images, and images without tag and digest: which there are, and what
-/// they are pinned to, is not what these tests are about.
+/// The log of a pull without the lines about other images, and without tags and digests: these tests do not depend on
+/// which images there are, or on their pins.
 fn without_others(text: &str) -> String {
     let line = |line: &str| match line.split_once("-oss:") {
         Some((name, _)) => format!("{name}-oss:[PIN]\n"),
@@ -156,7 +156,7 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
 }
 
 #[test]
-fn the_log_of_a_service_begins_with_what_tells_the_cause() {
+fn the_log_of_a_service_begins_with_the_lines_that_name_a_cause() {
     let world = world();
     let mut log: Vec<String> = (0..300)
         .map(|at| format!("{at} {}", "x".repeat(200)))
@@ -169,7 +169,7 @@ fn the_log_of_a_service_begins_with_what_tells_the_cause() {
         log,
     };
     world.set(|state| {
-        // No call may print what this log has: the client for Windows would never end.
+        // This log is longer than a call may print: the client for Windows would never end.
         state.windows = true;
         state.services.insert("sentinel".into(), ill);
     });

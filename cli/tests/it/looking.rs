@@ -57,7 +57,7 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
     assert_eq!(settings["cpus"]["origin"], "environment");
     assert_eq!(settings["disk"]["origin"], "default");
     let shown = world.polis(&["status"]);
-    // What the stack consists of is the compose file's to say.
+    // The compose file says which services and volumes there are.
     let [services, volumes] = ["services", "volumes"].map(stack);
     let listed = |name: &&String| {
         let line = |line: &&str| line.trim_start().split(' ').next() == Some(name.as_str());
@@ -76,7 +76,7 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
           workspace      healthy
         volumes
           workspace-home   [SIZE]
-        vm disk    18 % full, 32.8 GiB free
+        vm disk    18% full, 32.8 GiB free
         next       polis shell
     "#]]
     .assert_eq(&without_lists(&seen(&shown)));
@@ -98,7 +98,7 @@ fn stack(part: &str) -> Vec<String> {
         .collect()
 }
 
-/// One service, one init container and one volume, of all.
+/// Keeps one service, one init container and one volume of the lists.
 fn without_lists(seen: &str) -> String {
     let kept = ["  workspace ", "  state-init ", "  workspace-home "];
     let lines = seen
@@ -107,7 +107,7 @@ fn without_lists(seen: &str) -> String {
     without_sizes(&lines.map(|line| format!("{line}\n")).collect::<String>())
 }
 
-/// How large an empty folder is depends on the file system.
+/// Masks sizes: that of an empty folder depends on the file system.
 fn without_sizes(seen: &str) -> String {
     let shown = |line: &str| match line.rsplitn(3, ' ').collect::<Vec<_>>().as_slice() {
         [unit, _, name] if unit.ends_with('B') => format!("{name} [SIZE]\n"),
@@ -117,7 +117,7 @@ fn without_sizes(seen: &str) -> String {
 }
 
 #[test]
-fn a_disk_that_runs_full_is_told_by_status_and_doctor() {
+fn status_and_doctor_report_a_disk_that_is_nearly_full() {
     let world = running();
     for (used, word, verdict) in [
         ((84, 3), None, "ok"),
@@ -187,7 +187,7 @@ fn doctor_checks_one_thing_after_the_other() {
         ok    daemon          it answers
         ok    authenticated   it lets this user in
         ok    instance        the VM is Running
-        ok    vm-disk         18 % full, 32.8 GiB free
+        ok    vm-disk         18% full, 32.8 GiB free
         ok    architecture    amd64
         ok    network         [HOST]
     "#]]
@@ -237,7 +237,7 @@ fn doctor_tells_what_mends_each_failure() {
         ok    authenticated   it lets this user in
         FAIL  instance        the VM `polis` is deleted, and its name is still taken
                               fix: multipass recover polis, or: polis delete --purge
-        -     vm-disk         no VM runs
+        -     vm-disk         no VM is running
         ok    architecture    amd64
         ok    network         [HOST]
     "#]]

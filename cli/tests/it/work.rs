@@ -1,24 +1,24 @@
-//! The agent's work: whatever a start does, and wherever it ends, what was written in the workspace is there afterwards.
+//! The agent's work survives every start, complete or interrupted: what was written in the workspace is still there.
 
 use expect_test::expect;
 use fake_multipass::{Effect, Fate, Fault, Pull, Service, World};
 
 use crate::support::{args, did, document, planned, running, seen};
 
-/// A bundle that no release has.
+/// The digest of a bundle that no release contains.
 const OLD: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Where an agent leaves things: on volumes, and outside of them.
+/// Files that an agent writes: on volumes, and outside them.
 const ON_VOLUMES: [&str; 2] = ["/home/polis/notes", "/root/history"];
 const OUTSIDE: [&str; 3] = ["/usr/local/bin/tool", "/opt/sdk", "/var/lib/database"];
 
-/// Runs a command in the VM, which must end well.
+/// Runs a command in the VM, which must succeed.
 fn vm(world: &World, script: &str) -> String {
     let ran = world.multipass(&["exec", "-n", "polis", "--", "bash", "-c", script], b"");
     assert_eq!(ran.code, Some(0), "{script}: {}", ran.seen());
     ran.stdout
 }
 
-/// Makes the bundle in place another version's, of which `.ready` knows.
+/// Makes the bundle in place look like another version's, in `.ready` too.
 fn older(world: &World) {
     let script = format!(
         "cd /opt/polis && {{ [[ -d bundles/{OLD} ]] || mv -T \"$(readlink bundle)\" bundles/{OLD}; }} && ln -sfnT bundles/{OLD} bundle && echo {OLD} >.ready"
@@ -26,7 +26,7 @@ fn older(world: &World) {
     vm(world, &script);
 }
 
-/// The same, and that version's compose file was another, to which all containers were made.
+/// The same, with a compose file changed by `edit`, from which all containers were created.
 fn older_with(world: &World, edit: &str) {
     older(world);
     let script = format!(
@@ -36,10 +36,10 @@ fn older_with(world: &World, edit: &str) {
     vm(world, &script);
 }
 
-/// The workspace was made from another image than today's.
+/// Gives the workspace a different image.
 const OTHER_IMAGE: &str = "s|polis-workspace-oss:.*|polis-workspace-oss:v0.0.1|";
 
-/// What is written into a file.
+/// What the tests write into a file.
 fn work(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or_default();
     format!("work in {name}")
@@ -53,7 +53,7 @@ fn write_everywhere(world: &World) {
     }
 }
 
-/// Which of the files are there, with what was written.
+/// Which of the files still have what was written.
 fn found<'a>(world: &World, paths: &[&'a str]) -> Vec<&'a str> {
     let is_there = |path: &&&str| {
         let ran = world.polis(&["exec", "--root", "--", "cat", path]);
@@ -82,7 +82,7 @@ fn restarts(world: &World) -> usize {
         .count()
 }
 
-/// An agent that lays `compose` over the stack.
+/// Writes an agent whose `compose` is layered on the stack.
 fn agent(world: &World, name: &str, compose: &str) {
     let dir = world.home().join(name);
     std::fs::create_dir_all(&dir).expect("a directory");
@@ -90,7 +90,7 @@ fn agent(world: &World, name: &str, compose: &str) {
 }
 
 #[test]
-fn an_upgrade_makes_the_others_anew_and_restarts_the_workspace() {
+fn an_upgrade_recreates_the_other_services_and_restarts_the_workspace() {
     let world = running();
     write_everywhere(&world);
     older(&world);
@@ -101,7 +101,7 @@ fn an_upgrade_makes_the_others_anew_and_restarts_the_workspace() {
     let after = ["workspace", "gate", "toolbox"].map(|service| container(&world, service));
     assert_eq!(before[0], after[0]);
     assert!(before[1] != after[1] && before[2] != after[2]);
-    // What is mounted has other content under the same name.
+    // The mounted files have new content under the same names.
     assert_eq!(restarts(&world), 1);
     finds_everything(&world, "an upgrade");
     assert_eq!(did(&world, &["start"]), [] as [&str; 0]);
@@ -140,7 +140,7 @@ fn work_outlasts_agents_and_starts_that_fail() {
     world.set(|state| state.services.insert("gate".into(), ill));
     assert_eq!(world.polis(&["start", "--quiet"]).code, Some(12));
     world.set(|state| state.services.clear());
-    finds_everything(&world, "an upgrade whose gate does not get well");
+    finds_everything(&world, "an upgrade whose gate does not become healthy");
 
     older(&world);
     let refused = Pull {
@@ -155,7 +155,7 @@ fn work_outlasts_agents_and_starts_that_fail() {
 
     let ran = world.polis(&["start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    finds_everything(&world, "the start that goes on");
+    finds_everything(&world, "the start that resumes");
     assert_eq!(world.polis(&["stop", "--quiet"]).code, Some(0));
     assert_eq!(world.polis(&["start", "--quiet"]).code, Some(0));
     finds_everything(&world, "a reboot");
@@ -179,7 +179,7 @@ fn an_upgrade_that_is_killed_at_any_call_loses_nothing() {
         let command = containing.split(' ').next().unwrap_or_default();
         world.fault(Fault::of(command, Effect::KillAfter).containing(&containing));
         let ran = world.polis(&["start", "--quiet"]);
-        // What another call was enough for is not made.
+        // A call is not made if an earlier one already sufficed.
         assert!(
             ran.signal == Some(9) || ran.code == Some(0),
             "{step}: {}",
@@ -208,15 +208,15 @@ fn a_workspace_of_another_image_is_kept_until_its_recreation_is_asked_for() {
     );
     finds_everything(&world, "an upgrade to another image");
 
-    // A start that has nothing to do says so, and what there is to decide.
+    // A start that has nothing to do says so, and which decision is open.
     let ran = world.polis(&["start"]);
     expect![[r#"
         exit 0
         --- stdout
         The workspace is running; nothing was to be done.
         --- stderr
-        note: the workspace's container was made from another image; it is kept as it is. Its recreation would keep the volumes (/home, /root, Docker's data) and lose the rest:
-          42 B in all
+        note: the workspace's container was created from a different image; it is kept. Recreating it keeps the volumes (/home, /root, Docker's data) and loses the rest:
+          42 B in total
           /opt/sdk  (1 file)
           /usr/local  (1 file)
           /var/lib  (1 file)
@@ -236,7 +236,7 @@ fn a_workspace_of_another_image_is_kept_until_its_recreation_is_asked_for() {
     assert_eq!(found(&world, &ON_VOLUMES), ON_VOLUMES);
     assert_eq!(found(&world, &OUTSIDE), [] as [&str; 0]);
     let again = did(&world, &["start", "--recreate-workspace"]);
-    assert_eq!(again, [] as [&str; 0], "it is as it should be");
+    assert_eq!(again, [] as [&str; 0], "the workspace is up to date");
     assert_eq!(world.refused(), [] as [String; 0]);
 }
 
@@ -253,7 +253,7 @@ fn a_plan_says_that_the_workspace_is_to_be_recreated() {
         "{}",
         ran.seen()
     );
-    // In one start, although only the new bundle tells what has changed.
+    // One start suffices, although only the new bundle tells what has changed.
     let ran = world.polis(&upgrade[..2]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     assert_eq!(found(&world, &OUTSIDE), [] as [&str; 0]);
@@ -282,7 +282,7 @@ fn a_person_is_asked_before_the_workspace_is_recreated() {
 }
 
 #[test]
-fn an_agent_s_change_of_the_definition_is_told_from_another_image() {
+fn a_definition_changed_by_an_agent_is_distinguished_from_a_different_image() {
     let world = running();
     agent(
         &world,

@@ -34,6 +34,9 @@ const OPTIONS: [&str; 17] = [
     "--tty",
 ];
 
+/// A guest of the provisioning gets everything from its stand-ins.
+const NO_NETWORK: &str = "--network=none";
+
 /// How to get into a virtual machine, from its container.
 const SSH: [&str; 14] = [
     "ssh",
@@ -81,7 +84,8 @@ impl Guest {
     /// # Errors
     /// When Docker refuses.
     pub fn new(image: &str, document: &str, more: &[&str], dir: &Path) -> Result<Self> {
-        let guest = Self::created(Kind::Container, &[&OPTIONS[..], more, &[image]].concat())?;
+        let options = [&OPTIONS[..], &[NO_NETWORK], more, &[image]].concat();
+        let guest = Self::created(Kind::Container, &options)?;
         let seed = dir.join(format!("{}/nocloud", guest.name));
         seed_files(&seed, document)?;
         let to = format!("{}:/var/lib/cloud/seed", guest.name);
@@ -92,8 +96,8 @@ impl Guest {
         Ok(guest)
     }
 
-    /// Makes a guest without user-data, for somebody else to launch; `more` are further options of `docker create`, by
-    /// which it may have a network.
+    /// Makes a guest without user-data, for the caller to launch; `more` are further options of `docker create`, its
+    /// network among them.
     ///
     /// # Errors
     /// When Docker refuses.
@@ -114,7 +118,8 @@ impl Guest {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let seed = dir.join(format!("seed-{}-{count}", std::process::id()));
         seed_files(&seed, document)?;
-        let words = vm.create(&seed);
+        let mut words = vec![NO_NETWORK.to_owned()];
+        words.extend(vm.create(&seed));
         Self::created(Kind::Virtual { seed }, &words)
     }
 
@@ -122,10 +127,6 @@ impl Guest {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("polis-proof-{}-{count}", std::process::id());
         let mut command = vec!["docker", "create", "--label=polis-proof", "--name", &name];
-        let connected = |word: &S| word.as_ref().starts_with("--network=");
-        if !words.iter().any(connected) {
-            command.push("--network=none");
-        }
         command.extend(words.iter().map(AsRef::as_ref));
         Run::new(&command).output()?;
         Ok(Self { name, kind })

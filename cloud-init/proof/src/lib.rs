@@ -12,6 +12,7 @@ pub mod guest;
 pub mod image;
 pub mod packages;
 pub mod run;
+pub mod runner;
 pub mod vm;
 
 /// A value, or what went wrong, for people.

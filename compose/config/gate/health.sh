@@ -1,7 +1,7 @@
 #!/bin/bash
 # Health check of gate: the proxy listens, its rules are loaded, resolver answers on the network that gate uses, and
-# sentinel inspects. The last one is a real round trip, because a sentinel whose threads are all taken still accepts
-# connections, while no request of the workspace is answered.
+# sentinel inspects. The last one is a real round trip: a sentinel whose threads are all busy still accepts connections,
+# but no request of the workspace gets an answer.
 #
 # The check of resolver stands in for one inside it, whose image has no program that could ask a question.
 # Assumes the image has bash, nft and timeout (coreutils).
@@ -15,7 +15,7 @@ fail() {
     exit 1
 }
 
-# Sends an ICAP request, which has no line break at its end, and prints the status line of the answer.
+# Sends an ICAP request, in which `\r\n` is still escaped, and prints the status line of the answer.
 icap() {
     local answer
     exec 3<>"/dev/tcp/$SENTINEL/$ICAP_PORT"
@@ -24,8 +24,8 @@ icap() {
     printf '%s\n' "${answer%$'\r'}"
 }
 
-# Asks for the options of the service that reads requests: c-icap answers that from the pool of threads that also
-# inspects. A request in its place would leave a trace in the list of new destinations.
+# Asks for the options of the service that inspects requests: c-icap answers from the same pool of threads. A real
+# request would show up among the new destinations.
 options() {
     icap "OPTIONS icap://$SENTINEL:$ICAP_PORT/$1 ICAP/1.0\r\nHost: $SENTINEL\r\nConnection: close\r\n\r\n"
 }
@@ -39,8 +39,8 @@ scan() {
     printf -v plain_response '%b' "$response"
     local body=$((${#plain_request} + ${#plain_response}))
     local places="req-hdr=0, res-hdr=${#plain_request}, res-body=$body"
-    local head="RESPMOD icap://$SENTINEL:$ICAP_PORT/$1 ICAP/1.0\r\nHost: $SENTINEL\r\nAllow: 204\r\nConnection: close\r\n"
-    icap "${head}Encapsulated: $places\r\n\r\n$request${response}2\r\nok\r\n0\r\n\r\n"
+    local head="RESPMOD icap://$SENTINEL:$ICAP_PORT/$1 ICAP/1.0\r\nHost: $SENTINEL\r\nAllow: 204\r\n"
+    icap "${head}Connection: close\r\nEncapsulated: $places\r\n\r\n$request${response}2\r\nok\r\n0\r\n\r\n"
 }
 
 # `timeout` runs this script again, because it cannot run a function.

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Entry point of gate: builds the one way out of the workspace, closes all others, then becomes g3proxy without privileges.
+# Entry point of gate: opens the one way out of the workspace, closes all others, then becomes g3proxy without
+# privileges.
 #
 # The container starts as root with NET_ADMIN because only here, inside its own network namespace, can TPROXY be set
 # up. g3proxy itself keeps NET_RAW alone, which is enough to answer in the name of a foreign address and not enough to
@@ -51,19 +52,19 @@ table inet polis {
         iifname != "$interface" accept
         meta nfproto ipv6 drop
         ip saddr != $INTERNAL_NETWORK drop
-        # What is addressed to the gate itself ends in the chain input; this also keeps the proxy from being pointed at itself.
+        # Packets to gate itself go to the chain input, which also keeps the proxy from being pointed at itself.
         fib daddr type { local, broadcast, multicast } accept
-        # The two protocols that g3proxy opens and sentinel reads. It would forward any other one unread, so that other
-        # ports never get to it.
+        # The two protocols that g3proxy decrypts and sentinel reads. g3proxy would forward any other protocol
+        # uninspected, so other ports never reach it.
         tcp dport { 80, 443 } tproxy ip to :$PROXY_PORT meta mark set $MARK accept
     }
     chain names {
-        # Whatever server a program asks for a name, resolver answers.
+        # resolver answers every DNS query, whichever server it is sent to.
         type nat hook prerouting priority dstnat; policy accept;
         iifname "$interface" ip saddr $INTERNAL_NETWORK meta l4proto { tcp, udp } th dport 53 dnat ip to $RESOLVER
     }
     chain answers {
-        # Resolver stands on the workspace's network too: without this its answers would go past the gate.
+        # resolver is on the workspace's network too: without this, its answers would bypass gate.
         type nat hook postrouting priority srcnat; policy accept;
         ip daddr $RESOLVER ct status dnat masquerade
     }
@@ -76,9 +77,8 @@ table inet polis {
         iifname "$interface" reject with icmp admin-prohibited
     }
     chain forward {
-        # Questions to resolver are forwarded, and their answers. Everything else cannot be inspected: UDP (and with it
-        # QUIC), ICMP, every other port. It is refused at once, so that programs fail, or fall back to TCP, without a
-        # time-out.
+        # Only DNS queries to resolver and their answers are forwarded. Nothing else can be inspected: UDP (and so QUIC),
+        # ICMP, other ports. It is rejected rather than dropped, so that programs fail or fall back to TCP at once.
         type filter hook forward priority filter; policy drop;
         ct state established,related ct status dnat accept
         iifname "$interface" ip daddr $RESOLVER ct status dnat accept
@@ -103,7 +103,8 @@ main() {
     load_rules "$interface"
     route_marked_packets
     check_ca
-    printf 'gate: ports 80 and 443 from %s on %s go to g3proxy on port %s\n' "$INTERNAL_NETWORK" "$interface" "$PROXY_PORT"
+    printf 'gate: ports 80 and 443 from %s on %s go to g3proxy on port %s\n' \
+        "$INTERNAL_NETWORK" "$interface" "$PROXY_PORT"
     exec setpriv --reuid="$RUN_AS" --regid="$RUN_AS" --clear-groups \
         --inh-caps=-all,+net_raw --ambient-caps=-all,+net_raw \
         -- g3proxy -c "$CONFIG"

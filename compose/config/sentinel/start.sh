@@ -1,9 +1,9 @@
 #!/bin/bash
-# Entry point of sentinel: runs c-icap, and tells an error in its configuration from an end that was asked for.
+# Entry point of sentinel: runs c-icap, and tells a configuration error from a requested stop.
 #
-# c-icap prints "Fatal error while parsing config file" and exits with 0. Docker would take that for a container that is
-# done, and start it again for ever. A restart mends no configuration: the container stays, with the reason as the last
-# line of its log, and its health check says unhealthy. Any other end is Docker's to restart.
+# On a configuration error c-icap prints "Fatal error while parsing config file" and exits with 0, so Docker would restart
+# the container for ever, although a restart mends nothing. Instead the container keeps running, with the reason at the
+# end of its log, and its health check fails. After any other exit Docker restarts it.
 #
 # Assumes the image has bash, sleep (coreutils) and c-icap.
 set -uo pipefail
@@ -14,7 +14,7 @@ stopped=
 child=
 trap 'stopped=1; kill -TERM "$child" 2>/dev/null' TERM INT
 
-# Waits for the child: a signal that is trapped ends `wait`, not the child.
+# Waits for the child to exit: a trapped signal ends `wait`, but not the child.
 await() {
     local code
     while true; do
@@ -30,11 +30,11 @@ await
 code=$?
 [[ -z $stopped ]] || exit 0
 if ((code == 0)); then
-    printf 'sentinel: error: c-icap ended by itself with 0, as it does after an error in %s: see above\n' "$CONFIG" >&2
+    printf 'sentinel: error: c-icap exited with 0, as it does on an error in %s; see above\n' "$CONFIG" >&2
     sleep infinity &
     child=$!
     await
     exit 0
 fi
-printf 'sentinel: error: c-icap ended with %d\n' "$code" >&2
+printf 'sentinel: error: c-icap exited with %d\n' "$code" >&2
 exit "$code"

@@ -1,5 +1,5 @@
-//! Everything that a run shares: the internet, the registry, the machine, and the `polis` that drives it; made once, in
-//! the order in which one needs the other, and with the time that each took.
+//! Everything that the checks share: the internet, the registry, the machine, and the `polis` that drives it. Each is
+//! made once, in order of dependency, and timed.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cloud_init_proof::engine::Engine;
 use cloud_init_proof::guest::{self, Guest};
 use cloud_init_proof::image;
-use cloud_init_proof::run::{Ran, Run};
+use cloud_init_proof::run::Run;
 use fake_multipass::World;
 
 use crate::Result;
@@ -16,13 +16,13 @@ use crate::registry::{self, Registry};
 use crate::tree::{self, Digests};
 use crate::twins::{self, Authority, Twin, Twins};
 
-/// How long one call of `polis` may take.
+/// How long one run of `polis` may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What runs. Fields are dropped in their order: the world with its calls before the machine, the engine last.
+/// The running parts. Fields are dropped in order: the world before the machine that it calls, the engine last.
 #[derive(Debug)]
 pub struct Bench {
-    /// What `polis` sees of this machine, and `polis` itself.
+    /// `polis` and its surroundings on this machine.
     pub world: World,
     /// The virtual machine, which is a container.
     pub guest: Guest,
@@ -32,11 +32,11 @@ pub struct Bench {
     pub internet: Internet,
     /// The twins of the images.
     pub twins: Twins,
-    /// What `polis` has pinned.
+    /// The digests that `polis` pins.
     digests: Digests,
-    /// What the machine is made from.
-    pub image: image::Image,
-    /// Where files go.
+    /// The image that the machine was made from.
+    image: image::Image,
+    /// The directory for files of this run.
     pub dir: PathBuf,
     /// How long each part took.
     pub times: Vec<(String, Duration)>,
@@ -44,11 +44,11 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Makes everything below `dir`; what does not change from run to run is below `kept`, which is shared with the proof
-    /// of the provisioning. The machine is not launched yet.
+    /// Makes everything below `dir`, except that `kept`, shared with the proof of the provisioning, holds what does not
+    /// change between runs. The machine is not launched yet.
     ///
     /// # Errors
-    /// When a part cannot be made; the message says which tool failed.
+    /// When a part cannot be made; the message quotes the command that failed.
     pub fn new(kept: &Path, dir: &Path) -> Result<Self> {
         let mut times = Vec::new();
         let mut part = Part::new(&mut times);
@@ -62,10 +62,17 @@ impl Bench {
         let text = tree::user_data()?;
         let image = image::prepare(kept, &text)?;
         part.done("the image of the machine");
-        let twins = twins::build(&tree::repository(), kept)?;
-        part.done("the twins of the images");
+        // The digests of the twins go into polis, but most of what it takes to compile does not depend on them.
+        let (twins, ahead) = std::thread::scope(|scope| {
+            let ahead = scope.spawn(|| tree::build_ahead(dir));
+            let twins = twins::build(&tree::repository(), kept);
+            (twins, ahead.join())
+        });
+        let twins = twins?;
+        ahead.map_err(|_| "the build of polis panicked".to_owned())??;
+        part.done("the twins of the images, and what polis depends on");
         let digests: Digests = twins.references().into_iter().collect();
-        // Cargo needs one core and half of the other, the rest waits for Docker.
+        // Cargo keeps the processor busy while the other parts mostly wait for Docker.
         let (polis, rest) = std::thread::scope(|scope| {
             let polis = scope.spawn(|| tree::build(dir, &digests, &image));
             let rest = surroundings(dir, &image, &twins);
@@ -89,27 +96,28 @@ impl Bench {
         })
     }
 
-    /// Builds `polis` anew, with these images instead of those of their repositories.
+    /// Rebuilds `polis` with these images pinned in place of those from the same repositories.
     ///
     /// # Errors
     /// When cargo fails.
     pub fn pin(&mut self, others: &[Twin]) -> Result<()> {
         for other in others {
             let ours = self.digests.get_mut(&other.image);
-            let ours = ours.ok_or_else(|| format!("nothing uses {}", other.image))?;
+            let ours =
+                ours.ok_or_else(|| format!("the compose file does not use {}", other.image))?;
             ours.clone_from(&other.digest);
         }
         let start = Instant::now();
         tree::build(&self.dir, &self.digests, &self.image)?;
         self.times
-            .push(("polis built anew".to_owned(), start.elapsed()));
+            .push(("polis rebuilt".to_owned(), start.elapsed()));
         Ok(())
     }
 
-    /// Runs `polis`, which must end well; notes the time as `what`.
+    /// Runs `polis`, which must succeed; records the time as `what`.
     ///
     /// # Errors
-    /// When it does not; the message has all that it said.
+    /// When it fails; the message has all its output.
     pub fn polis(&mut self, what: &str, args: &[&str]) -> Result<fake_multipass::Ran> {
         let start = Instant::now();
         let ran = self.world.polis(args);
@@ -125,44 +133,34 @@ impl Bench {
         ))
     }
 
-    /// Runs a command in a service's container as its root, whatever the image has for a user.
-    ///
-    /// # Errors
-    /// When Docker cannot be started.
-    pub fn inside(&self, service: &str, words: &[&str]) -> Result<Ran> {
+    /// A command in the container of a service, as root whatever the image's user is.
+    pub fn inside(&self, service: &str, words: &[&str]) -> Run {
+        let container = format!("polis-{service}");
         let exec = [
             "docker",
             "exec",
-            self.guest.name(),
-            "docker",
-            "exec",
             "--interactive",
+            "--user=0",
+            container.as_str(),
         ];
-        let container = format!("polis-{service}");
-        let user = ["--user=0", container.as_str()];
-        Run::new(&[&exec[..], &user, words].concat()).ran()
+        self.on_machine(&[&exec[..], words].concat())
     }
 
-    /// Runs a Python program in the network namespace of a service, with the tools of the machine.
+    /// A command in the network namespace of a service, with the tools of the machine.
     ///
     /// # Errors
-    /// When it fails.
-    pub fn beside(&self, service: &str, words: &[&str]) -> Result<String> {
-        let pid = self.pid(service)?;
-        let exec = ["docker", "exec", "--interactive", self.guest.name()];
-        let enter = ["nsenter", "--net", "--target", &pid];
-        Run::new(&[&exec[..], &enter, words].concat()).output()
-    }
-
-    /// The process of a service, as the machine counts them.
-    ///
-    /// # Errors
-    /// When it does not run.
-    pub fn pid(&self, service: &str) -> Result<String> {
+    /// When the service does not run.
+    pub fn in_network_of(&self, service: &str, words: &[&str]) -> Result<Run> {
         let format = "{{.State.Pid}}";
-        self.guest.output(&format!(
-            "docker inspect --format '{format}' polis-{service}"
-        ))
+        let inspect = format!("docker inspect --format '{format}' polis-{service}");
+        let pid = self.guest.output(&inspect)?;
+        let enter = ["nsenter", "--net", "--target", pid.as_str()];
+        Ok(self.on_machine(&[&enter[..], words].concat()))
+    }
+
+    fn on_machine(&self, words: &[&str]) -> Run {
+        let exec = ["docker", "exec", "--interactive", self.guest.name()];
+        Run::new(&[&exec[..], words].concat())
     }
 }
 
@@ -172,7 +170,7 @@ fn surroundings(
     image: &image::Image,
     twins: &Twins,
 ) -> Result<(Internet, Registry, Guest)> {
-    // A run that was killed may have left an image in it that is not what its digest says.
+    // A run that was killed may have left an altered image there.
     let _ = std::fs::remove_dir_all(dir.join("registry"));
     registry::fill(dir, &twins.twins)?;
     let internet = Internet::start(&image.name, &twins.internet, dir)?;
@@ -181,8 +179,8 @@ fn surroundings(
     Ok((internet, registry, guest))
 }
 
-/// A machine on the network of `internet`, not started: with IPv6 on, as a virtual machine has it, with the gateway for
-/// its name server, and with trust in the registry's certificate.
+/// A machine on the network of `internet`, not started. As in a virtual machine, IPv6 is on; the gateway is its name
+/// server, and it trusts the registry's certificate.
 fn machine(
     dir: &Path,
     image: &image::Image,
@@ -198,7 +196,7 @@ fn machine(
             &format!("--network={}", internet.name),
             &format!("--ip={}", internet.machine),
             &format!("--volume={}:/etc/resolv.conf:ro", resolv.display()),
-            // To enter a container whose processes are another user's, which every health check does.
+            // Every health check enters a container whose processes belong to another user.
             "--cap-add=SYS_PTRACE",
             "--memory=10g",
             "--pids-limit=16384",
@@ -219,7 +217,7 @@ fn machine(
         &format!("etc/docker/certs.d/{}/ca.crt", registry::HOST),
         &certificate,
     )?;
-    // Docker turns it off where a network of its own has none; a virtual machine has at least its link-local addresses.
+    // Docker turns IPv6 off where its network has none; a virtual machine has at least link-local addresses.
     let sysctls = "net.ipv6.conf.all.disable_ipv6 = 0\nnet.ipv6.conf.default.disable_ipv6 = 0\n";
     write("etc/sysctl.d/10-proof.conf", sysctls)?;
     let from = format!("{}/.", files.display());
@@ -227,7 +225,7 @@ fn machine(
     Ok(guest)
 }
 
-/// Notes how long each part takes.
+/// Records how long each part takes.
 struct Part<'a> {
     start: Instant,
     times: &'a mut Vec<(String, Duration)>,

@@ -1,5 +1,5 @@
-//! The network that the machine stands in: a bridge of the Docker engine on which nobody else is, and a container that
-//! has the gateway's address and answers for the rest of the world.
+//! The network around the machine: a Docker bridge with nothing else on it, and a container that has the gateway's
+//! address and answers for the rest of the world.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use crate::Result;
 use crate::certificates;
 use crate::twins::Authority;
 
-/// What answers behind the gateway.
+/// A public host, which names resolve to.
 pub const WEB: &str = "203.0.113.10";
-/// Another public host, which no name leads to.
+/// Another public host, which no name resolves to.
 pub const OTHER: &str = "198.51.100.20";
 /// A public name server, which is not the machine's.
 pub const NAME_SERVER: &str = "203.0.113.53";
-/// The host that has the registry.
+/// The host of the registry.
 pub const REGISTRY: &str = "203.0.113.80";
 /// A host in the user's own network, another one in a company's, and a cloud's metadata.
 pub const PRIVATE: [&str; 4] = [
@@ -27,11 +27,11 @@ pub const PRIVATE: [&str; 4] = [
     "172.30.0.5",
     "169.254.169.254",
 ];
-/// The ports that each of them answers on.
+/// The TCP ports that each of these hosts answers on.
 pub const TCP: [u16; 6] = [22, 53, 80, 443, 8080, 9000];
 const UDP: [u16; 3] = [53, 443, 9000];
 
-/// The names that there are, beside the registry's.
+/// The names that resolve, besides the registry's.
 pub const NAMES: [(&str, &str); 4] = [
     ("web.example", WEB),
     ("pypi.org", WEB),
@@ -47,7 +47,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Internet {
     /// The name of the network and of the container.
     pub name: String,
-    /// The address that machines on the network have for their name server and their gateway.
+    /// The address of the gateway, which is also the name server.
     pub gateway: String,
     /// The address for the machine.
     pub machine: String,
@@ -55,7 +55,7 @@ pub struct Internet {
 }
 
 impl Internet {
-    /// Makes the network and starts the container from `image`; `dir` is for what it reads and writes.
+    /// Makes the network and starts the container from `image`; its files go below `dir`.
     ///
     /// # Errors
     /// When Docker refuses, or nothing answers in time.
@@ -80,7 +80,7 @@ impl Internet {
             "--label=polis-proof",
             "--cap-add=NET_ADMIN",
             "--log-driver=json-file",
-            // Of the machine only what it sends on.
+            // It answers the machine and forwards nothing.
             "--sysctl=net.ipv4.ip_forward=0",
             "--name",
             &internet.name,
@@ -104,16 +104,13 @@ impl Internet {
         names.insert(crate::registry::HOST.to_owned(), json!(REGISTRY));
         let mut addresses = vec![WEB, OTHER, NAME_SERVER];
         addresses.extend(PRIVATE);
-        let subnet = self.gateway.rsplit_once('.').map_or("", |(net, _)| net);
         let world = json!({
-            "gateway": format!("{subnet}.2/24"),
+            "gateway": format!("{}/24", self.gateway),
             "addresses": addresses,
-            "tls_addresses": addresses,
             "tcp": TCP,
             "udp": UDP,
             "names": names,
             "name_servers": [self.gateway],
-            "registry": REGISTRY,
         });
         let hosts: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
         let failed = |error: std::io::Error| format!("{}: {error}", self.dir.display());
@@ -163,7 +160,7 @@ impl Internet {
         text.lines().map(read).collect()
     }
 
-    /// What has arrived of what holds `text`.
+    /// Those entries of [`Self::seen`] whose text contains `text`.
     ///
     /// # Errors
     /// When the record cannot be read.
@@ -187,7 +184,8 @@ impl Drop for Internet {
     }
 }
 
-/// Makes a network whose gateway nobody is yet, in the first subnet that is free; returns its first three numbers.
+/// Makes a network in the first free subnet, with nothing at the gateway's address yet; returns the first three numbers of
+/// the subnet.
 fn network(name: &str) -> Result<String> {
     let mut refused = String::new();
     for third in 64..96 {

@@ -1,10 +1,11 @@
-//! The compose stack on a real Docker Engine: the shipped images are out of reach where tests run, so twins of them are
+//! The compose stack on a real Docker Engine. The published images are out of reach where tests run, so twins of them are
 //! built from the contracts in `compose/images/`, and the real `polis` starts them.
 
 pub mod bench;
 pub mod certificates;
 pub mod internet;
 pub mod registry;
+pub mod scene;
 pub mod tree;
 pub mod twins;
 pub mod variant;

@@ -1,7 +1,7 @@
-//! Docker's own registry under the name of GitHub's: what the compose file pins is pulled from it unchanged.
+//! Docker's own registry under the name of GitHub's, from which the machine pulls what the compose file pins.
 //!
-//! Two processes over one directory: one takes images in over the loopback address, the other stands in the internet and
-//! serves them over TLS.
+//! Two processes share one directory: one accepts images on the loopback address, the other serves them over TLS from the
+//! network namespace of the internet.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -29,7 +29,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Serves what is below `dir` to those who are on the network of `internet`.
+    /// Serves the images below `dir` on the network of `internet`.
     ///
     /// # Errors
     /// When it does not start.
@@ -75,7 +75,7 @@ impl Registry {
         }
     }
 
-    /// The file of a blob, to be altered.
+    /// The file of a blob, for tests that alter it.
     pub fn blob(&self, digest: &str) -> PathBuf {
         let hex = digest.trim_start_matches("sha256:");
         let blobs = "data/docker/registry/v2/blobs/sha256";
@@ -91,7 +91,7 @@ impl Drop for Registry {
     }
 }
 
-/// Brings images into the registry below `dir`, each under its own name; the digests stay what they are.
+/// Pushes images into the registry below `dir`, each under its own name; their digests do not change.
 ///
 /// # Errors
 /// When docker-registry does not start or refuses an image.

@@ -1,8 +1,8 @@
 //! The real `polis`, built from a copy of the tree in which images and downloads are pinned to what the proof serves.
 //!
-//! The program embeds the compose folder and the user-data, so a copy with other pins is the only way to have it start
-//! something else without a word in it being different. The copy keeps its place and the times of what did not change:
-//! a second build is short.
+//! The program embeds the compose folder and the user-data, so building a copy with other pins is the only way to have it
+//! start other images without changing its code. The copy stays in place and unchanged files keep their times, so a second
+//! build is short.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,12 +15,12 @@ use crate::Result;
 
 const COMPOSE: &str = "compose/docker-compose.yml";
 const USER_DATA: &str = "cloud-init/cloud-init.yaml";
-/// What a checkout has that is not its content.
+/// Entries of a checkout that are not part of its content.
 const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];
-/// A limit that the machine of a proof cannot give: it has no more to hand on itself.
+/// A limit that exceeds what the machine of the proof has itself, and what it becomes.
 const FILES: (&str, &str) = ("nofile: 65536", "nofile: 16384");
 
-/// The image of a service by its repository, for instance `ghcr.io/owner/name`, as a digest.
+/// Digests of images by repository, for instance `ghcr.io/owner/name`.
 pub type Digests = BTreeMap<String, String>;
 
 /// The top of this repository.
@@ -53,6 +53,20 @@ pub fn build(dir: &Path, digests: &Digests, image: &image::Image) -> Result<Path
     let user_data = document::with_pins(&read(USER_DATA)?, &image.pins)?;
     changed.insert(USER_DATA.to_owned(), user_data);
     mirror(&repository(), &copy, Path::new(""), &changed)?;
+    compile(dir, &copy)
+}
+
+/// Builds `polis` below `dir` from an unchanged copy, so that [`build`] has only `polis` itself left to compile.
+///
+/// # Errors
+/// When cargo fails.
+pub fn build_ahead(dir: &Path) -> Result<()> {
+    let copy = dir.join("tree");
+    mirror(&repository(), &copy, Path::new(""), &BTreeMap::new())?;
+    compile(dir, &copy).map(drop)
+}
+
+fn compile(dir: &Path, copy: &Path) -> Result<PathBuf> {
     let target = dir.join("build");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     Run::new(&[
@@ -63,7 +77,7 @@ pub fn build(dir: &Path, digests: &Digests, image: &image::Image) -> Result<Path
         "--package=polis",
         &format!("--target-dir={}", target.display()),
     ])
-    .cwd(&copy)
+    .cwd(copy)
     .output()?;
     Ok(target.join("debug/polis"))
 }
@@ -71,7 +85,7 @@ pub fn build(dir: &Path, digests: &Digests, image: &image::Image) -> Result<Path
 /// The compose file with a digest at each image, and limits that a container can give.
 ///
 /// # Errors
-/// When there is an image whose digest is not known, or the limit is not there.
+/// When an image has no known digest, or the limit is missing.
 pub fn pinned(text: &str, digests: &Digests) -> Result<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
@@ -89,7 +103,7 @@ pub fn pinned(text: &str, digests: &Digests) -> Result<String> {
         let repository = format!("{directory}/{}", last.split(':').next().unwrap_or_default());
         let digest = digests
             .get(&repository)
-            .ok_or_else(|| format!("{COMPOSE} names {repository}, and there is no twin of it"))?;
+            .ok_or_else(|| format!("{COMPOSE} names {repository}, which has no twin"))?;
         lines.push(format!("{indent}image: {repository}@{digest}"));
     }
     let (from, to) = FILES;
@@ -100,7 +114,7 @@ pub fn pinned(text: &str, digests: &Digests) -> Result<String> {
     Ok(text.replace(from, to))
 }
 
-/// Makes `to` like `from`, with other texts for the files in `changed`. What is the same is not touched.
+/// Makes `to` a copy of `from`, with other texts for the files in `changed`. Files that are equal are not touched.
 fn mirror(from: &Path, to: &Path, below: &Path, changed: &BTreeMap<String, String>) -> Result<()> {
     let failed = |error: std::io::Error| format!("{} to {}: {error}", from.display(), to.display());
     fs::create_dir_all(to).map_err(failed)?;

@@ -1,8 +1,8 @@
 //! Twins of the published images: each holds the programs of its contract in `compose/images/` and no others.
 //!
-//! The published images are out of reach where tests run. What their contracts name is taken from Debian where Debian
-//! has it, the c-icap modules are compiled to the very paths, and a small stand-in, which says that it is one, takes
-//! the place of the rest. A twin is an OCI layout on disk, kept under a key of its inputs; no engine is needed.
+//! The published images are out of reach where tests run. Programs that Debian has come from Debian, the c-icap modules
+//! are compiled to the paths of the contract, and small stand-ins, which identify themselves as such, replace the rest. A
+//! twin is an OCI layout on disk, cached under a key of its inputs; no engine is needed.
 
 mod base;
 mod contents;
@@ -26,7 +26,7 @@ use crate::Result;
 use base::Base;
 pub use contents::companions;
 
-/// The image that is built from this repository rather than made up.
+/// The image that is built from this repository rather than imitated.
 const INIT: &str = "init";
 
 /// Everything that decides what a twin holds, besides its contract, the base and the stand-ins.
@@ -56,7 +56,7 @@ pub struct Twin {
     pub layout: PathBuf,
 }
 
-/// What signs the certificates of the servers that play the internet; gate and scanner trust it.
+/// The authority that signs the certificates of the servers that play the internet; gate and scanner trust it.
 #[derive(Debug, Clone)]
 pub struct Authority {
     /// The certificate, PEM.
@@ -70,28 +70,29 @@ pub struct Authority {
 pub struct Twins {
     /// In the order of their names.
     pub twins: Vec<Twin>,
-    /// What they trust beside Debian's list.
+    /// What they trust besides Debian's list.
     pub internet: Authority,
-    /// How long the base took to make or to find.
+    /// How long it took to make or find the base.
     pub base_took: Duration,
-    /// How long the rest took.
+    /// How long it took to make or find the images.
     pub took: Duration,
 }
 
-/// Builds the twins of the images of the tree at `root`, or finds them below `dir`, where they are kept.
+/// Builds the twins of the images of the tree at `root`, or finds them below `dir`, where they are cached.
 ///
-/// Wants root, for the owners of files and for mmdebstrap, and the stand-ins beside the running program, where cargo
+/// Needs root, for the owners of files and for mmdebstrap, and the stand-ins next to the running program, where cargo
 /// puts them when it builds a test of this package.
 ///
 /// # Errors
-/// When a contract is wrong, a tool fails, or a program that a contract names cannot be had.
+/// When a contract is invalid, a tool fails, or nothing provides a program that a contract names.
 pub fn build(root: &Path, dir: &Path) -> Result<Twins> {
     let dir = dir.join("twins");
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    // Two tests at once would both make the same.
+    // Two tests at once would both make the same twins.
     let lock = dir.join("lock");
     let lock = fs::File::create(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
-    lock.lock().map_err(|error| error.to_string())?;
+    lock.lock()
+        .map_err(|error| format!("{}: {error}", dir.join("lock").display()))?;
     let contracts = contract::load(root).map_err(|error| format!("{error:?}"))?;
     let start = Instant::now();
     let base = Base::prepare(&dir)?;
@@ -127,14 +128,6 @@ pub fn build(root: &Path, dir: &Path) -> Result<Twins> {
 }
 
 impl Twins {
-    /// Pushes every twin to `registry`, a `host:port` without TLS, under its image's repository and tag.
-    ///
-    /// # Errors
-    /// When skopeo fails.
-    pub fn push(&self, registry: &str) -> Result<()> {
-        self.twins.iter().try_for_each(|twin| twin.push(registry))
-    }
-
     /// Each image, as `registry/repository`, with the digest of its twin.
     pub fn references(&self) -> Vec<(String, String)> {
         let references = self.twins.iter();
@@ -167,8 +160,8 @@ impl Twin {
         Run::new(&words).output().map(drop)
     }
 
-    /// The programs of its file system, as absolute paths: what anyone may execute in a directory that a bare name is
-    /// looked for in.
+    /// The programs of its file system, as absolute paths: the executables in directories that are searched for a bare
+    /// name.
     ///
     /// # Errors
     /// When the layout cannot be read.
@@ -230,7 +223,7 @@ fn twin(
     made(layout, digest)
 }
 
-/// What the contract says of the image's configuration.
+/// The configuration of the image, as far as its contract knows it.
 fn config(contract: &Contract) -> serde_json::Value {
     let words = |fact: &Option<contract::Fact<Vec<String>>>| {
         let fact = fact.as_ref();
@@ -274,7 +267,8 @@ fn authority(dir: &Path) -> Result<Authority> {
         words.extend(["-subj", "/CN=Internet of the tests", "-out", &certificate]);
         words.extend(["-keyout", &key]);
         Run::new(&words).output()?;
-        fs::rename(&certificate, &authority.certificate).map_err(|error| error.to_string())?;
+        fs::rename(&certificate, &authority.certificate)
+            .map_err(|error| format!("{certificate}: {error}"))?;
     }
     Ok(authority)
 }
@@ -298,6 +292,7 @@ fn digest(parts: &[&[u8]]) -> String {
     hex(&hash.finalize()[..8])
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// The bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,5 @@
-//! Another image of the same kind: one more layer with one small file, so that each digest on the way is another one.
+//! A variant of an image: one more layer with one small file, so that the digests of its configuration and its manifest
+//! differ too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,11 +8,11 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::Result;
-use crate::twins::Twin;
+use crate::twins::{Twin, hex};
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// What was made, with the digest of the layer that only it has.
+/// A variant, with the digest of the layer that only it has.
 #[derive(Debug, Clone)]
 pub struct Variant {
     /// The image.
@@ -20,12 +21,12 @@ pub struct Variant {
     pub layer: String,
 }
 
-/// Makes a layout below `dir` from that of `twin`, with `text` in `/usr/share/stack-proof`.
+/// Makes a variant of `twin` below `dir`, with `text` in `/usr/share/stack-proof`.
 ///
 /// # Errors
 /// When the layout is not one with one image.
 pub fn of(twin: &Twin, text: &str, dir: &Path) -> Result<Variant> {
-    let layout = dir.join(format!("variant-{}", &hex(text.as_bytes())[..12]));
+    let layout = dir.join(format!("variant-{}", &sha256(text.as_bytes())[..12]));
     let _ = fs::remove_dir_all(&layout);
     copy(&twin.layout, &layout)?;
     let index = document(&layout.join("index.json"))?;
@@ -75,7 +76,7 @@ fn layer(text: &str) -> Result<Vec<u8>> {
 }
 
 fn add(layout: &Path, bytes: &[u8]) -> Result<(String, usize)> {
-    let digest = format!("sha256:{}", hex(bytes));
+    let digest = format!("sha256:{}", sha256(bytes));
     write(&blob(layout, &json!(digest)), bytes)?;
     Ok((digest, bytes.len()))
 }
@@ -94,7 +95,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// A copy whose blobs are the same files: they are never written to.
+/// Copies a layout. Blobs are hard links, since nothing writes to them.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let failed = |error: std::io::Error| format!("{} to {}: {error}", from.display(), to.display());
     fs::create_dir_all(to).map_err(failed)?;
@@ -111,7 +112,6 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let sum = Sha256::digest(bytes);
-    sum.iter().map(|byte| format!("{byte:02x}")).collect()
+fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Plays the internet, and the user's own network beside it, for a machine that has no other.
+"""Plays the internet and the user's own network for a machine that has no other.
 
 Runs in a container on the machine's network, takes the address of its gateway, and answers for every address below. What
-arrives is told, so that a test can see from the far end who came through and in whose name.
+arrives is recorded, so that a test can see from the far end what got through and from which address.
 
 Reads    /internet/world.json   {"gateway": CIDR, "addresses": [ADDRESS], "tcp": [PORT], "udp": [PORT],
-                                 "names": {NAME: ADDRESS}, "name_servers": [ADDRESS], "tls_addresses": [ADDRESS]}
+                                 "names": {NAME: ADDRESS}, "name_servers": [ADDRESS]}
          /internet/server.pem   certificate and key for port 443
 Writes   /internet/seen.jsonl   a line for each connection and each datagram
          /internet/ready        when everything listens
@@ -35,7 +35,7 @@ class Seen:
 
 
 async def http(reader, writer, seen, port):
-    """Answers requests, one after the other, with what was asked and for whom it was meant."""
+    """Answers requests one after the other, with a description of each."""
     local, peer = writer.get_extra_info("sockname"), writer.get_extra_info("peername")
     while True:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -86,7 +86,7 @@ def tcp_handler(seen, port):
             if port == 53:
                 await dns_over_tcp(reader, writer, seen)
                 return
-            # A server that speaks first, as SSH does, and then says everything again.
+            # A server that speaks first, as SSH does, and then echoes.
             writer.write(b"SSH-2.0-internet\r\n" if port == 22 else b"raw %d\r\n" % port)
             await writer.drain()
             first = True
@@ -109,7 +109,7 @@ NAMES = {}
 
 
 def dns_answer(query):
-    """An answer to an A question; other questions about a name that there is get an empty one."""
+    """Answers A queries; other queries for a known name get an empty answer."""
     labels, at = [], 12
     while query[at]:
         labels.append(query[at + 1 : at + 1 + query[at]].decode("latin-1").lower())
@@ -170,8 +170,6 @@ async def main():
     for address in world["addresses"]:
         for port in world["tcp"]:
             tls = context if port == 443 else None
-            if port == 443 and address not in world["tls_addresses"]:
-                continue
             await asyncio.start_server(tcp_handler(seen, port), address, port, ssl=tls, backlog=1024)
         for port in world["udp"]:
             local = (address, port)

@@ -2,9 +2,9 @@
 //!
 //! Docker isolates an internal network with rules that also stop packets which a transparent proxy
 //! sends back out of the bridge they came in by. `DOCKER-USER` runs before those rules. This file
-//! owns the conversation: write the tables of [`guard`], wait for Docker to make the chain, read it,
-//! write the plan, and say what a person can do when that cannot work. The tables come first: when
-//! the rest fails, nothing is open that should be closed.
+//! owns the conversation: write the tables of [`guard`], wait for Docker to create the chain, read
+//! it, write the plan, and say what to do if that fails. The tables come first, so that a later
+//! failure leaves nothing open that should be closed.
 
 use std::fmt;
 use std::io;
@@ -33,9 +33,10 @@ const LEGACY_TABLES: &str = "/proc/net/ip_tables_names";
 /// nftables").
 const NFTABLES_BACKEND: &str = "docker-bridges";
 
-/// Docker lays a copy of the host's file here in a container with `network_mode: host`, with the
-/// servers of its own settings if it has any: just those that its resolver asks (moby: `resolver.go`
-/// opens the connection in the container's namespace unless the server is on the host's loopback).
+/// In a container with `network_mode: host`, Docker puts a copy of the host's file here, with the
+/// servers from its own settings if there are any. Docker's resolver asks these same servers (moby:
+/// `resolver.go` connects from the container's namespace unless the server is on the host's
+/// loopback).
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// What was done.
@@ -48,7 +49,7 @@ enum Outcome {
     Moved,
 }
 
-/// Why nothing was done, by who has to act.
+/// Why the rules could not be put into effect, by who has to act.
 enum Failure {
     /// Whoever runs this container.
     Permission,
@@ -73,18 +74,7 @@ enum Failure {
 /// most `request.wait`.
 pub(crate) fn run(request: &BridgeAccept) -> ExitCode {
     let bridge = &request.bridge;
-    let fail = |failure: Failure| {
-        eprintln!("polis-init: bridge-accept {bridge}: {failure}");
-        ExitCode::FAILURE
-    };
-    let mut socket = match Socket::open().map_err(failed("open a netfilter socket")) {
-        Ok(socket) => socket,
-        Err(failure) => return fail(failure),
-    };
-    if let Err(failure) = guard(&mut socket, request) {
-        return fail(failure);
-    }
-    match accept(&mut socket, bridge, request.wait) {
+    match guard_and_accept(request) {
         Ok(outcome) => {
             let done = match outcome {
                 Outcome::Kept => "already in effect",
@@ -94,8 +84,17 @@ pub(crate) fn run(request: &BridgeAccept) -> ExitCode {
             println!("polis-init: {CHAIN}: -i {bridge} -o {bridge} -j ACCEPT: {done}");
             ExitCode::SUCCESS
         }
-        Err(failure) => fail(failure),
+        Err(failure) => {
+            eprintln!("polis-init: bridge-accept {bridge}: {failure}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn guard_and_accept(request: &BridgeAccept) -> Result<Outcome, Failure> {
+    let mut socket = Socket::open().map_err(failed("open a netfilter socket"))?;
+    guard(&mut socket, request)?;
+    accept(&mut socket, &request.bridge, request.wait)
 }
 
 /// Replaces the tables that hold the bridges back.
@@ -110,7 +109,7 @@ fn guard(socket: &mut Socket, request: &BridgeAccept) -> Result<(), Failure> {
     let tables = guard::tables(bridge, egress, &name_servers);
     let write = |sequence| guard_wire::replace(&name, &tables, sequence);
     let written = socket.call(write);
-    written.map_err(failed("write the tables of polis-init"))?;
+    written.map_err(failed("replace the nftables tables `polis-init-BRIDGE`"))?;
     println!(
         "polis-init: tables inet and arp {name}: {bridge} reaches nothing outside its network"
     );
@@ -159,7 +158,7 @@ fn accept(socket: &mut Socket, bridge: &BridgeName, wait: Duration) -> Result<Ou
 /// Reads the chain and writes the plan once. The rule set's generation, read first, ties both
 /// together.
 fn attempt(socket: &mut Socket, bridge: &BridgeName) -> Result<Outcome, Failure> {
-    let read = "read the rules";
+    let read = "read the nftables chain `ip filter DOCKER-USER`";
     let answers = socket.call(wire::get_generation).map_err(failed(read))?;
     let generation =
         wire::generation(answers.first().map_or(&[], Vec::as_slice)).map_err(malformed(read))?;
@@ -171,7 +170,9 @@ fn attempt(socket: &mut Socket, bridge: &BridgeName) -> Result<Outcome, Failure>
         return Ok(Outcome::Kept);
     };
     let write = |sequence| wire::insert(bridge, &delete, generation, sequence);
-    socket.call(write).map_err(failed("insert the rule"))?;
+    socket
+        .call(write)
+        .map_err(failed("insert the rule into `ip filter DOCKER-USER`"))?;
     Ok(if delete.is_empty() {
         Outcome::Added
     } else {
@@ -250,7 +251,11 @@ impl fmt::Display for Failure {
                  next: run this container with `network_mode: host`, where Docker provides the file"
             ),
             Self::Contended => write!(f, "the rule set changed during each of {RACES} attempts\n  next: run this again"),
-            Self::Netlink { operation, source } => write!(f, "cannot {operation}: {source}"),
+            Self::Netlink { operation, source } => write!(
+                f,
+                "cannot {operation}: {source}\n  \
+                 next: on the host, run `sudo nft list ruleset` to see whether nf_tables works there"
+            ),
         }
     }
 }

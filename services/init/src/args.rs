@@ -33,9 +33,9 @@ Usage:
   polis-init --help | --version
 
 Commands:
-  chown          Give PATH, and with -R all that is below it, to the numeric UID:GID.
-                 Symbolic links are changed themselves and never followed. Every path
-                 that fails is named; the others are still changed.
+  chown          Change the owner of PATH, and with -R of everything below it, to the
+                 numeric UID:GID. A symbolic link is changed itself and never followed.
+                 Every path that fails is named; the others are still changed.
   bridge-accept  Let traffic pass inside the network of BRIDGE and nowhere else.
                  Inside: one rule `-i BRIDGE -o BRIDGE -j ACCEPT` at the head of chain
                  DOCKER-USER, as iptables-nft would write it. Elsewhere: the nftables
@@ -47,9 +47,9 @@ Options:
   -R              Descend into directories
   --wait SECONDS  How long bridge-accept waits for Docker to create the chain
                   (0 to 3600, default 30)
-  --egress BRIDGE What comes in by this bridge may reach public IPv4 addresses and
+  --egress BRIDGE Let what comes in by this bridge reach public IPv4 addresses and
                   port 53 of the name servers in /etc/resolv.conf, but neither
-                  private ranges nor this machine
+                  private ranges nor this machine; may be repeated
   -h, --help      Print this help
   -V, --version   Print the version
 

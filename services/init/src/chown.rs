@@ -75,12 +75,12 @@ pub(crate) fn run(request: &Request) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What came of the objects so far.
+/// The results so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Objects that got the owner; a few of them may have had it.
+    /// Objects whose owner was set; a few of them may have had it before.
     pub(crate) set: u64,
-    /// Objects that had it.
+    /// Objects that were found with the right owner.
     pub(crate) already: u64,
     failures: u64,
     /// The capability whose absence would explain the last failure.
@@ -88,7 +88,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Reports a failure at once, so that any number of them takes no memory.
+    /// Reports a failure at once, so that memory does not grow with their number.
     pub(crate) fn fail(&mut self, path: &Path, operation: &str, error: Errno) {
         // Debug quotes the path and escapes line breaks: one failure is always one line.
         eprintln!("polis-init: {path:?}: {operation}: {error}");

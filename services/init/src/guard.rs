@@ -1,11 +1,11 @@
 //! Decides, without touching the kernel, what a bridge may not reach: the rules of the tables that
 //! belong to `polis-init` alone.
 //!
-//! Docker's chains know IPv4 and what is forwarded; they neither keep a container from the ports of
-//! the machine itself nor, where a network has no IPv6, from its link-local address. A drop is final
-//! in whatever table it stands, so these rules need no place in Docker's chains, and neither a
-//! restart of Docker nor its choice of firewall backend touches them. An `accept` ends only the
-//! chain that it stands in: it never overrules Docker or another firewall.
+//! Docker's chains cover forwarded IPv4. They do not keep a container from the ports of the machine
+//! itself or, on a network without IPv6, from the machine's link-local address. A drop is final in
+//! any table, so these rules need no place in Docker's chains, and neither a restart of Docker nor
+//! its choice of firewall backend touches them. An `accept` ends only its own chain: it never
+//! overrules Docker or another firewall.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,7 @@ pub(crate) const FAMILY_INET: u8 = 1;
 /// `NFPROTO_ARP` in linux/netfilter.h.
 pub(crate) const FAMILY_ARP: u8 = 3;
 
-/// `NFPROTO_IPV4` and `NFPROTO_IPV6`, what a chain of the `inet` family tells packets apart by.
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`, which a packet in a chain of the `inet` family has.
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
 
@@ -25,8 +25,9 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const DNS: u16 = 53;
 
-/// Where nothing public is, as address and prefix length: IANA's registry of special-purpose IPv4
-/// addresses, less the ranges that are only for documentation, and multicast.
+/// Networks that are not public, as address and prefix length: the private, shared, link-local and
+/// reserved ranges of IANA's special-purpose IPv4 registry (without those for documentation), and
+/// multicast.
 const NOT_PUBLIC: [(Ipv4Addr, u8); 12] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
@@ -39,11 +40,11 @@ const NOT_PUBLIC: [(Ipv4Addr, u8); 12] = [
     (Ipv4Addr::new(198, 18, 0, 0), 15),
     (Ipv4Addr::new(224, 0, 0, 0), 4),
     (Ipv4Addr::new(240, 0, 0, 0), 4),
-    // Public by number, but the host of a virtual machine in Azure answers there with its metadata.
+    // A public address, but in Azure the host of the virtual machine serves metadata there.
     (Ipv4Addr::new(168, 63, 129, 16), 32),
 ];
 
-/// One thing that a rule asks of a packet.
+/// One condition on a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Match {
     /// It came in by this interface.
@@ -56,9 +57,9 @@ pub(crate) enum Match {
     Family(u8),
     /// Its IPv4 destination lies in this network. Only after [`Match::Family`] of IPv4.
     To(Ipv4Addr, u8),
-    /// It is of this protocol (`IPPROTO_*`), which has ports, and goes to this port.
+    /// Its protocol is this one (`IPPROTO_TCP` or `IPPROTO_UDP`) and its destination this port.
     Port(u8, u16),
-    /// It answers a connection that the other side opened.
+    /// It belongs to a connection that the other side opened.
     Reply,
 }
 
@@ -74,18 +75,18 @@ pub(crate) enum Verdict {
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// All of these have to hold.
+    /// All of these must hold.
     pub(crate) matches: Vec<Match>,
     /// What happens then.
     pub(crate) verdict: Verdict,
 }
 
-/// One base chain; what no rule drops, it accepts.
+/// One base chain; it accepts what no rule drops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// Its name, and what nft calls its hook.
+    /// Its name, which is also nft's name for its hook.
     pub(crate) name: &'static str,
-    /// The hook's number in the family of the table.
+    /// The hook's number in the table's family.
     pub(crate) hook: u32,
     /// The rules, in order.
     pub(crate) rules: Vec<Rule>,
@@ -105,10 +106,10 @@ pub(crate) fn table_name(bridge: &BridgeName) -> String {
     format!("polis-init-{bridge}")
 }
 
-/// Everything that stands in the tables of `bridge`.
+/// The tables of `bridge`, complete.
 ///
-/// `bridge` is cut off from the machine, whatever the protocol; `egress` bridges may go out, to
-/// public addresses and to the `name_servers`.
+/// They cut `bridge` off from the machine in every protocol, and let the `egress` bridges reach only
+/// public addresses and the `name_servers`.
 pub(crate) fn tables(
     bridge: &BridgeName,
     egress: &[BridgeName],
@@ -123,14 +124,14 @@ pub(crate) fn tables(
         input.extend(to_the_machine(bridge, name_servers));
         forward.extend(to_elsewhere(bridge, name_servers));
     }
-    // Reports of multicast groups and searches for routers would tell the machine's address.
+    // Multicast reports and router solicitations would reveal the machine's address.
     let output = vec![drops([Match::Out(bridge.clone())])];
     let inet = [
         (1, "input", input),
         (2, "forward", forward),
         (3, "output", output),
     ];
-    // The machine answers questions for any of its addresses, whatever the interface.
+    // The machine answers ARP requests for any of its addresses on every interface.
     let arp = [(0, "input", vec![drops([Match::In(bridge.clone())])])];
     [
         table(FAMILY_INET, inet.into()),
@@ -158,10 +159,11 @@ fn to_the_machine(bridge: &BridgeName, name_servers: &[Ipv4Addr]) -> Vec<Rule> {
 fn to_elsewhere(bridge: &BridgeName, name_servers: &[Ipv4Addr]) -> Vec<Rule> {
     let from = || Match::In(bridge.clone());
     let mut rules = vec![
-        // Neighbours: bridged packets pass here too where br_netfilter is loaded, as Docker does.
+        // Containers on the same bridge: with br_netfilter, which Docker loads, bridged packets pass
+        // through here too.
         accepts([from(), Match::Out(bridge.clone())]),
         accepts([from(), Match::Reply]),
-        // The stack has no IPv6, so none may leave it.
+        // The stack uses no IPv6, so no IPv6 may leave it.
         drops([from(), Match::Family(IPV6)]),
     ];
     rules.extend(to_name_servers(bridge, name_servers));
@@ -173,8 +175,8 @@ fn to_elsewhere(bridge: &BridgeName, name_servers: &[Ipv4Addr]) -> Vec<Rule> {
     rules
 }
 
-/// Docker's resolver asks a name server from within the container that wants to know, unless it is
-/// one on the machine's loopback.
+/// DNS: Docker's resolver queries a name server from within the container that asked, unless the
+/// server is on the machine's loopback.
 fn to_name_servers(bridge: &BridgeName, name_servers: &[Ipv4Addr]) -> Vec<Rule> {
     let both = |server: &Ipv4Addr| {
         [UDP, TCP].map(|protocol| {
@@ -203,17 +205,15 @@ fn drops<const N: usize>(matches: [Match; N]) -> Rule {
     }
 }
 
-/// The IPv4 name servers of a resolv.conf(5) that packets of a container can go to: not those on
-/// loopback, which Docker asks from the machine, and not 0.0.0.0, which means the same.
+/// The IPv4 name servers of a resolv.conf(5) that a container sends packets to: neither those on
+/// loopback, which Docker queries from the machine, nor 0.0.0.0, which means the same.
 pub(crate) fn name_servers(resolv_conf: &str) -> Vec<Ipv4Addr> {
     let address = |line: &str| -> Option<Ipv4Addr> {
         let mut words = line.split_whitespace();
-        let keyword = words.next()?;
-        words
-            .next()
-            .filter(|_| keyword == "nameserver")?
-            .parse()
-            .ok()
+        if words.next()? != "nameserver" {
+            return None;
+        }
+        words.next()?.parse().ok()
     };
     let mut servers: Vec<Ipv4Addr> = resolv_conf
         .lines()

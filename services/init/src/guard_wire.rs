@@ -1,45 +1,37 @@
 //! Turns the tables of [`guard`](crate::guard) into one nf_tables transaction; no I/O.
 
 use netlink_bindings::nftables::{
-    Chained, CmpOps, CtKeys, MetaKeys, Nfgenmsg, PayloadBase, PushExprListAttrs, Registers, Request,
+    CmpOps, CtKeys, MetaKeys, Nfgenmsg, PayloadBase, PushExprListAttrs, Registers, Request,
 };
 use netlink_bindings::traits::Pusher;
 
+use crate::bridge::ACCEPT;
 use crate::guard::{Chain, Match, Rule, Table, Verdict};
-use crate::wire::{self, Message};
+use crate::wire::{self, Batch, Message};
 
-/// `NF_DROP` in linux/netfilter.h, and `NF_ACCEPT`, which also is the policy of the chains.
+/// `NF_DROP` in linux/netfilter.h.
 const DROP: u32 = 0;
-const ACCEPT: u32 = 1;
 
-/// Just before the priority `filter`, where Docker and most firewalls stand.
+/// Just before priority `filter`, which Docker and most firewalls use.
 const PRIORITY: i32 = -1;
 
 /// `IP_CT_DIR_REPLY` in linux/netfilter/nf_conntrack_tuple_common.h.
 const REPLY: u8 = 1;
 
-/// Offset of the destination address in the IPv4 header, of the destination port in TCP and UDP.
+/// Offsets of the destination address in the IPv4 header and of the destination port in the TCP and
+/// UDP headers.
 const IPV4_DESTINATION: u32 = 16;
 const DESTINATION_PORT: u32 = 2;
 
-/// Replaces the tables of this name by `tables`, all or nothing, whether or not they exist.
+/// Replaces the tables of this name with `tables`, all or nothing, whether or not they exist.
 pub(crate) fn replace(name: &str, tables: &[Table], first: u32) -> Message {
-    let mut batch = Batch::new(first);
+    let mut batch = Batch::new(first, None);
     for table in tables {
-        let header = header(table.family);
-        // What does not exist cannot be deleted: so it is created first.
-        for step in [Step::Create, Step::Delete, Step::Create] {
-            batch.request(|request| match step {
-                Step::Create => {
-                    let mut create = request.set_create().op_newtable_do(&header);
-                    create.encode().push_name_bytes(name.as_bytes());
-                }
-                Step::Delete => {
-                    let mut delete = request.op_deltable_do(&header);
-                    delete.encode().push_name_bytes(name.as_bytes());
-                }
-            });
-        }
+        let header = wire::header(table.family);
+        // Deleting a table that does not exist fails, so create it first.
+        batch.request(|request| create_table(request, &header, name));
+        batch.request(|request| delete_table(request, &header, name));
+        batch.request(|request| create_table(request, &header, name));
         for chain in &table.chains {
             batch.request(|request| push_chain(request, &header, name, chain));
             for rule in &chain.rules {
@@ -50,54 +42,14 @@ pub(crate) fn replace(name: &str, tables: &[Table], first: u32) -> Message {
     batch.finish()
 }
 
-/// What is done to a table.
-#[derive(Clone, Copy)]
-enum Step {
-    Create,
-    Delete,
+fn create_table(request: Request<'_>, header: &Nfgenmsg, name: &str) {
+    let mut request = request.set_create().op_newtable_do(header);
+    request.encode().push_name_bytes(name.as_bytes());
 }
 
-/// A transaction under construction.
-struct Batch {
-    chained: Chained<'static>,
-    first: u32,
-    requests: u32,
-}
-
-impl Batch {
-    fn new(first: u32) -> Self {
-        let mut chained = Chained::new(first);
-        chained.request().op_batch_begin_do(&wire::batch_header());
-        Self {
-            chained,
-            first,
-            requests: 0,
-        }
-    }
-
-    fn request(&mut self, push: impl FnOnce(Request<'_>)) {
-        push(self.chained.request());
-        self.requests += 1;
-    }
-
-    fn finish(mut self) -> Message {
-        self.chained
-            .request()
-            .op_batch_end_do(&wire::batch_header());
-        // As in `wire::insert`, the last request is what is waited for.
-        let last = self.first + self.requests;
-        Message {
-            bytes: self.chained.finalize().buf().clone(),
-            sequence: self.first..=last + 1,
-            concluded_by: last,
-        }
-    }
-}
-
-fn header(family: u8) -> Nfgenmsg {
-    let mut header = Nfgenmsg::new();
-    header.nfgen_family = family;
-    header
+fn delete_table(request: Request<'_>, header: &Nfgenmsg, name: &str) {
+    let mut request = request.op_deltable_do(header);
+    request.encode().push_name_bytes(name.as_bytes());
 }
 
 fn push_chain(request: Request<'_>, header: &Nfgenmsg, table: &str, chain: &Chain) {

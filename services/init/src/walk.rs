@@ -1,17 +1,17 @@
-//! Walks a tree that is not to be trusted and gives each object in it to its owner.
+//! Walks an untrusted tree and gives every object in it to the requested owner.
 //!
 //! A volume's contents belong to another container, so its tree may change while it is walked and
-//! may hold links that point anywhere. Three rules keep the walk inside: an object is named by one
-//! name, straight from the kernel, below an open directory; no link is ever followed; and only a
-//! directory that was opened so is entered. Whoever swaps two names meanwhile gets another object
-//! of the same directory changed, which has its turn anyway.
+//! may hold links that point anywhere. Three rules keep the walk inside: an object is addressed by a
+//! single name, as the kernel returned it, relative to an open directory; no link is ever followed;
+//! and only a directory opened this way is entered. Swapping two names meanwhile only changes
+//! another object of the same directory, which is to be changed anyway.
 //!
 //! Directories change owner after their contents, as in coreutils: a container with `CHOWN` and
 //! nothing else would lock itself out of a private directory by giving it away first.
 //!
-//! Nearly all of the time goes into the system calls that ask for the owner of an object and change
-//! it; nothing else is done for each. The names of one read of a directory are shared between
-//! threads.
+//! Nearly all of the time goes into the system calls that read and change the owner of an object, so
+//! nothing else is done per object. Threads share the names of one read of a directory. `bench.py`
+//! compares the speed with that of coreutils.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
@@ -26,20 +26,20 @@ use rustix::io::Errno;
 use crate::chown::{Owner, Request, Tally};
 use crate::names::{Names, Place};
 
-/// How much of a directory is read at a time: some two thousand entries.
+/// How much of a directory is read at a time: about two thousand entries.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Names for one thread; with fewer it takes longer to start than it helps.
+/// The fewest names per thread: with fewer, starting it costs more than it saves.
 const SHARE: usize = 128;
 
-/// How many objects are changed without asking.
+/// After an object with the wrong owner, how many are changed without reading their owner first.
 const UNASKED: u32 = 15;
 
-/// More threads than that wait for the file system's journal.
+/// More threads than this wait for the file system's journal.
 const MOST_THREADS: usize = 4;
 
-/// Directories that are noted at each level, and levels: with names of 255 bytes this fills two
-/// thirds of the 32 MB that the container has.
+/// The most subdirectories noted per level, and the most levels: with names of 255 bytes they fill
+/// two thirds of the container's 32 MB.
 const NOTED: usize = 32;
 const DEEPEST: usize = 2048;
 
@@ -53,7 +53,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 struct Frame {
     dir: OwnedFd,
     owner: Owner,
-    /// Directories that were read and are to be walked before reading on.
+    /// Subdirectories that were read, to be walked before reading on.
     below: Vec<CString>,
     /// Whether it was read to its end.
     ended: bool,
@@ -76,9 +76,9 @@ struct Walk<'a> {
     threads: usize,
     /// Where the walk is, for messages.
     path: PathBuf,
-    /// What the kernel tells of one directory.
+    /// The buffer that the kernel fills with a directory's entries.
     entries: Vec<MaybeUninit<u8>>,
-    /// Names in there that are no directories.
+    /// The names among these entries that are not directories.
     names: Names,
 }
 
@@ -121,26 +121,13 @@ impl Walk<'_> {
         }
     }
 
-    /// Opens a path of the request and changes it, unless it is a directory to be walked first: that
-    /// is returned.
+    /// Opens a path of the request. Returns a directory that is to be walked first; changes anything
+    /// else.
     fn root(&mut self, path: &Path) -> Option<Frame> {
-        let Ok(name) = CString::new(without_trailing_slashes(path)) else {
-            self.tally.fail(path, "open", Errno::INVAL);
-            return None;
-        };
-        // O_PATH pins the object itself, link or not, and needs no permission on it.
-        let pinned = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let object = match rustix::fs::openat(CWD, &name, pinned, Mode::empty()) {
-            Ok(object) => object,
-            Err(error) => {
-                self.tally.fail(path, "open", error);
-                return None;
-            }
-        };
-        let stat = match rustix::fs::fstat(&object) {
-            Ok(stat) => stat,
-            Err(error) => {
-                self.tally.fail(path, "stat", error);
+        let (object, stat) = match pin(path) {
+            Ok(pinned) => pinned,
+            Err((operation, error)) => {
+                self.tally.fail(path, operation, error);
                 return None;
             }
         };
@@ -157,16 +144,16 @@ impl Walk<'_> {
 
     /// Opens a directory below another. What cannot be opened is changed without its contents.
     fn directory(&mut self, parent: BorrowedFd<'_>, name: &CStr, depth: usize) -> Option<Frame> {
-        let open = |name| match depth < DEEPEST {
+        let opened = match depth < DEEPEST {
             true => rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()),
             false => Err(Errno::NAMETOOLONG),
         };
-        match open(name).and_then(|dir| rustix::fs::fstat(&dir).map(|stat| (dir, stat))) {
+        match opened.and_then(|dir| rustix::fs::fstat(&dir).map(|stat| (dir, stat))) {
             Ok((dir, stat)) => {
                 self.path.push(OsStr::from_bytes(name.to_bytes()));
                 return Some(Frame::new(dir, &stat));
             }
-            // Something else has taken its name since.
+            // The name belongs to something else by now.
             Err(Errno::NOTDIR | Errno::LOOP) => {}
             Err(error) => self
                 .tally
@@ -178,7 +165,7 @@ impl Walk<'_> {
         None
     }
 
-    /// Reads once from a directory, changes what is no directory and notes what is.
+    /// Reads once from a directory, changes what is not a directory and notes what is.
     fn read(&mut self, frame: &mut Frame) {
         self.names.clear();
         let mut entries = RawDir::new(&frame.dir, &mut self.entries);
@@ -215,7 +202,7 @@ impl Walk<'_> {
         self.change_names(frame.dir.as_fd());
     }
 
-    /// Changes `self.names`, which all lie in the directory, on as many threads as help.
+    /// Changes `self.names`, which are all in the directory, on as many threads as help.
     fn change_names(&mut self, dir: BorrowedFd<'_>) {
         let (owner, path) = (self.request.owner, self.path.as_path());
         let order = self.names.in_order();
@@ -245,7 +232,7 @@ impl Walk<'_> {
         });
     }
 
-    /// Changes the open object at `self.path` itself. A right owner is left alone.
+    /// Changes the open object at `self.path` itself, unless its owner is right.
     fn change_open(&mut self, object: BorrowedFd<'_>, owner: Owner) {
         if owner == self.request.owner {
             self.tally.already += 1;
@@ -259,7 +246,18 @@ impl Walk<'_> {
     }
 }
 
-/// The kind of a directory's entry; not every file system tells it along with the name.
+/// Opens an object, link or not; fails with the operation and its error.
+fn pin(path: &Path) -> Result<(OwnedFd, Stat), (&'static str, Errno)> {
+    let name = CString::new(without_trailing_slashes(path)).map_err(|_| ("open", Errno::INVAL))?;
+    // O_PATH pins the object itself and needs no permission on it.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(CWD, &name, flags, Mode::empty());
+    let object = opened.map_err(|error| ("open", error))?;
+    let stat = rustix::fs::fstat(&object).map_err(|error| ("stat", error))?;
+    Ok((object, stat))
+}
+
+/// The type of a directory entry; not every file system returns it with the name.
 fn kind(dir: BorrowedFd<'_>, name: &CStr, told: FileType) -> FileType {
     if told != FileType::Unknown {
         return told;
@@ -269,11 +267,11 @@ fn kind(dir: BorrowedFd<'_>, name: &CStr, told: FileType) -> FileType {
         .map_or(told, |stat| FileType::from_raw_mode(stat.st_mode))
 }
 
-/// Changes what these names stand for, link or not.
+/// Changes the objects with these names, links or not.
 ///
-/// A right owner is left alone, so that a second run writes nothing. To ask costs half as much as to
-/// change, and neighbours are mostly alike: the few after one that had to be changed are changed
-/// without asking.
+/// An object with the right owner is left alone, so that a second run writes nothing. Reading the
+/// owner costs half as much as changing it, and neighbours are mostly alike: after an object that had
+/// to be changed, the next few are changed without reading their owner.
 fn change<'a>(
     owner: Owner,
     dir: BorrowedFd<'_>,
@@ -289,7 +287,7 @@ fn change<'a>(
                 tally.set += 1;
                 continue;
             }
-            // It may be right and not ours to change, which is no failure.
+            // Its owner may be right and not ours to change, which is not a failure.
         }
         match ask_and_change(owner, dir, name) {
             Ok(Change::Set) => {
@@ -344,7 +342,7 @@ fn below(above: &Path, name: &CStr) -> PathBuf {
     above.join(OsStr::from_bytes(name.to_bytes()))
 }
 
-/// A trailing slash would make the kernel follow a link in the last place.
+/// A trailing slash would make the kernel follow a link at the end of the path.
 fn without_trailing_slashes(path: &Path) -> Vec<u8> {
     let mut bytes = path.as_os_str().to_os_string().into_vec();
     while bytes.len() > 1 && bytes.ends_with(b"/") {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use netlink_bindings::nftables::{
     Chained, CmpOps, ExprOps, IterableExprAttrs, MetaKeys, Nfgenmsg, OpGetgenDo, OpGetruleDump,
-    PushExprListAttrs, Registers,
+    PushExprListAttrs, Registers, Request,
 };
 use netlink_bindings::traits::{NetlinkRequest as _, Pusher};
 
@@ -66,14 +66,63 @@ impl Message {
     }
 }
 
-fn ip_header() -> Nfgenmsg {
+/// A transaction under construction: the kernel applies all of its requests or none.
+pub(crate) struct Batch {
+    chained: Chained<'static>,
+    first: u32,
+    requests: u32,
+}
+
+impl Batch {
+    /// Opens a transaction whose first sequence number is `first`. If `generation` is given and the
+    /// rule set has another one by then, the kernel refuses the transaction with ERESTART.
+    pub(crate) fn new(first: u32, generation: Option<u32>) -> Self {
+        let mut chained = Chained::new(first);
+        let mut begin = chained.request().op_batch_begin_do(&batch_header());
+        if let Some(generation) = generation {
+            begin.encode().push_genid(generation);
+        }
+        drop(begin);
+        Self {
+            chained,
+            first,
+            requests: 0,
+        }
+    }
+
+    /// Adds the one request that `push` makes.
+    pub(crate) fn request(&mut self, push: impl FnOnce(Request<'_>)) {
+        push(self.chained.request());
+        self.requests += 1;
+    }
+
+    /// Closes the transaction.
+    pub(crate) fn finish(mut self) -> Message {
+        self.chained.request().op_batch_end_do(&batch_header());
+        // Before Linux 6.10 the kernel does not acknowledge the begin and the end of a batch, so the
+        // last request concludes it.
+        let last = self.first + self.requests;
+        Message {
+            bytes: self.chained.finalize().buf().clone(),
+            sequence: self.first..=last + 1,
+            concluded_by: last,
+        }
+    }
+}
+
+/// The header of a request about a table of this family (`NFPROTO_*`).
+pub(crate) fn header(family: u8) -> Nfgenmsg {
     let mut header = Nfgenmsg::new();
-    header.nfgen_family = FAMILY_IP;
+    header.nfgen_family = family;
     header
 }
 
-/// What opens and closes a transaction.
-pub(crate) fn batch_header() -> Nfgenmsg {
+fn ip_header() -> Nfgenmsg {
+    header(FAMILY_IP)
+}
+
+/// The header of the messages that open and close a transaction.
+fn batch_header() -> Nfgenmsg {
     let mut header = Nfgenmsg::new();
     header.set_res_id(SUBSYSTEM_NFTABLES);
     header
@@ -122,39 +171,27 @@ pub(crate) fn get_rules(sequence: u32) -> Message {
 /// Inserts the rule at the chain's head and deletes the rules of these handles, all or nothing, and
 /// only if the rule set is still of `generation`; else the kernel refuses with ERESTART.
 pub(crate) fn insert(bridge: &BridgeName, delete: &[u64], generation: u32, first: u32) -> Message {
-    let batch = batch_header();
-    let mut chained = Chained::new(first);
-    chained
-        .request()
-        .op_batch_begin_do(&batch)
-        .encode()
-        .push_genid(generation);
+    let mut batch = Batch::new(first, Some(generation));
     for handle in delete {
-        let mut request = chained.request().op_delrule_do(&ip_header());
+        batch.request(|request| {
+            let mut request = request.op_delrule_do(&ip_header());
+            let rule = request
+                .encode()
+                .push_table_bytes(TABLE.as_bytes())
+                .push_chain_bytes(CHAIN.as_bytes());
+            rule.push_handle(*handle);
+        });
+    }
+    batch.request(|request| {
+        // Created without "append", a rule goes to the head.
+        let mut request = request.set_create().op_newrule_do(&ip_header());
         let rule = request
             .encode()
             .push_table_bytes(TABLE.as_bytes())
             .push_chain_bytes(CHAIN.as_bytes());
-        rule.push_handle(*handle);
-    }
-    // Created without "append", a rule goes to the head.
-    let mut request = chained.request().set_create().op_newrule_do(&ip_header());
-    let rule = request
-        .encode()
-        .push_table_bytes(TABLE.as_bytes())
-        .push_chain_bytes(CHAIN.as_bytes());
-    push_expressions(rule.nested_expressions(), bridge);
-    drop(request);
-    chained.request().op_batch_end_do(&batch);
-    let insertion = first + 1 + delete.len() as u32;
-    let bytes = chained.finalize().buf().clone();
-    // Before Linux 6.10 the batch's begin and end are not acknowledged, so the rule itself is what
-    // is waited for.
-    Message {
-        bytes,
-        sequence: first..=insertion + 1,
-        concluded_by: insertion,
-    }
+        push_expressions(rule.nested_expressions(), bridge);
+    });
+    batch.finish()
 }
 
 /// `-i BRIDGE -o BRIDGE -j ACCEPT`, expression for expression as iptables-nft writes it, so that it

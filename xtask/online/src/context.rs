@@ -13,7 +13,7 @@ use xtask_online::{Endpoints, Verifier};
 
 /// How long a verb that only asks may use the network, unless the command line says otherwise.
 const DEADLINE: Duration = Duration::from_secs(900);
-/// The same for a verb that reads images whole: gigabytes, and still less than the nightly job has.
+/// The same for a verb that reads all layers of the images: gigabytes, but within the timeout of the nightly job.
 const DEADLINE_OF_IMAGES: Duration = Duration::from_secs(1500);
 
 /// The surroundings of a verb.

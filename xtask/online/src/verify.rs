@@ -71,7 +71,7 @@ impl Verifier {
         })
     }
 
-    /// The client that asks registries: what it has learnt of them need not be found out again.
+    /// The client that asks registries; reusing it saves asking them again how to log in.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }

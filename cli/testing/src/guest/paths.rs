@@ -33,7 +33,7 @@ pub(super) fn to_host(text: &str, root: &Path) -> String {
     redirected(text, &places)
 }
 
-/// `text` with each path that is at or below the first of a pair, led to the second; the first pair that fits counts.
+/// `text` with each path at or below the first of a pair redirected to the second; the first matching pair counts.
 pub(super) fn redirected(text: &str, places: &[(String, String)]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -64,7 +64,7 @@ fn sleep(args: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// How full the guest's disk is, in the one form that something relies on.
+/// How full the guest's disk is, in the one form that a script uses.
 fn df(guest: &Guest, args: &[String]) -> io::Result<ExitCode> {
     let state = guest.store.look()?;
     let words: Vec<&str> = args.iter().map(String::as_str).collect();

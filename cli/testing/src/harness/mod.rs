@@ -286,7 +286,7 @@ impl World {
         self.start(self.polis_path(), args, env, b"").wait()
     }
 
-    /// Runs `polis` on a terminal, where `typed` is typed. What it says is all on standard output then.
+    /// Runs `polis` on a terminal and types `typed`. All of its output is on standard output then.
     ///
     /// # Panics
     /// When it takes longer than the limit.

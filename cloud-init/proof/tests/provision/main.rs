@@ -17,8 +17,8 @@ use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
 use cloud_init_proof::engine::Engine;
-use cloud_init_proof::run::{Run, on_path};
-use cloud_init_proof::{PROGRAMS, Result, document, guest, image};
+use cloud_init_proof::runner::{self, Arguments};
+use cloud_init_proof::{Result, document, guest, image};
 
 /// The document under proof. Another one than ours tells whether a proof would notice what is wrong with it.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -57,58 +57,13 @@ fn main() -> ExitCode {
     cases.extend(whole::cases());
     cases.extend(killed::cases());
     cases.extend(broken::cases());
-    let (options, wanted): (Vec<String>, Vec<String>) = std::env::args()
-        .skip(1)
-        .partition(|argument| argument.starts_with('-'));
-    cases.retain(|case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part)));
-    if options.iter().any(|option| option == "--list") {
-        for case in &cases {
-            println!("{}: test", case.name);
-        }
-        return ExitCode::SUCCESS;
-    }
-    if let Some(missing) = missing() {
-        println!("skipped: {missing}");
-        let required = std::env::var_os("POLIS_REQUIRE_REAL_PARTS").is_some();
-        return if required {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        };
-    }
-    match run(&cases) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(failed) => {
-            println!(
-                "{failed} of {} proofs of the provisioning failed",
-                cases.len()
-            );
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            println!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// What this machine lacks for a proof.
-fn missing() -> Option<String> {
-    let program = PROGRAMS.iter().find(|(program, _)| !on_path(program));
-    if let Some((program, package)) = program {
-        return Some(format!("{program} is not installed (package {package})"));
-    }
-    let root = Run::new(&["id", "--user"])
-        .output()
-        .is_ok_and(|id| id == "0");
-    if !root {
-        return Some(
-            "root is needed to start a Docker engine and to make a root file system".to_owned(),
-        );
-    }
-    // The repackaged programs are for this one; the document's other architecture is left to its pins.
-    let amd64 = std::env::consts::ARCH == "x86_64";
-    (!amd64).then(|| "the stand-ins are made for amd64".to_owned())
+    let arguments = Arguments::read();
+    cases.retain(|case| arguments.choose(&case.name));
+    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    // The repackaged programs are for amd64; the document's other architecture is left to its pins.
+    let missing = || runner::missing(&[]);
+    let what = "proofs of the provisioning";
+    arguments.main(what, &names, missing, || run(&cases))
 }
 
 /// Runs the proofs and returns how many failed.

@@ -1,5 +1,5 @@
 //! Stand-in for g3fcgen of the published certgen image: issues a certificate for the host that a datagram names, signed
-//! by the authority of g3fcgen.yaml. The protocol is its own and the stand-in of g3proxy's: a name, and JSON back.
+//! by the authority of g3fcgen.yaml. Only the stand-in of g3proxy speaks its protocol: a name, answered with JSON.
 
 use std::collections::HashMap;
 use std::net::UdpSocket;

@@ -1,4 +1,4 @@
-//! Stand-in for polis-approve of the published toolbox image: says what it is, and approves nothing.
+//! Stand-in for polis-approve of the published toolbox image: prints its name, and approves nothing.
 
 fn main() {
     println!("stand-in: polis-approve");

@@ -1,5 +1,5 @@
-//! Stand-in for polis-mcp-agent of the published toolbox image: speaks with Valkey as the real one does (TLS with a
-//! client certificate, user and password), listens only once that works, and answers `/health`.
+//! Stand-in for polis-mcp-agent of the published toolbox image: talks to Valkey as the real one does (TLS with a client
+//! certificate, user and password), listens only once that works, and answers `/health`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -50,7 +50,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Answers one request. A client that is gone needs no answer.
+/// Answers one request; errors are ignored, since the client is gone then.
 fn answer(client: TcpStream, config: Arc<ServerConfig>, valkey: &Valkey) -> Option<()> {
     client
         .set_read_timeout(Some(Duration::from_secs(10)))

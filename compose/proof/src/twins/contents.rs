@@ -1,4 +1,4 @@
-//! What each twin holds: the programs of its contract with the libraries they need, and what those read at run time.
+//! The contents of each twin: the programs of its contract, their libraries, and the files that they read at run time.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use super::tree::Tree;
 use super::{machine, modules};
 use crate::Result;
 
-/// The image that is a whole Debian, from which programs are taken away; the others are put together.
+/// The image that is a complete Debian minus some programs; the others are assembled file by file.
 const WORKSPACE: &str = "workspace";
 
-/// Programs that Debian has not: ours, built by cargo beside the test, and where they go when only a name is given.
+/// Stand-ins for programs that Debian does not have, which cargo builds next to the test, and the directory of each when
+/// the contract gives only a name.
 const STAND_INS: [(&str, &str); 5] = [
     ("coredns", "/usr/bin"),
     ("g3fcgen", "/usr/bin"),
@@ -23,7 +24,7 @@ const STAND_INS: [(&str, &str); 5] = [
     ("polis-mcp-agent", "/usr/local/bin"),
 ];
 
-/// What they are linked against.
+/// The libraries that the stand-ins are linked against.
 const RUNTIME: [&str; 4] = [
     "/lib64/ld-linux-x86-64.so.2",
     "/lib/x86_64-linux-gnu/libc.so.6",
@@ -31,16 +32,16 @@ const RUNTIME: [&str; 4] = [
     "/lib/x86_64-linux-gnu/libm.so.6",
 ];
 
-/// The modules of Python's that are written in Python, and those that are not.
+/// The directory of Python's standard library.
 const PYTHON: &str = "/usr/lib/python3.13";
 
-/// Directories of an image's user that its programs may write to, which the contract calls no more than files.
+/// Directories that belong to an image's user, although the contract does not list them as writable.
 const DIRECTORIES: [&str; 3] = ["/var/lib/g3proxy", "/var/log/clamav", "/var/log/g3proxy"];
 
 /// The one signature of the twin's virus database: MD5 and size of the EICAR test file.
 const EICAR: &str = "44d88612fea8a8f36de82e1278abb02f:68:Eicar-Test-Signature\n";
 
-/// What the twin of an image has on its `PATH` although its contract does not say so, with the reason.
+/// Programs that the twin of an image has on its `PATH` without its contract naming them, each with the reason.
 pub fn companions(name: &str) -> &'static [(&'static str, &'static str)] {
     match name {
         WORKSPACE => &[
@@ -71,7 +72,7 @@ pub(crate) struct StandIns(Vec<(&'static str, PathBuf, Vec<u8>)>);
 impl StandIns {
     pub(crate) fn of(contract: &Contract) -> Result<Self> {
         let beside = std::env::current_exe().map_err(|error| error.to_string())?;
-        // Tests stand in `deps`, one below the programs.
+        // Tests are in `deps`, one directory below the programs.
         let dirs = beside.ancestors().skip(1).take(2);
         let needed = |name: &str| {
             contract
@@ -87,7 +88,7 @@ impl StandIns {
                 .find(|path| path.is_file());
             let path = path.ok_or_else(|| {
                 format!(
-                    "{name} is not beside {}: run `cargo build -p polis-stack-proof --bins`",
+                    "{name} is not next to {}: run `cargo build -p polis-stack-proof --bins`",
                     beside.display()
                 )
             })?;
@@ -161,7 +162,8 @@ fn wanted(contract: &Contract) -> Vec<String> {
         .collect()
 }
 
-/// Puts one program where its contract says; returns where that is. What it is linked with is left to the caller.
+/// Puts one program at its place in the contract and returns the place. Adds the file to `linked`, whose libraries the
+/// caller adds.
 fn program_into(
     tree: &mut Tree,
     base: &Base,
@@ -189,7 +191,7 @@ fn program_into(
     let mut both = searched.iter().zip(&resolved);
     let (found, file) = both.find(|(_, file)| !file.is_empty()).ok_or_else(|| {
         format!(
-            "{}: Debian has no program `{program}`, and there is no stand-in",
+            "{}: neither Debian nor a stand-in provides `{program}`",
             contract.source.path
         )
     })?;
@@ -202,7 +204,7 @@ fn program_into(
     Ok(place)
 }
 
-/// Programs that are too large or not there in Debian, as scripts which say so.
+/// Stand-in scripts for programs that Debian does not have, or not without hundreds of packages.
 fn script(name: &str) -> Option<&'static str> {
     match name {
         "docker-entrypoint.sh" => Some(include_str!("../../stand-ins/docker-entrypoint.sh")),
@@ -212,7 +214,7 @@ fn script(name: &str) -> Option<&'static str> {
     }
 }
 
-/// What the programs read at run time, and the paths that the contract promises beside programs and modules.
+/// The files that the programs read at run time, and the paths that the contract promises besides programs and modules.
 fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<String>) -> Result<()> {
     let user = contract.user.as_ref().map_or(0, |fact| fact.value);
     let mut dirs: Vec<&str> = Vec::new();
@@ -244,7 +246,7 @@ fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<Stri
     let paths = contract.paths.iter().map(|fact| &fact.value);
     for path in paths {
         let is_directory = path.kind == Kind::Writable || DIRECTORIES.contains(&path.path.as_str());
-        // What was put there above, and what every file system has, stays as it is.
+        // Paths that were added above, or that every file system has, stay as they are.
         if is_directory && !tree.has(&path.path) {
             tree.directory(&path.path, 0o755, user);
         }
@@ -256,7 +258,7 @@ fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<Stri
     Ok(())
 }
 
-/// What Python's extension modules are linked with.
+/// The libraries of Python's extension modules.
 fn python_libraries(base: &Base) -> Result<Vec<String>> {
     let dir = format!("{PYTHON}/lib-dynload");
     let entries = super::entries(&base.path(&dir))?;
@@ -302,7 +304,7 @@ fn accounts(tree: &mut Tree, contract: &Contract) {
     );
 }
 
-/// Takes every program off the `PATH` that was not put there.
+/// Removes every program from the `PATH` except `put`.
 fn only(tree: &mut Tree, put: &[String]) {
     let kept: BTreeSet<String> = put.iter().map(|path| merged(path)).collect();
     let dirs = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
@@ -311,7 +313,7 @@ fn only(tree: &mut Tree, put: &[String]) {
     tree.remove(|path| others.contains(&format!("/{path}")) && !path.ends_with("/polis-init.sh"));
 }
 
-/// Holds the twin to every path that its contract says is shipped.
+/// Checks that the twin has every path that its contract says is shipped.
 fn promised(tree: &Tree, contract: &Contract) -> Result<()> {
     let shipped = contract
         .paths
@@ -356,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_nobody_asked_for_is_taken_off_the_path() {
+    fn a_program_that_was_not_asked_for_is_removed_from_the_path() {
         let mut tree = Tree::skeleton();
         for path in [
             "/bin/sh",

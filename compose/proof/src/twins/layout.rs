@@ -60,7 +60,7 @@ fn layer(blobs: &Path, tree: &Tree) -> Result<(String, Value)> {
     let failed = |error: io::Error| format!("{}: {error}", new.display());
     let file = Hashed::new(io::BufWriter::new(fs::File::create(&new).map_err(failed)?));
     let gzip = GzBuilder::new().mtime(0).operating_system(255);
-    // Read once or twice, from the same disk: time counts more than size.
+    // Read once or twice, from the same disk: speed matters more than size.
     let mut plain = Hashed::new(gzip.write(file, Compression::fast()));
     tree.write(&mut plain)?;
     let diff_id = format!("sha256:{}", super::hex(&plain.hash.finalize()));
@@ -108,7 +108,8 @@ pub(crate) fn programs(dir: &Path) -> Result<Vec<String>> {
         serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", dir.display()))
     };
     let index = fs::read(dir.join("index.json")).map_err(failed)?;
-    let index: Value = serde_json::from_slice(&index).map_err(|error| error.to_string())?;
+    let index: Value = serde_json::from_slice(&index)
+        .map_err(|error| format!("{}: {error}", dir.join("index.json").display()))?;
     let mut found = Vec::new();
     for manifest in index["manifests"].as_array().into_iter().flatten() {
         let manifest = document(&manifest["digest"])?;
@@ -122,7 +123,7 @@ pub(crate) fn programs(dir: &Path) -> Result<Vec<String>> {
                 let kind = entry.header().entry_type();
                 let (above, _) = path.rsplit_once('/').unwrap_or_default();
                 let runs = kind.is_symlink() || (kind.is_file() && mode & 0o111 != 0);
-                if runs && (xtask::contract::SEARCHED.contains(&above)) {
+                if runs && xtask::contract::SEARCHED.contains(&above) {
                     found.push(path);
                 }
             }

@@ -1,11 +1,11 @@
-//! The workspace: a whole Debian with systemd, from which programs are taken away.
+//! The workspace: a complete Debian with systemd, minus some programs.
 
 use super::base::Base;
 use super::read;
 use super::tree::Tree;
 use crate::Result;
 
-/// Everything of the base that a machine has, with the account of its user and the unit that is enabled.
+/// Adds everything of the base that belongs to a machine, the account of its user, and the enabled unit.
 pub(crate) fn add(tree: &mut Tree, base: &Base) -> Result<()> {
     tree.copy(&base.root, "", &in_machine)?;
     let passwd = "root:x:0:0:root:/root:/usr/sbin/nologin\n";
@@ -38,7 +38,7 @@ pub(crate) fn add(tree: &mut Tree, base: &Base) -> Result<()> {
     tree.directory("/usr/local/bin", 0o755, 0);
     tree.directory("/usr/local/share/ca-certificates", 0o755, 0);
     tree.bytes("/etc/machine-id", 0o444, 0, b"");
-    // What Debian's packages have set up already is not set up again at the first boot.
+    // Debian's packages are set up already: the first boot has nothing to update.
     tree.bytes("/etc/.updated", 0o644, 0, b"");
     tree.bytes("/var/.updated", 0o644, 0, b"");
     let unit = "/etc/systemd/system/polis-init.service";
@@ -55,7 +55,8 @@ pub(crate) fn add(tree: &mut Tree, base: &Base) -> Result<()> {
     Ok(())
 }
 
-/// What the base has for the other images, or for nobody; units that Debian enables are not enabled in the image.
+/// Whether `path` of the base belongs in the machine. Files for the other images do not, nor do the links of units that
+/// Debian enables, since the image does not enable them.
 fn in_machine(path: &str) -> bool {
     const WITHOUT: [&str; 20] = [
         "dev",

@@ -1,4 +1,4 @@
-//! The modules of c-icap: Debian's where it has them, else compiled from `module.c` to the very paths of the image.
+//! The modules of c-icap: Debian's where it has them, otherwise compiled from `module.c` to the paths of the image.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::Result;
 /// Debian's directory of c-icap's modules, which is compiled into its c-icap, and the image's.
 const MODULES: (&str, &str) = ("/usr/lib/x86_64-linux-gnu/c_icap", "/usr/lib/c_icap");
 
-/// Modules of c-icap that Debian has not: the service, what it does, and its role in `module.c`.
+/// Modules of c-icap that Debian does not have: the file, the service, its type, and its role in `module.c`.
 const MODULE_ROLES: [(&str, &str, &str, &str); 5] = [
     ("srv_polis_dlp.so", "polis_dlp", "ICAP_REQMOD", "1"),
     (
@@ -38,7 +38,7 @@ const MODULE_ROLES: [(&str, &str, &str, &str); 5] = [
     ("squidclamav.so", "squidclamav", "ICAP_RESPMOD", "0"),
 ];
 
-/// The modules of the contract: Debian's, or compiled.
+/// Adds the modules of the contract.
 pub(crate) fn add(
     tree: &mut Tree,
     base: &Base,
@@ -57,8 +57,12 @@ pub(crate) fn add(
             continue;
         }
         let role = MODULE_ROLES.iter().find(|(file, ..)| *file == name);
-        let role = role
-            .ok_or_else(|| format!("{}: nothing makes `{}`", contract.source.path, module.path))?;
+        let role = role.ok_or_else(|| {
+            format!(
+                "{}: nothing provides `{}`",
+                contract.source.path, module.path
+            )
+        })?;
         tree.bytes(&module.path, 0o644, 0, &compiled(base, work, role)?);
         tree.link(MODULES.0, MODULES.1);
     }

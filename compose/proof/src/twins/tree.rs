@@ -1,4 +1,4 @@
-//! The file system of an image under construction, and its layer: the same content gives the same bytes on every day.
+//! The file system of an image under construction, and its layer: the same content always gives the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ struct Entry {
     content: Content,
 }
 
-/// Paths and what stands there. A path is absolute; one below a link into `/usr` is taken where the link leads.
+/// The entry at each path. A path below a link into `/usr` is stored where the link leads.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tree(BTreeMap<String, Entry>);
 
@@ -74,8 +74,8 @@ impl Tree {
         self.put(path, mode, (0, 0), Content::File(from.to_owned()));
     }
 
-    /// Everything below the directory `from` for which `keep` says yes, below `to`. Owners and modes stay; what is
-    /// neither a file, a directory nor a link is left out.
+    /// Copies everything below the directory `from` that `keep` accepts to `to`. Owners and modes stay; anything other
+    /// than files, directories and links is left out.
     pub(crate) fn copy(
         &mut self,
         from: &Path,
@@ -111,7 +111,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The paths for which `wanted` says yes are gone, with all below them.
+    /// Removes the paths that `wanted` accepts, and everything below them.
     pub(crate) fn remove(&mut self, wanted: impl Fn(&str) -> bool) {
         let gone: Vec<String> = self.0.keys().filter(|path| wanted(path)).cloned().collect();
         let below = |path: &str| {
@@ -127,12 +127,12 @@ impl Tree {
         self.0 = kept;
     }
 
-    /// Whether something stands at `path`.
+    /// Whether there is an entry at `path`.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.0.contains_key(&normal(path))
     }
 
-    /// The files and links directly in the directory `dir` that anyone may execute.
+    /// The executable files and the links directly in the directory `dir`.
     pub(crate) fn programs_in(&self, dir: &str) -> Vec<String> {
         let dir = format!("{}/", normal(dir));
         let runs = |entry: &Entry| match entry.content {
@@ -213,7 +213,7 @@ fn link(target: &str) -> Entry {
     }
 }
 
-/// Relative to the top, and where the links into `/usr` and `/run` lead.
+/// The path relative to the root, with the links into `/usr` and `/run` resolved.
 fn normal(path: &str) -> String {
     let path = path.trim_matches('/');
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_layer_is_the_same_whatever_the_order_and_leads_through_the_links() {
+    fn a_layer_does_not_depend_on_the_order_and_follows_the_links() {
         let made = |paths: [&str; 2]| {
             let mut tree = Tree::skeleton();
             for path in paths {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_below_a_removed_directory_is_gone_too() {
+    fn removing_a_directory_removes_everything_below_it() {
         let mut tree = Tree::skeleton();
         tree.bytes("/usr/share/doc/a/b", 0o644, 0, b"");
         tree.bytes("/usr/share/doc-base", 0o644, 0, b"");

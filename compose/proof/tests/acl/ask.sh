@@ -1,8 +1,8 @@
 #!/bin/bash
-# Makes the secrets of a stack, starts a server with the stack's own configuration on them, and prints what each user of
-# the ACL is answered. Valkey's protocol and ACL are those of Redis 7, which Debian 12 has.
+# Makes the secrets of a stack, starts a server on them with the stack's own configuration, and prints the answer to each
+# user of the ACL. Valkey's protocol and ACL are those of Redis 7, which Debian 12 has.
 #
-# Runs inside `unshare --net --pid --fork --kill-child`: the port is the server's own, and the server ends with it.
+# Runs inside the namespaces of src/scene.rs: the port is the server's own, and the server ends with it.
 # ask.sh COMPOSE_FOLDER SCRATCH_FOLDER
 set -euo pipefail
 

@@ -1,10 +1,9 @@
-//! Asks a real server what the ACL that `generate-secrets.sh` writes allows: all that approving needs, and to nobody
-//! who reads the agent's bytes the right to approve.
+//! Asks a real server what the ACL written by `generate-secrets.sh` allows: everything that approving needs, and no right
+//! to approve for anyone who reads the agent's bytes.
 
 use std::fs;
-use std::path::Path;
 
-use cloud_init_proof::run::Run;
+use polis_stack_proof::scene;
 
 const ANSWERS: &str = r#"governance-reqmod: setex polis:blocked:req-00000001 3600 {"destination":"example.org"} -> OK
 governance-reqmod: set polis:ott:OTT-1 req-00000001 NX EX 600 -> OK
@@ -34,24 +33,16 @@ mcp-admin: acl list -> NOPERM
 
 #[test]
 fn a_person_approves_and_the_agent_cannot() {
-    let isolated = "unshare --net --pid --fork --kill-child";
-    let words: Vec<&str> = isolated.split(' ').collect();
-    let there = Run::new(&[&words[..], &["redis-server", "--version"]].concat()).ran();
-    if !there.is_ok_and(|ran| ran.code == 0) {
-        eprintln!("left out: needs root, a network namespace and redis-server");
-        assert!(std::env::var_os("POLIS_REQUIRE_REAL_PARTS").is_none());
-        return;
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let scratch = std::env::temp_dir().join(format!("polis-acl-{}", std::process::id()));
-    fs::create_dir_all(&scratch).unwrap();
-    let ask = root.join("tests/acl/ask.sh");
-    let compose = root.join("..").canonicalize().unwrap();
-    let paths = [&ask, &compose, &scratch].map(|path| path.to_string_lossy());
-    let script = ["bash", &*paths[0], &*paths[1], &*paths[2]];
-    let ran = Run::new(&[&words[..], &script].concat()).ran().unwrap();
+    fs::create_dir_all(&scratch).expect("the scratch directory can be created");
+    let (script, compose) = (scene::path("proof/tests/acl/ask.sh"), scene::path(""));
+    let folder = scratch.display().to_string();
+    let needs = "needs root, namespaces and redis-server";
+    let words = [script.as_str(), compose.as_str(), folder.as_str()];
+    let ran = scene::run("redis-server --version", needs, &words).expect("the scene can be run");
     let log = fs::read_to_string(scratch.join("server.log")).unwrap_or_default();
-    fs::remove_dir_all(&scratch).unwrap();
+    fs::remove_dir_all(&scratch).expect("the scratch directory can be removed");
+    let Some(ran) = ran else { return };
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{log}");
     assert_eq!(ran.stdout, ANSWERS, "{log}");
 }

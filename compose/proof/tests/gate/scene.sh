@@ -2,8 +2,8 @@
 # The networks around gate with what matters on them, each a network namespace: the workspace, gate, resolver, and a
 # server outside. Loads the rules of gate's init.sh with the real nft, then prints what the workspace reaches.
 #
-# Runs inside `unshare --net --mount --pid --fork --kill-child --mount-proc`: its namespaces have no names outside, and
-# its servers end with it.
+# Runs inside the namespaces of src/scene.rs: its own network namespaces have no names outside, and its servers end with
+# it.
 # scene.sh INIT_SH RP_FILTER
 set -euo pipefail
 

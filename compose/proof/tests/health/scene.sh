@@ -2,7 +2,7 @@
 # Gate's neighbours on one machine: a real c-icap at sentinel's address with one child of 20 threads, listeners at the
 # ports of resolver and g3proxy, and the table of gate's rules. Prints what gate's health.sh says of them.
 #
-# Runs inside `unshare --net --mount --pid --fork --kill-child --mount-proc`, and its servers end with it.
+# Runs inside the namespaces of src/scene.rs, and its servers end with it.
 # scene.sh HEALTH_SH
 set -euo pipefail
 

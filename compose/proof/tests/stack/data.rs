@@ -1,4 +1,4 @@
-//! Upgrades, and starts that fail: what the agent has made is still there afterwards.
+//! Upgrades and failed starts: the agent's work survives them.
 
 use std::fs;
 
@@ -10,12 +10,12 @@ use crate::ensure;
 use crate::probe::shell;
 use crate::start::all_are_well;
 
-/// Files on the volumes, and one that lasts as long as the workspace's container.
+/// Files on the volumes, and one that lives as long as the workspace's container.
 const KEPT: [&str; 3] = ["/home/polis/kept", "/root/kept", "/var/lib/docker/kept"];
 const IN_CONTAINER: &str = "/usr/local/kept";
 const IN_MACHINE: &str = "/var/lib/docker/volumes/polis_state-data/_data/kept";
 
-/// Writes everywhere.
+/// Writes the files that have to survive.
 fn write(bench: &Bench) -> Result<()> {
     let paths: Vec<&str> = KEPT.into_iter().chain([IN_CONTAINER]).collect();
     shell(
@@ -31,7 +31,7 @@ fn write(bench: &Bench) -> Result<()> {
         .map(drop)
 }
 
-/// Everything is still there; `container`: what no volume holds, too.
+/// Checks that everything is still there, with `container` also what no volume holds.
 fn is_kept(bench: &Bench, container: bool) -> Result<()> {
     let mut paths = KEPT.to_vec();
     paths.extend(container.then_some(IN_CONTAINER));
@@ -58,42 +58,43 @@ fn publish(bench: &Bench, name: &str, text: &str) -> Result<Variant> {
     Ok(made)
 }
 
-/// Puts one more byte at the end of a file of the registry, and returns what was there.
-fn alter(bench: &Bench, digest: &str) -> Result<Vec<u8>> {
+/// Changes the byte before the last `mark` in a blob of the registry; returns what the blob was.
+fn alter(bench: &Bench, digest: &str, mark: &[u8]) -> Result<Vec<u8>> {
     let path = bench.registry.blob(digest);
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let before = fs::read(&path).map_err(failed)?;
+    let found = before.windows(mark.len()).rposition(|found| found == mark);
+    let at = found
+        .and_then(|at| at.checked_sub(1))
+        .ok_or_else(|| format!("{}: nothing to alter", path.display()))?;
     let mut after = before.clone();
-    // The same length, so that only the content tells.
-    if let Some(last) = after
-        .iter_mut()
-        .rev()
-        .find(|byte| **byte == b'w' || **byte == b'}')
-    {
-        *last ^= 1;
-    }
+    // The length stays the same: only the digest can give it away.
+    after[at] ^= 1;
     fs::write(&path, after).map_err(failed)?;
     Ok(before)
 }
 
-/// An image whose layer was altered in the registry is not pulled: the start fails and says so, what runs goes on, and
-/// nothing is lost. Neither is one whose manifest is not that of the digest.
+/// Writes back what [`alter`] returned.
+fn restore(bench: &Bench, digest: &str, bytes: &[u8]) -> Result<()> {
+    let path = bench.registry.blob(digest);
+    fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// An image whose layer was altered in the registry is not pulled: the start fails and names it, running services keep
+/// running, and nothing is lost. An image whose manifest was altered is not pulled either.
 pub(crate) fn a_tampered_image_is_refused(bench: &mut Bench) -> Result<()> {
     write(bench)?;
     let made = publish(bench, "toolbox", "work of somebody else: www")?;
-    let before = alter(bench, &made.layer)?;
+    let layer = alter(bench, &made.layer, b"ww")?;
     bench.pin(std::slice::from_ref(&made.twin))?;
     let id = workspace_id(bench)?;
     let ran = bench.world.polis(&["start"]);
-    let restore = |digest: &str, bytes: &[u8]| {
-        fs::write(bench.registry.blob(digest), bytes).map_err(|error| error.to_string())
-    };
-    restore(&made.layer, &before)?;
+    restore(bench, &made.layer, &layer)?;
     ensure(ran.code != Some(0), || {
-        format!("it was started: {}", ran.seen())
+        format!("the altered image was started: {}", ran.seen())
     })?;
     ensure(ran.stderr.contains("toolbox"), || {
-        format!("nothing says which image it is: {}", ran.seen())
+        format!("the error does not name the image: {}", ran.seen())
     })?;
     let used = bench
         .guest
@@ -105,16 +106,17 @@ pub(crate) fn a_tampered_image_is_refused(bench: &mut Bench) -> Result<()> {
         "the workspace was recreated by a start that failed".to_owned()
     })?;
     is_kept(bench, true)?;
-    let manifest = alter(bench, &made.twin.digest)?;
+    // Another size of the last layer: valid JSON, which the registry serves and only the digest tells apart.
+    let manifest = alter(bench, &made.twin.digest, b"}]")?;
     let reference = format!("{}@{}", made.twin.image, made.twin.digest);
-    let ran = bench
-        .guest
-        .ran(&format!("docker pull --quiet {reference}"))?;
-    let restored = fs::write(bench.registry.blob(&made.twin.digest), manifest);
-    restored.map_err(|error| error.to_string())?;
+    let pull = format!("docker pull --quiet {reference}");
+    let ran = bench.guest.ran(&pull)?;
+    restore(bench, &made.twin.digest, &manifest)?;
     ensure(ran.code != 0, || {
-        format!("{reference} was pulled with another manifest")
-    })
+        format!("{reference} was pulled with an altered manifest")
+    })?;
+    // Nothing but the manifest was in the way.
+    bench.guest.output(&pull).map(drop)
 }
 
 /// An upgrade of other services leaves the workspace's container alone.
@@ -132,12 +134,12 @@ pub(crate) fn an_upgrade_keeps_the_workspace(bench: &mut Bench) -> Result<()> {
         format!("toolbox still runs {used}")
     })?;
     ensure(workspace_id(bench)? == id, || {
-        "the workspace was recreated, which nothing asked for".to_owned()
+        "the workspace was recreated although only toolbox changed".to_owned()
     })?;
     is_kept(bench, true)
 }
 
-/// Another workspace image needs another container: `polis start` wants to be told, and the volumes stay.
+/// A new workspace image needs a new container: `polis start` asks for a decision, and the volumes stay.
 pub(crate) fn another_workspace_keeps_the_volumes(bench: &mut Bench) -> Result<()> {
     write(bench)?;
     let made = publish(bench, "workspace", "the next workspace")?;
@@ -145,10 +147,13 @@ pub(crate) fn another_workspace_keeps_the_volumes(bench: &mut Bench) -> Result<(
     let id = workspace_id(bench)?;
     let ran = bench.world.polis(&["start"]);
     ensure(ran.stderr.contains("--recreate-workspace"), || {
-        format!("it does not say what is to be decided: {}", ran.seen())
+        format!(
+            "polis start does not ask for --recreate-workspace: {}",
+            ran.seen()
+        )
     })?;
     ensure(workspace_id(bench)? == id, || {
-        "the workspace was recreated without a word".to_owned()
+        "the workspace was recreated without --recreate-workspace".to_owned()
     })?;
     is_kept(bench, true)?;
     bench.polis(
@@ -165,8 +170,8 @@ pub(crate) fn another_workspace_keeps_the_volumes(bench: &mut Bench) -> Result<(
     is_kept(bench, false)
 }
 
-/// An agent layers its compose file on the stack: another container of the workspace, which is made when it is asked for,
-/// and the same volumes.
+/// An agent layers its compose file on the stack: the workspace gets a new container, but only on request, and keeps its
+/// volumes.
 pub(crate) fn another_agent_keeps_the_volumes(bench: &mut Bench) -> Result<()> {
     write(bench)?;
     let agent = bench.dir.join("proof-agent");
@@ -180,7 +185,10 @@ pub(crate) fn another_agent_keeps_the_volumes(bench: &mut Bench) -> Result<()> {
     let ran = bench.polis("polis start --agent", &["start", "--agent", &agent])?;
     let told = ran.stderr.contains("--recreate-workspace");
     ensure(told && workspace_id(bench)? == id, || {
-        format!("the workspace was recreated without a word: {}", ran.seen())
+        format!(
+            "the workspace was recreated without --recreate-workspace: {}",
+            ran.seen()
+        )
     })?;
     is_kept(bench, true)?;
     let words = ["start", "--agent", &agent, "--recreate-workspace"];

@@ -1,4 +1,4 @@
-//! What is broken is said to be.
+//! Faults are reported.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::start::all_are_well;
 
 const CONFIG: &str = "/opt/polis/config/sentinel/c-icap.conf";
 
-/// c-icap ends with code 0 when its configuration is wrong: sentinel is unhealthy all the same, nothing passes, and
-/// `polis` says so: the start fails, the status shows sentinel, and its log has the reason.
+/// c-icap exits with 0 when its configuration is wrong. Sentinel is unhealthy all the same, nothing passes, and `polis`
+/// reports it: the start fails, the status shows sentinel, and its log has the reason.
 pub(crate) fn a_wrong_c_icap_conf_is_told(bench: &mut Bench) -> Result<()> {
     bench.guest.output(&format!(
         "cp {CONFIG} /root/c-icap.conf; echo 'Service gone srv_gone.so' >>{CONFIG}; docker restart --time 5 polis-sentinel"
@@ -52,7 +52,8 @@ fn told(bench: &Bench) -> Result<()> {
             "%{http_code}",
             "http://web.example/uninspected",
         ],
-    )?;
+    );
+    let passed = passed.ran()?;
     let seen = bench.internet.seen_with("/uninspected")?;
     ensure(seen.is_empty(), || {
         format!("without sentinel it passed: {} {seen:?}", passed.stdout)

@@ -1,4 +1,4 @@
-//! Ways out of the sandbox that were open once: each is tried again, by somebody who is root in the workspace.
+//! Ways out of the sandbox that were once open: each is tried again as root in the workspace.
 
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
@@ -7,7 +7,7 @@ use polis_stack_proof::internet::{PRIVATE, WEB};
 use crate::ensure;
 use crate::probe::{Answers, ask, shell};
 
-/// What no answer may be.
+/// Fails when something answered.
 fn nothing_answers(answers: &Answers) -> Result<()> {
     let open: Vec<String> = answers
         .iter()
@@ -19,13 +19,13 @@ fn nothing_answers(answers: &Answers) -> Result<()> {
     })
 }
 
-/// The far end must not have seen `mark` either.
+/// Fails when `mark` arrived outside.
 fn nothing_arrived(bench: &Bench, mark: &str) -> Result<()> {
     let seen = bench.internet.seen_with(mark)?;
     ensure(seen.is_empty(), || format!("it arrived outside: {seen:?}"))
 }
 
-/// Only what is inspected leaves: nothing on other ports, whatever it speaks.
+/// Only inspected traffic leaves: nothing on other ports, whatever its protocol.
 pub(crate) fn raw_tcp_is_refused(bench: &mut Bench) -> Result<()> {
     let mark = "sk-raw-tcp-mark";
     let ports = [22, 23, 25, 853, 3128, 5432, 8080, 8443, 9000, 65535];
@@ -41,12 +41,12 @@ pub(crate) fn raw_tcp_is_refused(bench: &mut Bench) -> Result<()> {
         .filter(|(question, answer)| question.starts_with("tcp") && *answer == "silent")
         .collect();
     ensure(slow.is_empty(), || {
-        format!("refused without a word, so that programs wait: {slow:?}")
+        format!("dropped instead of refused, so programs wait for a timeout: {slow:?}")
     })?;
     nothing_arrived(bench, mark)
 }
 
-/// Neither by the group of all hosts nor by the bridge's own address does the machine answer over IPv6.
+/// The machine answers over IPv6 neither at multicast addresses nor at those of its bridges.
 pub(crate) fn the_machine_is_silent_over_ipv6(bench: &mut Bench) -> Result<()> {
     let device = shell(
         bench,
@@ -55,7 +55,8 @@ pub(crate) fn the_machine_is_silent_over_ipv6(bench: &mut Bench) -> Result<()> {
     shell(
         bench,
         &format!(
-            "sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.{device}.disable_ipv6=0; sleep 2"
+            "sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.{device}.disable_ipv6=0; sleep 2; \
+             [[ -n $(ip -o -6 address show dev {device} scope link) ]]"
         ),
     )?;
     let bridges = bench.guest.output("ip -json link show type bridge; true")?;
@@ -78,7 +79,7 @@ pub(crate) fn the_machine_is_silent_over_ipv6(bench: &mut Bench) -> Result<()> {
     nothing_answers(&answers?)
 }
 
-/// The address that IPv6 makes of a hardware address.
+/// The link-local address that IPv6 derives from a hardware address.
 fn link_local(mac: &str) -> String {
     let bytes: Vec<u8> = mac
         .split(':')
@@ -96,7 +97,7 @@ fn link_local(mac: &str) -> String {
     )
 }
 
-/// No neighbour forwards what is sent through it, whatever its kernel thinks of the way back.
+/// No neighbour forwards packets routed through it, whatever its reverse path filter is.
 pub(crate) fn no_neighbour_is_a_way_around_gate(bench: &mut Bench) -> Result<()> {
     let machine = bench.internet.machine.clone();
     for (neighbour, address) in [("resolver", "10.10.1.2"), ("toolbox", "10.10.1.20")] {
@@ -106,9 +107,11 @@ pub(crate) fn no_neighbour_is_a_way_around_gate(bench: &mut Bench) -> Result<()>
                     format!("sysctl -qw net.ipv4.conf.{device}.rp_filter={filter} || true")
                 })
                 .to_vec();
-            bench.beside(neighbour, &["sh", "-c", &set.join("; ")])?;
-            let found =
-                bench.beside(neighbour, &["sysctl", "-n", "net.ipv4.conf.all.rp_filter"])?;
+            bench
+                .in_network_of(neighbour, &["sh", "-c", &set.join("; ")])?
+                .output()?;
+            let read = ["sysctl", "-n", "net.ipv4.conf.all.rp_filter"];
+            let found = bench.in_network_of(neighbour, &read)?.output()?;
             ensure(found == filter, || {
                 format!("rp_filter of {neighbour} is {found}, not {filter}")
             })?;

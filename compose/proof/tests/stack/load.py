@@ -1,4 +1,4 @@
-"""Sends many requests at once and prints how they went: `REQUESTS SECONDS P99_MILLISECONDS LOST`.
+"""Sends many requests at once and prints the result: `REQUESTS SECONDS P99_MILLISECONDS LOST`.
 
 Arguments: the address, the path, how many at once, how many each. Each request has a connection of its own, as most
 programs make them; one that takes longer than 20 s is lost.

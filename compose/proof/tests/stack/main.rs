@@ -1,5 +1,5 @@
-//! The whole stack on a real Docker Engine, driven by the real `polis`: one machine, started once, and every claim that
-//! the documents make about it.
+//! The stack on a real Docker Engine, driven by the real `polis`: one machine, started once, and the claims that the
+//! documents make about it.
 //!
 //! A runner of its own instead of the usual test harness, because all checks look at one machine, in an order in which
 //! the later ones need what the earlier ones left. Arguments that are no options choose the checks whose names contain
@@ -18,15 +18,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cloud_init_proof::run::{Run, on_path};
+use cloud_init_proof::runner::{self, Arguments};
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
 
-/// A claim: its name and what shows it.
+/// A claim: its name and the check for it.
 type Check = (&'static str, fn(&mut Bench) -> Result<()>);
 
-/// The checks in their order. Nothing of what follows means anything without the first.
-const CHECKS: [Check; 18] = [
+/// The checks in order. The first one, the start, is the precondition of all others.
+const CHECKS: [Check; 19] = [
     ("start", start::everything_is_well),
     ("warm_start", start::a_second_start_does_nothing),
     (
@@ -44,6 +44,10 @@ const CHECKS: [Check; 18] = [
         holes::no_neighbour_is_a_way_around_gate,
     ),
     ("credentials", traffic::credentials_are_refused),
+    (
+        "names",
+        traffic::names_that_could_carry_data_are_not_forwarded,
+    ),
     ("load", traffic::no_request_is_lost),
     ("speed", traffic::speed),
     ("wrong_configuration", faults::a_wrong_c_icap_conf_is_told),
@@ -59,7 +63,7 @@ const CHECKS: [Check; 18] = [
     ("stop", boot::it_stops_in_time),
 ];
 
-/// What a run needs, each with its Debian package.
+/// The programs that a run needs besides those of every proof, each with its Debian package.
 const PROGRAMS: [(&str, &str); 4] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
@@ -68,58 +72,14 @@ const PROGRAMS: [(&str, &str); 4] = [
 ];
 
 fn main() -> ExitCode {
-    let (options, wanted): (Vec<String>, Vec<String>) = std::env::args()
-        .skip(1)
-        .partition(|argument| argument.starts_with('-'));
-    let chosen = |name: &str| {
-        name == CHECKS[0].0 || wanted.is_empty() || wanted.iter().any(|part| name.contains(part))
-    };
+    let arguments = Arguments::read();
     let checks: Vec<Check> = CHECKS
         .into_iter()
-        .filter(|(name, _)| chosen(name))
+        .filter(|(name, _)| *name == CHECKS[0].0 || arguments.choose(name))
         .collect();
-    if options.iter().any(|option| option == "--list") {
-        for (name, _) in &checks {
-            println!("{name}: test");
-        }
-        return ExitCode::SUCCESS;
-    }
-    if let Some(missing) = missing() {
-        println!("skipped: {missing}");
-        let required = std::env::var_os("POLIS_REQUIRE_REAL_PARTS").is_some();
-        return if required {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        };
-    }
-    match run(&checks) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(failed) => {
-            println!("{failed} of {} checks of the stack failed", checks.len());
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            println!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// What this machine lacks.
-fn missing() -> Option<String> {
-    let mut programs = cloud_init_proof::PROGRAMS.iter().chain(&PROGRAMS);
-    if let Some((program, package)) = programs.find(|(program, _)| !on_path(program)) {
-        return Some(format!("{program} is not installed (package {package})"));
-    }
-    let root = Run::new(&["id", "--user"])
-        .output()
-        .is_ok_and(|id| id == "0");
-    if !root {
-        return Some("root is needed to start a Docker engine and to enter namespaces".to_owned());
-    }
-    let amd64 = std::env::consts::ARCH == "x86_64";
-    (!amd64).then(|| "the images are for amd64".to_owned())
+    let names: Vec<&str> = checks.iter().map(|(name, _)| *name).collect();
+    let missing = || runner::missing(&PROGRAMS);
+    arguments.main("checks of the stack", &names, missing, || run(&checks))
 }
 
 /// Runs the checks and returns how many failed.
@@ -141,14 +101,14 @@ fn run(checks: &[Check]) -> Result<usize> {
         }
         failed += usize::from(result.is_err());
         if result.is_err() && *name == CHECKS[0].0 {
-            return Err("without a stack there is nothing to look at".to_owned());
+            return Err("the stack did not start, so nothing else was checked".to_owned());
         }
     }
     println!("\nTimes");
     for (what, took) in &bench.times {
         println!("{:8.2} s  {what}", took.as_secs_f64());
     }
-    println!("{:8.2} s  in all", start.elapsed().as_secs_f64());
+    println!("{:8.2} s  total", start.elapsed().as_secs_f64());
     Ok(failed)
 }
 

@@ -1,4 +1,4 @@
-"""Tries to reach things, as somebody who is root where this runs, and says what came of it.
+"""Tries to reach addresses, as root of the container in which it runs, and prints the answers.
 
 Reads a list of questions from its argument, asks all at once, and prints a JSON object: question, answer. A question is
 one line of words:
@@ -11,8 +11,8 @@ one line of words:
     icmp ADDRESS               sends an echo request
     icmp6 ADDRESS%DEVICE       the same over IPv6; for a group, who answers
 
-An answer is `answers TEXT`, `closes` (taken, and ended without a word), `takes` (taken, and not a word), `refused` (a
-reset or port unreachable), `rejected CODE` (any other error at once) or `silent`.
+An answer is `answers TEXT`, `closes` (accepted, then closed without data), `takes` (accepted, but no data), `refused`
+(a reset or port unreachable), `rejected CODE` (any other immediate error) or `silent`.
 """
 
 import asyncio
@@ -69,13 +69,13 @@ async def tcp(address, port, text="?\\r\\n\\r\\n", **more):
         writer.close()
 
 
-def query(name):
+def query(name, kind=1):
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    return struct.pack("!HHHHHH", os.getpid() & 0xFFFF, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", 1, 1)
+    return struct.pack("!HHHHHH", os.getpid() & 0xFFFF, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1)
 
 
 async def exchange(family, kind, protocol, target, data, wanted=lambda found: found):
-    """Sends, and waits for the first datagram that `wanted` makes something of."""
+    """Sends, and waits for the first datagram that `wanted` accepts."""
     loop = asyncio.get_running_loop()
     with socket.socket(family, kind, protocol) as sock:
         sock.setblocking(False)
@@ -118,13 +118,14 @@ async def dnstcp(address, name="web.example"):
         return failed(error)
 
 
-async def dns(address, name="web.example"):
-    found, _ = await exchange(socket.AF_INET, socket.SOCK_DGRAM, 0, (address, 53), query(name))
+async def dns(address, name="web.example", kind="1"):
+    question = query(name, int(kind))
+    found, _ = await exchange(socket.AF_INET, socket.SOCK_DGRAM, 0, (address, 53), question)
     return found if isinstance(found, str) else named(found)
 
 
 def named(found):
-    """What a name server answers to a question for an address."""
+    """Describes the answer of a name server to a query for an address."""
     code, answers = found[3] & 15, struct.unpack("!H", found[6:8])[0]
     return f"answers {socket.inet_ntoa(found[-4:])}" if answers else f"answers code {code}"
 
@@ -140,11 +141,11 @@ async def icmp(address):
     packet = struct.pack("!BBHHH", 8, 0, checksum(head), 4711, 1)
 
     def wanted(found):
-        # Everybody who listens gets every answer: only that of who was asked counts.
+        # A raw socket gets every answer: only the one from `address` counts.
         body = found[(found[0] & 15) * 4 :]
         if body[0] == 0 and socket.inet_ntoa(found[12:16]) == address:
             return "answers"
-        # The answer quotes the header of what it is about.
+        # The error quotes the header of the packet that caused it.
         if body[0] == 3 and socket.inet_ntoa(body[24:28]) == address:
             return f"rejected ICMP {body[0]}.{body[1]}"
         return None

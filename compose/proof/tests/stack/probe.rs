@@ -1,12 +1,11 @@
-//! Questions that are asked inside the workspace, by `probe.py`, and the answers.
+//! Asks questions inside the workspace with `probe.py`, and reads the answers.
 
 use std::collections::BTreeMap;
 
-use cloud_init_proof::run::Run;
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
 
-/// The program; it needs Python alone, which the workspace has.
+/// Needs nothing but Python, which the workspace has.
 const PROGRAM: &str = include_str!("probe.py");
 
 /// Answers by question.
@@ -32,15 +31,8 @@ pub(crate) fn ask<S: AsRef<str>>(bench: &Bench, questions: &[S]) -> Result<Answe
 /// # Errors
 /// When it fails.
 pub(crate) fn python(bench: &Bench, program: &str, words: &[&str]) -> Result<String> {
-    let outer = ["docker", "exec", "--interactive", bench.guest.name()];
-    let inner = [
-        "docker",
-        "exec",
-        "--interactive",
-        "--user=0",
-        "polis-workspace",
-    ];
-    Run::new(&[&outer[..], &inner, &["python3", "-"], words].concat())
+    bench
+        .inside("workspace", &[&["python3", "-"][..], words].concat())
         .input(program.as_bytes())
         .output()
 }
@@ -50,14 +42,7 @@ pub(crate) fn python(bench: &Bench, program: &str, words: &[&str]) -> Result<Str
 /// # Errors
 /// When it fails.
 pub(crate) fn shell(bench: &Bench, script: &str) -> Result<String> {
-    let ran = bench.inside("workspace", &["bash", "-ec", script])?;
-    match ran.code {
-        0 => Ok(ran.stdout.trim_end().to_owned()),
-        code => Err(format!(
-            "`{script}` in the workspace: exit code {code}\n{}{}",
-            ran.stdout, ran.stderr
-        )),
-    }
+    bench.inside("workspace", &["bash", "-ec", script]).output()
 }
 
 /// A request for a page of `host`.

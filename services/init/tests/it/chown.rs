@@ -53,7 +53,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_tree_is_changed_whole_and_once() {
+fn a_tree_is_changed_completely_and_once() {
     if !root() {
         return;
     }
@@ -98,6 +98,79 @@ fn a_tree_is_changed_whole_and_once() {
         before,
         "a second run writes nothing"
     );
+}
+
+#[test]
+fn a_wide_tree_is_changed_to_its_last_entry() {
+    if !root() {
+        return;
+    }
+    // More subdirectories than the walk notes at a time, and more files than it reads at a time and
+    // gives to one thread.
+    let (_scene, tree, _outside) = scene();
+    let mut paths = vec![tree.clone(), tree.join("file")];
+    for number in 0..100 {
+        let directory = tree.join(format!("directory-{number}"));
+        fs::create_dir(&directory).expect("mkdir");
+        fs::write(directory.join("file"), "x").expect("write");
+        paths.extend([directory.join("file"), directory]);
+    }
+    for number in 0..5000 {
+        let file = tree.join(format!("file-{number}"));
+        fs::write(&file, "x").expect("write");
+        paths.push(file);
+    }
+
+    let ran = chown_all(&tree);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(
+        ran.stdout,
+        "polis-init: chown 65532:65532: 5202 set, 0 already right\n"
+    );
+    // Wrong owners scattered among right ones: every 40th, then every third.
+    for (step, other) in [(40, 1), (3, 2)] {
+        for path in paths.iter().step_by(step) {
+            lchown(path, Some(other), Some(other)).expect("chown");
+        }
+        let ran = chown_all(&tree);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        for path in &paths {
+            assert_eq!(owner(path), OURS, "{path:?}");
+        }
+    }
+    let last = chown_all(&tree);
+    assert_eq!(
+        last.stdout,
+        "polis-init: chown 65532:65532: 0 set, 5202 already right\n"
+    );
+}
+
+#[test]
+fn a_directory_too_deep_to_open_is_named_and_the_rest_still_changes() {
+    if !root() {
+        return;
+    }
+    let (_scene, tree, _outside) = scene();
+    let bottom = tree.join("d/".repeat(30));
+    fs::create_dir_all(&bottom).expect("mkdir");
+
+    // The walk holds one open file per level.
+    let mut shell = command("sh");
+    shell.args(["-c", "ulimit -n 16 && exec \"$0\" \"$@\"", POLIS_INIT]);
+    let ran = run(shell.args(["chown", "-R", OWNER]).arg(&tree));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let (named, _) = ran.stderr.split_once('\n').expect("a line");
+    assert!(
+        named.starts_with(&format!("polis-init: \"{}/d/", tree.display()))
+            && named.contains("\": open directory: ")
+            && named.ends_with("(os error 24)"),
+        "{named}"
+    );
+    assert!(ran.stderr.contains(": 1 failed, "), "{}", ran.stderr);
+    for changed in ["", "file", "d"] {
+        assert_eq!(owner(&tree.join(changed)), OURS, "{changed:?}");
+    }
+    assert_eq!(owner(&bottom), (0, 0));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! What `bridge-accept` closes, tried with real packets: a machine with the workspace's bridge and
-//! one that goes out, a container on each, and a network behind the machine that has a private and
-//! a public address. Each is a network namespace.
+//! What `bridge-accept` closes, tried with real packets: a machine with the workspace's bridge and an
+//! egress bridge, a container on each, and a host behind the machine with a private and a public
+//! address. Each is a network namespace.
 
 use std::io::Read as _;
 use std::io::Write as _;
@@ -13,16 +13,17 @@ use std::time::Duration;
 use crate::common::succeed;
 use crate::namespace::Namespace;
 
-/// Long enough for any answer here; only what stays closed waits for its end.
+/// Long enough for any answer here; only attempts that must fail wait it out.
 const ANSWER: Duration = Duration::from_secs(1);
 
 const BANNER: &[u8] = b"SSH-2.0-test\r\n";
 
-/// The network behind the machine: private, and public for all that the rules know (RFC 5737).
+/// The addresses of the host behind the machine: a private one, and one (RFC 5737) that the rules
+/// take for public.
 const LAN: &str = "192.168.77.2";
 const PUBLIC: &str = "203.0.113.2";
 
-/// The namespaces; the containers are reached by their sockets alone.
+/// The namespaces; tests use the containers through their sockets only.
 struct Scene {
     machine: Namespace,
     workspace: Namespace,
@@ -81,7 +82,7 @@ impl Scene {
         Some(scene)
     }
 
-    /// Has the machine ask this name server.
+    /// Makes this the machine's only name server.
     fn name_server(&self, address: &str) {
         self.machine.shell(&format!(
             "mount --make-rprivate /; mount -t tmpfs tmpfs /mnt; echo nameserver {address} >/mnt/resolv.conf
@@ -165,12 +166,12 @@ fn at(address: &str, port: u16) -> SocketAddr {
 }
 
 /// All nodes on the link of `eth0`.
-fn everybody(namespace: &Namespace, port: u16) -> SocketAddr {
-    let all_nodes = "ff02::1".parse().expect("an address");
-    SocketAddrV6::new(all_nodes, port, 0, scope(namespace)).into()
+fn all_nodes(namespace: &Namespace, port: u16) -> SocketAddr {
+    let address = "ff02::1".parse().expect("an address");
+    SocketAddrV6::new(address, port, 0, scope(namespace)).into()
 }
 
-/// The number of `eth0`.
+/// The interface index of `eth0`.
 fn scope(namespace: &Namespace) -> u32 {
     let line = succeed(namespace.command("ip").args(["-o", "link", "show", "eth0"]));
     let number = line.split(':').next();
@@ -184,12 +185,12 @@ fn the_workspace_cannot_talk_to_the_machine_over_ipv6() {
     let Some(scene) = Scene::new() else {
         return;
     };
-    // The hole: everybody is asked, and who answers has an SSH server.
-    let found = echo(&scene.workspace, everybody(&scene.workspace, 53)).expect("the machine");
+    // The hole: a multicast finds the machine, which runs an SSH server.
+    let found = echo(&scene.workspace, all_nodes(&scene.workspace, 53)).expect("the machine");
     let mut ssh = found;
     ssh.set_port(22);
     assert!(banner(&scene.workspace, ssh), "{ssh}");
-    // Another firewall that lets SSH in does not open it again.
+    // Another firewall that accepts SSH does not open it again.
     scene
         .machine
         .iptables("-A INPUT -p tcp --dport 22 -j ACCEPT");
@@ -197,7 +198,7 @@ fn the_workspace_cannot_talk_to_the_machine_over_ipv6() {
     for _ in 0..2 {
         scene.guard_workspace();
         assert_eq!(
-            echo(&scene.workspace, everybody(&scene.workspace, 53)),
+            echo(&scene.workspace, all_nodes(&scene.workspace, 53)),
             None
         );
         assert_eq!(echo(&scene.workspace, found), None);
@@ -210,7 +211,7 @@ fn the_workspace_cannot_reach_the_machine_s_other_addresses_or_pass_through_it()
     let Some(scene) = Scene::new() else {
         return;
     };
-    // The machine answers ARP for all its addresses on all interfaces, and so on this one.
+    // The machine answers ARP for any of its addresses on every interface, so on this one too.
     scene
         .machine
         .shell("ip address add 10.10.1.1/24 dev br-polis");
@@ -234,7 +235,7 @@ fn the_workspace_cannot_reach_the_machine_s_other_addresses_or_pass_through_it()
         !asked.contains("lladdr"),
         "the machine answers ARP: {asked}"
     );
-    // Who knows the machine's hardware address all the same gets no further.
+    // Knowing the machine's hardware address does not help either.
     let mut words = known
         .split_whitespace()
         .skip_while(|word| *word != "lladdr");
@@ -255,7 +256,7 @@ fn neighbours(namespace: &Namespace) -> String {
 }
 
 #[test]
-fn an_egress_bridge_reaches_public_addresses_and_name_servers_alone() {
+fn an_egress_bridge_reaches_only_public_addresses_and_name_servers() {
     let Some(scene) = Scene::new() else {
         return;
     };
@@ -279,14 +280,14 @@ fn an_egress_bridge_reaches_public_addresses_and_name_servers_alone() {
 }
 
 #[test]
-fn a_name_server_on_the_machine_is_reached_and_nothing_beside_it() {
+fn a_name_server_on_the_machine_is_reachable_and_nothing_else_there() {
     let Some(scene) = Scene::new() else {
         return;
     };
     scene.name_server("192.168.77.1");
     scene.guard();
     let server = at("192.168.77.1", 53);
-    // Which of its addresses the machine answers from is the server's choice.
+    // The server chooses which of the machine's addresses it answers from.
     assert!(echo(&scene.helper, server).is_some());
     assert!(banner(&scene.helper, server));
     assert!(!banner(&scene.helper, at("192.168.77.1", 22)));
@@ -295,7 +296,7 @@ fn a_name_server_on_the_machine_is_reached_and_nothing_beside_it() {
 }
 
 #[test]
-fn answers_of_an_egress_bridge_pass() {
+fn replies_from_an_egress_bridge_pass() {
     let Some(scene) = Scene::new() else {
         return;
     };
@@ -308,7 +309,7 @@ fn answers_of_an_egress_bridge_pass() {
 }
 
 #[test]
-fn a_connection_that_was_open_before_ends() {
+fn a_connection_that_was_already_open_is_cut() {
     let Some(scene) = Scene::new() else {
         return;
     };
@@ -325,18 +326,18 @@ fn a_connection_that_was_open_before_ends() {
 }
 
 #[test]
-fn what_docker_does_to_its_chains_opens_nothing() {
+fn a_restart_of_docker_opens_nothing() {
     let Some(scene) = Scene::new() else {
         return;
     };
     scene.guard();
-    // A restart of Docker, seen from here.
+    // What a restart of Docker does to its chains.
     for arguments in ["-F", "-X", "-N DOCKER-USER", "-P FORWARD ACCEPT"] {
         scene.machine.iptables(arguments);
     }
     assert!(!banner(&scene.helper, at(LAN, 22)));
     assert_eq!(
-        echo(&scene.workspace, everybody(&scene.workspace, 53)),
+        echo(&scene.workspace, all_nodes(&scene.workspace, 53)),
         None
     );
     let again = scene.machine.accept(&["br-polis", "--egress=br-out"]);

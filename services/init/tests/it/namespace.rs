@@ -15,7 +15,7 @@ use crate::common::{POLIS_INIT, Ran, command, have, have_program, run, succeed};
 pub(crate) struct Namespace(Child);
 
 impl Namespace {
-    /// Makes a namespace with mounts of its own, or explains why it cannot.
+    /// Makes a namespace with its own mounts, or explains why it cannot.
     pub(crate) fn new() -> Option<Self> {
         if !(have_program("iptables-nft", "iptables") && have_program("nsenter", "util-linux")) {
             return None;
@@ -45,7 +45,7 @@ impl Namespace {
         Some(namespace)
     }
 
-    /// The process that holds the namespace, as `ip` and `/proc` want to know.
+    /// The process that holds the namespace: names it to `ip` and in `/proc`.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
@@ -84,7 +84,7 @@ impl Namespace {
     }
 
     /// Makes Docker's chain with a thousand rules about other interfaces, then `last`: more than the
-    /// kernel tells in one datagram.
+    /// kernel returns in one datagram.
     pub(crate) fn restore_long_chain(&self, last: &str) {
         let comment = "x".repeat(200);
         let rules: String = (0..1000)

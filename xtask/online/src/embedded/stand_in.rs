@@ -1,5 +1,5 @@
-//! Images that hold what their contracts promise and nothing that works: for registries of a rehearsal and of tests,
-//! where a release reads them as it reads the published ones.
+//! Images that keep their contracts but contain nothing that runs: for the registries of rehearsals and tests, where a
+//! release reads them as it reads the published ones.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,21 +14,21 @@ use xtask::oci::{self, Blobs, Descriptor, Execution, Platform};
 
 use crate::images::{Use, uses_in};
 
-/// What stands at a path.
+/// What is at a path.
 enum Content {
     Directory { owner: u32 },
     File { mode: u32, bytes: Vec<u8> },
     Symlink(&'static str),
 }
 
-/// The files of a stand-in, by path without the slash before it.
+/// The files of a stand-in, by path without the leading slash.
 type Files = BTreeMap<String, Content>;
 
 /// Writes an image that keeps the promises of the contract of `image` in the tree at `root` as an OCI layout into the
-/// empty directory `dir`, and returns the digest of its index; nothing where no contract is about it.
+/// empty directory `dir`, and returns the digest of its index; `None` if it has no contract.
 ///
 /// # Errors
-/// When the tree cannot be read or the layout not be written.
+/// When the tree cannot be read or the layout cannot be written.
 pub fn write(root: &Path, image: &ImageRef, text: &str, dir: &Path) -> Result<Option<Digest>> {
     let contracts = contract::load(root)?;
     let Some(contract) = contract::of_image(&contracts, &image.name()) else {
@@ -55,8 +55,8 @@ pub fn write(root: &Path, image: &ImageRef, text: &str, dir: &Path) -> Result<Op
 }
 
 /// Adds an image for every platform of `contract` to `blobs` and returns the descriptors of their manifests, as an
-/// index lists them. It also has what `uses` start, and the file `PLACEHOLDER` with `text`, which tells one from
-/// another.
+/// index lists them. Each also has the programs that `uses` start, and a file `PLACEHOLDER` with `text`, which tells
+/// stand-ins apart.
 ///
 /// # Errors
 /// When a path of the contract is too long for an archive.
@@ -123,7 +123,7 @@ fn files(contract: &Contract, uses: &[Use], text: &str) -> Files {
     let promised = contract.programs.iter().map(|fact| fact.value.as_str());
     for program in promised.chain(started) {
         let path = match program.strip_prefix('/') {
-            // What these link to comes behind them in the archive, so nothing may stand below them.
+            // `bin` and `sbin` are links, whose targets come later in the archive: no entry may be below them.
             Some(path) if path.starts_with("bin/") || path.starts_with("sbin/") => {
                 format!("usr/{path}")
             }

@@ -1,21 +1,21 @@
-//! The files of an image: what its layers, one upon the other, come to.
+//! The files of an image: the result of applying its layers in order.
 //!
-//! It follows what engines do when they unpack: whiteouts remove what lower layers have, the directory of an entry is
-//! found through symbolic links, the entry itself replaces what has its name.
+//! It does what engines do when they unpack: a whiteout removes what lower layers have, the parent directory of an entry
+//! is resolved through symbolic links, and an entry replaces whatever has its name.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::layer::{Entry, Layer, What};
 
-/// How many symbolic links are followed on the way to one file; that of Linux.
+/// How many symbolic links are followed on the way to one file; the limit of Linux.
 const MOST_LINKS: usize = 40;
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
-/// What AUFS keeps for itself.
+/// The prefix of the metadata of AUFS.
 const AUFS: &str = ".wh..wh.";
 
-/// The files of an image, by path without the slash before it.
+/// The files of an image, by path without the leading slash.
 #[derive(Debug)]
 pub(super) struct Files(BTreeMap<Box<str>, Node>);
 
@@ -41,26 +41,26 @@ pub(super) enum Is {
 /// A file that a path leads to.
 #[derive(Debug)]
 pub(super) struct Found<'a> {
-    /// Where it is in the end, with the slash before it.
+    /// Its path after all links are resolved, with the leading slash.
     pub(super) path: String,
     pub(super) node: &'a Node,
-    /// The directories that were gone through, in their order.
+    /// The directories on the way to it, in order.
     pub(super) through: Vec<&'a Node>,
 }
 
 /// Why a path leads to no file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// This is not there.
+    /// This does not exist.
     Missing(String),
     /// This is a file, where a directory is needed.
     NoDirectory(String),
-    /// There are more links than anybody follows.
+    /// There are more than [`MOST_LINKS`] links on the way.
     Loop,
 }
 
 impl Node {
-    /// A directory that no layer describes: engines make it like that.
+    /// A directory that no layer describes, as engines create it.
     fn directory() -> Self {
         Self {
             is: Is::Directory,
@@ -72,14 +72,14 @@ impl Node {
 }
 
 impl Files {
-    /// The files that `layers` come to, the lowest one first.
+    /// Applies `layers`, the lowest one first.
     ///
     /// # Errors
-    /// In words, when no engine could unpack them: a hard link to what is not there.
+    /// With the reason, when no engine could unpack them, for example a hard link without its target.
     pub(super) fn of<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Result<Self, String> {
         let mut files = Self(BTreeMap::from([("".into(), Node::directory())]));
         for (at, layer) in layers.into_iter().enumerate() {
-            // Whiteouts are about lower layers, wherever they stand in their own.
+            // Whiteouts only hide what lower layers have, whatever their position in their own layer.
             for entry in &layer.entries {
                 files.hide(entry);
             }
@@ -96,7 +96,7 @@ impl Files {
         self.walk(path)
     }
 
-    /// The whole text of the file at `path`, where its bytes were kept.
+    /// The text of the file at `path`, if its bytes were kept.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         match &self.find(path).ok()?.node.is {
             Is::File(Some(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
@@ -104,7 +104,7 @@ impl Files {
         }
     }
 
-    /// Removes what the whiteout `entry` hides; nothing where it is none.
+    /// Removes what `entry` hides, if it is a whiteout.
     fn hide(&mut self, entry: &Entry) {
         let (parent, name) = split(&entry.path);
         let Some(hidden) = name.strip_prefix(WHITEOUT) else {
@@ -133,7 +133,7 @@ impl Files {
             What::Link(target) => {
                 let node = self.linked(target).cloned().ok_or_else(|| {
                     format!(
-                        "`{}` is a hard link to `{target}`, which is not there",
+                        "`{}` is a hard link to `{target}`, which does not exist",
                         entry.path
                     )
                 })?;
@@ -149,7 +149,7 @@ impl Files {
         self.put(parent, name, node)
     }
 
-    /// What the hard link to `target` names: the file itself, whatever it is.
+    /// The target of a hard link: the node itself, even if it is a symbolic link; `None` for a directory.
     fn linked(&self, target: &str) -> Option<&Node> {
         let (parent, name) = split(target);
         let parent = self.real(parent)?;
@@ -164,7 +164,7 @@ impl Files {
         };
         let path = join(&parent, name);
         if path.is_empty() && node.is != Is::Directory {
-            return Err("its root is no directory".to_owned());
+            return Err("the root is not a directory".to_owned());
         }
         let merges = node.is == Is::Directory
             && self
@@ -178,7 +178,7 @@ impl Files {
         Ok(())
     }
 
-    /// Makes the directories of `path` that are not there.
+    /// Creates the missing directories of `path`; returns its path after all links are resolved.
     fn make(&mut self, path: &str) -> Result<String, String> {
         let mut real = String::new();
         for part in path.split('/') {
@@ -186,7 +186,9 @@ impl Files {
             real = match self.real(&next) {
                 Some(found) => found,
                 None if self.0.contains_key(next.as_str()) => {
-                    return Err(format!("`{next}` is no directory, but has files below it"));
+                    return Err(format!(
+                        "`{next}` has entries below it but is not a directory"
+                    ));
                 }
                 None => {
                     self.0.insert(next.as_str().into(), Node::directory());
@@ -197,7 +199,7 @@ impl Files {
         Ok(real)
     }
 
-    /// Where the directory `path` really is.
+    /// The path of the directory `path` after all links are resolved; `None` if it is not a directory.
     fn real(&self, path: &str) -> Option<String> {
         let found = self.walk(path).ok()?;
         (found.node.is == Is::Directory).then(|| found.path[1..].to_owned())

@@ -1,5 +1,5 @@
-//! Holds an image to its contract, and to what the compose file starts in it. Reads nothing: what the layers hold is
-//! known.
+//! Checks an image against its contract, and against what the compose file starts in it. Pure: the layers have been
+//! read already.
 
 use polis_base::Digest;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::state::{Kind, Problem};
 use super::uses::Use;
 use super::who::{Access, Who, account, groups, uid_of};
 
-/// A configuration of an image, as far as it is judged.
+/// The configuration of an image, as far as it is judged.
 #[derive(Debug, Deserialize)]
 pub(super) struct Config {
     #[serde(default)]
@@ -47,7 +47,7 @@ struct Judge<'a> {
     problems: Vec<Problem>,
 }
 
-/// Everything in which the image of `config` and `files` is not what `contract` promises, or what `uses` start.
+/// Every way in which the image of `config` and `files` breaks `contract` or lacks what `uses` start.
 pub(super) fn judge(
     contract: &Contract,
     uses: &[Use],
@@ -104,11 +104,11 @@ impl Judge<'_> {
         match account(self.files, spec) {
             Some((uid, _)) if uid == u64::from(fact.value) => {}
             Some((uid, _)) => {
-                let about = format!("it runs as uid {uid}, promised is {}", fact.value);
+                let about = format!("runs as uid {uid}, the contract says {}", fact.value);
                 self.broken(Kind::WrongUser, &fact.place, about);
             }
             None => {
-                let about = format!("it runs as `{spec}`, whom its /etc/passwd does not know");
+                let about = format!("runs as `{spec}`, who is not in /etc/passwd");
                 self.broken(Kind::WrongUser, &fact.place, about);
             }
         }
@@ -128,9 +128,11 @@ impl Judge<'_> {
             let Some(fact) = fact else { continue };
             let found = found.as_deref().unwrap_or_default();
             if found != fact.value.as_slice() {
-                let about = format!("its {what} is {found:?}, promised is {:?}", fact.value);
-                self.problems
-                    .push(Problem::broken(Kind::WrongEntryPoint, &fact.place, about));
+                let about = format!(
+                    "the {what} is {found:?}, the contract says {:?}",
+                    fact.value
+                );
+                self.broken(Kind::WrongEntryPoint, &fact.place, about);
             }
         }
     }
@@ -142,10 +144,10 @@ impl Judge<'_> {
             let about = match passwd.as_deref().map(|text| uid_of(text, name)) {
                 Some(Some(uid)) if uid == promised => continue,
                 Some(Some(uid)) => {
-                    format!("`{name}` has the uid {uid}, promised is {promised}")
+                    format!("`{name}` has uid {uid}, the contract says {promised}")
                 }
-                Some(None) => format!("its /etc/passwd has no `{name}`"),
-                None => format!("it has no /etc/passwd, promised is `{name}` in it"),
+                Some(None) => format!("/etc/passwd has no `{name}`"),
+                None => format!("no /etc/passwd, the contract expects `{name}` in it"),
             };
             self.broken(Kind::WrongUser, &fact.place, about);
         }
@@ -157,11 +159,11 @@ impl Judge<'_> {
         for used in self.uses {
             let own = self.config.config.user.as_deref().unwrap_or_default();
             let spec = used.user.as_deref().unwrap_or(own);
-            // Of the image's own user that was said already.
+            // `user` reports the image's own user, if the contract has one.
             let (uid, gid) = account(self.files, spec).unwrap_or_else(|| {
-                if used.user.is_some() {
+                if used.user.is_some() || self.contract.user.is_none() {
                     let about = format!(
-                        "service {} runs as `{spec}`, whom its /etc/passwd does not know",
+                        "service {} runs as `{spec}`, who is not in /etc/passwd",
                         used.service
                     );
                     self.problems.push(Problem::new(Kind::WrongUser, about));
@@ -178,13 +180,13 @@ impl Judge<'_> {
         found
     }
 
-    /// `program` must be there, and whoever runs it must be able to.
+    /// Requires that `program` exists and that everyone in `who` may run it.
     fn program(&mut self, program: &str, place: &Place, by: &str, who: &[Who]) {
         let (mut forbidden, mut lost) = (None, None);
         for path in self.places(program) {
             match self.files.find(&path) {
                 Ok(found) if !matches!(found.node.is, Is::File(_)) => {
-                    lost.get_or_insert(format!("{path} is no file"));
+                    lost.get_or_insert(format!("{path} is not a file"));
                 }
                 Ok(found) => match who.iter().find(|who| !who.may(&found, Access::Execute)) {
                     None => return,
@@ -221,7 +223,7 @@ impl Judge<'_> {
                 continue;
             };
             if matches!(found.node.is, Is::File(_)) && found.node.mode & 0o111 != 0 {
-                let about = format!("`{}` is there, at {}", fact.value, found.path);
+                let about = format!("found `{}` at {}", fact.value, found.path);
                 return self.broken(Kind::UnexpectedProgram, &fact.place, about);
             }
         }
@@ -243,11 +245,12 @@ impl Judge<'_> {
             PathKind::Module => {
                 let barred = who.iter().find(|who| !who.may(&found, Access::Read));
                 let Some(who) = barred else { return };
-                let about = format!("`{path}`: {} may not read {}", who.name, mode(found.node));
+                let mode = mode(found.node);
+                let about = format!("`{path}`: {mode} does not let {} read it", who.name);
                 (Kind::NotReadable, about)
             }
             PathKind::Writable if found.node.is != Is::Directory => {
-                (Kind::PathMissing, format!("`{path}` is no directory"))
+                (Kind::PathMissing, format!("`{path}` is not a directory"))
             }
             PathKind::Writable => match self.unwritable(path, &found, who) {
                 Some(about) => (Kind::NotWritable, about),
@@ -258,8 +261,8 @@ impl Judge<'_> {
         self.broken(kind, &fact.place, about);
     }
 
-    /// Why neither the image's own user nor anyone whom it runs as can write to a directory. A service that mounts
-    /// something over it does not depend on what the image has there.
+    /// Why neither the image's own user nor that of any service can write to a directory; `None` if one can, or if a
+    /// service mounts something over it and so does not depend on what the image has there.
     fn unwritable(&self, path: &str, found: &Found<'_>, who: &[Who]) -> Option<String> {
         let own = self.config.config.user.as_deref().unwrap_or_default();
         let own = account(self.files, own).map(|(uid, gid)| Who {
@@ -286,10 +289,14 @@ impl Judge<'_> {
             return None;
         }
         let node = found.node;
-        Some(format!("`{path}`: {} of uid {}", mode(node), node.uid))
+        Some(format!(
+            "`{path}`: {}, owned by uid {}",
+            mode(node),
+            node.uid
+        ))
     }
 
-    /// Where `program` may be.
+    /// The paths at which `program` is looked for.
     fn places(&self, program: &str) -> Vec<String> {
         match program.starts_with('/') {
             true => vec![program.to_owned()],
@@ -300,7 +307,7 @@ impl Judge<'_> {
         }
     }
 
-    /// The directories of the image's PATH; Docker's own where it sets none.
+    /// The directories of the image's PATH; Docker's default if it sets none.
     fn search_path(&self) -> Vec<String> {
         let set = self.config.config.env.iter().flatten();
         let path = set
@@ -317,12 +324,12 @@ impl Judge<'_> {
     }
 }
 
-/// The mode of a file as `chmod` takes it.
+/// The mode of a file, in the octal form that `chmod` takes.
 fn mode(node: &Node) -> String {
     format!("mode {:04o}", node.mode)
 }
 
-/// What is wrong with the number or the content of the unpacked layers `found`.
+/// Compares the digests `found` of the unpacked layers with those of the configuration.
 pub(super) fn unpacked(config: &Config, found: &[Digest]) -> Option<Problem> {
     let promised = &config.rootfs.diff_ids;
     if promised.len() != found.len() {
@@ -346,9 +353,9 @@ pub(super) fn unpacked(config: &Config, found: &[Digest]) -> Option<Problem> {
 impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Missing(path) => write!(f, "{path} is not there"),
-            Self::NoDirectory(path) => write!(f, "{path} is no directory"),
-            Self::Loop => write!(f, "its symbolic links lead in a circle"),
+            Self::Missing(path) => write!(f, "{path} does not exist"),
+            Self::NoDirectory(path) => write!(f, "{path} is not a directory"),
+            Self::Loop => write!(f, "too many levels of symbolic links"),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Reads a layer as a stream: unpacked while it comes, its headers kept and its bytes not.
+//! Reads a layer as a stream: unpacks it as it arrives and keeps its headers, not its content.
 //!
-//! A layer comes from outside and may be made to fill our memory or our time, so everything that it decides over has a
-//! bound: how much it unpacks to, how many entries it has, how long their names are.
+//! A layer is untrusted input that may be crafted to exhaust memory or time, so everything that it controls is bounded:
+//! how much it unpacks to, how many entries it has, how long their names are.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
@@ -12,29 +12,29 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use sha2::{Digest as _, Sha256};
 use tar::{Archive, EntryType, Header, PaxExtensions};
 
-/// The most bytes that a layer may unpack to: the largest image that we know has a tenth of it.
+/// The most bytes that a layer may unpack to; the largest image that we know unpacks to a tenth of it.
 const UNPACKED: u64 = 16 << 30;
 /// The most entries of a layer.
 const ENTRIES: usize = 500_000;
-/// The longest path; that of Linux.
+/// The longest path, in bytes; the limit of Linux.
 const PATH: usize = 4096;
 /// The most bytes of all names of a layer together.
 const NAMES: usize = 64 << 20;
-/// The most bytes of a header that describes the next one.
+/// The most bytes of an extension header, which describes the next entry.
 const EXTENSION: u64 = 1 << 20;
 /// The most bytes of a file that is kept.
 const KEPT: u64 = 1 << 20;
-/// The most memory that unpacking zstd may want; what builds images stays below 8 MiB.
+/// The largest zstd window, in bytes; image builders stay below 8 MiB.
 const WINDOW: u64 = 32 << 20;
 /// The files whose bytes are kept.
 const WANTED: [&str; 2] = ["etc/passwd", "etc/group"];
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// How a zstd frame begins that holds no content: the last three bytes.
+/// The last three bytes of the magic number of a skippable zstd frame.
 const SKIPPED: &[u8] = &[0x2a, 0x4d, 0x18];
 
-/// What a layer holds.
+/// The contents of a layer.
 #[derive(Debug)]
 pub(super) struct Layer {
     /// Its entries, in their order.
@@ -46,7 +46,7 @@ pub(super) struct Layer {
 /// One entry of a layer.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Relative to the root of the image, without empty, `.` and `..` components; empty for the root itself.
+    /// Relative to the root of the image, without empty, `.` and `..` components; empty for the root.
     pub(super) path: Box<str>,
     pub(super) what: What,
     pub(super) mode: u32,
@@ -68,10 +68,10 @@ pub(super) enum What {
     Special,
 }
 
-/// Reads the layer that `source` gives, to its end.
+/// Reads the layer in `source` to its end.
 ///
 /// # Errors
-/// In words, when it is no layer that an engine would unpack, or breaks a bound.
+/// With the reason, when an engine would not unpack the layer or the layer exceeds a bound.
 pub(super) fn read(source: impl Read) -> Result<Layer, String> {
     let said = |error: io::Error| error.to_string();
     let mut unpacked = Hashed {
@@ -85,9 +85,9 @@ pub(super) fn read(source: impl Read) -> Result<Layer, String> {
         reader.entry(&mut entry.map_err(said)?)?;
     }
     if reader.next.is_some() {
-        return Err("it ends behind a header that describes the next one".to_owned());
+        return Err("the archive ends after an extension header".to_owned());
     }
-    // What stands behind the end is part of what is hashed.
+    // The hash also covers what follows the end of the archive.
     io::copy(&mut unpacked, &mut io::sink()).map_err(said)?;
     Ok(Layer {
         entries: reader.entries,
@@ -95,7 +95,7 @@ pub(super) fn read(source: impl Read) -> Result<Layer, String> {
     })
 }
 
-/// What headers before an entry say about it.
+/// What the extension headers before an entry say about it.
 #[derive(Default)]
 struct Next {
     path: Option<Vec<u8>>,
@@ -134,9 +134,7 @@ impl Reader {
         let next = self.next.take().unwrap_or_default();
         let size = entry.size();
         if next.size.is_some_and(|said| said != size) {
-            return Err(
-                "a file has two sizes, of which programs believe different ones".to_owned(),
-            );
+            return Err("a tar header and its extension header give different sizes".to_owned());
         }
         let header = entry.header().clone();
         let path = next
@@ -152,7 +150,7 @@ impl Reader {
                 What::File(wanted.then(|| kept(entry, &path)).transpose()?)
             }
             EntryType::Char | EntryType::Block | EntryType::Fifo => What::Special,
-            other => return Err(format!("`{path}` is of the unknown type {other:?}")),
+            other => return Err(format!("`{path}`: unknown entry type {other:?}")),
         };
         let number = |number: io::Result<u64>| number.map_err(|error| format!("`{path}`: {error}"));
         let entry = Entry {
@@ -176,7 +174,7 @@ impl Reader {
         self.names += entry.path.len() + link;
         if self.entries.len() == ENTRIES || self.names > NAMES {
             return Err(format!(
-                "it has more than {ENTRIES} entries or {NAMES} bytes of names"
+                "more than {ENTRIES} entries or {NAMES} bytes of names"
             ));
         }
         self.entries.push(entry);
@@ -184,10 +182,10 @@ impl Reader {
     }
 }
 
-/// The bytes of a header that describes the next one.
+/// The bytes of an extension header.
 fn extension(entry: &mut impl Read) -> Result<Vec<u8>, String> {
     let bytes = at_most(entry, EXTENSION);
-    bytes.ok_or_else(|| format!("a name of it has more than {EXTENSION} bytes"))?
+    bytes.ok_or_else(|| format!("an extension header has more than {EXTENSION} bytes"))?
 }
 
 /// The bytes of a file that is wanted.
@@ -197,7 +195,7 @@ fn kept(entry: &mut impl Read, path: &str) -> Result<Box<[u8]>, String> {
     bytes.map(Vec::into_boxed_slice)
 }
 
-/// All bytes of `source`; nothing where there are more than `most`.
+/// All bytes of `source`; `None` if there are more than `most`.
 fn at_most(source: &mut impl Read, most: u64) -> Option<Result<Vec<u8>, String>> {
     let mut bytes = Vec::new();
     match source.take(most + 1).read_to_end(&mut bytes) {
@@ -231,7 +229,7 @@ fn pax(bytes: &[u8], next: &mut Next) -> Result<(), String> {
 /// The target of a link.
 fn link(header: &Header, long: Option<Vec<u8>>) -> Result<String, String> {
     let short = || header.link_name_bytes().map(|name| name.into_owned());
-    let name = long.or_else(short).ok_or("a link leads nowhere")?;
+    let name = long.or_else(short).ok_or("a link has no target")?;
     text(name)
 }
 
@@ -241,23 +239,26 @@ fn text(mut bytes: Vec<u8>) -> Result<String, String> {
         bytes.pop();
     }
     if bytes.len() > PATH {
-        return Err(format!("a path of it has more than {PATH} bytes"));
+        return Err(format!("a path has more than {PATH} bytes"));
     }
-    // No path that we look for is anything but UTF-8.
+    // Lossy is enough: every path that we look for is UTF-8.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// `path` relative to the root and without needless components.
+/// `path` relative to the root, without empty and `.` components.
+///
+/// # Errors
+/// When it has a `..` component.
 fn normal(path: &str) -> Result<String, String> {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     let parts: Vec<&str> = parts.collect();
     match parts.contains(&"..") {
-        true => Err(format!("`{path}` leads out of the image")),
+        true => Err(format!("`{path}` contains `..`")),
         false => Ok(parts.join("/")),
     }
 }
 
-/// The tar in `source`, by its first bytes, as engines do it: what a manifest calls it is no more than a name.
+/// The tar in `source`. As in engines, its first bytes tell how it is compressed, not its media type.
 fn unpack<'a>(mut source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut first = Vec::new();
     source.by_ref().take(4).read_to_end(&mut first)?;
@@ -271,7 +272,7 @@ fn unpack<'a>(mut source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(Box::new(whole))
 }
 
-/// All frames of a zstd stream; the decoder knows one.
+/// Decodes all frames of a zstd stream; the decoder itself stops after one.
 struct Frames<R> {
     source: BufReader<R>,
     decoder: FrameDecoder,
@@ -290,7 +291,7 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Goes on to the next frame with content; whether there is one.
+    /// Advances to the next frame with content; returns whether there is one.
     fn begin(&mut self) -> io::Result<bool> {
         while !self.source.fill_buf()?.is_empty() {
             match self.decoder.reset(&mut self.source) {
@@ -331,7 +332,7 @@ impl<R: Read> Read for Frames<R> {
     }
 }
 
-/// What is unpacked, hashed and bounded on its way.
+/// Hashes and bounds what is read through it.
 struct Hashed<R> {
     inner: R,
     hasher: Sha256,
@@ -344,7 +345,7 @@ impl<R: Read> Read for Hashed<R> {
         self.left = self
             .left
             .checked_sub(read as u64)
-            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {UNPACKED} bytes")))?;
+            .ok_or_else(|| io::Error::other(format!("unpacks to more than {UNPACKED} bytes")))?;
         self.hasher.update(&buffer[..read]);
         Ok(read)
     }
@@ -366,23 +367,23 @@ mod tests {
     }
 
     #[test]
-    fn what_would_fill_our_memory_is_refused() {
+    fn a_layer_that_would_exhaust_memory_is_refused() {
         let long = "d/".repeat(PATH / 2) + "x";
         let many = vec![b'x'; usize::try_from(KEPT).unwrap() + 1];
-        // A frame that wants a window of 64 MiB: no single segment, the exponent 16.
+        // A frame that asks for a window of 64 MiB: not a single segment, exponent 16.
         let window = [ZSTD, &[0x00, 16 << 3, 0x01, 0x00, 0x00]].concat();
         for (bytes, said) in [
             (
                 tar(EntryType::Regular, &long, b""),
-                "a path of it has more than 4096 bytes",
+                "a path has more than 4096 bytes",
             ),
             (
                 tar(EntryType::XHeader, "x", &many),
-                "a name of it has more than 1048576 bytes",
+                "an extension header has more than 1048576 bytes",
             ),
             (
                 tar(EntryType::GNULongName, "x", &many),
-                "a name of it has more than 1048576 bytes",
+                "an extension header has more than 1048576 bytes",
             ),
             (
                 tar(EntryType::Regular, "etc/passwd", &many),
@@ -390,7 +391,7 @@ mod tests {
             ),
             (
                 tar(EntryType::XHeader, "x", b"9 size=7\n"),
-                "ends behind a header that describes the next",
+                "the archive ends after an extension header",
             ),
             (window, "window"),
         ] {
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn what_unpacks_without_end_is_given_up() {
+    fn a_layer_that_unpacks_without_end_is_refused() {
         let mut hashed = Hashed {
             inner: io::repeat(0),
             hasher: Sha256::new(),
@@ -411,7 +412,7 @@ mod tests {
             copied
                 .unwrap_err()
                 .to_string()
-                .contains("it unpacks to more than")
+                .contains("unpacks to more than")
         );
     }
 }

@@ -1,8 +1,8 @@
-//! Reads published images whole and holds them to what our files rely on: `verify-images`.
+//! Reads every layer of the published images and checks them against what our files rely on: `verify-images`.
 //!
-//! Nobody here has built the service images, so what they hold is only known once their layers have been read. Every
-//! byte is fetched by digest, hashed and counted while it streams, unpacked on its way and forgotten: what stays of a
-//! layer are the headers of its files. A layer that several images share is read once.
+//! This repository does not build the service images, so only their layers tell what they contain. Every layer is
+//! fetched by digest, and hashed, counted and unpacked as it streams; only the headers of its files are kept. A layer
+//! that several images share is read once.
 
 mod files;
 mod judge;
@@ -31,21 +31,21 @@ use read::{Child, Content, Index, parse};
 pub use state::{Kind, Problem};
 pub use uses::{Start, Use, uses_in};
 
-/// How many images are read at once: each holds one connection, and one unpacker.
+/// How many images are read at once; each holds one connection and one unpacker thread.
 const AT_ONCE: usize = 4;
-/// The most layers of an image; that of Docker's storage.
+/// The most layers of an image; the limit of Docker's storage drivers.
 const MOST_LAYERS: usize = 127;
 
-/// An image of the compose file, and what it is held to.
+/// An image of the compose file, and what it is checked against.
 #[derive(Debug, Clone)]
 pub struct Subject<'a> {
     /// The reference.
     pub image: ImageRef,
-    /// Where it stands.
+    /// Where the compose file names it.
     pub place: Place,
     /// Whether this repository builds it, so that it may not be published yet.
     pub built: bool,
-    /// The reason of the waiver, where it may stand without a digest.
+    /// The reason given by the waiver, if it may go unpinned.
     pub waived: Option<String>,
     /// Its contract.
     pub contract: Option<&'a Contract>,
@@ -53,16 +53,16 @@ pub struct Subject<'a> {
     pub uses: Vec<Use>,
 }
 
-/// What came of reading an image.
+/// The result of reading an image.
 #[derive(Debug, Clone)]
 pub struct Verdict {
-    /// The state: that of the gravest problem.
+    /// The state: that of the most severe problem.
     pub kind: Kind,
-    /// Why, where the state alone is fine.
+    /// Why it is in that state, if the state is not a problem.
     pub reason: Option<String>,
     /// What was read, by platform.
     pub platforms: Vec<Seen>,
-    /// The platforms that it is published for and that the contract does not know.
+    /// The platforms that it is published for and that the contract does not list.
     pub more: Vec<String>,
     /// Everything that keeps it from being verified.
     pub problems: Vec<Problem>,
@@ -75,7 +75,7 @@ pub struct Seen {
     pub platform: String,
     /// How many layers it has.
     pub layers: usize,
-    /// How many bytes they have as they are stored.
+    /// Their total size in bytes, as stored.
     pub bytes: u64,
 }
 
@@ -86,7 +86,7 @@ pub struct Images<'a> {
     layers: StdMutex<BTreeMap<Digest, Slot>>,
 }
 
-/// A layer that was read, with the repositories that are known to hold it; nothing where nobody could read it yet.
+/// A layer that was read, with the repositories that are known to hold it; `None` until a read has succeeded.
 type Slot = Arc<Mutex<Option<Known>>>;
 
 struct Known {
@@ -126,7 +126,7 @@ impl Verdict {
 }
 
 impl<'a> Images<'a> {
-    /// Reads through `registry` and tells `progress`.
+    /// Reads through `registry` and reports to `progress`.
     pub fn new(registry: &'a Registry, progress: Progress) -> Self {
         Self {
             registry,
@@ -135,7 +135,7 @@ impl<'a> Images<'a> {
         }
     }
 
-    /// What comes of each of `subjects`, in their order.
+    /// The verdict on each of `subjects`, in their order.
     pub async fn verify(&self, subjects: &[Subject<'_>]) -> Vec<Verdict> {
         let all: Vec<_> = subjects.iter().map(|subject| self.one(subject)).collect();
         stream::iter(all).buffered(AT_ONCE).collect().await
@@ -146,11 +146,13 @@ impl<'a> Images<'a> {
         if image.digest().is_none() {
             return match &subject.waived {
                 Some(reason) => Verdict::fine(Kind::Waived, Some(reason.clone())),
-                None => Verdict::failed(Problem::new(Kind::Unpinned, "it has no digest")),
+                None => {
+                    Verdict::failed(Problem::new(Kind::Unpinned, "the reference has no digest"))
+                }
             };
         }
         let Some(contract) = subject.contract else {
-            let about = format!("no file of {} is about it", xtask::contract::DIR);
+            let about = format!("no contract in {} names it", xtask::contract::DIR);
             return Verdict::failed(Problem::new(Kind::NoContract, about));
         };
         let root = match self.registry.manifest(image).await {
@@ -168,7 +170,7 @@ impl<'a> Images<'a> {
             .unwrap_or_else(Verdict::failed)
     }
 
-    /// Every platform of the contract, one after the other: they share layers.
+    /// Reads every platform of the contract, one after the other, because they share layers.
     async fn platforms(
         &self,
         subject: &Subject<'_>,
@@ -197,7 +199,7 @@ impl<'a> Images<'a> {
                             .iter()
                             .find(|child| child.platform().as_deref() == Some(platform));
                         let child = child.ok_or_else(|| {
-                            let about = format!("it offers {}", listed(&offered));
+                            let about = format!("the index offers {}", listed(&offered));
                             Problem::broken(Kind::MissingPlatform, &fact.place, about)
                         })?;
                         self.child(image, child).await?
@@ -226,7 +228,7 @@ impl<'a> Images<'a> {
         Ok(verdict.with(problems))
     }
 
-    /// Reads one platform whole.
+    /// Reads all layers of one platform and judges them.
     async fn platform(
         &self,
         subject: &Subject<'_>,
@@ -239,12 +241,12 @@ impl<'a> Images<'a> {
         let config = self.config(image, &content.config).await?;
         let found = format!("{}/{}", config.os, config.architecture);
         if found != fact.value {
-            let about = format!("its configuration is for {found}");
+            let about = format!("the configuration is for {found}");
             return Err(Problem::broken(Kind::MissingPlatform, &fact.place, about));
         }
         if content.layers.len() > MOST_LAYERS {
             let about = format!(
-                "it has {} layers, no engine takes more than {MOST_LAYERS}",
+                "{} layers, but engines accept at most {MOST_LAYERS}",
                 content.layers.len()
             );
             return Err(Problem::new(Kind::Unreadable, about));

@@ -1,4 +1,4 @@
-//! Fetches what an image consists of, document by document and layer by layer.
+//! Fetches the manifests, the configuration and the layers of an image.
 
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError};
@@ -14,7 +14,7 @@ use super::{Images, Kind, Known, Problem, Result};
 use crate::error::NetError;
 use crate::registry::{Manifest, Received, media};
 
-/// How many pieces of a layer may wait for the unpacker.
+/// How many chunks of a layer may be queued for the unpacker.
 const WAITING: usize = 8;
 
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ impl Images<'_> {
         let manifest = self.registry.manifest(&pinned).await;
         let manifest = manifest.map_err(|error| Problem::failed(&error, Kind::MissingManifest))?;
         sized(
-            "its manifest",
+            "manifest",
             &child.digest,
             child.size,
             manifest.bytes.len() as u64,
@@ -66,7 +66,7 @@ impl Images<'_> {
         match media::is_index(manifest.media_type) {
             true => Err(Problem::new(
                 Kind::Unreadable,
-                "an index stands in its index, which no engine follows",
+                "the index lists another index, which engines do not follow",
             )),
             false => Ok(manifest),
         }
@@ -76,11 +76,11 @@ impl Images<'_> {
         let digest = digest(image, &descriptor.digest)?;
         let bytes = self.registry.blob(image, digest).await.map_err(|error| {
             let mut problem = Problem::failed(&error, Kind::MissingBlob);
-            problem.about = format!("its configuration {digest}: {}", problem.about);
+            problem.about = format!("configuration {digest}: {}", problem.about);
             problem
         })?;
         sized(
-            "its configuration",
+            "configuration",
             &descriptor.digest,
             descriptor.size,
             bytes.len() as u64,
@@ -99,7 +99,7 @@ impl Images<'_> {
             && !descriptor.media_type.contains(".rootfs.diff.tar")
         {
             let about = format!(
-                "{} is of the type `{}`, which is no layer",
+                "{}: `{}` is not the media type of a layer",
                 descriptor.digest, descriptor.media_type
             );
             return Err(Problem::new(Kind::Unreadable, about));
@@ -136,7 +136,7 @@ impl Images<'_> {
         Ok(layer)
     }
 
-    /// Reads a layer: it is fetched and hashed here and unpacked on a thread of its own, a few pieces behind.
+    /// Reads a layer: it is fetched and hashed here, and unpacked on its own thread, a few chunks behind.
     async fn read(&self, image: &ImageRef, digest: Digest, size: u64, name: &str) -> Result<Layer> {
         let task = self.progress.task(name);
         let (send, receive) = mpsc::channel(WAITING);
@@ -154,7 +154,7 @@ impl Images<'_> {
                 Some(Problem::new(Kind::WrongSize, about))
             }
             Received::Digest(found) => {
-                let about = format!("layer {digest}: its bytes have the digest {found}");
+                let about = format!("layer {digest}: the content has digest {found}");
                 Some(Problem::new(Kind::WrongDigest, about))
             }
         };
@@ -171,14 +171,14 @@ impl Images<'_> {
 }
 
 impl Child {
-    /// As `linux/amd64`; nothing for what is no image, as an attestation.
+    /// As `linux/amd64`; `None` for entries that are not images, such as attestations.
     pub(super) fn platform(&self) -> Option<String> {
         let says = self.platform.as_ref().filter(|says| says.os != "unknown")?;
         Some(format!("{}/{}", says.os, says.architecture))
     }
 }
 
-/// The pieces of a layer that somebody else fetches, as a file.
+/// The chunks of a layer that another task fetches, as a reader.
 struct Pieces {
     source: mpsc::Receiver<Bytes>,
     piece: Bytes,
@@ -217,7 +217,7 @@ fn sized(what: &str, digest: &str, promised: u64, found: u64) -> Result<()> {
     if promised == found {
         return Ok(());
     }
-    let about = format!("{what} {digest}: {found} bytes, what names it says {promised}");
+    let about = format!("{what} {digest}: {found} bytes, its descriptor says {promised}");
     Err(Problem::new(Kind::WrongSize, about))
 }
 
@@ -234,7 +234,7 @@ pub(super) fn parse<'b, T: Deserialize<'b>>(image: &ImageRef, bytes: &'b [u8]) -
     serde_json::from_slice(bytes).map_err(|error| {
         Problem::new(
             Kind::Unreadable,
-            format!("a document of {}: {error}", image.unpinned()),
+            format!("cannot parse a document of {}: {error}", image.unpinned()),
         )
     })
 }

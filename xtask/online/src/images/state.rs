@@ -1,4 +1,4 @@
-//! In which state an image can be, and what a report makes of it: the word, the exit code, the finding, the next step.
+//! The states of an image, and how a report shows each: the word, the exit code, the finding, the next step.
 
 use xtask::error::Outcome;
 use xtask::finding::Finding;
@@ -13,39 +13,39 @@ pub enum Kind {
     Verified,
     /// This repository builds it, and has not published this version yet.
     NotPublished,
-    /// It may stand without a digest for now, so there is nothing to hold it to.
+    /// A waiver lets it go unpinned for now, so there is nothing to check.
     Waived,
     /// It has no digest.
     Unpinned,
-    /// No file says what it must hold.
+    /// It has no contract.
     NoContract,
-    /// A manifest is not there any more.
+    /// A manifest no longer exists.
     MissingManifest,
-    /// A configuration or a layer is not there any more.
+    /// A configuration or a layer no longer exists.
     MissingBlob,
-    /// Bytes are not those that were promised.
+    /// The content does not match its digest.
     WrongDigest,
-    /// A document or a layer has another number of bytes than what names it says.
+    /// A document or a layer does not have the size that its descriptor says.
     WrongSize,
-    /// Bytes that are as promised, and that no engine could use.
+    /// The content matches its digest, but no engine could use it.
     Unreadable,
     /// A platform of the contract is not offered.
     MissingPlatform,
-    /// A program or a file of the contract is not there.
+    /// A program or a file of the contract does not exist.
     PathMissing,
-    /// A program is there, and the user that runs it may not.
+    /// A program exists, but the user that runs it may not execute it.
     NotExecutable,
-    /// A module is there, and the user that loads it may not read it.
+    /// A module exists, but the user that loads it may not read it.
     NotReadable,
-    /// A directory is there, and nobody who uses it may write to it.
+    /// A directory exists, but nobody who uses it may write to it.
     NotWritable,
     /// The image runs as another user, or has other accounts.
     WrongUser,
-    /// The image starts something else.
+    /// The image has another entry point or command.
     WrongEntryPoint,
-    /// A program is there that was known to be missing.
+    /// A program exists that the contract says is missing.
     UnexpectedProgram,
-    /// Nobody could be asked, or the answer was of no use.
+    /// No answer, or none that could be used.
     Unreachable,
     /// The server wants fewer requests.
     RateLimited,
@@ -56,13 +56,13 @@ pub enum Kind {
 /// One thing that keeps an image from being verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Which sort it is.
+    /// The state that it puts the image in.
     pub kind: Kind,
-    /// The platform, where it is about one.
+    /// The platform, if it is about one.
     pub platform: Option<String>,
     /// What it is about, and what was found instead.
     pub about: String,
-    /// Where the promise stands; nothing where it is the pin itself.
+    /// Where the broken promise is written; `None` if the problem is about the pin.
     pub place: Option<Box<Place>>,
 }
 
@@ -94,8 +94,8 @@ impl Kind {
         }
     }
 
-    /// What it makes of a run: a broken promise and wrong bytes are findings, what left is drift, what could not be
-    /// verified is the network's.
+    /// The outcome of a run: a broken promise and wrong content are findings, removed content is drift, and what could
+    /// not be verified counts as a network failure.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Verified | Self::NotPublished | Self::Waived => Outcome::Ok,
@@ -147,14 +147,16 @@ impl Kind {
         match self {
             Self::Verified | Self::NotPublished | Self::Waived => "",
             Self::Unpinned => "run `cargo xtask pin`",
-            Self::NoContract => "write down in compose/images what our files rely on in it",
+            Self::NoContract => {
+                "add a contract to compose/images that says what our files rely on in it"
+            }
             Self::MissingManifest | Self::MissingBlob => {
                 "find out why it was taken away before pinning anything else"
             }
             Self::WrongDigest | Self::WrongSize => {
                 "do not use it before it is clear who changed the bytes"
             }
-            Self::Unreadable => "no engine can run it: have it built and published again",
+            Self::Unreadable => "no engine can run it: rebuild and republish it",
             Self::MissingPlatform => "have the image built for that platform, or pin another one",
             Self::PathMissing
             | Self::NotExecutable
@@ -163,8 +165,8 @@ impl Kind {
             | Self::WrongUser
             | Self::WrongEntryPoint
             | Self::UnexpectedProgram => {
-                "pin an image that keeps the promise; or correct the contract, and with \
-                 `cargo xtask check` whatever relied on it"
+                "pin an image that keeps its contract; or correct the contract, and whatever \
+                 `cargo xtask check` then reports"
             }
             Self::Unreachable => "run the same command again; this says nothing about the image",
             Self::RateLimited => "wait, or log in: who is logged in may ask more often",
@@ -195,7 +197,7 @@ impl Problem {
         }
     }
 
-    /// The problem that a failed request makes, where `absent` is what it is for something not to be there.
+    /// The problem behind a failed request; `absent` is its kind if the registry answered "not found".
     pub(super) fn failed(error: &NetError, absent: Kind) -> Self {
         let kind = match error.kind {
             ErrorKind::RateLimited => Kind::RateLimited,
@@ -217,7 +219,7 @@ impl Problem {
         self
     }
 
-    /// What a report says about it, for the image `name` that is pinned at `pin`.
+    /// The finding for a report, for the image `name` that is pinned at `pin`.
     pub fn finding(&self, name: &str, pin: &Place) -> Finding {
         let place = self.place.as_deref().unwrap_or(pin);
         let platform = self.platform.as_ref();

@@ -1,4 +1,4 @@
-//! How the compose file runs an image: as whom, what it starts in it, what it mounts over it.
+//! How the compose file runs an image: as which user, what it starts in it, what it mounts over it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,13 +13,13 @@ use xtask::yaml::Node;
 pub struct Use {
     /// The service.
     pub service: String,
-    /// Its `user`, where it has one; else the image decides.
+    /// Its `user`; `None` if the image decides.
     pub user: Option<String>,
-    /// Whether its root may do what permissions forbid: it keeps CAP_DAC_OVERRIDE.
+    /// Whether root in it bypasses file permissions because it keeps CAP_DAC_OVERRIDE.
     pub overrides: bool,
     /// The programs of the image that it starts.
     pub starts: Vec<Start>,
-    /// What it mounts over the image: absolute paths.
+    /// The absolute paths that it mounts over.
     pub mounts: Vec<String>,
 }
 
@@ -30,19 +30,18 @@ pub struct Start {
     pub program: String,
     /// What starts it.
     pub by: String,
-    /// Where that stands.
+    /// Where the compose file says so.
     pub place: Place,
 }
 
 /// How the services of `compose`, the compose file of the tree at `root`, run their images.
 pub fn uses_in(root: &Path, compose: &Compose) -> BTreeMap<ImageRef, Vec<Use>> {
-    let beside = root.join(&compose.source.path).with_file_name("");
-    uses(compose, |path| {
-        std::fs::read_to_string(beside.join(path)).ok()
-    })
+    let dir = root.join(&compose.source.path).with_file_name("");
+    uses(compose, |path| std::fs::read_to_string(dir.join(path)).ok())
 }
 
-/// How the services of `compose` run their images. `read` gives the text of a file beside the compose file.
+/// How the services of `compose` run their images. `read` returns the text of a file by its path relative to
+/// the compose file.
 fn uses(compose: &Compose, read: impl Fn(&str) -> Option<String>) -> BTreeMap<ImageRef, Vec<Use>> {
     let mut uses: BTreeMap<ImageRef, Vec<Use>> = BTreeMap::new();
     let (references, _) = compose.references();
@@ -77,7 +76,7 @@ fn of_service(
             starts.push(Start { program, by, place });
             continue;
         };
-        // What we mount is started by what its first line names.
+        // A mounted script needs the programs that its first line names.
         let text = source.as_deref().and_then(&read).unwrap_or_default();
         for interpreter in interpreters(&text) {
             let (by, place) = (format!("{by} {program}"), place.clone());
@@ -100,7 +99,7 @@ fn of_service(
     }
 }
 
-/// What names programs in a service.
+/// The keys of a service that name programs, with what to call them.
 fn started(service: &Node) -> Vec<(&'static str, &Node)> {
     let check = service
         .get("healthcheck")
@@ -147,7 +146,7 @@ fn interpreters(text: &str) -> Vec<String> {
     found
 }
 
-/// Where each mount of a service comes from, where that is a path, and where it goes.
+/// The source, if there is one, and the target of each mount of a service.
 fn mounts(service: &Node) -> Vec<(Option<String>, String)> {
     let mut found = Vec::new();
     for volume in service.get("volumes").map_or(&[][..], Node::items) {
@@ -174,7 +173,7 @@ fn mounts(service: &Node) -> Vec<(Option<String>, String)> {
     found
 }
 
-/// Whether root of the service may do what permissions forbid.
+/// Whether root in the service bypasses file permissions.
 fn overrides(service: &Node) -> bool {
     let names = |key: &str, names: &[&str]| {
         let items = service.get(key).map_or(&[][..], Node::items).iter();
@@ -182,7 +181,7 @@ fn overrides(service: &Node) -> bool {
             .filter_map(Node::text)
             .any(|item| names.contains(&item.trim_start_matches("CAP_")))
     };
-    // Sysbox gives root all capabilities in a user namespace of its own.
+    // Sysbox gives root all capabilities in its own user namespace.
     let sysbox = service.get("runtime").and_then(Node::text) == Some("sysbox-runc");
     let dropped = names("cap_drop", &["ALL", "DAC_OVERRIDE"]);
     sysbox || !dropped || names("cap_add", &["ALL", "DAC_OVERRIDE"])

@@ -1,8 +1,8 @@
-//! Who runs what is in an image, and what the permissions of its files let them do.
+//! The users that run an image, and what the permissions of its files let them do.
 
 use super::files::{Files, Found, Is, Node};
 
-/// Who runs something, and where that is said.
+/// A user that runs something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Who {
     pub(super) uid: u64,
@@ -12,7 +12,7 @@ pub(super) struct Who {
     pub(super) name: String,
 }
 
-/// An access that permissions may forbid; the bit of others.
+/// A kind of access; the value is its permission bit for others.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Access {
     Execute = 0o1,
@@ -21,7 +21,7 @@ pub(super) enum Access {
 }
 
 impl Who {
-    /// Whether the permissions on the way to `found` and its own let this user in.
+    /// Whether the permissions of `found`, and of the directories on the way to it, allow this user `access`.
     pub(super) fn may(&self, found: &Found<'_>, access: Access) -> bool {
         let through = found.through.iter();
         let mut through = through.map(|dir| (*dir, Access::Execute));
@@ -31,7 +31,7 @@ impl Who {
     fn has(&self, node: &Node, access: Access) -> bool {
         let bit = access as u32;
         if self.overrides {
-            // Even then a file runs only where somebody may run it.
+            // Even root may only run a file that has an execute bit.
             let runs = node.is == Is::Directory || node.mode & 0o111 != 0;
             return !matches!(access, Access::Execute) || runs;
         }
@@ -44,7 +44,7 @@ impl Who {
     }
 }
 
-/// The uid and the gid that `spec` (`0:0`, `clamav`, nothing) means in an image.
+/// The uid and the gid that `spec` (`0:0`, `clamav` or empty) means in an image.
 pub(super) fn account(files: &Files, spec: &str) -> Option<(u64, u64)> {
     let (user, group) = spec.split_once(':').unwrap_or((spec, ""));
     let passwd = files.text("/etc/passwd").unwrap_or_default();
@@ -70,7 +70,7 @@ pub(super) fn account(files: &Files, spec: &str) -> Option<(u64, u64)> {
     Some((uid, gid))
 }
 
-/// All groups of the account `uid`, whose own is `gid`.
+/// All groups of the account `uid`, whose primary group is `gid`.
 pub(super) fn groups(files: &Files, uid: u64, gid: u64) -> Vec<u64> {
     let passwd = files.text("/etc/passwd").unwrap_or_default();
     let known = files.text("/etc/group").unwrap_or_default();

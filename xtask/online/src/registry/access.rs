@@ -117,8 +117,8 @@ impl Access {
         .map_err(|error| error.about(image))
     }
 
-    /// The answer to one GET of `path` in the repository of `image`, from the byte `from` on, with its body still to
-    /// come. It is not tried again: who reads the body knows how far it came.
+    /// The response to one GET of `path` in the repository of `image`, from the byte `from` on, with its body unread.
+    /// It is not retried here: only the reader of the body knows where to resume.
     ///
     /// # Errors
     /// By the status.

@@ -1,7 +1,7 @@
-//! Reads a large blob as a stream: hashed and counted while it comes, kept by nobody.
+//! Reads a large blob as a stream: hashes and counts it as it arrives, and keeps none of it.
 //!
-//! A connection that breaks is taken up again where it broke. What was passed on before stays right, since the digest
-//! at the end is that of everything that was passed on.
+//! After a broken connection the download resumes where it stopped. That is safe because the final digest covers
+//! everything that was passed on.
 
 use axum::body::Bytes;
 use polis_base::{Digest, ImageRef};
@@ -15,14 +15,14 @@ use crate::client::in_time;
 use crate::error::NetError;
 use crate::retry::retry;
 
-/// What came of a blob that the registry sent.
+/// The result of streaming a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// The bytes that were asked for.
+    /// The content matches the digest and the size.
     Whole,
-    /// Another number of bytes than the manifest says, in words.
+    /// The size is not the one in the manifest; holds the size that was found, in words.
     Size(String),
-    /// As many bytes as the manifest says, with this digest.
+    /// The size is right, but the content has this digest.
     Digest(Digest),
 }
 
@@ -33,11 +33,11 @@ struct Progress {
 }
 
 impl Registry {
-    /// Streams the blob `digest` of `size` bytes out of the repository of `image` into `into`; who no longer listens
-    /// there only spares us the passing on. `progress` is told the bytes so far.
+    /// Streams the blob `digest` of `size` bytes from the repository of `image` into `into`. If the receiver is closed,
+    /// the blob is still read and verified. `progress` gets the number of bytes so far.
     ///
     /// # Errors
-    /// By the status; `Unreachable` or `RateLimited` after all retries, each of which goes on where the last one ended.
+    /// By the status; `Unreachable` or `RateLimited` after all retries, each of which resumes where the last one stopped.
     pub(crate) async fn stream_blob(
         &self,
         image: &ImageRef,
@@ -70,7 +70,8 @@ impl Registry {
     }
 }
 
-/// One attempt, from where `state` is; returns what is wrong with the size, where the registry sent all that it has.
+/// One attempt, from where `state` is. Returns the size that was found if the registry sent all it has and that is not
+/// `size`.
 async fn go_on(
     image: &ImageRef,
     mut response: Response,
@@ -79,7 +80,7 @@ async fn go_on(
     into: &mpsc::Sender<Bytes>,
     progress: &impl Fn(u64),
 ) -> Result<Option<String>, NetError> {
-    // Who ignores the range sends everything again.
+    // A server that ignores the range sends everything again.
     let mut skip = match response.status() {
         StatusCode::PARTIAL_CONTENT => resumes_at(image, &response, state.done)?,
         _ => state.done,
@@ -107,7 +108,7 @@ async fn go_on(
         let _ = piece.split_to(usize::try_from(known).unwrap_or(piece.len()));
         state.done += piece.len() as u64;
         if state.done > size {
-            return Ok(Some("more".to_owned()));
+            return Ok(Some(format!("more than {size} bytes")));
         }
         state.hasher.update(&piece);
         progress(state.done);
@@ -117,7 +118,10 @@ async fn go_on(
     }
 }
 
-/// 0, where the partial answer begins at `from`: nothing of it is known already.
+/// How many bytes of a partial response are known already: 0, if it begins at `from`.
+///
+/// # Errors
+/// When it begins elsewhere.
 fn resumes_at(image: &ImageRef, response: &Response, from: u64) -> Result<u64, NetError> {
     let range = response.headers().get(CONTENT_RANGE);
     let range = range
@@ -126,7 +130,7 @@ fn resumes_at(image: &ImageRef, response: &Response, from: u64) -> Result<u64, N
     match range.starts_with(&format!("bytes {from}-")) {
         true => Ok(0),
         false => {
-            let reason = format!("asked for the bytes from {from} on, got the range `{range}`");
+            let reason = format!("requested the bytes from {from} on, got the range `{range}`");
             Err(NetError::protocol(image, reason))
         }
     }

@@ -61,8 +61,7 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
     let images = problems.ask(built_images(context));
     let clients = problems.ask(clients(context, order));
     if let Some(clients) = &clients {
-        // As users pull them: what only we may read is no image for them.
-        // What we build is verified when it has been pushed.
+        // Anonymously, as users pull them. What we build is verified after it has been pushed.
         let pulled = |subject: &Subject<'_>| !subject.built;
         let examined = verify_images::examine(context, &clients.anonymous, &pulled).await;
         problems.add(problems_of(examined));
@@ -100,7 +99,7 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
     })
 }
 
-/// The broken promises of images, each with what it makes of a run.
+/// The broken promises of images as errors, each with its outcome.
 fn problems_of(examined: Result<Examined>) -> Vec<Error> {
     let findings = match examined {
         Ok(examined) => examined.findings,

@@ -138,7 +138,7 @@ fn copy_tree(from: &Path, root: &Path, key: &SigningKey) -> Result<usize> {
     Ok(count)
 }
 
-/// Lets the contracts be about the images of the rehearsal.
+/// Points the contracts at the images of the rehearsal.
 fn rename_contracts(root: &Path) -> Result<()> {
     for contract in contract::load(root)? {
         let path = root.join(&contract.source.path);
@@ -266,7 +266,7 @@ async fn publish_and_pin(context: &Context) -> Result<()> {
     write::changes(&workspace.root, &changes)
 }
 
-/// Pushes an image that keeps the contract of `image` in the tree at `root` and says that it runs nothing.
+/// Pushes a stand-in that keeps the contract of `image` in the tree at `root`.
 async fn push_placeholder(root: &Path, registry: &Registry, image: &ImageRef) -> Result<()> {
     let scratch = tempfile::tempdir().map_err(|error| {
         Error::machine("cannot make a scratch directory").because(error.to_string())
@@ -274,10 +274,10 @@ async fn push_placeholder(root: &Path, registry: &Registry, image: &ImageRef) ->
     let text = format!("Placeholder of a rehearsal for {image}. It runs nothing.\n");
     let digest = stand_in::write(root, image, &text, scratch.path())?.ok_or_else(|| {
         Error::findings(format!(
-            "no contract of `{}` is about `{image}`",
+            "no contract in `{}` names `{image}`",
             contract::DIR
         ))
-        .hint("write down there what our files rely on in it")
+        .hint("add one that says what our files rely on in it")
     })?;
     registry
         .push_layout(scratch.path(), &image.pinned(digest))

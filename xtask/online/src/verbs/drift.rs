@@ -1,4 +1,4 @@
-//! `drift`: verifies all pins, reads the images whole, and keeps one GitHub issue in step with what is found.
+//! `drift`: verifies all pins, reads all layers of the images, and keeps one GitHub issue in step with what is found.
 //!
 //! A network that is down says nothing about pins, so it makes an issue only when the nightly run
 //! has failed several times in a row. Nothing is stored to count that: GitHub knows how the runs of
@@ -150,9 +150,9 @@ fn told(mut report: Report, action: Action, issue: Option<&Issue>, dry_run: bool
 /// written again.
 fn body(report: &Report) -> String {
     let mut text = String::from(
-        "The nightly check asked for everything that the release and the machine fetch, and not all \
-         of it is, or could be shown to be, what this repository pins and relies on. `cargo xtask verify-pins` and \
-         `cargo xtask verify-images` show the same on any machine. This issue is kept up to date and closed by the check itself.\n\n",
+        "The nightly check fetched everything that the release and the machine download. Some of it is not, or \
+         could not be shown to be, what this repository pins and relies on. `cargo xtask verify-pins` and \
+         `cargo xtask verify-images` reproduce this on any machine. The check updates this issue and closes it.\n\n",
     );
     let errors = report.findings.iter();
     for finding in errors.filter(|finding| finding.severity == Severity::Error) {

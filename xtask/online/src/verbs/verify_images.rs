@@ -1,4 +1,4 @@
-//! `verify-images`: reads every pinned image of the compose file whole and holds it to its contract.
+//! `verify-images`: reads every layer of the pinned images of the compose file and checks them against their contracts.
 
 use serde_json::{Value, json};
 
@@ -10,26 +10,27 @@ use xtask::finding::Finding;
 use xtask::pins::{Inventory, judge};
 use xtask::report::Report;
 use xtask::report::markdown::{self, cell_text, code};
+use xtask::source::Place;
 use xtask::waivers;
 use xtask_online::images::{Images, Kind, Problem, Subject, Verdict, uses_in};
 use xtask_online::registry::Registry;
 
 use crate::context::Context;
 
-/// What was found of all images.
+/// What was found in all images.
 pub(crate) struct Examined {
-    /// Every broken promise, and platforms that no contract knows.
+    /// Every broken promise, and the platforms that no contract lists.
     pub(crate) findings: Vec<Finding>,
     rows: Vec<Value>,
     table: String,
     text: String,
 }
 
-/// Runs the verb: what the files tell of the images, and what the registries hold.
+/// Runs the verb: the offline findings about the images, and what the registries hold.
 pub(crate) async fn run(context: &Context, args: &VerifyImagesArgs) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
     let offline = judge(&inventory(context)?, today);
-    // What no image needs may be needed by a file that is not looked at here.
+    // Files that are not read here may need a waiver that no image needs.
     let offline = offline
         .into_iter()
         .filter(|finding| finding.rule != "stale-waiver");
@@ -44,22 +45,22 @@ pub(crate) async fn run(context: &Context, args: &VerifyImagesArgs) -> Result<Re
     Ok(examined.join(report.with_findings(offline.collect())))
 }
 
-/// Requires that each of `names` is the name of a contract.
+/// Requires that a contract exists for each of `names`.
 fn known(context: &Context, names: &[String]) -> Result<()> {
     let contracts = contract::load(&context.workspace.root)?;
     let known: Vec<&str> = contracts.iter().map(Contract::name).collect();
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
         Some(unknown) => Err(Error::usage(format!(
-            "`{unknown}` is no contract of {}",
+            "unknown image `{unknown}`: {} has no such contract",
             contract::DIR
         ))
-        .hint(format!("known are {}", known.join(", ")))),
+        .hint(format!("known images: {}", known.join(", ")))),
     }
 }
 
 impl Examined {
-    /// `report` with all this.
+    /// Adds all of this to `report`.
     pub(crate) fn join(self, mut report: Report) -> Report {
         report.data["images"] = Value::from(self.rows);
         report.text.push_str(&self.text);
@@ -71,7 +72,7 @@ impl Examined {
     }
 }
 
-/// Which images are read.
+/// Decides whether an image is read.
 pub(crate) type Wanted<'a> = &'a (dyn Fn(&Subject<'_>) -> bool + Sync);
 
 /// Reads those images of the compose file that are `wanted` through `registry`.
@@ -124,7 +125,7 @@ fn subjects<'a>(
     let mut subjects = Vec::new();
     for pin in &inventory.pins {
         let Some(image) = pin.image() else { continue };
-        // What only a build or a volume names is run by nobody.
+        // No service runs an image that only a build or a volume names.
         let Some(uses) = uses.remove(image) else {
             continue;
         };
@@ -142,7 +143,7 @@ fn subjects<'a>(
 
 fn findings(subject: &Subject<'_>, verdict: &Verdict) -> Vec<Finding> {
     let name = subject.image.unpinned().to_string();
-    // What is not pinned is a finding of the files already.
+    // A missing digest is an offline finding already.
     let problems = verdict
         .problems
         .iter()
@@ -156,18 +157,18 @@ fn findings(subject: &Subject<'_>, verdict: &Verdict) -> Vec<Finding> {
             .first()
             .map_or(&contract.place, |fact| &fact.place);
         let message = format!(
-            "`{name}` is also published for {}, which its contract does not know",
+            "`{name}` is also published for {}, which its contract does not list",
             verdict.more.join(", ")
         );
         let finding = Finding::warning("image-more-platforms", place.clone(), message);
         findings.push(finding.help(
-            "write it into the contract: `polis` refuses machines of platforms that no image has",
+            "add it to the contract: `polis` refuses machines whose platform no contract lists",
         ));
     }
     findings
 }
 
-fn place<'a>(subject: &'a Subject<'_>, problem: &'a Problem) -> &'a xtask::source::Place {
+fn place<'a>(subject: &'a Subject<'_>, problem: &'a Problem) -> &'a Place {
     problem.place.as_deref().unwrap_or(&subject.place)
 }
 
@@ -208,7 +209,7 @@ fn services<'a>(subject: &'a Subject<'_>) -> Vec<&'a str> {
         .collect()
 }
 
-/// One line for people, as those of `verify-pins`.
+/// One line of the plain report, in the form of `verify-pins`.
 fn line(subject: &Subject<'_>, verdict: &Verdict) -> String {
     let read = verdict.platforms.iter().map(|seen| {
         format!(

@@ -1,5 +1,5 @@
-//! What Docker's engine remembers: `docker.json` in the guest. What containers write is in folders beside it: each has
-//! a layer that goes with it, and volumes stay.
+//! What Docker's engine remembers: `docker.json` in the guest. What containers write is in folders next to it: a
+//! container's layer is removed with it, volumes stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use super::project::Project;
 use crate::world::replace;
 
 const FILE: &str = "docker.json";
-/// Where what containers write is kept.
+/// Where the guest keeps what containers write.
 const STORE: &str = "/var/lib/docker";
 
 /// Where in the guest the content of a volume is.

@@ -1,7 +1,7 @@
-//! The inside of a container: a layer of its own and its volumes, folders of the guest both, and `docker compose exec`.
+//! The inside of a container: its layer and its volumes, both of them folders of the guest, and `docker compose exec`.
 //!
 //! A command of a container is a process of this machine, as every other command of the guest is. Paths in its arguments
-//! are led to the layer and the volumes, so that a test can see what becomes of them.
+//! are redirected to the layer and the volumes, so that a test can see what becomes of them.
 
 use std::fs;
 use std::io;
@@ -108,7 +108,7 @@ pub(super) fn exec(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::R
         return Ok(126);
     };
     let places = places(&tool.guest, container);
-    // The arguments have been led into the guest already.
+    // The arguments were already redirected into the guest.
     let inside = |text: &str| {
         let text = paths::to_guest(text, tool.guest.root());
         paths::redirected(&text, &places)

@@ -1,4 +1,4 @@
-//! Networks: made by `up`, made anew when their definition changes, left and joined by `docker network`.
+//! Networks: `up` creates them and recreates those whose definition changed; `docker network` connects and disconnects.
 
 use std::io;
 

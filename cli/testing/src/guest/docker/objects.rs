@@ -1,4 +1,4 @@
-//! What `docker` itself tells of containers and volumes: `inspect`, `diff`, `volume ls`.
+//! What `docker` itself reports about containers and volumes: `inspect`, `diff`, `volume ls`.
 
 use std::fs;
 use std::io;

@@ -18,7 +18,7 @@ const NAMES: [&str; 4] = [
     "docker-compose.yml",
     "docker-compose.yaml",
 ];
-/// What of a service is not in its hash: Compose's `ServiceHash` leaves out the same.
+/// The keys of a service that are not part of its hash, as in Compose's `ServiceHash`.
 const NOT_HASHED: [&str; 5] = ["build", "depends_on", "profiles", "pull_policy", "scale"];
 /// Lists that a later file replaces instead of extending.
 const REPLACED: [&str; 3] = ["command", "entrypoint", "test"];
@@ -49,7 +49,7 @@ pub(super) struct Spec {
     pub(super) volumes: Vec<(String, String)>,
     /// The networks that it is on.
     pub(super) networks: Vec<String>,
-    /// Changes when anything in its definition does that a container is made from.
+    /// Changes with the parts of its definition that a container is created from.
     pub(super) digest: String,
 }
 
@@ -281,7 +281,7 @@ impl Spec {
     }
 }
 
-/// What Compose tells containers of one definition from those of another by.
+/// The hash by which Compose notices that a service's definition changed.
 fn hash(service: &Value) -> String {
     let mut hashed = service.clone();
     if let Some(map) = hashed.as_object_mut() {

@@ -35,6 +35,7 @@ pub(super) const LOGS: Flags = Flags {
     ],
     stops: false,
 };
+
 pub(super) fn config(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Result<u8> {
     if parsed.has(&["images"]) {
         for spec in project.services.values() {

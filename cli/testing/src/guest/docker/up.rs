@@ -63,10 +63,12 @@ pub(super) fn run(tool: &mut Tool, project: &Project, parsed: &Parsed) -> io::Re
     orphans(tool, project, parsed.has(&["remove-orphans"]))?;
     for service in &order {
         let named = parsed.words.is_empty() || parsed.words.iter().any(|word| word == service);
-        let recreate = match () {
-            () if parsed.has(&["no-recreate"]) => Recreate::Never,
-            () if parsed.has(&["force-recreate"]) && named => Recreate::Always,
-            () => Recreate::Diverged,
+        let recreate = if parsed.has(&["no-recreate"]) {
+            Recreate::Never
+        } else if parsed.has(&["force-recreate"]) && named {
+            Recreate::Always
+        } else {
+            Recreate::Diverged
         };
         if let Err(message) = create(tool, project, service, recreate)? {
             return fails(tool, &message);
@@ -130,11 +132,11 @@ fn orphans(tool: &mut Tool, project: &Project, remove: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// When a container that is there is made anew.
+/// When an existing container is recreated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Recreate {
     Never,
-    /// When its definition is another.
+    /// When its definition has changed.
     Diverged,
     Always,
 }

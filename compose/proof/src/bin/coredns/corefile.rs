@@ -1,4 +1,4 @@
-//! The Corefile, as far as the stand-in obeys it.
+//! Reads the parts of the Corefile that the stand-in implements.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -44,7 +44,7 @@ pub(crate) struct Zone {
     pub(crate) forward: Option<Forward>,
 }
 
-/// The name servers behind us.
+/// The upstream name servers.
 pub(crate) struct Forward {
     pub(crate) servers: Vec<SocketAddr>,
     pub(crate) limit: usize,
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directive_that_coredns_does_not_have_ends_it() {
+    fn an_unknown_directive_is_an_error() {
         assert!(read(".:53 {\n errors\n cache 30\n}\n").is_ok());
         let wrong = read(".:53 {\n blocklists x\n}\n").err().unwrap();
         assert_eq!(wrong, "unknown directive `blocklists x`");

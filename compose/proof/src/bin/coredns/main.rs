@@ -1,6 +1,5 @@
 //! Stand-in for CoreDNS of the published resolver image: answers on UDP and TCP by the Corefile's `hosts`, `template`,
-//! `blocklist` and `forward`. It knows the names of CoreDNS's other plugins and ignores them; a word that is neither
-//! ends it, as it ends the real one.
+//! `blocklist` and `forward`. It ignores CoreDNS's other plugins; an unknown directive is fatal, as in the real one.
 
 mod corefile;
 mod message;
@@ -14,7 +13,7 @@ use std::time::Duration;
 use corefile::Zone;
 use message::{Question, REFUSED, SERVFAIL};
 
-/// How long a name server behind us may take, and how often it is asked.
+/// How long an upstream name server may take, and how many times each is asked.
 const ANSWER: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
 
@@ -106,7 +105,7 @@ fn conversation(mut client: TcpStream, zones: &[Zone]) -> io::Result<()> {
     }
 }
 
-/// The answer to a query; none to what is not one.
+/// The answer to a query; `None` when the message is not a query.
 fn answer(zones: &[Zone], query: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
     let question = Question::parse(query)?;
     let zone = zones
@@ -166,7 +165,7 @@ fn by_zone(zone: &Zone, question: &Question, query: &[u8]) -> Vec<u8> {
     })
 }
 
-/// The number of queries on their way.
+/// The number of queries that are being forwarded.
 pub(crate) type Running = AtomicUsize;
 
 fn ask(servers: &[SocketAddr], query: &[u8]) -> io::Result<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! DNS messages, as far as a question and a short answer go.
+//! DNS messages with one question and a short answer.
 
 use std::net::IpAddr;
 

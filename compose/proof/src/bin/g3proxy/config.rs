@@ -1,11 +1,11 @@
-//! The keys of g3proxy.yaml that the stand-in obeys.
+//! Reads the keys of g3proxy.yaml that the stand-in implements.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// What the stand-in is told.
+/// The configuration of the stand-in.
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) ingress: Vec<Network>,
@@ -108,7 +108,7 @@ fn service(value: &Value) -> Result<Service, String> {
         .and_then(|rest| rest.split_once('/'));
     let (address, _) = rest.ok_or_else(|| format!("`{url}` is not the URL of an ICAP service"))?;
     let pool = &value["icap_connection_pool"];
-    // As many as the real one keeps when nothing is said.
+    // The defaults of the real one.
     let count = |key: &str, default| pool[key].as_u64().map_or(default, |count| count as usize);
     let idle = match &pool["idle_timeout"] {
         Value::Number(seconds) => seconds.as_u64(),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Proxy;
 use super::icap::Verdict;
 
-/// The largest head and the largest body that pass.
+/// The largest head and the largest body, in bytes, that may pass.
 const HEAD: u64 = 64 * 1024;
 const BODY: u64 = 256 * 1024 * 1024;
 
@@ -20,7 +20,7 @@ pub(crate) struct Message {
     pub(crate) start: String,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Whether it has a body at all, be it an empty one.
+    /// Whether it has a body, possibly an empty one.
     pub(crate) has_body: bool,
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn is_request(start: &[u8]) -> bool {
         })
 }
 
-/// Something is wrong with what came in.
+/// The error for invalid input.
 pub(crate) fn broken(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
@@ -45,7 +45,7 @@ impl Message {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The head, as it goes on: the length of the body is known by now.
+    /// The head as it is forwarded, with the length of the body, which is known by now.
     pub(crate) fn head(&self) -> Vec<u8> {
         let mut text = format!("{}\r\n", self.start);
         for (name, value) in &self.headers {
@@ -87,7 +87,7 @@ impl Message {
     }
 }
 
-/// Reads a head; nothing where the other side has ended.
+/// Reads a head; `None` when the other side has closed the connection.
 pub(crate) fn read_head(from: &mut impl BufRead) -> io::Result<Option<Message>> {
     let mut lines = Vec::new();
     let mut limited = from.take(HEAD);
@@ -97,7 +97,7 @@ pub(crate) fn read_head(from: &mut impl BufRead) -> io::Result<Option<Message>> 
             return if lines.is_empty() {
                 Ok(None)
             } else {
-                Err(broken("a head that ends early"))
+                Err(broken("the head ends early"))
             };
         }
         let line = String::from_utf8_lossy(&line)
@@ -114,7 +114,7 @@ pub(crate) fn read_head(from: &mut impl BufRead) -> io::Result<Option<Message>> 
     let headers = lines.iter().map(|line| {
         let (name, value) = line
             .split_once(':')
-            .ok_or_else(|| broken("a header without a colon"))?;
+            .ok_or_else(|| broken("header without a colon"))?;
         Ok((name.to_owned(), value.trim().to_owned()))
     });
     let headers = headers.collect::<io::Result<Vec<_>>>()?;
@@ -133,12 +133,12 @@ pub(crate) fn read_chunked(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
         let mut line = String::new();
         from.read_line(&mut line)?;
         let size = line.trim_end().split(';').next().unwrap_or_default();
-        let size = u64::from_str_radix(size, 16).map_err(|_| broken("a chunk without a size"))?;
+        let size = u64::from_str_radix(size, 16).map_err(|_| broken("chunk without a size"))?;
         if body.len() as u64 + size > BODY {
             return Err(broken("a body that is too large"));
         }
         from.by_ref().take(size).read_to_end(&mut body)?;
-        // The end of the chunk; after the last one the trailer.
+        // The end of the chunk, or the trailer after the last one.
         loop {
             line.clear();
             from.read_line(&mut line)?;
@@ -167,7 +167,7 @@ fn read_body(from: &mut impl BufRead, message: &mut Message, until_end: bool) ->
         .map(|value| value.parse::<u64>());
     let length = length
         .transpose()
-        .map_err(|_| broken("a length that is not a number"))?;
+        .map_err(|_| broken("Content-Length is not a number"))?;
     let limit = match length {
         Some(length) if length > BODY => return Err(broken("a body that is too large")),
         Some(length) => length,
@@ -177,14 +177,12 @@ fn read_body(from: &mut impl BufRead, message: &mut Message, until_end: bool) ->
     message.has_body = true;
     from.take(limit).read_to_end(&mut message.body)?;
     match length {
-        Some(length) if (message.body.len() as u64) < length => {
-            Err(broken("a body that ends early"))
-        }
+        Some(length) if (message.body.len() as u64) < length => Err(broken("the body ends early")),
         _ => Ok(length.is_none()),
     }
 }
 
-/// Passes requests and responses on until one side ends.
+/// Forwards requests and responses until one side closes the connection.
 pub(crate) fn relay<C: Read + Write, S: Read + Write>(
     proxy: &Proxy,
     from: IpAddr,

@@ -12,13 +12,13 @@ use super::http::{self, Message};
 /// How long c-icap may take for an answer.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// What an ICAP service did with a message.
+/// The decision of an ICAP service about a message.
 pub(crate) enum Verdict {
-    /// It goes on as it is.
+    /// Forward it as it is.
     Unchanged,
-    /// This goes on instead.
+    /// Forward this instead.
     Request(Message),
-    /// This is the answer to the client.
+    /// Send this to the client.
     Response(Message),
 }
 
@@ -70,8 +70,8 @@ impl Pool {
         idle.pop_back().map(|(_, connection)| connection)
     }
 
-    /// Has a request inspected, or a response with the head of its request. Without an answer nothing passes, unless
-    /// the configuration says otherwise.
+    /// Has a request inspected, or a response with the head of its request. Without an answer nothing passes, unless the
+    /// configuration has `bypass`.
     pub(crate) fn inspect(
         &self,
         client: std::net::IpAddr,

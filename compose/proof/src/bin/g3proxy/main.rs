@@ -1,7 +1,7 @@
-//! Stand-in for g3proxy of the published gate image: takes connections by TPROXY, opens TLS with certificates of
-//! certgen, has bodies inspected over ICAP and passes them on, by the keys of g3proxy.yaml that our file sets.
+//! Stand-in for g3proxy of the published gate image: accepts connections by TPROXY, intercepts TLS with certificates of
+//! certgen, has bodies inspected over ICAP and forwards them, as configured by the keys that our g3proxy.yaml sets.
 //!
-//! Like the real one it connects before it reads, and forwards a protocol that it does not know.
+//! Like the real one it connects before it reads, and forwards protocols that it does not know.
 
 mod config;
 mod http;
@@ -19,7 +19,7 @@ use tls::Tls;
 
 /// How long a destination may take to accept.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a client may stay silent before its protocol is taken for one in which the server speaks first.
+/// How long a client may stay silent before the server is assumed to speak first.
 const FIRST_BYTES: Duration = Duration::from_secs(3);
 /// How long either side may be silent.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -62,7 +62,7 @@ fn main() {
         let Ok(client) = client else { continue };
         let proxy = Arc::clone(&proxy);
         let thread = std::thread::Builder::new().stack_size(256 * 1024);
-        // Without a thread to spare the connection is closed.
+        // When no thread can be started, the connection is closed.
         let _ = thread.spawn(move || {
             let told = describe(&client);
             if let Err(error) = serve(&proxy, client) {
@@ -140,7 +140,7 @@ fn serve(proxy: &Proxy, client: TcpStream) -> io::Result<()> {
     }
 }
 
-/// What g3proxy forbids by itself.
+/// What g3proxy forbids without configuration.
 fn always_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {

@@ -1,4 +1,4 @@
-//! Opens TLS: towards the client with a certificate of certgen, towards the server as a client that checks it.
+//! Intercepts TLS: presents a certificate of certgen to the client, and verifies the certificate of the server.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +13,7 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
 };
 
-/// The servers that gate trusts.
+/// The authorities that gate trusts.
 const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 type Client = StreamOwned<ServerConnection, TcpStream>;

@@ -208,31 +208,31 @@ pub(super) fn promises() -> Vec<Case> {
             "hidden-above",
             |image| upon(image, vec![("usr/lib/thing/.wh..wh..opq", text(""))]),
             "path missing",
-            "`/usr/lib/thing/mod.so`: /usr/lib/thing/mod.so is not there",
+            "`/usr/lib/thing/mod.so`: /usr/lib/thing/mod.so does not exist",
         ),
         broken(
             "no-directory",
             |image| without(image, "usr/share/thing"),
             "path missing",
-            "`/usr/share/thing`: /usr/share is not there",
+            "`/usr/share/thing`: /usr/share does not exist",
         ),
         broken(
             "program-is-directory",
             |image| with(image, "usr/bin/thing", Entry::Dir(0o755, 0)),
             "path missing",
-            "`/usr/bin/thing`: /usr/bin/thing is no file",
+            "`/usr/bin/thing`: /usr/bin/thing is not a file",
         ),
         broken(
             "dead-link",
             |image| with(image, "bin", Entry::Symlink("usr/nowhere")),
             "path missing",
-            "`/bin/bash`: /usr/nowhere is not there",
+            "`/bin/bash`: /usr/nowhere does not exist",
         ),
         broken(
             "circle",
             |image| with(image, "bin", Entry::Symlink("bin")),
             "path missing",
-            "`/bin/bash`: its symbolic links lead in a circle",
+            "`/bin/bash`: too many levels of symbolic links",
         ),
         Case {
             service: "healthcheck: {test: [CMD, wget, -q, localhost]}",
@@ -249,7 +249,7 @@ pub(super) fn promises() -> Vec<Case> {
                 "shell",
                 |_| {},
                 "path missing",
-                "`/bin/sh`, which the health check of service shell starts: /usr/bin/sh is not there",
+                "`/bin/sh`, which the health check of service shell starts: /usr/bin/sh does not exist",
             )
         },
         Case {
@@ -283,82 +283,82 @@ pub(super) fn promises() -> Vec<Case> {
             "module-of-root",
             |image| with(image, "usr/lib/thing/mod.so", Entry::File(0o640, 0, vec![])),
             "not readable",
-            "`/usr/lib/thing/mod.so`: uid 65532 (service module-of-root) may not read mode 0640",
+            "`/usr/lib/thing/mod.so`: mode 0640 does not let uid 65532 (service module-of-root) read it",
         ),
         broken(
             "data-of-root",
             |image| with(image, "var/lib/thing", Entry::Dir(0o755, 0)),
             "not writable",
-            "`/var/lib/thing`: mode 0755 of uid 0",
+            "`/var/lib/thing`: mode 0755, owned by uid 0",
         ),
         broken_user(
             "runs-as-root",
             |image| image.config["config"]["User"] = Value::Null,
-            "it runs as uid 0, promised is 65532",
+            "runs as uid 0, the contract says 65532",
         ),
         broken_user(
             "runs-as-nobody",
             |image| image.config["config"]["User"] = json!("nobody"),
-            "it runs as `nobody`, whom its /etc/passwd does not know",
+            "runs as `nobody`, who is not in /etc/passwd",
         ),
         broken_user(
             "other-uid",
             |image| with(image, "etc/passwd", text("thing:x:101:101::/:/\n")),
-            "`thing` has the uid 101, promised is 65532",
+            "`thing` has uid 101, the contract says 65532",
         ),
         broken_user(
             "no-account",
             |image| with(image, "etc/passwd", text("root:x:0:0::/:/\n")),
-            "its /etc/passwd has no `thing`",
+            "/etc/passwd has no `thing`",
         ),
         broken_user(
             "no-passwd",
             |image| without(image, "etc/passwd"),
-            "it has no /etc/passwd, promised is `thing` in it",
+            "no /etc/passwd, the contract expects `thing` in it",
         ),
         Case {
             service: "user: stranger",
             ..broken_user(
                 "unknown-user",
                 |_| {},
-                "service unknown-user runs as `stranger`, whom its /etc/passwd does not know",
+                "service unknown-user runs as `stranger`, who is not in /etc/passwd",
             )
         },
         broken(
             "starts-a-shell",
             |image| image.config["config"]["Entrypoint"] = json!(["bash"]),
             "wrong entry point",
-            r#"its entry point is ["bash"], promised is ["/usr/bin/thing"]"#,
+            r#"the entry point is ["bash"], the contract says ["/usr/bin/thing"]"#,
         ),
         broken(
             "other-command",
             |image| image.config["config"]["Cmd"] = Value::Null,
             "wrong entry point",
-            r#"its command is [], promised is ["--serve"]"#,
+            r#"the command is [], the contract says ["--serve"]"#,
         ),
         broken(
             "has-curl",
             |image| upon(image, vec![("usr/sbin/curl", program())]),
             "unexpected program",
-            "`curl` is there, at /usr/sbin/curl",
+            "found `curl` at /usr/sbin/curl",
         ),
         broken(
             "curl-by-link",
             |image| upon(image, vec![("usr/bin/curl", Entry::Symlink("bash"))]),
             "unexpected program",
-            "`curl` is there, at /usr/bin/bash",
+            "found `curl` at /usr/bin/bash",
         ),
         broken(
             "other-platform",
             |image| image.index = Some(("linux", "arm64")),
             "missing platform",
-            "it offers linux/arm64",
+            "the index offers linux/arm64",
         ),
         broken(
             "wrong-platform",
             |image| image.config["architecture"] = json!("arm64"),
             "missing platform",
-            "its configuration is for linux/arm64",
+            "the configuration is for linux/arm64",
         ),
     ]
 }
@@ -382,7 +382,7 @@ pub(super) fn bytes() -> Vec<Case> {
             "lost-config",
             After::Lose(|pushed| pushed.config),
             "missing blob",
-            "its configuration sha256:",
+            "configuration sha256:",
         ),
         stored_badly(
             "lost-layer",
@@ -394,7 +394,7 @@ pub(super) fn bytes() -> Vec<Case> {
             "flipped",
             After::Flip(LAYER),
             "wrong digest",
-            "its bytes have the digest sha256:",
+            "the content has digest sha256:",
         ),
         stored_badly(
             "flipped-config",
@@ -420,7 +420,7 @@ pub(super) fn bytes() -> Vec<Case> {
                 image.manifest = |manifest| manifest["config"]["size"] = json!(7);
             },
             "wrong size",
-            "what names it says 7",
+            "its descriptor says 7",
         ),
         broken(
             "other-content",
@@ -441,7 +441,7 @@ pub(super) fn bytes() -> Vec<Case> {
             "no-layer",
             |image| image.layers[0].called = Some("application/octet-stream"),
             "unreadable",
-            "is of the type `application/octet-stream`, which is no layer",
+            "`application/octet-stream` is not the media type of a layer",
         ),
         broken(
             "no-tar",
@@ -467,7 +467,7 @@ pub(super) fn bytes() -> Vec<Case> {
                     .push(("usr/../../etc/shadow", text("")))
             },
             "unreadable",
-            "`usr/../../etc/shadow` leads out of the image",
+            "`usr/../../etc/shadow` contains `..`",
         ),
         broken(
             "linked-to-nothing",
@@ -477,7 +477,7 @@ pub(super) fn bytes() -> Vec<Case> {
                     .push(("usr/bin/x", Entry::Link("usr/bin/y")))
             },
             "unreadable",
-            "`usr/bin/x` is a hard link to `usr/bin/y`, which is not there",
+            "`usr/bin/x` is a hard link to `usr/bin/y`, which does not exist",
         ),
         stored_badly(
             "down",

@@ -226,8 +226,8 @@ fn the_exit_code_is_that_of_the_state() {
     expect![[r#"
         exit 4
         --- stderr
-        error: `gate` is no contract of compose/images
-          next: known are down, gzip, has-curl, lost-layer
+        error: unknown image `gate`: compose/images has no such contract
+          next: known images: down, gzip, has-curl, lost-layer
     "#]]
     .assert_eq(&ran.seen());
     let ran = site.run(&["gzip", "has-curl"]);
@@ -255,13 +255,13 @@ fn the_exit_code_is_that_of_the_state() {
         verified            image ghcr.io/o/gzip:v1 linux/amd64 (1 layers, [N] bytes)
         unexpected program  image ghcr.io/o/has-curl:v1 linux/amd64 (2 layers, [N] bytes)
         --- stderr
-        error[image-unexpected-program]: `ghcr.io/o/has-curl:v1` (linux/amd64): unexpected program: `curl` is there, at /usr/sbin/curl
+        error[image-unexpected-program]: `ghcr.io/o/has-curl:v1` (linux/amd64): unexpected program: found `curl` at /usr/sbin/curl
          --> compose/images/has-curl.yaml:8:16
           |
         8 | without: {us: [curl]}
           |                ^^^^
           |
-          = help: pin an image that keeps the promise; or correct the contract, and with `cargo xtask check` whatever relied on it"#]].assert_eq(&seen.replace(&site.pushed[1].root.to_string(), "[CURL]"));
+          = help: pin an image that keeps its contract; or correct the contract, and whatever `cargo xtask check` then reports"#]].assert_eq(&seen.replace(&site.pushed[1].root.to_string(), "[CURL]"));
 }
 
 #[test]

@@ -1,0 +1,98 @@
+//! The `main` of test programs that run their own cases: options, `--list`, the choice by name, and skipping where the
+//! machine lacks something.
+
+use std::process::ExitCode;
+
+use crate::run::{Run, on_path};
+use crate::{PROGRAMS, Result};
+
+/// The variable that turns a missing part from a skipped test into a failed one.
+const REQUIRE: &str = "POLIS_REQUIRE_REAL_PARTS";
+
+/// The arguments of a test program: words choose cases whose names contain them, `--list` prints names, and other options
+/// are ignored.
+#[derive(Debug)]
+pub struct Arguments {
+    list: bool,
+    wanted: Vec<String>,
+}
+
+impl Arguments {
+    /// Reads the arguments of this program.
+    pub fn read() -> Self {
+        let (options, wanted): (Vec<String>, Vec<String>) = std::env::args()
+            .skip(1)
+            .partition(|argument| argument.starts_with('-'));
+        let list = options.iter().any(|option| option == "--list");
+        Self { list, wanted }
+    }
+
+    /// Whether the case called `name` is to run.
+    pub fn choose(&self, name: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|part| name.contains(part))
+    }
+
+    /// Prints the chosen cases `names`, or runs them unless something is `missing`. `run` returns how many failed; `what`
+    /// names the cases in the summary, for instance `checks of the stack`.
+    pub fn main(
+        &self,
+        what: &str,
+        names: &[&str],
+        missing: impl FnOnce() -> Option<String>,
+        run: impl FnOnce() -> Result<usize>,
+    ) -> ExitCode {
+        if self.list {
+            for name in names {
+                println!("{name}: test");
+            }
+            return ExitCode::SUCCESS;
+        }
+        if let Some(missing) = missing() {
+            println!("skipped: {missing}");
+            return if std::env::var_os(REQUIRE).is_some() {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+        match run() {
+            Ok(0) => ExitCode::SUCCESS,
+            Ok(failed) => {
+                println!("{failed} of {} {what} failed", names.len());
+                ExitCode::FAILURE
+            }
+            Err(error) => {
+                println!("{error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// What this machine lacks for a proof: a program of [`PROGRAMS`] or of `more`, which pairs programs with their Debian
+/// packages; root; or the architecture.
+pub fn missing(more: &[(&'static str, &'static str)]) -> Option<String> {
+    let mut programs = PROGRAMS.iter().chain(more);
+    if let Some((program, package)) = programs.find(|(program, _)| !on_path(program)) {
+        return Some(format!("{program} is not installed (package {package})"));
+    }
+    let root = Run::new(&["id", "--user"])
+        .output()
+        .is_ok_and(|id| id == "0");
+    if !root {
+        return Some(
+            "root is needed to start a Docker engine and to make a root file system".to_owned(),
+        );
+    }
+    let amd64 = std::env::consts::ARCH == "x86_64";
+    (!amd64).then(|| "the stand-ins are made for amd64".to_owned())
+}
+
+/// Says why a test is skipped.
+///
+/// # Panics
+/// When `POLIS_REQUIRE_REAL_PARTS` is set: nothing may be missing then.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os(REQUIRE).is_none(), "{why}");
+    eprintln!("skipped: {why}");
+}
