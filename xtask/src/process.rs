@@ -7,6 +7,7 @@
 //! with [`Run::passing`], and what its caller sets: no secret by accident.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -142,6 +143,27 @@ impl Run {
         status
             .code()
             .ok_or_else(|| self.failed(&format!("it was ended: {status}")))
+    }
+
+    /// Runs it with an empty standard input and with both output streams in the file `log`, which is made anew.
+    ///
+    /// # Errors
+    /// When the file cannot be made, or the command cannot be started or does not succeed.
+    pub fn inherit_into(&self, log: &Path) -> Result<()> {
+        let file = (log.parent().map_or(Ok(()), fs::create_dir_all))
+            .and_then(|()| File::create(log))
+            .and_then(|file| Ok((file.try_clone()?, file)));
+        let (stdout, stderr) = file.map_err(|error| {
+            Error::machine(format!("cannot write {}", log.display())).because(error.to_string())
+        })?;
+        let sh = self.shell()?;
+        let mut command: std::process::Command = self.command(&sh).into();
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let status = command.status().map_err(|error| self.not_started(&error))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(self.failed(&format!("{status}; see {}", log.display())))
     }
 
     /// Runs it and returns what it printed on standard output, without the last newline.

@@ -2,6 +2,7 @@
 //! this project, for people and for machines.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,14 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::workspace::Workspace;
 
-/// The steps after the parts: a name, and cargo's arguments.
-const STEPS: [(&str, &[&str]); 6] = [
-    ("format", &["fmt", "--all", "--check"]),
-    (
+/// A step after the parts: its name, and cargo's arguments.
+type Step = (&'static str, &'static [&'static str]);
+
+/// The rounds of steps. Steps of one round run side by side: the first one prints as it goes, the others when they have
+/// ended. What uses a Docker engine is one step of a round at most, since an engine serves one proof at a time.
+const ROUNDS: [&[Step]; 9] = [
+    &[("format", &["fmt", "--all", "--check"])],
+    &[(
         "lint",
         &[
             "clippy",
@@ -29,16 +34,53 @@ const STEPS: [(&str, &[&str]); 6] = [
             "-D",
             "warnings",
         ],
-    ),
-    ("pins", &["xtask", "verify-pins", "--offline"]),
-    ("check", &["xtask", "check"]),
-    ("test", &["test", "--locked", "--workspace"]),
-    // By itself, with the cores for itself and its time seen. Of the whole workspace, so that nothing is built with other
-    // features.
-    (
+    )],
+    // `--all-targets` leaves out the targets with `test = false`.
+    &[(
+        "lint the stages",
+        &[
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--test",
+            "provision",
+            "--test",
+            "stack",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )],
+    &[("pins", &["xtask", "verify-pins", "--offline"])],
+    &[("check", &["xtask", "check"])],
+    // Always of the whole workspace: then nothing is built a second time with other features.
+    &[("build", &["test", "--locked", "--workspace", "--no-run"])],
+    &[(
+        "build the stages",
+        &[
+            "test",
+            "--locked",
+            "--workspace",
+            "--no-run",
+            "--test",
+            "provision",
+            "--test",
+            "stack",
+        ],
+    )],
+    // The provisioning waits for its machines, while the tests compute.
+    &[
+        ("test", &["test", "--locked", "--workspace"]),
+        (
+            "provision",
+            &["test", "--locked", "--workspace", "--test", "provision"],
+        ),
+    ],
+    // Measures, so it has the cores for itself.
+    &[(
         "stack",
         &["test", "--locked", "--workspace", "--test", "stack"],
-    ),
+    )],
 ];
 
 /// Runs the verb.
@@ -53,21 +95,19 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         eprintln!("left out, since the part is not installed: {left_out}");
     }
     times.push(("parts", started.elapsed()));
-    for (name, arguments) in STEPS {
-        eprintln!("== {name}: cargo {}", arguments.join(" "));
-        let started = Instant::now();
-        let passed = step(workspace, &parts, arguments, global.format);
-        times.push((name, started.elapsed()));
-        if let Err(error) = passed {
-            eprintln!("{}", table(&times));
-            return Err(
-                Error::findings(format!("`cargo xtask ci` stopped at {name}"))
-                    .because(error.message)
-                    .hint(format!(
-                        "mend it; `cargo {}` runs this step alone",
-                        arguments.join(" ")
-                    )),
-            );
+    for round in ROUNDS {
+        let results = self::round(workspace, &parts, round, global.format);
+        let mut failed = Vec::new();
+        for ((name, arguments), (time, passed)) in round.iter().zip(results) {
+            times.push((*name, time));
+            if let Err(error) = passed {
+                let hint = format!("`cargo {}` runs {name} alone", arguments.join(" "));
+                failed.push((*name, error.message, hint));
+            }
+        }
+        if !failed.is_empty() {
+            eprintln!("{}", table(&times, started.elapsed()));
+            return Err(stopped(&failed));
         }
     }
     let data = json!({
@@ -77,11 +117,62 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
     Ok(Report::new(
         "ci",
         data,
-        format!("{}\nall passed", table(&times)),
+        format!("{}\nall passed", table(&times, started.elapsed())),
     ))
 }
 
-fn step(workspace: &Workspace, parts: &Parts, arguments: &[&str], format: Format) -> Result<()> {
+/// The error that names every step that failed, each with its message and the command that repeats it.
+fn stopped(failed: &[(&str, String, String)]) -> Error {
+    let list = |part: fn(&(&str, String, String)) -> String, by: &str| {
+        failed.iter().map(part).collect::<Vec<_>>().join(by)
+    };
+    let names = list(|(name, _, _)| (*name).to_owned(), " and ");
+    Error::findings(format!("`cargo xtask ci` stopped at {names}"))
+        .because(list(|(_, message, _)| message.clone(), "\n"))
+        .hint(list(|(_, _, hint)| hint.clone(), "; "))
+}
+
+/// Runs the steps of a round side by side. Returns how long each took, and how it ended.
+fn round(
+    workspace: &Workspace,
+    parts: &Parts,
+    steps: &[Step],
+    format: Format,
+) -> Vec<(Duration, Result<()>)> {
+    let timed = |(name, arguments): &Step, aside: bool| {
+        let started = Instant::now();
+        let passed = step(workspace, parts, name, arguments, format, aside);
+        (started.elapsed(), passed)
+    };
+    std::thread::scope(|scope| {
+        let beside: Vec<_> = steps
+            .iter()
+            .skip(1)
+            .map(|step| scope.spawn(|| timed(step, true)))
+            .collect();
+        let first = steps.iter().take(1).map(|step| timed(step, false));
+        let mut results: Vec<_> = first.collect();
+        results.extend(beside.into_iter().map(|step| {
+            let lost = |_| {
+                let error = Error::machine("the step's thread panicked");
+                (Duration::ZERO, Err(error))
+            };
+            step.join().unwrap_or_else(lost)
+        }));
+        results
+    })
+}
+
+/// Runs one step; what a step `aside` prints comes out in one piece when it has ended.
+fn step(
+    workspace: &Workspace,
+    parts: &Parts,
+    name: &str,
+    arguments: &[&str],
+    format: Format,
+    aside: bool,
+) -> Result<()> {
+    let header = format!("== {name}: cargo {}", arguments.join(" "));
     let mut run = Run::cargo().args(arguments).cwd(&workspace.root);
     if !parts.path.is_empty() {
         run = run.env("PATH", path_with(&parts.path)?);
@@ -92,6 +183,20 @@ fn step(workspace: &Workspace, parts: &Parts, arguments: &[&str], format: Format
     if parts.left_out.is_empty() {
         run = run.env(parts::REQUIRE, "1");
     }
+    if aside {
+        let log = workspace.root.join("target/ci").join(format!("{name}.log"));
+        eprintln!(
+            "{header}\n   beside the others; it prints to {}",
+            log.display()
+        );
+        let passed = run.inherit_into(&log);
+        eprintln!(
+            "== {name} printed:\n{}",
+            fs::read_to_string(&log).unwrap_or_default()
+        );
+        return passed;
+    }
+    eprintln!("{header}");
     if format == Format::Json {
         run = run.stdout_to_stderr();
     }
@@ -104,10 +209,9 @@ fn path_with(dirs: &[PathBuf]) -> Result<OsString> {
         .map_err(|error| Error::machine("PATH cannot be extended").because(error.to_string()))
 }
 
-/// Where the time went.
-fn table(times: &[(&str, Duration)]) -> String {
-    let total: Duration = times.iter().map(|(_, time)| *time).sum();
+/// Where the time went; steps that ran side by side count once in the `total`.
+fn table(times: &[(&str, Duration)], total: Duration) -> String {
     let rows = times.iter().copied().chain([("total", total)]);
-    rows.map(|(name, time)| format!("{name:<8} {:>7.1} s\n", time.as_secs_f64()))
+    rows.map(|(name, time)| format!("{name:<16} {:>7.1} s\n", time.as_secs_f64()))
         .collect()
 }
