@@ -60,8 +60,8 @@ pub(crate) struct Agent {
 /// One thing to do.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// Launch the VM and provision it.
-    Launch(Call),
+    /// Launch the VM and provision it; meanwhile bring ahead what comes next.
+    Launch(Call, Vec<Call>),
     /// Start a VM that is not running.
     StartMachine(Call),
     /// Wait until the VM runs.
@@ -92,7 +92,7 @@ impl Step {
     /// Its name, for reports.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Launch(_) => "launch",
+            Self::Launch(..) => "launch",
             Self::StartMachine(_) => "start-machine",
             Self::AwaitMachine(_) => "await-machine",
             Self::Reprovision(_) => "provision-again",
@@ -111,7 +111,7 @@ impl Step {
     /// What it does, for people.
     pub(crate) fn title(&self) -> &'static str {
         match self {
-            Self::Launch(_) => "Launching the VM",
+            Self::Launch(..) => "Launching the VM",
             Self::StartMachine(_) => "Starting the VM",
             Self::AwaitMachine(_) => "Waiting for the VM",
             Self::Reprovision(_) => "Provisioning the VM again",
@@ -130,11 +130,15 @@ impl Step {
     /// The calls that it makes.
     pub(crate) fn calls(&self) -> Vec<Call> {
         match self {
-            Self::Launch(call) => vec![
-                call.clone(),
-                list_call().times(Times::Meanwhile),
-                guest::progress(),
-            ],
+            Self::Launch(call, ahead) => {
+                let mut calls = vec![
+                    call.clone(),
+                    list_call().times(Times::Meanwhile),
+                    guest::progress(),
+                ];
+                calls.extend(ahead.iter().cloned().map(|call| call.times(Times::Ahead)));
+                calls
+            }
             Self::StartMachine(call)
             | Self::AwaitMachine(call)
             | Self::Reprovision(call)
@@ -168,7 +172,7 @@ pub(crate) fn steps(world: &World, wish: &Wish) -> Result<Vec<Step>> {
         return Err(no_images(reason));
     }
     let Some(machine) = &world.machine else {
-        let mut steps = vec![Step::Launch(launch(wish))];
+        let mut steps = vec![Step::Launch(launch(wish), ahead(wish))];
         steps.extend(inside(&Guest::default(), wish)?);
         return Ok(steps);
     };
@@ -254,6 +258,20 @@ fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
         steps.push(Step::MarkReady(guest::ready(&stack)));
     }
     Ok(steps)
+}
+
+/// What can be done in a VM before it is provisioned: bring bundle and agent, and have the images pulled from the moment
+/// that Docker runs.
+fn ahead(wish: &Wish) -> Vec<Call> {
+    let mut calls = vec![guest::place()];
+    calls.extend(guest::install(wish.bundle.clone(), None));
+    if let Some(agent) = &wish.agent {
+        calls.extend(guest::install(agent.archive.clone(), Some(&agent.name)));
+    }
+    let agent = agent_after(&Guest::default(), wish);
+    let stack = stack(&Digest::of(&wish.bundle.bytes), agent.as_ref());
+    calls.push(guest::pull_ahead(&Digest::of(stack.as_bytes())));
+    calls
 }
 
 /// The agent that will be in place.
@@ -367,6 +385,7 @@ pub(crate) fn to_text(steps: &[Step]) -> String {
                 Times::Once => "\n",
                 Times::Until(_) => "  # again and again, until ",
                 Times::Meanwhile => "  # now and then, meanwhile\n",
+                Times::Ahead => "  # meanwhile, once the VM runs\n",
             });
             if let Times::Until(what) = call.times {
                 text.push_str(&format!("{what}\n"));

@@ -28,10 +28,26 @@ missing() {
     done
 }
 
+# The process of Docker; another one once it was restarted.
+engine() {
+    systemctl show --property=MainPID --value docker.service
+}
+
+# Waits for Docker, for at most two minutes. While Sysbox is installed, Docker may be restarted.
+await_docker() {
+    local left
+    for ((left = 120; left > 0; left--)); do
+        if docker info >/dev/null 2>&1; then return; fi
+        sleep 1
+    done
+}
+
 pull() {
-    local attempt status absent
+    local attempt status absent engine
     for ((attempt = 1; ; attempt++)); do
         status=0
+        await_docker
+        engine=$(engine)
         docker compose pull 2>&1 | tee .pull.log || status=$?
         # Compose forgives a failed pull of an image that has a build section; the machine cannot build it.
         absent=$(missing)
@@ -39,6 +55,8 @@ pull() {
         # Content that does not match its pin will not match at the next attempt.
         if grep -qE 'failed to verify|verification failed' .pull.log; then break; fi
         ((attempt < ATTEMPTS)) || break
+        # A restart of Docker is no fault of the registry, which therefore needs no time.
+        if [[ $(engine) != "$engine" ]]; then continue; fi
         printf 'stack: attempt %d of %d failed, again in %d s\n' "$attempt" "$ATTEMPTS" "$PAUSE"
         sleep "$PAUSE"
         PAUSE=$((PAUSE * 3))

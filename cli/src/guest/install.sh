@@ -5,6 +5,9 @@ set -euo pipefail
 trap 'code=$?; (( code == 0 || code == 11 )) || exit 10' EXIT
 archive=$1 digest=$2 agent=${3-}
 cd /opt/polis
+# One at a time: an earlier run that lost its caller may still be at work.
+exec 9<.
+flock 9
 if ! printf '%s  %s\n' "$digest" "$archive" | sha256sum --check --status; then
   rm -f -- "$archive"
   exit 11

@@ -43,6 +43,11 @@ pub(crate) fn read(path: &str, offset: usize) -> Call {
     )
 }
 
+/// Makes the folder that archives are brought to, where the provisioning has not made it yet.
+pub(crate) fn place() -> Call {
+    Call::guest("make the folder of polis", include_str!("place.sh"), &[])
+}
+
 /// The two calls that bring an archive into the guest and put it in its place.
 pub(crate) fn install(archive: Payload, agent: Option<&str>) -> [Call; 2] {
     let digest = Digest::of(&archive.bytes);
@@ -90,10 +95,22 @@ pub(crate) fn reprovision() -> Call {
     )
 }
 
+const PULL: [&str; 2] = ["scripts/stack.sh", "pull"];
+
 /// Pulls the images of the stack that is `digest`.
 pub(crate) fn pull_job(digest: &Digest) -> Job {
-    let name = format!("pull-{}", short(digest));
-    job(&name, "pull the images", &["scripts/stack.sh", "pull"])
+    job(&pull_name(digest), "pull the images", &PULL)
+}
+
+/// Starts the same job before Docker is there.
+pub(crate) fn pull_ahead(digest: &Digest) -> Call {
+    let name = pull_name(digest);
+    let args = [&[name.as_str(), USER][..], &PULL].concat();
+    Call::guest("pull the images ahead", include_str!("job-ahead.sh"), &args)
+}
+
+fn pull_name(digest: &Digest) -> String {
+    format!("pull-{}", short(digest))
 }
 
 /// What `stack.sh up` does to containers that already exist.
@@ -185,7 +202,9 @@ mod tests {
         let pull = pull_job(&digest);
         let calls = [
             probe(),
+            place(),
             install,
+            pull_ahead(&digest),
             secrets(),
             reprovision(),
             pull.start,

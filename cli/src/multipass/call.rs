@@ -29,6 +29,8 @@ pub(crate) enum Times {
     Until(&'static str),
     /// Now and then, to show how things are, while the call before it runs.
     Meanwhile,
+    /// While the launch runs, as far as its time goes; the steps that follow do what is left.
+    Ahead,
 }
 
 /// What a call brings along.
@@ -110,6 +112,7 @@ impl Call {
             Times::Once => ("once", None),
             Times::Until(what) => ("until", Some(what)),
             Times::Meanwhile => ("meanwhile", None),
+            Times::Ahead => ("ahead", None),
         };
         json!({
             "purpose": self.purpose,

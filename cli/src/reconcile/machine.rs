@@ -1,8 +1,10 @@
 //! The steps that bring the VM up: launched, started, waited for.
 
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{BOOT, Pace, Reconciler, out_of_time};
+use super::{BOOT, Pace, Reconciler, ahead, out_of_time};
 use crate::error::{Kind, Result};
 use crate::guest;
 use crate::guest::provision::Progress;
@@ -17,9 +19,16 @@ use crate::process::Output;
 const GLANCE: Duration = Duration::from_secs(3);
 
 impl Reconciler<'_> {
-    pub(super) fn launch(&mut self, call: &Call) -> Result<()> {
+    pub(super) fn launch(&mut self, call: &Call, ahead: &[Call]) -> Result<()> {
         self.launched = true;
-        let output = self.watch_launch(call)?;
+        let multipass = self.multipass;
+        let (launched, over) = channel();
+        let output = thread::scope(|scope| {
+            scope.spawn(move || ahead::bring(multipass, ahead, &over));
+            let output = self.watch_launch(call);
+            drop(launched);
+            output
+        })?;
         if output.code == Some(0) {
             // Which says only that cloud-init has ended.
             return Ok(());

@@ -3,6 +3,7 @@
 //! Nothing is decided here but whether a step has ended, well or not. A run that is killed anywhere
 //! leaves a world that the next run looks at anew.
 
+mod ahead;
 mod job;
 mod machine;
 mod provisioning;
@@ -113,7 +114,7 @@ impl<'a> Reconciler<'a> {
 
     fn step(&mut self, step: &Step) -> Result<()> {
         match step {
-            Step::Launch(call) => self.launch(call),
+            Step::Launch(call, ahead) => self.launch(call, ahead),
             Step::StartMachine(call) => self.start_machine(call),
             Step::AwaitMachine(call) => self.await_machine(call, Instant::now() + BOOT),
             Step::Reprovision(call) => {

@@ -88,6 +88,10 @@ fn a_dry_run_is_readable() {
         multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -  < cloud-init.yaml ([N] bytes, [DIGEST])
         multipass list --format json --no-ipv4  # now and then, meanwhile
         multipass exec -n polis -- bash -c '[script: see how far the VM is]' polis  # now and then, meanwhile
+        multipass exec -n polis -- bash -c '[script: make the folder of polis]' polis  # meanwhile, once the VM runs
+        multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar  < bundle.tar ([N] bytes, [DIGEST])  # meanwhile, once the VM runs
+        multipass exec -n polis -- bash -c '[script: put the bundle in its place]' polis /opt/polis/.incoming-[DIGEST].tar [DIGEST]  # meanwhile, once the VM runs
+        multipass exec -n polis -- bash -c '[script: pull the images ahead]' polis pull-[DIGEST] ubuntu scripts/stack.sh pull  # meanwhile, once the VM runs
         # Provisioning the VM
         multipass exec -n polis -- bash -c '[script: see how the VM is]' polis  # again and again, until the marker is there
         # Transferring the bundle

@@ -86,8 +86,8 @@ pub(crate) fn did(world: &World, args: &[&str]) -> Vec<String> {
     did.iter().map(name).collect()
 }
 
-/// The calls of a plan in the order in which they are made, each with its step; those that only show
-/// how things are, are left out.
+/// The calls of a plan in the order in which they are made, each with its step; those that are made beside a launch
+/// are left out.
 pub(crate) fn planned(plan: &Value) -> Vec<(String, Value)> {
     let array = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut calls: Vec<(String, Value)> = Vec::new();
@@ -102,7 +102,7 @@ pub(crate) fn planned(plan: &Value) -> Vec<(String, Value)> {
                 .map(|call| (name.to_owned(), call)),
         );
     }
-    calls.retain(|(_, call)| call["times"] != "meanwhile");
+    calls.retain(|(_, call)| call["times"] != "meanwhile" && call["times"] != "ahead");
     assert!(!calls.is_empty(), "{plan:#}");
     calls
 }

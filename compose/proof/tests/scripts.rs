@@ -126,3 +126,36 @@ fn c_icap_stops_with_its_container_and_a_crash_ends_the_container() {
     let ran = scratch.run("./start.sh");
     assert_eq!(ran.code, 3, "{ran:?}");
 }
+
+/// A stack's folder in which `docker compose pull` succeeds with its `nth` attempt; `engine` prints Docker's process.
+fn pulled(name: &str, nth: u32, engine: &str) -> Ran {
+    let scratch = Scratch::new(name);
+    scratch.copy("scripts/stack.sh", "scripts/stack.sh");
+    scratch.program("systemctl", engine);
+    scratch.program("sleep", "echo \"$1\" >>slept");
+    scratch.program(
+        "docker",
+        &format!(
+            "case \"$*\" in\n\
+             info) test \"$(cat pulls 2>/dev/null | wc -l)\" -lt 1 || {{ echo >>asked; test \"$(wc -l <asked)\" -gt 2; }} ;;\n\
+             *pull) echo >>pulls; test \"$(wc -l <pulls)\" -ge {nth} ;;\n\
+             esac"
+        ),
+    );
+    scratch.run("scripts/stack.sh pull; code=$?; echo \"pulls $(wc -l <pulls) slept $(echo $(cat slept))\"; exit $code")
+}
+
+#[test]
+fn a_pull_that_a_restart_of_docker_cuts_goes_on_as_soon_as_docker_answers() {
+    let ran = pulled("restart", 2, "wc -l <pulls 2>/dev/null || echo 0");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // A second for each time that Docker did not answer.
+    assert!(ran.stdout.ends_with("pulls 2 slept 1 1\n"), "{ran:?}");
+}
+
+#[test]
+fn a_registry_that_refuses_is_given_time() {
+    let ran = pulled("refusal", 3, "echo 7");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.ends_with("pulls 3 slept 5 1 1 15\n"), "{ran:?}");
+}
