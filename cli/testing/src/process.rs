@@ -85,8 +85,3 @@ pub(crate) fn hang(world: &Path) {
         std::thread::sleep(TICK * 4);
     }
 }
-
-/// Whether the user of this process may do everything.
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}

@@ -1,5 +1,7 @@
 //! What the tests share: worlds, and how what `polis` prints is judged.
 
+use std::sync::OnceLock;
+
 use fake_multipass::{Ran, World};
 use serde_json::Value;
 
@@ -8,13 +10,36 @@ pub(crate) fn world() -> World {
     World::of(env!("CARGO_BIN_EXE_polis"))
 }
 
-/// A world with a workspace that runs.
+/// What a start changes in a world.
+const STARTED: [&str; 3] = ["world.json", "home", "guest"];
+
+/// A world with a workspace that runs. Only the first one in each process is started; the others are copies.
 pub(crate) fn running() -> World {
+    static STARTED_ONCE: OnceLock<Vec<u8>> = OnceLock::new();
+    let archive = STARTED_ONCE.get_or_init(|| {
+        let world = world();
+        let ran = world.polis(&["start", "--quiet"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+        packed(&world).expect("the world can be read")
+    });
     let world = world();
-    let ran = world.polis(&["start", "--quiet"]);
-    assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    world.forget_calls();
+    let mut archive = tar::Archive::new(archive.as_slice());
+    archive.set_preserve_permissions(true);
+    archive.unpack(world.dir()).expect("a world");
     world
+}
+
+fn packed(world: &World) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.follow_symlinks(false);
+    for name in STARTED {
+        let path = world.dir().join(name);
+        match path.is_dir() {
+            true => archive.append_dir_all(name, path)?,
+            false => archive.append_path_with_name(path, name)?,
+        }
+    }
+    archive.into_inner()
 }
 
 /// The one document on standard output, which must be as the schema says.

@@ -26,14 +26,14 @@ use std::path::{Path, PathBuf};
 
 pub use tool::run as tool;
 
-use crate::process;
 use crate::world::Store;
 
 /// Names the instance to the tools in its guest.
 pub(crate) const INSTANCE: &str = "FAKE_MULTIPASS_INSTANCE";
 
 /// The tools that are the double itself.
-const TOOLS: [&str; 8] = [
+const TOOLS: [&str; 10] = [
+    "chown",
     "cloud-init",
     "df",
     "docker",
@@ -41,6 +41,7 @@ const TOOLS: [&str; 8] = [
     "systemctl",
     "systemd-run",
     "sleep",
+    "stat",
     "tar",
 ];
 /// What would change or show this machine instead of the guest: refused.
@@ -55,8 +56,6 @@ const KEPT_AWAY: [&str; 9] = [
     "sysctl",
     "usermod",
 ];
-/// Those that only an ordinary user needs, who cannot give files away.
-const TOOLS_OF_A_USER: [&str; 2] = ["chown", "stat"];
 
 /// The folders of a fresh machine that something relies on.
 const FOLDERS: [&str; 12] = [
@@ -117,12 +116,7 @@ impl Guest {
             fs::create_dir_all(self.root.join(folder))?;
         }
         let double = std::env::current_exe()?;
-        let user = if process::is_root() {
-            &[][..]
-        } else {
-            &TOOLS_OF_A_USER[..]
-        };
-        for tool in TOOLS.iter().chain(&KEPT_AWAY).chain(user) {
+        for tool in TOOLS.iter().chain(&KEPT_AWAY) {
             symlink(&double, self.root.join("bin").join(tool))?;
         }
         Ok(())

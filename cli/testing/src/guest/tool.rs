@@ -25,8 +25,8 @@ pub fn run(name: &str, args: &[String]) -> io::Result<ExitCode> {
     let guest = Guest::from_environment()?;
     match name {
         "sudo" => return sudo::sudo(&guest, args),
-        "chown" => return sudo::chown(&guest, args),
-        "stat" => return sudo::stat(&guest, args),
+        "chown" => return Ok(ExitCode::SUCCESS),
+        "stat" => return sudo::stat(args),
         systemd::SUPERVISOR => return systemd::supervise(&guest, args),
         "sleep" => return Ok(sleep(args)),
         "df" => return df(&guest, args),
