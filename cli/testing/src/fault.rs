@@ -54,6 +54,10 @@ pub enum Effect {
     Access(Access),
     /// Everything on standard error comes twice.
     DoubledStderr,
+    /// The daemon works on it for so many milliseconds, and on nothing else, even when the client is gone.
+    Busy(u64),
+    /// So many lines of the daemon's log come first on standard error.
+    LogLines(u32),
     /// A spinner precedes everything on standard output.
     AnsiNoise,
     /// `exec`: SSH answers no more, and the client says why.

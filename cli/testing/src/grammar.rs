@@ -124,7 +124,8 @@ impl Grammar {
         let text = match (self.name, count) {
             ("launch", _) => "Too many arguments supplied\n",
             ("list" | "version", _) => "This command takes no arguments\n",
-            ("exec" | "transfer", _) => "Wrong number of arguments\n",
+            ("exec", _) => "Wrong number of arguments\n",
+            ("transfer", _) => "Not enough arguments given\n",
             _ => "Name argument or --all is required\n",
         };
         Refusal::Usage(text.to_owned())
@@ -147,10 +148,11 @@ fn find(options: &[&'static [&'static str]], name: &str) -> Option<&'static str>
         .and_then(|names| names.first().copied())
 }
 
-/// Whether an instance may be called so: `[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?`.
+/// Whether an instance may be called so: `[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?`, at most 70 characters.
 pub fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    name.starts_with(|c: char| c.is_ascii_alphabetic())
+    name.len() <= 70
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.ends_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(inner)
 }
@@ -195,9 +197,11 @@ mod tests {
 
     #[test]
     fn names_are_those_of_hosts() {
-        for good in ["polis", "a", "A1", "my-vm-2"] {
+        let longest = "a".repeat(70);
+        for good in ["polis", "a", "A1", "my-vm-2", &longest] {
             assert!(is_name(good), "{good}");
         }
+        assert!(!is_name(&"a".repeat(71)));
         for bad in ["", "1a", "-a", "a-", "a_b", "a.b", "ä"] {
             assert!(!is_name(bad), "{bad}");
         }

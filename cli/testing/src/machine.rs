@@ -9,19 +9,21 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
-use serde_json::json;
-
+use crate::commands::answers;
 use crate::commands::call::Call;
 use crate::grammar::Parsed;
 use crate::process;
+use crate::world::state::Power;
 
 /// Names the container to the double.
 pub(crate) const MACHINE: &str = "FAKE_MULTIPASS_MACHINE";
 /// The only instance that there is.
 const NAME: &str = "polis";
-/// Where cloud-init finds its user-data, and the mark of an instance that is in the trash.
+/// Where cloud-init finds its user-data.
 const SEED: &str = "/var/lib/cloud/seed";
+/// The marks of an instance that is in the trash, and of one that has been up.
 const DELETED: &str = "machine-deleted";
+const LEASED: &str = "machine-leased";
 /// Whether somebody can log in: systemd has come up far enough to allow it, and cloud-init has created the user.
 const LOGIN: &str =
     "test -S /run/systemd/private && test ! -e /run/nologin && id ubuntu >/dev/null 2>&1";
@@ -40,38 +42,19 @@ const SESSION: [&str; 6] = [
 pub(crate) struct Machine {
     container: String,
     deleted: PathBuf,
-}
-
-/// What the daemon would say of the instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Not launched yet, or purged.
-    Nothing,
-    /// On, and nobody can log in yet.
-    Starting,
-    Running,
-    Stopped,
-    Deleted,
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Nothing => "",
-            Self::Starting => "Starting",
-            Self::Running => "Running",
-            Self::Stopped => "Stopped",
-            Self::Deleted => "Deleted",
-        }
-    }
+    leased: PathBuf,
 }
 
 impl Machine {
     /// The machine that the environment names, for the world of `call`.
     pub(crate) fn from_environment(call: &Call) -> Option<Self> {
         let container = std::env::var(MACHINE).ok()?;
-        let deleted = call.store.dir().join(DELETED);
-        Some(Self { container, deleted })
+        let mark = |name| call.store.dir().join(name);
+        Some(Self {
+            container,
+            deleted: mark(DELETED),
+            leased: mark(LEASED),
+        })
     }
 
     /// Carries out `multipass COMMAND`, already read. `None`: the other backend's answer is as good.
@@ -87,41 +70,26 @@ impl Machine {
         if matches!(command, "version" | "get") {
             return Ok(None);
         }
-        let state = self.state()?;
-        if command == "list" {
-            self.list(call, state);
-            return Ok(Some(0));
+        if let Err(code) = call.daemon(command)? {
+            return Ok(Some(code));
         }
-        if command == "launch" {
-            return self.launch(call, parsed, state).map(Some);
-        }
-        if state == State::Nothing {
-            let message = format!("instance \"{NAME}\" does not exist");
-            return Ok(Some(call.fail(command, &message)));
-        }
-        match command {
-            "start" | "stop" => self.power(call, command, state).map(Some),
-            "delete" => self.delete(call, parsed.has("purge")).map(Some),
-            "exec" | "transfer" if state == State::Deleted => {
-                Ok(Some(call.fail(command, "instance \"polis\" is deleted")))
+        let power = self.power()?;
+        Ok(Some(match command {
+            "list" => {
+                let shown = power.map(|power| (NAME, power, None, "Ubuntu 24.04 LTS"));
+                call.out(&answers::list(shown.into_iter()));
+                0
             }
-            "exec" => {
-                if state == State::Stopped {
-                    self.docker(&["start", &self.container])?;
-                }
-                if state != State::Running {
-                    self.wait_for_ssh()?;
-                }
-                let words = parsed.positional.get(1..).unwrap_or_default();
-                self.exec(words, parsed.value("working-directory"))
-                    .map(Some)
-            }
-            "transfer" => self.transfer(call, &parsed.positional).map(Some),
-            other => {
-                let text = format!("{other}: a machine in a container cannot do this\n");
-                Ok(Some(call.refuse(&text)))
-            }
-        }
+            "launch" => self.launch(call, parsed, power)?,
+            "start" => self.start(call, power)?,
+            "stop" => self.stop(call, power, parsed.has("force"))?,
+            "delete" => self.delete(call, power, parsed.has("purge"))?,
+            "exec" => self.exec(call, parsed, power)?,
+            "transfer" => self.transfer(call, &parsed.positional, power)?,
+            other => call.refuse(&format!(
+                "{other}: a machine in a container cannot do this\n"
+            )),
+        }))
     }
 
     fn docker(&self, words: &[&str]) -> io::Result<String> {
@@ -133,27 +101,33 @@ impl Machine {
         Err(io::Error::other(format!("docker {words:?}: {said}")))
     }
 
-    fn state(&self) -> io::Result<State> {
+    /// What the daemon would say of the instance; `None` when it is not launched yet, or purged.
+    fn power(&self) -> io::Result<Option<Power>> {
         let listed = self.docker(&["ps", "--all", "--quiet", "--filter", &self.filter()])?;
         if listed.is_empty() {
-            return Ok(State::Nothing);
+            return Ok(None);
         }
         if self.deleted.exists() {
-            return Ok(State::Deleted);
+            return Ok(Some(Power::Deleted));
         }
         let format = "{{.State.Status}}";
         let status = self.docker(&["inspect", "--format", format, &self.container])?;
         Ok(match status.as_str() {
-            "created" => State::Nothing,
+            "created" => None,
             "running" | "restarting" => {
                 let words = ["exec", &self.container, "sh", "-c", LOGIN];
                 let output = process::command("docker").args(words).output()?;
-                match output.status.success() {
-                    true => State::Running,
-                    false => State::Starting,
+                let up = output.status.success();
+                if up {
+                    fs::write(&self.leased, "")?;
                 }
+                Some(match (up, self.leased.exists()) {
+                    (true, _) => Power::Running,
+                    (false, false) => Power::Unknown,
+                    (false, true) => Power::Starting,
+                })
             }
-            _ => State::Stopped,
+            _ => Some(Power::Stopped),
         })
     }
 
@@ -161,29 +135,14 @@ impl Machine {
         format!("name=^/{}$", self.container)
     }
 
-    fn list(&self, call: &Call, state: State) {
-        let entry = json!({
-            "name": NAME,
-            "state": state.word(),
-            "ipv4": [],
-            "release": "Ubuntu 24.04 LTS",
-        });
-        let list = if state == State::Nothing {
-            json!([])
-        } else {
-            json!([entry])
-        };
-        call.out(&format!("{:#}\n", json!({ "list": list })));
-    }
-
     /// As the real one: success whatever cloud-init ran into.
-    fn launch(&self, call: &mut Call, parsed: &Parsed, state: State) -> io::Result<u8> {
+    fn launch(&self, call: &mut Call, parsed: &Parsed, power: Option<Power>) -> io::Result<u8> {
         let user_data = match parsed.value("cloud-init") {
             Some("-") => call.read_stdin()?,
             Some(path) => fs::read(path)?,
             None => Vec::new(),
         };
-        if state != State::Nothing {
+        if power.is_some() {
             let message = format!("instance \"{NAME}\" already exists");
             return Ok(call.fail("launch", &message));
         }
@@ -198,8 +157,9 @@ impl Machine {
         self.docker(&["cp", &from, &format!("{}:{SEED}", self.container)])?;
         self.docker(&["start", &self.container])?;
         call.end.changed_vm = true;
+        call.stage(&format!("Starting {NAME}"));
         self.wait_for_ssh()?;
-        call.spinner("Waiting for initialization to complete");
+        call.stage("Waiting for initialization to complete");
         // Multipass ignores its exit code, so this does too.
         let _whatever = self.inside(&["cloud-init", "status", "--wait"]).output()?;
         call.clear();
@@ -214,30 +174,62 @@ impl Machine {
             .map(drop)
     }
 
-    fn power(&self, call: &mut Call, command: &str, state: State) -> io::Result<u8> {
-        match (command, state) {
-            (_, State::Deleted) => {
-                let message = format!("instance(s) missing\nInstance '{NAME}' is deleted.");
-                return Ok(call.fail(command, &message));
-            }
-            ("start", State::Stopped) => {
-                self.docker(&["start", &self.container])?;
-                self.wait_for_ssh()?;
-            }
-            ("stop", State::Running | State::Starting) => {
-                self.docker(&["stop", "--time", "60", &self.container])?;
-            }
-            _ => return Ok(0),
+    fn start(&self, call: &mut Call, power: Option<Power>) -> io::Result<u8> {
+        call.stage(&format!("Starting {NAME}"));
+        if let Err(message) = answers::before_start(NAME, power) {
+            call.clear();
+            return Ok(call.fail("start", &message));
         }
-        call.end.changed_vm = true;
+        if power == Some(Power::Stopped) {
+            self.docker(&["start", &self.container])?;
+            call.end.changed_vm = true;
+        }
+        self.wait_for_ssh()?;
+        call.clear();
         Ok(0)
     }
 
-    fn delete(&self, call: &mut Call, purge: bool) -> io::Result<u8> {
+    fn stop(&self, call: &mut Call, power: Option<Power>, force: bool) -> io::Result<u8> {
+        call.stage(&format!("Stopping {NAME}"));
+        let refused = match (answers::absent(NAME, power), power) {
+            (Some(message), _) => Err(message),
+            (None, Some(power)) if !force => answers::before_shutdown(NAME, power)
+                .map_err(|message| format!("{message}\nUse --force to power it off.")),
+            _ => Ok(()),
+        };
+        if let Err(message) = refused {
+            call.clear();
+            return Ok(call.fail("stop", &message));
+        }
+        if power != Some(Power::Stopped) {
+            self.power_off(force)?;
+            call.end.changed_vm = true;
+        }
+        call.clear();
+        Ok(0)
+    }
+
+    /// Presses the power button, or pulls the plug.
+    fn power_off(&self, plug: bool) -> io::Result<()> {
+        let words: &[&str] = if plug {
+            &["kill"]
+        } else {
+            &["stop", "--time", "60"]
+        };
+        self.docker(&[words, &[&self.container]].concat()).map(drop)
+    }
+
+    fn delete(&self, call: &mut Call, power: Option<Power>, purge: bool) -> io::Result<u8> {
+        if power.is_none() {
+            let message = answers::absent(NAME, power).unwrap_or_default();
+            return Ok(call.fail("delete", &message));
+        }
         if purge {
             self.docker(&["rm", "--force", "--volumes", &self.container])?;
         } else {
-            self.docker(&["stop", "--time", "60", &self.container])?;
+            if !matches!(power, Some(Power::Stopped | Power::Deleted)) {
+                self.power_off(false)?;
+            }
             fs::write(&self.deleted, "")?;
         }
         call.end.changed_vm = true;
@@ -259,8 +251,20 @@ impl Machine {
         command
     }
 
-    /// Runs a command with our own streams.
-    fn exec(&self, words: &[String], directory: Option<&str>) -> io::Result<u8> {
+    /// Runs a command with our own streams, and starts the machine for it.
+    fn exec(&self, call: &mut Call, parsed: &Parsed, power: Option<Power>) -> io::Result<u8> {
+        match answers::credentials(NAME, power) {
+            Ok(true) => {}
+            Ok(false) => {
+                let code = self.start(call, power)?;
+                if code != 0 {
+                    return Ok(code);
+                }
+            }
+            Err(message) => return Ok(call.fail("exec", &message)),
+        }
+        let words = parsed.positional.get(1..).unwrap_or_default();
+        let directory = parsed.value("working-directory");
         // A shell looks the first word up, as behind SSH.
         let script = match directory {
             Some(_) => "cd \"$1\" && shift && \"$@\"",
@@ -273,7 +277,15 @@ impl Machine {
     }
 
     /// One file into the guest or out of it.
-    fn transfer(&self, call: &mut Call, ends: &[String]) -> io::Result<u8> {
+    fn transfer(&self, call: &mut Call, ends: &[String], power: Option<Power>) -> io::Result<u8> {
+        let refused = match answers::credentials(NAME, power) {
+            Ok(true) => None,
+            Ok(false) => Some(format!("instance \"{NAME}\" is not running")),
+            Err(message) => Some(message),
+        };
+        if let Some(message) = refused {
+            return Ok(call.fail("transfer", &message));
+        }
         let prefix = format!("{NAME}:");
         let [source, target] = ends else {
             return Ok(call.refuse("a machine in a container takes one file at a time\n"));

@@ -16,8 +16,15 @@ pub(crate) const TEST: &str = "FAKE_MULTIPASS_TEST";
 /// Tells a tool of the guest which call it is part of.
 pub(crate) const WITHIN: &str = "FAKE_MULTIPASS_CALL";
 
-/// What Multipass prints before each state of its spinner.
+/// What Multipass prints before and after each stage of its spinner, and the characters that follow one another behind
+/// the stage's name (`src/client/cli/cmd/animated_spinner.cpp` of canonical/multipass).
 const CLEAR_LINE: &str = "\u{1b}[2K\u{1b}[0A\u{1b}[0E";
+const FRAMES: [char; 4] = ['/', '-', '\\', '|'];
+
+/// What the client says where no daemon has ever made a certificate.
+const NO_CERTIFICATE: &str = "failed to open file '/var/snap/multipass/common/data/multipassd/certificates/multipass_root_cert.pem'";
+/// What the daemon's log says where it cannot get at a list of images, and goes on without.
+const BLUEPRINTS: &str = "Failed to get https://codeload.github.com/canonical/multipass-blueprints/zip/refs/heads/main: Operation canceled";
 
 /// A call under way.
 #[derive(Debug)]
@@ -70,7 +77,15 @@ impl Call {
                     self.err(&stderr);
                     return Some(code);
                 }
-                Effect::AnsiNoise => self.spinner("Waiting"),
+                Effect::AnsiNoise => {
+                    self.stage("Waiting");
+                    self.frame(0);
+                }
+                Effect::LogLines(lines) => {
+                    for _ in 0..lines {
+                        self.err(&log_line("url downloader", BLUEPRINTS));
+                    }
+                }
                 _ => {}
             }
         }
@@ -127,14 +142,49 @@ impl Call {
         }
     }
 
-    /// Shows one state of the spinner, whether or not standard output is a terminal, as the real one does.
-    pub(crate) fn spinner(&self, text: &str) {
-        self.out(&format!("{CLEAR_LINE}{text}  \u{8}/\u{8}-\u{8}\\\u{8}|"));
+    /// Starts a stage of the spinner, whether or not standard output is a terminal, as the real one does.
+    pub(crate) fn stage(&self, text: &str) {
+        self.out(&format!("{CLEAR_LINE}{text}  "));
+    }
+
+    fn frame(&self, number: usize) {
+        self.out(&format!("\u{8}{}", FRAMES[number % FRAMES.len()]));
     }
 
     /// Ends the spinner.
     pub(crate) fn clear(&self) {
-        self.out(CLEAR_LINE);
+        self.out(&format!("\u{8} {CLEAR_LINE}"));
+    }
+
+    /// Turns the spinner of a stage until the world gives an answer; `None` when `ends` comes first.
+    ///
+    /// # Errors
+    /// When the world cannot be read.
+    pub(crate) fn spin<T>(
+        &self,
+        text: &str,
+        ends: Option<u64>,
+        mut answer: impl FnMut(&State) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        self.stage(text);
+        let mut next = now();
+        for number in 0.. {
+            let state = self.store.look()?;
+            // The client's clock comes first: the daemon, which had as much time, answers a moment later.
+            let late = ends.is_some_and(|ends| now() >= ends);
+            let answered = if late { None } else { answer(&state) };
+            // The spinner is a thread of its own, which draws at least once.
+            while next <= now() {
+                self.frame(number);
+                next = now() + state.timing.spinner.max(1);
+            }
+            if late || answered.is_some() {
+                self.clear();
+                return Ok(answered);
+            }
+            std::thread::sleep(process::TICK);
+        }
+        Ok(None)
     }
 
     /// All of standard input, which the record remembers.
@@ -169,27 +219,94 @@ impl Call {
         2
     }
 
-    /// The state of the world, if the client gets to the daemon; otherwise the exit code after saying why not.
+    /// The state of the world once the daemon has time for this call, if the client gets to the daemon; otherwise the exit
+    /// code after saying why not.
     ///
     /// # Errors
     /// When the world cannot be read.
     pub(crate) fn daemon(&self, command: &str) -> io::Result<Result<State, u8>> {
-        let state = self.store.look()?;
+        let why_not = match self.access()? {
+            Access::Up => return self.queue().map(Ok),
+            Access::NeverRan => return Ok(Err(self.uncaught(NO_CERTIFICATE))),
+            Access::Down => "cannot connect to the multipass socket",
+            Access::Denied => "multipass socket access denied",
+            Access::Unauthenticated => {
+                "The client is not authenticated with the Multipass service.\n\
+                 Please use 'multipass authenticate' before proceeding."
+            }
+        };
+        Ok(Err(self.fail(command, why_not)))
+    }
+
+    /// Whether the client gets to the daemon.
+    ///
+    /// # Errors
+    /// When the world cannot be read.
+    pub(crate) fn access(&self) -> io::Result<Access> {
         let faulty = self.effects.iter().find_map(|effect| match effect {
             Effect::Access(access) => Some(*access),
             _ => None,
         });
-        Ok(match faulty.unwrap_or(state.access) {
-            Access::Up => Ok(state),
-            Access::Down => Err(self.fail(command, "cannot connect to the multipass socket")),
-            Access::Denied => Err(self.fail(command, "multipass socket access denied")),
-            Access::Unauthenticated => Err(self.fail(
-                command,
-                "The client is not authenticated with the Multipass service.\n\
-                 Please use 'multipass authenticate' before proceeding.",
-            )),
-        })
+        match faulty {
+            Some(access) => Ok(access),
+            None => self.store.look().map(|state| state.access),
+        }
     }
+
+    /// Waits for the daemon's earlier requests, and keeps it busy where a fault says so.
+    fn queue(&self) -> io::Result<State> {
+        let keeps_busy = self.effects.iter().find_map(|effect| match effect {
+            Effect::Busy(millis) => Some(*millis),
+            _ => None,
+        });
+        let state = self.idle()?;
+        match keeps_busy {
+            Some(millis) => {
+                self.keep_busy(millis)?;
+                self.idle()
+            }
+            None => Ok(state),
+        }
+    }
+
+    /// Waits until the daemon has time.
+    ///
+    /// # Errors
+    /// When the world cannot be read.
+    pub(crate) fn idle(&self) -> io::Result<State> {
+        loop {
+            let state = self.store.look()?;
+            if state.busy_until <= now() {
+                return Ok(state);
+            }
+            std::thread::sleep(process::TICK);
+        }
+    }
+
+    /// Keeps the daemon from answering anything for so long, whether or not this client lives on.
+    ///
+    /// # Errors
+    /// When the world cannot be written.
+    pub(crate) fn keep_busy(&self, millis: u64) -> io::Result<()> {
+        self.store
+            .update(|state| state.busy_until = now().saturating_add(millis))
+    }
+
+    /// What the client prints of an exception that nobody caught: code 1.
+    pub(crate) fn uncaught(&self, message: &str) -> u8 {
+        let text = format!("Caught an unhandled exception: {message}");
+        self.err(&log_line("client", &text));
+        1
+    }
+}
+
+/// A line of the log of client or daemon, which both print on standard error.
+pub(crate) fn log_line(category: &str, message: &str) -> String {
+    let time = time::OffsetDateTime::now_utc();
+    let (date, (hour, minute, second, milli)) = (time.date(), time.to_hms_milli());
+    format!(
+        "[{date}T{hour:02}:{minute:02}:{second:02}.{milli:03}] [error] [{category}] {message}\n"
+    )
 }
 
 /// Sleeps until then; not at all when that is over.

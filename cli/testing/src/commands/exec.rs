@@ -3,13 +3,12 @@
 use std::io;
 
 use super::call::Call;
-use super::{errors, power};
+use super::{answers, power};
 use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
 use crate::guest::run::Pipes;
 use crate::process;
 use crate::world::now;
-use crate::world::state::Power;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     name: "exec",
@@ -61,30 +60,27 @@ pub(super) fn once(
         Ok(state) => state,
         Err(code) => return Ok(code),
     };
-    let fail = |call: &Call, message: &str| {
-        if twice {
-            call.fail(verb, message);
-        }
-        Ok(call.fail(verb, message))
-    };
-    let Some(instance) = state.find(name) else {
-        return fail(
-            call,
-            &errors(&format!("instance \"{name}\" does not exist")),
-        );
-    };
-    match instance.state(now()) {
-        Power::Deleted => return fail(call, &errors(&format!("instance \"{name}\" is deleted"))),
-        Power::Running => {}
-        _ => {
-            let code = power::power_on(call, "start", name, None)?;
-            if code != 0 {
-                return Ok(code);
+    let instance = state.find(name);
+    let power = instance.map(|instance| instance.state(now()));
+    let runs = match answers::credentials(name, power) {
+        Ok(runs) => runs,
+        Err(message) => {
+            // The question about a directory fails too, but only where there is no instance.
+            if twice && power.is_none() {
+                call.fail(verb, &message);
             }
+            return Ok(call.fail(verb, &message));
+        }
+    };
+    if !runs {
+        let code = power::power_on(call, "start", name, None)?;
+        if code != 0 {
+            return Ok(code);
         }
     }
-    if !instance.ssh || call.struck(&Effect::SshFails) {
-        return fail(call, "ssh connection failed: 'Connection refused'");
+    let ssh = instance.is_some_and(|instance| instance.ssh);
+    if !ssh || call.struck(&Effect::SshFails) {
+        return Ok(call.fail(verb, "ssh connection failed: 'Connection refused'"));
     }
     let pipes = if state.windows {
         Pipes::Windows
@@ -93,7 +89,7 @@ pub(super) fn once(
     };
     let guest = call.store.guest(name);
     // While the machine changes by itself nobody can tell what this command changed.
-    let quiet = !instance.provisioning(now());
+    let quiet = instance.is_none_or(|instance| !instance.provisioning(now()));
     let alone = quiet && !guest.is_busy()?;
     let before = guest.snapshot()?;
     let done = guest.run(call.number, command, directory, pipes)?;

@@ -5,7 +5,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::{errors, list};
+use super::{answers, list};
 use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
 use crate::world::now;
@@ -36,11 +36,12 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     let mut known = Vec::new();
     for name in &names {
         let Some(instance) = state.find(name) else {
-            let message = errors(&format!("instance \"{name}\" does not exist"));
+            let message = answers::absent(name, None).unwrap_or_default();
             return Ok(call.fail("info", &message));
         };
         let running = instance.state(now()) == Power::Running;
-        if running && (!instance.ssh || call.struck(&Effect::SshFails)) {
+        let refused = !instance.ssh && !instance.session || call.struck(&Effect::SshFails);
+        if running && refused {
             return Ok(call.fail("info", "ssh connection failed: 'Connection refused'"));
         }
         known.push(instance);
@@ -69,10 +70,11 @@ fn entry(instance: &Instance, full: bool) -> Value {
         return json!({
             "state": state.text(),
             "image_hash": hash(instance),
-            "image_release": "",
+            "image_release": image_release(instance),
             "release": "",
             "cpu_count": "",
             "snapshot_count": "0",
+            "load": [],
             "disks": { "sda1": {} },
             "memory": {},
             "ipv4": [],
@@ -87,7 +89,7 @@ fn entry(instance: &Instance, full: bool) -> Value {
     json!({
         "state": state.text(),
         "image_hash": hash(instance),
-        "image_release": list::release(instance).trim_start_matches("Ubuntu "),
+        "image_release": image_release(instance),
         "release": list::release(instance),
         "cpu_count": instance.cpus.to_string(),
         "snapshot_count": "0",
@@ -97,6 +99,10 @@ fn entry(instance: &Instance, full: bool) -> Value {
         "ipv4": list::address(state).into_iter().collect::<Vec<_>>(),
         "mounts": {},
     })
+}
+
+fn image_release(instance: &Instance) -> &'static str {
+    list::release(instance).trim_start_matches("Ubuntu ")
 }
 
 /// The image's hash: of its name, as there is no image.

@@ -4,8 +4,9 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 
-use super::call::{Call, wait_until};
-use super::{errors, power};
+use super::answers::errors;
+use super::call::{Call, log_line};
+use super::power::{self, DEFAULT_LIMIT};
 use crate::fault::Effect;
 use crate::grammar::{self, Grammar, Parsed};
 use crate::guest::user_data::UserData;
@@ -29,8 +30,8 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     guest_command: false,
 };
 
-/// What the daemon gives SSH and cloud-init each, without `--timeout`.
-const DEFAULT_LIMIT: u64 = 300_000;
+/// When SSH answers of a machine that is never up, or whose first boot the clock does not end.
+const NEVER: u64 = u64::MAX / 2;
 /// The least memory and the least disk, in bytes; and since 1.17.
 const LEAST: (u64, u64) = (128 << 20, 512 << 20);
 const LEAST_SINCE_1_17: (u64, u64) = (512 << 20, 1 << 30);
@@ -40,10 +41,17 @@ struct Request {
     image: String,
     name: String,
     cpus: u32,
-    memory: u64,
-    disk: u64,
+    memory: Size,
+    disk: Size,
     timeout: Option<u64>,
     user_data: UserData,
+}
+
+/// A size in bytes, and as it was typed.
+#[derive(Debug, Clone, Default)]
+struct Size {
+    bytes: u64,
+    typed: String,
 }
 
 pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
@@ -51,21 +59,21 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         Ok(request) => request,
         Err(text) => return Ok(call.refuse(&text)),
     };
+    let client_ends = request.timeout.map(|limit| now() + limit);
     if let Err(code) = call.daemon("launch")? {
         return Ok(code);
     }
-    let started = now();
-    let instance = match make(call, &request)? {
-        Ok(instance) => instance,
-        Err(message) => return Ok(call.fail("launch", &message)),
-    };
+    if let Err(message) = make(call, &request)? {
+        call.clear();
+        return Ok(call.fail("launch", &message));
+    }
     if let Effect::KillWhilePreparing(millis) = struck(call) {
         // The daemon goes on without its client.
         postpone(call, &request.name, millis)?;
         call.kill_polis();
         return Ok(137);
     }
-    wait(call, &request, &instance, started)
+    wait(call, &request, client_ends)
 }
 
 /// The fault that decides how a launch goes.
@@ -88,16 +96,25 @@ fn struck(call: &Call) -> Effect {
 fn read(call: &mut Call, parsed: &Parsed) -> io::Result<Result<Request, String>> {
     let cpus = parsed.value("cpus").unwrap_or("1");
     let Some(cpus) = cpus.parse::<u32>().ok().filter(|count| *count > 0) else {
-        return Ok(Err(format!("Error: invalid CPU count '{cpus}'\n")));
+        return Ok(Err(format!(
+            "Error: invalid CPU count '{cpus}', need a positive integer value.\n"
+        )));
     };
-    let mut sizes = [0; 2];
+    let mut sizes = [Size::default(), Size::default()];
     for (size, (option, default)) in sizes.iter_mut().zip([("memory", "1G"), ("disk", "5G")]) {
-        let text = parsed.value(option).unwrap_or(default);
-        match grammar::size(text) {
-            Some(bytes) => *size = bytes,
-            None => return Ok(Err(format!("error: {text} is not a valid memory size\n"))),
-        }
+        let typed = parsed.value(option).unwrap_or(default);
+        let Some(bytes) = grammar::size(typed) else {
+            let text = format!(
+                "Caught an unhandled exception: {typed} is not a valid memory size - need a number and a unit"
+            );
+            return Ok(Err(log_line("client", &text)));
+        };
+        *size = Size {
+            bytes,
+            typed: typed.to_owned(),
+        };
     }
+    let [memory, disk] = sizes;
     let timeout = match power::timeout(parsed.value("timeout")) {
         Ok(timeout) => timeout,
         Err(text) => return Ok(Err(text.to_owned())),
@@ -107,12 +124,25 @@ fn read(call: &mut Call, parsed: &Parsed) -> io::Result<Result<Request, String>>
         Some("-") => String::from_utf8_lossy(&call.read_stdin()?).into_owned(),
         Some(path) => match read_file(path) {
             Some(text) => text,
-            None => return Ok(Err(bad_cloud_init(&format!("bad file: {path}")))),
+            None => {
+                let text = format!(
+                    "{BAD_CLOUD_INIT}: bad file: {path}\nPlease ensure that Multipass can read it.\n"
+                );
+                return Ok(Err(text));
+            }
         },
     };
     let user_data = match UserData::read(&user_data) {
         Ok(user_data) => user_data,
-        Err(message) => return Ok(Err(bad_cloud_init(&message))),
+        Err(message) => {
+            // Ours says `yaml: line L, column C: what`.
+            let (at, what) = message
+                .strip_prefix("yaml: ")
+                .and_then(|rest| rest.split_once(": "))
+                .unwrap_or(("line 1, column 1", &message));
+            let text = format!("{BAD_CLOUD_INIT}: yaml-cpp: error at {at}: {what}\n");
+            return Ok(Err(text));
+        }
     };
     Ok(Ok(Request {
         image: parsed
@@ -123,18 +153,15 @@ fn read(call: &mut Call, parsed: &Parsed) -> io::Result<Result<Request, String>>
         // The real one thinks of a name; ours has one that nobody else would.
         name: parsed.value("name").unwrap_or("fabulous-fake").to_owned(),
         cpus,
-        memory: sizes[0],
-        disk: sizes[1],
+        memory,
+        disk,
         timeout,
         user_data,
     }))
 }
 
-fn bad_cloud_init(message: &str) -> String {
-    format!(
-        "Could not load cloud-init configuration: {message}\nPlease ensure that Multipass can read it.\n"
-    )
-}
+/// What a refusal of the user-data starts with.
+const BAD_CLOUD_INIT: &str = "Could not load cloud-init configuration";
 
 /// The text of a regular file or of a fifo; nothing else is accepted.
 fn read_file(path: &str) -> Option<String> {
@@ -148,14 +175,15 @@ fn read_file(path: &str) -> Option<String> {
 /// What the daemon checks.
 fn check(state: &State, request: &Request) -> Result<(), String> {
     let name = &request.name;
-    let invalid = |what: &str, value: &str| {
+    let invalid = |what: &str, size: &Size| {
         Err(format!(
-            "Invalid arguments supplied\nInvalid {what} value supplied: {value}."
+            "Invalid arguments supplied\nInvalid {what} value supplied: {}.",
+            size.typed
         ))
     };
     if !grammar::is_name(name) {
         return Err(format!(
-            "Invalid arguments supplied\nInvalid instance name supplied: {name}."
+            "Invalid arguments supplied\nInvalid instance name supplied: {name}"
         ));
     }
     let least = if state.since_1_17() {
@@ -163,11 +191,11 @@ fn check(state: &State, request: &Request) -> Result<(), String> {
     } else {
         LEAST
     };
-    if request.memory < least.0 {
-        return invalid("memory size", &request.memory.to_string());
+    if request.memory.bytes < least.0 {
+        return invalid("memory size", &request.memory);
     }
-    if request.disk < least.1 {
-        return invalid("disk size", &request.disk.to_string());
+    if request.disk.bytes < least.1 {
+        return invalid("disk size", &request.disk);
     }
     if let Some(found) = state.instances.iter().find(|found| found.name == *name) {
         return Err(if found.preparing(now()) {
@@ -182,17 +210,17 @@ fn check(state: &State, request: &Request) -> Result<(), String> {
             request.image
         ));
     }
-    if request.disk < state.minimum_disk {
+    if request.disk.bytes < state.minimum_disk {
         return Err(format!(
             "Requested disk ({} bytes) below minimum for this image ({} bytes)",
-            request.disk, state.minimum_disk
+            request.disk.bytes, state.minimum_disk
         ));
     }
     Ok(())
 }
 
 /// Makes the instance and what will become of it; the inner error is the daemon's.
-fn make(call: &mut Call, request: &Request) -> io::Result<Result<Instance, String>> {
+fn make(call: &mut Call, request: &Request) -> io::Result<Result<(), String>> {
     let guest = call.store.guest(&request.name);
     // Made beside its place, so that of two launches at once the first takes it and the second is refused.
     let staged = guest.staged(call.number);
@@ -211,9 +239,9 @@ fn make(call: &mut Call, request: &Request) -> io::Result<Result<Instance, Strin
             .map_err(|error| error.to_string())?;
         let instance = instance(call, state, request, &user_data);
         if struck(call) != Effect::DiesStarting {
-            state.instances.push(instance.clone());
+            state.instances.push(instance);
         }
-        Ok(instance)
+        Ok(())
     })?;
     staged.remove()?;
     call.end.changed_vm |= made.is_ok();
@@ -222,7 +250,13 @@ fn make(call: &mut Call, request: &Request) -> io::Result<Result<Instance, Strin
 
 fn instance(call: &Call, state: &State, request: &Request, user_data: &UserData) -> Instance {
     let prepared_at = now() + state.timing.image;
-    let booted_at = prepared_at + state.timing.boot;
+    let by_itself = struck(call) != Effect::SshTimeout;
+    let booted_at = match (by_itself, state.timing.boot_lists) {
+        (true, 0) => prepared_at + state.timing.boot,
+        _ => NEVER,
+    };
+    let limit = request.timeout.unwrap_or(DEFAULT_LIMIT);
+    let gives_up_at = prepared_at + if by_itself { limit } else { 0 };
     let fails = call.effects.iter().find_map(|effect| match effect {
         Effect::StepFails(step, message) => Some((step.clone(), message.clone())),
         _ => None,
@@ -231,15 +265,19 @@ fn instance(call: &Call, state: &State, request: &Request, user_data: &UserData)
         name: request.name.clone(),
         image: request.image.clone(),
         cpus: request.cpus,
-        memory: request.memory,
-        disk: request.disk,
+        memory: request.memory.bytes,
+        disk: request.disk.bytes,
         power: Power::Running,
         prepared_at,
         booted_at,
+        lists_to_boot: state.timing.boot_lists,
+        gives_up_at,
+        leased: false,
         provision: user_data.provision(booted_at, state.timing.provision, fails),
         degraded: call.struck(&Effect::Degraded) || user_data.degrades(),
         cloud_init_failed: false,
         ssh: true,
+        session: false,
         docker: false,
     }
 }
@@ -254,6 +292,7 @@ fn postpone(call: &Call, name: &str, millis: u64) -> io::Result<()> {
         if let Some(instance) = found {
             instance.prepared_at += millis;
             instance.booted_at += millis;
+            instance.gives_up_at += millis;
             if let Some(run) = &mut instance.provision {
                 run.starts_at += millis;
             }
@@ -261,72 +300,87 @@ fn postpone(call: &Call, name: &str, millis: u64) -> io::Result<()> {
     })
 }
 
+/// How a stage of a launch ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Done,
+    /// With what the daemon says of the instance.
+    Failed(&'static str),
+}
+
 /// Waits as client and daemon do, each with its own limit.
-fn wait(call: &mut Call, request: &Request, instance: &Instance, started: u64) -> io::Result<u8> {
+fn wait(call: &mut Call, request: &Request, client_ends: Option<u64>) -> io::Result<u8> {
     let name = &request.name;
-    let limit = request.timeout.unwrap_or(DEFAULT_LIMIT);
-    let client_ends = request.timeout.map(|limit| started + limit);
     let struck = struck(call);
-    let until = |time: u64| match client_ends {
-        Some(ends) if ends <= time && now() < time => {
-            wait_until(ends);
-            false
-        }
-        _ => {
-            wait_until(time);
-            true
-        }
-    };
-    call.spinner("Retrieving image: 100%");
-    call.spinner(&format!("Creating {name}"));
-    if !until(instance.prepared_at) || struck == Effect::ClientTimeout {
-        return Ok(client_timeout(call));
-    }
-    call.spinner(&format!("Starting {name}"));
+    call.stage("Retrieving image: 100%");
     if struck == Effect::DiesStarting {
+        call.stage(&format!("Starting {name}"));
+        call.clear();
         call.store.guest(name).remove()?;
-        let message = errors(&format!("{name}: The instance died while starting"));
-        return Ok(call.fail("launch", &message));
+        return Ok(failed(call, name, DIED));
     }
-    let ssh_ends = instance.prepared_at + limit;
-    if struck == Effect::SshTimeout || instance.booted_at > ssh_ends {
-        if struck != Effect::SshTimeout && !until(ssh_ends) {
-            return Ok(client_timeout(call));
+    let init_limit = match struck {
+        Effect::InitTimeout => 0,
+        _ => request.timeout.unwrap_or(DEFAULT_LIMIT),
+    };
+    let stages = [
+        format!("Creating {name}"),
+        format!("Starting {name}"),
+        "Waiting for initialization to complete".to_owned(),
+    ];
+    for (number, text) in stages.iter().enumerate() {
+        let stage = call.spin(text, client_ends, |state| {
+            let found = state.instances.iter().find(|found| found.name == *name);
+            match (number, found) {
+                (_, None) => Some(Stage::Failed(DIED)),
+                (0, Some(instance)) => (!instance.preparing(now())).then_some(Stage::Done),
+                (1, Some(instance)) => up(instance),
+                (_, Some(instance)) => initialized(instance, init_limit),
+            }
+        })?;
+        match stage {
+            None => return Ok(client_timeout(call)),
+            _ if struck == Effect::ClientTimeout && number == 0 => return Ok(client_timeout(call)),
+            Some(Stage::Failed(message)) => return Ok(failed(call, name, message)),
+            Some(Stage::Done) => {}
         }
-        call.store
-            .change(name, |instance| instance.power = Power::Unknown)?;
-        let message = errors(&format!("{name}: timed out waiting for response"));
-        return Ok(call.fail("launch", &message));
     }
-    if !until(instance.booted_at) {
-        return Ok(client_timeout(call));
-    }
-    call.spinner("Waiting for initialization to complete");
-    let run = instance.provision.as_ref();
-    let finished = run.map_or(instance.booted_at, |run| run.starts_at + run.takes);
-    let init_ends = instance.booted_at + limit;
-    if struck == Effect::InitTimeout || finished > init_ends {
-        if struck != Effect::InitTimeout && !until(init_ends) {
-            return Ok(client_timeout(call));
-        }
-        let what = "timed out waiting for initialization to complete";
-        return Ok(call.fail("launch", &errors(&format!("{name}: {what}"))));
-    }
-    if !until(finished) {
-        return Ok(client_timeout(call));
-    }
-    call.clear();
-    let zone = if call.store.look()?.since_1_17() {
-        " in zone1"
-    } else {
-        ""
+    let zone = match call.store.look()?.since_1_17() {
+        true => " in zone1",
+        false => "",
     };
     call.out(&format!("Launched: {name}{zone}\n"));
     Ok(0)
 }
 
+/// What is said of an instance that is gone.
+const DIED: &str = "The instance died while starting";
+
+/// Whether SSH is up, or the daemon waits for it no longer.
+fn up(instance: &Instance) -> Option<Stage> {
+    match instance.power {
+        Power::Running if instance.state(now()) == Power::Running => Some(Stage::Done),
+        Power::Running if now() < instance.gives_up_at => None,
+        Power::Running => Some(Stage::Failed("timed out waiting for response")),
+        _ => Some(Stage::Failed(DIED)),
+    }
+}
+
+/// Whether cloud-init is done, or the daemon waits for it no longer, which it does for `limit`.
+fn initialized(instance: &Instance, limit: u64) -> Option<Stage> {
+    let run = instance.provision.as_ref();
+    if limit > 0 && run.is_none_or(|run| run.ended) {
+        return Some(Stage::Done);
+    }
+    let what = "timed out waiting for initialization to complete";
+    (now() >= instance.booted_at + limit).then_some(Stage::Failed(what))
+}
+
+fn failed(call: &Call, name: &str, message: &str) -> u8 {
+    call.fail("launch", &errors(&format!("{name}: {message}")))
+}
+
 fn client_timeout(call: &Call) -> u8 {
-    call.clear();
     call.err("Timed out waiting for instance launch.\n");
     5
 }

@@ -2,8 +2,7 @@
 
 use std::io;
 
-use serde_json::{Value, json};
-
+use super::answers;
 use super::call::Call;
 use crate::grammar::{Grammar, Parsed};
 use crate::world::now;
@@ -18,10 +17,15 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
-    let state = match call.daemon("list")? {
-        Ok(state) => state,
-        Err(code) => return Ok(code),
-    };
+    if let Err(code) = call.daemon("list")? {
+        return Ok(code);
+    }
+    let state = call.store.update(|state| {
+        for instance in &mut state.instances {
+            instance.listed(now());
+        }
+        state.clone()
+    })?;
     let format = parsed.value("format").unwrap_or("table");
     let now = now();
     let shown: Vec<&Instance> = state
@@ -32,11 +36,12 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     match format {
         "json" => {
             let no_ipv4 = parsed.has("no-ipv4");
-            let list: Vec<Value> = shown
-                .iter()
-                .map(|instance| entry(instance, now, no_ipv4))
-                .collect();
-            call.out(&format!("{:#}\n", json!({ "list": list })));
+            let entries = shown.iter().map(|instance| {
+                let state = instance.state(now);
+                let address = address(state).filter(|_| !no_ipv4);
+                (instance.name.as_str(), state, address, release(instance))
+            });
+            call.out(&answers::list(entries));
         }
         "table" if shown.is_empty() => call.out("No instances found.\n"),
         "table" => {
@@ -57,17 +62,6 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         _ => return Ok(call.refuse("Invalid format type given.\n")),
     }
     Ok(0)
-}
-
-fn entry(instance: &Instance, now: u64, no_ipv4: bool) -> Value {
-    let state = instance.state(now);
-    let address = address(state).filter(|_| !no_ipv4);
-    json!({
-        "name": instance.name,
-        "state": state.text(),
-        "ipv4": address.into_iter().collect::<Vec<_>>(),
-        "release": release(instance),
-    })
 }
 
 /// The guest's address while it runs.

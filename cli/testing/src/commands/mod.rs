@@ -1,5 +1,6 @@
 //! Multipass's commands: one file each, and the way from the command line to them.
 
+pub(crate) mod answers;
 pub(crate) mod call;
 mod exec;
 mod get;
@@ -20,11 +21,12 @@ use call::Call;
 use crate::grammar::{Grammar, Parsed, Refusal};
 use crate::machine::Machine;
 use crate::world::Store;
+use crate::world::state::Access;
 
 /// What carries a command out: the exit code.
 type Run = fn(&mut Call, &Parsed) -> io::Result<u8>;
 
-const COMMANDS: [(Grammar, Run); 12] = [
+const COMMANDS: [(Grammar, Run); 14] = [
     (launch::GRAMMAR, launch::run),
     (exec::GRAMMAR, exec::run),
     (shell::GRAMMAR, shell::run),
@@ -34,6 +36,8 @@ const COMMANDS: [(Grammar, Run); 12] = [
     (list::GRAMMAR, list::run),
     (power::START, power::start),
     (power::STOP, power::stop),
+    (power::RESTART, power::restart),
+    (power::SUSPEND, power::suspend),
     (remove::DELETE, remove::delete),
     (remove::RECOVER, remove::recover),
     (version::GRAMMAR, version::run),
@@ -67,6 +71,10 @@ pub fn run(args: &[String]) -> io::Result<ExitCode> {
 }
 
 fn dispatch(call: &mut Call, args: &[String]) -> io::Result<u8> {
+    // Client and certificate are made before the command line is read.
+    if call.access()? == Access::NeverRan {
+        return Ok(call.daemon("")?.err().unwrap_or(1));
+    }
     let verbose = |arg: &&String| arg.starts_with("-v") || *arg == "--verbose";
     let skipped = args.iter().take_while(verbose).count();
     let Some((name, rest)) = args.get(skipped..).and_then(|args| args.split_first()) else {
@@ -84,7 +92,7 @@ fn dispatch(call: &mut Call, args: &[String]) -> io::Result<u8> {
     let Some((grammar, run)) = COMMANDS.iter().find(|(grammar, _)| grammar.name == name) else {
         call.end.refused = true;
         call.out(&format!(
-            "Unknown command or alias '{name}' (try \"multipass help\").\n"
+            "Error: Unknown command or alias '{name}' (try \"multipass help\" or \"multipass aliases\")\n"
         ));
         return Ok(1);
     };
@@ -103,9 +111,4 @@ fn dispatch(call: &mut Call, args: &[String]) -> io::Result<u8> {
         }
         Err(Refusal::Usage(text)) => Ok(call.refuse(&text)),
     }
-}
-
-/// The list of errors that the daemon reports about instances.
-fn errors(message: &str) -> String {
-    format!("The following errors occurred:\n{message}")
 }

@@ -1,39 +1,63 @@
-//! `multipass start` and `multipass stop`.
+//! `multipass start`, `stop`, `restart` and `suspend`.
 
 use std::io;
 
-use super::call::{Call, wait_until};
-use super::errors;
+use super::answers::{self, PRIMARY, errors};
+use super::call::Call;
 use crate::grammar::{Grammar, Parsed};
 use crate::world::now;
-use crate::world::state::{Instance, Power};
+use crate::world::state::{Instance, Power, State};
 
 pub(super) const START: Grammar = Grammar {
     name: "start",
     valued: &[&["timeout"]],
-    flags: &[&["all"]],
-    arity: (1, usize::MAX),
+    flags: &[],
+    arity: (0, usize::MAX),
     guest_command: false,
 };
 
 pub(super) const STOP: Grammar = Grammar {
     name: "stop",
     valued: &[&["time", "t"]],
-    flags: &[&["all"], &["cancel", "c"], &["force"]],
-    arity: (1, usize::MAX),
+    flags: &[&["cancel", "c"], &["force"]],
+    arity: (0, usize::MAX),
     guest_command: false,
 };
+
+pub(super) const RESTART: Grammar = Grammar {
+    name: "restart",
+    valued: &[&["timeout"]],
+    flags: &[],
+    arity: (0, usize::MAX),
+    guest_command: false,
+};
+
+pub(super) const SUSPEND: Grammar = Grammar {
+    name: "suspend",
+    valued: &[],
+    flags: &[],
+    arity: (0, usize::MAX),
+    guest_command: false,
+};
+
+/// What the daemon gives SSH and cloud-init each, without `--timeout`.
+pub(super) const DEFAULT_LIMIT: u64 = 300_000;
+
+/// The instances that are meant.
+pub(crate) fn names(parsed: &Parsed) -> Vec<String> {
+    match parsed.positional.as_slice() {
+        [] => vec![PRIMARY.to_owned()],
+        names => names.to_vec(),
+    }
+}
 
 pub(super) fn start(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     let timeout = match timeout(parsed.value("timeout")) {
         Ok(timeout) => timeout,
         Err(text) => return Ok(call.refuse(text)),
     };
-    if let Err(code) = call.daemon("start")? {
-        return Ok(code);
-    }
-    for name in &parsed.positional {
-        let code = power_on(call, "start", name, timeout)?;
+    for name in names(parsed) {
+        let code = power_on(call, "start", &name, timeout)?;
         if code != 0 {
             return Ok(code);
         }
@@ -58,75 +82,191 @@ pub(super) fn power_on(
     name: &str,
     timeout: Option<u64>,
 ) -> io::Result<u8> {
-    let found = call.store.update(|state| {
+    let text = format!("Starting {name}");
+    let client_ends = timeout.map(|limit| now() + limit);
+    if call.spin(&text, client_ends, idle)?.is_none() {
+        return Ok(client_timeout(call));
+    }
+    if let Err(code) = call.daemon(command)? {
+        return Ok(code);
+    }
+    let daemon_ends = now() + timeout.unwrap_or(DEFAULT_LIMIT);
+    let before = call.store.update(|state| {
         let boot = state.timing.boot;
         let instance = state.find_mut(name)?;
         let before = instance.state(now());
         if matches!(before, Power::Stopped | Power::Suspended) {
-            instance.power_on(now() + boot);
+            instance.power_on(now() + boot, daemon_ends);
         }
-        Some((before, instance.clone()))
+        Some(before)
     })?;
-    let Some((before, instance)) = found else {
-        let message = format!("instance(s) missing\nInstance '{name}' does not exist.");
+    if let Err(message) = answers::before_start(name, before) {
         return Ok(call.fail(command, &message));
-    };
-    match before {
-        Power::Deleted => {
-            let message = format!(
-                "instance(s) missing\nInstance '{name}' is deleted. Use 'recover' to recover it."
-            );
-            return Ok(call.fail(command, &message));
-        }
-        Power::Unknown => {
-            let message = format!(
-                "Instance '{name}' is already running, but in an unknown state.\nTry to stop it first."
-            );
-            return Ok(call.fail(command, &message));
-        }
-        Power::Running | Power::DelayedShutdown => return Ok(0),
-        _ => {}
     }
-    call.end.changed_vm = matches!(before, Power::Stopped | Power::Suspended);
-    call.spinner(&format!("Starting {name}"));
-    let code = wait_for_ssh(call, command, &instance, timeout)?;
-    call.clear();
-    if code == 0 && before == Power::Stopped {
+    call.end.changed_vm |= matches!(before, Some(Power::Stopped | Power::Suspended));
+    let code = wait_for_ssh(call, command, name, (client_ends, daemon_ends))?;
+    if code == 0 && before == Some(Power::Stopped) {
         call.store.guest(name).boot()?;
     }
     Ok(code)
 }
 
+/// Waits for SSH as client and daemon do, each with its own limit.
 fn wait_for_ssh(
     call: &Call,
     command: &str,
-    instance: &Instance,
-    timeout: Option<u64>,
+    name: &str,
+    (client_ends, daemon_ends): (Option<u64>, u64),
 ) -> io::Result<u8> {
-    // The daemon's own limit is 300 s; the client's comes first when it is shorter.
-    let ends = now() + timeout.unwrap_or(300_000);
-    // Stuck in Starting or Suspending: nothing comes of waiting.
-    let never = instance.power != Power::Running || !instance.ssh;
-    if never || instance.booted_at > ends {
-        wait_until(ends);
-        if timeout.is_some() {
-            call.err("Timed out waiting for instance to start.\n");
-            return Ok(5);
+    let text = format!("Starting {name}");
+    let up = call.spin(&text, client_ends, |state| {
+        let instance = state.find(name)?;
+        match instance.state(now()) {
+            Power::Running | Power::DelayedShutdown if instance.ssh => Some(true),
+            Power::Unknown => Some(false),
+            _ if now() >= daemon_ends => Some(false),
+            _ => None,
         }
-        let name = &instance.name;
-        let message = errors(&format!("{name}: timed out waiting for response"));
-        return Ok(call.fail(command, &message));
+    })?;
+    match up {
+        Some(true) => Ok(0),
+        Some(false) => {
+            let message = errors(&format!("{name}: timed out waiting for response"));
+            Ok(call.fail(command, &message))
+        }
+        None => Ok(client_timeout(call)),
     }
-    wait_until(instance.booted_at);
-    Ok(0)
+}
+
+fn client_timeout(call: &Call) -> u8 {
+    call.err("Timed out waiting for instance to start.\n");
+    5
 }
 
 pub(super) fn stop(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
-    if let Err(code) = call.daemon("stop")? {
-        return Ok(code);
+    for name in names(parsed) {
+        let text = format!("Stopping {name}");
+        call.spin(&text, None, idle)?;
+        let state = match call.daemon("stop")? {
+            Ok(state) => state,
+            Err(code) => return Ok(code),
+        };
+        let power = state.find(&name).map(|instance| instance.state(now()));
+        if let Some(message) = answers::absent(&name, power) {
+            return Ok(call.fail("stop", &message));
+        }
+        let done = match (parsed.has("cancel"), parsed.has("force")) {
+            (true, _) => change(call, &name, Power::DelayedShutdown, Power::Running).map(Ok),
+            (_, true) => power_off(call, &name, Power::Stopped).map(Ok),
+            _ if parsed.value("time").is_some_and(|minutes| minutes != "0") => {
+                change(call, &name, Power::Running, Power::DelayedShutdown).map(Ok)
+            }
+            _ => shut_down(call, &name, Power::Stopped),
+        }?;
+        call.spin(&text, None, idle)?;
+        if let Err(message) = done {
+            let message = format!("{message}\nUse --force to power it off.");
+            return Ok(call.fail("stop", &message));
+        }
     }
-    for name in &parsed.positional {
-        let code = power_off(call, name, parsed.has("force"))?;
+    Ok(0)
+}
+
+/// Makes an instance that is `from` be `to`.
+fn change(call: &mut Call, name: &str, from: Power, to: Power) -> io::Result<()> {
+    let changed = call.store.change(name, |instance| {
+        let meant = instance.state(now()) == from;
+        if meant {
+            instance.power = to;
+        }
+        meant
+    })?;
+    call.end.changed_vm |= changed == Some(true);
+    Ok(())
+}
+
+/// Whether the daemon has time.
+pub(super) fn idle(state: &State) -> Option<()> {
+    (state.busy_until <= now()).then_some(())
+}
+
+/// Presses the power button; the daemon does nothing else until the machine is off, for which the caller waits. The inner error is the daemon's; its words for
+/// a machine that takes no notice are not in the contract page.
+pub(super) fn shut_down(
+    call: &mut Call,
+    name: &str,
+    becomes: Power,
+) -> io::Result<Result<(), String>> {
+    let state = call.store.look()?;
+    let Some(instance) = state.find(name) else {
+        return Ok(Ok(()));
+    };
+    if let Err(message) = answers::before_shutdown(name, instance.state(now())) {
+        return Ok(Err(message));
+    }
+    if listens(instance) {
+        power_off(call, name, becomes)?;
+        call.keep_busy(state.timing.shutdown)?;
+        return Ok(Ok(()));
+    }
+    let waits = state.timing.lost_button;
+    call.keep_busy(waits)?;
+    Ok(Err(format!(
+        "The QEMU process did not finish within {waits} milliseconds after being shutdown"
+    )))
+}
+
+/// Whether the guest has come far enough to take notice of the power button.
+fn listens(instance: &Instance) -> bool {
+    match instance.power {
+        Power::Running => now() >= instance.booted_at,
+        power => power != Power::Unknown,
+    }
+}
+
+/// Powers an instance off at once; one that is off already stays as it is.
+pub(super) fn power_off(call: &mut Call, name: &str, becomes: Power) -> io::Result<()> {
+    let on = |power| !matches!(power, Power::Stopped | Power::Deleted);
+    let before = call
+        .store
+        .change(name, |instance| instance.power)?
+        .is_some_and(on);
+    if !before && becomes == Power::Stopped {
+        return Ok(());
+    }
+    call.store.guest(name).shut_down()?;
+    call.store
+        .change(name, |instance| instance.power_off(becomes))?;
+    call.end.changed_vm = true;
+    Ok(())
+}
+
+/// `restart`: the guest reboots, and the daemon waits for SSH.
+pub(super) fn restart(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
+    let timeout = match timeout(parsed.value("timeout")) {
+        Ok(timeout) => timeout,
+        Err(text) => return Ok(call.refuse(text)),
+    };
+    for name in names(parsed) {
+        call.spin(&format!("Restarting {name}"), None, idle)?;
+        let state = match call.daemon("restart")? {
+            Ok(state) => state,
+            Err(code) => return Ok(code),
+        };
+        let power = state.find(&name).map(|instance| instance.state(now()));
+        let message = match power {
+            power if answers::absent(&name, power).is_some() => answers::absent(&name, power),
+            Some(Power::Running | Power::DelayedShutdown) => None,
+            Some(Power::Unknown) => Some(errors(&format!(
+                "Instance '{name}' is already running, but in an unknown state.\nTry to stop and start it instead."
+            ))),
+            _ => Some(errors(&format!("Instance '{name}' is not running"))),
+        };
+        if let Some(message) = message {
+            return Ok(call.fail("restart", &message));
+        }
+        power_off(call, &name, Power::Stopped)?;
+        let code = power_on(call, "restart", &name, timeout)?;
         if code != 0 {
             return Ok(code);
         }
@@ -134,32 +274,17 @@ pub(super) fn stop(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     Ok(0)
 }
 
-fn power_off(call: &mut Call, name: &str, force: bool) -> io::Result<u8> {
-    let before = call.store.change(name, |instance| instance.state(now()))?;
-    let Some(before) = before else {
-        let message = format!("instance(s) missing\nInstance '{name}' does not exist.");
-        return Ok(call.fail("stop", &message));
-    };
-    match before {
-        Power::Deleted => {
-            let message = format!("instance(s) missing\nInstance '{name}' is deleted.");
-            return Ok(call.fail("stop", &message));
+pub(super) fn suspend(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
+    for name in names(parsed) {
+        let state = match call.daemon("suspend")? {
+            Ok(state) => state,
+            Err(code) => return Ok(code),
+        };
+        let power = state.find(&name).map(|instance| instance.state(now()));
+        if let Some(message) = answers::absent(&name, power) {
+            return Ok(call.fail("suspend", &message));
         }
-        Power::Stopped => return Ok(0),
-        Power::Starting | Power::Restarting | Power::Suspended if !force => {
-            let state = before.text().to_lowercase();
-            let message = format!(
-                "Cannot shut down instance '{name}' in {state} state.\nUse --force to power it off."
-            );
-            return Ok(call.fail("stop", &message));
-        }
-        _ => {}
+        change(call, &name, Power::Running, Power::Suspended)?;
     }
-    call.spinner(&format!("Stopping {name}"));
-    call.store.guest(name).shut_down()?;
-    call.store
-        .change(name, |instance| instance.power_off(Power::Stopped))?;
-    call.end.changed_vm = true;
-    call.clear();
     Ok(0)
 }

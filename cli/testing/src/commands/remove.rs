@@ -3,14 +3,15 @@
 use std::io;
 
 use super::call::Call;
-use super::errors;
+use super::{answers, power};
 use crate::grammar::{Grammar, Parsed};
+use crate::world::now;
 use crate::world::state::Power;
 
 pub(super) const DELETE: Grammar = Grammar {
     name: "delete",
     valued: &[],
-    flags: &[&["purge", "p"], &["all"]],
+    flags: &[&["purge", "p"]],
     arity: (1, usize::MAX),
     guest_command: false,
 };
@@ -18,7 +19,7 @@ pub(super) const DELETE: Grammar = Grammar {
 pub(super) const RECOVER: Grammar = Grammar {
     name: "recover",
     valued: &[],
-    flags: &[&["all"]],
+    flags: &[],
     arity: (1, usize::MAX),
     guest_command: false,
 };
@@ -30,18 +31,24 @@ pub(super) fn delete(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     };
     for name in &parsed.positional {
         let Some(instance) = state.find(name) else {
-            let message = errors(&format!("instance \"{name}\" does not exist"));
+            let message = answers::absent(name, None).unwrap_or_default();
             return Ok(call.fail("delete", &message));
         };
-        let deleted = instance.power == Power::Deleted;
-        if !deleted {
-            call.store.guest(name).shut_down()?;
-            call.store
-                .change(name, |instance| instance.power_off(Power::Deleted))?;
-            call.end.changed_vm = true;
-        }
+        // To purge it pulls the plug; else it presses the power button, unless there is nothing to press it for.
         if parsed.has("purge") {
             purge_one(call, name)?;
+            continue;
+        }
+        let done = match instance.state(now()) {
+            Power::Deleted => Ok(()),
+            Power::Stopped | Power::Suspended => {
+                power::power_off(call, name, Power::Deleted).map(Ok)?
+            }
+            _ => power::shut_down(call, name, Power::Deleted)?,
+        };
+        call.idle()?;
+        if let Err(message) = done {
+            return Ok(call.fail("delete", &message));
         }
     }
     Ok(0)
@@ -61,7 +68,7 @@ pub(super) fn recover(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         })?;
         match recovered {
             None => {
-                let message = errors(&format!("instance \"{name}\" does not exist"));
+                let message = answers::absent(name, None).unwrap_or_default();
                 return Ok(call.fail("recover", &message));
             }
             Some(deleted) => call.end.changed_vm |= deleted,

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::call::Call;
-use super::exec;
+use super::{answers, exec};
 use crate::grammar::{Grammar, Parsed};
 
 pub(super) const GRAMMAR: Grammar = Grammar {
@@ -16,6 +16,9 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 
 /// As `exec` of the user's shell, but that nothing has to do with the host's working directory.
 pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
-    let name = parsed.positional.first().map_or("primary", String::as_str);
+    let name = parsed
+        .positional
+        .first()
+        .map_or(answers::PRIMARY, String::as_str);
     exec::once(call, "shell", name, &["bash".to_owned()], None, false)
 }

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::call::Call;
+use super::answers;
+use super::call::{Call, log_line};
 use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
 use crate::guest::Guest;
 use crate::world::now;
-use crate::world::state::Power;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     name: "transfer",
@@ -20,8 +20,8 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     guest_command: false,
 };
 
-/// The mode of what comes from standard input: 0666 less the guest user's umask, 0002.
-const STREAM_MODE: u32 = 0o664;
+/// What a stream is called in a folder.
+const STREAM_NAME: &str = "stream_output.dat";
 
 /// One end of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,33 +49,42 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     let ends = parsed.positional.iter().map(|text| End::of(text, windows));
     let ends: Vec<End<'_>> = ends.collect();
     let Some((target, sources)) = ends.split_last() else {
-        return Ok(call.refuse("Wrong number of arguments\n"));
+        return Ok(call.refuse("Not enough arguments given\n"));
     };
     if let Some(text) = usage(sources, *target) {
         return Ok(call.refuse(text));
     }
+    let flags = Flags {
+        parents: parsed.has("parents"),
+        recursive: parsed.has("recursive"),
+    };
     let mut failed = false;
     for source in sources {
-        let (name, _) = match (source, target) {
-            (_, End::Guest(name, path)) | (End::Guest(name, path), _) => (*name, *path),
-            _ => continue,
+        let ((End::Guest(name, _), _) | (_, End::Guest(name, _))) = (*source, *target) else {
+            continue;
         };
         let guest = match reach(call, name)? {
             Ok(guest) => guest,
             Err(code) => return Ok(code),
         };
-        let flags = Flags {
-            parents: parsed.has("parents"),
-            recursive: parsed.has("recursive"),
-            many: sources.len() > 1,
-        };
-        let done = match (source, target) {
-            (source, End::Guest(_, path)) => put(call, &guest, *source, path, flags)?,
-            (End::Guest(_, path), target) => get(call, &guest, path, *target)?,
+        if sources.len() > 1
+            && let Some(text) = not_a_folder(&guest, *target)
+        {
+            call.err(&text);
+            return Ok(2);
+        }
+        let done = match (*source, *target) {
+            (source, End::Guest(_, path)) => put(call, &guest, source, path, flags)?,
+            (End::Guest(_, path), target) => get(call, &guest, path, target, flags)?,
             _ => Ok(()),
         };
         if let Err(message) = done {
-            call.err(&format!("[{}] [error] [sftp] {message}\n", now()));
+            // Only files go through the log; a stream ends with an exception.
+            let stream = [*source, *target].contains(&End::Stream);
+            call.err(&match stream {
+                true => format!("{message}\n"),
+                false => log_line("sftp", &message),
+            });
             failed = true;
         }
     }
@@ -86,26 +95,43 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
 struct Flags {
     parents: bool,
     recursive: bool,
-    many: bool,
 }
 
-/// What the client says about ends that do not go together.
+/// What the client says about ends that do not go together, in its order (`src/client/cli/cmd/transfer.cpp` of
+/// canonical/multipass).
 fn usage(sources: &[End<'_>], target: End<'_>) -> Option<&'static str> {
     let in_guest = |end: &End<'_>| matches!(end, End::Guest(..));
     let from_guest = sources.iter().filter(|end| in_guest(end)).count();
-    if in_guest(&target) && from_guest > 0 {
-        return Some("Cannot specify an instance name for both source and destination\n");
+    let streams = sources.iter().filter(|end| **end == End::Stream).count();
+    let streams = streams + usize::from(target == End::Stream);
+    match () {
+        () if streams > 1 => Some("Only one '-' allowed\n"),
+        () if streams == 1 && sources.len() > 1 => {
+            Some("Only two arguments allowed when using '-'\n")
+        }
+        () if target == End::Stream && from_guest == 0 => {
+            Some("Source must be from inside an instance\n")
+        }
+        () if streams == 1 && target != End::Stream && !in_guest(&target) => {
+            Some("Target must be inside an instance\n")
+        }
+        () if in_guest(&target) && from_guest > 0 => {
+            Some("Cannot specify an instance name for both source and destination\n")
+        }
+        () if in_guest(&target) || from_guest == sources.len() => None,
+        () if from_guest > 0 => Some("All sources must be from inside an instance\n"),
+        () => Some("An instance name is needed for either source or destination\n"),
     }
-    if !in_guest(&target) && from_guest == 0 {
-        return Some("An instance name is needed for either source or destination\n");
-    }
-    if !in_guest(&target) && from_guest < sources.len() {
-        return Some("All sources must be from the same instance\n");
-    }
-    if sources.contains(&End::Stream) && sources.len() > 1 {
-        return Some("Only one source can be standard input\n");
-    }
-    None
+}
+
+/// What is said where several sources have no folder to go to.
+fn not_a_folder(guest: &Guest, target: End<'_>) -> Option<String> {
+    let (path, there) = match target {
+        End::Guest(_, path) => (path, guest.at(path).is_dir()),
+        End::Host(path) => (path, Path::new(path).is_dir()),
+        End::Stream => return None,
+    };
+    (!there).then(|| format!("[sftp] target {path} is not a directory\n"))
 }
 
 /// The guest, if files can be brought there. It is not started for that.
@@ -114,19 +140,22 @@ fn reach(call: &mut Call, name: &str) -> io::Result<Result<Guest, u8>> {
         Ok(state) => state,
         Err(code) => return Ok(Err(code)),
     };
-    let message = match state
-        .find(name)
-        .map(|instance| (instance, instance.state(now())))
-    {
-        None => format!("instance \"{name}\" does not exist"),
-        Some((_, Power::Deleted)) => format!("instance \"{name}\" is deleted"),
-        Some((instance, Power::Running)) if instance.ssh && !call.struck(&Effect::SshFails) => {
-            return Ok(Ok(call.store.guest(name)));
-        }
-        Some((_, Power::Running)) => "ssh connection failed: 'Connection refused'".to_owned(),
-        Some(_) => format!("instance \"{name}\" is not running"),
+    let instance = state.find(name);
+    let power = instance.map(|instance| instance.state(now()));
+    let message = match answers::credentials(name, power) {
+        Ok(true) => None,
+        Ok(false) => Some(format!("instance \"{name}\" is not running")),
+        Err(message) => Some(message),
     };
-    Ok(Err(call.fail("transfer", &message)))
+    if let Some(message) = message {
+        return Ok(Err(call.fail("transfer", &message)));
+    }
+    if instance.is_some_and(|instance| !instance.ssh) || call.struck(&Effect::SshFails) {
+        // From here on the client is alone, and does not say which command failed.
+        call.err("ssh connection failed: 'Connection refused'\n");
+        return Ok(Err(2));
+    }
+    Ok(Ok(call.store.guest(name)))
 }
 
 fn put(
@@ -141,10 +170,19 @@ fn put(
             let bytes = call.read_stdin()?;
             let windows = call.store.look()?.windows;
             let bytes = if windows { as_text(&bytes) } else { bytes };
-            store(call, guest, (path, "stdin"), (&bytes, STREAM_MODE), flags)
+            let path = into(guest, path, STREAM_NAME);
+            store(call, guest, &path, (&bytes, None), flags)
         }
         End::Host(file) => put_host(call, guest, Path::new(file), path, flags),
         End::Guest(..) => Ok(Ok(())),
+    }
+}
+
+/// Where something called `name` goes: into the target where that is a folder.
+fn into(guest: &Guest, path: &str, name: &str) -> String {
+    match guest.at(path).is_dir() {
+        true => format!("{}/{name}", path.trim_end_matches('/')),
+        false => path.to_owned(),
     }
 }
 
@@ -156,48 +194,38 @@ fn put_host(
     path: &str,
     flags: Flags,
 ) -> io::Result<Result<(), String>> {
+    let shown = file.display();
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    if file.is_dir() {
-        if !flags.recursive {
-            let text = format!("'{}' is a directory, use -r", file.display());
-            return Ok(Err(text));
-        }
-        // A folder that is there takes the new one in; else it becomes the target.
-        let inner = if guest.path(path).is_dir() {
-            format!("{}/{name}", path.trim_end_matches('/'))
-        } else {
-            path.to_owned()
+    let path = into(guest, path, &name);
+    if !file.is_dir() {
+        return match read_host(file) {
+            Ok((bytes, mode)) => store(call, guest, &path, (&bytes, Some(mode)), flags),
+            Err(error) => Ok(Err(format!("cannot open local file {shown}: {error}"))),
         };
-        let flags = Flags {
-            parents: true,
-            many: false,
-            ..flags
-        };
-        for entry in fs::read_dir(file)? {
-            let entry = entry?.path();
-            let below = entry.file_name().unwrap_or_default().to_string_lossy();
-            let done = put_host(call, guest, &entry, &format!("{inner}/{below}"), flags)?;
-            if done.is_err() {
-                return Ok(done);
-            }
+    }
+    if !flags.recursive {
+        return Ok(Err(format!(
+            "omitting local directory {shown}: recursive mode not specified"
+        )));
+    }
+    fs::create_dir_all(guest.at(&path))?;
+    for entry in fs::read_dir(file)? {
+        let done = put_host(call, guest, &entry?.path(), &path, flags)?;
+        if done.is_err() {
+            return Ok(done);
         }
-        return Ok(Ok(()));
     }
-    match read_host(file) {
-        Ok((bytes, mode)) => store(call, guest, (path, &name), (&bytes, mode), flags),
-        Err(error) => Ok(Err(format!(
-            "cannot open local file {}: {error}",
-            file.display()
-        ))),
-    }
+    let mode = fs::metadata(file)?.permissions();
+    fs::set_permissions(guest.at(&path), mode)?;
+    Ok(Ok(()))
 }
 
 /// Writes to the guest what a fault leaves of the bytes.
 fn store(
     call: &mut Call,
     guest: &Guest,
-    (path, name): (&str, &str),
-    (bytes, mode): (&[u8], u32),
+    path: &str,
+    (bytes, mode): (&[u8], Option<u32>),
     flags: Flags,
 ) -> io::Result<Result<(), String>> {
     let kept = call.effects.iter().find_map(|effect| match effect {
@@ -205,7 +233,7 @@ fn store(
         _ => None,
     });
     let bytes = bytes.get(..kept.unwrap_or(bytes.len())).unwrap_or(bytes);
-    let result = guest.receive(path, name, bytes, mode, (flags.parents, flags.many))?;
+    let result = guest.receive(path, bytes, mode, flags.parents)?;
     call.end.changed_guest |= result.is_ok();
     Ok(result)
 }
@@ -215,33 +243,55 @@ fn read_host(path: &Path) -> io::Result<(Vec<u8>, u32)> {
     Ok((fs::read(path)?, mode))
 }
 
-fn get(call: &Call, guest: &Guest, path: &str, target: End<'_>) -> io::Result<Result<(), String>> {
-    let (bytes, mode) = match guest.send(path)? {
-        Ok(sent) => sent,
-        Err(message) => return Ok(Err(message)),
+fn get(
+    call: &Call,
+    guest: &Guest,
+    path: &str,
+    target: End<'_>,
+    flags: Flags,
+) -> io::Result<Result<(), String>> {
+    let folder = guest.at(path).is_dir();
+    let mut target = match target {
+        End::Host(file) => Path::new(file).to_owned(),
+        _ => {
+            let windows = call.store.look()?.windows;
+            return Ok(guest.send(path)?.map(|(bytes, _)| {
+                let bytes = if windows { as_text(&bytes) } else { bytes };
+                let _nobody_reads = io::stdout().write_all(&bytes);
+            }));
+        }
     };
-    match target {
-        End::Stream => {
-            let bytes = if call.store.look()?.windows {
-                as_text(&bytes)
-            } else {
-                bytes
-            };
-            let _nobody_reads = io::stdout().write_all(&bytes);
-            Ok(Ok(()))
-        }
-        End::Host(file) => {
-            let mut file = Path::new(file).to_owned();
-            if file.is_dir() {
-                file.push(Path::new(path).file_name().unwrap_or_default());
-            }
-            let written = fs::write(&file, &bytes)
-                .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(mode)));
-            Ok(written
-                .map_err(|error| format!("cannot open local file {}: {error}", file.display())))
-        }
-        End::Guest(..) => Ok(Ok(())),
+    if folder && !flags.recursive {
+        return Ok(Err(format!(
+            "omitting remote directory {path}: recursive mode not specified"
+        )));
     }
+    if target.is_dir() {
+        target.push(Path::new(path).file_name().unwrap_or_default());
+    }
+    if !folder {
+        let (bytes, mode) = match guest.send(path)? {
+            Ok(sent) => sent,
+            Err(message) => return Ok(Err(message)),
+        };
+        let shown = target.display();
+        let written = fs::write(&target, &bytes)
+            .and_then(|()| fs::set_permissions(&target, fs::Permissions::from_mode(mode)));
+        return Ok(written.map_err(|error| format!("cannot open local file {shown}: {error}")));
+    }
+    fs::create_dir_all(&target)?;
+    let inner = target.display().to_string();
+    for entry in fs::read_dir(guest.at(path))? {
+        let below = entry?.file_name();
+        let below = format!("{path}/{}", below.to_string_lossy());
+        let done = get(call, guest, &below, End::Host(&inner), flags)?;
+        if done.is_err() {
+            return Ok(done);
+        }
+    }
+    let mode = fs::metadata(guest.at(path))?.permissions();
+    fs::set_permissions(&target, mode)?;
+    Ok(Ok(()))
 }
 
 /// What a text stream makes of bytes: CRLF of every LF.

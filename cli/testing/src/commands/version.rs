@@ -5,7 +5,6 @@ use std::io;
 use serde_json::json;
 
 use super::call::Call;
-use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
 use crate::world::state::Access;
 
@@ -19,10 +18,11 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 
 /// Ends with 0 even when there is no daemon: that is how the real one is.
 pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
-    let state = call.store.look()?;
-    let kept_out =
-        |effect: &Effect| matches!(effect, Effect::Access(access) if *access != Access::Up);
-    let answers = state.access == Access::Up && !call.effects.iter().any(kept_out);
+    let answers = call.access()? == Access::Up;
+    let state = match answers {
+        true => call.idle()?,
+        false => call.store.look()?,
+    };
     match parsed.value("format").unwrap_or("table") {
         "json" => {
             let mut versions = json!({ "multipass": state.client });

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Guest;
 
@@ -41,45 +41,48 @@ impl Guest {
         fs::write(file, bytes)
     }
 
-    /// Writes a file as the guest's user. The inner error is what SFTP answers.
+    /// Where a path that the guest's user gives is on this machine.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.path(&absolute(path))
+    }
+
+    /// Writes a file as the guest's user, with a mode, or with the one of a stream: that of the file before it, else 0666
+    /// less the umask of 0002. The inner error is what SFTP answers.
     ///
     /// # Errors
     /// When the world cannot be read.
     pub(crate) fn receive(
         &self,
         path: &str,
-        name: &str,
         bytes: &[u8],
-        mode: u32,
-        (parents, many): (bool, bool),
+        mode: Option<u32>,
+        parents: bool,
     ) -> io::Result<Result<(), String>> {
-        let mut path = absolute(path);
-        if self.path(&path).is_dir() {
-            path = format!("{}/{}", path.trim_end_matches('/'), name);
-        } else if many {
-            return Ok(Err(format!("'{path}' is not a directory")));
+        let target = self.at(path);
+        let parent = target.parent().unwrap_or(&self.root);
+        if !parents && !parent.is_dir() {
+            return Ok(Err("remote target does not exist".to_owned()));
         }
-        if !OWN.iter().any(|own| Path::new(&path).starts_with(own)) {
-            return Ok(Err(format!(
-                "cannot open remote file '{path}': Permission denied"
-            )));
+        let absolute = absolute(path);
+        if !OWN.iter().any(|own| Path::new(&absolute).starts_with(own)) {
+            return Ok(Err(denied(path)));
         }
         let full = self.store.look()?.disk_full;
-        let target = self.path(&path);
-        if let (true, Some(parent)) = (parents, target.parent()) {
+        if parents {
             fs::create_dir_all(parent)?;
         }
+        let before = fs::metadata(&target).map(|meta| meta.mode() & 0o7777);
+        let mode = mode.unwrap_or(before.unwrap_or(0o664));
         if full {
             // The name is there, its content found no room.
             let _made = fs::write(&target, b"");
-            return Ok(Err(format!("cannot write remote file '{path}': Failure")));
+            return Ok(Err(format!(
+                "cannot write to remote file {path}: SFTP server: Failure"
+            )));
         }
         let written = fs::write(&target, bytes)
             .and_then(|()| fs::set_permissions(&target, fs::Permissions::from_mode(mode)));
-        Ok(written.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => format!("cannot open remote file '{path}': No such file"),
-            _ => format!("cannot open remote file '{path}': {error}"),
-        }))
+        Ok(written.map_err(|error| format!("cannot open remote file {path}: {error}")))
     }
 
     /// Reads a file as the guest's user, with its mode. The inner error is what SFTP answers.
@@ -87,21 +90,18 @@ impl Guest {
     /// # Errors
     /// When the world cannot be read.
     pub(crate) fn send(&self, path: &str) -> io::Result<Result<(Vec<u8>, u32), String>> {
-        let path = absolute(path);
-        let file = self.path(&path);
-        let meta = match fs::metadata(&file) {
-            Ok(meta) if meta.is_dir() => {
-                return Ok(Err(format!("'{path}' is a directory, use -r")));
-            }
-            Ok(meta) => meta,
-            Err(_) => {
-                return Ok(Err(format!(
-                    "cannot open remote file '{path}': No such file"
-                )));
-            }
+        let file = self.at(path);
+        let Ok(meta) = fs::metadata(&file) else {
+            return Ok(Err(format!(
+                "cannot open remote file {path}: SFTP server: No such file"
+            )));
         };
         Ok(Ok((fs::read(&file)?, meta.mode() & 0o7777)))
     }
+}
+
+fn denied(path: &str) -> String {
+    format!("cannot open remote file {path}: SFTP server: Permission denied")
 }
 
 /// A path that is relative belongs to the user's home.

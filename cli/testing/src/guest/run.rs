@@ -228,8 +228,11 @@ fn pass_on(
                 break;
             }
             passed += count;
-            let _nobody_reads = to.write_all(&paths.piece(&buffer[..count]));
-            let _nobody_reads = to.flush();
+            let written = to.write_all(&paths.piece(&buffer[..count]));
+            if written.and_then(|()| to.flush()).is_err() {
+                // As in `multipass exec ... | head -1`: the real client notices nothing, and never ends.
+                process::hang(&world);
+            }
             if pipes == Pipes::Windows && passed > WINDOWS_PIPE {
                 process::hang(&world);
             }

@@ -26,6 +26,8 @@ pub struct State {
     pub settings: BTreeMap<String, String>,
     /// How long things take.
     pub timing: Timing,
+    /// The daemon works on one request until then, and every other one waits (see [`crate::commands`]).
+    pub busy_until: u64,
     /// The names under which an image can be launched.
     pub images: Vec<String>,
     /// The smallest disk that the image fits on, in bytes.
@@ -51,6 +53,7 @@ impl Default for State {
             disk_used: (18, 3),
             settings: BTreeMap::from([("local.driver".to_owned(), "qemu".to_owned())]),
             timing: Timing::default(),
+            busy_until: 0,
             images: ["24.04", "noble", "lts", "22.04", "jammy"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -71,6 +74,8 @@ pub enum Access {
     Up,
     /// No daemon listens.
     Down,
+    /// No daemon has ever run here, so the client finds no certificate and gives up at once, whatever it is to do.
+    NeverRan,
     /// The user may not open the socket.
     Denied,
     /// The client has not been authenticated.
@@ -78,16 +83,40 @@ pub enum Access {
 }
 
 /// How long things take, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
     /// The download of the image; until it is over the instance is being prepared.
     pub image: u64,
     /// From power on to SSH.
     pub boot: u64,
+    /// Instead of by the clock, the first boot ends with so many calls of `list`; 0 is by the clock.
+    pub boot_lists: u32,
     /// The whole of our provisioning, in equal steps.
     pub provision: u64,
     /// The pull of one image.
     pub pull: u64,
+    /// From the power button to power off; the daemon does nothing else meanwhile.
+    pub shutdown: u64,
+    /// How long the daemon waits for a machine that takes no notice of the power button.
+    pub lost_button: u64,
+    /// Between two characters of the spinner.
+    pub spinner: u64,
+}
+
+impl Default for Timing {
+    /// Everything at once, but what Multipass itself decides.
+    fn default() -> Self {
+        Self {
+            image: 0,
+            boot: 0,
+            boot_lists: 0,
+            provision: 0,
+            pull: 0,
+            shutdown: 0,
+            lost_button: 300_000,
+            spinner: 100,
+        }
+    }
 }
 
 /// A virtual machine.
@@ -109,6 +138,12 @@ pub struct Instance {
     pub prepared_at: u64,
     /// When SSH answers.
     pub booted_at: u64,
+    /// So many calls of `list` until SSH answers; 0 where the clock decides.
+    pub lists_to_boot: u32,
+    /// When the daemon gives up waiting for SSH; from then on it does not know the state.
+    pub gives_up_at: u64,
+    /// Whether it has ever been up: before that the daemon knows no address of it.
+    pub leased: bool,
     /// Our provisioning, where the user-data was applied.
     pub provision: Option<Provision>,
     /// Whether cloud-init has more to say than our provisioning gives it reason to.
@@ -117,6 +152,8 @@ pub struct Instance {
     pub cloud_init_failed: bool,
     /// Whether SSH works once it is up.
     pub ssh: bool,
+    /// Whether the daemon still has a session from before SSH stopped working.
+    pub session: bool,
     /// Whether Docker has been installed.
     pub docker: bool,
 }
@@ -259,35 +296,58 @@ impl Instance {
         now < self.prepared_at
     }
 
-    /// Its state at `now`.
+    /// Its state at `now`, as the daemon has it: Unknown while a first boot lasts, as there is no address yet, Starting in
+    /// any later one, and Unknown for good once the daemon has given up waiting (`timeout_ssh` in
+    /// `src/platform/backends/shared/base_virtual_machine.cpp` of canonical/multipass).
     pub fn state(&self, now: u64) -> Power {
+        let given_up = self.booted_at > self.gives_up_at && now >= self.gives_up_at;
         match self.power {
+            Power::Running if given_up => Power::Unknown,
+            Power::Running if now < self.booted_at && !self.leased => Power::Unknown,
             Power::Running if now < self.booted_at => Power::Starting,
             power => power,
         }
     }
 
-    /// Whether provisioning is under way at `now`.
+    /// Whether provisioning is under way at `now`, whatever the daemon makes of the machine.
     pub fn provisioning(&self, now: u64) -> bool {
-        self.state(now) == Power::Running
+        self.power == Power::Running
+            && now >= self.booted_at
             && self
                 .provision
                 .as_ref()
                 .is_some_and(|run| !run.ended && now >= run.starts_at)
     }
 
-    /// Powers it on, so that it has booted at `booted_at`.
-    pub fn power_on(&mut self, booted_at: u64) {
+    /// Powers it on, so that it has booted at `booted_at`, for which the daemon waits until `gives_up_at`.
+    pub fn power_on(&mut self, booted_at: u64, gives_up_at: u64) {
         self.power = Power::Running;
         self.booted_at = booted_at;
+        self.gives_up_at = gives_up_at;
+        self.lists_to_boot = 0;
         self.cloud_init_failed = false;
     }
 
     /// Powers it off. Provisioning that is cut short stays so: cloud-init runs a module once per instance.
     pub fn power_off(&mut self, power: Power) {
+        self.leased |= self.booted_at <= now();
         self.power = power;
         if let Some(run) = &mut self.provision {
             run.ended = true;
+        }
+    }
+
+    /// Counts a call of `list`, which may be the last one of a first boot.
+    pub fn listed(&mut self, now: u64) {
+        if self.lists_to_boot == 0 || self.power != Power::Running {
+            return;
+        }
+        self.lists_to_boot -= 1;
+        if self.lists_to_boot == 0 {
+            self.booted_at = now;
+            if let Some(run) = &mut self.provision {
+                run.starts_at = now;
+            }
         }
     }
 }

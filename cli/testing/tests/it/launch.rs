@@ -19,8 +19,14 @@ fn denied(world: &World, args: &[&str]) -> (Option<i32>, String) {
 fn the_client_refuses_what_it_can_see() {
     let world = World::new();
     for (args, text) in [
-        (&["--cpus", "0"][..], "Error: invalid CPU count '0'\n"),
-        (&["-c", "x"], "Error: invalid CPU count 'x'\n"),
+        (
+            &["--cpus", "0"][..],
+            "Error: invalid CPU count '0', need a positive integer value.\n",
+        ),
+        (
+            &["-c", "x"],
+            "Error: invalid CPU count 'x', need a positive integer value.\n",
+        ),
         (
             &["--timeout", "0"],
             "error: --timeout value has to be a positive integer\n",
@@ -28,10 +34,6 @@ fn the_client_refuses_what_it_can_see() {
         (
             &["--timeout=-5"],
             "error: --timeout value has to be a positive integer\n",
-        ),
-        (
-            &["--memory", "8Q"],
-            "error: 8Q is not a valid memory size\n",
         ),
         (&["--frob"], "Unknown option 'frob'.\n"),
         (&["a", "b"], "Too many arguments supplied\n"),
@@ -67,15 +69,15 @@ fn the_daemon_refuses_the_rest_with_code_2() {
         ),
         (
             &["--name", "1a"],
-            "Invalid arguments supplied\nInvalid instance name supplied: 1a.",
+            "Invalid arguments supplied\nInvalid instance name supplied: 1a",
         ),
         (
             &["--name", "b", "--memory", "64M"],
-            "Invalid arguments supplied\nInvalid memory size value supplied: 67108864.",
+            "Invalid arguments supplied\nInvalid memory size value supplied: 64M.",
         ),
         (
             &["--name", "b", "--disk", "100M"],
-            "Invalid arguments supplied\nInvalid disk size value supplied: 104857600.",
+            "Invalid arguments supplied\nInvalid disk size value supplied: 100M.",
         ),
         (
             &["9.99", "--name", "b"],

@@ -1,6 +1,6 @@
 //! `start`, `stop`, `delete`, `recover`, `purge`.
 
-use fake_multipass::{Power, World};
+use fake_multipass::{Effect, Fault, Power, World};
 
 use crate::{LONG, guest, launch, launched, let_time_pass, run, sh, until};
 
@@ -9,27 +9,18 @@ fn failed(world: &World, args: &[&str]) -> (Option<i32>, String) {
     (ran.code, ran.stderr)
 }
 
+/// Long enough for a call that does not wait to have ended.
+fn linger() {
+    std::thread::sleep(std::time::Duration::from_millis(300));
+}
+
 #[test]
-fn start_is_0_when_it_runs_and_says_what_it_cannot() {
+fn start_says_what_it_cannot() {
     let world = launched();
-    assert_eq!(run(&world, &["start", "polis"]).seen(), "exit 0\n");
-    let missing = "start failed: instance(s) missing\nInstance 'b' does not exist.\n";
-    assert_eq!(
-        failed(&world, &["start", "b"]),
-        (Some(2), missing.to_owned())
-    );
-    world.set_instance(|instance| instance.power = Power::Unknown);
-    let unknown = "start failed: Instance 'polis' is already running, but in an unknown state.\nTry to stop it first.\n";
-    assert_eq!(
-        failed(&world, &["start", "polis"]),
-        (Some(2), unknown.to_owned())
-    );
-    world.set_instance(|instance| instance.power = Power::Deleted);
+    world.set_instance(|instance| instance.power = Power::Suspending);
     let (code, text) = failed(&world, &["start", "polis"]);
-    assert!(
-        code == Some(2) && text.contains("is deleted. Use 'recover' to recover it."),
-        "{text}"
-    );
+    let words = "Cannot start the instance 'polis' while suspending.\n";
+    assert!(code == Some(2) && text.ends_with(words), "{text}");
     assert_eq!(world.mutations(), Vec::<String>::new());
 }
 
@@ -38,33 +29,158 @@ fn start_waits_for_ssh_and_may_run_out_of_time() {
     let world = launched();
     run(&world, &["stop", "polis"]);
     world.set(|state| state.timing.boot = LONG);
-    let (code, text) = failed(&world, &["start", "--timeout", "1", "polis"]);
+    let child = world.start_multipass(&["start", "--timeout", "1", "polis"], b"");
+    until("it boots", || world.power() == Some(Power::Starting));
+    let ran = child.wait();
     assert_eq!(
-        (code, text.as_str()),
+        (ran.code, ran.stderr.as_str()),
         (Some(5), "Timed out waiting for instance to start.\n")
     );
-    assert_eq!(world.power(), Some(Power::Starting));
-    let_time_pass(&world);
+    // The daemon had as much time as the client, and gives up too.
+    until("the daemon gives up", || {
+        world.power() == Some(Power::Unknown)
+    });
+    world.set(|state| state.timing.boot = 0);
+    assert_eq!(run(&world, &["stop", "--force", "polis"]).code, Some(0));
     assert_eq!(run(&world, &["start", "polis"]).code, Some(0));
     assert_eq!(world.power(), Some(Power::Running));
 }
 
 #[test]
-fn stop_knows_what_it_cannot_shut_down() {
+fn stop_presses_no_button_in_states_that_have_none() {
     let world = launched();
-    assert_eq!(run(&world, &["stop", "polis"]).code, Some(0));
-    assert_eq!(run(&world, &["stop", "polis"]).seen(), "exit 0\n");
-    for power in [Power::Starting, Power::Suspended] {
+    for (power, words) in [
+        (Power::Starting, "instance polis while starting."),
+        (Power::Restarting, "instance polis while starting."),
+        (Power::Suspending, "instance polis while suspending."),
+        (Power::Suspended, "suspended instance polis."),
+    ] {
         world.set_instance(|instance| instance.power = power);
-        let (code, text) = failed(&world, &["stop", "polis"]);
-        assert!(
-            code == Some(2) && text.starts_with("stop failed: Cannot shut down"),
-            "{text}"
+        let told = format!("Cannot shut down {words}\nUse --force to power it off.\n");
+        assert_eq!(
+            failed(&world, &["stop", "polis"]),
+            (Some(2), format!("stop failed: {told}"))
         );
-        assert!(text.ends_with("Use --force to power it off.\n"), "{text}");
     }
+}
+
+#[test]
+fn a_first_boot_is_unknown_and_a_later_one_starting() {
+    let world = World::new();
+    world.set(|state| state.timing.boot_lists = 3);
+    let child = world.start_multipass(&crate::LAUNCH, crate::CLOUD_INIT.as_bytes());
+    until("it is prepared", || world.power().is_some());
+    let listed = || run(&world, &["list", "--format", "json"]).stdout;
+    for seen in ["Unknown", "Unknown", "Running"] {
+        let list = listed();
+        assert!(list.contains(&format!("\"{seen}\"")), "{seen}: {list}");
+    }
+    assert_eq!(child.wait().code, Some(0));
+    run(&world, &["stop", "polis"]);
+    world.set(|state| state.timing.boot = LONG);
+    let _booting = world.start_multipass(&["start", "polis"], b"");
+    until("it boots", || world.power() != Some(Power::Stopped));
+    assert!(listed().contains("\"Starting\""), "{}", listed());
+    assert_eq!(run(&world, &["stop", "polis"]).code, Some(2));
+}
+
+#[test]
+fn a_machine_that_is_not_up_in_time_stays_unknown_and_provisions_itself() {
+    let world = World::new();
+    world.set(|state| state.timing.boot_lists = 1000);
+    let args = [&crate::LAUNCH[..], &["--timeout", "1"]].concat();
+    let ran = world.multipass(&args, crate::CLOUD_INIT.as_bytes());
+    assert_eq!(ran.code, Some(5), "{}", ran.seen());
+    // The machine itself is well, only later than the daemon waits.
+    world.set_instance(|instance| {
+        instance.booted_at = instance.gives_up_at + 1;
+        if let Some(run) = &mut instance.provision {
+            run.starts_at = instance.booted_at;
+        }
+    });
+    until("it is provisioned", || {
+        world.power().is_some() && world.guest_has("/var/lib/polis/provisioned.json")
+    });
+    assert_eq!(world.power(), Some(Power::Unknown));
     assert_eq!(run(&world, &["stop", "--force", "polis"]).code, Some(0));
-    assert_eq!(world.power(), Some(Power::Stopped));
+    assert_eq!(run(&world, &["start", "polis"]).code, Some(0));
+    assert!(world.guest_has("/var/lib/polis/provisioned.json"));
+}
+
+#[test]
+fn an_early_power_button_is_lost_and_the_daemon_waits_for_it() {
+    let world = World::new();
+    world.set(|state| {
+        state.timing.boot = LONG;
+        state.timing.lost_button = LONG;
+    });
+    let _launch = world.start_multipass(&crate::LAUNCH, crate::CLOUD_INIT.as_bytes());
+    until("it boots", || world.power() == Some(Power::Unknown));
+    let stop = world.start_multipass(&["stop", "polis"], b"");
+    until("the daemon waits", || world.state().busy_until > 0);
+    let mut list = world.start_multipass(&["list", "--no-ipv4"], b"");
+    // Without its client it goes on waiting.
+    stop.kill();
+    let mut second = world.start_multipass(&["stop", "polis"], b"");
+    until("both have asked", || {
+        world.calls_of("list").len() == 1 && world.calls_of("stop").len() == 2
+    });
+    linger();
+    assert!(list.runs() && second.runs());
+    assert_eq!(list.stdout(), "");
+    world.set(|state| {
+        state.timing.lost_button = 0;
+        state.busy_until = 0;
+    });
+    assert_eq!(list.wait().code, Some(0));
+    let ran = second.wait();
+    assert_eq!(ran.code, Some(2), "{}", ran.seen());
+    assert!(ran.stderr.starts_with("stop failed: "), "{}", ran.seen());
+    assert_eq!(world.power(), Some(Power::Unknown));
+}
+
+#[test]
+fn calls_wait_for_a_shutdown_and_not_for_a_launch() {
+    let world = World::new();
+    world.set(|state| state.timing.provision = LONG);
+    let launch = world.start_multipass(&crate::LAUNCH, crate::CLOUD_INIT.as_bytes());
+    until("it runs", || world.power() == Some(Power::Running));
+    assert_eq!(sh(&world, "true").code, Some(0));
+    assert_eq!(run(&world, &["list"]).code, Some(0));
+    let_time_pass(&world);
+    assert_eq!(launch.wait().code, Some(0));
+
+    world.set(|state| state.timing.shutdown = LONG);
+    let mut stop = world.start_multipass(&["stop", "polis"], b"");
+    until("the daemon waits", || world.state().busy_until > 0);
+    let mut waiting = [
+        &["list", "--format", "json"][..],
+        &["exec", "-n", "polis", "--", "true"],
+        &["version"],
+    ]
+    .map(|args| world.start_multipass(args, b""));
+    until("all have asked", || world.calls_of("version").len() == 1);
+    linger();
+    assert!(stop.runs() && waiting.iter_mut().all(fake_multipass::Running::runs));
+    world.set(|state| state.busy_until = 0);
+    let [list, exec, version] = waiting.map(|child| child.wait());
+    assert_eq!(list.code, Some(0), "{}", list.seen());
+    assert_eq!((exec.code, version.code), (Some(0), Some(0)));
+    assert_eq!(stop.wait().code, Some(0));
+}
+
+#[test]
+fn a_request_may_keep_the_daemon_busy() {
+    let world = World::new();
+    world.fault(Fault::of("list", Effect::Busy(LONG)));
+    let mut first = world.start_multipass(&["list"], b"");
+    until("the daemon is busy", || world.state().busy_until > 0);
+    let mut behind = world.start_multipass(&["list", "--no-ipv4"], b"");
+    until("the second has asked", || world.calls_of("list").len() == 2);
+    linger();
+    assert!(first.runs() && behind.runs());
+    world.set(|state| state.busy_until = 0);
+    assert_eq!((first.wait().code, behind.wait().code), (Some(0), Some(0)));
 }
 
 #[test]

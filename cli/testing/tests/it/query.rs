@@ -11,7 +11,8 @@ fn unknown_commands_are_refused_on_standard_output() {
     let ran = run(&world, &["frob"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
     assert!(
-        ran.stdout.starts_with("Unknown command or alias 'frob'"),
+        ran.stdout
+            .starts_with("Error: Unknown command or alias 'frob'"),
         "{}",
         ran.seen()
     );
