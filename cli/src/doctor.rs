@@ -6,8 +6,9 @@ use serde::Serialize;
 use crate::error::{Error, Kind};
 use crate::guest::probe::{Disk, MAKE_ROOM};
 use crate::multipass::size;
-use crate::multipass::state::{NAME, State};
+use crate::multipass::state::{NAME, NO_ANSWER, Outlook, State, WAITING};
 use crate::multipass::version::Versions;
+use crate::plan;
 use crate::platform;
 
 /// What was found on this machine.
@@ -156,9 +157,11 @@ fn instance(facts: &Facts) -> Check {
     let Some(Ok(machine)) = &facts.machine else {
         return Check::new(name, Verdict::Skipped, "without an answer of the daemon");
     };
-    match machine {
-        None => Check::new(name, Verdict::Ok, "there is no VM yet"),
-        Some(State::Deleted) => Check::new(
+    let Some(state) = machine else {
+        return Check::new(name, Verdict::Ok, "there is no VM yet");
+    };
+    match state.outlook() {
+        Outlook::Deleted => Check::new(
             name,
             Verdict::Fail,
             format!("the VM `{NAME}` is deleted, and its name is still taken"),
@@ -166,16 +169,15 @@ fn instance(facts: &Facts) -> Check {
         .fix(format!(
             "multipass recover {NAME}, or: polis delete --purge"
         )),
-        Some(state @ (State::Unknown | State::Other(_) | State::DelayedShutdown)) => Check::new(
-            name,
-            Verdict::Fail,
-            format!("the VM is in the state `{}`", state.word()),
-        )
-        .fix(format!(
-            "multipass stop --force {NAME}, then: polis start; {}",
-            platform::UNREACHABLE_VM
-        )),
-        Some(state) => Check::new(name, Verdict::Ok, format!("the VM is {}", state.word())),
+        Outlook::NoAnswer => Check::new(name, Verdict::Warn, NO_ANSWER).fix(WAITING),
+        Outlook::Stuck => {
+            let error = plan::stuck(state);
+            let check = Check::new(name, Verdict::Fail, &error.message);
+            check.fix(error.next.join("; "))
+        }
+        Outlook::Up | Outlook::Off | Outlook::Coming => {
+            Check::new(name, Verdict::Ok, format!("the VM is {}", state.word()))
+        }
     }
 }
 
@@ -429,7 +431,7 @@ mod tests {
                 facts.machine = Some(Ok(Some(State::Deleted)))
             }),
             ("instance", |facts| {
-                facts.machine = Some(Ok(Some(State::Unknown)))
+                facts.machine = Some(Ok(Some(State::DelayedShutdown)))
             }),
             ("disk", |facts| facts.free_disk = Some(1 << 30)),
             ("memory", |facts| facts.memory = Some(4 << 30)),

@@ -37,7 +37,9 @@ fn main() -> ExitCode {
 
         Verb::Completions { shell } => {
             let mut definition = Cli::command();
-            clap_complete::generate(*shell, &mut definition, "polis", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut definition, "polis", &mut script);
+            output::print(&String::from_utf8_lossy(&script));
             ExitCode::SUCCESS
         }
         Verb::Man => match verbs::man::write(&mut std::io::stdout()) {

@@ -1,5 +1,6 @@
 //! What the user sees at the end: text, or one JSON document and nothing else on standard output.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -73,13 +74,13 @@ impl Output {
     /// Something that the user should know, beside the result.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
-            anstream::eprintln!("{NOTE}note{NOTE:#}: {text}");
+            note(text);
         }
     }
 
     /// Prints what a question is about, even with `--quiet`.
     pub(crate) fn ask(self, text: &str) {
-        anstream::eprintln!("{NOTE}note{NOTE:#}: {text}");
+        note(text);
     }
 
     /// Shows the result of `command`, and returns the exit code.
@@ -89,18 +90,34 @@ impl Output {
             Err(error) => (error.kind.code(), document(command, None, Some(error))),
         };
         if self.json {
-            println!("{document:#}");
+            print(&format!("{document:#}\n"));
         }
         match result {
-            Ok(done) if !self.json => print!("{}", done.text),
+            Ok(done) if !self.json => print(&done.text),
             Ok(_) => {}
             Err(error) => {
                 let text = error.to_text();
-                anstream::eprint!("{BAD}error{BAD:#}: {text}");
+                let _nobody_reads = write!(anstream::stderr(), "{BAD}error{BAD:#}: {text}");
             }
         }
         ExitCode::from(code)
     }
+}
+
+/// Prints on standard output. Nobody may be reading any more, which is no reason to fail.
+pub(crate) fn print(text: &str) {
+    let mut out = io::stdout();
+    let _nobody_reads = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints a line on standard error, for whoever reads it.
+pub(crate) fn tell(line: &str) {
+    let _nobody_reads = writeln!(io::stderr(), "{line}");
+}
+
+/// Prints a note on standard error.
+pub(crate) fn note(text: &str) {
+    let _nobody_reads = writeln!(anstream::stderr(), "{NOTE}note{NOTE:#}: {text}");
 }
 
 fn document(command: &str, result: Option<&Value>, error: Option<&Error>) -> Value {

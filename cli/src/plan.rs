@@ -10,7 +10,7 @@ use crate::guest::probe::{Condition, Guest, Provisioning};
 use crate::guest::{self, Job};
 use crate::multipass::call::{Call, Payload, Times};
 use crate::multipass::refusal;
-use crate::multipass::state::{NAME, State};
+use crate::multipass::state::{NAME, NO_ANSWER, Outlook, State};
 use crate::multipass::{list_call, version_call};
 use crate::platform;
 
@@ -177,17 +177,15 @@ pub(crate) fn steps(world: &World, wish: &Wish) -> Result<Vec<Step>> {
         return Ok(steps);
     };
     let wait = || Step::AwaitMachine(list_call().times(Times::Until("the VM is Running")));
-    match (machine, &world.guest) {
-        (State::Running, Some(guest)) => inside(guest, wish),
-        (State::Running | State::Starting | State::Restarting | State::Suspending, _) => {
-            Ok(vec![wait(), Step::LookAgain])
-        }
-        (State::Stopped | State::Suspended, _) => {
+    match (machine.outlook(), &world.guest) {
+        (Outlook::Up, Some(guest)) => inside(guest, wish),
+        (Outlook::Up | Outlook::Coming | Outlook::NoAnswer, _) => Ok(vec![wait(), Step::LookAgain]),
+        (Outlook::Off, _) => {
             let start = Call::new("start the VM", &["start", NAME]);
             Ok(vec![Step::StartMachine(start), Step::LookAgain])
         }
-        (State::Deleted, _) => Err(refusal::deleted()),
-        (State::DelayedShutdown | State::Unknown | State::Other(_), _) => Err(stuck(machine)),
+        (Outlook::Deleted, _) => Err(refusal::deleted()),
+        (Outlook::Stuck, _) => Err(stuck(machine)),
     }
 }
 
@@ -200,7 +198,7 @@ fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
         Provisioning::Done if guest.docker_down => return Err(docker_down()),
         Provisioning::Done => {}
         Provisioning::Running => steps.push(provisioned()),
-        Provisioning::Failed => {
+        Provisioning::Failed | Provisioning::CutShort => {
             steps.push(Step::Reprovision(guest::reprovision()));
             steps.push(provisioned());
         }
@@ -312,7 +310,7 @@ fn launch(wish: &Wish) -> Call {
 }
 
 /// A state that no call of ours mends.
-fn stuck(machine: &State) -> Box<Error> {
+pub(crate) fn stuck(machine: &State) -> Box<Error> {
     let error = Error::new(
         Kind::Machine,
         format!("the VM is in the state `{}`", machine.word()),
@@ -322,14 +320,23 @@ fn stuck(machine: &State) -> Box<Error> {
             .because("a delayed shutdown is under way")
             .next(format!("multipass stop --cancel {NAME}, then: polis start")),
         _ => error
-            .because("it runs, and does not answer; a full disk of this host is a frequent reason")
             .next(format!("multipass stop --force {NAME}, then: polis start"))
-            .next(platform::UNREACHABLE_VM)
             .next("polis doctor"),
     }
 }
 
-/// cloud-init has ended and has never run our script.
+/// A VM that has not answered for `seconds`, longer than it takes to boot.
+pub(crate) fn hangs(seconds: u64) -> Box<Error> {
+    Error::new(Kind::Machine, NO_ANSWER)
+        .because(format!(
+            "it has not answered within {seconds} s; a full disk of this host is a frequent reason"
+        ))
+        .next(format!("multipass stop --force {NAME}, then: polis start"))
+        .next(platform::UNREACHABLE_VM)
+        .next("polis doctor")
+}
+
+/// cloud-init has ended, and our script is not there.
 pub(crate) fn never_provisioned() -> Box<Error> {
     Error::new(Kind::Provisioning, "the VM was not provisioned")
         .because("cloud-init has ended there without our user-data: Multipass did not hand it on")

@@ -2,6 +2,7 @@
 //! every line of it is tested everywhere.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
@@ -177,6 +178,29 @@ pub(crate) fn find_multipass() -> Option<PathBuf> {
     // An empty PATH says that nothing is to be found.
     let installed = installed.filter(|_| !path.is_empty());
     on_path.chain(installed).find(|file| file.is_file())
+}
+
+/// Waits for up to `time`, and returns at once with true if nobody reads our standard output any more.
+#[cfg(unix)]
+pub(crate) fn output_is_unread(time: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = std::io::stdout();
+    let mut output = [PollFd::new(&stdout, PollFlags::empty())];
+    let limit = Timespec::try_from(time).ok();
+    let found = poll(&mut output, limit.as_ref());
+    if found.is_err() {
+        // A signal came.
+        std::thread::sleep(time);
+    }
+    let [output] = output;
+    output.revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+/// Waits for `time`. A pipe does not tell here: what is not shown on a console is captured and printed at the end.
+#[cfg(not(unix))]
+pub(crate) fn output_is_unread(time: Duration) -> bool {
+    std::thread::sleep(time);
+    false
 }
 
 /// Our state directory and our configuration file; none without a home directory.

@@ -13,6 +13,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::platform;
+
 /// Set once by Ctrl-C, SIGTERM or a closing console.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// While an interactive program has the terminal, Ctrl-C is for that program.
@@ -21,6 +23,8 @@ static HANDED_OVER: AtomicBool = AtomicBool::new(false);
 const AFTERGLOW: Duration = Duration::from_secs(1);
 /// How often an ended program, an interrupt and the deadline are looked for.
 const TICK: Duration = Duration::from_millis(20);
+/// How long a program may go on when nobody reads its output any more: one that is at its end has its own code to tell.
+const UNREAD: Duration = Duration::from_millis(300);
 
 /// Why there is no output.
 #[derive(Debug)]
@@ -159,11 +163,41 @@ pub(crate) fn run(
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn hand_over(program: &Path, args: &[String]) -> io::Result<Option<i32>> {
+pub(crate) fn hand_over(program: &Path, args: &[String]) -> io::Result<HandedOver> {
     HANDED_OVER.store(true, Ordering::SeqCst);
-    let status = command(program, args).status();
+    let ended = command(program, args).spawn().and_then(see_to_its_end);
     HANDED_OVER.store(false, Ordering::SeqCst);
-    Ok(status?.code())
+    ended
+}
+
+/// How an interactive program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HandedOver {
+    /// With this exit code; none when a signal ended it.
+    Ended(Option<i32>),
+    /// It was killed, because nobody read its output any more.
+    Unread,
+}
+
+/// Waits for a program on our own streams. Multipass's client does not end when nobody reads its output any more, so that
+/// is looked for here.
+fn see_to_its_end(mut child: Child) -> io::Result<HandedOver> {
+    let mut unread = None;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(HandedOver::Ended(status.code()));
+        }
+        if unread.is_some_and(|since: Instant| since.elapsed() >= UNREAD) {
+            child.kill()?;
+            child.wait()?;
+            return Ok(HandedOver::Unread);
+        }
+        let gone = unread.is_some() || platform::output_is_unread(TICK / 4);
+        if gone {
+            unread.get_or_insert_with(Instant::now);
+            thread::sleep(TICK);
+        }
+    }
 }
 
 impl Running {
@@ -192,6 +226,10 @@ impl Running {
             if let Some((status, since)) = self.ended
                 && (self.open == 0 || since.elapsed() > AFTERGLOW)
             {
+                // Ctrl-C on a terminal goes to the program too, which may be quicker than our own handler.
+                if matches!(status.code(), None | Some(130)) {
+                    pause(TICK * 5)?;
+                }
                 return Ok(Some(self.output(status)));
             }
             if Instant::now() >= end {
@@ -203,6 +241,11 @@ impl Running {
     /// What has come on standard output so far.
     pub(crate) fn stdout_so_far(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Whether it had not ended when it was last looked at.
+    pub(crate) fn runs(&self) -> bool {
+        self.ended.is_none()
     }
 
     fn output(&self, status: ExitStatus) -> Output {

@@ -71,7 +71,8 @@ const KEYS: [Key; 10] = [
     },
     Key {
         name: "call-timeout",
-        default: Some("60"),
+        // Calls wait for one another in the daemon, which blocks for 300 s when a VM ignores its power button.
+        default: Some("360"),
         check: seconds,
     },
     Key {

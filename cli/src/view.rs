@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::guest::provision::Progress;
-use crate::output::Output;
+use crate::multipass::screen;
+use crate::output::{self, Output};
 
 /// The view of one run.
 #[derive(Debug)]
@@ -66,6 +67,25 @@ impl View {
         }
     }
 
+    /// How far Multipass is, from what it has printed so far: on a terminal its newest stage, elsewhere each stage once.
+    pub(crate) fn stages(&mut self, printed: &str) {
+        let stages = screen::stages(printed);
+        if let Some(bar) = &self.bar {
+            if let Some(newest) = stages.last() {
+                bar.set_message(format!("{}: {newest}", self.title));
+            }
+            return;
+        }
+        for stage in &stages {
+            // Its percentage would make it another one each time.
+            let name = stage.split(": ").next().unwrap_or(stage);
+            if !self.told.iter().any(|told| told == name) {
+                self.told.push(name.to_owned());
+                self.line(&format!("  {name}"));
+            }
+        }
+    }
+
     /// How far the provisioning is: its steps with their times, and on a terminal its last line.
     pub(crate) fn provisioning(&mut self, progress: &Progress) {
         for step in &progress.steps {
@@ -98,7 +118,7 @@ impl View {
 
     fn line(&self, text: &str) {
         if self.lines {
-            eprintln!("{text}");
+            output::tell(text);
         }
     }
 }

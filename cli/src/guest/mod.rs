@@ -28,6 +28,12 @@ pub(crate) fn probe() -> Call {
     Call::guest("see how the VM is", include_str!("probe.sh"), &[])
 }
 
+/// Looks at the guest and measures its volumes, in one call.
+pub(crate) fn survey() -> Call {
+    let script = concat!(include_str!("probe.sh"), "\n", include_str!("volumes.sh"));
+    Call::guest("see how the VM is", script, &[])
+}
+
 /// How far the provisioning is, for the one who waits.
 pub(crate) fn progress() -> Call {
     Call::guest("see how far the VM is", include_str!("progress.sh"), &[]).times(Times::Meanwhile)
@@ -170,11 +176,6 @@ pub(crate) fn outside() -> Call {
     )
 }
 
-/// The sizes of the volumes.
-pub(crate) fn volumes() -> Call {
-    Call::guest("measure the volumes", include_str!("volumes.sh"), &[])
-}
-
 /// What a script answers after its first line, `header`: a spinner may have left something before it.
 pub(crate) fn answer<'a>(text: &'a str, header: &str) -> Option<&'a str> {
     let begin = text.find(header)? + header.len();
@@ -213,7 +214,7 @@ mod tests {
             read("/x", 0),
             service_log("x", "/x/y"),
             outside(),
-            volumes(),
+            survey(),
         ];
         for call in calls {
             assert_eq!(call.args[..4], ["exec", "-n", NAME, "--"]);

@@ -17,6 +17,8 @@ pub(crate) struct Guest {
     pub(crate) cloud_init: String,
     /// Whether a second provisioning runs.
     pub(crate) provisioning: bool,
+    /// Whether the script that provisions is there, which our user-data brings.
+    pub(crate) script: bool,
     /// How the last provisioning ended, in its report's words.
     pub(crate) report: Option<String>,
     /// The digest over the digests of the files that the provisioning wrote, from its marker.
@@ -192,6 +194,7 @@ impl Guest {
             ["machine", name] => self.architecture = platform::debian_name(name).to_owned(),
             ["cloud-init", state @ ..] => self.cloud_init = state.join(" "),
             ["provisioning"] => self.provisioning = true,
+            ["script"] => self.script = true,
             ["report", state] => self.report = Some((*state).to_owned()),
             ["report"] => self.report = None,
             ["marker", digest] => self.marker = Some(hex(digest)?),
@@ -283,6 +286,7 @@ impl Guest {
             (Some(_), _) => Provisioning::Done,
             _ if !finished => Provisioning::Running,
             (None, Some(_)) => Provisioning::Failed,
+            (None, None) if self.script => Provisioning::CutShort,
             (None, None) => Provisioning::Never,
         }
     }
@@ -297,7 +301,9 @@ pub(crate) enum Provisioning {
     Done,
     /// It ended without the marker.
     Failed,
-    /// cloud-init has ended, and our script has never run.
+    /// It ended without a word, as when the VM was switched off; cloud-init does not run it again.
+    CutShort,
+    /// cloud-init has ended, and our script is not there.
     Never,
 }
 
@@ -433,5 +439,12 @@ mod tests {
             Provisioning::Running
         );
         assert_eq!(state("done", false, None, false), Provisioning::Never);
+        // Switched off half way: cloud-init does not run it again.
+        let cut = Guest {
+            cloud_init: "done".into(),
+            script: true,
+            ..Guest::default()
+        };
+        assert_eq!(cut.provisioning(), Provisioning::CutShort);
     }
 }

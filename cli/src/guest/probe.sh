@@ -10,6 +10,7 @@ echo polis-probe 1
 echo "machine $(uname -m)"
 echo "cloud-init $(cloud-init status | sed -n 's/^status: //p' | tr ' ' '-')"
 if systemctl is-active --quiet polis-provision.service; then echo provisioning; fi
+if [[ -f /usr/local/lib/polis/provision.sh ]]; then echo script; fi
 if [[ -f $state/provision.json ]]; then
   echo "report $(sed -n 's/^  "status": "\([a-z]*\)".*/\1/p' $state/provision.json)"
 fi

@@ -2,16 +2,21 @@
 //!
 //! Some codes cannot pass through Multipass: a 4 makes it run the command again, for ever; 1, 2,
 //! 5 and 255 are its own. The command is wrapped: such a code is left in a file, and 123 sent.
-//! Where long output cannot pass either, as on Windows, it is left in files too.
+//! Where long output cannot pass either, as on Windows, it is left in files too. The wrapper needs
+//! nothing but a shell and the home of its user: it also works before anything of ours is there.
 
 use crate::multipass::call::Call;
 use crate::multipass::state::NAME;
 
 /// Where commands leave their output and exit codes in the guest.
-pub(crate) const RUNS: &str = "/opt/polis/.runs";
+pub(crate) const RUNS: &str = "/home/ubuntu/.polis-runs";
 
 /// What stands for a code that is in the file.
 pub(crate) const CODE_IN_FILE: i32 = 123;
+/// What the wrapper ends with when it cannot write the file.
+pub(crate) const UNRECORDED: i32 = 124;
+/// What is in the file when there is no stack to run the command in, or Docker is missing.
+pub(crate) const NO_STACK: &str = "no-stack";
 
 /// Where a command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub(crate) enum Place {
         /// As root, not as the agent's user.
         root: bool,
     },
+    /// In the VM, beside the stack, which has to be there.
+    Stack,
     /// In the VM itself.
     Machine,
 }
@@ -59,23 +66,26 @@ pub(crate) struct Run {
     notes: String,
 }
 
-const DIRECT: &str = r#"notes=$1
-shift
+/// The begin of both wrappers: where notes are left, and whether the stack has to be there.
+const BEGIN: &str = r#"notes=$1 needs=$2
+shift 2
+leave() { mkdir -p "$notes" && printf '%s\n' "$1" >"$notes/code" && exit 123; exit 124; }
 cd /opt/polis 2>/dev/null
-"$@"
+if [[ $needs == stack ]] && ! { command -v docker && [[ -e docker-compose.yml ]]; } >/dev/null; then
+  leave no-stack
+fi
+"#;
+
+const DIRECT: &str = r#""$@"
 code=$?
 case $code in
-  1|2|4|5|123|255) mkdir -p "$notes" && printf '%d\n' "$code" >"$notes/code" && exit 123; exit 124 ;;
+  1|2|4|5|123|124|255) leave "$code" ;;
   *) exit "$code" ;;
 esac"#;
 
-const CAPTURED: &str = r#"notes=$1
-shift
-cd /opt/polis 2>/dev/null
-mkdir -p "$notes" || exit 124
+const CAPTURED: &str = r#"mkdir -p "$notes" || exit 124
 "$@" >"$notes/stdout" 2>"$notes/stderr" </dev/null
-printf '%d\n' "$?" >"$notes/code" || exit 124
-exit 123"#;
+leave "$?""#;
 
 const FORGET: &str = r#"trap '(( $? == 0 )) || exit 10' EXIT
 rm -rf -- "$1""#;
@@ -93,7 +103,11 @@ impl Run {
 
     /// `command` in `place`; with `captured` its output goes to files.
     pub(crate) fn command(&self, place: Place, command: &[String], captured: bool) -> Call {
-        let mut args = vec![self.notes.as_str()];
+        let needs = match place {
+            Place::Machine => "nothing",
+            Place::Workspace { .. } | Place::Stack => "stack",
+        };
+        let mut args = vec![self.notes.as_str(), needs];
         match place {
             Place::Workspace { terminal, root } => {
                 args.extend(["docker", "compose", "exec"]);
@@ -102,11 +116,11 @@ impl Run {
                 args.extend(if root { AS_ROOT } else { AS_POLIS });
                 args.push("workspace");
             }
-            Place::Machine => {}
+            Place::Stack | Place::Machine => {}
         }
         args.extend(command.iter().map(String::as_str));
         let script = if captured { CAPTURED } else { DIRECT };
-        Call::guest("run a command in the VM", script, &args)
+        Call::guest("run a command in the VM", &[BEGIN, script].concat(), &args)
     }
 
     /// A file that the run left: `code`, and of a captured one `stdout` and `stderr`.

@@ -3,17 +3,20 @@
 
 pub(crate) mod call;
 pub(crate) mod refusal;
+pub(crate) mod screen;
 pub(crate) mod size;
 pub(crate) mod state;
 pub(crate) mod version;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
+use crate::output;
 use crate::platform;
 use crate::process::{self, Failure, Output, Running};
 use crate::store::Store;
@@ -30,7 +33,14 @@ pub(crate) struct Multipass<'a> {
     store: &'a Store,
     pipes: bool,
     verbose: bool,
+    /// Whether the user may still be told that a call has to wait.
+    tells: AtomicBool,
 }
+
+/// After how long a call of the daemon, which takes a fraction of a second, probably waits for another one.
+const QUEUED: Duration = Duration::from_secs(5);
+/// How often a call that is watched is looked at.
+const LOOK: Duration = Duration::from_millis(200);
 
 impl<'a> Multipass<'a> {
     /// The program on the PATH, or where its installer puts it.
@@ -49,6 +59,7 @@ impl<'a> Multipass<'a> {
             store: &context.store,
             pipes: context.settings.pipes(),
             verbose: context.verbose,
+            tells: AtomicBool::new(!context.output.is_quiet()),
         })
     }
 
@@ -63,17 +74,14 @@ impl<'a> Multipass<'a> {
     /// When it cannot be started, is interrupted, or takes too long.
     pub(crate) fn output(&self, call: &Call, limit: Option<Duration>) -> Result<Output> {
         let limit = limit.unwrap_or(self.patience);
-        let (args, stdin) = self.delivered(call)?;
-        self.log(call);
-        let output = process::run(&self.program, &args, stdin, limit);
-        let output = output.map_err(|failure| self.failure(call, failure))?;
-        if self.verbose {
-            eprintln!("polis: -> {:?}", output.code);
-            for line in refusal::words(&output.stderr) {
-                eprintln!("polis: -> {line}");
+        let begun = Instant::now();
+        let output = self.watched(call, limit, |_| {
+            // What runs in the guest has reasons of its own to take long.
+            if begun.elapsed() >= QUEUED && !call.is_guest() && call.payload.is_none() {
+                self.tell_that_it_waits();
             }
-        }
-        Ok(output)
+        })?;
+        output.ok_or_else(|| self.failure(call, Failure::TimedOut(limit)))
     }
 
     /// Starts a call whose end is waited for elsewhere.
@@ -84,6 +92,43 @@ impl<'a> Multipass<'a> {
         let (args, stdin) = self.delivered(call)?;
         self.log(call);
         process::start(&self.program, &args, stdin).map_err(|failure| self.failure(call, failure))
+    }
+
+    /// Makes a call that takes long, and lets `look` see what it has printed on standard output so far; whatever its
+    /// exit code. None when it has not ended within `limit`; then it was killed.
+    ///
+    /// # Errors
+    /// When it cannot be started, or is interrupted.
+    pub(crate) fn watched(
+        &self,
+        call: &Call,
+        limit: Duration,
+        mut look: impl FnMut(&Running),
+    ) -> Result<Option<Output>> {
+        let mut running = self.start(call)?;
+        let failure = |failure| self.failure(call, failure);
+        let end = Instant::now() + limit;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let ended = running.poll(LOOK.min(left)).map_err(failure)?;
+            look(&running);
+            if let Some(output) = ended {
+                self.log_end(&output);
+                return Ok(Some(output));
+            }
+            if Instant::now() >= end {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn tell_that_it_waits(&self) {
+        if self.tells.swap(false, Ordering::Relaxed) {
+            output::note(&format!(
+                "Multipass has not answered for {} s: it answers one call at a time, and may be at work on another one",
+                QUEUED.as_secs()
+            ));
+        }
     }
 
     /// Makes a call that must succeed; returns its standard output. `kind` is the error where
@@ -153,7 +198,16 @@ impl<'a> Multipass<'a> {
 
     fn log(&self, call: &Call) {
         if self.verbose {
-            eprintln!("polis: {}", call.to_text());
+            output::tell(&format!("polis: {}", call.to_text()));
+        }
+    }
+
+    fn log_end(&self, output: &Output) {
+        if self.verbose {
+            output::tell(&format!("polis: -> {:?}", output.code));
+            for line in refusal::words(&output.stderr) {
+                output::tell(&format!("polis: -> {line}"));
+            }
         }
     }
 
@@ -168,6 +222,7 @@ impl<'a> Multipass<'a> {
                 format!("Multipass did not answer within {} s", limit.as_secs()),
             )
             .because(format!("it was to {}; the call was ended", call.purpose))
+            .because("it answers one call at a time, and may be at work on another one")
             .tried(call.to_text())
             .next("polis start")
             .next("polis doctor"),
@@ -188,7 +243,7 @@ pub(crate) fn interrupted() -> Box<Error> {
 pub(crate) fn failed(call: &Call, output: &Output, kind: Kind) -> Box<Error> {
     let what = format!("could not {}", call.purpose);
     if call.is_guest() && is_guest_failure(output.code) {
-        let words = refusal::words(&output.stderr);
+        let words = refusal::reasons(&output.stderr);
         return Error::new(kind, what)
             .because(match words.last() {
                 Some(line) => line.clone(),

@@ -3,7 +3,8 @@
 //! Every failure of the daemon is code 2, so the words decide (from its source, tag v1.16.3).
 
 use crate::error::{Error, Kind};
-use crate::multipass::state::NAME;
+use crate::multipass::screen::plain;
+use crate::multipass::state::{NAME, NO_ANSWER, WAITING};
 use crate::platform;
 
 /// Why Multipass did not do what it was asked.
@@ -29,19 +30,26 @@ pub(crate) enum Refusal {
     InitTimeout,
     /// The daemon could not reach the VM.
     SshFailed,
+    /// The daemon has not reached the VM since its boot, and does not know whether it ever will.
+    NoAnswer,
     /// Anything else: its words say what.
     Other,
 }
 
 /// The code of `exec` when the command ended without one: the connection was cut.
 const NO_STATUS: i32 = 255;
+/// The file without which a client cannot talk to the daemon, which makes it when it first runs.
+const NEVER_STARTED: &str = "multipass_root_cert.pem";
+/// The levels of a line of the daemon's log.
+const LEVELS: [&str; 5] = ["error", "warning", "info", "debug", "trace"];
 
 /// The refusal in `code` and `stderr`.
 pub(crate) fn of(code: Option<i32>, stderr: &str) -> Refusal {
-    let says = |words: &str| stderr.contains(words);
+    let reasons = reasons(stderr).join("\n");
+    let says = |words: &str| reasons.contains(words);
     if says("multipass socket access denied") {
         Refusal::AccessDenied
-    } else if says("cannot connect to the multipass socket") {
+    } else if says("cannot connect to the multipass socket") || says(NEVER_STARTED) {
         Refusal::DaemonDown
     } else if says("not authenticated with the Multipass service") {
         Refusal::NotAuthenticated
@@ -57,6 +65,8 @@ pub(crate) fn of(code: Option<i32>, stderr: &str) -> Refusal {
         Refusal::Deleted
     } else if says("does not exist") {
         Refusal::Missing
+    } else if says("in unknown state") || says("in an unknown state") {
+        Refusal::NoAnswer
     } else if code == Some(NO_STATUS)
         || says("ssh connection failed")
         || says("timed out waiting for response")
@@ -70,7 +80,7 @@ pub(crate) fn of(code: Option<i32>, stderr: &str) -> Refusal {
 impl Refusal {
     /// The error for the user; `what` failed.
     pub(crate) fn error(self, kind: Kind, what: &str, stderr: &str) -> Box<Error> {
-        let told = |error: Box<Error>| match words(stderr) {
+        let told = |error: Box<Error>| match reasons(stderr) {
             said if said.is_empty() => error.because("Multipass did not say why"),
             said => error.because(said.join("; ")),
         };
@@ -94,6 +104,7 @@ impl Refusal {
             Self::SshFailed => error(Kind::Machine, "the VM does not answer")
                 .next(format!("multipass stop --force {NAME}, then: polis start"))
                 .next(platform::UNREACHABLE_VM),
+            Self::NoAnswer => error(Kind::Machine, NO_ANSWER).next(WAITING),
             Self::Exists | Self::BeingPrepared | Self::ClientTimeout | Self::InitTimeout => {
                 error(kind, what).next("polis start")
             }
@@ -128,22 +139,26 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     lines
 }
 
-/// `text` as a terminal would end up showing it: without escape sequences, and of what a carriage
-/// return overwrote only the last.
-pub(crate) fn plain(text: &str) -> String {
-    let text = anstream::adapter::strip_str(text).to_string();
-    let lines = text.split('\n').map(|line| {
-        let line = line.trim_end_matches('\r');
-        line.rsplit('\r').next().unwrap_or(line)
-    });
-    let lines: Vec<String> = lines
-        .map(|line| {
-            line.chars()
-                .filter(|c| !c.is_control() || *c == '\t')
-                .collect()
-        })
-        .collect();
-    lines.join("\n")
+/// Why a call failed, in Multipass's own words: the lines of its standard error without those of the daemon's log, which
+/// tell of unrelated troubles too. Where there is nothing else, the log's messages.
+pub(crate) fn reasons(stderr: &str) -> Vec<String> {
+    let (log, said): (Vec<_>, Vec<_>) = words(stderr)
+        .into_iter()
+        .partition(|line| logged(line).is_some());
+    if !said.is_empty() {
+        return said;
+    }
+    let messages: Vec<&str> = log.iter().filter_map(|line| logged(line)).collect();
+    words(&messages.join("\n"))
+}
+
+/// The message of a line of the log: `[TIME] [LEVEL] [PART] MESSAGE`.
+fn logged(line: &str) -> Option<&str> {
+    let (time, rest) = line.strip_prefix('[')?.split_once("] [")?;
+    let (level, rest) = rest.split_once("] [")?;
+    let (_, message) = rest.split_once("] ")?;
+    let is_log = time.starts_with(|c: char| c.is_ascii_digit()) && LEVELS.contains(&level);
+    is_log.then_some(message)
 }
 
 #[cfg(test)]
@@ -201,10 +216,41 @@ mod tests {
                 Refusal::SshFailed,
             ),
             (255, "", Refusal::SshFailed),
+            (
+                2,
+                "exec failed: Cannot retrieve credentials in unknown state",
+                Refusal::NoAnswer,
+            ),
+            (
+                2,
+                "Instance 'polis' is already running, but in an unknown state.\nTry to stop it first.",
+                Refusal::NoAnswer,
+            ),
+            (
+                1,
+                "[2026-11-26T10:11:12.345] [error] [client] failed to open file '/x/multipass_root_cert.pem': No such file",
+                Refusal::DaemonDown,
+            ),
+            (
+                2,
+                "[2026-11-26T10:11:12.345] [error] [x y] host does not exist\nlaunch failed: no room",
+                Refusal::Other,
+            ),
             (2, "Invalid arguments supplied", Refusal::Other),
         ] {
             assert_eq!(of(Some(code), stderr), expected, "{stderr}");
         }
+    }
+
+    #[test]
+    fn the_reason_is_what_is_not_the_log_s() {
+        let log = "[2026-11-26T10:11:12.345] [error] [url downloader] Failed to get x\n";
+        assert_eq!(
+            reasons(&format!("{log}launch failed: no room\n")),
+            ["launch failed: no room"]
+        );
+        assert_eq!(reasons(log), ["Failed to get x"]);
+        assert_eq!(reasons("[a] [b] [c] d\n"), ["[a] [b] [c] d"]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) enum State {
     DelayedShutdown,
     Suspending,
     Suspended,
-    /// Running as far as the hypervisor knows, and without an answer.
+    /// Running as far as the hypervisor knows, and without an answer; during a first boot too.
     Unknown,
     /// A word that this version does not know; `Unavailable` of 1.17 is one.
     Other(String),
@@ -55,6 +55,43 @@ impl State {
             Self::Suspended => "Suspended",
             Self::Unknown => "Unknown",
             Self::Other(word) => word,
+        }
+    }
+}
+
+/// What a state means for whoever wants the VM to run. `start`, `status`, `doctor` and `exec` all go by it, so that they
+/// cannot disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// SSH answers.
+    Up,
+    /// It has to be started.
+    Off,
+    /// It needs nothing but time.
+    Coming,
+    /// It is booting, or it hangs: only time tells.
+    NoAnswer,
+    /// It has to be recovered or purged.
+    Deleted,
+    /// No call of ours mends it.
+    Stuck,
+}
+
+/// [`Outlook::NoAnswer`] in words.
+pub(crate) const NO_ANSWER: &str = "the VM does not answer: it is booting, or it hangs";
+/// What tells whether it hangs.
+pub(crate) const WAITING: &str = "polis start   (waits for it, and tells what to do if it hangs)";
+
+impl State {
+    /// What it means.
+    pub(crate) fn outlook(&self) -> Outlook {
+        match self {
+            Self::Running => Outlook::Up,
+            Self::Stopped | Self::Suspended => Outlook::Off,
+            Self::Starting | Self::Restarting | Self::Suspending => Outlook::Coming,
+            Self::Unknown => Outlook::NoAnswer,
+            Self::Deleted => Outlook::Deleted,
+            Self::DelayedShutdown | Self::Other(_) => Outlook::Stuck,
         }
     }
 }

@@ -259,7 +259,13 @@ fn a_vm_that_does_not_run_is_started_and_looked_at_again() {
     for state in [State::Stopped, State::Suspended] {
         assert_eq!(names(state, None, &wish()), ["start-machine", "look-again"]);
     }
-    for state in [State::Starting, State::Restarting, State::Suspending] {
+    for state in [
+        State::Starting,
+        State::Restarting,
+        State::Suspending,
+        // A first boot.
+        State::Unknown,
+    ] {
         assert_eq!(names(state, None, &wish()), ["await-machine", "look-again"]);
     }
 }
@@ -274,11 +280,7 @@ fn what_only_a_person_can_mend_is_refused() {
         steps(&world, &wish()).unwrap_err().kind
     };
     assert_eq!(refused(State::Deleted, None), Kind::Deleted);
-    for state in [
-        State::Unknown,
-        State::DelayedShutdown,
-        State::Other("Unavailable".into()),
-    ] {
+    for state in [State::DelayedShutdown, State::Other("Unavailable".into())] {
         assert_eq!(refused(state, None), Kind::Machine);
     }
     let silent = Guest {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Pace, Reconciler};
 use crate::error::{Error, Kind, Result};
 use crate::guest::{self, Job};
-use crate::multipass::refusal;
+use crate::multipass::screen;
 
 impl Reconciler<'_> {
     /// Waits for the end of a job; one that was lost, as by a reboot, is started again once.
@@ -83,7 +83,7 @@ impl Status {
             .log(text.lines().map(str::to_owned))
             .next("polis start")
         };
-        let plain = refusal::plain(guest::answer(text, "polis-job 1").unwrap_or_default());
+        let plain = screen::plain(guest::answer(text, "polis-job 1").unwrap_or_default());
         let mut lines = plain.lines();
         let words: Vec<&str> = lines
             .next()

@@ -10,13 +10,17 @@ use crate::guest;
 use crate::guest::provision::Progress;
 use crate::multipass::call::Call;
 use crate::multipass::refusal::{self, Refusal};
-use crate::multipass::state::{State, parse_list};
+use crate::multipass::screen::plain;
+use crate::multipass::state::{NO_ANSWER, Outlook, State, parse_list};
 use crate::multipass::{failed, list_call};
+use crate::plan::hangs;
 use crate::platform;
 use crate::process::Output;
 
 /// How often the guest is asked how far it is while a launch runs.
 const GLANCE: Duration = Duration::from_secs(3);
+/// How long such a question may take; the daemon may have other work.
+const GLIMPSE: Duration = Duration::from_secs(10);
 
 impl Reconciler<'_> {
     pub(super) fn launch(&mut self, call: &Call, ahead: &[Call]) -> Result<()> {
@@ -49,65 +53,91 @@ impl Reconciler<'_> {
 
     /// Waits for the end of a launch, and meanwhile shows how far the guest is.
     pub(super) fn watch_launch(&mut self, call: &Call) -> Result<Output> {
-        let mut running = self.multipass.start(call)?;
-        let end = self.limits.provisioned + self.limits.answer;
-        loop {
-            let polled = running.poll(GLANCE);
-            if let Some(output) = polled.map_err(|failure| self.multipass.failure(call, failure))? {
-                return Ok(output);
+        let left = self
+            .limits
+            .provisioned
+            .saturating_duration_since(Instant::now());
+        let limit = left + self.limits.answer;
+        let mut glanced = Instant::now();
+        let mut seen = false;
+        let multipass = self.multipass;
+        let ended = multipass.watched(call, limit, |running| {
+            if !seen {
+                self.view.stages(&running.stdout_so_far());
             }
-            if Instant::now() >= end {
-                drop(running);
-                return Err(self
-                    .not_provisioned_in_time("Multipass's launch does not end")
-                    .tried(call.to_text()));
+            if running.runs() && glanced.elapsed() >= GLANCE {
+                seen = self.show_progress();
+                glanced = Instant::now();
             }
-            let said = refusal::plain(&running.stdout_so_far());
-            let said = said.lines().last().unwrap_or_default().trim().to_owned();
-            if !self.show_progress() {
-                self.view
-                    .detail(said.trim_start_matches(['|', '/', '-', '\\', ' ']));
-            }
-        }
+        })?;
+        ended.ok_or_else(|| {
+            self.not_provisioned_in_time("Multipass's launch does not end")
+                .tried(call.to_text())
+        })
     }
 
     /// Shows how far the provisioning is; false when it cannot be seen yet. A failure to see is no
     /// failure of what is watched.
     pub(super) fn show_progress(&mut self) -> bool {
-        if !matches!(self.multipass.state(), Ok(Some(State::Running))) {
+        // Never for long: what is watched may have ended.
+        let list = self.multipass.output(&list_call(), Some(GLIMPSE));
+        let state = list.and_then(|output| parse_list(&output.stdout));
+        if !matches!(state, Ok(Some(State::Running))) {
             return false;
         }
-        let Ok(output) = self.multipass.output(&guest::progress(), None) else {
+        let Ok(output) = self.multipass.output(&guest::progress(), Some(GLIMPSE)) else {
             return false;
         };
-        let progress = Progress::parse(&output.stdout);
+        let progress = Progress::parse(&plain(&output.stdout));
         self.view.provisioning(&progress);
         !progress.steps.is_empty()
     }
 
     pub(super) fn start_machine(&mut self, call: &Call) -> Result<()> {
-        let output = self
-            .multipass
-            .output(call, Some(BOOT + self.limits.answer))?;
+        let multipass = self.multipass;
+        let limit = BOOT + self.limits.answer;
+        let ended = multipass.watched(call, limit, |running| {
+            self.view.stages(&running.stdout_so_far());
+        })?;
+        let late = || {
+            out_of_time("the VM does not start")
+                .tried(call.to_text())
+                .next(platform::UNREACHABLE_VM)
+        };
+        let Some(output) = ended else {
+            return Err(late());
+        };
         match refusal::of(output.code, &output.stderr) {
             _ if output.code == Some(0) => Ok(()),
+            // Somebody else has switched it on.
+            Refusal::NoAnswer => Ok(()),
             Refusal::Deleted => Err(refusal::deleted()),
-            Refusal::ClientTimeout => Err(out_of_time("the VM does not start")
-                .tried(call.to_text())
-                .next(platform::UNREACHABLE_VM)),
+            Refusal::ClientTimeout => Err(late()),
             _ => Err(failed(call, &output, Kind::Machine)),
         }
     }
 
     pub(super) fn await_machine(&mut self, call: &Call, end: Instant) -> Result<()> {
         let mut pace = Pace::until(end);
+        let mut silent_since = None;
         loop {
             let state = parse_list(&self.multipass.call(call, Kind::Machine)?)?;
-            match &state {
-                Some(State::Running | State::Stopped | State::Suspended) => return Ok(()),
-                Some(State::Deleted) => return Err(refusal::deleted()),
-                Some(state) => self.view.detail(state.word()),
-                None => self.view.detail("not there yet"),
+            let outlook = state.as_ref().map(State::outlook);
+            if outlook != Some(Outlook::NoAnswer) {
+                silent_since = None;
+            }
+            match (outlook, &state) {
+                (Some(Outlook::Up | Outlook::Off), _) => return Ok(()),
+                (Some(Outlook::Deleted), _) => return Err(refusal::deleted()),
+                (Some(Outlook::NoAnswer), _) => {
+                    let since = silent_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= self.limits.silence {
+                        return Err(hangs(self.limits.silence.as_secs()));
+                    }
+                    self.view.detail(NO_ANSWER);
+                }
+                (_, Some(state)) => self.view.detail(state.word()),
+                (_, None) => self.view.detail("not there yet"),
             }
             if !pace.wait()? {
                 let word = state.as_ref().map_or("not there", State::word);

@@ -1,6 +1,8 @@
 //! The wait for the provisioning, and what it says when it failed.
 
-use super::{Pace, Reconciler, out_of_time};
+use std::time::Instant;
+
+use super::{BOOT, Pace, Reconciler, out_of_time};
 use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::probe::{Guest, Provisioning};
@@ -12,12 +14,19 @@ use crate::plan::never_provisioned;
 impl Reconciler<'_> {
     pub(super) fn await_provisioning(&mut self, call: &Call) -> Result<()> {
         let mut pace = Pace::until(self.limits.provisioned);
+        let mut cut_short = false;
         loop {
             if let Some(guest) = self.probe(call)? {
                 match guest.provisioning() {
                     Provisioning::Done => return self.check_marker(&guest),
                     Provisioning::Failed => return Err(self.provisioning_failed()),
                     Provisioning::Never => return Err(never_provisioned()),
+                    Provisioning::CutShort if cut_short => return Err(cut_short_twice()),
+                    Provisioning::CutShort => {
+                        cut_short = true;
+                        self.reprovision(&guest::reprovision())?;
+                        pace = Pace::until(self.limits.provisioned);
+                    }
                     Provisioning::Running => {}
                 }
             }
@@ -26,6 +35,13 @@ impl Reconciler<'_> {
                 return Err(self.not_provisioned_in_time("the VM is still being provisioned"));
             }
         }
+    }
+
+    /// Runs the script once more. The VM's own limits add up to more than a launch may take; a second run has them to
+    /// itself.
+    pub(super) fn reprovision(&mut self, call: &Call) -> Result<()> {
+        self.limits.provisioned = self.limits.provisioned.max(Instant::now() + BOOT);
+        self.succeed(call, Kind::Provisioning)
     }
 
     /// A VM that this run launched must have been provisioned by what this run sent.
@@ -86,4 +102,16 @@ impl Reconciler<'_> {
         }
         error.log(Some(progress.last_line).filter(|line| !line.is_empty()))
     }
+}
+
+/// The script does not get as far as to write a report.
+fn cut_short_twice() -> Box<Error> {
+    Error::new(
+        Kind::Provisioning,
+        "the provisioning of the VM ended without a report, twice",
+    )
+    .because("the VM was switched off meanwhile, or its disk is full")
+    .next(format!("polis exec --vm -- sudo less {LOG}"))
+    .next("polis start   (provisions again; what is done is skipped)")
+    .next("polis delete --purge, then: polis start")
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest, RECREATE_WORKSPACE, Service, WORKSPACE};
 use crate::guest::{self, Job};
 use crate::multipass::call::Call;
-use crate::multipass::{failed, refusal};
+use crate::multipass::{failed, screen};
 
 impl Reconciler<'_> {
     /// Transfers an archive and has it put in its place; once more when it arrived damaged.
@@ -132,7 +132,7 @@ impl Reconciler<'_> {
         let written = guest::service_log(&service.name, &file);
         let written = self.multipass.call(&written, Kind::Unexpected);
         let text = written.and_then(|_| self.multipass.read(&file));
-        let plain = refusal::plain(&text.unwrap_or_default());
+        let plain = screen::plain(&text.unwrap_or_default());
         plain.lines().map(str::to_owned).collect()
     }
 }

@@ -14,7 +14,7 @@ use crate::error::Kind;
 use crate::guest;
 use crate::guest::probe::{Disk, Guest};
 use crate::multipass::Multipass;
-use crate::multipass::state::State;
+use crate::multipass::state::{Outlook, State};
 use crate::output::Done;
 use crate::platform::{self, HERE, Probe};
 use crate::{embedded, process};
@@ -56,7 +56,11 @@ fn facts(context: &Context) -> Facts {
     let multipass = multipass.as_ref();
     let machine = multipass.map(|found| found.state());
     let runs = matches!(machine, Some(Ok(Some(State::Running))));
-    let silent = matches!(machine, Some(Ok(Some(State::Unknown | State::Starting))));
+    let outlook = match &machine {
+        Some(Ok(Some(state))) => Some(state.outlook()),
+        _ => None,
+    };
+    let silent = matches!(outlook, Some(Outlook::NoAnswer | Outlook::Coming));
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     Facts {
         program: multipass.map(|found| found.program().display().to_string()),

@@ -5,60 +5,82 @@ use std::io::{IsTerminal, Write};
 use crate::args::WhereArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::run::{CODE_IN_FILE, Place, Run};
+use crate::guest::run::{CODE_IN_FILE, NO_STACK, Place, RUNS, Run, UNRECORDED};
 use crate::multipass::Multipass;
-use crate::multipass::call::Call;
-use crate::process;
+use crate::output;
+use crate::process::{self, HandedOver};
+use crate::verbs::status;
 
 /// What `exec` ends with when polis itself fails.
 pub(crate) const POLIS_FAILED: u8 = 125;
+
+/// What `exec` ends with when nobody reads its output any more: what a shell reports of a command that SIGPIPE ended.
+const UNREAD: u8 = 141;
 
 /// Runs `words`, in the VM itself or in the workspace; returns the exit code.
 ///
 /// # Errors
 /// When it could not be run, or its end is not known.
 pub(crate) fn run(context: &Context, words: &[String], place: WhereArgs) -> Result<u8> {
+    let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let root = place.root;
+    let place = match place.vm {
+        true => Place::Machine,
+        false => Place::Workspace { terminal, root },
+    };
+    enter(context, words, place)
+}
+
+/// Runs `words` in this place; returns the exit code.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn enter(context: &Context, words: &[String], place: Place) -> Result<u8> {
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
-    let shown = std::io::stdout().is_terminal();
-    let place = if place.vm {
-        Place::Machine
-    } else {
-        let terminal = shown && std::io::stdin().is_terminal();
-        Place::Workspace {
-            terminal,
-            root: place.root,
-        }
-    };
-    let captured = !shown && !multipass.takes_long_output();
+    let captured = !std::io::stdout().is_terminal() && !multipass.takes_long_output();
     let run = Run::new();
     let call = run.command(place, words, captured);
-    match ended(&multipass, &call)? {
-        Some(CODE_IN_FILE) => {
-            if captured {
-                print!("{}", multipass.read(&run.file("stdout"))?);
-                eprint!("{}", multipass.read(&run.file("stderr"))?);
-                // Whoever reads it may have gone.
-                let _ = std::io::stdout().flush();
-            }
-            let code = multipass.read(&run.file("code"))?;
-            multipass.call(&run.forget(), Kind::Unexpected)?;
-            code.trim().parse().map_err(|_| unknown_end(code.trim()))
-        }
+    let ended = process::hand_over(multipass.program(), &call.args).map_err(|error| {
+        Error::new(Kind::Unexpected, "Multipass could not be started").because(error.to_string())
+    })?;
+    match ended {
+        HandedOver::Unread => Ok(UNREAD),
+        HandedOver::Ended(Some(CODE_IN_FILE)) => noted(&multipass, &run, captured),
+        HandedOver::Ended(Some(UNRECORDED)) => Err(Error::new(
+            Kind::Unexpected,
+            "how the command ended is not known",
+        )
+        .because(format!(
+            "the VM cannot write to {RUNS}: its disk may be full"
+        ))
+        .next("polis doctor")),
         // Multipass's own, whose words have been printed.
-        None | Some(1 | 2 | 5 | 255) => Err(Error::new(
+        HandedOver::Ended(None | Some(1 | 2 | 5 | 255)) => Err(Error::new(
             Kind::Machine,
             "Multipass could not run the command",
         )
         .next("polis status")),
-        Some(code) => u8::try_from(code).map_err(|_| unknown_end(&code.to_string())),
+        HandedOver::Ended(Some(code)) => {
+            u8::try_from(code).map_err(|_| unknown_end(&code.to_string()))
+        }
     }
 }
 
-fn ended(multipass: &Multipass, call: &Call) -> Result<Option<i32>> {
-    process::hand_over(multipass.program(), &call.args).map_err(|error| {
-        Error::new(Kind::Unexpected, "Multipass could not be started").because(error.to_string())
-    })
+/// The exit code that a command left in the VM, after printing what else it left.
+fn noted(multipass: &Multipass, run: &Run, captured: bool) -> Result<u8> {
+    let code = multipass.read(&run.file("code"))?;
+    if code.trim() == NO_STACK {
+        multipass.call(&run.forget(), Kind::Unexpected)?;
+        return Err(status::no_stack(multipass));
+    }
+    if captured {
+        let stderr = multipass.read(&run.file("stderr"))?;
+        output::print(&multipass.read(&run.file("stdout"))?);
+        let _nobody_reads = std::io::stderr().write_all(stderr.as_bytes());
+    }
+    multipass.call(&run.forget(), Kind::Unexpected)?;
+    code.trim().parse().map_err(|_| unknown_end(code.trim()))
 }
 
 fn unknown_end(code: &str) -> Box<Error> {

@@ -2,9 +2,10 @@
 
 use std::io::IsTerminal;
 
-use crate::args::{LogsArgs, WhereArgs};
+use crate::args::LogsArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::guest::run::Place;
 
 /// Shows the logs; returns the exit code.
 ///
@@ -33,9 +34,5 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
                 .next("polis logs   (without --follow)"),
         );
     }
-    let place = WhereArgs {
-        vm: true,
-        root: false,
-    };
-    super::exec::run(context, &words, place)
+    super::exec::enter(context, &words, Place::Stack)
 }

@@ -19,7 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest};
 use crate::multipass::Multipass;
 use crate::multipass::refusal;
-use crate::multipass::state::State;
+use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
 
 /// Whether a question can be asked: there is a terminal, and no JSON is wanted.
 fn can_ask(context: &Context) -> bool {
@@ -28,8 +28,8 @@ fn can_ask(context: &Context) -> bool {
 
 /// Asks on the terminal; any answer but yes counts as no.
 fn asked(question: &str) -> bool {
-    eprint!("{question} [y/N] ");
-    let _ = io::stderr().flush();
+    let mut err = io::stderr();
+    let _nobody_reads = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
@@ -50,16 +50,17 @@ fn services_json(guest: &Guest) -> Vec<Value> {
 /// Refuses unless the VM runs: `exec` would start a stopped one without a word.
 fn must_run(multipass: &Multipass) -> Result<()> {
     let state = multipass.state()?;
-    match state {
-        Some(State::Running) => Ok(()),
-        Some(State::Deleted) => Err(refusal::deleted()),
-        state => {
-            let error = Error::new(Kind::NotRunning, "the workspace is not running");
-            let why = match state {
-                Some(state) => format!("the VM is {}", state.word()),
-                None => "there is no VM".to_owned(),
-            };
-            Err(error.because(why).next("polis start"))
-        }
+    let not_running = |why: &str, next: &str| Err(not_running(why).next(next));
+    match (state.as_ref().map(State::outlook), &state) {
+        (Some(Outlook::Up), _) => Ok(()),
+        (Some(Outlook::Deleted), _) => Err(refusal::deleted()),
+        (Some(Outlook::NoAnswer), _) => not_running(NO_ANSWER, WAITING),
+        (_, Some(state)) => not_running(&format!("the VM is {}", state.word()), "polis start"),
+        (_, None) => not_running("there is no VM", "polis start"),
     }
+}
+
+/// There is nothing that a command could be run in.
+fn not_running(why: &str) -> Box<Error> {
+    Error::new(Kind::NotRunning, "the workspace is not running").because(why)
 }

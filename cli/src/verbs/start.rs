@@ -11,16 +11,19 @@ use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Difference, Guest, RECREATE_WORKSPACE};
 use crate::guest::storage::Outside;
 use crate::multipass::call::Payload;
+use crate::multipass::refusal::{self, Refusal};
 use crate::multipass::state::State;
-use crate::multipass::{Multipass, list_call};
+use crate::multipass::{Multipass, failed, interrupted, list_call};
 use crate::output::Done;
 use crate::plan::{self, Wish, World};
 use crate::reconcile::Reconciler;
-use crate::{agent, embedded, guest, platform};
+use crate::{agent, embedded, guest, platform, process};
 
 /// How often what is can change under our hands before we give up: once for a VM that has to
 /// start, once more for what was in the way.
 const ROUNDS: usize = 8;
+/// How long to wait when the daemon's own words about the VM disagree.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Runs `polis start`.
 pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
@@ -90,14 +93,26 @@ impl Kept {
 fn look(multipass: &Multipass) -> Result<World> {
     let machine = multipass.state()?;
     let guest = match machine {
-        Some(State::Running) => Some(probe(multipass)?),
+        Some(State::Running) => probe(multipass)?,
         _ => None,
     };
     Ok(World { machine, guest })
 }
 
-fn probe(multipass: &Multipass) -> Result<Guest> {
-    Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)
+/// The guest; none where SSH has not come up, which `list` may have seen otherwise a moment ago.
+fn probe(multipass: &Multipass) -> Result<Option<Guest>> {
+    let call = guest::probe();
+    let output = multipass.output(&call, None)?;
+    if output.code == Some(0) {
+        return Guest::parse(&output.stdout).map(Some);
+    }
+    match refusal::of(output.code, &output.stderr) {
+        Refusal::NoAnswer => {
+            process::pause(SETTLE).map_err(|_| interrupted())?;
+            Ok(None)
+        }
+        _ => Err(failed(&call, &output, Kind::Unexpected)),
+    }
 }
 
 /// The steps, or the refusal with what was asked.

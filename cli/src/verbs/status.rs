@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::embedded;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::probe::{Disk, Guest, MAKE_ROOM, Provisioning, RECREATE_WORKSPACE};
 use crate::guest::storage::{self, Volume};
-use crate::multipass::state::State;
+use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
 
@@ -18,15 +18,12 @@ use crate::output::Done;
 pub(crate) fn run(context: &Context) -> Result<Done> {
     let multipass = context.multipass()?;
     let machine = multipass.state()?;
-    let guest = match machine {
-        Some(State::Running) => Some(Guest::parse(
-            &multipass.call(&guest::probe(), Kind::Unexpected)?,
-        )?),
-        _ => None,
-    };
-    let volumes = match &guest {
-        Some(guest) if guest.bundle.is_some() && !guest.docker_down => volumes(&multipass),
-        _ => Vec::new(),
+    let (guest, volumes) = match machine {
+        Some(State::Running) => {
+            let answer = multipass.call(&guest::survey(), Kind::Unexpected)?;
+            (Some(Guest::parse(&answer)?), storage::volumes(&answer))
+        }
+        _ => (None, Vec::new()),
     };
     let word = machine.as_ref().map(State::word);
     let verdict = verdict(machine.as_ref(), guest.as_ref());
@@ -41,10 +38,15 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     Ok(Done::new(text, data))
 }
 
-/// The volumes, which keep the agent's work and the stack's state. `status` does not fail if they cannot be measured.
-fn volumes(multipass: &Multipass) -> Vec<Volume> {
-    let answer = multipass.call(&guest::volumes(), Kind::Unexpected);
-    storage::volumes(&answer.unwrap_or_default())
+/// The error of a command for which there is no stack yet: how the workspace is, and what goes on from there.
+pub(super) fn no_stack(multipass: &Multipass) -> Box<Error> {
+    let answer = multipass.call(&guest::probe(), Kind::Unexpected);
+    let guest = match answer.and_then(|answer| Guest::parse(&answer)) {
+        Ok(guest) => guest,
+        Err(error) => return error,
+    };
+    let verdict = verdict(Some(&State::Running), Some(&guest));
+    super::not_running(verdict.reason()).next(verdict.next())
 }
 
 /// How the workspace is, in one word.
@@ -56,27 +58,29 @@ enum Verdict {
     Stuck,
     Provisioning,
     ProvisioningFailed,
+    NeverProvisioned,
     Incomplete,
     Outdated,
     Starting,
+    Silent,
     Running,
 }
 
 fn verdict(machine: Option<&State>, guest: Option<&Guest>) -> Verdict {
-    let guest = match (machine, guest) {
+    let guest = match (machine.map(State::outlook), guest) {
         (None, _) => return Verdict::Absent,
-        (Some(State::Deleted), _) => return Verdict::Deleted,
-        (Some(State::Stopped | State::Suspended), _) => return Verdict::Stopped,
-        (Some(State::Starting | State::Restarting | State::Suspending), _) => {
-            return Verdict::Starting;
-        }
-        (Some(State::Running), Some(guest)) => guest,
+        (Some(Outlook::Deleted), _) => return Verdict::Deleted,
+        (Some(Outlook::Off), _) => return Verdict::Stopped,
+        (Some(Outlook::Coming), _) => return Verdict::Starting,
+        (Some(Outlook::NoAnswer), _) => return Verdict::Silent,
+        (Some(Outlook::Up), Some(guest)) => guest,
         _ => return Verdict::Stuck,
     };
     let current = guest.bundle == Some(Digest::of(&embedded::bundle().bytes));
     match guest.provisioning() {
         Provisioning::Running => Verdict::Provisioning,
-        Provisioning::Failed | Provisioning::Never => Verdict::ProvisioningFailed,
+        Provisioning::Failed | Provisioning::CutShort => Verdict::ProvisioningFailed,
+        Provisioning::Never => Verdict::NeverProvisioned,
         Provisioning::Done if guest.ready.is_none() || !guest.is_well() => Verdict::Incomplete,
         Provisioning::Done if !current => Verdict::Outdated,
         Provisioning::Done => Verdict::Running,
@@ -91,10 +95,10 @@ impl Verdict {
             Self::Stopped => "stopped",
             Self::Stuck => "stuck",
             Self::Provisioning => "provisioning",
-            Self::ProvisioningFailed => "provisioning failed",
+            Self::ProvisioningFailed | Self::NeverProvisioned => "provisioning failed",
             Self::Incomplete => "incomplete",
             Self::Outdated => "outdated",
-            Self::Starting => "starting",
+            Self::Starting | Self::Silent => "starting",
             Self::Running => "running",
         }
     }
@@ -105,7 +109,19 @@ impl Verdict {
             Self::Running => "polis shell",
             Self::Deleted => "multipass recover polis, or: polis delete --purge",
             Self::Stuck => "polis doctor",
+            Self::Silent => WAITING,
+            Self::NeverProvisioned => "polis delete --purge, then: polis start",
             _ => "polis start",
+        }
+    }
+
+    /// Why nothing can be run in a workspace whose VM runs.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Provisioning => "the VM is being provisioned",
+            Self::ProvisioningFailed => "the provisioning of the VM has not come to its end",
+            Self::NeverProvisioned => "the VM was not provisioned",
+            _ => "the stack is not in the VM yet",
         }
     }
 }
@@ -138,6 +154,9 @@ fn text(
         verdict.word(),
         machine.unwrap_or("none")
     );
+    if verdict == Verdict::Silent {
+        text.push_str(&format!("note       {NO_ANSWER}\n"));
+    }
     if let Some(guest) = guest {
         if let Some((agent, _)) = &guest.agent {
             text.push_str(&format!("agent      {agent}\n"));

@@ -10,9 +10,10 @@ use crate::multipass::call::Call;
 use crate::multipass::state::{NAME, State};
 use crate::multipass::{failed, refusal};
 use crate::output::Done;
+use crate::process::Failure;
 use crate::view::View;
 
-/// The services have to end first.
+/// How long the daemon waits for a VM that does not go down, as early in its boot.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs `polis stop`.
@@ -31,7 +32,15 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
             let call = Call::new("stop the VM", &["stop", NAME]);
             let mut view = View::new(context.output, context.verbose);
             view.step("Stopping the VM");
-            let output = multipass.output(&call, Some(LIMIT))?;
+            let limit = LIMIT + context.settings.time("call-timeout");
+            let ended = multipass.watched(&call, limit, |running| {
+                view.stages(&running.stdout_so_far());
+            })?;
+            let Some(output) = ended else {
+                return Err(multipass
+                    .failure(&call, Failure::TimedOut(limit))
+                    .next(format!("multipass stop --force {NAME}")));
+            };
             if output.code != Some(0) {
                 return Err(failed(&call, &output, Kind::Machine)
                     .next(format!("multipass stop --force {NAME}")));

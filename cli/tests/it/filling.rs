@@ -207,7 +207,7 @@ fn a_guest_whose_disk_is_full_is_told() {
             exit 10
             --- stderr
             error: could not transfer the bundle
-              cause: [[N]] [error] [sftp] cannot write remote file '/opt/polis/.incoming-[DIGEST].tar': Failure
+              cause: cannot write to remote file /opt/polis/.incoming-[DIGEST].tar: SFTP server: Failure
               tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
               next: polis start
               next: polis doctor

@@ -18,7 +18,7 @@ fn worlds() -> Vec<(&'static str, World)> {
         ("starting", Power::Restarting),
         ("starting", Power::Suspending),
         ("stuck", Power::DelayedShutdown),
-        ("stuck", Power::Unknown),
+        ("starting", Power::Unknown),
     ] {
         let world = running();
         world.set_instance(|instance| instance.power = power);

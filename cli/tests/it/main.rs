@@ -21,4 +21,6 @@ mod support;
 #[cfg(target_os = "linux")]
 mod tidy;
 #[cfg(target_os = "linux")]
+mod ways;
+#[cfg(target_os = "linux")]
 mod work;

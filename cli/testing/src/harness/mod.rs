@@ -299,6 +299,19 @@ impl World {
             .wait()
     }
 
+    /// Runs a script of bash that finds `polis`, as for a pipeline.
+    ///
+    /// # Panics
+    /// When it takes longer than the limit.
+    pub fn shell(&self, script: &str) -> Ran {
+        let programs = self.polis_path().parent().unwrap_or(Path::new("/"));
+        let bin = self.dir().join("bin");
+        let path = format!("{}:{}:/usr/bin:/bin", bin.display(), programs.display());
+        let words = ["-c", script];
+        self.start(Path::new("/bin/bash"), &words, &[("PATH", &path)], b"")
+            .wait()
+    }
+
     /// Starts `polis` and does not wait.
     ///
     /// # Panics
