@@ -320,6 +320,14 @@ impl World {
         self.start(self.polis_path(), args, &[], b"")
     }
 
+    /// Runs another program that finds `multipass` on its PATH.
+    ///
+    /// # Panics
+    /// When it takes longer than the limit.
+    pub fn run(&self, program: &Path, args: &[&str]) -> Ran {
+        self.start(program, args, &[], b"").wait()
+    }
+
     /// Runs `multipass` as `polis` does, with `stdin` to read.
     ///
     /// # Panics

@@ -1,5 +1,6 @@
 //! The double behaves as the contract with Multipass says, seen from outside: exit codes, streams, words, and the world.
 
+mod conformance;
 mod docker;
 mod exec;
 mod faults;
