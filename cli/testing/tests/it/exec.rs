@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use fake_multipass::{Effect, Fault, Power, World};
+use fake_multipass::{Effect, Fault, Power};
 
-use crate::{guest, launched, refused, run, sh};
+use crate::{guest, launched, run, sh};
 
 #[test]
 fn arguments_arrive_one_by_one_and_the_code_is_the_guest_s() {
@@ -60,26 +60,6 @@ fn standard_input_is_the_guest_s() {
 }
 
 #[test]
-fn failures_come_twice_without_n_or_d() {
-    let world = World::new();
-    let words = "exec failed: The following errors occurred:\ninstance \"polis\" does not exist\n";
-    let ran = run(&world, &["exec", "polis", "--", "true"]);
-    assert_eq!((ran.code, ran.stderr), (Some(2), words.repeat(2)));
-    for args in [
-        &["exec", "-n", "polis", "--", "true"][..],
-        &["exec", "-d", "/", "polis", "--", "true"],
-    ] {
-        let ran = run(&world, args);
-        assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), words));
-    }
-    let world = launched();
-    run(&world, &["delete", "polis"]);
-    let ran = sh(&world, "true");
-    let words = "exec failed: The following errors occurred:\ninstance \"polis\" is deleted\n";
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), words));
-}
-
-#[test]
 fn a_stopped_machine_is_started_silently() {
     let world = launched();
     run(&world, &["stop", "polis"]);
@@ -121,29 +101,6 @@ fn a_guest_code_of_4_runs_the_command_forever() {
         state.daemon = "1.17.0".to_owned();
     });
     assert_eq!(sh(&world, "exit 4").code, Some(4));
-}
-
-#[test]
-fn grammar_is_qt_s() {
-    let world = launched();
-    for (args, text) in [
-        (&["exec", "polis"][..], "Wrong number of arguments\n"),
-        (
-            &["exec", "polis", "ls", "-l"],
-            "Unknown option 'l'.\n\nOptions to the inner command should come after \"--\", like this:\n\
-             multipass exec <instance> -- <command> <arguments>\n",
-        ),
-        (
-            &["exec", "-n", "-d", "/", "polis", "--", "ls"],
-            "Options --working-directory and --no-map-working-directory clash\n",
-        ),
-    ] {
-        assert_eq!(
-            refused(&world, args),
-            (Some(1), text.to_owned(), true),
-            "{args:?}"
-        );
-    }
 }
 
 #[test]

@@ -6,23 +6,6 @@ use fake_multipass::{Access, Power, World};
 use crate::{launched, refused, run};
 
 #[test]
-fn unknown_commands_are_refused_on_standard_output() {
-    let world = World::new();
-    let ran = run(&world, &["frob"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
-    assert!(
-        ran.stdout
-            .starts_with("Error: Unknown command or alias 'frob'"),
-        "{}",
-        ran.seen()
-    );
-    assert_eq!(world.refused(), ["multipass frob"]);
-    assert_eq!(run(&world, &[]).code, Some(2));
-    assert_eq!(run(&world, &["help"]).code, Some(0));
-    assert_eq!(run(&world, &["list", "--help"]).code, Some(0));
-}
-
-#[test]
 fn list_names_every_state() {
     let world = launched();
     let list = ["list", "--format", "json", "--no-ipv4"];
@@ -90,6 +73,25 @@ fn info_has_strings_for_disks_and_numbers_for_memory() {
     let ran = run(&world, &info);
     let words = "info failed: The following errors occurred:\ninstance \"polis\" does not exist\n";
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), words));
+}
+
+#[test]
+fn info_may_use_a_session_from_before_ssh_stopped_working() {
+    let world = launched();
+    world.set_instance(|instance| instance.ssh = false);
+    let ran = run(&world, &["info", "polis"]);
+    let words = "info failed: ssh connection failed: 'Connection refused'\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), words));
+    world.set_instance(|instance| instance.session = true);
+    assert_eq!(run(&world, &["info", "polis"]).code, Some(0));
+}
+
+#[test]
+fn what_is_refused_is_recorded() {
+    let world = World::new();
+    assert_eq!(run(&world, &["frob"]).code, Some(1));
+    assert_eq!(run(&world, &["list", "--help"]).code, Some(0));
+    assert_eq!(world.refused(), ["multipass frob"]);
 }
 
 #[test]

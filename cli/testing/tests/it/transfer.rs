@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use fake_multipass::{Effect, Fault};
 
-use crate::{guest, launched, refused, run, sh};
+use crate::{guest, launched, run, sh};
 
 #[test]
 fn a_file_keeps_its_mode_and_a_stream_gets_0664() {
@@ -77,29 +77,6 @@ fn files_come_back() {
 }
 
 #[test]
-fn folders_need_r() {
-    let world = launched();
-    let dir = world.home().join("agent");
-    fs::create_dir_all(dir.join("inner")).expect("folders");
-    fs::write(dir.join("inner/a"), "a").expect("a file");
-    let dir = dir.display().to_string();
-    let ran = run(&world, &["transfer", &dir, "polis:/opt/polis/agent"]);
-    assert!(
-        ran.code == Some(2)
-            && ran
-                .stderr
-                .contains("[error] [sftp] omitting local directory"),
-        "{}",
-        ran.seen()
-    );
-    assert_eq!(
-        run(&world, &["transfer", "-r", &dir, "polis:/opt/polis/agent"]).code,
-        Some(0)
-    );
-    assert_eq!(guest(&world, "cat /opt/polis/agent/inner/a"), "a");
-}
-
-#[test]
 fn it_writes_as_ubuntu() {
     let world = launched();
     for path in ["/etc/polis/x", "/var/lib/polis/x", "/opt/x"] {
@@ -121,32 +98,6 @@ fn it_writes_as_ubuntu() {
 }
 
 #[test]
-fn usage_is_code_1() {
-    let world = launched();
-    for (args, text) in [
-        (&["transfer", "x"][..], "Not enough arguments given\n"),
-        (
-            &["transfer", "x", "y"],
-            "An instance name is needed for either source or destination\n",
-        ),
-        (
-            &["transfer", "polis:x", "polis:y"],
-            "Cannot specify an instance name for both source and destination\n",
-        ),
-        (
-            &["transfer", "--frob", "x", "polis:y"],
-            "Unknown option 'frob'.\n",
-        ),
-    ] {
-        assert_eq!(
-            refused(&world, args),
-            (Some(1), text.to_owned(), true),
-            "{args:?}"
-        );
-    }
-}
-
-#[test]
 fn any_path_with_a_colon_is_an_instance_s_but_for_a_drive_on_windows() {
     let world = launched();
     let ran = run(&world, &["transfer", "/tmp/a:b", "polis:x"]);
@@ -164,22 +115,6 @@ fn any_path_with_a_colon_is_an_instance_s_but_for_a_drive_on_windows() {
         "{}",
         ran.seen()
     );
-}
-
-#[test]
-fn it_starts_no_machine() {
-    let world = launched();
-    run(&world, &["stop", "polis"]);
-    world.forget_calls();
-    let ran = world.multipass(&["transfer", "-", "polis:x"], b"x");
-    assert_eq!(
-        (ran.code, ran.stderr.as_str()),
-        (
-            Some(2),
-            "transfer failed: instance \"polis\" is not running\n"
-        )
-    );
-    assert_eq!(world.mutations(), Vec::<String>::new());
 }
 
 #[test]
