@@ -6,6 +6,7 @@ mod exec;
 mod faults;
 mod launch;
 mod life;
+mod machine;
 mod power;
 mod query;
 mod real_compose;
