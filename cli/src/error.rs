@@ -71,7 +71,8 @@ Exit codes:
   14   another polis is at work
   15   Multipass could not launch or start the VM
   130  interrupted; `polis start` goes on where it stopped
-`exec` and `shell` end with the code of the command; when polis itself fails there, with 125.";
+`exec` and `shell` end with the code of the command; when polis itself fails there, with 125,
+and with 141 when nobody reads the output any more.";
 
 /// A failure as the user sees it.
 #[derive(Debug, Clone, Serialize)]

@@ -217,7 +217,8 @@ impl Running {
                 Ok((Stream::Err, bytes)) => self.stderr.extend(bytes),
                 Ok((Stream::Closed, _)) => self.open -= 1,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => thread::sleep(left.min(TICK)),
+                // It has closed its output, and is about to end.
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(left.min(TICK / 10)),
             }
             if self.ended.is_none() {
                 let status = self.child.try_wait().map_err(Failure::Start)?;

@@ -42,8 +42,11 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
                     .next(format!("multipass stop --force {NAME}")));
             };
             if output.code != Some(0) {
-                return Err(failed(&call, &output, Kind::Machine)
-                    .next(format!("multipass stop --force {NAME}")));
+                let mut error = failed(&call, &output, Kind::Machine);
+                if error.kind == Kind::Machine {
+                    error.next = vec![format!("multipass stop --force {NAME}")];
+                }
+                return Err(error);
             }
             view.done();
             let data = json!({"changed": true, "state": "Stopped"});
