@@ -2,7 +2,6 @@
 //! every line of it is tested everywhere.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
@@ -180,26 +179,24 @@ pub(crate) fn find_multipass() -> Option<PathBuf> {
     on_path.chain(installed).find(|file| file.is_file())
 }
 
-/// Waits for up to `time`, and returns at once with true if nobody reads our standard output any more.
+/// Whether nobody reads our standard output any more. Asked by way of writing: macOS tells it to nobody else.
 #[cfg(unix)]
-pub(crate) fn output_is_unread(time: Duration) -> bool {
+pub(crate) fn output_is_unread() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let stdout = std::io::stdout();
-    let mut output = [PollFd::new(&stdout, PollFlags::empty())];
-    let limit = Timespec::try_from(time).ok();
-    let found = poll(&mut output, limit.as_ref());
-    if found.is_err() {
-        // A signal came.
-        std::thread::sleep(time);
-    }
+    let mut output = [PollFd::new(&stdout, PollFlags::OUT)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let asked = poll(&mut output, Some(&at_once)).is_ok();
     let [output] = output;
-    output.revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    asked && output.revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
-/// Waits for `time`. A pipe does not tell here: what is not shown on a console is captured and printed at the end.
+/// Nobody can tell here: what is not shown on a console is captured, and printed at the end.
 #[cfg(not(unix))]
-pub(crate) fn output_is_unread(time: Duration) -> bool {
-    std::thread::sleep(time);
+pub(crate) fn output_is_unread() -> bool {
     false
 }
 

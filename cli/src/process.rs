@@ -192,11 +192,10 @@ fn see_to_its_end(mut child: Child) -> io::Result<HandedOver> {
             child.wait()?;
             return Ok(HandedOver::Unread);
         }
-        let gone = unread.is_some() || platform::output_is_unread(TICK / 4);
-        if gone {
-            unread.get_or_insert_with(Instant::now);
-            thread::sleep(TICK);
+        if unread.is_none() && platform::output_is_unread() {
+            unread = Some(Instant::now());
         }
+        thread::sleep(TICK / 4);
     }
 }
 
