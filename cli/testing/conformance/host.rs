@@ -55,6 +55,7 @@ impl Host {
             fs::create_dir_all(at("folder/inner"))?;
             for (name, text) in [
                 ("file", "#!/bin/sh\n"),
+                ("suid", "x"),
                 ("folder/inner/file", "x"),
                 ("bad.yaml", "a: b\n}\n"),
                 ("tab.yaml", "a:\n\tb: c\n"),
@@ -62,6 +63,7 @@ impl Host {
                 fs::write(at(name), text)?;
             }
             mode("file", 0o750)?;
+            mode("suid", 0o4755)?;
             mode("folder/inner", 0o711)
         };
         make().map_err(failed)?;

@@ -18,7 +18,7 @@ use crate::guest::Guest;
 use crate::machine::MACHINE;
 use crate::process;
 use crate::record::{self, Call};
-use crate::world::state::{Instance, Power, State};
+use crate::world::state::{Access, Instance, Power, State};
 use crate::world::{DIRECTORY, Store};
 
 /// The name of the one instance that `polis` has.
@@ -149,6 +149,22 @@ impl World {
     pub fn set_instance(&self, change: impl FnOnce(&mut Instance)) {
         let changed = self.store.change(NAME, change).expect("a world");
         changed.expect("an instance called polis");
+    }
+
+    /// Stops the daemon, which suspends what runs.
+    ///
+    /// # Panics
+    /// When the world cannot be written.
+    pub fn stop_daemon(&self) {
+        self.set(|state| state.daemon_goes(Access::Down, Power::Running, Power::Suspended));
+    }
+
+    /// Starts it again, and with it what it had suspended.
+    ///
+    /// # Panics
+    /// When the world cannot be written.
+    pub fn start_daemon(&self) {
+        self.set(|state| state.daemon_goes(Access::Up, Power::Suspended, Power::Running));
     }
 
     /// Adds a fault.

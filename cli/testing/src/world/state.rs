@@ -284,6 +284,17 @@ impl State {
         })
     }
 
+    /// The daemon stops or starts, which the instances feel.
+    pub fn daemon_goes(&mut self, access: Access, from: Power, to: Power) {
+        self.access = access;
+        self.busy_until = 0;
+        for instance in &mut self.instances {
+            if instance.power == from {
+                instance.power = to;
+            }
+        }
+    }
+
     /// What becomes of a service.
     pub fn service(&self, name: &str) -> Service {
         self.services.get(name).cloned().unwrap_or_default()

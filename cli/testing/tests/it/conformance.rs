@@ -58,7 +58,12 @@ fn holds(group: &str) {
     );
     assert_eq!(world.state().instances, [], "what it made is gone");
 
-    let endless = ["exec-code-4", "exec-closed-pipe", "stop-booting"];
+    let endless = [
+        "exec-code-4",
+        "exec-closed-pipe",
+        "exec-background",
+        "stop-booting",
+    ];
     let wrong_code = "exit 77";
     let wrong_words =
         "\"$double\" \"$@\" >/dev/null 2>&1; code=$?; echo wrong; echo wrong >&2; exit $code";

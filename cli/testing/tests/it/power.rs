@@ -252,3 +252,14 @@ fn commands_under_way_end_with_the_machine() {
     run(&world, &["stop", "polis"]);
     assert_eq!(child.wait().code, Some(255));
 }
+
+#[test]
+fn the_daemon_takes_the_machine_along() {
+    let world = launched();
+    world.stop_daemon();
+    assert_eq!(run(&world, &["list"]).code, Some(2));
+    assert_eq!(world.power(), Some(Power::Suspended));
+    world.start_daemon();
+    assert_eq!(world.power(), Some(Power::Running));
+    assert_eq!(sh(&world, "true").code, Some(0));
+}
