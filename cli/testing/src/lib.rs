@@ -15,6 +15,8 @@
 //! assert_eq!(world.refused(), [""; 0]);
 //! ```
 //!
+//! What it answers is held to the rows of `conformance/rows.txt`, which anybody can ask of a real Multipass.
+//!
 //! Only for Unix: the guest's commands need bash, and a test kills `polis` with a signal.
 
 pub mod commands;
