@@ -48,9 +48,8 @@ fn the_workspace_is_entered_as_its_user_and_as_root_only_when_asked_to() {
     let world = running();
     let who = "echo $USER $LOGNAME; echo $HOME; pwd -P";
     for (flags, name, home) in [
-        // The double keeps the volumes of a container in folders of the guest.
-        (&[][..], "polis", "_workspace-home/_data/polis"),
-        (&["--root"], "root", "_workspace-root/_data"),
+        (&[][..], "polis", "/home/polis"),
+        (&["--root"], "root", "/root"),
     ] {
         let words = [&["exec"], flags, &["--", "bash", "-c", who]].concat();
         let ran = world.polis(&words);

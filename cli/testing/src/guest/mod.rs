@@ -4,16 +4,12 @@
 //! it down; run this command, put this file, get that one. Whatever is to stand in for a machine instead of a directory
 //! has to do these and nothing else.
 
-mod cloud_init;
 mod docker;
 mod files;
 mod paths;
-pub mod provision;
-mod report;
-mod rights;
+pub(crate) mod provision;
 pub(crate) mod run;
 mod snapshot;
-mod sudo;
 mod systemd;
 mod tool;
 pub(crate) mod user_data;
@@ -32,7 +28,7 @@ use crate::world::Store;
 pub(crate) const INSTANCE: &str = "FAKE_MULTIPASS_INSTANCE";
 
 /// The tools that are the double itself.
-const TOOLS: [&str; 10] = [
+const TOOLS: [&str; 9] = [
     "chown",
     "cloud-init",
     "df",
@@ -42,7 +38,6 @@ const TOOLS: [&str; 10] = [
     "systemd-run",
     "sleep",
     "stat",
-    "tar",
 ];
 /// What would change or show this machine instead of the guest: refused.
 const KEPT_AWAY: [&str; 9] = [
@@ -58,9 +53,10 @@ const KEPT_AWAY: [&str; 9] = [
 ];
 
 /// The folders of a fresh machine that something relies on.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     "bin",
     "etc/systemd/system",
+    "home/polis",
     "home/ubuntu",
     "opt",
     "run/units",
@@ -151,13 +147,12 @@ impl Guest {
         fs::remove_dir_all(&self.root)
     }
 
-    /// What happens at boot beside SSH: Docker brings back its containers, systemd starts the enabled units.
+    /// What happens at boot beside SSH: the containers come back.
     ///
     /// # Errors
     /// When the guest cannot be read or written.
     pub(crate) fn boot(&self) -> io::Result<()> {
-        docker::boot(self)?;
-        systemd::boot(self)
+        docker::boot(self)
     }
 
     /// Ends everything that runs in it.
@@ -169,7 +164,13 @@ impl Guest {
             return Ok(());
         }
         run::end_all(self)?;
-        systemd::shut_down(self)?;
-        docker::shut_down(self)
+        systemd::shut_down(self)
+    }
+
+    fn remove_file(&self, path: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }

@@ -6,12 +6,13 @@
 use std::path::Path;
 
 /// The folders of the guest that stand for themselves. The rest (`/usr/bin`, `/proc`, `/dev`) is this machine's.
-const MAPPED: [&str; 17] = [
+const MAPPED: [&str; 18] = [
     "/etc/audit",
     "/etc/docker",
     "/etc/polis",
     "/etc/sysctl.d",
     "/etc/systemd",
+    "/home/polis",
     "/home/ubuntu",
     "/opt/polis",
     "/root",

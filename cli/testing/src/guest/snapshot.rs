@@ -10,8 +10,7 @@ use std::time::SystemTime;
 use super::Guest;
 
 /// What changes by itself.
-const ALIVE: [&str; 6] = [
-    "run/allowed",
+const ALIVE: [&str; 5] = [
     "run/commands",
     "run/units",
     "var/lib/cloud",

@@ -1,12 +1,15 @@
-//! The tools of the guest that are the double itself, each under its own name.
+//! The programs of the guest that are the double itself, each under its own name: thin stand-ins that answer from the
+//! state of the world. What no script of ours asks is refused, and a test can see that.
 
-use std::fs;
 use std::io;
 use std::process::ExitCode;
 
-use super::{Guest, cloud_init, docker, paths, sudo, systemd};
+use super::{Guest, docker, paths, provision, systemd};
 use crate::commands::call::Call;
 use crate::process;
+
+/// The user that the containers' private files are given to.
+const CONTAINERS: &str = "65532";
 
 /// A tool under way.
 #[derive(Debug)]
@@ -22,98 +25,109 @@ pub(super) struct Tool {
 /// # Errors
 /// When the world cannot be read or written.
 pub fn run(name: &str, args: &[String]) -> io::Result<ExitCode> {
-    let guest = Guest::from_environment()?;
     match name {
-        "sudo" => return sudo::sudo(&guest, args),
+        "sudo" => return Ok(sudo(args)),
+        // The tests may not give files away; so every file looks as if it had been given away.
         "chown" => return Ok(ExitCode::SUCCESS),
-        "stat" => return sudo::stat(args),
-        systemd::SUPERVISOR => return systemd::supervise(&guest, args),
+        "stat" => {
+            let args = args.iter().map(|arg| arg.replace("%u", CONTAINERS));
+            return Err(become_program("/usr/bin/stat", args.collect()));
+        }
         "sleep" => return Ok(sleep(args)),
-        "df" => return df(&guest, args),
-        "tar" => return tar(&guest, args),
         _ => {}
     }
-    let shown: Vec<String> = args
-        .iter()
-        .map(|arg| paths::to_guest(arg, guest.root()))
-        .collect();
+    let guest = Guest::from_environment()?;
+    let shown = args.iter().map(|arg| paths::to_guest(arg, guest.root()));
+    let shown: Vec<String> = shown.collect();
     let mut tool = Tool {
         call: Call::start(&guest.store, name, &shown)?,
         guest,
     };
-    let code = match tool.call.before() {
-        Some(code) => code,
-        None => match name {
-            "cloud-init" => cloud_init::run(&mut tool, args)?,
-            "docker" => docker::run(&mut tool, args)?,
-            "systemctl" => systemd::systemctl(&mut tool, args)?,
-            "systemd-run" => systemd::systemd_run(&mut tool, args)?,
-            _ => tool.not_played(name),
-        },
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let code = match (tool.call.before(), name) {
+        (Some(code), _) => code,
+        (None, "cloud-init") => cloud_init(&mut tool, &words)?,
+        (None, "df") => df(&mut tool, &words)?,
+        (None, "docker") => docker::run(&mut tool, &words)?,
+        (None, "systemctl") => systemd::systemctl(&mut tool, &words)?,
+        (None, "systemd-run") => systemd::systemd_run(&mut tool, &words)?,
+        _ => tool.refuse(),
     };
     Ok(ExitCode::from(tool.call.finish(code)?))
+}
+
+impl Tool {
+    /// Refuses what is not scripted.
+    pub(super) fn refuse(&mut self) -> u8 {
+        self.call.end.refused = true;
+        self.call.err("the double has no answer to this\n");
+        127
+    }
+
+    /// Prints on standard error; the code of a failure.
+    pub(super) fn fail(&self, text: &str) -> u8 {
+        let text = paths::to_guest(text, self.guest.root());
+        self.call.err(&format!("{text}\n"));
+        1
+    }
+}
+
+fn become_program(program: &str, args: Vec<String>) -> io::Error {
+    let mut command = process::command(program);
+    command.args(args);
+    process::become_program(command)
+}
+
+/// Runs the command with the rights that there are: what needs root's is shown by a real machine.
+fn sudo(args: &[String]) -> ExitCode {
+    let flags = args
+        .iter()
+        .take_while(|arg| ["-n", "--"].contains(&arg.as_str()));
+    let Some((program, args)) = args[flags.count()..].split_first() else {
+        return ExitCode::FAILURE;
+    };
+    let error = become_program(program, args.to_vec());
+    eprintln!("sudo: {program}: command not found ({error})");
+    ExitCode::FAILURE
 }
 
 /// A pause of the guest's scripts between two attempts, twenty times as short: a test has nothing to wait for.
 fn sleep(args: &[String]) -> ExitCode {
     let Some(Ok(seconds)) = args.first().map(|arg| arg.parse::<f64>()) else {
-        eprintln!("sleep: invalid time interval");
         return ExitCode::FAILURE;
     };
     std::thread::sleep(std::time::Duration::from_secs_f64(seconds / 20.0));
     ExitCode::SUCCESS
 }
 
-/// How full the guest's disk is, in the one form that a script uses.
-fn df(guest: &Guest, args: &[String]) -> io::Result<ExitCode> {
-    let state = guest.store.look()?;
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let ["--output=pcent,ipcent,avail", "--block-size=1", "/"] = words.as_slice() else {
-        eprintln!("df: not played with these arguments");
-        return Ok(ExitCode::FAILURE);
+/// `cloud-init status`, as it follows from the run of our provisioning; a run that we started later is not cloud-init's.
+fn cloud_init(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
+    if words != ["status"] {
+        return Ok(tool.refuse());
+    }
+    let state = tool.guest.store.look()?;
+    let instance = state.find(&tool.guest.name);
+    let first = instance.and_then(provision::under_way);
+    let (word, code) = match instance {
+        Some(_) if first.is_some_and(|run| run.first) => ("running", 0),
+        Some(instance) if instance.cloud_init_failed => ("error", 1),
+        Some(instance) if instance.degraded => ("done", 2),
+        _ => ("done", 0),
     };
+    tool.call.out(&format!("status: {word}\n"));
+    Ok(code)
+}
+
+/// How full the guest's disk is.
+fn df(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
+    if words != ["--output=pcent,ipcent,avail", "--block-size=1", "/"] {
+        return Ok(tool.refuse());
+    }
+    let state = tool.guest.store.look()?;
     let (space, inodes) = state.disk_used;
-    let disk = state.find(&guest.name).map_or(0, |instance| instance.disk);
+    let disk = state.find(&tool.guest.name).map_or(0, |found| found.disk);
     let free = disk / 100 * u64::from(100 - space.min(100));
-    println!("Use% IUse%       Avail\n {space}%   {inodes}% {free}");
-    Ok(ExitCode::SUCCESS)
-}
-
-impl Tool {
-    /// What the double does not know: a failure that a test can see.
-    fn not_played(&mut self, name: &str) -> u8 {
-        self.call.end.refused = true;
-        self.call
-            .err(&format!("{name}: not played by the double\n"));
-        127
-    }
-
-    /// A refusal in the tool's own words.
-    pub(super) fn refuse(&mut self, code: u8, text: &str) -> u8 {
-        self.call.end.refused = true;
-        self.call.err(text);
-        code
-    }
-}
-
-/// The real tar, unless the disk is full.
-fn tar(guest: &Guest, args: &[String]) -> io::Result<ExitCode> {
-    let full = guest.store.look()?.disk_full;
-    let takes_out = |arg: &String| {
-        arg == "--extract"
-            || arg.starts_with('x')
-            || (arg.starts_with('-') && !arg.starts_with("--") && arg.contains('x'))
-    };
-    if full && args.iter().any(takes_out) {
-        eprintln!("tar: docker-compose.yml: Cannot write: No space left on device");
-        eprintln!("tar: Exiting with failure status due to previous errors");
-        return Ok(ExitCode::from(2));
-    }
-    let real = ["/usr/bin/tar", "/bin/tar"]
-        .into_iter()
-        .find(|path| fs::exists(path).unwrap_or(false))
-        .unwrap_or("tar");
-    let mut command = process::command(real);
-    command.args(args);
-    Err(process::become_program(command))
+    let text = format!("Use% IUse%       Avail\n {space}%   {inodes}% {free}\n");
+    tool.call.out(&text);
+    Ok(0)
 }

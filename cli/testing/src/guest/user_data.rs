@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use super::{Guest, yaml};
+use super::{Guest, provision, yaml};
 use crate::world::state::Provision;
 
 /// Our provisioning script; user-data that writes and runs it provisions the guest.
@@ -55,17 +55,7 @@ impl UserData {
     ) -> Option<Provision> {
         let writes = self.files().any(|file| file.path == SCRIPT);
         let runs = self.value.get("runcmd")?.to_string().contains(SCRIPT);
-        (writes && runs).then_some(Provision {
-            starts_at,
-            takes,
-            fails,
-            had: Vec::new(),
-            told: 0,
-            by: None,
-            log_offset: 0,
-            ended: false,
-            first: true,
-        })
+        (writes && runs).then(|| provision::run(starts_at, takes, fails))
     }
 
     fn entries(&self) -> impl Iterator<Item = &Value> {

@@ -210,14 +210,8 @@ pub struct Provision {
     pub takes: u64,
     /// The step that fails, and with which message.
     pub fails: Option<(String, String)>,
-    /// The steps that were there before it, which it skips.
-    pub had: Vec<String>,
     /// How many lines of its log have been written.
     pub told: usize,
-    /// The process that runs it, where that is not cloud-init: it ends with that.
-    pub by: Option<u32>,
-    /// Where its log starts.
-    pub log_offset: u64,
     /// Whether it has ended, in whatever way.
     pub ended: bool,
     /// Whether it is the one that cloud-init runs.

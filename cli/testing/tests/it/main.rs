@@ -1,16 +1,14 @@
 //! The double behaves as the contract with Multipass says, seen from outside: exit codes, streams, words, and the world.
 
 mod conformance;
-mod docker;
 mod exec;
 mod faults;
+mod guest;
 mod launch;
 mod life;
 mod machine;
 mod power;
 mod query;
-mod real_compose;
-mod systemd;
 mod transfer;
 
 use std::time::{Duration, Instant};

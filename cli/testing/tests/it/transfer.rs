@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use fake_multipass::{Effect, Fault};
 
-use crate::{guest, launched, run, sh};
+use crate::{guest, launched, run};
 
 #[test]
 fn a_file_keeps_its_mode_and_a_stream_gets_0664() {
@@ -142,14 +142,5 @@ fn it_can_be_cut_short_or_find_no_room() {
             .multipass(&["transfer", "-", "polis:x"], b"12345")
             .code,
         Some(2)
-    );
-    let ran = sh(
-        &world,
-        "cd /opt/polis && tar --create x 2>/dev/null | tar -xf -",
-    );
-    assert!(
-        ran.code == Some(2) && ran.stderr.contains("No space left on device"),
-        "{}",
-        ran.seen()
     );
 }

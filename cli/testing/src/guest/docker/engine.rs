@@ -1,51 +1,41 @@
-//! What Docker's engine remembers: `docker.json` in the guest. What containers write is in folders next to it: a
-//! container's layer is removed with it, volumes stay.
+//! What Docker's engine remembers: `docker.json` in the guest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::Guest;
-use super::container::Container;
-use super::project::Project;
-use crate::world::replace;
+use super::super::tool::Tool;
+use crate::world::state::{Fate, State};
+use crate::world::{now, replace};
 
-const FILE: &str = "docker.json";
-/// Where the guest keeps what containers write.
-const STORE: &str = "/var/lib/docker";
+const FILE: &str = "/docker.json";
 
-/// Where in the guest the content of a volume is.
-pub(super) fn volume(name: &str) -> String {
-    format!("{STORE}/volumes/{name}/_data")
-}
-
-/// Where in the guest a container's own layer is.
-pub(super) fn layer(container: &Container) -> String {
-    format!("{STORE}/overlay2/{}/diff", container.id)
-}
-
-/// Removes a container's layer, as its removal does.
-pub(super) fn forget_layer(guest: &Guest, container: &Container) -> io::Result<()> {
-    match fs::remove_dir_all(guest.path(&layer(container))) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Images and containers.
+/// Images, containers by their services, and networks with their definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Engine {
-    /// The references that were pulled.
     pub(super) images: BTreeSet<String>,
-    /// The containers by their names.
     pub(super) containers: BTreeMap<String, Container>,
-    /// The networks that Compose made, each with the hash of its definition.
     pub(super) networks: BTreeMap<String, String>,
-    /// The volumes that Compose made.
-    pub(super) volumes: BTreeSet<String>,
 }
+
+/// A container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Container {
+    /// Tells it from the one that it replaced.
+    pub(super) id: String,
+    pub(super) image: String,
+    /// What it was created from.
+    pub(super) definition: String,
+    pub(super) once: bool,
+    pub(super) networks: BTreeSet<String>,
+    /// When it was started; `None` is created and never started, or stopped.
+    pub(super) started: Option<u64>,
+}
+
+/// The state, the health and the exit code of a container, as `ps` shows them.
+pub(super) type Status = (&'static str, &'static str, i32);
 
 impl Engine {
     /// As it is.
@@ -54,41 +44,61 @@ impl Engine {
         Self::read(guest)
     }
 
-    /// Changes it under the world's lock.
-    pub(super) fn update<T>(guest: &Guest, change: impl FnOnce(&mut Self) -> T) -> io::Result<T> {
+    /// Changes it under the world's lock; the record of the call says whether that changed anything.
+    pub(super) fn update(tool: &mut Tool, change: impl FnOnce(&mut Self)) -> io::Result<()> {
+        tool.call.end.changed_guest |= Self::change(&tool.guest, change)?;
+        Ok(())
+    }
+
+    /// The same without a call.
+    pub(super) fn change(guest: &Guest, change: impl FnOnce(&mut Self)) -> io::Result<bool> {
         let _lock = guest.store.lock()?;
         let before = Self::read(guest)?;
         let mut engine = before.clone();
-        let result = change(&mut engine);
+        change(&mut engine);
         if engine != before {
-            replace(
-                &guest.root().join(FILE),
-                &serde_json::to_vec_pretty(&engine)?,
-            )?;
+            replace(&guest.path(FILE), &serde_json::to_vec_pretty(&engine)?)?;
         }
-        Ok(result)
+        Ok(engine != before)
     }
 
     fn read(guest: &Guest) -> io::Result<Self> {
-        match fs::read(guest.root().join(FILE)) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error),
+        let bytes = guest.get(FILE)?;
+        Ok(match bytes {
+            Some(bytes) => serde_json::from_slice(&bytes)?,
+            None => Self::default(),
+        })
+    }
+
+    /// The service and the container behind an ID.
+    pub(super) fn find(&self, id: &str) -> Option<(&String, &Container)> {
+        let mut containers = self.containers.iter();
+        containers.find(|(_, container)| container.id == id)
+    }
+}
+
+impl Container {
+    /// What it is now, if it belongs to `service`.
+    pub(super) fn status(&self, state: &State, service: &str) -> Status {
+        let service = state.service(service);
+        let Some(started) = self.started else {
+            return ("created", "", 0);
+        };
+        match service.fate {
+            _ if now() < started + service.after && self.once => ("running", "", 0),
+            _ if now() < started + service.after => ("running", "starting", 0),
+            // `ps` has an exit code only of what is down for good.
+            Fate::Exits(code) if self.once => ("exited", "", code),
+            Fate::Exits(_) => ("restarting", "", 0),
+            _ if self.once => ("exited", "", 0),
+            Fate::Well => ("running", "healthy", 0),
+            Fate::Unhealthy => ("running", "unhealthy", 0),
+            Fate::Starting => ("running", "starting", 0),
         }
     }
+}
 
-    /// The container of this name, or of an ID that begins so.
-    pub(super) fn find(&self, name: &str) -> Option<(&String, &Container)> {
-        let is = |(found, container): &(&String, &Container)| {
-            *found == name || (name.len() >= 12 && container.id.starts_with(name))
-        };
-        self.containers.iter().find(is)
-    }
-
-    /// The containers of a project.
-    pub(super) fn of<'a>(&'a self, project: &'a Project) -> impl Iterator<Item = &'a Container> {
-        self.containers
-            .values()
-            .filter(|container| container.project == project.name)
-    }
+/// Whether a container has a process.
+pub(super) fn runs((state, ..): Status) -> bool {
+    matches!(state, "running" | "restarting")
 }

@@ -1,183 +1,331 @@
-//! Docker and Compose in the guest: a project that is read for real, and containers that are entries in a file.
+//! Docker and Compose in the guest, as far as the scripts of `polis` and `stack.sh` ask: containers are entries in a file,
+//! and what becomes of them the test has decided.
 
-mod container;
-mod down;
 mod engine;
-mod flags;
-mod inside;
-mod interpolate;
-mod networks;
-mod objects;
 mod project;
-mod pull;
-mod query;
 mod up;
 
+use std::fs;
 use std::io;
 
-use container::Status;
-use engine::Engine;
-use flags::Flags;
-use project::Project;
+use engine::{Engine, runs};
+use polis_base::Digest;
+use project::{NAME, Project, full};
 
 use super::Guest;
 use super::tool::Tool;
+use crate::commands::call::wait_until;
+use crate::process;
 use crate::world::now;
-use crate::world::state::State;
+
+/// Where the guest keeps what containers write.
+const STORE: &str = "/var/lib/docker";
+/// Templates that scripts use.
+const HASH: &str = "{{index .Config.Labels \"com.docker.compose.config-hash\"}}";
+const NETWORKS: &str = "{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}";
 
 /// `docker ARGS`.
-pub(super) fn run(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
+pub(super) fn run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     let state = tool.guest.store.look()?;
-    let installed = state
-        .find(&tool.guest.name)
-        .is_some_and(|instance| instance.docker);
-    if !installed {
+    let instance = state.find(&tool.guest.name);
+    if !instance.is_some_and(|instance| instance.docker) {
         tool.call.err("bash: line 1: docker: command not found\n");
         return Ok(127);
     }
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["compose", ..] => compose(tool, &args[1..]),
-        ["image", "inspect", ..] => query::image_inspect(tool, &args[2..]),
-        ["inspect", ..] => objects::inspect(tool, &args[1..]),
-        ["diff", ..] => objects::diff(tool, &args[1..]),
-        ["volume", "ls", ..] => objects::volumes(tool, &args[2..]),
-        ["network", "connect" | "disconnect", ..] => networks::run(tool, &args[1..]),
-        ["info"] => query::info(tool),
-        ["info", flag, ..] => Ok(tool.refuse(125, &unknown_flag(flag, "docker info"))),
-        ["version", ..] | ["--version"] => query::version(tool, &args[1..]),
-        [] => Ok(tool.refuse(1, "Usage:  docker [OPTIONS] COMMAND\n")),
-        [other, ..] => {
-            let text = format!(
-                "docker: unknown command: docker {other}\n\nRun 'docker --help' for more information\n"
-            );
-            Ok(tool.refuse(1, &text))
+    match words {
+        ["info"] => Ok(0),
+        ["image", "inspect", "--format", "{{.Id}}", images @ ..] => images_inspect(tool, images),
+        ["inspect", "--format", template, id] => inspect(tool, template, id),
+        ["inspect", "--size", "--format", "{{.SizeRw}}", id] => {
+            let size = fs::metadata(tool.guest.path(&diff_of(id))).map_or(0, |meta| meta.len());
+            tool.call.out(&format!("{size}\n"));
+            Ok(0)
         }
-    }
-}
-
-fn unknown_flag(flag: &str, command: &str) -> String {
-    format!(
-        "unknown flag: {flag}\n\nUsage:  {command} [OPTIONS]\n\nRun '{command} --help' for more information\n"
-    )
-}
-
-/// What `docker compose` accepts before its command.
-const GLOBAL: Flags = Flags {
-    valued: &[
-        "file",
-        "f",
-        "project-directory",
-        "project-name",
-        "p",
-        "env-file",
-        "progress",
-        "ansi",
-        "profile",
-    ],
-    bare: &["compatibility", "dry-run"],
-    stops: true,
-};
-
-/// What carries out a command of Compose, and what that accepts.
-type Command = (
-    &'static str,
-    Flags,
-    fn(&mut Tool, &Project, &flags::Parsed) -> io::Result<u8>,
-);
-
-const COMMANDS: [Command; 9] = [
-    ("config", query::CONFIG, query::config),
-    ("ps", query::PS, query::ps),
-    ("logs", query::LOGS, query::logs),
-    ("pull", pull::FLAGS, pull::run),
-    ("up", up::FLAGS, up::run),
-    ("stop", down::STOP, down::stop),
-    ("down", down::DOWN, down::down),
-    ("exec", inside::FLAGS, inside::exec),
-    ("restart", down::STOP, down::restart),
-];
-
-fn compose(tool: &mut Tool, args: &[String]) -> io::Result<u8> {
-    let global = match GLOBAL.parse(args) {
-        Ok(global) => global,
-        Err(text) => return Ok(tool.refuse(1, &text)),
-    };
-    let Some((name, rest)) = global.words.split_first() else {
-        return Ok(tool.refuse(1, "Usage:  docker compose [OPTIONS] COMMAND\n"));
-    };
-    if name == "version" {
-        tool.call.out("Docker Compose version v2.40.3\n");
-        return Ok(0);
-    }
-    let Some((_, flags, run)) = COMMANDS.iter().find(|(found, ..)| found == name) else {
-        let text = format!("unknown docker command: \"compose {name}\"\n");
-        return Ok(tool.refuse(1, &text));
-    };
-    let parsed = match flags.parse(rest) {
-        Ok(parsed) => parsed,
-        Err(text) => return Ok(tool.refuse(1, &text)),
-    };
-    match Project::load(&tool.guest, &global) {
-        Ok(project) if global.has(&["dry-run"]) => dry_run(tool, &project, name),
-        Ok(project) => run(tool, &project, &parsed),
-        Err(message) => {
-            let message = super::paths::to_guest(&message, tool.guest.root());
-            tool.call.err(&format!("{message}\n"));
-            Ok(1)
+        ["diff", id] => {
+            let diff = tool.guest.get(&diff_of(id))?.unwrap_or_default();
+            tool.call.out(&String::from_utf8_lossy(&diff));
+            Ok(0)
         }
+        ["volume", "ls", "--filter", _, "--format", template] => volumes(tool, template),
+        ["network", "connect", "--alias", _, network, id] => network_of(tool, id, network, true),
+        ["network", "disconnect", "--force", network, id] => network_of(tool, id, network, false),
+        ["compose", words @ ..] => match Project::read(&tool.guest) {
+            Ok(project) => compose(tool, &project, words),
+            Err(message) => Ok(tool.fail(&message)),
+        },
+        _ => Ok(tool.refuse()),
     }
 }
 
-/// `docker compose --dry-run up`, as far as something relies on it: the networks that would be made anew.
-fn dry_run(tool: &mut Tool, project: &Project, command: &str) -> io::Result<u8> {
-    if command != "up" {
-        let text = format!("{command}: not played with --dry-run\n");
-        return Ok(tool.refuse(1, &text));
+fn compose(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8> {
+    let services = project.services.iter();
+    match words {
+        ["config", "--images"] => {
+            services.for_each(|(_, service)| tool.call.out(&format!("{}\n", service.image)));
+            Ok(0)
+        }
+        ["config", "--services"] => {
+            services.for_each(|(name, _)| tool.call.out(&format!("{name}\n")));
+            Ok(0)
+        }
+        ["config", "--hash", name] if project.services.contains_key(*name) => {
+            let hash = &project.services[*name].definition;
+            tool.call.out(&format!("{name} {hash}\n"));
+            Ok(0)
+        }
+        ["ps", "--all", "--quiet", name] => ps(tool, Some(name), true, "{{.ID}}"),
+        ["ps", "--quiet", name] => ps(tool, Some(name), false, "{{.ID}}"),
+        ["ps", "--all", "--format", template] => ps(tool, None, true, template),
+        ["logs", words @ ..] => logs(tool, project, words),
+        ["exec", words @ ..] => exec(tool, words),
+        ["pull", ..] => pull(tool, project),
+        ["restart", name] => {
+            Engine::update(tool, |engine| {
+                if let Some(container) = engine.containers.get_mut(*name) {
+                    container.started = Some(now());
+                }
+            })?;
+            Ok(0)
+        }
+        ["--dry-run", "up", ..] => up::dry_run(tool, project),
+        ["up", words @ ..] => up::run(tool, project, words),
+        ["down"] => {
+            Engine::update(tool, |engine| {
+                engine.containers.clear();
+                engine.networks.clear();
+            })?;
+            Ok(0)
+        }
+        _ => Ok(tool.refuse()),
     }
-    networks::diverged(tool, project)?;
-    Ok(0)
+}
+
+/// What Docker and the unit of the stack do at a boot: what ran before runs again.
+pub(super) fn boot(guest: &Guest) -> io::Result<()> {
+    Engine::change(guest, |engine| {
+        let started = engine.containers.values_mut();
+        for container in started.filter(|container| container.started.is_some()) {
+            container.started = Some(now());
+        }
+    })
+    .map(drop)
 }
 
 /// The ID of the image behind a reference.
 fn image_id(image: &str) -> String {
-    polis_base::Digest::of(image.as_bytes()).to_string()
+    Digest::of(image.as_bytes()).to_string()
 }
 
-/// Ends all containers, since the machine goes down.
-pub(super) fn shut_down(guest: &Guest) -> io::Result<()> {
-    let state = guest.store.look()?;
-    Engine::update(guest, |engine| {
-        for container in engine.containers.values_mut() {
-            if container.status(&state, now()).state == "running" {
-                container.went_down = true;
-                container.ended = Some(137);
+/// Where the content of a volume is.
+fn volume(name: &str) -> String {
+    format!("{STORE}/volumes/{}/_data", full(name))
+}
+
+/// A file in which a test can put what `docker diff` prints of a container.
+fn diff_of(id: &str) -> String {
+    format!("{STORE}/{id}.diff")
+}
+
+fn images_inspect(tool: &mut Tool, images: &[&str]) -> io::Result<u8> {
+    let engine = Engine::look(&tool.guest)?;
+    let mut code = 0;
+    for image in images {
+        if engine.images.contains(*image) {
+            tool.call.out(&format!("{}\n", image_id(image)));
+        } else {
+            code = tool.fail(&format!(
+                "Error response from daemon: No such image: {image}"
+            ));
+        }
+    }
+    Ok(code)
+}
+
+fn inspect(tool: &mut Tool, template: &str, id: &str) -> io::Result<u8> {
+    let engine = Engine::look(&tool.guest)?;
+    let Some((_, container)) = engine.find(id) else {
+        return Ok(tool.fail(&format!("Error response from daemon: No such object: {id}")));
+    };
+    let answer = match template {
+        "{{.Image}}" => image_id(&container.image),
+        "{{.Config.Image}}" => container.image.clone(),
+        HASH => container.definition.clone(),
+        NETWORKS => {
+            let lines = container.networks.iter().map(|name| format!("{name}\n"));
+            lines.collect()
+        }
+        _ => return Ok(tool.refuse()),
+    };
+    tool.call.out(&format!("{answer}\n"));
+    Ok(0)
+}
+
+fn volumes(tool: &mut Tool, template: &str) -> io::Result<u8> {
+    let project = Project::read(&tool.guest).unwrap_or_default();
+    for name in &project.volumes {
+        let place = tool.guest.path(&volume(name));
+        let line = template
+            .replace("{{.Label \"com.docker.compose.volume\"}}", name)
+            .replace("{{.Mountpoint}}", &place.display().to_string());
+        tool.call.out(&format!("{line}\n"));
+    }
+    Ok(0)
+}
+
+fn network_of(tool: &mut Tool, id: &str, network: &str, joins: bool) -> io::Result<u8> {
+    let engine = Engine::look(&tool.guest)?;
+    let there = !joins || engine.networks.contains_key(network);
+    let found = engine
+        .find(id)
+        .filter(|(_, container)| there && container.networks.contains(network) != joins);
+    let Some((name, _)) = found else {
+        let text =
+            format!("Error response from daemon: cannot change the network {network} of {id}");
+        return Ok(tool.fail(&text));
+    };
+    Engine::update(tool, |engine| {
+        if let Some(container) = engine.containers.get_mut(name) {
+            if joins {
+                container.networks.insert(network.to_owned());
+            } else {
+                container.networks.remove(network);
             }
         }
-    })
+    })?;
+    Ok(0)
 }
 
-/// Brings back what Docker's restart policy brings back after a boot.
-pub(super) fn boot(guest: &Guest) -> io::Result<()> {
-    Engine::update(guest, |engine| {
-        for container in engine.containers.values_mut() {
-            if container.went_down && container.restarts {
-                container.start(now());
-            }
-            container.went_down = false;
+/// Containers, a line each: all, or those that run.
+fn ps(tool: &mut Tool, only: Option<&str>, all: bool, template: &str) -> io::Result<u8> {
+    let state = tool.guest.store.look()?;
+    for (name, container) in Engine::look(&tool.guest)?.containers {
+        let status = container.status(&state, &name);
+        if only.is_some_and(|only| only != name) || !(all || runs(status)) {
+            continue;
         }
-    })
+        let line = template
+            .replace("{{.ID}}", &container.id)
+            .replace("{{.Service}}", &name)
+            .replace("{{.State}}", status.0)
+            .replace("{{.Health}}", status.1)
+            .replace("{{.ExitCode}}", &status.2.to_string());
+        if line.contains("{{") {
+            return Ok(tool.refuse());
+        }
+        tool.call.out(&format!("{line}\n"));
+    }
+    Ok(0)
 }
 
-/// The status of each of the project's containers, by service.
-fn statuses(
-    engine: &Engine,
-    project: &Project,
-    state: &State,
-) -> std::collections::BTreeMap<String, Status> {
-    let now = now();
-    engine
-        .of(project)
-        .map(|container| (container.service.clone(), container.status(state, now)))
-        .collect()
+fn logs(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8> {
+    let (flags, names): (Vec<&str>, Vec<&str>) =
+        words.iter().partition(|word| word.starts_with("--"));
+    // The value of `--tail` comes first of what is no flag.
+    let (tail, names) = match names.split_first() {
+        Some((tail, names)) if flags.contains(&"--tail") => (tail.parse().ok(), names),
+        _ => (None, names.as_slice()),
+    };
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !project.services.contains_key(**name))
+    {
+        return Ok(tool.fail(&format!("no such service: {unknown}")));
+    }
+    let state = tool.guest.store.look()?;
+    for name in Engine::look(&tool.guest)?.containers.keys() {
+        if !names.is_empty() && !names.contains(&name.as_str()) {
+            continue;
+        }
+        let mut lines = state.service(name).log;
+        if lines.is_empty() {
+            lines.push(format!("{name} started"));
+        }
+        let plain = flags.contains(&"--no-log-prefix");
+        let prefix = if plain {
+            String::new()
+        } else {
+            format!("{name}-1  | ")
+        };
+        for line in &lines[lines.len().saturating_sub(tail.unwrap_or(usize::MAX))..] {
+            tool.call.out(&format!("{prefix}{line}\n"));
+        }
+    }
+    if flags.contains(&"--follow") {
+        process::hang(tool.guest.store.dir());
+    }
+    Ok(0)
+}
+
+/// Runs a command in a container: a process of the guest with the environment and the folder that the call names.
+fn exec(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
+    let mut command = None;
+    let mut settings = Vec::new();
+    let mut directory = "/";
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "-T" => {}
+            "--env" => settings.extend(words.next().and_then(|setting| setting.split_once('='))),
+            "--workdir" => directory = words.next().unwrap_or(&"/"),
+            "--user" => drop(words.next()),
+            service => {
+                command = words.next().map(|program| (service, *program));
+                break;
+            }
+        }
+    }
+    let Some((service, program)) = command else {
+        return Ok(tool.refuse());
+    };
+    let state = tool.guest.store.look()?;
+    let engine = Engine::look(&tool.guest)?;
+    let found = engine.containers.get(service);
+    if !found.is_some_and(|container| runs(container.status(&state, service))) {
+        return Ok(tool.fail(&format!("service \"{service}\" is not running")));
+    }
+    tool.call.end.changed_guest = true;
+    let mut command = process::command(program);
+    command.args(words).envs(settings).current_dir(directory);
+    match command.status() {
+        Ok(status) => {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            Ok(code.unwrap_or(137))
+        }
+        Err(_) => {
+            tool.fail(&format!(
+                "OCI runtime exec failed: exec: \"{program}\": not found"
+            ));
+            Ok(127)
+        }
+    }
+}
+
+/// Pulls the images of all services, as far as the registry lets it.
+fn pull(tool: &mut Tool, project: &Project) -> io::Result<u8> {
+    for (name, service) in &project.services {
+        let image = &service.image;
+        tool.call.err(&format!(" {name} Pulling \n"));
+        let (takes, refusal) = tool.guest.store.update(|state| {
+            let mut pulls = state.pulls.iter_mut();
+            let refusal = pulls.find(|pull| image.contains(&pull.image) && pull.left != Some(0));
+            let refusal = refusal.map(|pull| {
+                pull.left = pull.left.map(|left| left - 1);
+                pull.message.clone()
+            });
+            (state.timing.pull, refusal)
+        })?;
+        wait_until(now() + takes);
+        if let Some(message) = refusal {
+            tool.call.err(&format!(" {name} Error {message}\n"));
+            return Ok(tool.fail(&format!("Error response from daemon: {message}")));
+        }
+        Engine::update(tool, |engine| engine.images.extend([image.clone()]))?;
+        tool.call.err(&format!(" {name} Pulled \n"));
+    }
+    Ok(0)
+}
+
+/// The name of a service's container.
+fn container(service: &str) -> String {
+    format!("{NAME}-{service}")
 }

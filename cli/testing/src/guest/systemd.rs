@@ -1,0 +1,107 @@
+//! systemd in the guest: transient units, which are real processes. A unit is a file with the process that leads its
+//! group; it is there for as long as the unit runs.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use super::tool::Tool;
+use super::user_data::SCRIPT;
+use super::{Guest, provision};
+use crate::process;
+use crate::world::replace;
+
+const FOLDER: &str = "run/units";
+/// Runs the command behind the unit's file, which is written a moment later, and removes the file when that has ended.
+const SUPERVISOR: &str = r#"until [[ -s $1 ]]; do :; done; "${@:2}"; rm -f -- "$1""#;
+/// The unit in which the provisioning is run again.
+const PROVISION: &str = "polis-provision";
+/// The code of `is-active` for a unit that is not active.
+const NOT_ACTIVE: u8 = 3;
+
+/// `systemctl`.
+pub(super) fn systemctl(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
+    match words {
+        ["is-active", "--quiet", unit] | ["is-active", unit] => {
+            let active = is_active(&tool.guest, unit)?;
+            if words.len() == 2 {
+                tool.call
+                    .out(if active { "active\n" } else { "inactive\n" });
+            }
+            Ok(if active { 0 } else { NOT_ACTIVE })
+        }
+        // The unit of the stack finds the stack running; what it does at a boot, [`Guest::boot`] does.
+        ["start", "polis.service"] => Ok(0),
+        _ => Ok(tool.refuse()),
+    }
+}
+
+/// `systemd-run`, which starts a unit and does not wait for it.
+pub(super) fn systemd_run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
+    let flags = words.iter().take_while(|word| word.starts_with("--"));
+    let (flags, command) = words.split_at(flags.count());
+    let value = |name: &str| flags.iter().find_map(|flag| flag.strip_prefix(name));
+    let (Some(unit), [program, ..]) = (value("--unit="), command) else {
+        return Ok(tool.refuse());
+    };
+    let guest = &tool.guest;
+    if is_active(guest, unit)? {
+        let text = "Failed to start transient service unit: Unit was already loaded.";
+        return Ok(tool.fail(text));
+    }
+    tool.call.end.changed_guest = true;
+    if guest.path(SCRIPT) == PathBuf::from(program) {
+        provision::again(guest)?;
+        return Ok(0);
+    }
+    let file = file(guest, unit);
+    let mut process = process::group("bash");
+    process
+        .args(["-c", SUPERVISOR, "unit"])
+        .arg(&file)
+        .args(command);
+    guest.dress(&mut process);
+    process
+        .current_dir(value("--working-directory=").unwrap_or("/"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    replace(&file, process.spawn()?.id().to_string().as_bytes())?;
+    Ok(0)
+}
+
+fn short(unit: &str) -> &str {
+    unit.strip_suffix(".service").unwrap_or(unit)
+}
+
+fn file(guest: &Guest, unit: &str) -> PathBuf {
+    guest.root().join(FOLDER).join(unit)
+}
+
+/// Whether a unit runs.
+fn is_active(guest: &Guest, unit: &str) -> io::Result<bool> {
+    if short(unit) == PROVISION {
+        let state = guest.store.look()?;
+        let run = state.find(&guest.name).and_then(provision::under_way);
+        return Ok(run.is_some_and(|run| !run.first));
+    }
+    Ok(leader(guest, short(unit)).is_some_and(process::alive))
+}
+
+/// The process that leads a unit's group.
+fn leader(guest: &Guest, unit: &str) -> Option<u32> {
+    fs::read_to_string(file(guest, unit)).ok()?.parse().ok()
+}
+
+/// Ends all units with all of their processes.
+pub(super) fn shut_down(guest: &Guest) -> io::Result<()> {
+    for entry in fs::read_dir(guest.root().join(FOLDER))? {
+        let entry = entry?;
+        if let Some(pid) = leader(guest, &entry.file_name().to_string_lossy()) {
+            process::kill_group(pid);
+        }
+        let _it_may_have_ended = fs::remove_file(entry.path());
+    }
+    Ok(())
+}
