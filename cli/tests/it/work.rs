@@ -268,25 +268,3 @@ fn a_definition_changed_by_an_agent_is_distinguished_from_a_different_image() {
         ran.seen()
     );
 }
-
-#[test]
-fn a_network_that_changes_under_the_workspace_does_not_stop_an_upgrade() {
-    let world = running();
-    // All networks: the workspace joins its own again, and no other.
-    older_with(&world, "s|enable_ipv6: false|enable_ipv6: true|");
-    let made = container(&world, "workspace");
-    let ran = world.polis(&["start", "--quiet"]);
-    assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    assert_eq!(container(&world, "workspace"), made);
-    let connected = world.all_calls().into_iter();
-    let connected: Vec<String> = connected
-        .map(|call| call.line())
-        .filter(|line| line.contains("docker network connect"))
-        .collect();
-    let [joined] = connected.as_slice() else {
-        panic!("{connected:?}");
-    };
-    assert!(joined.contains(" polis_internal-bridge "), "{joined}");
-    assert!(!world.guest_has("/opt/polis/.left-networks"));
-    assert_eq!(world.refused(), [] as [String; 0]);
-}

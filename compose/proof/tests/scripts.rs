@@ -99,6 +99,46 @@ fn a_key_of_another_certificate_is_reported() {
     );
 }
 
+/// A `docker` that notes its calls, and a workspace on two networks, of which Compose wants to make one anew, as well as
+/// one that the workspace is not on. As the real one it refuses to while the workspace is on it.
+const NETWORKS: &str = r#"echo "$*" >>calls
+case "$*" in
+  "compose ps --all --quiet workspace") echo id ;;
+  "inspect --format {{range "*) cat joined ;;
+  "compose --dry-run up "*)
+    for name in internal foreign; do echo " DRY-RUN MODE -  Network polis_$name  Removed"; done ;;
+  "compose config --services") printf '%s\n' gate workspace ;;
+  "network disconnect --force "*) sed -i "/^$4$/d" joined ;;
+  "network connect --alias workspace "*) ! grep --quiet "^$5$" joined && echo "$5" >>joined ;;
+  "compose up --no-start "*) [[ ! -e cut ]] && ! grep --quiet polis_internal joined ;;
+esac"#;
+
+#[test]
+fn a_network_that_changes_under_the_workspace_is_left_and_joined_again() {
+    let scratch = Scratch::new("networks");
+    scratch.copy("scripts/stack.sh", "scripts/stack.sh");
+    scratch.program("systemctl", "echo inactive");
+    scratch.program("docker", NETWORKS);
+    scratch.file("joined", "polis_internal\npolis_other\n");
+    // Cut off while the workspace is on its network no more.
+    let ran = scratch.run("touch cut; scripts/stack.sh up");
+    assert_ne!(ran.code, 0, "{ran:?}");
+    assert_eq!(scratch.run("cat joined").stdout, "polis_other\n");
+    // The next run goes on, also when another network was noted and not left.
+    let ran = scratch.run("rm cut; echo polis_other >>.left-networks; scripts/stack.sh up");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(
+        scratch.run("cat joined").stdout,
+        "polis_other\npolis_internal\n"
+    );
+    assert_eq!(
+        scratch.run("grep network calls; ls -A").stdout,
+        "network disconnect --force polis_internal id\n\
+         network connect --alias workspace polis_internal id\n\
+         bin\ncalls\njoined\nscripts\n"
+    );
+}
+
 #[test]
 fn c_icap_that_exits_with_0_keeps_the_container_running_and_is_reported() {
     let scratch = Scratch::new("c-icap");

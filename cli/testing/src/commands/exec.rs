@@ -92,8 +92,7 @@ pub(super) fn once(
     let quiet = instance.is_none_or(|instance| !instance.provisioning(now()));
     let before = guest.snapshot()?;
     let done = guest.run(call.number, command, directory, pipes)?;
-    let changed = before.changed(&guest.snapshot()?);
-    call.end.changed_guest |= quiet && !changed.is_empty();
+    call.end.changed_guest |= quiet && before != guest.snapshot()?;
     if !done.stdin.is_empty() {
         call.remember_stdin(&done.stdin);
     }

@@ -48,9 +48,6 @@ impl Guest {
 
     /// Writes a file as the guest's user, with a mode, or with the one of a stream: that of the file before it, else 0666
     /// less the umask of 0002. The inner error is what SFTP answers.
-    ///
-    /// # Errors
-    /// When the world cannot be read.
     pub(crate) fn receive(
         &self,
         path: &str,
@@ -86,9 +83,6 @@ impl Guest {
     }
 
     /// Reads a file as the guest's user, with its mode. The inner error is what SFTP answers.
-    ///
-    /// # Errors
-    /// When the world cannot be read.
     pub(crate) fn send(&self, path: &str) -> io::Result<Result<(Vec<u8>, u32), String>> {
         let file = self.at(path);
         let Ok(meta) = fs::metadata(&file) else {

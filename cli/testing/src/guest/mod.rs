@@ -28,46 +28,14 @@ use crate::world::Store;
 pub(crate) const INSTANCE: &str = "FAKE_MULTIPASS_INSTANCE";
 
 /// The tools that are the double itself.
-const TOOLS: [&str; 9] = [
-    "chown",
-    "cloud-init",
-    "df",
-    "docker",
-    "sudo",
-    "systemctl",
-    "systemd-run",
-    "sleep",
-    "stat",
-];
+const TOOLS: &str = "chown cloud-init df docker sudo systemctl systemd-run sleep stat";
 /// What would change or show this machine instead of the guest: refused.
-const KEPT_AWAY: [&str; 9] = [
-    "apt-get",
-    "auditctl",
-    "journalctl",
-    "passwd",
-    "poweroff",
-    "reboot",
-    "shutdown",
-    "sysctl",
-    "usermod",
-];
+const KEPT_AWAY: &str =
+    "apt-get auditctl journalctl passwd poweroff reboot shutdown sysctl usermod";
 
 /// The folders of a fresh machine that something relies on.
-const FOLDERS: [&str; 13] = [
-    "bin",
-    "etc/systemd/system",
-    "home/polis",
-    "home/ubuntu",
-    "opt",
-    "run/units",
-    "tmp",
-    "usr/local/bin",
-    "usr/local/lib",
-    "var/lib/cloud/instance",
-    "var/log",
-    "var/tmp",
-    "root",
-];
+const FOLDERS: &str = "bin etc/systemd/system home/polis home/ubuntu opt root run/units tmp usr/local/bin \
+    usr/local/lib var/lib/cloud/instance var/log var/tmp";
 
 /// One instance's guest.
 #[derive(Debug, Clone)]
@@ -104,15 +72,12 @@ impl Guest {
     }
 
     /// Makes the guest of a fresh machine.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub(crate) fn make(&self) -> io::Result<()> {
-        for folder in FOLDERS {
+        for folder in FOLDERS.split_whitespace() {
             fs::create_dir_all(self.root.join(folder))?;
         }
         let double = std::env::current_exe()?;
-        for tool in TOOLS.iter().chain(&KEPT_AWAY) {
+        for tool in [TOOLS, KEPT_AWAY].join(" ").split(' ') {
             symlink(&double, self.root.join("bin").join(tool))?;
         }
         Ok(())
@@ -125,9 +90,6 @@ impl Guest {
     }
 
     /// Puts another guest in the place of this one.
-    ///
-    /// # Errors
-    /// When files cannot be moved.
     pub(crate) fn replace_by(&self, other: &Self) -> io::Result<()> {
         if self.root.exists() {
             fs::remove_dir_all(&self.root)?;
@@ -136,9 +98,6 @@ impl Guest {
     }
 
     /// Removes it, with what runs in it.
-    ///
-    /// # Errors
-    /// When files cannot be removed.
     pub(crate) fn remove(&self) -> io::Result<()> {
         if !self.root.exists() {
             return Ok(());
@@ -148,17 +107,11 @@ impl Guest {
     }
 
     /// What happens at boot beside SSH: the containers come back.
-    ///
-    /// # Errors
-    /// When the guest cannot be read or written.
     pub(crate) fn boot(&self) -> io::Result<()> {
         docker::boot(self)
     }
 
     /// Ends everything that runs in it.
-    ///
-    /// # Errors
-    /// When the guest cannot be read or written.
     pub(crate) fn shut_down(&self) -> io::Result<()> {
         if !self.root.exists() {
             return Ok(());

@@ -6,55 +6,23 @@
 use std::path::Path;
 
 /// The folders of the guest that stand for themselves. The rest (`/usr/bin`, `/proc`, `/dev`) is this machine's.
-const MAPPED: [&str; 18] = [
-    "/etc/audit",
-    "/etc/docker",
-    "/etc/polis",
-    "/etc/sysctl.d",
-    "/etc/systemd",
-    "/home/polis",
-    "/home/ubuntu",
-    "/opt/polis",
-    "/root",
-    "/run/polis",
-    "/tmp",
-    "/usr/local/bin",
-    "/usr/local/lib/polis",
-    "/var/lib/cloud",
-    "/var/lib/docker",
-    "/var/lib/polis",
-    "/var/log",
-    "/var/tmp",
-];
+const MAPPED: &str = "/etc/audit /etc/docker /etc/polis /etc/sysctl.d /etc/systemd /home/polis /home/ubuntu \
+    /opt/polis /root /run/polis /tmp /usr/local/bin /usr/local/lib/polis /var/lib/cloud /var/lib/docker /var/lib/polis \
+    /var/log /var/tmp";
 
 /// `text` with each path of the guest as it is on this machine.
 pub(super) fn to_host(text: &str, root: &Path) -> String {
     let root = root.to_string_lossy();
-    let places = MAPPED.map(|path| (path.to_owned(), format!("{root}{path}")));
-    redirected(text, &places)
-}
-
-/// `text` with each path at or below the first of a pair redirected to the second; the first matching pair counts.
-pub(super) fn redirected(text: &str, places: &[(String, String)]) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let mapped: Vec<&str> = MAPPED.split_whitespace().collect();
     let mut before = None;
-    while let Some(letter) = rest.chars().next() {
-        let mut places = places
-            .iter()
-            .filter(|_| letter == '/' && starts_path(before));
-        let taken = match places.find(|(path, _)| is_below(rest, path)) {
-            Some((path, place)) => {
-                out.push_str(place);
-                &rest[..path.len()]
-            }
-            None => {
-                out.push(letter);
-                &rest[..letter.len_utf8()]
-            }
-        };
-        before = taken.chars().next_back();
-        rest = &rest[taken.len()..];
+    for (at, letter) in text.char_indices() {
+        let begins = letter == '/' && starts_path(before);
+        if begins && mapped.iter().any(|path| is_below(&text[at..], path)) {
+            out.push_str(&root);
+        }
+        out.push(letter);
+        before = Some(letter);
     }
     out
 }

@@ -75,9 +75,6 @@ impl Guest {
     }
 
     /// Runs a command as its user does over SSH, and passes its output on.
-    ///
-    /// # Errors
-    /// When it cannot be started, or the world cannot be read.
     pub(crate) fn run(
         &self,
         call: u64,

@@ -80,13 +80,17 @@ fn become_program(program: &str, args: Vec<String>) -> io::Error {
 
 /// Runs the command with the rights that there are: what needs root's is shown by a real machine.
 fn sudo(args: &[String]) -> ExitCode {
-    let flags = args
-        .iter()
-        .take_while(|arg| ["-n", "--"].contains(&arg.as_str()));
-    let Some((program, args)) = args[flags.count()..].split_first() else {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (["-n", "-u", _, command @ ..] | ["-n", "--", command @ ..] | ["-n", command @ ..]) =
+        words.as_slice()
+    else {
         return ExitCode::FAILURE;
     };
-    let error = become_program(program, args.to_vec());
+    let Some((program, args)) = command.split_first() else {
+        return ExitCode::FAILURE;
+    };
+    let args = args.iter().map(|arg| (*arg).to_owned());
+    let error = become_program(program, args.collect());
     eprintln!("sudo: {program}: command not found ({error})");
     ExitCode::FAILURE
 }

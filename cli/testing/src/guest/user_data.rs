@@ -30,9 +30,6 @@ struct Written<'a> {
 
 impl UserData {
     /// Reads user-data as the client does.
-    ///
-    /// # Errors
-    /// When it is no YAML.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         Ok(Self {
             text: text.to_owned(),
@@ -103,9 +100,6 @@ impl UserData {
 
 impl Guest {
     /// Does what cloud-init does before it runs commands.
-    ///
-    /// # Errors
-    /// When the guest cannot be written.
     pub(crate) fn write_user_data(&self, user_data: &UserData) -> io::Result<()> {
         fs::write(self.path(USER_DATA), user_data.as_received())?;
         for file in user_data.files() {
@@ -117,32 +111,5 @@ impl Guest {
             fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_package_is_added() {
-        let text = "#cloud-config\npackages:\n  - jq\n  - curl\n\nruncmd: []\n";
-        let received = UserData::read(text).unwrap().as_received();
-        assert_eq!(
-            received,
-            "#cloud-config\npackages:\n  - jq\n  - curl\n  - pollinate\n\nruncmd: []\n"
-        );
-    }
-
-    #[test]
-    fn a_quoted_mode_degrades_and_an_octal_one_does_not() {
-        let text = |mode: &str| format!("write_files:\n  - {{path: /a, permissions: {mode}}}\n");
-        assert!(UserData::read(&text("'0644'")).unwrap().degrades());
-        let fine = UserData::read(&text("0o755")).unwrap();
-        assert!(!fine.degrades());
-        assert_eq!(
-            fine.files().map(|file| file.mode).collect::<Vec<_>>(),
-            [0o755]
-        );
     }
 }

@@ -4,9 +4,6 @@ use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
 
 /// Reads one document.
-///
-/// # Errors
-/// What is wrong with it, with line and column.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let documents = Yaml::load_from_str(text).map_err(|error| {
         let at = error.marker();
@@ -67,20 +64,5 @@ fn text_of(yaml: &Yaml<'_>) -> String {
     match value(yaml) {
         Value::String(text) => text,
         other => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn merges_give_way_to_what_stands_beside_them() {
-        let text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [*a, {x: 9, z: 9}]}\nm: 0o755\n";
-        let expected = json!({
-            "a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 1, "y": 2, "z": 9}, "m": 493,
-        });
-        assert_eq!(parse(text), Ok(expected));
     }
 }

@@ -12,12 +12,11 @@ use crate::world::{now, replace};
 
 const FILE: &str = "/docker.json";
 
-/// Images, containers by their services, and networks with their definitions.
+/// Images, and containers by their services.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Engine {
     pub(super) images: BTreeSet<String>,
     pub(super) containers: BTreeMap<String, Container>,
-    pub(super) networks: BTreeMap<String, String>,
 }
 
 /// A container.
@@ -29,7 +28,6 @@ pub(super) struct Container {
     /// What it was created from.
     pub(super) definition: String,
     pub(super) once: bool,
-    pub(super) networks: BTreeSet<String>,
     /// When it was started; `None` is created and never started, or stopped.
     pub(super) started: Option<u64>,
 }

@@ -10,7 +10,7 @@ use std::io;
 
 use engine::{Engine, runs};
 use polis_base::Digest;
-use project::{NAME, Project, full};
+use project::{NAME, Project};
 
 use super::Guest;
 use super::tool::Tool;
@@ -47,8 +47,6 @@ pub(super) fn run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
             Ok(0)
         }
         ["volume", "ls", "--filter", _, "--format", template] => volumes(tool, template),
-        ["network", "connect", "--alias", _, network, id] => network_of(tool, id, network, true),
-        ["network", "disconnect", "--force", network, id] => network_of(tool, id, network, false),
         ["compose", words @ ..] => match Project::read(&tool.guest) {
             Ok(project) => compose(tool, &project, words),
             Err(message) => Ok(tool.fail(&message)),
@@ -87,13 +85,11 @@ fn compose(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8>
             })?;
             Ok(0)
         }
-        ["--dry-run", "up", ..] => up::dry_run(tool, project),
+        // Nothing but a change of networks would show, and of those the guest has none.
+        ["--dry-run", "up", ..] => Ok(0),
         ["up", words @ ..] => up::run(tool, project, words),
         ["down"] => {
-            Engine::update(tool, |engine| {
-                engine.containers.clear();
-                engine.networks.clear();
-            })?;
+            Engine::update(tool, |engine| engine.containers.clear())?;
             Ok(0)
         }
         _ => Ok(tool.refuse()),
@@ -118,7 +114,7 @@ fn image_id(image: &str) -> String {
 
 /// Where the content of a volume is.
 fn volume(name: &str) -> String {
-    format!("{STORE}/volumes/{}/_data", full(name))
+    format!("{STORE}/volumes/{NAME}_{name}/_data")
 }
 
 /// A file in which a test can put what `docker diff` prints of a container.
@@ -150,10 +146,7 @@ fn inspect(tool: &mut Tool, template: &str, id: &str) -> io::Result<u8> {
         "{{.Image}}" => image_id(&container.image),
         "{{.Config.Image}}" => container.image.clone(),
         HASH => container.definition.clone(),
-        NETWORKS => {
-            let lines = container.networks.iter().map(|name| format!("{name}\n"));
-            lines.collect()
-        }
+        NETWORKS => String::new(),
         _ => return Ok(tool.refuse()),
     };
     tool.call.out(&format!("{answer}\n"));
@@ -169,29 +162,6 @@ fn volumes(tool: &mut Tool, template: &str) -> io::Result<u8> {
             .replace("{{.Mountpoint}}", &place.display().to_string());
         tool.call.out(&format!("{line}\n"));
     }
-    Ok(0)
-}
-
-fn network_of(tool: &mut Tool, id: &str, network: &str, joins: bool) -> io::Result<u8> {
-    let engine = Engine::look(&tool.guest)?;
-    let there = !joins || engine.networks.contains_key(network);
-    let found = engine
-        .find(id)
-        .filter(|(_, container)| there && container.networks.contains(network) != joins);
-    let Some((name, _)) = found else {
-        let text =
-            format!("Error response from daemon: cannot change the network {network} of {id}");
-        return Ok(tool.fail(&text));
-    };
-    Engine::update(tool, |engine| {
-        if let Some(container) = engine.containers.get_mut(name) {
-            if joins {
-                container.networks.insert(network.to_owned());
-            } else {
-                container.networks.remove(network);
-            }
-        }
-    })?;
     Ok(0)
 }
 
@@ -217,40 +187,38 @@ fn ps(tool: &mut Tool, only: Option<&str>, all: bool, template: &str) -> io::Res
     Ok(0)
 }
 
+/// The last lines of all services, or of the one that is named.
 fn logs(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8> {
-    let (flags, names): (Vec<&str>, Vec<&str>) =
-        words.iter().partition(|word| word.starts_with("--"));
-    // The value of `--tail` comes first of what is no flag.
-    let (tail, names) = match names.split_first() {
-        Some((tail, names)) if flags.contains(&"--tail") => (tail.parse().ok(), names),
-        _ => (None, names.as_slice()),
+    let (plain, tail, words) = match words {
+        ["--no-color", "--no-log-prefix", "--tail", tail, words @ ..] => (true, tail, words),
+        ["--tail", tail, words @ ..] => (false, tail, words),
+        _ => return Ok(tool.refuse()),
     };
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !project.services.contains_key(**name))
-    {
+    let (follows, only) = match words {
+        ["--follow", words @ ..] => (true, words.first()),
+        words => (false, words.first()),
+    };
+    if let Some(unknown) = only.filter(|name| !project.services.contains_key(**name)) {
         return Ok(tool.fail(&format!("no such service: {unknown}")));
     }
     let state = tool.guest.store.look()?;
+    let tail = tail.parse().unwrap_or(usize::MAX);
     for name in Engine::look(&tool.guest)?.containers.keys() {
-        if !names.is_empty() && !names.contains(&name.as_str()) {
+        if only.is_some_and(|only| only != name) {
             continue;
         }
         let mut lines = state.service(name).log;
         if lines.is_empty() {
             lines.push(format!("{name} started"));
         }
-        let plain = flags.contains(&"--no-log-prefix");
-        let prefix = if plain {
-            String::new()
-        } else {
-            format!("{name}-1  | ")
-        };
-        for line in &lines[lines.len().saturating_sub(tail.unwrap_or(usize::MAX))..] {
-            tool.call.out(&format!("{prefix}{line}\n"));
+        for line in &lines[lines.len().saturating_sub(tail)..] {
+            match plain {
+                true => tool.call.out(&format!("{line}\n")),
+                false => tool.call.out(&format!("{name}-1  | {line}\n")),
+            }
         }
     }
-    if flags.contains(&"--follow") {
+    if follows {
         process::hang(tool.guest.store.dir());
     }
     Ok(0)
@@ -258,46 +226,33 @@ fn logs(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8> {
 
 /// Runs a command in a container: a process of the guest with the environment and the folder that the call names.
 fn exec(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
-    let mut command = None;
-    let mut settings = Vec::new();
-    let mut directory = "/";
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        match *word {
-            "-T" => {}
-            "--env" => settings.extend(words.next().and_then(|setting| setting.split_once('='))),
-            "--workdir" => directory = words.next().unwrap_or(&"/"),
-            "--user" => drop(words.next()),
-            service => {
-                command = words.next().map(|program| (service, *program));
-                break;
-            }
-        }
-    }
-    let Some((service, program)) = command else {
+    let words = words.strip_prefix(&["-T"]).unwrap_or(words);
+    let ["--user", _, "--workdir", directory, words @ ..] = words else {
+        return Ok(tool.refuse());
+    };
+    let settings = words.chunks(2).take_while(|pair| pair[0] == "--env");
+    let settings = settings.filter_map(|pair| pair.get(1)?.split_once('='));
+    let settings: Vec<(&str, &str)> = settings.collect();
+    let [service, program, args @ ..] = &words[settings.len() * 2..] else {
         return Ok(tool.refuse());
     };
     let state = tool.guest.store.look()?;
     let engine = Engine::look(&tool.guest)?;
-    let found = engine.containers.get(service);
+    let found = engine.containers.get(*service);
     if !found.is_some_and(|container| runs(container.status(&state, service))) {
         return Ok(tool.fail(&format!("service \"{service}\" is not running")));
     }
     tool.call.end.changed_guest = true;
     let mut command = process::command(program);
-    command.args(words).envs(settings).current_dir(directory);
-    match command.status() {
-        Ok(status) => {
-            let code = status.code().and_then(|code| u8::try_from(code).ok());
-            Ok(code.unwrap_or(137))
-        }
-        Err(_) => {
-            tool.fail(&format!(
-                "OCI runtime exec failed: exec: \"{program}\": not found"
-            ));
-            Ok(127)
-        }
-    }
+    command.args(args).envs(settings).current_dir(directory);
+    let Ok(status) = command.status() else {
+        tool.fail(&format!(
+            "OCI runtime exec failed: exec: \"{program}\": not found"
+        ));
+        return Ok(127);
+    };
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.unwrap_or(137))
 }
 
 /// Pulls the images of all services, as far as the registry lets it.

@@ -1,7 +1,7 @@
 //! The services of the compose files: their names and images, and what changes with a definition. What Compose makes of
 //! the rest is shown by the real one, in `compose/proof`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 
 use polis_base::Digest;
@@ -13,11 +13,10 @@ use super::super::{Guest, yaml};
 pub(super) const DIRECTORY: &str = "/opt/polis";
 pub(super) const NAME: &str = "polis";
 
-/// A project. Each definition is told from others by its digest.
+/// A project.
 #[derive(Debug, Default)]
 pub(super) struct Project {
     pub(super) services: BTreeMap<String, Service>,
-    pub(super) networks: BTreeMap<String, String>,
     pub(super) volumes: Vec<String>,
 }
 
@@ -25,19 +24,16 @@ pub(super) struct Project {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Service {
     pub(super) image: String,
+    /// The digest of its definition.
     pub(super) definition: String,
     /// Whether it does one thing and ends.
     pub(super) once: bool,
     /// The services that have to be healthy, or to have ended, before it starts.
     pub(super) depends: Vec<String>,
-    pub(super) networks: BTreeSet<String>,
 }
 
 impl Project {
     /// Reads the files that `.env` names, a later one layered on those before.
-    ///
-    /// # Errors
-    /// Why one cannot be read.
     pub(super) fn read(guest: &Guest) -> Result<Self, String> {
         let env = fs::read_to_string(guest.path("/opt/polis/.env")).unwrap_or_default();
         let files = env
@@ -64,21 +60,10 @@ impl Project {
             service.definition = Digest::of(both.as_bytes()).hex();
             let depends = entries(value, "depends_on").map(|(on, _)| on.clone());
             service.depends.extend(depends);
-            let networks = entries(value, "networks").map(|(name, _)| full(name));
-            service.networks.extend(networks);
-        }
-        for (name, value) in entries(file, "networks") {
-            let digest = Digest::of(value.to_string().as_bytes()).hex();
-            self.networks.insert(full(name), digest);
         }
         let volumes = entries(file, "volumes").map(|(name, _)| name.clone());
         self.volumes.extend(volumes);
     }
-}
-
-/// The name that Compose gives a network or a volume.
-pub(super) fn full(name: &str) -> String {
-    format!("{NAME}_{name}")
 }
 
 /// The entries of a mapping of mappings.

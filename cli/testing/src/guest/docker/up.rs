@@ -1,4 +1,4 @@
-//! `docker compose up`: creates containers and networks, and starts containers in the order of their dependencies.
+//! `docker compose up`: creates containers, and starts containers in the order of their dependencies.
 
 use std::fs;
 use std::io;
@@ -33,9 +33,6 @@ pub(super) fn run(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Res
         );
         return Ok(tool.fail(&text));
     }
-    if let Some(message) = networks(tool, project, &chosen)? {
-        return Ok(tool.fail(&message));
-    }
     for volume in &project.volumes {
         fs::create_dir_all(tool.guest.path(&super::volume(volume)))?;
     }
@@ -62,58 +59,14 @@ pub(super) fn run(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Res
     }
 }
 
-/// What `up --dry-run` says of networks.
-pub(super) fn dry_run(tool: &Tool, project: &Project) -> io::Result<u8> {
-    for name in diverged(&Engine::look(&tool.guest)?, project) {
-        let text = format!(" DRY-RUN MODE -  Network {name}  Removed\n");
-        tool.call.err(&text);
-    }
-    Ok(0)
-}
-
 fn created(name: &str, service: &Service, number: u64) -> Container {
     Container {
         id: Digest::of(format!("{name} {number}").as_bytes()).hex(),
         image: service.image.clone(),
         definition: service.definition.clone(),
         once: service.once,
-        networks: service.networks.clone(),
         started: None,
     }
-}
-
-/// The networks whose definition has changed since they were created.
-fn diverged(engine: &Engine, project: &Project) -> Vec<String> {
-    let changed = |(name, was): &(&String, &String)| {
-        let is = project.networks.get(*name);
-        is.is_some_and(|is| is != *was)
-    };
-    let found = engine.networks.iter().filter(changed);
-    found.map(|(name, _)| name.clone()).collect()
-}
-
-/// Creates the networks, those that have changed anew: an error if a container that this does not start runs on one.
-fn networks(
-    tool: &mut Tool,
-    project: &Project,
-    chosen: &[(&String, &Service)],
-) -> io::Result<Option<String>> {
-    let engine = Engine::look(&tool.guest)?;
-    for network in diverged(&engine, project) {
-        let other = engine.containers.iter().find(|(name, container)| {
-            let stops = chosen.iter().any(|(chosen, _)| chosen == name);
-            !stops && container.started.is_some() && container.networks.contains(&network)
-        });
-        if other.is_some() {
-            return Ok(Some(format!(
-                "Error response from daemon: error while removing network: network {network} has active endpoints"
-            )));
-        }
-    }
-    Engine::update(tool, |engine| {
-        engine.networks.extend(project.networks.clone())
-    })?;
-    Ok(None)
 }
 
 /// Starts each container that does not run as soon as those that it waits for are so far.
