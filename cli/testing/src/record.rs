@@ -35,9 +35,6 @@ pub struct End {
     pub code: u8,
     /// Whether the real program would have refused the command line.
     pub refused: bool,
-    /// Why, where the program itself did not say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
     /// Whether an instance was made, started, stopped or removed.
     pub changed_vm: bool,
     /// Whether files, containers or units of the guest were changed.

@@ -243,8 +243,7 @@ impl World {
         calls
     }
 
-    /// The command lines that the real programs would have refused, among them commands of the guest that did what only
-    /// root may do: here they can, on a real machine they fail.
+    /// The command lines that the real programs would have refused, and those to which the guest has no answer.
     ///
     /// # Panics
     /// When the record cannot be read.
@@ -252,12 +251,7 @@ impl World {
         let calls = self.all_calls().into_iter();
         calls
             .filter(Call::refused)
-            .map(
-                |call| match call.end.as_ref().and_then(|end| end.why.clone()) {
-                    Some(why) => format!("{}: {why}", call.line()),
-                    None => call.line(),
-                },
-            )
+            .map(|call| call.line())
             .collect()
     }
 
