@@ -45,12 +45,11 @@ const LIKE_UBUNTU: [&str; 28] = [
 ];
 
 /// Debian's packages of the programs that are repacked under the names of Docker CE.
-const DOCKER: [&str; 7] = [
+const DOCKER: [&str; 6] = [
     "docker.io",
     "docker-cli",
     "containerd",
     "runc",
-    "docker-buildx",
     "docker-compose",
     "tini",
 ];

@@ -20,7 +20,7 @@ struct Recipe {
     files: &'static [(&'static str, &'static str, &'static str)],
 }
 
-const RECIPES: [Recipe; 5] = [
+const RECIPES: [Recipe; 4] = [
     Recipe {
         name: "docker-ce",
         depends: "docker-ce-cli, containerd.io, iptables",
@@ -58,15 +58,6 @@ const RECIPES: [Recipe; 5] = [
             ),
             ("runc", "usr/sbin/runc", "usr/bin/runc"),
         ],
-    },
-    Recipe {
-        name: "docker-buildx-plugin",
-        depends: "",
-        files: &[(
-            "docker-buildx",
-            "usr/libexec/docker/cli-plugins/docker-buildx",
-            "usr/libexec/docker/cli-plugins/docker-buildx",
-        )],
     },
     Recipe {
         name: "docker-compose-plugin",

@@ -87,7 +87,7 @@ update -o Dir::Etc::sourcelist=$SOURCE -o Dir::Etc::sourceparts=- -o APT::Get::L
   [[ ! -e $KEYRING && ! -e $SOURCE ]] || fail "a key that is not pinned was installed"
 }
 
-readonly DOCKER="docker-ce docker-ce-cli containerd.io docker-buildx-plugin docker-compose-plugin"
+readonly DOCKER="docker-ce docker-ce-cli containerd.io docker-compose-plugin"
 
 case_have_docker_engine() {
   installed() { is "$*" "$DOCKER"; is_good installed; }
@@ -100,7 +100,9 @@ case_have_docker_engine() {
 
 case_do_docker_engine() {
   installed() { is "$*" "$DOCKER"; is_good installed; }
-  apt_install() { note "install $*"; }
+  apt_download() { note "download $*"; }
+  start_downloads() { note downloads; }
+  apt_unpack() { note "unpack $*"; }
   usermod() { note "usermod $*"; }
   systemctl() { note "systemctl $*"; }
   wait_for() { note "wait $*"; }
@@ -111,7 +113,9 @@ systemctl start docker.service
 wait an answer from Docker docker_answers"
   bad=installed
   do_docker_engine
-  is "$(called)" "install $DOCKER
+  is "$(called)" "download $DOCKER
+downloads
+unpack $DOCKER
 $rest"
   bad=""
   do_docker_engine

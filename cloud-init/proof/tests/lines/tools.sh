@@ -120,7 +120,7 @@ apt-get() {
 }
 readonly APT_OPTIONS="--quiet --assume-yes -o DPkg::Lock::Timeout=100 -o Acquire::Retries=3 \
 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 -o Dpkg::Use-Pty=0 \
--o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o APT::Install-Recommends=false"
 
 case_apt_update() {
   apt_update -o more

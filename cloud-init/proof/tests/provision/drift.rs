@@ -37,7 +37,7 @@ const LOSSES: [(&str, &[&str]); 35] = [
         &["docker-repo"],
     ),
     ("gpasswd --delete ubuntu docker", &["docker-engine"]),
-    ("dpkg --remove docker-buildx-plugin", &["docker-engine"]),
+    ("dpkg --remove docker-compose-plugin", &["docker-engine"]),
     (
         "systemctl stop docker.service docker.socket",
         &["docker-engine"],
