@@ -75,6 +75,7 @@ pub fn prepare(dir: &Path, text: &str) -> Result<Image> {
     let base = base::prepare(dir, &document::packages(text))?;
     let mut inputs: Vec<String> = INPUTS.map(str::to_owned).to_vec();
     inputs.push(base.key.clone());
+    inputs.push(packages::padding());
     inputs.push(read(&parts.join("hold-lock.py"))?);
     for file in files(&parts.join("sysbox"))? {
         inputs.push(read(&file)?);

@@ -4,6 +4,7 @@
 //! not have: its stand-in behaves like the package (see `stand-ins/sysbox`) around the real runc.
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::Result;
@@ -238,7 +239,38 @@ fn script(root: &Path, name: &str, text: &str) -> Result<()> {
     executable(&path)
 }
 
+/// Bytes that do not compress, so that what is built has a realistic size: `POLIS_PROOF_PADDING=200,70` has Docker's
+/// packages together 200 MB larger, and Sysbox 70. For measurements; a part of the image's key.
+pub(crate) fn padding() -> String {
+    std::env::var("POLIS_PROOF_PADDING").unwrap_or_default()
+}
+
+fn pad(root: &Path, control: &str) -> Result<()> {
+    let padding = padding();
+    let Some((docker, sysbox)) = padding.split_once(',') else {
+        return Ok(());
+    };
+    let (size, of) = match control.contains("Package: sysbox-ce\n") {
+        true => (sysbox, 1),
+        false => (docker, RECIPES.len() as u64),
+    };
+    let size: u64 = size
+        .parse()
+        .map_err(|_| format!("POLIS_PROOF_PADDING={padding}: expected two numbers"))?;
+    let name = control.lines().next().unwrap_or_default();
+    let file = root
+        .join("usr/share")
+        .join(name.replace("Package: ", "padding-"));
+    write(&file, "")?;
+    let noise = fs::File::open("/dev/urandom").map_err(|error| error.to_string())?;
+    fs::File::create(&file)
+        .and_then(|mut file| io::copy(&mut noise.take(size * 1_000_000 / of), &mut file))
+        .map(drop)
+        .map_err(|error| format!("{}: {error}", file.display()))
+}
+
 fn build(root: &Path, control: &str, file: &Path) -> Result<()> {
+    pad(root, control)?;
     write(&root.join("DEBIAN/control"), control)?;
     let parent = file.parent().unwrap_or(file);
     fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
