@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cloud_init_proof::guest::Guest;
+use cloud_init_proof::run::Run;
 use fake_multipass::World;
 use polis_stack_proof::bench::Bench;
 use polis_stack_proof::twins::Twin;
@@ -156,13 +157,31 @@ fn noise(seed: u64, bytes: u64) -> String {
 /// Has the machine put itself behind the link when it boots, before anything travels.
 fn slow(bench: &Bench) -> Result<()> {
     let guest = &bench.guest;
+    let drop_ins = bench.dir.join("drop-ins/docker.service.d");
+    fs::create_dir_all(&drop_ins).map_err(|error| format!("{}: {error}", drop_ins.display()))?;
+    let to = format!("{}:/etc/systemd/system/", guest.name());
+    Run::new(&["docker", "cp", &drop_ins.display().to_string(), &to]).output()?;
     guest.put(&bench.dir, "/srv/stand-in/link", include_str!("link.sh"))?;
     let unit = format!(
         "[Unit]\nDefaultDependencies=no\nBefore=cloud-config.service\n[Service]\n\
          ExecStartPre=/srv/stand-in/link {RATE} {DELAY}\nExecStart=/srv/stand-in/server.py\n\
          [Install]\nWantedBy=sysinit.target\n"
     );
-    guest.put(&bench.dir, UNIT, &unit)
+    guest.put(&bench.dir, UNIT, &unit)?;
+    // Docker 29 keeps images in containerd, which resumes a download that was cut (docs.docker.com/storage/containerd).
+    // The older engine of the machine does so when it is told to.
+    guest.put(
+        &bench.dir,
+        "/srv/stand-in/store",
+        "#!/bin/sh\n\
+         jq '. + {features: {\"containerd-snapshotter\": true}}' /etc/docker/daemon.json >/run/daemon.json\n",
+    )?;
+    guest.put(
+        &bench.dir,
+        "/etc/systemd/system/docker.service.d/store.conf",
+        "[Service]\nExecStartPre=/srv/stand-in/store\nExecStart=\n\
+         ExecStart=/usr/bin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock --config-file=/run/daemon.json\n",
+    )
 }
 
 /// How far the launch was, seconds after its begin, with the bytes that had come.
