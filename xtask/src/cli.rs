@@ -126,6 +126,9 @@ pub enum Verb {
     Dist(DistArgs),
     /// Plan a release; with --execute or --rehearse, run it
     Release(ReleaseArgs),
+    /// Start a machine by hand on which `polis` can be tried: real cloud-init, systemd and Docker
+    #[command(subcommand)]
+    Lab(LabVerb),
     /// Run everything that must pass: checks, lints and all tests
     Ci(CiArgs),
 }
@@ -330,6 +333,20 @@ pub enum Until {
     Published,
 }
 
+/// The verbs under `lab`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum LabVerb {
+    /// Start it, unless it runs, and say how to use it
+    Up,
+    /// Take it down, with the machine and all that is in it
+    Down,
+    /// Say how it is, and how to use it
+    Status,
+    /// Be the lab until the process is ended: what `up` leaves running
+    #[command(hide = true)]
+    Serve,
+}
+
 /// Arguments of `ci`.
 #[derive(Debug, Clone, Args)]
 pub struct CiArgs {
@@ -377,6 +394,10 @@ impl Verb {
             Self::Drift(_) => "drift",
             Self::Dist(_) => "dist",
             Self::Release(_) => "release",
+            Self::Lab(LabVerb::Up) => "lab up",
+            Self::Lab(LabVerb::Down) => "lab down",
+            Self::Lab(LabVerb::Status) => "lab status",
+            Self::Lab(LabVerb::Serve) => "lab serve",
             Self::Ci(_) => "ci",
         }
     }
@@ -398,6 +419,7 @@ impl Verb {
         match self {
             Self::Check(_) => Package::Check,
             Self::Dist(_) => Package::Dist,
+            Self::Lab(_) => Package::Proof,
             Self::Images(ImagesVerb::List | ImagesVerb::Build(_))
             | Self::VerifyPins(VerifyPinsArgs { offline: true, .. })
             | Self::Docs(_)
@@ -426,6 +448,8 @@ pub enum Package {
     Dist,
     /// What needs the network.
     Online,
+    /// What starts machines.
+    Proof,
 }
 
 impl Package {
@@ -436,13 +460,14 @@ impl Package {
             Self::Check => "xtask-check",
             Self::Dist => "xtask-dist",
             Self::Online => "xtask-online",
+            Self::Proof => "polis-stack-proof",
         }
     }
 
     /// The secrets that its program may need.
     pub fn secrets(self) -> &'static [&'static str] {
         match self {
-            Self::Xtask | Self::Check => &[],
+            Self::Xtask | Self::Check | Self::Proof => &[],
             Self::Dist => &[secrets::SIGNING_KEY, secrets::SIGNING_PASSWORD],
             Self::Online => &secrets::READ,
         }

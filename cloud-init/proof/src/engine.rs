@@ -52,7 +52,8 @@ impl Drop for Engine {
     }
 }
 
-fn answers() -> bool {
+/// Whether an engine runs on this machine.
+pub fn answers() -> bool {
     let version = Run::new(&["docker", "version", "--format", "{{.Server.Version}}"]).ran();
     version.is_ok_and(|ran| ran.code == 0)
 }

@@ -146,6 +146,29 @@ impl Guest {
         copied.map(drop)
     }
 
+    /// Removes its container, as dropping it does.
+    pub fn remove(&self) {
+        let _ = Run::new(&["docker", "rm", "--force", "--volumes", &self.name]).ran();
+    }
+
+    /// Cuts its power.
+    ///
+    /// # Errors
+    /// When Docker refuses, for instance because it is off.
+    pub fn power_off(&self) -> Result<()> {
+        Run::new(&["docker", "kill", &self.name]).output().map(drop)
+    }
+
+    /// Whether it is on.
+    ///
+    /// # Errors
+    /// When Docker does not know it.
+    pub fn is_on(&self) -> Result<bool> {
+        let format = "{{.State.Running}}";
+        let inspect = ["docker", "inspect", "--format", format, &self.name];
+        Ok(Run::new(&inspect).output()? == "true")
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -336,7 +359,7 @@ pub fn sweep() -> Result<()> {
 impl Drop for Guest {
     fn drop(&mut self) {
         if std::env::var_os("POLIS_PROOF_KEEP").is_none() {
-            let _ = Run::new(&["docker", "rm", "--force", "--volumes", &self.name]).ran();
+            self.remove();
             if let Kind::Virtual { seed } = &self.kind {
                 let _ = fs::remove_dir_all(seed);
             }

@@ -69,11 +69,18 @@ impl Arguments {
     }
 }
 
+/// The programs of [`PROGRAMS`] and of `more` that are not installed, each with its Debian package.
+pub fn missing_programs(
+    more: &[(&'static str, &'static str)],
+) -> Vec<(&'static str, &'static str)> {
+    let programs = PROGRAMS.iter().chain(more).copied();
+    programs.filter(|(program, _)| !on_path(program)).collect()
+}
+
 /// What this machine lacks for a proof: a program of [`PROGRAMS`] or of `more`, which pairs programs with their Debian
 /// packages; root; or the architecture.
 pub fn missing(more: &[(&'static str, &'static str)]) -> Option<String> {
-    let mut programs = PROGRAMS.iter().chain(more);
-    if let Some((program, package)) = programs.find(|(program, _)| !on_path(program)) {
+    if let Some((program, package)) = missing_programs(more).first() {
         return Some(format!("{program} is not installed (package {package})"));
     }
     let root = Run::new(&["id", "--user"])

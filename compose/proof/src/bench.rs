@@ -16,6 +16,13 @@ use crate::registry::{self, Registry};
 use crate::tree::{self, Digests};
 use crate::twins::{self, Authority, Twin, Twins};
 
+/// The programs that a bench needs besides those of every proof, each with its Debian package.
+pub const PROGRAMS: [(&str, &str); 4] = [
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("nsenter", "util-linux"),
+    ("ip", "iproute2"),
+];
 /// How long one run of `polis` may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -36,6 +43,8 @@ pub struct Bench {
     digests: Digests,
     /// The image that the machine was made from.
     image: image::Image,
+    /// The directory of what does not change between runs.
+    kept: PathBuf,
     /// The directory for files of this run.
     pub dir: PathBuf,
     /// How long each part took.
@@ -44,8 +53,8 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Makes everything below `dir`, except that `kept`, shared with the proof of the provisioning, holds what does not
-    /// change between runs. The machine is not launched yet.
+    /// Makes everything below `dir`, except that `kept`, shared by all proofs, holds what does not change between runs.
+    /// The machine is not launched yet.
     ///
     /// # Errors
     /// When a part cannot be made; the message quotes the command that failed.
@@ -64,7 +73,7 @@ impl Bench {
         part.done("the image of the machine");
         // The digests of the twins go into polis, but most of what it takes to compile does not depend on them.
         let (twins, ahead) = std::thread::scope(|scope| {
-            let ahead = scope.spawn(|| tree::build_ahead(dir));
+            let ahead = scope.spawn(|| tree::build_ahead(kept));
             let twins = twins::build(&tree::repository(), kept);
             (twins, ahead.join())
         });
@@ -74,14 +83,14 @@ impl Bench {
         let digests: Digests = twins.references().into_iter().collect();
         // Cargo keeps the processor busy while the other parts mostly wait for Docker.
         let (polis, rest) = std::thread::scope(|scope| {
-            let polis = scope.spawn(|| tree::build(dir, &digests, &image));
+            let polis = scope.spawn(|| build_polis(kept, dir, &digests, &image));
             let rest = surroundings(dir, &image, &twins);
             (polis.join(), rest)
         });
         let (internet, registry, guest) = rest?;
         let polis = polis.map_err(|_| "the build of polis panicked".to_owned())??;
         part.done("polis, the internet, a registry, a machine");
-        let world = World::of(polis).on_machine(guest.name()).with_limit(LIMIT);
+        let world = world(&polis, &guest);
         Ok(Self {
             world,
             guest,
@@ -90,10 +99,26 @@ impl Bench {
             twins,
             digests,
             image,
+            kept: kept.to_owned(),
             dir: dir.to_owned(),
             times,
             _engine: engine,
         })
+    }
+
+    /// Replaces the machine, and the world that calls it, by new ones in which nothing has happened.
+    ///
+    /// # Errors
+    /// When Docker refuses.
+    pub fn renew(&mut self) -> Result<()> {
+        let start = Instant::now();
+        // First the old one goes: both have the same address.
+        self.guest.remove();
+        self.guest = machine(&self.dir, &self.image, &self.internet, &self.twins.internet)?;
+        self.world = world(&self.dir.join("polis"), &self.guest);
+        self.times
+            .push(("a new machine".to_owned(), start.elapsed()));
+        Ok(())
     }
 
     /// Rebuilds `polis` with these images pinned in place of those from the same repositories.
@@ -108,7 +133,7 @@ impl Bench {
             ours.clone_from(&other.digest);
         }
         let start = Instant::now();
-        tree::build(&self.dir, &self.digests, &self.image)?;
+        build_polis(&self.kept, &self.dir, &self.digests, &self.image)?;
         self.times
             .push(("polis rebuilt".to_owned(), start.elapsed()));
         Ok(())
@@ -162,6 +187,26 @@ impl Bench {
         let exec = ["docker", "exec", "--interactive", self.guest.name()];
         Run::new(&[&exec[..], words].concat())
     }
+}
+
+/// Builds `polis` and copies it below `dir`, where no other run replaces it.
+fn build_polis(
+    kept: &Path,
+    dir: &Path,
+    digests: &Digests,
+    image: &image::Image,
+) -> Result<PathBuf> {
+    let built = tree::build(kept, digests, image)?;
+    let polis = dir.join("polis");
+    // A program that runs cannot be written to.
+    let _ = std::fs::remove_file(&polis);
+    std::fs::copy(&built, &polis).map_err(|error| format!("{}: {error}", polis.display()))?;
+    Ok(polis)
+}
+
+/// Where `polis` finds a `multipass` whose machine is `guest`.
+fn world(polis: &Path, guest: &Guest) -> World {
+    World::of(polis).on_machine(guest.name()).with_limit(LIMIT)
 }
 
 /// The internet, the registry with the twins in it, and the machine.

@@ -148,6 +148,29 @@ impl Internet {
         .output()
     }
 
+    /// Cuts the network: what is under way hangs, as behind a pulled cable.
+    ///
+    /// # Errors
+    /// When the container has ended.
+    pub fn cut(&self) -> Result<()> {
+        self.link("down")
+    }
+
+    /// Ends what [`Self::cut`] began.
+    ///
+    /// # Errors
+    /// When the container has ended.
+    pub fn restore(&self) -> Result<()> {
+        self.link("up")
+    }
+
+    fn link(&self, state: &str) -> Result<()> {
+        let process = self.process()?;
+        let inside = ["nsenter", "--net", "--target", &process];
+        let link = ["ip", "link", "set", "dev", "eth0", state];
+        Run::new(&[&inside[..], &link].concat()).output().map(drop)
+    }
+
     /// What has arrived so far, oldest first.
     ///
     /// # Errors

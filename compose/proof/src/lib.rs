@@ -3,7 +3,9 @@
 
 pub mod bench;
 pub mod certificates;
+pub mod health;
 pub mod internet;
+pub mod lab;
 pub mod registry;
 pub mod scene;
 pub mod tree;

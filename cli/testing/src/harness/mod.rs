@@ -3,6 +3,7 @@
 mod double;
 mod ran;
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -296,15 +297,28 @@ impl World {
         self.start(self.polis_path(), args, env, b"").wait()
     }
 
-    /// Runs `polis` on a terminal and types `typed`. All of its output is on standard output then.
+    /// Runs `polis` on a terminal without control sequences and types `typed`. All of its output is on standard output
+    /// then.
     ///
     /// # Panics
     /// When it takes longer than the limit.
     pub fn polis_on_terminal(&self, args: &[&str], typed: &str) -> Ran {
+        self.on_terminal("dumb", args, typed)
+    }
+
+    /// The same on a terminal as people have them, of 80 columns; types nothing.
+    ///
+    /// # Panics
+    /// When it takes longer than the limit.
+    pub fn polis_on_xterm(&self, args: &[&str]) -> Ran {
+        self.on_terminal("xterm", args, "")
+    }
+
+    fn on_terminal(&self, term: &str, args: &[&str], typed: &str) -> Ran {
         let polis = self.polis_path().display();
         let command = format!("'{polis}' {}", args.join(" "));
         let words = ["--quiet", "--return", "--command", &command, "/dev/null"];
-        let env = [("TERM", "dumb"), ("SHELL", "/bin/sh")];
+        let env = [("TERM", term), ("SHELL", "/bin/sh")];
         self.start(Path::new("/usr/bin/script"), &words, &env, typed.as_bytes())
             .wait()
     }
@@ -377,27 +391,33 @@ impl World {
         Running::start(command, stdin, self.dir(), self.limit)
     }
 
-    /// An environment that has nothing of the test's own.
+    /// Starts a program with an environment that has nothing of the test's own.
     fn dress(&self, command: &mut Command) {
-        let home = self.home();
-        let path = format!("{}:/usr/bin:/bin", self.dir().join("bin").display());
         command
             .env_clear()
-            .current_dir(&home)
-            .env("PATH", path)
-            .env("HOME", &home)
-            .env("XDG_CONFIG_HOME", home.join(".config"))
-            .env("XDG_STATE_HOME", home.join(".local/state"))
-            .env("XDG_CACHE_HOME", home.join(".cache"))
-            .env("XDG_DATA_HOME", home.join(".local/share"))
-            .env("XDG_RUNTIME_DIR", self.dir().join("run"))
-            .env("TMPDIR", self.dir().join("tmp"))
-            .env("LANG", "C.UTF-8")
-            .env(DIRECTORY, self.dir())
-            .env(TEST, std::process::id().to_string());
-        if let Some(container) = &self.machine {
-            command.env(MACHINE, container);
-        }
+            .current_dir(self.home())
+            .envs(self.environment());
+    }
+
+    /// What a program of this world has in its environment, and nothing else.
+    pub fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let home = self.home();
+        let path = format!("{}:/usr/bin:/bin", self.dir().join("bin").display());
+        let mut environment: Vec<(&str, OsString)> = vec![
+            ("PATH", path.into()),
+            ("HOME", home.clone().into()),
+            ("XDG_CONFIG_HOME", home.join(".config").into()),
+            ("XDG_STATE_HOME", home.join(".local/state").into()),
+            ("XDG_CACHE_HOME", home.join(".cache").into()),
+            ("XDG_DATA_HOME", home.join(".local/share").into()),
+            ("XDG_RUNTIME_DIR", self.dir().join("run").into()),
+            ("TMPDIR", self.dir().join("tmp").into()),
+            ("LANG", "C.UTF-8".into()),
+            (DIRECTORY, self.dir().into()),
+            (TEST, std::process::id().to_string().into()),
+        ];
+        environment.extend(self.machine.as_ref().map(|it| (MACHINE, it.into())));
+        environment
     }
 }
 

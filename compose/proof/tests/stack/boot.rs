@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use cloud_init_proof::run::Run;
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
+use polis_stack_proof::health::all_are_well;
 use polis_stack_proof::internet::{OTHER, WEB};
 
 use crate::ensure;
 use crate::probe::{python, shell};
-use crate::start::all_are_well;
 
 const MARK: &str = "while-it-boots";
 const LIMIT: Duration = Duration::from_secs(150);
@@ -108,7 +108,7 @@ fn reboot(bench: &mut Bench, what: &str) -> Result<()> {
         .times
         .push((format!("{what}, until the machine is on"), start.elapsed()));
     let well = loop {
-        match all_are_well(bench) {
+        match all_are_well(&bench.guest) {
             Err(_) if start.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(500)),
             result => break result,
         }
@@ -175,5 +175,5 @@ pub(crate) fn it_stops_in_time(bench: &mut Bench) -> Result<()> {
     ensure(stop < STOP_LIMIT, || {
         format!("the stack took {:.1} s to stop", stop.as_secs_f64())
     })?;
-    all_are_well(bench)
+    all_are_well(&bench.guest)
 }

@@ -3,12 +3,12 @@
 use std::fs;
 
 use polis_stack_proof::bench::Bench;
+use polis_stack_proof::health::all_are_well;
 use polis_stack_proof::variant::Variant;
 use polis_stack_proof::{Result, registry, variant};
 
 use crate::ensure;
 use crate::probe::shell;
-use crate::start::all_are_well;
 
 /// Files on the volumes, and one that lives as long as the workspace's container.
 const KEPT: [&str; 3] = ["/home/polis/kept", "/root/kept", "/var/lib/docker/kept"];
@@ -126,7 +126,7 @@ pub(crate) fn an_upgrade_keeps_the_workspace(bench: &mut Bench) -> Result<()> {
     bench.pin(std::slice::from_ref(&made.twin))?;
     let id = workspace_id(bench)?;
     bench.polis("polis start, another toolbox", &["start"])?;
-    all_are_well(bench)?;
+    all_are_well(&bench.guest)?;
     let used = bench
         .guest
         .output("docker inspect --format '{{.Config.Image}}' polis-toolbox")?;
@@ -160,7 +160,7 @@ pub(crate) fn another_workspace_keeps_the_volumes(bench: &mut Bench) -> Result<(
         "polis start --recreate-workspace",
         &["start", "--recreate-workspace"],
     )?;
-    all_are_well(bench)?;
+    all_are_well(&bench.guest)?;
     let used = bench
         .guest
         .output("docker inspect --format '{{.Config.Image}}' polis-workspace")?;
@@ -193,7 +193,7 @@ pub(crate) fn another_agent_keeps_the_volumes(bench: &mut Bench) -> Result<()> {
     is_kept(bench, true)?;
     let words = ["start", "--agent", &agent, "--recreate-workspace"];
     bench.polis("polis start --agent --recreate-workspace", &words)?;
-    all_are_well(bench)?;
+    all_are_well(&bench.guest)?;
     let found = shell(bench, "echo $STACK_PROOF_AGENT")?;
     ensure(found == "here", || {
         format!("the agent's variable is `{found}`")

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
+use polis_stack_proof::health::all_are_well;
 
 use crate::ensure;
-use crate::start::all_are_well;
 
 const CONFIG: &str = "/opt/polis/config/sentinel/c-icap.conf";
 
@@ -22,7 +22,7 @@ pub(crate) fn a_wrong_c_icap_conf_is_told(bench: &mut Bench) -> Result<()> {
     ))?;
     told?;
     bench.polis("polis start, after c-icap.conf was mended", &["start"])?;
-    all_are_well(bench)
+    all_are_well(&bench.guest)
 }
 
 fn told(bench: &Bench) -> Result<()> {

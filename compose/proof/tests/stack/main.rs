@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use cloud_init_proof::runner::{self, Arguments};
 use polis_stack_proof::Result;
-use polis_stack_proof::bench::Bench;
+use polis_stack_proof::bench::{self, Bench};
 
 /// A claim: its name and the check for it.
 type Check = (&'static str, fn(&mut Bench) -> Result<()>);
@@ -63,14 +63,6 @@ const CHECKS: [Check; 19] = [
     ("stop", boot::it_stops_in_time),
 ];
 
-/// The programs that a run needs besides those of every proof, each with its Debian package.
-const PROGRAMS: [(&str, &str); 4] = [
-    ("docker-registry", "docker-registry"),
-    ("skopeo", "skopeo"),
-    ("nsenter", "util-linux"),
-    ("ip", "iproute2"),
-];
-
 fn main() -> ExitCode {
     let arguments = Arguments::read();
     let checks: Vec<Check> = CHECKS
@@ -78,7 +70,7 @@ fn main() -> ExitCode {
         .filter(|(name, _)| *name == CHECKS[0].0 || arguments.choose(name))
         .collect();
     let names: Vec<&str> = checks.iter().map(|(name, _)| *name).collect();
-    let missing = || runner::missing(&PROGRAMS);
+    let missing = || runner::missing(&bench::PROGRAMS);
     arguments.main("checks of the stack", &names, missing, || run(&checks))
 }
 

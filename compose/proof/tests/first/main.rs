@@ -1,0 +1,99 @@
+//! The first launch on a real machine: from nothing to all containers healthy by one `polis start`, and the same with
+//! that start killed, cut off from the network and powered off in each of its phases.
+//!
+//! A runner of its own like that of the stack, because the interruptions hit one machine one after the other: each goes
+//! on with what the one before left. Arguments that are no options choose the checks whose names contain them.
+
+mod interrupted;
+mod phase;
+mod recorded;
+mod whole;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use cloud_init_proof::runner::{self, Arguments};
+use polis_stack_proof::Result;
+use polis_stack_proof::bench::{self, Bench};
+
+/// A claim: its name and the check for it.
+type Check = (&'static str, fn(&mut Bench) -> Result<()>);
+
+/// The checks on the first machine, then those on the second one.
+const CHECKS: [Check; 14] = [
+    ("whole", whole::from_nothing_in_one_start),
+    ("killed_booting", interrupted::killed_booting),
+    (
+        "killed_installing_packages",
+        interrupted::killed_installing_packages,
+    ),
+    (
+        "killed_installing_docker",
+        interrupted::killed_installing_docker,
+    ),
+    (
+        "powered_off_installing_sysbox",
+        interrupted::powered_off_installing_sysbox,
+    ),
+    (
+        "killed_provisioning_again",
+        interrupted::killed_provisioning_again,
+    ),
+    ("killed_transferring", interrupted::killed_transferring),
+    ("killed_making_secrets", interrupted::killed_making_secrets),
+    ("killed_pulling", interrupted::killed_pulling),
+    ("network_cut_pulling", interrupted::network_cut_pulling),
+    ("killed_starting", interrupted::killed_starting),
+    ("powered_off_starting", interrupted::powered_off_starting),
+    (
+        "killed_waiting_for_health",
+        interrupted::killed_waiting_for_health,
+    ),
+    ("converged", interrupted::converged),
+];
+
+/// The check that has the first machine.
+const WHOLE: &str = CHECKS[0].0;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::read();
+    let mut checks = CHECKS.to_vec();
+    checks.retain(|(name, _)| arguments.choose(name));
+    let names: Vec<&str> = checks.iter().map(|(name, _)| *name).collect();
+    let missing = || runner::missing(&bench::PROGRAMS);
+    arguments.main("checks of the first launch", &names, missing, || {
+        run(&checks)
+    })
+}
+
+/// Runs the checks and returns how many failed.
+fn run(checks: &[Check]) -> Result<usize> {
+    let start = Instant::now();
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let mut bench = Bench::new(
+        &target.with_file_name("proof"),
+        &target.with_file_name("first"),
+    )?;
+    let mut failed = 0;
+    for (at, (name, check)) in checks.iter().enumerate() {
+        if at > 0 && checks[at - 1].0 == WHOLE {
+            bench.renew()?;
+        }
+        let begin = Instant::now();
+        let result = check(&mut bench);
+        let seconds = begin.elapsed().as_secs_f64();
+        match &result {
+            Ok(()) => println!("{seconds:7.1} s  ok      {name}"),
+            Err(error) => println!("{seconds:7.1} s  FAILED  {name}\n{error}\n"),
+        }
+        failed += usize::from(result.is_err());
+    }
+    println!("{:7.1} s  total", start.elapsed().as_secs_f64());
+    Ok(failed)
+}
+
+/// An error unless `holds`.
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(what()) }
+}

@@ -1,0 +1,1 @@
+//! What `polis start` prints on a terminal, as README.md shows it.
