@@ -348,7 +348,7 @@ impl Facts {
         };
         let (machine, world) = (&ready.machine, ready.world.display());
         format!(
-            "the lab is up: a machine, a registry with twins of the images, and a Multipass that has launched nothing yet\n\
+            "the lab is up: a machine, a registry with twins of the images, and a Multipass that launches it\n\
              \n  use it in a shell   . {}\n                      polis start\n  enter the machine   \
              docker exec -it {machine} bash\n  cut its power       docker kill {machine}\n  calls of multipass  \
              {world}/calls.jsonl\n  take it down        {DOWN}",

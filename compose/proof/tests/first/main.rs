@@ -22,7 +22,7 @@ type Check = (&'static str, fn(&mut Bench) -> Result<()>);
 
 /// The checks on the first machine, then those on the second one.
 const CHECKS: [Check; 14] = [
-    ("whole", whole::from_nothing_in_one_start),
+    ("from_nothing", whole::from_nothing_in_one_start),
     ("killed_booting", interrupted::killed_booting),
     (
         "killed_installing_packages",

@@ -61,7 +61,7 @@ impl Begun {
                     "polis start {what} {shown:?}\n{}{}\n{}",
                     self.polis.stdout(),
                     self.polis.stderr(),
-                    bench.guest.story()
+                    bench.guest.output("tail -n 30 /opt/polis/.jobs/*/log; docker ps -a; docker network ls; journalctl -u docker -n 30 --no-pager").unwrap_or_else(|e| e)
                 ));
             }
             std::thread::sleep(GLANCE);
