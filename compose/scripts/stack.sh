@@ -99,7 +99,9 @@ networks_of() {
 leave_networks() {
     local network networks joined plan
     joined=$(networks_of "$1")
-    if ! plan=$(docker compose --dry-run up --detach --no-build --no-recreate 2>&1); then
+    # `--no-start`: networks are replaced before anything starts, and a dry run cannot wait for the health of a container
+    # that was created and never started, as a start that was cut off leaves it.
+    if ! plan=$(docker compose --dry-run up --no-start --no-build --no-recreate 2>&1); then
         printf '%s\n' "$plan"
         return 1
     fi
