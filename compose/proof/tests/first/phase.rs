@@ -1,5 +1,5 @@
-//! The phases of a first start, each by what shows from outside that it is under way: the machine itself, or the
-//! record of the calls of `multipass`. Never by time.
+//! The phases of a first start, each by what shows from outside that it is under way: the machine, the record of
+//! the calls of `multipass`, or `polis` itself. Never by time.
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub(crate) enum Shown {
     Machine(&'static str),
     /// A call of `multipass`, begun and perhaps not ended, whose command line contains this.
     Call(&'static str),
+    /// `polis` says this on standard error.
+    Told(&'static str),
 }
 
 /// `polis start` in one of its phases.
@@ -61,7 +63,7 @@ impl Begun {
                     "polis start {what} {shown:?}\n{}{}\n{}",
                     self.polis.stdout(),
                     self.polis.stderr(),
-                    bench.guest.output("tail -n 30 /opt/polis/.jobs/*/log; docker ps -a; docker network ls; journalctl -u docker -n 30 --no-pager").unwrap_or_else(|e| e)
+                    story(bench)
                 ));
             }
             std::thread::sleep(GLANCE);
@@ -83,6 +85,14 @@ impl Begun {
                 let mut since = calls.iter().skip(self.before);
                 Ok(since.any(|call| call.line().contains(part)))
             }
+            Shown::Told(words) => Ok(self.polis.stderr().contains(words)),
         }
     }
+}
+
+/// What happened in the machine, for a failed check.
+pub(crate) fn story(bench: &Bench) -> String {
+    let jobs = "tail -n 25 /opt/polis/.jobs/*/log; docker ps --all";
+    let jobs = bench.guest.ran(jobs).map(|ran| ran.stdout + &ran.stderr);
+    bench.guest.story() + "\n" + &jobs.unwrap_or_else(|error| error)
 }
