@@ -170,7 +170,10 @@ impl Lab {
             quoted(&world.join("bin").display().to_string())
         );
         for (name, value) in bench.world.environment() {
-            if !matches!(name, "PATH" | "HOME" | "LANG" | "TMPDIR") {
+            if !matches!(
+                name,
+                "PATH" | "HOME" | "LANG" | "TMPDIR" | "FAKE_MULTIPASS_TEST"
+            ) {
                 let value = quoted(&value.to_string_lossy());
                 text.push_str(&format!("export {name}={value}\n"));
             }
