@@ -21,7 +21,7 @@ type Step = (&'static str, &'static [&'static str]);
 
 /// The rounds of steps. Steps of one round run side by side: the first one prints as it goes, the others when they have
 /// ended. What uses a Docker engine is one step of a round at most, since an engine serves one proof at a time.
-const ROUNDS: [&[Step]; 9] = [
+const ROUNDS: [&[Step]; 10] = [
     &[("format", &["fmt", "--all", "--check"])],
     &[(
         "lint",
@@ -45,6 +45,8 @@ const ROUNDS: [&[Step]; 9] = [
             "--test",
             "provision",
             "--test",
+            "first",
+            "--test",
             "stack",
             "--",
             "-D",
@@ -65,6 +67,8 @@ const ROUNDS: [&[Step]; 9] = [
             "--test",
             "provision",
             "--test",
+            "first",
+            "--test",
             "stack",
         ],
     )],
@@ -76,6 +80,11 @@ const ROUNDS: [&[Step]; 9] = [
             &["test", "--locked", "--workspace", "--test", "provision"],
         ),
     ],
+    // Tells where the time of a first start goes, and is recorded.
+    &[(
+        "first",
+        &["test", "--locked", "--workspace", "--test", "first"],
+    )],
     // Measures, so it has the cores for itself.
     &[(
         "stack",
