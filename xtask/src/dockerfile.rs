@@ -9,6 +9,10 @@ use serde::Deserialize;
 
 use crate::source::{Place, Source};
 
+pub mod reader;
+
+use reader::Instruction;
+
 /// How an image is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipe {
@@ -61,24 +65,23 @@ pub struct DockerfileError {
 pub fn parse(source: &Source) -> Result<Recipe, DockerfileError> {
     let mut native = Native::default();
     let mut from = None;
-    for line in logical_lines(&source.text) {
+    let dockerfile = reader::read(&source.text);
+    for line in &dockerfile.instructions {
         let failed = |message: &str| DockerfileError {
-            place: source.place(line.start..line.start + line.text.len().min(80)),
+            place: source.place(line.start..line.start + line.keyword.len()),
             message: message.to_owned(),
         };
-        let (word, rest) = line
-            .text
-            .split_once(' ')
-            .unwrap_or((line.text.as_str(), ""));
-        let rest = rest.trim();
-        let understood = match word.to_ascii_uppercase().as_str() {
+        let rest = line.rest.text();
+        let plain = line.flags.is_empty() || line.keyword == "COPY";
+        let understood = match line.keyword.as_str() {
+            _ if !plain || !line.documents.is_empty() => false,
             "FROM" if from.is_some() => false,
             "FROM" => {
                 from = Some(rest.to_owned());
                 rest == "scratch"
             }
             "ARG" => matches!(rest, "TARGETARCH" | "TARGETOS" | "TARGETPLATFORM"),
-            "COPY" => match copy(rest).map_err(failed)? {
+            "COPY" => match copy(line).map_err(failed)? {
                 Some(copy) => {
                     native.copies.push(copy);
                     true
@@ -104,8 +107,12 @@ pub fn parse(source: &Source) -> Result<Recipe, DockerfileError> {
             _ => false,
         };
         if !understood {
-            return Ok(Recipe::Docker(line.text));
+            return Ok(Recipe::Docker(format!("{} {rest}", line.keyword)));
         }
+    }
+    // What begins with another frontend is not for us to understand.
+    if let Some(syntax) = dockerfile.syntax {
+        return Ok(Recipe::Docker(format!("# syntax={}", &source.text[syntax])));
     }
     match from {
         Some(_) => Ok(Recipe::Native(native)),
@@ -116,66 +123,25 @@ pub fn parse(source: &Source) -> Result<Recipe, DockerfileError> {
     }
 }
 
-/// An instruction with its continuation lines joined, and where it starts.
-struct Line {
-    text: String,
-    start: usize,
-}
-
-fn logical_lines(text: &str) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let mut open: Option<Line> = None;
-    let mut at = 0;
-    for raw in text.split_inclusive('\n') {
-        let start = at;
-        at += raw.len();
-        let line = raw.trim();
-        if line.starts_with('#') || (line.is_empty() && open.is_none()) {
-            continue;
-        }
-        let (part, goes_on) = match line.strip_suffix('\\') {
-            Some(part) => (part.trim_end(), true),
-            None => (line, false),
-        };
-        let mut joined = open.take().unwrap_or(Line {
-            text: String::new(),
-            start,
-        });
-        if !joined.text.is_empty() {
-            joined.text.push(' ');
-        }
-        joined.text.push_str(part);
-        if goes_on {
-            open = Some(joined);
-        } else {
-            lines.push(joined);
-        }
-    }
-    lines.extend(open);
-    lines
-}
-
-fn copy(rest: &str) -> Result<Option<Copy>, &'static str> {
-    let (flags, paths): (Vec<&str>, Vec<&str>) = rest
-        .split_whitespace()
-        .partition(|word| word.starts_with("--"));
-    let [source, target] = paths.as_slice() else {
+fn copy(line: &Instruction) -> Result<Option<Copy>, &'static str> {
+    let words = line.rest.words();
+    let [source, target] = words.as_slice() else {
         return Ok(None);
     };
-    let [flag] = flags.as_slice() else {
-        return if flags.is_empty() {
+    let (source, target) = (source.text(), target.text());
+    let [flag] = line.flags.as_slice() else {
+        return if line.flags.is_empty() {
             Err("give the copy a `--chmod`: else the mode is that of the machine which builds")
         } else {
             Ok(None)
         };
     };
-    let mode = flag
-        .strip_prefix("--chmod=")
-        .and_then(|mode| u32::from_str_radix(mode, 8).ok());
+    let mode = Some(flag.value.text()).filter(|_| flag.name == "chmod");
+    let mode = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok());
     let plain = target.starts_with('/') && !target.ends_with('/') && !source.contains('*');
     Ok(mode.filter(|_| plain).map(|mode| Copy {
-        source: (*source).to_owned(),
-        target: (*target).to_owned(),
+        source: source.to_owned(),
+        target: target.to_owned(),
         mode,
     }))
 }

@@ -15,6 +15,7 @@ pub mod error;
 pub mod finding;
 pub mod heavy;
 pub mod images;
+mod mapped;
 pub mod oci;
 pub mod parts;
 pub mod pins;

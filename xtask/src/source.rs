@@ -52,6 +52,18 @@ impl Source {
     /// The place of the bytes `span`, cut to its first line.
     pub fn place(&self, span: Range<usize>) -> Place {
         let start = floor_char(&self.text, span.start);
+        let line = self.text[..start].matches('\n').count() + 1;
+        self.place_in(line, span)
+    }
+
+    /// The same, where `lines` are those of this text: for many places in one file.
+    pub fn place_by(&self, lines: &Lines, span: Range<usize>) -> Place {
+        let start = floor_char(&self.text, span.start);
+        self.place_in(lines.0.partition_point(|end| *end < start) + 1, span)
+    }
+
+    fn place_in(&self, line: usize, span: Range<usize>) -> Place {
+        let start = floor_char(&self.text, span.start);
         let before = &self.text[..start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let rest = &self.text[line_start..];
@@ -62,11 +74,22 @@ impl Source {
             .clamp(from, excerpt.len());
         Place {
             path: self.path.clone(),
-            line: before.matches('\n').count() + 1,
+            line,
             column: before[line_start..].chars().count() + 1,
             excerpt: excerpt.to_owned(),
             highlight: from..to,
         }
+    }
+}
+
+/// Where the lines of a text end.
+#[derive(Debug)]
+pub struct Lines(Vec<usize>);
+
+impl Lines {
+    /// Those of `text`.
+    pub fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
     }
 }
 

@@ -1,33 +1,51 @@
 //! Where the readers of all files put what they find: equal pins become one, with all its uses.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use polis_base::ImageRef;
 
 use super::model::{At, Part, Pin, Use, What};
 use crate::finding::Finding;
-use crate::source::Source;
+use crate::mapped::Mapped;
+use crate::source::{Lines, Source};
 
 /// The pins and findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     pub(super) pins: Vec<Pin>,
     pub(super) findings: Vec<Finding>,
+    /// Where each pin is in `pins`.
+    known: HashMap<What, usize>,
+    /// Where the use of a pin at a place is among its uses.
+    used: HashMap<(usize, Part, String, Range<usize>), usize>,
+    built: HashSet<ImageRef>,
+    /// The lines of the file that was asked for last, by its path.
+    lines: Option<(String, Lines)>,
 }
 
 impl Collector {
+    /// The bytes `span` of `source` with their place; `source` is one of the files of the tree.
+    pub(super) fn at(&mut self, source: &Source, span: Range<usize>) -> At {
+        let known = self.lines.take().filter(|(path, _)| *path == source.path);
+        let (path, lines) = known.unwrap_or_else(|| (source.path.clone(), Lines::of(&source.text)));
+        let place = source.place_by(&lines, span.clone());
+        self.lines = Some((path, lines));
+        At { span, place }
+    }
+
     /// Adds a pin with its uses, or these uses to the equal pin that is there.
-    pub(super) fn pin(&mut self, what: What, uses: impl IntoIterator<Item = Use>) -> &mut Pin {
-        let known = self.pins.iter().position(|pin| same(&pin.what, &what));
-        let at = known.unwrap_or_else(|| {
+    pub(super) fn pin(&mut self, what: What, uses: impl IntoIterator<Item = Use>) {
+        let next = self.pins.len();
+        let at = *self.known.entry(key(&what)).or_insert(next);
+        if at == next {
             self.pins.push(Pin {
                 what: what.clone(),
                 built: false,
                 waiver: None,
                 uses: Vec::new(),
             });
-            self.pins.len() - 1
-        });
+        }
         let pin = &mut self.pins[at];
         // What the stack runs is an image, whoever else builds upon it.
         if matches!(what, What::Image(_)) {
@@ -35,17 +53,24 @@ impl Collector {
         }
         for one in uses {
             // Services that take an image from one anchor have one place between them.
-            let known = pin
-                .uses
-                .iter_mut()
-                .find(|known| known.at == one.at && known.part == one.part);
-            match known {
+            let place = (at, one.part, one.at.place.path.clone(), one.at.span.clone());
+            match self.used.get(&place).map(|known| &mut pin.uses[*known]) {
                 Some(known) if known.by != one.by => known.by = format!("{}, {}", known.by, one.by),
                 Some(_) => {}
-                None => pin.uses.push(one),
+                None => {
+                    self.used.insert(place, pin.uses.len());
+                    pin.uses.push(one);
+                }
             }
         }
-        pin
+    }
+
+    /// The pins, when all files are read.
+    pub(super) fn into_pins(mut self) -> (Vec<Pin>, Vec<Finding>) {
+        for pin in &mut self.pins {
+            pin.built = pin.image().is_some_and(|image| self.built.contains(image));
+        }
+        (self.pins, self.findings)
     }
 
     /// Adds the image that the bytes `span` name.
@@ -60,10 +85,7 @@ impl Collector {
 
     /// Marks the image as built by this repository.
     pub(super) fn built(&mut self, image: &ImageRef) {
-        let pins = self.pins.iter_mut();
-        for pin in pins.filter(|pin| pin.image() == Some(image)) {
-            pin.built = true;
-        }
+        self.built.insert(image.clone());
     }
 
     fn reference(
@@ -73,7 +95,7 @@ impl Collector {
         by: &str,
         kind: impl Fn(ImageRef) -> What,
     ) {
-        let at = At::new(source, span.clone());
+        let at = self.at(source, span.clone());
         match source.text[span].parse() {
             Ok(image) => {
                 let a_use = Use {
@@ -96,15 +118,38 @@ impl Collector {
         self.findings
             .push(Finding::error(rule, at.place.clone(), message));
     }
+
+    /// Adds an error about a text, at its first byte where it stands in pieces.
+    pub(super) fn error_in(
+        &mut self,
+        source: &Source,
+        text: &Mapped,
+        rule: &'static str,
+        message: String,
+        help: &str,
+    ) {
+        let start = text.start().unwrap_or(0);
+        let at = self.at(source, text.span().unwrap_or(start..start));
+        let finding = Finding::error(rule, at.place, message);
+        self.findings.push(finding.help(help));
+    }
+
+    /// Adds the error about an image reference that could not be edited.
+    pub(super) fn in_pieces(&mut self, source: &Source, text: &Mapped, by: &str) {
+        let message = format!(
+            "the image of {by} is not one piece of plain text: `{}`",
+            text.text()
+        );
+        let help = "write the reference without quotes, escapes and line ends in it";
+        self.error_in(source, text, "image-reference", message, help);
+    }
 }
 
-/// Whether two are one pin: an image is the same wherever it is used.
-fn same(one: &What, other: &What) -> bool {
-    match (one, other) {
-        (What::Image(one) | What::Base(one), What::Image(other) | What::Base(other)) => {
-            one == other
-        }
-        _ => one == other,
+/// What is the same for two that are one pin: an image is the same wherever it is used.
+fn key(what: &What) -> What {
+    match what {
+        What::Base(image) => What::Image(image.clone()),
+        _ => what.clone(),
     }
 }
 

@@ -1,54 +1,67 @@
-//! What a Dockerfile fetches: base images, images that it copies from, its own syntax, files.
+//! What a Dockerfile fetches: base images, images that it copies from, its own syntax, files, packages.
 //!
-//! Follows Docker's rules for comments, directives, continuation lines, here-documents, stages
-//! and `ARG` defaults; what cannot be followed is a finding, so that no image is skipped.
+//! What cannot be followed is a finding, so that nothing is skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use polis_base::Digest;
 
-use super::collect::{Collector, split};
-use super::model::{At, Download, Part, Use, What};
-use super::{Argument, Builds};
+use super::collect::Collector;
+use super::model::{Download, Part, Use, What};
+use super::remote::{self, Values};
+use super::{Argument, Builds, scripts};
 use crate::compose::reference_in;
+use crate::dockerfile::reader::{self, Instruction};
+use crate::mapped::Mapped;
 use crate::source::Source;
+
+/// Instructions that fetch nothing while the image is built.
+const OTHERS: [&str; 11] = [
+    "CMD",
+    "ENTRYPOINT",
+    "EXPOSE",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
 
 /// Collects the pins of `source`, which compose files build as `builds` say.
 pub(super) fn extract(source: &Source, builds: &Builds, into: &mut Collector) {
-    let (escape, syntax) = directives(&source.text);
+    let dockerfile = reader::read(&source.text);
     let mut reader = Reader {
         source,
         into,
         builds,
         names: builds.contexts.clone(),
         arguments: BTreeMap::new(),
+        values: Values::default(),
         stage: None,
     };
-    if let Some(span) = syntax {
+    if let Some(span) = dockerfile.syntax {
         reader.image(span, "syntax of the Dockerfile");
     }
-    let (instructions, open) = instructions(&source.text, escape);
-    for words in instructions {
-        reader.instruction(&words);
+    for instruction in &dockerfile.instructions {
+        reader.instruction(instruction);
     }
-    if let Some(start) = open {
-        let at = At::new(source, start..start);
+    let began = reader.stage.is_some();
+    if let Some(start) = dockerfile.open {
+        let at = into.at(source, start..start);
         into.error(
             "dockerfile",
             &at,
             "a here-document that begins here does not end",
         );
-        return;
-    }
-    if reader.stage.is_none() {
-        let at = At::new(source, 0..0);
+    } else if !began {
+        let at = into.at(source, 0..0);
         into.error("dockerfile", &at, "the Dockerfile has no `FROM`");
     }
 }
-
-/// The words of one instruction, as their bytes in the file.
-type Words = Vec<Range<usize>>;
 
 struct Reader<'a> {
     source: &'a Source,
@@ -57,7 +70,9 @@ struct Reader<'a> {
     /// Names of stages and contexts, in lower case: what follows `--from=` and is no image.
     names: BTreeSet<String>,
     /// The defaults of the `ARG`s before the first `FROM`, which alone count in a `FROM`.
-    arguments: BTreeMap<&'a str, Range<usize>>,
+    arguments: BTreeMap<String, Mapped>,
+    /// All that `ARG` and `ENV` give to a name anywhere in the file.
+    values: Values,
     stage: Option<String>,
 }
 
@@ -66,53 +81,66 @@ impl<'a> Reader<'a> {
         &self.source.text[span]
     }
 
-    fn instruction(&mut self, words: &[Range<usize>]) {
-        let Some((first, rest)) = words.split_first() else {
-            return;
-        };
-        match self.text(first.clone()).to_ascii_uppercase().as_str() {
-            "ARG" if self.stage.is_none() => self.argument(rest),
-            "FROM" => self.from(rest),
-            "ONBUILD" => self.instruction(rest),
-            "COPY" => self.copied(rest),
+    fn instruction(&mut self, instruction: &Instruction) {
+        match instruction.keyword.as_str() {
+            "ARG" => self.assigned(instruction, true),
+            "ENV" => self.assigned(instruction, false),
+            "FROM" => self.from(&instruction.rest),
+            "ONBUILD" => self.instruction(&instruction.inner()),
+            "COPY" => self.copied(instruction),
             "ADD" => {
-                self.copied(rest);
-                self.added(rest);
+                self.copied(instruction);
+                self.added(instruction);
             }
-            "RUN" => self.mounted(rest),
-            _ => {}
-        }
-    }
-
-    fn argument(&mut self, words: &[Range<usize>]) {
-        for word in words {
-            if let Some((name, value)) = self.text(word.clone()).split_once('=') {
-                let start = word.start + name.len() + 1;
-                self.arguments.insert(name, unquoted(value, start));
+            "RUN" => self.run(instruction),
+            keyword if OTHERS.contains(&keyword) => {}
+            keyword => {
+                let end = instruction.start + self.keyword_length(instruction);
+                let at = self.into.at(self.source, instruction.start..end);
+                let message = format!("`{keyword}` is no instruction of a Dockerfile");
+                self.into.error("dockerfile", &at, message);
             }
         }
     }
 
-    fn from(&mut self, words: &[Range<usize>]) {
-        let mut words = words
-            .iter()
-            .skip_while(|word| self.source.text[(*word).clone()].starts_with("--"));
-        let image = words.next().cloned();
-        let named = words
-            .next()
-            .is_some_and(|word| self.text(word.clone()).eq_ignore_ascii_case("as"));
-        let name = words.next().filter(|_| named);
-        let name = name.map(|word| self.text(word.clone()).to_ascii_lowercase());
+    fn keyword_length(&self, instruction: &Instruction) -> usize {
+        let rest = &self.source.text[instruction.start..];
+        rest.find(char::is_whitespace).unwrap_or(rest.len())
+    }
+
+    /// `NAME=value ...`; `ENV` also knows `NAME value`.
+    fn assigned(&mut self, instruction: &Instruction, argument: bool) {
+        let words = instruction.rest.words();
+        let old = !argument && words.first().is_some_and(|word| !word.text().contains('='));
+        if let (true, Some((name, value))) = (old, instruction.rest.split_once(' ')) {
+            self.values.add(name.text(), value.trimmed().text());
+            return;
+        }
+        for (name, value) in words.iter().filter_map(|word| word.split_once('=')) {
+            self.values.add(name.text(), value.text());
+            if argument && self.stage.is_none() {
+                self.arguments.insert(name.text().to_owned(), value);
+            }
+        }
+    }
+
+    fn from(&mut self, rest: &Mapped) {
+        let words = rest.words();
+        let name = match words.as_slice() {
+            [_, word, name, ..] if word.text().eq_ignore_ascii_case("as") => {
+                Some(name.text().to_ascii_lowercase())
+            }
+            _ => None,
+        };
         let by = match &name {
             Some(name) => format!("stage {name}"),
             None => "Dockerfile".to_owned(),
         };
-        if let Some(image) = image {
-            let image = unquoted(self.text(image.clone()), image.start);
+        if let Some(image) = words.first() {
             let image = self.argument_in(image, &by);
-            let text = self.text(image.clone());
+            let text = image.text();
             if text != "scratch" && !self.names.contains(&text.to_ascii_lowercase()) {
-                self.image(image, &by);
+                self.word(&image, &by);
             }
         }
         self.names.extend(name);
@@ -121,21 +149,21 @@ impl<'a> Reader<'a> {
 
     /// Of `$NAME`, `${NAME}` and `${NAME:-reference}` the default of that `ARG`, which goes before
     /// the one beside its use; else the word itself. What compose files set instead is added.
-    fn argument_in(&mut self, word: Range<usize>, by: &str) -> Range<usize> {
-        let Some(rest) = self.text(word.clone()).strip_prefix('$') else {
-            return word;
+    fn argument_in(&mut self, word: &Mapped, by: &str) -> Mapped {
+        let Some(rest) = word.text().strip_prefix('$') else {
+            return word.clone();
         };
         let rest = rest.trim_start_matches('{');
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
         if !matches!(rest, "" | "}") && !rest.starts_with([':', '-']) {
-            return word;
+            return word.clone();
         }
         let key = (self.source.path.clone(), name.to_owned());
         for argument in self.builds.arguments.get(&key).into_iter().flatten() {
             self.set_elsewhere(argument, name, by);
         }
-        self.arguments.get(name).cloned().unwrap_or(word)
+        self.arguments.get(name).unwrap_or(word).clone()
     }
 
     fn set_elsewhere(&mut self, argument: &Argument, name: &str, by: &str) {
@@ -147,7 +175,7 @@ impl<'a> Reader<'a> {
                 self.into.base(source, span, by);
             }
             None => {
-                let at = At::new(source, 0..0);
+                let at = self.into.at(source, 0..0);
                 let message = format!(
                     "the image of {by} is the argument `{name}`, which is no plain text here"
                 );
@@ -156,71 +184,79 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn copied(&mut self, words: &[Range<usize>]) {
-        for word in words {
-            let text = self.text(word.clone());
-            if let Some(from) = text.strip_prefix("--from=") {
-                self.other(word.end - from.len()..word.end);
-            }
+    fn copied(&mut self, instruction: &Instruction) {
+        for flag in instruction.flags.iter().filter(|flag| flag.name == "from") {
+            self.other(&flag.value, instruction.start);
         }
     }
 
-    fn mounted(&mut self, words: &[Range<usize>]) {
-        for word in words {
-            let text = self.text(word.clone());
-            let Some(options) = text.strip_prefix("--mount=") else {
-                continue;
-            };
-            let mut at = word.end - options.len();
-            for option in options.split(',') {
-                if let Some(from) = option.strip_prefix("from=") {
-                    let end = at + option.len();
-                    self.other(end - from.len()..end);
+    /// The images that are mounted, and what the commands fetch.
+    fn run(&mut self, instruction: &Instruction) {
+        for flag in instruction.flags.iter().filter(|flag| flag.name == "mount") {
+            for field in flag.value.fields() {
+                if let Some((name, image)) = field.split_once('=')
+                    && name.text().trim().eq_ignore_ascii_case("from")
+                {
+                    self.other(&image, instruction.start);
                 }
-                at += option.len() + 1;
             }
+        }
+        let by = self.stage.clone().unwrap_or_default();
+        let list = instruction.rest.json_list();
+        let script = list.map_or_else(|| instruction.rest.clone(), |words| scripts::quoted(&words));
+        for script in [&script].into_iter().chain(&instruction.documents) {
+            scripts::built(self.source, script, &by, self.into);
         }
     }
 
     /// What stands behind `from=`: a stage by name or number, a context, or an image.
-    fn other(&mut self, span: Range<usize>) {
-        let span = unquoted(self.text(span.clone()), span.start);
-        let text = self.text(span.clone());
+    fn other(&mut self, word: &Mapped, start: usize) {
+        let text = word.text();
+        if text.is_empty() {
+            let at = self.into.at(self.source, start..start);
+            let message = "`from=` names nothing".to_owned();
+            return self.into.error("image-reference", &at, message);
+        }
         let stage = text.bytes().all(|byte| byte.is_ascii_digit())
             || self.names.contains(&text.to_ascii_lowercase());
         if !stage {
             let by = self.stage.clone().unwrap_or_default();
-            self.image(span, &by);
+            self.word(word, &by);
         }
     }
 
     /// Files that `ADD` fetches must carry their checksum.
-    fn added(&mut self, words: &[Range<usize>]) {
-        let mut checksum = None;
-        for word in words {
-            let text = self.text(word.clone());
-            if let Some(sum) = text.strip_prefix("--checksum=") {
-                checksum = Some(word.end - sum.len()..word.end);
-            }
-            if ["http://", "https://", "git@", "git://"]
-                .iter()
-                .any(|start| text.starts_with(start))
-            {
-                self.download(word.clone(), checksum.clone());
+    fn added(&mut self, instruction: &Instruction) {
+        let mut flags = instruction.flags.iter();
+        let checksum = flags.find(|flag| flag.name == "checksum");
+        let checksum = checksum.map(|flag| &flag.value);
+        let words = instruction.rest.json_list();
+        let words = words.unwrap_or_else(|| instruction.rest.words());
+        let sources = words.len().saturating_sub(1);
+        for word in &words[..sources] {
+            if self.values.may_be_remote(word.text(), |name| {
+                let key = (self.source.path.clone(), name.to_owned());
+                self.builds.arguments.contains_key(&key)
+            }) {
+                self.download(word, checksum);
             }
         }
     }
 
-    fn download(&mut self, url: Range<usize>, checksum: Option<Range<usize>>) {
-        let at = At::new(self.source, url.clone());
-        let url = self.text(url);
-        let sha256 = checksum
-            .clone()
-            .map(|span| self.text(span).parse::<Digest>());
-        let (Some(Ok(sha256)), Some(span)) = (&sha256, checksum) else {
+    fn download(&mut self, word: &Mapped, checksum: Option<&Mapped>) {
+        let url = word.text();
+        let start = word.start().unwrap_or(0);
+        let plain = word.span().filter(|_| remote::is_remote(url));
+        let at = self
+            .into
+            .at(self.source, word.span().unwrap_or(start..start));
+        let sha256 = checksum.map(|sum| sum.text().parse::<Digest>());
+        let sum = checksum.and_then(Mapped::span);
+        let (Some(Ok(sha256)), Some(sum), Some(_)) = (&sha256, sum, plain) else {
             let why = match sha256 {
                 Some(Err(error)) => error.to_string(),
-                _ => "has no `--checksum=sha256:...`".to_owned(),
+                Some(Ok(_)) => "is not one address in plain text".to_owned(),
+                None => "has no `--checksum=sha256:...`".to_owned(),
             };
             return self
                 .into
@@ -239,8 +275,17 @@ impl<'a> Reader<'a> {
             by: by.clone(),
             at,
         };
-        let checksum = a_use(Part::Checksum, At::new(self.source, span));
-        self.into.pin(what, [a_use(Part::Url, at), checksum]);
+        let sum = self.into.at(self.source, sum);
+        self.into
+            .pin(what, [a_use(Part::Url, at), a_use(Part::Checksum, sum)]);
+    }
+
+    /// An image in a word of an instruction.
+    fn word(&mut self, word: &Mapped, by: &str) {
+        match word.span() {
+            Some(span) => self.image(span, by),
+            None => self.into.in_pieces(self.source, word, by),
+        }
     }
 
     fn image(&mut self, span: Range<usize>, by: &str) {
@@ -248,106 +293,6 @@ impl<'a> Reader<'a> {
         let span = span.start + inner.start..span.start + inner.end;
         self.into.base(self.source, span, by);
     }
-}
-
-/// The bytes of `text`, which starts at `start`, without the quotes around it.
-fn unquoted(text: &str, start: usize) -> Range<usize> {
-    for quote in ['"', '\''] {
-        let inside = text
-            .strip_prefix(quote)
-            .and_then(|rest| rest.strip_suffix(quote));
-        if inside.is_some() {
-            return start + 1..start + text.len() - 1;
-        }
-    }
-    start..start + text.len()
-}
-
-/// The escape character and the bytes of the `syntax` reference: directives stand before
-/// everything else, each as a comment of its own form.
-fn directives(text: &str) -> (char, Option<Range<usize>>) {
-    let (mut escape, mut syntax) = ('\\', None);
-    let mut at = 0;
-    for raw in text.split_inclusive('\n') {
-        let start = at;
-        at += raw.len();
-        let Some((name, value)) = raw
-            .trim()
-            .strip_prefix('#')
-            .and_then(|comment| comment.split_once('='))
-        else {
-            break;
-        };
-        let value_start = start + raw.find('=').unwrap_or(0) + 1;
-        let blank = value.len() - value.trim_start().len();
-        match name.trim().to_ascii_lowercase().as_str() {
-            "syntax" => {
-                let length = value.trim().len();
-                syntax = Some(value_start + blank..value_start + blank + length);
-            }
-            "escape" => escape = value.trim().chars().next().unwrap_or(escape),
-            "check" => {}
-            _ => break,
-        }
-    }
-    (escape, syntax)
-}
-
-/// The instructions: continuation lines joined, comments and here-documents left out. Where one
-/// of these does not end, also the byte at which its instruction begins.
-fn instructions(text: &str, escape: char) -> (Vec<Words>, Option<usize>) {
-    let mut all = Vec::new();
-    let mut words = Words::new();
-    let mut documents: Vec<String> = Vec::new();
-    let mut at = 0;
-    let mut continued = false;
-    for raw in text.split_inclusive('\n') {
-        let start = at;
-        at += raw.len();
-        let line = raw.trim();
-        if let Some(end) = documents.first() {
-            if line == end {
-                documents.remove(0);
-            }
-            continue;
-        }
-        if line.starts_with('#') || (line.is_empty() && continued) {
-            continue;
-        }
-        let (part, goes_on) = match line.strip_suffix(escape) {
-            Some(part) => (part, true),
-            None => (line, false),
-        };
-        let first = start + raw.len() - raw.trim_start().len();
-        split(part, first, &mut words);
-        continued = goes_on;
-        if !goes_on {
-            documents = here_documents(text, &words);
-            all.push(std::mem::take(&mut words));
-        }
-    }
-    let open = all.last().filter(|_| !documents.is_empty());
-    let open = open.and_then(|words: &Words| words.first().map(|word| word.start));
-    all.push(words);
-    all.retain(|words| !words.is_empty());
-    (all, open)
-}
-
-/// The words that end the here-documents which an instruction opens.
-fn here_documents(text: &str, words: &[Range<usize>]) -> Vec<String> {
-    let opens = words.first().is_some_and(|word| {
-        let word = text[word.clone()].to_ascii_uppercase();
-        matches!(word.as_str(), "RUN" | "COPY" | "ADD" | "ONBUILD")
-    });
-    let ends = words.iter().filter(|_| opens).filter_map(|word| {
-        // Docker's own rule: a word that begins so, maybe behind the number of a descriptor.
-        let (descriptor, end) = text[word.clone()].split_once("<<")?;
-        let descriptor = descriptor.bytes().all(|byte| byte.is_ascii_digit());
-        let end = end.trim_start_matches('-').trim_matches(['"', '\'']);
-        let named = end.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        (named && descriptor).then(|| end.to_owned())
-    });
-    ends.collect()
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
-//! What the machine downloads: files with their checksums, and a key with its fingerprint.
+//! What the machine downloads: files with their checksums, and a key with its fingerprint; and what its scripts run.
 
 use super::collect::Collector;
 use super::model::{At, Download, Key, Part, Use, What};
+use super::scripts;
 use crate::pins_env;
 use crate::source::Source;
-use crate::yaml;
+use crate::yaml::{self, Node};
 
 /// Collects the pins of the cloud-init file.
 pub(super) fn extract(source: &Source, into: &mut Collector) {
-    let pins = yaml::parse(source)
-        .map_err(|finding| vec![*finding])
-        .and_then(|root| pins_env::read(source, &root));
-    let pins = match pins {
+    let root = match yaml::parse(source) {
+        Ok(root) => root,
+        Err(finding) => return into.findings.push(*finding),
+    };
+    run(source, &root, into);
+    let pins = match pins_env::read(source, &root) {
         Ok(pins) => pins,
         Err(findings) => return into.findings.extend(findings),
     };
@@ -48,5 +51,27 @@ pub(super) fn extract(source: &Source, into: &mut Collector) {
             sha256: download.sha256,
         });
         into.pin(what, uses);
+    }
+}
+
+/// The scripts that cloud-init writes and the commands that it runs: nothing of the network runs unseen.
+fn run(source: &Source, root: &Node, into: &mut Collector) {
+    let items = |key: &str| root.get(key).map_or(&[][..], Node::items);
+    let files = items("write_files").iter();
+    let files = files.filter_map(|file| file.get("content"));
+    let files = files.filter(|content| content.text().is_some_and(|text| text.starts_with("#!")));
+    let scripts = files.chain(items("bootcmd")).chain(items("runcmd"));
+    for node in scripts {
+        let words: Vec<_> = node
+            .items()
+            .iter()
+            .map(|word| yaml::mapped(source, word))
+            .collect();
+        let script = if words.is_empty() {
+            yaml::mapped(source, node)
+        } else {
+            scripts::quoted(&words)
+        };
+        scripts::machine(source, &script, into);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The only module of `pins` that touches the file system.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -25,10 +26,14 @@ const FOREIGN: [&str; 3] = [".git", ".venv", "node_modules"];
 pub enum FileKind {
     /// A compose file: images.
     Compose,
+    /// A bake file, which nothing here reads.
+    Bake,
     /// A Dockerfile: base images.
     Dockerfile,
     /// A workflow, or an action of this repository: actions and images.
     Workflow,
+    /// GitHub's lock file: the commits of actions.
+    ActionsLock,
     /// A Cargo manifest, or clippy's configuration: the minimum Rust version.
     Manifest,
 }
@@ -57,10 +62,22 @@ impl Files {
         let mut paths = Vec::new();
         walk(root, "", &mut paths)?;
         paths.sort_by(|one, other| one.1.cmp(&other.1));
-        let found = paths
-            .into_iter()
-            .map(|(kind, path)| Ok((kind, Source::read(root, &path)?)))
-            .collect::<Result<Vec<_>>>()?;
+        let mut found = Vec::new();
+        for (named, path) in paths {
+            match named {
+                Named::Kind(kind) => found.push((kind, Source::read(root, &path)?)),
+                Named::Perhaps(kind) => {
+                    let bytes = fs::read(root.join(&path));
+                    let bytes =
+                        bytes.map_err(|error| Error::io("read", &root.join(&path), &error))?;
+                    // What is not UTF-8 is read by nothing that reads YAML or HCL here.
+                    let text = String::from_utf8(bytes).ok();
+                    if let Some(text) = text.filter(|text| looks_like(kind, text)) {
+                        found.push((kind, Source { path, text }));
+                    }
+                }
+            }
+        }
         let optional = |path: &str| match root.join(path).exists() {
             true => Source::read(root, path).map(Some),
             false => Ok(None),
@@ -78,6 +95,12 @@ impl Files {
     pub fn of(&self, kind: FileKind) -> impl Iterator<Item = &Source> {
         let of_kind = move |file: &&(FileKind, Source)| file.0 == kind;
         self.found.iter().filter(of_kind).map(|(_, source)| source)
+    }
+
+    /// The paths of the Dockerfiles.
+    pub(super) fn dockerfiles(&self) -> HashSet<&str> {
+        let found = self.of(FileKind::Dockerfile);
+        found.map(|source| source.path.as_str()).collect()
     }
 
     /// The same files with `changes` made.
@@ -105,7 +128,16 @@ impl Files {
     }
 }
 
-fn walk(root: &Path, dir: &str, paths: &mut Vec<(FileKind, String)>) -> Result<()> {
+/// What the name of a file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// It is of this kind.
+    Kind(FileKind),
+    /// It is of this kind if it looks like it: Docker takes any name behind `--file`.
+    Perhaps(FileKind),
+}
+
+fn walk(root: &Path, dir: &str, paths: &mut Vec<(Named, String)>) -> Result<()> {
     let full = root.join(dir);
     let failed = |error: &std::io::Error| Error::io("read", &full, error);
     for entry in fs::read_dir(&full).map_err(|error| failed(&error))? {
@@ -132,8 +164,20 @@ fn walk(root: &Path, dir: &str, paths: &mut Vec<(FileKind, String)>) -> Result<(
 }
 
 /// What the file `name` in `dir` can pin, by the names that Docker, GitHub and cargo look for.
-fn kind_of(dir: &str, name: &str) -> Option<FileKind> {
+fn kind_of(dir: &str, name: &str) -> Option<Named> {
     let lower = name.to_ascii_lowercase();
+    let kind = by_name(dir, name, &lower);
+    let (_, end) = lower.rsplit_once('.').unwrap_or_default();
+    kind.map(Named::Kind).or(match end {
+        _ if dir.starts_with(".github") => None,
+        "yml" | "yaml" => Some(Named::Perhaps(FileKind::Compose)),
+        "json" if lower.contains("compose") => Some(Named::Perhaps(FileKind::Compose)),
+        "hcl" => Some(Named::Perhaps(FileKind::Bake)),
+        _ => None,
+    })
+}
+
+fn by_name(dir: &str, name: &str, lower: &str) -> Option<FileKind> {
     let yaml = [".yml", ".yaml"]
         .iter()
         .find_map(|end| lower.strip_suffix(end));
@@ -142,6 +186,8 @@ fn kind_of(dir: &str, name: &str) -> Option<FileKind> {
         Some("action") => Some(FileKind::Workflow),
         Some(stem) if is_compose(stem) => Some(FileKind::Compose),
         None if lower.ends_with(".dockerignore") => None,
+        None if dir == ".github/workflows" && name == "actions.lock" => Some(FileKind::ActionsLock),
+        None if is_bake(lower) => Some(FileKind::Bake),
         None if is_dockerfile(name) => Some(FileKind::Dockerfile),
         None if matches!(name, "Cargo.toml" | "clippy.toml" | ".clippy.toml") => {
             Some(FileKind::Manifest)
@@ -154,6 +200,33 @@ fn kind_of(dir: &str, name: &str) -> Option<FileKind> {
 fn is_compose(stem: &str) -> bool {
     let first = stem.split('.').next().unwrap_or(stem);
     matches!(first, "compose" | "docker-compose")
+}
+
+/// `docker-bake.hcl`, `docker-bake.json`, and either with more before the end.
+fn is_bake(name: &str) -> bool {
+    name.starts_with("docker-bake.") && (name.ends_with(".hcl") || name.ends_with(".json"))
+}
+
+/// Whether a file of any name is a compose file or a bake file, by what every one of them has.
+fn looks_like(kind: FileKind, text: &str) -> bool {
+    match kind {
+        FileKind::Bake => text.lines().any(|line| {
+            let line = line.trim_start();
+            ["target", "group", "matrix"].iter().any(|word| {
+                line.strip_prefix(word)
+                    .is_some_and(|rest| rest.trim_start().starts_with('"'))
+            })
+        }),
+        _ => {
+            let flow = text.trim_start().starts_with('{') && text.contains("\"services\"");
+            let block = text.contains("services")
+                && text.lines().any(|line| {
+                    let key = line.split(':').next().filter(|_| line.contains(':'));
+                    key.is_some_and(|key| key.trim_end().trim_matches(['"', '\'']) == "services")
+                });
+            flow || block
+        }
+    }
 }
 
 /// `Dockerfile`, `Dockerfile.dev`, `dev.Dockerfile`, and the same with `Containerfile`.
@@ -178,10 +251,17 @@ mod tests {
             (".github/workflows", "ci.yml", Some(FileKind::Workflow)),
             (".github/workflows", "x.yaml", Some(FileKind::Workflow)),
             (".github", "dependabot.yml", None),
+            (
+                ".github/workflows",
+                "actions.lock",
+                Some(FileKind::ActionsLock),
+            ),
             ("tools/setup", "action.yaml", Some(FileKind::Workflow)),
             ("compose", "docker-compose.yml", Some(FileKind::Compose)),
             ("", "compose.override.yaml", Some(FileKind::Compose)),
             ("compose", "pin-waivers.yaml", None),
+            ("", "docker-bake.hcl", Some(FileKind::Bake)),
+            ("", "docker-bake.override.json", Some(FileKind::Bake)),
             ("a", "Dockerfile", Some(FileKind::Dockerfile)),
             ("a", "Dockerfile.dev", Some(FileKind::Dockerfile)),
             ("a", "dev.Dockerfile", Some(FileKind::Dockerfile)),
@@ -191,7 +271,8 @@ mod tests {
             ("src", "dockerfile.rs", None),
             ("cli", "Cargo.toml", Some(FileKind::Manifest)),
         ] {
-            assert_eq!(kind_of(dir, name), kind, "{dir}/{name}");
+            let found = kind_of(dir, name).filter(|named| matches!(named, Named::Kind(_)));
+            assert_eq!(found, kind.map(Named::Kind), "{dir}/{name}");
         }
     }
 }

@@ -7,7 +7,7 @@ use time::Date;
 
 use super::model::{Action, CommitError, Part, Pin, What, is_release};
 use super::{Inventory, Use};
-use crate::finding::Finding;
+use crate::finding::{Finding, any_error};
 use crate::waivers::Waiver;
 
 /// Judges the pins of the tree on the day `today`.
@@ -29,7 +29,7 @@ pub fn judge(inventory: &Inventory, today: Date) -> Vec<Finding> {
     }
     findings.extend(disagreements(&inventory.pins));
     // What could not be read may be what needs a waiver.
-    if inventory.findings.is_empty() {
+    if !any_error(&inventory.findings) {
         findings.extend(stale(inventory));
     }
     findings
@@ -121,7 +121,7 @@ fn judge_toolchain(pin: &Pin, channel: &str) -> Vec<Finding> {
 }
 
 /// `v1.2.3`, `1.2`, `v1.2.3-rc.1`: two numbers at least, since one alone moves by custom.
-fn is_version(tag: &str) -> bool {
+pub(super) fn is_version(tag: &str) -> bool {
     let digits = tag.strip_prefix('v').unwrap_or(tag);
     let core = digits.split(['-', '+']).next().unwrap_or(digits);
     let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

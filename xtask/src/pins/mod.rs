@@ -10,14 +10,18 @@ mod downloads;
 pub mod edit;
 mod files;
 mod judge;
+mod lock;
 mod model;
 pub mod page;
+mod remote;
+mod scripts;
+mod shell;
 pub mod table;
 mod toolchain;
 pub mod update;
 mod workflow;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -25,11 +29,12 @@ use polis_base::ImageRef;
 
 use crate::compose::{Compose, ImageUse};
 use crate::error::{Error, Result};
-use crate::finding::Finding;
+use crate::finding::{Finding, any_error};
 use crate::source::Source;
 use crate::waivers::{self, Waiver};
 
 use collect::Collector;
+use lock::Lock;
 
 pub use files::{FileKind, Files, TOOLCHAIN};
 pub use judge::judge;
@@ -58,14 +63,23 @@ impl Inventory {
     /// Extracts the pins of `files`.
     pub fn extract(files: &Files) -> Self {
         let mut into = Collector::default();
-        let builds = compose(files, &mut into);
+        let dockerfiles = files.dockerfiles();
+        let builds = compose(files, &dockerfiles, &mut into);
+        for source in files.of(FileKind::Bake) {
+            let at = into.at(source, 0..0);
+            let message = "bake files are not read, so nothing in them is pinned";
+            into.error("pin-uncovered", &at, message);
+        }
         for source in files.of(FileKind::Dockerfile) {
             dockerfile::extract(source, &builds, &mut into);
         }
         downloads::extract(&files.cloud_init, &mut into);
+        let lock = files.of(FileKind::ActionsLock).next();
+        let mut lock = lock.map_or_else(Lock::default, |source| Lock::read(source, &mut into));
         for source in files.of(FileKind::Workflow) {
-            workflow::extract(source, &mut into);
+            workflow::extract(source, &dockerfiles, &mut lock, &mut into);
         }
+        lock.finish(&mut into);
         toolchain::extract(files, &mut into);
         let waivers = waivers::parse(&files.waivers).unwrap_or_else(|findings| {
             into.findings.extend(findings);
@@ -81,8 +95,9 @@ impl Inventory {
         Self::new(into, waivers)
     }
 
-    fn new(mut into: Collector, waivers: Vec<Waiver>) -> Self {
-        for pin in &mut into.pins {
+    fn new(into: Collector, waivers: Vec<Waiver>) -> Self {
+        let (mut pins, findings) = into.into_pins();
+        for pin in &mut pins {
             let unpinned = pin.image().filter(|image| image.digest().is_none());
             let name = unpinned.map(ToString::to_string);
             pin.waiver = waivers
@@ -91,8 +106,8 @@ impl Inventory {
                 .cloned();
         }
         Self {
-            pins: into.pins,
-            findings: into.findings,
+            pins,
+            findings,
             waivers,
         }
     }
@@ -102,7 +117,7 @@ impl Inventory {
     /// # Errors
     /// All findings of reading them.
     pub fn require_readable(&self) -> Result<()> {
-        if self.findings.is_empty() {
+        if !any_error(&self.findings) {
             return Ok(());
         }
         Err(Error {
@@ -157,7 +172,7 @@ struct Argument {
 }
 
 /// The images of all compose files. Returns what they say about builds.
-fn compose(files: &Files, into: &mut Collector) -> Builds {
+fn compose(files: &Files, dockerfiles: &HashSet<&str>, into: &mut Collector) -> Builds {
     let mut builds = Builds::default();
     for source in files.of(FileKind::Compose) {
         let compose = match Compose::parse(source.clone()) {
@@ -169,11 +184,20 @@ fn compose(files: &Files, into: &mut Collector) -> Builds {
         };
         for image_use in images(&compose, into) {
             if let Some(build) = &image_use.build {
-                dockerfile_of(files, &image_use.span, &compose, &build.dockerfile, into);
+                dockerfile_of(
+                    dockerfiles,
+                    &image_use.span,
+                    &compose,
+                    &build.dockerfile,
+                    into,
+                );
             }
         }
         builds.contexts.extend(compose.context_names());
         for (dockerfile, name, span) in compose.arguments() {
+            if name == "BUILDKIT_SYNTAX" {
+                frontend(&compose, span.clone(), into);
+            }
             let argument = Argument {
                 source: compose.source.clone(),
                 span,
@@ -183,6 +207,18 @@ fn compose(files: &Files, into: &mut Collector) -> Builds {
         }
     }
     builds
+}
+
+/// The frontend that builds a Dockerfile instead of the one that it names.
+fn frontend(compose: &Compose, span: Option<Range<usize>>, into: &mut Collector) {
+    match span {
+        Some(span) => into.image(&compose.source, span, "syntax of a build"),
+        None => {
+            let at = into.at(&compose.source, 0..0);
+            let message = "an argument `BUILDKIT_SYNTAX` of a build is no plain text here";
+            into.error("image-reference", &at, message);
+        }
+    }
 }
 
 /// The images of one compose file.
@@ -200,17 +236,14 @@ fn images(compose: &Compose, into: &mut Collector) -> Vec<ImageUse> {
 
 /// A Dockerfile that is built must be among those that are read.
 fn dockerfile_of(
-    files: &Files,
+    dockerfiles: &HashSet<&str>,
     span: &Range<usize>,
     compose: &Compose,
     path: &str,
     into: &mut Collector,
 ) {
-    let read = files
-        .of(FileKind::Dockerfile)
-        .any(|source| source.path == path);
-    if !read {
-        let at = At::new(&compose.source, span.clone());
+    if !dockerfiles.contains(path) {
+        let at = into.at(&compose.source, span.clone());
         let message = format!(
             "`{path}`, which this image is built from, is missing or is not named like a Dockerfile"
         );

@@ -78,7 +78,7 @@ pub struct Use {
 }
 
 /// What is pinned, and to what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum What {
     /// An image that a compose file or a workflow runs.
     Image(ImageRef),
@@ -95,7 +95,7 @@ pub enum What {
 }
 
 /// A file that is fetched and compared with its checksum.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Download {
     /// What it is, as in `sysbox`; the URL where the file gives it no other name.
     pub tool: String,
@@ -110,7 +110,7 @@ pub struct Download {
 }
 
 /// A key file that must hold exactly one primary key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Where it is served.
     pub url: String,
@@ -119,7 +119,7 @@ pub struct Key {
 }
 
 /// An action, or a reusable workflow.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Action {
     /// `owner/repository`.
     pub repository: String,

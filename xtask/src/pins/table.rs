@@ -60,11 +60,11 @@ impl<'a> Row<'a> {
         rows.collect()
     }
 
-    fn cells(&self) -> Vec<String> {
-        let Self { pin, state } = self;
+    /// Every place with its line.
+    fn places(&self) -> String {
         let mut places: Vec<String> = Vec::new();
         let mut last: Option<&Place> = None;
-        for place in pin.uses.iter().map(|found| &found.at.place) {
+        for place in self.pin.uses.iter().map(|found| &found.at.place) {
             // One file with many places is named once, and a line once.
             let same_file = last.is_some_and(|last| last.path == place.path);
             if !(same_file && last.is_some_and(|last| last.line == place.line)) {
@@ -73,6 +73,31 @@ impl<'a> Row<'a> {
             }
             last = Some(place);
         }
+        places.join(" ")
+    }
+
+    /// Every file with what uses the pin there: what a change of another line leaves as it is.
+    fn keys(&self) -> String {
+        let mut files: Vec<(&str, Vec<&str>)> = Vec::new();
+        for found in &self.pin.uses {
+            let path = found.at.place.path.as_str();
+            if files.last().is_none_or(|(last, _)| *last != path) {
+                files.push((path, Vec::new()));
+            }
+            if let Some((_, keys)) = files.last_mut()
+                && !keys.contains(&found.by.as_str())
+            {
+                keys.push(&found.by);
+            }
+        }
+        let files = files
+            .into_iter()
+            .map(|(path, keys)| format!("{} {}", code(path), cell_text(&keys.join(", "))));
+        files.collect::<Vec<_>>().join("<br>")
+    }
+
+    fn cells(&self, places: String) -> Vec<String> {
+        let Self { pin, state } = self;
         let found = state.found.as_deref().map(code);
         let reason = state.reason.as_deref().map(cell_text);
         let state: Vec<String> = [Some(state.word.to_owned()), found, reason]
@@ -84,7 +109,7 @@ impl<'a> Row<'a> {
             code(&pin.name()),
             pin.pinned()
                 .map_or_else(String::new, |pinned| code(&pinned)),
-            places.join(" "),
+            places,
             state.join("<br>"),
         ]
     }
@@ -127,7 +152,16 @@ pub fn to_json(rows: &[Row<'_>]) -> Value {
 
 /// The table in Markdown: what is pinned, to what, where, and its state.
 pub fn markdown(rows: &[Row<'_>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+    table(rows, Row::places)
+}
+
+/// The same for a page that is kept: without line numbers, which any edit of another line would change.
+pub fn page(rows: &[Row<'_>]) -> String {
+    table(rows, Row::keys)
+}
+
+fn table<'a>(rows: &[Row<'a>], places: fn(&Row<'a>) -> String) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.cells(places(row))).collect();
     markdown::table(&["kind", "pin", "pinned to", "places", "state"], &rows)
 }
 

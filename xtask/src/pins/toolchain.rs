@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::collect::{Collector, split};
 use super::files::{FileKind, Files, TOOLCHAIN};
-use super::model::{At, Part, Use, What};
+use super::model::{Part, Use, What};
 use crate::source::Source;
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ struct Package {
 pub(super) fn extract(files: &Files, into: &mut Collector) {
     if let Some(source) = &files.toolchain_before {
         let message = format!("rustup reads this file and then ignores `{TOOLCHAIN}`");
-        let at = At::new(source, 0..0);
+        let at = into.at(source, 0..0);
         into.error("toolchain", &at, message);
     }
     match &files.toolchain {
@@ -53,7 +53,8 @@ pub(super) fn extract(files: &Files, into: &mut Collector) {
                 path: TOOLCHAIN.to_owned(),
                 text: String::new(),
             };
-            into.error("toolchain", &At::new(&source, 0..0), "the file is missing");
+            let at = into.at(&source, 0..0);
+            into.error("toolchain", &at, "the file is missing");
         }
     }
     for source in files.of(FileKind::Manifest) {
@@ -77,7 +78,7 @@ fn channel(source: &Source, into: &mut Collector) {
             mention(source, span, "toolchain file", into);
         }
         Ok(_) => {
-            let at = At::new(source, 0..0);
+            let at = into.at(source, 0..0);
             into.error("toolchain", &at, "no `channel` is named");
         }
         Err(error) => syntax(source, &error, into),
@@ -119,7 +120,7 @@ fn manifest(source: &Source, into: &mut Collector) {
 }
 
 fn syntax(source: &Source, error: &toml::de::Error, into: &mut Collector) {
-    let at = At::new(source, error.span().unwrap_or(0..0));
+    let at = into.at(source, error.span().unwrap_or(0..0));
     into.error("toml-syntax", &at, error.message().to_owned());
 }
 
@@ -190,7 +191,7 @@ fn named(line: &str) -> Vec<Range<usize>> {
 
 fn mention(source: &Source, span: Range<usize>, by: &str, into: &mut Collector) {
     let channel = source.text[span.clone()].to_owned();
-    let at = At::new(source, span);
+    let at = into.at(source, span);
     let a_use = Use {
         part: Part::Channel,
         by: by.to_owned(),

@@ -1,24 +1,37 @@
 //! What a workflow or an action of this repository runs: other actions by commit, and images.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use super::collect::Collector;
-use super::model::{Action, At, Part, Use, What};
-use crate::compose::reference_in;
+use super::lock::Lock;
+use super::model::{Action, At, Commit, CommitError, Part, Use, What};
+use super::scripts;
+use crate::compose::{from_root, reference_in};
 use crate::source::Source;
 use crate::yaml::{self, Node};
 
 /// Collects the pins of a workflow, or of an `action.yml`.
-pub(super) fn extract(source: &Source, into: &mut Collector) {
+pub(super) fn extract(
+    source: &Source,
+    dockerfiles: &HashSet<&str>,
+    lock: &mut Lock,
+    into: &mut Collector,
+) {
     let root = match yaml::parse(source) {
         Ok(root) => root,
         Err(finding) => return into.findings.push(*finding),
     };
-    let mut reader = Reader { source, into };
+    let mut reader = Reader {
+        source,
+        into,
+        lock,
+        used: BTreeSet::new(),
+    };
     for (name, job) in root.get("jobs").map_or(&[][..], Node::entries) {
         let by = format!("job {}", name.text().unwrap_or_default());
         if let Some(workflow) = job.get("uses") {
-            reader.uses(workflow, &by);
+            reader.uses(workflow, &by, false);
         }
         if let Some(container) = job.get("container") {
             reader.container(container, &by);
@@ -30,29 +43,49 @@ pub(super) fn extract(source: &Source, into: &mut Collector) {
     }
     if let Some(runs) = root.get("runs") {
         reader.steps(runs, "action");
-        // A Dockerfile beside the action is read as such.
-        let image = runs.get("image").filter(|image| {
-            image
-                .text()
-                .is_some_and(|text| text.starts_with("docker://"))
-        });
-        if let Some(image) = image {
-            reader.uses(image, "action");
+        if let Some(image) = runs.get("image") {
+            reader.image_of_action(image, dockerfiles);
         }
     }
+    let Reader { used, .. } = reader;
+    lock.compare(&source.path, &used, into);
 }
 
 struct Reader<'a> {
     source: &'a Source,
     into: &'a mut Collector,
+    lock: &'a Lock,
+    /// The actions that steps use, as the lock file names them.
+    used: BTreeSet<String>,
 }
 
 impl<'a> Reader<'a> {
     fn steps(&mut self, job: &Node, by: &str) {
         for step in job.get("steps").map_or(&[][..], Node::items) {
             if let Some(uses) = step.get("uses") {
-                self.uses(uses, by);
+                self.uses(uses, by, true);
             }
+            if let Some(run) = step.get("run") {
+                let script = yaml::mapped(self.source, run);
+                scripts::step(self.source, &script, by, self.into);
+            }
+        }
+    }
+
+    /// `docker://` and an image, or a Dockerfile beside the action, which is read as such.
+    fn image_of_action(&mut self, image: &Node, dockerfiles: &HashSet<&str>) {
+        let text = image.text().unwrap_or_default();
+        if text.starts_with("docker://") || text.is_empty() {
+            return self.uses(image, "action", false);
+        }
+        let dir = self.source.path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let path = from_root(dir, text);
+        if !dockerfiles.contains(path.as_str()) {
+            let at = self.into.at(self.source, image.span.clone());
+            let message = format!(
+                "`{path}`, which this action is built from, is missing or is not named like a Dockerfile"
+            );
+            self.into.error("dockerfile", &at, message);
         }
     }
 
@@ -71,13 +104,13 @@ impl<'a> Reader<'a> {
     }
 
     fn unreadable(&mut self, node: &Node, by: &str) {
-        let at = At::new(self.source, node.span.clone());
+        let at = self.into.at(self.source, node.span.clone());
         let message = format!("what {by} uses is not one piece of plain text");
         self.into.error("action-reference", &at, message);
     }
 
-    /// One `uses:` value.
-    fn uses(&mut self, node: &Node, by: &str) {
+    /// One `uses:` value, of a step or of a job.
+    fn uses(&mut self, node: &Node, by: &str, step: bool) {
         let Some(span) = yaml::text_span(self.source, node) else {
             return self.unreadable(node, by);
         };
@@ -87,24 +120,45 @@ impl<'a> Reader<'a> {
         } else if is_local(text) {
             // This repository at this commit: there is nothing to pin.
         } else {
-            self.action(span, by);
+            self.action(span, by, step);
         }
     }
 
-    fn action(&mut self, span: Range<usize>, by: &str) {
+    fn action(&mut self, span: Range<usize>, by: &str, step: bool) {
         let text = &self.source.text[span.clone()];
         let (path, reference) = text.split_once('@').unwrap_or((text, ""));
         let repository: Vec<&str> = path.splitn(3, '/').take(2).collect();
-        let at = At::new(self.source, span.clone());
+        let at = self.into.at(self.source, span.clone());
         if repository.len() < 2 || repository.iter().any(|part| !is_name(part)) {
             let message = format!(
                 "`{text}` names no action: expected `owner/name@commit`, or `$/path` for one of this repository"
             );
             return self.into.error("action-reference", &at, message);
         }
-        let at = At::new(self.source, span.end - reference.len()..span.end);
+        let at = self
+            .into
+            .at(self.source, span.end - reference.len()..span.end);
         let tag = self.tag(span.end);
         let name = tag.as_ref().map(|(tag, _)| (*tag).to_owned());
+        if step {
+            let locked = format!("{}@{reference}", repository.join("/"));
+            let entry = self.lock.entry(&self.source.path, &locked).cloned();
+            self.used.insert(locked);
+            // The commit stands in the lock file, and its tag here.
+            if let (Some(entry), Err(CommitError::Name)) = (entry, reference.parse::<Commit>()) {
+                let what = What::Action(Action {
+                    repository: repository.join("/"),
+                    reference: entry.commit,
+                    tag: Some(reference.to_owned()),
+                });
+                let uses = [(Part::Commit, entry.at), (Part::Tag, at)].map(|(part, at)| Use {
+                    part,
+                    by: by.to_owned(),
+                    at,
+                });
+                return self.into.pin(what, uses);
+            }
+        }
         let mut uses = vec![(Part::Commit, at)];
         uses.extend(tag.map(|(_, at)| (Part::Tag, at)));
         let uses = uses.into_iter().map(|(part, at)| Use {
@@ -121,13 +175,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The first word of the comment that follows on the line.
-    fn tag(&self, after: usize) -> Option<(&'a str, At)> {
+    fn tag(&mut self, after: usize) -> Option<(&'a str, At)> {
         let line = self.source.text[after..].lines().next().unwrap_or("");
         let sign = line.find(" #")?;
         let comment = &line[sign + 2..];
         let tag = comment.split_whitespace().next()?;
         let start = after + sign + 2 + comment.find(tag).unwrap_or(0);
-        Some((tag, At::new(self.source, start..start + tag.len())))
+        Some((tag, self.into.at(self.source, start..start + tag.len())))
     }
 }
 
@@ -156,7 +210,8 @@ mod tests {
             text: text.to_owned(),
         };
         let mut collector = Collector::default();
-        extract(&source, &mut collector);
+        let dockerfiles = HashSet::from([".github/workflows/Dockerfile"]);
+        extract(&source, &dockerfiles, &mut Lock::default(), &mut collector);
         collector
     }
 

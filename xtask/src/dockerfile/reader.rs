@@ -1,0 +1,246 @@
+//! The one reader of Dockerfiles: directives, instructions with their flags, here-documents.
+//!
+//! It follows BuildKit's parser (moby/buildkit, `frontend/dockerfile/parser`) where that surprises: an escape character
+//! before the last one ends no line, joined lines lose no blanks, comments between them vanish, flags lose their quotes,
+//! and a here-document may begin at any unquoted word. The crate `parse-dockerfile` (0.1.9) differs there, and so
+//! takes an instruction behind `\\` for a part of the one before.
+
+use std::ops::Range;
+
+use crate::mapped::Mapped;
+
+/// A Dockerfile, taken apart.
+#[derive(Debug)]
+pub struct Dockerfile {
+    /// The bytes of the reference in a `syntax` directive.
+    pub syntax: Option<Range<usize>>,
+    /// The instructions, in their order.
+    pub instructions: Vec<Instruction>,
+    /// Where an instruction begins whose here-document does not end.
+    pub open: Option<usize>,
+}
+
+/// One instruction, its lines joined.
+#[derive(Debug)]
+pub struct Instruction {
+    /// Its name, in upper case.
+    pub keyword: String,
+    /// Its first byte in the file.
+    pub start: usize,
+    /// The flags before everything else.
+    pub flags: Vec<Flag>,
+    /// What follows.
+    pub rest: Mapped,
+    /// The texts of its here-documents.
+    pub documents: Vec<Mapped>,
+}
+
+/// `--name=value`, without quotes.
+#[derive(Debug)]
+pub struct Flag {
+    /// What stands between `--` and `=`.
+    pub name: String,
+    /// What stands behind `=`; empty where there is none.
+    pub value: Mapped,
+}
+
+impl Instruction {
+    /// Splits the words of one instruction.
+    fn new(line: &Mapped) -> Self {
+        let line = line.trimmed();
+        let blank = line.text().find(char::is_whitespace);
+        let end = blank.unwrap_or(line.text().len());
+        let (flags, rest) = flags(&line.slice(end..line.text().len()));
+        Self {
+            keyword: line.text()[..end].to_ascii_uppercase(),
+            start: line.start().unwrap_or(0),
+            flags,
+            rest,
+            documents: Vec::new(),
+        }
+    }
+
+    /// The instruction that `ONBUILD` holds.
+    pub fn inner(&self) -> Self {
+        Self {
+            documents: self.documents.clone(),
+            ..Self::new(&self.rest)
+        }
+    }
+}
+
+/// Takes the words that start with `--` off the beginning of `text`.
+fn flags(text: &Mapped) -> (Vec<Flag>, Mapped) {
+    let mut flags = Vec::new();
+    let mut rest = text.trimmed();
+    while rest.text().starts_with("--") {
+        let raw = rest.raw_words().swap_remove(0);
+        let length = raw.text().len();
+        let word = raw.words().swap_remove(0);
+        rest = rest.slice(length..rest.text().len()).trimmed();
+        if word.text() == "--" {
+            break;
+        }
+        let word = word.slice(2..word.text().len());
+        let (name, value) = word.split_once('=').unwrap_or((word, Mapped::default()));
+        flags.push(Flag {
+            name: name.text().to_owned(),
+            value,
+        });
+    }
+    (flags, rest)
+}
+
+/// Reads a Dockerfile. Every text is one for this reader; what makes no sense is an unknown keyword.
+pub fn read(text: &str) -> Dockerfile {
+    let (escape, syntax) = directives(text);
+    let mut lines = Lines { text, at: 0 };
+    let mut instructions = Vec::new();
+    let mut open = None;
+    while let Some(line) = lines.logical(escape) {
+        let mut instruction = Instruction::new(&line);
+        let takes = ["RUN", "COPY", "ADD", "ONBUILD"].contains(&instruction.keyword.as_str());
+        for end in line.raw_words().iter().filter(|_| takes).filter_map(here) {
+            match lines.document(&end) {
+                Some(document) => instruction.documents.push(document),
+                None => open = open.or(Some(instruction.start)),
+            }
+        }
+        instructions.push(instruction);
+    }
+    Dockerfile {
+        syntax,
+        instructions,
+        open,
+    }
+}
+
+/// What ends a here-document.
+struct End {
+    name: String,
+    /// Whether tabs may stand before it, as with `<<-`.
+    tabs: bool,
+}
+
+/// The here-document that a word opens: `<<EOF`, `3<<-'EOF'`.
+fn here(word: &Mapped) -> Option<End> {
+    let (descriptor, name) = word.text().split_once("<<")?;
+    let digits = descriptor.bytes().all(|byte| byte.is_ascii_digit());
+    let tabs = name.starts_with('-');
+    let name = name.strip_prefix('-').unwrap_or(name);
+    if !digits || name.is_empty() || name.contains('<') {
+        return None;
+    }
+    match Mapped::of(name, 0..name.len()).words().as_slice() {
+        [name] => Some(End {
+            name: name.text().to_owned(),
+            tabs,
+        }),
+        _ => None,
+    }
+}
+
+/// The lines of the file that are still to be read.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Lines<'_> {
+    /// The bytes of the next line, without its end.
+    fn next(&mut self) -> Option<Range<usize>> {
+        let rest = &self.text[self.at..];
+        if rest.is_empty() {
+            return None;
+        }
+        let start = self.at;
+        let length = rest.find('\n').map_or(rest.len(), |end| end + 1);
+        self.at += length;
+        Some(start..start + rest[..length].trim_end_matches(['\n', '\r']).len())
+    }
+
+    /// The next instruction in one line; comments and empty lines left out.
+    fn logical(&mut self, escape: char) -> Option<Mapped> {
+        let mut line: Option<Mapped> = None;
+        while let Some(span) = self.next() {
+            let raw = &self.text[span.clone()];
+            let raw = raw.strip_prefix('\u{feff}').unwrap_or(raw);
+            let trimmed = raw.trim_start();
+            if trimmed.is_empty() || trimmed.starts_with('#') {
+                continue;
+            }
+            // Blanks before a joined line stay: they may be what ends a word.
+            let raw = if line.is_none() { trimmed } else { raw };
+            let kept = continued(raw, escape);
+            let start = span.end - raw.len();
+            line.get_or_insert_default()
+                .push(kept.unwrap_or(raw), start);
+            if kept.is_none() {
+                break;
+            }
+        }
+        line
+    }
+
+    /// The text up to `end`; `None` where the file ends first.
+    fn document(&mut self, end: &End) -> Option<Mapped> {
+        let mut document = Mapped::default();
+        while let Some(span) = self.next() {
+            let line = &self.text[span.clone()];
+            let bare = if end.tabs {
+                line.trim_start_matches('\t')
+            } else {
+                line
+            };
+            if bare == end.name {
+                return Some(document);
+            }
+            document.push(&self.text[span.start..self.at], span.start);
+        }
+        None
+    }
+}
+
+/// The line without the escape character that joins it with the next; `None` where it ends here.
+fn continued(line: &str, escape: char) -> Option<&str> {
+    let kept = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
+    (!kept.ends_with(escape)).then_some(kept)
+}
+
+/// The escape character and the bytes of the `syntax` reference.
+///
+/// Directives are the comments of their form before everything else, with any names. BuildKit looks for `syntax` behind a
+/// line with `#!` too, and in comments that begin with `//`.
+fn directives(text: &str) -> (char, Option<Range<usize>>) {
+    let (mut escape, mut syntax) = ('\\', None);
+    let mut lines = Lines { text, at: 0 };
+    let mut behind = false;
+    while let Some(span) = lines.next() {
+        let line = &text[span.clone()];
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+        if line.starts_with("#!") && span.start == 0 {
+            behind = true;
+            continue;
+        }
+        let comment = line.trim_start();
+        let comment = comment.strip_prefix('#').or(comment.strip_prefix("//"));
+        let Some((name, value)) = comment.and_then(|comment| comment.split_once('=')) else {
+            break;
+        };
+        let name = name.trim();
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            break;
+        }
+        let start = span.end - value.trim_start().len();
+        match name.to_ascii_lowercase().as_str() {
+            "syntax" => {
+                syntax.get_or_insert(start..start + value.trim().len());
+            }
+            "escape" if !behind && !line.starts_with("//") => {
+                escape = value.trim().chars().next().unwrap_or(escape);
+            }
+            _ => {}
+        }
+    }
+    (escape, syntax)
+}
