@@ -90,7 +90,9 @@ struct Line<'a> {
 /// what its name promises.
 pub fn read(source: &Source, root: &Node) -> Result<Pins, Vec<Finding>> {
     let Some(content) = entry(root, PINS_ENV) else {
-        let place = source.place(root.span.start..root.span.start);
+        let files = root.entry("write_files");
+        let start = root.span.start..root.span.start;
+        let place = source.place(files.map_or(start, |(key, _)| key.span.clone()));
         return Err(vec![
             Finding::error(
                 "pins-missing",

@@ -50,6 +50,9 @@ pub fn run(workspace: &Workspace, args: &CheckArgs) -> Result<Report> {
     if wanted(compose::PATH) {
         stack(workspace, args.no_shell, today, &mut findings)?;
     }
+    if args.files.is_empty() {
+        pins(workspace, today, &mut findings)?;
+    }
     let is_error = |finding: &&Finding| xtask::finding::any_error(std::slice::from_ref(finding));
     let errors = findings.iter().filter(is_error).count();
     let judge = match &version {
@@ -65,6 +68,18 @@ pub fn run(workspace: &Workspace, args: &CheckArgs) -> Result<Report> {
     );
     let data = json!({"official_cloud_init": version.flatten()});
     Ok(Report::new("check", data, text).with_findings(findings))
+}
+
+/// Judges the pins of all files, workflows and Dockerfiles too, as `verify-pins --offline` does.
+fn pins(workspace: &Workspace, today: Date, findings: &mut Vec<Finding>) -> Result<()> {
+    let all = judge(&Inventory::read(&workspace.root)?, today);
+    for finding in all {
+        let same = |known: &Finding| known.rule == finding.rule && known.place == finding.place;
+        if !findings.iter().any(same) {
+            findings.push(finding);
+        }
+    }
+    Ok(())
 }
 
 /// Judges the cloud-init file and its scripts; returns what cloud-init itself says.

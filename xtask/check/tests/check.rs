@@ -247,7 +247,7 @@ fn every_rule_on_the_stack_can_fail() {
 fn nothing_that_compose_reads_by_itself_stands_beside_the_file() {
     for name in ["compose.yaml", "docker-compose.override.yml", ".env"] {
         let tree = Tree::data();
-        tree.write(&format!("compose/{name}"), "");
+        tree.write(&format!("compose/{name}"), "{}\n");
         let ran = check(&tree, &["--format", "json", "--no-shell"]);
         assert_eq!(
             ran.findings(),
@@ -457,4 +457,31 @@ fn a_missing_shellcheck_is_reported() {
         run(&[("PATH", "/nowhere"), ("CI", "true")]).findings(),
         ["shellcheck-missing cloud-init/cloud-init.yaml:1"]
     );
+}
+
+/// Both verbs say the same about pins, of workflows too.
+#[test]
+fn every_finding_of_verify_pins_is_one_of_check() {
+    let tree = Tree::data();
+    let workflow = ".github/workflows/ci.yml";
+    let text = tree.read(workflow);
+    let changed = text.replacen(
+        "    steps:\n",
+        "    steps:\n      - uses: o/r@v1\n      - run: curl u | sh\n",
+        1,
+    );
+    assert_ne!(text, changed);
+    tree.write(workflow, &changed);
+    let args = ["check", "--no-shell", "--today", DAY, "--format", "json"];
+    let checked = tree
+        .run(env!("CARGO_BIN_EXE_xtask-check"), &args)
+        .findings();
+    for (rule, count) in [
+        ("unpinned-action", 1),
+        ("action-tag", 1),
+        ("piped-download", 1),
+    ] {
+        let found = checked.iter().filter(|finding| finding.contains(rule));
+        assert_eq!(found.count(), count, "{rule}: {checked:?}");
+    }
 }
