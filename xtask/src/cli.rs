@@ -232,6 +232,10 @@ pub enum UpdateVerb {
 pub struct UpdateArgs {
     /// The version to move to, also an older one [default: the newest that is no prerelease]
     pub version: Option<String>,
+    /// Take no version younger than so many days: a bad one is often found in its first days [default: 7 for tools and
+    /// actions, unless a version is named]
+    #[arg(long, value_name = "DAYS", conflicts_with = "version", value_parser = clap::value_parser!(u16).range(..=3650))]
+    pub min_age: Option<u16>,
     /// Change nothing; exit 2 when a pin would change
     #[arg(long)]
     pub check: bool,

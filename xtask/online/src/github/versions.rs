@@ -15,11 +15,36 @@ struct Release {
     tag_name: String,
     draft: bool,
     prerelease: bool,
+    published_at: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Named {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct CommitFields {
+    commit: Inner,
+}
+
+#[derive(Deserialize)]
+struct Inner {
+    committer: Dated,
+}
+
+#[derive(Deserialize)]
+struct Dated {
+    date: String,
+}
+
+/// A version that a repository has published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its tag.
+    pub tag: String,
+    /// When its release was published, as GitHub writes it (`2026-01-02T03:04:05Z`); `None` for a tag without a release.
+    pub published: Option<String>,
 }
 
 impl Tags {
@@ -28,18 +53,41 @@ impl Tags {
     ///
     /// # Errors
     /// As every request.
-    pub async fn versions(&self, repository: &str) -> Result<Vec<String>, NetError> {
+    pub async fn versions(&self, repository: &str) -> Result<Vec<Version>, NetError> {
         let releases: Vec<Release> = self.list(repository, "releases").await?;
-        let released: Vec<String> = releases
+        let released: Vec<Version> = releases
             .into_iter()
             .filter(|release| !release.draft && !release.prerelease)
-            .map(|release| release.tag_name)
+            .map(|release| Version {
+                tag: release.tag_name,
+                published: release.published_at,
+            })
             .collect();
         if !released.is_empty() {
             return Ok(released);
         }
         let tags: Vec<Named> = self.list(repository, "tags").await?;
-        Ok(tags.into_iter().map(|tag| tag.name).collect())
+        let version = |tag: Named| Version {
+            tag: tag.name,
+            published: None,
+        };
+        Ok(tags.into_iter().map(version).collect())
+    }
+
+    /// When the commit behind a tag was committed, as GitHub writes it.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn committed(&self, repository: &str, tag: &str) -> Result<String, NetError> {
+        let commit = self.commit(repository, tag).await?;
+        let url = format!("{}repos/{repository}/commits/{commit}", self.api);
+        let patience = self.endpoints.patience();
+        let fields: CommitFields = retry(patience, || async {
+            let get = self.crab.get(&url, None::<&()>);
+            exchange(patience, &url, 0, get).await
+        })
+        .await?;
+        Ok(fields.commit.committer.date)
     }
 
     async fn list<T: DeserializeOwned>(

@@ -4,6 +4,7 @@
 use futures_util::future::join_all;
 use polis_base::{Digest, ImageRef};
 use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
 
 use xtask::cli::{UpdateArgs, UpdateSomeArgs, UpdateVerb};
 use xtask::error::{Error, Outcome, Result};
@@ -18,6 +19,9 @@ use xtask_online::registry::Registry;
 
 use crate::context::Context;
 use crate::failure;
+
+/// How many days old a version of a tool or an action must be.
+const MIN_AGE: u16 = 7;
 
 /// One pin that moves.
 struct Move {
@@ -130,19 +134,8 @@ async fn tool(
         return Err(Error::findings(format!("nothing pins {tool}")));
     };
     let current = first.version.clone().unwrap_or_default();
-    let published = match args.version {
-        Some(_) => Vec::new(),
-        None => tags(context)?.versions(update::repository(first)?).await?,
-    };
-    // GitHub's tags have a `v` also where the version that is pinned has none.
-    let published: Vec<&str> = published
-        .iter()
-        .map(|tag| match current.starts_with('v') {
-            true => tag.as_str(),
-            false => tag.trim_start_matches('v'),
-        })
-        .collect();
-    let Some(to) = update::target(tool, &current, args.version.as_deref(), published)? else {
+    let repository = update::repository(first)?;
+    let Some(to) = target(&tags(context)?, repository, tool, &current, args).await? else {
         return Ok(Vec::new());
     };
     let moves = downloads.iter().map(|(pin, download)| {
@@ -163,6 +156,59 @@ async fn tool(
         }
     });
     whole(join_all(moves).await)
+}
+
+/// The version to move to: the one that is named, else the newest that is old enough.
+async fn target(
+    tags: &Tags,
+    repository: &str,
+    name: &str,
+    current: &str,
+    args: &UpdateArgs,
+) -> Result<Option<String>> {
+    let wanted = args.version.as_deref();
+    if wanted.is_some() {
+        return update::target(name, current, wanted, []);
+    }
+    let latest = before(args.min_age.unwrap_or(MIN_AGE));
+    let mut published = tags.versions(repository).await?;
+    published.retain(|version| version.published.as_ref().is_none_or(|date| *date < latest));
+    // GitHub's tags have a `v` also where the version that is pinned has none.
+    let spelt = |tag: &str| match current.starts_with('v') {
+        true => tag.to_owned(),
+        false => tag.trim_start_matches('v').to_owned(),
+    };
+    loop {
+        let names: Vec<String> = published
+            .iter()
+            .map(|version| spelt(&version.tag))
+            .collect();
+        let names = names.iter().map(String::as_str);
+        let Some(to) = update::target(name, current, None, names)? else {
+            return Ok(None);
+        };
+        let chosen = published
+            .iter()
+            .position(|version| spelt(&version.tag) == to);
+        let Some(chosen) = chosen else {
+            return Ok(Some(to));
+        };
+        // A tag without a release is as old as its commit.
+        if published[chosen].published.is_some()
+            || tags.committed(repository, &published[chosen].tag).await? < latest
+        {
+            return Ok(Some(to));
+        }
+        published.remove(chosen);
+    }
+}
+
+/// The time `days` ago, as GitHub writes times: these texts sort as what they stand for.
+fn before(days: u16) -> String {
+    let then = OffsetDateTime::now_utc() - Duration::days(days.into());
+    let date = then.date();
+    let (hour, minute, second) = then.time().as_hms();
+    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// The digest of the file of the version `to`.
@@ -204,16 +250,10 @@ async fn actions(
         .collect();
     some_of(&actions, args, "action")?;
     let tags = &tags(context)?;
-    let wanted = args.update.version.as_deref();
     let moves = actions.into_iter().map(|(pin, action)| async move {
         let name = &action.repository;
-        let published = match wanted {
-            Some(_) => Vec::new(),
-            None => tags.versions(name).await?,
-        };
         let current = action.tag.clone().unwrap_or_default();
-        let published = published.iter().map(String::as_str);
-        let Some(to) = update::target(name, &current, wanted, published)? else {
+        let Some(to) = target(tags, name, name, &current, &args.update).await? else {
             return Ok(None);
         };
         let commit = tags.commit(name, &to).await?;
@@ -241,6 +281,11 @@ async fn images(
     inventory: &Inventory,
     args: &UpdateSomeArgs,
 ) -> Result<Vec<Move>> {
+    if args.update.min_age.is_some() {
+        return Err(Error::usage(
+            "`--min-age` is not for images: registries tell no dates",
+        ));
+    }
     let images: Vec<(&Pin, &ImageRef)> = inventory
         .images()
         .filter(|pin| !pin.built)

@@ -13,7 +13,7 @@ const RELEASE: &str = ".github/workflows/release.yml";
 
 /// Publishes the releases `tags` of `repository`; the last two are a prerelease and a draft.
 fn releases(world: &mut World, repository: &str, tags: &[&str]) {
-    let release = |tag: &str, draft: bool, prerelease: bool| json!({"tag_name": tag, "draft": draft, "prerelease": prerelease});
+    let release = |tag: &str, draft: bool, prerelease: bool| json!({"tag_name": tag, "draft": draft, "prerelease": prerelease, "published_at": "2020-01-01T00:00:00Z"});
     let mut list: Vec<_> = tags.iter().map(|tag| release(tag, false, false)).collect();
     list.push(release("v98.0.0", false, true));
     list.push(release("v99.0.0", true, false));
@@ -221,4 +221,31 @@ fn images_move_to_the_newest_tag_and_its_digest() {
     let all = world.run(&["update", "images", "v0.4.1"]);
     assert_eq!(all.code, 2, "{}", all.seen());
     assert!(all.stderr.contains("nothing was changed"), "{}", all.seen());
+}
+
+/// A version of today is left alone for a week, unless somebody names it or wants it at once.
+#[test]
+fn a_version_must_have_been_out_for_some_days() {
+    let mut world = World::start();
+    let release = |tag: &str, date: &str| json!({"tag_name": tag, "draft": false, "prerelease": false, "published_at": date});
+    let list = json!([
+        release("v4.47.0", "9999-01-01T00:00:00Z"),
+        release("v4.46.0", "2020-01-01T00:00:00Z"),
+    ]);
+    let path = "/repos/mikefarah/yq/releases".to_owned();
+    world
+        .others
+        .files
+        .insert(path, list.to_string().into_bytes());
+    yq(&mut world, "v4.46.0");
+    yq(&mut world, "v4.47.0");
+    let to = |world: &World, more: &[&str]| {
+        let ran = world.run(&[&["update", "yq", "--check", "--format", "json"], more].concat());
+        ran.report()["data"]["updates"][0]["to"].clone()
+    };
+    assert_eq!(to(&world, &[]), "v4.46.0");
+    assert_eq!(to(&world, &["--min-age", "0"]), "v4.46.0", "of the future");
+    assert_eq!(to(&world, &["v4.47.0"]), "v4.47.0");
+    let images = world.run(&["update", "images", "--min-age", "1"]);
+    assert_eq!(images.code, 4, "{}", images.seen());
 }
