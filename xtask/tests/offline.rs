@@ -291,7 +291,10 @@ fn the_page_of_pins_is_that_of_the_tree() {
     let ran = tree.run(XTASK, &["docs", "--check", "--format", "json"]);
     assert_eq!(ran.code, 0, "run `cargo xtask docs`: {}", ran.seen());
     ran.report();
+    // A line more in a file changes no pin; another pin does.
     tree.replace(CLOUD_INIT, "#cloud-config\n", "#cloud-config\n\n");
+    assert_eq!(tree.run(XTASK, &["docs", "--check"]).code, 0);
+    tree.replace("rust-toolchain.toml", "channel = \"", "channel = \"9");
     let stale = tree.run(XTASK, &["docs", "--check"]);
     assert_eq!(stale.code, 1, "{}", stale.seen());
     let diff = &stale.stdout;
