@@ -3,6 +3,7 @@
 
 mod fetch;
 mod image;
+mod package;
 
 use crate::mapped::Mapped;
 

@@ -1,0 +1,190 @@
+//! Packages that a command installs without naming one version of each.
+
+use crate::mapped::Mapped;
+
+/// What would pin a package that this command installs without one version; `None` where all have one.
+pub(super) fn unpinned(program: &str, words: &[Mapped]) -> Option<&'static str> {
+    let mut texts: Vec<&str> = words.iter().map(Mapped::text).collect();
+    let mut program = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    if program == "python"
+        && let Some(at) = texts.windows(2).position(|pair| pair[0] == "-m")
+    {
+        program = texts[at + 1];
+        texts.drain(..at + 2);
+    }
+    if program == "uv" && texts.first() == Some(&"pip") {
+        program = texts.remove(0);
+    }
+    match program {
+        "pip" | "pipx" => behind_verb(&texts, &["install", "download", "wheel", "run"])
+            .filter(|rest| !python(rest))
+            .map(|_| "give each package one version, as in `name==1.2.3`, and files of them `--require-hashes`"),
+        "npm" | "pnpm" | "yarn" | "bun" => {
+            let verbs = ["install", "i", "add", "exec", "dlx", "x", "update", "upgrade"];
+            behind_verb(&texts, &verbs)
+                .filter(|rest| !node(rest))
+                .map(|_| "run `npm ci` with a lock file, or give each package one version, as in `name@1.2.3`")
+        }
+        "npx" | "bunx" => Some(texts)
+            // What follows the first name are its arguments.
+            .filter(|rest| !node(names(rest, &[]).get(..1).unwrap_or_default()))
+            .map(|_| "give the package one version, as in `name@1.2.3`"),
+        "go" => behind_verb(&texts, &["install", "get", "run"])
+            .filter(|rest| !go(rest))
+            .map(|_| "give the module one version, as in `path@v1.2.3`"),
+        "cargo" => behind_verb(&texts, &["install", "binstall"])
+            .filter(|rest| !cargo(rest))
+            .map(|_| "give the crate one version, as in `name@1.2.3`"),
+        _ => None,
+    }
+}
+
+/// The words behind one of `verbs`, where it is the first word that is no flag.
+fn behind_verb<'a>(words: &[&'a str], verbs: &[&str]) -> Option<Vec<&'a str>> {
+    let at = words.iter().position(|word| !word.starts_with('-'))?;
+    verbs.contains(&words[at]).then(|| words[at + 1..].to_vec())
+}
+
+/// Words that are no flags and no values of the flags in `valued`.
+fn names<'a>(words: &[&'a str], valued: &[&str]) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if valued.contains(word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            names.push(*word);
+        }
+    }
+    names
+}
+
+fn local(name: &str) -> bool {
+    name.starts_with(['.', '/']) && !name.contains("://")
+}
+
+/// `1.2.3`, also with more behind it: nothing that names a range or moves.
+fn exact(version: &str) -> bool {
+    version.starts_with(|c: char| c.is_ascii_digit())
+        && version.matches('.').count() >= 2
+        && !version.contains(['*', 'x', '^', '~', '>', '<', '|', ' ', '$', ','])
+}
+
+fn python(words: &[&str]) -> bool {
+    if words.contains(&"--require-hashes") {
+        return true;
+    }
+    let files = ["-r", "--requirement", "-c", "--constraint"];
+    let from_file = words.iter().any(|word| {
+        files[..2].contains(word) || word.starts_with("-r") || word.starts_with("--requirement=")
+    });
+    let valued = [
+        &files[..],
+        &[
+            "-t",
+            "--target",
+            "-i",
+            "--index-url",
+            "--extra-index-url",
+            "--prefix",
+            "--root",
+            "--python",
+        ],
+    ]
+    .concat();
+    let pinned = |name: &&str| {
+        local(name)
+            || name.split_once("==").is_some_and(|(_, version)| {
+                !version.is_empty() && !version.contains(['*', ',', '$', '<', '>', '~'])
+            })
+    };
+    !from_file && names(words, &valued).iter().all(pinned)
+}
+
+fn node(words: &[&str]) -> bool {
+    if ["--frozen-lockfile", "--immutable"]
+        .iter()
+        .any(|flag| words.contains(flag))
+    {
+        return true;
+    }
+    let names = names(
+        words,
+        &["--prefix", "--registry", "-C", "--dir", "--package", "-p"],
+    );
+    // Without names the lock file may be rewritten.
+    let pinned = |name: &str| {
+        let version = name.get(1..).and_then(|name| name.rsplit_once('@'));
+        local(name) || version.is_some_and(|(_, version)| exact(version))
+    };
+    names.first().is_some_and(|name| pinned(name)) && names.iter().all(|name| pinned(name))
+}
+
+fn go(words: &[&str]) -> bool {
+    names(words, &["-ldflags", "-tags", "-o", "-C"])
+        .iter()
+        .all(|name| {
+            let version = name.split_once('@').map(|(_, version)| version);
+            local(name)
+                || version.is_some_and(|version| {
+                    let commit =
+                        version.len() >= 12 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+                    commit || version.strip_prefix('v').is_some_and(exact)
+                })
+        })
+}
+
+fn cargo(words: &[&str]) -> bool {
+    let one_of = |flags: &[&str]| {
+        words.iter().any(|word| {
+            flags.iter().any(|flag| {
+                word.strip_prefix(flag)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+            })
+        })
+    };
+    one_of(&["--path", "--version", "--vers", "--rev"])
+        || names(
+            words,
+            &["--root", "--target", "--features", "-F", "--profile"],
+        )
+        .iter()
+        .all(|name| {
+            name.split_once('@')
+                .is_some_and(|(_, version)| exact(version))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_need_one_version() {
+        for (script, pinned) in [
+            ("pip install -U -t /x a==1.0 ./b", true),
+            ("pip install -r r.txt --require-hashes", true),
+            ("pip install -rr.txt", false),
+            ("python3 -m pip --no-input install 'a>=1'", false),
+            ("uv pip install a==1.*", false),
+            ("npm ci", true),
+            ("npm install", false),
+            ("pnpm install --frozen-lockfile", true),
+            ("npm install -g @a/b@1.2.3 ./c", true),
+            ("npm install a@latest", false),
+            ("npx a@1.2.3", true),
+            ("npm run build", true),
+            ("go install -tags x a.b/c@v1.2.3", true),
+            ("go install a.b/c@main", false),
+            ("go run .", true),
+            ("cargo install a@1.2.3", true),
+            ("cargo install --locked a --version=1.2.3", true),
+            ("cargo install a", false),
+            ("cargo build", true),
+        ] {
+            let words = Mapped::of(script, 0..script.len()).words();
+            let found = unpinned(words[0].text(), &words[1..]);
+            assert_eq!(found.is_none(), pinned, "{script}");
+        }
+    }
+}
