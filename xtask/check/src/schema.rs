@@ -58,12 +58,55 @@ fn findings(error: &ValidationError<'_>, source: &Source, root: &Node) -> Vec<Fi
                 format!("{error}{}", under(&pointer)),
             )]
         }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            match meant(context, &pointer) {
+                Some(branch) => branch
+                    .iter()
+                    .flat_map(|error| findings(error, source, root))
+                    .collect(),
+                None => vec![Finding::error(
+                    "schema",
+                    at(node),
+                    format!("{}{}", none_of(context), under(&pointer)),
+                )],
+            }
+        }
         _ => vec![Finding::error(
             "schema",
             at(node),
             format!("{}{}", masked(error), under(&pointer)),
         )],
     }
+}
+
+/// The one alternative that the value was meant to be: its type fits, and those of the others do not.
+fn meant<'a>(
+    alternatives: &'a [Vec<ValidationError<'static>>],
+    pointer: &str,
+) -> Option<&'a [ValidationError<'static>]> {
+    let fits = |errors: &&Vec<ValidationError<'static>>| {
+        !errors.iter().any(|error| {
+            matches!(error.kind(), ValidationErrorKind::Type { .. })
+                && error.instance_path().to_string() == pointer
+        })
+    };
+    let mut fitting = alternatives.iter().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}
+
+/// What each alternative lacks, each thing once.
+fn none_of(alternatives: &[Vec<ValidationError<'static>>]) -> String {
+    let mut reasons: Vec<String> = Vec::new();
+    for error in alternatives.iter().flatten() {
+        let reason = masked(error);
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    reasons.join(", and ")
 }
 
 /// The violation without the value, which may be a whole script.
@@ -82,6 +125,39 @@ fn under(pointer: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// People read what is wrong with the form that they chose, and no words of JSON Schema.
+    #[test]
+    fn an_alternative_is_judged_as_what_it_was_meant_to_be() {
+        let source = |path: &str, text: &str| Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        let schema = Schema::parse(&source(
+            "s.json",
+            r#"{"additionalProperties": {"oneOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"type": "boolean"}]}}]}}"#,
+        ))
+        .unwrap();
+        let yaml = source("x.yml", "a: text\nb:\n  - 1\n  - x\nc: 1\n");
+        let root = xtask::yaml::parse(&yaml).unwrap();
+        let seen: Vec<_> = schema
+            .check(&yaml, &root)
+            .into_iter()
+            .map(|finding| (finding.place.unwrap().line, finding.message))
+            .collect();
+        let none = |a: &str, b: &str, at: &str| {
+            format!(
+                "this value is not of type \"{a}\", and this value is not of type \"{b}\" (at {at})"
+            )
+        };
+        let expected = [
+            (4, none("integer", "boolean", "/b/1")),
+            (5, none("string", "array", "/c")),
+        ];
+        assert_eq!(seen, expected);
+    }
 
     #[test]
     fn every_violation_has_its_place() {
