@@ -4,6 +4,7 @@
 //! machines pull, `nginx` must not silently mean `docker.io/library/nginx:latest`.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use crate::digest::{Digest, DigestError};
@@ -22,6 +23,8 @@ pub struct ImageRef {
 pub enum ImageRefError {
     /// It names no registry host.
     NoRegistry,
+    /// What stands where the registry does is not `HOST` or `HOST:PORT`.
+    Registry(String),
     /// It has neither a tag nor a digest.
     NoTag,
     /// It holds `$`: a variable, so the file alone does not say what is pulled.
@@ -115,6 +118,7 @@ impl FromStr for ImageRef {
         if !(registry.contains(['.', ':']) || registry == "localhost") {
             return Err(ImageRefError::NoRegistry);
         }
+        check_registry(registry)?;
         let (repository, tag) = match path.split_once(':') {
             Some((repository, tag)) => (repository, Some(tag)),
             None => (path, None),
@@ -131,6 +135,38 @@ impl FromStr for ImageRef {
             tag: tag.map(str::to_owned),
             digest,
         })
+    }
+}
+
+/// It becomes the authority of a URL, so nothing that ends one or names a user may stand in it.
+fn check_registry(registry: &str) -> Result<(), ImageRefError> {
+    let (host, port) = match registry.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, "")) => (address, None),
+            Some((address, port)) => (address, port.strip_prefix(':').or(Some(""))),
+            None => ("", None),
+        },
+        None => match registry.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (registry, None),
+        },
+    };
+    let label = |label: &str| {
+        let ends = |c: char| c.is_ascii_alphanumeric();
+        label.starts_with(ends)
+            && label.ends_with(ends)
+            && label.chars().all(|c| ends(c) || c == '-')
+    };
+    let host = match registry.starts_with('[') {
+        true => host.parse::<Ipv6Addr>().is_ok(),
+        false => host.len() <= 253 && host.split('.').all(label),
+    };
+    let port = port.is_none_or(|port| {
+        port.chars().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0)
+    });
+    match host && port {
+        true => Ok(()),
+        false => Err(ImageRefError::Registry(registry.to_owned())),
     }
 }
 
@@ -182,6 +218,10 @@ impl fmt::Display for ImageRefError {
                 f,
                 "names no registry host; write it in full, as in `ghcr.io/owner/name:tag`"
             ),
+            Self::Registry(found) => write!(
+                f,
+                "`{found}` is not a registry host: expected `HOST` or `HOST:PORT`"
+            ),
             Self::NoTag => write!(f, "has neither a tag nor a digest"),
             Self::Variable => write!(
                 f,
@@ -216,6 +256,47 @@ mod tests {
     }
 
     #[test]
+    fn a_registry_is_a_host_and_a_port_only() {
+        for host in [
+            "ghcr.io",
+            "Registry.Example",
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:1",
+            "[::1]:5000",
+            "a-b.c--d.example:65535",
+        ] {
+            let image = format!("{host}/a/b:v1").parse::<ImageRef>().expect(host);
+            assert_eq!(image.registry(), host);
+        }
+        for host in [
+            "ghcr.io?x=",
+            "ghcr.io#x",
+            "user:pass.word",
+            "ghcr.io:",
+            "ghcr.io:0",
+            "ghcr.io:65536",
+            "ghcr.io:+80",
+            ".ghcr.io",
+            "ghcr..io",
+            "ghcr.io.",
+            "-a.io",
+            "a-.io",
+            "ghcr.io\\x",
+            "ghcr.io%2f",
+            "ghcr .io",
+            "ghcr.io\u{1b}[2J",
+            "\u{430}.io",
+            "[::1",
+            "[x.y]",
+            "::1",
+        ] {
+            let text = format!("{host}/a/b:v1");
+            assert!(text.parse::<ImageRef>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn pinning_keeps_the_tag() {
         let image: ImageRef = "ghcr.io/a/b:v1".parse().unwrap();
         let pinned = image.pinned(Digest::of(b""));
@@ -235,6 +316,14 @@ mod tests {
                 "names no registry host; write it in full, as in `ghcr.io/owner/name:tag`",
             ),
             ("ghcr.io/a/b", "has neither a tag nor a digest"),
+            (
+                "ghcr.io?x=/a/b:v1",
+                "`ghcr.io?x=` is not a registry host: expected `HOST` or `HOST:PORT`",
+            ),
+            (
+                "ghcr.io:99999/a/b:v1",
+                "`ghcr.io:99999` is not a registry host: expected `HOST` or `HOST:PORT`",
+            ),
             (
                 "ghcr.io/a/b:${V}",
                 "holds a variable; the file alone must say what is pulled",
