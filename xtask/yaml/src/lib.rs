@@ -10,8 +10,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use saphyr::{MarkedYaml, Scalar, YamlData, YamlLoader};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, SpannedEventReceiver};
 use serde_json::Value as Json;
 
 /// What keeps a text from being read: the rule, the bytes it points at, what is wrong, and the next step.
@@ -37,6 +37,9 @@ impl Wrong {
         }
     }
 }
+
+/// How deep lists and maps may be nested: the deepest file of ours has 11 levels. Readers recurse, so depth is stack.
+const DEEPEST: usize = 64;
 
 /// A node: its value and its bytes in the source.
 #[derive(Debug, Clone)]
@@ -170,10 +173,7 @@ pub fn parse(text: &str) -> Result<Node, Wrong> {
         });
     }
     let offsets = Offsets::new(text);
-    let documents = MarkedYaml::load_from_str(text).map_err(|error| {
-        let at = offsets.byte(error.marker().index());
-        Wrong::syntax(at..at + 1, format!("not valid YAML: {}", error.info()))
-    })?;
+    let documents = load(text, &offsets)?;
     match documents.as_slice() {
         [document] => {
             let mut converter = Converter {
@@ -189,6 +189,64 @@ pub fn parse(text: &str) -> Result<Node, Wrong> {
             let message = "a second YAML document; one file holds one";
             Err(Wrong::syntax(at..at, message))
         }
+    }
+}
+
+/// The documents of `text`. The events are fed one by one, since the parser's own loop recurses.
+fn load<'a>(text: &'a str, offsets: &Offsets) -> Result<Vec<MarkedYaml<'a>>, Wrong> {
+    let wrong = |error: &ScanError| {
+        let at = offsets.byte(error.marker().index());
+        let end = text.len().min(at + 1);
+        Wrong::syntax(at..end, format!("not valid YAML: {}", error.info()))
+    };
+    let mut loader = YamlLoader::default();
+    let mut depth = Depth::default();
+    for item in Parser::new_from_iter(text.chars()) {
+        let (event, span) = item.map_err(|error| wrong(&error))?;
+        if !depth.admits(&event) {
+            let at = offsets.byte(span.start.index());
+            return Err(Wrong::syntax(
+                at..at,
+                format!("nested more than {DEEPEST} deep"),
+            ));
+        }
+        loader.on_event(event, span);
+        if let Some(error) = loader.error() {
+            return Err(wrong(error));
+        }
+    }
+    Ok(loader.into_documents())
+}
+
+/// How deep the events so far are nested, with what each alias stands for.
+#[derive(Default)]
+struct Depth {
+    /// The anchor of each open list or map, 0 for none, and the height of what it holds so far.
+    open: Vec<(usize, usize)>,
+    /// The height of each anchored node.
+    heights: HashMap<usize, usize>,
+}
+
+impl Depth {
+    /// Whether `event` leaves the nesting within [`DEEPEST`].
+    fn admits(&mut self, event: &Event<'_>) -> bool {
+        let height = match event {
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                self.open.push((*anchor, 0));
+                0
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let (anchor, inside) = self.open.pop().unwrap_or_default();
+                self.heights.insert(anchor, inside + 1);
+                inside + 1
+            }
+            Event::Alias(anchor) => self.heights.get(anchor).copied().unwrap_or(0),
+            _ => 0,
+        };
+        if let Some((_, inside)) = self.open.last_mut() {
+            *inside = height.max(*inside);
+        }
+        self.open.len() + height <= DEEPEST
     }
 }
 
@@ -377,6 +435,49 @@ mod tests {
             (5, "a tag"),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn nesting_has_a_limit_before_a_tree_is_built() {
+        let deep = |depth: usize| format!("{}a\n", "- ".repeat(depth));
+        assert!(parse(&deep(DEEPEST)).is_ok());
+        for text in [
+            deep(DEEPEST + 1),
+            // Each anchor alone is shallow; together they are not.
+            (1..200).fold("a0: &a0 [x]\n".to_owned(), |text, at| {
+                format!("{text}a{at}: &a{at} [*a{}]\n", at - 1)
+            }),
+            deep(12_000),
+            "[".repeat(100_000),
+            format!("{}{}", "{a: ".repeat(50_000), "}".repeat(50_000)),
+            "? ".repeat(50_000),
+        ] {
+            let wrong = parse(&text).expect_err("too deep");
+            // The parser has a limit of its own for `[`.
+            let limit = ["nested more than 64 deep", "recursion limit exceeded"];
+            assert!(
+                limit.iter().any(|said| wrong.message.contains(said)),
+                "{}",
+                wrong.message
+            );
+            assert!(wrong.span.end <= text.len());
+            let _ = beyond_plain(&text);
+        }
+    }
+
+    #[test]
+    fn aliases_do_not_multiply_a_text() {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for at in 1..9 {
+            let aliases = vec![format!("*a{}", at - 1); 9].join(", ");
+            text.push_str(&format!("a{at}: &a{at} [{aliases}]\n"));
+        }
+        let wrong = parse(&text).expect_err("too large");
+        assert!(
+            wrong.message.contains("alias expansion"),
+            "{}",
+            wrong.message
+        );
     }
 
     #[test]
