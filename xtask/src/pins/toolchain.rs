@@ -74,8 +74,8 @@ fn channel(source: &Source, into: &mut Collector) {
                 channel: Some(channel),
             },
         }) => {
-            let span = inside_quotes(channel.span(), channel.get_ref());
-            mention(source, span, "toolchain file", into);
+            let text = channel.get_ref();
+            quoted(source, channel.span(), text, "toolchain file", into);
         }
         Ok(_) => {
             let at = into.at(source, 0..0);
@@ -109,13 +109,11 @@ fn manifest(source: &Source, into: &mut Collector) {
             continue;
         };
         if let Some(text) = version.get_ref().as_str() {
-            let span = inside_quotes(version.span(), text);
-            mention(source, span, "rust-version", into);
+            quoted(source, version.span(), text, "rust-version", into);
         }
     }
     if let Some(version) = manifest.msrv {
-        let span = inside_quotes(version.span(), version.get_ref());
-        mention(source, span, "msrv", into);
+        quoted(source, version.span(), version.get_ref(), "msrv", into);
     }
 }
 
@@ -124,10 +122,17 @@ fn syntax(source: &Source, error: &toml::de::Error, into: &mut Collector) {
     into.error("toml-syntax", &at, error.message().to_owned());
 }
 
-/// The bytes of `text` in those of the TOML string that holds it.
-fn inside_quotes(span: Range<usize>, text: &str) -> Range<usize> {
+/// Mentions `text`, which the TOML string at `span` of `source` holds.
+fn quoted(source: &Source, span: Range<usize>, text: &str, by: &str, into: &mut Collector) {
     let quotes = span.len().saturating_sub(text.len()) / 2;
-    span.start + quotes..span.end - quotes
+    let inside = span.start + quotes..span.end - quotes;
+    // With an escape the string has other bytes than its text, and cannot be edited.
+    if source.text.get(inside.clone()) == Some(text) {
+        return mention(source, inside, by, into);
+    }
+    let message = format!("write the {by} as plain text, without escapes");
+    let at = into.at(source, span);
+    into.error("toolchain", &at, message);
 }
 
 /// Lines that name a toolchain: `rustup toolchain install 1.2.3`, `cargo +1.2.3`, `toolchain: 1.2.3`
@@ -182,9 +187,9 @@ fn named(line: &str) -> Vec<Range<usize>> {
     }
     let quotes = ['\'', '"', '`', ',', ')', '}'];
     let inner = found.into_iter().map(|span| {
-        let text = &line[span.clone()];
-        let start = span.start + text.len() - text.trim_start_matches(quotes).len();
-        start..span.end - (text.len() - text.trim_end_matches(quotes).len())
+        let text = line[span.clone()].trim_start_matches(quotes);
+        let start = span.end - text.len();
+        start..start + text.trim_end_matches(quotes).len()
     });
     inner.collect()
 }
@@ -192,6 +197,10 @@ fn named(line: &str) -> Vec<Range<usize>> {
 fn mention(source: &Source, span: Range<usize>, by: &str, into: &mut Collector) {
     let channel = source.text[span.clone()].to_owned();
     let at = into.at(source, span);
+    if channel.is_empty() {
+        let message = "this names no toolchain: expected a version, such as 1.95.0";
+        return into.error("toolchain", &at, message);
+    }
     let a_use = Use {
         part: Part::Channel,
         by: by.to_owned(),
@@ -225,6 +234,25 @@ mod tests {
                 .map(|finding| finding.rule)
                 .collect(),
         )
+    }
+
+    #[test]
+    fn an_empty_name_is_a_finding_and_no_panic() {
+        for text in [
+            "  RUSTUP_TOOLCHAIN='' cargo b\n",
+            "cargo +\"\" b\n",
+            "cargo + b\n",
+            "RUSTUP_TOOLCHAIN: ''\n",
+            "toolchain: \"\"\n",
+            "RUSTUP_TOOLCHAIN=\n",
+            "rustup default ')'\n",
+        ] {
+            assert_eq!(found(commands, text).1, ["toolchain"], "{text:?}");
+        }
+        for name in ["''", r#""\u0031é\n""#, r#""é\u00e9\n""#] {
+            let text = format!("[toolchain]\nchannel = {name}\n");
+            assert_eq!(found(channel, &text).1, ["toolchain"], "{text}");
+        }
     }
 
     #[test]
