@@ -408,6 +408,40 @@ mod tests {
         );
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_grandchild_that_holds_the_pipes_does_not_outlive_the_limit() {
+        let limit = Duration::from_secs(2);
+        let begun = Instant::now();
+        let run = Run::new("sh").args(["-c", "sleep 60 & echo $!; echo said >&2"]);
+        let answer = run.converse("", limit);
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            begun.elapsed()
+        );
+        let error = answer.err().expect("the pipe was never closed").to_string();
+        assert!(error.contains("no answer within 2 s"), "{error}");
+        // A child that reads nothing does not hold us up either.
+        let deaf = Run::new("sleep").arg("60");
+        let error = deaf
+            .converse(&"x".repeat(1 << 20), limit)
+            .err()
+            .expect("deaf");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_child_that_says_too_much_is_ended() {
+        let run = Run::new("cat").arg("/dev/zero");
+        let error = run
+            .converse("", Duration::from_secs(60))
+            .err()
+            .expect("it never ends");
+        assert!(error.to_string().contains("more than"), "{error}");
+    }
+
     #[test]
     fn the_exit_code_of_a_child_is_ours_to_pass_on() {
         assert_eq!(Run::new("true").inherit_code().unwrap(), 0);

@@ -15,6 +15,8 @@ use crate::error::NetError;
 
 /// How long a token lives where the server does not tell; part of the protocol.
 const LIFE: u64 = 60;
+/// The longest life that is believed: no run of ours is longer, and a token is asked for again for free.
+const LONGEST: u64 = 24 * 60 * 60;
 /// The largest answer that we read: tokens of public registries have some kilobytes.
 const LARGEST: usize = 256 * 1024;
 /// What we call ourselves where the protocol wants a name.
@@ -113,7 +115,7 @@ fn read(body: &[u8], sent: Instant) -> Result<Token, &'static str> {
         return Err("the reply holds no token that a header can carry");
     }
     // The registry's clock decides, so the last sixth of the life is left alone.
-    let life = reply.expires_in.unwrap_or(LIFE).max(1);
+    let life = reply.expires_in.unwrap_or(LIFE).clamp(1, LONGEST);
     let until = sent + Duration::from_secs(life - life / 6);
     Ok(Token { text, until })
 }
@@ -121,6 +123,20 @@ fn read(body: &[u8], sent: Instant) -> Result<Token, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_life_without_end_is_cut() {
+        for life in ["18446744073709551615", "9223372036854775807", "4000000000"] {
+            let body = format!(r#"{{"token": "a", "expires_in": {life}}}"#);
+            let now = Instant::now();
+            let token = read(body.as_bytes(), now).unwrap();
+            assert_eq!(
+                (token.until - now).as_secs(),
+                LONGEST - LONGEST / 6,
+                "{life}"
+            );
+        }
+    }
 
     #[test]
     fn a_reply_names_its_token_either_way() {
