@@ -2,10 +2,10 @@
 //! one, never half of one, and a full disk or a kill costs nothing.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, PersistError};
 
 use crate::error::{Error, Result};
 use crate::pins::edit::Change;
@@ -24,24 +24,58 @@ pub fn atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 /// replaced; where a replacement fails all the same, those before it are taken back.
 ///
 /// # Errors
-/// When the file system refuses.
+/// When the file system refuses. Where it also refuses to take a file back, the error names the
+/// file that holds the old content.
 fn all_or_none(files: &[(PathBuf, &[u8])]) -> Result<()> {
     let mut fresh = Vec::new();
     for (path, bytes) in files {
         let old = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
-        fresh.push((path, staged(path, bytes)?, staged(path, &old)?));
+        fresh.push((path.as_path(), staged(path, bytes)?, staged(path, &old)?));
     }
+    replace_all(fresh, |file, path| file.persist(path).map(drop))
+}
+
+/// Puts each new file where its path says, by `persist`, or each old one back.
+fn replace_all(
+    fresh: Vec<(&Path, NamedTempFile, NamedTempFile)>,
+    persist: impl Fn(NamedTempFile, &Path) -> std::result::Result<(), PersistError>,
+) -> Result<()> {
     let mut replaced = Vec::new();
     for (path, new, old) in fresh {
-        if let Err(error) = persist(new, path) {
-            for (path, old) in replaced {
-                persist(old, path)?;
-            }
-            return Err(error.hint("nothing was changed"));
+        if let Err(failed) = persist(new, path) {
+            let kept = take_back(replaced, persist);
+            let error = Error::io("replace", path, &failed.error);
+            return Err(match kept.is_empty() {
+                true => error.hint("nothing was changed"),
+                false => kept.into_iter().fold(error, Error::hint),
+            });
         }
         replaced.push((path, old));
     }
     Ok(())
+}
+
+/// Puts every old file back, the last one first. Returns what to do where that fails: no old
+/// content is ever deleted.
+fn take_back(
+    replaced: Vec<(&Path, NamedTempFile)>,
+    persist: impl Fn(NamedTempFile, &Path) -> std::result::Result<(), PersistError>,
+) -> Vec<String> {
+    let mut kept = Vec::new();
+    for (path, old) in replaced.into_iter().rev() {
+        let Err(failed) = persist(old, path) else {
+            continue;
+        };
+        let copy = failed.file.path().to_owned();
+        let (path, copy_name) = (path.display(), copy.display());
+        kept.push(match failed.file.keep() {
+            Ok(_) => {
+                format!("`{path}` is changed: its old content is in `{copy_name}`, move it back")
+            }
+            Err(error) => format!("`{path}` is changed, and its old content is lost: {error}"),
+        });
+    }
+    kept
 }
 
 /// Writes `changes` to the tree at `root`, all of them or none.
@@ -57,7 +91,7 @@ pub fn changes(root: &Path, changes: &[Change]) -> Result<()> {
 
 /// The new content of `path`, complete on the disk, beside it.
 fn staged(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
-    let failed = |doing: &str, error: &std::io::Error| Error::io(doing, path, error);
+    let failed = |doing: &str, error: &io::Error| Error::io(doing, path, error);
     let dir = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(|error| failed("create the directory of", &error))?;
     let mut file = NamedTempFile::new_in(dir).map_err(|error| failed("write", &error))?;
@@ -78,7 +112,7 @@ fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
 
 /// The mode of the file that is replaced, else 0644: a temporary file is born 0600.
 #[cfg(unix)]
-fn keep_mode(file: &NamedTempFile, replaced: &Path) -> std::io::Result<()> {
+fn keep_mode(file: &NamedTempFile, replaced: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let permissions = match fs::metadata(replaced) {
         Ok(metadata) => metadata.permissions(),
@@ -88,7 +122,7 @@ fn keep_mode(file: &NamedTempFile, replaced: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn keep_mode(_file: &NamedTempFile, _replaced: &Path) -> std::io::Result<()> {
+fn keep_mode(_file: &NamedTempFile, _replaced: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -166,10 +200,44 @@ pub fn directory(
     fs::create_dir(&inner).map_err(|error| Error::io("create", &inner, &error))?;
     fill(&inner)?;
     let old = fresh.path().join("old");
-    if target.exists() {
-        fs::rename(target, &old).map_err(|error| Error::io("replace", target, &error))?;
+    match exchange(&inner, target, &old, |from, to| fs::rename(from, to)) {
+        Err((error, false)) => {
+            // The old directory is in there, and is not ours to delete.
+            let _ = fresh.keep();
+            Err(error)
+        }
+        Err((error, true)) => Err(error),
+        Ok(()) => Ok(()),
     }
-    fs::rename(&inner, target).map_err(|error| Error::io("replace", target, &error))
+}
+
+/// Moves `target` to `old`, where it exists, and `new` to `target`. An error also tells whether
+/// `target` is what it was.
+fn exchange(
+    new: &Path,
+    target: &Path,
+    old: &Path,
+    rename: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> std::result::Result<(), (Error, bool)> {
+    let failed = |error: &io::Error| Error::io("replace", target, error);
+    let moved = target.exists();
+    if moved {
+        rename(target, old).map_err(|error| (failed(&error), true))?;
+    }
+    let Err(error) = rename(new, target) else {
+        return Ok(());
+    };
+    match moved.then(|| rename(old, target)) {
+        None | Some(Ok(())) => Err((failed(&error).hint("nothing was changed"), true)),
+        Some(Err(_)) => {
+            let hint = format!(
+                "the old directory is `{}`: move it back to `{}`",
+                old.display(),
+                target.display()
+            );
+            Err((failed(&error).hint(hint), false))
+        }
+    }
 }
 
 fn replaceable(target: &Path, marker: &str) -> Result<bool> {
@@ -199,6 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_cannot_be_replaced_is_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out");
+        directory(&target, "a", |new| atomically(&new.join("a"), b"1")).unwrap();
+        let failed = directory(&target, "a", |new| {
+            // Nothing is left to rename once the old directory has moved.
+            fs::remove_dir(new).map_err(|error| Error::io("remove", new, &error))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(target.join("a")).unwrap(), b"1");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn several_files_change_together_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
@@ -214,6 +296,84 @@ mod tests {
         assert_eq!(fs::read(&one).unwrap(), b"x");
         assert_eq!(fs::read(&two).unwrap(), b"y");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    /// Files, each rename of which `fails` by its number.
+    fn with_failures(fails: &[usize]) -> (Vec<String>, usize, Option<Error>) {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a", "b", "c"].map(|name| dir.path().join(name));
+        let stage = |path: &PathBuf| {
+            fs::write(path, "old").unwrap();
+            (staged(path, b"new").unwrap(), staged(path, b"old").unwrap())
+        };
+        let fresh = paths.each_ref().map(|path| {
+            let (new, old) = stage(path);
+            (path.as_path(), new, old)
+        });
+        let calls = std::cell::Cell::new(0);
+        let result = replace_all(fresh.into(), |file, path| {
+            calls.set(calls.get() + 1);
+            if fails.contains(&calls.get()) {
+                let error = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+                return Err(PersistError { error, file });
+            }
+            file.persist(path).map(drop)
+        });
+        let left = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let copies = left.filter(|path| !paths.contains(path));
+        let copies = copies
+            .filter(|path| fs::read(path).unwrap() == b"old")
+            .count();
+        (
+            paths.map(|path| fs::read_to_string(path).unwrap()).into(),
+            copies,
+            result.err(),
+        )
+    }
+
+    #[test]
+    fn whatever_fails_every_other_file_is_taken_back() {
+        assert_eq!(with_failures(&[]).0, ["new", "new", "new"]);
+        for (fails, content, copies) in [
+            (&[1][..], ["old", "old", "old"], 0),
+            (&[2], ["old", "old", "old"], 0),
+            (&[3], ["old", "old", "old"], 0),
+            (&[3, 4], ["old", "new", "old"], 1),
+            (&[3, 5], ["new", "old", "old"], 1),
+            (&[3, 4, 5], ["new", "new", "old"], 2),
+        ] {
+            let (found, kept, error) = with_failures(fails);
+            assert_eq!(
+                (found, kept),
+                (content.map(str::to_owned).into(), copies),
+                "{fails:?}"
+            );
+            let hints = error.expect("one failed").hints;
+            assert_eq!(hints.len(), copies.max(1), "{hints:?}");
+            assert_eq!(hints[0] == "nothing was changed", copies == 0, "{hints:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_directory_is_never_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let [new, target, old] = ["new", "target", "old"].map(|name| dir.path().join(name));
+        for path in [&new, &target] {
+            fs::create_dir(path).unwrap();
+        }
+        let calls = std::cell::Cell::new(0);
+        let failed = exchange(&new, &target, &old, |from, to| {
+            calls.set(calls.get() + 1);
+            match calls.get() {
+                1 => fs::rename(from, to),
+                _ => Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+            }
+        });
+        let (error, untouched) = failed.expect_err("two renames fail");
+        assert!(!untouched && old.exists() && !target.exists());
+        assert!(error.to_string().contains("move it back"), "{error}");
     }
 
     #[test]
