@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ use crate::error::{Error, Result};
 
 /// How many lines of a failed command's output an error quotes.
 const TAIL: usize = 20;
+/// The most that [`Run::converse`] takes from each stream of a child: credentials and signatures are small.
+const MOST_SAID: u64 = 16 << 20;
 /// How often a child that has a time limit is looked after.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -233,12 +236,14 @@ impl Run {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs it with `input` on its standard input and returns its answer, whatever its exit code;
-    /// after `limit` it is ended. Unlike the other ways to run it, no error quotes its output.
+    /// Runs it with `input` on its standard input and returns its answer, whatever its exit code.
+    /// After `limit` it is ended, also where a child of its own holds its streams open. Unlike the
+    /// other ways to run it, no error quotes its output.
     ///
     /// # Errors
-    /// When it cannot be started or does not end in time.
+    /// When it cannot be started, does not end in time, or says more than 16 MiB.
     pub fn converse(&self, input: &str, limit: Duration) -> Result<Answer> {
+        let until = Instant::now() + limit;
         let sh = self.shell()?;
         let mut command: std::process::Command = self.command(&sh).into();
         command
@@ -249,36 +254,42 @@ impl Run {
         let stdout = child.stdout.take().map(drain);
         let stderr = child.stderr.take().map(drain);
         if let Some(mut stdin) = child.stdin.take() {
+            let input = input.to_owned();
             // A child that answers without reading to the end has closed the pipe: its answer counts.
-            let _ = stdin.write_all(input.as_bytes());
+            thread::spawn(move || stdin.write_all(input.as_bytes()));
         }
-        let success = self.wait(&mut child, limit)?;
-        let text = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
-            let bytes = reader.and_then(|reader| reader.join().ok());
-            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
-        };
+        let late = || self.failed(&format!("no answer within {} s", limit.as_secs()));
+        let said = wait_for(stdout, until).and_then(|out| Ok((out, wait_for(stderr, until)?)));
+        if said.is_err() {
+            // It may have ended just now, which is all that is wanted.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let (stdout, stderr) = said.map_err(|missing| match missing {
+            Missing::TooMuch => self.failed(&format!("it said more than {MOST_SAID} bytes")),
+            Missing::TooLate => late(),
+        })?;
+        let success = self.wait(&mut child, until)?.ok_or_else(late)?;
         Ok(Answer {
             success,
-            stdout: text(stdout),
-            stderr: text(stderr),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
         })
     }
 
-    /// Whether `child` succeeded; ends it after `limit`.
-    fn wait(&self, child: &mut Child, limit: Duration) -> Result<bool> {
-        let until = Instant::now() + limit;
+    /// Whether `child` succeeded; ends it, without an answer, at `until`.
+    fn wait(&self, child: &mut Child, until: Instant) -> Result<Option<bool>> {
         loop {
             let status = child
                 .try_wait()
                 .map_err(|error| self.failed(&error.to_string()))?;
             if let Some(status) = status {
-                return Ok(status.success());
+                return Ok(Some(status.success()));
             }
             if Instant::now() >= until {
-                // It may have ended just now, which is all that is wanted.
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(self.failed(&format!("no answer within {} s", limit.as_secs())));
+                return Ok(None);
             }
             thread::sleep(GLANCE);
         }
@@ -347,14 +358,40 @@ impl std::fmt::Debug for Run {
     }
 }
 
-/// Reads `pipe` to its end beside the caller, so that a full pipe blocks nobody.
-fn drain(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+/// Why there is nothing to read from a child.
+enum Missing {
+    /// It said more than [`MOST_SAID`].
+    TooMuch,
+    /// The stream was not closed in time.
+    TooLate,
+}
+
+/// Reads `pipe` to its end beside the caller, so that a full pipe blocks nobody. The thread ends
+/// with the pipe, which may be after us.
+fn drain(pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         // What came before a broken pipe is what the child said.
-        let _ = pipe.read_to_end(&mut bytes);
-        bytes
-    })
+        let _ = pipe.take(MOST_SAID + 1).read_to_end(&mut bytes);
+        sender.send(bytes)
+    });
+    receiver
+}
+
+/// What [`drain`] has read by `until`.
+fn wait_for(
+    stream: Option<mpsc::Receiver<Vec<u8>>>,
+    until: Instant,
+) -> std::result::Result<Vec<u8>, Missing> {
+    let Some(stream) = stream else {
+        return Ok(Vec::new());
+    };
+    match stream.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        Ok(bytes) if bytes.len() as u64 > MOST_SAID => Err(Missing::TooMuch),
+        Ok(bytes) => Ok(bytes),
+        Err(_) => Err(Missing::TooLate),
+    }
 }
 
 /// The last lines of `text`.
