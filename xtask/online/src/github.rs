@@ -5,6 +5,7 @@
 //! typed ones do not escape names, read everything twice, or take a refusal for success.
 
 mod assets;
+mod call;
 mod failure;
 mod model;
 mod releases;
@@ -14,16 +15,14 @@ mod token;
 mod tracker;
 mod versions;
 
-use std::time::Duration;
-
-use axum::http::Uri;
+use axum::http::Method;
 use octocrab::{Octocrab, OctocrabBuilder};
 use reqwest::Url;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use crate::client::{careful, client};
-use crate::endpoint::{Endpoints, Patience};
+use crate::endpoint::Endpoints;
 use crate::error::{NetError, chain};
 use crate::retry::retry;
 
@@ -41,8 +40,8 @@ pub const UPLOADS: &str = "uploads.github.com";
 
 /// The most that a page of a list holds.
 const PAGE: u8 = 100;
-/// The slowest transfer of an asset that we wait for, in bytes per second.
-const SLOWEST: u64 = 32 * 1024;
+/// The most pages of a list that are read: one without an end is not followed.
+const MOST_PAGES: u32 = 100;
 
 /// A client for the releases of one repository.
 pub struct GitHub {
@@ -89,8 +88,13 @@ impl GitHub {
     /// What is behind `url`.
     async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, NetError> {
         retry(self.endpoints.patience(), || async {
-            let get = self.crab.get(url, None::<&()>);
-            self.within(url, 0, get).await
+            call::json(
+                &self.crab,
+                self.endpoints.patience(),
+                (Method::GET, url),
+                None,
+            )
+            .await
         })
         .await
     }
@@ -98,8 +102,8 @@ impl GitHub {
     /// Changes what is behind `url`. Every change that we make may be repeated.
     async fn patch(&self, url: &str, change: &Value) -> Result<Value, NetError> {
         retry(self.endpoints.patience(), || async {
-            let patch = self.crab.patch(url, Some(change));
-            self.within(url, 0, patch).await
+            let patch = (Method::PATCH, url);
+            call::json(&self.crab, self.endpoints.patience(), patch, Some(change)).await
         })
         .await
     }
@@ -108,15 +112,9 @@ impl GitHub {
     async fn delete(&self, tail: &str) -> Result<(), NetError> {
         let url = self.url(tail);
         let deleted = retry(self.endpoints.patience(), || async {
-            let uri: Uri = url
-                .as_str()
-                .parse()
-                .map_err(|_| NetError::protocol(&url, "is not an address"))?;
-            let delete = async {
-                let response = self.crab._delete(uri, None::<&()>).await?;
-                octocrab::map_github_error(response).await.map(drop)
-            };
-            self.within(&url, 0, delete).await
+            let delete = (Method::DELETE, url.as_str());
+            call::json::<Option<IgnoredAny>>(&self.crab, self.endpoints.patience(), delete, None)
+                .await
         })
         .await;
         match deleted {
@@ -128,16 +126,6 @@ impl GitHub {
     /// The address of the repository, and `tail` behind it.
     fn url(&self, tail: &str) -> String {
         format!("{}repos/{}{tail}", self.api, self.repository)
-    }
-
-    /// Bounds the time of one exchange in which about `size` bytes travel.
-    async fn within<T>(
-        &self,
-        url: impl std::fmt::Display,
-        size: u64,
-        call: impl Future<Output = octocrab::Result<T>>,
-    ) -> Result<T, NetError> {
-        exchange(self.endpoints.patience(), url, size, call).await
     }
 }
 
@@ -160,19 +148,4 @@ fn connect(endpoints: &Endpoints, token: Option<&Token>) -> Result<(Octocrab, Ur
         .and_then(|builder| builder.build_with_reqwest(client))
         .map_err(|error| NetError::protocol(&api, chain(&error)))?;
     Ok((crab, api, uploads))
-}
-
-/// Bounds the time of one exchange in which about `size` bytes travel.
-async fn exchange<T>(
-    patience: Patience,
-    url: impl std::fmt::Display,
-    size: u64,
-    call: impl Future<Output = octocrab::Result<T>>,
-) -> Result<T, NetError> {
-    let limit = patience.connect + patience.read + Duration::from_secs(size / SLOWEST);
-    // On the heap: octocrab's futures are large, and a release waits for many of them at once.
-    match tokio::time::timeout(patience.left(limit), Box::pin(call)).await {
-        Ok(result) => result.map_err(|error| failure::translate(url, error)),
-        Err(_) => Err(NetError::unreachable(url, "no answer in time")),
-    }
 }

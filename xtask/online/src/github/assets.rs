@@ -2,13 +2,12 @@
 //! deleted.
 
 use axum::body::Bytes;
-use axum::http::{Method, Request, Response, header};
-use http_body_util::BodyExt as _;
+use axum::http::{Method, Request, header};
 use polis_base::Digest;
 use reqwest::Url;
 
 use super::model::{Asset, Held};
-use super::{GitHub, PAGE};
+use super::{GitHub, MOST_PAGES, PAGE, call};
 use crate::error::NetError;
 use crate::retry::retry;
 
@@ -28,7 +27,7 @@ impl GitHub {
     /// When the list cannot be read.
     pub async fn assets(&self, release: u64) -> Result<Vec<Asset>, NetError> {
         let mut assets: Vec<Asset> = Vec::new();
-        for page in 1_u32.. {
+        for page in 1..=MOST_PAGES {
             let url = self.url(&format!(
                 "/releases/{release}/assets?per_page={PAGE}&page={page}"
             ));
@@ -100,15 +99,9 @@ impl GitHub {
             .header(header::CONTENT_LENGTH, size)
             .body(bytes)
             .map_err(|error| NetError::protocol(url, error.to_string()))?;
-        let upload = async {
-            let response = self.crab.execute(request).await?;
-            octocrab::map_github_error(response)
-                .await?
-                .into_body()
-                .collect()
-                .await
-        };
-        let answer = self.within(url, size, upload).await?.to_bytes();
+        let patience = self.endpoints.patience();
+        let sent = (url.as_str(), request);
+        let answer = call::bytes(&self.crab, patience, sent, (size, call::LARGEST)).await?;
         serde_json::from_slice(&answer).map_err(|error| NetError::protocol(url, error.to_string()))
     }
 
@@ -133,22 +126,20 @@ impl GitHub {
     /// When it is not there, or the body does not come whole.
     pub async fn download(&self, asset: &Asset) -> Result<Vec<u8>, NetError> {
         let url = self.url(&format!("/releases/assets/{}", asset.id));
+        if asset.size > call::LARGEST_FILE {
+            let reason = format!("a file of {} bytes is larger than any of ours", asset.size);
+            return Err(NetError::protocol(&url, reason));
+        }
         retry(self.endpoints.patience(), || async {
             let request = Request::builder()
                 .uri(url.as_str())
                 .header(header::ACCEPT, "application/octet-stream")
                 .body(String::new())
                 .map_err(|error| NetError::protocol(&url, error.to_string()))?;
-            let download = async {
-                let response: Response<_> = self.crab.execute(request).await?;
-                octocrab::map_github_error(response)
-                    .await?
-                    .into_body()
-                    .collect()
-                    .await
-            };
-            let body = self.within(&url, asset.size, download).await?;
-            Ok(body.to_bytes().to_vec())
+            let patience = self.endpoints.patience();
+            let sizes = (asset.size, asset.size);
+            let body = call::bytes(&self.crab, patience, (url.as_str(), request), sizes).await?;
+            Ok(body.to_vec())
         })
         .await
     }

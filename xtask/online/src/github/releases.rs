@@ -1,14 +1,12 @@
 //! The releases of a repository: found, drafted, made right and published.
 
+use axum::http::Method;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::model::{Release, ReleaseFields};
-use super::{GitHub, PAGE};
+use super::{GitHub, MOST_PAGES, PAGE, call};
 use crate::error::NetError;
-
-/// The most pages that are read of a list: 10,000 releases.
-const MOST_PAGES: u32 = 100;
 
 impl GitHub {
     /// All releases, newest first; drafts are among them only where the token may write.
@@ -61,8 +59,8 @@ impl GitHub {
         let url = self.url("/releases");
         let mut new = to_json(fields);
         new["draft"] = json!(true);
-        let post = self.crab.post(&url, Some(&new));
-        self.within(&url, 0, post).await
+        let post = (Method::POST, url.as_str());
+        call::json(&self.crab, self.endpoints.patience(), post, Some(&new)).await
     }
 
     /// Makes the draft `id` say what `fields` say.

@@ -1,11 +1,12 @@
 //! Which commit a tag of any public repository names.
 
+use axum::http::Method;
 use octocrab::Octocrab;
 use reqwest::Url;
 use serde::Deserialize;
 
 use super::repository::TagRef;
-use super::{Token, connect, exchange};
+use super::{Token, call, connect};
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::retry::retry;
@@ -86,8 +87,9 @@ impl Tags {
         let url = format!("{}repos/{repository}/git/{path}", self.api);
         let patience = self.endpoints.patience();
         retry(patience, || async {
-            let get = self.crab.get::<Named, _, ()>(&url, None);
-            Ok(exchange(patience, &url, 0, get).await?.object)
+            let get = (Method::GET, url.as_str());
+            let named: Named = call::json(&self.crab, patience, get, None).await?;
+            Ok(named.object)
         })
         .await
     }

@@ -1,10 +1,12 @@
 //! One issue of a repository, kept in step by its runs, and how the runs of a workflow ended.
 
+use axum::http::Method;
 use octocrab::Octocrab;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{PAGE, Token, connect, exchange};
+use super::{MOST_PAGES, PAGE, Token, call, connect};
 use crate::endpoint::{Endpoints, Patience};
 use crate::error::NetError;
 use crate::retry::retry;
@@ -34,7 +36,7 @@ pub struct Issue {
     pub body: String,
     #[serde(default)]
     labels: Vec<Label>,
-    pull_request: Option<serde::de::IgnoredAny>,
+    pull_request: Option<IgnoredAny>,
 }
 
 /// GitHub describes both forms.
@@ -98,7 +100,7 @@ impl Tracker {
     /// When the list cannot be read.
     pub async fn open(&self) -> Result<Option<Issue>, NetError> {
         let mut found: Option<Issue> = None;
-        for page in 1_u32.. {
+        for page in 1..=MOST_PAGES {
             let url = format!(
                 "{}/issues?state=open&labels={}&per_page={PAGE}&page={page}",
                 self.repository, self.label
@@ -125,8 +127,8 @@ impl Tracker {
     pub async fn create(&self, title: &str, body: &str) -> Result<Issue, NetError> {
         let url = format!("{}/issues", self.repository);
         let new = json!({"title": title, "body": self.marked(body), "labels": [self.label]});
-        let post = self.crab.post(&url, Some(&new));
-        let issue: Issue = exchange(self.patience, &url, 0, post).await?;
+        let post = (Method::POST, url.as_str());
+        let issue: Issue = call::json(&self.crab, self.patience, post, Some(&new)).await?;
         match issue.labels.iter().any(|label| label.is(self.label)) {
             true => Ok(issue),
             false => {
@@ -158,10 +160,8 @@ impl Tracker {
     pub async fn close(&self, issue: &Issue, comment: &str) -> Result<(), NetError> {
         let url = format!("{}/issues/{}/comments", self.repository, issue.number);
         let body = json!({"body": comment});
-        let post = self
-            .crab
-            .post::<_, serde::de::IgnoredAny>(&url, Some(&body));
-        exchange(self.patience, &url, 0, post).await?;
+        let post = (Method::POST, url.as_str());
+        call::json::<IgnoredAny>(&self.crab, self.patience, post, Some(&body)).await?;
         let change = json!({"state": "closed", "state_reason": "completed"});
         self.patch(issue, change).await
     }
@@ -186,8 +186,7 @@ impl Tracker {
 
     async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, NetError> {
         retry(self.patience, || async {
-            let get = self.crab.get(url, None::<&()>);
-            exchange(self.patience, url, 0, get).await
+            call::json(&self.crab, self.patience, (Method::GET, url), None).await
         })
         .await
     }
@@ -195,10 +194,10 @@ impl Tracker {
     async fn patch(&self, issue: &Issue, change: serde_json::Value) -> Result<(), NetError> {
         let url = format!("{}/issues/{}", self.repository, issue.number);
         retry(self.patience, || async {
-            let patch = self
-                .crab
-                .patch::<serde::de::IgnoredAny, _, _>(&url, Some(&change));
-            exchange(self.patience, &url, 0, patch).await.map(drop)
+            let patch = (Method::PATCH, url.as_str());
+            call::json::<IgnoredAny>(&self.crab, self.patience, patch, Some(&change))
+                .await
+                .map(drop)
         })
         .await
     }

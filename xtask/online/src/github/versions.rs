@@ -1,9 +1,10 @@
 //! Which versions a public repository has published.
 
+use axum::http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{PAGE, Tags, exchange};
+use super::{PAGE, Tags, call};
 use crate::error::NetError;
 use crate::retry::retry;
 
@@ -103,8 +104,7 @@ impl Tags {
             );
             let patience = self.endpoints.patience();
             let items: Vec<T> = retry(patience, || async {
-                let get = self.crab.get(&url, None::<&()>);
-                exchange(patience, &url, 0, get).await
+                call::json(&self.crab, patience, (Method::GET, &url), None).await
             })
             .await?;
             let full = items.len() == usize::from(PAGE);
