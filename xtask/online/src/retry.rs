@@ -8,6 +8,9 @@ use backon::{ExponentialBuilder, Retryable};
 use crate::endpoint::Patience;
 use crate::error::NetError;
 
+/// The longest wait that a server may ask for: GitHub counts requests by the hour.
+const LONGEST: Duration = Duration::from_secs(65 * 60);
+
 /// Runs `operation` until it succeeds, fails for a reason that a retry does not mend, has used up
 /// the attempts, or would have to wait past the deadline; the last error then tells how many
 /// attempts there were.
@@ -34,11 +37,16 @@ where
         if !error.is_passing() {
             return error;
         }
-        if let Some(wait) = error.wait.filter(|wait| patience.left(*wait) < *wait) {
+        let too_long = |wait: &Duration| *wait > LONGEST || patience.left(*wait) < *wait;
+        if let Some(wait) = error.wait.filter(too_long) {
             let seconds = wait.as_secs();
-            error.detail.push_str(&format!(
-                " (the server asks to wait {seconds} s, past the deadline)"
-            ));
+            let limit = match wait > LONGEST {
+                true => "longer than we do",
+                false => "past the deadline",
+            };
+            error
+                .detail
+                .push_str(&format!(" (the server asks to wait {seconds} s, {limit})"));
         } else if attempts > 1 {
             error.detail.push_str(&format!(" ({attempts} attempts)"));
         }
@@ -47,10 +55,10 @@ where
 }
 
 /// How long to wait before the next attempt: as planned, or longer where the server asks for it;
-/// nothing where the deadline comes first.
+/// nothing where the deadline comes first or it is longer than [`LONGEST`].
 fn pause(patience: &Patience, asked: Option<Duration>, planned: Duration) -> Option<Duration> {
     let pause = asked.map_or(planned, |asked| asked.max(planned));
-    (patience.left(pause) == pause).then_some(pause)
+    (pause <= LONGEST && patience.left(pause) == pause).then_some(pause)
 }
 
 #[cfg(test)]
@@ -66,6 +74,7 @@ mod tests {
         assert_eq!(pause(&patience, None, second), Some(second));
         assert_eq!(pause(&patience, Some(minute), second), Some(minute));
         assert_eq!(pause(&patience, Some(Duration::ZERO), second), Some(second));
+        assert_eq!(pause(&patience, Some(Duration::MAX), second), None);
         let pressed = Patience {
             deadline: Some(Instant::now() + Duration::from_secs(10)),
             ..patience
