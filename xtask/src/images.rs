@@ -18,7 +18,7 @@ use crate::process::Run;
 use crate::progress::Progress;
 use crate::rust_build::{self, LeftOut, Target};
 use crate::workspace::Workspace;
-use crate::write;
+use crate::{tree, write};
 
 /// An image that was built.
 #[derive(Debug, Clone)]
@@ -255,8 +255,7 @@ fn assemble(
             if copy.source.contains("TARGETARCH") {
                 stage(workspace, built, target, &path, progress)?;
             }
-            let full = workspace.root.join(&path);
-            let bytes = std::fs::read(&full).map_err(|error| Error::io("read", &full, &error))?;
+            let bytes = tree::bytes(&workspace.root, &path)?;
             files.add(copy.target.trim_start_matches('/'), copy.mode, bytes);
         }
         let layer = files.to_tar().map_err(|error| {

@@ -28,6 +28,7 @@ pub mod rust_build;
 pub mod secrets;
 
 pub mod source;
+pub mod tree;
 pub mod verbs;
 pub mod versions;
 pub mod waivers;

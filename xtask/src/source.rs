@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::tree;
 
 /// A text file, read once.
 #[derive(Debug, Clone)]
@@ -33,20 +34,12 @@ impl Source {
     /// Reads `root/path`.
     ///
     /// # Errors
-    /// When the file cannot be read or is not UTF-8; the error names it.
+    /// As [`tree::text`].
     pub fn read(root: &Path, path: &str) -> Result<Self> {
-        let full = root.join(path);
-        match std::fs::read_to_string(&full) {
-            Ok(text) => Ok(Self {
-                path: path.to_owned(),
-                text,
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(Error::findings(format!("`{}` is missing", full.display()))
-                    .hint("run this from a complete checkout, or name one with --root DIR"))
-            }
-            Err(error) => Err(Error::io("read", &full, &error)),
-        }
+        Ok(Self {
+            path: path.to_owned(),
+            text: tree::text(root, path)?,
+        })
     }
 
     /// The place of the bytes `span`, cut to its first line.

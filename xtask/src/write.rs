@@ -9,6 +9,7 @@ use tempfile::{NamedTempFile, PersistError};
 
 use crate::error::{Error, Result};
 use crate::pins::edit::Change;
+use crate::tree;
 
 /// Replaces `path` with `bytes`, keeping its permissions where it exists; creates its directory.
 ///
@@ -144,16 +145,18 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
 /// Adds the paths of all files below `root/dir` to `found`, relative to `root`, sorted.
 ///
 /// # Errors
-/// When a directory cannot be read.
+/// When a directory cannot be read, or `dir` leads out of `root`.
 pub fn files_below(root: &Path, dir: &str, found: &mut Vec<String>) -> Result<()> {
-    let full = root.join(dir);
+    let full = tree::inside(root, dir)?;
     let failed = |error: std::io::Error| Error::io("read", &full, &error);
     let mut names = Vec::new();
     for entry in fs::read_dir(&full).map_err(failed)? {
         let entry = entry.map_err(failed)?;
+        // A link to a directory is not one: it may lead out of the tree, or round in it.
+        let is_dir = entry.file_type().map_err(failed)?.is_dir();
         names.push((
             format!("{dir}/{}", entry.file_name().to_string_lossy()),
-            entry.path().is_dir(),
+            is_dir,
         ));
     }
     names.sort();

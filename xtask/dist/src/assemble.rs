@@ -15,7 +15,7 @@ use xtask::pins_env;
 use xtask::progress::Progress;
 use xtask::verbs::verify_pins;
 use xtask::workspace::Workspace;
-use xtask::{versions, write};
+use xtask::{tree, versions, write};
 
 use crate::build;
 use crate::content;
@@ -318,8 +318,7 @@ pub fn facts(workspace: &Workspace, label: &str) -> Result<Facts> {
             false => paths.push(part.to_owned()),
         }
         for path in paths {
-            let full = dir.join(&path);
-            let bytes = std::fs::read(&full).map_err(|error| Error::io("read", &full, &error))?;
+            let bytes = tree::bytes(&workspace.root, &format!("compose/{path}"))?;
             bundle::add(&mut files, &path, &bytes);
         }
     }

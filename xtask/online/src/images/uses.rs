@@ -6,6 +6,7 @@ use std::path::Path;
 use polis_base::ImageRef;
 use xtask::compose::Compose;
 use xtask::source::Place;
+use xtask::tree;
 use xtask::yaml::Node;
 
 /// One service that runs an image.
@@ -36,8 +37,9 @@ pub struct Start {
 
 /// How the services of `compose`, the compose file of the tree at `root`, run their images.
 pub fn uses_in(root: &Path, compose: &Compose) -> BTreeMap<ImageRef, Vec<Use>> {
-    let dir = root.join(&compose.source.path).with_file_name("");
-    uses(compose, |path| std::fs::read_to_string(dir.join(path)).ok())
+    let dir = Path::new(&compose.source.path).with_file_name("");
+    let full = |path: &str| dir.join(path).to_string_lossy().into_owned();
+    uses(compose, |path| tree::text(root, &full(path)).ok())
 }
 
 /// How the services of `compose` run their images. `read` returns the text of a file by its path relative to
