@@ -6,6 +6,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
 use crate::error::Outcome;
+use crate::say;
 use crate::source::Place;
 
 /// How bad a finding is.
@@ -75,17 +76,22 @@ impl Finding {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = level
-            .primary_title(self.message.as_str())
-            .id(self.rule)
-            .elements(self.place.iter().map(|place| {
-                Snippet::source(place.excerpt.as_str())
-                    .line_start(place.line)
-                    .path(place.path.as_str())
-                    .annotation(AnnotationKind::Primary.span(place.highlight.clone()))
-            }));
+        let message = say::shown(&self.message);
+        let snippet = self.place.as_ref().map(|place| {
+            let shown = |range| say::shown(&place.excerpt[range]);
+            let (start, end) = (place.highlight.start, place.highlight.end);
+            let (before, meant) = (shown(0..start), shown(start..end));
+            let highlight = before.len()..before.len() + meant.len();
+            let excerpt = format!("{before}{meant}{}", shown(end..place.excerpt.len()));
+            Snippet::source(excerpt)
+                .line_start(place.line)
+                .path(say::shown(&place.path))
+                .annotation(AnnotationKind::Primary.span(highlight))
+        });
+        let group = level.primary_title(&*message).id(self.rule);
+        let mut group = group.elements(snippet);
         if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+            group = group.element(Level::HELP.message(say::shown(help)));
         }
         let renderer = if color {
             Renderer::styled()

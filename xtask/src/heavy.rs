@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::cli::Package;
 use crate::error::{Error, Outcome, Result};
 use crate::process::Run;
-use crate::secrets;
+use crate::{say, secrets};
 
 /// Builds `package` and runs its program with this process's own arguments; returns its exit code.
 /// On Unix it does not return: this process becomes the program.
@@ -21,11 +21,11 @@ use crate::secrets;
 /// explain; its exit code is "this machine".
 pub fn run(package: Package, quiet: bool) -> Result<u8> {
     if secrets::get(secrets::SIGNING_KEY).is_some() && std::env::var_os("CARGO").is_some() {
-        eprintln!(
-            "note: cargo was given the signing key, and so was whatever it compiled for this command"
+        say::note(
+            "note: cargo was given the signing key, and so was whatever it compiled for this command",
         );
-        eprintln!(
-            "note: build the programs first and start them directly: RELEASING.md, \"Without Actions\""
+        say::note(
+            "note: build the programs first and start them directly: RELEASING.md, \"Without Actions\"",
         );
     }
     let Ok(program) = build(package, quiet)? else {
@@ -49,7 +49,9 @@ fn build(package: Package, quiet: bool) -> Result<std::result::Result<PathBuf, i
     let name = package.name();
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     if !quiet && !built(name) {
-        eprintln!("building {name}, once: it compiles more than the offline verbs need");
+        say::note(&format!(
+            "building {name}, once: it compiles more than the offline verbs need"
+        ));
     }
     let said = Run::cargo()
         .args(["build", "--quiet", "--locked", "--package", name])

@@ -5,6 +5,8 @@
 //! (`compose`, `contract`, `dockerfile`, `oci`, `pins`, `pins_env`, `versions`, `waivers`, `yaml`)
 //! decide; `images`, `rust_build`, `process`, `write` act; `verbs` put them together.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod compose;
 pub mod contract;
@@ -25,8 +27,8 @@ pub mod program;
 pub mod progress;
 pub mod report;
 pub mod rust_build;
+pub mod say;
 pub mod secrets;
-
 pub mod source;
 pub mod tree;
 pub mod verbs;

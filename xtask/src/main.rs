@@ -1,5 +1,7 @@
 //! `cargo xtask`: dispatches the verbs; the offline ones are answered here.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 
 use xtask::cli::{Cli, ImagesVerb, Package, Verb};

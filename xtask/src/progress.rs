@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::say;
+
 /// The live lines of all tasks under way: there is one terminal.
 static LIVE: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
@@ -43,7 +45,7 @@ impl Progress {
 
     /// Starts a task of unknown length.
     pub fn task(self, name: impl Into<String>) -> Task {
-        let name = name.into();
+        let name = say::shown(&name.into()).into_owned();
         let bar = match self {
             Self::Live => {
                 let bar = LIVE.add(ProgressBar::new_spinner().with_message(name.clone()));
@@ -51,7 +53,7 @@ impl Progress {
                 bar
             }
             Self::Lines => {
-                eprintln!("{name} ...");
+                say::note(&format!("{name} ..."));
                 ProgressBar::hidden()
             }
             Self::Silent => ProgressBar::hidden(),
@@ -68,8 +70,8 @@ impl Progress {
     pub fn note(self, text: &str) {
         match self {
             Self::Silent => {}
-            Self::Lines => eprintln!("{text}"),
-            Self::Live => LIVE.suspend(|| eprintln!("{text}")),
+            Self::Lines => say::note(text),
+            Self::Live => LIVE.suspend(|| say::note(text)),
         }
     }
 }

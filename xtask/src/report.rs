@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::cli::Format;
 use crate::error::{Error, Outcome};
 use crate::finding::{Finding, Severity};
+use crate::say;
 
 /// The version of the JSON report; it grows when a field changes its meaning.
 pub const REPORT_VERSION: u32 = 1;
@@ -84,7 +85,10 @@ pub fn finish(verb: &'static str, format: Format, result: Result<Report, Error>)
     };
     let printed = match (&result, format) {
         (Ok(report), Format::Human) => print_human(report),
-        (Err(error), Format::Human) => writeln!(io::stderr(), "{error}"),
+        (Err(error), Format::Human) => {
+            say::note(&error.to_string());
+            Ok(())
+        }
         (Ok(report), Format::Json) => print_json(&report_json(report)),
         (Err(error), Format::Json) => print_json(&error_json(verb, error)),
         (Ok(report), Format::Sarif) => print_json(&sarif::of_report(report)),
@@ -101,16 +105,20 @@ pub fn finish(verb: &'static str, format: Format, result: Result<Report, Error>)
         Ok(()) => outcome.code(),
         // The reader has gone away; there is nobody left to tell.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => outcome.code(),
-        Err(_) => Outcome::Machine.code(),
+        Err(error) => {
+            let failed = Error::machine("cannot write the result").because(error.to_string());
+            say::note(&failed.to_string());
+            Outcome::Machine.code()
+        }
     }
 }
 
 fn print_json(document: &Value) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{document:#}")
+    say::result(&say::shown_json(document))
 }
 
 fn print(text: &str) -> io::Result<()> {
-    io::stdout().lock().write_all(text.as_bytes())
+    say::result(&say::shown(text))
 }
 
 /// Appends to the summary of the job, where a job runs.
@@ -120,19 +128,19 @@ fn summarize(text: &str) -> io::Result<()> {
     };
     let mut options = fs::OpenOptions::new();
     let mut file = options.append(true).create(true).open(path)?;
-    writeln!(file, "{text}")
+    writeln!(file, "{}", say::shown(text))
 }
 
 fn print_human(report: &Report) -> io::Result<()> {
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for finding in &report.findings {
-        writeln!(io::stderr().lock(), "{}\n", finding.render(color))?;
+        // Colours are ours; what is the finding's own has been made harmless.
+        let _ = writeln!(io::stderr().lock(), "{}\n", finding.render(color));
     }
-    let text = report.text.trim_end();
-    if text.is_empty() {
-        return Ok(());
+    match report.text.trim_end() {
+        "" => Ok(()),
+        text => print(&format!("{text}\n")),
     }
-    writeln!(io::stdout().lock(), "{text}")
 }
 
 fn report_json(report: &Report) -> Value {

@@ -2,6 +2,8 @@
 //!
 //! Its own package, because the JSON Schema validator doubles what an offline verb compiles.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use serde_json::json;
 use time::Date;
 

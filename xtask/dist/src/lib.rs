@@ -3,6 +3,8 @@
 //! It is a crate of its own so that the verbs that check pins compile neither cryptography nor
 //! archive formats. [`assemble`] makes everything but the signature, [`Assembled::sign`] the rest.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod assemble;
 mod build;
 mod content;

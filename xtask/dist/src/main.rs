@@ -1,5 +1,7 @@
 //! Runs `dist` for `cargo xtask`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 
 use xtask::cli::{Cli, Package, Verb};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use xtask::cli::{Cli, ENDPOINTS, Verb};
 use xtask::error::{Error, Result};
 use xtask::progress::Progress;
-use xtask::secrets;
 use xtask::workspace::Workspace;
+use xtask::{say, secrets};
 use xtask_online::github::Token;
 use xtask_online::registry::{Logins, Registry};
 use xtask_online::{Endpoints, Verifier};
@@ -78,7 +78,9 @@ fn endpoints(cli: &Cli) -> Result<Endpoints> {
     let global = &cli.global;
     let rehearsal = matches!(&cli.verb, Verb::Release(args) if args.rehearse);
     if global.endpoints_from_env && rehearsal {
-        eprintln!("{ENDPOINTS} is not used: a rehearsal brings its own servers");
+        say::note(&format!(
+            "{ENDPOINTS} is not used: a rehearsal brings its own servers"
+        ));
         return Ok(Endpoints::public());
     }
     let from = match global.endpoints_from_env {
@@ -89,10 +91,10 @@ fn endpoints(cli: &Cli) -> Result<Endpoints> {
         Error::usage(format!("{from} is not acceptable")).because(error.to_string())
     })?;
     if global.endpoints_from_env {
-        eprintln!(
+        say::note(&format!(
             "{ENDPOINTS} leads elsewhere: {}",
             global.endpoints.join(", ")
-        );
+        ));
     }
     Ok(endpoints)
 }

@@ -3,6 +3,8 @@
 //!
 //! It is a crate of its own so that no offline verb ever compiles an HTTP stack.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod client;
 pub mod download;
 pub mod embedded;

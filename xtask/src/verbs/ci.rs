@@ -14,6 +14,7 @@ use crate::parts::{self, Parts};
 use crate::process::Run;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::say;
 use crate::workspace::Workspace;
 
 /// A step after the parts: its name, and cargo's arguments.
@@ -101,7 +102,9 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
     let started = Instant::now();
     let parts = parts::provide(workspace, !args.no_install, Progress::new(global.quiet))?;
     for left_out in &parts.left_out {
-        eprintln!("left out, since the part is not installed: {left_out}");
+        say::note(&format!(
+            "left out, since the part is not installed: {left_out}"
+        ));
     }
     times.push(("parts", started.elapsed()));
     for round in ROUNDS {
@@ -115,7 +118,7 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
             }
         }
         if !failed.is_empty() {
-            eprintln!("{}", table(&times, started.elapsed()));
+            say::note(table(&times, started.elapsed()).trim_end());
             return Err(stopped(&failed));
         }
     }
@@ -194,18 +197,17 @@ fn step(
     }
     if aside {
         let log = workspace.root.join("target/ci").join(format!("{name}.log"));
-        eprintln!(
+        say::note(&format!(
             "{header}\n   beside the others; it prints to {}",
             log.display()
-        );
+        ));
         let passed = run.inherit_into(&log);
-        eprintln!(
-            "== {name} printed:\n{}",
-            fs::read_to_string(&log).unwrap_or_default()
-        );
+        let printed = fs::read(&log).unwrap_or_default();
+        let printed = String::from_utf8_lossy(&printed);
+        say::note(&format!("== {name} printed:\n{printed}"));
         return passed;
     }
-    eprintln!("{header}");
+    say::note(&header);
     if format == Format::Json {
         run = run.stdout_to_stderr();
     }

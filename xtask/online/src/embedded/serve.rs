@@ -15,6 +15,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use futures_util::stream;
 use tokio::sync::watch;
+use xtask::say;
 
 /// How long requests under way may take after a stop.
 const GRACE: Duration = Duration::from_secs(1);
@@ -119,7 +120,7 @@ impl Listener for Lines {
             let (stream, _) = Listener::accept(&mut self.0).await;
             match Self::split(stream) {
                 Ok(pair) => return pair,
-                Err(error) => eprintln!("embedded server: {error}"),
+                Err(error) => say::note(&format!("embedded server: {error}")),
             }
         }
     }
@@ -155,7 +156,7 @@ async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<boo
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!("embedded server: {error}");
+            say::note(&format!("embedded server: {error}"));
             return;
         }
     };

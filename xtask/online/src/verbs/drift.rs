@@ -11,6 +11,7 @@ use xtask::cli::{DriftArgs, VerifyPinsArgs};
 use xtask::error::{Error, Outcome, Result};
 use xtask::finding::{Finding, Severity};
 use xtask::report::Report;
+use xtask::say;
 use xtask_online::github::{Issue, Token, Tracker};
 
 use super::{verify_images, verify_pins};
@@ -160,6 +161,7 @@ fn body(report: &Report) -> String {
     }
     text.push('\n');
     text.push_str(report.table.as_deref().unwrap_or_default());
+    let mut text = say::shown(&text).into_owned();
     if let Some((at, _)) = text.char_indices().nth(LONGEST) {
         let line = text[..at].rfind('\n').unwrap_or(at);
         text.truncate(line);
