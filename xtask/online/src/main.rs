@@ -1,6 +1,9 @@
 //! Runs the verbs that need the network for `cargo xtask`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
+use std::time::Duration;
 
 use xtask::cli::{Cli, ImagesVerb, Package, Verb};
 use xtask::error::{Error, Outcome, Result};
@@ -14,23 +17,22 @@ mod verbs;
 
 use context::Context;
 
+/// How long threads that still block may hold up the end: those that write a file are done by then.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     xtask::program::main(Package::Online, run)
 }
 
-/// Runs one verb on a runtime of its own, until it ends or Ctrl-C does.
+/// Runs one verb on a runtime of its own, until it ends or a signal does.
 fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::machine("cannot start the runtime").because(error.to_string()))?;
     let context = Context::new(cli, workspace)?;
     let verb = cli.verb.clone();
-    runtime.block_on(async {
+    on_a_runtime(async {
         let mut work = tokio::spawn(dispatch(verb, context));
         tokio::select! {
             done = &mut work => done.unwrap_or_else(|error| Err(crashed(&error))),
-            _ = tokio::signal::ctrl_c() => {
+            () = stopped() => {
                 // Dropping the work removes its temporary files.
                 work.abort();
                 let _ = (&mut work).await;
@@ -38,6 +40,57 @@ fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
             }
         }
     })
+}
+
+/// What `work` comes to. Threads that still block afterwards are left behind: nothing can stop a DNS look-up,
+/// which is a call of the C library.
+fn on_a_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::machine("cannot start the runtime").because(error.to_string()))?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    done
+}
+
+/// Ends with the first signal that asks us to end. One that whoever started us ignores stays ignored: so
+/// `nohup` wants it for a hang-up, and a shell for Ctrl-C and its background jobs.
+#[cfg(unix)]
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let status = std::fs::read_to_string("/proc/self/status").ok();
+    let wait = async |kind: SignalKind| match is_ignored(status.as_deref(), kind.as_raw_value()) {
+        true => std::future::pending().await,
+        false => match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        },
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::hangup()) => {}
+    }
+}
+
+/// Whether a process with this `/proc/self/status` ignores `signal`. Elsewhere than on Linux nobody can tell
+/// without unsafe code, and only SIGHUP (1) is left alone.
+#[cfg(unix)]
+fn is_ignored(status: Option<&str>, signal: i32) -> bool {
+    let mut lines = status.unwrap_or_default().lines();
+    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    match mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) {
+        Some(mask) => mask >> (signal - 1) & 1 == 1,
+        None => signal == 1,
+    }
+}
+
+#[cfg(not(unix))]
+async fn stopped() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
 }
 
 async fn dispatch(verb: Verb, context: Context) -> Result<Report> {
@@ -59,4 +112,39 @@ async fn dispatch(verb: Verb, context: Context) -> Result<Report> {
 
 fn crashed(error: &tokio::task::JoinError) -> Error {
     Error::machine("the verb crashed").because(error.to_string())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_signals_that_a_process_ignores_are_known() {
+        let status = "Name:\tx\nSigIgn:\t0000000000000003\nSigCgt:\t0000000000004000\n";
+        assert_eq!(
+            [1, 2, 15].map(|signal| is_ignored(Some(status), signal)),
+            [true, true, false]
+        );
+        assert_eq!(
+            [1, 2, 15].map(|signal| is_ignored(None, signal)),
+            [true, false, false]
+        );
+    }
+
+    #[test]
+    fn a_look_up_that_never_returns_does_not_hold_up_the_end() {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let begun = Instant::now();
+        let done = on_a_runtime(async move {
+            // As the C library's `getaddrinfo` with a name server that is silent.
+            let blocked = tokio::task::spawn_blocking(move || receiver.recv());
+            let _ = tokio::time::timeout(Duration::from_millis(10), blocked).await;
+            Ok(())
+        });
+        assert!(done.is_ok());
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        drop(sender);
+    }
 }

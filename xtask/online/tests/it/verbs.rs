@@ -303,27 +303,58 @@ fn endpoints_of_the_environment_are_used_and_told() {
     assert_eq!(verify(&args, closed), (0, String::new()));
 }
 
+/// Starts a verb that waits for a server, started by `sh` after `before`; sends it `signals` then.
 #[cfg(unix)]
-#[test]
-fn ctrl_c_ends_a_verb_at_once_and_leaves_nothing() {
+fn signalled(before: &str, signals: &[&str]) {
     let tree = Tree::data();
     let faults = Faults::none();
     faults.add("GET", "/", 100, Fault::Stall);
     let (_server, endpoints) = Others::of(&tree).serve(&faults);
     let listed = names(tree.root());
-    let mut args = vec!["verify-checksums", "--format", "json"];
+    let script = format!("{before} exec \"$0\" \"$@\"");
+    let mut args = vec![
+        "-c",
+        &script,
+        PROGRAM,
+        "verify-checksums",
+        "--format",
+        "json",
+    ];
     for endpoint in &endpoints {
         args.extend(["--endpoint", endpoint]);
     }
-    let child = tree.start(PROGRAM, &args, &[]);
+    let child = tree.start("sh", &args, &[]);
     while faults.left() == 100 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    run("kill", ["-INT", &child.id().to_string()]);
+    let status = format!("/proc/{}/status", child.id());
+    if let (false, Ok(status)) = (before.is_empty(), std::fs::read_to_string(status)) {
+        // The last digit is for the signals 1 to 4: SIGHUP is 1, SIGINT 2.
+        let ignored = status.lines().find(|line| line.starts_with("SigIgn:"));
+        assert!(ignored.is_some_and(|mask| mask.ends_with('3')), "{status}");
+    }
+    for signal in signals {
+        run("kill", [*signal, &child.id().to_string()]);
+    }
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(output.status.code(), Some(130), "{signals:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("\"outcome\": \"interrupted\""));
     assert_eq!(names(tree.root()), listed);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_verb_at_once_and_leaves_nothing() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        signalled("", &[signal]);
+    }
+}
+
+/// As under `nohup`, or in the background of a shell.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_the_parent_ignores_stays_ignored() {
+    signalled("trap '' HUP INT;", &["-HUP", "-INT", "-TERM"]);
 }
 
 #[test]
