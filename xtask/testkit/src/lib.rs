@@ -9,6 +9,7 @@
 //! the programs is cleared but for what finds the toolchain, and HOME is the copy.
 
 mod canary;
+pub mod fuzz;
 mod normal;
 
 use std::ffi::OsStr;
