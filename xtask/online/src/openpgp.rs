@@ -163,11 +163,11 @@ fn fingerprint(body: &[u8]) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// RFC 9580, A.3: a version 6 certificate.
-    const V6: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----
+    pub(crate) const V6: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----
 
 xioGY4d/4xsAAAAg+U2nu0jWCmHlZ3BqZYfQMxmZu52JGggkLq2EVD34laPCsQYf
 GwoAAABCBYJjh3/jAwsJBwUVCg4IDAIWAAKbAwIeCSIhBssYbE8GCaaX5NUt+mxy

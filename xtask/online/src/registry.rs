@@ -14,6 +14,8 @@ mod blob;
 mod challenge;
 mod docker_config;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod layout;
 mod login;
 pub mod media;

@@ -5,6 +5,8 @@
 //! that several images share is read once.
 
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod judge;
 mod layer;
 mod read;

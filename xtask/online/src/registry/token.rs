@@ -104,7 +104,7 @@ pub(super) async fn fetch(
 }
 
 /// The token in a reply to a request that was sent at `sent`.
-fn read(body: &[u8], sent: Instant) -> Result<Token, &'static str> {
+pub(super) fn read(body: &[u8], sent: Instant) -> Result<Token, &'static str> {
     // serde's own words may quote the token.
     let reply: Reply = serde_json::from_slice(body).map_err(|_| "the reply is not a token's")?;
     let text = match reply.token.is_empty() {
