@@ -54,12 +54,15 @@ fn kept(name: &str, seed: u64, input: &[u8], how: &str) -> String {
     )
 }
 
+/// The input under way, and since when.
+type Current = Option<(Instant, Vec<u8>)>;
+
 /// Ends the process when one input takes too long.
-struct Watch(Arc<Mutex<Option<(Instant, Vec<u8>)>>>);
+struct Watch(Arc<Mutex<Current>>);
 
 impl Watch {
     fn start(name: String, seed: u64) -> Self {
-        let current: Arc<Mutex<Option<(Instant, Vec<u8>)>>> = Arc::default();
+        let current = Arc::<Mutex<Current>>::default();
         let seen = Arc::downgrade(&current);
         std::thread::spawn(move || {
             while let Some(current) = seen.upgrade() {
