@@ -68,6 +68,11 @@ async fn answer<B: Into<OctoBody>>(
 ) -> Result<Bytes, NetError> {
     let translate = |error| failure::translate(url, error);
     let (parts, body) = crab.execute(request).await.map_err(translate)?.into_parts();
+    // A refusal is a document, whatever was asked for.
+    let most = match parts.status.is_success() {
+        true => most,
+        false => usize::try_from(LARGEST).unwrap_or(usize::MAX),
+    };
     let body = match Limited::new(body, most).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
