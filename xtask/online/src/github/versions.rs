@@ -84,8 +84,7 @@ impl Tags {
         let url = format!("{}repos/{repository}/commits/{commit}", self.api);
         let patience = self.endpoints.patience();
         let fields: CommitFields = retry(patience, || async {
-            let get = self.crab.get(&url, None::<&()>);
-            exchange(patience, &url, 0, get).await
+            call::json(&self.crab, patience, (Method::GET, &url), None).await
         })
         .await?;
         Ok(fields.commit.committer.date)
