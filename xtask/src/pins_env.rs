@@ -176,6 +176,11 @@ impl<'a> Reader<'a> {
             "40 upper-case hex digits",
         );
         let repository = self.checked("DOCKER_REPO_URL", is_https, "an https URL");
+        let suite = self.checked(
+            "DOCKER_REPO_SUITE",
+            is_suite,
+            "the code name of a release of Ubuntu",
+        );
         let mut downloads = Vec::new();
         for tool in TOOLS {
             let of_tool = ARCHITECTURES.map(|architecture| self.download(tool, architecture));
@@ -187,6 +192,7 @@ impl<'a> Reader<'a> {
         }
         let ((key, key_at), (fingerprint, fingerprint_at)) = (key?, fingerprint?);
         let (repository, repository_at) = repository?;
+        suite?;
         if !key.starts_with(&format!("{repository}/")) {
             let message = "the key's URL is not below that of the repository that it signs";
             self.wrong(key_at.span.clone(), message);
@@ -321,6 +327,7 @@ fn known_names() -> impl Iterator<Item = String> {
         "DOCKER_KEY_URL",
         "DOCKER_KEY_FINGERPRINT",
         "DOCKER_REPO_URL",
+        "DOCKER_REPO_SUITE",
     ]
     .map(str::to_owned);
     let of_tools = TOOLS.iter().flat_map(|tool| {
@@ -353,6 +360,10 @@ fn is_https(value: &str) -> bool {
         .is_some_and(|rest| rest.contains('.') && !rest.contains('@'))
 }
 
+fn is_suite(value: &str) -> bool {
+    !value.is_empty() && value.chars().all(|c| c.is_ascii_lowercase())
+}
+
 fn is_fingerprint(value: &str) -> bool {
     value.len() == 40 && value.chars().all(|c| matches!(c, '0'..='9' | 'A'..='F'))
 }
@@ -366,6 +377,7 @@ mod tests {
             "DOCKER_KEY_URL=https://d.example/ubuntu/gpg".to_owned(),
             format!("DOCKER_KEY_FINGERPRINT={}", "AB".repeat(20)),
             "DOCKER_REPO_URL=https://d.example/ubuntu".to_owned(),
+            "DOCKER_REPO_SUITE=noble".to_owned(),
         ];
         for (tool, version) in [("sysbox", "0.7.1"), ("yq", "v4.44.6")] {
             lines.push(format!("{}_VERSION={version}", tool.to_ascii_uppercase()));
@@ -418,7 +430,12 @@ mod tests {
     /// Each way a pin can be wrong gives its own message at its own line.
     #[test]
     fn every_wrong_pin_is_a_finding() {
-        let cases: [(&str, &str, &str); 9] = [
+        let cases: [(&str, &str, &str); 10] = [
+            (
+                "DOCKER_REPO_SUITE=",
+                "DOCKER_REPO_SUITE=../noble",
+                "is not the code name of a release of Ubuntu",
+            ),
             (
                 "SYSBOX_SHA256_ARM64=",
                 "",

@@ -12,7 +12,14 @@ const LIMITS: (&str, &str) = (
     "readonly DOWNLOAD_LIMIT=20 LOCK_LIMIT=2 DAEMON_LIMIT=10 RETRY_PAUSE=1",
 );
 
-/// Returns `text` with other values for `pins`. URLs stay: the names of the real hosts lead to the stand-ins.
+/// Docker's default number of open files, and what a container can give to one inside it.
+const FILES: (&str, &str) = (
+    r#""Soft": 65536, "Hard": 65536"#,
+    r#""Soft": 16384, "Hard": 16384"#,
+);
+
+/// Returns `text` with other values for `pins`, and Docker's limit of files lowered to what a container has to give.
+/// URLs stay: the names of the real hosts lead to the stand-ins.
 ///
 /// # Errors
 /// When a name is not there exactly once.
@@ -29,7 +36,7 @@ pub fn with_pins(text: &str, pins: &Pins) -> Result<String> {
         };
         text = text.replace(&format!("{line}\n"), &format!("{start}{value}\n"));
     }
-    Ok(text)
+    Ok(text.replace(FILES.0, FILES.1))
 }
 
 /// The value of a pin in the document.

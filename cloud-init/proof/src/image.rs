@@ -59,8 +59,9 @@ pub struct Image {
 }
 
 /// The names of the pins that differ from those of the real downloads.
-const PIN_NAMES: [&str; 3] = [
+const PIN_NAMES: [&str; 4] = [
     "DOCKER_KEY_FINGERPRINT",
+    "DOCKER_REPO_SUITE",
     "SYSBOX_SHA256_AMD64",
     "YQ_SHA256_AMD64",
 ];
@@ -214,6 +215,7 @@ fn write_context(
     let keys = Keys::new(&work.join("gnupg"))?;
     let key_file = www(&pin(text, "DOCKER_KEY_URL")?);
     write(&key_file, &keys.export(&keys.ours)?)?;
+    write(&top.join("ours"), &keys.export(&keys.ours)?)?;
     let both = format!("{}{}", keys.export(&keys.ours)?, keys.export(&keys.other)?);
     write(&top.join("second-block"), &both)?;
     write(&top.join("two-keys"), &keys.export("Proof")?)?;
@@ -243,7 +245,12 @@ fn write_context(
     )?;
     Ok(PIN_NAMES
         .into_iter()
-        .zip([keys.ours.clone(), sha256_file(&sysbox)?, sha256_file(&yq)?])
+        .zip([
+            keys.ours.clone(),
+            packages::SUITE.to_owned(),
+            sha256_file(&sysbox)?,
+            sha256_file(&yq)?,
+        ])
         .collect())
 }
 

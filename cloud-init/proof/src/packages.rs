@@ -14,6 +14,12 @@ use crate::run::Run;
 /// The version under which Docker CE's packages appear.
 pub const DOCKER_VERSION: &str = "5:99.0.0-1~proof";
 
+/// The suite of the repository that answers as Docker's own.
+pub const SUITE: &str = "trixie";
+
+/// A package of the distribution that Docker's repository offers too, in a version that would win.
+pub const INTRUDER: (&str, &str) = ("base-files", "999");
+
 /// A package to build: its name, version, dependencies, and the files from Debian's packages as (package, from, to).
 struct Recipe {
     name: &'static str,
@@ -131,6 +137,11 @@ pub fn docker_repository(
             sha256_file(&file)?
         ));
     }
+    index.push_str(&control(INTRUDER.0, INTRUDER.1, ""));
+    index.push_str(&format!(
+        "Filename: none.deb\nSize: 1\nSHA256: {}\n\n",
+        "0".repeat(64)
+    ));
     sign(top, &index, gnupg, fingerprint)
 }
 

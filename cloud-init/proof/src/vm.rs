@@ -26,7 +26,9 @@ const DISK: &str = "set -eu; cd /work; mkdir /root.new; tar --extract --director
 /// A kernel that starts with other values than ours, so that nothing is right by chance.
 const KERNEL: &str = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet mitigations=off \
     sysctl.kernel.randomize_va_space=1 sysctl.kernel.dmesg_restrict=0 sysctl.kernel.kptr_restrict=1 \
-    sysctl.fs.suid_dumpable=2 sysctl.kernel.yama.ptrace_scope=1";
+    sysctl.fs.suid_dumpable=2 sysctl.kernel.yama.ptrace_scope=1 sysctl.kernel.io_uring_disabled=0 \
+    sysctl.kernel.unprivileged_bpf_disabled=2 sysctl.net.core.bpf_jit_harden=0 sysctl.fs.protected_fifos=1 \
+    sysctl.net.ipv4.conf.all.send_redirects=1 sysctl.net.ipv4.conf.default.accept_redirects=1";
 
 /// What the guest is emulated with; the instructions named save the most time in checksums and TLS.
 const MACHINE: [&str; 26] = [

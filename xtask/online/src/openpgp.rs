@@ -40,41 +40,34 @@ pub(crate) fn primary_fingerprints(bytes: &[u8]) -> Result<Vec<String>, String> 
     Ok(found)
 }
 
-/// The bytes of all armoured blocks.
+/// The bytes of the one armoured block that a text is. Programs do not read armour alike (where `gpg` stops at a checksum,
+/// apt reads on), so a text that leaves them a choice is refused.
 fn dearmor(text: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let mut blocks = text.split(BEGIN);
-    if blocks
-        .next()
-        .is_some_and(|before| before.contains("-----BEGIN"))
-    {
-        return Err("it holds armour of another kind".to_owned());
+    let block = text
+        .trim()
+        .strip_prefix(BEGIN)
+        .and_then(|block| block.strip_suffix(END))
+        .ok_or("it is not one armoured block and nothing else")?;
+    if block.contains("-----") {
+        return Err("it is not one armoured block and nothing else".to_owned());
     }
-    for block in blocks {
-        let (block, after) = block
-            .split_once(END)
-            .ok_or("an armoured block has no end")?;
-        if after.contains("-----BEGIN") {
-            return Err("it holds armour of another kind".to_owned());
+    // Headers such as `Comment: x` end with an empty line.
+    let lines = block.lines().skip(1).map(str::trim_end);
+    let body: Vec<&str> = lines.skip_while(|line| !line.is_empty()).skip(1).collect();
+    let (sum, body) = match body.split_last() {
+        Some((sum, body)) if sum.starts_with('=') => (Some(&sum[1..]), body),
+        _ => (None, body.as_slice()),
+    };
+    let decoded = STANDARD
+        .decode(body.concat())
+        .map_err(|error| format!("the armour is damaged: {error}"))?;
+    if let Some(sum) = sum {
+        let expected = STANDARD.decode(sum).unwrap_or_default();
+        if expected != crc24(&decoded).to_be_bytes()[1..] {
+            return Err("the armour is damaged: its checksum differs".to_owned());
         }
-        let mut lines = block.lines().skip(1).map(str::trim);
-        // Headers such as `Comment: x` end with an empty line.
-        let body = lines.by_ref().skip_while(|line| !line.is_empty());
-        let body: Vec<&str> = body.filter(|line| !line.is_empty()).collect();
-        let (sum, body): (Vec<&str>, Vec<&str>) =
-            body.into_iter().partition(|line| line.starts_with('='));
-        let decoded = STANDARD
-            .decode(body.concat())
-            .map_err(|error| format!("the armour is damaged: {error}"))?;
-        if let Some(sum) = sum.first() {
-            let expected = STANDARD.decode(&sum[1..]).unwrap_or_default();
-            if expected != crc24(&decoded).to_be_bytes()[1..] {
-                return Err("the armour is damaged: its checksum differs".to_owned());
-            }
-        }
-        bytes.extend(decoded);
     }
-    Ok(bytes)
+    Ok(decoded)
 }
 
 /// The checksum of armour.
@@ -188,15 +181,43 @@ I8kWVkXU6vFOi+HWvv/ira7ofJu16NnoUkhclkUrk0mXubZvyl4GBg==
             primary_fingerprints(V6.as_bytes()).unwrap(),
             [V6_FINGERPRINT]
         );
-        let twice = format!("a note\n{V6}\n{}", V6.replace("\n\n", "\nComment: x\n\n"));
-        let both = primary_fingerprints(twice.as_bytes()).unwrap();
-        assert_eq!(
-            both,
-            [V6_FINGERPRINT, V6_FINGERPRINT],
-            "no key is passed over"
-        );
+        let commented = V6.replacen("\n\n", "\nComment: x\n\n", 1);
+        let found = primary_fingerprints(commented.as_bytes());
+        assert_eq!(found.unwrap(), [V6_FINGERPRINT]);
         let binary = dearmor(V6).unwrap();
         assert_eq!(primary_fingerprints(&binary).unwrap(), [V6_FINGERPRINT]);
+    }
+
+    /// Each of these leaves it to the reader which keys are in it.
+    #[test]
+    fn what_readers_could_take_for_different_keys_is_an_error() {
+        let body: String = V6
+            .lines()
+            .skip(2)
+            .take_while(|line| *line != END)
+            .collect::<Vec<_>>()
+            .join("\n");
+        let sum = STANDARD.encode(&crc24(&dearmor(V6).unwrap()).to_be_bytes()[1..]);
+        let block = |lines: &[&str]| format!("{BEGIN}\n\n{}\n{END}\n", lines.join("\n"));
+        let sum = format!("={sum}");
+        assert!(primary_fingerprints(block(&[&body, &sum]).as_bytes()).is_ok());
+        for text in [
+            block(&[&body, &sum, &body]),
+            block(&[&body, &sum, &body, &sum]),
+            block(&[&body, &sum, &sum]),
+            block(&[&sum, &body]),
+            block(&[&body, "", &sum, "", &body]),
+            block(&[&body, BEGIN, "", &body]),
+            format!("{V6}{V6}"),
+            format!("a note\n{V6}"),
+            format!("{V6}a note\n"),
+            format!("- {V6}"),
+            V6.replacen("\n\n", &format!("\nComment: {BEGIN}\n\n"), 1),
+            V6.replace("PUBLIC", "PRIVATE"),
+            format!("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{V6}"),
+        ] {
+            assert!(primary_fingerprints(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -22,8 +22,8 @@ const STEPS: [&str; 7] = [
     "docker-engine",
     "sysbox",
     "yq",
-    "hardening",
     "polis-unit",
+    "hardening",
     "ready",
 ];
 /// The script's `WRITTEN_FILES`.

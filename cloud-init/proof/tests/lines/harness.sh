@@ -47,6 +47,12 @@ ends() {
   is "$* ends with $STATUS: $OUT" "$* ends with $code: $OUT"
 }
 
+# The command must fail, with whatever code.
+ends_badly() {
+  run "$@"
+  ((STATUS != 0)) || fail "$* ends well"
+}
+
 note() { printf '%s\n' "$*" >>"$top/calls"; }
 
 # What was called since the last time, as lines.

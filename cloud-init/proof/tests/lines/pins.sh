@@ -6,7 +6,7 @@ all_pins() { for name in "${PIN_NAMES[@]}"; do echo "$name=value-of-$name"; done
 case_read_pins() {
   { echo "# a comment"; echo; all_pins; } >"$PINS"
   read_pins
-  is "${#PIN[@]} ${PIN[YQ_VERSION]}" "13 value-of-YQ_VERSION"
+  is "${#PIN[@]} ${PIN[YQ_VERSION]}" "14 value-of-YQ_VERSION"
   PIN=()
   # The last line counts without an end of its own too.
   { all_pins | grep -v YQ_VERSION; printf YQ_VERSION=x; } >"$PINS"
@@ -19,7 +19,7 @@ case_read_pins_strictly() {
   while IFS='|' read -r bad says; do
     { all_pins; echo "$bad"; } >"$PINS"
     ends 1 read_pins
-    is "$OUT" "polis-provision: error: $PINS:14: $says"
+    is "$OUT" "polis-provision: error: $PINS:15: $says"
   done <<'BAD'
 YQ_VERSION=again|YQ_VERSION is there twice
 OTHER=x|unknown name OTHER

@@ -19,72 +19,96 @@ key_listing() {
   printf 'tru::1\npub:-:255:22:AA:1::::::scESC:\nfpr:::::::::%s:\nuid:-::::1::x::Proof:\nsub:-:255:18:BB:1::::::e:\nfpr:::::::::SUBKEY:\n' "$1"
 }
 
-case_key_is_pinned() {
+case_pinned_key() {
   PIN=([DOCKER_KEY_FINGERPRINT]=PINNED)
   gpg() {
-    is "$*" "--homedir $WORK/gnupg --batch --no-tty --show-keys --with-colons $top/key"
-    printf '%s\n' "$listing"
-    ${gpg_ends:-true}
+    is "${*:1:5}" "--homedir $WORK/gnupg --batch --no-tty --quiet"
+    # Nothing that an earlier file has left behind is exported.
+    is "$(stat --format=%a "$WORK/gnupg") $(ls "$WORK/gnupg")" "700 ${left:-}"
+    shift 5
+    case $* in
+      "--import $top/key") is_good import ;;
+      "--list-keys --with-colons") printf '%s\n' "$listing"; is_good list ;;
+      "--export PINNED") echo exported; is_good export ;;
+      *) fail "gpg $*" ;;
+    esac
   }
-  echo "-----BEGIN PGP PUBLIC KEY BLOCK-----" >"$top/key"
-  listing=$(key_listing PINNED)
-  ends 0 key_is_pinned "$top/key"
-  listing=$(key_listing OTHER)
-  ends 1 key_is_pinned "$top/key"
-  listing=$(key_listing PINNED; key_listing OTHER)
-  ends 1 key_is_pinned "$top/key"
-  listing=$(key_listing PINNED; key_listing OTHER | sed s/pub/sec/)
-  ends 1 key_is_pinned "$top/key"
-  listing=$(key_listing PINNED | sed s/pub/sub/)
-  ends 1 key_is_pinned "$top/key"
-  listing=$(key_listing PINNED) gpg_ends=false
-  ends 1 key_is_pinned "$top/key"
-  gpg_ends=true
-  # A reader that stops at the end of the first block would not list what is in a second one.
-  echo "-----BEGIN PGP PUBLIC KEY BLOCK-----" >>"$top/key"
-  ends 1 key_is_pinned "$top/key"
-  : >"$top/key"
-  ends 1 key_is_pinned "$top/key"
-  ends 1 key_is_pinned "$top/nothing"
+  bad="" listing=$(key_listing PINNED)
+  mkdir "$WORK/gnupg"
+  touch "$WORK/gnupg/pubring.kbx"
+  ends 0 pinned_key "$top/key"
+  is "$OUT" exported
+  wants_all "pinned_key_of_the_case" import list export
+  bad=""
+  for listing in "$(key_listing OTHER)" "$(key_listing PINNED; key_listing OTHER)" "$(key_listing PINNED | sed s/pub/sub/)" ""; do
+    ends 1 pinned_key "$top/key"
+    is "$OUT" ""
+  done
 }
 
+pinned_key_of_the_case() { pinned_key "$top/key"; }
+
 case_docker_source() {
-  echo VERSION_CODENAME=noble >"$top/etc/os-release"
-  ARCH=ARM64 PIN=([DOCKER_REPO_URL]=https://repo)
+  ARCH=ARM64 PIN=([DOCKER_REPO_URL]=https://repo [DOCKER_REPO_SUITE]=noble)
   is "$(docker_source)" "deb [arch=arm64 signed-by=$KEYRING] https://repo noble stable"
+}
+
+case_docker_preferences() {
+  PIN=([DOCKER_REPO_URL]=https://repo.example/linux/ubuntu)
+  is "$(docker_preferences)" 'Package: docker-ce docker-ce-cli containerd.io docker-compose-plugin
+Pin: origin "repo.example"
+Pin-Priority: 500
+
+Package: *
+Pin: origin "repo.example"
+Pin-Priority: -1'
 }
 
 case_have_docker_repo() {
   PIN=([DOCKER_REPO_URL]=https://repo)
   docker_source() { echo source; }
-  key_is_pinned() { is "$1" "$KEYRING"; is_good key; }
+  docker_preferences() { echo preferences; }
+  pinned_key() { is "$1" "$KEYRING"; echo key; is_good key; }
   apt-cache() { is "$*" "madison docker-ce"; if is_good listed; then echo "docker-ce | 1 | https://repo noble"; else echo other; fi; }
+  mkdir -p "${KEYRING%/*}" "${PREFERENCES%/*}"
   echo source >"$SOURCE"
+  echo preferences >"$PREFERENCES"
+  echo key >"$KEYRING"
   wants_all have_docker_repo key listed
-  echo other >"$SOURCE"
-  ends 1 have_docker_repo
-  rm "$SOURCE"
-  ends 1 have_docker_repo
-  is "$OUT" ""
+  bad=""
+  local file
+  for file in "$SOURCE" "$PREFERENCES" "$KEYRING"; do
+    cp "$file" "$top/saved"
+    echo other >"$file"
+    ends 1 have_docker_repo
+    rm "$file"
+    ends_badly have_docker_repo
+    is "$OUT" ""
+    cp "$top/saved" "$file"
+  done
+  ends 0 have_docker_repo
 }
 
 case_do_docker_repo() {
   PIN=([DOCKER_KEY_URL]=https://key [DOCKER_KEY_FINGERPRINT]=PINNED)
-  fetch() { note "fetch $*"; echo key >"$2"; }
-  key_is_pinned() { is "$1" "$WORK/docker.asc"; is_good key; }
+  fetch() { note "fetch $*"; echo served >"$2"; }
+  pinned_key() { is "$1 $(cat "$1")" "$WORK/docker.asc served"; echo key; is_good key; }
   docker_source() { echo source; }
+  docker_preferences() { echo preferences; }
   apt_update() { note "update $*"; }
+  mkdir -p "${PREFERENCES%/*}"
   umask 077
   bad=""
   do_docker_repo
-  is "$(cat "$KEYRING" "$SOURCE" | tr '\n' ' ')$(stat --format=%a "${KEYRING%/*}" "$KEYRING" "$SOURCE" | tr '\n' ' ')" "key source 755 644 644 "
+  is "$(cat "$KEYRING" "$SOURCE" "$PREFERENCES" | tr '\n' ' ')$(stat --format=%a "${KEYRING%/*}" "$KEYRING" "$SOURCE" "$PREFERENCES" | tr '\n' ' ')" \
+    "key source preferences 755 644 644 644 "
   is "$(called)" "fetch https://key $WORK/docker.asc
 update -o Dir::Etc::sourcelist=$SOURCE -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0"
-  rm "$KEYRING" "$SOURCE"
+  rm "$KEYRING" "$SOURCE" "$PREFERENCES"
   bad=key
   ends 1 do_docker_repo
   is "$OUT" "polis-provision: error: https://key: not exactly the one key PINNED"
-  [[ ! -e $KEYRING && ! -e $SOURCE ]] || fail "a key that is not pinned was installed"
+  [[ ! -e $KEYRING && ! -e $SOURCE && ! -e $PREFERENCES ]] || fail "a key that is not pinned was installed"
 }
 
 readonly DOCKER="docker-ce docker-ce-cli containerd.io docker-compose-plugin"
@@ -229,11 +253,17 @@ case_sysctls_set() {
 
 case_audit_rules_loaded() {
   printf '# a comment\n-w /usr/bin/docker -p rwxa -k docker\n-w /etc/docker -p wa -k docker\n' >"$AUDIT_RULES"
-  auditctl() { is "$*" -l; printf '%s\n' "$rules"; is_good auditctl; }
+  auditctl() {
+    case $* in
+      -l) printf '%s\n' "$rules"; is_good list ;;
+      -s) printf 'enabled %d\nfailure 1\n' "$(is_good locked && echo 2 || echo 1)"; is_good status ;;
+      *) fail "auditctl $*" ;;
+    esac
+  }
   # As auditctl 3.1 and 4.0 list them, and as rules of system calls.
   rules="-w /usr/bin/docker -p rwxa -k docker
 -w /etc/docker/ -p wa -k docker"
-  wants_all audit_rules_loaded auditctl
+  wants_all audit_rules_loaded list locked status
   bad=""
   rules="-a always,exit -F path=/usr/bin/docker -F perm=rwxa -F key=docker
 -a always,exit -S all -F dir=/etc/docker -F perm=wa"
@@ -261,20 +291,32 @@ case_have_hardening() {
   active() { is "$*" "apparmor.service auditd.service"; is_good active; }
   audit_rules_loaded() { is_good rules; }
   root_locked() { is_good root; }
+  touch "$AUDIT_LOCK"
   wants_all have_hardening sysctls enabled active rules root
+  bad=""
+  rm "$AUDIT_LOCK"
+  ends 1 have_hardening
 }
 
 case_do_hardening() {
   sysctl() { note "sysctl $*"; }
   systemctl() { note "systemctl $*"; }
-  augenrules() { note "augenrules $*"; }
+  augenrules() { note "augenrules $* $(stat --format=%a "$AUDIT_LOCK") $(cat "$AUDIT_LOCK")"; }
+  audit_rules_loaded() { is_good rules; }
   passwd() { note "passwd $*"; }
-  do_hardening
-  is "$(called)" "sysctl --load=$SYSCTLS
+  local before="sysctl --load=$SYSCTLS
 systemctl enable apparmor.service auditd.service
 systemctl reset-failed apparmor.service auditd.service
-systemctl start apparmor.service auditd.service
-augenrules --load
+systemctl start apparmor.service auditd.service"
+  bad=rules
+  do_hardening
+  is "$(called)" "$before
+augenrules --load 640 -e 2
+passwd --lock root"
+  # The kernel takes rules only once.
+  bad=""
+  do_hardening
+  is "$(called)" "$before
 passwd --lock root"
 }
 
@@ -302,6 +344,11 @@ case_ready() {
   for file in "${WRITTEN_FILES[@]}"; do printf '%s' "${file##*/}" >"$file"; done
   PIN=([SYSBOX_VERSION]=0.7.1 [YQ_VERSION]=v4) DIGEST=abc ARCH=AMD64 SECONDS=50 STEP_START=8
   docker() { is "$*" "version --format {{.Server.Version}}"; echo 99; }
+  dpkg-query() {
+    is "${*:1:2}" '--show --showformat=${Package}\t${Version}\n'
+    local name
+    for name in "${@:3}"; do printf '%s\t1:2~%s\n' "$name" "$name"; done
+  }
   sync() { note "sync $(jq -r .status "$REPORT") $(ls "$STATE")"; }
   : >"$LOG"
   ends 1 have_ready
@@ -309,7 +356,9 @@ case_ready() {
   do_ready
   ends 0 have_ready
   is "$(jq -r '.steps[] | select(.name == "ready") | "\(.state) \(.seconds)"' "$REPORT")" "done 42"
-  is "$(jq -c 'del(.finished, .files)' "$MARKER")" '{"user_data_sha256":"abc","architecture":"amd64",'\
+  is "$(jq -r '.packages | to_entries[] | select(.value == "1:2~" + .key).key' "$MARKER" | tr '\n' ' ')" \
+    "$(printf '%s ' "${BASE_PACKAGES[@]}" "${DOCKER_PACKAGES[@]}" sysbox-ce)"
+  is "$(jq -c 'del(.finished, .files, .packages)' "$MARKER")" '{"user_data_sha256":"abc","architecture":"amd64",'\
 '"docker_version":"99","sysbox_version":"0.7.1","yq_version":"v4"}'
   is "$(jq -r '.files | to_entries[] | "\(.value)  \(.key)"' "$MARKER")" "$(sha256sum "${WRITTEN_FILES[@]}")"
   is "$(jq -r '.finished | test("^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z$")' "$MARKER")" true
@@ -319,7 +368,7 @@ work"
 
 # The lists that other files repeat, and that the lines above do not name.
 case_constants() {
-  is "${STEPS[*]}" "docker-repo docker-engine sysbox yq hardening polis-unit ready"
+  is "${STEPS[*]}" "docker-repo docker-engine sysbox yq polis-unit hardening ready"
   is "${WRITTEN_FILES[*]#"$top"}" "/etc/polis/pins.env /etc/docker/daemon.json /etc/sysctl.d/99-polis-hardening.conf \
 /etc/audit/rules.d/docker.rules /etc/systemd/system/polis.service /usr/local/lib/polis/provision.sh"
   is "$(readonly -p | grep -c -E ' (STARTED|STEPS|APT|PIN_NAMES)=')" 4

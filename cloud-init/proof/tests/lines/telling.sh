@@ -42,8 +42,8 @@ case_report_json() {
   is "$(jq -c '[.status, .step, .exit_code, .message, .user_data_sha256, .started, .seconds]' <<<"$report")" \
     "[\"failed\",\"yq\",3,\"no \\\"yq\\\"\",\"abc\",\"$STARTED\",70]"
   is "$(jq -r '.steps[] | "\(.name) \(.state) \(.seconds)"' <<<"$report")" \
-    "$(printf '%s\n' 'docker-repo done 7' 'docker-engine pending 0' 'sysbox pending 0' 'yq failed 0' 'hardening pending 0' \
-      'polis-unit pending 0' 'ready pending 0')"
+    "$(printf '%s\n' 'docker-repo done 7' 'docker-engine pending 0' 'sysbox pending 0' 'yq failed 0' 'polis-unit pending 0' \
+      'hardening pending 0' 'ready pending 0')"
   is "$(jq -r '.log_tail[]' <<<"$report")" "$(seq 111 140)"
   [[ $STARTED =~ ^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z$ ]] || fail "$STARTED"
 }
@@ -103,7 +103,7 @@ case_main_does_all() {
   echo old >"$REPORT"
   inside() {
     [[ ! -e $REPORT && ! -e $WORK/old ]] || fail "left from an earlier run"
-    is "$(stat --format=%a "$STATE" "$WORK" "$WORK/gnupg" | tr '\n' ' ')" "755 755 700 "
+    is "$(stat --format=%a "$STATE" "$WORK" | tr '\n' ' ')" "755 755 "
     is "$LC_ALL $HOME $DEBIAN_FRONTEND $NEEDRESTART_SUSPEND" "C /root noninteractive 1"
     is "$(env | grep -c -E '^(LC_ALL|HOME|DEBIAN_FRONTEND|NEEDRESTART_SUSPEND)=')" 4
   }

@@ -11,20 +11,26 @@ use crate::state::{STEPS, is_provisioned, steps};
 use crate::whole::SCRIPT;
 
 /// What is lost, as a shell command, and the steps that mend it; `ready` always follows.
-const LOSSES: [(&str, &[&str]); 35] = [
+const LOSSES: [(&str, &[&str]); 43] = [
     ("rm /var/lib/polis/provisioned.json", &[]),
     ("echo changed >>/var/lib/cloud/instance/user-data.txt", &[]),
-    ("rm /etc/apt/keyrings/docker.asc", &["docker-repo"]),
+    ("rm /etc/apt/keyrings/docker.gpg", &["docker-repo"]),
+    ("echo >>/etc/apt/keyrings/docker.gpg", &["docker-repo"]),
+    ("rm /etc/apt/preferences.d/docker", &["docker-repo"]),
     (
-        "cp /srv/stand-in/second-block /etc/apt/keyrings/docker.asc",
+        "sed -i s/-1/1000/ /etc/apt/preferences.d/docker",
         &["docker-repo"],
     ),
     (
-        "cp /srv/stand-in/two-keys /etc/apt/keyrings/docker.asc",
+        "cp /srv/stand-in/second-block /etc/apt/keyrings/docker.gpg",
         &["docker-repo"],
     ),
     (
-        "cp /srv/stand-in/other-key /etc/apt/keyrings/docker.asc",
+        "cp /srv/stand-in/two-keys /etc/apt/keyrings/docker.gpg",
+        &["docker-repo"],
+    ),
+    (
+        "cp /srv/stand-in/other-key /etc/apt/keyrings/docker.gpg",
         &["docker-repo"],
     ),
     ("rm /etc/apt/sources.list.d/docker.list", &["docker-repo"]),
@@ -61,8 +67,20 @@ const LOSSES: [(&str, &[&str]); 35] = [
     ("sysctl -w kernel.kptr_restrict=1", &["hardening"]),
     ("sysctl -w fs.suid_dumpable=2", &["hardening"]),
     ("sysctl -w kernel.yama.ptrace_scope=1", &["hardening"]),
-    ("auditctl -D", &["hardening"]),
-    ("sed -i /containerd/d /run/audit.rules", &["hardening"]),
+    ("sysctl -w kernel.io_uring_disabled=0", &["hardening"]),
+    ("sysctl -w fs.protected_fifos=0", &["hardening"]),
+    (
+        "sysctl -w net.ipv4.conf.all.send_redirects=1",
+        &["hardening"],
+    ),
+    // What another kernel would have: ours takes no rule back until it boots.
+    ("rm /run/audit.locked; auditctl -D", &["hardening"]),
+    (
+        "rm /run/audit.locked; sed -i /containerd/d /run/audit.rules",
+        &["hardening"],
+    ),
+    ("rm /run/audit.locked", &["hardening"]),
+    ("rm /etc/audit/rules.d/zz-immutable.rules", &["hardening"]),
     ("systemctl stop auditd.service", &["hardening"]),
     ("systemctl stop apparmor.service", &["hardening"]),
     ("systemctl disable auditd.service", &["hardening"]),

@@ -6,6 +6,7 @@
 
 mod broken;
 mod drift;
+mod keys;
 mod killed;
 mod state;
 mod vm;

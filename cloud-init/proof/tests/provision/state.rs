@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use cloud_init_proof::Result;
 use cloud_init_proof::guest::Guest;
-use cloud_init_proof::packages::DOCKER_VERSION;
+use cloud_init_proof::packages::{DOCKER_VERSION, INTRUDER};
 use serde_json::{Value, json};
 
 use crate::{ensure, pin};
@@ -15,8 +15,8 @@ pub(crate) const STEPS: [&str; 7] = [
     "docker-engine",
     "sysbox",
     "yq",
-    "hardening",
     "polis-unit",
+    "hardening",
     "ready",
 ];
 
@@ -31,8 +31,10 @@ const WRITTEN: [(&str, &str); 6] = [
 ];
 
 /// Files that the script makes, with owner, group and mode.
-const MADE: [(&str, &str); 6] = [
-    ("/etc/apt/keyrings/docker.asc", "root:root 644"),
+const MADE: [(&str, &str); 8] = [
+    ("/etc/apt/keyrings/docker.gpg", "root:root 644"),
+    ("/etc/apt/preferences.d/docker", "root:root 644"),
+    ("/etc/audit/rules.d/zz-immutable.rules", "root:root 640"),
     ("/etc/apt/sources.list.d/docker.list", "root:root 644"),
     ("/usr/local/bin/yq", "root:root 755"),
     ("/opt/polis", "ubuntu:ubuntu 755"),
@@ -40,13 +42,21 @@ const MADE: [(&str, &str); 6] = [
     ("/var/lib/polis/provisioned.json", "root:root 644"),
 ];
 
-/// Each sysctl of the hardening and its value; all of them start with another one.
-pub(crate) const SYSCTLS: [(&str, &str); 5] = [
+/// Sysctls of the hardening that start with another value, and ours.
+pub(crate) const SYSCTLS: [(&str, &str); 13] = [
     ("kernel.randomize_va_space", "2"),
     ("kernel.dmesg_restrict", "1"),
     ("kernel.kptr_restrict", "2"),
     ("fs.suid_dumpable", "0"),
     ("kernel.yama.ptrace_scope", "2"),
+    ("kernel.kexec_load_disabled", "1"),
+    ("kernel.io_uring_disabled", "2"),
+    ("kernel.unprivileged_bpf_disabled", "1"),
+    ("net.core.bpf_jit_harden", "2"),
+    ("fs.protected_fifos", "2"),
+    ("fs.protected_regular", "2"),
+    ("net.ipv4.conf.all.send_redirects", "0"),
+    ("net.ipv4.conf.default.accept_redirects", "0"),
 ];
 
 const SERVICES: [&str; 8] = [
@@ -64,7 +74,7 @@ const SERVICES: [&str; 8] = [
 pub(crate) const TRACES: [(&str, &str); 7] = [
     (
         "docker-repo",
-        "test -e /etc/apt/keyrings/docker.asc -o -e /etc/apt/sources.list.d/docker.list",
+        "test -e /etc/apt/keyrings/docker.gpg -o -e /etc/apt/sources.list.d/docker.list",
     ),
     (
         "docker-engine",
@@ -73,12 +83,12 @@ pub(crate) const TRACES: [(&str, &str); 7] = [
     ("sysbox", "dpkg-query --status sysbox-ce"),
     ("yq", "test -e /usr/local/bin/yq"),
     (
-        "hardening",
-        "test $(sysctl --values kernel.dmesg_restrict) = 1",
-    ),
-    (
         "polis-unit",
         "test -d /opt/polis || systemctl is-enabled polis.service",
+    ),
+    (
+        "hardening",
+        "test $(sysctl --values kernel.dmesg_restrict) = 1",
     ),
     ("ready", "test -e /var/lib/polis/provisioned.json"),
 ];
@@ -100,7 +110,20 @@ pub(crate) fn is_provisioned(guest: &Guest) -> Result<()> {
     report(guest)
 }
 
+/// Docker's repository may not bring what the distribution does.
+fn intruder(guest: &Guest) -> Result<()> {
+    let (name, version) = INTRUDER;
+    let policy = guest.output(&format!("apt-cache policy {name}"))?;
+    let candidate = policy.lines().find(|line| line.contains("Candidate:"));
+    ensure(
+        policy.contains(&format!(" {version} -1"))
+            && candidate.is_some_and(|line| !line.contains(version)),
+        || format!("Docker's repository may bring {name}: {policy}"),
+    )
+}
+
 fn packages(guest: &Guest) -> Result<()> {
+    intruder(guest)?;
     let names = "auditd ca-certificates curl fuse3 gnupg iptables jq lsb-release netcat-openbsd openssl rsync \
                  docker-ce docker-ce-cli containerd.io docker-compose-plugin sysbox-ce";
     let found = guest.output(&format!(
@@ -150,7 +173,7 @@ fn files(guest: &Guest) -> Result<()> {
         .chain(made)
         .map(|(path, wanted)| (format!("stat --format='%U:%G %a' {path}"), wanted))
         .collect();
-    let source = "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] \
+    let source = "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.gpg] \
                   https://download.docker.com/linux/ubuntu trixie stable";
     for (script, answer) in [
         ("cat /etc/apt/sources.list.d/docker.list", source),
@@ -242,7 +265,15 @@ fn hardening(guest: &Guest) -> Result<()> {
     let asked = |(name, value): (&str, &str)| (format!("sysctl --values {name}"), value.to_owned());
     answers(guest, &SYSCTLS.map(asked))?;
     let wanted = guest.output("grep ^-w /etc/audit/rules.d/docker.rules")?;
-    same("audit rules in the file", &wanted.lines().count(), &7)?;
+    let of_file = "sed -n 's/^\\([a-z.]*\\.[^ ]*\\) = \\(.*\\)/\\1=\\2/p' /etc/sysctl.d/99-polis-hardening.conf";
+    let apart = format!(
+        "for each in $({of_file}); do test \"$(sysctl --values ${{each%=*}})\" = ${{each#*=}} || echo $each; done"
+    );
+    same(
+        "sysctls that differ",
+        &guest.output(&apart)?,
+        &String::new(),
+    )?;
     same("audit rules", &guest.output("auditctl -l")?, &wanted)?;
     let root = guest.output("passwd --status root")?;
     ensure(root.starts_with("root L "), || {
@@ -281,6 +312,13 @@ fn marker(guest: &Guest) -> Result<()> {
         &marker["docker_version"],
         &json!(docker),
     )?;
+    let names = "jq docker-ce containerd.io sysbox-ce";
+    let versions = guest.output(&format!(
+        "dpkg-query --show --showformat='${{Package}} ${{Version}}\\n' {names}"
+    ))?;
+    for (name, version) in versions.lines().filter_map(|line| line.split_once(' ')) {
+        same(name, &marker["packages"][name], &json!(version))?;
+    }
     let now = guest.output("date --utc +%Y-%m-%dT%H")?;
     let finished = marker["finished"].as_str().unwrap_or_default();
     ensure(

@@ -80,7 +80,7 @@ fn kernel(guest: &Guest, boot: &str) -> Result<()> {
     }
     let found = guest.output("auditctl -s | grep -E '^(enabled|pid)'")?;
     ensure(
-        found.starts_with("enabled 1") && !found.ends_with("pid 0"),
+        found.starts_with("enabled 2") && !found.ends_with("pid 0"),
         || format!("nobody listens to the audit: {found}"),
     )?;
     let unrecorded = guest.output(&UNRECORDED.replace("$1", boot))?;

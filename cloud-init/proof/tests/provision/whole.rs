@@ -7,7 +7,7 @@ use cloud_init_proof::Result;
 use cloud_init_proof::guest::Guest;
 
 use crate::state::{STEPS, is_provisioned, steps};
-use crate::{Bench, Case, drift, ensure, pin};
+use crate::{Bench, Case, drift, ensure, keys, pin};
 
 /// How long cloud-init may take in a container.
 pub(crate) const LIMIT: Duration = Duration::from_secs(180);
@@ -80,6 +80,8 @@ fn whole(bench: &Bench) -> Result<()> {
     part("one run at a time", start);
     reboot(&guest)?;
     part("a reboot", start);
+    keys::all(&guest, &bench.dir)?;
+    part("malformed key files", start);
     drift::all(&guest, start)
 }
 
