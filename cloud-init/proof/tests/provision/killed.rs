@@ -17,8 +17,8 @@ const KILLS: [(&str, &str); 10] = [
     ("sysbox", "apt-get sysbox.deb Unpacking.sysbox-ce"),
     ("sysbox", "mountpoint netns"),
     ("yq", "mv /usr/local/bin/yq"),
-    ("hardening", "augenrules --load"),
     ("polis-unit", "install /opt/polis"),
+    ("hardening", "augenrules --load"),
     ("ready", "sync"),
     ("ready", "mv provisioned.json"),
 ];
