@@ -8,6 +8,8 @@ pub mod bundle;
 pub mod digest;
 pub mod facts;
 pub mod image;
+pub mod shown;
+pub mod signals;
 
 pub use digest::Digest;
 pub use image::ImageRef;

@@ -184,6 +184,9 @@ pub(crate) struct ShellArgs {
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
+    /// On a terminal too, pass on what the services print byte for byte, also what the terminal obeys
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// Only this service
     pub(crate) service: Option<String>,
     /// Go on with what comes

@@ -74,6 +74,18 @@ Exit codes:
 `exec` and `shell` end with the code of the command; when polis itself fails there, with 125,
 and with 141 when nobody reads the output any more.";
 
+/// How many lines of one kind an error shows, and how many characters of each.
+const MOST_LINES: usize = 50;
+const MOST_CHARACTERS: usize = 1000;
+
+/// A line as far as an error shows it.
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(MOST_CHARACTERS) {
+        Some((end, _)) => format!("{} ...", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
 /// A failure as the user sees it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Error {
@@ -144,14 +156,22 @@ impl Error {
         self
     }
 
-    /// The error as text: the cause, what was tried, the log, the next command.
+    /// The error as text: the cause, what was tried, the log, the next command. Every line says what it is, so that what
+    /// a guest has written cannot pass for our own words; there are at most [`MOST_LINES`] of each kind.
     pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("{}\n", self.message);
+        let mut message = self.message.lines();
+        let mut text = format!("{}\n", cut(message.next().unwrap_or_default()));
         let mut section = |label: &str, lines: &[String]| {
-            for line in lines.iter().flat_map(|line| line.lines()) {
-                text.push_str(&format!("  {label}: {line}\n"));
+            let mut lines = lines.iter().flat_map(|line| line.lines());
+            for line in lines.by_ref().take(MOST_LINES) {
+                text.push_str(&format!("  {label}: {}\n", cut(line)));
+            }
+            let more = lines.count();
+            if more > 0 {
+                text.push_str(&format!("  {label}: ... and {more} lines more\n"));
             }
         };
+        section("cause", &message.map(str::to_owned).collect::<Vec<_>>());
         section("cause", &self.causes);
         section("tried", &self.tried);
         section("log", &self.log);

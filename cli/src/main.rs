@@ -14,6 +14,7 @@ mod platform;
 mod process;
 mod reconcile;
 mod settings;
+mod signals;
 mod store;
 mod verbs;
 mod view;
@@ -39,16 +40,17 @@ fn main() -> ExitCode {
             let mut definition = Cli::command();
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut definition, "polis", &mut script);
-            output::print(&String::from_utf8_lossy(&script));
-            ExitCode::SUCCESS
+            printed(command, output, &script)
         }
-        Verb::Man => match verbs::man::write(&mut std::io::stdout()) {
-            Ok(()) => ExitCode::SUCCESS,
-            // Nobody reads it to its end.
-            Err(_) => ExitCode::FAILURE,
-        },
+        Verb::Man => {
+            let mut page = Vec::new();
+            match verbs::man::write(&mut page) {
+                Ok(()) => printed(command, output, &page),
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
         Verb::Exec(_) | Verb::Shell(_) | Verb::Logs(_) => {
-            process::heed_interrupts();
+            signals::heed();
             match passed_through(&cli, output) {
                 Ok(code) => ExitCode::from(code),
                 // The command's own codes are any, so ours has to be one that means nothing else.
@@ -60,9 +62,17 @@ fn main() -> ExitCode {
             }
         }
         _ => {
-            process::heed_interrupts();
+            signals::heed();
             output.finish(command, reported(&cli, output))
         }
+    }
+}
+
+/// Prints what is no report.
+fn printed(command: &str, output: Output, bytes: &[u8]) -> ExitCode {
+    match output::print(bytes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output.finish(command, Err(error)),
     }
 }
 

@@ -1,14 +1,19 @@
-//! What the user sees at the end: text, or one JSON document and nothing else on standard output.
+//! The one module that prints. What the user sees at the end: text, or one JSON document and nothing else on standard
+//! output.
+//!
+//! The guest and Multipass also write what is printed here, so all of it is shown as `polis_base::shown` has it: nothing
+//! reaches a terminal that this one would obey. Only `exec`, `shell` and `logs` let bytes through, which never come here.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use polis_base::shown::{shown, shown_json};
 use serde_json::{Value, json};
 
 use crate::args::{Color, Global};
 use crate::embedded;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// The version of the JSON documents; grows when a field changes its meaning.
 const SCHEMA: u32 = 1;
@@ -89,35 +94,65 @@ impl Output {
             Ok(done) => (done.code, document(command, Some(&done.data), None)),
             Err(error) => (error.kind.code(), document(command, None, Some(error))),
         };
-        if self.json {
-            print(&format!("{document:#}\n"));
+        let printed = match &result {
+            _ if self.json => print(shown_json(&format!("{document:#}\n")).as_bytes()),
+            Ok(done) => print(shown(&done.text).as_bytes()),
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = result {
+            fail(&error);
         }
-        match result {
-            Ok(done) if !self.json => print(&done.text),
-            Ok(_) => {}
+        match printed {
+            Ok(()) => ExitCode::from(code),
             Err(error) => {
-                let text = error.to_text();
-                let _nobody_reads = write!(anstream::stderr(), "{BAD}error{BAD:#}: {text}");
+                fail(&error);
+                ExitCode::from(error.kind.code())
             }
         }
-        ExitCode::from(code)
     }
 }
 
-/// Prints on standard output. Nobody may be reading any more, which is no reason to fail.
-pub(crate) fn print(text: &str) {
+/// Prints `bytes` on standard output. Nobody may be reading any more, which is no reason to fail.
+///
+/// # Errors
+/// When they cannot be written, as on a full disk.
+pub(crate) fn print(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout();
-    let _nobody_reads = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(
+            Kind::Unexpected,
+            "the result could not be printed",
+        )
+        .because(format!("standard output: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Passes on `bytes` of the user's own command on standard error, as they are.
+pub(crate) fn pass_on(bytes: &[u8]) {
+    let _nobody_reads = io::stderr().write_all(bytes);
+}
+
+/// Prints an error on standard error.
+fn fail(error: &Error) {
+    let text = error.to_text();
+    let _nobody_reads = write!(anstream::stderr(), "{BAD}error{BAD:#}: {}", shown(&text));
 }
 
 /// Prints a line on standard error, for whoever reads it.
 pub(crate) fn tell(line: &str) {
-    let _nobody_reads = writeln!(io::stderr(), "{line}");
+    let _nobody_reads = writeln!(io::stderr(), "{}", shown(line));
 }
 
 /// Prints a note on standard error.
 pub(crate) fn note(text: &str) {
-    let _nobody_reads = writeln!(anstream::stderr(), "{NOTE}note{NOTE:#}: {text}");
+    let _nobody_reads = writeln!(anstream::stderr(), "{NOTE}note{NOTE:#}: {}", shown(text));
+}
+
+/// Prints a question on standard error, and leaves the cursor behind it.
+pub(crate) fn question(text: &str) {
+    let mut err = io::stderr();
+    let _nobody_reads = write!(err, "{} [y/N] ", shown(text)).and_then(|()| err.flush());
 }
 
 fn document(command: &str, result: Option<&Value>, error: Option<&Error>) -> Value {

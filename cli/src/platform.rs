@@ -1,7 +1,9 @@
 //! All that differs between Linux, macOS and Windows, as pure functions of the system, so that
 //! every line of it is tested everywhere.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
 use etcetera::BaseStrategy;
 
@@ -177,6 +179,30 @@ pub(crate) fn find_multipass() -> Option<PathBuf> {
     // An empty PATH says that nothing is to be found.
     let installed = installed.filter(|_| !path.is_empty());
     on_path.chain(installed).find(|file| file.is_file())
+}
+
+/// Passes a signal that we got on to a program of ours.
+///
+/// # Errors
+/// When the program cannot be signalled.
+#[cfg(unix)]
+pub(crate) fn pass_on(signal: u8, child: &mut Child) -> io::Result<()> {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let signal = Signal::from_named_raw(signal.into());
+    match pid.zip(signal) {
+        Some((pid, signal)) => Ok(kill_process(pid, signal)?),
+        None => child.kill(),
+    }
+}
+
+/// Ends a program of ours: there are no signals here.
+///
+/// # Errors
+/// When the program cannot be ended.
+#[cfg(not(unix))]
+pub(crate) fn pass_on(_signal: u8, child: &mut Child) -> io::Result<()> {
+    child.kill()
 }
 
 /// Whether nobody reads our standard output any more. Asked by way of writing: macOS tells it to nobody else.

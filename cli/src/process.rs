@@ -4,27 +4,31 @@
 //! Multipass calls can hang (a guest that is gone, a daemon that waits), so every call has a
 //! watchdog. A call that is dropped is killed.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::platform;
+use polis_base::shown::shown;
 
-/// Set once by Ctrl-C, SIGTERM or a closing console.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// While an interactive program has the terminal, Ctrl-C is for that program.
-static HANDED_OVER: AtomicBool = AtomicBool::new(false);
+use crate::{platform, signals};
+
 /// How long output may still come once the program has ended: somebody else may hold its pipe.
 const AFTERGLOW: Duration = Duration::from_secs(1);
 /// How often an ended program, an interrupt and the deadline are looked for.
-const TICK: Duration = Duration::from_millis(20);
+pub(crate) const TICK: Duration = Duration::from_millis(20);
+/// How much of a program's output is kept: none that is asked for answers says so much.
+const MOST_OUTPUT: usize = 16 << 20;
 /// How long a program may go on when nobody reads its output any more: one that is at its end has its own code to tell.
 const UNREAD: Duration = Duration::from_millis(300);
+
+/// How much of a line is kept at most.
+const LINE: u64 = 64 << 10;
+/// How long a program that has the terminal may take to end after a signal.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why there is no output.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) enum Failure {
     Start(io::Error),
     /// It ran longer than allowed, and was killed.
     TimedOut(Duration),
+    /// It printed more than this many bytes, and was killed.
+    TooMuch(usize),
     /// The user wants to stop; the program was killed.
     Interrupted,
 }
@@ -66,26 +72,11 @@ enum Stream {
     Closed,
 }
 
-/// Lets Ctrl-C end calls and waits in an orderly way. To be called once, first.
-pub(crate) fn heed_interrupts() {
-    // Only a second handler is refused, and there is none.
-    let _ = ctrlc::set_handler(|| {
-        if !HANDED_OVER.load(Ordering::SeqCst) {
-            INTERRUPTED.store(true, Ordering::SeqCst);
-        }
-    });
-}
-
-/// Whether the user wants to stop.
-pub(crate) fn interrupted() -> bool {
-    INTERRUPTED.load(Ordering::SeqCst)
-}
-
 /// Waits, or returns whether the user wants to stop.
 pub(crate) fn pause(time: Duration) -> std::result::Result<(), Failure> {
     let end = Instant::now() + time;
     while Instant::now() < end {
-        if interrupted() {
+        if signals::came() {
             return Err(Failure::Interrupted);
         }
         thread::sleep(TICK.min(end.saturating_duration_since(Instant::now())));
@@ -120,7 +111,8 @@ pub(crate) fn start(
         // A program that does not read to the end says why in its own words.
         thread::spawn(move || pipe.write_all(&bytes));
     }
-    let (sender, chunks) = channel();
+    // Bounded, so that a program that prints faster than we read has to wait.
+    let (sender, chunks) = sync_channel(64);
     let mut open = 0;
     if let Some(pipe) = child.stdout.take() {
         read(pipe, Stream::Out, sender.clone());
@@ -159,15 +151,35 @@ pub(crate) fn run(
     }
 }
 
-/// Runs an interactive program on our own terminal and streams, without a limit.
+/// Runs an interactive program on our own terminal and streams, without a limit. With `filtered` its output comes through
+/// us, as text without anything that a terminal obeys.
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn hand_over(program: &Path, args: &[String]) -> io::Result<HandedOver> {
-    HANDED_OVER.store(true, Ordering::SeqCst);
-    let ended = command(program, args).spawn().and_then(see_to_its_end);
-    HANDED_OVER.store(false, Ordering::SeqCst);
-    ended
+pub(crate) fn hand_over(program: &Path, args: &[String], filtered: bool) -> io::Result<HandedOver> {
+    let mut command = command(program, args);
+    if filtered {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+    let mut child = command.spawn()?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        scope.spawn(|| out.map(|pipe| filter(pipe, io::stdout())));
+        scope.spawn(|| err.map(|pipe| filter(pipe, io::stderr())));
+        see_to_its_end(child)
+    })
+}
+
+/// Shows what comes out of `from`, line by line; a line that does not end is shown in parts.
+fn filter(from: impl Read, mut to: impl Write) -> io::Result<()> {
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    while (&mut from).take(LINE).read_until(b'\n', &mut line)? > 0 {
+        to.write_all(shown(&String::from_utf8_lossy(&line)).as_bytes())?;
+        to.flush()?;
+        line.clear();
+    }
+    Ok(())
 }
 
 /// How an interactive program ended.
@@ -177,15 +189,31 @@ pub(crate) enum HandedOver {
     Ended(Option<i32>),
     /// It was killed, because nobody read its output any more.
     Unread,
+    /// We were asked to end by this signal, which it got too.
+    Signalled(u8),
 }
 
-/// Waits for a program on our own streams. Multipass's client does not end when nobody reads its output any more, so that
+/// Waits for a program on our own streams. Ctrl-C on the terminal is for that program; a signal to us alone is passed on,
+/// and it has a moment to end by itself. Multipass's client does not end when nobody reads its output any more, so that
 /// is looked for here.
 fn see_to_its_end(mut child: Child) -> io::Result<HandedOver> {
     let mut unread = None;
+    let mut signalled: Option<(u8, Instant)> = None;
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(HandedOver::Ended(status.code()));
+        let ended = child.try_wait()?;
+        match (signalled, ended) {
+            (Some((signal, _)), Some(_)) => return Ok(HandedOver::Signalled(signal)),
+            (Some((signal, since)), None) if since.elapsed() >= FAREWELL => {
+                child.kill()?;
+                child.wait()?;
+                return Ok(HandedOver::Signalled(signal));
+            }
+            (None, Some(status)) => return Ok(HandedOver::Ended(status.code())),
+            (_, None) => {}
+        }
+        if let (None, Some(signal)) = (signalled, signals::came_for_us()) {
+            platform::pass_on(signal, &mut child)?;
+            signalled = Some((signal, Instant::now()));
         }
         if unread.is_some_and(|since: Instant| since.elapsed() >= UNREAD) {
             child.kill()?;
@@ -207,7 +235,7 @@ impl Running {
     pub(crate) fn poll(&mut self, time: Duration) -> std::result::Result<Option<Output>, Failure> {
         let end = Instant::now() + time;
         loop {
-            if interrupted() {
+            if signals::came() {
                 return Err(Failure::Interrupted);
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -218,6 +246,9 @@ impl Running {
                 Err(RecvTimeoutError::Timeout) => {}
                 // It has closed its output, and is about to end.
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(left.min(TICK / 10)),
+            }
+            if self.stdout.len() + self.stderr.len() > MOST_OUTPUT {
+                return Err(Failure::TooMuch(MOST_OUTPUT));
             }
             if self.ended.is_none() {
                 let status = self.child.try_wait().map_err(Failure::Start)?;
@@ -267,7 +298,11 @@ impl Drop for Running {
     }
 }
 
-fn read(mut pipe: impl Read + Send + 'static, stream: Stream, sender: Sender<(Stream, Vec<u8>)>) {
+fn read(
+    mut pipe: impl Read + Send + 'static,
+    stream: Stream,
+    sender: SyncSender<(Stream, Vec<u8>)>,
+) {
     thread::spawn(move || {
         let mut buffer = [0_u8; 8192];
         loop {

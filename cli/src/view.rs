@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use polis_base::shown::shown;
 
 use crate::guest::provision::Progress;
 use crate::multipass::screen;
@@ -62,7 +63,7 @@ impl View {
         }
         self.told.push(detail.to_owned());
         match &self.bar {
-            Some(bar) => bar.set_message(format!("{}: {detail}", self.title)),
+            Some(bar) => bar.set_message(format!("{}: {}", self.title, shown(detail))),
             None => self.line(&format!("  {detail}")),
         }
     }
@@ -72,7 +73,7 @@ impl View {
         let stages = screen::stages(printed);
         if let Some(bar) = &self.bar {
             if let Some(newest) = stages.last() {
-                bar.set_message(format!("{}: {newest}", self.title));
+                bar.set_message(format!("{}: {}", self.title, shown(newest)));
             }
             return;
         }
@@ -96,14 +97,17 @@ impl View {
             if !self.told.contains(&told) {
                 self.told.push(told.clone());
                 match &self.bar {
-                    Some(bar) if step.state != "start" => bar.println(format!("  {told}")),
+                    Some(bar) if step.state != "start" => {
+                        bar.println(format!("  {}", shown(&told)));
+                    }
                     Some(_) => {}
                     None => self.line(&format!("  {told}")),
                 }
             }
         }
         if let (Some(bar), Some(step)) = (&self.bar, progress.current()) {
-            bar.set_message(format!("{}: {step}: {}", self.title, progress.last_line));
+            let now = format!("{step}: {}", progress.last_line);
+            bar.set_message(format!("{}: {}", self.title, shown(&now)));
         }
     }
 

@@ -226,6 +226,12 @@ impl<'a> Multipass<'a> {
             .tried(call.to_text())
             .next("polis start")
             .next("polis doctor"),
+            Failure::TooMuch(most) => Error::new(
+                Kind::Unexpected,
+                format!("Multipass printed more than {} MiB", most >> 20),
+            )
+            .because(format!("it was to {}; the call was ended", call.purpose))
+            .tried(call.to_text()),
             Failure::Interrupted => interrupted(),
         }
     }

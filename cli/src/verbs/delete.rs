@@ -25,7 +25,8 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         return Ok(Done::new(text, json!({"changed": false, "purged": false})));
     }
     if !args.yes && !confirmed(context, args.purge)? {
-        return Err(Error::new(Kind::Interrupted, "nothing was deleted"));
+        let text = "Nothing was deleted.\n";
+        return Ok(Done::new(text, json!({"changed": false, "purged": false})));
     }
     // Never a bare `purge`, which takes every deleted VM of the user with it.
     let mut words = vec!["delete"];
@@ -57,5 +58,5 @@ fn confirmed(context: &Context, purge: bool) -> Result<bool> {
     } else {
         "It can be recovered."
     };
-    Ok(super::asked(&format!("Delete the VM `{NAME}`? {lost}")))
+    super::asked(&format!("Delete the VM `{NAME}`? {lost}"))
 }

@@ -1,6 +1,6 @@
 //! `polis exec` and `polis shell`: the user's own commands, with their own exit codes.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use crate::args::WhereArgs;
 use crate::context::Context;
@@ -28,24 +28,31 @@ pub(crate) fn run(context: &Context, words: &[String], place: WhereArgs) -> Resu
         true => Place::Machine,
         false => Place::Workspace { terminal, root },
     };
-    enter(context, words, place)
+    enter(context, words, place, false)
 }
 
-/// Runs `words` in this place; returns the exit code.
+/// Runs `words` in this place; returns the exit code. With `filtered` its output is shown as text, without anything that
+/// a terminal obeys.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn enter(context: &Context, words: &[String], place: Place) -> Result<u8> {
+pub(crate) fn enter(
+    context: &Context,
+    words: &[String],
+    place: Place,
+    filtered: bool,
+) -> Result<u8> {
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
     let captured = !std::io::stdout().is_terminal() && !multipass.takes_long_output();
     let run = Run::new();
     let call = run.command(place, words, captured);
-    let ended = process::hand_over(multipass.program(), &call.args).map_err(|error| {
+    let ended = process::hand_over(multipass.program(), &call.args, filtered).map_err(|error| {
         Error::new(Kind::Unexpected, "Multipass could not be started").because(error.to_string())
     })?;
     match ended {
         HandedOver::Unread => Ok(UNREAD),
+        HandedOver::Signalled(signal) => Ok(128 + signal),
         HandedOver::Ended(Some(CODE_IN_FILE)) => noted(&multipass, &run, captured),
         HandedOver::Ended(Some(UNRECORDED)) => Err(Error::new(
             Kind::Unexpected,
@@ -76,8 +83,8 @@ fn noted(multipass: &Multipass, run: &Run, captured: bool) -> Result<u8> {
     }
     if captured {
         let stderr = multipass.read(&run.file("stderr"))?;
-        output::print(&multipass.read(&run.file("stdout"))?);
-        let _nobody_reads = std::io::stderr().write_all(stderr.as_bytes());
+        output::print(multipass.read(&run.file("stdout"))?.as_bytes())?;
+        output::pass_on(stderr.as_bytes());
     }
     multipass.call(&run.forget(), Kind::Unexpected)?;
     code.trim().parse().map_err(|_| unknown_end(code.trim()))

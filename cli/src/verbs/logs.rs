@@ -34,5 +34,6 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
                 .next("polis logs   (without --follow)"),
         );
     }
-    super::exec::enter(context, &words, Place::Stack)
+    let filtered = !args.raw && std::io::stdout().is_terminal();
+    super::exec::enter(context, &words, Place::Stack, filtered)
 }

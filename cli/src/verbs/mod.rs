@@ -10,16 +10,20 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod version;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest};
-use crate::multipass::Multipass;
 use crate::multipass::refusal;
 use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
+use crate::multipass::{self, Multipass};
+use crate::output;
+use crate::{process, signals};
 
 /// Whether a question can be asked: there is a terminal, and no JSON is wanted.
 fn can_ask(context: &Context) -> bool {
@@ -27,12 +31,31 @@ fn can_ask(context: &Context) -> bool {
 }
 
 /// Asks on the terminal; any answer but yes counts as no.
-fn asked(question: &str) -> bool {
-    let mut err = io::stderr();
-    let _nobody_reads = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
-    let mut answer = String::new();
-    let read = io::stdin().read_line(&mut answer);
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+///
+/// # Errors
+/// Of kind `Interrupted`, at once, when the user wants to stop.
+fn asked(question: &str) -> Result<bool> {
+    output::question(question);
+    let (sender, answers) = channel();
+    // Nothing ends a thread that waits for a line but the end of this program.
+    thread::spawn(move || {
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer);
+        sender.send(read.map(|_| answer))
+    });
+    loop {
+        match answers.recv_timeout(process::TICK) {
+            Ok(answer) => {
+                return Ok(answer.is_ok_and(|answer| matches!(answer.trim(), "y" | "Y" | "yes")));
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            Err(RecvTimeoutError::Timeout) if signals::came() => {
+                output::tell("");
+                return Err(multipass::interrupted());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
 }
 
 /// The services for a report.

@@ -55,7 +55,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
         return Ok(started.done_with(&kept));
     }
     context.output.ask(&note);
-    if !super::asked("Recreate the workspace's container now?") {
+    if !super::asked("Recreate the workspace's container now?")? {
         return Ok(started.done_with(&kept));
     }
     wish.recreate_workspace = true;

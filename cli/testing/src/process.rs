@@ -23,9 +23,11 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
 }
 
-/// A command in a process group of its own, so that it can be ended with its children.
+/// A command in a process group of its own, so that it can be ended with its children. It heeds Ctrl-C also where the
+/// test's own parent, such as `nohup` or a shell's background job, ignores it.
 pub(crate) fn group(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = command(program);
+    let mut command = command("/usr/bin/env");
+    command.arg("--default-signal=INT,HUP").arg(program);
     command.process_group(0);
     command
 }

@@ -21,6 +21,8 @@ mod support;
 #[cfg(target_os = "linux")]
 mod tidy;
 #[cfg(target_os = "linux")]
+mod trust;
+#[cfg(target_os = "linux")]
 mod ways;
 #[cfg(target_os = "linux")]
 mod work;

@@ -60,7 +60,10 @@ fn on_a_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     let status = std::fs::read_to_string("/proc/self/status").ok();
-    let wait = async |kind: SignalKind| match is_ignored(status.as_deref(), kind.as_raw_value()) {
+    let wait = async |kind: SignalKind| match polis_base::signals::is_ignored(
+        status.as_deref(),
+        kind.as_raw_value(),
+    ) {
         true => std::future::pending().await,
         false => match signal(kind) {
             Ok(mut signal) => drop(signal.recv().await),
@@ -71,18 +74,6 @@ async fn stopped() {
         () = wait(SignalKind::interrupt()) => {}
         () = wait(SignalKind::terminate()) => {}
         () = wait(SignalKind::hangup()) => {}
-    }
-}
-
-/// Whether a process with this `/proc/self/status` ignores `signal`. Elsewhere than on Linux nobody can tell
-/// without unsafe code, and only SIGHUP (1) is left alone.
-#[cfg(unix)]
-fn is_ignored(status: Option<&str>, signal: i32) -> bool {
-    let mut lines = status.unwrap_or_default().lines();
-    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
-    match mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) {
-        Some(mask) => mask >> (signal - 1) & 1 == 1,
-        None => signal == 1,
     }
 }
 
@@ -119,19 +110,6 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-
-    #[test]
-    fn the_signals_that_a_process_ignores_are_known() {
-        let status = "Name:\tx\nSigIgn:\t0000000000000003\nSigCgt:\t0000000000004000\n";
-        assert_eq!(
-            [1, 2, 15].map(|signal| is_ignored(Some(status), signal)),
-            [true, true, false]
-        );
-        assert_eq!(
-            [1, 2, 15].map(|signal| is_ignored(None, signal)),
-            [true, false, false]
-        );
-    }
 
     #[test]
     fn a_look_up_that_never_returns_does_not_hold_up_the_end() {

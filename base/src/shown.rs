@@ -1,0 +1,61 @@
+//! Text that others wrote, as it may be sent to a terminal.
+//!
+//! A terminal obeys control characters, of which some write the clipboard or hide what was printed, and bidirectional
+//! marks show a text in another order than it has. So both are shown as what they are, and never sent.
+
+use std::borrow::Cow;
+
+/// `text` with every character that a terminal obeys as `\u{..}`; line ends and tabs stay.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.replace("\r\n", "\n").chars() {
+        match is_obeyed(c) {
+            true => out.extend(c.escape_unicode()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// `document`, which is JSON, with such characters escaped as JSON has it: the same document.
+pub fn shown_json(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    // A writer of JSON escapes those below 0x20; a line end between two tokens stays.
+    for c in document.chars() {
+        match is_obeyed(c) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a terminal, or whoever lays out text, obeys `c` instead of showing it.
+pub fn is_obeyed(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            true
+        }
+        _ => c.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_shown() {
+        let hostile = "a\u{1b}]52;c;eA==\u{7}\u{9b}2J\u{202e}b\r\nnext:\rx\u{7f}é\t\u{2069}";
+        assert_eq!(
+            shown(hostile),
+            "a\\u{1b}]52;c;eA==\\u{7}\\u{9b}2J\\u{202e}b\nnext:\\u{d}x\\u{7f}é\t\\u{2069}"
+        );
+        assert!(matches!(shown("plain é\n\t"), Cow::Borrowed(_)));
+        assert_eq!(shown_json("\"\u{9b}\u{2028}é\"\n"), "\"\\u009b\\u2028é\"\n");
+    }
+}
