@@ -44,15 +44,16 @@ fn asked(question: &str) -> Result<bool> {
         sender.send(read.map(|_| answer))
     });
     loop {
-        match answers.recv_timeout(process::TICK) {
+        let answer = answers.recv_timeout(process::TICK);
+        if signals::came() {
+            output::tell("");
+            return Err(multipass::interrupted());
+        }
+        match answer {
             Ok(answer) => {
                 return Ok(answer.is_ok_and(|answer| matches!(answer.trim(), "y" | "Y" | "yes")));
             }
             Err(RecvTimeoutError::Disconnected) => return Ok(false),
-            Err(RecvTimeoutError::Timeout) if signals::came() => {
-                output::tell("");
-                return Err(multipass::interrupted());
-            }
             Err(RecvTimeoutError::Timeout) => {}
         }
     }

