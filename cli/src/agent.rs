@@ -1,8 +1,14 @@
 //! An agent's directory, read and judged on the host: what travels is a name, and files below it.
+//!
+//! Somebody else may change the directory meanwhile. So it is opened once, everything is opened below that handle, which
+//! lets no link lead out, and what a file is and holds is asked of the open file.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
 
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions};
 use polis_base::archive::{EXECUTABLE, Files, PLAIN, without_cr};
 
 use crate::error::{Error, Kind, Result};
@@ -13,6 +19,8 @@ use crate::plan::Agent;
 const COMPOSE: &str = "compose.yaml";
 /// An agent brings configuration and scripts, not data.
 const MOST_BYTES: u64 = 64 << 20;
+const MOST_ENTRIES: usize = 4096;
+const MOST_LEVELS: usize = 32;
 
 /// Reads the agent in `dir`; its name is the directory's.
 ///
@@ -30,15 +38,19 @@ pub(crate) fn read(dir: &Path) -> Result<Agent> {
         .to_string_lossy()
         .into_owned();
     check_name(&name).map_err(|reason| refused(dir, reason))?;
-    if !root.join(COMPOSE).is_file() {
+    let mut reader = Reader {
+        path: &root,
+        dir: Dir::open_ambient_dir(&root, ambient_authority())
+            .map_err(|error| refused(dir, error.to_string()))?,
+        files: Files::new(),
+        entries: 0,
+        bytes: 0,
+        has_compose: false,
+    };
+    reader.directory(Path::new("."), "", 0)?;
+    if !reader.has_compose {
         return Err(refused(dir, format!("it has no {COMPOSE}")));
     }
-    let mut reader = Reader {
-        root: &root,
-        files: Files::new(),
-        bytes: 0,
-    };
-    reader.directory(&root, "")?;
     let archive = reader
         .files
         .to_tar()
@@ -67,17 +79,28 @@ fn check_name(name: &str) -> std::result::Result<(), String> {
 }
 
 struct Reader<'a> {
-    root: &'a Path,
+    /// The agent's directory, for messages.
+    path: &'a Path,
+    /// The same, open.
+    dir: Dir,
     files: Files,
+    entries: usize,
     bytes: u64,
+    has_compose: bool,
 }
 
 impl Reader<'_> {
-    fn directory(&mut self, dir: &Path, below: &str) -> Result<()> {
-        let entries = fs::read_dir(dir).map_err(|error| refused(dir, error.to_string()))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| refused(dir, error.to_string()))?;
-            let path = entry.path();
+    /// Adds what is in the directory `at`, whose name in the archive is `below`.
+    fn directory(&mut self, at: &Path, below: &str, level: usize) -> Result<()> {
+        if level > MOST_LEVELS {
+            let reason = format!("it is more than {MOST_LEVELS} directories deep");
+            return Err(refused(self.path, reason));
+        }
+        let shown = self.path.join(below);
+        let entries = self.dir.read_dir(at);
+        for entry in entries.map_err(|error| refused(&shown, error.to_string()))? {
+            let entry = entry.map_err(|error| refused(&shown, error.to_string()))?;
+            let path = shown.join(entry.file_name());
             let name = entry
                 .file_name()
                 .into_string()
@@ -85,48 +108,72 @@ impl Reader<'_> {
             if name.contains(['\\', ':']) || name.chars().any(char::is_control) {
                 return Err(refused(&path, "its name cannot be a file name everywhere"));
             }
-            let inside = if below.is_empty() {
-                name
-            } else {
-                format!("{below}/{name}")
+            self.entries += 1;
+            if self.entries > MOST_ENTRIES {
+                let reason = format!("it has more than {MOST_ENTRIES} files and directories");
+                return Err(refused(self.path, reason));
+            }
+            let inside = match below {
+                "" => name,
+                _ => format!("{below}/{name}"),
             };
-            self.entry(&path, &inside)?;
+            self.entry(&path, &inside, level)?;
         }
         Ok(())
     }
 
-    /// Adds a file or a directory; what a link points to, if that is inside.
-    fn entry(&mut self, path: &Path, inside: &str) -> Result<()> {
-        let io = |error: std::io::Error| refused(path, error.to_string());
-        let link = fs::symlink_metadata(path).map_err(io)?.is_symlink();
-        let real = fs::canonicalize(path).map_err(io)?;
-        if !real.starts_with(self.root) {
-            return Err(refused(
-                path,
-                format!("it leads out of the agent, to `{}`", real.display()),
-            ));
+    /// Adds a file or a directory; what a link points to, if that is a file inside.
+    fn entry(&mut self, path: &Path, inside: &str, level: usize) -> Result<()> {
+        let io = |error: io::Error| refused(path, error.to_string());
+        let kind = self.dir.symlink_metadata(inside).map_err(io)?.file_type();
+        if kind.is_dir() {
+            return self.directory(Path::new(inside), inside, level + 1);
         }
-        let data = fs::metadata(&real).map_err(io)?;
+        if !kind.is_file() && !kind.is_symlink() {
+            return Err(refused(path, "it is neither a file nor a directory"));
+        }
+        let file = self.dir.open_with(inside, &reading()).map_err(|error| {
+            match self.dir.read_link_contents(inside) {
+                Ok(to) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let to = to.display();
+                    refused(path, format!("it leads out of the agent, to `{to}`"))
+                }
+                _ => refused(path, error.to_string()),
+            }
+        })?;
+        let data = file.metadata().map_err(io)?;
         if data.is_dir() {
             // A link to a directory above would never end.
-            if link {
-                return Err(refused(path, "it is a link to a directory; expected files"));
-            }
-            return self.directory(path, inside);
+            return Err(refused(path, "it is a link to a directory; expected files"));
         }
         if !data.is_file() {
             return Err(refused(path, "it is neither a file nor a directory"));
         }
-        self.bytes += data.len();
+        let mut bytes = Vec::new();
+        let left = MOST_BYTES - self.bytes;
+        file.take(left + 1).read_to_end(&mut bytes).map_err(io)?;
+        self.bytes += bytes.len() as u64;
         if self.bytes > MOST_BYTES {
             let most = MOST_BYTES >> 20;
-            return Err(refused(self.root, format!("it is larger than {most} MiB")));
+            return Err(refused(self.path, format!("it is larger than {most} MiB")));
         }
-        let bytes = fs::read(&real).map_err(io)?;
         let (mode, bytes) = shaped(bytes);
         self.files.add(inside, mode, bytes);
+        self.has_compose |= inside == COMPOSE;
         Ok(())
     }
+}
+
+/// How a file is opened: a pipe that has come in its place must not be waited for.
+fn reading() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use cap_std::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    options
 }
 
 /// The mode and the content in the guest: by content, since Windows has no modes; text without the
@@ -173,6 +220,104 @@ mod tests {
         ] {
             assert!(check_name(name).is_err(), "{name}");
         }
+    }
+
+    /// A directory of an agent that is removed in the end.
+    struct Temporary(std::path::PathBuf);
+
+    impl Temporary {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("polis-{}-{name}", std::process::id()));
+            fs::create_dir_all(dir.join("agent")).unwrap();
+            fs::write(dir.join("agent").join(COMPOSE), "services: {}\n").unwrap();
+            fs::write(dir.join("secret"), "the secret").unwrap();
+            Self(dir)
+        }
+
+        fn read(&self) -> std::result::Result<Vec<u8>, String> {
+            let agent = read(&self.0.join("agent")).map_err(|error| error.causes.join(" "))?;
+            Ok(agent.archive.bytes.to_vec())
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn an_agent_is_bounded() {
+        let deep = Temporary::new("deep");
+        fs::create_dir_all(deep.0.join("agent").join("d/".repeat(MOST_LEVELS + 2))).unwrap();
+        assert!(deep.read().unwrap_err().contains("directories deep"));
+        let many = Temporary::new("many");
+        for number in 0..MOST_ENTRIES {
+            fs::write(many.0.join("agent").join(number.to_string()), "").unwrap();
+        }
+        assert!(many.read().unwrap_err().contains("more than 4096"));
+        let large = Temporary::new("large");
+        let file = fs::File::create(large.0.join("agent/file")).unwrap();
+        file.set_len(MOST_BYTES).unwrap();
+        assert!(large.read().unwrap_err().contains("larger than 64 MiB"));
+    }
+
+    /// While files become links to what is outside, and back, nothing from outside is packed.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_swapped_meanwhile_leads_nowhere() {
+        use std::os::unix::fs::symlink;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let swapped = Temporary::new("swapped");
+        let agent = swapped.0.join("agent");
+        fs::write(agent.join("file"), "x").unwrap();
+        fs::create_dir(agent.join("dir")).unwrap();
+        fs::write(agent.join("dir/secret"), "x").unwrap();
+        let (done, mut packed_outside) = (AtomicBool::new(false), false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let (link, aside) = (swapped.0.join("link"), swapped.0.join("aside"));
+                    for (name, to) in [
+                        ("file", swapped.0.join("secret")),
+                        ("dir", swapped.0.clone()),
+                    ] {
+                        symlink(to, &link).unwrap();
+                        fs::rename(agent.join(name), &aside).unwrap();
+                        fs::rename(&link, agent.join(name)).unwrap();
+                        fs::remove_file(agent.join(name)).unwrap();
+                        fs::rename(&aside, agent.join(name)).unwrap();
+                    }
+                }
+            });
+            for _ in 0..300 {
+                let packed = swapped.read().unwrap_or_default();
+                let found = packed.windows(10).any(|bytes| bytes == b"the secret");
+                packed_outside |= found;
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(!packed_outside);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_and_a_link_out_are_refused() {
+        let odd = Temporary::new("odd");
+        std::os::unix::fs::symlink("../secret", odd.0.join("agent/link")).unwrap();
+        assert_eq!(
+            odd.read().unwrap_err(),
+            "it leads out of the agent, to `../secret`"
+        );
+        fs::remove_file(odd.0.join("agent/link")).unwrap();
+        std::os::unix::fs::symlink(COMPOSE, odd.0.join("agent/link")).unwrap();
+        assert!(odd.read().is_ok());
+        let _listener = std::os::unix::net::UnixListener::bind(odd.0.join("agent/pipe")).unwrap();
+        assert_eq!(
+            odd.read().unwrap_err(),
+            "it is neither a file nor a directory"
+        );
     }
 
     #[test]

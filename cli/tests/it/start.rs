@@ -226,7 +226,7 @@ fn an_agent_cannot_lead_out_of_its_directory() {
         exit 2
         --- stderr
         error: `[WORLD]/home/coder/notes` cannot be taken as an agent
-          cause: it leads out of the agent, to `[WORLD]/home/secret`
+          cause: it leads out of the agent, to `../secret`
           next: give --agent a directory that holds a compose.yaml and what it needs
     "#]]
     .assert_eq(&seen(&ran));
