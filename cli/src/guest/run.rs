@@ -87,8 +87,10 @@ const CAPTURED: &str = r#"mkdir -p "$notes" || exit 124
 "$@" >"$notes/stdout" 2>"$notes/stderr" </dev/null
 leave "$?""#;
 
+/// Also takes what a killed polis has left more than a day ago.
 const FORGET: &str = r#"trap '(( $? == 0 )) || exit 10' EXIT
-rm -rf -- "$1""#;
+rm -rf -- "$1"
+find "${1%/*}" -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf -- {} +"#;
 
 impl Run {
     /// A run with a name of its own.

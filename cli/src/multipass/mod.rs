@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
@@ -39,6 +42,8 @@ pub(crate) struct Multipass<'a> {
 
 /// After how long a call of the daemon, which takes a fraction of a second, probably waits for another one.
 const QUEUED: Duration = Duration::from_secs(5);
+/// How much of a file of the guest is read.
+const MOST_READ: usize = 64 << 20;
 /// How often a call that is watched is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -163,17 +168,30 @@ impl<'a> Multipass<'a> {
         state::parse_list(&self.call(&list_call(), Kind::Unexpected)?)
     }
 
-    /// A file of the guest, part by part: no single answer may be long.
+    /// The bytes of a file of the guest, part by part: no single answer may be long.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub(crate) fn read(&self, path: &str) -> Result<String> {
-        let mut text = String::new();
+    /// When it cannot be read, or is larger than [`MOST_READ`].
+    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
         loop {
-            let part = self.call(&guest::read(path, text.len()), Kind::Unexpected)?;
-            match guest::answer(&part, guest::READ) {
-                None | Some("") => return Ok(text),
-                Some(part) => text.push_str(part),
+            let answer = self.call(&guest::read(path, bytes.len()), Kind::Unexpected)?;
+            let part = guest::answer(&answer, guest::READ)
+                .and_then(|part| STANDARD.decode(part.trim()).ok());
+            let unreadable = |why: &str| {
+                let what = format!("`{path}` of the VM could not be read");
+                Error::new(Kind::Unexpected, what).because(why)
+            };
+            match part {
+                None => return Err(unreadable("what came is no part of a file")),
+                Some(part) if part.is_empty() => return Ok(bytes),
+                Some(part) => bytes.extend(part),
+            }
+            if bytes.len() > MOST_READ {
+                return Err(unreadable(&format!(
+                    "it is larger than {} MiB",
+                    MOST_READ >> 20
+                )));
             }
         }
     }

@@ -59,7 +59,7 @@ impl Reconciler<'_> {
 
     pub(super) fn provisioning_failed(&self) -> Box<Error> {
         let report = self.multipass.read(REPORT).and_then(|text| {
-            serde_json::from_str::<Report>(&text).map_err(|error| {
+            serde_json::from_slice::<Report>(&text).map_err(|error| {
                 Error::new(Kind::Unexpected, "the report of the provisioning is broken")
                     .because(error.to_string())
             })

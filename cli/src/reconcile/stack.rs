@@ -132,7 +132,7 @@ impl Reconciler<'_> {
         let written = guest::service_log(&service.name, &file);
         let written = self.multipass.call(&written, Kind::Unexpected);
         let text = written.and_then(|_| self.multipass.read(&file));
-        let plain = screen::plain(&text.unwrap_or_default());
+        let plain = screen::plain(&String::from_utf8_lossy(&text.unwrap_or_default()));
         plain.lines().map(str::to_owned).collect()
     }
 }

@@ -45,6 +45,11 @@ pub(crate) fn enter(
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
     let captured = !std::io::stdout().is_terminal() && !multipass.takes_long_output();
+    if captured && !std::io::stdin().is_terminal() {
+        context.output.note(
+            "the command reads nothing here: Multipass for Windows passes no standard input on beside captured output",
+        );
+    }
     let run = Run::new();
     let call = run.command(place, words, captured);
     let ended = process::hand_over(multipass.program(), &call.args, filtered).map_err(|error| {
@@ -53,7 +58,7 @@ pub(crate) fn enter(
     match ended {
         HandedOver::Unread => Ok(UNREAD),
         HandedOver::Signalled(signal) => Ok(128 + signal),
-        HandedOver::Ended(Some(CODE_IN_FILE)) => noted(&multipass, &run, captured),
+        HandedOver::Ended(Some(CODE_IN_FILE)) => noted(context, &multipass, &run, captured),
         HandedOver::Ended(Some(UNRECORDED)) => Err(Error::new(
             Kind::Unexpected,
             "how the command ended is not known",
@@ -75,19 +80,31 @@ pub(crate) fn enter(
 }
 
 /// The exit code that a command left in the VM, after printing what else it left.
-fn noted(multipass: &Multipass, run: &Run, captured: bool) -> Result<u8> {
+fn noted(context: &Context, multipass: &Multipass, run: &Run, captured: bool) -> Result<u8> {
     let code = multipass.read(&run.file("code"))?;
+    let code = String::from_utf8_lossy(&code);
     if code.trim() == NO_STACK {
-        multipass.call(&run.forget(), Kind::Unexpected)?;
+        forget(context, multipass, run);
         return Err(status::no_stack(multipass));
     }
     if captured {
         let stderr = multipass.read(&run.file("stderr"))?;
-        output::print(multipass.read(&run.file("stdout"))?.as_bytes())?;
-        output::pass_on(stderr.as_bytes());
+        output::print(&multipass.read(&run.file("stdout"))?)?;
+        output::pass_on(&stderr);
     }
-    multipass.call(&run.forget(), Kind::Unexpected)?;
+    forget(context, multipass, run);
     code.trim().parse().map_err(|_| unknown_end(code.trim()))
+}
+
+/// Removes what the command left. The command is over, so a failure is worth a word and changes nothing: what is left
+/// goes with a later one.
+fn forget(context: &Context, multipass: &Multipass, run: &Run) {
+    if let Err(error) = multipass.call(&run.forget(), Kind::Unexpected) {
+        let cause = error.causes.first().unwrap_or(&error.message);
+        context
+            .output
+            .note(&format!("the notes of the command stay in the VM: {cause}"));
+    }
 }
 
 fn unknown_end(code: &str) -> Box<Error> {
