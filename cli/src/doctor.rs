@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::error::{Error, Kind};
-use crate::guest::probe::{Disk, MAKE_ROOM};
+use crate::guest::probe::{Guest, MAKE_ROOM};
 use crate::multipass::size;
 use crate::multipass::state::{NAME, NO_ANSWER, Outlook, State, WAITING};
 use crate::multipass::version::Versions;
@@ -21,7 +21,7 @@ pub(crate) struct Facts {
     /// What it says of our VM.
     pub(crate) machine: Option<Result<Option<State>, Box<Error>>>,
     /// The VM's own disk; none if the VM is not running or did not answer.
-    pub(crate) guest_disk: Option<Disk>,
+    pub(crate) guest: Option<Guest>,
     /// Bytes free on the disk where VMs are kept.
     pub(crate) free_disk: Option<u64>,
     /// Bytes of memory of this machine.
@@ -160,24 +160,13 @@ fn instance(facts: &Facts) -> Check {
     let Some(state) = machine else {
         return Check::new(name, Verdict::Ok, "there is no VM yet");
     };
+    if let Some(error) = plan::blocked(state, facts.guest.as_ref()) {
+        let check = Check::new(name, Verdict::Fail, &error.message);
+        return check.fix(error.next.join("; "));
+    }
     match state.outlook() {
-        Outlook::Deleted => Check::new(
-            name,
-            Verdict::Fail,
-            format!("the VM `{NAME}` is deleted, and its name is still taken"),
-        )
-        .fix(format!(
-            "multipass recover {NAME}, or: polis delete --purge"
-        )),
         Outlook::NoAnswer => Check::new(name, Verdict::Warn, NO_ANSWER).fix(WAITING),
-        Outlook::Stuck => {
-            let error = plan::stuck(state);
-            let check = Check::new(name, Verdict::Fail, &error.message);
-            check.fix(error.next.join("; "))
-        }
-        Outlook::Up | Outlook::Off | Outlook::Coming => {
-            Check::new(name, Verdict::Ok, format!("the VM is {}", state.word()))
-        }
+        _ => Check::new(name, Verdict::Ok, format!("the VM is {}", state.word())),
     }
 }
 
@@ -210,7 +199,7 @@ fn guest_disk(facts: &Facts) -> Check {
         Some(Ok(_)) => return Check::new(name, Verdict::Skipped, "no VM is running"),
         _ => return Check::new(name, Verdict::Skipped, "without an answer of the daemon"),
     }
-    let Some(disk) = &facts.guest_disk else {
+    let Some(disk) = facts.guest.as_ref().and_then(|guest| guest.disk) else {
         return Check::new(name, Verdict::Skipped, "the VM did not answer");
     };
     match disk.warning() {
@@ -361,13 +350,18 @@ pub(crate) fn firewall(text: &str) -> Option<Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::probe::Disk;
 
-    fn disk(space: u8, inodes: u8) -> Disk {
-        Disk {
-            space,
-            inodes,
-            free: 1 << 30,
-        }
+    fn guest(space: u8, inodes: u8) -> Option<Guest> {
+        let free = 1 << 30;
+        Some(Guest {
+            disk: Some(Disk {
+                space,
+                inodes,
+                free,
+            }),
+            ..Guest::default()
+        })
     }
 
     fn healthy() -> Facts {
@@ -378,7 +372,7 @@ mod tests {
                 multipassd: Some("1.16.3".into()),
             })),
             machine: Some(Ok(Some(State::Running))),
-            guest_disk: Some(disk(40, 5)),
+            guest: guest(40, 5),
             free_disk: Some(100 << 30),
             memory: Some(32 << 30),
             virtualisation: Some(Ok(())),
@@ -410,8 +404,8 @@ mod tests {
         );
         type Break = fn(&mut Facts);
         let broken: [(&str, Break); 13] = [
-            ("vm-disk", |facts| facts.guest_disk = Some(disk(95, 5))),
-            ("vm-disk", |facts| facts.guest_disk = Some(disk(40, 99))),
+            ("vm-disk", |facts| facts.guest = guest(95, 5)),
+            ("vm-disk", |facts| facts.guest = guest(40, 99)),
             ("installed", |facts| facts.program = None),
             ("version", |facts| {
                 facts.versions = Some(Ok(Versions {

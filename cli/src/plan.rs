@@ -155,11 +155,25 @@ impl Step {
     }
 }
 
+/// Why a person has to act before anything can be done about this VM: it is deleted, stuck, was never provisioned, or its
+/// Docker is down. `status` and `doctor` say the same.
+pub(crate) fn blocked(machine: &State, guest: Option<&Guest>) -> Option<Box<Error>> {
+    match (machine.outlook(), guest) {
+        (Outlook::Deleted, _) => Some(refusal::deleted()),
+        (Outlook::Stuck, _) => Some(stuck(machine)),
+        (Outlook::Up, Some(guest)) => match guest.provisioning() {
+            Provisioning::Done if guest.docker_down => Some(docker_down()),
+            Provisioning::Never => Some(never_provisioned()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// The steps from `world` to `wish`; none when all is well.
 ///
 /// # Errors
-/// When a person has to act first: the VM is deleted, in a state that no call of ours mends, or was
-/// never provisioned; or when there are no images for its processor.
+/// When a person has to act first, as [`blocked`] says, or when there are no images for its processor.
 pub(crate) fn steps(world: &World, wish: &Wish) -> Result<Vec<Step>> {
     // The VM knows better than this program, which may itself run under an emulator.
     let of_guest = world
@@ -173,36 +187,35 @@ pub(crate) fn steps(world: &World, wish: &Wish) -> Result<Vec<Step>> {
     }
     let Some(machine) = &world.machine else {
         let mut steps = vec![Step::Launch(launch(wish), ahead(wish))];
-        steps.extend(inside(&Guest::default(), wish)?);
+        steps.extend(inside(&Guest::default(), wish));
         return Ok(steps);
     };
     let wait = || Step::AwaitMachine(list_call().times(Times::Until("the VM is Running")));
+    if let Some(error) = blocked(machine, world.guest.as_ref()) {
+        return Err(error);
+    }
     match (machine.outlook(), &world.guest) {
-        (Outlook::Up, Some(guest)) => inside(guest, wish),
-        (Outlook::Up | Outlook::Coming | Outlook::NoAnswer, _) => Ok(vec![wait(), Step::LookAgain]),
+        (Outlook::Up, Some(guest)) => Ok(inside(guest, wish)),
         (Outlook::Off, _) => {
             let start = Call::new("start the VM", &["start", NAME]);
             Ok(vec![Step::StartMachine(start), Step::LookAgain])
         }
-        (Outlook::Deleted, _) => Err(refusal::deleted()),
-        (Outlook::Stuck, _) => Err(stuck(machine)),
+        _ => Ok(vec![wait(), Step::LookAgain]),
     }
 }
 
-/// What is to be done inside a running VM.
-fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
+/// What is to be done inside a running VM that is not [`blocked`].
+fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
     let mut steps = Vec::new();
     let provisioned =
         || Step::AwaitProvisioning(guest::probe().times(Times::Until("the marker is there")));
     match guest.provisioning() {
-        Provisioning::Done if guest.docker_down => return Err(docker_down()),
-        Provisioning::Done => {}
+        Provisioning::Done | Provisioning::Never => {}
         Provisioning::Running => steps.push(provisioned()),
         Provisioning::Failed | Provisioning::CutShort => {
             steps.push(Step::Reprovision(guest::reprovision()));
             steps.push(provisioned());
         }
-        Provisioning::Never => return Err(never_provisioned()),
     }
     let bundle = Digest::of(&wish.bundle.bytes);
     let new_bundle = guest.bundle != Some(bundle);
@@ -227,7 +240,7 @@ fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
     let digest = Digest::of(stack.as_bytes());
     let differs = wish.recreate_workspace && guest.workspace_differs.is_some();
     if !changed && whole && guest.is_well() && guest.has_images() && !differs {
-        return Ok(steps);
+        return steps;
     }
     if changed || !guest.has_images() {
         steps.push(Step::Pull(guest::pull_job(&digest)));
@@ -255,7 +268,7 @@ fn inside(guest: &Guest, wish: &Wish) -> Result<Vec<Step>> {
     if !whole {
         steps.push(Step::MarkReady(guest::ready(&stack)));
     }
-    Ok(steps)
+    steps
 }
 
 /// What can be done in a VM before it is provisioned: bring bundle and agent, and have the images pulled from the moment

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::doctor::{self, Check, Facts, Trouble, Verdict};
 use crate::error::Kind;
 use crate::guest;
-use crate::guest::probe::{Disk, Guest};
+use crate::guest::probe::Guest;
 use crate::multipass::Multipass;
 use crate::multipass::state::{Outlook, State};
 use crate::output::Done;
@@ -66,7 +66,7 @@ fn facts(context: &Context) -> Facts {
         program: multipass.map(|found| found.program().display().to_string()),
         versions: multipass.map(|found| found.version().map(|(versions, _)| versions)),
         machine,
-        guest_disk: multipass.filter(|_| runs).and_then(guest_disk),
+        guest: multipass.filter(|_| runs).and_then(guest),
         free_disk: free_disk(),
         memory: Some(System::new_with_specifics(memory).total_memory()).filter(|bytes| *bytes > 0),
         virtualisation: virtualisation(),
@@ -81,10 +81,10 @@ fn facts(context: &Context) -> Facts {
     }
 }
 
-/// The disk of a running VM; none if it does not answer.
-fn guest_disk(multipass: &Multipass) -> Option<Disk> {
+/// A running VM's own word; none if it does not answer.
+fn guest(multipass: &Multipass) -> Option<Guest> {
     let answer = multipass.call(&guest::probe(), Kind::Unexpected).ok()?;
-    Guest::parse(&answer).ok()?.disk
+    Guest::parse(&answer).ok()
 }
 
 /// The free space where VMs are kept: the disk whose mount point is the longest above it.

@@ -13,6 +13,7 @@ use crate::guest::storage::{self, Volume};
 use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
+use crate::plan;
 
 /// Runs `polis status`.
 pub(crate) fn run(context: &Context) -> Result<Done> {
@@ -27,14 +28,22 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     };
     let word = machine.as_ref().map(State::word);
     let verdict = verdict(machine.as_ref(), guest.as_ref());
+    let blocked = machine
+        .as_ref()
+        .and_then(|machine| plan::blocked(machine, guest.as_ref()));
+    let next = next(verdict, blocked.as_deref());
     let data = json!({
         "workspace": verdict.word(),
         "machine": word,
         "guest": guest.as_ref().map(|guest| guest_json(guest, &volumes)),
-        "next": verdict.next(),
+        "next": next,
         "settings": context.settings,
     });
-    let text = text(verdict, word, guest.as_ref(), &volumes);
+    let mut text = text(verdict, word, guest.as_ref(), &volumes);
+    if let Some(error) = blocked {
+        text.push_str(&format!("problem    {}\n", error.message));
+    }
+    text.push_str(&format!("next       {next}\n"));
     Ok(Done::new(text, data))
 }
 
@@ -46,7 +55,14 @@ pub(super) fn no_stack(multipass: &Multipass) -> Box<Error> {
         Err(error) => return error,
     };
     let verdict = verdict(Some(&State::Running), Some(&guest));
-    super::not_running(verdict.reason()).next(verdict.next())
+    let blocked = plan::blocked(&State::Running, Some(&guest));
+    super::not_running(verdict.reason()).next(next(verdict, blocked.as_deref()))
+}
+
+/// What goes on from here: what a start would say that refuses, else our own word.
+fn next(verdict: Verdict, blocked: Option<&Error>) -> String {
+    let first = blocked.and_then(|error| error.next.first());
+    first.cloned().unwrap_or_else(|| verdict.next().to_owned())
 }
 
 /// How the workspace is, in one word.
@@ -103,14 +119,11 @@ impl Verdict {
         }
     }
 
-    /// The command that goes on from here.
+    /// The command that goes on from here, where no person has to act first.
     fn next(self) -> &'static str {
         match self {
             Self::Running => "polis shell",
-            Self::Deleted => "multipass recover polis, or: polis delete --purge",
-            Self::Stuck => "polis doctor",
             Self::Silent => WAITING,
-            Self::NeverProvisioned => "polis delete --purge, then: polis start",
             _ => "polis start",
         }
     }
@@ -186,6 +199,5 @@ fn text(
             ));
         }
     }
-    text.push_str(&format!("next       {}\n", verdict.next()));
     text
 }

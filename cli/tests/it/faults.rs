@@ -193,8 +193,8 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
               log: polis-provision: time docker-engine  done         0
               log: polis-provision: time sysbox         failed       0
               log: polis-provision: time yq             pending      0
-              log: polis-provision: time hardening      pending      0
               log: polis-provision: time polis-unit     pending      0
+              log: polis-provision: time hardening      pending      0
               log: polis-provision: time ready          pending      0
               log: polis-provision: time total                       0
               log: polis-provision: failed in step sysbox: sysbox-mgr.service: not within 120 s (exit code 1; the whole log is /var/log/polis-provision.log)

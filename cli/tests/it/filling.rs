@@ -246,6 +246,23 @@ fn a_docker_that_does_not_answer_is_named_and_nothing_is_pulled() {
           next: polis exec --vm -- sudo journalctl -u docker -n 30
     "#]],
     );
+    // `status` and `doctor` name the same problem, and the same way on.
+    let mends = "polis exec --vm -- sudo systemctl restart docker, then: polis start";
+    let status = world.polis(&["status"]).stdout;
+    assert!(
+        status.contains("problem    Docker does not answer in the VM\n"),
+        "{status}"
+    );
+    assert!(
+        status.ends_with(&format!("next       {mends}\n")),
+        "{status}"
+    );
+    let doctor = world.polis(&["doctor"]).stdout;
+    assert!(
+        doctor.contains("FAIL  instance        Docker does not answer in the VM"),
+        "{doctor}"
+    );
+    assert!(doctor.contains(&format!("fix: {mends}")), "{doctor}");
     let pulls = world.all_calls().into_iter();
     assert_eq!(
         pulls

@@ -235,7 +235,7 @@ fn doctor_tells_what_mends_each_failure() {
         ok    daemon          it answers
         ok    authenticated   it lets this user in
         FAIL  instance        the VM `polis` is deleted, and its name is still taken
-                              fix: multipass recover polis, or: polis delete --purge
+                              fix: multipass recover polis, then: polis start   (to have it back); polis delete --purge, then: polis start   (to begin anew; what is in it is lost)
         -     vm-disk         no VM is running
         ok    architecture    amd64
         ok    network         [HOST]
