@@ -27,6 +27,25 @@ impl Context {
             Error::new(Kind::Usage, "this user has no home directory")
                 .next("set HOME, and run this again")
         })?;
+        if !state.is_absolute() {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("`{}` cannot be the state directory", state.display()),
+            )
+            .because("it is relative, so each directory would have another one")
+            .next("set HOME to an absolute path, and run this again"));
+        }
+        let ours = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            (name.starts_with("POLIS_") && value.to_str().is_none()).then_some(name)
+        });
+        if let Some(name) = ours.into_iter().next() {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("the environment variable {name} is not UTF-8"),
+            )
+            .next(format!("unset {name}, and run this again")));
+        }
         let env = |name: &str| std::env::var(name).ok();
         let settings = Settings::read(Some(&config), env, &cli.verb.flags())?;
         Ok(Self {

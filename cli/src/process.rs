@@ -5,7 +5,7 @@
 //! watchdog. A call that is dropped is killed.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use polis_base::shown::shown;
 
+use crate::store::Store;
 use crate::{platform, signals};
 
 /// How long output may still come once the program has ended: somebody else may hold its pipe.
@@ -63,6 +64,8 @@ pub(crate) struct Running {
     stderr: Vec<u8>,
     open: usize,
     ended: Option<(ExitStatus, Instant)>,
+    /// A file that it reads, and that goes with it.
+    reads: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +132,7 @@ pub(crate) fn start(
         stderr: Vec::new(),
         open,
         ended: None,
+        reads: None,
     })
 }
 
@@ -228,6 +232,12 @@ fn see_to_its_end(mut child: Child) -> io::Result<HandedOver> {
 }
 
 impl Running {
+    /// The same program, which reads a file that is removed when this value is dropped.
+    pub(crate) fn reading(mut self, file: Option<PathBuf>) -> Self {
+        self.reads = file;
+        self
+    }
+
     /// The output if the program ends within `time`.
     ///
     /// # Errors
@@ -294,6 +304,9 @@ impl Drop for Running {
             // It may have ended by itself; then there is nothing to kill.
             let _ = self.child.kill();
             let _ = self.child.wait();
+        }
+        if let Some(file) = &self.reads {
+            Store::remove(file);
         }
     }
 }

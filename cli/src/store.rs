@@ -1,8 +1,11 @@
 //! The user's own state directory: the lock that keeps two runs apart and, where pipes do not
 //! work, the files that Multipass reads. Nothing is ever written anywhere else on the host.
+//!
+//! Others of this host may have been there before. So the directory is the user's alone, or refused, and no link is
+//! followed in it.
 
-use std::fs::{self, File, TryLockError};
-use std::io::Write;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
@@ -31,7 +34,8 @@ impl Store {
     /// Of kind `Busy`, or `Unexpected` when the directory cannot be written.
     pub(crate) fn lock(&self) -> Result<Lock> {
         let path = self.path("lock")?;
-        let file = File::create(&path).map_err(|error| unwritable(&path, &error))?;
+        let opened = ours().truncate(false).create(true).open(&path);
+        let file = opened.map_err(|error| unwritable(&path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::new(
@@ -52,7 +56,12 @@ impl Store {
         let path = self.path(name)?;
         let beside = self.path(&format!("{name}.new"))?;
         let write = || {
-            let mut file = File::create(&beside)?;
+            // Of an earlier run that was killed.
+            match fs::remove_file(&beside) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = ours().create_new(true).open(&beside)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&beside, &path)
@@ -61,10 +70,62 @@ impl Store {
         Ok(path)
     }
 
+    /// Removes a file that [`Store::write`] has written. One that stays costs room, and holds no secret.
+    pub(crate) fn remove(path: &Path) {
+        let _it_stays = fs::remove_file(path);
+    }
+
     fn path(&self, name: &str) -> Result<PathBuf> {
-        fs::create_dir_all(&self.dir).map_err(|error| unwritable(&self.dir, &error))?;
+        let made = private(&self.dir);
+        made.map_err(|error| unwritable(&self.dir, &error))?;
         Ok(self.dir.join(name))
     }
+}
+
+/// How a file of ours is opened: for us alone, and not through a link.
+fn ours() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options
+}
+
+/// Makes the directory for us alone, or checks that it is ours, and takes it from everybody else.
+#[cfg(unix)]
+fn private(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(dir)?;
+    if !found.is_dir() {
+        return Err(io::Error::other("it is no directory, or a link to one"));
+    }
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(format!(
+            "it belongs to the user {}",
+            found.uid()
+        )));
+    }
+    if found.mode() & 0o077 != 0 {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Makes the directory. Below a user's profile Windows lets nobody else in.
+#[cfg(not(unix))]
+fn private(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).create(dir)
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Box<Error> {
@@ -92,5 +153,42 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"x");
         assert!(!dir.join("bundle.tar.new").exists());
         fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_directory_is_the_users_alone_and_no_link_is_followed() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+        let top = std::env::temp_dir().join(format!("polis-private-{}", std::process::id()));
+        let dir = top.join("polis");
+        fs::create_dir_all(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::write(top.join("mine"), "mine").unwrap();
+        fs::write(dir.join("lock"), "kept").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+
+        let store = Store::new(dir.clone());
+        drop(store.lock().unwrap());
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!(
+            fs::read(dir.join("lock")).unwrap(),
+            b"kept",
+            "nothing is truncated"
+        );
+        symlink(top.join("mine"), dir.join("x.new")).unwrap();
+        let written = store.write("x", b"y").unwrap();
+        assert_eq!(
+            (fs::read(&written).unwrap(), mode(&written)),
+            (b"y".to_vec(), 0o600)
+        );
+        fs::remove_file(dir.join("lock")).unwrap();
+        symlink(top.join("mine"), dir.join("lock")).unwrap();
+        assert!(store.lock().is_err());
+        assert_eq!(fs::read(top.join("mine")).unwrap(), b"mine");
+
+        symlink(&dir, top.join("link")).unwrap();
+        let error = Store::new(top.join("link")).lock().unwrap_err();
+        assert!(error.causes[0].contains("a link"), "{:?}", error.causes);
+        fs::remove_dir_all(top).unwrap();
     }
 }

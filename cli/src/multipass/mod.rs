@@ -94,9 +94,15 @@ impl<'a> Multipass<'a> {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start(&self, call: &Call) -> Result<Running> {
-        let (args, stdin) = self.delivered(call)?;
+        let (args, stdin, file) = self.delivered(call)?;
         self.log(call);
-        process::start(&self.program, &args, stdin).map_err(|failure| self.failure(call, failure))
+        match process::start(&self.program, &args, stdin) {
+            Ok(running) => Ok(running.reading(file)),
+            Err(failure) => {
+                file.as_deref().into_iter().for_each(Store::remove);
+                Err(self.failure(call, failure))
+            }
+        }
     }
 
     /// Makes a call that takes long, and lets `look` see what it has printed on standard output so far; whatever its
@@ -202,16 +208,20 @@ impl<'a> Multipass<'a> {
     }
 
     /// The arguments and the standard input of a call: its payload is piped where that works, and
-    /// a file in our own directory where it does not.
+    /// a file in our own directory where it does not, which is to be removed after the call.
     fn delivered(&self, call: &Call) -> Result<Delivery> {
         let Some(payload) = &call.payload else {
-            return Ok((call.args.clone(), None));
+            return Ok((call.args.clone(), None, None));
         };
         if self.pipes {
-            return Ok((call.args.clone(), Some(Arc::clone(&payload.bytes))));
+            return Ok((call.args.clone(), Some(Arc::clone(&payload.bytes)), None));
         }
         let path = self.store.write(payload.name, &payload.bytes)?;
-        Ok((call.args_with_file(&path.to_string_lossy()), None))
+        Ok((
+            call.args_with_file(&path.to_string_lossy()),
+            None,
+            Some(path),
+        ))
     }
 
     fn log(&self, call: &Call) {
@@ -255,8 +265,8 @@ impl<'a> Multipass<'a> {
     }
 }
 
-/// The arguments of a call, and what is piped to it.
-type Delivery = (Vec<String>, Option<Arc<[u8]>>);
+/// The arguments of a call, what is piped to it, and the file that it reads instead.
+type Delivery = (Vec<String>, Option<Arc<[u8]>>, Option<PathBuf>);
 
 /// The user wants to stop.
 pub(crate) fn interrupted() -> Box<Error> {

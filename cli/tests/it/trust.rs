@@ -173,3 +173,31 @@ fn logs_are_filtered_on_a_terminal_unless_raw() {
     let text = "\\u{1b}]52;c;Y3VybA==\\u{7}x";
     assert!(ran.stdout.contains(text) && !is_raw(&ran), "{}", ran.seen());
 }
+
+#[test]
+fn what_cannot_be_the_users_own_is_refused() {
+    let world = running();
+    let ran = world.shell("HOME=home XDG_STATE_HOME= polis status");
+    assert_eq!(ran.code, Some(2), "{}", ran.seen());
+    assert!(ran.stderr.contains("it is relative"), "{}", ran.seen());
+    let ran = world.shell("POLIS_MEMORY=$'\\377' polis status");
+    assert_eq!(ran.code, Some(2), "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("POLIS_MEMORY is not UTF-8"),
+        "{}",
+        ran.seen()
+    );
+}
+
+/// A file that Multipass has read is gone when its call is.
+#[test]
+fn files_that_are_handed_over_do_not_stay() {
+    let world = World::of(env!("CARGO_BIN_EXE_polis"));
+    world.set(|state| state.windows = true);
+    let ran = world.polis_with(&["start", "--quiet"], &[("POLIS_DELIVERY", "file")]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let state = world.home().join(".local/state/polis");
+    let names = std::fs::read_dir(state).unwrap().flatten();
+    let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+    assert_eq!(names, ["lock"]);
+}
