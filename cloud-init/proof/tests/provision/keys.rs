@@ -197,8 +197,8 @@ pub(crate) fn all(guest: &Guest, dir: &std::path::Path) -> Result<()> {
             .filter_map(|line| line.strip_suffix(verdict));
         names.map(str::trim_end).collect::<Vec<_>>()
     };
-    // As it came, this one makes every apt trust the other key: the judge can tell. What is armoured divides only some
-    // releases of apt, such as Ubuntu 24.04's.
+    // As it came, this one makes every apt trust the other key: the judge can tell. The armoured one does so with
+    // apt 2, which unpacks armour by itself, and not with apt 3.
     let mut trusted = of("trusted");
     trusted.retain(|name| *name != "raw-checksum-then-key");
     ensure(trusted == ["raw-binary-both"], || verdicts.clone())?;

@@ -248,9 +248,12 @@ fn docker(guest: &Guest) -> Result<()> {
     same("docker-proxy", &process.stdout, &String::new())?;
     guest.output("docker network create probe >/dev/null")?;
     let pool = guest.output(
-        "docker network inspect probe --format '{{json .IPAM.Config}}'; docker network rm probe",
+        "docker network inspect probe --format '{{json .IPAM.Config}} {{json .Options}}'; docker network rm probe",
     )?;
-    ensure(pool.contains("172.25."), || format!("address pool: {pool}"))?;
+    ensure(
+        pool.contains("172.25.") && pool.contains(r#"host_binding_ipv4":"127.0.0.1""#),
+        || format!("address pool and options: {pool}"),
+    )?;
     // What the package leaves behind; Docker itself clears away what removed containers had, a minute later.
     let stale = guest.has("/run/docker/netns/stale")?;
     same("a stale network namespace", &stale, &false)?;
