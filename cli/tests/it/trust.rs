@@ -188,16 +188,3 @@ fn what_cannot_be_the_users_own_is_refused() {
         ran.seen()
     );
 }
-
-/// A file that Multipass has read is gone when its call is.
-#[test]
-fn files_that_are_handed_over_do_not_stay() {
-    let world = World::of(env!("CARGO_BIN_EXE_polis"));
-    world.set(|state| state.windows = true);
-    let ran = world.polis_with(&["start", "--quiet"], &[("POLIS_DELIVERY", "file")]);
-    assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let state = world.home().join(".local/state/polis");
-    let names = std::fs::read_dir(state).unwrap().flatten();
-    let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
-    assert_eq!(names, ["lock"]);
-}
