@@ -325,20 +325,39 @@ fn docker(
     let scratch = tempfile::tempdir_in(&workspace.target)
         .map_err(|error| Error::io("create a directory in", &workspace.target, &error))?;
     let tar = scratch.path().join("image.tar");
+    let why = format!(
+        "`{}` is no `FROM scratch` image that only copies (`{reason}`), so Docker must build it",
+        built.build.dockerfile
+    );
+    // Without its plugin, Docker complains of an option of the build.
+    let plugin = Run::new("docker").args(["buildx", "version"]).output();
+    plugin.map_err(|error| {
+        Error::machine("`docker buildx` is not installed")
+            .because(error.to_string())
+            .because(why.clone())
+            .hint("install Docker's buildx plugin (the package docker-buildx-plugin), then run this again")
+    })?;
     Run::new("docker")
-        .args(["buildx", "build", "--platform", "linux/amd64,linux/arm64", "--provenance=false"])
+        .args([
+            "buildx",
+            "build",
+            "--platform",
+            "linux/amd64,linux/arm64",
+            "--provenance=false",
+        ])
         .arg("--file")
         .arg(workspace.root.join(&built.build.dockerfile))
         .arg("--output")
-        .arg(format!("type=oci,rewrite-timestamp=true,dest={}", tar.display()))
+        .arg(format!(
+            "type=oci,rewrite-timestamp=true,dest={}",
+            tar.display()
+        ))
         .arg(workspace.root.join(&built.build.context))
         .env("SOURCE_DATE_EPOCH", "0")
         // Docker's own logins, for what an image builds upon.
         .passing(&["DOCKER_AUTH_CONFIG"])
         .output()
-        .map_err(|error| {
-            error.because(format!("`{}` is no `FROM scratch` image that only copies (`{reason}`), so Docker must build it", built.build.dockerfile))
-        })?;
+        .map_err(|error| error.because(why))?;
     let file = std::fs::File::open(&tar).map_err(|error| Error::io("read", &tar, &error))?;
     let entry = import(file, blobs).map_err(|why| {
         Error::machine(format!(

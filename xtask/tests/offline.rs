@@ -232,13 +232,24 @@ fn another_dockerfile_goes_to_buildx() {
     tree.write("services/init/Dockerfile", "FROM debian:12\nRUN true\n");
     tree.write(
         "docker",
-        "#!/bin/sh\necho \"$@\" >\"$HOME/docker-args\"\necho 'no engine' >&2\nexit 1\n",
+        "#!/bin/sh\n[ \"$2\" != version ] || exec cat \"$HOME/plugin\"\n\
+         echo \"$@\" >\"$HOME/docker-args\"\necho 'no engine' >&2\nexit 1\n",
     );
     let docker = tree.root().join("docker");
     std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).expect("a mode");
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", tree.root().display());
-    let ran = tree.run_with(XTASK, &["images", "build"], &[("PATH", &path)]);
+    let build = || tree.run_with(XTASK, &["images", "build"], &[("PATH", &path)]);
+    let ran = build();
+    assert_eq!(ran.code, 5, "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("`docker buildx` is not installed"),
+        "{}",
+        ran.seen()
+    );
+    assert!(!tree.root().join("docker-args").exists());
+    tree.write("plugin", "v0.29.1\n");
+    let ran = build();
     assert_eq!(ran.code, 5, "{}", ran.seen());
     assert!(
         ran.stderr.contains("no engine") && ran.stderr.contains("FROM debian:12"),
