@@ -1,5 +1,7 @@
 //! `polis`: gives AI coding agents a safe machine.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod agent;
 mod args;
 mod context;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use polis_base::shown::shown;
@@ -167,11 +167,16 @@ pub(crate) fn hand_over(program: &Path, args: &[String], filtered: bool) -> io::
     }
     let mut child = command.spawn()?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    thread::scope(|scope| {
-        scope.spawn(|| out.map(|pipe| filter(pipe, io::stdout())));
-        scope.spawn(|| err.map(|pipe| filter(pipe, io::stderr())));
-        see_to_its_end(child)
-    })
+    let filters = [
+        thread::spawn(|| out.map(|pipe| filter(pipe, io::stdout()))),
+        thread::spawn(|| err.map(|pipe| filter(pipe, io::stderr()))),
+    ];
+    let ended = see_to_its_end(child)?;
+    let since = Instant::now();
+    while !filters.iter().all(JoinHandle::is_finished) && since.elapsed() < AFTERGLOW {
+        thread::sleep(TICK / 4);
+    }
+    Ok(ended)
 }
 
 /// Shows what comes out of `from`, line by line; a line that does not end is shown in parts.

@@ -157,10 +157,10 @@ fn github_gets_annotations_and_a_summary() {
         | --- | --- | --- | --- | --- |
         | image | `ghcr.io/o/b:1` | `sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855` | `compose/docker-compose.yml:5` | not looked up |
         | key | `https://download.docker.com/linux/ubuntu/gpg` | `9DC858229FC7DD38854AE2D88D81803C0EBFCD88` | `cloud-init/cloud-init.yaml:47` `:48` `:49` | not looked up |
-        | download | `sysbox 0.7.1 amd64` | `sha256:9d6d5484f980d0a17f86c492c1262015c2afb66280bdb97215b79fde6a0261c5` | `cloud-init/cloud-init.yaml:53` `:54` `:55` | not looked up |
-        | download | `sysbox 0.7.1 arm64` | `sha256:04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b` | `cloud-init/cloud-init.yaml:53` `:56` `:57` | not looked up |
-        | download | `yq v4.44.6 amd64` | `sha256:0c2b24e645b57d8e7c0566d18643a6d4f5580feeea3878127354a46f2a1e4598` | `cloud-init/cloud-init.yaml:60` `:61` `:62` | not looked up |
-        | download | `yq v4.44.6 arm64` | `sha256:9477ac3cc447b6c083986129e35af8122eb2b938fe55c9c3e40436fb966e5813` | `cloud-init/cloud-init.yaml:60` `:63` `:64` | not looked up |
+        | download | `sysbox 0.7.1 amd64` | `sha256:9d6d5484f980d0a17f86c492c1262015c2afb66280bdb97215b79fde6a0261c5` | `cloud-init/cloud-init.yaml:54` `:55` `:56` | not looked up |
+        | download | `sysbox 0.7.1 arm64` | `sha256:04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b` | `cloud-init/cloud-init.yaml:54` `:57` `:58` | not looked up |
+        | download | `yq v4.44.6 amd64` | `sha256:0c2b24e645b57d8e7c0566d18643a6d4f5580feeea3878127354a46f2a1e4598` | `cloud-init/cloud-init.yaml:61` `:62` `:63` | not looked up |
+        | download | `yq v4.44.6 arm64` | `sha256:9477ac3cc447b6c083986129e35af8122eb2b938fe55c9c3e40436fb966e5813` | `cloud-init/cloud-init.yaml:61` `:64` `:65` | not looked up |
         | action | `actions/checkout v6.0.2` |  | `.github/workflows/ci.yml:4` | unpinned |
         | action | `actions/checkout v6.0.2` | `de0fac2e4500dabe0009e67214ff5f5447ce83dd` | `.github/workflows/ci.yml:5` | not looked up |
         | toolchain | `rust` | `1.95.0` | `rust-toolchain.toml:3` `Cargo.toml:10` | not looked up |
