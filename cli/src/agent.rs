@@ -47,7 +47,7 @@ pub(crate) fn read(dir: &Path) -> Result<Agent> {
         bytes: 0,
         has_compose: false,
     };
-    reader.directory(Path::new("."), "", 0)?;
+    reader.directory("")?;
     if !reader.has_compose {
         return Err(refused(dir, format!("it has no {COMPOSE}")));
     }
@@ -90,14 +90,17 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Adds what is in the directory `at`, whose name in the archive is `below`.
-    fn directory(&mut self, at: &Path, below: &str, level: usize) -> Result<()> {
-        if level > MOST_LEVELS {
+    /// Adds what is in the directory `below`; it is empty for the agent's own.
+    fn directory(&mut self, below: &str) -> Result<()> {
+        if below.split('/').count() > MOST_LEVELS {
             let reason = format!("it is more than {MOST_LEVELS} directories deep");
             return Err(refused(self.path, reason));
         }
         let shown = self.path.join(below);
-        let entries = self.dir.read_dir(at);
+        let entries = match below {
+            "" => self.dir.entries(),
+            _ => self.dir.read_dir(below),
+        };
         for entry in entries.map_err(|error| refused(&shown, error.to_string()))? {
             let entry = entry.map_err(|error| refused(&shown, error.to_string()))?;
             let path = shown.join(entry.file_name());
@@ -117,17 +120,17 @@ impl Reader<'_> {
                 "" => name,
                 _ => format!("{below}/{name}"),
             };
-            self.entry(&path, &inside, level)?;
+            self.entry(&path, &inside)?;
         }
         Ok(())
     }
 
     /// Adds a file or a directory; what a link points to, if that is a file inside.
-    fn entry(&mut self, path: &Path, inside: &str, level: usize) -> Result<()> {
+    fn entry(&mut self, path: &Path, inside: &str) -> Result<()> {
         let io = |error: io::Error| refused(path, error.to_string());
         let kind = self.dir.symlink_metadata(inside).map_err(io)?.file_type();
         if kind.is_dir() {
-            return self.directory(Path::new(inside), inside, level + 1);
+            return self.directory(inside);
         }
         if !kind.is_file() && !kind.is_symlink() {
             return Err(refused(path, "it is neither a file nor a directory"));

@@ -35,11 +35,11 @@ impl Context {
             .because("it is relative, so each directory would have another one")
             .next("set HOME to an absolute path, and run this again"));
         }
-        let ours = std::env::vars_os().filter_map(|(name, value)| {
+        let unreadable = std::env::vars_os().find_map(|(name, value)| {
             let name = name.into_string().ok()?;
             (name.starts_with("POLIS_") && value.to_str().is_none()).then_some(name)
         });
-        if let Some(name) = ours.into_iter().next() {
+        if let Some(name) = unreadable {
             return Err(Error::new(
                 Kind::Usage,
                 format!("the environment variable {name} is not UTF-8"),

@@ -5,7 +5,7 @@
 //! watchdog. A call that is dropped is killed.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use polis_base::shown::shown;
 
-use crate::store::Store;
+use crate::store::Written;
 use crate::{platform, signals};
 
 /// How long output may still come once the program has ended: somebody else may hold its pipe.
@@ -65,7 +65,7 @@ pub(crate) struct Running {
     open: usize,
     ended: Option<(ExitStatus, Instant)>,
     /// A file that it reads, and that goes with it.
-    reads: Option<PathBuf>,
+    _reads: Option<Written>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +132,7 @@ pub(crate) fn start(
         stderr: Vec::new(),
         open,
         ended: None,
-        reads: None,
+        _reads: None,
     })
 }
 
@@ -172,6 +172,8 @@ pub(crate) fn hand_over(program: &Path, args: &[String], filtered: bool) -> io::
         thread::spawn(|| err.map(|pipe| filter(pipe, io::stderr()))),
     ];
     let ended = see_to_its_end(child)?;
+    // It may have ended by a Ctrl-C that was its own, before we looked.
+    let _ = signals::came_for_us();
     let since = Instant::now();
     while !filters.iter().all(JoinHandle::is_finished) && since.elapsed() < AFTERGLOW {
         thread::sleep(TICK / 4);
@@ -237,9 +239,9 @@ fn see_to_its_end(mut child: Child) -> io::Result<HandedOver> {
 }
 
 impl Running {
-    /// The same program, which reads a file that is removed when this value is dropped.
-    pub(crate) fn reading(mut self, file: Option<PathBuf>) -> Self {
-        self.reads = file;
+    /// The same program, which reads `file`.
+    pub(crate) fn reading(mut self, file: Option<Written>) -> Self {
+        self._reads = file;
         self
     }
 
@@ -309,9 +311,6 @@ impl Drop for Running {
             // It may have ended by itself; then there is nothing to kill.
             let _ = self.child.kill();
             let _ = self.child.wait();
-        }
-        if let Some(file) = &self.reads {
-            Store::remove(file);
         }
     }
 }

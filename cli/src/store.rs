@@ -22,6 +22,24 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+/// A file that Multipass is to read; it is removed with this value.
+#[derive(Debug)]
+pub(crate) struct Written(PathBuf);
+
+impl Written {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        // One that stays costs room, and holds no secret.
+        let _it_stays = fs::remove_file(&self.0);
+    }
+}
+
 impl Store {
     /// The state directory `dir`.
     pub(crate) fn new(dir: PathBuf) -> Self {
@@ -52,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     /// When the directory cannot be written.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<Written> {
         let path = self.path(name)?;
         let beside = self.path(&format!("{name}.new"))?;
         let write = || {
@@ -67,12 +85,7 @@ impl Store {
             fs::rename(&beside, &path)
         };
         write().map_err(|error| unwritable(&path, &error))?;
-        Ok(path)
-    }
-
-    /// Removes a file that [`Store::write`] has written. One that stays costs room, and holds no secret.
-    pub(crate) fn remove(path: &Path) {
-        let _it_stays = fs::remove_file(path);
+        Ok(Written(path))
     }
 
     fn path(&self, name: &str) -> Result<PathBuf> {
@@ -149,8 +162,8 @@ mod tests {
         assert_eq!(store.lock().unwrap_err().kind, Kind::Busy);
         drop(lock);
         assert!(store.lock().is_ok());
-        let path = store.write("bundle.tar", b"x").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"x");
+        let written = store.write("bundle.tar", b"x").unwrap();
+        assert_eq!(fs::read(written.path()).unwrap(), b"x");
         assert!(!dir.join("bundle.tar.new").exists());
         fs::remove_dir_all(dir).unwrap();
     }
@@ -178,7 +191,7 @@ mod tests {
         symlink(top.join("mine"), dir.join("x.new")).unwrap();
         let written = store.write("x", b"y").unwrap();
         assert_eq!(
-            (fs::read(&written).unwrap(), mode(&written)),
+            (fs::read(written.path()).unwrap(), mode(written.path())),
             (b"y".to_vec(), 0o600)
         );
         fs::remove_file(dir.join("lock")).unwrap();

@@ -63,7 +63,7 @@ impl View {
         }
         self.told.push(detail.to_owned());
         match &self.bar {
-            Some(bar) => bar.set_message(format!("{}: {}", self.title, shown(detail))),
+            Some(bar) => self.now(bar, detail),
             None => self.line(&format!("  {detail}")),
         }
     }
@@ -73,7 +73,7 @@ impl View {
         let stages = screen::stages(printed);
         if let Some(bar) = &self.bar {
             if let Some(newest) = stages.last() {
-                bar.set_message(format!("{}: {}", self.title, shown(newest)));
+                self.now(bar, newest);
             }
             return;
         }
@@ -106,8 +106,7 @@ impl View {
             }
         }
         if let (Some(bar), Some(step)) = (&self.bar, progress.current()) {
-            let now = format!("{step}: {}", progress.last_line);
-            bar.set_message(format!("{}: {}", self.title, shown(&now)));
+            self.now(bar, &format!("{step}: {}", progress.last_line));
         }
     }
 
@@ -118,6 +117,11 @@ impl View {
             bar.println(format!("{} ({} s)", self.title, took.as_secs()));
         }
         took
+    }
+
+    /// Shows on the terminal's line how it is with the step.
+    fn now(&self, bar: &ProgressBar, text: &str) {
+        bar.set_message(format!("{}: {}", self.title, shown(text)));
     }
 
     fn line(&self, text: &str) {

@@ -22,7 +22,7 @@ use crate::guest;
 use crate::output;
 use crate::platform;
 use crate::process::{self, Failure, Output, Running};
-use crate::store::Store;
+use crate::store::{Store, Written};
 use call::Call;
 use refusal::Refusal;
 use state::State;
@@ -96,13 +96,9 @@ impl<'a> Multipass<'a> {
     pub(crate) fn start(&self, call: &Call) -> Result<Running> {
         let (args, stdin, file) = self.delivered(call)?;
         self.log(call);
-        match process::start(&self.program, &args, stdin) {
-            Ok(running) => Ok(running.reading(file)),
-            Err(failure) => {
-                file.as_deref().into_iter().for_each(Store::remove);
-                Err(self.failure(call, failure))
-            }
-        }
+        let started = process::start(&self.program, &args, stdin);
+        let running = started.map_err(|failure| self.failure(call, failure))?;
+        Ok(running.reading(file))
     }
 
     /// Makes a call that takes long, and lets `look` see what it has printed on standard output so far; whatever its
@@ -208,7 +204,7 @@ impl<'a> Multipass<'a> {
     }
 
     /// The arguments and the standard input of a call: its payload is piped where that works, and
-    /// a file in our own directory where it does not, which is to be removed after the call.
+    /// a file in our own directory where it does not, which lasts as long as the call.
     fn delivered(&self, call: &Call) -> Result<Delivery> {
         let Some(payload) = &call.payload else {
             return Ok((call.args.clone(), None, None));
@@ -216,12 +212,9 @@ impl<'a> Multipass<'a> {
         if self.pipes {
             return Ok((call.args.clone(), Some(Arc::clone(&payload.bytes)), None));
         }
-        let path = self.store.write(payload.name, &payload.bytes)?;
-        Ok((
-            call.args_with_file(&path.to_string_lossy()),
-            None,
-            Some(path),
-        ))
+        let file = self.store.write(payload.name, &payload.bytes)?;
+        let args = call.args_with_file(&file.path().to_string_lossy());
+        Ok((args, None, Some(file)))
     }
 
     fn log(&self, call: &Call) {
@@ -266,7 +259,7 @@ impl<'a> Multipass<'a> {
 }
 
 /// The arguments of a call, what is piped to it, and the file that it reads instead.
-type Delivery = (Vec<String>, Option<Arc<[u8]>>, Option<PathBuf>);
+type Delivery = (Vec<String>, Option<Arc<[u8]>>, Option<Written>);
 
 /// The user wants to stop.
 pub(crate) fn interrupted() -> Box<Error> {

@@ -47,7 +47,7 @@ pub(crate) fn enter(
     let captured = !std::io::stdout().is_terminal() && !multipass.takes_long_output();
     if captured && !std::io::stdin().is_terminal() {
         context.output.note(
-            "the command reads nothing here: Multipass for Windows passes no standard input on beside captured output",
+            "the command reads nothing here: standard input is not passed on where output has to be captured",
         );
     }
     let run = Run::new();
@@ -101,9 +101,9 @@ fn noted(context: &Context, multipass: &Multipass, run: &Run, captured: bool) ->
 fn forget(context: &Context, multipass: &Multipass, run: &Run) {
     if let Err(error) = multipass.call(&run.forget(), Kind::Unexpected) {
         let cause = error.causes.first().unwrap_or(&error.message);
-        context
-            .output
-            .note(&format!("the notes of the command stay in the VM: {cause}"));
+        context.output.note(&format!(
+            "what the command left in the VM could not be removed: {cause}"
+        ));
     }
 }
 

@@ -56,7 +56,10 @@ pub(super) fn no_stack(multipass: &Multipass) -> Box<Error> {
     };
     let verdict = verdict(Some(&State::Running), Some(&guest));
     let blocked = plan::blocked(&State::Running, Some(&guest));
-    super::not_running(verdict.reason()).next(next(verdict, blocked.as_deref()))
+    let reason = blocked
+        .as_ref()
+        .map_or(verdict.reason(), |error| &error.message);
+    super::not_running(reason).next(next(verdict, blocked.as_deref()))
 }
 
 /// What goes on from here: what a start would say that refuses, else our own word.
@@ -74,7 +77,6 @@ enum Verdict {
     Stuck,
     Provisioning,
     ProvisioningFailed,
-    NeverProvisioned,
     Incomplete,
     Outdated,
     Starting,
@@ -95,8 +97,9 @@ fn verdict(machine: Option<&State>, guest: Option<&Guest>) -> Verdict {
     let current = guest.bundle == Some(Digest::of(&embedded::bundle().bytes));
     match guest.provisioning() {
         Provisioning::Running => Verdict::Provisioning,
-        Provisioning::Failed | Provisioning::CutShort => Verdict::ProvisioningFailed,
-        Provisioning::Never => Verdict::NeverProvisioned,
+        Provisioning::Failed | Provisioning::CutShort | Provisioning::Never => {
+            Verdict::ProvisioningFailed
+        }
         Provisioning::Done if guest.ready.is_none() || !guest.is_well() => Verdict::Incomplete,
         Provisioning::Done if !current => Verdict::Outdated,
         Provisioning::Done => Verdict::Running,
@@ -111,7 +114,7 @@ impl Verdict {
             Self::Stopped => "stopped",
             Self::Stuck => "stuck",
             Self::Provisioning => "provisioning",
-            Self::ProvisioningFailed | Self::NeverProvisioned => "provisioning failed",
+            Self::ProvisioningFailed => "provisioning failed",
             Self::Incomplete => "incomplete",
             Self::Outdated => "outdated",
             Self::Starting | Self::Silent => "starting",
@@ -128,12 +131,11 @@ impl Verdict {
         }
     }
 
-    /// Why nothing can be run in a workspace whose VM runs.
+    /// Why nothing can be run in a workspace whose VM runs, where no person has to act first.
     fn reason(self) -> &'static str {
         match self {
             Self::Provisioning => "the VM is being provisioned",
             Self::ProvisioningFailed => "the provisioning of the VM has not come to its end",
-            Self::NeverProvisioned => "the VM was not provisioned",
             _ => "the stack is not in the VM yet",
         }
     }

@@ -32,7 +32,7 @@ fn boundaries() -> Vec<Boundary> {
 }
 
 /// Waits until `there`, or for as long as a slow machine may take.
-fn wait_until(there: impl Fn() -> bool) {
+pub(crate) fn wait_until(there: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !there() && Instant::now() < end {
         thread::sleep(Duration::from_millis(10));

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use expect_test::expect;
-use fake_multipass::{Effect, Fault, World};
+use fake_multipass::{Effect, Fault};
 
-use crate::support::{running, seen};
+use crate::killed::wait_until;
+use crate::support::{running, seen, world};
 
 /// Writes the clipboard, hides a line, turns the order of a text, and pretends to be polis.
 const HOSTILE: &str =
@@ -103,20 +104,12 @@ fn a_signal_to_polis_ends_the_command_that_has_the_terminal() {
     ] {
         let calls = world.calls_of("exec").len();
         let child = world.start_polis(args);
-        wait_for(|| world.calls_of("exec").len() > calls);
+        wait_until(|| world.calls_of("exec").len() > calls);
         let begun = Instant::now();
         child.terminate();
         let ran = child.wait();
         assert_eq!(ran.code, Some(143), "{args:?}: {}", ran.seen());
         ends_within(10, begun);
-    }
-}
-
-fn wait_for(done: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        ends_within(30, begun);
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -143,7 +136,7 @@ fn no_is_an_answer_and_ctrl_c_is_one_at_once() {
 
 #[test]
 fn a_call_that_prints_without_end_is_ended() {
-    let world = World::of(env!("CARGO_BIN_EXE_polis"));
+    let world = world();
     world.fault(Fault::of("list", Effect::LogLines(1_000_000)).always());
     let ran = world.polis(&["status"]);
     assert!(

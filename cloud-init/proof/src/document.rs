@@ -22,7 +22,7 @@ const FILES: (&str, &str) = (
 /// URLs stay: the names of the real hosts lead to the stand-ins.
 ///
 /// # Errors
-/// When a name is not there exactly once.
+/// When a name, or the limit of files, is not there exactly once.
 pub fn with_pins(text: &str, pins: &Pins) -> Result<String> {
     let mut text = text.to_owned();
     for (name, value) in pins {
@@ -35,6 +35,9 @@ pub fn with_pins(text: &str, pins: &Pins) -> Result<String> {
             return Err(format!("{name} is there {} times", lines.len()));
         };
         text = text.replace(&format!("{line}\n"), &format!("{start}{value}\n"));
+    }
+    if text.matches(FILES.0).count() != 1 {
+        return Err(format!("`{}` is not there once", FILES.0));
     }
     Ok(text.replace(FILES.0, FILES.1))
 }
@@ -77,12 +80,14 @@ pub fn packages(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "packages:\n  - jq\n  - curl\n\nwrite_files:\n  - path: /p\n    content: |\n      A=1\n      AB=2\n";
+    const TEXT: &str = "packages:\n  - jq\n  - curl\n\nwrite_files:\n  - path: /p\n    content: |\n      A=1\n      AB=2\n        \"Soft\": 65536, \"Hard\": 65536\n";
 
     #[test]
     fn only_the_pins_named_change() {
         let changed = with_pins(TEXT, &vec![("A", "3".to_owned())]);
-        assert_eq!(changed, Ok(TEXT.replace("A=1", "A=3")));
+        let wanted = TEXT.replace("A=1", "A=3").replace(FILES.0, FILES.1);
+        assert_eq!(changed, Ok(wanted));
+        assert!(with_pins(&TEXT.replace("Soft", "soft"), &Vec::new()).is_err());
     }
 
     #[test]

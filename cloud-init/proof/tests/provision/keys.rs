@@ -92,7 +92,7 @@ impl<'a> Armour<'a> {
     }
 }
 
-/// Files by name: forms that are known to divide readers, and random orders of the parts of two keys.
+/// Files by name: forms that are known to divide readers, and [`random`] ones.
 fn files(ours: &Armour, other: &Armour) -> Vec<(String, String)> {
     let (our, their) = (ours.data(), other.data());
     let (sum, other_sum) = (ours.sum, other.sum);
@@ -161,21 +161,31 @@ fn files(ours: &Armour, other: &Armour) -> Vec<(String, String)> {
         ("page", "<html>".to_owned()),
     ];
     let mut files: Vec<(String, String)> = named.map(|(name, text)| (name.to_owned(), text)).into();
-    let mut parts = vec![our.as_str(), their.as_str(), sum, other_sum];
+    files.extend(random(ours, other));
+    files
+}
+
+/// Files that begin like the one with the pinned key, and go on with parts in a random order: the same ones each time.
+fn random(ours: &Armour, other: &Armour) -> Vec<(String, String)> {
+    let (our, their) = (ours.data(), other.data());
+    let mut parts = vec![our.as_str(), their.as_str(), ours.sum, other.sum];
     parts.extend(PARTS);
-    let mut random = 1_u64;
-    for number in 0..RANDOM {
+    // Knuth's generator for MMIX.
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        parts[(state >> 33) as usize % parts.len()]
+    };
+    let file = |number: usize| {
         let mut text = format!("{BEGIN}\n\n{our}");
         for _ in 0..2 + number % 6 {
-            // Knuth's MMIX generator: the same files each time.
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            text = text + "\n" + parts[(random >> 33) as usize % parts.len()];
+            text = text + "\n" + next();
         }
-        files.push((format!("random-{number}"), format!("{text}\n{END}")));
-    }
-    files
+        (format!("random-{number}"), format!("{text}\n{END}"))
+    };
+    (0..RANDOM).map(file).collect()
 }
 
 /// Judges all files on a provisioned guest.

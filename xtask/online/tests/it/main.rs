@@ -8,6 +8,7 @@
 mod support;
 
 mod access;
+mod actions;
 mod bench;
 #[cfg(target_os = "linux")]
 mod canary;

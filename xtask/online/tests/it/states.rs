@@ -333,64 +333,6 @@ fn stop_agent(home: &str) {
 }
 
 #[test]
-fn the_tag_of_an_action_still_names_its_commit() {
-    let mut world = World::start();
-    let checkout = "actions/checkout v6.0.2";
-    world
-        .others
-        .tag("actions/checkout", "v6.0.2", &"b".repeat(40));
-    assert_eq!(world.states(), (2, vec![format!("drifted {checkout}")]));
-    world
-        .others
-        .files
-        .retain(|path, _| !path.starts_with("/repos/actions/checkout/"));
-    assert_eq!(world.states(), (2, vec![format!("gone {checkout}")]));
-    world.other_faults.add(
-        "GET",
-        "/repos/actions/checkout/",
-        1,
-        Fault::Busy(403, "3600"),
-    );
-    assert_eq!(
-        world.states(),
-        (3, vec![format!("rate limited {checkout}")])
-    );
-}
-
-/// A tag that the lock file pins is asked for like a commit in the workflow itself, also where an action uses another one.
-#[test]
-fn the_commits_of_the_lock_file_are_those_of_their_tags() {
-    let mut world = World::start();
-    let [commit, inner] = ["a", "c"].map(|digit| digit.repeat(40));
-    world.tree.write(
-        ".github/workflows/locked.yml",
-        "on: push\npermissions: {}\njobs:\n  a:\n    runs-on: ubuntu-24.04\n    steps:\n      - uses: o/r@v1.2.3\n",
-    );
-    let entry = |name: &str, commit: &str, uses: &str| {
-        let tag = name.split('@').next_back().unwrap_or_default();
-        format!(
-            "    {name}:\n        ref: {tag}\n        commit: sha1-{commit}\n        owner_id: 1\n        repo_id: 2\n{uses}"
-        )
-    };
-    world.tree.write(
-        ".github/workflows/actions.lock",
-        &format!(
-            "version: 'v0.0.2'\nworkflows:\n    .github/workflows/locked.yml:\n        - o/r@v1.2.3\ndependencies:\n{}{}",
-            entry("o/r@v1.2.3", &commit, "        uses: [p/q@v2.0.0]\n"),
-            entry("p/q@v2.0.0", &inner, ""),
-        ),
-    );
-    world.others.tag("o/r", "v1.2.3", &commit);
-    world.others.tag("p/q", "v2.0.0", &inner);
-    assert_eq!(world.states(), (0, vec![]));
-    world.others.tag("p/q", "v2.0.0", &"d".repeat(40));
-    assert_eq!(world.states(), (2, vec!["drifted p/q v2.0.0".to_owned()]));
-    world.others.tag("o/r", "v1.2.3", &"d".repeat(40));
-    let both = ["drifted o/r v1.2.3", "drifted p/q v2.0.0"].map(str::to_owned);
-    assert_eq!(world.states(), (2, both.to_vec()));
-}
-
-#[test]
 fn the_toolchain_is_one_that_was_released() {
     let mut world = World::start();
     world
