@@ -29,6 +29,7 @@ pub mod report;
 pub mod rust_build;
 pub mod say;
 pub mod secrets;
+pub mod signals;
 pub mod source;
 pub mod tree;
 pub mod verbs;

@@ -8,9 +8,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{Read, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use xshell::Shell;
 
 use crate::environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Outcome, Result};
+use crate::signals::{self, Watched};
 
 /// How many lines of a failed command's output an error quotes.
 const TAIL: usize = 20;
@@ -142,7 +143,7 @@ impl Run {
         if self.stdout_to_stderr {
             command.stdout(std::io::stderr());
         }
-        let status = command.status().map_err(|error| self.not_started(&error))?;
+        let status = self.status(&mut command)?;
         status
             .code()
             .ok_or_else(|| self.failed(&format!("it was ended: {status}")))
@@ -162,7 +163,7 @@ impl Run {
         let sh = self.shell()?;
         let mut command: std::process::Command = self.command(&sh).into();
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-        let status = command.status().map_err(|error| self.not_started(&error))?;
+        let status = self.status(&mut command)?;
         if status.success() {
             return Ok(());
         }
@@ -176,7 +177,8 @@ impl Run {
     pub fn output(&self) -> Result<String> {
         let sh = self.shell()?;
         let mut command: std::process::Command = self.command(&sh).into();
-        let output = command.output().map_err(|error| self.not_started(&error))?;
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let output = self.answer(&mut command)?;
         if output.status.success() {
             let text = String::from_utf8_lossy(&output.stdout);
             return Ok(text.trim_end_matches('\n').to_owned());
@@ -199,7 +201,7 @@ impl Run {
         let sh = self.shell()?;
         let mut command: std::process::Command = self.command(&sh).into();
         command.stdin(Stdio::inherit()).stderr(Stdio::inherit());
-        let output = command.output().map_err(|error| self.not_started(&error))?;
+        let output = self.answer(&mut command)?;
         match output.status.code() {
             Some(0) => Ok(Ok(String::from_utf8_lossy(&output.stdout).into_owned())),
             Some(code) => Ok(Err(code)),
@@ -232,7 +234,8 @@ impl Run {
     pub fn output_of_any_exit(&self) -> Result<String> {
         let sh = self.shell()?;
         let mut command: std::process::Command = self.command(&sh).into();
-        let output = command.output().map_err(|error| self.not_started(&error))?;
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let output = self.answer(&mut command)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -250,7 +253,8 @@ impl Run {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
+        let mut watched = self.spawn(&mut command)?;
+        let child = &mut watched.child;
         let stdout = child.stdout.take().map(drain);
         let stderr = child.stderr.take().map(drain);
         if let Some(mut stdin) = child.stdin.take() {
@@ -269,12 +273,42 @@ impl Run {
             Missing::TooMuch => self.failed(&format!("it said more than {MOST_SAID} bytes")),
             Missing::TooLate => late(),
         })?;
-        let success = self.wait(&mut child, until)?.ok_or_else(late)?;
+        let success = self.wait(child, until)?.ok_or_else(late)?;
         Ok(Answer {
             success,
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         })
+    }
+
+    /// Runs `command` and returns how it ended.
+    fn status(&self, command: &mut std::process::Command) -> Result<ExitStatus> {
+        let mut watched = self.spawn(command)?;
+        let status = watched.child.wait();
+        self.unless_interrupted(status)
+    }
+
+    /// Runs `command` and returns what it printed on standard output, and on a standard error that is piped.
+    fn answer(&self, command: &mut std::process::Command) -> Result<Output> {
+        let Watched { child, group } = self.spawn(command.stdout(Stdio::piped()))?;
+        let output = child.wait_with_output();
+        drop(group);
+        self.unless_interrupted(output)
+    }
+
+    fn spawn(&self, command: &mut std::process::Command) -> Result<Watched> {
+        signals::spawn(command).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => interrupted(),
+            _ => self.not_started(&error),
+        })
+    }
+
+    /// How a child ended, unless a signal was for us too: then that is why.
+    fn unless_interrupted<T>(&self, ended: io::Result<T>) -> Result<T> {
+        if signals::came() {
+            return Err(interrupted());
+        }
+        ended.map_err(|error| self.failed(&error.to_string()))
     }
 
     /// Whether `child` succeeded; ends it, without an answer, at `until`.
@@ -344,6 +378,10 @@ impl Run {
         self.failed(&format!("cannot start it: {error}"))
             .hint(format!("install `{program}`, or put it on PATH"))
     }
+}
+
+fn interrupted() -> Error {
+    Error::new(Outcome::Interrupted, "interrupted").hint("run the same command again")
 }
 
 /// Not the values of variables: they may be secrets.

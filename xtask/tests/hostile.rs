@@ -30,14 +30,16 @@ fn through(tree: &Tree, rest: &str) -> Ran {
 fn what_is_no_file_of_the_tree_is_named_and_not_read() {
     let tree = Tree::data();
     let path = tree.root().join("compose.yaml");
-    assert_eq!(tree.run("mkfifo", &["compose.yaml"]).code, 0);
-    let ran = through(&tree, "");
-    assert_eq!(ran.code, 1, "{}", ran.seen());
-    assert!(
-        ran.stdout.contains("is not a regular file"),
-        "{}",
-        ran.seen()
-    );
+    // The last two are read only to see what they are: any name can be that of a compose file.
+    for fifo in ["compose.yaml", "stack.yaml", "build.hcl"] {
+        assert_eq!(tree.run("mkfifo", &[fifo]).code, 0);
+        let ran = through(&tree, "");
+        assert_eq!(ran.code, 1, "{}", ran.seen());
+        let said = format!("{fifo}` is not a regular file");
+        assert!(ran.stdout.contains(&said), "{}", ran.seen());
+        fs::remove_file(tree.root().join(fifo)).unwrap();
+    }
+    fs::write(&path, "").unwrap();
     for outside in ["/dev/zero", "/etc/passwd"] {
         fs::remove_file(&path).unwrap();
         symlink(outside, &path).unwrap();
@@ -93,5 +95,13 @@ fn nothing_that_a_terminal_obeys_is_printed() {
         let seen = ran.stdout + &ran.stderr;
         assert!(!seen.chars().any(obeyed), "{format}: {seen:?}");
         assert!(seen.contains("eA=="), "{format}: {seen}");
+    }
+}
+
+#[test]
+fn a_signal_ends_what_ci_has_started() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let ended = Tree::data().interrupt(XTASK, &["ci", "--no-install"], signal);
+        assert_eq!(ended, (Some(130), Vec::new()), "{signal}");
     }
 }

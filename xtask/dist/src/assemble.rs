@@ -141,10 +141,7 @@ fn sboms(inputs: &Inputs<'_>, label: &str, targets: &[String]) -> Result<Vec<Pie
     for program in ["polis", "polis-init"] {
         let name = sbom::sbom_name(program, label);
         let bytes = match (inputs.archives, program) {
-            (Archives::Assembled(dir), _) => {
-                let path = dir.join(&name);
-                std::fs::read(&path).map_err(|error| Error::io("read", &path, &error))?
-            }
+            (Archives::Assembled(dir), _) => tree::bytes(dir, &name)?,
             (_, "polis") => sbom::of_program(workspace, program, kind, targets)?,
             _ => sbom::sbom_of_init(workspace, kind)?,
         };
@@ -155,8 +152,7 @@ fn sboms(inputs: &Inputs<'_>, label: &str, targets: &[String]) -> Result<Vec<Pie
 
 /// Requires that the checksums in `dir` are `ours`: what was assembled there is what this tree makes.
 fn require_same(dir: &Path, ours: &[u8]) -> Result<()> {
-    let path = dir.join(SUMS);
-    let theirs = std::fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
+    let theirs = tree::bytes(dir, SUMS)?;
     if theirs == ours {
         return Ok(());
     }
@@ -170,6 +166,7 @@ fn require_same(dir: &Path, ours: &[u8]) -> Result<()> {
             .filter(|line| !others.lines().any(|other| other == *line));
         lines.map(|line| format!("{sign} {line}\n")).collect()
     };
+    let path = dir.join(SUMS);
     let message = format!("`{}` does not list what this tree releases", path.display());
     Err(Error::new(Outcome::Drift, message)
         .because(only('-', &theirs, &ours) + &only('+', &ours, &theirs))
@@ -352,8 +349,7 @@ fn prebuilt(
     dir: &Path,
 ) -> Vec<std::result::Result<Vec<u8>, String>> {
     let read = |triple: &String| {
-        let path = dir.join(name::archive_name(label, triple));
-        std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+        tree::bytes(dir, &name::archive_name(label, triple)).map_err(|error| error.message)
     };
     targets.iter().map(read).collect()
 }

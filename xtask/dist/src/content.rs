@@ -6,6 +6,7 @@ use polis_base::archive::PLAIN;
 
 use xtask::error::{Error, Result};
 use xtask::process::Run;
+use xtask::tree;
 
 use crate::pack::{Entry, EntryKind};
 
@@ -92,14 +93,11 @@ pub(crate) fn entry(stem: &str, path: &str, text: String) -> Entry {
 /// # Errors
 /// When the tree has none: nobody could tell what they may do with a release.
 pub(crate) fn license(root: &Path) -> Result<String> {
-    let path = root.join(LICENSE);
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Error::findings(format!("`{}` cannot be read", path.display()))
-            .because(error.to_string())
-            .hint("restore it from git: a release carries the licence it is published under")
+    let text = tree::text(root, LICENSE).map_err(|error| {
+        error.hint("restore it from git: a release carries the licence it is published under")
     })?;
     if text.trim().is_empty() {
-        let empty = format!("`{}` is empty", path.display());
+        let empty = format!("`{}` is empty", root.join(LICENSE).display());
         return Err(Error::findings(empty).hint("restore it from git"));
     }
     Ok(text)

@@ -14,8 +14,8 @@ use xtask::images;
 use xtask::process::Run;
 use xtask::progress::Progress;
 use xtask::report::Report;
-use xtask::rust_build;
 use xtask::workspace::Workspace;
+use xtask::{rust_build, signals, tree};
 
 /// Runs the verb.
 ///
@@ -23,6 +23,7 @@ use xtask::workspace::Workspace;
 /// When the tree is not a clean commit, a build fails, an archive or the signing key is missing or
 /// wrong, or the file system refuses.
 pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result<Report> {
+    signals::pass_on();
     let output = args
         .output
         .clone()
@@ -109,10 +110,8 @@ fn keys(workspace: &Workspace, kind: Kind, unsigned: bool) -> Result<(Option<Sig
         false => Some(SigningKey::from_env()?),
     };
     let path = workspace.root.join(PUBLIC_KEY);
-    let public = std::fs::read_to_string(&path).map_err(|error| {
-        Error::findings(format!("`{}` cannot be read", path.display()))
-            .because(error.to_string())
-            .hint("commit the public half of the signing key there: users verify releases with it")
+    let public = tree::text(&workspace.root, PUBLIC_KEY).map_err(|error| {
+        error.hint("commit the public half of the signing key there: users verify releases with it")
     })?;
     match &key {
         Some(key) if !key.matches(&public) => {

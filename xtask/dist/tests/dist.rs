@@ -74,16 +74,16 @@ fn a_release_is_a_commit_with_the_public_half_of_its_key() {
     expect![[r#"
         exit 1
         --- stderr
-        error: `[TREE]/minisign.pub` cannot be read
-          because: No such file or directory (os error 2)
+        error: `[TREE]/minisign.pub` is missing
+          next: run this from a complete checkout, or name one with --root DIR
           next: commit the public half of the signing key there: users verify releases with it
     "#]]
     .assert_eq(&dist(&tree, &[], &signed).seen());
     expect![[r#"
         exit 1
         --- stderr
-        error: `[TREE]/minisign.pub` cannot be read
-          because: No such file or directory (os error 2)
+        error: `[TREE]/minisign.pub` is missing
+          next: run this from a complete checkout, or name one with --root DIR
           next: commit the public half of the signing key there: users verify releases with it
     "#]]
     .assert_eq(&dist(&tree, &["--unsigned"], &[]).seen());
@@ -122,8 +122,8 @@ fn a_tree_without_a_licence_is_refused() {
     expect![[r#"
         exit 1
         --- stderr
-        error: `[TREE]/LICENSE` cannot be read
-          because: No such file or directory (os error 2)
+        error: `[TREE]/LICENSE` is missing
+          next: run this from a complete checkout, or name one with --root DIR
           next: restore it from git: a release carries the licence it is published under
     "#]]
     .assert_eq(&dist(&tree, &["--rehearsal", "--archive-only"], &[]).seen());
@@ -155,7 +155,7 @@ fn the_problems_of_all_archives_are_told_at_once() {
         --- stderr
         assemble the release ...
         error: the CLI archives cannot be released
-          because: polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz: cannot read `prebuilt/polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz`: No such file or directory (os error 2)
+          because: polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz: `prebuilt/polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz` is missing
           because: polis-VERSION-rehearsal-aarch64-unknown-linux-musl.tar.gz: it is not whole gzip: unexpected end of file
           because: polis-VERSION-rehearsal-x86_64-apple-darwin.tar.gz: it is not whole gzip: unexpected end of file
           because: polis-VERSION-rehearsal-x86_64-pc-windows-msvc.zip: it is not a whole zip: invalid Zip archive: Could not find EOCD
@@ -167,4 +167,46 @@ fn the_problems_of_all_archives_are_told_at_once() {
     let ran = dist(&tree, &[&prebuilt[..], &few].concat(), &[]);
     assert_eq!(ran.stderr.matches("because:").count(), 2, "{}", ran.seen());
     assert!(!tree.root().join("dist").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_what_dist_has_started() {
+    let arguments = ["dist", "--rehearsal", "--archive-only"];
+    for signal in ["INT", "TERM", "HUP"] {
+        let ended = committed().interrupt(DIST, &arguments, signal);
+        assert_eq!(ended, (Some(130), Vec::new()), "{signal}");
+    }
+}
+
+/// What a release is made of is read from a directory, which can hold anything that has a name.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_named_and_not_read() {
+    let tree = committed();
+    let named = xtask_dist::archive_name("0.0.0-rehearsal", xtask_dist::RELEASE_TARGETS[0]);
+    std::fs::create_dir(tree.root().join("prebuilt")).unwrap();
+    let version = tree.read("Cargo.toml");
+    let version = version
+        .lines()
+        .find_map(|line| line.strip_prefix("version = \""));
+    let version = version.expect("a version").trim_end_matches('"');
+    let named = format!("prebuilt/{}", named.replace("0.0.0", version));
+    for (path, arguments) in [
+        ("LICENSE", &["--rehearsal", "--archive-only"][..]),
+        (&named, &["--rehearsal", "--prebuilt", "prebuilt"]),
+    ] {
+        let _ = std::fs::remove_file(tree.root().join(path));
+        assert_eq!(tree.run("mkfifo", &[path]).code, 0);
+        let command = [&["20", DIST, "dist"], arguments].concat();
+        let ran = tree.run("timeout", &command);
+        assert_eq!(ran.code, 1, "{}", ran.seen());
+        let said = format!(
+            "{}` is not a regular file",
+            path.trim_start_matches("prebuilt/")
+        );
+        assert!(ran.stderr.contains(&said), "{}", ran.seen());
+        std::fs::remove_file(tree.root().join(path)).unwrap();
+        tree.write("LICENSE", "some licence\n");
+    }
 }

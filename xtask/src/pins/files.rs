@@ -10,7 +10,7 @@ use super::edit::Change;
 use crate::error::{Error, Result};
 use crate::pins_env::CLOUD_INIT;
 use crate::source::Source;
-use crate::waivers;
+use crate::{tree, waivers};
 
 /// Where rustup finds the toolchain.
 pub const TOOLCHAIN: &str = "rust-toolchain.toml";
@@ -67,9 +67,7 @@ impl Files {
             match named {
                 Named::Kind(kind) => found.push((kind, Source::read(root, &path)?)),
                 Named::Perhaps(kind) => {
-                    let bytes = fs::read(root.join(&path));
-                    let bytes =
-                        bytes.map_err(|error| Error::io("read", &root.join(&path), &error))?;
+                    let bytes = tree::bytes(root, &path)?;
                     // What is not UTF-8 is read by nothing that reads YAML or HCL here.
                     let text = String::from_utf8(bytes).ok();
                     if let Some(text) = text.filter(|text| looks_like(kind, text)) {

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::cli::{CiArgs, Format, Global};
-use crate::error::{Error, Result};
+use crate::error::{Error, Outcome, Result};
 use crate::parts::{self, Parts};
 use crate::process::Run;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::say;
+use crate::signals;
 use crate::workspace::Workspace;
 
 /// A step after the parts: its name, and cargo's arguments.
@@ -98,6 +99,7 @@ const ROUNDS: [&[Step]; 10] = [
 /// # Errors
 /// When an installation fails, or at the first step that does not pass.
 pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Report> {
+    signals::pass_on();
     let mut times = Vec::new();
     let started = Instant::now();
     let parts = parts::provide(workspace, !args.no_install, Progress::new(global.quiet))?;
@@ -113,6 +115,9 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         for ((name, arguments), (time, passed)) in round.iter().zip(results) {
             times.push((*name, time));
             if let Err(error) = passed {
+                if error.outcome == Outcome::Interrupted {
+                    return Err(error);
+                }
                 let hint = format!("`cargo {}` runs {name} alone", arguments.join(" "));
                 failed.push((*name, error.message, hint));
             }

@@ -17,6 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+#[cfg(unix)]
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -197,6 +199,51 @@ impl Tree {
         }
     }
 
+    /// Starts `program` with a cargo that never ends, sends `signal` once that cargo runs, and returns the exit code
+    /// and which of cargo and its own child are left.
+    ///
+    /// # Panics
+    /// When the program cannot be started or does not end.
+    #[cfg(unix)]
+    pub fn interrupt(
+        &self,
+        program: &str,
+        args: &[&str],
+        signal: &str,
+    ) -> (Option<i32>, Vec<String>) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let cargo = self.root().join("endless-cargo");
+        let script = "#!/bin/sh\nsleep 300 &\necho $$ $! >pids.new\nmv pids.new pids\nwait\n";
+        self.write("endless-cargo", script);
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("its mode");
+        let cargo = cargo.to_str().expect("UTF-8");
+        // A parent that ignores signals would hand that down.
+        let args = [&["--default-signal=INT,TERM,HUP", program], args].concat();
+        let mut child = self.start("env", &args, &[("CARGO", cargo)]);
+        let pids = within("cargo runs", || {
+            fs::read_to_string(self.root().join("pids")).ok()
+        });
+        self.run("kill", &[&format!("-{signal}"), &child.id().to_string()]);
+        let status = within("it ends", || child.try_wait().expect("its status"));
+        let alive = |pid: &&str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        let left = || {
+            pids.split_whitespace()
+                .filter(alive)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        for _ in 0..100 {
+            if left().is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        (status.code(), left())
+    }
+
     /// Starts `program` on the copy with its output captured.
     pub fn start(&self, program: impl AsRef<OsStr>, args: &[&str], env: &[(&str, &str)]) -> Child {
         #[expect(
@@ -306,4 +353,16 @@ fn copy(from: &Path, to: &Path) {
     } else {
         fs::copy(from, to).expect("a copy");
     }
+}
+
+/// What `look` finds, asked again for a minute.
+#[cfg(unix)]
+fn within<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3_000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("a minute went by until {what}");
 }

@@ -150,11 +150,8 @@ pub(super) fn built_images(context: &Context) -> Result<Vec<ImageRef>> {
 }
 
 fn public_key(context: &Context) -> Result<String> {
-    let path = context.workspace.root.join(PUBLIC_KEY);
-    std::fs::read_to_string(&path).map_err(|error| {
-        Error::findings(format!("`{}` cannot be read", path.display()))
-            .because(error.to_string())
-            .hint("commit the public half of the signing key there: users verify releases with it")
+    xtask::tree::text(&context.workspace.root, PUBLIC_KEY).map_err(|error| {
+        error.hint("commit the public half of the signing key there: users verify releases with it")
     })
 }
 

@@ -136,7 +136,7 @@ fn the_tree_must_be_ready() {
     fs::write(root.join("CHANGELOG.md"), changelog).unwrap();
     fs::remove_file(root.join("LICENSE")).unwrap();
     commit("no licence");
-    refuses(&world, 1, &["LICENSE` cannot be read"]);
+    refuses(&world, 1, &["LICENSE` is missing"]);
 }
 
 #[test]
