@@ -21,11 +21,12 @@ use crate::workspace::Workspace;
 /// A step after the parts: its name, and cargo's arguments.
 type Step = (&'static str, &'static [&'static str]);
 
-/// The rounds of steps. Steps of one round run side by side: the first one prints as it goes, the others when they have
-/// ended. What uses a Docker engine is one step of a round at most, since an engine serves one proof at a time.
-const ROUNDS: [&[Step]; 10] = [
-    &[("format", &["fmt", "--all", "--check"])],
-    &[(
+/// The rounds of lanes. Lanes of one round run side by side, the steps of a lane one after the other: those of the first
+/// lane print as they go, the others when they have ended. What uses a Docker engine is in one lane of a round at most,
+/// since an engine serves one proof at a time.
+const ROUNDS: [&[&[Step]]; 9] = [
+    &[&[("format", &["fmt", "--all", "--check"])]],
+    &[&[(
         "lint",
         &[
             "clippy",
@@ -36,9 +37,9 @@ const ROUNDS: [&[Step]; 10] = [
             "-D",
             "warnings",
         ],
-    )],
+    )]],
     // `--all-targets` leaves out the targets with `test = false`.
-    &[(
+    &[&[(
         "lint the stages",
         &[
             "clippy",
@@ -54,12 +55,12 @@ const ROUNDS: [&[Step]; 10] = [
             "-D",
             "warnings",
         ],
-    )],
-    &[("pins", &["xtask", "verify-pins", "--offline"])],
-    &[("check", &["xtask", "check"])],
+    )]],
+    &[&[("pins", &["xtask", "verify-pins", "--offline"])]],
+    &[&[("check", &["xtask", "check"])]],
     // Always of the whole workspace: then nothing is built a second time with other features.
-    &[("build", &["test", "--locked", "--workspace", "--no-run"])],
-    &[(
+    &[&[("build", &["test", "--locked", "--workspace", "--no-run"])]],
+    &[&[(
         "build the stages",
         &[
             "test",
@@ -73,25 +74,26 @@ const ROUNDS: [&[Step]; 10] = [
             "--test",
             "stack",
         ],
-    )],
-    // The provisioning waits for its machines, while the tests compute.
+    )]],
+    // The machines wait for most of their time, while the tests compute.
     &[
-        ("test", &["test", "--locked", "--workspace"]),
-        (
-            "provision",
-            &["test", "--locked", "--workspace", "--test", "provision"],
-        ),
+        &[("test", &["test", "--locked", "--workspace"])],
+        &[
+            (
+                "provision",
+                &["test", "--locked", "--workspace", "--test", "provision"],
+            ),
+            (
+                "first",
+                &["test", "--locked", "--workspace", "--test", "first"],
+            ),
+        ],
     ],
-    // Tells where the time of a first start goes, and is recorded.
-    &[(
-        "first",
-        &["test", "--locked", "--workspace", "--test", "first"],
-    )],
     // Measures, so it has the cores for itself.
-    &[(
+    &[&[(
         "stack",
         &["test", "--locked", "--workspace", "--test", "stack"],
-    )],
+    )]],
 ];
 
 /// Runs the verb.
@@ -110,16 +112,17 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
     }
     times.push(("parts", started.elapsed()));
     for round in ROUNDS {
-        let results = self::round(workspace, &parts, round, global.format);
         let mut failed = Vec::new();
-        for ((name, arguments), (time, passed)) in round.iter().zip(results) {
-            times.push((*name, time));
+        for ((name, arguments), time, passed) in
+            self::round(workspace, &parts, round, global.format)
+        {
+            times.push((name, time));
             if let Err(error) = passed {
                 if error.outcome == Outcome::Interrupted {
                     return Err(error);
                 }
                 let hint = format!("`cargo {}` runs {name} alone", arguments.join(" "));
-                failed.push((*name, error.message, hint));
+                failed.push((name, error.message, hint));
             }
         }
         if !failed.is_empty() {
@@ -149,34 +152,39 @@ fn stopped(failed: &[(&str, String, String)]) -> Error {
         .hint(list(|(_, _, hint)| hint.clone(), "; "))
 }
 
-/// Runs the steps of a round side by side. Returns how long each took, and how it ended.
-fn round(
-    workspace: &Workspace,
-    parts: &Parts,
-    steps: &[Step],
-    format: Format,
-) -> Vec<(Duration, Result<()>)> {
-    let timed = |(name, arguments): &Step, aside: bool| {
-        let started = Instant::now();
-        let passed = step(workspace, parts, name, arguments, format, aside);
-        (started.elapsed(), passed)
+/// A step, how long it took, and how it ended.
+type Done = (Step, Duration, Result<()>);
+
+/// Runs the lanes of a round side by side. A step that fails ends its lane.
+fn round(workspace: &Workspace, parts: &Parts, lanes: &[&[Step]], format: Format) -> Vec<Done> {
+    let run = |lane: &[Step], aside: bool| {
+        let mut done: Vec<Done> = Vec::new();
+        for &(name, arguments) in lane {
+            let started = Instant::now();
+            let passed = step(workspace, parts, name, arguments, format, aside);
+            let goes_on = passed.is_ok();
+            done.push(((name, arguments), started.elapsed(), passed));
+            if !goes_on {
+                break;
+            }
+        }
+        done
     };
     std::thread::scope(|scope| {
-        let beside: Vec<_> = steps
+        let beside = lanes.iter().skip(1);
+        let beside: Vec<_> = beside.map(|lane| scope.spawn(|| run(lane, true))).collect();
+        let mut done: Vec<Done> = lanes
             .iter()
-            .skip(1)
-            .map(|step| scope.spawn(|| timed(step, true)))
+            .take(1)
+            .flat_map(|lane| run(lane, false))
             .collect();
-        let first = steps.iter().take(1).map(|step| timed(step, false));
-        let mut results: Vec<_> = first.collect();
-        results.extend(beside.into_iter().map(|step| {
-            let lost = |_| {
-                let error = Error::machine("the step's thread panicked");
-                (Duration::ZERO, Err(error))
-            };
-            step.join().unwrap_or_else(lost)
-        }));
-        results
+        for lane in beside {
+            done.extend(
+                lane.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
+        }
+        done
     })
 }
 

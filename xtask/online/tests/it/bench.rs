@@ -281,3 +281,70 @@ fn write(path: &Path, piece: &[u8]) -> Digest {
     }
     Digest::from_hasher(hasher)
 }
+
+/// What three programs need for the same 22 images of two platforms: `pindock check --update` compares tags and digests,
+/// `skopeo inspect` in a loop asks for one, and `verify-pins` also reads the manifest of each platform, the downloads, keys
+/// and actions.
+#[test]
+#[ignore = "a benchmark"]
+fn bench_4_against_pindock() {
+    let (pindock, skopeo) = (real_part("pindock"), real_part("skopeo"));
+    let (pindock, skopeo) = (pindock.expect("pindock, of PyPI"), skopeo.expect("skopeo"));
+    for latency in [Duration::ZERO, LATENCY] {
+        let storage = tempfile::tempdir().unwrap();
+        let server = EmbeddedRegistry::start(storage.path()).unwrap();
+        let proxy = EmbeddedProxy::start(&server.url(), latency, &Faults::none()).unwrap();
+        let host = proxy.host();
+        let direct = endpoints(&[format!("{host}={}", server.url())]);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let writer = runtime.block_on(async { Registry::new(&direct, Logins::none()).unwrap() });
+        let images: Vec<_> = (0..22)
+            .map(|n| {
+                let dir = tempfile::tempdir().unwrap();
+                layout::index(dir.path(), &n.to_string());
+                let to = format!("{host}/a/i{n}:v1").parse().unwrap();
+                let push = writer.push_layout(dir.path(), &to);
+                to.pinned(runtime.block_on(push).unwrap()).to_string()
+            })
+            .collect();
+        let bench = Bench::of(&images, vec![format!("{host}={}", proxy.url())]);
+        let compose = bench.tree.root().join(COMPOSE);
+        proxy.take_seen();
+        let timed = |theirs: &dyn Fn()| {
+            let start = Instant::now();
+            theirs();
+            (start.elapsed(), proxy.take_seen().len())
+        };
+        let ours = timed(&|| drop(bench.run("verify-pins", &[])));
+        let pindock = timed(&|| {
+            let compose = compose.to_str().unwrap();
+            run(&pindock, ["check", "--update", compose]);
+        });
+        let skopeo = timed(&|| {
+            for image in &images {
+                let (name, digest) = image.split_once('@').unwrap();
+                let repository = name.rsplit_once(':').unwrap().0;
+                let image = format!("docker://{repository}@{digest}");
+                run(
+                    &skopeo,
+                    ["inspect", "--tls-verify=false", "--no-tags", &image],
+                );
+            }
+        });
+        println!("22 images, {} ms latency", latency.as_millis());
+        let rows = [
+            ("verify-pins", ours),
+            ("pindock", pindock),
+            ("skopeo", skopeo),
+        ];
+        for (name, (took, requests)) in rows {
+            println!("  {name:<12} {} {requests:4} requests", ms(took));
+        }
+        assert!(ours.0 < skopeo.0, "slower than skopeo at {latency:?}");
+        // At 0 ms ours is bounded by what a development build computes.
+        assert!(
+            latency.is_zero() || ours.0 < pindock.0,
+            "slower than pindock"
+        );
+    }
+}
