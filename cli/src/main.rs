@@ -9,6 +9,7 @@ mod doctor;
 mod embedded;
 mod error;
 mod guest;
+mod handover;
 mod multipass;
 mod output;
 mod plan;

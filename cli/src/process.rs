@@ -4,32 +4,23 @@
 //! Multipass calls can hang (a guest that is gone, a daemon that waits), so every call has a
 //! watchdog. A call that is dropped is killed.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use polis_base::shown::shown;
-
+use crate::signals;
 use crate::store::Written;
-use crate::{platform, signals};
 
 /// How long output may still come once the program has ended: somebody else may hold its pipe.
-const AFTERGLOW: Duration = Duration::from_secs(1);
+pub(crate) const AFTERGLOW: Duration = Duration::from_secs(1);
 /// How often an ended program, an interrupt and the deadline are looked for.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// How much of a program's output is kept: none that is asked for answers says so much.
 const MOST_OUTPUT: usize = 16 << 20;
-/// How long a program may go on when nobody reads its output any more: one that is at its end has its own code to tell.
-const UNREAD: Duration = Duration::from_millis(300);
-
-/// How much of a line is kept at most.
-const LINE: u64 = 64 << 10;
-/// How long a program that has the terminal may take to end after a signal.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why there is no output.
 #[derive(Debug)]
@@ -155,87 +146,16 @@ pub(crate) fn run(
     }
 }
 
-/// Runs an interactive program on our own terminal and streams, without a limit. With `filtered` its output comes through
-/// us, as text without anything that a terminal obeys.
+/// Starts an interactive program on our own terminal and streams. With `piped` its output comes through us.
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn hand_over(program: &Path, args: &[String], filtered: bool) -> io::Result<HandedOver> {
+pub(crate) fn interactive(program: &Path, args: &[String], piped: bool) -> io::Result<Child> {
     let mut command = command(program, args);
-    if filtered {
+    if piped {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
-    let mut child = command.spawn()?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let filters = [
-        thread::spawn(|| out.map(|pipe| filter(pipe, io::stdout()))),
-        thread::spawn(|| err.map(|pipe| filter(pipe, io::stderr()))),
-    ];
-    let ended = see_to_its_end(child)?;
-    // It may have ended by a Ctrl-C that was its own, before we looked.
-    let _ = signals::came_for_us();
-    let since = Instant::now();
-    while !filters.iter().all(JoinHandle::is_finished) && since.elapsed() < AFTERGLOW {
-        thread::sleep(TICK / 4);
-    }
-    Ok(ended)
-}
-
-/// Shows what comes out of `from`, line by line; a line that does not end is shown in parts.
-fn filter(from: impl Read, mut to: impl Write) -> io::Result<()> {
-    let mut from = BufReader::new(from);
-    let mut line = Vec::new();
-    while (&mut from).take(LINE).read_until(b'\n', &mut line)? > 0 {
-        to.write_all(shown(&String::from_utf8_lossy(&line)).as_bytes())?;
-        to.flush()?;
-        line.clear();
-    }
-    Ok(())
-}
-
-/// How an interactive program ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HandedOver {
-    /// With this exit code; none when a signal ended it.
-    Ended(Option<i32>),
-    /// It was killed, because nobody read its output any more.
-    Unread,
-    /// We were asked to end by this signal, which it got too.
-    Signalled(u8),
-}
-
-/// Waits for a program on our own streams. Ctrl-C on the terminal is for that program; a signal to us alone is passed on,
-/// and it has a moment to end by itself. Multipass's client does not end when nobody reads its output any more, so that
-/// is looked for here.
-fn see_to_its_end(mut child: Child) -> io::Result<HandedOver> {
-    let mut unread = None;
-    let mut signalled: Option<(u8, Instant)> = None;
-    loop {
-        let ended = child.try_wait()?;
-        match (signalled, ended) {
-            (Some((signal, _)), Some(_)) => return Ok(HandedOver::Signalled(signal)),
-            (Some((signal, since)), None) if since.elapsed() >= FAREWELL => {
-                child.kill()?;
-                child.wait()?;
-                return Ok(HandedOver::Signalled(signal));
-            }
-            (None, Some(status)) => return Ok(HandedOver::Ended(status.code())),
-            (_, None) => {}
-        }
-        if let (None, Some(signal)) = (signalled, signals::came_for_us()) {
-            platform::pass_on(signal, &mut child)?;
-            signalled = Some((signal, Instant::now()));
-        }
-        if unread.is_some_and(|since: Instant| since.elapsed() >= UNREAD) {
-            child.kill()?;
-            child.wait()?;
-            return Ok(HandedOver::Unread);
-        }
-        if unread.is_none() && platform::output_is_unread() {
-            unread = Some(Instant::now());
-        }
-        thread::sleep(TICK / 4);
-    }
+    command.spawn()
 }
 
 impl Running {

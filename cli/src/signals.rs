@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 /// What Ctrl-C sends.
-const INTERRUPT: usize = 2;
+pub(crate) const INTERRUPT: u8 = 2;
 
 /// The last signal that came; 0 for none.
 static CAME: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
@@ -31,7 +31,7 @@ pub(crate) fn heed() {
 #[cfg(not(unix))]
 pub(crate) fn heed() {
     // Only a second handler is refused, and there is none.
-    let _ = ctrlc::set_handler(|| CAME.store(INTERRUPT, Ordering::SeqCst));
+    let _ = ctrlc::set_handler(|| CAME.store(INTERRUPT.into(), Ordering::SeqCst));
 }
 
 /// Whether the user wants us to end.
@@ -39,10 +39,9 @@ pub(crate) fn came() -> bool {
     CAME.load(Ordering::SeqCst) != 0
 }
 
-/// Forgets a Ctrl-C, which was for a program that has the terminal; returns another signal that came.
-pub(crate) fn came_for_us() -> Option<u8> {
-    let _ = CAME.compare_exchange(INTERRUPT, 0, Ordering::SeqCst, Ordering::SeqCst);
-    u8::try_from(CAME.load(Ordering::SeqCst))
+/// The last signal that came, which from now on has been seen to.
+pub(crate) fn take() -> Option<u8> {
+    u8::try_from(CAME.swap(0, Ordering::SeqCst))
         .ok()
         .filter(|signal| *signal != 0)
 }

@@ -215,6 +215,7 @@ mod tests {
             service_log("x", "/x/y"),
             outside(),
             survey(),
+            run::Run::new().signal(&["TERM"]),
         ];
         for call in calls {
             assert_eq!(call.args[..4], ["exec", "-n", NAME, "--"]);

@@ -67,11 +67,15 @@ pub(crate) struct Run {
 }
 
 /// The begin of both wrappers: where notes are left, and whether the stack has to be there.
+///
+/// A Ctrl-C is for the command alone, whose code comes back. In the workspace Docker gives it its mark.
 const BEGIN: &str = r#"notes=$1 needs=$2
 shift 2
+trap : INT
 leave() { mkdir -p "$notes" && printf '%s\n' "$1" >"$notes/code" && exit 123; exit 124; }
 cd /opt/polis 2>/dev/null
-if [[ $needs == stack ]] && ! { command -v docker && [[ -e docker-compose.yml ]]; } >/dev/null; then
+[[ $needs == workspace ]] || export "POLIS_RUN=${notes##*/}"
+if [[ $needs != nothing ]] && ! { command -v docker && [[ -e docker-compose.yml ]]; } >/dev/null; then
   leave no-stack
 fi
 "#;
@@ -107,8 +111,10 @@ impl Run {
     pub(crate) fn command(&self, place: Place, command: &[String], captured: bool) -> Call {
         let needs = match place {
             Place::Machine => "nothing",
-            Place::Workspace { .. } | Place::Stack => "stack",
+            Place::Workspace { .. } => "workspace",
+            Place::Stack => "stack",
         };
+        let mark = self.mark();
         let mut args = vec![self.notes.as_str(), needs];
         match place {
             Place::Workspace { terminal, root } => {
@@ -116,13 +122,30 @@ impl Run {
                 args.extend((!terminal).then_some("-T"));
                 // The environment that a login sets: Docker sets HOME at most.
                 args.extend(if root { AS_ROOT } else { AS_POLIS });
-                args.push("workspace");
+                args.extend(["--env", &mark, "workspace"]);
             }
             Place::Stack | Place::Machine => {}
         }
         args.extend(command.iter().map(String::as_str));
         let script = if captured { CAPTURED } else { DIRECT };
         Call::guest("run a command in the VM", &[BEGIN, script].concat(), &args)
+    }
+
+    /// What its processes have in their environment, and no others.
+    fn mark(&self) -> String {
+        let name = self.notes.rsplit('/').next().unwrap_or_default();
+        format!("POLIS_RUN={name}")
+    }
+
+    /// The call that sends signals to the command.
+    pub(crate) fn signal(&self, signals: &[&str]) -> Call {
+        let mark = self.mark();
+        let args = [&[mark.as_str()], signals].concat();
+        Call::guest(
+            "signal the command in the VM",
+            include_str!("signal.sh"),
+            &args,
+        )
     }
 
     /// A file that the run left: `code`, and of a captured one `stdout` and `stderr`.

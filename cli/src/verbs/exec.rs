@@ -6,9 +6,9 @@ use crate::args::WhereArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::run::{CODE_IN_FILE, NO_STACK, Place, RUNS, Run, UNRECORDED};
+use crate::handover::{self, HandedOver, Manner};
 use crate::multipass::Multipass;
 use crate::output;
-use crate::process::{self, HandedOver};
 use crate::verbs::status;
 
 /// What `exec` ends with when polis itself fails.
@@ -28,11 +28,14 @@ pub(crate) fn run(context: &Context, words: &[String], place: WhereArgs) -> Resu
         true => Place::Machine,
         false => Place::Workspace { terminal, root },
     };
-    enter(context, words, place, false)
+    let manner = match terminal {
+        true => Manner::Terminal,
+        false => Manner::Streams,
+    };
+    enter(context, words, place, manner)
 }
 
-/// Runs `words` in this place; returns the exit code. With `filtered` its output is shown as text, without anything that
-/// a terminal obeys.
+/// Runs `words` in this place; returns the exit code.
 ///
 /// # Errors
 /// As [`run`].
@@ -40,7 +43,7 @@ pub(crate) fn enter(
     context: &Context,
     words: &[String],
     place: Place,
-    filtered: bool,
+    manner: Manner,
 ) -> Result<u8> {
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
@@ -52,10 +55,7 @@ pub(crate) fn enter(
     }
     let run = Run::new();
     let call = run.command(place, words, captured);
-    let ended = process::hand_over(multipass.program(), &call.args, filtered).map_err(|error| {
-        Error::new(Kind::Unexpected, "Multipass could not be started").because(error.to_string())
-    })?;
-    match ended {
+    match handover::hand_over(&multipass, &run, &call, manner)? {
         HandedOver::Unread => Ok(UNREAD),
         HandedOver::Signalled(signal) => Ok(128 + signal),
         HandedOver::Ended(Some(CODE_IN_FILE)) => noted(context, &multipass, &run, captured),

@@ -6,6 +6,7 @@ use crate::args::LogsArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::run::Place;
+use crate::handover::Manner;
 
 /// Shows the logs; returns the exit code.
 ///
@@ -34,6 +35,13 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
                 .next("polis logs   (without --follow)"),
         );
     }
-    let filtered = !args.raw && std::io::stdout().is_terminal();
-    super::exec::enter(context, &words, Place::Stack, filtered)
+    let manner = match (
+        std::io::stdout().is_terminal(),
+        std::io::stdin().is_terminal(),
+    ) {
+        (true, _) if !args.raw => Manner::Filtered,
+        (true, true) => Manner::Terminal,
+        _ => Manner::Streams,
+    };
+    super::exec::enter(context, &words, Place::Stack, manner)
 }

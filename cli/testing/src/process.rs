@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -30,6 +30,12 @@ pub(crate) fn group(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command.arg("--default-signal=INT,HUP").arg(program);
     command.process_group(0);
     command
+}
+
+/// Leaves a Ctrl-C to what this process has started on the terminal, as a client does that sends it on as a byte. What is
+/// started afterwards does not inherit this.
+pub(crate) fn leave_interrupts() -> io::Result<()> {
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::default()).map(drop)
 }
 
 /// Replaces this process.

@@ -15,6 +15,8 @@ mod killed;
 #[cfg(target_os = "linux")]
 mod looking;
 #[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
 mod start;
 #[cfg(target_os = "linux")]
 mod support;

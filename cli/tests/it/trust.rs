@@ -1,11 +1,11 @@
 //! What a guest or Multipass writes is not trusted, and whoever starts `polis`, or reads what it prints, may stop.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use expect_test::expect;
 use fake_multipass::{Effect, Fault};
 
-use crate::killed::wait_until;
+use crate::signals::ends_within;
 use crate::support::{running, seen, world};
 
 /// Writes the clipboard, hides a line, turns the order of a text, and pretends to be polis.
@@ -87,29 +87,6 @@ fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
             ("0\n", ""),
             "{args}"
         );
-    }
-}
-
-fn ends_within(seconds: u64, begun: Instant) {
-    let took = begun.elapsed();
-    assert!(took < Duration::from_secs(seconds), "{took:?}");
-}
-
-#[test]
-fn a_signal_to_polis_ends_the_command_that_has_the_terminal() {
-    let world = running();
-    for args in [
-        &["exec", "--vm", "--", "sleep", "50"][..],
-        &["logs", "--follow"],
-    ] {
-        let calls = world.calls_of("exec").len();
-        let child = world.start_polis(args);
-        wait_until(|| world.calls_of("exec").len() > calls);
-        let begun = Instant::now();
-        child.terminate();
-        let ran = child.wait();
-        assert_eq!(ran.code, Some(143), "{args:?}: {}", ran.seen());
-        ends_within(10, begun);
     }
 }
 

@@ -120,6 +120,7 @@ impl Guest {
     fn run_on_terminal(&self, mut process: Command) -> io::Result<Done> {
         // In our own group, or the terminal would stop it.
         use std::os::unix::process::CommandExt;
+        process::leave_interrupts()?;
         process.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
         let mut child = process.spawn()?;
         let code = self.wait(&mut child)?;

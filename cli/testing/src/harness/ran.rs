@@ -107,6 +107,11 @@ impl Running {
         process::signal(self.child.id(), Signal::TERM);
     }
 
+    /// Sends SIGHUP to its group, as a terminal does that is closed.
+    pub fn hang_up(&self) {
+        process::signal_group(self.child.id(), Signal::HUP);
+    }
+
     /// Kills it alone; what it has started goes on.
     pub fn kill(&self) {
         process::signal(self.child.id(), Signal::KILL);

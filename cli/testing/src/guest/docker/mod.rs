@@ -6,7 +6,8 @@ mod project;
 mod up;
 
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal};
+use std::os::unix::process::ExitStatusExt;
 
 use engine::{Engine, runs};
 use polis_base::Digest;
@@ -245,14 +246,18 @@ fn exec(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     tool.call.end.changed_guest = true;
     let mut command = process::command(program);
     command.args(args).envs(settings).current_dir(directory);
+    if io::stdin().is_terminal() {
+        process::leave_interrupts()?;
+    }
     let Ok(status) = command.status() else {
         tool.fail(&format!(
             "OCI runtime exec failed: exec: \"{program}\": not found"
         ));
         return Ok(127);
     };
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.unwrap_or(137))
+    let signal = status.signal().map(|signal| 128 + signal);
+    let code = status.code().or(signal).unwrap_or_default();
+    Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
 /// Pulls the images of all services, as far as the registry lets it.
