@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, cut};
 use crate::guest::probe::{Guest, MAKE_ROOM};
 use crate::multipass::size;
 use crate::multipass::state::{NAME, NO_ANSWER, Outlook, State, WAITING};
@@ -20,8 +20,8 @@ pub(crate) struct Facts {
     pub(crate) versions: Option<Result<Versions, Box<Error>>>,
     /// What it says of our VM.
     pub(crate) machine: Option<Result<Option<State>, Box<Error>>>,
-    /// The VM's own disk; none if the VM is not running or did not answer.
-    pub(crate) guest: Option<Guest>,
+    /// What the VM says of itself; none if it is not running.
+    pub(crate) guest: Option<Result<Guest, Box<Error>>>,
     /// Bytes free on the disk where VMs are kept.
     pub(crate) free_disk: Option<u64>,
     /// Bytes of memory of this machine.
@@ -38,6 +38,13 @@ pub(crate) struct Facts {
     pub(crate) troubles: Vec<Trouble>,
     /// The memory and the disk that a new VM is to have.
     pub(crate) wanted: (String, String),
+}
+
+impl Facts {
+    /// The VM's answer, if it could be read.
+    fn answer(&self) -> Option<&Guest> {
+        self.guest.as_ref()?.as_ref().ok()
+    }
 }
 
 /// Something that is known to break Multipass's networking.
@@ -74,13 +81,13 @@ impl Check {
         Self {
             name,
             verdict,
-            detail: detail.into(),
+            detail: cut(&detail.into()),
             fix: None,
         }
     }
 
     fn fix(mut self, fix: impl Into<String>) -> Self {
-        self.fix = Some(fix.into());
+        self.fix = Some(cut(&fix.into()));
         self
     }
 }
@@ -160,7 +167,10 @@ fn instance(facts: &Facts) -> Check {
     let Some(state) = machine else {
         return Check::new(name, Verdict::Ok, "there is no VM yet");
     };
-    if let Some(error) = plan::blocked(state, facts.guest.as_ref()) {
+    if let Some(Err(error)) = &facts.guest {
+        return failed(name, error);
+    }
+    if let Some(error) = plan::blocked(state, facts.answer()) {
         let check = Check::new(name, Verdict::Fail, &error.message);
         return check.fix(error.next.join("; "));
     }
@@ -199,7 +209,7 @@ fn guest_disk(facts: &Facts) -> Check {
         Some(Ok(_)) => return Check::new(name, Verdict::Skipped, "no VM is running"),
         _ => return Check::new(name, Verdict::Skipped, "without an answer of the daemon"),
     }
-    let Some(disk) = facts.guest.as_ref().and_then(|guest| guest.disk) else {
+    let Some(disk) = facts.answer().and_then(|guest| guest.disk) else {
         return Check::new(name, Verdict::Skipped, "the VM did not answer");
     };
     match disk.warning() {
@@ -287,9 +297,11 @@ fn failed(name: &'static str, error: &Error) -> Check {
     for cause in &error.causes {
         detail.push_str(&format!(": {cause}"));
     }
-    let mut check = Check::new(name, Verdict::Fail, detail);
-    check.fix = error.next.first().cloned();
-    check
+    let check = Check::new(name, Verdict::Fail, detail);
+    match error.next.first() {
+        Some(next) => check.fix(next),
+        None => check,
+    }
 }
 
 /// Whether a program here answers DNS on every address: Multipass's own cannot on its bridge then.
@@ -352,16 +364,16 @@ mod tests {
     use super::*;
     use crate::guest::probe::Disk;
 
-    fn guest(space: u8, inodes: u8) -> Option<Guest> {
+    fn guest(space: u8, inodes: u8) -> Option<Result<Guest, Box<Error>>> {
         let free = 1 << 30;
-        Some(Guest {
+        Some(Ok(Guest {
             disk: Some(Disk {
                 space,
                 inodes,
                 free,
             }),
             ..Guest::default()
-        })
+        }))
     }
 
     fn healthy() -> Facts {
@@ -403,7 +415,8 @@ mod tests {
             "{all:?}"
         );
         type Break = fn(&mut Facts);
-        let broken: [(&str, Break); 13] = [
+        let broken: [(&str, Break); 14] = [
+            ("instance", |facts| facts.guest = Some(Guest::parse("?"))),
             ("vm-disk", |facts| facts.guest = guest(95, 5)),
             ("vm-disk", |facts| facts.guest = guest(40, 99)),
             ("installed", |facts| facts.program = None),

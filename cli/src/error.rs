@@ -78,12 +78,27 @@ and with 141 when nobody reads the output any more.";
 const MOST_LINES: usize = 50;
 const MOST_CHARACTERS: usize = 1000;
 
-/// A line as far as an error shows it.
-fn cut(line: &str) -> String {
-    match line.char_indices().nth(MOST_CHARACTERS) {
-        Some((end, _)) => format!("{} ...", &line[..end]),
-        None => line.to_owned(),
+/// `text` as a part of a line of ours: without ends of lines, and not longer than is shown. All that others wrote comes
+/// through here, so that it begins no line of its own.
+pub(crate) fn cut(text: &str) -> String {
+    let text = text.trim_end();
+    let end = text.char_indices().nth(MOST_CHARACTERS);
+    let line = text[..end.map_or(text.len(), |(end, _)| end)].replace(['\r', '\n'], " ");
+    match end {
+        Some(_) => line + " ...",
+        None => line,
     }
+}
+
+/// The lines of `texts` as far as they are shown.
+fn lines<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut all = texts.into_iter().flat_map(str::lines);
+    let mut shown: Vec<String> = all.by_ref().take(MOST_LINES).map(cut).collect();
+    let more = all.count();
+    if more > 0 {
+        shown.push(format!("... and {more} lines more"));
+    }
+    shown
 }
 
 /// A failure as the user sees it.
@@ -156,26 +171,54 @@ impl Error {
         self
     }
 
-    /// The error as text: the cause, what was tried, the log, the next command. Every line says what it is, so that what
-    /// a guest has written cannot pass for our own words; there are at most [`MOST_LINES`] of each kind.
-    pub(crate) fn to_text(&self) -> String {
+    /// The error as it is shown: each text is one line, and there are at most [`MOST_LINES`] of each kind.
+    pub(crate) fn bounded(&self) -> Self {
+        let list = |texts: &[String]| lines(texts.iter().map(String::as_str));
         let mut message = self.message.lines();
-        let mut text = format!("{}\n", cut(message.next().unwrap_or_default()));
-        let mut section = |label: &str, lines: &[String]| {
-            let mut lines = lines.iter().flat_map(|line| line.lines());
-            for line in lines.by_ref().take(MOST_LINES) {
-                text.push_str(&format!("  {label}: {}\n", cut(line)));
-            }
-            let more = lines.count();
-            if more > 0 {
-                text.push_str(&format!("  {label}: ... and {more} lines more\n"));
-            }
-        };
-        section("cause", &message.map(str::to_owned).collect::<Vec<_>>());
-        section("cause", &self.causes);
-        section("tried", &self.tried);
-        section("log", &self.log);
-        section("next", &self.next);
+        let first = message.next().unwrap_or_default();
+        Self {
+            kind: self.kind,
+            message: cut(first),
+            causes: lines(message.chain(self.causes.iter().map(String::as_str))),
+            step: self.step.as_deref().map(cut),
+            service: self.service.as_deref().map(cut),
+            tried: list(&self.tried),
+            log: list(&self.log),
+            next: list(&self.next),
+        }
+    }
+
+    /// The error as text: the cause, what was tried, the log, the next command. Every line says what it is, so that what
+    /// a guest has written cannot pass for our own words.
+    pub(crate) fn to_text(&self) -> String {
+        let error = self.bounded();
+        let sections = [
+            ("cause", error.causes),
+            ("tried", error.tried),
+            ("log", error.log),
+            ("next", error.next),
+        ];
+        let mut text = format!("{}\n", error.message);
+        for (label, lines) in sections {
+            text.extend(lines.iter().map(|line| format!("  {label}: {line}\n")));
+        }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_is_part_of_a_line() {
+        assert_eq!(cut("a\nnext: b\r\n"), "a next: b");
+        assert_eq!(cut(&"ä".repeat(1000)), "ä".repeat(1000));
+        assert_eq!(cut(&"ä".repeat(1001)), "ä".repeat(1000) + " ...");
+        let error = Error::new(Kind::Usage, "x\nnext: y").because("a\nb");
+        assert_eq!(
+            error.to_text(),
+            "x\n  cause: next: y\n  cause: a\n  cause: b\n"
+        );
     }
 }

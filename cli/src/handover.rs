@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use polis_base::shown::shown;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, cut};
 use crate::guest::run::Run;
 use crate::multipass::call::Call;
 use crate::multipass::{Multipass, failed};
@@ -165,7 +165,7 @@ fn bring(multipass: &Multipass, run: &Run, signal: u8, manner: Manner) {
         Ok(output) => failed(&call, &output, Kind::Unexpected),
         Err(error) => error,
     };
-    let cause = error.causes.first().unwrap_or(&error.message);
+    let cause = cut(error.causes.first().unwrap_or(&error.message));
     output::note(&format!(
         "the command in the VM may go on: it could not be signalled: {cause}"
     ));

@@ -162,7 +162,7 @@ fn document(command: &str, result: Option<&Value>, error: Option<&Error>) -> Val
         "version": embedded::LABEL,
         "result": result,
         "error": error.map(|error| {
-            let mut value = json!(error);
+            let mut value = json!(error.bounded());
             value["exit_code"] = json!(error.kind.code());
             value
         }),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use polis_base::shown::shown;
 
+use crate::error::cut;
 use crate::guest::provision::Progress;
 use crate::multipass::screen;
 use crate::output::{self, Output};
@@ -68,6 +69,11 @@ impl View {
         }
     }
 
+    /// What `who` said about the step.
+    pub(crate) fn quote(&mut self, who: &str, said: &str) {
+        self.detail(&format!("{who}: {}", cut(said)));
+    }
+
     /// How far Multipass is, from what it has printed so far: on a terminal its newest stage, elsewhere each stage once.
     pub(crate) fn stages(&mut self, printed: &str) {
         let stages = screen::stages(printed);
@@ -82,7 +88,7 @@ impl View {
             let name = stage.split(": ").next().unwrap_or(stage);
             if !self.told.iter().any(|told| told == name) {
                 self.told.push(name.to_owned());
-                self.line(&format!("  {name}"));
+                self.line(&format!("  multipass: {}", cut(name)));
             }
         }
     }

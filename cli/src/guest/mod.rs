@@ -10,6 +10,7 @@ pub(crate) mod storage;
 
 use polis_base::Digest;
 
+use crate::error::{Error, Kind};
 use crate::multipass::call::{Call, Payload, Times};
 use crate::multipass::state::NAME;
 
@@ -17,6 +18,8 @@ use crate::multipass::state::NAME;
 pub(crate) const DAMAGED: i32 = 11;
 /// The first line of what the read script answers.
 pub(crate) const READ: &str = "polis-read 1";
+/// How many bytes of a file one answer has, in base64: small enough for Windows.
+pub(crate) const PART: usize = 3000;
 /// The first lines of the answers of `outside.sh` and `volumes.sh`.
 const OUTSIDE: &str = "polis-outside 1";
 const VOLUMES: &str = "polis-volumes 1";
@@ -41,11 +44,11 @@ pub(crate) fn progress() -> Call {
 
 /// Part of a file in the guest.
 pub(crate) fn read(path: &str, offset: usize) -> Call {
-    let offset = offset.to_string();
+    let (offset, part) = (offset.to_string(), PART.to_string());
     Call::guest(
         "read a file of the VM",
         include_str!("read.sh"),
-        &[path, &offset],
+        &[path, &offset, &part],
     )
 }
 
@@ -174,6 +177,20 @@ pub(crate) fn outside() -> Call {
         include_str!("outside.sh"),
         &[],
     )
+}
+
+/// The error about an answer of the VM that is none of our scripts'.
+pub(crate) fn unreadable(what: impl Into<String>, why: impl Into<String>) -> Box<Error> {
+    Error::new(Kind::Unexpected, what)
+        .because(why)
+        .next("polis stop, then: polis start   (restarts the VM)")
+        .next("polis delete --purge, then: polis start   (to begin anew; what is in it is lost)")
+}
+
+/// Whether `name` can be one of a service, a volume or an agent: it is shown at the begin of a line.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
 }
 
 /// What a script answers after its first line, `header`: a spinner may have left something before it.

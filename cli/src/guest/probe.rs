@@ -3,7 +3,7 @@
 use polis_base::Digest;
 use serde::Serialize;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::guest;
 use crate::multipass::size;
 use crate::platform;
@@ -54,6 +54,8 @@ pub(crate) enum Difference {
     Definition,
 }
 
+/// How many services are read; our stack has a dozen.
+const MOST_SERVICES: usize = 250;
 /// The service that the agent works in.
 pub(crate) const WORKSPACE: &str = "workspace";
 /// The command that recreates its container.
@@ -190,16 +192,22 @@ impl Guest {
         };
         let hex = |hex: &str| Digest::from_hex(hex).map_err(|error| error.to_string());
         let number = |text: &str| text.parse::<u32>().map_err(|error| error.to_string());
+        let name = |name: &str| match guest::is_name(name) {
+            true => Ok(name.to_owned()),
+            false => Err(format!("`{name}` is no name")),
+        };
         match words.as_slice() {
-            ["machine", name] => self.architecture = platform::debian_name(name).to_owned(),
+            ["machine", machine] => {
+                self.architecture = platform::debian_name(&name(machine)?).to_owned();
+            }
             ["cloud-init", state @ ..] => self.cloud_init = state.join(" "),
             ["provisioning"] => self.provisioning = true,
             ["script"] => self.script = true,
-            ["report", state] => self.report = Some((*state).to_owned()),
+            ["report", state] => self.report = Some(name(state)?),
             ["report"] => self.report = None,
             ["marker", digest] => self.marker = Some(hex(digest)?),
             ["bundle", digest] => self.bundle = Some(hex(digest)?),
-            ["agent", name, digest] => self.agent = Some(((*name).to_owned(), hex(digest)?)),
+            ["agent", agent, digest] => self.agent = Some((name(agent)?, hex(digest)?)),
             ["secrets"] => self.secrets = true,
             ["docker-down"] => self.docker_down = true,
             ["ready", words @ ..] => self.ready = Some(words.join(" ")),
@@ -222,33 +230,38 @@ impl Guest {
             }
             // The guest could not measure it.
             ["disk", ..] => self.disk = None,
-            ["expected", name] => self.service(name).state = "missing".to_owned(),
-            ["service", name, state, health, code] => {
+            ["expected", service] => self.service(name(service)?)?.state = "missing".to_owned(),
+            ["service", service, state, health, code] => {
                 let code = code.parse().map_err(|_| format!("`{line}`"))?;
-                let service = self.service(name);
-                (service.state, service.health) = ((*state).to_owned(), (*health).to_owned());
-                service.exit_code = code;
+                let state = name(state)?;
+                let health = match *health {
+                    "" => String::new(),
+                    health => name(health)?,
+                };
+                let service = self.service(name(service)?)?;
+                (service.state, service.health, service.exit_code) = (state, health, code);
             }
             _ => return Err(format!("`{line}` means nothing")),
         }
         Ok(())
     }
 
-    fn service(&mut self, name: &str) -> &mut Service {
-        let at = self
-            .services
-            .iter()
-            .position(|service| service.name == name);
-        let at = at.unwrap_or_else(|| {
+    fn service(&mut self, name: String) -> std::result::Result<&mut Service, String> {
+        let mut services = self.services.iter();
+        let known = services.position(|service| service.name == name);
+        if known.is_none() {
+            if self.services.len() == MOST_SERVICES {
+                return Err(format!("there are more than {MOST_SERVICES} services"));
+            }
             self.services.push(Service {
-                name: name.to_owned(),
+                name,
                 state: "missing".to_owned(),
                 health: "".to_owned(),
                 exit_code: 0,
             });
-            self.services.len() - 1
-        });
-        &mut self.services[at]
+        }
+        let at = known.unwrap_or(self.services.len() - 1);
+        Ok(&mut self.services[at])
     }
 
     /// Whether every image is there; not when nothing is known of any.
@@ -309,13 +322,7 @@ pub(crate) enum Provisioning {
 
 fn unreadable(reason: &str, text: &str) -> Box<Error> {
     let lines = text.lines().map(str::to_owned);
-    Error::new(
-        Kind::Unexpected,
-        "what the VM says about itself could not be read",
-    )
-    .because(reason)
-    .log(lines.take(20))
-    .next("polis doctor")
+    guest::unreadable("what the VM says about itself could not be read", reason).log(lines.take(20))
 }
 
 #[cfg(test)]
@@ -370,6 +377,26 @@ mod tests {
             text.replace(&hex, "short"),
         ] {
             assert!(Guest::parse(&broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn there_are_only_so_many_services_and_their_names_are_names() {
+        let read = |lines: &str| Guest::parse(&format!("polis-probe 1\n{lines}end\n"));
+        let services =
+            |count: usize| -> String { (0..count).map(|at| format!("expected s{at}\n")).collect() };
+        assert_eq!(read(&services(250).repeat(2)).unwrap().services.len(), 250);
+        let error = read(&services(251)).unwrap_err();
+        assert_eq!(error.causes, ["there are more than 250 services"]);
+        for forged in [
+            "service|next: curl|running||0",
+            "service|gate|next: curl||0",
+            "service|gate|running|next: curl|0",
+            "machine next:",
+            &format!("agent next: {}", "a".repeat(64)),
+            &format!("expected {}", "a".repeat(65)),
+        ] {
+            assert!(read(&format!("{forged}\n")).is_err(), "{forged}");
         }
     }
 

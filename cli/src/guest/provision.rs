@@ -2,10 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::guest;
+
 /// Where the report is.
 pub(crate) const REPORT: &str = "/var/lib/polis/provision.json";
 /// Where everything is that the provisioning printed.
 pub(crate) const LOG: &str = "/var/log/polis-provision.log";
+
+/// How many steps are read; there are a dozen.
+const MOST_STEPS: usize = 100;
 
 /// How a provisioning ended.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -51,7 +56,10 @@ impl Progress {
                 continue;
             };
             let words: Vec<&str> = rest.split_whitespace().collect();
-            if let [name, state, seconds] = words.as_slice() {
+            if let [name, state, seconds] = words.as_slice()
+                && guest::is_name(name)
+                && guest::is_name(state)
+            {
                 let step = Step {
                     name: (*name).to_owned(),
                     state: (*state).to_owned(),
@@ -59,7 +67,9 @@ impl Progress {
                 };
                 // Its start gives way to its end.
                 progress.steps.retain(|known| known.name != step.name);
-                progress.steps.push(step);
+                if progress.steps.len() < MOST_STEPS {
+                    progress.steps.push(step);
+                }
             }
         }
         progress
@@ -94,5 +104,14 @@ mod tests {
         assert_eq!(progress.current(), Some("sysbox"));
         assert_eq!(progress.last_line, "Setting up sysbox-ce");
         assert_eq!(Progress::parse(""), Progress::default());
+        let endless = (0..200).map(|at| format!("polis-provision: step s{at} done 1\n"));
+        assert_eq!(
+            Progress::parse(&endless.collect::<String>()).steps.len(),
+            MOST_STEPS
+        );
+        assert_eq!(
+            Progress::parse("polis-provision: step next: curl 0").steps,
+            []
+        );
     }
 }

@@ -6,6 +6,9 @@ use serde::Serialize;
 use crate::guest::{self, OUTSIDE, VOLUMES};
 use crate::multipass::size;
 
+/// How many volumes or folders are read; our scripts name fewer.
+const MOST: usize = 50;
+
 /// A volume of the stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Volume {
@@ -19,12 +22,12 @@ pub(crate) fn volumes(text: &str) -> Vec<Volume> {
     let lines = guest::answer(text, VOLUMES).unwrap_or_default().lines();
     let volume = |line: &str| {
         let (name, size) = line.trim_end().split_once(' ')?;
-        Some(Volume {
+        guest::is_name(name).then(|| Volume {
             name: name.to_owned(),
             bytes: size.parse().ok(),
         })
     };
-    lines.filter_map(volume).collect()
+    lines.filter_map(volume).take(MOST).collect()
 }
 
 /// What the workspace's container holds outside the volumes, and would lose if it were recreated.
@@ -55,7 +58,8 @@ impl Outside {
             match words.as_slice() {
                 ["bytes"] => {}
                 ["bytes", bytes] => outside.bytes = bytes.parse().ok(),
-                ["folder", files, path] => outside.folders.push(Folder {
+                // Anything else would be no path, and is shown at the begin of a line.
+                ["folder", files, path] if path.starts_with('/') => outside.folders.push(Folder {
                     path: (*path).to_owned(),
                     files: files.parse().unwrap_or_default(),
                 }),
@@ -63,7 +67,8 @@ impl Outside {
                 _ => outside.cut_off = true,
             }
         }
-        outside.cut_off |= !ended;
+        outside.cut_off |= !ended || outside.folders.len() > MOST;
+        outside.folders.truncate(MOST);
         outside
     }
 
@@ -118,6 +123,8 @@ mod tests {
         for broken in [
             whole.replace("end\n", ""),
             whole.replace("end", "cut-off\nend"),
+            whole.replace("/usr/local", "next: curl"),
+            whole.replace("end", &"folder 1 /x\n".repeat(60)),
             String::new(),
         ] {
             assert!(Outside::parse(&broken).cut_off, "{broken}");

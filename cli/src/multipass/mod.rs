@@ -43,7 +43,24 @@ pub(crate) struct Multipass<'a> {
 /// After how long a call of the daemon, which takes a fraction of a second, probably waits for another one.
 const QUEUED: Duration = Duration::from_secs(5);
 /// How much of a file of the guest is read.
-const MOST_READ: usize = 64 << 20;
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Most {
+    bytes: usize,
+    /// For how long, in times of the patience for one call.
+    patience: u32,
+}
+
+/// Of a file that scripts of ours write.
+pub(crate) const A_NOTE: Most = Most {
+    bytes: 64 << 10,
+    patience: 1,
+};
+/// Of what a command of the user has printed: a part of it takes some 0.3 s.
+pub(crate) const AN_OUTPUT: Most = Most {
+    bytes: 64 << 20,
+    patience: 10,
+};
+
 /// How often a call that is watched is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -173,26 +190,34 @@ impl<'a> Multipass<'a> {
     /// The bytes of a file of the guest, part by part: no single answer may be long.
     ///
     /// # Errors
-    /// When it cannot be read, or is larger than [`MOST_READ`].
-    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>> {
+    /// When it cannot be read, or is larger or takes longer than `most` allows.
+    pub(crate) fn read(&self, path: &str, most: Most) -> Result<Vec<u8>> {
+        let unreadable =
+            |why: String| guest::unreadable(format!("`{path}` of the VM could not be read"), why);
+        let limit = self.patience * most.patience;
+        let begun = Instant::now();
         let mut bytes = Vec::new();
         loop {
             let answer = self.call(&guest::read(path, bytes.len()), Kind::Unexpected)?;
             let part = guest::answer(&answer, guest::READ)
-                .and_then(|part| STANDARD.decode(part.trim()).ok());
-            let unreadable = |why: &str| {
-                let what = format!("`{path}` of the VM could not be read");
-                Error::new(Kind::Unexpected, what).because(why)
+                .and_then(|part| STANDARD.decode(part.trim()).ok())
+                .filter(|part| part.len() <= guest::PART);
+            let Some(part) = part else {
+                return Err(unreadable("what came is no part of a file".to_owned()));
             };
-            match part {
-                None => return Err(unreadable("what came is no part of a file")),
-                Some(part) if part.is_empty() => return Ok(bytes),
-                Some(part) => bytes.extend(part),
+            bytes.extend_from_slice(&part);
+            if bytes.len() > most.bytes {
+                let most = size::words(most.bytes as u64);
+                return Err(unreadable(format!("it is larger than {most}")));
             }
-            if bytes.len() > MOST_READ {
-                return Err(unreadable(&format!(
-                    "it is larger than {} MiB",
-                    MOST_READ >> 20
+            // Less than was asked for: the end of the file.
+            if part.len() < guest::PART {
+                return Ok(bytes);
+            }
+            if begun.elapsed() >= limit {
+                return Err(unreadable(format!(
+                    "it took longer than {} s",
+                    limit.as_secs()
                 )));
             }
         }
@@ -247,11 +272,10 @@ impl<'a> Multipass<'a> {
             .tried(call.to_text())
             .next("polis start")
             .next("polis doctor"),
-            Failure::TooMuch(most) => Error::new(
-                Kind::Unexpected,
+            Failure::TooMuch(most) => guest::unreadable(
                 format!("Multipass printed more than {} MiB", most >> 20),
+                format!("it was to {}; the call was ended", call.purpose),
             )
-            .because(format!("it was to {}; the call was ended", call.purpose))
             .tried(call.to_text()),
             Failure::Interrupted => interrupted(),
         }

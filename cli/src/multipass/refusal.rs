@@ -2,6 +2,8 @@
 //!
 //! Every failure of the daemon is code 2, so the words decide (from its source, tag v1.16.3).
 
+use std::collections::HashSet;
+
 use crate::error::{Error, Kind};
 use crate::multipass::screen::plain;
 use crate::multipass::state::{NAME, NO_ANSWER, WAITING};
@@ -129,14 +131,13 @@ pub(crate) fn deleted() -> Box<Error> {
 /// The lines of `text` without control sequences, blank lines, and what is said twice: `exec` and
 /// `shell` repeat their errors.
 pub(crate) fn words(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for line in plain(text).lines() {
-        let line = line.trim();
-        if !line.is_empty() && !lines.iter().any(|known| known == line) {
-            lines.push(line.to_owned());
-        }
-    }
+    let text = plain(text);
+    let mut known = HashSet::new();
+    let lines = text.lines().map(str::trim);
     lines
+        .filter(|line| !line.is_empty() && known.insert(*line))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Why a call failed, in Multipass's own words: the lines of its standard error without those of the daemon's log, which
@@ -259,5 +260,10 @@ mod tests {
             words("\x1b[2K\rone\rtwo\x1b[0m\r\n\nexec failed\nexec failed\n"),
             ["two", "exec failed"]
         );
+        // In no more than linear time: as much comes as a call may print.
+        let many: String = (0..60_000).map(|at| format!("{at}\n")).collect();
+        let begun = std::time::Instant::now();
+        assert_eq!(words(&many).len(), 60_000);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, cut};
 
 /// The name of the VM: no digits, which Hyper-V's name resolution trips over.
 pub(crate) const NAME: &str = "polis";
@@ -38,7 +38,7 @@ impl State {
             "Suspending" => Self::Suspending,
             "Suspended" => Self::Suspended,
             "Unknown" => Self::Unknown,
-            other => Self::Other(other.to_owned()),
+            other => Self::Other(cut(other)),
         }
     }
 

@@ -39,7 +39,7 @@ impl Reconciler<'_> {
             }
             match (status.pulled, status.log.last()) {
                 (1.., _) => self.view.detail(&format!("{} pulled", status.pulled)),
-                (0, Some(line)) => self.view.detail(line),
+                (0, Some(line)) => self.view.quote("log", line),
                 (0, None) => {}
             }
             if !pace.wait()? {
@@ -76,12 +76,12 @@ enum JobState {
 impl Status {
     fn parse(text: &str) -> Result<Self> {
         let unreadable = || {
-            Error::new(
-                Kind::Unexpected,
+            let lines = text.lines().map(str::to_owned);
+            guest::unreadable(
                 "a command in the VM gave no account of itself",
+                "its answer could not be read",
             )
-            .log(text.lines().map(str::to_owned))
-            .next("polis start")
+            .log(lines)
         };
         let plain = screen::plain(guest::answer(text, "polis-job 1").unwrap_or_default());
         let mut lines = plain.lines();

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest, RECREATE_WORKSPACE, Service, WORKSPACE};
 use crate::guest::{self, Job};
 use crate::multipass::call::Call;
-use crate::multipass::{failed, screen};
+use crate::multipass::{A_NOTE, failed, screen};
 
 impl Reconciler<'_> {
     /// Transfers an archive and has it put in its place; once more when it arrived damaged.
@@ -131,7 +131,7 @@ impl Reconciler<'_> {
         let file = format!("{}/log-{}", guest::run::RUNS, service.name);
         let written = guest::service_log(&service.name, &file);
         let written = self.multipass.call(&written, Kind::Unexpected);
-        let text = written.and_then(|_| self.multipass.read(&file));
+        let text = written.and_then(|_| self.multipass.read(&file, A_NOTE));
         let plain = screen::plain(&String::from_utf8_lossy(&text.unwrap_or_default()));
         plain.lines().map(str::to_owned).collect()
     }

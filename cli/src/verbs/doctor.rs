@@ -10,7 +10,7 @@ use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
 
 use crate::context::Context;
 use crate::doctor::{self, Check, Facts, Trouble, Verdict};
-use crate::error::Kind;
+use crate::error::{Kind, Result};
 use crate::guest;
 use crate::guest::probe::Guest;
 use crate::multipass::Multipass;
@@ -66,7 +66,7 @@ fn facts(context: &Context) -> Facts {
         program: multipass.map(|found| found.program().display().to_string()),
         versions: multipass.map(|found| found.version().map(|(versions, _)| versions)),
         machine,
-        guest: multipass.filter(|_| runs).and_then(guest),
+        guest: multipass.filter(|_| runs).map(guest),
         free_disk: free_disk(),
         memory: Some(System::new_with_specifics(memory).total_memory()).filter(|bytes| *bytes > 0),
         virtualisation: virtualisation(),
@@ -81,10 +81,9 @@ fn facts(context: &Context) -> Facts {
     }
 }
 
-/// A running VM's own word; none if it does not answer.
-fn guest(multipass: &Multipass) -> Option<Guest> {
-    let answer = multipass.call(&guest::probe(), Kind::Unexpected).ok()?;
-    Guest::parse(&answer).ok()
+/// A running VM's own word.
+fn guest(multipass: &Multipass) -> Result<Guest> {
+    Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)
 }
 
 /// The free space where VMs are kept: the disk whose mount point is the longest above it.
@@ -98,7 +97,7 @@ fn free_disk() -> Option<u64> {
     Some(nearest.available_space())
 }
 
-fn virtualisation() -> Option<Result<(), String>> {
+fn virtualisation() -> Option<std::result::Result<(), String>> {
     match HERE.virtualisation() {
         Probe::File(path, missing) => Some(if Path::new(path).exists() {
             Ok(())
@@ -124,7 +123,7 @@ fn virtualisation() -> Option<Result<(), String>> {
 }
 
 /// Each host with whether it can be reached, all asked at once.
-fn hosts() -> Vec<(String, Result<(), String>)> {
+fn hosts() -> Vec<(String, std::result::Result<(), String>)> {
     let hosts = std::env::var(HOSTS_VARIABLE).unwrap_or_else(|_| HOSTS.to_owned());
     let hosts: Vec<String> = hosts.split_whitespace().map(str::to_owned).collect();
     std::thread::scope(|scope| {
@@ -140,7 +139,7 @@ fn hosts() -> Vec<(String, Result<(), String>)> {
     })
 }
 
-fn reach(host: &str) -> Result<(), String> {
+fn reach(host: &str) -> std::result::Result<(), String> {
     let addresses = host.to_socket_addrs().map_err(|error| error.to_string())?;
     let mut reason = "it has no address".to_owned();
     for address in addresses {

@@ -4,10 +4,10 @@ use std::io::IsTerminal;
 
 use crate::args::WhereArgs;
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, cut};
 use crate::guest::run::{CODE_IN_FILE, NO_STACK, Place, RUNS, Run, UNRECORDED};
 use crate::handover::{self, HandedOver, Manner};
-use crate::multipass::Multipass;
+use crate::multipass::{A_NOTE, AN_OUTPUT, Multipass};
 use crate::output;
 use crate::verbs::status;
 
@@ -81,15 +81,15 @@ pub(crate) fn enter(
 
 /// The exit code that a command left in the VM, after printing what else it left.
 fn noted(context: &Context, multipass: &Multipass, run: &Run, captured: bool) -> Result<u8> {
-    let code = multipass.read(&run.file("code"))?;
+    let code = multipass.read(&run.file("code"), A_NOTE)?;
     let code = String::from_utf8_lossy(&code);
     if code.trim() == NO_STACK {
         forget(context, multipass, run);
         return Err(status::no_stack(multipass));
     }
     if captured {
-        let stderr = multipass.read(&run.file("stderr"))?;
-        output::print(&multipass.read(&run.file("stdout"))?)?;
+        let stderr = multipass.read(&run.file("stderr"), AN_OUTPUT)?;
+        output::print(&multipass.read(&run.file("stdout"), AN_OUTPUT)?)?;
         output::pass_on(&stderr);
     }
     forget(context, multipass, run);
@@ -100,7 +100,7 @@ fn noted(context: &Context, multipass: &Multipass, run: &Run, captured: bool) ->
 /// goes with a later one.
 fn forget(context: &Context, multipass: &Multipass, run: &Run) {
     if let Err(error) = multipass.call(&run.forget(), Kind::Unexpected) {
-        let cause = error.causes.first().unwrap_or(&error.message);
+        let cause = cut(error.causes.first().unwrap_or(&error.message));
         context.output.note(&format!(
             "what the command left in the VM could not be removed: {cause}"
         ));

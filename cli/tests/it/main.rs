@@ -13,6 +13,8 @@ mod filling;
 #[cfg(target_os = "linux")]
 mod killed;
 #[cfg(target_os = "linux")]
+mod limits;
+#[cfg(target_os = "linux")]
 mod looking;
 #[cfg(target_os = "linux")]
 mod signals;

@@ -170,10 +170,10 @@ fn a_stage_of_multipass_is_one_line() {
     assert_eq!(
         launch,
         [
-            "  Retrieving image",
-            "  Creating polis",
-            "  Starting polis",
-            "  Waiting for initialization to complete"
+            "  multipass: Retrieving image",
+            "  multipass: Creating polis",
+            "  multipass: Starting polis",
+            "  multipass: Waiting for initialization to complete"
         ],
         "{}",
         ran.seen()
@@ -307,7 +307,7 @@ fn a_stop_shows_what_multipass_says() {
         The VM is stopped. Next: polis start
         --- stderr
         Stopping the VM
-          Stopping polis
+          multipass: Stopping polis
     "#]]
     .assert_eq(&seen(&ran));
 }
