@@ -36,6 +36,8 @@ pub(crate) enum Manner {
     Terminal,
     /// Our streams as they are; the command sees no terminal.
     Streams,
+    /// The command neither reads nor prints here: files in the VM stand for its streams.
+    Captured,
     /// The output comes through us, as text without anything that a terminal obeys.
     Filtered,
 }
@@ -64,8 +66,8 @@ pub(crate) fn hand_over(
     let failed = |what| {
         move |error: io::Error| Error::new(Kind::Unexpected, what).because(error.to_string())
     };
-    let piped = manner == Manner::Filtered;
-    let mut child = process::interactive(multipass.program(), &call.args, piped)
+    let (reads, piped) = (manner != Manner::Captured, manner == Manner::Filtered);
+    let mut child = process::interactive(multipass.program(), &call.args, reads, piped)
         .map_err(failed("Multipass could not be started"))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let filters = [

@@ -78,6 +78,29 @@ pub(crate) fn pause(time: Duration) -> std::result::Result<(), Failure> {
     Ok(())
 }
 
+/// Does `work`, which nothing interrupts but the end of this program, such as a read of standard input; `look` sees now
+/// and then how long it has taken.
+///
+/// # Errors
+/// When the user wants to stop.
+pub(crate) fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    mut look: impl FnMut(Duration),
+) -> std::result::Result<T, Failure> {
+    let begun = Instant::now();
+    let thread = thread::spawn(work);
+    while !thread.is_finished() {
+        pause(TICK)?;
+        look(begun.elapsed());
+    }
+    // What was read may be what a Ctrl-C left of it.
+    if signals::came() {
+        return Err(Failure::Interrupted);
+    }
+    let broke_off = |_| Failure::Start(io::Error::other("a thread broke off"));
+    thread.join().map_err(broke_off)
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one process wrapper")]
 fn command(program: &Path, args: &[String]) -> Command {
     let mut command = Command::new(program);
@@ -146,12 +169,21 @@ pub(crate) fn run(
     }
 }
 
-/// Starts an interactive program on our own terminal and streams. With `piped` its output comes through us.
+/// Starts an interactive program on our own terminal and streams; it reads nothing if not `reads`. With `piped` its output
+/// comes through us.
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn interactive(program: &Path, args: &[String], piped: bool) -> io::Result<Child> {
+pub(crate) fn interactive(
+    program: &Path,
+    args: &[String],
+    reads: bool,
+    piped: bool,
+) -> io::Result<Child> {
     let mut command = command(program, args);
+    if !reads {
+        command.stdin(Stdio::null());
+    }
     if piped {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }

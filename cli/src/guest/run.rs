@@ -5,7 +5,7 @@
 //! Where long output cannot pass either, as on Windows, it is left in files too. The wrapper needs
 //! nothing but a shell and the home of its user: it also works before anything of ours is there.
 
-use crate::multipass::call::Call;
+use crate::multipass::call::{Call, Payload};
 use crate::multipass::state::NAME;
 
 /// Where commands leave their output and exit codes in the guest.
@@ -88,7 +88,9 @@ case $code in
 esac"#;
 
 const CAPTURED: &str = r#"mkdir -p "$notes" || exit 124
-"$@" >"$notes/stdout" 2>"$notes/stderr" </dev/null
+input=$notes/stdin
+[[ -e $input ]] || input=/dev/null
+"$@" >"$notes/stdout" 2>"$notes/stderr" <"$input"
 leave "$?""#;
 
 /// Also takes what a killed polis has left more than a day ago.
@@ -129,6 +131,16 @@ impl Run {
         args.extend(command.iter().map(String::as_str));
         let script = if captured { CAPTURED } else { DIRECT };
         Call::guest("run a command in the VM", &[BEGIN, script].concat(), &args)
+    }
+
+    /// The call that brings what a captured command is to read.
+    pub(crate) fn input(&self, bytes: Vec<u8>) -> Call {
+        let target = format!("{NAME}:{}", self.file("stdin"));
+        let args = ["transfer", "--parents", "-", &target];
+        Call::new("bring what the command reads", &args).with(Payload {
+            name: "stdin",
+            bytes: bytes.into(),
+        })
     }
 
     /// What its processes have in their environment, and no others.

@@ -61,6 +61,8 @@ pub(crate) const AN_OUTPUT: Most = Most {
     patience: 10,
 };
 
+/// How long a transfer may take.
+pub(crate) const TRANSFER: Duration = Duration::from_secs(600);
 /// How often a call that is watched is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 

@@ -1,6 +1,6 @@
 //! The steps inside a provisioned VM: bundle and agent, images, services, health.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::job::Ended;
 use super::{Pace, Reconciler, out_of_time};
@@ -8,15 +8,13 @@ use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest, RECREATE_WORKSPACE, Service, WORKSPACE};
 use crate::guest::{self, Job};
 use crate::multipass::call::Call;
-use crate::multipass::{A_NOTE, failed, screen};
+use crate::multipass::{A_NOTE, TRANSFER, failed, screen};
 
 impl Reconciler<'_> {
     /// Transfers an archive and has it put in its place; once more when it arrived damaged.
     pub(super) fn install(&mut self, [transfer, install]: &[Call; 2]) -> Result<()> {
         for _ in 0..2 {
-            let output = self
-                .multipass
-                .output(transfer, Some(Duration::from_secs(600)))?;
+            let output = self.multipass.output(transfer, Some(TRANSFER))?;
             if output.code != Some(0) {
                 return Err(failed(transfer, &output, Kind::Transfer));
             }

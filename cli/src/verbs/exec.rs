@@ -1,15 +1,17 @@
 //! `polis exec` and `polis shell`: the user's own commands, with their own exit codes.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Read};
+use std::time::Duration;
 
 use crate::args::WhereArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result, cut};
 use crate::guest::run::{CODE_IN_FILE, NO_STACK, Place, RUNS, Run, UNRECORDED};
 use crate::handover::{self, HandedOver, Manner};
-use crate::multipass::{A_NOTE, AN_OUTPUT, Multipass};
-use crate::output;
+use crate::multipass::state::NAME;
+use crate::multipass::{A_NOTE, AN_OUTPUT, Multipass, TRANSFER, failed, interrupted, size};
 use crate::verbs::status;
+use crate::{output, process};
 
 /// What `exec` ends with when polis itself fails.
 pub(crate) const POLIS_FAILED: u8 = 125;
@@ -17,12 +19,17 @@ pub(crate) const POLIS_FAILED: u8 = 125;
 /// What `exec` ends with when nobody reads its output any more: what a shell reports of a command that SIGPIPE ended.
 const UNREAD: u8 = 141;
 
+/// How much a command may read where its output has to be captured.
+const MOST_INPUT: u64 = 64 << 20;
+/// After how long the user is told that the command waits for the end of it.
+const WAITS: Duration = Duration::from_secs(5);
+
 /// Runs `words`, in the VM itself or in the workspace; returns the exit code.
 ///
 /// # Errors
 /// When it could not be run, or its end is not known.
 pub(crate) fn run(context: &Context, words: &[String], place: WhereArgs) -> Result<u8> {
-    let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     let root = place.root;
     let place = match place.vm {
         true => Place::Machine,
@@ -47,13 +54,12 @@ pub(crate) fn enter(
 ) -> Result<u8> {
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
-    let captured = !std::io::stdout().is_terminal() && !multipass.takes_long_output();
-    if captured && !std::io::stdin().is_terminal() {
-        context.output.note(
-            "the command reads nothing here: standard input is not passed on where output has to be captured",
-        );
-    }
+    let captured = !io::stdout().is_terminal() && !multipass.takes_long_output();
     let run = Run::new();
+    if captured && place != Place::Stack && !io::stdin().is_terminal() {
+        bring_input(context, &multipass, &run)?;
+    }
+    let manner = if captured { Manner::Captured } else { manner };
     let call = run.command(place, words, captured);
     match handover::hand_over(&multipass, &run, &call, manner)? {
         HandedOver::Unread => Ok(UNREAD),
@@ -77,6 +83,46 @@ pub(crate) fn enter(
             u8::try_from(code).map_err(|_| unknown_end(&code.to_string()))
         }
     }
+}
+
+/// Brings all of standard input into the VM: where a command's output has to be captured, its input cannot be piped either.
+fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()> {
+    let read = || {
+        let mut bytes = Vec::new();
+        let read = io::stdin().take(MOST_INPUT + 1).read_to_end(&mut bytes);
+        read.map(|_| bytes)
+    };
+    let mut told = false;
+    let read = process::beside(read, |since| {
+        if since >= WAITS && !std::mem::replace(&mut told, true) {
+            let note = "the command starts when standard input has ended";
+            context.output.note(note);
+        }
+    });
+    let bytes = read.map_err(|_| interrupted())?.map_err(|error| {
+        Error::new(Kind::Unexpected, "standard input could not be read").because(error.to_string())
+    })?;
+    if bytes.len() as u64 > MOST_INPUT {
+        let most = size::words(MOST_INPUT);
+        return Err(Error::new(
+            Kind::Usage,
+            format!("what the command is to read is larger than {most}"),
+        )
+        .because("it is brought into the VM as a file, as neither it nor output can be piped here")
+        .next(format!(
+            "multipass transfer FILE {NAME}:   (and give the command its name)"
+        )));
+    }
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let call = run.input(bytes);
+    let output = multipass.output(&call, Some(TRANSFER))?;
+    if output.code == Some(0) {
+        return Ok(());
+    }
+    forget(context, multipass, run);
+    Err(failed(&call, &output, Kind::Transfer))
 }
 
 /// The exit code that a command left in the VM, after printing what else it left.

@@ -11,8 +11,6 @@ pub(crate) mod stop;
 pub(crate) mod version;
 
 use std::io::{self, IsTerminal};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
 
 use serde_json::{Value, json};
 
@@ -23,7 +21,7 @@ use crate::multipass::refusal;
 use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
 use crate::multipass::{self, Multipass};
 use crate::output;
-use crate::{process, signals};
+use crate::process;
 
 /// Whether a question can be asked: there is a terminal, and no JSON is wanted.
 fn can_ask(context: &Context) -> bool {
@@ -36,27 +34,15 @@ fn can_ask(context: &Context) -> bool {
 /// Of kind `Interrupted`, at once, when the user wants to stop.
 fn asked(question: &str) -> Result<bool> {
     output::question(question);
-    let (sender, answers) = channel();
-    // Nothing ends a thread that waits for a line but the end of this program.
-    thread::spawn(move || {
+    let read = || {
         let mut answer = String::new();
-        let read = io::stdin().read_line(&mut answer);
-        sender.send(read.map(|_| answer))
-    });
-    loop {
-        let answer = answers.recv_timeout(process::TICK);
-        if signals::came() {
-            output::tell("");
-            return Err(multipass::interrupted());
-        }
-        match answer {
-            Ok(answer) => {
-                return Ok(answer.is_ok_and(|answer| matches!(answer.trim(), "y" | "Y" | "yes")));
-            }
-            Err(RecvTimeoutError::Disconnected) => return Ok(false),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
+        io::stdin().read_line(&mut answer).map(|_| answer)
+    };
+    let answer = process::beside(read, |_| {}).map_err(|_| {
+        output::tell("");
+        multipass::interrupted()
+    })?;
+    Ok(answer.is_ok_and(|answer| matches!(answer.trim(), "y" | "Y" | "yes")))
 }
 
 /// The services for a report.
