@@ -25,7 +25,7 @@ use crate::process::{self, Failure, Output, Running};
 use crate::store::{Store, Written};
 use call::Call;
 use refusal::Refusal;
-use state::State;
+use state::{NAME, State};
 use version::Versions;
 
 /// The program, with the patience for one short call.
@@ -48,17 +48,21 @@ pub(crate) struct Most {
     bytes: usize,
     /// For how long, in times of the patience for one call.
     patience: u32,
+    /// Whether the user may fetch it otherwise.
+    is_the_users: bool,
 }
 
 /// Of a file that scripts of ours write.
 pub(crate) const A_NOTE: Most = Most {
     bytes: 64 << 10,
     patience: 1,
+    is_the_users: false,
 };
 /// Of what a command of the user has printed: a part of it takes some 0.3 s.
 pub(crate) const AN_OUTPUT: Most = Most {
     bytes: 64 << 20,
     patience: 10,
+    is_the_users: true,
 };
 
 /// How long a transfer may take.
@@ -194,8 +198,15 @@ impl<'a> Multipass<'a> {
     /// # Errors
     /// When it cannot be read, or is larger or takes longer than `most` allows.
     pub(crate) fn read(&self, path: &str, most: Most) -> Result<Vec<u8>> {
-        let unreadable =
-            |why: String| guest::unreadable(format!("`{path}` of the VM could not be read"), why);
+        let what = format!("`{path}` of the VM could not be read");
+        let exceeds = |why: String| match most.is_the_users {
+            true => Error::new(Kind::Unexpected, &what)
+                .because(why)
+                .next(format!(
+                    "multipass transfer {NAME}:{path} FILE   (it stays there for a day)"
+                )),
+            false => guest::unreadable(&what, why),
+        };
         let limit = self.patience * most.patience;
         let begun = Instant::now();
         let mut bytes = Vec::new();
@@ -205,19 +216,19 @@ impl<'a> Multipass<'a> {
                 .and_then(|part| STANDARD.decode(part.trim()).ok())
                 .filter(|part| part.len() <= guest::PART);
             let Some(part) = part else {
-                return Err(unreadable("what came is no part of a file".to_owned()));
+                return Err(guest::unreadable(what, "what came is no part of a file"));
             };
             bytes.extend_from_slice(&part);
             if bytes.len() > most.bytes {
                 let most = size::words(most.bytes as u64);
-                return Err(unreadable(format!("it is larger than {most}")));
+                return Err(exceeds(format!("it is larger than {most}")));
             }
             // Less than was asked for: the end of the file.
             if part.len() < guest::PART {
                 return Ok(bytes);
             }
             if begun.elapsed() >= limit {
-                return Err(unreadable(format!(
+                return Err(exceeds(format!(
                     "it took longer than {} s",
                     limit.as_secs()
                 )));

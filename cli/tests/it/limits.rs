@@ -55,6 +55,29 @@ fn a_file_that_does_not_end_is_not_read_for_ever() {
 }
 
 #[test]
+fn an_output_that_takes_too_long_to_read_can_be_fetched() {
+    let world = running();
+    world.set(|state| state.windows = true);
+    lies(
+        &world,
+        "base64",
+        "/usr/bin/sleep 0.4; exec /usr/bin/base64 \"$@\"",
+    );
+    let env = [("POLIS_CALL_TIMEOUT", "2"), ("POLIS_DELIVERY", "file")];
+    let ran = world.polis_with(&["exec", "--vm", "--", "seq", "50000"], &env);
+    assert_eq!(ran.code, Some(125), "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("it took longer than 20 s"),
+        "{}",
+        ran.seen()
+    );
+    let words = ran.stderr.split_whitespace();
+    let kept = words.filter_map(|word| word.strip_prefix("polis:")).next();
+    let kept = world.read_guest(kept.expect("the place of the output"));
+    assert!(kept.ends_with("\n50000\n"));
+}
+
+#[test]
 fn an_error_has_bounds_for_programs_too() {
     let world = running();
     let line = |at: u32| format!("{at} {}\n", "x".repeat(3000));
