@@ -3,6 +3,7 @@
 //! A `Digest` is valid once constructed, so no later code has to ask again.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
@@ -29,6 +30,20 @@ impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of all that `from` still holds.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_reader(mut from: impl Read) -> io::Result<Self> {
+        let (mut hasher, mut buffer) = (Sha256::new(), [0; 1 << 16]);
+        loop {
+            match from.read(&mut buffer)? {
+                0 => return Ok(Self::from_hasher(hasher)),
+                count => hasher.update(&buffer[..count]),
+            }
+        }
     }
 
     /// The digest that a finished hasher holds.
@@ -126,6 +141,13 @@ mod tests {
     use super::*;
 
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn a_reader_is_hashed_as_its_bytes_are() {
+        let bytes = vec![7; 200_000];
+        let read = Digest::of_reader(bytes.as_slice()).unwrap();
+        assert_eq!(read, Digest::of(&bytes));
+    }
 
     #[test]
     fn reads_what_it_prints() {

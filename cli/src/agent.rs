@@ -8,12 +8,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::Dir;
 use polis_base::archive::{EXECUTABLE, Files, PLAIN, without_cr};
 
 use crate::error::{Error, Kind, Result};
 use crate::multipass::call::Payload;
 use crate::plan::Agent;
+use crate::platform::reading;
 
 /// The file that is layered on the stack.
 const COMPOSE: &str = "compose.yaml";
@@ -165,18 +166,6 @@ impl Reader<'_> {
         self.has_compose |= inside == COMPOSE;
         Ok(())
     }
-}
-
-/// How a file is opened: a pipe that has come in its place must not be waited for.
-fn reading() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use cap_std::fs::OpenOptionsExt as _;
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    }
-    options
 }
 
 /// The mode and the content in the guest: by content, since Windows has no modes; text without the

@@ -1,5 +1,6 @@
 //! The command line, whole: `polis --help` is the table of contents.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -64,6 +65,8 @@ pub(crate) enum Verb {
     Exec(ExecArgs),
     /// Open a shell in the workspace
     Shell(ShellArgs),
+    /// Copy a file or a directory into the workspace or out of it
+    Cp(CpArgs),
     /// Show the logs of the services
     Logs(LogsArgs),
     /// Print the version, and the digests of what this program carries
@@ -88,6 +91,7 @@ impl Verb {
             Self::Doctor => "doctor",
             Self::Exec(_) => "exec",
             Self::Shell(_) => "shell",
+            Self::Cp(_) => "cp",
             Self::Logs(_) => "logs",
             Self::Version => "version",
             Self::Completions { .. } => "completions",
@@ -179,6 +183,20 @@ pub(crate) struct ExecArgs {
 pub(crate) struct ShellArgs {
     #[command(flatten)]
     pub(crate) place: WhereArgs,
+}
+
+/// Arguments of `cp`.
+#[derive(Debug, Args)]
+pub(crate) struct CpArgs {
+    /// As root, not as the user `polis` of the workspace
+    #[arg(long)]
+    pub(crate) root: bool,
+    /// What is copied: a path of this machine, or `workspace:PATH`, relative to the user's home
+    #[arg(value_name = "SRC")]
+    pub(crate) source: OsString,
+    /// Where to: an existing directory, or a new name in one; exactly one of the two is `workspace:PATH`
+    #[arg(value_name = "DST")]
+    pub(crate) destination: OsString,
 }
 
 /// Arguments of `logs`.

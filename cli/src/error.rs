@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Provisioning = 8,
     /// Out of time; a further `polis start` goes on.
     TimedOut = 9,
-    /// A file did not arrive whole.
+    /// What was to be transferred did not arrive whole, or is refused.
     Transfer = 10,
     /// An image could not be pulled.
     Pull = 11,
@@ -64,7 +64,7 @@ Exit codes:
   7    the VM is deleted, but not purged
   8    the provisioning of the VM failed
   9    out of time; `polis start` goes on where it stopped
-  10   a transfer into the VM failed
+  10   a transfer into the VM or out of it failed
   11   an image could not be pulled
   12   a service is not healthy
   13   the workspace is not running

@@ -5,6 +5,7 @@
 mod agent;
 mod args;
 mod context;
+mod copy;
 mod doctor;
 mod embedded;
 mod error;
@@ -86,6 +87,7 @@ fn reported(cli: &Cli, output: Output) -> Result<Done> {
         Verb::Start(args) => verbs::start::run(&context, args),
         Verb::Stop => verbs::stop::run(&context),
         Verb::Delete(args) => verbs::delete::run(&context, args),
+        Verb::Cp(args) => verbs::cp::run(&context, args),
         Verb::Doctor => Ok(verbs::doctor::run(&context)),
         _ => verbs::status::run(&context),
     }

@@ -1,10 +1,12 @@
 //! All that differs between Linux, macOS and Windows, as pure functions of the system, so that
 //! every line of it is tested everywhere.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
+use cap_std::fs::OpenOptions;
 use etcetera::BaseStrategy;
 
 /// A system that the CLI is built for.
@@ -232,6 +234,63 @@ pub(crate) fn directories() -> Option<(PathBuf, PathBuf)> {
     let base = etcetera::base_strategy::choose_base_strategy().ok()?;
     let state = HERE.state_dir(base.home_dir(), base.state_dir());
     Some((state, base.config_dir().join("polis").join("config.toml")))
+}
+
+/// How a file of somebody else's directory is opened: a pipe that has come in its place must not be waited for.
+pub(crate) fn reading() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use cap_std::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    options
+}
+
+/// A file name as bytes, as Linux has it.
+///
+/// # Errors
+/// Never where names are bytes.
+#[cfg(unix)]
+pub(crate) fn bytes(name: &OsStr) -> Result<Vec<u8>, &'static str> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Ok(name.as_bytes().to_vec())
+}
+
+/// The path that has these bytes on Linux.
+///
+/// # Errors
+/// Never where names are bytes.
+#[cfg(unix)]
+pub(crate) fn as_path(name: &[u8]) -> Result<&Path, &'static str> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Ok(Path::new(OsStr::from_bytes(name)))
+}
+
+/// What is said of a name that is not text, where names are text.
+#[cfg(not(unix))]
+const NOT_TEXT: &str = "its name is not UTF-8";
+
+/// A file name as bytes, as Linux has it.
+///
+/// # Errors
+/// When it is not text.
+#[cfg(not(unix))]
+pub(crate) fn bytes(name: &OsStr) -> Result<Vec<u8>, &'static str> {
+    let text = name.to_str().ok_or(NOT_TEXT)?;
+    Ok(text.as_bytes().to_vec())
+}
+
+/// The path that has these bytes on Linux.
+///
+/// # Errors
+/// When it is not text.
+#[cfg(not(unix))]
+pub(crate) fn as_path(name: &[u8]) -> Result<&Path, &'static str> {
+    std::str::from_utf8(name)
+        .map(Path::new)
+        .map_err(|_| NOT_TEXT)
 }
 
 /// The name of this machine's architecture in OCI and Debian terms.

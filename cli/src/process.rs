@@ -7,7 +7,6 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,8 +30,19 @@ pub(crate) enum Failure {
     TimedOut(Duration),
     /// It printed more than this many bytes, and was killed.
     TooMuch(usize),
+    /// What it printed could not be kept; it was killed.
+    Lost(io::Error),
     /// The user wants to stop; the program was killed.
     Interrupted,
+}
+
+/// What a program reads and where its output goes, piped.
+#[derive(Default)]
+pub(crate) struct Streams {
+    /// Nothing: the null device, never the terminal.
+    pub(crate) stdin: Option<Box<dyn Read + Send>>,
+    /// Nothing: it is captured.
+    pub(crate) stdout: Option<Box<dyn Write + Send>>,
 }
 
 /// What a program left.
@@ -50,7 +60,7 @@ pub(crate) struct Output {
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
-    chunks: Receiver<(Stream, Vec<u8>)>,
+    chunks: Receiver<Chunk>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     open: usize,
@@ -59,11 +69,13 @@ pub(crate) struct Running {
     _reads: Option<Written>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Stream {
-    Out,
-    Err,
+/// What comes from a program.
+#[derive(Debug)]
+enum Chunk {
+    Out(Vec<u8>),
+    Err(Vec<u8>),
     Closed,
+    Lost(io::Error),
 }
 
 /// Waits, or returns whether the user wants to stop.
@@ -108,14 +120,14 @@ fn command(program: &Path, args: &[String]) -> Command {
     command
 }
 
-/// Starts `program` with `stdin` to read (nothing: the null device, never the terminal).
+/// Starts `program`.
 pub(crate) fn start(
     program: &Path,
     args: &[String],
-    stdin: Option<Arc<[u8]>>,
+    streams: Streams,
 ) -> std::result::Result<Running, Failure> {
     let mut child = command(program, args)
-        .stdin(if stdin.is_some() {
+        .stdin(if streams.stdin.is_some() {
             Stdio::piped()
         } else {
             Stdio::null()
@@ -124,19 +136,22 @@ pub(crate) fn start(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(Failure::Start)?;
-    if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), stdin) {
+    if let (Some(mut pipe), Some(mut from)) = (child.stdin.take(), streams.stdin) {
         // A program that does not read to the end says why in its own words.
-        thread::spawn(move || pipe.write_all(&bytes));
+        thread::spawn(move || io::copy(&mut from, &mut pipe));
     }
     // Bounded, so that a program that prints faster than we read has to wait.
     let (sender, chunks) = sync_channel(64);
     let mut open = 0;
     if let Some(pipe) = child.stdout.take() {
-        read(pipe, Stream::Out, sender.clone());
+        match streams.stdout {
+            Some(to) => keep(pipe, to, sender.clone()),
+            None => read(pipe, Chunk::Out, sender.clone()),
+        }
         open += 1;
     }
     if let Some(pipe) = child.stderr.take() {
-        read(pipe, Stream::Err, sender);
+        read(pipe, Chunk::Err, sender);
         open += 1;
     }
     Ok(Running {
@@ -150,14 +165,13 @@ pub(crate) fn start(
     })
 }
 
-/// Runs `program` to its end, within `limit`.
+/// Runs `program` to its end, within `limit`, with nothing to read.
 pub(crate) fn run(
     program: &Path,
     args: &[String],
-    stdin: Option<Arc<[u8]>>,
     limit: Duration,
 ) -> std::result::Result<Output, Failure> {
-    let mut running = start(program, args, stdin)?;
+    let mut running = start(program, args, Streams::default())?;
     let end = Instant::now() + limit;
     loop {
         if let Some(output) = running.poll(TICK)? {
@@ -209,9 +223,10 @@ impl Running {
             }
             let left = end.saturating_duration_since(Instant::now());
             match self.chunks.recv_timeout(left.min(TICK)) {
-                Ok((Stream::Out, bytes)) => self.stdout.extend(bytes),
-                Ok((Stream::Err, bytes)) => self.stderr.extend(bytes),
-                Ok((Stream::Closed, _)) => self.open -= 1,
+                Ok(Chunk::Out(bytes)) => self.stdout.extend(bytes),
+                Ok(Chunk::Err(bytes)) => self.stderr.extend(bytes),
+                Ok(Chunk::Closed) => self.open -= 1,
+                Ok(Chunk::Lost(error)) => return Err(Failure::Lost(error)),
                 Err(RecvTimeoutError::Timeout) => {}
                 // It has closed its output, and is about to end.
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(left.min(TICK / 10)),
@@ -269,8 +284,8 @@ impl Drop for Running {
 
 fn read(
     mut pipe: impl Read + Send + 'static,
-    stream: Stream,
-    sender: SyncSender<(Stream, Vec<u8>)>,
+    chunk: fn(Vec<u8>) -> Chunk,
+    sender: SyncSender<Chunk>,
 ) {
     thread::spawn(move || {
         let mut buffer = [0_u8; 8192];
@@ -278,13 +293,28 @@ fn read(
             match pipe.read(&mut buffer) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => {
-                    if sender.send((stream, buffer[..count].to_vec())).is_err() {
+                    if sender.send(chunk(buffer[..count].to_vec())).is_err() {
                         return;
                     }
                 }
             }
         }
         // Nobody listens any more: then it does not matter.
-        let _ = sender.send((Stream::Closed, Vec::new()));
+        let _ = sender.send(Chunk::Closed);
+    });
+}
+
+/// Passes what comes out of `pipe` on to `to`.
+fn keep(
+    mut pipe: impl Read + Send + 'static,
+    mut to: Box<dyn Write + Send>,
+    sender: SyncSender<Chunk>,
+) {
+    thread::spawn(move || {
+        let kept = io::copy(&mut pipe, &mut to).and_then(|_| to.flush());
+        let _nobody_listens = sender.send(match kept {
+            Ok(()) => Chunk::Closed,
+            Err(error) => Chunk::Lost(error),
+        });
     });
 }

@@ -38,7 +38,7 @@ struct Key {
     check: fn(&str) -> std::result::Result<String, String>,
 }
 
-const KEYS: [Key; 10] = [
+const KEYS: [Key; 13] = [
     Key {
         name: "cpus",
         default: Some("4"),
@@ -73,6 +73,21 @@ const KEYS: [Key; 10] = [
         name: "call-timeout",
         // Calls wait for one another in the daemon, which blocks for 300 s when a VM ignores its power button.
         default: Some("360"),
+        check: seconds,
+    },
+    Key {
+        name: "copy-size",
+        default: Some("4G"),
+        check: bytes,
+    },
+    Key {
+        name: "copy-entries",
+        default: Some("200000"),
+        check: count,
+    },
+    Key {
+        name: "copy-timeout",
+        default: Some("3600"),
         check: seconds,
     },
     Key {
@@ -142,6 +157,16 @@ impl Settings {
     /// A number of seconds that has a default.
     pub(crate) fn time(&self, name: &str) -> Duration {
         Duration::from_secs(self.text(name).parse().unwrap_or_default())
+    }
+
+    /// A number of bytes that has a default.
+    pub(crate) fn size(&self, name: &str) -> u64 {
+        size::bytes(self.text(name)).unwrap_or_default()
+    }
+
+    /// A number that has a default.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.text(name).parse().unwrap_or_default()
     }
 
     /// Whether Multipass is handed what it reads through a pipe, not as a file.
@@ -237,6 +262,17 @@ fn seconds(text: &str) -> std::result::Result<String, String> {
         _ => Err(format!(
             "`{text}` is no number of seconds; expected 1 or more"
         )),
+    }
+}
+
+fn bytes(text: &str) -> std::result::Result<String, String> {
+    size::bytes(text).map(|_| text.to_owned())
+}
+
+fn count(text: &str) -> std::result::Result<String, String> {
+    match text.parse::<u32>() {
+        Ok(count) if count > 0 => Ok(count.to_string()),
+        _ => Err(format!("`{text}` is no number; expected 1 or more")),
     }
 }
 

@@ -5,10 +5,15 @@
 //! followed in it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+
+/// What the names of files begin with that are on their way.
+const SPOOL: &str = "copy-";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state directory. It is made when something is first written.
 #[derive(Debug)]
@@ -37,6 +42,38 @@ impl Drop for Written {
     fn drop(&mut self) {
         // One that stays costs room, and holds no secret.
         let _it_stays = fs::remove_file(&self.0);
+    }
+}
+
+/// A file for what is on its way; removed with this value.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    file: File,
+    written: Option<Written>,
+}
+
+impl Spool {
+    /// It, open for reading and writing. Its place in the file is shared with whoever has it.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// What has come into it, from its begin. Whoever has written it by name may have made another file.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) fn received(&self) -> io::Result<File> {
+        let mut file = match self.path() {
+            Some(path) => File::open(path)?,
+            None => self.file.try_clone()?,
+        };
+        file.seek(SeekFrom::Start(0))?;
+        Ok(file)
+    }
+
+    /// Where it is, if it has a name.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.written.as_ref().map(Written::path)
     }
 }
 
@@ -86,6 +123,36 @@ impl Store {
         };
         write().map_err(|error| unwritable(&path, &error))?;
         Ok(Written(path))
+    }
+
+    /// Makes an empty file for what is on its way through this machine. Unless it has to have a name, because Multipass is
+    /// to open it, it has none, and so goes even with a run that is killed.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub(crate) fn spool(&self, named: bool) -> Result<Spool> {
+        let path = self.path(&format!("{SPOOL}{}", std::process::id()))?;
+        self.sweep();
+        let mut options = ours();
+        // One of this name is of a process that is gone.
+        let opened = options.read(true).truncate(true).create(true).open(&path);
+        let file = opened.map_err(|error| unwritable(&path, &error))?;
+        let written = Written(path);
+        Ok(Spool {
+            file,
+            written: named.then_some(written),
+        })
+    }
+
+    /// Removes what killed runs have left on its way more than a day ago. A failure costs room.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let old = entry.metadata().and_then(|data| data.modified());
+            let old = old.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > DAY));
+            if old && entry.file_name().to_string_lossy().starts_with(SPOOL) {
+                let _it_stays = fs::remove_file(entry.path());
+            }
+        }
     }
 
     fn path(&self, name: &str) -> Result<PathBuf> {

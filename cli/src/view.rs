@@ -9,7 +9,7 @@ use polis_base::shown::shown;
 
 use crate::error::cut;
 use crate::guest::provision::Progress;
-use crate::multipass::screen;
+use crate::multipass::{screen, size};
 use crate::output::{self, Output};
 
 /// The view of one run.
@@ -40,6 +40,20 @@ impl View {
             title: String::new(),
             since: Instant::now(),
             told: Vec::new(),
+        }
+    }
+
+    /// Nothing yet; elsewhere than on a terminal it stays so.
+    pub(crate) fn moving(output: Output, verbose: bool) -> Self {
+        let mut view = Self::new(output, verbose);
+        view.lines = false;
+        view
+    }
+
+    /// How many bytes the step has done.
+    pub(crate) fn bytes(&self, count: u64) {
+        if let Some(bar) = &self.bar {
+            self.now(bar, &size::words(count));
         }
     }
 

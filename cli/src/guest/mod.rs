@@ -1,8 +1,9 @@
 //! What happens inside the VM: the scripts that are sent there, and what they answer.
 //!
-//! Every script ends with 0 or 10 (11 where it says so), never with a code that Multipass gives
+//! Every script ends with 0 or 10 (or others where it says so), never with a code that Multipass gives
 //! another meaning, and prints less than 4096 bytes, so that it works on Windows too.
 
+pub(crate) mod copy;
 pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod run;
@@ -233,6 +234,9 @@ mod tests {
             outside(),
             survey(),
             run::Run::new().signal(&["TERM"]),
+            copy::unpack("/x", &digest, "/y", false, false),
+            copy::pack("/x", 1, "/y", true),
+            copy::forget("/x"),
         ];
         for call in calls {
             assert_eq!(call.args[..4], ["exec", "-n", NAME, "--"]);

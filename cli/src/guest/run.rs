@@ -60,6 +60,19 @@ const AS_ROOT: [&str; 10] = [
     "LOGNAME=root",
 ];
 
+/// What runs a command in the workspace, without a terminal, as its user or as root, with the environment that a login
+/// sets: Docker sets HOME at most. `options` are further ones of `docker compose exec`.
+pub(crate) fn in_workspace<'a>(root: bool, options: &[&'a str]) -> Vec<&'a str> {
+    let user = if root { AS_ROOT } else { AS_POLIS };
+    let words = [
+        &["docker", "compose", "exec", "-T"][..],
+        &user,
+        options,
+        &["workspace"],
+    ];
+    words.concat()
+}
+
 /// One run of a command, with a directory in the guest for what it leaves there.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -120,11 +133,8 @@ impl Run {
         let mut args = vec![self.notes.as_str(), needs];
         match place {
             Place::Workspace { terminal, root } => {
-                args.extend(["docker", "compose", "exec"]);
-                args.extend((!terminal).then_some("-T"));
-                // The environment that a login sets: Docker sets HOME at most.
-                args.extend(if root { AS_ROOT } else { AS_POLIS });
-                args.extend(["--env", &mark, "workspace"]);
+                let entered = in_workspace(root, &["--env", &mark]).into_iter();
+                args.extend(entered.filter(|word| !terminal || *word != "-T"));
             }
             Place::Stack | Place::Machine => {}
         }

@@ -2,12 +2,14 @@
 //! answers mean.
 
 pub(crate) mod call;
+mod carry;
 pub(crate) mod refusal;
 pub(crate) mod screen;
 pub(crate) mod size;
 pub(crate) mod state;
 pub(crate) mod version;
 
+use std::io::{Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +23,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::output;
 use crate::platform;
-use crate::process::{self, Failure, Output, Running};
+use crate::process::{self, Failure, Output, Running, Streams};
 use crate::store::{Store, Written};
 use call::Call;
 use refusal::Refusal;
@@ -119,7 +121,12 @@ impl<'a> Multipass<'a> {
     pub(crate) fn start(&self, call: &Call) -> Result<Running> {
         let (args, stdin, file) = self.delivered(call)?;
         self.log(call);
-        let started = process::start(&self.program, &args, stdin);
+        let stdin = stdin.map(|bytes| Box::new(Cursor::new(bytes)) as Box<dyn Read + Send>);
+        let streams = Streams {
+            stdin,
+            stdout: None,
+        };
+        let started = process::start(&self.program, &args, streams);
         let running = started.map_err(|failure| self.failure(call, failure))?;
         Ok(running.reading(file))
     }
@@ -135,13 +142,27 @@ impl<'a> Multipass<'a> {
         limit: Duration,
         mut look: impl FnMut(&Running),
     ) -> Result<Option<Output>> {
-        let mut running = self.start(call)?;
+        let running = self.start(call)?;
+        self.watch(call, running, limit, |running| {
+            look(running);
+            Ok(())
+        })
+    }
+
+    /// The same for a call that has been started, which ends with the first error of `look`.
+    fn watch(
+        &self,
+        call: &Call,
+        mut running: Running,
+        limit: Duration,
+        mut look: impl FnMut(&Running) -> Result<()>,
+    ) -> Result<Option<Output>> {
         let failure = |failure| self.failure(call, failure);
         let end = Instant::now() + limit;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let ended = running.poll(LOOK.min(left)).map_err(failure)?;
-            look(&running);
+            look(&running)?;
             if let Some(output) = ended {
                 self.log_end(&output);
                 return Ok(Some(output));
@@ -290,6 +311,11 @@ impl<'a> Multipass<'a> {
                 format!("it was to {}; the call was ended", call.purpose),
             )
             .tried(call.to_text()),
+            Failure::Lost(error) => {
+                Error::new(Kind::Transfer, format!("could not {}", call.purpose))
+                    .because(error.to_string())
+                    .tried(call.to_text())
+            }
             Failure::Interrupted => interrupted(),
         }
     }

@@ -111,7 +111,7 @@ fn virtualisation() -> Option<std::result::Result<(), String>> {
             missing,
         } => {
             let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-            let output = process::run(Path::new(program), &args, None, PATIENCE).ok()?;
+            let output = process::run(Path::new(program), &args, PATIENCE).ok()?;
             let is_well = output.code == Some(0) && output.stdout.contains(well);
             Some(if is_well {
                 Ok(())
@@ -166,7 +166,7 @@ fn troubles(silent: bool) -> Vec<Trouble> {
     let firewall = Path::new("/usr/libexec/ApplicationFirewall/socketfilterfw");
     let firewall = if firewall.exists() {
         let args = ["--getglobalstate".to_owned()];
-        process::run(firewall, &args, None, PATIENCE).map(|output| output.stdout)
+        process::run(firewall, &args, PATIENCE).map(|output| output.stdout)
     } else {
         Ok(String::new())
     };

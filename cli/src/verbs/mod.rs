@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod cp;
 pub(crate) mod delete;
 pub(crate) mod doctor;
 pub(crate) mod exec;

@@ -304,7 +304,11 @@ impl Machine {
                     return Ok(call.fail("transfer", &String::from_utf8_lossy(&output.stderr)));
                 }
                 match target.as_str() {
-                    "-" => call.out(&String::from_utf8_lossy(&output.stdout)),
+                    "-" => {
+                        let mut out = io::stdout();
+                        let _nobody_reads = io::Write::write_all(&mut out, &output.stdout)
+                            .and_then(|()| io::Write::flush(&mut out));
+                    }
                     file => fs::write(file, output.stdout)?,
                 }
                 Ok(0)

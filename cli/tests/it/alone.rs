@@ -41,6 +41,7 @@ fn without_multipass_every_command_says_how_to_get_it() {
         &["status"],
         &["delete", "--yes"],
         &["logs"],
+        &["cp", "x", "workspace:"],
     ] {
         let ran = polis(args);
         assert_eq!(ran.code, 3, "{args:?}: {}", ran.seen());
@@ -63,6 +64,9 @@ fn what_is_typed_wrong_is_refused_before_anything_else() {
         &["start", "--cloud-init", "Cargo.toml"],
         &["exec", "true"],
         &["exec"],
+        &["cp", "x"],
+        &["cp", "x", "y"],
+        &["cp", "workspace:x", "workspace:y"],
         &["nothing"],
     ] {
         let ran = polis(args);
@@ -138,6 +142,7 @@ fn the_help_is_the_table_of_contents() {
           doctor       Check what polis needs on this machine; changes nothing
           exec         Run a command in the workspace
           shell        Open a shell in the workspace
+          cp           Copy a file or a directory into the workspace or out of it
           logs         Show the logs of the services
           version      Print the version, and the digests of what this program carries
           completions  Print the completions of a shell
@@ -162,7 +167,7 @@ fn the_help_is_the_table_of_contents() {
           7    the VM is deleted, but not purged
           8    the provisioning of the VM failed
           9    out of time; `polis start` goes on where it stopped
-          10   a transfer into the VM failed
+          10   a transfer into the VM or out of it failed
           11   an image could not be pulled
           12   a service is not healthy
           13   the workspace is not running

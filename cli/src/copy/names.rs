@@ -1,0 +1,410 @@
+//! Whether an entry of an archive may become a file: decided from its name, its kind and what came before it, without I/O.
+//!
+//! The workspace is hostile, and so is every archive that comes out of it. What goes in is judged by the same rules, so that
+//! a copy is the same thing in both directions.
+
+use std::collections::HashMap;
+
+use crate::multipass::size;
+use crate::platform::System;
+
+/// The longest name of an entry, and the longest target of a link, in bytes: PATH_MAX of Linux.
+pub(crate) const LONGEST: usize = 4096;
+/// How many directories deep an entry may be.
+const MOST_LEVELS: usize = 256;
+
+/// The names that Windows keeps for devices, with any extension. `COM` and `LPT` are followed by a digit, also a raised one.
+const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
+const PORTS: [&str; 2] = ["COM", "LPT"];
+const DIGITS: &str = "0123456789\u{b9}\u{b2}\u{b3}";
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Directory,
+    File,
+    Link,
+}
+
+/// How much a copy may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The contents of all files, in bytes.
+    pub(crate) bytes: u64,
+    /// Files, directories and links.
+    pub(crate) entries: u64,
+}
+
+impl Bounds {
+    /// How large the archive of such a copy may be: a header and padding for each entry, and a long name for some.
+    pub(crate) fn archive(self) -> u64 {
+        let headers = self.entries.saturating_mul(2048);
+        self.bytes.saturating_add(headers).saturating_add(1 << 20)
+    }
+
+    /// What is said of more bytes.
+    pub(crate) fn too_large(self) -> String {
+        let most = size::words(self.bytes);
+        format!("it is larger than {most}, the setting `copy-size`")
+    }
+}
+
+/// Judges the entries of one archive, in their order.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    /// Where they are to become files.
+    system: System,
+    bounds: Bounds,
+    /// The name that all of them are below.
+    root: Vec<u8>,
+    /// What has been admitted, by its path below the root as the system compares names.
+    seen: HashMap<Vec<u8>, Kind>,
+    bytes: u64,
+}
+
+impl Judge {
+    /// For an archive that becomes files on `system`.
+    pub(crate) fn new(system: System, bounds: Bounds) -> Self {
+        Self {
+            system,
+            bounds,
+            root: Vec::new(),
+            seen: HashMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Admits an entry of `size` bytes, and of a link its `target`; returns its path below the copy's root, which is
+    /// empty for the root itself.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(crate) fn admit(
+        &mut self,
+        name: &[u8],
+        kind: Kind,
+        size: u64,
+        target: &[u8],
+    ) -> Result<Vec<u8>, String> {
+        self.count(size)?;
+        let parts = parts(name, kind)?;
+        let (root, below) = parts.split_first().ok_or("it has no name")?;
+        match self.seen.is_empty() {
+            true if kind == Kind::Link || !below.is_empty() => {
+                return Err("the first entry is no file and no directory".to_owned());
+            }
+            true => self.root = root.to_vec(),
+            false if *root != self.root => return Err("it is outside the copy".to_owned()),
+            false => {}
+        }
+        if self.system == System::Windows {
+            for part in &parts {
+                windows_takes(part)?;
+            }
+        }
+        if let Some((_, above)) = below.split_last() {
+            self.is_directory(above)?;
+        }
+        if kind == Kind::Link {
+            self.stays(below.len().saturating_sub(1), target)?;
+        }
+        if self.seen.insert(self.key(below), kind).is_some() {
+            return Err(match self.system {
+                System::Linux => "another entry has its name".to_owned(),
+                _ => "another entry has its name, in upper or lower case".to_owned(),
+            });
+        }
+        Ok(below.join(&b'/'))
+    }
+
+    fn count(&mut self, size: u64) -> Result<(), String> {
+        if self.seen.len() as u64 >= self.bounds.entries {
+            let most = self.bounds.entries;
+            return Err(format!(
+                "there are more than {most} entries, the setting `copy-entries`"
+            ));
+        }
+        self.bytes = self.bytes.saturating_add(size);
+        match self.bytes > self.bounds.bytes {
+            true => Err(self.bounds.too_large()),
+            false => Ok(()),
+        }
+    }
+
+    fn is_directory(&self, above: &[&[u8]]) -> Result<(), String> {
+        match self.seen.get(&self.key(above)) {
+            Some(Kind::Directory) => Ok(()),
+            Some(Kind::Link) => Err("it is below a link".to_owned()),
+            Some(Kind::File) => Err("it is below a file".to_owned()),
+            None => Err("its directory does not come before it".to_owned()),
+        }
+    }
+
+    /// Whether a link that is `depth` directories below the root leads to something inside. A `..` behind a name is
+    /// refused too: the name may be another link, and `..` then leads to where nobody can see from the text.
+    fn stays(&self, depth: usize, target: &[u8]) -> Result<(), String> {
+        if self.system == System::Windows {
+            return Err("it is a link, which Windows lets only some users make".to_owned());
+        }
+        let out = || {
+            let shown = String::from_utf8_lossy(target);
+            format!("it is a link that leads out of the copy, to `{shown}`")
+        };
+        if target.is_empty() || target.len() > LONGEST || target[0] == b'/' || target.contains(&0) {
+            return Err(out());
+        }
+        let (mut ups, mut named) = (0, false);
+        for part in target.split(|byte| *byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." if named || ups == depth => return Err(out()),
+                b".." => ups += 1,
+                _ => named = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// What a path is compared by. Linux compares bytes; elsewhere case does not matter. What macOS also takes for the same,
+    /// it refuses itself when the second one is made.
+    fn key(&self, below: &[&[u8]]) -> Vec<u8> {
+        let path = below.join(&b'/');
+        match self.system {
+            System::Linux => path,
+            _ => String::from_utf8_lossy(&path).to_lowercase().into_bytes(),
+        }
+    }
+}
+
+/// The parts of an entry's name.
+fn parts(name: &[u8], kind: Kind) -> Result<Vec<&[u8]>, String> {
+    let name = match kind {
+        Kind::Directory => name.strip_suffix(b"/").unwrap_or(name),
+        Kind::File | Kind::Link => name,
+    };
+    if name.len() > LONGEST {
+        return Err(format!("its name is longer than {LONGEST} bytes"));
+    }
+    if name.first() == Some(&b'/') {
+        return Err("its name is absolute".to_owned());
+    }
+    let parts: Vec<&[u8]> = name.split(|byte| *byte == b'/').collect();
+    if parts.len() > MOST_LEVELS {
+        return Err(format!("it is more than {MOST_LEVELS} directories deep"));
+    }
+    for part in &parts {
+        plain(part)?;
+    }
+    Ok(parts)
+}
+
+/// Whether `part` names something in its directory on every system.
+pub(crate) fn plain(part: &[u8]) -> Result<(), String> {
+    match part {
+        b"" => Err("a part of its name is empty".to_owned()),
+        b"." | b".." => {
+            let part = String::from_utf8_lossy(part);
+            Err(format!("`{part}` is a part of its name"))
+        }
+        _ if part.contains(&0) => Err("its name holds a NUL".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether Windows makes of `part` the file of that name, and nothing else.
+pub(crate) fn windows_takes(part: &[u8]) -> Result<(), String> {
+    let name = std::str::from_utf8(part).map_err(|_| "its name is not UTF-8".to_owned())?;
+    let reserved = |c: char| c.is_control() || "<>:\"/\\|?*".contains(c);
+    if let Some(found) = name.chars().find(|c| reserved(*c)) {
+        return Err(format!("Windows allows no `{found}` in its name"));
+    }
+    if name.ends_with(['.', ' ']) {
+        return Err("Windows drops the end of its name".to_owned());
+    }
+    // What is behind the first dot does not matter, nor blanks before it.
+    let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
+    let stem = stem.to_uppercase();
+    let port = PORTS.iter().any(|port| {
+        let mut rest = stem.strip_prefix(port).unwrap_or_default().chars();
+        rest.next().is_some_and(|c| DIGITS.contains(c)) && rest.next().is_none()
+    });
+    match port || DEVICES.contains(&&*stem) {
+        true => Err("its name is a device of Windows".to_owned()),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        bytes: 1000,
+        entries: 10,
+    };
+
+    fn judge(system: System) -> Judge {
+        let mut judge = Judge::new(system, BOUNDS);
+        judge.admit(b"r/", Kind::Directory, 0, b"").unwrap();
+        judge.admit(b"r/d/", Kind::Directory, 0, b"").unwrap();
+        judge
+    }
+
+    fn file(system: System, name: &str) -> Result<Vec<u8>, String> {
+        judge(system).admit(name.as_bytes(), Kind::File, 1, b"")
+    }
+
+    #[test]
+    fn a_name_stays_in_the_copy() {
+        assert_eq!(file(System::Linux, "r/d/x").unwrap(), b"d/x");
+        for (name, reason) in [
+            ("/r/x", "absolute"),
+            ("r/../x", "`..`"),
+            ("r/d/..", "`..`"),
+            ("..", "`..`"),
+            ("r/./x", "`.`"),
+            ("r//x", "empty"),
+            ("r/x/", "empty"),
+            ("", "empty"),
+            ("s/x", "outside"),
+            ("x", "outside"),
+            ("r", "another entry"),
+            ("r/d", "another entry"),
+            ("r/e/x", "does not come before"),
+            ("r/x\0y", "NUL"),
+        ] {
+            for system in [System::Linux, System::MacOs, System::Windows] {
+                let error = file(system, name).unwrap_err();
+                assert!(error.contains(reason), "{name:?}: {error}");
+            }
+        }
+        let deep = format!("r/{}", "d/".repeat(MOST_LEVELS));
+        let error = judge(System::Linux).admit(deep.as_bytes(), Kind::Directory, 0, b"");
+        assert!(error.unwrap_err().contains("deep"));
+        let long = format!("r/{}", "x".repeat(LONGEST));
+        assert!(file(System::Linux, &long).unwrap_err().contains("longer"));
+    }
+
+    #[test]
+    fn the_first_entry_is_what_is_copied() {
+        let first =
+            |name: &[u8], kind| Judge::new(System::Linux, BOUNDS).admit(name, kind, 0, b"x");
+        assert_eq!(first(b"r", Kind::File), Ok(Vec::new()));
+        assert_eq!(first(b"r/", Kind::Directory), Ok(Vec::new()));
+        assert!(first(b"r", Kind::Link).is_err());
+        assert!(first(b"r/x", Kind::File).is_err());
+        let mut judge = Judge::new(System::Linux, BOUNDS);
+        judge.admit(b"r", Kind::File, 0, b"").unwrap();
+        let error = judge.admit(b"r/x", Kind::File, 0, b"").unwrap_err();
+        assert_eq!(error, "it is below a file");
+    }
+
+    #[test]
+    fn a_link_leads_to_something_inside() {
+        let link = |name: &str, target: &str| {
+            let mut judge = judge(System::Linux);
+            judge.admit(name.as_bytes(), Kind::Link, 0, target.as_bytes())
+        };
+        for (name, target) in [
+            ("r/l", "d/x"),
+            ("r/l", "."),
+            ("r/l", "./d//x/"),
+            ("r/d/l", ".."),
+            ("r/d/l", "../d/x"),
+        ] {
+            assert!(link(name, target).is_ok(), "{name} -> {target}");
+        }
+        for (name, target) in [
+            ("r/l", ".."),
+            ("r/l", "../s"),
+            ("r/l", "./../s"),
+            ("r/l", "/etc/passwd"),
+            ("r/l", ""),
+            ("r/l", "d/../x"),
+            ("r/d/l", "../../x"),
+            ("r/d/l", "../d/../../x"),
+            ("r/l", "x\0y"),
+        ] {
+            let error = link(name, target).unwrap_err();
+            assert!(error.contains("leads out"), "{name} -> {target}: {error}");
+        }
+        let mut judge = judge(System::Linux);
+        judge.admit(b"r/l", Kind::Link, 0, b"d").unwrap();
+        let error = judge.admit(b"r/l/x", Kind::File, 0, b"").unwrap_err();
+        assert_eq!(error, "it is below a link");
+    }
+
+    #[test]
+    fn case_matters_on_linux_alone() {
+        for (system, taken) in [
+            (System::Linux, true),
+            (System::MacOs, false),
+            (System::Windows, false),
+        ] {
+            let mut judge = judge(system);
+            judge.admit("r/Äx".as_bytes(), Kind::File, 0, b"").unwrap();
+            let second = judge.admit("r/äX".as_bytes(), Kind::File, 0, b"");
+            assert_eq!(second.is_ok(), taken, "{system:?}");
+        }
+    }
+
+    #[test]
+    fn windows_has_names_of_its_own() {
+        for name in [
+            "con",
+            "NUL",
+            "aux.c",
+            "Com1.txt",
+            "LPT9",
+            "COM\u{b9}",
+            "CONIN$",
+            "nul .txt",
+            "a:b",
+            "C:",
+            "a\\b",
+            "..\\x",
+            "a.",
+            "a ",
+            "a?",
+            "a*",
+            "a\u{1}b",
+            "a|b",
+            "a<b",
+            "\"",
+            "...",
+        ] {
+            let name = format!("r/{name}");
+            assert!(file(System::Windows, &name).is_err(), "{name}");
+            assert!(file(System::Linux, &name).is_ok(), "{name}");
+        }
+        for name in ["console", "COM", "COM10", "comx", "x.con", ".git", "ä b"] {
+            assert_eq!(windows_takes(name.as_bytes()), Ok(()), "{name}");
+        }
+        let mut windows = judge(System::Windows);
+        assert!(windows.admit(b"r/\xff", Kind::File, 0, b"").is_err());
+        assert!(windows.admit(b"r/l", Kind::Link, 0, b"d").is_err());
+        assert!(
+            judge(System::Linux)
+                .admit(b"r/\xff", Kind::File, 0, b"")
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_copy_is_bounded() {
+        let mut judge = judge(System::Linux);
+        judge.admit(b"r/a", Kind::File, 1000, b"").unwrap();
+        let error = judge.admit(b"r/b", Kind::File, 1, b"").unwrap_err();
+        assert!(error.contains("`copy-size`"), "{error}");
+        let mut judge = super::Judge::new(System::Linux, BOUNDS);
+        judge.admit(b"r/", Kind::Directory, 0, b"").unwrap();
+        for number in 1..BOUNDS.entries {
+            let name = format!("r/{number}");
+            judge.admit(name.as_bytes(), Kind::File, 0, b"").unwrap();
+        }
+        let error = judge.admit(b"r/x", Kind::File, 0, b"").unwrap_err();
+        assert!(error.contains("`copy-entries`"), "{error}");
+        let overflow = Judge::new(System::Linux, BOUNDS).admit(b"r", Kind::File, u64::MAX, b"");
+        assert!(overflow.is_err());
+    }
+}

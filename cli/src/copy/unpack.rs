@@ -1,0 +1,308 @@
+//! An archive of the workspace as files here: judged whole, then written beside its place, then renamed.
+//!
+//! The headers are read once, raw, into a list, and the files are written from that list: two readers could disagree about
+//! where a header begins. The guest's tar is told to write nothing but files, directories, symbolic links and long names of
+//! these; everything else is refused.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use cap_std::fs::{Dir, DirBuilder, OpenOptions};
+use tar::{Archive, EntryType};
+
+use super::names::{Judge, Kind, LONGEST};
+use super::{Copied, Exactly, unique};
+use crate::platform::as_path;
+use crate::signals;
+
+/// An entry that may become a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Below the copy's root, which itself has none.
+    path: Vec<u8>,
+    what: What,
+    /// Without what runs as somebody else.
+    mode: u32,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum What {
+    Directory,
+    /// With the place of its content in the archive.
+    File {
+        at: u64,
+        size: u64,
+    },
+    /// With its target.
+    Link(Vec<u8>),
+}
+
+/// The entries of `archive`, all of which `judge` has admitted; the first one is the copy's root.
+///
+/// # Errors
+/// Which entry is refused, and why.
+pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, String> {
+    let damaged = |error: io::Error| format!("it is no archive: {error}");
+    let length = archive.seek(SeekFrom::End(0)).map_err(damaged)?;
+    archive.seek(SeekFrom::Start(0)).map_err(damaged)?;
+    let mut reader = Archive::new(archive);
+    let (mut items, mut long) = (Vec::new(), Long::default());
+    for entry in reader.entries_with_seek().map_err(damaged)?.raw(true) {
+        let mut entry = entry.map_err(damaged)?;
+        let (at, size) = (entry.raw_file_position(), entry.size());
+        if at.checked_add(size).is_none_or(|end| end > length) {
+            return Err("it is no archive: it ends in the middle of a file".to_owned());
+        }
+        if long.takes(&mut entry)? {
+            continue;
+        }
+        let name = long.name.take();
+        let name = name.unwrap_or_else(|| entry.path_bytes().into_owned());
+        let target = long.target.take();
+        let target = target.or_else(|| entry.link_name_bytes().map(|target| target.into_owned()));
+        let refused = |reason: String| format!("`{}`: {reason}", String::from_utf8_lossy(&name));
+        let (kind, what) = match entry.header().entry_type() {
+            EntryType::Regular => (Kind::File, What::File { at, size }),
+            EntryType::Directory => (Kind::Directory, What::Directory),
+            EntryType::Symlink => (Kind::Link, What::Link(target.clone().unwrap_or_default())),
+            EntryType::Link => return Err(refused("it is a hard link".to_owned())),
+            _ => {
+                return Err(refused(
+                    "it is neither a file, a directory nor a link".to_owned(),
+                ));
+            }
+        };
+        if kind != Kind::File && size > 0 {
+            return Err(refused("it has a content and is no file".to_owned()));
+        }
+        let path = judge.admit(&name, kind, size, &target.unwrap_or_default());
+        let mode = entry.header().mode().map_err(damaged)? & 0o777;
+        let path = path.map_err(refused)?;
+        items.push(Item { path, what, mode });
+    }
+    match items.is_empty() || long.name.is_some() || long.target.is_some() {
+        true => Err("it is no archive: it ends too early".to_owned()),
+        false => Ok(items),
+    }
+}
+
+/// The long name and target that GNU's tar puts before the entry that has them.
+#[derive(Debug, Default)]
+struct Long {
+    name: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
+}
+
+impl Long {
+    /// Whether `entry` is one of these; then it is kept for the next one.
+    fn takes<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, String> {
+        let place = match entry.header().entry_type() {
+            EntryType::GNULongName => &mut self.name,
+            EntryType::GNULongLink => &mut self.target,
+            _ => return Ok(false),
+        };
+        // With a NUL behind it.
+        if place.is_some() || entry.size() > LONGEST as u64 + 1 {
+            return Err(format!(
+                "a name is longer than {LONGEST} bytes, or there are two"
+            ));
+        }
+        let mut text = Vec::new();
+        entry
+            .read_to_end(&mut text)
+            .map_err(|error| format!("it is no archive: {error}"))?;
+        text.pop_if(|last| *last == 0);
+        *place = Some(text);
+        Ok(true)
+    }
+}
+
+/// Whether these are a directory with what is in it, and not one file.
+pub(crate) fn is_directory(items: &[Item]) -> bool {
+    items
+        .first()
+        .is_some_and(|root| root.what == What::Directory)
+}
+
+/// Writes `items` of `archive` as `name` in `dir`: whole, or not at all. `tell` hears how many bytes are written.
+///
+/// # Errors
+/// When something cannot be written, or the user wants to stop; then nothing is left.
+pub(crate) fn write(
+    items: &[Item],
+    archive: &File,
+    dir: &Dir,
+    name: &Path,
+    tell: &mut dyn FnMut(u64),
+) -> io::Result<Copied> {
+    let beside = Beside {
+        dir,
+        name: unique(),
+        items,
+    };
+    let mut copied = Copied::default();
+    if is_directory(items) {
+        let mut builder = DirBuilder::new();
+        private(&mut builder);
+        dir.create_dir_with(&beside.name, &builder)?;
+        let root = dir.open_dir(&beside.name)?;
+        below(&items[1..], archive, &root, &builder, &mut copied, tell)?;
+        // From the deepest one up: in some of them nothing can be made afterwards.
+        for item in items
+            .iter()
+            .rev()
+            .filter(|item| item.what == What::Directory)
+        {
+            set_mode(dir, &beside.path(item)?, item.mode)?;
+        }
+    } else {
+        for item in items {
+            let file = file(
+                item,
+                archive,
+                dir,
+                Path::new(&beside.name),
+                &mut copied,
+                tell,
+            )?;
+            // It may take the place of another one, which a crash must not turn into an empty file.
+            file.sync_all()?;
+        }
+    }
+    dir.rename(&beside.name, dir, name)?;
+    std::mem::forget(beside);
+    Ok(copied)
+}
+
+/// Fills the directory `root`. Links come last, so that nothing is ever written where one is.
+fn below(
+    items: &[Item],
+    archive: &File,
+    root: &Dir,
+    builder: &DirBuilder,
+    copied: &mut Copied,
+    tell: &mut dyn FnMut(u64),
+) -> io::Result<()> {
+    for item in items {
+        if signals::came() {
+            return Err(io::Error::other("interrupted"));
+        }
+        let path = as_path(&item.path).map_err(io::Error::other)?;
+        match &item.what {
+            What::Directory => root.create_dir_with(path, builder)?,
+            What::File { .. } => drop(file(item, archive, root, path, copied, tell)?),
+            What::Link(_) => {}
+        }
+    }
+    for item in items {
+        if let What::Link(target) = &item.what {
+            link(root, target, &item.path)?;
+            copied.files += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the content of `item` to a new file.
+fn file(
+    item: &Item,
+    mut archive: &File,
+    dir: &Dir,
+    path: &Path,
+    copied: &mut Copied,
+    tell: &mut dyn FnMut(u64),
+) -> io::Result<File> {
+    let What::File { at, size } = item.what else {
+        return Err(io::Error::other("it is no file"));
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use cap_std::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut out = dir.open_with(path, &options)?.into_std();
+    archive.seek(SeekFrom::Start(at))?;
+    let mut content = Exactly {
+        from: archive,
+        left: size,
+        come: &mut copied.bytes,
+        tell,
+    };
+    io::copy(&mut content, &mut out)?;
+    copied.files += 1;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        out.set_permissions(std::fs::Permissions::from_mode(item.mode))?;
+    }
+    Ok(out)
+}
+
+/// What is written until it gets its name; removed when it does not.
+struct Beside<'a> {
+    dir: &'a Dir,
+    name: String,
+    items: &'a [Item],
+}
+
+impl Beside<'_> {
+    fn path(&self, item: &Item) -> io::Result<std::path::PathBuf> {
+        let below = as_path(&item.path).map_err(io::Error::other)?;
+        Ok(Path::new(&self.name).join(below))
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        if !is_directory(self.items) {
+            let _it_was_not_made = self.dir.remove_file(&self.name);
+            return;
+        }
+        // Some may already have the mode in which nothing can be removed from them.
+        for item in self
+            .items
+            .iter()
+            .filter(|item| item.what == What::Directory)
+        {
+            if let Ok(path) = self.path(item) {
+                let _it_was_not_made = set_mode(self.dir, &path, 0o700);
+            }
+        }
+        let _it_was_not_made = self.dir.remove_dir_all(&self.name);
+    }
+}
+
+#[cfg(unix)]
+fn private(builder: &mut DirBuilder) {
+    use cap_std::fs::DirBuilderExt as _;
+    builder.mode(0o700);
+}
+
+#[cfg(not(unix))]
+fn private(_builder: &mut DirBuilder) {}
+
+#[cfg(unix)]
+fn set_mode(dir: &Dir, path: &Path, mode: u32) -> io::Result<()> {
+    use cap_std::fs::{Permissions, PermissionsExt as _};
+    dir.set_permissions(path, Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_dir: &Dir, _path: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn link(root: &Dir, target: &[u8], path: &[u8]) -> io::Result<()> {
+    let target = as_path(target).map_err(io::Error::other)?;
+    root.symlink(target, as_path(path).map_err(io::Error::other)?)
+}
+
+/// The judge admits none here.
+#[cfg(not(unix))]
+fn link(_root: &Dir, _target: &[u8], _path: &[u8]) -> io::Result<()> {
+    Err(io::Error::other("links cannot be made here"))
+}

@@ -1,0 +1,273 @@
+//! `polis cp`: files and directories into the workspace and out of it, each copy whole or not at all.
+//!
+//! What comes out is written by a hostile workspace. It is judged whole before anything of it becomes a file, and becomes one
+//! beside its place first.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{Seek, SeekFrom};
+use std::path::{Path, PathBuf, is_separator};
+use std::time::Duration;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use polis_base::Digest;
+use serde_json::json;
+
+use super::status;
+use crate::args::CpArgs;
+use crate::context::Context;
+use crate::copy::names::{self, Bounds, Judge};
+use crate::copy::{Copied, Inside, Way, pack, unpack};
+use crate::error::{Error, Kind, Result};
+use crate::guest::copy as calls;
+use crate::guest::{self, DAMAGED};
+use crate::multipass::call::Call;
+use crate::multipass::{Multipass, failed, interrupted, refusal, size};
+use crate::output::Done;
+use crate::platform::{HERE, System};
+use crate::process::Output;
+use crate::signals;
+use crate::view::View;
+
+/// Runs `polis cp`.
+///
+/// # Errors
+/// When nothing was copied.
+pub(crate) fn run(context: &Context, args: &CpArgs) -> Result<Done> {
+    let home = if args.root { "/root" } else { "/home/polis" };
+    let way = Way::of(&args.source, &args.destination, home)?;
+    let multipass = context.multipass()?;
+    super::must_run(&multipass)?;
+    let mut copy = Copy {
+        multipass: &multipass,
+        bounds: Bounds {
+            bytes: context.settings.size("copy-size"),
+            entries: context.settings.count("copy-entries"),
+        },
+        limit: context.settings.time("copy-timeout"),
+        root: args.root,
+        view: View::moving(context.output, context.verbose),
+    };
+    let copied = match way {
+        Way::In { from, to } => copy.into_workspace(&from, &to),
+        Way::Out { from, to } => copy.out_of_it(&from, &to),
+    };
+    let (copied, destination) = copied.map_err(|mut error| {
+        if error.kind == Kind::Interrupted {
+            error.next = vec!["run this again: nothing was left half-way".to_owned()];
+        }
+        error
+    })?;
+    let Copied { files, bytes } = copied;
+    let plural = if files == 1 { "" } else { "s" };
+    let amount = size::words(bytes);
+    let text = format!("Copied {files} file{plural} ({amount}) to {destination}\n");
+    let data = json!({"files": files, "bytes": bytes, "destination": destination});
+    Ok(Done::new(text, data))
+}
+
+struct Copy<'a> {
+    multipass: &'a Multipass<'a>,
+    bounds: Bounds,
+    limit: Duration,
+    root: bool,
+    view: View,
+}
+
+impl Copy<'_> {
+    fn into_workspace(&mut self, from: &Path, to: &Inside) -> Result<(Copied, String)> {
+        let spool = self.multipass.spool()?;
+        let view = &mut self.view;
+        view.step("Reading");
+        let judge = Judge::new(System::Linux, self.bounds);
+        let (copied, name) = pack::pack(from, judge, spool.file(), &mut |n| view.bytes(n))?;
+        let mut file = spool.file();
+        let rewound = file.seek(SeekFrom::Start(0));
+        let digest = rewound.and_then(|_| Digest::of_reader(file));
+        let digest = digest.map_err(|error| unreadable(&error.to_string()))?;
+
+        let archive = calls::archive();
+        view.step("Copying");
+        let sent = self
+            .multipass
+            .send(&spool, &archive, self.limit, &mut |n| view.bytes(n));
+        if let Err(error) = sent {
+            self.forget(&archive);
+            return Err(error);
+        }
+        view.step("Unpacking");
+        let call = calls::unpack(&archive, &digest, &to.path, to.directory, self.root);
+        let output = self.multipass.output(&call, Some(self.limit))?;
+        match output.code {
+            Some(0) => Ok((copied, to.shown())),
+            Some(calls::BELOW) => {
+                let shown = to.shown();
+                Ok((copied, format!("{}/{name}", shown.trim_end_matches('/'))))
+            }
+            _ => Err(self.refused(&call, &output, to)),
+        }
+    }
+
+    fn out_of_it(&mut self, from: &Inside, to: &Path) -> Result<(Copied, String)> {
+        let name = from.name().ok_or_else(|| {
+            Error::new(Kind::Usage, format!("`{}` cannot be copied", from.shown()))
+                .because("its path does not end in a name")
+        })?;
+        let place = Place::of(to, name)?;
+        let archive = calls::archive();
+        self.view.step("Packing");
+        let most = self.bounds.archive();
+        let call = calls::pack(&archive, most, &from.path, self.root);
+        let output = self.multipass.output(&call, Some(self.limit))?;
+        if output.code != Some(0) {
+            return Err(self.refused(&call, &output, from));
+        }
+        let fetched = self.fetch(&archive, &output.stdout, most);
+        self.forget(&archive);
+        let file = fetched?;
+        let judged = unpack::judged(&file, Judge::new(HERE, self.bounds));
+        let items = judged.map_err(|reason| {
+            let what = format!("`{}` was not copied", from.shown());
+            Error::new(Kind::Transfer, what).because(reason)
+        })?;
+        place.takes(unpack::is_directory(&items))?;
+        self.view.step("Writing");
+        let view = &mut self.view;
+        let dir = Dir::open_ambient_dir(&place.dir, ambient_authority());
+        let written = dir.and_then(|dir| {
+            unpack::write(&items, &file, &dir, Path::new(&place.name), &mut |n| {
+                view.bytes(n)
+            })
+        });
+        let path = place.path();
+        let copied = written.map_err(|error| match signals::came() {
+            true => interrupted(),
+            false => unwritable(&path, error.to_string()),
+        })?;
+        Ok((copied, path.display().to_string()))
+    }
+
+    /// The archive whose digest the script has answered.
+    fn fetch(&mut self, archive: &str, answer: &str, most: u64) -> Result<fs::File> {
+        let hex = guest::answer(answer, calls::MADE).map(str::trim);
+        let digest = hex.and_then(|hex| Digest::from_hex(hex).ok());
+        let digest = digest.ok_or_else(|| unreadable("the VM does not say what it holds"))?;
+        let spool = self.multipass.spool()?;
+        let view = &mut self.view;
+        view.step("Copying");
+        self.multipass
+            .fetch(archive, &spool, most, self.limit, &mut |n| view.bytes(n))?;
+        let received = spool.received().and_then(|mut file| {
+            let found = Digest::of_reader(&file)?;
+            file.seek(SeekFrom::Start(0))?;
+            Ok((file, found))
+        });
+        match received {
+            Ok((file, found)) if found == digest => Ok(file),
+            Ok(_) => Err(unreadable("it did not arrive whole")),
+            Err(error) => Err(unreadable(&error.to_string())),
+        }
+    }
+
+    /// Removes an archive from the VM. The copy is over, and what is left goes with a later one.
+    fn forget(&self, archive: &str) {
+        let _it_stays = self
+            .multipass
+            .call(&calls::forget(archive), Kind::Unexpected);
+    }
+
+    /// Why the scripts have copied nothing.
+    fn refused(&self, call: &Call, output: &Output, inside: &Inside) -> Box<Error> {
+        let words = refusal::reasons(&output.stderr);
+        let reason = words.last().cloned();
+        let reason = reason.unwrap_or_else(|| "the workspace does not say why".to_owned());
+        let what = |kind| {
+            let what = format!("`{}` was not copied", inside.shown());
+            Error::new(kind, what)
+        };
+        match output.code {
+            Some(calls::NO_STACK) => status::no_stack(self.multipass),
+            Some(calls::ABSENT | calls::NO_DIRECTORY | calls::IN_THE_WAY) => {
+                what(Kind::Usage).because(reason)
+            }
+            Some(calls::TOO_LARGE) => what(Kind::Transfer).because(self.bounds.too_large()),
+            Some(calls::FAILED) => what(Kind::Transfer).because(reason).log(words),
+            Some(DAMAGED) => what(Kind::Transfer).because("it did not arrive whole in the VM"),
+            _ => failed(call, output, Kind::Transfer).next("polis status"),
+        }
+    }
+}
+
+/// Where a copy goes on this machine.
+#[derive(Debug)]
+struct Place {
+    dir: PathBuf,
+    name: OsString,
+    /// Whether only a directory can be called so.
+    directory: bool,
+}
+
+impl Place {
+    /// Below `to` under `name` if that is a directory, else as `to`.
+    fn of(to: &Path, name: &str) -> Result<Self> {
+        if fs::metadata(to).is_ok_and(|data| data.is_dir()) {
+            let taken = match HERE {
+                System::Windows => names::windows_takes(name.as_bytes()),
+                System::Linux | System::MacOs => Ok(()),
+            };
+            taken.map_err(|reason| {
+                unwritable(&to.join(name), reason).next("give it another name")
+            })?;
+            return Ok(Self {
+                dir: to.to_owned(),
+                name: name.into(),
+                directory: false,
+            });
+        }
+        let given = to.as_os_str().to_string_lossy();
+        let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = dir.unwrap_or(Path::new("."));
+        let name = to
+            .file_name()
+            .ok_or_else(|| unwritable(to, "it is not there"))?;
+        if !fs::metadata(dir).is_ok_and(|data| data.is_dir()) {
+            let reason = format!("there is no directory `{}`", dir.display());
+            return Err(unwritable(to, reason));
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            name: name.to_owned(),
+            directory: given.ends_with(is_separator),
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        match self.dir.as_os_str() == "." {
+            true => PathBuf::from(&self.name),
+            false => self.dir.join(&self.name),
+        }
+    }
+
+    /// Whether a directory, or else a file, can be put there.
+    fn takes(&self, directory: bool) -> Result<()> {
+        let path = self.path();
+        let found = fs::symlink_metadata(&path);
+        let reason = match found {
+            _ if self.directory && !directory => "it has to be a directory, and a file comes",
+            Ok(_) if directory => "it exists already",
+            Ok(found) if !found.is_file() => "it exists already, and is no file",
+            _ => return Ok(()),
+        };
+        Err(unwritable(&path, reason))
+    }
+}
+
+fn unwritable(path: &Path, reason: impl Into<String>) -> Box<Error> {
+    let what = format!("`{}` cannot be written", path.display());
+    Error::new(Kind::Usage, what).because(reason)
+}
+
+fn unreadable(reason: &str) -> Box<Error> {
+    Error::new(Kind::Transfer, "the copy could not be read").because(reason)
+}
