@@ -306,3 +306,59 @@ fn link(root: &Dir, target: &[u8], path: &[u8]) -> io::Result<()> {
 fn link(_root: &Dir, _target: &[u8], _path: &[u8]) -> io::Result<()> {
     Err(io::Error::other("links cannot be made here"))
 }
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+
+    use super::super::names::Bounds;
+    use super::*;
+    use crate::platform::HERE;
+
+    /// An archive with a directory that nobody may write, and two files; `lost` of its bytes go once it was judged.
+    fn written(lost: u64) -> (Vec<std::ffi::OsString>, io::Result<Copied>) {
+        let top = std::env::temp_dir().join(format!("polis-unpack-{}-{lost}", std::process::id()));
+        std::fs::create_dir_all(top.join("here")).unwrap();
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, kind, mode, content) in [
+            ("x/", EntryType::Directory, 0o555, &b""[..]),
+            ("x/a", EntryType::Regular, 0o444, b"a"),
+            ("x/b", EntryType::Regular, 0o444, b"b"),
+        ] {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_mode(mode);
+            header.set_size(content.len() as u64);
+            builder.append_data(&mut header, name, content).unwrap();
+        }
+        let bytes = builder.into_inner().unwrap();
+        let path = top.join("archive");
+        std::fs::write(&path, &bytes).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let bounds = Bounds {
+            bytes: 2,
+            entries: 3,
+        };
+        let items = judged(&file, Judge::new(HERE, bounds)).unwrap();
+        file.set_len(bytes.len() as u64 - lost).unwrap();
+        let dir = Dir::open_ambient_dir(top.join("here"), ambient_authority()).unwrap();
+        let copied = write(&items, &file, &dir, Path::new("to"), &mut |_| {});
+        let left = std::fs::read_dir(top.join("here")).unwrap();
+        let left = left.map(|entry| entry.unwrap().file_name()).collect();
+        let _it_was_not_made = set_mode(&dir, Path::new("to"), 0o700);
+        std::fs::remove_dir_all(top).unwrap();
+        (left, copied)
+    }
+
+    #[test]
+    fn a_copy_that_breaks_off_leaves_nothing() {
+        let (left, copied) = written(0);
+        assert_eq!(left, ["to"]);
+        let expected = Copied { files: 2, bytes: 2 };
+        assert_eq!(copied.unwrap(), expected);
+        // The last block of content, and the two that end the archive.
+        let (left, copied) = written(3 * 512);
+        assert_eq!(left, [""; 0]);
+        assert!(copied.unwrap_err().to_string().contains("shorter"));
+    }
+}

@@ -1,6 +1,7 @@
 # Hands a transferred archive to a command in the workspace, and removes it. Arguments: the archive, its SHA-256, the
 # command. Ends with 11 when the archive is not what was sent, with 24 when there is no stack, else as the command.
 set -uo pipefail
+code=0
 trap 'code=$?; rm -f -- "$archive"; case $code in 0|11|2[0-5]|30) exit "$code" ;; esac; exit 10' EXIT
 archive=$1 digest=$2
 shift 2

@@ -1,6 +1,7 @@
 # Keeps what a command in the workspace prints as an archive, and answers its SHA-256. Arguments: the archive, how many bytes
 # it may have, the command. Ends with 24 when there is no stack, with 25 when there is more, else as the command.
 set -uo pipefail
+code=0
 trap 'code=$?; ((code == 0)) || rm -f -- "$archive"; case $code in 0|2[0-5]) exit "$code" ;; esac; exit 10' EXIT
 archive=$1 most=$2
 shift 2

@@ -14,6 +14,7 @@ else
 fi
 [[ -d $parent/ ]] || fail 20 "there is no directory $parent"
 beside=$(mktemp -d -- "$parent/.polis-copy.XXXXXXXXXX") || exit 23
+code=0
 trap 'code=$?; chmod -R u+rwX -- "$beside"; rm -rf -- "$beside"; exit "$code"' EXIT
 tar --extract --file=- --directory="$beside" --touch --no-same-owner --preserve-permissions \
   --delay-directory-restore || exit 23

@@ -50,8 +50,8 @@ pub(crate) fn run(context: &Context, args: &CpArgs) -> Result<Done> {
         view: View::moving(context.output, context.verbose),
     };
     let copied = match way {
-        Way::In { from, to } => copy.into_workspace(&from, &to),
-        Way::Out { from, to } => copy.out_of_it(&from, &to),
+        Way::In { from, to } => copy.bring_in(&from, &to),
+        Way::Out { from, to } => copy.bring_out(&from, &to),
     };
     let (copied, destination) = copied.map_err(|mut error| {
         if error.kind == Kind::Interrupted {
@@ -76,7 +76,7 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    fn into_workspace(&mut self, from: &Path, to: &Inside) -> Result<(Copied, String)> {
+    fn bring_in(&mut self, from: &Path, to: &Inside) -> Result<(Copied, String)> {
         let spool = self.multipass.spool()?;
         let view = &mut self.view;
         view.step("Reading");
@@ -109,7 +109,7 @@ impl Copy<'_> {
         }
     }
 
-    fn out_of_it(&mut self, from: &Inside, to: &Path) -> Result<(Copied, String)> {
+    fn bring_out(&mut self, from: &Inside, to: &Path) -> Result<(Copied, String)> {
         let name = from.name().ok_or_else(|| {
             Error::new(Kind::Usage, format!("`{}` cannot be copied", from.shown()))
                 .because("its path does not end in a name")

@@ -13,6 +13,8 @@ mod faults;
 #[cfg(target_os = "linux")]
 mod filling;
 #[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
 mod killed;
 #[cfg(target_os = "linux")]
 mod limits;
