@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::{embedded, error};
 
@@ -69,6 +70,13 @@ pub(crate) enum Verb {
     Cp(CpArgs),
     /// Show the logs of the services
     Logs(LogsArgs),
+    /// Approve or deny what sentinel has blocked, and set the security level
+    // The page that sentinel answers a blocked request with says `polis blocked approve ID`.
+    #[command(alias = "blocked")]
+    Security {
+        #[command(subcommand)]
+        verb: SecurityVerb,
+    },
     /// Print the version, and the digests of what this program carries
     Version,
     /// Print the completions of a shell
@@ -93,6 +101,7 @@ impl Verb {
             Self::Shell(_) => "shell",
             Self::Cp(_) => "cp",
             Self::Logs(_) => "logs",
+            Self::Security { verb } => verb.name(),
             Self::Version => "version",
             Self::Completions { .. } => "completions",
             Self::Man => "man",
@@ -213,4 +222,84 @@ pub(crate) struct LogsArgs {
     /// How many lines of each service
     #[arg(long, short = 'n', default_value_t = 100)]
     pub(crate) tail: u32,
+}
+
+/// The commands of `security`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecurityVerb {
+    /// Show the level, how many requests wait, and which hosts pass for now
+    Status,
+    /// List the blocked requests that wait for a person
+    Pending {
+        /// Print new ones as they come, until Ctrl-C
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Let the host of a blocked request pass for 300 s
+    Approve {
+        /// The ID, as `pending` and the page of the blocked request show it
+        id: String,
+        /// Do not ask, also on a terminal
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Forget a blocked request, and let nothing pass
+    Deny {
+        /// The ID, as `pending` and the page of the blocked request show it
+        id: String,
+    },
+    /// Let a host pass for 300 s
+    Allow {
+        /// The Host header of the requests, with the port where it has one
+        host: String,
+    },
+    /// Show or set what happens to requests to new destinations
+    Level {
+        /// Let them pass (relaxed), or block them until a person approves (balanced, strict)
+        level: Option<Level>,
+    },
+    /// Show the newest events
+    Log {
+        /// Go on with what comes, until Ctrl-C
+        #[arg(long, short)]
+        follow: bool,
+    },
+}
+
+impl SecurityVerb {
+    /// The command as typed, for reports.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "security status",
+            Self::Pending { .. } => "security pending",
+            Self::Approve { .. } => "security approve",
+            Self::Deny { .. } => "security deny",
+            Self::Allow { .. } => "security allow",
+            Self::Level { .. } => "security level",
+            Self::Log { .. } => "security log",
+        }
+    }
+}
+
+/// What happens to requests to destinations that sentinel does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    Relaxed,
+    Balanced,
+    Strict,
+}
+
+impl Level {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Relaxed, Self::Balanced, Self::Strict];
+
+    /// The word that sentinel reads.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Relaxed => "relaxed",
+            Self::Balanced => "balanced",
+            Self::Strict => "strict",
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod plan;
 mod platform;
 mod process;
 mod reconcile;
+mod security;
 mod settings;
 mod signals;
 mod store;
@@ -88,6 +89,7 @@ fn reported(cli: &Cli, output: Output) -> Result<Done> {
         Verb::Stop => verbs::stop::run(&context),
         Verb::Delete(args) => verbs::delete::run(&context, args),
         Verb::Cp(args) => verbs::cp::run(&context, args),
+        Verb::Security { verb } => verbs::security::run(&context, verb),
         Verb::Doctor => Ok(verbs::doctor::run(&context)),
         _ => verbs::status::run(&context),
     }

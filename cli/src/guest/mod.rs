@@ -8,6 +8,7 @@ pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod run;
 pub(crate) mod storage;
+pub(crate) mod valkey;
 
 use polis_base::Digest;
 
@@ -237,6 +238,7 @@ mod tests {
             copy::unpack("/x", &digest, "/y", false, false),
             copy::pack("/x", 1, "/y", true),
             copy::forget("/x"),
+            valkey::call(1, "/x", &[]),
         ];
         for call in calls {
             assert_eq!(call.args[..4], ["exec", "-n", NAME, "--"]);

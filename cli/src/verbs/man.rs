@@ -25,9 +25,10 @@ pub(crate) fn write(out: &mut dyn Write) -> io::Result<()> {
     page.render_description_section(out)?;
     writeln!(out, ".SH COMMANDS")?;
     for verb in command.get_subcommands() {
-        let name = verb.get_bin_name().unwrap_or_else(|| verb.get_name());
-        writeln!(out, ".SS \"{name}\"")?;
         write_command(verb, out)?;
+        for inner in verb.get_subcommands() {
+            write_command(inner, out)?;
+        }
     }
     page.render_options_section(out)?;
     writeln!(out, ".SH \"EXIT STATUS\"\n.nf")?;
@@ -37,6 +38,8 @@ pub(crate) fn write(out: &mut dyn Write) -> io::Result<()> {
 
 /// What `verb` does and how it is called, without the options that every command has.
 fn write_command(verb: &Command, out: &mut dyn Write) -> io::Result<()> {
+    let name = verb.get_bin_name().unwrap_or_else(|| verb.get_name());
+    writeln!(out, ".SS \"{name}\"")?;
     let own = verb.clone().mut_args(|arg| {
         let everywhere = arg.is_global_set() || arg.get_id() == "help";
         arg.hide(everywhere)

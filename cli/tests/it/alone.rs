@@ -42,6 +42,7 @@ fn without_multipass_every_command_says_how_to_get_it() {
         &["delete", "--yes"],
         &["logs"],
         &["cp", "x", "workspace:"],
+        &["security", "status"],
     ] {
         let ran = polis(args);
         assert_eq!(ran.code, 3, "{args:?}: {}", ran.seen());
@@ -121,6 +122,7 @@ fn one_man_page_holds_every_command() {
             "{name}"
         );
     }
+    assert!(ran.stdout.contains("\n.SS \"polis security approve\"\n"));
     assert!(ran.stdout.contains("dry\\-run") && ran.stdout.contains(".SH \"EXIT STATUS\""));
 }
 
@@ -144,6 +146,7 @@ fn the_help_is_the_table_of_contents() {
           shell        Open a shell in the workspace
           cp           Copy a file or a directory into the workspace or out of it
           logs         Show the logs of the services
+          security     Approve or deny what sentinel has blocked, and set the security level
           version      Print the version, and the digests of what this program carries
           completions  Print the completions of a shell
           man          Print the man page

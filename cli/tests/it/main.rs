@@ -20,6 +20,7 @@ mod killed;
 mod limits;
 #[cfg(target_os = "linux")]
 mod looking;
+mod security;
 #[cfg(target_os = "linux")]
 mod signals;
 #[cfg(target_os = "linux")]

@@ -32,8 +32,10 @@ pub const TCP: [u16; 6] = [22, 53, 80, 443, 8080, 9000];
 const UDP: [u16; 3] = [53, 443, 9000];
 
 /// The names that resolve, besides the registry's.
-pub const NAMES: [(&str, &str); 4] = [
+pub const NAMES: [(&str, &str); 5] = [
     ("web.example", WEB),
+    // The stand-in of sentinel blocks requests to this one until a person approves.
+    ("unknown.example", WEB),
     ("pypi.org", WEB),
     ("home.example", PRIVATE[0]),
     ("metadata.example", PRIVATE[3]),

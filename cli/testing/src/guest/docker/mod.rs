@@ -228,8 +228,10 @@ fn logs(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8> {
 /// Runs a command in a container: a process of the guest with the environment and the folder that the call names.
 fn exec(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     let words = words.strip_prefix(&["-T"]).unwrap_or(words);
-    let ["--user", _, "--workdir", directory, words @ ..] = words else {
-        return Ok(tool.refuse());
+    let (directory, words) = match words {
+        ["--user", _, "--workdir", directory, words @ ..] => (*directory, words),
+        ["state", "sh", ..] => ("/", words),
+        _ => return Ok(tool.refuse()),
     };
     let settings = words.chunks(2).take_while(|pair| pair[0] == "--env");
     let settings = settings.filter_map(|pair| pair.get(1)?.split_once('='));
@@ -245,6 +247,7 @@ fn exec(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     }
     tool.call.end.changed_guest = true;
     let mut command = process::command(program);
+    let args = args.iter().map(|arg| mounted(tool, arg));
     command.args(args).envs(settings).current_dir(directory);
     if io::stdin().is_terminal() {
         process::leave_interrupts()?;
@@ -258,6 +261,16 @@ fn exec(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     let signal = status.signal().map(|signal| 128 + signal);
     let code = status.code().or(signal).unwrap_or_default();
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// `text` with the paths at which `state` has its secrets as they are in the guest.
+fn mounted(tool: &Tool, text: &str) -> String {
+    let guest = |path: &str| tool.guest.path(path).display().to_string();
+    text.replace(
+        "/run/secrets/valkey_mcp_admin_password",
+        &guest("/opt/polis/secrets/valkey_mcp_admin_password.txt"),
+    )
+    .replace("/etc/valkey/tls", &guest("/opt/polis/certs/valkey"))
 }
 
 /// Pulls the images of all services, as far as the registry lets it.

@@ -1,0 +1,314 @@
+//! `polis security`: asks Valkey, shows what a person has to know, and makes the change that is decided.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::args::{Level, SecurityVerb};
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::guest::run::Run;
+use crate::guest::valkey::{self, Answer, IN_FILE, NO_STACK};
+use crate::multipass::{AN_OUTPUT, Multipass};
+use crate::output::{self, Done};
+use crate::security::{self, Change, Event, Host, Id, Pending, Request, SECONDS, Set};
+use crate::verbs::status;
+use crate::{platform, process};
+use polis_base::shown::shown;
+
+/// How often `--watch` and `--follow` look.
+const GLANCE: Duration = Duration::from_secs(2);
+/// How much may be printed where Multipass holds back more than 4096 bytes, and elsewhere.
+const SHORT: usize = 3500;
+const LONG: usize = 8 << 20;
+
+/// Runs `polis security`. What is typed wrong is refused before anything is called.
+pub(crate) fn run(context: &Context, verb: &SecurityVerb) -> Result<Done> {
+    let (id, host) = match verb {
+        SecurityVerb::Approve { id, .. } | SecurityVerb::Deny { id } => {
+            (Some(Id::parse(id)?), None)
+        }
+        SecurityVerb::Allow { host } => (None, Some(Host::typed(host)?)),
+        SecurityVerb::Pending { watch: true } | SecurityVerb::Log { follow: true }
+            if context.output.is_json() =>
+        {
+            return Err(Error::new(
+                Kind::Usage,
+                "`--json` prints one document, and a watch never ends",
+            )
+            .next("ask again and again, without `--watch` or `--follow`"));
+        }
+        _ => (None, None),
+    };
+    let multipass = context.multipass()?;
+    super::must_run(&multipass)?;
+    let valkey = Valkey { multipass, context };
+    match (verb, id, host) {
+        (SecurityVerb::Approve { yes, .. }, Some(id), _) => approve(&valkey, &id, *yes),
+        (SecurityVerb::Deny { .. }, Some(id), _) => deny(&valkey, &id),
+        (_, _, Some(host)) => allow(&valkey, &host),
+        (SecurityVerb::Pending { watch: true }, ..) => watch(&valkey, new_requests()),
+        (SecurityVerb::Pending { .. }, ..) => pending(&valkey),
+        (SecurityVerb::Level { level }, ..) => level_of(&valkey, *level),
+        (SecurityVerb::Log { follow: true }, ..) => watch(&valkey, new_events()),
+        (SecurityVerb::Log { .. }, ..) => log(&valkey),
+        _ => show_status(&valkey),
+    }
+}
+
+/// The stack's Valkey.
+struct Valkey<'a> {
+    multipass: Multipass<'a>,
+    context: &'a Context,
+}
+
+impl Valkey<'_> {
+    /// Asks, and reads the answer.
+    fn ask(&self, args: &[String]) -> Result<Answer> {
+        let most = if self.multipass.takes_long_output() {
+            LONG
+        } else {
+            SHORT
+        };
+        let run = Run::new();
+        let file = run.file("valkey");
+        let call = valkey::call(most, &file, args);
+        let answer = self.multipass.call(&call, Kind::Unhealthy)?;
+        let body = match valkey::body(&answer) {
+            Some(NO_STACK) => return Err(status::no_stack(&self.multipass)),
+            Some(IN_FILE) => {
+                let bytes = self.multipass.read(&file, AN_OUTPUT)?;
+                self.multipass.call(&run.forget(), Kind::Unexpected)?;
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+            body => body.unwrap_or_default().to_owned(),
+        };
+        Answer::parse(&body).map_err(refused)
+    }
+
+    /// Makes a change, whole or not at all.
+    fn change(&self, change: &Change) -> Result<()> {
+        let answer = self.ask(&change.asked())?;
+        valkey::executed(&answer.replies, change.len()).map_err(refused)
+    }
+
+    /// A request, with the VM's time; the reason when it cannot be read.
+    fn request(&self, id: &Id) -> Result<(u64, std::result::Result<Request, String>)> {
+        let answer = self.ask(&security::ask_request(id))?;
+        let entry = answer.keys.first().and_then(|keys| keys.entries.first());
+        let entry = entry.filter(|entry| entry.left != -2).ok_or_else(|| {
+            Error::new(Kind::Usage, format!("there is no blocked request {id}"))
+                .because("it was approved or denied already, or it is older than an hour")
+                .next("polis security pending")
+        })?;
+        Ok((answer.now, Request::parse(id, &entry.value)))
+    }
+}
+
+/// Valkey did not do what it was asked.
+fn refused(why: String) -> Box<Error> {
+    let mut error = Error::new(Kind::Unhealthy, "Valkey did not answer as expected")
+        .because(why)
+        .next("polis status")
+        .next("polis logs state");
+    error.service = Some("state".to_owned());
+    error
+}
+
+fn approve(valkey: &Valkey, id: &Id, yes: bool) -> Result<Done> {
+    let (now, request) = valkey.request(id)?;
+    let request = request.map_err(|why| {
+        Error::new(Kind::Usage, format!("{id} cannot be approved"))
+            .because(why)
+            .next(format!("polis security deny {id}   (forgets it)"))
+    })?;
+    let host = request.approvable()?;
+    // The agent can write what a request says, also after it was listed.
+    let question = || super::asked(&format!("Let requests to `{host}` pass for {SECONDS} s?"));
+    if !yes && super::can_ask(valkey.context) && !question()? {
+        let data = json!({"changed": false, "id": id.to_string(), "host": host.to_string(), "seconds": SECONDS});
+        return Ok(Done::new("Nothing was approved.\n", data));
+    }
+    valkey.change(&Change::allow(now, &host, Some(&request)))?;
+    let data = json!({"changed": true, "id": id.to_string(), "host": host.to_string(), "seconds": SECONDS});
+    let text = format!(
+        "Approved {id}: requests to {host} pass for {SECONDS} s. Send the request again.\n"
+    );
+    Ok(Done::new(text, data))
+}
+
+fn deny(valkey: &Valkey, id: &Id) -> Result<Done> {
+    let (now, request) = valkey.request(id)?;
+    let request = request.ok();
+    valkey.change(&Change::deny(now, id, request.as_ref()))?;
+    let destination = request.map(|request| request.destination);
+    let data = json!({"id": id.to_string(), "destination": destination});
+    Ok(Done::new(
+        format!("Denied {id}: nothing passes that did not before.\n"),
+        data,
+    ))
+}
+
+fn allow(valkey: &Valkey, host: &Host) -> Result<Done> {
+    let now = valkey.ask(&security::ask_level())?.now;
+    valkey.change(&Change::allow(now, host, None))?;
+    let data = json!({"host": host.to_string(), "seconds": SECONDS});
+    Ok(Done::new(
+        format!("Requests to {host} pass for {SECONDS} s.\n"),
+        data,
+    ))
+}
+
+fn level_of(valkey: &Valkey, wanted: Option<Level>) -> Result<Done> {
+    let answer = valkey.ask(&security::ask_level())?;
+    let before = Set::parse(answer.replies.first()).map_err(refused)?;
+    let Some(level) = wanted else {
+        let data = json!({"changed": false, "level": before.level, "before": before});
+        return Ok(Done::new(format!("{}\n", words(&before)), data));
+    };
+    valkey.change(&Change::level(answer.now, level))?;
+    let text = format!(
+        "The level is {}; it was {}. Sentinel reads it anew after some requests.\n",
+        level.word(),
+        words(&before)
+    );
+    let data = json!({"changed": true, "level": level, "before": before});
+    Ok(Done::new(text, data))
+}
+
+fn words(set: &Set) -> String {
+    let level = set.level.word();
+    match &set.set {
+        None => format!("{level} (the default)"),
+        Some(text) if text == level => level.to_owned(),
+        Some(text) => format!("{level} (`{}` is set)", security::one_line(text)),
+    }
+}
+
+fn pending(valkey: &Valkey) -> Result<Done> {
+    let pending = Pending::parse(&only(valkey.ask(&security::ask_pending())?)?);
+    let text = match pending.requests.is_empty() {
+        true => "No request waits.\n".to_owned(),
+        false => format!("{}{HOW}\n", lines(&pending)),
+    };
+    Ok(Done::new(text, json!(pending)))
+}
+
+/// What a person can do about what waits.
+const HOW: &str = "next: polis security approve ID, or polis security deny ID";
+
+fn lines(pending: &Pending) -> String {
+    let mut text: String = pending
+        .requests
+        .iter()
+        .map(security::Waiting::line)
+        .collect();
+    if pending.more {
+        text.push_str("... and more than are looked at\n");
+    }
+    text
+}
+
+/// The keys of an answer to one pattern.
+fn only(answer: Answer) -> Result<valkey::Keys> {
+    let keys = answer.keys.into_iter().next();
+    keys.ok_or_else(|| refused("the answer has no keys".to_owned()))
+}
+
+fn show_status(valkey: &Valkey) -> Result<Done> {
+    let answer = valkey.ask(&security::ask_status())?;
+    let set = Set::parse(answer.replies.first()).map_err(refused)?;
+    let events = match answer.replies.get(1) {
+        Some(valkey::Reply::Integer(count)) => *count,
+        other => return Err(refused(valkey::reason(other))),
+    };
+    let [blocked, allowed] = answer.keys.as_slice() else {
+        return Err(refused("the answer has no keys".to_owned()));
+    };
+    let pending = Pending::parse(blocked);
+    let allowed = security::allowed(allowed);
+    let count = pending.requests.len();
+    let most = if pending.more { "more than " } else { "" };
+    let mut text = format!("level    {}\npending  {most}{count}\n", words(&set));
+    for host in &allowed {
+        let name = security::one_line(&host.host);
+        text.push_str(&format!("passes   {name} ({} s more)\n", host.seconds));
+    }
+    let next = match count {
+        0 => "polis security log",
+        _ => "polis security pending",
+    };
+    text.push_str(&format!("events   {events}\nnext     {next}\n"));
+    let data = json!({
+        "level": set.level,
+        "set": set.set,
+        "pending": count,
+        "more": pending.more,
+        "allowed": allowed,
+        "events": events,
+    });
+    Ok(Done::new(text, data))
+}
+
+/// The newest events, newest first. One that is too large makes Valkey's client give up on all that it is asked for at
+/// once, so they are asked for one by one then.
+fn events(valkey: &Valkey) -> Result<Vec<Event>> {
+    let all = valkey.ask(&security::ask_events(security::EVENTS))?;
+    if let Some(events) = Event::whole(&all.events).map_err(refused)? {
+        return Ok(events);
+    }
+    let each = valkey.ask(&security::ask_events(1))?;
+    Event::each(&each.events).map_err(refused)
+}
+
+fn log(valkey: &Valkey) -> Result<Done> {
+    let mut events = events(valkey)?;
+    events.reverse();
+    let text = match events.is_empty() {
+        true => "There are no events.\n".to_owned(),
+        false => events.iter().map(Event::line).collect(),
+    };
+    Ok(Done::new(text, json!({"events": events})))
+}
+
+/// What `pending --watch` prints at each look: the requests that were not there at the one before.
+fn new_requests() -> impl FnMut(&Valkey) -> Result<String> {
+    let mut known: Vec<String> = Vec::new();
+    move |valkey| {
+        let mut pending = Pending::parse(&only(valkey.ask(&security::ask_pending())?)?);
+        let now: Vec<String> = pending.requests.iter().map(|it| it.id.clone()).collect();
+        pending
+            .requests
+            .retain(|request| !known.contains(&request.id));
+        known = now;
+        pending.more &= !pending.requests.is_empty();
+        Ok(lines(&pending))
+    }
+}
+
+/// The same of `log --follow`.
+fn new_events() -> impl FnMut(&Valkey) -> Result<String> {
+    let mut known: Vec<Event> = Vec::new();
+    move |valkey| {
+        let now = events(valkey)?;
+        let new = now.iter().filter(|event| !known.contains(event));
+        let lines: Vec<String> = new.map(Event::line).collect();
+        known = now;
+        Ok(lines.into_iter().rev().collect())
+    }
+}
+
+/// Prints what `look` has to say, again and again, until the user stops it or nobody reads it: both are its end.
+fn watch(valkey: &Valkey, mut look: impl FnMut(&Valkey) -> Result<String>) -> Result<Done> {
+    loop {
+        let text = match look(valkey) {
+            Err(error) if error.kind == Kind::Interrupted => break,
+            text => text?,
+        };
+        output::print(shown(&text).as_bytes())?;
+        if platform::output_is_unread() || process::pause(GLANCE).is_err() {
+            break;
+        }
+    }
+    Ok(Done::new("", json!(null)))
+}

@@ -1,0 +1,63 @@
+#!/bin/bash
+# valkey-cli for a guest that is a directory, as far as our script asks: a Valkey of files. A key is a file in the folder
+# `valkey`, with its seconds to live and its value, which is written as `--no-raw` prints it. What a real Valkey does
+# with the same commands, and what our ACL lets it do, the stage `first` shows.
+set -uo pipefail
+root=$(dirname "$0")/../../..
+data=$root/var/lib/docker/valkey
+mkdir -p "$data"
+if [[ ${REDISCLI_AUTH-} != "$(<"$root/opt/polis/secrets/valkey_mcp_admin_password.txt")" ]]; then
+  echo 'AUTH failed: WRONGPASS invalid username-password pair or user is disabled.'
+  exit 0
+fi
+if [[ ! -e ca.crt || ! -e client.key || "$*" != '--user mcp-admin '*' --key client.key'* ]]; then
+  echo "Could not connect to Valkey at 127.0.0.1:6379: $*"
+  exit 1
+fi
+queue=()
+
+# Prints the reply to a command.
+answer() {
+  local key=$data/${2-}
+  case $1 in
+    scan)
+      echo 0
+      for key in "$data"/*; do
+        # shellcheck disable=SC2053
+        if [[ -f $key && ${key##*/} == $4 ]]; then echo "${key##*/}"; fi
+      done
+      ;;
+    ttl) if [[ -f $key ]]; then echo "(integer) $(head -n 1 "$key")"; else echo '(integer) -2'; fi ;;
+    get) if [[ -f $key ]]; then tail -n +2 "$key"; else echo '(nil)'; fi ;;
+    setex) printf '%s\n"%s"\n' "$3" "$4" >"$key" && echo OK ;;
+    set) printf -- '-1\n"%s"\n' "$3" >"$key" && echo OK ;;
+    del)
+      shift
+      count=0
+      for key; do if rm "$data/$key" 2>/dev/null; then count=$((count + 1)); fi; done
+      echo "(integer) $count"
+      ;;
+    zadd)
+      shift 3
+      member=$*
+      member=${member#\'} member=${member%\'}
+      printf '"%s"\n"17"\n' "${member//\"/\\\"}" | cat - "$root/var/lib/docker/events" >"$root/events.new" 2>/dev/null
+      mv "$root/events.new" "$root/var/lib/docker/events"
+      echo '(integer) 1'
+      ;;
+    zcard) echo "(integer) $(($(wc -l <"$root/var/lib/docker/events") / 2))" ;;
+    zrevrange) tail -n "+$(($3 * 2 + 1))" "$root/var/lib/docker/events" | head -n "$((($4 - $3 + 1) * 2))" | nl -s ') ' ;;
+    *) echo "(error) NOPERM User mcp-admin has no permissions to run the '$1' command" ;;
+  esac
+}
+
+touch "$root/var/lib/docker/events"
+multi=
+while read -r line; do
+  read -ra words <<<"$line"
+  case ${words[0]} in
+    multi) multi=yes && echo OK ;;
+    exec) for line in "${queue[@]}"; do read -ra words <<<"$line" && answer "${words[@]}"; done | nl -s ') ' ;;
+    *) if [[ -n $multi ]]; then queue+=("$line") && echo QUEUED; else answer "${words[@]}"; fi ;;
+  esac
+done
