@@ -71,6 +71,49 @@ pub struct Contract {
     pub environment: Vec<Fact<Variable>>,
     /// Accounts of the image's `/etc/passwd`.
     pub users: Vec<Fact<Account>>,
+    /// Where its publisher says which digest each of its versions has.
+    pub digests: Option<Fact<DigestList>>,
+    /// Who has signed it.
+    pub signature: Option<Fact<Signature>>,
+}
+
+/// A file of every release of a repository: JSON, a map from references with a tag to digests. The release of an image
+/// has the image's tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DigestList {
+    /// The repository at GitHub, `owner/name`.
+    pub repository: String,
+    /// The name of the file.
+    pub asset: String,
+}
+
+/// A signature that `cosign verify` accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Who must have made it.
+    pub signer: Signer,
+    /// The oldest major version of cosign that finds it: an older one takes the image for unsigned.
+    pub cosign: Option<u32>,
+}
+
+/// Who signs an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// Whoever `issuer` vouches for under a name that `identity` matches as a whole: a regular expression from `^` to
+    /// `$`.
+    Keyless {
+        /// The regular expression, in Go's syntax.
+        identity: String,
+        /// The URL of the OpenID Connect issuer.
+        issuer: String,
+    },
+    /// Whoever holds the private key of a public one.
+    Key {
+        /// The file of the public key in the tree.
+        path: String,
+        /// Whether the signature is in the public transparency log.
+        logged: bool,
+    },
 }
 
 /// A path of an image.

@@ -33,6 +33,8 @@ const GLANCE: Duration = Duration::from_millis(5);
 pub struct Answer {
     /// Whether its exit code was 0.
     pub success: bool,
+    /// Its exit code; none where a signal ended it.
+    pub code: Option<i32>,
     /// What it printed on standard output. It may be a secret, so nothing here shows it.
     pub stdout: String,
     /// What it printed on standard error.
@@ -273,9 +275,10 @@ impl Run {
             Missing::TooMuch => self.failed(&format!("it said more than {MOST_SAID} bytes")),
             Missing::TooLate => late(),
         })?;
-        let success = self.wait(child, until)?.ok_or_else(late)?;
+        let status = self.wait(child, until)?.ok_or_else(late)?;
         Ok(Answer {
-            success,
+            success: status.success(),
+            code: status.code(),
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         })
@@ -311,14 +314,14 @@ impl Run {
         ended.map_err(|error| self.failed(&error.to_string()))
     }
 
-    /// Whether `child` succeeded; ends it, without an answer, at `until`.
-    fn wait(&self, child: &mut Child, until: Instant) -> Result<Option<bool>> {
+    /// How `child` ended; ends it, without an answer, at `until`.
+    fn wait(&self, child: &mut Child, until: Instant) -> Result<Option<ExitStatus>> {
         loop {
             let status = child
                 .try_wait()
                 .map_err(|error| self.failed(&error.to_string()))?;
-            if let Some(status) = status {
-                return Ok(Some(status.success()));
+            if status.is_some() {
+                return Ok(status);
             }
             if Instant::now() >= until {
                 let _ = child.kill();

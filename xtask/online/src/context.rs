@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use xtask::cli::{Cli, ENDPOINTS, Verb};
+use xtask::contract;
 use xtask::error::{Error, Result};
 use xtask::progress::Progress;
 use xtask::workspace::Workspace;
@@ -68,7 +69,7 @@ impl Context {
     pub(crate) fn verifier(&self) -> Result<Verifier> {
         let (logins, token) = (Logins::from_env()?.without_ambient(), self.github_token()?);
         let verifier = Verifier::new(&self.endpoints, logins, token.as_ref(), self.progress)?;
-        Ok(verifier)
+        Ok(verifier.with_contracts(contract::load(&self.workspace.root)?))
     }
 }
 

@@ -5,7 +5,7 @@ use polis_base::Digest;
 use reqwest::{Client, Response};
 use sha2::{Digest as _, Sha256};
 
-use crate::client::{ask, in_time};
+use crate::client::{ask, in_time, small_body};
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::retry::retry;
@@ -29,6 +29,23 @@ pub async fn hash_url(
         in_time(endpoints, url, stream(&client, endpoints, url, &progress))
     })
     .await
+}
+
+/// Downloads `url`, of at most `most` bytes.
+///
+/// # Errors
+/// As [`hash_url`], and of kind `Protocol` when it is larger.
+pub(crate) async fn small_file(
+    client: &Client,
+    endpoints: &Endpoints,
+    url: &str,
+    most: usize,
+) -> Result<Vec<u8>, NetError> {
+    let fetch = || async {
+        let response = open(client, endpoints, url).await?;
+        small_body(response, url, most).await
+    };
+    retry(endpoints.patience(), || in_time(endpoints, url, fetch())).await
 }
 
 /// One attempt: the digest and size of the body.

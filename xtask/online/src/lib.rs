@@ -15,6 +15,7 @@ pub mod images;
 mod openpgp;
 mod outcome;
 mod proxy;
+mod published;
 pub mod registry;
 mod retry;
 pub mod state;

@@ -29,6 +29,12 @@ pub enum Kind {
     MissingPlatform,
     /// The bytes are not those that were promised.
     Mismatch,
+    /// Its publisher says that it has another digest.
+    Contradicted,
+    /// Its publisher does not say which digest it has, as its contract promises.
+    Unconfirmed,
+    /// It has no valid signature of whom its contract names.
+    Unsigned,
 }
 
 /// The state of a pin.
@@ -55,6 +61,9 @@ impl Kind {
             Self::NotAuthorised => "not authorised",
             Self::MissingPlatform => "missing platform",
             Self::Mismatch => "mismatch",
+            Self::Contradicted => "contradicted",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Unsigned => "unsigned",
         }
     }
 
@@ -63,7 +72,11 @@ impl Kind {
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Ok | Self::NotPublished => Outcome::Ok,
-            Self::MissingPlatform | Self::Mismatch => Outcome::Findings,
+            Self::MissingPlatform
+            | Self::Mismatch
+            | Self::Contradicted
+            | Self::Unconfirmed
+            | Self::Unsigned => Outcome::Findings,
             Self::Drifted | Self::Gone => Outcome::Drift,
             Self::Unreachable | Self::RateLimited | Self::NotAuthorised => Outcome::Network,
         }
@@ -80,6 +93,9 @@ impl Kind {
             Self::NotAuthorised => "pin-not-authorised",
             Self::MissingPlatform => "pin-missing-platform",
             Self::Mismatch => "pin-mismatch",
+            Self::Contradicted => "pin-contradicted",
+            Self::Unconfirmed => "pin-unconfirmed",
+            Self::Unsigned => "pin-unsigned",
         }
     }
 
@@ -99,6 +115,14 @@ impl Kind {
             }
             Self::MissingPlatform => "have the image built for that platform, or pin another one",
             Self::Mismatch => "do not use it before it is clear who changed the bytes",
+            Self::Contradicted => {
+                "find out which of the two its publisher has built before it runs anywhere"
+            }
+            Self::Unconfirmed => {
+                "ask its publisher for the list; where there will be none, delete `digests` from \
+                 the contract"
+            }
+            Self::Unsigned => "do not use it before its publisher says why",
         }
     }
 }
@@ -127,6 +151,29 @@ impl State {
         Self {
             kind: Kind::Mismatch,
             ..Self::drifted(found)
+        }
+    }
+
+    /// `kind`, because of `reason`.
+    pub(crate) fn because(kind: Kind, reason: impl Into<String>) -> Self {
+        Self {
+            kind,
+            found: None,
+            reason: Some(reason.into()),
+        }
+    }
+
+    /// The worse of two states of one pin; of two that are as bad, this one. What it does not tell, the other does.
+    #[must_use]
+    pub(crate) fn worse(self, other: Self) -> Self {
+        let (worse, better) = match other.kind.outcome() > self.kind.outcome() {
+            true => (other, self),
+            false => (self, other),
+        };
+        Self {
+            found: worse.found.or(better.found),
+            reason: worse.reason.or(better.reason),
+            kind: worse.kind,
         }
     }
 
@@ -171,19 +218,9 @@ impl State {
             }
             Err(error) => Self::failed(&error),
         };
-        let Err(error) = whole else {
-            return of_tag;
-        };
-        let of_pin = Self::failed(&error);
-        match of_pin.kind.outcome() > of_tag.kind.outcome() {
-            true => Self {
-                found: of_tag.found,
-                ..of_pin
-            },
-            false => Self {
-                reason: of_tag.reason.or(of_pin.reason),
-                ..of_tag
-            },
+        match whole {
+            Ok(()) => of_tag,
+            Err(error) => of_tag.worse(Self::failed(&error)),
         }
     }
 
@@ -205,6 +242,9 @@ impl State {
         let (name, pinned) = (pin.name(), pin.pinned().unwrap_or_default());
         let mut message = format!("`{name}` is {}", self.kind.word());
         match (&self.found, self.kind) {
+            (Some(found), Kind::Contradicted) => {
+                message = format!("`{name}` is {found} to its publisher, pinned is {pinned}");
+            }
             (Some(found), _) => message = format!("`{name}` is {found} now, pinned is {pinned}"),
             (None, Kind::Mismatch) => message = format!("`{name}` does not match its pin"),
             (None, Kind::MissingPlatform) => message = format!("`{name}` lacks a platform"),

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, join3};
 use futures_util::stream::{self, StreamExt as _};
 use polis_base::ImageRef;
 use reqwest::Client;
 use tokio::sync::Semaphore;
+use xtask::contract::{self, Contract};
 use xtask::pins::{Action, Download, Key, Pin, What};
 use xtask::progress::Progress;
 
-use crate::client::{ask, in_time, small_body};
-use crate::download::hash_url;
+use crate::client::{ask, in_time};
+use crate::download::{hash_url, small_file};
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::github::{Tags, Token};
 use crate::openpgp;
+use crate::published::Lists;
 use crate::registry::{Logins, Platform, Registry, SERVED};
 use crate::retry::retry;
 use crate::state::State;
@@ -38,6 +40,8 @@ pub struct Verifier {
     client: Client,
     gate: Semaphore,
     progress: Progress,
+    contracts: Vec<Contract>,
+    lists: Lists,
 }
 
 /// What is demanded of an image.
@@ -68,7 +72,17 @@ impl Verifier {
             endpoints: endpoints.clone(),
             gate: Semaphore::new(AT_ONCE),
             progress,
+            contracts: Vec::new(),
+            lists: Lists::default(),
         })
+    }
+
+    /// The same verifier, which also compares images with the digests that their publishers tell, where `contracts`
+    /// say where.
+    #[must_use]
+    pub fn with_contracts(mut self, contracts: Vec<Contract>) -> Self {
+        self.contracts = contracts;
+        self
     }
 
     /// The client that asks registries; reusing it saves asking them again how to log in.
@@ -129,8 +143,16 @@ impl Verifier {
                 None => Ok(digest),
             }
         };
-        let (tag, whole) = join(tag, self.registry.check_platforms(&image, required)).await;
+        let told = async {
+            let contract = contract::of_image(&self.contracts, &image.name())?;
+            let list = &contract.digests.as_ref()?.value;
+            let client = (&self.endpoints, &self.client);
+            Some(self.lists.confirm(client, list, &image, digest).await)
+        };
+        let whole = self.registry.check_platforms(&image, required);
+        let (tag, whole, told) = join3(tag, whole, told).await;
         let state = State::of_image(&image, digest, needed.built, tag, whole);
+        let state = told.into_iter().fold(state, State::worse);
         task.done(state.kind.word());
         (image, state)
     }
@@ -161,17 +183,8 @@ impl Verifier {
 
     async fn key(&self, key: &Key) -> Result<State, NetError> {
         let url = &key.url;
-        let fetch = || async {
-            let response = ask(&self.endpoints, url, |url, _| self.client.get(url)).await?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            if !status.is_success() {
-                return Err(NetError::status(url, status.as_u16(), "").after(&headers));
-            }
-            small_body(response, url, LARGEST_KEY).await
-        };
-        let patience = self.endpoints.patience();
-        let file = retry(patience, || in_time(&self.endpoints, url, fetch()));
-        let found = openpgp::primary_fingerprints(&file.await?)
+        let file = small_file(&self.client, &self.endpoints, url, LARGEST_KEY).await?;
+        let found = openpgp::primary_fingerprints(&file)
             .map_err(|reason| NetError::protocol(&key.url, reason))?;
         if found == [key.fingerprint.as_str()] {
             return Ok(State::ok());

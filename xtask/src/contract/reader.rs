@@ -1,5 +1,7 @@
 //! Reads one contract strictly: every unknown key, wrong value and fact without a source is a finding at its place.
 
+mod publisher;
+
 use polis_base::ImageRef;
 
 use super::{Account, Contract, Fact, ImagePath, Kind, Variable};
@@ -11,7 +13,7 @@ use crate::yaml::{self, Node, Value};
 const RULE: &str = "contract-malformed";
 
 /// The sections of facts, each a map from a source to what it tells.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 11] = [
     "platforms",
     "user",
     "entrypoint",
@@ -21,6 +23,8 @@ const SECTIONS: [&str; 9] = [
     "paths",
     "environment",
     "users",
+    "digests",
+    "signature",
 ];
 
 /// Reads the contract in `source`.
@@ -78,6 +82,8 @@ impl Reader<'_> {
             paths: self.listed(root, "paths", Self::path),
             environment: self.listed(root, "environment", Self::variable),
             users: self.accounts(root),
+            digests: self.single(root, "digests", Self::digest_list),
+            signature: self.single(root, "signature", Self::signature),
             sources: self.sources.clone(),
             platforms,
             programs,

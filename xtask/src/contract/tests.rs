@@ -25,6 +25,10 @@ environment:
   here: [{name: A_B, read_by: /usr/lib/m.so}]
 users:
   base: {nonroot: 65532}
+digests:
+  here: {repository: o/r, asset: digests.json}
+signature:
+  here: {identity: ^https://h/o/r$, issuer: https://i.example, cosign: 3}
 ";
 
 fn parsed(text: &str) -> std::result::Result<Contract, Vec<Finding>> {
@@ -52,6 +56,86 @@ fn reads_every_fact_with_its_source_and_its_place() {
     assert_eq!(contract.environment[0].value.name, "A_B");
     assert_eq!(contract.users[0].value.uid, 65532);
     assert_eq!(contract.describe("base"), Some("its base image"));
+    let digests = contract.digests.expect("a list of digests").value;
+    assert_eq!(
+        (&*digests.repository, &*digests.asset),
+        ("o/r", "digests.json")
+    );
+    let signature = contract.signature.expect("a signature").value;
+    let signer = Signer::Keyless {
+        identity: "^https://h/o/r$".to_owned(),
+        issuer: "https://i.example".to_owned(),
+    };
+    assert_eq!((signature.signer, signature.cosign), (signer, Some(3)));
+}
+
+#[test]
+fn a_signer_may_be_a_key_of_the_tree() {
+    let keyless = "{identity: ^https://h/o/r$, issuer: https://i.example, cosign: 3}";
+    for (key, path, logged) in [
+        ("{key: keys/a.pub}", "keys/a.pub", true),
+        ("{key: a.pub, logged: true}", "a.pub", true),
+        ("{key: a.pub, logged: false}", "a.pub", false),
+    ] {
+        let contract = parsed(&WHOLE.replacen(keyless, key, 1)).expect(key);
+        let signature = contract.signature.expect("a signature").value;
+        let signer = Signer::Key {
+            path: path.to_owned(),
+            logged,
+        };
+        assert_eq!(
+            (signature.signer, signature.cosign),
+            (signer, None),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn what_a_publisher_promises_is_said_whole() {
+    let keyless = "{identity: ^https://h/o/r$, issuer: https://i.example, cosign: 3}";
+    for signature in [
+        "{}",
+        "{identity: ^a$}",
+        "{issuer: https://i.example}",
+        "{identity: a, issuer: https://i.example}",
+        "{identity: ^a, issuer: https://i.example}",
+        "{identity: ^$, issuer: https://i.example}",
+        "{identity: ^a$, issuer: http://i.example}",
+        "{identity: ^a$, issuer: https://i.example, key: a.pub}",
+        "{identity: ^a$, issuer: https://i.example, logged: false}",
+        "{key: /a.pub}",
+        "{key: ../a.pub}",
+        "{key: a/../../b.pub}",
+        "{key: 'env://A'}",
+        "{key: a.pub, issuer: https://i.example}",
+        "{key: a.pub, logged: no}",
+        "{key: a.pub, cosign: '3'}",
+        "{key: a.pub, cosign: -1}",
+        "{key: a.pub, tlog: false}",
+    ] {
+        let findings = parsed(&WHOLE.replacen(keyless, signature, 1)).expect_err(signature);
+        let lines: Vec<_> = findings
+            .iter()
+            .filter_map(|found| found.place.as_ref())
+            .collect();
+        assert!(lines.iter().all(|place| place.line == 27), "{findings:#?}");
+    }
+    for list in [
+        "{repository: o/r}",
+        "{asset: digests.json}",
+        "{repository: o, asset: digests.json}",
+        "{repository: o/r/s, asset: digests.json}",
+        "{repository: ../r, asset: digests.json}",
+        "{repository: o/r, asset: a/b.json}",
+        "{repository: o/r, asset: 'a?b'}",
+        "{repository: o/r, asset: a.json, tag: v1}",
+    ] {
+        let text = WHOLE.replacen("{repository: o/r, asset: digests.json}", list, 1);
+        let findings = parsed(&text).expect_err(list);
+        let place = findings[0].place.as_ref().expect("a place");
+        assert_eq!(place.line, 25, "{findings:#?}");
+    }
 }
 
 #[test]

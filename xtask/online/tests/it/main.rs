@@ -24,6 +24,7 @@ mod mutation;
 mod pin;
 mod prism;
 mod protocol;
+mod publishers;
 mod referrers;
 mod registry;
 mod registry_faults;

@@ -133,7 +133,7 @@ fn a_deadline_ends_what_would_take_for_ever() {
 }
 
 /// Puts what `change` makes of the index of the gate image in the place of that index.
-fn with_index(world: &World, change: impl FnOnce(&mut Value)) {
+fn with_index(world: &mut World, change: impl FnOnce(&mut Value)) {
     let dir = tempfile::tempdir().unwrap();
     let root = layout::index(dir.path(), "changed");
     let blobs = dir.path().join("blobs/sha256");
@@ -154,6 +154,7 @@ fn with_index(world: &World, change: impl FnOnce(&mut Value)) {
         &image.to_string(),
         &image.pinned(digest).to_string(),
     );
+    world.others.list(&world.tree);
 }
 
 fn child<'a>(index: &'a mut Value, architecture: &str) -> &'a mut Value {
@@ -165,14 +166,14 @@ fn child<'a>(index: &'a mut Value, architecture: &str) -> &'a mut Value {
 
 #[test]
 fn an_index_must_name_the_platform() {
-    let world = World::start();
-    with_index(&world, |index| {
+    let mut world = World::start();
+    with_index(&mut world, |index| {
         child(index, "amd64")["platform"]["architecture"] = "riscv64".into()
     });
     gate(&world, "missing platform");
     // What others publish need not be there for arm64; what we build must.
-    let world = World::start();
-    with_index(&world, |index| {
+    let mut world = World::start();
+    with_index(&mut world, |index| {
         drop(index["manifests"].as_array_mut().unwrap().pop())
     });
     assert_eq!(world.states(), (0, vec![]));
@@ -193,8 +194,8 @@ fn an_index_must_name_the_platform() {
 
 #[test]
 fn what_an_index_names_must_be_there_and_be_it() {
-    let world = World::start();
-    with_index(&world, |_| {});
+    let mut world = World::start();
+    with_index(&mut world, |_| {});
     let storage = world.storage();
     let manifests = storage.join("repositories/odralabshq/polis-gate-oss/_manifests");
     let root = world.image("gate").digest().unwrap();
@@ -216,8 +217,8 @@ fn what_an_index_names_must_be_there_and_be_it() {
     fs::remove_file(storage.join("blobs/sha256").join(config)).unwrap();
     gate(&world, "missing platform");
     // A descriptor that says amd64 for what is arm64.
-    let world = World::start();
-    with_index(&world, |index| {
+    let mut world = World::start();
+    with_index(&mut world, |index| {
         let arm64 = child(index, "arm64").clone();
         let amd64 = child(index, "amd64");
         amd64["digest"] = arm64["digest"].clone();

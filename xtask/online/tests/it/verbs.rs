@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use polis_base::Digest;
-use xtask_online::embedded::{EmbeddedFiles, EmbeddedRegistry, Fault, Faults};
+use xtask_online::embedded::{EmbeddedRegistry, Fault, Faults};
 use xtask_testkit::{Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
@@ -30,14 +30,18 @@ const SERVICES: [&str; 8] = [
 /// The tree against a registry in the place of ghcr.io, and stand-ins of everyone else.
 struct World<'a> {
     tree: &'a Tree,
-    endpoints: Vec<String>,
-    _others: EmbeddedFiles,
+    registry: String,
+    others: Others,
 }
 
 impl World<'_> {
     fn run(&self, args: &[&str]) -> Ran {
+        let mut others = self.others.clone();
+        others.list(self.tree);
+        let (_server, mut endpoints) = others.serve(&Faults::none());
+        endpoints.push(self.registry.clone());
         let mut args = [args, &["--quiet"]].concat();
-        for endpoint in &self.endpoints {
+        for endpoint in &endpoints {
             args.extend(["--endpoint", endpoint]);
         }
         self.tree.run(PROGRAM, &args)
@@ -49,12 +53,10 @@ impl World<'_> {
 }
 
 fn world<'a>(tree: &'a Tree, host: &str) -> World<'a> {
-    let (others, mut endpoints) = Others::of(tree).serve(&Faults::none());
-    endpoints.push(format!("ghcr.io=http://{host}"));
     World {
         tree,
-        endpoints,
-        _others: others,
+        registry: format!("ghcr.io=http://{host}"),
+        others: Others::of(tree),
     }
 }
 

@@ -18,7 +18,11 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 pub(crate) const COMPOSE: &str = "compose/docker-compose.yml";
 pub(crate) const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 
+/// The list of digests among the files of the release of the images in a copy of the tree.
+pub(crate) const DIGESTS: &str = "/odralabshq/polis/releases/download/v0.4.0/image-digests.json";
+
 /// Everyone but the registry. Paths do not collide, so one server stands for all of their hosts.
+#[derive(Clone)]
 pub(crate) struct Others {
     /// By path, what is served.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
@@ -62,6 +66,16 @@ impl Others {
             }
         }
         others
+    }
+
+    /// The release of the images lists what `tree` pins.
+    pub(crate) fn list(&mut self, tree: &Tree) {
+        let inventory = Inventory::read(tree.root()).expect("pins");
+        let images = inventory.images().filter(|pin| !pin.built);
+        let images = images.filter_map(|pin| Some((pin.name(), pin.pinned()?)));
+        let list: BTreeMap<String, String> = images.collect();
+        self.files
+            .insert(DIGESTS.to_owned(), json!(list).to_string().into_bytes());
     }
 
     fn add(&mut self, url: &str, bytes: Vec<u8>) {
@@ -127,7 +141,7 @@ impl World {
         let registry_faults = Faults::none();
         let storage = tempfile::tempdir().expect("storage");
         let registry = EmbeddedRegistry::start_with(storage.path(), &registry_faults);
-        let world = Self {
+        let mut world = Self {
             tree,
             others,
             registry: registry.expect("registry"),
@@ -136,6 +150,7 @@ impl World {
             storage,
         };
         world.publish_and_pin();
+        world.others.list(&world.tree);
         world
     }
 
