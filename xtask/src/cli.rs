@@ -120,7 +120,7 @@ pub enum Verb {
     Update(UpdateVerb),
     /// Write the generated parts of the documentation
     Docs(DocsArgs),
-    /// Verify all pins, and keep one GitHub issue in step with what is found
+    /// Verify all pins and keep one GitHub issue in step with what is found; or propose newer ones
     Drift(DriftArgs),
     /// Build the CLI and put what a release publishes into dist/
     Dist(DistArgs),
@@ -263,9 +263,15 @@ pub struct DocsArgs {
 /// Arguments of `drift`.
 #[derive(Debug, Clone, Args)]
 pub struct DriftArgs {
-    /// Touch no issue; tell what would be done
+    /// Change nothing on GitHub; tell what would be done
     #[arg(long)]
     pub dry_run: bool,
+    /// Instead of all that: keep one pull request in step with what `update` would move
+    #[arg(long)]
+    pub pull_request: bool,
+    /// Propose no version of a tool or an action younger than so many days [default: 7]
+    #[arg(long, value_name = "DAYS", requires = "pull_request", value_parser = clap::value_parser!(u16).range(..=3650))]
+    pub min_age: Option<u16>,
 }
 
 /// Arguments of `dist`.

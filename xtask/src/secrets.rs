@@ -19,14 +19,17 @@ pub const SIGNING_KEY: &str = "POLIS_MINISIGN_SECRET_KEY";
 pub const SIGNING_PASSWORD: &str = "POLIS_MINISIGN_PASSWORD";
 /// The token for GitHub, and for its registry.
 pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// The token that proposes pins, where it is another: one that may change workflows.
+pub const PULL_REQUEST_TOKEN: &str = "POLIS_PULL_REQUEST_TOKEN";
 /// The password at another registry.
 pub const REGISTRY_PASSWORD: &str = "POLIS_REGISTRY_PASSWORD";
 
 /// The secrets that we read.
-pub const READ: [&str; 4] = [
+pub const READ: [&str; 5] = [
     SIGNING_KEY,
     SIGNING_PASSWORD,
     GITHUB_TOKEN,
+    PULL_REQUEST_TOKEN,
     REGISTRY_PASSWORD,
 ];
 

@@ -63,7 +63,7 @@ fn a_heavy_program_is_built_without_secrets_and_gets_its_own() {
     for (verb, package, got) in [
         ("check", "xtask-check", "0\n0\n"),
         ("dist", "xtask-dist", "2\n0\n"),
-        ("drift", "xtask-online", "3\n1\n"),
+        ("drift", "xtask-online", "4\n1\n"),
     ] {
         let target = format!(r#""target":{{"name":"{package}","kind":["bin"]}}"#);
         let built = format!(r#"{{{target},"executable":"{}"}}"#, heavy.display());

@@ -7,7 +7,9 @@
 mod assets;
 mod call;
 mod failure;
+mod git;
 mod model;
+mod pulls;
 mod releases;
 mod repository;
 mod tags;
@@ -27,11 +29,14 @@ use crate::error::{NetError, chain};
 use crate::retry::retry;
 
 pub use assets::Upload;
+pub use git::{Branch, Entry, blob_name};
 pub use model::{Asset, Held, Release, ReleaseFields};
+pub use pulls::Pull;
 pub use repository::{Setting, TagRef};
 pub use tags::Tags;
 pub use token::{Token, VARIABLE};
 pub use tracker::{Issue, Tracker};
+pub use versions::Version;
 
 /// The host of GitHub's API.
 pub const API: &str = "api.github.com";
@@ -106,6 +111,13 @@ impl GitHub {
             call::json(&self.crab, self.endpoints.patience(), patch, Some(change)).await
         })
         .await
+    }
+
+    /// What GitHub makes of `new` behind `tail`. It is not tried again by itself: a lost answer may hide what was made.
+    async fn post<T: DeserializeOwned>(&self, tail: &str, new: &Value) -> Result<T, NetError> {
+        let url = self.url(tail);
+        let post = (Method::POST, url.as_str());
+        call::json(&self.crab, self.endpoints.patience(), post, Some(new)).await
     }
 
     /// Deletes what is behind `tail`; what is gone already is no error.

@@ -92,6 +92,7 @@ async fn dispatch(verb: Verb, context: Context) -> Result<Report> {
         Verb::Update(verb) => verbs::update::run(&context, &verb).await,
         Verb::VerifyImages(args) => verbs::verify_images::run(&context, &args).await,
         Verb::VerifyChecksums => verbs::checksums::run(&context).await,
+        Verb::Drift(args) if args.pull_request => verbs::propose::run(&context, &args).await,
         Verb::Drift(args) => verbs::drift::run(&context, &args).await,
         Verb::Release(args) => verbs::release::release(context, &args).await,
         other => Err(Error::usage(format!(

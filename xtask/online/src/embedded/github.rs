@@ -1,13 +1,15 @@
 //! The part of GitHub's API that a release and the nightly check need: releases and their assets,
-//! git tags, attestations, issues, the runs of workflows, with GitHub's rules on drafts, tokens,
+//! git tags, branches and commits, attestations, issues, pull requests, the runs of workflows, with GitHub's rules on drafts, tokens,
 //! names, validation and immutable releases.
 
 mod assets;
 mod call;
 mod change;
 mod disk;
+mod git;
 mod graphql;
 mod issues;
+mod pulls;
 mod refusal;
 mod releases;
 mod repository;
@@ -17,6 +19,7 @@ mod state;
 mod tags;
 mod tracking;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -31,6 +34,7 @@ use super::journal::Journal;
 use super::serve::{Door, Server};
 use crate::github::Token;
 use call::Call;
+use git::Git;
 use issues::Issues;
 use settings::Settings;
 use state::State;
@@ -52,6 +56,7 @@ struct Shared {
     root: PathBuf,
     state: Mutex<State>,
     issues: Mutex<Issues>,
+    git: Mutex<Git>,
     token: Token,
     owner: String,
     repo: String,
@@ -97,6 +102,7 @@ impl EmbeddedGitHub {
             root: root.to_owned(),
             state: Mutex::new(State::open(root, &format!("{owner}/{repo}"))?),
             issues: Mutex::new(Issues::open(root)?),
+            git: Mutex::new(Git::open(root)?),
             token: token.clone(),
             owner: owner.to_owned(),
             repo: repo.to_owned(),
@@ -226,6 +232,33 @@ impl EmbeddedGitHub {
     /// When it cannot be written.
     pub fn set_empty_attestations(&self, list: bool) -> io::Result<()> {
         self.set(|settings| settings.empty_list = list)
+    }
+
+    /// Whether the token may change workflows; at first it may. That of a workflow never may.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_workflows(&self, may: bool) -> io::Result<()> {
+        self.set(|settings| settings.workflows = may)
+    }
+
+    /// Makes or moves `branch` by a commit of `files` (by path their mode and text) and nothing else on what it names,
+    /// as a person's push would; returns the name of the commit.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn push(
+        &self,
+        branch: &str,
+        message: &str,
+        files: &BTreeMap<String, (&str, String)>,
+    ) -> io::Result<String> {
+        self.shared.git().push(branch, message, files)
+    }
+
+    /// The files of the commit that `branch` names, by path their mode and text; none where there is no such branch.
+    pub fn files(&self, branch: &str) -> BTreeMap<String, (String, String)> {
+        self.shared.git().files(branch)
     }
 
     fn set(&self, change: impl FnOnce(&mut Settings)) -> io::Result<()> {

@@ -40,6 +40,24 @@ impl Token {
         }
     }
 
+    /// The token that proposes pins: one of its own, else that of `GITHUB_TOKEN`.
+    ///
+    /// # Errors
+    /// When neither variable is set, or as [`Self::new`].
+    pub fn for_pull_requests() -> Result<Self, NetError> {
+        match secrets::get(secrets::PULL_REQUEST_TOKEN) {
+            Some(secret) => Self::new(secret.reveal()),
+            None => Self::from_env(),
+        }
+    }
+
+    /// Whether it is the `GITHUB_TOKEN` of a workflow, which may change no workflow. That of an app looks the same, but
+    /// comes by a variable of its own.
+    pub fn is_of_a_workflow(&self) -> bool {
+        let own = secrets::get(secrets::PULL_REQUEST_TOKEN);
+        self.is_of_an_app() && own.is_none()
+    }
+
     /// Whether it is one of an app, such as `GITHUB_TOKEN` in a workflow: GitHub gives those a prefix
     /// of their own (since April 2021).
     pub(crate) fn is_of_an_app(&self) -> bool {

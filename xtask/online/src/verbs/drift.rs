@@ -89,6 +89,13 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
     }
 }
 
+/// The repository, as `owner/name`: a fork runs its own nightly check.
+pub(crate) fn repository() -> String {
+    let named = std::env::var(REPOSITORY).ok();
+    let named = named.filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| release::REPOSITORY.to_owned())
+}
+
 /// Brings the issue in step with `report`; returns what was done, or is to be done, and the issue.
 async fn in_step(
     context: &Context,
@@ -96,11 +103,7 @@ async fn in_step(
     report: &Report,
     dry_run: bool,
 ) -> Result<(Action, Option<Issue>)> {
-    let named = std::env::var(REPOSITORY)
-        .ok()
-        .filter(|name| !name.is_empty());
-    let repository = named.unwrap_or_else(|| release::REPOSITORY.to_owned());
-    let tracker = Tracker::new(&context.endpoints, &repository, token, LABEL, MARKER)?;
+    let tracker = Tracker::new(&context.endpoints, &repository(), token, LABEL, MARKER)?;
     let open = tracker.open().await?;
     let outcome = report.outcome();
     let failed = match (outcome, &open) {
@@ -161,7 +164,11 @@ fn body(report: &Report) -> String {
     }
     text.push('\n');
     text.push_str(report.table.as_deref().unwrap_or_default());
-    let mut text = say::shown(&text).into_owned();
+    cut(say::shown(&text).into_owned())
+}
+
+/// `text`, cut where GitHub takes no more.
+pub(crate) fn cut(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(LONGEST) {
         let line = text[..at].rfind('\n').unwrap_or(at);
         text.truncate(line);

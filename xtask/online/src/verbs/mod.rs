@@ -4,6 +4,7 @@ pub(crate) mod checksums;
 pub(crate) mod drift;
 pub(crate) mod images;
 pub(crate) mod pin;
+pub(crate) mod propose;
 pub(crate) mod release;
 pub(crate) mod update;
 pub(crate) mod verify_images;

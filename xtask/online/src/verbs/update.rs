@@ -8,28 +8,57 @@ use time::{Duration, OffsetDateTime};
 
 use xtask::cli::{UpdateArgs, UpdateSomeArgs, UpdateVerb};
 use xtask::error::{Error, Outcome, Result};
-use xtask::pins::edit::{self, Edit};
+use xtask::pins::edit::{self, Change, Edit};
 use xtask::pins::{Action, Download, Files, Inventory, Pin, What, update};
 use xtask::report::Report;
 use xtask::verbs::docs;
 use xtask::write;
 use xtask_online::download::hash_url;
-use xtask_online::github::Tags;
+use xtask_online::github::{Tags, Version};
 use xtask_online::registry::Registry;
 
 use crate::context::Context;
 use crate::failure;
 
 /// How many days old a version of a tool or an action must be.
-const MIN_AGE: u16 = 7;
+pub(crate) const MIN_AGE: u16 = 7;
 
 /// One pin that moves.
-struct Move {
-    kind: &'static str,
-    name: String,
-    from: Option<String>,
-    to: String,
-    edits: Vec<Edit>,
+#[derive(Debug, Clone)]
+pub(crate) struct Move {
+    /// `download`, `action` or `image`.
+    pub(crate) kind: &'static str,
+    /// The pin, as people call it.
+    pub(crate) name: String,
+    /// The version that is pinned; `None` where none is named.
+    pub(crate) from: Option<String>,
+    /// The version to move to.
+    pub(crate) to: String,
+    /// When that was published, as GitHub writes it; `None` where nobody says so.
+    pub(crate) published: Option<String>,
+    /// The page with its release notes, where there is one.
+    pub(crate) notes: Option<String>,
+    /// What it takes.
+    pub(crate) edits: Vec<Edit>,
+}
+
+/// The version to move to.
+struct Target {
+    /// As the pin writes it.
+    version: String,
+    published: Option<String>,
+    /// The tag on GitHub; `None` for a version that somebody named.
+    tag: Option<String>,
+}
+
+impl Target {
+    /// The page of the release in `repository`, which GitHub also has for a tag without one.
+    fn notes(&self, repository: &str) -> Option<String> {
+        let tag = self.tag.as_ref()?;
+        Some(format!(
+            "https://github.com/{repository}/releases/tag/{tag}"
+        ))
+    }
 }
 
 /// Runs the verb.
@@ -55,10 +84,50 @@ pub(crate) async fn run(context: &Context, verb: &UpdateVerb) -> Result<Report> 
         UpdateVerb::Images(some) => (
             "update images",
             &some.update,
-            images(context, &inventory, some).await?,
+            images(&context.registry()?, &inventory, some).await?,
         ),
     };
     report(context, verb, args, &files, &moves)
+}
+
+/// Everything that the verbs would move, where tools and actions have been out for `min_age` days. Registries are
+/// asked without the ambient GitHub token, which says who runs this and not who may pull.
+///
+/// # Errors
+/// When one of them cannot be asked: what is left out would be as if it had no newer version.
+pub(crate) async fn everything(
+    context: &Context,
+    inventory: &Inventory,
+    min_age: Option<u16>,
+) -> Result<Vec<Move>> {
+    let args = |min_age| UpdateArgs {
+        version: None,
+        min_age,
+        check: true,
+    };
+    let some = |min_age| UpdateSomeArgs {
+        update: args(min_age),
+        only: None,
+    };
+    let dated = args(min_age);
+    let mut moves = Vec::new();
+    for name in ["sysbox", "yq"] {
+        moves.extend(tool(context, inventory, name, &dated).await?);
+    }
+    moves.extend(actions(context, inventory, &some(min_age)).await?);
+    let registry = context.public_registry()?;
+    moves.extend(images(&registry, inventory, &some(None)).await?);
+    Ok(moves)
+}
+
+/// What `moves` make of `files`, the generated documentation with it.
+///
+/// # Errors
+/// When two of them contradict each other, or the documentation has no place for the table.
+pub(crate) fn changes(context: &Context, files: &Files, moves: &[Move]) -> Result<Vec<Change>> {
+    let edits: Vec<Edit> = moves.iter().flat_map(|one| one.edits.clone()).collect();
+    let changes = edit::apply(files.all(), &edits)?;
+    docs::with_page(&context.workspace, files, changes)
 }
 
 /// Makes the edits of all `moves`, or shows them.
@@ -69,9 +138,7 @@ fn report(
     files: &Files,
     moves: &[Move],
 ) -> Result<Report> {
-    let edits: Vec<Edit> = moves.iter().flat_map(|one| one.edits.clone()).collect();
-    let changes = edit::apply(files.all(), &edits)?;
-    let changes = docs::with_page(&context.workspace, files, changes)?;
+    let changes = changes(context, files, moves)?;
     if !args.check {
         write::changes(&context.workspace.root, &changes)?;
     }
@@ -100,12 +167,14 @@ fn report(
 }
 
 impl Move {
-    fn line(&self) -> String {
+    /// The move in one line.
+    pub(crate) fn line(&self) -> String {
         let from = self.from.as_deref().unwrap_or("no version");
         format!("{}: {from} -> {}\n", self.name, self.to)
     }
 
-    fn to_json(&self) -> Value {
+    /// The move in a report.
+    pub(crate) fn to_json(&self) -> Value {
         json!({"kind": self.kind, "name": self.name, "from": self.from, "to": self.to})
     }
 }
@@ -141,7 +210,7 @@ async fn tool(
     let moves = downloads.iter().map(|(pin, download)| {
         let to = &to;
         async move {
-            let sha256 = hash(context, download, to).await?;
+            let sha256 = hash(context, download, &to.version).await?;
             Ok(Move {
                 kind: "download",
                 name: [Some(tool), download.architecture.as_deref()]
@@ -150,8 +219,10 @@ async fn tool(
                     .collect::<Vec<_>>()
                     .join(" "),
                 from: download.version.clone(),
-                to: to.clone(),
-                edits: update::download(pin, download, to, sha256),
+                to: to.version.clone(),
+                published: to.published.clone(),
+                notes: to.notes(repository),
+                edits: update::download(pin, download, &to.version, sha256),
             })
         }
     });
@@ -165,19 +236,28 @@ async fn target(
     name: &str,
     current: &str,
     args: &UpdateArgs,
-) -> Result<Option<String>> {
+) -> Result<Option<Target>> {
     let wanted = args.version.as_deref();
     if wanted.is_some() {
-        return update::target(name, current, wanted, []);
+        let named = |version| Target {
+            version,
+            published: None,
+            tag: None,
+        };
+        return Ok(update::target(name, current, wanted, [])?.map(named));
     }
     let latest = before(args.min_age.unwrap_or(MIN_AGE));
-    let mut published = tags.versions(repository).await?;
-    published.retain(|version| version.published.as_ref().is_none_or(|date| *date < latest));
     // GitHub's tags have a `v` also where the version that is pinned has none.
     let spelt = |tag: &str| match current.starts_with('v') {
         true => tag.to_owned(),
         false => tag.trim_start_matches('v').to_owned(),
     };
+    let mut published = tags.versions(repository).await?;
+    // What is pinned may be younger: somebody has named it.
+    published.retain(|version| {
+        let date = version.published.as_ref();
+        date.is_none_or(|date| *date < latest) || spelt(&version.tag) == current
+    });
     loop {
         let names: Vec<String> = published
             .iter()
@@ -187,19 +267,23 @@ async fn target(
         let Some(to) = update::target(name, current, None, names)? else {
             return Ok(None);
         };
-        let chosen = published
-            .iter()
-            .position(|version| spelt(&version.tag) == to);
-        let Some(chosen) = chosen else {
-            return Ok(Some(to));
+        let is_chosen = |version: &Version| spelt(&version.tag) == to;
+        let Some(chosen) = published.iter().position(is_chosen) else {
+            return Ok(None);
         };
+        let Version { tag, published } = published.remove(chosen);
         // A tag without a release is as old as its commit.
-        if published[chosen].published.is_some()
-            || tags.committed(repository, &published[chosen].tag).await? < latest
-        {
-            return Ok(Some(to));
+        let date = match published {
+            Some(date) => date,
+            None => tags.committed(repository, &tag).await?,
+        };
+        if date < latest {
+            return Ok(Some(Target {
+                version: to,
+                published: Some(date),
+                tag: Some(tag),
+            }));
         }
-        published.remove(chosen);
     }
 }
 
@@ -256,17 +340,20 @@ async fn actions(
         let Some(to) = target(tags, name, name, &current, &args.update).await? else {
             return Ok(None);
         };
-        let commit = tags.commit(name, &to).await?;
+        let version = &to.version;
+        let commit = tags.commit(name, version).await?;
         let commit = commit.parse().map_err(|error| {
-            Error::findings(format!("the tag `{to}` of `{name}` names no commit"))
+            Error::findings(format!("the tag `{version}` of `{name}` names no commit"))
                 .because(format!("`{commit}` {error}"))
         })?;
         Ok(Some(Move {
             kind: "action",
             name: name.clone(),
             from: action.tag.clone(),
-            edits: update::action(pin, action, &to, &commit)?,
-            to,
+            edits: update::action(pin, action, version, &commit)?,
+            notes: to.notes(name),
+            to: to.version,
+            published: to.published,
         }))
     });
     Ok(whole(join_all(moves).await)?
@@ -277,7 +364,7 @@ async fn actions(
 
 /// The images that others publish, each to the newest version in its repository.
 async fn images(
-    context: &Context,
+    registry: &Registry,
     inventory: &Inventory,
     args: &UpdateSomeArgs,
 ) -> Result<Vec<Move>> {
@@ -293,7 +380,6 @@ async fn images(
         .filter(|(_, image)| args.only.as_ref().is_none_or(|only| *only == image.name()))
         .collect();
     some_of(&images, args, "image")?;
-    let registry = &context.registry()?;
     let wanted = args.update.version.as_deref();
     let moves = images
         .into_iter()
@@ -331,6 +417,8 @@ async fn move_image(
         from: image.tag().map(str::to_owned),
         edits: update::image(pin, &tagged.pinned(digest)),
         to,
+        published: None,
+        notes: None,
     }))
 }
 

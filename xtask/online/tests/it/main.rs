@@ -23,6 +23,7 @@ mod journal;
 mod mutation;
 mod pin;
 mod prism;
+mod propose;
 mod protocol;
 mod publishers;
 mod referrers;

@@ -5,7 +5,7 @@
 //
 // What is changed beside the cut, each with its reason:
 // - the operations that upload have no server of their own: Prism has one upstream;
-// - `git/ref/{ref}` is `git/ref/tags/{ref}`, as Prism's parameters hold no slash;
+// - `{ref}` is also `tags/{ref}`, `heads/{ref}` and `heads/polis/{ref}`, as Prism's parameters hold no slash;
 // - each JSON answer is also one of `application/vnd.github+json`, which clients accept;
 // - the body of a request has no further fields: GitHub refuses them, its description does not;
 // - what may be null without having a type gets `null` as an alternative: Prism's validator refuses
@@ -18,12 +18,20 @@ const wanted = {
   [repo]: ["get"],
   [`${repo}/actions/workflows/{workflow_id}/runs`]: ["get"],
   [`${repo}/attestations/{subject_digest}`]: ["get"],
+  [`${repo}/git/commits`]: ["post"],
+  [`${repo}/git/commits/{commit_sha}`]: ["get"],
   [`${repo}/git/ref/{ref}`]: ["get"],
+  [`${repo}/git/refs`]: ["post"],
+  [`${repo}/git/refs/{ref}`]: ["patch"],
   [`${repo}/git/tags/{tag_sha}`]: ["get"],
+  [`${repo}/git/trees`]: ["post"],
+  [`${repo}/git/trees/{tree_sha}`]: ["get"],
   [`${repo}/immutable-releases`]: ["get"],
   [`${repo}/issues`]: ["get", "post"],
   [`${repo}/issues/{issue_number}`]: ["patch"],
   [`${repo}/issues/{issue_number}/comments`]: ["post"],
+  [`${repo}/pulls`]: ["get", "post"],
+  [`${repo}/pulls/{pull_number}`]: ["patch"],
   [`${repo}/releases`]: ["get", "post"],
   [`${repo}/releases/assets/{asset_id}`]: ["get", "delete"],
   [`${repo}/releases/latest`]: ["get"],
@@ -98,7 +106,10 @@ for (const [path, methods] of Object.entries(wanted)) {
     keep(operation);
     operations[method] = operation;
   }
-  paths[path.replace("/git/ref/{ref}", "/git/ref/tags/{ref}")] = operations;
+  const kinds = path.endsWith("/{ref}") ? ["tags/", "heads/", "heads/polis/"] : [""];
+  for (const kind of kinds) {
+    paths[path.replace("{ref}", `${kind}{ref}`)] = structuredClone(operations);
+  }
 }
 for (const item of Object.values(paths)) {
   for (const operation of Object.values(item)) {

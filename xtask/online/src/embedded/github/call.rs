@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::Shared;
+use super::git::is_data;
 use super::refusal::Refusal;
 use super::shape::Site;
 use super::state::State;
@@ -70,13 +71,18 @@ impl<'a> Call<'a> {
         let path: Vec<&str> = self.parts.uri.path().split('/').skip(1).collect();
         let ours = |owner: &str, repo: &str| owner == self.shared.owner && repo == self.shared.repo;
         match path.as_slice() {
+            ["repos", owner, repo, "git", rest @ ..] if ours(owner, repo) && is_data(rest) => {
+                self.git_data(rest)
+            }
             ["repos", owner, repo, "git", rest @ ..] => self.git(&format!("{owner}/{repo}"), rest),
             ["repos", owner, repo, rest @ ..] if ours(owner, repo) => match rest {
                 ["releases", rest @ ..] => self.releases(rest),
                 ["issues", rest @ ..] => self.issues(rest),
+                ["pulls", rest @ ..] => self.pulls(rest),
                 ["actions", "workflows", _, "runs"] => self.runs(),
                 rest => self.repository(rest),
             },
+            ["repos", _, _, ..] if self.is_get() => self.elsewhere(),
             [owner, repo, "releases", "download", tag, name] if ours(owner, repo) => {
                 self.public_file(tag, name)
             }

@@ -21,12 +21,25 @@ pub(super) struct Issues {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Issue {
-    number: usize,
-    title: String,
-    body: Option<String>,
-    open: bool,
+    pub(super) number: usize,
+    pub(super) title: String,
+    pub(super) body: Option<String>,
+    pub(super) open: bool,
     labels: Vec<String>,
-    comments: Vec<String>,
+    pub(super) comments: Vec<String>,
+    /// What a pull request is beyond an issue: GitHub numbers and keeps the two together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pull: Option<Pull>,
+}
+
+/// The branches of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pull {
+    pub(super) head: String,
+    pub(super) base: String,
+    #[serde(default)]
+    pub(super) merged: bool,
 }
 
 /// The fields of a request to make or change an issue.
@@ -96,13 +109,25 @@ impl Issues {
         let Some(title) = change.title.filter(|title| !title.is_empty()) else {
             return Err(Refusal::validation("Issue", "missing_field", "title"));
         };
+        self.add(title, change.body, change.labels.unwrap_or_default(), None)
+    }
+
+    /// Adds an issue, or a pull request.
+    pub(super) fn add(
+        &mut self,
+        title: String,
+        body: Option<String>,
+        labels: Vec<String>,
+        pull: Option<Pull>,
+    ) -> Result<&Issue, Refusal> {
         self.issues.push(Issue {
             number: self.issues.len() + 1,
             title,
-            body: change.body,
+            body,
             open: true,
-            labels: change.labels.unwrap_or_default(),
+            labels,
             comments: Vec::new(),
+            pull,
         });
         self.save()?;
         self.issues.last().ok_or(Refusal::not_found())
@@ -137,7 +162,7 @@ impl Issues {
         Ok((count, body.to_owned()))
     }
 
-    fn issue(&mut self, number: u64) -> Result<&mut Issue, Refusal> {
+    pub(super) fn issue(&mut self, number: u64) -> Result<&mut Issue, Refusal> {
         let mut issues = self.issues.iter_mut();
         issues
             .find(|issue| issue.number as u64 == number)
@@ -149,7 +174,8 @@ impl Issues {
     }
 }
 
-fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+/// The fields of the body of a request.
+pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(Refusal::invalid("the body is not an object")),
@@ -157,7 +183,7 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
     }
 }
 
-fn not_permitted(key: &str, value: &Value) -> Refusal {
+pub(super) fn not_permitted(key: &str, value: &Value) -> Refusal {
     Refusal::invalid(&format!(
         "For 'properties/{key}', {value} is not permitted."
     ))
@@ -172,7 +198,7 @@ impl Site {
         let number = issue.number;
         let api = format!("{url}/repos/{owner}/{repo}");
         let own = format!("{api}/issues/{number}");
-        json!({
+        let mut fields = json!({
             "url": own,
             "repository_url": api,
             "labels_url": format!("{own}/labels{{/name}}"),
@@ -197,7 +223,17 @@ impl Site {
             "updated_at": TIME,
             "closed_at": if issue.open { Value::Null } else { TIME.into() },
             "author_association": "NONE",
-        })
+        });
+        if issue.pull.is_some() {
+            let page = format!("{url}/{owner}/{repo}/pull/{number}");
+            fields["pull_request"] = json!({
+                "url": format!("{api}/pulls/{number}"),
+                "html_url": page,
+                "diff_url": format!("{page}.diff"),
+                "patch_url": format!("{page}.patch"),
+            });
+        }
+        fields
     }
 
     fn label(&self, name: &str) -> Value {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, json};
+use super::disk;
 use super::refusal::Refusal;
 use super::settings::Probe;
 use super::shape::{Site, TIME};
@@ -52,6 +53,13 @@ impl Call<'_> {
             _ => return Err(Refusal::not_found()),
         };
         Ok(json(StatusCode::OK, &answer))
+    }
+
+    /// What is asked of another repository than the served one. Tests put the answers into `elsewhere.json`, by path.
+    pub(super) fn elsewhere(&self) -> Result<Response, Refusal> {
+        let known: Map<String, Value> = disk::read(&self.shared.root.join("elsewhere.json"))?;
+        let found = known.get(self.parts.uri.path());
+        Ok(json(StatusCode::OK, found.ok_or(Refusal::not_found())?))
     }
 
     fn immutable_releases(&self) -> Result<Response, Refusal> {

@@ -28,6 +28,8 @@ pub(super) struct Settings {
     pub(super) gravatar: bool,
     /// Whether the labels of an issue are names alone, which GitHub's description allows too.
     pub(super) plain_labels: bool,
+    /// Whether the token may change workflows.
+    pub(super) workflows: bool,
     /// Whether a subject without attestations is answered with an empty list, and not 404.
     pub(super) empty_list: bool,
     /// How many requests for the attestation of a release find none, though there is one.
@@ -43,6 +45,7 @@ impl Default for Settings {
             probe: Probe::Forbidden,
             gravatar: true,
             plain_labels: false,
+            workflows: true,
             empty_list: false,
             attestation_lag: 0,
         }

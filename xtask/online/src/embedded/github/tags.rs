@@ -41,7 +41,7 @@ impl Tag {
             "object {commit}\ntype commit\ntag {tag}\ntagger {name} <{mail}> 0 +0000\n\n{tag}\n"
         );
         Self::Annotated {
-            object: sha1(&format!("tag {}\0{text}", text.len())),
+            object: sha1(format!("tag {}\0{text}", text.len())),
             commit: commit.to_owned(),
         }
     }
@@ -122,12 +122,13 @@ pub(super) fn commit_of(reference: &str) -> String {
     let full = reference.len() == 40 && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
     match full {
         true => reference.to_ascii_lowercase(),
-        false => sha1(&format!("branch {reference}")),
+        false => sha1(format!("branch {reference}")),
     }
 }
 
-fn sha1(text: &str) -> String {
-    let hash = Sha1::digest(text.as_bytes());
+/// The SHA-1 of `text`, by which git names what has this content.
+pub(super) fn sha1(text: impl AsRef<[u8]>) -> String {
+    let hash = Sha1::digest(text.as_ref());
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,0 +1,261 @@
+//! What is proposed, and what it takes to bring GitHub in step with it. Pure.
+//!
+//! GitHub is all the memory there is. The commit says in its last line what it holds and on which tree, so that a commit
+//! of somebody else, or an amended one of ours, is never taken for one of ours. The pull request says in a hidden marker
+//! which moves it proposes, so that one that a person has closed is not opened again for the same moves.
+
+use polis_base::Digest;
+use serde_json::json;
+
+use xtask::pins::edit::Change;
+use xtask::report::markdown::{cell_text, code, table};
+use xtask_online::github::{Branch, Pull};
+
+use super::super::update::Move;
+
+/// The one branch. Nobody else should use it, and whoever does is left alone.
+pub(super) const BRANCH: &str = "polis/pins";
+/// The last line of the message of a commit of ours: what it holds, and the name of its tree.
+const TRAILER: &str = "Polis-Pins: ";
+const MARKER: (&str, &str) = ("<!-- polis: pins ", " -->");
+/// In the place of what is proposed: we have closed the pull request, and no person has.
+const WITHDRAWN: &str = "withdrawn";
+/// How many pins the title names.
+const NAMED: usize = 3;
+
+/// What is proposed.
+#[derive(Debug, Clone)]
+pub(super) struct Proposal {
+    /// The title of the pull request, and the first line of the commit.
+    pub(super) title: String,
+    /// The text of the pull request.
+    pub(super) body: String,
+    /// The moves, as a digest: the proposal to a person.
+    moves: String,
+    /// The changed files before and after, as a digest: the proposal to git.
+    content: String,
+    lines: String,
+}
+
+/// What GitHub has.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// The head of [`BRANCH`].
+    pub(super) branch: Option<Branch>,
+    /// Its pull requests, newest first.
+    pub(super) pulls: Vec<Pull>,
+}
+
+/// One change on GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Commit on the head of the default branch, and make the branch, or move it there from the commit `from`.
+    Branch { from: Option<String> },
+    /// Open the pull request.
+    Open,
+    /// Give the open one the new title and text.
+    Rewrite(u64),
+    /// Close it, saying that nothing is left to propose.
+    Withdraw(u64),
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Everything is the newest, and no pull request is open.
+    Nothing,
+    /// GitHub has the proposal already.
+    Unchanged,
+    /// A person has closed, or merged and taken back, the pull request with these moves.
+    TurnedDown,
+    /// The branch ends with a commit that is not ours.
+    Foreign(String),
+}
+
+impl Left {
+    /// The word for reports.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing to propose",
+            Self::Unchanged => "unchanged",
+            Self::TurnedDown => "turned down",
+            Self::Foreign(_) => "foreign commit",
+        }
+    }
+}
+
+/// What to do, and the pull request that it is about, where one is there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan<'a> {
+    /// The steps, in their order; or why there are none.
+    pub(super) steps: Result<Vec<Step>, Left>,
+    pub(super) pull: Option<&'a Pull>,
+}
+
+/// What brings GitHub in step with `proposal`.
+pub(super) fn plan<'a>(proposal: Option<&Proposal>, seen: &'a Seen) -> Plan<'a> {
+    let open = seen.pulls.iter().find(|pull| pull.open);
+    let left = |left, pull| Plan {
+        steps: Err(left),
+        pull,
+    };
+    let branch = seen.branch.as_ref();
+    let foreign = branch.filter(|branch| content_of(branch).is_none());
+    let proposal = match (proposal, foreign) {
+        (None, _) if open.is_none() => return left(Left::Nothing, None),
+        (_, Some(branch)) => return left(Left::Foreign(branch.commit.clone()), open),
+        (None, None) => {
+            let ours = open.filter(|pull| moves_of(pull).is_some());
+            return match ours {
+                Some(pull) => Plan {
+                    steps: Ok(vec![Step::Withdraw(pull.number)]),
+                    pull: open,
+                },
+                None => left(Left::Nothing, open),
+            };
+        }
+        (Some(proposal), None) => proposal,
+    };
+    let same = |pull: &Pull| moves_of(pull) == Some(&proposal.moves);
+    if let (None, Some(closed)) = (open, seen.pulls.iter().find(|pull| same(pull))) {
+        return left(Left::TurnedDown, Some(closed));
+    }
+    let mut steps = Vec::new();
+    if branch.and_then(content_of) != Some(&proposal.content) {
+        let from = branch.map(|branch| branch.commit.clone());
+        steps.push(Step::Branch { from });
+    }
+    match open {
+        None => steps.push(Step::Open),
+        // One without our marker is a person's, who may say there what they like.
+        Some(pull) if moves_of(pull).is_some() && !same(pull) => {
+            steps.push(Step::Rewrite(pull.number));
+        }
+        Some(_) => {}
+    }
+    match steps.is_empty() {
+        true => left(Left::Unchanged, open),
+        false => Plan {
+            steps: Ok(steps),
+            pull: open,
+        },
+    }
+}
+
+/// What the head of a branch holds, if it is a commit of ours.
+fn content_of(branch: &Branch) -> Option<&str> {
+    let last = branch.message.trim_end().lines().last()?;
+    let (content, tree) = last.strip_prefix(TRAILER)?.split_once(' ')?;
+    (tree == branch.tree).then_some(content)
+}
+
+/// What the marker of a pull request holds.
+fn moves_of(pull: &Pull) -> Option<&str> {
+    let (_, behind) = pull.body.split_once(MARKER.0)?;
+    behind.split_once(MARKER.1).map(|(moves, _)| moves)
+}
+
+/// The text of `pull` with the marker of one that we have closed.
+pub(super) fn withdrawn(pull: &Pull) -> String {
+    let marker = |inside: &str| format!("{}{inside}{}", MARKER.0, MARKER.1);
+    let moves = moves_of(pull).unwrap_or_default();
+    pull.body.replacen(&marker(moves), &marker(WITHDRAWN), 1)
+}
+
+impl Proposal {
+    /// The proposal of `moves`, which make `changes`.
+    pub(super) fn new(moves: &[Move], changes: &[Change]) -> Self {
+        let key = digest(moves.iter().map(|one| {
+            let mut texts: Vec<&str> = one.edits.iter().map(|edit| edit.text.as_str()).collect();
+            texts.sort_unstable();
+            texts.dedup();
+            json!([one.kind, one.name, one.from, one.to, texts])
+        }));
+        let content = digest(
+            changes
+                .iter()
+                .map(|one| json!([one.path, one.before, one.after])),
+        );
+        Self {
+            title: title(moves),
+            body: body(moves, &key),
+            moves: key,
+            content,
+            lines: moves.iter().map(Move::line).collect(),
+        }
+    }
+
+    /// The message of the commit of `tree`.
+    pub(super) fn message(&self, tree: &str) -> String {
+        let Self {
+            title,
+            lines,
+            content,
+            ..
+        } = self;
+        format!("{title}\n\n{lines}\n{TRAILER}{content} {tree}\n")
+    }
+}
+
+fn digest(parts: impl Iterator<Item = serde_json::Value>) -> String {
+    let whole: Vec<_> = parts.collect();
+    Digest::of(json!(whole).to_string().as_bytes()).hex()
+}
+
+fn title(moves: &[Move]) -> String {
+    // `yq amd64` and `yq arm64` are `yq`; an image goes without its registry.
+    let short = |one: &Move| {
+        let name = one.name.split(' ').next().unwrap_or_default();
+        let last = name.rsplit('/').next().filter(|_| one.kind == "image");
+        last.unwrap_or(name).to_owned()
+    };
+    let mut names: Vec<String> = moves.iter().map(short).collect();
+    names.dedup();
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("Move {}{more}", names.join(", "))
+}
+
+/// The table of `moves`, in Markdown.
+pub(super) fn moves_table(moves: &[Move]) -> String {
+    let row = |one: &Move| {
+        let notes = one.notes.as_ref();
+        vec![
+            code(&one.name),
+            code(one.from.as_deref().unwrap_or("no version")),
+            code(&one.to),
+            published(one),
+            notes.map_or_else(String::new, |url| format!("[release]({})", cell_text(url))),
+        ]
+    };
+    let rows: Vec<_> = moves.iter().map(row).collect();
+    table(&["pin", "from", "to", "published", "notes"], &rows)
+}
+
+/// The day, if GitHub tells one.
+fn published(one: &Move) -> String {
+    let day = one.published.as_deref().and_then(|date| date.get(..10));
+    let is_day = |day: &&str| day.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    day.filter(is_day).unwrap_or("not known").to_owned()
+}
+
+fn body(moves: &[Move], key: &str) -> String {
+    let (begin, end) = MARKER;
+    format!(
+        "{begin}{key}{end}\n\
+         The nightly check found newer versions of what this repository pins. It has downloaded and hashed them, and \
+         `cargo xtask verify-pins --offline` has nothing against the result. `cargo xtask update` makes the same \
+         changes on any machine.\n\n{}\n\n\
+         The check keeps this in step for as long as the last commit of `{BRANCH}` is its own. Close it to turn these \
+         versions down: the next ones are proposed again.\n",
+        moves_table(moves)
+    )
+}
+
+#[cfg(test)]
+#[path = "plan/tests.rs"]
+mod tests;
