@@ -278,11 +278,11 @@ fn report(
         }
     };
     let place = pull.map_or("no pull request", |pull| &pull.url);
-    let mut text: String = moves.iter().map(Move::line).collect();
+    let mut text = format!("pull request: {place}: {said}\n");
+    text.extend(moves.iter().map(Move::line));
     if !done {
         text.push_str(&edit::diff(changes));
     }
-    text.push_str(&format!("pull request: {place}: {said}\n"));
     let data = json!({
         "updates": moves.iter().map(Move::to_json).collect::<Vec<_>>(),
         "files": changes.iter().map(|change| &change.path).collect::<Vec<_>>(),
@@ -296,5 +296,9 @@ fn report(
             "done": done && plan.steps.is_ok(),
         },
     });
-    Report::new("drift", data, text).with_table(plan::moves_table(moves))
+    let report = Report::new("drift", data, text);
+    match moves {
+        [] => report,
+        moves => report.with_table(plan::moves_table(moves)),
+    }
 }

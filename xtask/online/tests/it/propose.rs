@@ -79,16 +79,16 @@ impl Scene {
 
     /// What GitHub tells of the releases of another repository.
     fn releases(&self, repository: &str, tags: &[&str]) {
-        let release = |tag: &&str| json!({"tag_name": tag, "draft": false, "prerelease": false, "published_at": "2020-01-02T00:00:00Z"});
-        let list: Vec<Value> = tags.iter().map(release).collect();
-        self.elsewhere(&format!("/repos/{repository}/releases"), json!(list));
+        let releases = tags.iter().map(|tag| [*tag, "2020-01-02T00:00:00Z"]);
+        self.releases_of(repository, &releases.collect::<Vec<_>>());
     }
 
-    fn elsewhere(&self, path: &str, answer: Value) {
+    /// The same with the time of each.
+    fn releases_of(&self, repository: &str, releases: &[[&str; 2]]) {
         let file = self.dir.path().join("elsewhere.json");
         let known = fs::read_to_string(&file).unwrap_or_else(|_| "{}".to_owned());
         let mut known: Value = serde_json::from_str(&known).unwrap();
-        known[path] = answer;
+        known[repository] = json!(releases);
         self.write("elsewhere.json", &known);
     }
 

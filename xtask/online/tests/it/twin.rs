@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use xtask_online::embedded::Probe;
 
 use crate::support::twin::{Answer, COMMIT, Twin};
+use crate::support::{real_part, run};
 
 const FROZEN: &str = "state cannot be changed when release is immutable";
 const NO_TAG: &str = "Published releases must have a valid tag";
@@ -398,4 +399,68 @@ async fn the_runs_of_a_workflow_are_whole() {
     assert_eq!(ends, ["failure", "success"]);
     assert_eq!(list[0]["repository"]["full_name"], "o/r");
     assert_eq!(list[0]["head_commit"]["id"], list[0]["head_sha"]);
+}
+
+/// A file and a directory whose names sort differently for git than for everyone else.
+#[tokio::test]
+async fn trees_have_the_names_that_git_gives_them() {
+    let twin = Twin::start();
+    let files =
+        ["a.b", "a/c/d", "a0", "b"].map(|path| (path.to_owned(), ("100644", format!("{path}\n"))));
+    let commit = twin
+        .server
+        .push("main", "Work", &files.clone().into())
+        .unwrap();
+    let commit = twin.get(&format!("/git/commits/{commit}")).await.json;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join(path);
+    std::fs::create_dir_all(at("a/c")).unwrap();
+    for (path, (_, text)) in &files {
+        std::fs::write(at(path), text).unwrap();
+    }
+    let Some(git) = real_part("git") else { return };
+    let ask = |args: &[&str]| {
+        let dir = dir.path().to_str().unwrap();
+        String::from_utf8(run(&git, [&["-C", dir], args].concat())).unwrap()
+    };
+    ask(&["init", "--quiet"]);
+    ask(&["add", "--all"]);
+    assert_eq!(commit["tree"]["sha"], ask(&["write-tree"]).trim());
+}
+
+#[tokio::test]
+async fn a_branch_is_moved_back_only_by_force_and_has_one_open_pull_request() {
+    let twin = Twin::start();
+    let files = |text: &str| [("a".to_owned(), ("100644", text.to_owned()))].into();
+    let first = twin.server.push("main", "One", &files("1")).unwrap();
+    let second = twin.server.push("main", "Two", &files("2")).unwrap();
+    let make = json!({"ref": "refs/heads/x/y", "sha": second}).to_string();
+    assert_eq!(twin.post("/git/refs", &make).await.status, 201);
+    let again = twin.post("/git/refs", &make).await;
+    assert_eq!(again.said(), (422, "Reference already exists"));
+    let ask = json!({"title": "t", "head": "x/y", "base": "main"}).to_string();
+    let same = twin.post("/pulls", &ask).await;
+    assert_eq!(same.said(), (422, "No commits between main and x/y"));
+    for (force, status) in [(false, 422), (true, 200)] {
+        let change = json!({"sha": first, "force": force}).to_string();
+        let moved = twin.patch("/git/refs/heads/x/y", &change).await;
+        assert_eq!(moved.status, status, "{moved:?}");
+    }
+    let open = twin.post("/pulls", &ask).await;
+    assert_eq!((open.status, &open.json["number"]), (201, &json!(1)));
+    let twice = twin.post("/pulls", &ask).await;
+    assert_eq!(
+        twice.said(),
+        (422, "A pull request already exists for o:x/y.")
+    );
+    for (query, count) in [("o:x/y", 1), ("o:x", 0), ("nonsense", 1)] {
+        let path = format!("/pulls?state=all&base=main&head={query}");
+        let found = twin.get(&path).await.json;
+        assert_eq!(found.as_array().map(Vec::len), Some(count), "{query}");
+    }
+    let issues = twin.get("/issues").await.json;
+    assert!(
+        issues[0]["pull_request"].is_object(),
+        "numbered as issues are"
+    );
 }

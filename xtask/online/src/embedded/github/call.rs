@@ -82,7 +82,7 @@ impl<'a> Call<'a> {
                 ["actions", "workflows", _, "runs"] => self.runs(),
                 rest => self.repository(rest),
             },
-            ["repos", _, _, ..] if self.is_get() => self.elsewhere(),
+            ["repos", owner, repo, "releases"] if self.is_get() => self.elsewhere(owner, repo),
             [owner, repo, "releases", "download", tag, name] if ours(owner, repo) => {
                 self.public_file(tag, name)
             }

@@ -1,6 +1,8 @@
 //! The requests on the repository itself: what it is, its git tags, whether its releases are
 //! immutable and what attests them.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use base64::Engine as _;
@@ -55,11 +57,34 @@ impl Call<'_> {
         Ok(json(StatusCode::OK, &answer))
     }
 
-    /// What is asked of another repository than the served one. Tests put the answers into `elsewhere.json`, by path.
-    pub(super) fn elsewhere(&self) -> Result<Response, Refusal> {
-        let known: Map<String, Value> = disk::read(&self.shared.root.join("elsewhere.json"))?;
-        let found = known.get(self.parts.uri.path());
-        Ok(json(StatusCode::OK, found.ok_or(Refusal::not_found())?))
+    /// The releases of another repository than the served one. Tests put them into `elsewhere.json`: by `OWNER/NAME` a
+    /// list of `[TAG, TIME]`, newest first.
+    pub(super) fn elsewhere(&self, owner: &str, repo: &str) -> Result<Response, Refusal> {
+        let known: BTreeMap<String, Vec<(String, String)>> =
+            disk::read(&self.shared.root.join("elsewhere.json"))?;
+        let found = known.get(&format!("{owner}/{repo}"));
+        let site = Site {
+            owner: owner.to_owned(),
+            repo: repo.to_owned(),
+            ..self.site.clone()
+        };
+        let release = |(number, (tag, time)): (usize, &(String, String))| {
+            let mut release = site.release(&Release {
+                id: number as u64 + 1,
+                tag_name: tag.clone(),
+                target_commitish: "main".to_owned(),
+                name: None,
+                body: None,
+                draft: false,
+                prerelease: false,
+                immutable: false,
+                assets: Vec::new(),
+            });
+            release["published_at"] = time.as_str().into();
+            release
+        };
+        let list = found.ok_or(Refusal::not_found())?.iter().enumerate();
+        self.page(list.map(release).collect())
     }
 
     fn immutable_releases(&self) -> Result<Response, Refusal> {
@@ -197,6 +222,7 @@ impl Site {
             "network_count": 0,
             "subscribers_count": 0,
             "size": 0,
+            "has_downloads": true,
             "has_issues": true,
             "has_projects": false,
             "has_wiki": false,
