@@ -293,15 +293,10 @@ fn network(facts: &Facts) -> Check {
 }
 
 fn failed(name: &'static str, error: &Error) -> Check {
-    let mut detail = error.message.clone();
-    for cause in &error.causes {
-        detail.push_str(&format!(": {cause}"));
-    }
-    let check = Check::new(name, Verdict::Fail, detail);
-    match error.next.first() {
-        Some(next) => check.fix(next),
-        None => check,
-    }
+    let detail = [std::slice::from_ref(&error.message), &error.causes].concat();
+    let mut check = Check::new(name, Verdict::Fail, detail.join(": "));
+    check.fix = error.next.first().map(|next| cut(next));
+    check
 }
 
 /// Whether a program here answers DNS on every address: Multipass's own cannot on its bridge then.
@@ -362,18 +357,10 @@ pub(crate) fn firewall(text: &str) -> Option<Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::probe::Disk;
 
     fn guest(space: u8, inodes: u8) -> Option<Result<Guest, Box<Error>>> {
-        let free = 1 << 30;
-        Some(Ok(Guest {
-            disk: Some(Disk {
-                space,
-                inodes,
-                free,
-            }),
-            ..Guest::default()
-        }))
+        let answer = format!("polis-probe 1\ndisk {space} {inodes} 1\nend\n");
+        Some(Guest::parse(&answer))
     }
 
     fn healthy() -> Facts {
