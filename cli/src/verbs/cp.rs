@@ -180,7 +180,11 @@ impl Copy<'_> {
     /// Why the scripts have copied nothing.
     fn refused(&self, call: &Call, output: &Output, inside: &Inside) -> Box<Error> {
         let words = refusal::reasons(&output.stderr);
-        let reason = words.last().cloned();
+        // Of what tar says the first line tells most; a script of ours says one line, after what its commands say.
+        let reason = match output.code {
+            Some(calls::FAILED) => words.first().cloned(),
+            _ => words.last().cloned(),
+        };
         let reason = reason.unwrap_or_else(|| "the workspace does not say why".to_owned());
         let what = |kind| {
             let what = format!("`{}` was not copied", inside.shown());

@@ -314,6 +314,10 @@ fn nothing_runs_as_somebody_else_after_a_copy() {
         .map(|line| line.split(' ').nth(5).unwrap().to_owned())
         .collect();
     assert_eq!(users, ["polis", "polis", "root"]);
+    let ran = world.polis_on_xterm(&["cp", "in", "workspace:shown"]);
+    let text = "Copied 1 file (1 B) to workspace:/home/polis/shown";
+    assert!(ran.stdout.contains(text), "{}", ran.seen());
+    assert!(ran.stdout.contains("Copying"), "{}", ran.seen());
     assert_eq!(mode(&world.guest().path("/home/polis/in")), 0o755);
     assert_eq!(mode(&home.join("out")), 0o777);
 }
