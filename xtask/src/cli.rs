@@ -198,6 +198,9 @@ pub struct VerifyPinsArgs {
     /// Only what the files themselves can tell; no socket is opened
     #[arg(long)]
     pub offline: bool,
+    /// Also have `cosign` verify the signatures of the images whose contracts name a signer
+    #[arg(long, conflicts_with = "offline")]
+    pub signatures: bool,
     /// The day on which waivers are judged [default: today, UTC]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub today: Option<String>,

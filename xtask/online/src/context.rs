@@ -10,7 +10,7 @@ use xtask::workspace::Workspace;
 use xtask::{say, secrets};
 use xtask_online::github::Token;
 use xtask_online::registry::{Logins, Registry};
-use xtask_online::{Endpoints, Verifier};
+use xtask_online::{Cosign, Endpoints, Verifier};
 
 /// How long a verb that only asks may use the network, unless the command line says otherwise.
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -70,6 +70,13 @@ impl Context {
         let (logins, token) = (Logins::from_env()?.without_ambient(), self.github_token()?);
         let verifier = Verifier::new(&self.endpoints, logins, token.as_ref(), self.progress)?;
         Ok(verifier.with_contracts(contract::load(&self.workspace.root)?))
+    }
+
+    /// `cosign`, which logs in at registries as [`Self::verifier`] does.
+    pub(crate) fn cosign(&self) -> Result<Cosign> {
+        let (root, logins) = (&self.workspace.root, Logins::from_env()?.without_ambient());
+        let contracts = contract::load(root)?;
+        Cosign::find(root, &self.endpoints, logins, contracts, self.progress)
     }
 }
 

@@ -18,12 +18,14 @@ mod proxy;
 mod published;
 pub mod registry;
 mod retry;
+mod signature;
 pub mod state;
 mod tls;
 mod verify;
 
 pub use endpoint::{Endpoints, Patience};
 pub use error::{ErrorKind, NetError, Rejection};
+pub use signature::{Cosign, Count};
 pub use state::State;
 pub use tls::EXTRA_CA;
 pub use verify::Verifier;

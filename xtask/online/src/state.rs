@@ -82,6 +82,14 @@ impl Kind {
         }
     }
 
+    /// Whether the bytes that are pinned are there.
+    pub(crate) fn is_there(self) -> bool {
+        matches!(
+            self,
+            Self::Ok | Self::Drifted | Self::Contradicted | Self::Unconfirmed
+        )
+    }
+
     fn rule(self) -> &'static str {
         match self {
             Self::Ok => "pin-ok",

@@ -24,7 +24,7 @@ struct Program {
     why: &'static str,
 }
 
-const PROGRAMS: [Program; 2] = [
+const PROGRAMS: [Program; 3] = [
     Program {
         name: "oras",
         why: "finds what is attached to an image by the fallback tag",
@@ -32,6 +32,10 @@ const PROGRAMS: [Program; 2] = [
     Program {
         name: "gh",
         why: "a client of GitHub's that is not ours makes and reads releases",
+    },
+    Program {
+        name: "cosign",
+        why: "signs images, and verifies signatures, as publishers and users do",
     },
 ];
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde_json::json;
 use xtask::process::Run;
 
 use super::login::{Credentials, Login};
@@ -172,6 +173,18 @@ impl fmt::Debug for DockerConfig {
     }
 }
 
+/// The file that gives `login` at `host`.
+pub(super) fn write(host: &str, login: &Login) -> String {
+    let basic = |user: &str, secret: &str| STANDARD.encode(format!("{user}:{secret}"));
+    let entry = match login {
+        Login::Anonymous => return json!({"auths": {}}).to_string(),
+        Login::Basic(login) => json!({"auth": basic(&login.user, login.secret.reveal())}),
+        Login::Identity(token) => json!({"auth": basic(IDENTITY, ""), "identitytoken": token}),
+        Login::Bearer(token) => json!({"registrytoken": token}),
+    };
+    json!({"auths": {stored_name(host): entry}}).to_string()
+}
+
 fn login(user: &str, secret: &str) -> Login {
     match user {
         IDENTITY => Login::Identity(secret.to_owned()),
@@ -279,6 +292,25 @@ mod tests {
         assert_eq!(login(r#"{"registrytoken": "t"}"#), bearer);
         assert_eq!(login("{}"), Ok(None));
         assert_eq!(at("{}", "a.b"), Ok(None));
+    }
+
+    #[test]
+    fn a_login_is_written_as_it_is_read() {
+        for login in [
+            Login::Basic(Credentials::new("me", "s3:cret")),
+            Login::Identity("t".into()),
+            Login::Bearer("t".into()),
+        ] {
+            for host in ["ghcr.io", "docker.io", "127.0.0.1:5000"] {
+                let text = write(host, &login);
+                assert_eq!(at(&text, host), Ok(Some(login.clone())), "{text}");
+                assert_eq!(at(&text, "a.b"), Ok(None), "{text}");
+            }
+        }
+        assert_eq!(
+            at(&write("ghcr.io", &Login::Anonymous), "ghcr.io"),
+            Ok(None)
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use xtask::secrets::{self, Secret};
 
-use super::docker_config::DockerConfig;
+use super::docker_config::{self, DockerConfig};
 use crate::error::NetError;
 
 /// The host that [`USER`] and [`PASSWORD`] are for; `ghcr.io` where it is not set.
@@ -165,6 +165,15 @@ impl Logins {
             Some(login) => Login::Basic(login.clone()),
             None => Login::Anonymous,
         })
+    }
+
+    /// Docker's configuration with the login at `host` and no other, as that of the registry `at`: for a program that
+    /// is not ours.
+    ///
+    /// # Errors
+    /// When a login is configured for `host` but cannot be had.
+    pub(crate) async fn docker_config(&self, host: &str, at: &str) -> Result<String, NetError> {
+        Ok(docker_config::write(at, &self.at(host).await?))
     }
 }
 

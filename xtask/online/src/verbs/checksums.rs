@@ -21,7 +21,7 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
     let inventory = Inventory::read(&context.workspace.root)?;
     let fetched = |pin: &Pin| matches!(pin.what, What::Download(_) | What::Key(_));
     let pins: Vec<Pin> = inventory.pins.into_iter().filter(fetched).collect();
-    Ok(verify_pins::ask(&context.verifier()?, "verify-checksums", &pins).await)
+    verify_pins::ask(&context.verifier()?, None, "verify-checksums", &pins).await
 }
 
 /// The file as messages call it.

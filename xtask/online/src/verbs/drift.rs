@@ -74,6 +74,7 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
     let verifier = context.verifier()?;
     let offline = VerifyPinsArgs {
         offline: false,
+        signatures: false,
         today: None,
     };
     let report = verify_pins::verify(context, &verifier, "drift", &offline).await?;

@@ -6,7 +6,7 @@ use xtask::pins::table::{self, Row};
 use xtask::pins::{Inventory, Pin, judge};
 use xtask::report::Report;
 use xtask::waivers;
-use xtask_online::{State, Verifier};
+use xtask_online::{Cosign, Count, State, Verifier};
 
 use crate::context::Context;
 
@@ -23,15 +23,26 @@ pub(crate) async fn verify(
     args: &VerifyPinsArgs,
 ) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
+    // Before anything is asked: who wants signatures gets all or nothing.
+    let cosign = args.signatures.then(|| context.cosign()).transpose()?;
     let inventory = Inventory::read(&context.workspace.root)?;
     let findings = judge(&inventory, today);
-    let report = ask(verifier, verb, &inventory.pins).await;
+    let report = ask(verifier, cosign.as_ref(), verb, &inventory.pins).await?;
     Ok(report.with_findings(findings))
 }
 
-/// The report of `verb` on the states of `pins`.
-pub(crate) async fn ask(verifier: &Verifier, verb: &'static str, pins: &[Pin]) -> Report {
-    let states = verifier.states(pins).await;
+/// The report of `verb` on the states of `pins`, and on their signatures where there is `cosign`.
+pub(crate) async fn ask(
+    verifier: &Verifier,
+    cosign: Option<&Cosign>,
+    verb: &'static str,
+    pins: &[Pin],
+) -> Result<Report> {
+    let mut states = verifier.states(pins).await;
+    let signatures = match cosign {
+        Some(cosign) => signatures(cosign.verify(pins, &mut states).await?),
+        None => String::new(),
+    };
     let mut findings = Vec::new();
     let mut rows = Vec::new();
     for (pin, state) in pins.iter().zip(&states) {
@@ -40,10 +51,19 @@ pub(crate) async fn ask(verifier: &Verifier, verb: &'static str, pins: &[Pin]) -
         let state = known.unwrap_or_else(|| table::State::offline(pin));
         rows.push(Row { pin, state });
     }
-    let text = format!("{}\n{}", table::summary(pins), lines(&rows));
-    Report::new(verb, table::to_json(&rows), text)
+    let text = format!("{}\n{signatures}{}", table::summary(pins), lines(&rows));
+    Ok(Report::new(verb, table::to_json(&rows), text)
         .with_table(table::markdown(&rows))
-        .with_findings(findings)
+        .with_findings(findings))
+}
+
+fn signatures(count: Count) -> String {
+    let Count {
+        verified,
+        failed,
+        left_out,
+    } = count;
+    format!("signatures: {verified} verified, {failed} failed, {left_out} not looked at\n")
 }
 
 /// Each pin with its state, in one line.

@@ -33,6 +33,7 @@ mod rehearsal;
 #[cfg(unix)]
 mod release;
 mod reports;
+mod signatures;
 mod skopeo;
 mod states;
 mod tokens;

@@ -1,0 +1,374 @@
+//! Signatures of images, verified by `cosign`.
+//!
+//! What is signed, by whom and how it is proven to be in the transparency log is Sigstore's business and changes with
+//! it, so its own program judges. It gets a directory with the one login that it needs and none of our secrets; what
+//! it says is bounded in size and time.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use polis_base::{Digest, ImageRef};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use xtask::contract::{Contract, Signer, of_image};
+use xtask::error::{Error, Result};
+use xtask::pins::Pin;
+use xtask::process::{Answer, Run};
+use xtask::progress::Progress;
+use xtask::tree;
+
+use crate::endpoint::{Endpoints, authority};
+use crate::error::{NetError, excerpt};
+use crate::registry::{DIRECTORY, Logins};
+use crate::state::{Kind, State};
+
+/// The program.
+const COSIGN: &str = "cosign";
+const INSTALL: &str =
+    "https://docs.sigstore.dev/cosign/system_config/installation/ says how to install it";
+/// How long it may take for one image; keyless, it also asks Sigstore for its keys.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How many images it verifies at once: each is a process of its own with some 50 MB.
+const AT_ONCE: usize = 4;
+/// What it ends with where an image has no signature, none that is valid, or none with a certificate; from its
+/// `cmd/cosign/errors/exit_codes.go`.
+const REFUSED: [i32; 3] = [10, 12, 13];
+
+/// In what it says where it got no answer: words of Go's network library, and of its client for Sigstore's keys.
+const NO_ANSWER: [&str; 6] = [
+    "dial tcp",
+    "i/o timeout",
+    "connection reset",
+    "deadline exceeded",
+    "TLS handshake",
+    "tuf: failed to download",
+];
+/// The file of the extra root of trust in a scratch directory.
+const CA: &str = "ca.pem";
+
+/// `cosign`, ready to verify.
+pub struct Cosign {
+    root: PathBuf,
+    endpoints: Endpoints,
+    logins: Logins,
+    contracts: Vec<Contract>,
+    gate: Semaphore,
+    progress: Progress,
+}
+
+/// How many images have the signature that their contracts demand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// They have it.
+    pub verified: usize,
+    /// They do not, or nobody could tell.
+    pub failed: usize,
+    /// They were not looked at: they are not pinned, or not there.
+    pub left_out: usize,
+}
+
+/// What `cosign version --json` prints, as far as we read it.
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "gitVersion")]
+    version: String,
+}
+
+impl Cosign {
+    /// Finds a `cosign` that can verify what `contracts` demand; key files are below `root`.
+    ///
+    /// # Errors
+    /// When it is missing, does not answer, or is too old to see a signature.
+    pub fn find(
+        root: &Path,
+        endpoints: &Endpoints,
+        logins: Logins,
+        contracts: Vec<Contract>,
+        progress: Progress,
+    ) -> Result<Self> {
+        let answer = Run::new(COSIGN)
+            .args(["version", "--json"])
+            .converse("", LIMIT);
+        let answer = answer.map_err(|error| error.hint(INSTALL))?;
+        let found = serde_json::from_str(&answer.stdout);
+        let found = found.map_or_else(|_| "unknown".to_owned(), |Version { version }| version);
+        let needed = contracts.iter().filter_map(|contract| {
+            let signature = &contract.signature.as_ref()?.value;
+            Some((signature.cosign?, &contract.source.path))
+        });
+        if let Some((needed, path)) = needed.max()
+            && major(&found).is_none_or(|found| found < needed)
+        {
+            let message = format!("cosign {needed} or newer is needed");
+            let because = format!(
+                "the one on PATH has the version `{}`, and by `{path}` an older one takes what is signed for unsigned",
+                excerpt(&found)
+            );
+            return Err(Error::machine(message).because(because).hint(INSTALL));
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            endpoints: endpoints.clone(),
+            logins,
+            contracts,
+            gate: Semaphore::new(AT_ONCE),
+            progress,
+        })
+    }
+
+    /// Verifies each of `pins` that has a signer and is there, and makes its state the worse of the two.
+    ///
+    /// # Errors
+    /// When a key file cannot be used, or this machine fails.
+    pub async fn verify(&self, pins: &[Pin], states: &mut [Option<State>]) -> Result<Count> {
+        let known = pins.iter().zip(states.iter());
+        let checks = known.map(|(pin, state)| self.check(pin, state.as_ref()));
+        let checked = try_join_all(checks).await?;
+        let mut count = Count::default();
+        for (state, check) in states.iter_mut().zip(checked) {
+            match check {
+                Check::NotNeeded => {}
+                Check::LeftOut => count.left_out += 1,
+                Check::Done(found) => {
+                    match found.kind {
+                        Kind::Ok => count.verified += 1,
+                        _ => count.failed += 1,
+                    }
+                    *state = state.take().map(|state| state.worse(found));
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    async fn check(&self, pin: &Pin, state: Option<&State>) -> Result<Check> {
+        let signed =
+            |image: &ImageRef| of_image(&self.contracts, &image.name())?.signature.as_ref();
+        let Some((image, signature)) = pin.image().and_then(|image| Some((image, signed(image)?)))
+        else {
+            return Ok(Check::NotNeeded);
+        };
+        let there = state.is_some_and(|state| state.kind.is_there());
+        let Some(digest) = image.digest().filter(|_| there) else {
+            return Ok(Check::LeftOut);
+        };
+        // Nothing that we hold is ever closed.
+        let _place = self.gate.acquire().await;
+        let task = self
+            .progress
+            .task(format!("signature of {}", image.unpinned()));
+        let state = self.ask(image, digest, &signature.value.signer).await?;
+        task.done(state.kind.word());
+        Ok(Check::Done(state))
+    }
+
+    async fn ask(&self, image: &ImageRef, digest: Digest, signer: &Signer) -> Result<State> {
+        let host = image.registry();
+        let base = self.endpoints.base(host);
+        let base = base.map_err(|error| NetError::endpoint(image, &error))?;
+        // Where it is not elsewhere cosign knows better than we where Docker Hub is.
+        let at = match self.endpoints.moves(host) {
+            true => authority(&base),
+            false => host.to_owned(),
+        };
+        let login = match self.logins.docker_config(host, &at).await {
+            Ok(login) => login,
+            Err(error) => return Ok(State::failed(&error)),
+        };
+        let scratch = self.scratch(&login, at != host);
+        let scratch = scratch.map_err(|error| {
+            Error::machine("cannot make a scratch directory").because(error.to_string())
+        })?;
+        let mut run = Run::new(COSIGN)
+            .arg("verify")
+            .env(DIRECTORY, scratch.path());
+        run = run.args(arguments(&self.root, signer)?);
+        if base.scheme() == "http" {
+            run = run.arg("--allow-http-registry");
+        }
+        let ca = scratch.path().join(CA);
+        if ca.exists() {
+            run = run.arg("--registry-cacert").arg(ca);
+        }
+        let run = run.arg(format!("{at}/{}@{digest}", image.repository()));
+        let limit = self.endpoints.patience().left(LIMIT);
+        let answer = tokio::task::spawn_blocking(move || run.converse("", limit)).await;
+        let answer = answer.map_err(|error| Error::machine("cosign").because(error.to_string()))?;
+        Ok(judge(signer, answer))
+    }
+
+    /// A directory for one run: Docker's configuration, which is `login`, and the extra root of trust for a registry
+    /// that has `moved`.
+    fn scratch(&self, login: &str, moved: bool) -> io::Result<TempDir> {
+        let scratch = tempfile::tempdir()?;
+        private(&scratch.path().join("config.json"), login.as_bytes())?;
+        if let Some(pem) = self.endpoints.extra_ca().filter(|_| moved) {
+            private(&scratch.path().join(CA), pem)?;
+        }
+        Ok(scratch)
+    }
+}
+
+/// What became of one pin.
+enum Check {
+    /// No contract names a signer.
+    NotNeeded,
+    /// It is not pinned, or not there.
+    LeftOut,
+    Done(State),
+}
+
+/// Writes a new file that only we may read.
+fn private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(bytes)
+}
+
+/// The number before the first dot of a version such as `v3.0.2`.
+fn major(version: &str) -> Option<u32> {
+    let (major, _) = version.strip_prefix('v')?.split_once('.')?;
+    major.parse().ok()
+}
+
+/// The arguments of `cosign verify` that say who must have signed.
+fn arguments(root: &Path, signer: &Signer) -> Result<Vec<OsString>> {
+    Ok(match signer {
+        Signer::Keyless { identity, issuer } => {
+            let identity = ["--certificate-identity-regexp", identity];
+            let issuer = ["--certificate-oidc-issuer", issuer];
+            [identity, issuer]
+                .concat()
+                .iter()
+                .map(OsString::from)
+                .collect()
+        }
+        Signer::Key { path, logged } => {
+            let key = tree::inside(root, path)?;
+            let unlogged = (!logged).then(|| "--insecure-ignore-tlog=true".into());
+            let key = ["--key".into(), key.into_os_string()];
+            key.into_iter().chain(unlogged).collect()
+        }
+    })
+}
+
+/// What `answer` says of a signature by `signer`.
+fn judge(signer: &Signer, answer: Result<Answer>) -> State {
+    let who = match signer {
+        Signer::Keyless { identity, .. } => format!("`{identity}`"),
+        Signer::Key { path, .. } => format!("the key `{path}`"),
+    };
+    let answer = match answer {
+        Ok(answer) if answer.success => {
+            return State::because(Kind::Ok, format!("signed by {who}"));
+        }
+        Ok(answer) => answer,
+        Err(error) => {
+            let causes = error.causes.join(": ");
+            return State::because(Kind::Unreachable, format!("`cosign verify`: {causes}"));
+        }
+    };
+    let said = said(&answer.stderr);
+    let refused = answer.code.is_some_and(|code| REFUSED.contains(&code));
+    let kind = match () {
+        () if !refused && NO_ANSWER.iter().any(|words| said.contains(words)) => Kind::Unreachable,
+        // Also for what is not understood: what is not proven is not signed.
+        () => Kind::Unsigned,
+    };
+    State::because(
+        kind,
+        format!("`cosign verify` does not find a signature of {who}: {said}"),
+    )
+}
+
+/// The last line of what cosign says, which is why it failed.
+fn said(stderr: &str) -> String {
+    let line = stderr.trim_end().lines().last().unwrap_or_default();
+    let line = line
+        .strip_prefix("error during command execution: ")
+        .unwrap_or(line);
+    match excerpt(line) {
+        empty if empty.is_empty() => "it does not say why".to_owned(),
+        said => said,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: Option<i32>, stderr: &str) -> Result<Answer> {
+        Ok(Answer {
+            success: code == Some(0),
+            code,
+            stdout: String::new(),
+            stderr: stderr.to_owned(),
+        })
+    }
+
+    #[test]
+    fn only_success_is_a_signature() {
+        let signer = Signer::Key {
+            path: "a.pub".to_owned(),
+            logged: true,
+        };
+        let tuf = "error during command execution: getting Rekor public keys: tuf: failed to download 13.root.json";
+        for (code, stderr, kind) in [
+            (Some(0), "anything", Kind::Ok),
+            (
+                Some(10),
+                "error during command execution: no signatures found",
+                Kind::Unsigned,
+            ),
+            (Some(12), "no matching signatures: dial tcp", Kind::Unsigned),
+            (Some(13), "no certificate", Kind::Unsigned),
+            (Some(1), "no matching attestations: ...", Kind::Unsigned),
+            (Some(1), "", Kind::Unsigned),
+            (Some(2), "panic", Kind::Unsigned),
+            (None, "", Kind::Unsigned),
+            (Some(1), tuf, Kind::Unreachable),
+            (
+                Some(1),
+                "Get \"https://a/v2/\": dial tcp: no such host",
+                Kind::Unreachable,
+            ),
+        ] {
+            assert_eq!(
+                judge(&signer, answer(code, stderr)).kind,
+                kind,
+                "{code:?} {stderr}"
+            );
+        }
+        let late = judge(
+            &signer,
+            Err(Error::machine("x").because("no answer within 60 s")),
+        );
+        assert_eq!(late.kind, Kind::Unreachable);
+        assert_eq!(
+            late.reason.as_deref(),
+            Some("`cosign verify`: no answer within 60 s")
+        );
+    }
+
+    #[test]
+    fn a_version_that_is_not_understood_is_no_new_one() {
+        for (version, number) in [
+            ("v3.0.2", Some(3)),
+            ("v2.6.1", Some(2)),
+            ("v10.0.0-rc.1", Some(10)),
+            ("devel", None),
+            ("3", None),
+            ("", None),
+            ("v.1", None),
+        ] {
+            assert_eq!(major(version), number, "{version}");
+        }
+    }
+}

@@ -1,0 +1,570 @@
+//! Signatures of images: by key with the real cosign, keyless as far as the arguments that it gets.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use polis_base::{Digest, ImageRef};
+use serde_json::Value;
+use tempfile::TempDir;
+use xtask::secrets;
+use xtask_online::embedded::Faults;
+use xtask_online::registry::{Credentials, Logins, Registry};
+use xtask_testkit::{Canary, Ran, Tree};
+
+use crate::support::docker::DockerRegistry;
+use crate::support::world::{COMPOSE, Others, PROGRAM, World};
+use crate::support::{command, endpoints, layout, real_part, run};
+
+const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
+const REPOSITORY: &str = "odralabshq/polis-gate-oss";
+/// Where the contract's key stands in the tree.
+const KEY: &str = "keys/images.pub";
+const SERVICES: [&str; 8] = [
+    "resolver",
+    "certgen",
+    "gate",
+    "sentinel",
+    "scanner",
+    "workspace",
+    "state",
+    "toolbox",
+];
+
+/// The real cosign, and the keys `right` and `wrong`.
+struct Keys {
+    cosign: PathBuf,
+    dir: TempDir,
+}
+
+impl Keys {
+    /// Nothing where cosign is not installed.
+    fn make() -> Option<Self> {
+        let keys = Self {
+            cosign: real_part("cosign")?,
+            dir: tempfile::tempdir().unwrap(),
+        };
+        for name in ["right", "wrong"] {
+            keys.cosign(&["generate-key-pair", "--output-key-prefix", &keys.path(name)]);
+        }
+        Some(keys)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    fn cosign(&self, args: &[&str]) {
+        let mut command = command(&self.cosign);
+        command.args(args).env("COSIGN_PASSWORD", "");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {said}");
+    }
+
+    /// Signs `digest` of the gate image in the registry `host`, with more `options`.
+    fn sign(&self, key: &str, host: &str, digest: Digest, options: &[&str]) {
+        let key = self.path(&format!("{key}.key"));
+        let reference = format!("{host}/{REPOSITORY}@{digest}");
+        let sign = ["sign", "--yes", "--tlog-upload=false", "--key", &key];
+        self.cosign(&[&sign, options, &[&reference]].concat());
+    }
+
+    /// Makes the contract of the gate image in `tree` demand a signature by the key `right`, and no other any.
+    fn demand(&self, tree: &Tree) {
+        fs::create_dir(tree.root().join("keys")).unwrap();
+        tree.write(KEY, &fs::read_to_string(self.path("right.pub")).unwrap());
+        only_gate(tree, &format!("{{key: {KEY}, logged: false}}"));
+    }
+}
+
+/// A world in which the gate image must be signed.
+struct Signing {
+    world: World,
+    keys: Keys,
+}
+
+impl Signing {
+    /// Nothing where cosign is not installed.
+    fn start() -> Option<Self> {
+        let (keys, world) = (Keys::make()?, World::start());
+        keys.demand(&world.tree);
+        Some(Self { world, keys })
+    }
+
+    fn sign(&self, key: &str, digest: Digest) {
+        let host = self.world.registry.host();
+        let plain = ["--allow-http-registry"];
+        self.keys.sign(key, &host, digest, &plain);
+    }
+
+    fn gate(&self) -> ImageRef {
+        self.world.image("gate")
+    }
+
+    fn digest(&self) -> Digest {
+        self.gate().digest().unwrap()
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.world.storage().join("repositories").join(REPOSITORY)
+    }
+
+    /// The file that says what the tag of the signature of `digest` names.
+    fn tag_of(&self, digest: Digest) -> PathBuf {
+        let tag = format!("sha256-{}.sig", digest.hex());
+        self.repository().join("_tags").join(tag)
+    }
+
+    /// The file of the manifest of the signature of `digest`.
+    fn signature_of(&self, digest: Digest) -> PathBuf {
+        let named: Digest = fs::read_to_string(self.tag_of(digest))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        self.repository().join("_manifests").join(named.hex())
+    }
+
+    fn verify(&self) -> Ran {
+        self.world
+            .run(&["verify-pins", "--signatures", "--format", "json"])
+    }
+
+    /// The signature is refused, and `said` is why.
+    fn refused(&self, said: &str) {
+        let ran = self.verify();
+        let expected = format!("pin-unsigned {}", self.world.line_of("gate"));
+        assert_eq!(
+            (ran.code, ran.findings()),
+            (1, vec![expected]),
+            "{}",
+            ran.seen()
+        );
+        let reason =
+            format!("`cosign verify` does not find a signature of the key `{KEY}`: {said}");
+        assert_eq!(
+            state(&ran, GATE),
+            ("unsigned".to_owned(), reason),
+            "{}",
+            ran.seen()
+        );
+    }
+}
+
+/// Only the gate image needs a signature: the one that `signature` demands.
+fn only_gate(tree: &Tree, signature: &str) {
+    for service in SERVICES {
+        let path = format!("compose/images/{service}.yaml");
+        let text = tree.read(&path);
+        let start = text.find("signature:\n").expect("a signature");
+        let end = start + text[start..].find("\n\n").expect("another section") + 1;
+        let section = match service {
+            "gate" => format!("signature:\n  release: {signature}\n"),
+            _ => String::new(),
+        };
+        tree.write(&path, &[&text[..start], &section, &text[end..]].concat());
+    }
+}
+
+/// The state of a pin, and why.
+fn state(ran: &Ran, name: &str) -> (String, String) {
+    let pins = ran.report()["data"]["pins"].clone();
+    let pin = pins
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|pin| pin["name"] == name);
+    let text = |key: &str| pin.unwrap()[key].as_str().unwrap_or_default().to_owned();
+    (text("state"), text("reason"))
+}
+
+#[test]
+fn a_signature_of_the_right_key_is_told() {
+    let Some(signing) = Signing::start() else {
+        return;
+    };
+    signing.sign("right", signing.digest());
+    let ran = signing.verify();
+    let reason = format!("signed by the key `{KEY}`");
+    assert_eq!(
+        (ran.code, state(&ran, GATE)),
+        (0, ("ok".to_owned(), reason)),
+        "{}",
+        ran.seen()
+    );
+    let ran = signing.world.run(&["verify-pins", "--signatures"]);
+    let told = "\nsignatures: 1 verified, 0 failed, 0 not looked at\n";
+    assert!(ran.stdout.contains(told), "{}", ran.seen());
+    // Another signature beside it takes nothing away.
+    signing.sign("wrong", signing.digest());
+    assert_eq!(signing.verify().code, 0);
+    // The pin itself is judged as ever, and so is the signature of what is pinned.
+    signing
+        .world
+        .push(&signing.gate(), "somebody moved the tag");
+    let ran = signing.verify();
+    assert_eq!(
+        (ran.code, state(&ran, GATE).0),
+        (2, "drifted".to_owned()),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
+fn no_signature_and_every_wrong_one_are_findings() {
+    let Some(signing) = Signing::start() else {
+        return;
+    };
+    signing.refused("no signatures found");
+    signing.sign("wrong", signing.digest());
+    signing.refused(
+        "no matching signatures: invalid signature when validating ASN.1 encoded signature",
+    );
+    fs::remove_file(signing.tag_of(signing.digest())).unwrap();
+
+    // A valid signature of another image, at the place of this one's.
+    let other = signing.gate().with_tag("other").unwrap();
+    let other = signing.world.push(&other.unpinned(), "another image");
+    signing.sign("right", other);
+    fs::copy(signing.tag_of(other), signing.tag_of(signing.digest())).unwrap();
+    signing.refused(&format!(
+        "no matching signatures: invalid or missing digest in claim: {other}"
+    ));
+    fs::remove_file(signing.tag_of(signing.digest())).unwrap();
+    signing.sign("right", signing.digest());
+    assert_eq!(signing.verify().code, 0);
+}
+
+#[test]
+fn a_signature_that_was_tampered_with_is_a_finding() {
+    let Some(signing) = Signing::start() else {
+        return;
+    };
+    signing.sign("right", signing.digest());
+    let whole = fs::read_to_string(signing.signature_of(signing.digest())).unwrap();
+    let manifest: Value = serde_json::from_str(&whole).unwrap();
+    let layer = &manifest["layers"][0];
+    let signature = layer["annotations"]["dev.cosignproject.cosign/signature"]
+        .as_str()
+        .unwrap();
+    // Within the first of its two numbers.
+    let at = 20;
+    let digit = if signature[at..].starts_with('A') {
+        "B"
+    } else {
+        "A"
+    };
+    let changed = [&signature[..at], digit, &signature[at + 1..]].concat();
+    let tampered = whole.replace(signature, &changed).into_bytes();
+    let digest = Digest::of(&tampered);
+    let manifests = signing.repository().join("_manifests");
+    fs::write(manifests.join(digest.hex()), &tampered).unwrap();
+    let kind = manifest["mediaType"].as_str().unwrap();
+    fs::write(manifests.join(format!("{}.type", digest.hex())), kind).unwrap();
+    let tag = signing.tag_of(signing.digest());
+    let before = fs::read(&tag).unwrap();
+    fs::write(&tag, digest.to_string()).unwrap();
+    signing.refused(
+        "no matching signatures: invalid signature when validating ASN.1 encoded signature",
+    );
+    fs::write(&tag, before).unwrap();
+    assert_eq!(signing.verify().code, 0);
+    // What was signed, with another digest in it.
+    let payload: Digest = layer["digest"].as_str().unwrap().parse().unwrap();
+    let payload = signing
+        .world
+        .storage()
+        .join("blobs/sha256")
+        .join(payload.hex());
+    let text = fs::read_to_string(&payload).unwrap();
+    let other = Digest::of(b"another image").to_string();
+    fs::write(
+        &payload,
+        text.replace(&signing.digest().to_string(), &other),
+    )
+    .unwrap();
+    let ran = signing.verify();
+    assert_eq!(
+        (ran.code, state(&ran, GATE).0),
+        (1, "unsigned".to_owned()),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
+fn a_key_that_is_not_there_is_named() {
+    let Some(signing) = Signing::start() else {
+        return;
+    };
+    fs::remove_file(signing.world.tree.root().join(KEY)).unwrap();
+    let ran = signing.verify();
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    assert!(
+        ran.seen().contains("keys/images.pub` is missing"),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
+fn what_is_not_there_is_not_asked_about() {
+    let Some(signing) = Signing::start() else {
+        return;
+    };
+    fs::remove_dir_all(signing.repository().join("_tags")).unwrap();
+    let ran = signing.world.run(&["verify-pins", "--signatures"]);
+    assert_eq!(ran.code, 2, "{}", ran.seen());
+    let told = "signatures: 0 verified, 0 failed, 1 not looked at\n";
+    assert!(ran.stdout.contains(told), "{}", ran.seen());
+}
+
+/// A tree whose one image is in `server`, which is reached at `url`, and is signed there.
+fn in_dockers_registry(
+    server: &DockerRegistry,
+    url: &str,
+    ca: Option<&Path>,
+    sign: &[&str],
+) -> Option<(Tree, [String; 2])> {
+    let (keys, tree) = (Keys::make()?, Tree::data());
+    keys.demand(&tree);
+    let image: ImageRef = GATE.parse().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    layout::published(tree.root(), &image, "signed", dir.path());
+    let endpoint = format!("ghcr.io={url}");
+    let mut there = endpoints(std::slice::from_ref(&endpoint));
+    if let Some(ca) = ca {
+        there = there.with_extra_ca(fs::read(ca).unwrap());
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let digest = runtime.block_on(async {
+        let logins = Logins::none().with("ghcr.io", Credentials::new("me", "s3cret"));
+        let registry = Registry::new(&there, logins).unwrap();
+        registry.push_layout(dir.path(), &image).await.unwrap()
+    });
+    keys.sign("right", server.host(), digest, sign);
+    let compose = format!("name: signed\nservices:\n  gate:\n    image: {GATE}@{digest}\n");
+    tree.write(COMPOSE, &compose);
+    tree.write("compose/pin-waivers.yaml", "version: 1\nwaivers: []\n");
+    Some((tree, ["--endpoint".to_owned(), endpoint]))
+}
+
+fn verify_there(tree: &Tree, endpoint: &[String; 2], env: &[(&str, &str)]) -> Ran {
+    let mut others = Others::of(tree);
+    others.list(tree);
+    let (_server, more) = others.serve(&Faults::none());
+    let mut args = vec!["verify-pins", "--signatures", "--quiet"];
+    args.extend(endpoint.iter().map(String::as_str));
+    args.extend(more.iter().flat_map(|endpoint| ["--endpoint", endpoint]));
+    tree.run_with(PROGRAM, &args, env)
+}
+
+#[test]
+fn cosign_logs_in_where_a_registry_wants_it() {
+    let Some(server) = DockerRegistry::with_password("me", "s3cret") else {
+        return;
+    };
+    let url = format!("http://{}", server.host());
+    let login = [
+        "--registry-username=me",
+        "--registry-password=s3cret",
+        "--allow-http-registry",
+    ];
+    let Some((tree, endpoint)) = in_dockers_registry(&server, &url, None, &login) else {
+        return;
+    };
+    let login = [
+        ("POLIS_REGISTRY_USER", "me"),
+        ("POLIS_REGISTRY_PASSWORD", "s3cret"),
+    ];
+    let ran = verify_there(&tree, &endpoint, &login);
+    let told = "signatures: 1 verified, 0 failed, 0 not looked at\n";
+    assert!(ran.code == 0 && ran.stdout.contains(told), "{}", ran.seen());
+    assert!(!ran.seen().contains("s3cret"), "{}", ran.seen());
+    let ran = verify_there(&tree, &endpoint, &[]);
+    let told = "signatures: 0 verified, 0 failed, 1 not looked at\n";
+    assert!(ran.code == 3 && ran.stdout.contains(told), "{}", ran.seen());
+}
+
+#[test]
+fn cosign_trusts_the_extra_root_of_a_registry_that_has_moved() {
+    let Some(server) = DockerRegistry::with_tls() else {
+        return;
+    };
+    let (url, ca) = (
+        format!("https://{}", server.host()),
+        server.dir().join("ca.pem"),
+    );
+    let ca_path = ca.display().to_string();
+    let sign = ["--registry-cacert", &ca_path];
+    let Some((tree, endpoint)) = in_dockers_registry(&server, &url, Some(&ca), &sign) else {
+        return;
+    };
+    let ran = verify_there(&tree, &endpoint, &[("POLIS_EXTRA_CA", &ca_path)]);
+    let told = "signatures: 1 verified, 0 failed, 0 not looked at\n";
+    assert!(ran.code == 0 && ran.stdout.contains(told), "{}", ran.seen());
+}
+
+/// Debian's cosign does not tell its version: of it nobody knows that it sees what cosign 3 has signed.
+#[test]
+fn a_cosign_that_may_not_see_the_signatures_is_refused() {
+    if real_part("cosign").is_none() {
+        return;
+    }
+    let world = World::start();
+    let ran = world.run(&["verify-pins", "--signatures"]);
+    assert_eq!(ran.code, 5, "{}", ran.seen());
+    for words in [
+        "cosign 3 or newer is needed",
+        "`devel`",
+        "compose/images/",
+        "https://docs.sigstore.dev/",
+    ] {
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.seen());
+    }
+}
+
+/// A directory in which `cosign` is a script, which answers `version` as cosign 3 does.
+fn scripted(script: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cosign");
+    let version = "if [ \"$1\" = version ]; then echo '{\"gitVersion\": \"v3.0.2\"}'; exit 0; fi";
+    fs::write(&path, format!("#!/bin/sh\n{version}\n{script}\n")).unwrap();
+    run("chmod", [Path::new("755"), &path]);
+    dir
+}
+
+fn run_with(world: &World, cosign: &TempDir, args: &[&str]) -> Ran {
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", cosign.path().display());
+    let args = [&["verify-pins", "--signatures"], args].concat();
+    world.run_with(&args, &[("PATH", &path)])
+}
+
+#[test]
+fn a_missing_cosign_is_this_machines_and_says_how_to_get_it() {
+    let (tree, empty) = (Tree::data(), tempfile::tempdir().unwrap());
+    let path = empty.path().display().to_string();
+    let ran = tree.run_with(
+        PROGRAM,
+        &["verify-pins", "--signatures"],
+        &[("PATH", &path)],
+    );
+    assert_eq!(ran.code, 5, "{}", ran.seen());
+    for words in [
+        "install `cosign`",
+        "https://docs.sigstore.dev/cosign/system_config/installation/",
+    ] {
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.seen());
+    }
+    let both = tree.run(PROGRAM, &["verify-pins", "--signatures", "--offline"]);
+    assert_eq!(both.code, 4, "{}", both.seen());
+}
+
+#[test]
+fn cosign_gets_the_signer_the_registry_and_one_login_and_no_secret() {
+    let world = World::start();
+    let docker = tempfile::tempdir().unwrap();
+    // user:password
+    let login = r#"{"auths": {"ghcr.io": {"auth": "dXNlcjpwYXNzd29yZA=="}, "a.b": {"auth": "eDpvdGhlcg=="}}}"#;
+    fs::write(docker.path().join("config.json"), login).unwrap();
+    let seen = tempfile::tempdir().unwrap();
+    let script = format!(
+        "[ \"$1\" = version ] && {{ echo '{{\"gitVersion\": \"v3.0.2\"}}'; exit; }}
+         ls -l \"$DOCKER_CONFIG\" >'{0}/ls'; cp \"$DOCKER_CONFIG/config.json\" '{0}/config'; env >'{0}/env'",
+        seen.path().display()
+    );
+    // Docker's configuration is for who has no login in our own variables.
+    let names = secrets::READ.into_iter().chain(secrets::UNUSED);
+    let names = names.filter(|name| *name != secrets::REGISTRY_PASSWORD);
+    let canary = Canary::new(names).replacing("cosign", &script);
+    let ours = canary.env();
+    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
+    let more = [
+        ("DOCKER_CONFIG", docker.path().to_str().unwrap()),
+        ("COSIGN_REPOSITORY", "evil.example/x"),
+        ("SIGSTORE_ROOT_FILE", "/evil"),
+    ];
+    let env: Vec<_> = ours.chain(more).collect();
+    let ran = world.run_with(&["verify-pins", "--signatures", "--format", "json"], &env);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let image = world.image("gate");
+    let host = world.registry.host();
+    let started = format!(
+        "cosign verify --certificate-identity-regexp ^https://github\\.com/odralabshq/polis/\\.github/workflows/release\\.yml@refs/(tags/v[0-9A-Za-z.-]+|heads/main)$ --certificate-oidc-issuer https://token.actions.githubusercontent.com --allow-http-registry {host}/{REPOSITORY}@{}",
+        image.digest().unwrap()
+    );
+    canary.assert_unseen(&ran, &["cosign version --json", &started]);
+    let runs = canary
+        .given()
+        .into_iter()
+        .filter(|given| given.program.starts_with("cosign verify"));
+    assert_eq!(runs.count(), 8);
+    let read = |name: &str| fs::read_to_string(seen.path().join(name)).unwrap();
+    let config: Value = serde_json::from_str(&read("config")).unwrap();
+    assert_eq!(
+        config,
+        serde_json::json!({"auths": {host: {"auth": "dXNlcjpwYXNzd29yZA=="}}})
+    );
+    assert!(read("ls").contains("-rw------- "), "{}", read("ls"));
+    let given = read("env");
+    for name in ["COSIGN_", "SIGSTORE_", "TOKEN", "PASSWORD"] {
+        assert!(!given.contains(name), "{name}: {given}");
+    }
+    // Nothing is left of it.
+    let dir = given
+        .lines()
+        .find_map(|line| line.strip_prefix("DOCKER_CONFIG="));
+    assert!(!Path::new(dir.unwrap()).exists());
+}
+
+#[test]
+fn what_cosign_says_is_bounded_in_size_and_time_and_cannot_write_to_a_terminal() {
+    let world = World::start();
+    only_gate(&world.tree, "{identity: ^a$, issuer: https://b.example}");
+    let flood = scripted("head -c 30000000 /dev/zero; exit 1");
+    let ran = run_with(&world, &flood, &[]);
+    let told = "it said more than 16777216 bytes";
+    assert!(ran.code == 3 && ran.stderr.contains(told), "{}", ran.seen());
+    let slow = scripted("sleep 100");
+    let begun = Instant::now();
+    let ran = run_with(&world, &slow, &["--deadline", "3"]);
+    assert!(
+        ran.code == 3 && ran.stderr.contains("no answer within"),
+        "{}",
+        ran.seen()
+    );
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    let rude = scripted("printf 'error: \\033]52;c;eA==\\007\\n' >&2; exit 12");
+    let ran = run_with(&world, &rude, &[]);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    assert!(ran.stderr.contains("]52;c;eA=="), "{}", ran.seen());
+    assert!(!ran.seen().contains(['\u{1b}', '\u{7}']), "{}", ran.seen());
+}
+
+#[test]
+fn an_image_without_a_digest_has_nothing_to_verify() {
+    let tree = Tree::data();
+    let cosign = scripted("exit 12");
+    let path = format!(
+        "{}:{}",
+        cosign.path().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let mut args = vec!["verify-pins", "--signatures", "--quiet"];
+    let hosts = [
+        "ghcr.io",
+        "github.com",
+        "api.github.com",
+        "static.rust-lang.org",
+        "download.docker.com",
+    ];
+    let nowhere = hosts.map(|host| format!("{host}=http://127.0.0.1:9"));
+    args.extend(nowhere.iter().flat_map(|endpoint| ["--endpoint", endpoint]));
+    args.extend(["--deadline", "5"]);
+    let ran = tree.run_with(PROGRAM, &args, &[("PATH", &path)]);
+    let told = "signatures: 0 verified, 0 failed, 8 not looked at\n";
+    assert!(ran.stdout.contains(told), "{}", ran.seen());
+}
