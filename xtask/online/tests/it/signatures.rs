@@ -13,71 +13,11 @@ use xtask_online::registry::{Credentials, Logins, Registry};
 use xtask_testkit::{Canary, Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
+use crate::support::keys::{KEY, Keys, REPOSITORY, only_gate};
 use crate::support::world::{COMPOSE, Others, PROGRAM, World};
-use crate::support::{command, endpoints, layout, real_part, run};
+use crate::support::{endpoints, layout, real_part, run};
 
 const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
-const REPOSITORY: &str = "odralabshq/polis-gate-oss";
-/// Where the contract's key stands in the tree.
-const KEY: &str = "keys/images.pub";
-const SERVICES: [&str; 8] = [
-    "resolver",
-    "certgen",
-    "gate",
-    "sentinel",
-    "scanner",
-    "workspace",
-    "state",
-    "toolbox",
-];
-
-/// The real cosign, and the keys `right` and `wrong`.
-struct Keys {
-    cosign: PathBuf,
-    dir: TempDir,
-}
-
-impl Keys {
-    /// Nothing where cosign is not installed.
-    fn make() -> Option<Self> {
-        let keys = Self {
-            cosign: real_part("cosign")?,
-            dir: tempfile::tempdir().unwrap(),
-        };
-        for name in ["right", "wrong"] {
-            keys.cosign(&["generate-key-pair", "--output-key-prefix", &keys.path(name)]);
-        }
-        Some(keys)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).display().to_string()
-    }
-
-    fn cosign(&self, args: &[&str]) {
-        let mut command = command(&self.cosign);
-        command.args(args).env("COSIGN_PASSWORD", "");
-        let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?}: {said}");
-    }
-
-    /// Signs `digest` of the gate image in the registry `host`, with more `options`.
-    fn sign(&self, key: &str, host: &str, digest: Digest, options: &[&str]) {
-        let key = self.path(&format!("{key}.key"));
-        let reference = format!("{host}/{REPOSITORY}@{digest}");
-        let sign = ["sign", "--yes", "--tlog-upload=false", "--key", &key];
-        self.cosign(&[&sign, options, &[&reference]].concat());
-    }
-
-    /// Makes the contract of the gate image in `tree` demand a signature by the key `right`, and no other any.
-    fn demand(&self, tree: &Tree) {
-        fs::create_dir(tree.root().join("keys")).unwrap();
-        tree.write(KEY, &fs::read_to_string(self.path("right.pub")).unwrap());
-        only_gate(tree, &format!("{{key: {KEY}, logged: false}}"));
-    }
-}
-
 /// A world in which the gate image must be signed.
 struct Signing {
     world: World,
@@ -149,21 +89,6 @@ impl Signing {
             "{}",
             ran.seen()
         );
-    }
-}
-
-/// Only the gate image needs a signature: the one that `signature` demands.
-fn only_gate(tree: &Tree, signature: &str) {
-    for service in SERVICES {
-        let path = format!("compose/images/{service}.yaml");
-        let text = tree.read(&path);
-        let start = text.find("signature:\n").expect("a signature");
-        let end = start + text[start..].find("\n\n").expect("another section") + 1;
-        let section = match service {
-            "gate" => format!("signature:\n  release: {signature}\n"),
-            _ => String::new(),
-        };
-        tree.write(&path, &[&text[..start], &section, &text[end..]].concat());
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the tests share: real programs, image layouts made by hand, clients with little patience.
 
 pub(crate) mod docker;
+pub(crate) mod keys;
 pub(crate) mod layout;
 pub(crate) mod oras;
 pub(crate) mod prism;
