@@ -43,6 +43,16 @@ impl Files {
         self.0.insert(path.to_owned(), Entry { mode, bytes });
     }
 
+    /// The content of a file.
+    pub fn get(&self, path: &str) -> Option<&[u8]> {
+        self.0.get(path).map(|entry| entry.bytes.as_slice())
+    }
+
+    /// The paths of all files, sorted.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The uncompressed tar (ustar headers; every time 0, every owner 0), parent directories
     /// first.
     ///

@@ -77,6 +77,9 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: SecurityVerb,
     },
+    /// Add, list and remove agents, which run in the workspace
+    #[command(subcommand)]
+    Agent(AgentVerb),
     /// Print the version, and the digests of what this program carries
     Version,
     /// Print the completions of a shell
@@ -102,6 +105,7 @@ impl Verb {
             Self::Cp(_) => "cp",
             Self::Logs(_) => "logs",
             Self::Security { verb } => verb.name(),
+            Self::Agent(verb) => verb.name(),
             Self::Version => "version",
             Self::Completions { .. } => "completions",
             Self::Man => "man",
@@ -143,9 +147,14 @@ pub(crate) struct StartArgs {
     /// User-data of a new VM, instead of the one that this program carries
     #[arg(long, value_name = "FILE")]
     pub(crate) cloud_init: Option<PathBuf>,
-    /// A directory with an agent: its compose.yaml is layered on the stack
-    #[arg(long, value_name = "DIR")]
+    /// Add the agent in this directory first, as `polis agent add` does
+    #[arg(long, value_name = "DIR", conflicts_with = "no_agent")]
     pub(crate) agent: Option<PathBuf>,
+    /// Start no agent; those that were added stay, and the next start without this brings them back
+    #[arg(long)]
+    pub(crate) no_agent: bool,
+    #[command(flatten)]
+    pub(crate) given: GivenArgs,
     /// Recreate the workspace's container if its image or definition has changed; what lies outside its
     /// volumes is lost
     #[arg(long)]
@@ -153,6 +162,85 @@ pub(crate) struct StartArgs {
     /// Look at what is, print what would be done, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// What is given along with an agent.
+#[derive(Debug, Default, Args)]
+pub(crate) struct GivenArgs {
+    /// Give the agent this key, with its value from the environment
+    #[arg(long = "env", short = 'e', value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+    /// Give the agent the keys in this file, a line each: KEY=VALUE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// Take an agent with a Compose file of its own, which can undo the sandbox; the file is shown
+    #[arg(long)]
+    pub(crate) trust_compose: bool,
+}
+
+/// The commands of `agent`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentVerb {
+    /// Bring the agent in a directory into the VM; `polis start` starts it
+    Add {
+        /// The directory, with its agent.yaml
+        dir: PathBuf,
+        #[command(flatten)]
+        given: GivenArgs,
+    },
+    /// List the agents and how they are
+    List,
+    /// Show what an agent is and asks for
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Remove an agent and its keys; its volumes stay
+    Remove {
+        /// Its name
+        name: String,
+        /// Its volumes too, with all that it has stored
+        #[arg(long, short)]
+        purge: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Restart an agent; one whose installation failed is installed again
+    Restart {
+        /// Its name
+        name: String,
+    },
+    /// Show what an agent prints, after the output of its install script
+    Logs {
+        /// Its name
+        name: String,
+        /// Go on with what comes
+        #[arg(long, short)]
+        follow: bool,
+        /// How many lines
+        #[arg(long, short = 'n', default_value_t = 100)]
+        tail: u32,
+    },
+    /// Check the agent in a directory, and print what would be made from it; needs no VM
+    Check {
+        /// The directory, with its agent.yaml
+        dir: PathBuf,
+    },
+}
+
+impl AgentVerb {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Add { .. } => "agent add",
+            Self::List => "agent list",
+            Self::Show { .. } => "agent show",
+            Self::Remove { .. } => "agent remove",
+            Self::Restart { .. } => "agent restart",
+            Self::Logs { .. } => "agent logs",
+            Self::Check { .. } => "agent check",
+        }
+    }
 }
 
 /// Arguments of `delete`.

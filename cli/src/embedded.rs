@@ -41,18 +41,12 @@ pub(crate) fn facts() -> Result<Facts, FactsError> {
 
 /// The user-data as it is handed to Multipass.
 pub(crate) fn user_data() -> Payload {
-    Payload {
-        name: "cloud-init.yaml",
-        bytes: CLOUD_INIT.as_bytes().into(),
-    }
+    Payload::new("cloud-init.yaml", CLOUD_INIT.as_bytes())
 }
 
 /// The bundle as it is handed to Multipass.
 pub(crate) fn bundle() -> Payload {
-    Payload {
-        name: "bundle.tar",
-        bytes: BUNDLE.into(),
-    }
+    Payload::new("bundle.tar", BUNDLE)
 }
 
 /// What the marker of a VM comes to that was provisioned with our user-data.

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, Verb};
+use args::{AgentVerb, Cli, Verb};
 use context::Context;
 use error::Result;
 use output::{Done, Output};
@@ -54,12 +54,13 @@ fn main() -> ExitCode {
                 Err(_) => ExitCode::FAILURE,
             }
         }
-        Verb::Exec(_) | Verb::Shell(_) | Verb::Logs(_) => {
+        Verb::Agent(AgentVerb::Check { dir }) => output.finish(command, verbs::agent::check(dir)),
+        Verb::Exec(_) | Verb::Shell(_) | Verb::Logs(_) | Verb::Agent(AgentVerb::Logs { .. }) => {
             signals::heed();
             match passed_through(&cli, output) {
                 Ok(code) => ExitCode::from(code),
                 // The command's own codes are any, so ours has to be one that means nothing else.
-                Err(error) if !matches!(cli.verb, Verb::Logs(_)) => {
+                Err(error) if matches!(cli.verb, Verb::Exec(_) | Verb::Shell(_)) => {
                     output.finish(command, Err(error));
                     ExitCode::from(verbs::exec::POLIS_FAILED)
                 }
@@ -91,6 +92,7 @@ fn reported(cli: &Cli, output: Output) -> Result<Done> {
         Verb::Cp(args) => verbs::cp::run(&context, args),
         Verb::Security { verb } => verbs::security::run(&context, verb),
         Verb::Doctor => Ok(verbs::doctor::run(&context)),
+        Verb::Agent(verb) => verbs::agent::run(&context, verb),
         _ => verbs::status::run(&context),
     }
 }
@@ -102,6 +104,9 @@ fn passed_through(cli: &Cli, output: Output) -> Result<u8> {
     match &cli.verb {
         Verb::Exec(args) => verbs::exec::run(&context, &args.command, args.place),
         Verb::Logs(args) => verbs::logs::run(&context, args),
+        Verb::Agent(AgentVerb::Logs { name, follow, tail }) => {
+            verbs::agent::logs(&context, name, *follow, *tail)
+        }
         Verb::Shell(args) => verbs::exec::run(&context, &shell, args.place),
         _ => Ok(0),
     }

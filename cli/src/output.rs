@@ -152,7 +152,7 @@ pub(crate) fn note(text: &str) {
 /// Prints a question on standard error, and leaves the cursor behind it.
 pub(crate) fn question(text: &str) {
     let mut err = io::stderr();
-    let _nobody_reads = write!(err, "{} [y/N] ", shown(text)).and_then(|()| err.flush());
+    let _nobody_reads = write!(err, "{}", shown(text)).and_then(|()| err.flush());
 }
 
 fn document(command: &str, result: Option<&Value>, error: Option<&Error>) -> Value {

@@ -1,9 +1,12 @@
 //! What `start` has to do, decided from what is: a pure function from the world to steps, and from
 //! steps to calls. What it returns is printed by `--dry-run` and is what runs.
 
+use std::collections::BTreeMap;
+
 use polis_base::Digest;
 use serde_json::{Value, json};
 
+use crate::agent::Agent;
 use crate::doctor;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest, Provisioning};
@@ -40,21 +43,16 @@ pub(crate) struct Wish {
     pub(crate) marker: Option<Digest>,
     /// The stack.
     pub(crate) bundle: Payload,
-    /// The agent to layer on it; none leaves what is there.
+    /// The agent to add.
     pub(crate) agent: Option<Agent>,
+    /// Whether the agents that are there are part of the stack.
+    pub(crate) agents: bool,
     /// The architecture of this machine, which a new VM has too.
     pub(crate) architecture: String,
     /// What the images of the stack are published for, separated by blanks.
     pub(crate) offered: String,
     /// Whether the workspace's container may be recreated if only that brings it up to date.
     pub(crate) recreate_workspace: bool,
-}
-
-/// An agent's directory as it travels.
-#[derive(Debug, Clone)]
-pub(crate) struct Agent {
-    pub(crate) name: String,
-    pub(crate) archive: Payload,
 }
 
 /// One thing to do.
@@ -74,6 +72,10 @@ pub(crate) enum Step {
     InstallBundle([Call; 2]),
     /// Bring the agent.
     InstallAgent([Call; 2]),
+    /// Bring the agent's keys.
+    GiveKeys([Call; 3]),
+    /// Make the agents a part of the stack, or take them out of it.
+    LayerAgents(Call),
     /// Make certificates and secrets.
     MakeSecrets(Call),
     /// Pull what is missing.
@@ -84,6 +86,8 @@ pub(crate) enum Step {
     AwaitHealth(Call),
     /// Record that the stack is complete.
     MarkReady(Call),
+    /// Wait until the agents are installed, and say how they are.
+    AwaitAgents(Call),
     /// Look again: what is to be done next cannot be seen from here.
     LookAgain,
 }
@@ -99,11 +103,14 @@ impl Step {
             Self::AwaitProvisioning(_) => "await-provisioning",
             Self::InstallBundle(_) => "install-bundle",
             Self::InstallAgent(_) => "install-agent",
+            Self::GiveKeys(_) => "give-keys",
+            Self::LayerAgents(_) => "layer-agents",
             Self::MakeSecrets(_) => "make-secrets",
             Self::Pull(_) => "pull",
             Self::Up(_) => "start-services",
             Self::AwaitHealth(_) => "await-health",
             Self::MarkReady(_) => "mark-ready",
+            Self::AwaitAgents(_) => "await-agents",
             Self::LookAgain => "look-again",
         }
     }
@@ -118,11 +125,14 @@ impl Step {
             Self::AwaitProvisioning(_) => "Provisioning the VM",
             Self::InstallBundle(_) => "Transferring the bundle",
             Self::InstallAgent(_) => "Transferring the agent",
+            Self::GiveKeys(_) => "Handing over the agent's keys",
+            Self::LayerAgents(_) => "Choosing the agents to start",
             Self::MakeSecrets(_) => "Making certificates and secrets",
             Self::Pull(_) => "Pulling the images",
             Self::Up(_) => "Starting the services",
             Self::AwaitHealth(_) => "Waiting until every service is healthy",
             Self::MarkReady(_) => "Recording that the workspace is complete",
+            Self::AwaitAgents(_) => "Waiting for the agents",
             Self::LookAgain => "Looking again",
         }
     }
@@ -143,10 +153,13 @@ impl Step {
             | Self::AwaitMachine(call)
             | Self::Reprovision(call)
             | Self::AwaitProvisioning(call)
+            | Self::LayerAgents(call)
             | Self::MakeSecrets(call)
             | Self::AwaitHealth(call)
+            | Self::AwaitAgents(call)
             | Self::MarkReady(call) => vec![call.clone()],
             Self::InstallBundle(calls) | Self::InstallAgent(calls) => calls.to_vec(),
+            Self::GiveKeys(calls) => calls.to_vec(),
             Self::Pull(job) | Self::Up(job) => {
                 vec![job.start.clone(), job.poll.clone()]
             }
@@ -225,17 +238,13 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
             None,
         )));
     }
-    let agent = agent_after(guest, wish);
-    let new_agent = agent != guest.agent;
-    if let (true, Some(agent)) = (new_agent, &wish.agent) {
-        let calls = guest::install(agent.archive.clone(), Some(&agent.name));
-        steps.push(Step::InstallAgent(calls));
-    }
+    let agents = agents_after(guest, wish);
+    steps.extend(agent_steps(guest, wish));
     if new_bundle || !guest.secrets {
         steps.push(Step::MakeSecrets(guest::secrets()));
     }
-    let stack = stack(&bundle, agent.as_ref());
-    let changed = new_bundle || new_agent;
+    let stack = stack(&bundle, &agents);
+    let changed = new_bundle || agents != layered(guest);
     let whole = guest.ready.as_deref() == Some(stack.as_str());
     let digest = Digest::of(stack.as_bytes());
     let differs = wish.recreate_workspace && guest.workspace_differs.is_some();
@@ -268,6 +277,40 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
     if !whole {
         steps.push(Step::MarkReady(guest::ready(&stack)));
     }
+    let known = guest.agents.iter().map(|agent| agent.trusted);
+    let added = wish.agent.iter().map(|agent| agent.manifest.is_none());
+    if wish.agents && added.chain(known).any(|trusted| !trusted) {
+        let known = Times::Until("each is installed, and well or not");
+        steps.push(Step::AwaitAgents(guest::agents().times(known)));
+    }
+    steps
+}
+
+/// The steps that bring an agent and its keys, and choose what is layered.
+pub(crate) fn agent_steps(guest: &Guest, wish: &Wish) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if let Some(agent) = &wish.agent {
+        let digest = Digest::of(&agent.archive.bytes);
+        let known = guest.agents.iter().find(|known| known.name == agent.name);
+        if !known.is_some_and(|known| known.digest == digest && known.layered) {
+            let calls = guest::install(agent.archive.clone(), Some(&agent.name));
+            steps.push(Step::InstallAgent(calls));
+        }
+        if !agent.keys.is_empty() {
+            steps.push(Step::GiveKeys(guest::give_keys(
+                &agent.name,
+                agent.keys.payload(),
+            )));
+        }
+    }
+    // To bring an agent layers the others too.
+    let brings = steps
+        .iter()
+        .any(|step| matches!(step, Step::InstallAgent(_)));
+    let mut others = guest.agents.iter();
+    if !brings && others.any(|agent| agent.layered != wish.agents) {
+        steps.push(Step::LayerAgents(guest::layer(wish.agents)));
+    }
     steps
 }
 
@@ -279,26 +322,49 @@ fn ahead(wish: &Wish) -> Vec<Call> {
     if let Some(agent) = &wish.agent {
         calls.extend(guest::install(agent.archive.clone(), Some(&agent.name)));
     }
-    let agent = agent_after(&Guest::default(), wish);
-    let stack = stack(&Digest::of(&wish.bundle.bytes), agent.as_ref());
+    let agents = agents_after(&Guest::default(), wish);
+    let stack = stack(&Digest::of(&wish.bundle.bytes), &agents);
     calls.push(guest::pull_ahead(&Digest::of(stack.as_bytes())));
     calls
 }
 
-/// The agent that will be in place.
-fn agent_after(guest: &Guest, wish: &Wish) -> Option<(String, Digest)> {
-    match &wish.agent {
-        Some(agent) => Some((agent.name.clone(), Digest::of(&agent.archive.bytes))),
-        None => guest.agent.clone(),
-    }
+/// Agents by their names, with the digests of their archives.
+type Agents = BTreeMap<String, Digest>;
+
+/// The agents that are part of the stack.
+fn layered(guest: &Guest) -> Agents {
+    let layered = guest.agents.iter().filter(|agent| agent.layered);
+    layered
+        .map(|agent| (agent.name.clone(), agent.digest))
+        .collect()
 }
 
-/// What tells one stack from another: the bundle, and the agent on it.
-fn stack(bundle: &Digest, agent: Option<&(String, Digest)>) -> String {
-    match agent {
-        Some((name, digest)) => format!("{} {name} {}", bundle.hex(), digest.hex()),
-        None => bundle.hex(),
+/// The agents that will be part of the stack.
+fn agents_after(guest: &Guest, wish: &Wish) -> Agents {
+    if !wish.agents {
+        return Agents::new();
     }
+    let mut agents: Agents = guest
+        .agents
+        .iter()
+        .map(|agent| (agent.name.clone(), agent.digest))
+        .collect();
+    if let Some(agent) = &wish.agent {
+        agents.insert(agent.name.clone(), Digest::of(&agent.archive.bytes));
+    }
+    agents
+}
+
+/// What tells one stack from another: the bundle, and the agents on it.
+fn stack(bundle: &Digest, agents: &Agents) -> String {
+    if agents.is_empty() {
+        return bundle.hex();
+    }
+    let lines = agents
+        .iter()
+        .map(|(name, digest)| format!("{name} {}\n", digest.hex()));
+    let agents = Digest::of(lines.collect::<String>().as_bytes());
+    format!("{} {}", bundle.hex(), agents.hex())
 }
 
 /// `multipass launch`.
@@ -394,12 +460,10 @@ pub(crate) fn to_text(steps: &[Step]) -> String {
         for call in step.calls() {
             text.push_str(&call.to_text());
             if let Some(payload) = &call.payload {
-                text.push_str(&format!(
-                    "  < {} ({} bytes, {})",
-                    payload.name,
-                    payload.bytes.len(),
-                    Digest::of(&payload.bytes)
-                ));
+                text.push_str(&format!("  < {}", payload.name));
+                if let Some((bytes, digest)) = payload.facts() {
+                    text.push_str(&format!(" ({bytes} bytes, {digest})"));
+                }
             }
             text.push_str(match call.times {
                 Times::Once => "\n",

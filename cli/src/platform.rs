@@ -307,6 +307,58 @@ pub(crate) fn debian_name(name: &str) -> &str {
     }
 }
 
+/// While this lives, the terminal does not show what is typed.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct Unseen(Option<rustix::termios::Termios>);
+
+#[cfg(unix)]
+impl Unseen {
+    pub(crate) fn begin() -> Self {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(io::stdin()).ok();
+        if let Some(mut modes) = before.clone() {
+            modes.local_modes.remove(LocalModes::ECHO);
+            let _shown_then = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
+        }
+        Self(before)
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let now = rustix::termios::OptionalActions::Now;
+            let _nothing_else_helps = rustix::termios::tcsetattr(io::stdin(), now, before);
+        }
+    }
+}
+
+/// Reads a line under [`Unseen`].
+#[cfg(unix)]
+pub(crate) fn read_unseen() -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).map(|_| line)
+}
+
+/// A console of Windows is read key by key, and shows nothing by itself.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(crate) struct Unseen;
+
+#[cfg(not(unix))]
+impl Unseen {
+    pub(crate) fn begin() -> Self {
+        Self
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn read_unseen() -> io::Result<String> {
+    console::Term::stderr().read_secure_line()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

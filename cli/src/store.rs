@@ -40,7 +40,7 @@ impl Written {
 
 impl Drop for Written {
     fn drop(&mut self) {
-        // One that stays costs room, and holds no secret.
+        // One that stays is the user's alone.
         let _it_stays = fs::remove_file(&self.0);
     }
 }

@@ -159,6 +159,7 @@ up() {
     fi
     docker compose up --detach --no-build --no-recreate --remove-orphans
     if [[ -n $again ]]; then docker compose restart workspace; fi
+    scripts/agents.sh sweep
 }
 
 usage() {

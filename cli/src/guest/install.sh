@@ -1,8 +1,8 @@
 # Puts a transferred archive in its place: checked, unpacked beside, switched over in one rename.
 # Arguments: the archive, its SHA-256, and for an agent its name. Ends with 11 when the archive is
-# not what was sent.
+# not what was sent, with 12 when another agent has what this one claims.
 set -euo pipefail
-trap 'code=$?; (( code == 0 || code == 11 )) || exit 10' EXIT
+trap 'code=$?; (( code == 0 || code == 11 || code == 12 )) || exit 10' EXIT
 archive=$1 digest=$2 agent=${3-}
 cd /opt/polis
 # One at a time: an earlier run that lost its caller may still be at work.
@@ -35,9 +35,10 @@ point() {
 
 if [[ -n $agent ]]; then
   mkdir -p agents
+  scripts/agents.sh free "$agent" "$place" || { rm -f -- "$archive"; exit 12; }
   point "agents/$agent" "../$place"
-  printf '# Written by polis start --agent.\nCOMPOSE_FILE=docker-compose.yml:agents/%s/compose.yaml\n' "$agent" >.env.new
-  mv -fT -- .env.new .env
+  scripts/agents.sh take "$agent"
+  scripts/agents.sh layer all
 else
   # The names stay what they are from one bundle to the next; only where `bundle` points changes.
   for entry in "$place"/*; do point "${entry##*/}" "bundle/${entry##*/}"; done
@@ -45,11 +46,4 @@ else
 fi
 rm -f -- "$archive"
 
-# What nothing points to any more.
-for old in bundles/*; do
-  used=
-  for link in bundle agents/*; do
-    if [[ -L $link && $(readlink "$link") == *"${old##*/}" ]]; then used=yes; fi
-  done
-  if [[ -z $used ]]; then rm -rf -- "$old"; fi
-done
+scripts/agents.sh prune

@@ -3,6 +3,7 @@
 //! Every script ends with 0 or 10 (or others where it says so), never with a code that Multipass gives
 //! another meaning, and prints less than 4096 bytes, so that it works on Windows too.
 
+pub(crate) mod agents;
 pub(crate) mod copy;
 pub(crate) mod probe;
 pub(crate) mod provision;
@@ -22,7 +23,8 @@ pub(crate) const DAMAGED: i32 = 11;
 pub(crate) const READ: &str = "polis-read 1";
 /// How many bytes of a file one answer has, in base64: small enough for Windows.
 pub(crate) const PART: usize = 3000;
-/// The first lines of the answers of `outside.sh` and `volumes.sh`.
+/// The first lines of the answers of `agents-state.sh`, `outside.sh` and `volumes.sh`.
+const AGENTS: &str = "polis-agents 1";
 const OUTSIDE: &str = "polis-outside 1";
 const VOLUMES: &str = "polis-volumes 1";
 /// The user of the VM, whom the image brings and who may use Docker.
@@ -77,6 +79,58 @@ pub(crate) fn install(archive: Payload, agent: Option<&str>) -> [Call; 2] {
         transfer,
         Call::guest(what.1, include_str!("install.sh"), &args),
     ]
+}
+
+/// What the install script ends with when another agent has what this one claims.
+pub(crate) const CLAIMED: i32 = 12;
+
+/// Hands over an agent's keys: a file for root alone, its content, and its place.
+pub(crate) fn give_keys(agent: &str, keys: Payload) -> [Call; 3] {
+    let incoming = format!("/opt/polis/.incoming-{agent}.keys");
+    let target = format!("{NAME}:{incoming}");
+    [
+        Call::guest(
+            "make room for keys",
+            include_str!("keys-place.sh"),
+            &[&incoming],
+        ),
+        Call::new("transfer the keys", &["transfer", "-", &target]).with(keys),
+        Call::guest(
+            "put the keys in their place",
+            include_str!("keys.sh"),
+            &[&incoming, agent],
+        ),
+    ]
+}
+
+/// Makes all agents that are installed a part of the stack, or none.
+pub(crate) fn layer(all: bool) -> Call {
+    let which = if all { "all" } else { "none" };
+    agents_script("choose the agents to start", &["layer", which])
+}
+
+/// Removes an agent, with its data if `purge`.
+pub(crate) fn remove_agent(name: &str, purge: bool) -> Call {
+    let words = ["remove", name, "purge"];
+    agents_script("remove the agent", &words[..if purge { 3 } else { 2 }])
+}
+
+/// Has the workspace restart an agent.
+pub(crate) fn restart_agent(name: &str) -> Call {
+    agents_script("restart the agent", &["ask", "restart", name])
+}
+
+fn agents_script(purpose: &'static str, words: &[&str]) -> Call {
+    Call::guest(purpose, include_str!("agents.sh"), words)
+}
+
+/// What the agents have, and how they are, as the workspace says.
+pub(crate) fn agents() -> Call {
+    Call::guest(
+        "see how the agents are",
+        include_str!("agents-state.sh"),
+        &[],
+    )
 }
 
 /// Makes certificates and secrets.
@@ -214,12 +268,10 @@ mod tests {
     #[test]
     fn no_script_ends_with_a_code_that_multipass_reads_otherwise() {
         let digest = Digest::of(b"x");
-        let archive = Payload {
-            name: "x.tar",
-            bytes: b"x".as_slice().into(),
-        };
-        let [_, install] = install(archive, Some("a"));
+        let archive = Payload::new("x.tar", b"x".as_slice());
+        let [_, install] = install(archive.clone(), Some("a"));
         let pull = pull_job(&digest);
+        let [place_keys, _, put_keys] = give_keys("a", archive);
         let calls = [
             probe(),
             place(),
@@ -239,6 +291,10 @@ mod tests {
             copy::pack("/x", 1, "/y", true),
             copy::forget("/x"),
             valkey::call(1, "/x", &[]),
+            agents(),
+            layer(true),
+            place_keys,
+            put_keys,
         ];
         for call in calls {
             assert_eq!(call.args[..4], ["exec", "-n", NAME, "--"]);
@@ -255,10 +311,7 @@ mod tests {
 
     #[test]
     fn the_archive_is_checked_by_the_digest_of_what_was_sent() {
-        let archive = Payload {
-            name: "x.tar",
-            bytes: b"x".as_slice().into(),
-        };
+        let archive = Payload::new("x.tar", b"x".as_slice());
         let [transfer, install] = install(archive, None);
         let hex = Digest::of(b"x").hex();
         assert_eq!(transfer.args[..2], ["transfer", "-"]);

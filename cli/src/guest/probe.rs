@@ -25,8 +25,8 @@ pub(crate) struct Guest {
     pub(crate) marker: Option<Digest>,
     /// The bundle in place.
     pub(crate) bundle: Option<Digest>,
-    /// The agent in place.
-    pub(crate) agent: Option<(String, Digest)>,
+    /// The agents that are installed.
+    pub(crate) agents: Vec<Installed>,
     /// Whether certificates and secrets are there.
     pub(crate) secrets: bool,
     /// What was last brought up whole.
@@ -42,6 +42,18 @@ pub(crate) struct Guest {
     pub(crate) workspace_differs: Option<Difference>,
     /// The disk, where it could be measured.
     pub(crate) disk: Option<Disk>,
+}
+
+/// An agent that is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Installed {
+    pub(crate) name: String,
+    /// The digest of its archive.
+    pub(crate) digest: Digest,
+    /// Whether it brings a Compose file of its own, which the user trusted.
+    pub(crate) trusted: bool,
+    /// Whether it is part of the stack.
+    pub(crate) layered: bool,
 }
 
 /// How a container differs from what Compose would create now.
@@ -207,7 +219,12 @@ impl Guest {
             ["report"] => self.report = None,
             ["marker", digest] => self.marker = Some(hex(digest)?),
             ["bundle", digest] => self.bundle = Some(hex(digest)?),
-            ["agent", agent, digest] => self.agent = Some((name(agent)?, hex(digest)?)),
+            ["agent", agent, digest, kind, place] => self.agents.push(Installed {
+                name: name(agent)?,
+                digest: hex(digest)?,
+                trusted: *kind == "compose",
+                layered: *place == "layered",
+            }),
             ["secrets"] => self.secrets = true,
             ["docker-down"] => self.docker_down = true,
             ["ready", words @ ..] => self.ready = Some(words.join(" ")),

@@ -22,8 +22,14 @@ fi
 
 cd $base || { echo end; exit 0; }
 if [[ -L bundle ]]; then link=$(readlink bundle) && echo "bundle ${link##*/}"; fi
-agent=$(sed -n 's|^COMPOSE_FILE=.*:agents/\([^/]*\)/.*|\1|p' .env)
-if [[ -n $agent ]] && link=$(readlink "agents/$agent"); then echo "agent $agent ${link##*/}"; fi
+for link in agents/*; do
+  name=${link##*/} kind=compose place=aside
+  if [[ ! -L $link ]] || grep -qE "^$name( |\$)" .agents-removed; then continue; fi
+  if [[ -e $link/.polis/agent.json ]]; then kind=manifest; fi
+  if grep -q "[:=]agents/$name/" .env; then place=layered; fi
+  target=$(readlink "$link")
+  echo "agent $name ${target##*/} $kind $place"
+done
 if [[ -d certs/ca && -d certs/toolbox && -d certs/valkey && -d secrets ]]; then echo secrets; fi
 if [[ -f .ready ]]; then echo "ready $(head -c 200 .ready)"; fi
 

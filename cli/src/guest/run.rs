@@ -147,10 +147,7 @@ impl Run {
     pub(crate) fn input(&self, bytes: Vec<u8>) -> Call {
         let target = format!("{NAME}:{}", self.file("stdin"));
         let args = ["transfer", "--parents", "-", &target];
-        Call::new("bring what the command reads", &args).with(Payload {
-            name: "stdin",
-            bytes: bytes.into(),
-        })
+        Call::new("bring what the command reads", &args).with(Payload::new("stdin", bytes))
     }
 
     /// What its processes have in their environment, and no others.

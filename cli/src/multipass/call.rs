@@ -1,5 +1,6 @@
 //! One call of Multipass as data: it can be printed, and it is what runs.
 
+use std::fmt;
 use std::sync::Arc;
 
 use polis_base::Digest;
@@ -34,12 +35,43 @@ pub(crate) enum Times {
 }
 
 /// What a call brings along.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Payload {
     /// What it is, and its name where it must be a file.
     pub(crate) name: &'static str,
     /// Its bytes.
     pub(crate) bytes: Arc<[u8]>,
+    /// Whether not even its digest may be shown.
+    secret: bool,
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({})", self.name)
+    }
+}
+
+impl Payload {
+    pub(crate) fn new(name: &'static str, bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self {
+            name,
+            bytes: bytes.into(),
+            secret: false,
+        }
+    }
+
+    /// One of which nothing but its name is shown.
+    pub(crate) fn secret(name: &'static str, bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self {
+            secret: true,
+            ..Self::new(name, bytes)
+        }
+    }
+
+    /// Its size and digest for a plan; none of a secret.
+    pub(crate) fn facts(&self) -> Option<(usize, Digest)> {
+        (!self.secret).then(|| (self.bytes.len(), Digest::of(&self.bytes)))
+    }
 }
 
 impl Call {
@@ -102,10 +134,11 @@ impl Call {
     /// The call for a program that reads plans.
     pub(crate) fn to_json(&self) -> Value {
         let payload = self.payload.as_ref().map(|payload| {
+            let (bytes, digest) = payload.facts().unzip();
             json!({
                 "name": payload.name,
-                "bytes": payload.bytes.len(),
-                "digest": Digest::of(&payload.bytes).to_string(),
+                "bytes": bytes,
+                "digest": digest.map(|digest| digest.to_string()),
             })
         });
         let (times, until) = match self.times {

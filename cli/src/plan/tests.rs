@@ -1,13 +1,10 @@
 //! What is done about each state that a workspace can be in.
 
 use super::*;
-use crate::guest::probe::{Difference, Service};
+use crate::guest::probe::{Difference, Installed, Service};
 
 fn payload(text: &str) -> Payload {
-    Payload {
-        name: "x",
-        bytes: text.as_bytes().into(),
-    }
+    Payload::new("x", text.as_bytes())
 }
 
 fn wish() -> Wish {
@@ -20,6 +17,7 @@ fn wish() -> Wish {
         marker: None,
         bundle: payload("bundle"),
         agent: None,
+        agents: true,
         architecture: "amd64".into(),
         offered: "amd64".into(),
         recreate_workspace: false,
@@ -30,6 +28,18 @@ fn agent(text: &str) -> Agent {
     Agent {
         name: "coder".into(),
         archive: payload(text),
+        manifest: None,
+        compose: None,
+        keys: crate::agent::Keys::default(),
+    }
+}
+
+fn installed(text: &str) -> Installed {
+    Installed {
+        name: "coder".into(),
+        digest: Digest::of(text.as_bytes()),
+        trusted: true,
+        layered: true,
     }
 }
 
@@ -235,14 +245,9 @@ fn an_agent_is_layered_once_and_stays() {
     ];
     assert_eq!(names(State::Running, Some(whole()), &with), expected);
 
-    let digest = Digest::of(b"one");
     let mut guest = whole();
-    guest.agent = Some(("coder".into(), digest));
-    guest.ready = Some(format!(
-        "{} coder {}",
-        Digest::of(b"bundle").hex(),
-        digest.hex()
-    ));
+    guest.agents = vec![installed("one")];
+    guest.ready = Some(stack(&Digest::of(b"bundle"), &layered(&guest)));
     let nothing: [&str; 0] = [];
     assert_eq!(names(State::Running, Some(guest.clone()), &with), nothing);
     assert_eq!(names(State::Running, Some(guest.clone()), &wish()), nothing);
@@ -252,6 +257,64 @@ fn an_agent_is_layered_once_and_stays() {
         ..wish()
     };
     assert_eq!(names(State::Running, Some(guest), &changed), expected);
+}
+
+#[test]
+fn agents_are_taken_out_of_the_stack_and_put_back() {
+    let mut guest = whole();
+    guest.agents = vec![Installed {
+        trusted: false,
+        ..installed("one")
+    }];
+    guest.ready = Some(stack(&Digest::of(b"bundle"), &layered(&guest)));
+    let without = Wish {
+        agents: false,
+        ..wish()
+    };
+    let up = [
+        "layer-agents",
+        "pull",
+        "start-services",
+        "await-health",
+        "mark-ready",
+    ];
+    assert_eq!(names(State::Running, Some(guest.clone()), &without), up);
+    guest.agents[0].layered = false;
+    guest.ready = Some(Digest::of(b"bundle").hex());
+    assert_eq!(
+        names(State::Running, Some(guest.clone()), &without),
+        [""; 0]
+    );
+    let back = [&up[..], &["await-agents"]].concat();
+    assert_eq!(names(State::Running, Some(guest.clone()), &wish()), back);
+    // Another agent brings this one back too; its keys travel after it.
+    let mut keys = crate::agent::Keys::default();
+    keys.add("KEY", "value".into()).unwrap();
+    let other = Wish {
+        agent: Some(Agent {
+            name: "other".into(),
+            keys,
+            ..agent("two")
+        }),
+        ..wish()
+    };
+    let steps = names(State::Running, Some(guest), &other);
+    assert_eq!(steps[..3], ["install-agent", "give-keys", "pull"]);
+}
+
+#[test]
+fn of_keys_a_plan_shows_nothing_but_their_way() {
+    let mut keys = crate::agent::Keys::default();
+    keys.add("KEY", "hidden".into()).unwrap();
+    let step = Step::GiveKeys(guest::give_keys("coder", keys.payload()));
+    let shown = format!(
+        "{step:?} {} {}",
+        to_text(std::slice::from_ref(&step)),
+        to_json(std::slice::from_ref(&step))
+    );
+    assert!(!shown.contains("hidden"), "{shown}");
+    let digest = Digest::of(b"KEY=hidden\n");
+    assert!(!shown.contains(&digest.hex()), "{shown}");
 }
 
 #[test]

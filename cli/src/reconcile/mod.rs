@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::guest::agents::Agents;
 use crate::guest::probe::Guest;
 use crate::multipass::call::Call;
 use crate::multipass::refusal::{self, Refusal};
@@ -39,6 +40,8 @@ pub(crate) struct Reconciler<'a> {
     pub(crate) did: Vec<(&'static str, Duration)>,
     /// The guest when it was last looked at.
     pub(crate) seen: Option<Guest>,
+    /// The agents when they were last asked for.
+    pub(crate) agents: Agents,
 }
 
 /// How long things may take.
@@ -97,6 +100,7 @@ impl<'a> Reconciler<'a> {
             launched: false,
             did: Vec::new(),
             seen: None,
+            agents: Agents::default(),
         }
     }
 
@@ -126,7 +130,13 @@ impl<'a> Reconciler<'a> {
             Step::Reprovision(call) => self.reprovision(call),
             Step::AwaitProvisioning(call) => self.await_provisioning(call),
             Step::InstallBundle(calls) | Step::InstallAgent(calls) => self.install(calls),
-            Step::MakeSecrets(call) | Step::MarkReady(call) => self.succeed(call, Kind::Unexpected),
+            Step::GiveKeys(calls) => calls
+                .iter()
+                .try_for_each(|call| self.succeed(call, Kind::Transfer)),
+            Step::LayerAgents(call) | Step::MakeSecrets(call) | Step::MarkReady(call) => {
+                self.succeed(call, Kind::Unexpected)
+            }
+            Step::AwaitAgents(call) => self.await_agents(call),
             Step::Pull(job) => self.pull(job),
             Step::Up(job) => self.up(job),
             Step::AwaitHealth(call) => self.await_health(call),

@@ -5,9 +5,11 @@ use std::time::Instant;
 use super::job::Ended;
 use super::{Pace, Reconciler, out_of_time};
 use crate::error::{Error, Kind, Result};
+use crate::guest::agents::Agents;
 use crate::guest::probe::{Condition, Guest, RECREATE_WORKSPACE, Service, WORKSPACE};
 use crate::guest::{self, Job};
 use crate::multipass::call::Call;
+use crate::multipass::refusal;
 use crate::multipass::{A_NOTE, TRANSFER, failed, screen};
 
 impl Reconciler<'_> {
@@ -21,6 +23,12 @@ impl Reconciler<'_> {
             let output = self.multipass.output(install, None)?;
             match output.code {
                 Some(0) => return Ok(()),
+                Some(guest::CLAIMED) => {
+                    let words = refusal::reasons(&output.stderr);
+                    return Err(Error::new(Kind::Usage, "the agent was not added")
+                        .because(words.join(" "))
+                        .next("polis agent list"));
+                }
                 Some(guest::DAMAGED) => self.view.detail("it arrived damaged; again"),
                 _ => return Err(failed(install, &output, Kind::Transfer)),
             }
@@ -100,6 +108,29 @@ impl Reconciler<'_> {
             }
             if over {
                 return Err(out_of_time("the VM does not answer"));
+            }
+        }
+    }
+
+    /// Waits until each agent of the workspace is installed, and well or not. None of them makes a start fail, and what
+    /// takes longer goes on without us.
+    pub(super) fn await_agents(&mut self, call: &Call) -> Result<()> {
+        let mut pace = Pace::until(Instant::now() + self.limits.health);
+        loop {
+            if let Some(answer) = self.ask(call)? {
+                self.agents = Agents::parse(&screen::plain(&answer));
+            }
+            let Some(busy) = self
+                .agents
+                .states
+                .iter()
+                .find(|state| state.is_on_its_way())
+            else {
+                return Ok(());
+            };
+            self.view.detail(&busy.words());
+            if !pace.wait()? {
+                return Ok(());
             }
         }
     }

@@ -28,20 +28,33 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
         }
         words.push(service.clone());
     }
-    if args.follow && !context.settings.pipes() && !std::io::stdout().is_terminal() {
+    may_follow(context, args.follow)?;
+    super::exec::enter(context, &words, Place::Stack, manner(args.raw))
+}
+
+/// Refuses to follow where what is followed would not come.
+///
+/// # Errors
+/// Of kind `Usage`, on Windows when standard output is no console.
+pub(super) fn may_follow(context: &Context, follow: bool) -> Result<()> {
+    if follow && !context.settings.pipes() && !std::io::stdout().is_terminal() {
         return Err(
             Error::new(Kind::Usage, "logs cannot be followed into a file here")
                 .because("Multipass for Windows holds back what is not shown on a console")
                 .next("polis logs   (without --follow)"),
         );
     }
-    let manner = match (
+    Ok(())
+}
+
+/// How a log is shown: what a terminal obeys comes through only where `raw` asks for it.
+pub(super) fn manner(raw: bool) -> Manner {
+    match (
         std::io::stdout().is_terminal(),
         std::io::stdin().is_terminal(),
     ) {
-        (true, _) if !args.raw => Manner::Filtered,
+        (true, _) if !raw => Manner::Filtered,
         (true, true) => Manner::Terminal,
         _ => Manner::Streams,
-    };
-    super::exec::enter(context, &words, Place::Stack, manner)
+    }
 }

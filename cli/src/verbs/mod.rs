@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod agent;
 pub(crate) mod cp;
 pub(crate) mod delete;
 pub(crate) mod doctor;
@@ -23,7 +24,7 @@ use crate::multipass::refusal;
 use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
 use crate::multipass::{self, Multipass};
 use crate::output;
-use crate::process;
+use crate::{platform, process};
 
 /// Whether a question can be asked: there is a terminal, and no JSON is wanted.
 fn can_ask(context: &Context) -> bool {
@@ -35,16 +36,34 @@ fn can_ask(context: &Context) -> bool {
 /// # Errors
 /// Of kind `Interrupted`, at once, when the user wants to stop.
 fn asked(question: &str) -> Result<bool> {
-    output::question(question);
-    let read = || {
+    output::question(&format!("{question} [y/N] "));
+    let answer = answered(|| {
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map(|_| answer)
-    };
+    })?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Asks for something that nobody may read over the user's shoulder; empty when there is no answer.
+///
+/// # Errors
+/// As [`asked`].
+fn asked_for_secret(question: &str) -> Result<String> {
+    // Dropped on every way out, so that the terminal shows again what is typed.
+    let _unseen = platform::Unseen::begin();
+    output::question(question);
+    let answer = answered(platform::read_unseen);
+    output::tell("");
+    Ok(answer?.trim().to_owned())
+}
+
+/// The answer that `read` waits for; empty where there is none.
+fn answered(read: impl FnOnce() -> io::Result<String> + Send + 'static) -> Result<String> {
     let answer = process::beside(read, |_| {}).map_err(|_| {
         output::tell("");
         multipass::interrupted()
     })?;
-    Ok(answer.is_ok_and(|answer| matches!(answer.trim(), "y" | "Y" | "yes")))
+    Ok(answer.unwrap_or_default())
 }
 
 /// The services for a report.

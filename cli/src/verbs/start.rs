@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::args::StartArgs;
+use crate::args::{GivenArgs, StartArgs};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Difference, Guest, RECREATE_WORKSPACE};
@@ -17,7 +17,7 @@ use crate::multipass::{Multipass, failed, interrupted, list_call};
 use crate::output::Done;
 use crate::plan::{self, Wish, World};
 use crate::reconcile::Reconciler;
-use crate::{agent, embedded, guest, platform, process};
+use crate::{embedded, guest, platform, process};
 
 /// How often what is can change under our hands before we give up: once for a VM that has to
 /// start, once more for what was in the way.
@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// Runs `polis start`.
 pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
-    let mut wish = wish(context)?;
+    let mut wish = wish(context, &args.given, !args.no_agent)?;
     wish.recreate_workspace = args.recreate_workspace;
     let multipass = context.multipass()?;
     let _lock = if args.dry_run {
@@ -40,6 +40,13 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
         context.output.note(&warning);
     }
     let world = look(&multipass)?;
+    super::agent::complete(
+        context,
+        &multipass,
+        &mut wish,
+        world.guest.as_ref(),
+        !args.dry_run,
+    )?;
     if args.dry_run {
         return dry_run(&multipass, &world, &wish);
     }
@@ -180,7 +187,7 @@ fn reconcile(
     for _ in 0..ROUNDS {
         let steps = steps(&world, wish)?;
         if !reconciler.run(&steps)? {
-            return Ok(report(context, &reconciler, &world, begun.elapsed()));
+            return Ok(report(context, &reconciler, &world, wish, begun.elapsed()));
         }
         world = look(multipass)?;
     }
@@ -191,7 +198,13 @@ fn reconcile(
         .next("polis status"))
 }
 
-fn report(context: &Context, reconciler: &Reconciler, world: &World, took: Duration) -> Started {
+fn report(
+    context: &Context,
+    reconciler: &Reconciler,
+    world: &World,
+    wish: &Wish,
+    took: Duration,
+) -> Started {
     let did: Vec<_> = reconciler
         .did
         .iter()
@@ -199,16 +212,30 @@ fn report(context: &Context, reconciler: &Reconciler, world: &World, took: Durat
         .collect();
     let seen = reconciler.seen.as_ref().or(world.guest.as_ref());
     let services = seen.map_or_else(Vec::new, super::services_json);
-    let text = match did.len() {
+    let mut text = match did.len() {
         0 => "The workspace is running; nothing was to be done.\n".to_owned(),
         count => format!(
             "The workspace is running: {count} steps, {} s. Next: polis shell\n",
             took.as_secs()
         ),
     };
+    let agents = &reconciler.agents;
+    super::agent::tell(context, agents);
+    if let Some(manifest) = wish
+        .agent
+        .as_ref()
+        .and_then(|agent| agent.manifest.as_ref())
+    {
+        text.push_str(&super::agent::onboarding(manifest));
+    }
+    let states = agents
+        .states
+        .iter()
+        .map(|state| json!({"name": state.name, "state": state.word, "detail": state.detail}));
     let data = json!({
         "dry_run": false,
         "did": did,
+        "agents": states.collect::<Vec<_>>(),
         "seconds": took.as_secs(),
         "services": services,
         "settings": context.settings,
@@ -221,16 +248,21 @@ fn report(context: &Context, reconciler: &Reconciler, world: &World, took: Durat
     }
 }
 
-fn wish(context: &Context) -> Result<Wish> {
+/// What is wanted by the settings; with `agents` those that were added belong to it.
+pub(super) fn wish(context: &Context, given: &GivenArgs, agents: bool) -> Result<Wish> {
     let settings = &context.settings;
     let (user_data, marker) = match settings.path("cloud-init") {
         Some(path) => (own_user_data(&path)?, None),
         None => (embedded::user_data(), Some(embedded::marker())),
     };
-    let agent = settings
-        .path("agent")
-        .map(|dir| agent::read(&dir))
+    let dir = settings.path("agent").filter(|_| agents);
+    let agent = dir
+        .map(|dir| super::agent::read(context, &dir, given))
         .transpose()?;
+    if agent.is_none() && !(given.keys.is_empty() && given.env_file.is_none()) {
+        return Err(Error::new(Kind::Usage, "keys are given, and no agent")
+            .next("polis start --agent DIR -e KEY"));
+    }
     Ok(Wish {
         cpus: settings.text("cpus").to_owned(),
         memory: settings.text("memory").to_owned(),
@@ -240,6 +272,7 @@ fn wish(context: &Context) -> Result<Wish> {
         marker,
         bundle: embedded::bundle(),
         agent,
+        agents,
         architecture: platform::architecture().to_owned(),
         offered: embedded::ARCHITECTURES.to_owned(),
         recreate_workspace: false,
@@ -262,8 +295,5 @@ fn own_user_data(path: &Path) -> Result<Payload> {
         let reason = "its first line is not `#cloud-config`".to_owned();
         return Err(refused(reason).next("begin it with that line"));
     }
-    Ok(Payload {
-        name: "cloud-init.yaml",
-        bytes: bytes.into(),
-    })
+    Ok(Payload::new("cloud-init.yaml", bytes))
 }

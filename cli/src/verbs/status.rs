@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
+use crate::guest::agents::Agents;
 use crate::guest::probe::{Disk, Guest, MAKE_ROOM, Provisioning, RECREATE_WORKSPACE};
 use crate::guest::storage::{self, Volume};
 use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
@@ -19,12 +20,17 @@ use crate::plan;
 pub(crate) fn run(context: &Context) -> Result<Done> {
     let multipass = context.multipass()?;
     let machine = multipass.state()?;
-    let (guest, volumes) = match machine {
+    let (guest, volumes, agents) = match machine {
         Some(State::Running) => {
             let answer = multipass.call(&guest::survey(), Kind::Unexpected)?;
-            (Some(Guest::parse(&answer)?), storage::volumes(&answer))
+            let guest = Guest::parse(&answer)?;
+            let agents = match guest.agents.is_empty() {
+                true => Agents::default(),
+                false => super::agent::asked(&multipass)?,
+            };
+            (Some(guest), storage::volumes(&answer), agents)
         }
-        _ => (None, Vec::new()),
+        _ => (None, Vec::new(), Agents::default()),
     };
     let word = machine.as_ref().map(State::word);
     let verdict = verdict(machine.as_ref(), guest.as_ref());
@@ -35,11 +41,11 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     let data = json!({
         "workspace": verdict.word(),
         "machine": word,
-        "guest": guest.as_ref().map(|guest| guest_json(guest, &volumes)),
+        "guest": guest.as_ref().map(|guest| guest_json(guest, &volumes, &agents)),
         "next": next,
         "settings": context.settings,
     });
-    let mut text = text(verdict, word, guest.as_ref(), &volumes);
+    let mut text = text(verdict, word, guest.as_ref(), &volumes, &agents);
     if let Some(error) = blocked {
         text.push_str(&format!("problem    {}\n", error.message));
     }
@@ -141,13 +147,13 @@ impl Verdict {
     }
 }
 
-fn guest_json(guest: &Guest, volumes: &[Volume]) -> Value {
+fn guest_json(guest: &Guest, volumes: &[Volume], agents: &Agents) -> Value {
     json!({
         "cloud_init": guest.cloud_init,
         "provisioned": guest.provisioning() == Provisioning::Done,
         "provisioned_by_this_version": guest.marker == Some(embedded::marker()),
         "bundle": guest.bundle.map(|digest| digest.to_string()),
-        "agent": guest.agent.as_ref().map(|(name, _)| name),
+        "agents": super::agent::to_json(guest, agents),
         "secrets": guest.secrets,
         "complete": guest.ready.is_some(),
         "images": {"found": guest.images.0, "needed": guest.images.1},
@@ -163,6 +169,7 @@ fn text(
     machine: Option<&str>,
     guest: Option<&Guest>,
     volumes: &[Volume],
+    agents: &Agents,
 ) -> String {
     let mut text = format!(
         "workspace  {}\nvm         {}\n",
@@ -173,8 +180,12 @@ fn text(
         text.push_str(&format!("note       {NO_ANSWER}\n"));
     }
     if let Some(guest) = guest {
-        if let Some((agent, _)) = &guest.agent {
-            text.push_str(&format!("agent      {agent}\n"));
+        if !guest.agents.is_empty() {
+            text.push_str("agents\n");
+            text.push_str(&super::agent::to_text(guest, agents));
+        }
+        if !guest.services.is_empty() && !guest.agents.is_empty() {
+            text.push_str("services\n");
         }
         for service in &guest.services {
             text.push_str(&format!("  {:<14} {}\n", service.name, service.words()));

@@ -147,6 +147,7 @@ fn the_help_is_the_table_of_contents() {
           cp           Copy a file or a directory into the workspace or out of it
           logs         Show the logs of the services
           security     Approve or deny what sentinel has blocked, and set the security level
+          agent        Add, list and remove agents, which run in the workspace
           version      Print the version, and the digests of what this program carries
           completions  Print the completions of a shell
           man          Print the man page

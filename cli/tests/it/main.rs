@@ -1,5 +1,6 @@
 //! The real `polis`, run as users run it: alone, and on Linux against a stand-in for Multipass.
 
+mod agents;
 mod ahead;
 mod alone;
 #[cfg(target_os = "linux")]

@@ -189,7 +189,7 @@ fn an_agent_is_layered_and_its_change_is_carried_over() {
     let compose = "services:\n  workspace:\n    environment: {CODER: \"1\"}\n";
     std::fs::write(dir.join("compose.yaml"), compose).unwrap();
     std::fs::write(dir.join("hooks/run"), "#!/bin/sh\n").unwrap();
-    let start = ["start", "--agent", "coder"];
+    let start = ["start", "--agent", "coder", "--trust-compose"];
     assert_eq!(
         did(&world, &start),
         [
@@ -207,7 +207,11 @@ fn an_agent_is_layered_and_its_change_is_carried_over() {
     assert_eq!(did(&world, &start), [] as [&str; 0]);
     assert_eq!(did(&world, &["start"]), [] as [&str; 0], "it stays");
     let status = document(&world.polis(&["status", "--json"]));
-    assert_eq!(status["result"]["guest"]["agent"], "coder");
+    let agent = &status["result"]["guest"]["agents"][0];
+    assert_eq!(
+        (&agent["name"], &agent["trusted_compose"]),
+        (&"coder".into(), &true.into())
+    );
 
     std::fs::write(dir.join("hooks/run"), "#!/bin/bash\n").unwrap();
     assert_eq!(did(&world, &start)[0], "install-agent");
@@ -221,19 +225,19 @@ fn an_agent_cannot_lead_out_of_its_directory() {
     std::fs::write(dir.join("compose.yaml"), "services: {}\n").unwrap();
     std::fs::write(world.home().join("secret"), "x").unwrap();
     std::os::unix::fs::symlink("../secret", dir.join("notes")).unwrap();
-    let ran = world.polis(&["start", "--agent", "coder"]);
+    let ran = world.polis(&["start", "--agent", "coder", "--trust-compose"]);
     expect![[r#"
         exit 2
         --- stderr
         error: `[WORLD]/home/coder/notes` cannot be taken as an agent
           cause: it leads out of the agent, to `../secret`
-          next: give --agent a directory that holds a compose.yaml and what it needs
+          next: give a directory that holds an agent.yaml and what it needs
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.calls().len(), 0);
 
     std::fs::rename(&dir, world.home().join("Coder!")).unwrap();
-    let ran = world.polis(&["start", "--agent", "Coder!"]);
+    let ran = world.polis(&["start", "--agent", "Coder!", "--trust-compose"]);
     assert_eq!(ran.code, Some(2), "{}", ran.seen());
 }
 

@@ -98,11 +98,13 @@ fn work_outlasts_agents_and_starts_that_fail() {
         "services: {workspace: {environment: {A: '2'}}}\n",
     );
     assert_eq!(
-        world.polis(&["start", "--quiet", "--agent", "one"]).code,
+        world
+            .polis(&["start", "--quiet", "--agent", "one", "--trust-compose"])
+            .code,
         Some(0)
     );
     is_kept("an agent that leaves the workspace alone");
-    let ran = world.polis(&["start", "--quiet", "--agent", "two"]);
+    let ran = world.polis(&["start", "--quiet", "--agent", "two", "--trust-compose"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     is_kept("an agent that changes the workspace");
 
@@ -257,7 +259,7 @@ fn a_definition_changed_by_an_agent_is_distinguished_from_a_different_image() {
         "one",
         "services: {workspace: {environment: {A: '1'}}}\n",
     );
-    let ran = world.polis(&["start", "--agent", "one", "--json"]);
+    let ran = world.polis(&["start", "--agent", "one", "--trust-compose", "--json"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let result = &document(&ran)["result"];
     assert_eq!(result["workspace_differs"], "definition");

@@ -36,6 +36,15 @@ pub(super) fn systemctl(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
             tool.call.out("1000\n");
             Ok(0)
         }
+        ["start", "--no-block", unit] => start(tool, unit),
+        ["stop", unit] => {
+            tool.call.end.changed_guest |= stop(&tool.guest, unit);
+            Ok(0)
+        }
+        ["restart", "--no-block", unit] => {
+            stop(&tool.guest, unit);
+            start(tool, unit)
+        }
         // The unit of the stack finds the stack running; what it does at a boot, [`Guest::boot`] does.
         ["start", "polis.service"] => Ok(0),
         _ => Ok(tool.refuse()),
@@ -60,6 +69,18 @@ pub(super) fn systemd_run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
         provision::again(guest)?;
         return Ok(0);
     }
+    spawn(
+        tool,
+        unit,
+        value("--working-directory=").unwrap_or("/"),
+        command,
+    )
+}
+
+/// Starts the processes of a unit.
+fn spawn(tool: &mut Tool, unit: &str, directory: &str, command: &[&str]) -> io::Result<u8> {
+    tool.call.end.changed_guest = true;
+    let guest = &tool.guest;
     let file = file(guest, unit);
     let mut process = process::group("bash");
     process
@@ -68,12 +89,40 @@ pub(super) fn systemd_run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
         .args(command);
     guest.dress(&mut process);
     process
-        .current_dir(value("--working-directory=").unwrap_or("/"))
+        .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     replace(&file, process.spawn()?.id().to_string().as_bytes())?;
     Ok(0)
+}
+
+/// Starts a unit that is a file: its `ExecStart`, which a shell reads as systemd does once the specifiers are gone.
+fn start(tool: &mut Tool, unit: &str) -> io::Result<u8> {
+    let guest = tool.guest.clone();
+    let text = guest.get(&format!("/etc/systemd/system/{unit}"))?;
+    let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+    let Some(command) = text
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="))
+    else {
+        return Ok(tool.fail(&format!("Unit {unit} not found.")));
+    };
+    if is_active(&guest, unit)? {
+        return Ok(0);
+    }
+    let command = format!("exec {}", command.replace("%%", "%").replace("$$", "\\$"));
+    spawn(tool, short(unit), "/", &["bash", "-c", &command])
+}
+
+/// Whether there was something to stop.
+fn stop(guest: &Guest, unit: &str) -> bool {
+    let leader = leader(guest, short(unit));
+    if let Some(pid) = leader {
+        process::kill_group(pid);
+    }
+    let _it_may_have_ended = fs::remove_file(file(guest, short(unit)));
+    leader.is_some()
 }
 
 fn short(unit: &str) -> &str {

@@ -182,7 +182,10 @@ pub(crate) fn another_agent_keeps_the_volumes(bench: &mut Bench) -> Result<()> {
         .map_err(|error| format!("{}: {error}", file.display()))?;
     let agent = agent.display().to_string();
     let id = workspace_id(bench)?;
-    let ran = bench.polis("polis start --agent", &["start", "--agent", &agent])?;
+    let ran = bench.polis(
+        "polis start --agent",
+        &["start", "--agent", &agent, "--trust-compose"],
+    )?;
     let told = ran.stderr.contains("--recreate-workspace");
     ensure(told && workspace_id(bench)? == id, || {
         format!(
@@ -191,7 +194,13 @@ pub(crate) fn another_agent_keeps_the_volumes(bench: &mut Bench) -> Result<()> {
         )
     })?;
     is_kept(bench, true)?;
-    let words = ["start", "--agent", &agent, "--recreate-workspace"];
+    let words = [
+        "start",
+        "--agent",
+        &agent,
+        "--trust-compose",
+        "--recreate-workspace",
+    ];
     bench.polis("polis start --agent --recreate-workspace", &words)?;
     all_are_well(&bench.guest)?;
     let found = shell(bench, "echo $STACK_PROOF_AGENT")?;

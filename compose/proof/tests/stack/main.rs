@@ -5,6 +5,7 @@
 //! the later ones need what the earlier ones left. Arguments that are no options choose the checks whose names contain
 //! them; the start always runs.
 
+mod agents;
 mod boot;
 mod data;
 mod faults;
@@ -26,7 +27,7 @@ use polis_stack_proof::bench::{self, Bench};
 type Check = (&'static str, fn(&mut Bench) -> Result<()>);
 
 /// The checks in order. The first one, the start, is the precondition of all others.
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
     ("start", start::everything_is_well),
     ("warm_start", start::a_second_start_does_nothing),
     (
@@ -58,6 +59,7 @@ const CHECKS: [Check; 19] = [
         data::another_workspace_keeps_the_volumes,
     ),
     ("data_other_agent", data::another_agent_keeps_the_volumes),
+    ("agents", agents::an_agent_is_run),
     ("reboot_closed", boot::a_reboot_is_closed),
     ("reboot_in_order", boot::a_reboot_is_in_order),
     ("stop", boot::it_stops_in_time),

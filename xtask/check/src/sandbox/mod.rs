@@ -106,7 +106,7 @@ impl Section {
     fn judge(&self, members: &Node, reader: Reader<'_>) -> Vec<Offence> {
         let judged = members.entries().iter().flat_map(|(name, member)| {
             let text = scalar(name);
-            match self.rows.iter().find(|row| row.name == text) {
+            match self.rows.iter().find(|row| matches(row.name, &text)) {
                 Some(row) => self.member(row, name, member, reader),
                 None => vec![Offence {
                     rule: "sandbox",

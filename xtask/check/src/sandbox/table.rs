@@ -5,7 +5,8 @@
 //! finding, and so is a line of `must` that is missing. Whoever gives a service something new adds a line here, where
 //! a reviewer sees it.
 
-/// What one service, network, volume or secret must and may have.
+/// What one service, network, volume or secret must and may have; of all whose names begin with its own if that ends
+/// with a `*`.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: &'static str,
@@ -229,6 +230,12 @@ pub(super) const SERVICES: &[Row] = &[
             "volumes rw workspace-home /home",
             "volumes rw workspace-root /root",
             "volumes rw workspace-docker /var/lib/docker",
+            // What `polis` makes of an agent's manifest (`cli/src/agent/overlay.rs`): its directory and its keys, for
+            // reading, volumes of its own, and more memory.
+            "deploy resources.reservations.memory=*",
+            "volumes ro ./agents/*",
+            "volumes ro ./agent-keys/*",
+            "volumes rw polis-agent-*",
         ],
     },
     Row {
@@ -373,7 +380,19 @@ pub(super) const VOLUMES: &[Row] = &[
     volume("workspace-home"),
     volume("workspace-root"),
     volume("workspace-docker"),
+    Row {
+        name: "polis-agent-*",
+        kind: &OF_AGENTS,
+        must: &[],
+        may: &[],
+    },
 ];
+
+/// A volume that an agent asks for. Docker knows it by the same name, so that it outlasts the project's.
+const OF_AGENTS: Kind = Kind {
+    must: &["name polis-agent-*"],
+    may: &[],
+};
 
 const fn volume(name: &'static str) -> Row {
     Row {

@@ -168,6 +168,50 @@ fn composes_own_form_of_the_file_is_judged_alike() {
     );
 }
 
+/// What `polis` makes of an agent's manifest is all that the table lets agents have; its own tests hold the file to it.
+#[test]
+fn what_an_agent_adds_is_within_the_table() {
+    if !has_part("docker-compose") {
+        return;
+    }
+    let tree = Tree::data();
+    let overlay = include_str!("../../../../cli/src/agent/manifest/openclaw.compose.json");
+    let judge = |overlay: &str| {
+        tree.write("compose/agent.json", overlay);
+        let merged = merged(&tree, &["agent.json"]);
+        let offences = sandbox::judge(&parse(&merged).root, sandbox::HOME).into_iter();
+        (
+            merged,
+            offences.map(|offence| offence.message).collect::<Vec<_>>(),
+        )
+    };
+    let (merged, offences) = judge(overlay);
+    assert_eq!(offences, [""; 0], "{merged}");
+    for part in [
+        "memory: \"6442450944\"",
+        "source: /opt/polis/agents/openclaw\n",
+        "target: /home/polis/.openclaw\n",
+        "name: polis-agent-openclaw-data\n",
+    ] {
+        assert!(merged.contains(part), "{part}: {merged}");
+    }
+    for (from, to, offence) in [
+        (
+            "\"./agents/openclaw\"",
+            "\"/\"",
+            "service `workspace` may not have `volumes: ro / /opt/agents/openclaw`",
+        ),
+        (
+            "\"name\": \"polis-agent-openclaw-data\"",
+            "\"name\": \"polis_state-data\"",
+            "volume `polis-agent-openclaw-data` may not have `name: polis_state-data`",
+        ),
+    ] {
+        assert!(overlay.contains(from), "{from}: {overlay}");
+        assert_eq!(judge(&overlay.replace(from, to)).1, [offence]);
+    }
+}
+
 /// Whatever Compose reads as `privileged`, our reader of YAML must find too, or refuse for its tag.
 #[test]
 fn what_compose_reads_through_merges_and_spellings_is_found() {

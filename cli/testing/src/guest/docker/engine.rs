@@ -28,6 +28,9 @@ pub(super) struct Container {
     /// What it was created from.
     pub(super) definition: String,
     pub(super) once: bool,
+    /// What it mounts, each with its place.
+    #[serde(default)]
+    pub(super) mounts: Vec<[String; 2]>,
     /// When it was started; `None` is created and never started, or stopped.
     pub(super) started: Option<u64>,
 }

@@ -25,6 +25,8 @@ const STORE: &str = "/var/lib/docker";
 const HASH: &str = "{{index .Config.Labels \"com.docker.compose.config-hash\"}}";
 const NETWORKS: &str = "{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}";
 
+const MOUNTS: &str = "{{range .Mounts}}{{println .Source}}{{println .Destination}}{{end}}";
+
 /// `docker ARGS`.
 pub(super) fn run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     let state = tool.guest.store.look()?;
@@ -36,6 +38,14 @@ pub(super) fn run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     match words {
         ["info"] => Ok(0),
         ["image", "inspect", "--format", "{{.Id}}", images @ ..] => images_inspect(tool, images),
+        ["inspect", "--format", MOUNTS, ids @ ..] => {
+            let engine = Engine::look(&tool.guest)?;
+            let containers = ids.iter().filter_map(|id| engine.find(id));
+            for [source, target] in containers.flat_map(|(_, found)| &found.mounts) {
+                tool.call.out(&format!("{source}\n{target}\n"));
+            }
+            Ok(0)
+        }
         ["inspect", "--format", template, id] => inspect(tool, template, id),
         ["inspect", "--size", "--format", "{{.SizeRw}}", id] => {
             let size = fs::metadata(tool.guest.path(&diff_of(id))).map_or(0, |meta| meta.len());
@@ -48,6 +58,17 @@ pub(super) fn run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
             Ok(0)
         }
         ["volume", "ls", "--filter", _, "--format", template] => volumes(tool, template),
+        ["volume", "inspect", name] => match tool.guest.path(&volume(name)).exists() {
+            true => Ok(0),
+            false => Ok(tool.fail(&format!(
+                "Error response from daemon: get {name}: no such volume"
+            ))),
+        },
+        ["volume", "rm", name] => {
+            fs::remove_dir_all(tool.guest.path(&format!("{STORE}/volumes/{name}")))?;
+            tool.call.end.changed_guest = true;
+            Ok(0)
+        }
         ["compose", words @ ..] => match Project::read(&tool.guest) {
             Ok(project) => compose(tool, &project, words),
             Err(message) => Ok(tool.fail(&message)),
@@ -73,6 +94,7 @@ fn compose(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8>
             Ok(0)
         }
         ["ps", "--all", "--quiet", name] => ps(tool, Some(name), true, "{{.ID}}"),
+        ["ps", "--all", "--quiet"] => ps(tool, None, true, "{{.ID}}"),
         ["ps", "--quiet", name] => ps(tool, Some(name), false, "{{.ID}}"),
         ["ps", "--all", "--format", template] => ps(tool, None, true, template),
         ["logs", words @ ..] => logs(tool, project, words),
@@ -113,9 +135,9 @@ fn image_id(image: &str) -> String {
     Digest::of(image.as_bytes()).to_string()
 }
 
-/// Where the content of a volume is.
+/// Where the content of a volume is, by its name in Docker.
 fn volume(name: &str) -> String {
-    format!("{STORE}/volumes/{NAME}_{name}/_data")
+    format!("{STORE}/volumes/{name}/_data")
 }
 
 /// A file in which a test can put what `docker diff` prints of a container.
@@ -156,8 +178,8 @@ fn inspect(tool: &mut Tool, template: &str, id: &str) -> io::Result<u8> {
 
 fn volumes(tool: &mut Tool, template: &str) -> io::Result<u8> {
     let project = Project::read(&tool.guest).unwrap_or_default();
-    for name in &project.volumes {
-        let place = tool.guest.path(&volume(name));
+    for (name, docker) in &project.volumes {
+        let place = tool.guest.path(&volume(docker));
         let line = template
             .replace("{{.Label \"com.docker.compose.volume\"}}", name)
             .replace("{{.Mountpoint}}", &place.display().to_string());

@@ -17,7 +17,8 @@ pub(super) const NAME: &str = "polis";
 #[derive(Debug, Default)]
 pub(super) struct Project {
     pub(super) services: BTreeMap<String, Service>,
-    pub(super) volumes: Vec<String>,
+    /// Volumes by their names in the file, each with its name in Docker.
+    pub(super) volumes: BTreeMap<String, String>,
 }
 
 /// A service.
@@ -28,6 +29,8 @@ pub(super) struct Service {
     pub(super) definition: String,
     /// Whether it does one thing and ends.
     pub(super) once: bool,
+    /// What it mounts in the long form, each with its place.
+    pub(super) mounts: Vec<[String; 2]>,
     /// The services that have to be healthy, or to have ended, before it starts.
     pub(super) depends: Vec<String>,
 }
@@ -58,10 +61,21 @@ impl Project {
             }
             let both = format!("{}{value}", service.definition);
             service.definition = Digest::of(both.as_bytes()).hex();
+            let mounts = value["volumes"].as_array().into_iter().flatten();
+            service.mounts.extend(mounts.filter_map(|mount| {
+                let source = mount["source"].as_str()?.replacen("./", "/opt/polis/", 1);
+                Some([source, mount["target"].as_str()?.to_owned()])
+            }));
             let depends = entries(value, "depends_on").map(|(on, _)| on.clone());
             service.depends.extend(depends);
         }
-        let volumes = entries(file, "volumes").map(|(name, _)| name.clone());
+        let volumes = entries(file, "volumes").map(|(name, value)| {
+            let own = value["name"].as_str().map(str::to_owned);
+            (
+                name.clone(),
+                own.unwrap_or_else(|| format!("{NAME}_{name}")),
+            )
+        });
         self.volumes.extend(volumes);
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn run(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Res
         );
         return Ok(tool.fail(&text));
     }
-    for volume in &project.volumes {
+    for volume in project.volumes.values() {
         fs::create_dir_all(tool.guest.path(&super::volume(volume)))?;
     }
     let forced = flags.contains(&"--force-recreate");
@@ -65,6 +65,7 @@ fn created(name: &str, service: &Service, number: u64) -> Container {
         image: service.image.clone(),
         definition: service.definition.clone(),
         once: service.once,
+        mounts: service.mounts.clone(),
         started: None,
     }
 }

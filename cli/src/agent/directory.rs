@@ -11,34 +11,31 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use polis_base::archive::{EXECUTABLE, Files, PLAIN, without_cr};
 
+use super::manifest::FILE;
 use crate::error::{Error, Kind, Result};
-use crate::multipass::call::Payload;
-use crate::plan::Agent;
 use crate::platform::reading;
 
-/// The file that is layered on the stack.
-const COMPOSE: &str = "compose.yaml";
 /// An agent brings configuration and scripts, not data.
 const MOST_BYTES: u64 = 64 << 20;
 const MOST_ENTRIES: usize = 4096;
 const MOST_LEVELS: usize = 32;
 
-/// Reads the agent in `dir`; its name is the directory's.
+/// A directory that was read.
+pub(super) struct Directory {
+    /// Its own name.
+    pub(super) name: String,
+    pub(super) files: Files,
+}
+
+/// Reads the directory `dir`.
 ///
 /// # Errors
-/// Of kind `Usage`: no directory, a name that is none, no compose.yaml, something in it that is
-/// neither a file nor a directory, a link that leaves it, too much.
-pub(crate) fn read(dir: &Path) -> Result<Agent> {
+/// Of kind `Usage`: no directory, something in it that is neither a file nor a directory, a link that leaves it, too much.
+pub(super) fn read(dir: &Path) -> Result<Directory> {
     let root = fs::canonicalize(dir).map_err(|error| refused(dir, error.to_string()))?;
     if !root.is_dir() {
         return Err(refused(dir, "it is not a directory"));
     }
-    let name = root
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    check_name(&name).map_err(|reason| refused(dir, reason))?;
     let mut reader = Reader {
         path: &root,
         dir: Dir::open_ambient_dir(&root, ambient_authority())
@@ -46,37 +43,13 @@ pub(crate) fn read(dir: &Path) -> Result<Agent> {
         files: Files::new(),
         entries: 0,
         bytes: 0,
-        has_compose: false,
     };
     reader.directory("")?;
-    if !reader.has_compose {
-        return Err(refused(dir, format!("it has no {COMPOSE}")));
-    }
-    let archive = reader
-        .files
-        .to_tar()
-        .map_err(|error| refused(dir, error.to_string()))?;
-    Ok(Agent {
-        name,
-        archive: Payload {
-            name: "agent.tar",
-            bytes: archive.into(),
-        },
+    let name = root.file_name().unwrap_or_default();
+    Ok(Directory {
+        name: name.to_string_lossy().into_owned(),
+        files: reader.files,
     })
-}
-
-/// Whether `name` can be a directory and a part of a compose project anywhere.
-fn check_name(name: &str) -> std::result::Result<(), String> {
-    let first = name.starts_with(|c: char| c.is_ascii_lowercase());
-    let rest = name
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if first && rest && name.len() <= 40 && !name.ends_with('-') {
-        return Ok(());
-    }
-    Err(format!(
-        "`{name}` is no name for an agent; expected up to 40 of a-z, 0-9 and -, beginning with a letter"
-    ))
 }
 
 struct Reader<'a> {
@@ -87,7 +60,6 @@ struct Reader<'a> {
     files: Files,
     entries: usize,
     bytes: u64,
-    has_compose: bool,
 }
 
 impl Reader<'_> {
@@ -163,7 +135,6 @@ impl Reader<'_> {
         }
         let (mode, bytes) = shaped(bytes);
         self.files.add(inside, mode, bytes);
-        self.has_compose |= inside == COMPOSE;
         Ok(())
     }
 }
@@ -177,42 +148,20 @@ fn shaped(bytes: Vec<u8>) -> (u32, Vec<u8>) {
     (mode, if binary { bytes } else { without_cr(&bytes) })
 }
 
-fn refused(path: &Path, reason: impl Into<String>) -> Box<Error> {
+pub(super) fn refused(path: &Path, reason: impl Into<String>) -> Box<Error> {
     Error::new(
         Kind::Usage,
         format!("`{}` cannot be taken as an agent", path.display()),
     )
     .because(reason)
     .next(format!(
-        "give --agent a directory that holds a {COMPOSE} and what it needs"
+        "give a directory that holds an {FILE} and what it needs"
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_narrow() {
-        for name in ["claude-code", "a", "a1"] {
-            assert_eq!(check_name(name), Ok(()), "{name}");
-        }
-        for name in [
-            "",
-            "..",
-            "a/b",
-            "A",
-            "1a",
-            "-a",
-            "a-",
-            "a b",
-            "a.b",
-            "ä",
-            &"a".repeat(41),
-        ] {
-            assert!(check_name(name).is_err(), "{name}");
-        }
-    }
 
     /// A directory of an agent that is removed in the end.
     struct Temporary(std::path::PathBuf);
@@ -221,14 +170,14 @@ mod tests {
         fn new(name: &str) -> Self {
             let dir = std::env::temp_dir().join(format!("polis-{}-{name}", std::process::id()));
             fs::create_dir_all(dir.join("agent")).unwrap();
-            fs::write(dir.join("agent").join(COMPOSE), "services: {}\n").unwrap();
+            fs::write(dir.join("agent").join(FILE), "x").unwrap();
             fs::write(dir.join("secret"), "the secret").unwrap();
             Self(dir)
         }
 
         fn read(&self) -> std::result::Result<Vec<u8>, String> {
-            let agent = read(&self.0.join("agent")).map_err(|error| error.causes.join(" "))?;
-            Ok(agent.archive.bytes.to_vec())
+            let read = read(&self.0.join("agent")).map_err(|error| error.causes.join(" "))?;
+            Ok(read.files.to_tar().unwrap())
         }
     }
 
@@ -303,7 +252,7 @@ mod tests {
             "it leads out of the agent, to `../secret`"
         );
         fs::remove_file(odd.0.join("agent/link")).unwrap();
-        std::os::unix::fs::symlink(COMPOSE, odd.0.join("agent/link")).unwrap();
+        std::os::unix::fs::symlink(FILE, odd.0.join("agent/link")).unwrap();
         assert!(odd.read().is_ok());
         let _listener = std::os::unix::net::UnixListener::bind(odd.0.join("agent/pipe")).unwrap();
         assert_eq!(

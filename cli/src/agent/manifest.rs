@@ -1,0 +1,380 @@
+//! `agent.yaml`: all that an agent may ask for, and nothing else. Every value is checked as it is read, so that what is
+//! made of a [`Manifest`] need not look again.
+//!
+//! An agent is not trusted with the sandbox. There is no key here for a privilege, a mount of the VM, a network or an
+//! image, and none is ever added without a line in the table of the sandbox (`xtask/check/src/sandbox/table.rs`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::text::{
+    Account, Command, Inside, Key, Line, Memory, Name, Percent, Place, Port, Seconds, Value, Volume,
+};
+
+/// The file's name.
+pub(crate) const FILE: &str = "agent.yaml";
+
+/// The file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Manifest {
+    #[serde(rename = "apiVersion")]
+    _api_version: ApiVersion,
+    #[serde(rename = "kind")]
+    _kind: Kind,
+    pub(crate) metadata: Metadata,
+    pub(crate) spec: Spec,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+enum ApiVersion {
+    #[serde(rename = "polis.dev/v1")]
+    V1,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+enum Kind {
+    AgentPlugin,
+}
+
+/// What the agent is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Metadata {
+    pub(crate) name: Name,
+    pub(crate) display_name: Line,
+    pub(crate) version: Line,
+    pub(crate) description: Line,
+    #[serde(rename = "author")]
+    _author: Option<Line>,
+    #[serde(rename = "license")]
+    _license: Option<Line>,
+    #[serde(rename = "provider")]
+    _provider: Option<Line>,
+    #[serde(rename = "capabilities", default)]
+    _capabilities: Vec<Line>,
+}
+
+/// How it is installed and run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Spec {
+    #[serde(rename = "packaging")]
+    _packaging: Packaging,
+    /// Run as root in the workspace at each of its starts, before the agent.
+    pub(crate) install: Option<Inside>,
+    pub(crate) runtime: Runtime,
+    /// Run as root each time that the agent starts.
+    pub(crate) init: Option<Inside>,
+    pub(crate) health: Option<Health>,
+    #[serde(default)]
+    pub(crate) security: Security,
+    #[serde(default)]
+    pub(crate) ports: Vec<Exposed>,
+    #[serde(default)]
+    pub(crate) resources: Resources,
+    #[serde(default)]
+    pub(crate) requirements: Requirements,
+    #[serde(default)]
+    pub(crate) persistence: Vec<Kept>,
+    #[serde(rename = "capabilities", default)]
+    _capabilities: Capabilities,
+    #[serde(default)]
+    pub(crate) onboarding: Vec<Onboarding>,
+    /// A script with further commands of the agent's own.
+    pub(crate) commands: Option<Inside>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Packaging {
+    Script,
+}
+
+/// The process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Runtime {
+    pub(crate) command: Command,
+    pub(crate) workdir: Option<Place>,
+    #[serde(default)]
+    pub(crate) user: Account,
+    pub(crate) env_file: Option<Place>,
+    #[serde(default)]
+    pub(crate) env: BTreeMap<Key, Value>,
+}
+
+/// When it is well.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Health {
+    /// A command line of `sh`.
+    pub(crate) command: Line,
+    #[serde(default = "Seconds::thirty")]
+    pub(crate) interval: Seconds,
+    #[serde(default = "Seconds::thirty")]
+    pub(crate) timeout: Seconds,
+    #[serde(default = "three")]
+    pub(crate) retries: u8,
+    /// Failures do not count so soon after the start.
+    #[serde(default = "Seconds::thirty")]
+    pub(crate) start_period: Seconds,
+}
+
+fn three() -> u8 {
+    3
+}
+
+/// What systemd keeps from the process.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Security {
+    pub(crate) protect_system: Option<ProtectSystem>,
+    pub(crate) protect_home: Option<ProtectHome>,
+    #[serde(default)]
+    pub(crate) read_write_paths: Vec<Place>,
+    pub(crate) no_new_privileges: Option<bool>,
+    pub(crate) private_tmp: Option<bool>,
+    pub(crate) memory_max: Option<Memory>,
+    pub(crate) cpu_quota: Option<Percent>,
+}
+
+/// The values of systemd's `ProtectSystem=`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ProtectSystem {
+    Strict,
+    Full,
+    True,
+    False,
+}
+
+impl ProtectSystem {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Full => "full",
+            Self::True => "true",
+            Self::False => "false",
+        }
+    }
+}
+
+/// The values of systemd's `ProtectHome=`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ProtectHome {
+    ReadOnly,
+    Tmpfs,
+    True,
+    False,
+}
+
+impl ProtectHome {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::Tmpfs => "tmpfs",
+            Self::True => "true",
+            Self::False => "false",
+        }
+    }
+}
+
+/// A port at which the agent listens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Exposed {
+    /// In the workspace.
+    pub(crate) container: Port,
+    /// Upstream's variable for another port of the VM; not looked at.
+    #[serde(rename = "hostEnv")]
+    _host_env: Option<Key>,
+    /// At the VM's address; the same one when it is not given.
+    pub(crate) default: Option<Port>,
+}
+
+impl Exposed {
+    /// The port at the VM's address.
+    pub(crate) fn outside(&self) -> Port {
+        self.default.unwrap_or(self.container)
+    }
+}
+
+/// What the workspace needs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Resources {
+    pub(crate) memory_limit: Option<Memory>,
+    pub(crate) memory_reservation: Option<Memory>,
+}
+
+/// The keys that may be given to the agent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Requirements {
+    /// At least one of these has to be given.
+    #[serde(default)]
+    pub(crate) env_one_of: BTreeSet<Key>,
+    #[serde(default)]
+    pub(crate) env_optional: BTreeSet<Key>,
+}
+
+impl Requirements {
+    /// All keys that the manifest declares.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.env_one_of
+            .union(&self.env_optional)
+            .map(|key| key.0.as_str())
+    }
+}
+
+/// A directory that outlives the workspace's container.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Kept {
+    pub(crate) name: Name,
+    pub(crate) container_path: Volume,
+}
+
+/// What the agent says that it does; nothing is granted for it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Capabilities {
+    #[serde(rename = "network")]
+    _network: Option<bool>,
+    #[serde(rename = "filesystem", default)]
+    _filesystem: Vec<Place>,
+    #[serde(rename = "mcp")]
+    _mcp: Option<bool>,
+    #[serde(rename = "dockerInDocker")]
+    _docker_in_docker: Option<bool>,
+}
+
+/// A step for the person, shown after a start.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Onboarding {
+    pub(crate) title: Line,
+    pub(crate) command: Line,
+}
+
+/// What is wrong with a manifest, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// Line and column, counted from 1; none for what concerns the file as a whole.
+    pub(crate) at: Option<(u64, u64)>,
+    pub(crate) reason: String,
+}
+
+/// How large the file may be, and how many ports and volumes it may ask for.
+const MOST_BYTES: usize = 64 << 10;
+const MOST: usize = 8;
+
+impl Manifest {
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
+        let whole = |reason: String| Wrong { at: None, reason };
+        if text.len() > MOST_BYTES {
+            return Err(whole(format!("it is larger than {} KiB", MOST_BYTES >> 10)));
+        }
+        let manifest: Self = serde_saphyr::from_str(text).map_err(|error| wrong(&error))?;
+        manifest.check().map_err(whole)?;
+        Ok(manifest)
+    }
+
+    /// What no single value tells.
+    fn check(&self) -> Result<(), String> {
+        let spec = &self.spec;
+        // What the VM prints of an agent has to stay short.
+        if spec.ports.len() > MOST || spec.persistence.len() > MOST {
+            return Err(format!("an agent can have {MOST} ports and {MOST} volumes"));
+        }
+        let kept = spec.persistence.iter();
+        let ports = spec.ports.iter().map(|port| port.outside().0.to_string());
+        unique(
+            "spec.persistence",
+            kept.clone().map(|kept| kept.name.0.clone()),
+        )?;
+        unique(
+            "spec.persistence",
+            kept.map(|kept| kept.container_path.0.clone()),
+        )?;
+        unique("spec.ports", ports)?;
+        Ok(())
+    }
+
+    /// The files of the directory that it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let spec = &self.spec;
+        let named = [
+            ("spec.install", &spec.install),
+            ("spec.init", &spec.init),
+            ("spec.commands", &spec.commands),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(key, file)| Some((key, file.as_ref()?.0.as_str())))
+    }
+}
+
+fn unique(key: &str, values: impl Iterator<Item = String>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for value in values {
+        if seen.contains(&value) {
+            return Err(format!("{key}: `{value}` is there twice"));
+        }
+        seen.insert(value);
+    }
+    Ok(())
+}
+
+/// The parser's error in our words.
+fn wrong(error: &serde_saphyr::Error) -> Wrong {
+    let error = error.without_snippet();
+    let at = error.location().map(|at| (at.line(), at.column()));
+    let reason = match error {
+        serde_saphyr::Error::SerdeUnknownField {
+            field, expected, ..
+        } => unknown("key", field, expected),
+        serde_saphyr::Error::SerdeUnknownVariant {
+            variant, expected, ..
+        } => unknown("value", variant, expected),
+        serde_saphyr::Error::SerdeMissingField { field, .. } => {
+            format!("the key `{field}` is missing here")
+        }
+        // Its text ends with the place, which is told apart, and advice for programmers.
+        other => {
+            let text = other.to_string();
+            let text = text.lines().next().unwrap_or_default();
+            let ends = [" at line ", ", set "].map(|end| text.find(end));
+            let cut = ends.into_iter().flatten().min().unwrap_or(text.len());
+            text[..cut].to_owned()
+        }
+    };
+    Wrong { at, reason }
+}
+
+/// An unknown word, with the known one that it resembles, or all of them.
+fn unknown(what: &str, found: &str, expected: &[&str]) -> String {
+    let alike = |known: &&&str| strsim::jaro_winkler(known, found);
+    let best = expected
+        .iter()
+        .map(|known| (alike(&known), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|one, other| one.0.total_cmp(&other.0));
+    match best {
+        Some((_, known)) => format!("unknown {what} `{found}`; did you mean `{known}`?"),
+        None => format!(
+            "unknown {what} `{found}`; expected one of {}",
+            expected.join(", ")
+        ),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

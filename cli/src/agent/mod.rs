@@ -1,0 +1,216 @@
+//! Agents: a directory of the user becomes an archive for the VM, with what makes it part of the stack.
+
+mod directory;
+mod keys;
+mod manifest;
+mod overlay;
+mod text;
+mod unit;
+
+use std::path::Path;
+
+use polis_base::Digest;
+use polis_base::archive::{Files, PLAIN};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Kind, Result};
+use crate::multipass::call::Payload;
+
+pub(crate) use keys::Keys;
+pub(crate) use manifest::Manifest;
+
+/// The folder of an archive for what is made from the manifest.
+const GENERATED: &str = ".polis";
+/// A Compose file of the user, which may ask for anything.
+const COMPOSE: &str = "compose.yaml";
+
+/// An agent as it travels.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    pub(crate) archive: Payload,
+    /// What it may ask for; none for one that brings a Compose file of its own.
+    pub(crate) manifest: Option<Manifest>,
+    /// The text of that file.
+    pub(crate) compose: Option<String>,
+    /// The keys that were given for it.
+    pub(crate) keys: Keys,
+}
+
+/// Reads the agent in `dir`.
+///
+/// # Errors
+/// Of kind `Usage`: it is no agent, or one with a Compose file of its own without `trust`.
+pub(crate) fn read(dir: &Path, trust: bool) -> Result<Agent> {
+    let read = directory::read(dir)?;
+    let mut files = read.files;
+    let manifest = match files.get(manifest::FILE) {
+        None => None,
+        Some(bytes) => Some(parsed(&dir.join(manifest::FILE), bytes)?),
+    };
+    let compose = match files.get(COMPOSE) {
+        None => None,
+        Some(bytes) => Some(trusted(&dir.join(COMPOSE), bytes, trust)?),
+    };
+    let refused = |reason: String| directory::refused(dir, reason);
+    let name = match (&manifest, &compose) {
+        (Some(manifest), None) => {
+            generate(manifest, &mut files).map_err(refused)?;
+            manifest.metadata.name.0.clone()
+        }
+        (None, Some(_)) => text::Name::try_from(read.name).map_err(refused)?.0,
+        (None, None) => return Err(refused(format!("it has no {}", manifest::FILE))),
+        (Some(_), Some(_)) => {
+            return Err(refused(format!(
+                "it has both {} and {COMPOSE}",
+                manifest::FILE
+            )));
+        }
+    };
+    let archive = files.to_tar().map_err(|error| refused(error.to_string()))?;
+    Ok(Agent {
+        name,
+        archive: Payload::new("agent.tar", archive),
+        manifest,
+        compose,
+        keys: Keys::default(),
+    })
+}
+
+fn parsed(path: &Path, bytes: &[u8]) -> Result<Manifest> {
+    Manifest::parse(&String::from_utf8_lossy(bytes)).map_err(|wrong| {
+        let place = match wrong.at {
+            Some((line, column)) => format!("{}:{line}:{column}", path.display()),
+            None => path.display().to_string(),
+        };
+        Error::new(Kind::Usage, format!("{place}: {}", wrong.reason))
+            .next("mend it, then: polis agent check DIR")
+    })
+}
+
+/// How large a Compose file may be that a person is to read.
+const MOST_COMPOSE: usize = 64 << 10;
+
+fn trusted(path: &Path, bytes: &[u8], trust: bool) -> Result<String> {
+    let refused = |what: &str| Error::new(Kind::Usage, format!("`{}` {what}", path.display()));
+    if !trust {
+        return Err(refused("is a Compose file of its own")
+            .because("it can take away every protection of the VM and of the services: privileges, mounts, networks")
+            .next(format!("read it; if you trust it, add --trust-compose; better: describe the agent in {}", manifest::FILE)));
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.len() <= MOST_COMPOSE => Ok(text.to_owned()),
+        Ok(_) => Err(refused(
+            "is larger than 64 KiB, too much for a person to read",
+        )),
+        Err(_) => Err(refused("is not UTF-8")),
+    }
+}
+
+/// Adds to the files of an agent what is made from its manifest.
+fn generate(manifest: &Manifest, files: &mut Files) -> std::result::Result<(), String> {
+    if files
+        .paths()
+        .any(|path| path.split('/').next() == Some(GENERATED))
+    {
+        return Err(format!("its folder `{GENERATED}` would be overwritten"));
+    }
+    for (key, path) in manifest.files() {
+        if files.get(path).is_none() {
+            return Err(format!("{key} names `{path}`, which is not there"));
+        }
+    }
+    let name = &manifest.metadata.name.0;
+    let unit = unit::unit(manifest);
+    let boot = boot(manifest, &Digest::of(unit.as_bytes()));
+    for (file, text) in [
+        ("compose.json".to_owned(), overlay::overlay(manifest)),
+        (format!("{name}.service"), unit),
+        ("boot".to_owned(), boot),
+        ("claims".to_owned(), claims(manifest)),
+        (
+            "agent.json".to_owned(),
+            format!("{:#}\n", described(manifest)),
+        ),
+    ] {
+        files.add(&format!("{GENERATED}/{file}"), PLAIN, text.into_bytes());
+    }
+    Ok(())
+}
+
+/// The Compose file and the unit that are made from a manifest.
+pub(crate) fn made(manifest: &Manifest) -> (String, String) {
+    (overlay::overlay(manifest), unit::unit(manifest))
+}
+
+/// What `config/workspace/agents.sh` reads: a line each, `KEY=VALUE`.
+fn boot(manifest: &Manifest, unit: &Digest) -> String {
+    let spec = &manifest.spec;
+    let mut text = format!("unit={}\nuser={}\n", unit.hex(), spec.runtime.user.0);
+    if let Some(install) = &spec.install {
+        text.push_str(&format!("install={}\n", install.0));
+    }
+    for kept in &spec.persistence {
+        text.push_str(&format!("volume={}\n", kept.container_path.0));
+    }
+    if let Some(health) = &spec.health {
+        text.push_str(&format!(
+            "health={}\ninterval={}\ntimeout={}\nretries={}\nstart={}\n",
+            health.command.0,
+            health.interval.0,
+            health.timeout.0,
+            health.retries,
+            health.start_period.0
+        ));
+    }
+    text
+}
+
+/// What no two agents can have, a line each; and the memory, by which `scripts/agents.sh` sorts them.
+fn claims(manifest: &Manifest) -> String {
+    let spec = &manifest.spec;
+    let mut text = format!("memory {}\n", overlay::memory(manifest).unwrap_or_default());
+    for port in &spec.ports {
+        text.push_str(&format!("port {}\n", port.outside().0));
+    }
+    for kept in &spec.persistence {
+        text.push_str(&format!("path {}\n", kept.container_path.0));
+    }
+    text
+}
+
+/// The manifest for `agent show` and for programs.
+pub(crate) fn described(manifest: &Manifest) -> Value {
+    let spec = &manifest.spec;
+    let keys = |keys: &std::collections::BTreeSet<text::Key>| -> Vec<String> {
+        keys.iter().map(|key| key.0.clone()).collect()
+    };
+    let ports = spec
+        .ports
+        .iter()
+        .map(|port| json!({"workspace": port.container.0, "vm": port.outside().0}));
+    let volumes = spec
+        .persistence
+        .iter()
+        .map(|kept| json!({"name": kept.name.0, "path": kept.container_path.0}));
+    let onboarding = spec
+        .onboarding
+        .iter()
+        .map(|step| json!({"title": step.title.0, "command": step.command.0}));
+    json!({
+        "name": manifest.metadata.name.0,
+        "display_name": manifest.metadata.display_name.0,
+        "version": manifest.metadata.version.0,
+        "description": manifest.metadata.description.0,
+        "command": spec.runtime.command.0,
+        "user": spec.runtime.user.0,
+        "health": spec.health.as_ref().map(|health| &health.command.0),
+        "ports": ports.collect::<Vec<_>>(),
+        "volumes": volumes.collect::<Vec<_>>(),
+        "keys": {"one_of": keys(&spec.requirements.env_one_of), "optional": keys(&spec.requirements.env_optional)},
+        "onboarding": onboarding.collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! What an agent adds to the stack: a Compose file, made by a serializer. It concerns the workspace alone, and its
+//! volumes.
+
+use serde_json::{Map, Value, json};
+
+use super::GENERATED;
+use super::manifest::Manifest;
+
+/// The memory in MiB that the stack gives the workspace; an agent can ask for more, and none takes away from it.
+const MEMORY: u32 = 4096;
+
+/// The Compose file's text; JSON is YAML.
+pub(crate) fn overlay(manifest: &Manifest) -> String {
+    let name = &manifest.metadata.name.0;
+    let here = format!("./agents/{name}");
+    let mut mounts = vec![
+        bind(&here, &format!("/opt/agents/{name}")),
+        bind(
+            &format!("{here}/{GENERATED}/{name}.service"),
+            &format!("/etc/systemd/system/{name}.service"),
+        ),
+    ];
+    if manifest.spec.requirements.keys().next().is_some() {
+        // The directory, so that a new file in it is seen.
+        mounts.push(bind(
+            &format!("./agent-keys/{name}"),
+            &format!("/run/polis-agent-keys/{name}"),
+        ));
+    }
+    let mut volumes = Map::new();
+    for kept in &manifest.spec.persistence {
+        let volume = format!("polis-agent-{name}-{}", kept.name.0);
+        mounts.push(json!({"type": "volume", "source": volume, "target": kept.container_path.0}));
+        volumes.insert(volume.clone(), json!({"name": volume}));
+    }
+    let mut workspace = json!({"volumes": mounts});
+    if let Some(resources) = resources(manifest) {
+        workspace["deploy"] = json!({"resources": resources});
+    }
+    let overlay = json!({"services": {"workspace": workspace}, "volumes": volumes});
+    format!("{overlay:#}\n")
+}
+
+/// A directory or file of the VM, which has to be there, for reading.
+fn bind(source: &str, target: &str) -> Value {
+    json!({
+        "type": "bind", "source": source, "target": target, "read_only": true,
+        "bind": {"create_host_path": false},
+    })
+}
+
+/// `deploy.resources`, the spelling that the stack has: Compose cannot layer the other one on it.
+fn resources(manifest: &Manifest) -> Option<Value> {
+    let mut resources = Map::new();
+    if let Some(limit) = memory(manifest) {
+        resources.insert("limits".to_owned(), json!({"memory": format!("{limit}m")}));
+    }
+    if let Some(least) = &manifest.spec.resources.memory_reservation {
+        let least = json!({"memory": format!("{}m", least.0)});
+        resources.insert("reservations".to_owned(), least);
+    }
+    (!resources.is_empty()).then_some(Value::Object(resources))
+}
+
+/// The limit in MiB, where it is above the stack's.
+pub(crate) fn memory(manifest: &Manifest) -> Option<u32> {
+    let limit = manifest.spec.resources.memory_limit.as_ref()?.0;
+    (limit > MEMORY).then_some(limit)
+}

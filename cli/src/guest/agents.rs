@@ -1,0 +1,116 @@
+//! How the agents are: what the workspace says of them. It can say anything, so it is shown and never relied on.
+
+use crate::guest::{self, AGENTS};
+
+/// The answer of `agents-state.sh`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Agents {
+    pub(crate) states: Vec<State>,
+    /// The ports that an agent asks for.
+    ports: Vec<(String, u16)>,
+    /// The names of the keys that are stored for an agent.
+    keys: Vec<(String, String)>,
+}
+
+/// An agent as the workspace knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) name: String,
+    /// `installing`, `install-failed`, `starting`, `running`, `healthy`, `unhealthy`, `failed` or `stopped`.
+    pub(crate) word: String,
+    /// The line of a log that tells more; often empty.
+    pub(crate) detail: String,
+}
+
+impl Agents {
+    /// Reads the answer; leaves out what means nothing.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut agents = Self::default();
+        for line in guest::answer(text, AGENTS).unwrap_or_default().lines() {
+            let line = line.trim_end();
+            let words: Vec<&str> = line.splitn(4, ' ').collect();
+            match words.as_slice() {
+                ["end"] => break,
+                ["in", name, word, detail @ ..] => agents.states.push(State {
+                    name: (*name).to_owned(),
+                    word: (*word).to_owned(),
+                    detail: detail.concat(),
+                }),
+                [what @ ("ports" | "keys"), name, ..] => {
+                    for value in line.split(' ').skip(2) {
+                        let name = (*name).to_owned();
+                        match (*what, value.parse()) {
+                            ("keys", _) => agents.keys.push((name, value.to_owned())),
+                            (_, Ok(port)) => agents.ports.push((name, port)),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        agents
+    }
+
+    /// The state of an agent, where the workspace knows it.
+    pub(crate) fn state(&self, name: &str) -> Option<&State> {
+        self.states.iter().find(|state| state.name == name)
+    }
+
+    pub(crate) fn ports_of(&self, name: &str) -> Vec<u16> {
+        of(&self.ports, name)
+    }
+
+    pub(crate) fn keys_of(&self, name: &str) -> Vec<String> {
+        of(&self.keys, name)
+    }
+}
+
+fn of<T: Clone>(pairs: &[(String, T)], name: &str) -> Vec<T> {
+    let pairs = pairs.iter().filter(|(of, _)| of == name);
+    pairs.map(|(_, value)| value.clone()).collect()
+}
+
+impl State {
+    /// Whether it needs nothing but time.
+    pub(crate) fn is_on_its_way(&self) -> bool {
+        matches!(self.word.as_str(), "installing" | "starting")
+    }
+
+    /// Whether somebody should look at it.
+    pub(crate) fn is_ill(&self) -> bool {
+        matches!(
+            self.word.as_str(),
+            "install-failed" | "unhealthy" | "failed"
+        )
+    }
+
+    /// The state in words.
+    pub(crate) fn words(&self) -> String {
+        let word = self.word.replace('-', " ");
+        match self.detail.as_str() {
+            "" => format!("{}: {word}", self.name),
+            detail => format!("{}: {word}: {detail}", self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_workspace_says_is_told_from_what_the_vm_says() {
+        let text = "noise|polis-agents 1\nports echo 8099 8100\nkeys echo A B\nin echo install-failed its script: 3\nin evil ports\nin ports evil 7\n\nend\n\
+                    ports late 1\n";
+        let agents = Agents::parse(text);
+        assert_eq!(agents.ports_of("echo"), [8099, 8100]);
+        assert_eq!(agents.keys_of("echo"), ["A", "B"]);
+        assert_eq!(agents.ports.len(), 2);
+        let echo = agents.state("echo").unwrap();
+        assert_eq!(echo.words(), "echo: install failed: its script: 3");
+        assert!(echo.is_ill() && !echo.is_on_its_way());
+        assert_eq!(agents.state("evil").unwrap().word, "ports");
+        assert_eq!(Agents::parse(""), Agents::default());
+    }
+}

@@ -1,0 +1,409 @@
+//! `polis agent`: the agents of the workspace. What an agent is and may ask for, `crate::agent` decides.
+
+use std::path::Path;
+
+use polis_base::Digest;
+use serde_json::{Value, json};
+
+use crate::agent::{self, Agent, Keys, Manifest};
+use crate::args::{AgentVerb, GivenArgs};
+use crate::context::Context;
+use crate::embedded;
+use crate::error::{Error, Kind, Result};
+use crate::guest;
+use crate::guest::agents::Agents;
+use crate::guest::probe::{Guest, Installed, RECREATE_WORKSPACE};
+use crate::guest::run::Place;
+use crate::multipass::{AN_OUTPUT, Multipass};
+use crate::output::Done;
+use crate::plan::{self, Wish};
+use crate::reconcile::Reconciler;
+
+/// How many agents a workspace can have: what the probe prints of them has to stay short.
+const MOST: usize = 6;
+
+/// Runs `polis agent ...`.
+pub(crate) fn run(context: &Context, verb: &AgentVerb) -> Result<Done> {
+    match verb {
+        AgentVerb::Add { dir, given } => add(context, dir, given),
+        AgentVerb::List => list(context),
+        AgentVerb::Show { name } => show(context, name),
+        AgentVerb::Remove { name, purge, yes } => remove(context, name, *purge, *yes),
+        AgentVerb::Restart { name } => restart(context, name),
+        AgentVerb::Check { dir } => check(dir),
+        AgentVerb::Logs { .. } => Err(Error::new(Kind::Unexpected, "logs end with no report")),
+    }
+}
+
+/// `polis agent check`: what would be made from a directory.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check(dir: &Path) -> Result<Done> {
+    let agent = agent::read(dir, false)?;
+    let Some(manifest) = &agent.manifest else {
+        return Err(Error::new(
+            Kind::Unexpected,
+            "an agent without a manifest was taken",
+        ));
+    };
+    let (overlay, unit) = agent::made(manifest);
+    let text = format!(
+        "The agent `{}` is well formed. From it are made:\n\n# Compose\n{overlay}\n# systemd\n{unit}",
+        agent.name
+    );
+    let data = json!({"agent": agent::described(manifest), "compose": overlay, "unit": unit});
+    Ok(Done::new(text, data))
+}
+
+/// Reads the agent in `dir` with what is given along; shows a Compose file that is trusted.
+///
+/// # Errors
+/// As [`agent::read`] and [`Keys::gather`].
+pub(super) fn read(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Agent> {
+    let mut agent = agent::read(dir, given.trust_compose)?;
+    if let Some(compose) = &agent.compose {
+        context.output.ask(&format!(
+            "this is trusted, and can take away every protection of the VM and of the services:\n{compose}"
+        ));
+    }
+    let env = |name: &str| std::env::var(name).ok();
+    agent.keys = Keys::gather(
+        &given.keys,
+        given.env_file.as_deref(),
+        agent.manifest.as_ref(),
+        env,
+    )?;
+    Ok(agent)
+}
+
+/// Asks for the keys that the agent cannot do without and that are neither given nor stored, where `ask` allows it.
+///
+/// # Errors
+/// Of kind `Usage`, when they are still missing, or when there are too many agents.
+pub(super) fn complete(
+    context: &Context,
+    multipass: &Multipass,
+    wish: &mut Wish,
+    guest: Option<&Guest>,
+    ask: bool,
+) -> Result<()> {
+    let Some(agent) = &mut wish.agent else {
+        return Ok(());
+    };
+    let known = guest.map_or(&[][..], |guest| &guest.agents);
+    let is_new = known.iter().all(|known| known.name != agent.name);
+    if is_new && known.len() >= MOST {
+        return Err(
+            Error::new(Kind::Usage, format!("there are {MOST} agents already"))
+                .next("polis agent remove NAME"),
+        );
+    }
+    let Some(manifest) = &agent.manifest else {
+        return Ok(());
+    };
+    let mut lacking = agent.keys.lacking(manifest, &[]);
+    if !lacking.is_empty() && !is_new {
+        let stored = asked(multipass)?.keys_of(&agent.name);
+        lacking = agent.keys.lacking(manifest, &stored);
+    }
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let names = lacking.join(", ");
+    if ask && super::can_ask(context) {
+        context.output.ask(&format!(
+            "the agent `{}` needs one of these keys: {names}",
+            agent.name
+        ));
+        for key in lacking {
+            let value = super::asked_for_secret(&format!("{key} (nothing: the next one): "))?;
+            if !value.is_empty() {
+                return agent.keys.add(key, value);
+            }
+        }
+    }
+    Err(Error::new(
+        Kind::Usage,
+        format!("the agent `{}` lacks a key", agent.name),
+    )
+    .because(format!("it needs one of: {names}"))
+    .next("set one of them in the environment, and add: -e KEY"))
+}
+
+fn add(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Done> {
+    let mut wish = super::start::wish(context, &GivenArgs::default(), false)?;
+    wish.agent = Some(read(context, dir, given)?);
+    wish.agents = true;
+    let multipass = context.multipass()?;
+    let _lock = context.store.lock()?;
+    let guest = look(&multipass)?;
+    complete(context, &multipass, &mut wish, Some(&guest), true)?;
+    let mut reconciler = Reconciler::new(context, &multipass, &wish);
+    reconciler.run(&plan::agent_steps(&guest, &wish))?;
+    let Some(agent) = wish.agent.as_ref() else {
+        return Err(Error::new(Kind::Unexpected, "the agent is lost"));
+    };
+    let did: Vec<_> = reconciler.did.iter().map(|(step, _)| *step).collect();
+    let text = match did.is_empty() {
+        true => format!(
+            "The agent `{}` is there already. Next: polis start\n",
+            agent.name
+        ),
+        false => format!("The agent `{}` is added. Next: polis start\n", agent.name),
+    };
+    Ok(Done::new(text, json!({"name": agent.name, "did": did})))
+}
+
+/// What the agents have, and how they are.
+pub(super) fn asked(multipass: &Multipass) -> Result<Agents> {
+    let answer = multipass.call(&guest::agents(), Kind::Unexpected)?;
+    Ok(Agents::parse(&answer))
+}
+
+/// The guest, which has to hold this version's stack.
+fn look(multipass: &Multipass) -> Result<Guest> {
+    super::must_run(multipass)?;
+    let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
+    match guest.bundle == Some(Digest::of(&embedded::bundle().bytes)) {
+        true => Ok(guest),
+        false => {
+            Err(super::not_running("the stack in the VM is not this version's").next("polis start"))
+        }
+    }
+}
+
+/// An agent that is installed.
+fn find<'a>(guest: &'a Guest, name: &str) -> Result<&'a Installed> {
+    let found = guest.agents.iter().find(|agent| agent.name == name);
+    found.ok_or_else(|| {
+        Error::new(Kind::Usage, format!("there is no agent `{name}`")).next("polis agent list")
+    })
+}
+
+fn list(context: &Context) -> Result<Done> {
+    let multipass = context.multipass()?;
+    super::must_run(&multipass)?;
+    let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
+    let agents = asked(&multipass)?;
+    let text = match guest.agents.is_empty() {
+        true => "There is no agent. To add one: polis agent add DIR\n".to_owned(),
+        false => to_text(&guest, &agents),
+    };
+    Ok(Done::new(text, json!({"agents": to_json(&guest, &agents)})))
+}
+
+fn show(context: &Context, name: &str) -> Result<Done> {
+    let multipass = context.multipass()?;
+    let guest = look(&multipass)?;
+    let agent = find(&guest, name)?;
+    let file = |path: &str| multipass.read(&format!("/opt/polis/agents/{name}/{path}"), AN_OUTPUT);
+    if agent.trusted {
+        let compose = String::from_utf8_lossy(&file("compose.yaml")?).into_owned();
+        let text = format!("{name}: a Compose file of its own, which was trusted:\n{compose}");
+        return Ok(Done::new(
+            text,
+            json!({"name": name, "manifest": null, "compose": compose}),
+        ));
+    }
+    let bytes = file(".polis/agent.json")?;
+    let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        Error::new(
+            Kind::Unexpected,
+            "what the VM knows of the agent cannot be read",
+        )
+        .because(error.to_string())
+        .next(format!("polis agent add DIR   (brings `{name}` again)"))
+    })?;
+    let text = described(&manifest, &asked(&multipass)?.keys_of(name));
+    Ok(Done::new(
+        text,
+        json!({"name": name, "manifest": manifest, "compose": null}),
+    ))
+}
+
+/// What `show` prints of a manifest.
+fn described(manifest: &Value, given: &[String]) -> String {
+    let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+    let list = |value: &Value| -> Vec<Value> { value.as_array().cloned().unwrap_or_default() };
+    let texts =
+        |value: &Value, mark: &str| list(value).iter().map(text).collect::<Vec<_>>().join(mark);
+    let pairs = |of: &str, first: &str, mark: &str, second: &str| {
+        let pairs = list(&manifest[of]).into_iter();
+        let pairs =
+            pairs.map(|pair| format!("{}{mark}{}", text(&pair[first]), text(&pair[second])));
+        pairs.collect::<Vec<_>>().join("\n             ")
+    };
+    let rows = [
+        (
+            "name",
+            format!(
+                "{} ({} {})",
+                text(&manifest["name"]),
+                text(&manifest["display_name"]),
+                text(&manifest["version"])
+            ),
+        ),
+        ("description", text(&manifest["description"])),
+        ("command", texts(&manifest["command"], " ")),
+        ("user", text(&manifest["user"])),
+        (
+            "health",
+            manifest["health"].as_str().unwrap_or_default().to_owned(),
+        ),
+        ("ports", pairs("ports", "vm", " -> ", "workspace")),
+        ("volumes", pairs("volumes", "name", " on ", "path")),
+        ("needs one of", texts(&manifest["keys"]["one_of"], ", ")),
+        ("may be given", texts(&manifest["keys"]["optional"], ", ")),
+        ("was given", given.join(", ")),
+        ("to do", pairs("onboarding", "title", ": ", "command")),
+    ];
+    let rows = rows.iter().filter(|(_, value)| !value.is_empty());
+    rows.map(|(key, value)| format!("{key:<12} {value}\n"))
+        .collect()
+}
+
+fn remove(context: &Context, name: &str, purge: bool, yes: bool) -> Result<Done> {
+    let multipass = context.multipass()?;
+    let _lock = context.store.lock()?;
+    let guest = look(&multipass)?;
+    find(&guest, name)?;
+    if purge && !yes {
+        if !super::can_ask(context) {
+            return Err(Error::new(
+                Kind::Usage,
+                "`polis agent remove --purge` needs a confirmation",
+            )
+            .because("it can ask only on a terminal, and not with `--json`")
+            .next(format!("polis agent remove {name} --purge --yes")));
+        }
+        if !super::asked(&format!(
+            "Remove the agent `{name}` with all that it has stored?"
+        ))? {
+            let data = json!({"name": name, "removed": false, "purged": false});
+            return Ok(Done::new("Nothing was removed.\n", data));
+        }
+    }
+    multipass.call(&guest::remove_agent(name, purge), Kind::Unexpected)?;
+    let mut text = format!("The agent `{name}` is removed, and its keys are gone.\n");
+    // A container that mounts them cannot do without its files.
+    if look(&multipass)?.workspace_differs.is_some() {
+        let volumes = if purge { " and its volumes" } else { "" };
+        text.push_str(&format!(
+            "Its files{volumes} go when the workspace's container is recreated: {RECREATE_WORKSPACE}\n"
+        ));
+    }
+    Ok(Done::new(
+        text,
+        json!({"name": name, "removed": true, "purged": purge}),
+    ))
+}
+
+/// A command of `polis-agents.sh` in the workspace.
+fn in_workspace(words: &[&str]) -> Vec<String> {
+    [&["polis-agents.sh"], words]
+        .concat()
+        .iter()
+        .map(|word| (*word).to_owned())
+        .collect()
+}
+
+fn restart(context: &Context, name: &str) -> Result<Done> {
+    let multipass = context.multipass()?;
+    let _lock = context.store.lock()?;
+    let guest = look(&multipass)?;
+    find(&guest, name)?;
+    multipass.call(&guest::restart_agent(name), Kind::Unhealthy)?;
+    let text = format!("The agent `{name}` is being restarted. Next: polis agent list\n");
+    Ok(Done::new(text, json!({"name": name})))
+}
+
+/// `polis agent logs`; returns the exit code.
+///
+/// # Errors
+/// When there is no such agent, or the workspace does not run.
+pub(crate) fn logs(context: &Context, name: &str, follow: bool, tail: u32) -> Result<u8> {
+    let multipass = context.multipass()?;
+    find(&look(&multipass)?, name)?;
+    super::logs::may_follow(context, follow)?;
+    let tail = tail.to_string();
+    let mut words = in_workspace(&["log", name, &tail]);
+    words.extend(follow.then(|| "follow".to_owned()));
+    let place = Place::Workspace {
+        terminal: false,
+        root: true,
+    };
+    let manner = super::logs::manner(false);
+    super::exec::enter(context, &words, place, manner)
+}
+
+/// The agents for people, a line each.
+pub(super) fn to_text(guest: &Guest, agents: &Agents) -> String {
+    let line = |agent: &Installed| {
+        let state = agents.state(&agent.name);
+        let how = match (agent, state) {
+            (Installed { trusted: true, .. }, _) => {
+                "a Compose file of its own, which was trusted and can undo the sandbox".to_owned()
+            }
+            (Installed { layered: false, .. }, _) => {
+                "not started; to start it: polis start".to_owned()
+            }
+            (_, Some(state)) => {
+                let words = state.words();
+                words
+                    .split_once(": ")
+                    .map_or(words.clone(), |(_, how)| how.to_owned())
+            }
+            (_, None) if guest.workspace_differs.is_some() => {
+                format!("not in the workspace yet; to recreate that: {RECREATE_WORKSPACE}")
+            }
+            (_, None) => "the workspace does not say".to_owned(),
+        };
+        let ports = agents.ports_of(&agent.name);
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        let ports = match ports.is_empty() {
+            true => String::new(),
+            false => format!("  (port {})", ports.join(", ")),
+        };
+        format!("  {:<14} {how}{ports}\n", agent.name)
+    };
+    guest.agents.iter().map(line).collect()
+}
+
+/// The agents for programs.
+pub(super) fn to_json(guest: &Guest, agents: &Agents) -> Vec<Value> {
+    let value = |agent: &Installed| {
+        let state = agents.state(&agent.name);
+        json!({
+            "name": agent.name,
+            "digest": agent.digest.to_string(),
+            "trusted_compose": agent.trusted,
+            "layered": agent.layered,
+            "state": state.map(|state| &state.word),
+            "detail": state.map(|state| &state.detail),
+            "ports": agents.ports_of(&agent.name),
+            "keys": agents.keys_of(&agent.name),
+        })
+    };
+    guest.agents.iter().map(value).collect()
+}
+
+/// Tells of agents that are not well; a start does not fail because of them.
+pub(super) fn tell(context: &Context, agents: &Agents) {
+    for state in &agents.states {
+        if state.is_ill() || state.is_on_its_way() {
+            let name = &state.name;
+            context
+                .output
+                .note(&format!("{}\nnext: polis agent logs {name}", state.words()));
+        }
+    }
+}
+
+/// What the person has to do once the agent runs.
+pub(super) fn onboarding(manifest: &Manifest) -> String {
+    let steps = manifest.spec.onboarding.iter();
+    steps
+        .map(|step| format!("{}: {}\n", step.title.0, step.command.0))
+        .collect()
+}
