@@ -94,7 +94,11 @@ pub fn cli_target(workspace: &Workspace) -> Result<String> {
     })
 }
 
-fn installed(workspace: &Workspace, triple: &str) -> Result<bool> {
+/// Whether the toolchain of the tree can build for `triple`.
+///
+/// # Errors
+/// When `rustc` cannot be asked.
+pub(crate) fn installed(workspace: &Workspace, triple: &str) -> Result<bool> {
     let libdir = rustc(workspace)
         .args(["--print", "target-libdir", "--target", triple])
         .output()?;

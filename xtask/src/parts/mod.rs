@@ -9,6 +9,7 @@ mod compose;
 mod debian;
 mod linters;
 mod prism;
+mod targets;
 
 use std::path::{Path, PathBuf};
 
@@ -264,6 +265,7 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
     let mut parts = Parts::default();
     if install && is_debian_like() {
         apt_install(&missing, progress)?;
+        targets::provide(workspace, progress)?;
         // npm takes half a minute, the others the other half.
         parts.path = std::thread::scope(|scope| {
             let prism = scope.spawn(|| prism::provide(workspace, progress));
@@ -281,6 +283,7 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
         parts.left_out.extend(cloud_init::missing());
         parts.left_out.extend(debian::missing());
         parts.left_out.extend(prism::missing());
+        parts.left_out.extend(targets::missing(workspace)?);
     }
     if !is_root() {
         parts

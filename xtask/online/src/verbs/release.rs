@@ -78,12 +78,25 @@ fn targets(workspace: &Workspace, args: &ReleaseArgs) -> Result<Vec<String>> {
         args.rehearse && args.prebuilt.is_none() && args.assembled.is_none(),
     ) {
         (false, _) => args.targets.clone(),
-        (true, true) => vec![rust_build::cli_target(workspace)?],
+        (true, true) => vec![of_a_release(rust_build::cli_target(workspace)?)?],
         (true, false) => RELEASE_TARGETS.map(str::to_owned).to_vec(),
     };
     targets.sort();
     targets.dedup();
     Ok(targets)
+}
+
+/// `target`, if releases carry the CLI for it: without the static target Linux has another one.
+fn of_a_release(target: String) -> Result<String> {
+    if RELEASE_TARGETS.contains(&target.as_str()) {
+        return Ok(target);
+    }
+    let missing = target.replace("-linux-gnu", "-linux-musl");
+    Err(Error::machine(format!(
+        "no release carries the CLI for `{target}`, so it cannot be rehearsed"
+    ))
+    .hint(format!("rustup target add {missing}"))
+    .hint("or name another target with --targets"))
 }
 
 fn archives(args: &ReleaseArgs) -> Result<Archives> {
@@ -213,6 +226,16 @@ mod tests {
     use semver::Version;
 
     use super::*;
+
+    #[test]
+    fn a_machine_without_a_target_of_a_release_is_told_which_it_needs() {
+        let musl = "x86_64-unknown-linux-musl".to_owned();
+        assert_eq!(of_a_release(musl.clone()).unwrap(), musl);
+        let error = of_a_release("x86_64-unknown-linux-gnu".to_owned()).expect_err("none");
+        assert_eq!(error.outcome, Outcome::Machine);
+        let hint = "rustup target add x86_64-unknown-linux-musl";
+        assert!(error.to_string().contains(hint), "{error}");
+    }
 
     #[test]
     fn only_the_version_of_the_tree_can_be_released() {
