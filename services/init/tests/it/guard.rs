@@ -15,6 +15,8 @@ use crate::namespace::Namespace;
 
 /// Long enough for any answer here; only attempts that must fail wait it out.
 const ANSWER: Duration = Duration::from_secs(1);
+/// How often something that must answer is tried, since a busy machine may take longer.
+const TRIES: usize = 20;
 
 const BANNER: &[u8] = b"SSH-2.0-test\r\n";
 
@@ -132,6 +134,11 @@ fn banner(from: &Namespace, to: SocketAddr) -> bool {
     })
 }
 
+/// Whether a server's banner can be read at last.
+fn answers(from: &Namespace, to: SocketAddr) -> bool {
+    (0..TRIES).any(|_| banner(from, to))
+}
+
 /// The servers among these whose banner can be read, tried at the same time.
 fn reached(from: &Namespace, servers: &[SocketAddr]) -> Vec<SocketAddr> {
     thread::scope(|scope| {
@@ -189,7 +196,7 @@ fn the_workspace_cannot_talk_to_the_machine_over_ipv6() {
     let found = echo(&scene.workspace, all_nodes(&scene.workspace, 53)).expect("the machine");
     let mut ssh = found;
     ssh.set_port(22);
-    assert!(banner(&scene.workspace, ssh), "{ssh}");
+    assert!(answers(&scene.workspace, ssh), "{ssh}");
     // Another firewall that accepts SSH does not open it again.
     scene
         .machine
@@ -225,7 +232,12 @@ fn the_workspace_cannot_reach_the_machine_s_other_addresses_or_pass_through_it()
         at(LAN, 22),
         at(PUBLIC, 22),
     ];
-    assert_eq!(reached(&scene.workspace, &addresses), addresses, "before");
+    assert!(
+        addresses
+            .iter()
+            .all(|server| answers(&scene.workspace, *server)),
+        "before"
+    );
     let known = neighbours(&scene.workspace);
     scene.guard_workspace();
     scene.workspace.shell("ip neighbour flush dev eth0");
@@ -271,11 +283,14 @@ fn an_egress_bridge_reaches_only_public_addresses_and_name_servers() {
         at("fd20::1", 22),
         at("fd77::2", 22),
     ];
-    assert_eq!(reached(&scene.helper, &closed), closed, "before");
+    assert!(
+        closed.iter().all(|server| answers(&scene.helper, *server)),
+        "before"
+    );
     scene.guard();
     assert_eq!(reached(&scene.helper, &closed), []);
-    assert!(banner(&scene.helper, at(PUBLIC, 22)));
-    assert!(banner(&scene.helper, at(LAN, 53)), "DNS over TCP");
+    assert!(answers(&scene.helper, at(PUBLIC, 22)));
+    assert!(answers(&scene.helper, at(LAN, 53)), "DNS over TCP");
     assert_eq!(echo(&scene.helper, at(LAN, 53)), Some(at(LAN, 53)));
 }
 
@@ -288,8 +303,8 @@ fn a_name_server_on_the_machine_is_reachable_and_nothing_else_there() {
     scene.guard();
     let server = at("192.168.77.1", 53);
     // The server chooses which of the machine's addresses it answers from.
-    assert!(echo(&scene.helper, server).is_some());
-    assert!(banner(&scene.helper, server));
+    assert!((0..TRIES).any(|_| echo(&scene.helper, server).is_some()));
+    assert!(answers(&scene.helper, server));
     assert!(!banner(&scene.helper, at("192.168.77.1", 22)));
     assert_eq!(echo(&scene.helper, at("10.20.1.1", 53)), None);
     assert_eq!(echo(&scene.helper, at(LAN, 53)), None);
@@ -303,8 +318,8 @@ fn replies_from_an_egress_bridge_pass() {
     serve(&scene.helper, 80);
     scene.guard();
     let server = at("10.20.1.128", 80);
-    assert!(banner(&scene.machine, server));
-    assert!(banner(&scene.lan, server));
+    assert!(answers(&scene.machine, server));
+    assert!(answers(&scene.lan, server));
     assert_eq!(echo(&scene.lan, server), Some(server));
 }
 
@@ -343,7 +358,7 @@ fn a_restart_of_docker_opens_nothing() {
     let again = scene.machine.accept(&["br-polis", "--egress=br-out"]);
     assert!(again.stdout.ends_with("added at the head\n"), "{again:?}");
     assert!(!banner(&scene.helper, at(LAN, 22)));
-    assert!(banner(&scene.helper, at(PUBLIC, 22)));
+    assert!(answers(&scene.helper, at(PUBLIC, 22)));
 }
 
 #[test]
