@@ -58,6 +58,9 @@ pub struct Image {
     pub pins: Pins,
 }
 
+/// What the labels of an image that hold pins start with.
+const LABEL: &str = "polis-proof.";
+
 /// The names of the pins that differ from those of the real downloads.
 const PIN_NAMES: [&str; 4] = [
     "DOCKER_KEY_FINGERPRINT",
@@ -95,39 +98,46 @@ pub fn prepare(dir: &Path, text: &str) -> Result<Image> {
         format!("polis-proof:{key}"),
         format!("polis-proof-common:{key}"),
     );
-    let saved = dir.join(format!("{}.pins", name.replace(':', "-")));
-    if !is_there(&name)? || !is_there(&common)? || !saved.is_file() {
-        let pins = make(dir, &parts, &base, text, &key)?;
-        let lines: Vec<String> = pins
-            .iter()
-            .map(|(name, value)| format!("{name}={value}\n"))
-            .collect();
-        write(&saved, &lines.concat())?;
+    if !is_there(&name)? || !is_there(&common)? {
+        make(dir, &parts, &base, text, &key)?;
     }
-    let saved = read(&saved)?;
-    let pins = PIN_NAMES.iter().zip(saved.lines()).map(|(name, line)| {
-        let value = line.split_once('=').map_or("", |(_, value)| value);
-        (*name, value.to_owned())
-    });
+    let pins = pins_of(&name)?;
     Ok(Image {
         name,
         common,
         base,
-        pins: pins.collect(),
+        pins,
     })
 }
 
-fn make(dir: &Path, parts: &Path, base: &base::Base, text: &str, key: &str) -> Result<Pins> {
+/// The pins that fit an image. They are its labels, since two checkouts may share a Docker engine: the stand-ins' key is
+/// made with the image, by whichever came first.
+fn pins_of(image: &str) -> Result<Pins> {
+    let value = |name: &'static str| {
+        let format = format!("{{{{index .Config.Labels \"{LABEL}{name}\"}}}}");
+        let inspect = ["docker", "image", "inspect", "--format", &format, image];
+        match Run::new(&inspect).output()?.trim() {
+            "" => Err(format!("the image {image} has no label {LABEL}{name}")),
+            value => Ok((name, value.to_owned())),
+        }
+    };
+    PIN_NAMES.into_iter().map(value).collect()
+}
+
+fn make(dir: &Path, parts: &Path, base: &base::Base, text: &str, key: &str) -> Result<()> {
     let base_name = imported(base)?;
     let work = dir.join("image.new");
     let _ = fs::remove_dir_all(&work);
     let context = work.join("context");
     let pins = write_context(&context.join("files"), &work, parts, base, text)?;
-    let common = build(&context, &base_name, COMMON, "polis-proof-common", key)?;
+    let labels = pins
+        .iter()
+        .map(|(name, value)| format!("LABEL {LABEL}{name}={value}\n"));
+    let how = COMMON.to_owned() + &labels.collect::<String>();
+    let common = build(&context, &base_name, &how, "polis-proof-common", key)?;
     let empty = work.join("empty");
     build(&empty, &common, CONTAINER, "polis-proof", key)?;
-    fs::remove_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
-    Ok(pins)
+    fs::remove_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))
 }
 
 /// The name of the base in the Docker engine, which has it after this.

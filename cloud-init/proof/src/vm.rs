@@ -89,7 +89,8 @@ impl Vm {
 pub fn prepare(dir: &Path, image: &Image) -> Result<Vm> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-ins/vm.sh");
     let text = fs::read_to_string(&script).map_err(|error| error.to_string())?;
-    let key = digest(&[&image.common, &text, include_str!("vm.rs")]);
+    let pins: Vec<&str> = image.pins.iter().map(|(_, value)| value.as_str()).collect();
+    let key = digest(&[&image.common, &pins.concat(), &text, include_str!("vm.rs")]);
     let made = dir.join(format!("vm-{key}"));
     let work = dir.join("vm.new");
     let _ = fs::remove_dir_all(&work);

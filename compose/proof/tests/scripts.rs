@@ -116,7 +116,9 @@ esac"#;
 #[test]
 fn a_network_that_changes_under_the_workspace_is_left_and_joined_again() {
     let scratch = Scratch::new("networks");
-    scratch.copy("scripts/stack.sh", "scripts/stack.sh");
+    for script in ["scripts/stack.sh", "scripts/agents.sh"] {
+        scratch.copy(script, script);
+    }
     scratch.program("systemctl", "echo inactive");
     scratch.program("docker", NETWORKS);
     scratch.file("joined", "polis_internal\npolis_other\n");
