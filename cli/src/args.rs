@@ -68,6 +68,13 @@ pub(crate) enum Verb {
     Shell(ShellArgs),
     /// Copy a file or a directory into the workspace or out of it
     Cp(CpArgs),
+    /// Let OpenSSH into the workspace, as `ssh polis`
+    SshConfig(SshConfigArgs),
+    /// Open the workspace in an editor, or log in to it
+    Connect(ConnectArgs),
+    // What the configuration of OpenSSH starts.
+    #[command(name = "_ssh-proxy", hide = true)]
+    SshProxy(SshProxyArgs),
     /// Show the logs of the services
     Logs(LogsArgs),
     /// Approve or deny what sentinel has blocked, and set the security level
@@ -103,6 +110,9 @@ impl Verb {
             Self::Exec(_) => "exec",
             Self::Shell(_) => "shell",
             Self::Cp(_) => "cp",
+            Self::SshConfig(_) => "ssh-config",
+            Self::Connect(_) => "connect",
+            Self::SshProxy(_) => "_ssh-proxy",
             Self::Logs(_) => "logs",
             Self::Security { verb } => verb.name(),
             Self::Agent(verb) => verb.name(),
@@ -294,6 +304,47 @@ pub(crate) struct CpArgs {
     /// Where to: an existing directory, or a new name in one; exactly one of the two is `workspace:PATH`
     #[arg(value_name = "DST")]
     pub(crate) destination: OsString,
+}
+
+/// Arguments of `ssh-config`.
+#[derive(Debug, Args)]
+pub(crate) struct SshConfigArgs {
+    /// Have ~/.ssh/config include it: one line at its top
+    #[arg(long)]
+    pub(crate) install: bool,
+    /// Take that line back, and remove the key
+    #[arg(long, conflicts_with = "install")]
+    pub(crate) remove: bool,
+    /// Do not ask, also on a terminal
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// Arguments of `connect`.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// With what
+    #[arg(default_value = "ssh")]
+    pub(crate) with: Client,
+}
+
+/// What connects to the workspace over SSH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    /// Visual Studio Code
+    Code,
+    /// Cursor
+    Cursor,
+    /// A login shell
+    Ssh,
+}
+
+/// Arguments of `_ssh-proxy`.
+#[derive(Debug, Args)]
+pub(crate) struct SshProxyArgs {
+    /// The public key that may log in
+    #[arg(num_args = 2, required = true)]
+    pub(crate) key: Vec<String>,
 }
 
 /// Arguments of `logs`.

@@ -20,6 +20,7 @@ mod reconcile;
 mod security;
 mod settings;
 mod signals;
+mod ssh;
 mod store;
 mod verbs;
 mod view;
@@ -55,12 +56,19 @@ fn main() -> ExitCode {
             }
         }
         Verb::Agent(AgentVerb::Check { dir }) => output.finish(command, verbs::agent::check(dir)),
-        Verb::Exec(_) | Verb::Shell(_) | Verb::Logs(_) | Verb::Agent(AgentVerb::Logs { .. }) => {
+        Verb::Exec(_)
+        | Verb::Shell(_)
+        | Verb::Logs(_)
+        | Verb::Connect(_)
+        | Verb::SshProxy(_)
+        | Verb::Agent(AgentVerb::Logs { .. }) => {
             signals::heed();
             match passed_through(&cli, output) {
                 Ok(code) => ExitCode::from(code),
                 // The command's own codes are any, so ours has to be one that means nothing else.
-                Err(error) if matches!(cli.verb, Verb::Exec(_) | Verb::Shell(_)) => {
+                Err(error)
+                    if matches!(cli.verb, Verb::Exec(_) | Verb::Shell(_) | Verb::SshProxy(_)) =>
+                {
                     output.finish(command, Err(error));
                     ExitCode::from(verbs::exec::POLIS_FAILED)
                 }
@@ -91,6 +99,7 @@ fn reported(cli: &Cli, output: Output) -> Result<Done> {
         Verb::Delete(args) => verbs::delete::run(&context, args),
         Verb::Cp(args) => verbs::cp::run(&context, args),
         Verb::Security { verb } => verbs::security::run(&context, verb),
+        Verb::SshConfig(args) => verbs::ssh::config(&context, args),
         Verb::Doctor => Ok(verbs::doctor::run(&context)),
         Verb::Agent(verb) => verbs::agent::run(&context, verb),
         _ => verbs::status::run(&context),
@@ -103,6 +112,8 @@ fn passed_through(cli: &Cli, output: Output) -> Result<u8> {
     let shell = ["bash", "-l"].map(str::to_owned);
     match &cli.verb {
         Verb::Exec(args) => verbs::exec::run(&context, &args.command, args.place),
+        Verb::Connect(args) => verbs::ssh::connect(&context, args),
+        Verb::SshProxy(args) => verbs::ssh::proxy(&context, args),
         Verb::Logs(args) => verbs::logs::run(&context, args),
         Verb::Agent(AgentVerb::Logs { name, follow, tail }) => {
             verbs::agent::logs(&context, name, *follow, *tail)

@@ -236,6 +236,11 @@ pub(crate) fn directories() -> Option<(PathBuf, PathBuf)> {
     Some((state, base.config_dir().join("polis").join("config.toml")))
 }
 
+/// The user's home; none where nobody says.
+pub(crate) fn home() -> Option<PathBuf> {
+    etcetera::home_dir().ok()
+}
+
 /// How a file of somebody else's directory is opened: a pipe that has come in its place must not be waited for.
 pub(crate) fn reading() -> OpenOptions {
     let mut options = OpenOptions::new();

@@ -103,13 +103,21 @@ impl Store {
         }
     }
 
-    /// Writes a file that Multipass is to read, beside its place first.
+    /// Writes a file that Multipass is to read.
     ///
     /// # Errors
     /// When the directory cannot be written.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<Written> {
+        self.keep(name, bytes).map(Written)
+    }
+
+    /// Writes a file that stays, beside its place first.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         let path = self.path(name)?;
-        let beside = self.path(&format!("{name}.new"))?;
+        let beside = self.path(&format!("{name}.polis-new"))?;
         let write = || {
             // Of an earlier run that was killed.
             match fs::remove_file(&beside) {
@@ -122,7 +130,7 @@ impl Store {
             fs::rename(&beside, &path)
         };
         write().map_err(|error| unwritable(&path, &error))?;
-        Ok(Written(path))
+        Ok(path)
     }
 
     /// Makes an empty file for what is on its way through this machine. Unless it has to have a name, because Multipass is
@@ -155,7 +163,11 @@ impl Store {
         }
     }
 
-    fn path(&self, name: &str) -> Result<PathBuf> {
+    /// Where the file `name` is, in a directory that has been made.
+    ///
+    /// # Errors
+    /// When that cannot be made, or is not the user's alone.
+    pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
         let made = private(&self.dir);
         made.map_err(|error| unwritable(&self.dir, &error))?;
         Ok(self.dir.join(name))
@@ -231,7 +243,7 @@ mod tests {
         assert!(store.lock().is_ok());
         let written = store.write("bundle.tar", b"x").unwrap();
         assert_eq!(fs::read(written.path()).unwrap(), b"x");
-        assert!(!dir.join("bundle.tar.new").exists());
+        assert!(!dir.join("bundle.tar.polis-new").exists());
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -255,7 +267,7 @@ mod tests {
             b"kept",
             "nothing is truncated"
         );
-        symlink(top.join("mine"), dir.join("x.new")).unwrap();
+        symlink(top.join("mine"), dir.join("x.polis-new")).unwrap();
         let written = store.write("x", b"y").unwrap();
         assert_eq!(
             (fs::read(written.path()).unwrap(), mode(written.path())),

@@ -8,6 +8,7 @@ pub(crate) mod copy;
 pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod run;
+pub(crate) mod ssh;
 pub(crate) mod storage;
 pub(crate) mod valkey;
 
@@ -295,6 +296,7 @@ mod tests {
             layer(true),
             place_keys,
             put_keys,
+            ssh::host_key(),
         ];
         for call in calls {
             assert_eq!(call.args[..4], ["exec", "-n", NAME, "--"]);

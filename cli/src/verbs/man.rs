@@ -24,7 +24,7 @@ pub(crate) fn write(out: &mut dyn Write) -> io::Result<()> {
     page.render_synopsis_section(out)?;
     page.render_description_section(out)?;
     writeln!(out, ".SH COMMANDS")?;
-    for verb in command.get_subcommands() {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         write_command(verb, out)?;
         for inner in verb.get_subcommands() {
             write_command(inner, out)?;

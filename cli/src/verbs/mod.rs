@@ -8,6 +8,7 @@ pub(crate) mod exec;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod security;
+pub(crate) mod ssh;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;

@@ -42,6 +42,7 @@ fn without_multipass_every_command_says_how_to_get_it() {
         &["delete", "--yes"],
         &["logs"],
         &["cp", "x", "workspace:"],
+        &["ssh-config"],
         &["security", "status"],
     ] {
         let ran = polis(args);
@@ -145,6 +146,8 @@ fn the_help_is_the_table_of_contents() {
           exec         Run a command in the workspace
           shell        Open a shell in the workspace
           cp           Copy a file or a directory into the workspace or out of it
+          ssh-config   Let OpenSSH into the workspace, as `ssh polis`
+          connect      Open the workspace in an editor, or log in to it
           logs         Show the logs of the services
           security     Approve or deny what sentinel has blocked, and set the security level
           agent        Add, list and remove agents, which run in the workspace

@@ -150,6 +150,16 @@ pub const PARTS: &[Part] = &[
         why: "answers what the stack's access rules allow, as Valkey does",
     },
     Part {
+        needs: "/usr/sbin/sshd",
+        package: "openssh-server",
+        why: "lets OpenSSH's client into the workspace",
+    },
+    Part {
+        needs: "ssh",
+        package: "openssh-client",
+        why: "logs in to the workspace as a user does",
+    },
+    Part {
         needs: "dockerd",
         package: "docker.io",
         why: "runs the machines on which cloud-init provisions",

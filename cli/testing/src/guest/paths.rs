@@ -44,6 +44,8 @@ fn is_below(text: &str, path: &str) -> bool {
 pub(super) struct ToGuest {
     root: Vec<u8>,
     held: Vec<u8>,
+    /// Whether it is a connection of SSH, in which nothing names a path and nothing may be held back.
+    ssh: bool,
 }
 
 impl ToGuest {
@@ -52,11 +54,16 @@ impl ToGuest {
         Self {
             root: root.to_string_lossy().into_owned().into_bytes(),
             held: Vec::new(),
+            ssh: false,
         }
     }
 
     /// The next piece as it may go out. What could be the start of a path is held back.
     pub(super) fn piece(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.ssh |= bytes.starts_with(b"SSH-2.0-");
+        if self.ssh {
+            return bytes.to_vec();
+        }
         self.held.extend_from_slice(bytes);
         let mut out = Vec::with_capacity(self.held.len());
         let mut at = 0;

@@ -1,0 +1,117 @@
+//! What OpenSSH's client is told of the workspace, as text. Decides, and touches no file.
+
+use std::path::Path;
+
+use crate::error::{Error, Kind, Result};
+use crate::guest::ssh::PublicKey;
+use crate::multipass::state::NAME;
+
+/// A path as both ssh_config(5) and the user's shell read it: in quotes, and without anything that either expands.
+fn quoted(path: &Path) -> Result<String> {
+    let bad = |c: char| c.is_control() || "\"\\$`*?[{!".contains(c);
+    match path.to_str().filter(|text| !text.contains(bad)) {
+        Some(text) => Ok(format!("\"{text}\"")),
+        None => Err(Error::new(
+            Kind::Usage,
+            format!("`{}` cannot be named to OpenSSH", path.display()),
+        )
+        .because("it is not UTF-8, or OpenSSH or a shell would expand a character of it")
+        .next("move it, or set XDG_STATE_HOME, and run this again")),
+    }
+}
+
+/// The same where OpenSSH would expand a `%`.
+fn expanded(path: &Path) -> Result<String> {
+    Ok(quoted(path)?.replace('%', "%%"))
+}
+
+/// The line of the user's own configuration that reads `config`.
+///
+/// # Errors
+/// When the path cannot be named.
+pub(crate) fn include(config: &Path) -> Result<String> {
+    Ok(format!("Include {}", quoted(config)?))
+}
+
+/// The line of a list of known hosts that pins the workspace's key.
+pub(crate) fn known_host(key: &PublicKey) -> String {
+    format!("{NAME} {key}\n")
+}
+
+/// The `Host` block of the workspace. What stands in it cannot be overruled further down. The workspace is not trusted: it
+/// gets neither the user's agent nor a display, no other key is offered to it, and it can ask for no password.
+///
+/// # Errors
+/// When a path cannot be named.
+pub(crate) fn block(
+    polis: &Path,
+    key: &PublicKey,
+    identity: &Path,
+    known_hosts: &Path,
+) -> Result<String> {
+    Ok(format!(
+        "\
+# Written by `polis ssh-config`.
+Host {NAME}
+    HostName {NAME}
+    HostKeyAlias {NAME}
+    User polis
+    ProxyCommand {} _ssh-proxy {key}
+    IdentityFile {}
+    IdentitiesOnly yes
+    IdentityAgent none
+    AddKeysToAgent no
+    UserKnownHostsFile {}
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+    UpdateHostKeys no
+    PreferredAuthentications publickey
+    ForwardAgent no
+    ForwardX11 no
+    PermitLocalCommand no
+",
+        expanded(polis)?,
+        expanded(identity)?,
+        expanded(known_hosts)?,
+    ))
+}
+
+/// `text` with `line` at its top, where no `Host` is before it, and nowhere else.
+pub(crate) fn with_line(text: &str, line: &str) -> String {
+    format!("{line}\n{}", without_line(text, line))
+}
+
+/// `text` without `line`.
+pub(crate) fn without_line(text: &str, line: &str) -> String {
+    let lines = text.split_inclusive('\n');
+    lines.filter(|found| found.trim() != line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_named_as_it_is_or_not_at_all() {
+        let named = |path: &str| expanded(Path::new(path)).ok();
+        assert_eq!(named("/a b/100%").as_deref(), Some("\"/a b/100%%\""));
+        for path in ["/a\"b", "/a$b", "/a`b", "/a\\b", "/a\nb", "/a*", "/a!b"] {
+            assert_eq!(named(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_line_stands_at_the_top_once_and_goes_without_a_trace() {
+        let line = "Include \"/x\"";
+        for text in ["", "Host a\n  User b\n", "# no end"] {
+            let with = with_line(text, line);
+            assert!(with.starts_with("Include \"/x\"\n"));
+            assert_eq!(with_line(&with, line), with);
+            assert_eq!(without_line(&with, line), text);
+        }
+        assert_eq!(
+            with_line("Host a\r\nInclude \"/x\"\r\n", line),
+            "Include \"/x\"\nHost a\r\n"
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! `polis ssh-config`, `polis connect` and `polis _ssh-proxy`: OpenSSH into the workspace, through `multipass exec`, so that
+//! no port is opened anywhere.
+//!
+//! The key pair is made by OpenSSH's own `ssh-keygen`, which is wherever `ssh` is: no cryptography of ours.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::status;
+use crate::args::{Client, ConnectArgs, SshConfigArgs, SshProxyArgs};
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::guest::run::Place;
+use crate::guest::ssh::{self as calls, PublicKey};
+use crate::guest::unreadable;
+use crate::handover::Manner;
+use crate::multipass::failed;
+use crate::output::Done;
+use crate::process::{self, Failure};
+use crate::store::Store;
+use crate::{platform, signals, ssh};
+
+/// Files of the state directory: the private key, what pins the workspace's key, and the `Host` block.
+const IDENTITY: &str = "ssh_key";
+const KNOWN_HOSTS: &str = "ssh_known_hosts";
+const CONFIG: &str = "ssh_config";
+
+/// How long `ssh-keygen` may take.
+const KEYGEN: Duration = Duration::from_secs(60);
+/// How large the user's configuration may be.
+const MOST_CONFIG: u64 = 1 << 20;
+
+/// Runs `polis ssh-config`.
+///
+/// # Errors
+/// When the workspace does not run, or a file cannot be written.
+pub(crate) fn config(context: &Context, args: &SshConfigArgs) -> Result<Done> {
+    let config = context.store.path(CONFIG)?;
+    let line = ssh::include(&config)?;
+    if args.remove {
+        let _lock = context.store.lock()?;
+        let changed = Users::read(&line)?.change(|text| ssh::without_line(text, &line))?;
+        remove(&context.store)?;
+        let text = "OpenSSH does not know the workspace any more.\n";
+        return Ok(done(text.to_owned(), &config, false, changed, None));
+    }
+    let block = prepare(context)?;
+    let users = Users::read(&line);
+    if !args.install {
+        let installed = users.is_ok_and(|users| users.includes(&line));
+        return Ok(done(block.clone(), &config, installed, false, Some(&block)));
+    }
+    let users = users?;
+    let new = !users.includes(&line);
+    if new && !args.yes && super::can_ask(context) {
+        context.output.ask(&format!(
+            "`{}` gets this line at its top: {line}",
+            users.path().display()
+        ));
+        if !super::asked("Add it?")? {
+            let text = "Nothing was installed.\n".to_owned();
+            return Ok(done(text, &config, false, false, Some(&block)));
+        }
+    }
+    let changed = users.change(|text| ssh::with_line(text, &line))?;
+    let text = "OpenSSH knows the workspace: ssh polis\n".to_owned();
+    Ok(done(text, &config, true, changed, Some(&block)))
+}
+
+fn done(text: String, config: &Path, installed: bool, changed: bool, block: Option<&str>) -> Done {
+    let data = json!({
+        "config": config.display().to_string(),
+        "installed": installed,
+        "changed": changed,
+        "block": block,
+    });
+    Done::new(text, data)
+}
+
+/// Makes the keys, pins the workspace's, and writes the `Host` block, which it returns.
+fn prepare(context: &Context) -> Result<String> {
+    must_pipe(context)?;
+    let multipass = context.multipass()?;
+    super::must_run(&multipass)?;
+    let store = &context.store;
+    let _lock = store.lock()?;
+    let polis = std::env::current_exe().map_err(|error| {
+        Error::new(Kind::Unexpected, "polis cannot tell where it is").because(error.to_string())
+    })?;
+    let call = calls::host_key();
+    let output = multipass.output(&call, None)?;
+    match output.code {
+        Some(0) => {}
+        Some(calls::NO_STACK) => return Err(status::no_stack(&multipass)),
+        _ => return Err(failed(&call, &output, Kind::Unexpected)),
+    }
+    let host = PublicKey::answered(&output.stdout).ok_or_else(|| {
+        unreadable(
+            "the workspace has no SSH host key",
+            "what it answered is no key",
+        )
+    })?;
+    let key = key_pair(store)?;
+    let known_hosts = store.keep(KNOWN_HOSTS, ssh::known_host(&host).as_bytes())?;
+    let block = ssh::block(&polis, &key, &store.path(IDENTITY)?, &known_hosts)?;
+    store.keep(CONFIG, block.as_bytes())?;
+    Ok(block)
+}
+
+/// The public half of the user's key for the workspace, which is made where there is none.
+fn key_pair(store: &Store) -> Result<PublicKey> {
+    let (identity, new) = (store.path(IDENTITY)?, store.path("ssh_key_new")?);
+    let public = store.path("ssh_key_new.pub")?;
+    if !identity.exists() {
+        // Of an earlier run that was killed.
+        gone(&new)?;
+        let file = new.display().to_string();
+        let args = ["-q", "-t", "ed25519", "-N", "", "-C", "polis", "-f", &file];
+        keygen(&args)?;
+        fs::rename(&new, &identity).map_err(|error| unwritable(&identity, &error))?;
+        gone(&public)?;
+    }
+    let said = keygen(&["-y", "-f", &identity.display().to_string()])?;
+    PublicKey::parse(&said).ok_or_else(|| {
+        Error::new(
+            Kind::Unexpected,
+            format!("`{}` holds no Ed25519 key", identity.display()),
+        )
+        .next("polis ssh-config --remove, then: polis ssh-config --install")
+    })
+}
+
+/// What `ssh-keygen` prints.
+fn keygen(args: &[&str]) -> Result<String> {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let error = |reason: String| {
+        Error::new(Kind::Unexpected, "OpenSSH's ssh-keygen failed")
+            .because(reason)
+            .next("install OpenSSH's client, and run this again")
+    };
+    match process::run(Path::new("ssh-keygen"), &args, KEYGEN) {
+        Ok(output) if output.code == Some(0) => Ok(output.stdout),
+        Ok(output) => Err(error(output.stderr)),
+        Err(Failure::Start(reason)) => Err(error(format!("ssh-keygen: {reason}"))),
+        Err(Failure::Interrupted) => Err(crate::multipass::interrupted()),
+        Err(_) => Err(error(format!("it took longer than {} s", KEYGEN.as_secs()))),
+    }
+}
+
+/// Removes what this verb keeps.
+fn remove(store: &Store) -> Result<()> {
+    for name in [CONFIG, KNOWN_HOSTS, IDENTITY] {
+        gone(&store.path(name)?)?;
+    }
+    Ok(())
+}
+
+fn gone(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Box<Error> {
+    let what = format!("`{}` cannot be written", path.display());
+    Error::new(Kind::Unexpected, what).because(error.to_string())
+}
+
+/// The user's own configuration of OpenSSH.
+struct Users {
+    dir: PathBuf,
+    text: String,
+}
+
+impl Users {
+    /// Reads it. What is no plain file belongs to a program that manages it, and is left alone.
+    fn read(line: &str) -> Result<Self> {
+        let home = platform::home().ok_or_else(|| {
+            Error::new(Kind::Usage, "this user has no home directory")
+                .next("set HOME, and run this again")
+        })?;
+        let dir = home.join(".ssh");
+        let path = dir.join("config");
+        let refused = |path: &Path, reason: String| {
+            let what = format!("`{}` is not changed", path.display());
+            Error::new(Kind::Usage, what)
+                .because(reason)
+                .next(format!("have its first line be: {line}"))
+        };
+        for (path, directory) in [(&dir, true), (&path, false)] {
+            match fs::symlink_metadata(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Ok(Self {
+                        dir: dir.clone(),
+                        text: String::new(),
+                    });
+                }
+                Err(error) => return Err(refused(path, error.to_string())),
+                Ok(data) if data.is_symlink() => {
+                    return Err(refused(path, "it is a link".to_owned()));
+                }
+                Ok(data) if data.is_dir() != directory || data.len() > MOST_CONFIG => {
+                    return Err(refused(path, "it is no plain file".to_owned()));
+                }
+                Ok(_) => {}
+            }
+        }
+        let read = fs::read_to_string(&path);
+        let text = read.map_err(|error| refused(&path, error.to_string()))?;
+        Ok(Self { dir, text })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join("config")
+    }
+
+    fn includes(&self, line: &str) -> bool {
+        self.text.lines().next().map(str::trim) == Some(line)
+    }
+
+    /// Replaces it, whole; returns whether it has changed.
+    fn change(&self, change: impl FnOnce(&str) -> String) -> Result<bool> {
+        let text = change(&self.text);
+        if text == self.text {
+            return Ok(false);
+        }
+        // For the user alone, as OpenSSH wants it.
+        Store::new(self.dir.clone()).keep("config", text.as_bytes())?;
+        Ok(true)
+    }
+}
+
+/// Refuses where Multipass cannot pipe.
+fn must_pipe(context: &Context) -> Result<()> {
+    if context.settings.pipes() {
+        return Ok(());
+    }
+    let what = "SSH into the workspace is not possible on this machine";
+    Err(Error::new(Kind::Usage, what)
+        .because("Multipass for Windows holds back what is piped through it")
+        .next("polis shell   (a shell in the workspace)")
+        .next("polis cp SRC DST   (files and directories)"))
+}
+
+/// Runs `polis connect`; returns the client's exit code.
+///
+/// # Errors
+/// When OpenSSH does not know the workspace, or the client is not installed.
+pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
+    must_pipe(context)?;
+    let config = context.store.path(CONFIG)?;
+    let line = ssh::include(&config)?;
+    // The login needs no line in the user's configuration; an editor starts `ssh` itself.
+    let known = args.with == Client::Ssh || Users::read(&line)?.includes(&line);
+    if !known || !config.exists() {
+        return Err(
+            Error::new(Kind::Usage, "OpenSSH does not know the workspace")
+                .next("polis ssh-config --install"),
+        );
+    }
+    super::must_run(&context.multipass()?)?;
+    let editor = ["--remote", "ssh-remote+polis", "/home/polis"];
+    let file = config.display().to_string();
+    let (program, words) = match args.with {
+        Client::Code => ("code", &editor[..]),
+        Client::Cursor => ("cursor", &editor[..]),
+        Client::Ssh => ("ssh", &["-F", &file, "polis"][..]),
+    };
+    if args.with != Client::Ssh {
+        context.output.note(
+            "an editor trusts the machine that it is connected to: a hostile workspace can act on this one through it",
+        );
+    }
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    wait_for(program, &words).map_err(|error| {
+        Error::new(Kind::Usage, format!("`{program}` could not be run"))
+            .because(error.to_string())
+            .next("put it on the PATH, or connect it to the host `polis`")
+            .next("polis connect ssh")
+    })
+}
+
+/// Runs a program on our terminal, to its end.
+fn wait_for(program: &str, words: &[String]) -> io::Result<u8> {
+    let mut child = process::interactive(Path::new(program), words, true, false)?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status
+                .code()
+                .and_then(|code| u8::try_from(code).ok())
+                .unwrap_or(1));
+        }
+        if let Some(signal) = signals::take() {
+            platform::pass_on(signal, &mut child)?;
+        }
+        std::thread::sleep(process::TICK);
+    }
+}
+
+/// Runs `polis _ssh-proxy`, whose streams are OpenSSH's connection; returns the exit code.
+///
+/// # Errors
+/// When the workspace does not run.
+pub(crate) fn proxy(context: &Context, args: &SshProxyArgs) -> Result<u8> {
+    must_pipe(context)?;
+    let key = PublicKey::parse(&args.key.join(" ")).ok_or_else(|| {
+        Error::new(Kind::Usage, "what may log in is no Ed25519 key").next("polis ssh-config")
+    })?;
+    let place = Place::Workspace {
+        terminal: false,
+        root: true,
+    };
+    super::exec::enter(context, &calls::server(&key), place, Manner::Streams)
+}

@@ -1,0 +1,360 @@
+//! `polis ssh-config`, `connect` and `_ssh-proxy`: real OpenSSH at both ends, with the fake Multipass between them.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::Path;
+
+use expect_test::expect;
+use fake_multipass::{Ran, World};
+
+use crate::copy::{names, write};
+use crate::support::{document, running, seen};
+
+/// Stands for the container, whose user `polis` this machine does not have: real sshd, where that user is one.
+const SSHD: &str = r#"#!/bin/bash
+# Arguments: what the script of polis gives sshd.
+world=WORLD
+export world
+exec unshare --mount bash -c '
+  mount --bind "$world/passwd" /etc/passwd && mount --bind "$world/guest/home" /home && exec /usr/sbin/sshd "$@"' sshd "$@"
+"#;
+
+/// A world whose workspace has OpenSSH; none where this machine has not, or we are not root.
+fn with_sshd() -> Option<World> {
+    if !xtask_testkit::has_part("/usr/sbin/sshd") {
+        return None;
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: sshd needs root");
+        return None;
+    }
+    let world = running();
+    let dir = world.dir().display().to_string();
+    let program = "/usr/local/bin/sshd";
+    world.write_guest(program, &SSHD.replace("WORLD", &dir));
+    let mode = Permissions::from_mode(0o755);
+    fs::set_permissions(world.guest().path(program), mode).expect("an executable");
+    // The first one of a number is the one.
+    let polis = "polis:*:1000:1000::/home/polis:/bin/bash\n";
+    let users = polis.to_owned() + &fs::read_to_string("/etc/passwd").expect("users");
+    fs::write(world.dir().join("passwd"), users).expect("users");
+    let home = world.guest().path("/home/polis");
+    chown(&home, Some(1000), Some(1000)).expect("root may");
+    Some(world)
+}
+
+/// Runs `ssh`, `scp` or `sftp` with the configuration that was installed. OpenSSH asks the system for the user's home, not
+/// HOME, so it is told where that is.
+fn openssh(world: &World, program: &str, words: &[&str]) -> Ran {
+    let config = world.home().join(".ssh/config").display().to_string();
+    let args = [&["-F", &config, "-o", "BatchMode=yes"][..], words].concat();
+    world.run(&Path::new("/usr/bin").join(program), &args)
+}
+
+/// A word of ssh-ed25519 keys and paths of builds differ from run to run.
+fn same(world: &World, text: &str) -> String {
+    let text = text.replace(env!("CARGO_BIN_EXE_polis"), "[POLIS]");
+    let text = text.replace(&world.dir().display().to_string(), "[WORLD]");
+    let words = text.split_inclusive([' ', '\n']);
+    let word = |word: &str| match word.starts_with("AAAA") {
+        true => format!("[KEY]{}", &word[word.trim_end().len()..]),
+        false => word.to_owned(),
+    };
+    words.map(word).collect()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("a file").permissions().mode() & 0o777
+}
+
+fn installed() -> Option<World> {
+    let world = with_sshd()?;
+    let ran = world.polis(&["ssh-config", "--install"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(ran.stdout, "OpenSSH knows the workspace: ssh polis\n");
+    Some(world)
+}
+
+#[test]
+fn ssh_logs_in_and_scp_copies() {
+    let Some(world) = installed() else { return };
+    let ran = openssh(&world, "ssh", &["polis", "whoami; pwd; cat; exit 7"]);
+    let text = "polis\n/home/polis\n";
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(7), text),
+        "{}",
+        ran.seen()
+    );
+    assert_eq!(ran.stderr, "");
+
+    // Every byte passes, in both directions.
+    let bytes: Vec<u8> = (0..400_000_u32).flat_map(u32::to_le_bytes).collect();
+    write(&world.home().join("big"), &bytes, 0o644);
+    for words in [["-q", "big", "polis:there"], ["-q", "polis:there", "back"]] {
+        let ran = openssh(&world, "scp", &words);
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    }
+    assert_eq!(fs::read(world.home().join("back")).unwrap(), bytes);
+    assert_eq!(names(&world.guest().path("/home/polis")), ["there"]);
+    assert_eq!(world.refused(), [""; 0]);
+}
+
+#[test]
+fn the_configuration_includes_ours_once_and_is_given_back() {
+    let Some(world) = with_sshd() else { return };
+    let ran = world.polis(&["ssh-config"]);
+    expect![[r#"
+        exit 0
+        --- stdout
+        # Written by `polis ssh-config`.
+        Host polis
+            HostName polis
+            HostKeyAlias polis
+            User polis
+            ProxyCommand "[POLIS]" _ssh-proxy ssh-ed25519 [KEY]
+            IdentityFile "[WORLD]/home/.local/state/polis/ssh_key"
+            IdentitiesOnly yes
+            IdentityAgent none
+            AddKeysToAgent no
+            UserKnownHostsFile "[WORLD]/home/.local/state/polis/ssh_known_hosts"
+            GlobalKnownHostsFile /dev/null
+            StrictHostKeyChecking yes
+            UpdateHostKeys no
+            PreferredAuthentications publickey
+            ForwardAgent no
+            ForwardX11 no
+            PermitLocalCommand no
+    "#]]
+    .assert_eq(&same(&world, &ran.seen()));
+    assert!(!world.home().join(".ssh").exists());
+    let state = world.home().join(".local/state/polis");
+    let files = ["lock", "ssh_config", "ssh_key", "ssh_known_hosts"];
+    assert_eq!(names(&state), files);
+    assert_eq!(files.map(|name| mode(&state.join(name))), [0o600; 4]);
+
+    let config = world.home().join(".ssh/config");
+    let theirs = "Host *\n    ForwardAgent yes\n    User me\n    ProxyJump elsewhere\n";
+    write(&config, theirs.as_bytes(), 0o644);
+    let key = fs::read(state.join("ssh_key")).unwrap();
+    for changed in [true, false] {
+        let ran = world.polis(&["ssh-config", "--install", "--json"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+        let result = document(&ran)["result"].clone();
+        assert_eq!(
+            (&result["changed"], &result["installed"]),
+            (&changed.into(), &true.into())
+        );
+        let line = format!("Include \"{}\"\n", state.join("ssh_config").display());
+        assert_eq!(fs::read_to_string(&config).unwrap(), line + theirs);
+    }
+    assert_eq!(fs::read(state.join("ssh_key")).unwrap(), key);
+    assert_eq!(names(&world.home().join(".ssh")), ["config"]);
+    // What the user has set for every host overrules nothing.
+    let ran = openssh(&world, "ssh", &["-G", "polis"]);
+    for line in [
+        "user polis\n",
+        "forwardagent no\n",
+        "stricthostkeychecking true\n",
+    ] {
+        assert!(ran.stdout.contains(line), "{line}: {}", ran.seen());
+    }
+    assert!(!ran.stdout.contains("elsewhere"), "{}", ran.seen());
+
+    for changed in [true, false] {
+        let ran = world.polis(&["ssh-config", "--remove", "--json"]);
+        assert_eq!(document(&ran)["result"]["changed"], changed);
+        assert_eq!(fs::read_to_string(&config).unwrap(), theirs);
+    }
+    assert_eq!(names(&state), ["lock"]);
+}
+
+#[test]
+fn a_configuration_behind_a_link_is_left_alone() {
+    let Some(world) = with_sshd() else { return };
+    let ssh = world.home().join(".ssh");
+    write(&world.home().join("dotfiles/config"), b"Host a\n", 0o644);
+    symlink(world.home().join("dotfiles"), &ssh).unwrap();
+    let ran = world.polis(&["ssh-config", "--install"]);
+    expect![[r#"
+        exit 2
+        --- stderr
+        error: `[WORLD]/home/.ssh` is not changed
+          cause: it is a link
+          next: have its first line be: Include "[WORLD]/home/.local/state/polis/ssh_config"
+    "#]]
+    .assert_eq(&seen(&ran));
+    fs::remove_file(&ssh).unwrap();
+    fs::create_dir(&ssh).unwrap();
+    symlink("../dotfiles/config", ssh.join("config")).unwrap();
+    let ran = world.polis(&["ssh-config", "--install"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.seen());
+    assert_eq!(fs::read(ssh.join("config")).unwrap(), b"Host a\n");
+    assert_eq!(names(&ssh), ["config"]);
+}
+
+#[test]
+fn on_a_terminal_the_line_is_shown_first() {
+    let Some(world) = with_sshd() else { return };
+    let ran = world.polis_on_terminal(&["ssh-config", "--install"], "n\n");
+    assert!(
+        ran.stdout.contains("at its top: Include \""),
+        "{}",
+        ran.seen()
+    );
+    assert!(
+        ran.stdout.contains("Nothing was installed."),
+        "{}",
+        ran.seen()
+    );
+    assert!(!world.home().join(".ssh").exists());
+    let ran = world.polis_on_terminal(&["ssh-config", "--install"], "y\n");
+    assert!(ran.stdout.contains("knows the workspace"), "{}", ran.seen());
+    assert!(world.home().join(".ssh/config").exists());
+}
+
+#[test]
+fn only_our_key_gets_in_and_nothing_gets_out() {
+    let Some(world) = installed() else { return };
+    let ssh = |words: &[&str]| openssh(&world, "ssh", words);
+    // Another key does not get in, even one that the agent has let in.
+    let file = world.home().join("other").display().to_string();
+    let words = ["-q", "-t", "ed25519", "-N", "", "-f", &file];
+    assert_eq!(
+        world.run(Path::new("/usr/bin/ssh-keygen"), &words).code,
+        Some(0)
+    );
+    let public = fs::read(world.home().join("other.pub")).unwrap();
+    let authorized = world.guest().path("/home/polis/.ssh/authorized_keys");
+    write(&authorized, &public, 0o600);
+    for path in [authorized.parent().unwrap(), &authorized] {
+        chown(path, Some(1000), Some(1000)).unwrap();
+    }
+    let config = fs::read_to_string(world.home().join(".local/state/polis/ssh_config")).unwrap();
+    let other = config.replace("/.local/state/polis/ssh_key\"", "/other\"");
+    assert_ne!(config, other);
+    write(&world.home().join("other_config"), other.as_bytes(), 0o600);
+    let args = ["-F", "other_config", "-o", "BatchMode=yes", "polis", "true"];
+    let ran = world.run(Path::new("/usr/bin/ssh"), &args);
+    assert_eq!(ran.code, Some(255), "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("Permission denied (publickey)"),
+        "{}",
+        ran.seen()
+    );
+    // Nor does root.
+    assert_eq!(ssh(&["-l", "root", "polis", "true"]).code, Some(255));
+
+    // The user's agent stays here, also when asked for, and no port leads from there to here.
+    let ran = ssh(&["-A", "polis", "echo \"${SSH_AUTH_SOCK:-none}\""]);
+    assert_eq!(ran.stdout, "none\n", "{}", ran.seen());
+    let args = [
+        "-o",
+        "ExitOnForwardFailure=yes",
+        "-R",
+        "0:127.0.0.1:1",
+        "polis",
+        "true",
+    ];
+    let ran = ssh(&args);
+    assert_eq!(ran.code, Some(255), "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("remote port forwarding failed"),
+        "{}",
+        ran.seen()
+    );
+    assert_eq!(world.refused(), [""; 0]);
+}
+
+#[test]
+fn another_host_key_is_refused_until_it_is_pinned_anew() {
+    let Some(world) = installed() else { return };
+    let key = world.guest().path("/root/.polis-ssh/host_key");
+    assert_eq!(mode(&key), 0o600);
+    fs::remove_file(&key).unwrap();
+    let ran = openssh(&world, "ssh", &["polis", "true"]);
+    assert_eq!(ran.code, Some(255), "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("next: polis ssh-config"),
+        "{}",
+        ran.seen()
+    );
+    let file = key.display().to_string();
+    let words = ["-q", "-t", "ed25519", "-N", "", "-f", &file];
+    assert_eq!(
+        world.run(Path::new("/usr/bin/ssh-keygen"), &words).code,
+        Some(0)
+    );
+    let ran = openssh(&world, "ssh", &["polis", "true"]);
+    assert_eq!(ran.code, Some(255), "{}", ran.seen());
+    assert!(ran.stderr.contains("verification failed"), "{}", ran.seen());
+    assert_eq!(world.polis(&["ssh-config"]).code, Some(0));
+    let ran = openssh(&world, "ssh", &["polis", "true"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+}
+
+#[test]
+fn connect_starts_the_client_or_says_what_is_missing() {
+    let Some(world) = with_sshd() else { return };
+    for client in ["ssh", "code"] {
+        let ran = world.polis(&["connect", client]);
+        assert_eq!(ran.code, Some(2), "{}", ran.seen());
+        assert!(
+            ran.stderr.contains("next: polis ssh-config --install"),
+            "{}",
+            ran.seen()
+        );
+    }
+    assert_eq!(world.polis(&["ssh-config"]).code, Some(0));
+    let ran = world.shell("echo 'whoami; exit 3' | polis connect");
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(3), "polis\n"),
+        "{}",
+        ran.seen()
+    );
+    assert_eq!(world.polis(&["connect", "cursor"]).code, Some(2));
+    assert_eq!(world.polis(&["ssh-config", "--install"]).code, Some(0));
+    expect![[r#"
+        exit 2
+        --- stderr
+        note: an editor trusts the machine that it is connected to: a hostile workspace can act on this one through it
+        error: `cursor` could not be run
+          cause: No such file or directory (os error 2)
+          next: put it on the PATH, or connect it to the host `polis`
+          next: polis connect ssh
+    "#]].assert_eq(&seen(&world.polis(&["connect", "cursor"])));
+    write(
+        &world.dir().join("bin/code"),
+        b"#!/bin/sh\necho \"$@\"\nexit 4\n",
+        0o755,
+    );
+    let ran = world.polis(&["connect", "code"]);
+    let words = "--remote ssh-remote+polis /home/polis\n";
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(4), words),
+        "{}",
+        ran.seen()
+    );
+}
+
+#[test]
+fn where_multipass_cannot_pipe_ssh_is_refused_and_said_why() {
+    let world = running();
+    for args in [
+        &["ssh-config", "--install"][..],
+        &["connect"],
+        &["_ssh-proxy", "ssh-ed25519", "AAAA"],
+    ] {
+        let ran = world.polis_with(args, &[("POLIS_DELIVERY", "file")]);
+        assert!(matches!(ran.code, Some(2 | 125)), "{}", ran.seen());
+        assert!(
+            ran.stderr.contains("holds back what is piped"),
+            "{}",
+            ran.seen()
+        );
+        assert!(ran.stderr.contains("next: polis shell"), "{}", ran.seen());
+    }
+    assert_eq!(names(&world.home()), [".local"]);
+}
