@@ -19,7 +19,7 @@ for name in NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE SSL_CERT_FILE; do
   if [[ -n ${!name:-} ]]; then environment+=("$name=${!name}"); fi
 done
 exec "$(command -v sshd)" -i -e -f /dev/null -h "$key" \
-  -o LogLevel=ERROR \
+  -o LogLevel=FATAL \
   -o AllowUsers=polis \
   -o AuthenticationMethods=publickey \
   -o AuthorizedKeysFile=none \

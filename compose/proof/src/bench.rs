@@ -17,9 +17,10 @@ use crate::tree::{self, Digests};
 use crate::twins::{self, Authority, Twin, Twins};
 
 /// The programs that a bench needs besides those of every proof, each with its Debian package.
-pub const PROGRAMS: [(&str, &str); 4] = [
+pub const PROGRAMS: [(&str, &str); 5] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
+    ("ssh", "openssh-client"),
     ("nsenter", "util-linux"),
     ("ip", "iproute2"),
 ];

@@ -1,0 +1,62 @@
+//! `ssh` and `scp` into the workspace's twin: Debian's own OpenSSH at both ends, and nothing between them but `polis`.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use fake_multipass::Ran;
+use polis_stack_proof::Result;
+use polis_stack_proof::bench::Bench;
+
+use crate::ensure;
+
+/// What the workspace is asked: who it is, that it trusts gate's CA as `exec` has it, and for a code of its own.
+const QUESTION: &str = "id -un; pwd; echo \"$NODE_EXTRA_CA_CERTS\"; exit 7";
+const ANSWER: &str = "polis\n/home/polis\n/usr/local/share/ca-certificates/polis-ca.crt\n";
+
+/// Runs a client with the configuration that `polis` has installed. It asks the system, not HOME, where the user's is.
+fn openssh(bench: &Bench, program: &str, words: &[&str]) -> Ran {
+    let config = bench.world.home().join(".ssh/config").display().to_string();
+    let args = [&["-F", &config, "-o", "BatchMode=yes"][..], words].concat();
+    bench.world.run(&Path::new("/usr/bin").join(program), &args)
+}
+
+/// A login, a copy there and back, and nothing that is left running.
+pub(crate) fn ssh(bench: &mut Bench) -> Result<()> {
+    bench.polis("start, when all is well", &["start"])?;
+    bench.polis("ssh-config", &["ssh-config", "--install"])?;
+    let ran = openssh(bench, "ssh", &["polis", QUESTION]);
+    let well = (ran.code, ran.stdout.as_str(), ran.stderr.as_str()) == (Some(7), ANSWER, "");
+    ensure(well, || ran.seen())?;
+
+    let bytes: Vec<u8> = (0..400_000_u32).flat_map(u32::to_le_bytes).collect();
+    let (there, back) = (
+        bench.world.home().join("big"),
+        bench.world.home().join("back"),
+    );
+    fs::write(&there, &bytes).map_err(|error| error.to_string())?;
+    for words in [["-q", "big", "polis:big"], ["-q", "polis:big", "back"]] {
+        let ran = openssh(bench, "scp", &words);
+        ensure(ran.code == Some(0), || ran.seen())?;
+    }
+    let came = fs::read(&back).map_err(|error| error.to_string())?;
+    ensure(came == bytes, || format!("{} bytes came back", came.len()))?;
+
+    let ran = openssh(bench, "ssh", &["-l", "root", "polis", "true"]);
+    ensure(ran.code == Some(255), || format!("root: {}", ran.seen()))?;
+    nothing_is_left(bench)
+}
+
+/// The servers end with their connections, and none listens.
+fn nothing_is_left(bench: &Bench) -> Result<()> {
+    for _ in 0..50 {
+        // Ends with 1 when nothing is found.
+        let found = bench.inside("workspace", &["pgrep", "-a", "sshd"]).ran()?;
+        if (found.code, found.stdout.as_str()) == (1, "") {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+    Err("an sshd is left in the workspace".to_owned())
+}
