@@ -68,6 +68,8 @@ pub(crate) enum Verb {
     Shell(ShellArgs),
     /// Copy a file or a directory into the workspace or out of it
     Cp(CpArgs),
+    /// Bring a directory into the workspace, and its changes there back as a diff
+    Sync(SyncArgs),
     /// Let OpenSSH into the workspace, as `ssh polis`
     SshConfig(SshConfigArgs),
     /// Open the workspace in an editor, or log in to it
@@ -110,6 +112,7 @@ impl Verb {
             Self::Exec(_) => "exec",
             Self::Shell(_) => "shell",
             Self::Cp(_) => "cp",
+            Self::Sync(_) => "sync",
             Self::SshConfig(_) => "ssh-config",
             Self::Connect(_) => "connect",
             Self::SshProxy(_) => "_ssh-proxy",
@@ -304,6 +307,23 @@ pub(crate) struct CpArgs {
     /// Where to: an existing directory, or a new name in one; exactly one of the two is `workspace:PATH`
     #[arg(value_name = "DST")]
     pub(crate) destination: OsString,
+}
+
+/// Arguments of `sync`.
+#[derive(Debug, Args)]
+pub(crate) struct SyncArgs {
+    /// The directory; in the workspace it has the same name, in the home of the user
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Show what has changed in the workspace since the last sync, and change nothing
+    #[arg(long, conflicts_with = "apply")]
+    pub(crate) diff: bool,
+    /// Show that, ask, and apply it to the directory
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Do not ask
+    #[arg(long, short, requires = "apply")]
+    pub(crate) yes: bool,
 }
 
 /// Arguments of `ssh-config`.

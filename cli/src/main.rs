@@ -99,6 +99,7 @@ fn reported(cli: &Cli, output: Output) -> Result<Done> {
         Verb::Delete(args) => verbs::delete::run(&context, args),
         Verb::Cp(args) => verbs::cp::run(&context, args),
         Verb::Security { verb } => verbs::security::run(&context, verb),
+        Verb::Sync(args) => verbs::sync::run(&context, args),
         Verb::SshConfig(args) => verbs::ssh::config(&context, args),
         Verb::Doctor => Ok(verbs::doctor::run(&context)),
         Verb::Agent(verb) => verbs::agent::run(&context, verb),

@@ -1,5 +1,6 @@
 //! The user's own state directory: the lock that keeps two runs apart, copies on their way and, where pipes do not work, the
-//! files that Multipass reads. Nothing is written anywhere else on the host, but for what `cp` brings where it is told to.
+//! files that Multipass reads. Nothing is written anywhere else on the host, but for what `cp` and `sync --apply` bring where they
+//! are told to, and the line that `ssh-config --install` adds.
 //!
 //! Others of this host may have been there before. So the directory is the user's alone, or refused, and no link is
 //! followed in it.

@@ -12,6 +12,7 @@ pub(crate) mod ssh;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod sync;
 pub(crate) mod version;
 
 use std::io::{self, IsTerminal};

@@ -247,6 +247,27 @@ fn must_pipe(context: &Context) -> Result<()> {
         .next("polis cp SRC DST   (files and directories)"))
 }
 
+/// Refuses where `polis ssh-config` has not been run, or the workspace does not run.
+pub(super) fn must_know(context: &Context) -> Result<()> {
+    must_pipe(context)?;
+    if !context.store.path(CONFIG)?.exists() {
+        return Err(unknown());
+    }
+    super::must_run(&context.multipass()?)
+}
+
+/// The configuration of OpenSSH with the `Host` block, as it can stand between quotes in a shell.
+pub(super) fn config_file(context: &Context) -> Result<String> {
+    let config = context.store.path(CONFIG)?;
+    ssh::include(&config)?;
+    Ok(config.display().to_string())
+}
+
+fn unknown() -> Box<Error> {
+    Error::new(Kind::Usage, "OpenSSH does not know the workspace")
+        .next("polis ssh-config --install")
+}
+
 /// Runs `polis connect`; returns the client's exit code.
 ///
 /// # Errors
@@ -256,14 +277,10 @@ pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     let config = context.store.path(CONFIG)?;
     let line = ssh::include(&config)?;
     // The login needs no line in the user's configuration; an editor starts `ssh` itself.
-    let known = args.with == Client::Ssh || Users::read(&line)?.includes(&line);
-    if !known || !config.exists() {
-        return Err(
-            Error::new(Kind::Usage, "OpenSSH does not know the workspace")
-                .next("polis ssh-config --install"),
-        );
+    if args.with != Client::Ssh && !Users::read(&line)?.includes(&line) {
+        return Err(unknown());
     }
-    super::must_run(&context.multipass()?)?;
+    must_know(context)?;
     let editor = ["--remote", "ssh-remote+polis", "/home/polis"];
     let file = config.display().to_string();
     let (program, words) = match args.with {

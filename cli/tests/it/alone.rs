@@ -146,6 +146,7 @@ fn the_help_is_the_table_of_contents() {
           exec         Run a command in the workspace
           shell        Open a shell in the workspace
           cp           Copy a file or a directory into the workspace or out of it
+          sync         Bring a directory into the workspace, and its changes there back as a diff
           ssh-config   Let OpenSSH into the workspace, as `ssh polis`
           connect      Open the workspace in an editor, or log in to it
           logs         Show the logs of the services

@@ -31,6 +31,8 @@ mod start;
 #[cfg(target_os = "linux")]
 mod support;
 #[cfg(target_os = "linux")]
+mod sync;
+#[cfg(target_os = "linux")]
 mod tidy;
 #[cfg(target_os = "linux")]
 mod trust;

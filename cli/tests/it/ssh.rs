@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use expect_test::expect;
 use fake_multipass::{Ran, World};
@@ -28,7 +29,8 @@ fn with_sshd() -> Option<World> {
         eprintln!("skipped: sshd needs root");
         return None;
     }
-    let world = running();
+    // Each connection is some calls of Multipass, and one sync some connections.
+    let world = running().with_limit(Duration::from_secs(300));
     let dir = world.dir().display().to_string();
     let program = "/usr/local/bin/sshd";
     world.write_guest(program, &SSHD.replace("WORLD", &dir));
@@ -45,7 +47,7 @@ fn with_sshd() -> Option<World> {
 
 /// Runs `ssh`, `scp` or `sftp` with the configuration that was installed. OpenSSH asks the system for the user's home, not
 /// HOME, so it is told where that is.
-fn openssh(world: &World, program: &str, words: &[&str]) -> Ran {
+pub(crate) fn openssh(world: &World, program: &str, words: &[&str]) -> Ran {
     let config = world.home().join(".ssh/config").display().to_string();
     let args = [&["-F", &config, "-o", "BatchMode=yes"][..], words].concat();
     world.run(&Path::new("/usr/bin").join(program), &args)
@@ -67,7 +69,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("a file").permissions().mode() & 0o777
 }
 
-fn installed() -> Option<World> {
+pub(crate) fn installed() -> Option<World> {
     let world = with_sshd()?;
     let ran = world.polis(&["ssh-config", "--install"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
@@ -291,6 +293,11 @@ fn another_host_key_is_refused_until_it_is_pinned_anew() {
     assert_eq!(world.polis(&["ssh-config"]).code, Some(0));
     let ran = openssh(&world, "ssh", &["polis", "true"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    // A VM that is stopped is not started without a word.
+    assert_eq!(world.polis(&["stop"]).code, Some(0));
+    let ran = openssh(&world, "ssh", &["polis", "true"]);
+    assert_eq!(ran.code, Some(255), "{}", ran.seen());
+    assert!(ran.stderr.contains("next: polis start"), "{}", ran.seen());
 }
 
 #[test]

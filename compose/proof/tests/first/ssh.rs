@@ -43,9 +43,24 @@ pub(crate) fn ssh(bench: &mut Bench) -> Result<()> {
     let came = fs::read(&back).map_err(|error| error.to_string())?;
     ensure(came == bytes, || format!("{} bytes came back", came.len()))?;
 
+    synced(bench)?;
     let ran = openssh(bench, "ssh", &["-l", "root", "polis", "true"]);
     ensure(ran.code == Some(255), || format!("root: {}", ran.seen()))?;
     nothing_is_left(bench)
+}
+
+/// A directory goes in, and its change comes back, by the workspace's own git.
+fn synced(bench: &mut Bench) -> Result<()> {
+    let dir = bench.world.home().join("project");
+    let failed = |error: std::io::Error| error.to_string();
+    fs::create_dir(&dir).map_err(failed)?;
+    fs::write(dir.join("a"), "one\n").map_err(failed)?;
+    bench.polis("sync", &["sync", "project"])?;
+    let ran = openssh(bench, "ssh", &["polis", "echo two >>project/a"]);
+    ensure(ran.code == Some(0), || ran.seen())?;
+    bench.polis("sync --apply", &["sync", "project", "--apply", "--yes"])?;
+    let text = fs::read_to_string(dir.join("a")).map_err(failed)?;
+    ensure(text == "one\ntwo\n", || text)
 }
 
 /// The servers end with their connections, and none listens.

@@ -1,0 +1,37 @@
+# Runs in the workspace, as its user: the workspace's end of `polis sync`. What was synced last is the commit `base` in a
+# repository beside the directory; a `.git` in the directory itself is never looked at. Arguments: what to do, the
+# directory, the repository's name, a commit. Ends with 20 when the directory has changes that this machine has not, with
+# 21 when it is there and was not synced, with 22 when it was not synced.
+set -uo pipefail
+fail() {
+  printf '%s\n' "$2" >&2
+  exit "$1"
+}
+verb=$1 tree=$HOME/$2 repo=$HOME/.polis-sync/$3.git
+g() {
+  git --git-dir="$repo" --work-tree="$tree" -c user.name=polis -c user.email=polis@localhost -c core.excludesFile=/dev/null "$@"
+}
+commit() { g rev-parse --quiet --verify "refs/polis/$1^{commit}" >/dev/null; }
+now() { g add --all . >&2 && g write-tree; }
+case $verb in
+  ready)
+    [[ -d $repo ]] || git init --quiet --bare --template= "$repo" || exit 23
+    mkdir -p "$repo/info" && echo '* !text !eol !ident !filter !working-tree-encoding !diff !merge' >"$repo/info/attributes"
+    ;;
+  take)
+    if ! commit base && [[ -n $(ls -A "$tree" 2>/dev/null) ]]; then fail 21 'it is in the workspace already, and was not synced'; fi
+    mkdir -p "$tree" && cd "$tree" || exit 23
+    if commit base; then
+      found=$(now) || exit 23
+      if [[ $found != "$(g rev-parse 'refs/polis/base^{tree}')" && $found != "$(g rev-parse 'refs/polis/new^{tree}')" ]]; then
+        fail 20 'it has changes in the workspace'
+      fi
+    fi
+    g read-tree --reset -u refs/polis/new && g update-ref refs/polis/base refs/polis/new
+    ;;
+  give)
+    commit base && cd "$tree" || fail 22 'it is not in the workspace'
+    found=$(now) && made=$(g commit-tree -p refs/polis/base -m work "$found") && g update-ref refs/polis/work "$made"
+    ;;
+  applied) g update-ref refs/polis/base "$4" ;;
+esac

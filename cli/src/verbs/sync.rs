@@ -1,0 +1,356 @@
+//! `polis sync`: a directory into the workspace, and what became of it there back, as a diff that is judged and shown first.
+//!
+//! Git does the work, over SSH: it is on both sides, compares, transfers what differs, and refuses names that would lead out
+//! of a directory. The repositories are our own, beside the directories: a `.git` of the user's is neither read nor sent.
+//! Nothing of the user's or the workspace's configuration of git applies here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use polis_base::Digest;
+use serde_json::json;
+
+use crate::args::SyncArgs;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::multipass::{interrupted, refusal};
+use crate::output::Done;
+use crate::process::{self, Failure, Output};
+
+/// Starts git alone with its arguments. The first argument is the size in 512 bytes that no file may exceed.
+const GIT: &str = "\
+unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_NAMESPACE GIT_CONFIG_PARAMETERS GIT_CONFIG_COUNT
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_ATTR_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 LC_ALL=C
+ulimit -f \"$0\" && exec git \"$@\"";
+
+/// Contents pass as they are, whatever attributes the directory has.
+const ATTRIBUTES: &str = "* !text !eol !ident !filter !working-tree-encoding !diff !merge\n";
+
+const BASE: &str = "refs/polis/base";
+const WORK: &str = "refs/polis/work";
+
+/// Runs `polis sync`.
+///
+/// # Errors
+/// When nothing was synced.
+pub(crate) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
+    super::ssh::must_know(context)?;
+    let _lock = context.store.lock()?;
+    let sync = Sync::new(context, &args.dir)?;
+    if !args.diff && !args.apply {
+        sync.bring_in()?;
+        let text = format!("Synced to workspace:/home/polis/{}\n", sync.name);
+        return Ok(sync.done(text, true, None));
+    }
+    let diff = sync.diff()?;
+    if diff.is_empty() {
+        return Ok(sync.done(
+            "Nothing has changed in the workspace.\n".into(),
+            false,
+            Some(diff),
+        ));
+    }
+    if !args.apply {
+        return Ok(sync.done(diff.clone(), false, Some(diff)));
+    }
+    sync.judge()?;
+    if !args.yes && !confirmed(context, &diff)? {
+        return Ok(sync.done("Nothing was applied.\n".into(), false, Some(diff)));
+    }
+    sync.apply()?;
+    let text = format!("Applied to {}\n", sync.dir.display());
+    Ok(sync.done(text, true, Some(diff)))
+}
+
+/// Shows the changes, and asks on the terminal.
+fn confirmed(context: &Context, diff: &str) -> Result<bool> {
+    if !super::can_ask(context) {
+        return Err(
+            Error::new(Kind::Usage, "`polis sync --apply` needs a confirmation")
+                .because("it can ask only on a terminal, and not with `--json`")
+                .next("polis sync DIR --diff, then: polis sync DIR --apply --yes"),
+        );
+    }
+    context
+        .output
+        .ask(&format!("changes in the workspace:\n{diff}"));
+    super::asked("Apply them here?")
+}
+
+struct Sync {
+    /// The directory, absolute and without links.
+    dir: PathBuf,
+    name: String,
+    /// What our repositories of it are called.
+    key: String,
+    /// Our repository on this machine.
+    repository: PathBuf,
+    /// The configuration of OpenSSH.
+    config: String,
+    limit: Duration,
+    most: u64,
+}
+
+impl Sync {
+    fn new(context: &Context, dir: &Path) -> Result<Self> {
+        let refused = |reason: String| {
+            Error::new(Kind::Usage, format!("`{}` cannot be synced", dir.display())).because(reason)
+        };
+        let dir = fs::canonicalize(dir).map_err(|error| refused(error.to_string()))?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let name = dir.file_name().and_then(|name| name.to_str());
+        let name = name.filter(|name| !name.starts_with(['.', '-']) && name.chars().all(plain));
+        let name = name.filter(|_| dir.is_dir()).ok_or_else(|| {
+            refused(
+                "expected a directory whose name has only letters, digits, `-`, `_` and `.`".into(),
+            )
+        })?;
+        let hex = Digest::of(dir.as_os_str().as_encoded_bytes()).hex();
+        let key = format!("{name}-{}", &hex[..12]);
+        let sync = Self {
+            name: name.to_owned(),
+            repository: context.store.path(&format!("sync-{key}.git"))?,
+            config: super::ssh::config_file(context)?,
+            limit: context.settings.time("copy-timeout"),
+            most: context.settings.size("copy-size") / 512,
+            key,
+            dir,
+        };
+        if !sync.repository.exists() {
+            let path = sync.repository.display().to_string();
+            let init = ["init", "--quiet", "--bare", "--template=", &path];
+            let output = sync.run(
+                "sh",
+                &[&["-c", GIT, &sync.most.to_string()][..], &init].concat(),
+            )?;
+            sync.well(output)?;
+        }
+        let info = sync.repository.join("info");
+        let written =
+            fs::create_dir_all(&info).and_then(|()| fs::write(info.join("attributes"), ATTRIBUTES));
+        written.map_err(|error| refused(error.to_string()))?;
+        Ok(sync)
+    }
+
+    fn done(&self, text: String, changed: bool, diff: Option<String>) -> Done {
+        let data = json!({
+            "directory": self.dir.display().to_string(),
+            "workspace": format!("workspace:/home/polis/{}", self.name),
+            "changed": changed,
+            "diff": diff,
+        });
+        Done::new(text, data)
+    }
+
+    /// Brings what is here into the workspace, unless that has changes of its own.
+    fn bring_in(&self) -> Result<()> {
+        self.ask("ready", "")?;
+        let new = self.snapshot()?;
+        self.remote(
+            &[
+                "push",
+                "--quiet",
+                "--force",
+                "--receive-pack=git receive-pack",
+            ],
+            &format!("{new}:refs/polis/new"),
+        )?;
+        self.ask("take", "")?;
+        self.git(&["update-ref", BASE, &new]).map(drop)
+    }
+
+    /// Records what is here as a commit without a history.
+    fn snapshot(&self) -> Result<String> {
+        self.git(&["add", "--all", "."])?;
+        let tree = self.git(&["write-tree"])?;
+        self.git(&["commit-tree", "-m", "polis sync", &tree])
+    }
+
+    /// What has changed in the workspace since the last sync.
+    fn diff(&self) -> Result<String> {
+        if self
+            .git(&["rev-parse", "--quiet", "--verify", BASE])
+            .is_err()
+        {
+            let what = format!("`{}` was not synced yet", self.dir.display());
+            return Err(Error::new(Kind::Usage, what).next("polis sync DIR"));
+        }
+        self.ask("give", "")?;
+        let fetch = [
+            "fetch",
+            "--upload-pack=git upload-pack",
+            "--quiet",
+            "--force",
+            "--no-tags",
+            "--no-recurse-submodules",
+        ];
+        self.remote(&fetch, &format!("{WORK}:{WORK}"))?;
+        let diff = self.compare(&["--no-color"])?;
+        Ok(if diff.is_empty() { diff } else { diff + "\n" })
+    }
+
+    fn compare(&self, options: &[&str]) -> Result<String> {
+        let diff = ["diff", "--no-ext-diff", "--no-textconv", "--no-renames"];
+        self.git(&[&diff[..], options, &[BASE, WORK, "--"]].concat())
+    }
+
+    /// Refuses what no file of a directory is: links and repositories. Git itself refuses `.git` and names that lead out.
+    fn judge(&self) -> Result<()> {
+        let raw = self.compare(&["--raw", "-z"])?;
+        match refused(&raw) {
+            None => Ok(()),
+            Some(reason) => Err(Error::new(Kind::Transfer, "nothing was applied")
+                .because(reason)
+                .next("remove it in the workspace, or bring the rest by: polis cp")),
+        }
+    }
+
+    /// Applies all changes, or none where one does not fit what is here by now.
+    fn apply(&self) -> Result<()> {
+        let before = self.snapshot()?;
+        self.git(&["update-ref", "refs/polis/before", &before])?;
+        let patch = self.repository.join("patch");
+        let output = format!("--output={}", patch.display());
+        self.compare(&["--binary", "--full-index", &output])?;
+        self.git(&["apply", "--whitespace=nowarn", &patch.display().to_string()])
+            .map_err(|error| {
+                error.next(format!(
+                    "what was here before: git --git-dir='{}' show refs/polis/before:FILE",
+                    self.repository.display()
+                ))
+            })?;
+        let work = self.git(&["rev-parse", WORK])?;
+        self.git(&["update-ref", BASE, &work])?;
+        self.ask("applied", &work)
+    }
+
+    /// Our script in the workspace.
+    fn ask(&self, verb: &str, commit: &str) -> Result<()> {
+        let (name, key) = (&self.name, &self.key);
+        let script = include_str!("../guest/sync.sh");
+        let command = format!("set -- {verb} {name} {key} {commit}\n{script}");
+        let args = ["-F", &self.config, "-o", "BatchMode=yes", "polis", &command];
+        let output = self.run("ssh", &args)?;
+        let next = match output.code {
+            Some(0) => return Ok(()),
+            Some(20) => "polis sync DIR --diff, then: polis sync DIR --apply",
+            Some(21) => "move it away: polis exec -- mv DIR OTHER",
+            Some(22) => "polis sync DIR",
+            _ => "polis status",
+        };
+        Err(self.failed(&output, Kind::Transfer).next(next))
+    }
+
+    /// A transfer between our repositories.
+    fn remote(&self, words: &[&str], refs: &str) -> Result<()> {
+        let ssh = format!(
+            "core.sshCommand=ssh -F \"{}\" -o BatchMode=yes",
+            self.config
+        );
+        let checked = ["-c", &ssh, "-c", "transfer.fsckObjects=true"];
+        let url = format!("polis:.polis-sync/{}.git", self.key);
+        self.git(&[&checked[..], words, &[&url, refs]].concat())
+            .map(drop)
+    }
+
+    /// What git prints, which has to succeed.
+    fn git(&self, args: &[&str]) -> Result<String> {
+        let (most, dir) = (self.most.to_string(), self.dir.display().to_string());
+        let repository = format!("--git-dir={}", self.repository.display());
+        let tree = format!("--work-tree={dir}");
+        let mut words = vec!["-c", GIT, &most, "-C", &dir, &repository, &tree];
+        for setting in [
+            "core.excludesFile=/dev/null",
+            "core.hooksPath=/dev/null",
+            "gc.auto=0",
+            "user.name=polis",
+            "user.email=polis@localhost",
+        ] {
+            words.extend(["-c", setting]);
+        }
+        self.well(self.run("sh", &[&words[..], args].concat())?)
+    }
+
+    fn well(&self, output: Output) -> Result<String> {
+        match output.code {
+            Some(0) => Ok(output.stdout.trim_end_matches('\n').to_owned()),
+            _ => Err(self.failed(&output, Kind::Transfer)),
+        }
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> Result<Output> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let failed = |reason: String| {
+            let what = format!("`{}` was not synced", self.dir.display());
+            Error::new(Kind::Transfer, what).because(reason)
+        };
+        process::run(Path::new(program), &args, self.limit).map_err(|failure| match failure {
+            Failure::Interrupted => interrupted(),
+            Failure::Start(error) | Failure::Lost(error) => failed(format!("{program}: {error}")),
+            Failure::TimedOut(limit) => {
+                failed(format!("it took longer than {} s", limit.as_secs()))
+            }
+            Failure::TooMuch(most) => {
+                failed(format!("the changes are larger than {} MiB", most >> 20))
+            }
+        })
+    }
+
+    fn failed(&self, output: &Output, kind: Kind) -> Box<Error> {
+        let words = refusal::reasons(&output.stderr);
+        let reason = words.last().cloned();
+        let reason = reason.unwrap_or_else(|| format!("it ended with {:?}", output.code));
+        let what = format!("`{}` was not synced", self.dir.display());
+        Error::new(kind, what).because(reason).log(words)
+    }
+}
+
+/// Why the changes that `git diff --raw -z` lists are not applied, if one must not be.
+fn refused(raw: &str) -> Option<String> {
+    let mut parts = raw.split_terminator('\0');
+    while let Some(about) = parts.next() {
+        let path = parts.next().unwrap_or_default();
+        let mut modes = about.trim_start_matches(':').split(' ');
+        let (old, new) = (
+            modes.next().unwrap_or_default(),
+            modes.next().unwrap_or_default(),
+        );
+        let file = |mode: &str| matches!(mode, "100644" | "100755" | "000000");
+        if !file(new) || !(file(old) || old == "120000") || path.is_empty() {
+            return Some(format!("`{path}` is a link or a repository of its own"));
+        }
+        if path
+            .split('/')
+            .any(|part| part.eq_ignore_ascii_case(".git") || part == "..")
+        {
+            return Some(format!("`{path}` belongs to git"));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_files_come_out() {
+        let raw = |old: &str, new: &str, path: &str| format!(":{old} {new} 1 2 M\0{path}\0");
+        let well = raw("100644", "100755", "a")
+            + &raw("000000", "100644", "b/c.git")
+            + &raw("120000", "000000", "d");
+        assert_eq!(refused(&well), None);
+        assert_eq!(refused(""), None);
+        for bad in [
+            raw("000000", "120000", "a"),
+            raw("000000", "160000", "a"),
+            raw("100644", "100644", "x/.GIT/hooks/pre-commit"),
+            raw("100644", "100644", "../a"),
+            raw("100644", "100644", ""),
+            "?".to_owned(),
+        ] {
+            assert!(refused(&(well.clone() + &bad)).is_some(), "{bad:?}");
+        }
+    }
+}
