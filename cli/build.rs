@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use polis_base::archive::{Files, without_cr};
-use polis_base::facts::Facts;
+use polis_base::facts::{self, Facts};
 use polis_base::{Digest, bundle};
 use saphyr::{LoadableYamlNode, Yaml};
 
@@ -41,12 +41,32 @@ fn main() -> Result<(), Box<dyn Error>> {
         compose: Digest::of(&without_cr(&fs::read(compose.join(bundle::COMPOSE))?)),
         cloud_init: user_data,
         bundle: Digest::of(&tar),
+        key: key()?,
     };
+    // Releases for Linux are static, and those for Windows are made by Microsoft's linker.
+    let target = std::env::var("TARGET")?.replace("-linux-gnu", "-linux-musl");
+    let target = target.replace("-windows-gnu", "-windows-msvc");
+    println!("cargo::rustc-env=POLIS_RELEASE_TARGET={target}");
     let marked = facts
         .to_marked()
         .map_err(|error| format!("{error}: {facts:?}"))?;
     fs::write(out.join("facts"), marked)?;
     Ok(())
+}
+
+/// The key by which the program knows a release. A tree has none before its first release; a release refuses a program
+/// that does not carry the key of its tree.
+fn key() -> Result<String, Box<dyn Error>> {
+    let path = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../minisign.pub");
+    if !path.exists() {
+        // Not watched: cargo would run this script each time for a file that is missing.
+        return Ok(facts::NO_KEY.to_owned());
+    }
+    println!("cargo::rerun-if-changed={}", path.display());
+    let text = fs::read_to_string(&path)?;
+    let key = facts::key(&text)
+        .ok_or_else(|| format!("`{}` is not a minisign public key file", path.display()))?;
+    Ok(key.to_owned())
 }
 
 /// The architectures, in Debian's terms, that every image of the stack is published for according to the contracts in

@@ -16,6 +16,17 @@ const END: &str = ":polis-facts-end\n";
 /// No label and no digest is longer; a mark without its end is not searched to the end of a program.
 const LONGEST: usize = 1024;
 
+/// What stands in place of the key in a program that was built without one: as long as a key, so that the program can be
+/// given one in its bytes, as the tests of `polis update` do.
+pub const NO_KEY: &str = "--------------------------------------------------------";
+
+/// The key in `file`, a minisign public key file: its second line, 42 bytes in Base64.
+pub fn key(file: &str) -> Option<&str> {
+    let key = file.lines().nth(1)?;
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
+    (key.len() == NO_KEY.len() && key.chars().all(base64)).then_some(key)
+}
+
 /// The version of a program and the digests of what it carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -27,6 +38,8 @@ pub struct Facts {
     pub cloud_init: Digest,
     /// Of the bundle, a tar.
     pub bundle: Digest,
+    /// The minisign key by which `polis update` knows a release, or [`NO_KEY`].
+    pub key: String,
 }
 
 /// Why bytes do not tell what a program is.
@@ -48,19 +61,20 @@ impl Facts {
     }
 
     /// The fields in their order, as text.
-    pub fn fields(&self) -> [(&'static str, String); 4] {
+    pub fn fields(&self) -> [(&'static str, String); 5] {
         [
             ("label", self.label.clone()),
             ("compose", self.compose.to_string()),
             ("cloud_init", self.cloud_init.to_string()),
             ("bundle", self.bundle.to_string()),
+            ("key", self.key.clone()),
         ]
     }
 
     /// The JSON between its marks, for the build script that embeds it.
     ///
     /// # Errors
-    /// When the label has a character that would need escaping.
+    /// When the label or the key has a character that would need escaping.
     pub fn to_marked(&self) -> Result<String, FactsError> {
         let marked = format!("{BEGIN}{}{END}", self.to_json());
         match Self::find(marked.as_bytes())? == *self {
@@ -82,6 +96,7 @@ impl Facts {
             compose: digest(1)?,
             cloud_init: digest(2)?,
             bundle: digest(3)?,
+            key: value(4).to_owned(),
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
         let known = !facts.label.is_empty() && facts.label.chars().all(plain);
@@ -138,6 +153,7 @@ mod tests {
             compose: Digest::of(b"compose"),
             cloud_init: Digest::of(b"cloud-init"),
             bundle: Digest::of(b"bundle"),
+            key: NO_KEY.to_owned(),
         }
     }
 
@@ -156,6 +172,17 @@ mod tests {
         assert_eq!(Facts::find(&twice), Err(FactsError::Marks(2)));
         let cut = &program[..program.len() - 110];
         assert_eq!(Facts::find(cut), Err(FactsError::Malformed));
+    }
+
+    #[test]
+    fn a_key_is_the_second_line_of_its_file() {
+        let key_text = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+        let file = format!("untrusted comment: minisign public key\n{key_text}\n");
+        assert_eq!(key(&file), Some(key_text));
+        let quoted = file.replace("RWQf", "RW\"f");
+        for other in ["", "one line", key_text, &file[..file.len() - 2], &quoted] {
+            assert_eq!(key(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use semver::Version;
 use serde::Serialize;
 
 use crate::{embedded, error};
@@ -89,6 +90,8 @@ pub(crate) enum Verb {
     /// Add, list and remove agents, which run in the workspace
     #[command(subcommand)]
     Agent(AgentVerb),
+    /// Replace this program by the newest release
+    Update(UpdateArgs),
     /// Print the version, and the digests of what this program carries
     Version,
     /// Print the completions of a shell
@@ -119,6 +122,7 @@ impl Verb {
             Self::Logs(_) => "logs",
             Self::Security { verb } => verb.name(),
             Self::Agent(verb) => verb.name(),
+            Self::Update(_) => "update",
             Self::Version => "version",
             Self::Completions { .. } => "completions",
             Self::Man => "man",
@@ -365,6 +369,17 @@ pub(crate) struct SshProxyArgs {
     /// The public key that may log in
     #[arg(num_args = 2, required = true)]
     pub(crate) key: Vec<String>,
+}
+
+/// Arguments of `update`.
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Only say whether there is a newer release
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// This release instead of the newest; never an older one than this program
+    #[arg(long, value_name = "X.Y.Z")]
+    pub(crate) version: Option<Version>,
 }
 
 /// Arguments of `logs`.

@@ -20,6 +20,13 @@ pub(crate) const LABEL: &str = env!("POLIS_LABEL");
 /// The architectures that every image of the stack is published for, in Debian's terms, separated by blanks.
 pub(crate) const ARCHITECTURES: &str = env!("POLIS_ARCHITECTURES");
 
+/// Where it is told how a release is installed.
+pub(crate) const INSTALL: &str =
+    concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/install.md");
+
+/// The target whose releases take this program's place.
+pub(crate) const TARGET: &str = env!("POLIS_RELEASE_TARGET");
+
 /// The files that the user-data writes, as `sha256sum` lists them, sorted. Multipass changes the
 /// text of the user-data on its way, these it does not.
 const WRITTEN: &str = include_str!(concat!(env!("OUT_DIR"), "/written"));
@@ -100,6 +107,7 @@ mod tests {
             compose: Digest::of(compose),
             cloud_init: Digest::of(&user_data().bytes),
             bundle: Digest::of(&bundle().bytes),
+            key: facts().unwrap().key,
         };
         assert_eq!(facts(), Ok(expected.clone()));
         assert_eq!(Facts::find(&MARKED), Ok(expected));

@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     Busy = 14,
     /// Multipass could not launch or start the VM, or it is in a state that only a person can mend.
     Machine = 15,
+    /// This program could not be updated; it is the old one.
+    Update = 16,
     /// Ctrl-C, or a signal to end.
     Interrupted = 130,
 }
@@ -70,6 +72,7 @@ Exit codes:
   13   the workspace is not running
   14   another polis is at work
   15   Multipass could not launch or start the VM
+  16   polis could not be updated; it is the old one
   130  interrupted; `polis start` goes on where it stopped
 `exec` and `shell` end with the code of the command; when polis itself fails there, with 125,
 and with 141 when nobody reads the output any more.";

@@ -17,6 +17,7 @@ mod plan;
 mod platform;
 mod process;
 mod reconcile;
+mod release;
 mod security;
 mod settings;
 mod signals;
@@ -101,6 +102,7 @@ fn reported(cli: &Cli, output: Output) -> Result<Done> {
         Verb::Security { verb } => verbs::security::run(&context, verb),
         Verb::Sync(args) => verbs::sync::run(&context, args),
         Verb::SshConfig(args) => verbs::ssh::config(&context, args),
+        Verb::Update(args) => verbs::update::run(&context, args),
         Verb::Doctor => Ok(verbs::doctor::run(&context)),
         Verb::Agent(verb) => verbs::agent::run(&context, verb),
         _ => verbs::status::run(&context),

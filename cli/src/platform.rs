@@ -172,12 +172,34 @@ pub(crate) enum Probe {
     },
 }
 
+/// How a program at this path is updated, if it belongs to a package manager.
+pub(crate) fn managed(program: &str) -> Option<&'static str> {
+    let path = program.replace('\\', "/").to_lowercase();
+    let managers = [
+        ("/cellar/", "brew upgrade polis"),
+        ("/winget/", "winget upgrade odralabshq.polis"),
+        ("/nix/store/", "update polis with Nix"),
+        ("/snap/", "sudo snap refresh polis"),
+    ];
+    let found = managers.iter().find(|(part, _)| path.contains(part));
+    found.map(|(_, update)| *update)
+}
+
+/// The file of `curl`. Windows and macOS have one.
+pub(crate) fn find_curl() -> Option<PathBuf> {
+    find("curl", &[])
+}
+
 /// The file of `multipass`.
 pub(crate) fn find_multipass() -> Option<PathBuf> {
-    let name = HERE.program("multipass");
+    find("multipass", HERE.installed_at())
+}
+
+fn find(program: &str, installed_at: &[&str]) -> Option<PathBuf> {
+    let name = HERE.program(program);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|dir| dir.join(&name));
-    let installed = HERE.installed_at().iter().map(PathBuf::from);
+    let installed = installed_at.iter().map(PathBuf::from);
     // An empty PATH says that nothing is to be found.
     let installed = installed.filter(|_| !path.is_empty());
     on_path.chain(installed).find(|file| file.is_file())

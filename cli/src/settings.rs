@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::error::{Error, Kind, Result};
 use crate::multipass::size;
 use crate::platform;
+use crate::release::fetch;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,7 +39,7 @@ struct Key {
     check: fn(&str) -> std::result::Result<String, String>,
 }
 
-const KEYS: [Key; 13] = [
+const KEYS: [Key; 15] = [
     Key {
         name: "cpus",
         default: Some("4"),
@@ -94,6 +95,16 @@ const KEYS: [Key; 13] = [
         name: "delivery",
         default: Some("auto"),
         check: delivery,
+    },
+    Key {
+        name: "release-url",
+        default: Some(concat!(env!("CARGO_PKG_REPOSITORY"), "/releases")),
+        check: fetch::url,
+    },
+    Key {
+        name: "update-timeout",
+        default: Some("900"),
+        check: seconds,
     },
     Key {
         name: "cloud-init",

@@ -13,6 +13,7 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod sync;
+pub(crate) mod update;
 pub(crate) mod version;
 
 use std::io::{self, IsTerminal};

@@ -1,12 +1,13 @@
 //! `polis version`.
 
+use polis_base::facts::NO_KEY;
 use serde_json::{Map, Value};
 
 use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::output::Done;
 
-/// The version, and the digests of what the program carries.
+/// The version, the digests of what the program carries, and the key by which it knows a release.
 pub(crate) fn run() -> Result<Done> {
     let facts = embedded::facts().map_err(|error| {
         Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
@@ -15,7 +16,9 @@ pub(crate) fn run() -> Result<Done> {
     let mut data = Map::new();
     // The version stands in every document already.
     for (name, value) in facts.fields().into_iter().skip(1) {
-        text.push_str(&format!("{} {value}\n", name.replace('_', "-")));
+        let value = Some(value).filter(|value| value != NO_KEY);
+        let shown = value.as_deref().unwrap_or("none");
+        text.push_str(&format!("{} {shown}\n", name.replace('_', "-")));
         data.insert(name.to_owned(), Value::from(value));
     }
     Ok(Done::new(text, Value::Object(data)))

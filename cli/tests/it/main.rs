@@ -37,6 +37,8 @@ mod tidy;
 #[cfg(target_os = "linux")]
 mod trust;
 #[cfg(target_os = "linux")]
+mod update;
+#[cfg(target_os = "linux")]
 mod ways;
 #[cfg(target_os = "linux")]
 mod work;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use polis_base::archive::{Files, without_cr};
-use polis_base::facts::Facts;
+use polis_base::facts::{self as program, Facts};
 use polis_base::{Digest, bundle};
 use semver::Version;
 
@@ -328,6 +328,19 @@ pub fn facts(workspace: &Workspace, label: &str) -> Result<Facts> {
         compose: Digest::of(&without_cr(compose.as_bytes())),
         cloud_init: Digest::of(workspace.read(pins_env::CLOUD_INIT)?.text.as_bytes()),
         bundle: Digest::of(&tar),
+        key: key(workspace)?,
+    })
+}
+
+/// The key that a CLI of this tree carries: a tree without one builds programs that cannot update themselves.
+fn key(workspace: &Workspace) -> Result<String> {
+    if !workspace.root.join(PUBLIC_KEY).exists() {
+        return Ok(program::NO_KEY.to_owned());
+    }
+    let text = tree::text(&workspace.root, PUBLIC_KEY)?;
+    program::key(&text).map(str::to_owned).ok_or_else(|| {
+        Error::findings(format!("`{PUBLIC_KEY}` is not a minisign public key file"))
+            .hint("take the file that `minisign -G` wrote")
     })
 }
 

@@ -164,7 +164,8 @@ fn differences(found: &Facts, expected: &Facts) -> Vec<String> {
                 "label" => "the version of the program",
                 "compose" => "the compose file in the program",
                 "cloud_init" => "the cloud-init file in the program",
-                _ => "the bundle in the program",
+                "bundle" => "the bundle in the program",
+                _ => "the release key in the program",
             };
             format!("{what} is {found}, expected {expected}")
         })

@@ -374,7 +374,17 @@ impl World {
             .expect("a world made with World::of has a polis")
     }
 
-    fn start(&self, program: &Path, args: &[&str], env: &[(&str, &str)], stdin: &[u8]) -> Running {
+    /// Starts any program with more environment and does not wait.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(
+        &self,
+        program: &Path,
+        args: &[&str],
+        env: &[(&str, &str)],
+        stdin: &[u8],
+    ) -> Running {
         let mut command = process::group(program);
         command.args(args);
         self.dress(&mut command);

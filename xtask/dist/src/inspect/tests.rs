@@ -19,6 +19,7 @@ fn expected(triple: &str) -> Expected {
             compose: Digest::of(b"compose"),
             cloud_init: Digest::of(b"cloud-init"),
             bundle: Digest::of(b"bundle"),
+            key: polis_base::facts::NO_KEY.to_owned(),
         },
         license: "the licence\n".to_owned(),
     }

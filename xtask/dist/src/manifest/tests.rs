@@ -22,6 +22,7 @@ fn facts() -> Facts {
         compose: Digest::of(b"compose"),
         cloud_init: Digest::of(b"cloud-init"),
         bundle: Digest::of(b"bundle"),
+        key: polis_base::facts::NO_KEY.to_owned(),
     }
 }
 

@@ -1,0 +1,265 @@
+//! Fetches files of a release with the system's `curl`: it knows the proxies, the certificates and the names of its
+//! machine. So no TLS has to be compiled, which would need a C compiler for each target, or be kept up to date here. What
+//! it brings is believed only when it is signed.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::embedded;
+use crate::error::{Error, Kind, Result};
+use crate::multipass::size;
+use crate::platform;
+use crate::process::{self, Failure, Output, Streams, TICK};
+
+/// The releases at one place.
+#[derive(Debug)]
+pub(crate) struct Releases<'a> {
+    curl: PathBuf,
+    url: &'a str,
+    limit: Duration,
+}
+
+/// Where a file of a release is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Of<'a> {
+    /// The newest release that is no preview, as the server has it.
+    Latest,
+    /// The release of this version.
+    Version(&'a str),
+}
+
+impl<'a> Releases<'a> {
+    /// The releases at `url`, laid out as GitHub has them; each file must come within `limit`.
+    ///
+    /// # Errors
+    /// When there is no `curl`.
+    pub(crate) fn at(url: &'a str, limit: Duration) -> Result<Self> {
+        let curl = platform::find_curl().ok_or_else(|| {
+            Error::new(Kind::Update, "`curl` is not installed")
+                .because("polis downloads its updates with it")
+                .next(format!(
+                    "install curl, or install the newest release by its script: {}",
+                    embedded::INSTALL
+                ))
+        })?;
+        Ok(Self { curl, url, limit })
+    }
+
+    /// The file `name`, of at most `most` bytes; `look` sees how many have come.
+    ///
+    /// # Errors
+    /// When it cannot be had whole, or the user wants to stop.
+    pub(crate) fn get(
+        &self,
+        of: Of<'_>,
+        name: &str,
+        most: usize,
+        mut look: impl FnMut(u64),
+    ) -> Result<Vec<u8>> {
+        let url = match of {
+            Of::Latest => format!("{}/latest/download/{name}", self.url),
+            Of::Version(version) => format!("{}/download/v{version}/{name}", self.url),
+        };
+        let body = Body::of(most);
+        let streams = Streams {
+            stdout: Some(Box::new(body.clone())),
+            ..Streams::default()
+        };
+        let args = arguments(&url, self.limit);
+        let started = Instant::now();
+        let ended = process::start(&self.curl, &args, streams).and_then(|mut running| {
+            loop {
+                if let Some(output) = running.poll(TICK)? {
+                    return Ok(output);
+                }
+                // curl keeps the same limit, so this is for one that hangs.
+                if started.elapsed() > self.limit + Duration::from_secs(5) {
+                    return Err(Failure::TimedOut(self.limit));
+                }
+                look(body.len());
+            }
+        });
+        match ended {
+            Ok(output) if output.code == Some(0) => Ok(body.take()),
+            ended => Err(failed(&url, most, ended)),
+        }
+    }
+}
+
+/// The arguments of curl: what its configuration file says does not count.
+fn arguments(url: &str, limit: Duration) -> Vec<String> {
+    // Only a loopback address may be spoken to without TLS, and no redirect leads there.
+    let scheme = url.split(':').next().unwrap_or_default();
+    let protocol = format!("={scheme}");
+    let seconds = limit.as_secs().to_string();
+    let agent = format!("polis/{}", embedded::LABEL);
+    let words = [
+        "--disable",
+        "--proto",
+        &protocol,
+        "--proto-redir",
+        "=https",
+        "--tlsv1.2",
+        "--globoff",
+        "--fail",
+        "--silent",
+        "--show-error",
+        "--location",
+        "--max-redirs",
+        "5",
+        "--connect-timeout",
+        "30",
+        "--max-time",
+        &seconds,
+        "--user-agent",
+        &agent,
+        "--url",
+        url,
+    ];
+    words.map(str::to_owned).to_vec()
+}
+
+fn failed(url: &str, most: usize, ended: std::result::Result<Output, Failure>) -> Box<Error> {
+    let error = |why: String| {
+        Error::new(Kind::Update, format!("`{url}` cannot be downloaded"))
+            .because(why)
+            .next(
+                "look at the network, and at HTTPS_PROXY if there is a proxy; then run this again",
+            )
+    };
+    match ended {
+        Ok(output) => {
+            let code = output
+                .code
+                .map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+            let said = output.stderr.trim();
+            error(match said.is_empty() {
+                true => format!("curl ended with {code}"),
+                false => format!("{said} ({code})"),
+            })
+        }
+        Err(Failure::Interrupted) => interrupted(),
+        Err(Failure::TimedOut(limit)) => error(format!("it took more than {} s", limit.as_secs())),
+        Err(Failure::Lost(_)) => error(format!(
+            "it is larger than {}, more than such a file has",
+            size::words(most as u64)
+        )),
+        Err(Failure::TooMuch(_)) => error("curl says too much".to_owned()),
+        Err(Failure::Start(reason)) => error(format!("curl cannot be started: {reason}")),
+    }
+}
+
+/// The user wants to stop; nothing has changed.
+pub(crate) fn interrupted() -> Box<Error> {
+    Error::new(Kind::Interrupted, "interrupted").next("polis update")
+}
+
+/// What comes, up to a number of bytes.
+#[derive(Debug, Clone)]
+struct Body {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    most: usize,
+}
+
+impl Body {
+    fn of(most: usize) -> Self {
+        Self {
+            bytes: Arc::default(),
+            most,
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len() as u64
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Body {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes.len() + more.len() > self.most {
+            return Err(io::Error::other("too large"));
+        }
+        bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Checks the place of releases: `https`, and `http` only on this machine, where nobody listens.
+pub(crate) fn url(text: &str) -> std::result::Result<String, String> {
+    let url = text.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| {
+        let rest = url.strip_prefix("http://")?;
+        let host = rest.split('/').next()?;
+        let name = match host.strip_prefix('[') {
+            Some(_) => host.split_inclusive(']').next()?,
+            None => host.split(':').next()?,
+        };
+        matches!(name, "127.0.0.1" | "localhost" | "[::1]").then_some(rest)
+    });
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~%:/[]".contains(c);
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(plain) => {
+            Ok(url.to_owned())
+        }
+        _ => Err(format!(
+            "`{text}` is not a place of releases; expected https://HOST/PATH, or http:// on a loopback address, without a \
+             name, a password or a query"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_come_by_https_or_from_this_machine() {
+        for well in [
+            "https://github.com/odralabshq/polis/releases",
+            "https://mirror.example:8443/polis/",
+            "http://127.0.0.1:8080",
+            "http://localhost/x",
+            "http://[::1]:80/x",
+        ] {
+            assert_eq!(url(well), Ok(well.trim_end_matches('/').to_owned()));
+        }
+        for bad in [
+            "",
+            "https://",
+            "https:///x",
+            "http://example.org/x",
+            "http://127.0.0.1.example.org/x",
+            "http://localhost@example.org/x",
+            "https://user:word@example.org/x",
+            "https://example.org/x?y",
+            "https://example.org/x y",
+            "ftp://127.0.0.1/x",
+            "file:///etc/passwd",
+            "--output",
+        ] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_kept_than_a_file_may_have() {
+        let mut body = Body::of(3);
+        assert!(body.write_all(b"ab").is_ok());
+        assert!(body.write_all(b"cd").is_err());
+        assert_eq!(body.take(), b"ab");
+    }
+}

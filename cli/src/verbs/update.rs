@@ -1,0 +1,214 @@
+//! `polis update`: the newest release takes the place of this program, verified by the key that it carries.
+
+use std::time::Duration;
+
+use polis_base::Digest;
+use polis_base::facts::NO_KEY;
+use semver::Version;
+use serde_json::json;
+
+use crate::args::UpdateArgs;
+use crate::context::Context;
+use crate::embedded;
+use crate::error::{Error, Kind, Result};
+use crate::output::Done;
+use crate::process::{self, Failure};
+use crate::release::archive;
+use crate::release::fetch::{Of, Releases, interrupted};
+use crate::release::place::{Place, Staged};
+use crate::release::statement::{self, SIGNATURE, SUMS, Statement, Verdict};
+use crate::view::View;
+
+/// How large the signature and the list may be; a release has some twenty files.
+const MOST_SIGNATURE: usize = 4 << 10;
+const MOST_SUMS: usize = 64 << 10;
+/// How large an archive may be.
+const MOST_ARCHIVE: usize = 64 << 20;
+/// How long the new program may take to say which one it is.
+const SELF_TEST: Duration = Duration::from_secs(20);
+
+/// Runs `polis update`.
+pub(crate) fn run(context: &Context, args: &UpdateArgs) -> Result<Done> {
+    let key = key()?;
+    let current = Version::parse(embedded::LABEL).map_err(|error| {
+        Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
+    })?;
+    let settings = &context.settings;
+    let releases = Releases::at(
+        settings.text("release-url"),
+        settings.time("update-timeout"),
+    )?;
+    let mut view = View::new(context.output, context.verbose);
+    if args.check {
+        let statement = stated(&releases, &key, args.version.as_ref(), &mut view)?;
+        let verdict = judged(&current, &statement, args)?;
+        return Ok(told(&current, &statement.version, verdict, None));
+    }
+    let place = Place::find()?;
+    let _lock = context.store.lock()?;
+    let staged = place.stage()?;
+    let statement = stated(&releases, &key, args.version.as_ref(), &mut view)?;
+    let verdict = judged(&current, &statement, args)?;
+    if verdict == Verdict::Newer {
+        install(&releases, &statement, staged, &mut view)?;
+    }
+    Ok(told(&current, &statement.version, verdict, Some(&place)))
+}
+
+/// The key by which a release is known.
+fn key() -> Result<String> {
+    let facts = embedded::facts().map_err(|error| {
+        Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
+    })?;
+    if facts.key == NO_KEY {
+        return Err(Error::new(Kind::Update, "this program cannot be updated")
+            .because("it was built without the key by which it would know a release")
+            .next(format!("install a release: {}", embedded::INSTALL)));
+    }
+    Ok(facts.key)
+}
+
+/// What the newest release states, or the one that was asked for.
+fn stated(
+    releases: &Releases<'_>,
+    key: &str,
+    asked: Option<&Version>,
+    view: &mut View,
+) -> Result<Statement> {
+    view.step("Looking for a release");
+    let forged = |why: String| {
+        Error::new(Kind::Update, "the signature of the release is not valid")
+            .because(why)
+            .next(
+                "do not install these files by hand; run this again, and if it stays so, report it",
+            )
+    };
+    let name = asked.map(Version::to_string);
+    let of = name.as_deref().map_or(Of::Latest, Of::Version);
+    let signature = releases.get(of, SIGNATURE, MOST_SIGNATURE, |_| {})?;
+    // Only to know where its list is, which may no longer be that of the newest one.
+    let claimed = statement::claimed(&signature).map_err(forged)?;
+    if let Some(asked) = asked
+        && *asked != claimed
+    {
+        return Err(forged(format!("it is for {claimed}, expected {asked}")));
+    }
+    let of = claimed.to_string();
+    let sums = releases.get(Of::Version(&of), SUMS, MOST_SUMS, |_| {})?;
+    statement::verify(key, &signature, &sums).map_err(forged)
+}
+
+/// Judges the release; one that is older is an error.
+fn judged(current: &Version, statement: &Statement, args: &UpdateArgs) -> Result<Verdict> {
+    let found = &statement.version;
+    let verdict = statement::judge(current, found, args.version.is_some());
+    if verdict == Verdict::Older {
+        return Err(Error::new(
+            Kind::Update,
+            format!("the release {found} is older than this program, {current}"),
+        )
+        .because("polis never goes back: who keeps an old release in the way of a new one must not gain by it")
+        .next(format!("to go back all the same, install it by its script: {}", embedded::INSTALL)));
+    }
+    Ok(verdict)
+}
+
+/// Downloads the release, verifies and tries it, and puts it in place.
+fn install(
+    releases: &Releases<'_>,
+    statement: &Statement,
+    mut staged: Staged<'_>,
+    view: &mut View,
+) -> Result<()> {
+    let version = statement.version.to_string();
+    let (name, path) = archive::names(&version, embedded::TARGET);
+    let wrong = |why: String| {
+        Error::new(Kind::Update, format!("`{name}` cannot be installed")).because(why)
+    };
+    let expected = statement.digest(&name).map_err(|why| {
+        wrong(why).next(format!(
+            "see for which systems {version} was released: {}",
+            embedded::INSTALL
+        ))
+    })?;
+    view.step(&format!("Downloading polis {version}"));
+    let bytes = releases.get(Of::Version(&version), &name, MOST_ARCHIVE, |count| {
+        view.bytes(count);
+    })?;
+    let found = Digest::of(&bytes);
+    if found != expected {
+        return Err(wrong(format!(
+            "it hashes to {}, expected {}",
+            found.hex(),
+            expected.hex()
+        ))
+        .next("run this again; if it stays so, the download was tampered with"));
+    }
+    let program = archive::program(&bytes, &path)
+        .map_err(|why| wrong(why).next("the old program stays; report it"))?;
+    view.step("Trying the new program");
+    staged.fill(&program)?;
+    try_out(&mut staged, &version)?;
+    if crate::signals::came() {
+        return Err(interrupted());
+    }
+    staged.swap()?;
+    view.done();
+    Ok(())
+}
+
+/// Runs the new program once: it must start here and be what it is taken for.
+fn try_out(staged: &mut Staged<'_>, version: &str) -> Result<()> {
+    staged.close()?;
+    let broken = |why: String| {
+        Error::new(Kind::Update, "the new program does not run on this machine")
+            .because(why)
+            .next("the old one stays; report it, with your system and its version")
+    };
+    let output = match process::run(staged.path(), &["version".to_owned()], SELF_TEST) {
+        Ok(output) => output,
+        Err(Failure::Interrupted) => return Err(interrupted()),
+        Err(Failure::Start(error)) => return Err(broken(error.to_string())),
+        Err(Failure::TimedOut(limit)) => {
+            return Err(broken(format!("it took more than {} s", limit.as_secs())));
+        }
+        Err(_) => return Err(broken("it does not stop printing".to_owned())),
+    };
+    let says = output.stdout.lines().next().unwrap_or_default();
+    match output.code {
+        Some(0) if says == format!("polis {version}") => Ok(()),
+        Some(0) => Err(broken(format!(
+            "it calls itself `{says}`, expected `polis {version}`"
+        ))),
+        code => {
+            let code = code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+            let said = output.stderr.lines().last().unwrap_or_default();
+            Err(broken(format!("`polis version` ended with {code}: {said}")))
+        }
+    }
+}
+
+/// What is told of `found`; with `place` the program there was to be updated.
+fn told(current: &Version, found: &Version, verdict: Verdict, place: Option<&Place>) -> Done {
+    let text = match (verdict, place) {
+        (Verdict::Newer, Some(_)) => format!(
+            "polis is now {found}; it was {current}. Next: polis start, which brings the VM to it\n"
+        ),
+        (Verdict::Newer, None) => {
+            format!("polis {found} is released; this is {current}. Next: polis update\n")
+        }
+        (Verdict::Preview, _) => format!(
+            "polis {found} is a preview; this is {current}. To install it: polis update --version {found}\n"
+        ),
+        _ => format!("polis {current} is the newest release.\n"),
+    };
+    let updated = verdict == Verdict::Newer && place.is_some();
+    let data = json!({
+        "current": current.to_string(),
+        "release": found.to_string(),
+        "newer": matches!(verdict, Verdict::Newer | Verdict::Preview),
+        "updated": updated,
+        "program": place.map(|place| place.program().display().to_string()),
+    });
+    Done::new(text, data)
+}
