@@ -155,7 +155,7 @@ fn what_does_not_open_is_refused() {
         ---
         7 bytes follow the end of the gzip stream
         ---
-        1321 bytes follow the end of the gzip stream
+        1327 bytes follow the end of the gzip stream
         ---
         it is not a whole tar: failed to read entire block
         ---
@@ -352,6 +352,10 @@ fn another_program_is_refused() {
             cloud_init: Digest::of(b"another"),
             ..facts.clone()
         }),
+        of(&Facts {
+            key: "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".to_owned(),
+            ..facts.clone()
+        }),
         with(LINUX, header(LINUX)),
         with(
             LINUX,
@@ -372,6 +376,8 @@ fn another_program_is_refused() {
         the bundle in the program is sha256:ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5, expected sha256:1e6ed65d77d6364eeaed5a745ba5c4985ae2b700dd85d7cf7f027bdf294a33fc
         ---
         the cloud-init file in the program is sha256:ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5, expected sha256:3fc8516922a52d754083308fc413432652da40490b0a336294a5d765757be942
+        ---
+        the release key in the program is RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3, expected --------------------------------------------------------
         ---
         it does not carry the marker of the CLI
         ---
