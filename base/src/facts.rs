@@ -20,11 +20,15 @@ const LONGEST: usize = 1024;
 /// given one in its bytes, as the tests of `polis update` do.
 pub const NO_KEY: &str = "--------------------------------------------------------";
 
-/// The key in `file`, a minisign public key file: its second line, 42 bytes in Base64.
+/// The key in `file`, a minisign public key file: its second line.
 pub fn key(file: &str) -> Option<&str> {
-    let key = file.lines().nth(1)?;
+    file.lines().nth(1).filter(|key| is_key(key))
+}
+
+/// Whether `key` looks like a minisign key: 42 bytes in Base64.
+pub fn is_key(key: &str) -> bool {
     let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
-    (key.len() == NO_KEY.len() && key.chars().all(base64)).then_some(key)
+    key.len() == NO_KEY.len() && key.chars().all(base64)
 }
 
 /// The version of a program and the digests of what it carries.

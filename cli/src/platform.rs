@@ -398,6 +398,25 @@ mod tests {
     }
 
     #[test]
+    fn programs_of_package_managers_are_told_by_their_paths() {
+        for (path, expected) in [
+            ("/opt/homebrew/Cellar/polis/0.5.0/bin/polis", Some("brew")),
+            (
+                r"C:\Users\a\AppData\Local\Microsoft\WinGet\Packages\x\polis.exe",
+                Some("winget"),
+            ),
+            ("/nix/store/abc-polis/bin/polis", Some("Nix")),
+            ("/home/a/.local/bin/polis", None),
+            ("/usr/local/bin/polis", None),
+            (r"C:\Users\a\AppData\Local\Programs\Polis\polis.exe", None),
+        ] {
+            let update = managed(path);
+            assert_eq!(update.is_some(), expected.is_some(), "{path}");
+            assert!(update.is_none_or(|update| update.contains(expected.unwrap())));
+        }
+    }
+
+    #[test]
     fn nothing_is_kept_in_a_hidden_directory_on_windows() {
         let dirs = ALL.map(|system| system.state_dir(Path::new("/home/a"), None));
         assert_eq!(

@@ -86,9 +86,9 @@ pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
     let license = content::license(&workspace.root)?;
     let compose = Compose::load(&workspace.root)?;
     let images = manifest::images(inputs.kind, &compose, inputs.images)?;
-    let facts = facts(workspace, &label)?;
+    let facts = facts(workspace, inputs.kind, &label)?;
     let archives = match inputs.archives {
-        Archives::Build => build::archives(workspace, &label, &targets, progress)?
+        Archives::Build => build::archives(workspace, &facts, &targets, progress)?
             .into_iter()
             .map(Ok)
             .collect(),
@@ -222,7 +222,7 @@ pub fn inspect_prebuilt(
     dir: &Path,
 ) -> Result<Vec<Inspected>> {
     let label = kind.label(&versions::of_workspace(workspace)?);
-    let facts = facts(workspace, &label)?;
+    let facts = facts(workspace, kind, &label)?;
     let license = content::license(&workspace.root)?;
     let targets = self::targets(targets)?;
     let archives = prebuilt(&label, &targets, dir);
@@ -240,10 +240,10 @@ pub(crate) fn archives(
     progress: Progress,
 ) -> Result<Signed> {
     let label = kind.label(&versions::of_workspace(workspace)?);
-    let facts = facts(workspace, &label)?;
+    let facts = facts(workspace, kind, &label)?;
     let license = content::license(&workspace.root)?;
     let targets = self::targets(targets)?;
-    let archives = build::archives(workspace, &label, &targets, progress)?;
+    let archives = build::archives(workspace, &facts, &targets, progress)?;
     let archives = archives.into_iter().map(Ok).collect();
     let (pieces, _) = inspect_all(&facts, &license, &targets, archives)?;
     Ok(Signed::of(pieces))
@@ -305,7 +305,7 @@ impl Assembled {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn facts(workspace: &Workspace, label: &str) -> Result<Facts> {
+pub fn facts(workspace: &Workspace, kind: Kind, label: &str) -> Result<Facts> {
     let dir = workspace.root.join("compose");
     let mut files = Files::new();
     for part in bundle::PARTS {
@@ -328,13 +328,14 @@ pub fn facts(workspace: &Workspace, label: &str) -> Result<Facts> {
         compose: Digest::of(&without_cr(compose.as_bytes())),
         cloud_init: Digest::of(workspace.read(pins_env::CLOUD_INIT)?.text.as_bytes()),
         bundle: Digest::of(&tar),
-        key: key(workspace)?,
+        key: key(workspace, kind)?,
     })
 }
 
-/// The key that a CLI of this tree carries: a tree without one builds programs that cannot update themselves.
-fn key(workspace: &Workspace) -> Result<String> {
-    if !workspace.root.join(PUBLIC_KEY).exists() {
+/// The key by which a CLI of this tree knows later releases. Without one in the tree, and in a rehearsal, whose key is
+/// another one each time, the program cannot update itself.
+fn key(workspace: &Workspace, kind: Kind) -> Result<String> {
+    if kind == Kind::Rehearsal || !workspace.root.join(PUBLIC_KEY).exists() {
         return Ok(program::NO_KEY.to_owned());
     }
     let text = tree::text(&workspace.root, PUBLIC_KEY)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use polis_base::archive::EXECUTABLE;
+use polis_base::facts::Facts;
 
 use xtask::error::{Error, Result};
 use xtask::progress::Progress;
@@ -15,16 +16,18 @@ use crate::content::{self, Common, NOTICES};
 use crate::pack::{self, Entry, EntryKind};
 use crate::{name, notices};
 
-/// Builds the CLI for each of `targets` and packs it; returns the archives in that order.
+/// Builds the CLI for each of `targets`, with the label and the key of `facts`, and packs it; returns the archives in
+/// that order.
 ///
 /// # Errors
 /// When a build fails; the error is that of the first target that failed.
 pub(crate) fn archives(
     workspace: &Workspace,
-    label: &str,
+    facts: &Facts,
     targets: &[String],
     progress: Progress,
 ) -> Result<Vec<Vec<u8>>> {
+    let label = facts.label.as_str();
     // Before the builds, which take a minute: what fails here fails at once.
     content::license(&workspace.root)?;
     let all_notices: Vec<String> = targets
@@ -36,7 +39,7 @@ pub(crate) fn archives(
     if !triples.contains(&host.as_str()) {
         triples.push(&host);
     }
-    let programs = programs(workspace, label, &triples, progress)?;
+    let programs = programs(workspace, facts, &triples, progress)?;
     let runs_here = triples.iter().position(|triple| *triple == host);
     let program = runs_here.map(|at| &programs[at]).ok_or_else(|| {
         Error::machine(format!("the CLI was not built for this machine ({host})"))
@@ -56,11 +59,14 @@ pub(crate) fn archives(
 /// build at a time work in one.
 fn programs(
     workspace: &Workspace,
-    label: &str,
+    facts: &Facts,
     triples: &[&str],
     progress: Progress,
 ) -> Result<Vec<PathBuf>> {
-    let env = [("POLIS_RELEASE_LABEL", label)];
+    let env = [
+        ("POLIS_RELEASE_LABEL", facts.label.as_str()),
+        ("POLIS_RELEASE_KEY", facts.key.as_str()),
+    ];
     let build = |triple: &str| {
         let apart = Workspace {
             root: workspace.root.clone(),

@@ -2,6 +2,7 @@
 //! anything is built.
 
 use expect_test::expect;
+use xtask_dist::Kind;
 use xtask_testkit::{Ran, Tree};
 
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
@@ -209,4 +210,26 @@ fn what_is_no_file_is_named_and_not_read() {
         std::fs::remove_file(tree.root().join(path)).unwrap();
         tree.write("LICENSE", "some licence\n");
     }
+}
+
+/// What programs know releases by is the key of their tree; a rehearsal's is thrown away, so its programs have none.
+#[test]
+fn only_the_program_of_a_release_has_the_key() {
+    let tree = Tree::data();
+    let workspace = xtask::workspace::Workspace {
+        root: tree.root().to_owned(),
+        target: tree.root().join("target"),
+    };
+    let key_of = |kind| xtask_dist::facts(&workspace, kind, "1.2.3").map(|facts| facts.key);
+    let none = polis_base::facts::NO_KEY;
+    assert_eq!(key_of(Kind::Release).unwrap(), none, "the tree has none");
+    let (_, public) = key();
+    tree.write("minisign.pub", &public);
+    let line = public.lines().nth(1).unwrap();
+    assert_eq!(key_of(Kind::Release).unwrap(), line);
+    assert_eq!(key_of(Kind::Rehearsal).unwrap(), none);
+    tree.write("minisign.pub", "untrusted comment: somebody's\nRWQ=\n");
+    let error = key_of(Kind::Release).unwrap_err().to_string();
+    assert!(error.contains("not a minisign public key file"), "{error}");
+    assert_eq!(key_of(Kind::Rehearsal).unwrap(), none);
 }

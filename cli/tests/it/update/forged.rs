@@ -130,6 +130,7 @@ fn what_the_key_has_not_signed_for_this_is_refused() {
         // The program of another version under this one's name.
         refused(|scene| scene.release("9.8.7", &script("9.8.6"))),
         refused(|scene| scene.release("9.8.7", b"#!/bin/sh\necho broken >&2; exit 3\n")),
+        refused(|scene| scene.release("9.8.7", b"#!/bin/sh\nexec yes\n")),
         refused(|scene| scene.release("9.8.7", b"no program")),
         refused(|scene| {
             let (archive, _) = names("9.8.7");
@@ -160,6 +161,9 @@ fn what_the_key_has_not_signed_for_this_is_refused() {
         ---
         error: the new program does not run on this machine
           cause: `polis version` ended with exit code 3: broken
+        ---
+        error: the new program does not run on this machine
+          cause: it does not stop printing
         ---
         error: the new program does not run on this machine
           cause: Exec format error (os error 8)

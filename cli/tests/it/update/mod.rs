@@ -6,6 +6,7 @@
 
 mod forged;
 mod killed;
+mod proxy;
 mod server;
 
 use std::fs::{self, Permissions};
@@ -242,6 +243,51 @@ fn the_real_program_updates_itself_again_and_again() {
     let ran = scene.polis(&["update", "--version", second]);
     assert_eq!(ran.code, Some(16), "{}", ran.seen());
     assert_eq!(scene.is(), format!("polis {third}"));
+}
+
+#[test]
+fn a_link_to_the_program_stays_one() {
+    let scene = Scene::new();
+    scene.release("9.8.7", &script("9.8.7"));
+    let link = scene.world.dir().join("bin/polis");
+    std::os::unix::fs::symlink(scene.path(), &link).expect("a link");
+    let ran = scene.world.start(&link, &["update"], &[], b"").wait();
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(fs::read_link(&link).ok(), Some(scene.path()));
+    assert_eq!(scene.is(), "polis 9.8.7");
+}
+
+#[test]
+fn a_program_of_a_package_manager_is_left_to_it() {
+    let scene = Scene::new();
+    scene.release("9.8.7", &script("9.8.7"));
+    let dir = scene.world.dir().join("Cellar/polis/0.5.0/bin");
+    fs::create_dir_all(&dir).expect("a directory");
+    let path = dir.join("polis");
+    fs::rename(scene.path(), &path).expect("the program");
+    let ran = scene.world.start(&path, &["update"], &[], b"").wait();
+    expect![[r#"
+        exit 16
+        --- stderr
+        error: `[WORLD]/Cellar/polis/0.5.0/bin/polis` belongs to a package manager
+          next: brew upgrade polis
+    "#]]
+    .assert_eq(&ran.seen());
+    assert_eq!(scene.server.seen(), [""; 0]);
+}
+
+#[test]
+fn without_curl_it_says_what_to_do() {
+    let scene = Scene::new();
+    let ran = scene.start(&["update"], &[("PATH", "")]).wait();
+    expect![[r#"
+        exit 16
+        --- stderr
+        error: `curl` is not installed
+          cause: polis downloads its updates with it
+          next: install curl, or install the newest release by its script: https://github.com/odralabshq/polis/blob/main/docs/install.md
+    "#]]
+    .assert_eq(&ran.seen());
 }
 
 #[test]

@@ -66,6 +66,18 @@ impl Server {
         lock(&self.state).answers[path].clone()
     }
 
+    /// All files, with their paths.
+    pub(super) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let state = lock(&self.state);
+        let answers = state.answers.iter();
+        answers
+            .filter_map(|(path, answer)| match answer {
+                Answer::File(bytes) => Some((path.clone(), bytes.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
     pub(super) fn remove(&self, path: &str) {
         lock(&self.state).answers.remove(path).expect(path);
     }

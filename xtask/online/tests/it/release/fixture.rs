@@ -215,7 +215,7 @@ impl Fixture {
 
     /// The archives, as their jobs would have made them.
     fn pack(&self, version: &str) {
-        let facts = xtask_dist::facts(&self.workspace(), version).unwrap();
+        let facts = xtask_dist::facts(&self.workspace(), Kind::Release, version).unwrap();
         let dir = self.parts.path().join("prebuilt");
         fs::create_dir_all(&dir).unwrap();
         for triple in TARGETS {

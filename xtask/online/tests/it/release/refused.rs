@@ -191,7 +191,7 @@ fn each_archive_is_opened_before_anything_is_changed() {
         root: world.root(),
         target: world.root().join("target"),
     };
-    let mut facts = xtask_dist::facts(&workspace, "0.5.0").unwrap();
+    let mut facts = xtask_dist::facts(&workspace, xtask_dist::Kind::Release, "0.5.0").unwrap();
     facts.compose = polis_base::Digest::of(b"another compose file");
     fs::write(file(TARGETS[1]), archive(&facts, TARGETS[1], &world.root())).unwrap();
     refuses_with(&world, &more, 1, &["the compose file in the program is"]);

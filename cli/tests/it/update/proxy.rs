@@ -1,0 +1,173 @@
+//! An update through a proxy, with TLS and a certificate of one's own: curl's and OpenSSL's, not ours.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fake_multipass::Running;
+
+use super::{HERE, Scene, script};
+
+/// A name that only the proxy knows.
+const HOST: &str = "releases.invalid";
+const OPENSSL: &str = "/usr/bin/openssl";
+
+/// A proxy that answers to CONNECT, and leads everybody to one port.
+struct Proxy {
+    port: u16,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    fn to(target: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let shared = Arc::clone(&seen);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let seen = Arc::clone(&shared);
+                // Either side may go away at any time.
+                thread::spawn(move || drop(lead(client, target, &seen)));
+            }
+        });
+        Self { port, seen }
+    }
+
+    fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn lead(mut client: TcpStream, target: u16, seen: &Mutex<Vec<String>>) -> io::Result<()> {
+    let mut lines = BufReader::new(client.try_clone()?).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    while lines
+        .next()
+        .transpose()?
+        .is_some_and(|line| !line.is_empty())
+    {}
+    seen.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(request);
+    let mut server = TcpStream::connect(("127.0.0.1", target))?;
+    client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    thread::spawn(move || io::copy(&mut from, &mut to));
+    io::copy(&mut server, &mut client)?;
+    client.shutdown(std::net::Shutdown::Both)
+}
+
+/// Serves the files of the scene's releases by TLS; returns the port, and the program that does it.
+fn serve(scene: &Scene) -> (u16, Running) {
+    let home = scene.world.home();
+    for (path, bytes) in scene.server.files() {
+        let file = home.join(path.trim_start_matches('/'));
+        fs::create_dir_all(file.with_file_name("")).expect("a directory");
+        fs::write(file, bytes).expect("a file");
+    }
+    let name = format!("subjectAltName=DNS:{HOST}");
+    let subject = format!("/CN={HOST}");
+    let words = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        &subject,
+        "-addext",
+        &name,
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+    ];
+    let ran = scene.world.run(OPENSSL.as_ref(), &words);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let words = [
+        "s_server",
+        "-accept",
+        "127.0.0.1:0",
+        "-cert",
+        "cert.pem",
+        "-key",
+        "key.pem",
+        "-WWW",
+    ];
+    let server = scene.world.start(OPENSSL.as_ref(), &words, &[], b"");
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let said = server.stdout();
+        let port = said.split("ACCEPT 127.0.0.1:").nth(1);
+        let port = port.and_then(|rest| rest.lines().next()?.trim().parse().ok());
+        if let Some(port) = port.filter(|_| said.contains('\n')) {
+            return (port, server);
+        }
+        assert!(Instant::now() < end, "{said} {}", server.stderr());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn it_goes_through_a_proxy_and_knows_the_certificates_that_curl_knows() {
+    if !xtask_testkit::has_part("openssl") {
+        return;
+    }
+    let scene = Scene::new();
+    scene.release("9.8.7", &script("9.8.7"));
+    let (port, _server) = serve(&scene);
+    let proxy = Proxy::to(port);
+    let through = format!("http://127.0.0.1:{}", proxy.port);
+    let url = format!("https://{HOST}");
+    let certificate = scene.world.home().join("cert.pem").display().to_string();
+    let update = |more: &[(&str, &str)]| {
+        let both = [("POLIS_RELEASE_URL", &*url), ("HTTPS_PROXY", &*through)];
+        scene.start(&["update"], &[&both, more].concat()).wait()
+    };
+
+    // A certificate that nobody vouches for.
+    let ran = update(&[]);
+    assert_eq!(ran.code, Some(16), "{}", ran.seen());
+    assert!(ran.stderr.contains("(exit code 60)"), "{}", ran.seen());
+    assert_eq!(proxy.seen().len(), 1);
+    // A host that is not reached through the proxy, and not at all without it.
+    let ran = update(&[("CURL_CA_BUNDLE", &certificate), ("NO_PROXY", HOST)]);
+    assert!(ran.stderr.contains("(exit code 6)"), "{}", ran.seen());
+    assert_eq!(proxy.seen(), [""; 0]);
+    assert_eq!(scene.is(), format!("polis {HERE}"));
+
+    let ran = update(&[("CURL_CA_BUNDLE", &certificate)]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(
+        proxy.seen(),
+        vec![format!("CONNECT {HOST}:443 HTTP/1.1"); 3]
+    );
+    assert_eq!(scene.is(), "polis 9.8.7");
+    assert_eq!(scene.server.seen(), [""; 0]);
+}
+
+#[test]
+fn a_proxy_in_front_of_this_machine_counts_too() {
+    let scene = Scene::new();
+    scene.release("9.8.7", &script("9.8.7"));
+    // Nobody listens on port 1.
+    let env = [
+        ("POLIS_RELEASE_URL", "http://localhost:1"),
+        ("http_proxy", &*scene.server.url()),
+    ];
+    let ran = scene.start(&["update"], &env).wait();
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let seen = scene.server.seen();
+    assert!(
+        seen[0].starts_with("GET http://localhost:1/latest/"),
+        "{seen:?}"
+    );
+}
