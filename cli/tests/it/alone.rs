@@ -19,7 +19,7 @@ fn without_digests(text: &str) -> String {
     match shown.split_once("\nkey ") {
         Some((before, key)) => format!(
             "{before}\nkey [KEY]\n{}",
-            &key[key.find('\n').unwrap() + 1..]
+            &key[key.find('\n').expect("two lines") + 1..]
         ),
         None => shown,
     }
