@@ -4,19 +4,21 @@
 
 use std::io::Read;
 
+use polis_base::release;
+
 /// More than a program of ours has.
 const MOST_PROGRAM: u64 = 64 << 20;
 /// More than an archive of ours unpacks to.
 #[cfg(any(not(windows), test))]
 const MOST_UNPACKED: u64 = 128 << 20;
 
-/// The archive of `version` for `target`, and the path of the program in it.
-pub(crate) fn names(version: &str, target: &str) -> (String, String) {
-    let stem = format!("polis-{version}-{target}");
-    match target.contains("-windows-") {
-        true => (format!("{stem}.zip"), format!("{stem}/polis.exe")),
-        false => (format!("{stem}.tar.gz"), format!("{stem}/polis")),
-    }
+/// The path of the program in the archive of `version` for `target`.
+pub(crate) fn path(version: &str, target: &str) -> String {
+    format!(
+        "{}/{}",
+        release::stem(version, target),
+        release::program_name(target)
+    )
 }
 
 /// The file `path` of an archive of this system.
@@ -98,12 +100,10 @@ mod tests {
 
     #[test]
     fn the_program_is_taken_out_of_both_kinds() {
-        let (name, path) = names("1.2.3", "x86_64-unknown-linux-musl");
-        assert_eq!(name, "polis-1.2.3-x86_64-unknown-linux-musl.tar.gz");
+        let path = path("1.2.3", "x86_64-unknown-linux-musl");
+        assert_eq!(path, "polis-1.2.3-x86_64-unknown-linux-musl/polis");
         let tar = tar_gz(&path, tar::EntryType::Regular, b"program");
         assert_eq!(untar(&tar, &path), Ok(b"program".to_vec()));
-        let (name, path) = names("1.2.3", "x86_64-pc-windows-msvc");
-        assert_eq!(name, "polis-1.2.3-x86_64-pc-windows-msvc.zip");
         assert_eq!(
             unzip(&zipped(&path, b"program"), &path),
             Ok(b"program".to_vec())

@@ -21,7 +21,8 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Staged<'a> {
     place: &'a Place,
-    file: File,
+    /// Open until it is filled: Linux does not run a program that somebody may write.
+    file: Option<File>,
 }
 
 impl Place {
@@ -79,7 +80,10 @@ impl Place {
             .create_new(true)
             .open(&self.staged);
         let file = made.map_err(|error| self.unwritable(&error))?;
-        Ok(Staged { place: self, file })
+        Ok(Staged {
+            place: self,
+            file: Some(file),
+        })
     }
 
     fn unwritable(&self, error: &io::Error) -> Box<Error> {
@@ -104,23 +108,16 @@ impl Staged<'_> {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn fill(&mut self, program: &[u8]) -> Result<()> {
-        let mut write = || {
-            self.file.write_all(program)?;
-            let permissions = fs::metadata(&self.place.program)?.permissions();
-            self.file.set_permissions(permissions)?;
-            self.file.sync_all()
+        let place = self.place;
+        let Some(mut file) = self.file.take() else {
+            return Ok(());
         };
-        write().map_err(|error| self.place.unwritable(&error))
-    }
-
-    /// Closes the new program, so that it can be run.
-    ///
-    /// # Errors
-    /// When there is no null device.
-    pub(crate) fn close(&mut self) -> Result<()> {
-        let opened = File::open(&self.place.staged);
-        self.file = opened.map_err(|error| self.place.unwritable(&error))?;
-        Ok(())
+        let mut write = || {
+            file.write_all(program)?;
+            file.set_permissions(fs::metadata(&place.program)?.permissions())?;
+            file.sync_all()
+        };
+        write().map_err(|error| place.unwritable(&error))
     }
 
     /// Puts the new program into the place of the old one.
@@ -150,12 +147,37 @@ fn swap(staged: &Path, program: &Path, _aside: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A program that runs keeps its file, so its name is taken away from it first. A kill between the two renames leaves
-/// no `polis.exe`, only the old and the new program beside its place.
 #[cfg(windows)]
 fn swap(staged: &Path, program: &Path, aside: &Path) -> io::Result<()> {
+    swap_aside(staged, program, aside)
+}
+
+/// A program that runs keeps its file on Windows, so its name is taken away from it first. A kill between the two renames
+/// leaves no `polis.exe`, only the old and the new program beside its place.
+#[cfg(any(windows, test))]
+fn swap_aside(staged: &Path, program: &Path, aside: &Path) -> io::Result<()> {
     fs::rename(program, aside)?;
     fs::rename(staged, program).inspect_err(|_| {
         let _back_again = fs::rename(aside, program);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_program_steps_aside_and_comes_back_if_there_is_no_new_one() {
+        let dir = std::env::temp_dir().join(format!("polis-aside-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let [staged, program, aside] = ["new", "polis.exe", "old"].map(|name| dir.join(name));
+        fs::write(&program, "old").unwrap();
+        assert!(swap_aside(&staged, &program, &aside).is_err());
+        assert_eq!(fs::read(&program).unwrap(), b"old");
+        fs::write(&staged, "new").unwrap();
+        swap_aside(&staged, &program, &aside).unwrap();
+        assert_eq!(fs::read(&program).unwrap(), b"new");
+        assert_eq!(fs::read(&aside).unwrap(), b"old");
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

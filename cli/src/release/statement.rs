@@ -2,12 +2,8 @@
 
 use minisign_verify::{Error as Minisign, PublicKey, Signature};
 use polis_base::Digest;
+use polis_base::release::{COMMENT, SUMS};
 use semver::Version;
-
-/// The list of checksums.
-pub(crate) const SUMS: &str = "SHA256SUMS";
-/// Its signature, whose comment names the version and is signed too.
-pub(crate) const SIGNATURE: &str = "SHA256SUMS.minisig";
 
 /// Said of anything else in the place of a signature.
 const NO_SIGNATURE: &str = "it is not a minisign signature, or is damaged";
@@ -26,7 +22,7 @@ pub(crate) struct Statement {
 pub(crate) fn claimed(signature: &[u8]) -> Result<Version, String> {
     let signature = decode(signature)?;
     let comment = signature.trusted_comment();
-    let version = comment.strip_prefix("Polis ").unwrap_or_default();
+    let version = comment.strip_prefix(COMMENT).unwrap_or_default();
     match Version::parse(version) {
         Ok(parsed) if parsed.to_string() == version => Ok(parsed),
         _ => Err(format!(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use polis_base::Digest;
 use polis_base::facts::NO_KEY;
+use polis_base::release::{self, SIGNATURE, SUMS};
 use semver::Version;
 use serde_json::json;
 
@@ -16,7 +17,7 @@ use crate::process::{self, Failure};
 use crate::release::archive;
 use crate::release::fetch::{Of, Releases, interrupted};
 use crate::release::place::{Place, Staged};
-use crate::release::statement::{self, SIGNATURE, SUMS, Statement, Verdict};
+use crate::release::statement::{self, Statement, Verdict};
 use crate::view::View;
 
 /// How large the signature and the list may be; a release has some twenty files.
@@ -121,7 +122,8 @@ fn install(
     view: &mut View,
 ) -> Result<()> {
     let version = statement.version.to_string();
-    let (name, path) = archive::names(&version, embedded::TARGET);
+    let name = release::archive_name(&version, embedded::TARGET);
+    let path = archive::path(&version, embedded::TARGET);
     let wrong = |why: String| {
         Error::new(Kind::Update, format!("`{name}` cannot be installed")).because(why)
     };
@@ -148,7 +150,7 @@ fn install(
         .map_err(|why| wrong(why).next("the old program stays; report it"))?;
     view.step("Trying the new program");
     staged.fill(&program)?;
-    try_out(&mut staged, &version)?;
+    try_out(&staged, &version)?;
     if crate::signals::came() {
         return Err(interrupted());
     }
@@ -158,8 +160,7 @@ fn install(
 }
 
 /// Runs the new program once: it must start here and be what it is taken for.
-fn try_out(staged: &mut Staged<'_>, version: &str) -> Result<()> {
-    staged.close()?;
+fn try_out(staged: &Staged<'_>, version: &str) -> Result<()> {
     let broken = |why: String| {
         Error::new(Kind::Update, "the new program does not run on this machine")
             .because(why)

@@ -1,0 +1,47 @@
+//! How the files of a release are named and what its signature says: what `polis update` of one version expects of every
+//! later one.
+
+/// The list of checksums.
+pub const SUMS: &str = "SHA256SUMS";
+/// Its signature.
+pub const SIGNATURE: &str = "SHA256SUMS.minisig";
+/// What comes before the version in the comment that is signed with the checksums of a release.
+pub const COMMENT: &str = "Polis ";
+
+/// The one directory in the CLI archive for `triple`, and the archive's name without its ending.
+pub fn stem(label: &str, triple: &str) -> String {
+    format!("polis-{label}-{triple}")
+}
+
+/// The name of the CLI archive for `triple`: what its system opens without another program.
+pub fn archive_name(label: &str, triple: &str) -> String {
+    let ending = if is_windows(triple) { "zip" } else { "tar.gz" };
+    format!("{}.{ending}", stem(label, triple))
+}
+
+/// The name of the program for `triple`.
+pub fn program_name(triple: &str) -> &'static str {
+    if is_windows(triple) {
+        "polis.exe"
+    } else {
+        "polis"
+    }
+}
+
+fn is_windows(triple: &str) -> bool {
+    triple.contains("-windows-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_gets_what_it_opens_itself() {
+        let name = archive_name("1.2.3", "x86_64-pc-windows-msvc");
+        assert_eq!(name, "polis-1.2.3-x86_64-pc-windows-msvc.zip");
+        assert_eq!(program_name("x86_64-pc-windows-msvc"), "polis.exe");
+        let name = archive_name("1.2.3", "x86_64-unknown-linux-musl");
+        assert_eq!(name, "polis-1.2.3-x86_64-unknown-linux-musl.tar.gz");
+    }
+}
