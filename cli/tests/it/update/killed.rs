@@ -106,3 +106,34 @@ fn two_updates_do_not_meet_and_a_program_that_runs_goes_on() {
     assert!(ran.stdout.ends_with("\npolis 9.8.7\n"), "{}", ran.seen());
     assert!(looking.runs());
 }
+
+#[test]
+fn killed_at_any_moment_one_of_both_is_there_whole() {
+    let scene = Scene::new();
+    scene.release("9.8.7", &script("9.8.7"));
+    let old = fs::read(scene.path()).expect("the program");
+    let begun = Instant::now();
+    assert_eq!(scene.polis(&["update"]).code, Some(0));
+    let step = begun.elapsed() / 20;
+    let mut seen = [0, 0];
+    // A little later each time, until some were done before.
+    for part in 0_u32.. {
+        if part >= 30 && seen[1] > 0 {
+            break;
+        }
+        assert!(part < 300, "{seen:?}");
+        scene.put(&old);
+        let running = scene.start(&["update"], &[]);
+        thread::sleep(step * part);
+        running.kill();
+        running.wait();
+        let now = fs::read(scene.path()).expect("a program");
+        let is_new = now == script("9.8.7");
+        assert!(is_new || now == old, "{part}");
+        seen[usize::from(is_new)] += 1;
+    }
+    assert!(seen[0] > 0, "{seen:?}");
+    scene.put(&old);
+    assert_eq!(scene.polis(&["update"]).code, Some(0));
+    assert_eq!(scene.is(), "polis 9.8.7");
+}
