@@ -1,8 +1,11 @@
 //! `polis ssh-config`, `connect` and `_ssh-proxy`: real OpenSSH at both ends, with the fake Multipass between them.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use expect_test::expect;
@@ -98,6 +101,22 @@ fn ssh_logs_in_and_scp_copies() {
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
     }
     assert_eq!(fs::read(world.home().join("back")).unwrap(), bytes);
+    let ran = openssh(
+        &world,
+        "ssh",
+        &["-tt", "polis", "test -t 0 && echo a terminal"],
+    );
+    assert_eq!(ran.stdout, "a terminal\r\n", "{}", ran.seen());
+    // What editors need: from here to a port in there.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let serve = thread::spawn(move || listener.accept().unwrap().0.write_all(b"served"));
+    let ran = openssh(&world, "ssh", &["-W", &port, "polis"]);
+    assert_eq!(ran.stdout, "served", "{}", ran.seen());
+    serve.join().unwrap().unwrap();
+    // Nothing stays in the VM of connections that have ended.
+    let runs = world.guest().path("/home/ubuntu/.polis-runs");
+    assert_eq!(fs::read_dir(runs).map_or(0, Iterator::count), 0);
     assert_eq!(names(&world.guest().path("/home/polis")), ["there"]);
     assert_eq!(world.refused(), [""; 0]);
 }
