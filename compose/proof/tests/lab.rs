@@ -163,8 +163,8 @@ fn the_machine_lacks_programs() {
         exit 5
         --- stderr
         error: this machine cannot run the lab
-          because: not installed: docker, dockerd, mmdebstrap, iptables, gpg, openssl, dpkg-deb, docker-registry, skopeo, nsenter, ip
-          next: as root: apt-get install docker-registry docker.io dpkg gnupg iproute2 iptables mmdebstrap openssl skopeo util-linux
+          because: not installed: docker, dockerd, mmdebstrap, iptables, gpg, openssl, dpkg-deb, docker-registry, skopeo, ssh, nsenter, ip
+          next: as root: apt-get install docker-registry docker.io dpkg gnupg iproute2 iptables mmdebstrap openssh-client openssl skopeo util-linux
           next: then, as root: cargo xtask lab up
     "#]]);
 }
