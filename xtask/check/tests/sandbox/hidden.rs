@@ -204,7 +204,7 @@ fn what_an_agent_adds_is_within_the_table() {
         (
             "\"name\": \"polis-agent-openclaw-data\"",
             "\"name\": \"polis_state-data\"",
-            "volume `polis-agent-openclaw-data` may not have `name: polis_state-data`",
+            "volume `polis-agent-*` may not have `name: polis_state-data`",
         ),
     ] {
         assert!(overlay.contains(from), "{from}: {overlay}");

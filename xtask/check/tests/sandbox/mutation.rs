@@ -41,6 +41,10 @@ const PASSES: &[(&str, &str)] = &[
         "a limit; the rule `pids-limit` judges it",
     ),
     (
+        "services.*.deploy.resources.reservations.memory",
+        "what an agent's manifest asks for; a reservation takes nothing from the others' limits",
+    ),
+    (
         "services.*.environment.*",
         "configuration of a program, as the files that are mounted; new names are refused",
     ),
