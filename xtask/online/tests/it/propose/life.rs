@@ -86,6 +86,7 @@ fn what_is_proposed_passes() {
 
     scene.merge_here();
     scene.push_tree();
+    scene.world.others.list(&scene.world.tree);
     assert_eq!(scene.night(), done("close", 1), "merged otherwise");
     let api = [("api.github.com", scene.github.url())];
     let env = [("GITHUB_TOKEN", "s3cret")];

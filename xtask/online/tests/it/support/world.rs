@@ -68,14 +68,20 @@ impl Others {
         others
     }
 
-    /// The release of the images lists what `tree` pins.
+    /// The releases of the images list what `tree` pins, each its own version.
     pub(crate) fn list(&mut self, tree: &Tree) {
         let inventory = Inventory::read(tree.root()).expect("pins");
         let images = inventory.images().filter(|pin| !pin.built);
         let images = images.filter_map(|pin| Some((pin.name(), pin.pinned()?)));
-        let list: BTreeMap<String, String> = images.collect();
+        let mut lists: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for (name, digest) in images {
+            let tag = name.rsplit(':').next().unwrap_or_default();
+            let list = lists.entry(DIGESTS.replace("v0.4.0", tag)).or_default();
+            list.insert(name, digest);
+        }
+        let lists = lists.into_iter();
         self.files
-            .insert(DIGESTS.to_owned(), json!(list).to_string().into_bytes());
+            .extend(lists.map(|(path, list)| (path, json!(list).to_string().into_bytes())));
     }
 
     fn add(&mut self, url: &str, bytes: Vec<u8>) {
