@@ -244,7 +244,7 @@ pub(crate) fn unreadable(what: impl Into<String>, why: impl Into<String>) -> Box
         .next("polis delete --purge, then: polis start   (to begin anew; what is in it is lost)")
 }
 
-/// Whether `name` can be one of a service, a volume or an agent: it is shown at the begin of a line.
+/// Whether `name` can be one of a service, a volume or an agent: it is shown at the start of a line.
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(plain)

@@ -4,7 +4,7 @@ use polis_base::Digest;
 use serde_json::{Map, Value, json};
 use xtask_online::embedded::Fault;
 
-use crate::support::world::{DIGESTS, World};
+use crate::support::world::{DIGESTS, SERVICES, World};
 
 const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
 
@@ -138,16 +138,7 @@ fn one_download_serves_all_images_and_one_that_fails_is_the_networks() {
 fn what_no_contract_promises_is_not_asked() {
     let mut world = World::start();
     world.others.files.remove(DIGESTS);
-    for service in [
-        "resolver",
-        "certgen",
-        "gate",
-        "sentinel",
-        "scanner",
-        "workspace",
-        "state",
-        "toolbox",
-    ] {
+    for service in SERVICES {
         let path = format!("compose/images/{service}.yaml");
         let text = world.tree.read(&path);
         let section =

@@ -10,22 +10,11 @@ use xtask_online::embedded::{EmbeddedRegistry, Fault, Faults};
 use xtask_testkit::{Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
-use crate::support::world::{COMPOSE, Others, PROGRAM};
+use crate::support::world::{COMPOSE, Others, PROGRAM, SERVICES};
 use crate::support::{layout, names, real_part, run};
 use expect_test::expect;
 
 const WAIVERS: &str = "compose/pin-waivers.yaml";
-/// The images that others publish.
-const SERVICES: [&str; 8] = [
-    "resolver",
-    "certgen",
-    "gate",
-    "sentinel",
-    "scanner",
-    "workspace",
-    "state",
-    "toolbox",
-];
 
 /// The tree against a registry in the place of ghcr.io, and stand-ins of everyone else.
 struct World<'a> {

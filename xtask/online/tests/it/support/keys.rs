@@ -7,21 +7,12 @@ use polis_base::Digest;
 use tempfile::TempDir;
 use xtask_testkit::Tree;
 
+use super::world::SERVICES;
 use super::{command, real_part};
 
 pub(crate) const REPOSITORY: &str = "odralabshq/polis-gate-oss";
 /// Where the contract's key stands in the tree.
 pub(crate) const KEY: &str = "keys/images.pub";
-const SERVICES: [&str; 8] = [
-    "resolver",
-    "certgen",
-    "gate",
-    "sentinel",
-    "scanner",
-    "workspace",
-    "state",
-    "toolbox",
-];
 
 /// The real cosign, and the keys `right` and `wrong`.
 pub(crate) struct Keys {

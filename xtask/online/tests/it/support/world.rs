@@ -18,6 +18,18 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 pub(crate) const COMPOSE: &str = "compose/docker-compose.yml";
 pub(crate) const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 
+/// The services whose images others publish.
+pub(crate) const SERVICES: [&str; 8] = [
+    "resolver",
+    "certgen",
+    "gate",
+    "sentinel",
+    "scanner",
+    "workspace",
+    "state",
+    "toolbox",
+];
+
 /// The list of digests among the files of the release of the images in a copy of the tree.
 pub(crate) const DIGESTS: &str = "/odralabshq/polis/releases/download/v0.4.0/image-digests.json";
 
