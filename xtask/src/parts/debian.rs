@@ -91,10 +91,12 @@ fn download(parts: &Path, package: &str) -> Result<PathBuf> {
         let apt = Run::new("apt-get").arg("-q").args(options);
         apt.args(words).cwd(&dir).output()
     };
+    // The release is named, or apt would take the version that is installed for a better one.
+    let wanted = format!("{package}/{SUITE}");
     // The list that an earlier download read may know the package already.
-    if apt(&["download", package]).is_err() {
+    if apt(&["download", &wanted]).is_err() {
         apt(&["update"])?;
-        apt(&["download", package])?;
+        apt(&["download", &wanted])?;
     }
     let mut found = Vec::new();
     write::files_below(&dir, ".", &mut found)?;
@@ -124,6 +126,9 @@ fn sources(dir: &Path) -> Result<Vec<String>> {
     Ok(vec![
         format!("Dir::Etc::sourcelist={}", list.display()),
         "Dir::Etc::sourceparts=-".to_owned(),
+        // The host's preferences are about its own sources.
+        "Dir::Etc::preferences=-".to_owned(),
+        "Dir::Etc::preferencesparts=-".to_owned(),
         format!("Dir::State::Lists={}", dir.join("lists").display()),
         format!("Dir::Cache={}", dir.join("cache").display()),
         // Only the list of packages is needed.

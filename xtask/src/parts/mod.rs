@@ -5,10 +5,9 @@
 //! tests are left out.
 
 mod cloud_init;
-mod compose;
 mod debian;
-mod linters;
 mod prism;
+mod python;
 mod targets;
 
 use std::path::{Path, PathBuf};
@@ -280,16 +279,14 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
         parts.path = std::thread::scope(|scope| {
             let prism = scope.spawn(|| prism::provide(workspace, progress));
             let mut path = debian::provide(workspace, progress)?;
-            path.extend(compose::provide(workspace, progress)?);
-            path.push(linters::provide(workspace, progress)?);
+            path.push(python::provide(workspace, progress)?);
             parts.cloud_init = cloud_init::provide(workspace, progress)?;
             let prism = prism.join();
             path.push(prism.map_err(|_| Error::machine("a thread panicked"))??);
             Ok::<_, Error>(path)
         })?;
     } else {
-        parts.left_out.extend(compose::missing());
-        parts.left_out.extend(linters::missing());
+        parts.left_out.extend(python::missing());
         parts.left_out.extend(cloud_init::missing());
         parts.left_out.extend(debian::missing());
         parts.left_out.extend(prism::missing());
