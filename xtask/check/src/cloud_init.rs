@@ -1,5 +1,7 @@
 //! Our rules on the cloud-init file: what a schema cannot say, each with its reason.
 
+use std::collections::BTreeSet;
+
 use xtask::finding::Finding;
 use xtask::pins_env;
 use xtask::source::Source;
@@ -56,7 +58,10 @@ pub fn check(source: &Source, root: &Node) -> Vec<Finding> {
         findings.extend(daemon_json(source, item));
     }
     findings.extend(runcmd(source, root));
-    findings.extend(pins_env::read(source, root).err().unwrap_or_default());
+    match pins_env::read(source, root) {
+        Err(wrong) => findings.extend(wrong),
+        Ok(_) => findings.extend(pin_names(source, root)),
+    }
     findings
 }
 
@@ -125,33 +130,44 @@ fn packages(source: &Source, root: &Node) -> Vec<Finding> {
 
 /// The script installs what `packages` may have failed to, so both name the same packages.
 fn base_packages(source: &Source, root: &Node) -> Option<Finding> {
-    const LIST: &str = "BASE_PACKAGES=(";
     let (key, listed) = root.entry("packages")?;
-    let start = source.text.find(LIST)? + LIST.len();
-    let length = source.text[start..].find(')')?;
-    let mut script: Vec<&str> = source.text[start..start + length]
-        .split_whitespace()
-        .collect();
-    let mut listed: Vec<&str> = listed.items().iter().filter_map(Node::text).collect();
-    script.sort_unstable();
-    listed.sort_unstable();
-    if script == listed {
-        return None;
-    }
-    let differ: Vec<&str> = script
-        .iter()
-        .filter(|name| !listed.contains(name))
-        .chain(listed.iter().filter(|name| !script.contains(name)))
-        .copied()
-        .collect();
-    let message = format!(
-        "`packages` and the script's BASE_PACKAGES differ: {}",
-        differ.join(", ")
-    );
+    let listed = listed.items().iter().filter_map(Node::text).collect();
+    let differ = differ(listed, script_list(source, "BASE_PACKAGES")?)?;
+    let message = format!("`packages` and the script's BASE_PACKAGES differ: {differ}");
     Some(
         Finding::error("packages-differ", source.place(key.span.clone()), message)
             .help("name the same packages in both: the script makes good what the module failed to install"),
     )
+}
+
+/// The script refuses a name that it does not know, at every first launch.
+fn pin_names(source: &Source, root: &Node) -> Option<Finding> {
+    let content = pins_env::entry(root, pins_env::PINS_ENV)?;
+    let lines = content.text()?.lines().map(str::trim);
+    let pins = lines.filter(|line| !line.starts_with('#'));
+    let pins = pins.filter_map(|line| Some(line.split_once('=')?.0));
+    let differ = differ(pins.collect(), script_list(source, "PIN_NAMES")?)?;
+    let message = format!(
+        "`{}` and the script's PIN_NAMES differ: {differ}",
+        pins_env::PINS_ENV
+    );
+    Some(
+        Finding::error("pins-differ", source.place(content.span.clone()), message)
+            .help("name each pin in PIN_NAMES of the provisioning script too, and no other"),
+    )
+}
+
+/// The words of the script's array `name`.
+fn script_list<'a>(source: &'a Source, name: &str) -> Option<Vec<&'a str>> {
+    let (_, list) = source.text.split_once(&format!("readonly {name}=("))?;
+    Some(list.split_once(')')?.0.split_whitespace().collect())
+}
+
+/// What is in one of the lists and not in the other.
+fn differ(one: Vec<&str>, other: Vec<&str>) -> Option<String> {
+    let [here, there] = [&one, &other].map(|list| list.iter().copied().collect::<BTreeSet<_>>());
+    let differ: Vec<&str> = here.symmetric_difference(&there).copied().collect();
+    (!differ.is_empty()).then(|| differ.join(", "))
 }
 
 /// Multipass prints user-data again through yaml-cpp, which drops the quotes of `'0644'`: it

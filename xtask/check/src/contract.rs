@@ -33,10 +33,12 @@ pub fn check(compose: &Compose, contracts: &[Contract], texts: &Texts<'_>) -> Ve
     let mut used = Vec::new();
     let manual = texts(MANUAL);
     let mut images = images(compose);
+    let mut unread = false;
     for (name, node) in compose.services() {
         let name = name.text().unwrap_or_default();
         let Some((image, at)) = images.remove(&format!("service {name}")) else {
             // Another rule reports an image that cannot be read.
+            unread = true;
             continue;
         };
         let Some(contract) = of_image(contracts, &image) else {
@@ -53,10 +55,11 @@ pub fn check(compose: &Compose, contracts: &[Contract], texts: &Texts<'_>) -> Ve
         findings.extend(programs::check(&service));
         findings.extend(paths::check(&service, &manual));
     }
-    for contract in contracts
+    // The image that cannot be read may be the one that a contract is about.
+    let unused = contracts
         .iter()
-        .filter(|contract| !used.contains(&contract.image))
-    {
+        .filter(|contract| !unread && !used.contains(&contract.image));
+    for contract in unused {
         let message = format!("no service of the compose file runs `{}`", contract.image);
         let finding = Finding::error("contract-unused", contract.place.clone(), message);
         findings.push(finding.help("delete the contract, or correct its `image`"));

@@ -13,7 +13,7 @@ const SHA: &str =
     "SYSBOX_SHA256_ARM64=04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b";
 
 /// What is replaced in the cloud-init file, by what, and the rules that must then fail.
-const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 25] = [
+const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 26] = [
     ("# No `hostname`", "# No\u{7} `hostname`", &["plain-text"]),
     ("# No `hostname`", "---\n# No `hostname`", &["plain-yaml"]),
     (
@@ -100,6 +100,7 @@ const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 25] = [
         &["runcmd"],
     ),
     (SHA, "", &["pins-missing"]),
+    ("\n        YQ_VERSION", "\n        ", &["pins-differ"]),
     (SHA, "SYSBOX_SHA256_ARM64=04ca894a", &["pins-malformed"]),
     (
         "/etc/polis/pins.env\n    content",
@@ -240,6 +241,13 @@ fn every_rule_on_the_stack_can_fail() {
             "{from:?} -> {to:?}: {found:?}, expected {rule}"
         );
     }
+}
+
+/// What follows from an image that cannot be read is not reported beside it.
+#[test]
+fn a_malformed_digest_is_one_finding() {
+    let found = broken(COMPOSE, "polis-gate-oss:", "polis-gate-oss:x@sha256:zz");
+    assert_eq!(found, ["image-reference"]);
 }
 
 /// Compose prefers `compose.yaml`, and puts an override on top, whoever left them there.
