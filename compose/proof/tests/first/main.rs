@@ -8,6 +8,7 @@ mod approvals;
 mod interrupted;
 mod phase;
 mod recorded;
+mod signals;
 mod ssh;
 mod whole;
 
@@ -23,10 +24,11 @@ use polis_stack_proof::bench::{self, Bench};
 type Check = (&'static str, fn(&mut Bench) -> Result<()>);
 
 /// The checks on the first machine, then those on the second one.
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     ("from_nothing", whole::from_nothing_in_one_start),
     ("approvals", approvals::approvals),
     ("ssh", ssh::ssh),
+    ("signals", signals::signals),
     ("killed_booting", interrupted::killed_booting),
     (
         "killed_installing_packages",
@@ -58,7 +60,7 @@ const CHECKS: [Check; 16] = [
 ];
 
 /// The checks that have the first machine.
-const WHOLE: [&str; 3] = [CHECKS[0].0, CHECKS[1].0, CHECKS[2].0];
+const WHOLE: [&str; 4] = [CHECKS[0].0, CHECKS[1].0, CHECKS[2].0, CHECKS[3].0];
 
 fn main() -> ExitCode {
     let arguments = Arguments::read();
