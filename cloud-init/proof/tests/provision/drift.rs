@@ -10,102 +10,117 @@ use crate::ensure;
 use crate::state::{STEPS, is_provisioned, steps};
 use crate::whole::SCRIPT;
 
-/// What is lost, as a shell command, and the steps that mend it; `ready` always follows.
-const LOSSES: [(&str, &[&str]); 43] = [
-    ("rm /var/lib/polis/provisioned.json", &[]),
-    ("echo changed >>/var/lib/cloud/instance/user-data.txt", &[]),
-    ("rm /etc/apt/keyrings/docker.gpg", &["docker-repo"]),
-    ("echo >>/etc/apt/keyrings/docker.gpg", &["docker-repo"]),
-    ("rm /etc/apt/preferences.d/docker", &["docker-repo"]),
+/// What is lost, as a shell command, and the step that mends it; `ready` always follows.
+type Loss = (&'static str, &'static str);
+
+const LOSSES: [Loss; 42] = [
+    ("rm /var/lib/polis/provisioned.json", "ready"),
+    (
+        "echo changed >>/var/lib/cloud/instance/user-data.txt",
+        "ready",
+    ),
+    ("rm /etc/apt/keyrings/docker.gpg", "docker-repo"),
+    ("echo >>/etc/apt/keyrings/docker.gpg", "docker-repo"),
+    ("rm /etc/apt/preferences.d/docker", "docker-repo"),
     (
         "sed -i s/-1/1000/ /etc/apt/preferences.d/docker",
-        &["docker-repo"],
+        "docker-repo",
     ),
     (
         "cp /srv/stand-in/second-block /etc/apt/keyrings/docker.gpg",
-        &["docker-repo"],
+        "docker-repo",
     ),
     (
         "cp /srv/stand-in/two-keys /etc/apt/keyrings/docker.gpg",
-        &["docker-repo"],
+        "docker-repo",
     ),
     (
         "cp /srv/stand-in/other-key /etc/apt/keyrings/docker.gpg",
-        &["docker-repo"],
+        "docker-repo",
     ),
-    ("rm /etc/apt/sources.list.d/docker.list", &["docker-repo"]),
+    ("rm /etc/apt/sources.list.d/docker.list", "docker-repo"),
     (
         "echo '# more' >>/etc/apt/sources.list.d/docker.list",
-        &["docker-repo"],
+        "docker-repo",
     ),
-    (
-        "rm /var/lib/apt/lists/download.docker.com*",
-        &["docker-repo"],
-    ),
-    ("gpasswd --delete ubuntu docker", &["docker-engine"]),
-    ("dpkg --remove docker-compose-plugin", &["docker-engine"]),
+    ("rm /var/lib/apt/lists/download.docker.com*", "docker-repo"),
+    ("gpasswd --delete ubuntu docker", "docker-engine"),
+    ("dpkg --remove docker-compose-plugin", "docker-engine"),
     (
         "systemctl stop docker.service docker.socket",
-        &["docker-engine"],
+        "docker-engine",
     ),
-    ("systemctl disable docker.service", &["docker-engine"]),
+    ("systemctl disable docker.service", "docker-engine"),
     (
         "dpkg --unpack /srv/stand-in/www/download.docker.com/linux/ubuntu/dists/trixie/pool/stable/amd64/docker-c*.deb",
-        &["docker-engine"],
+        "docker-engine",
     ),
-    ("systemctl stop sysbox-mgr.service", &["sysbox"]),
-    ("systemctl stop sysbox-fs.service", &["sysbox"]),
-    (
-        "dpkg --purge sysbox-ce; systemctl daemon-reload",
-        &["sysbox"],
-    ),
-    ("rm /usr/local/bin/yq", &["yq"]),
-    ("echo >>/usr/local/bin/yq", &["yq"]),
-    ("chmod 0644 /usr/local/bin/yq", &["yq"]),
-    ("sysctl -w kernel.randomize_va_space=1", &["hardening"]),
-    ("sysctl -w kernel.dmesg_restrict=0", &["hardening"]),
-    ("sysctl -w kernel.kptr_restrict=1", &["hardening"]),
-    ("sysctl -w fs.suid_dumpable=2", &["hardening"]),
-    ("sysctl -w kernel.yama.ptrace_scope=1", &["hardening"]),
-    ("sysctl -w kernel.io_uring_disabled=0", &["hardening"]),
-    ("sysctl -w fs.protected_fifos=0", &["hardening"]),
-    (
-        "sysctl -w net.ipv4.conf.all.send_redirects=1",
-        &["hardening"],
-    ),
+    ("systemctl stop sysbox-mgr.service", "sysbox"),
+    ("systemctl stop sysbox-fs.service", "sysbox"),
+    ("dpkg --purge sysbox-ce; systemctl daemon-reload", "sysbox"),
+    ("rm /usr/local/bin/yq", "yq"),
+    ("echo >>/usr/local/bin/yq", "yq"),
+    ("chmod 0644 /usr/local/bin/yq", "yq"),
+    ("sysctl -w kernel.randomize_va_space=1", "hardening"),
+    ("sysctl -w kernel.dmesg_restrict=0", "hardening"),
+    ("sysctl -w kernel.kptr_restrict=1", "hardening"),
+    ("sysctl -w fs.suid_dumpable=2", "hardening"),
+    ("sysctl -w kernel.yama.ptrace_scope=1", "hardening"),
+    ("sysctl -w kernel.io_uring_disabled=0", "hardening"),
+    ("sysctl -w fs.protected_fifos=0", "hardening"),
+    ("sysctl -w net.ipv4.conf.all.send_redirects=1", "hardening"),
     // What another kernel would have: ours takes no rule back until it boots.
-    ("rm /run/audit.locked; auditctl -D", &["hardening"]),
+    ("rm /run/audit.locked; auditctl -D", "hardening"),
     (
         "rm /run/audit.locked; sed -i /containerd/d /run/audit.rules",
-        &["hardening"],
+        "hardening",
     ),
-    ("rm /run/audit.locked", &["hardening"]),
-    ("rm /etc/audit/rules.d/zz-immutable.rules", &["hardening"]),
-    ("systemctl stop auditd.service", &["hardening"]),
-    ("systemctl stop apparmor.service", &["hardening"]),
-    ("systemctl disable auditd.service", &["hardening"]),
-    ("systemctl disable apparmor.service", &["hardening"]),
-    ("passwd --delete root", &["hardening"]),
-    ("systemctl disable polis.service", &["polis-unit"]),
-    ("chown root:root /opt/polis", &["polis-unit"]),
-    (
-        "cd /etc/systemd/system; sed -i 's/^Description.*/&./' polis.service; touch -d tomorrow polis.service",
-        &["polis-unit"],
-    ),
+    ("rm /run/audit.locked", "hardening"),
+    ("rm /etc/audit/rules.d/zz-immutable.rules", "hardening"),
+    ("systemctl stop auditd.service", "hardening"),
+    ("systemctl stop apparmor.service", "hardening"),
+    ("systemctl disable auditd.service", "hardening"),
+    ("systemctl disable apparmor.service", "hardening"),
+    ("passwd --delete root", "hardening"),
+    ("systemctl disable polis.service", "polis-unit"),
+    ("chown root:root /opt/polis", "polis-unit"),
 ];
 
-/// Loses each thing in turn on a provisioned guest.
+/// Alone, since each step that makes systemd read its units again mends it.
+const CHANGED_UNIT: Loss = (
+    "cd /etc/systemd/system; sed -i 's/^Description.*/&./' polis.service; touch -d tomorrow polis.service",
+    "polis-unit",
+);
+
+/// Loses each thing on a provisioned guest.
 pub(crate) fn all(guest: &Guest, start: Instant) -> Result<()> {
-    for (loss, mending) in LOSSES {
-        one(guest, loss, mending)
-            .map_err(|error| format!("after `{loss}`: {error}\n{}", guest.story()))?;
+    for round in rounds().into_iter().chain([vec![CHANGED_UNIT]]) {
+        let losses: Vec<&str> = round.iter().map(|(loss, _)| *loss).collect();
+        let losses = losses.join("; ");
+        one(guest, &losses, &round)
+            .map_err(|error| format!("after `{losses}`: {error}\n{}", guest.story()))?;
         println!(
-            "{:7.1} s  .       whole: mends {loss}",
-            start.elapsed().as_secs_f64()
+            "{:7.1} s  .       whole: mends {}",
+            start.elapsed().as_secs_f64(),
+            losses
         );
     }
     containers_in_the_way(guest)?;
     is_provisioned(guest)
+}
+
+/// The losses of each run: one of each step at most, since a step that mends one thing may mend another unseen; and
+/// those that only `ready` mends alone, since it always runs.
+fn rounds() -> Vec<Vec<Loss>> {
+    let mut rounds: Vec<Vec<Loss>> = Vec::new();
+    for loss in LOSSES {
+        let apart = |other: &Loss| other.1 != loss.1 && ![other.1, loss.1].contains(&"ready");
+        match rounds.iter_mut().find(|round| round.iter().all(apart)) {
+            Some(round) => round.push(loss),
+            None => rounds.push(vec![loss]),
+        }
+    }
+    rounds
 }
 
 /// Sysbox's package refuses to be installed while a container exists: the script says so before it tries.
@@ -124,14 +139,14 @@ fn containers_in_the_way(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-fn one(guest: &Guest, loss: &str, mending: &[&str]) -> Result<()> {
+fn one(guest: &Guest, losses: &str, mending: &[Loss]) -> Result<()> {
     // So many starts in so short a time would meet systemd's rate limits.
-    guest.output(&format!("systemctl reset-failed; {loss}"))?;
+    guest.output(&format!("systemctl reset-failed; {losses}"))?;
     guest.output(SCRIPT)?;
     let wanted: Vec<&str> = STEPS
         .into_iter()
         .map(|step| {
-            let mended = mending.contains(&step) || step == "ready";
+            let mended = step == "ready" || mending.iter().any(|(_, by)| *by == step);
             if mended { "done" } else { "skipped" }
         })
         .collect();
