@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
@@ -361,11 +362,20 @@ pub enum LabVerb {
 }
 
 /// Arguments of `ci`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct CiArgs {
     /// Do not install missing parts; say which tests are left out
     #[arg(long)]
     pub no_install: bool,
+    /// Only what an author asks after each change: format, lint, pins, check and unit tests; installs nothing
+    #[arg(long, conflicts_with = "only")]
+    pub quick: bool,
+    /// Only this step, or several [see `--list`]
+    #[arg(long, value_name = "STEP", value_parser = PossibleValuesParser::new(crate::verbs::ci::names()), hide_possible_values = true)]
+    pub only: Vec<String>,
+    /// Show the steps and their commands, and run none
+    #[arg(long)]
+    pub list: bool,
 }
 
 impl Cli {

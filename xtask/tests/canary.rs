@@ -41,10 +41,9 @@ fn docker_knows_no_secret_of_ours() {
 #[test]
 fn no_step_of_ci_knows_a_secret() {
     let tree = Tree::data();
-    let canary =
-        canary()
-            .replacing("cargo", "exit 0")
-            .watching(&["id", "cloud-init", "docker-compose"]);
+    let canary = canary()
+        .replacing("cargo", "exit 0")
+        .watching(&["id", "cloud-init"]);
     let ran = canary.run(&tree, XTASK, &["ci", "--no-install"], &[]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     canary.assert_unseen(&ran, &["cargo clippy", "cargo test", "id"]);

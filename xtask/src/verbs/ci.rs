@@ -1,6 +1,8 @@
 //! `ci`: everything that must pass, in the order in which it fails fastest; the test command of
 //! this project, for people and for machines.
 
+mod steps;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
@@ -18,83 +20,9 @@ use crate::say;
 use crate::signals;
 use crate::workspace::Workspace;
 
-/// A step after the parts: its name, and cargo's arguments.
-type Step = (&'static str, &'static [&'static str]);
+use steps::{Round, Step};
 
-/// The rounds of lanes. Lanes of one round run side by side, the steps of a lane one after the other: those of the first
-/// lane print as they go, the others when they have ended. What uses a Docker engine is in one lane of a round at most,
-/// since an engine serves one proof at a time.
-const ROUNDS: [&[&[Step]]; 9] = [
-    &[&[("format", &["fmt", "--all", "--check"])]],
-    &[&[(
-        "lint",
-        &[
-            "clippy",
-            "--locked",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    )]],
-    // `--all-targets` leaves out the targets with `test = false`.
-    &[&[(
-        "lint the stages",
-        &[
-            "clippy",
-            "--locked",
-            "--workspace",
-            "--test",
-            "provision",
-            "--test",
-            "first",
-            "--test",
-            "stack",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    )]],
-    &[&[("pins", &["xtask", "verify-pins", "--offline"])]],
-    &[&[("check", &["xtask", "check"])]],
-    // Always of the whole workspace: then nothing is built a second time with other features.
-    &[&[("build", &["test", "--locked", "--workspace", "--no-run"])]],
-    &[&[(
-        "build the stages",
-        &[
-            "test",
-            "--locked",
-            "--workspace",
-            "--no-run",
-            "--test",
-            "provision",
-            "--test",
-            "first",
-            "--test",
-            "stack",
-        ],
-    )]],
-    // The machines wait for most of their time, while the tests compute.
-    &[
-        &[("test", &["test", "--locked", "--workspace"])],
-        &[
-            (
-                "provision",
-                &["test", "--locked", "--workspace", "--test", "provision"],
-            ),
-            (
-                "first",
-                &["test", "--locked", "--workspace", "--test", "first"],
-            ),
-        ],
-    ],
-    // Measures, so it has the cores for itself.
-    &[&[(
-        "stack",
-        &["test", "--locked", "--workspace", "--test", "stack"],
-    )]],
-];
+pub use steps::names;
 
 /// Runs the verb.
 ///
@@ -102,16 +30,21 @@ const ROUNDS: [&[&[Step]]; 9] = [
 /// When an installation fails, or at the first step that does not pass.
 pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Report> {
     signals::pass_on();
+    let rounds = steps::wanted(args);
+    if args.list {
+        return Ok(listed(&rounds));
+    }
     let mut times = Vec::new();
     let started = Instant::now();
-    let parts = parts::provide(workspace, !args.no_install, Progress::new(global.quiet))?;
+    let install = !args.no_install && !args.quick;
+    let parts = parts::provide(workspace, install, Progress::new(global.quiet))?;
     for left_out in &parts.left_out {
         say::note(&format!(
             "left out, since the part is not installed: {left_out}"
         ));
     }
     times.push(("parts", started.elapsed()));
-    for round in ROUNDS {
+    for round in &rounds {
         let mut failed = Vec::new();
         for ((name, arguments), time, passed) in
             self::round(workspace, &parts, round, global.format)
@@ -141,6 +74,22 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
     ))
 }
 
+/// The steps, each with the command that runs it alone.
+fn listed(rounds: &[Round]) -> Report {
+    let steps = rounds.iter().flatten().flatten();
+    let rows = steps.map(|(name, arguments)| (*name, format!("cargo {}", arguments.join(" "))));
+    let rows: Vec<(&str, String)> = rows.collect();
+    let text: Vec<String> = rows
+        .iter()
+        .map(|(name, command)| format!("{name:<12}  {command}"))
+        .collect();
+    let steps: Vec<_> = rows
+        .iter()
+        .map(|(name, command)| json!({"name": name, "command": command}))
+        .collect();
+    Report::new("ci", json!({"steps": steps}), text.join("\n"))
+}
+
 /// The error that names every step that failed, each with its message and the command that repeats it.
 fn stopped(failed: &[(&str, String, String)]) -> Error {
     let list = |part: fn(&(&str, String, String)) -> String, by: &str| {
@@ -156,7 +105,7 @@ fn stopped(failed: &[(&str, String, String)]) -> Error {
 type Done = (Step, Duration, Result<()>);
 
 /// Runs the lanes of a round side by side. A step that fails ends its lane.
-fn round(workspace: &Workspace, parts: &Parts, lanes: &[&[Step]], format: Format) -> Vec<Done> {
+fn round(workspace: &Workspace, parts: &Parts, lanes: &Round, format: Format) -> Vec<Done> {
     let run = |lane: &[Step], aside: bool| {
         let mut done: Vec<Done> = Vec::new();
         for &(name, arguments) in lane {
