@@ -28,6 +28,15 @@ pub(crate) struct Cli {
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
+    /// The workspace; each has a VM, keys and settings of its own [default: default]
+    // Not `name`, which some commands have of their own.
+    #[arg(
+        long = "name",
+        id = "workspace-name",
+        value_name = "NAME",
+        global = true
+    )]
+    pub(crate) name: Option<String>,
     /// One JSON document on standard output, described by schemas/polis.schema.json
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -59,6 +68,8 @@ pub(crate) enum Verb {
     Stop,
     /// Show how the workspace is, and where each setting comes from; changes nothing
     Status,
+    /// List the workspaces of this user, and the state of their VMs; changes nothing
+    List,
     /// Delete the VM
     Delete(DeleteArgs),
     /// Check what polis needs on this machine; changes nothing
@@ -110,6 +121,7 @@ impl Verb {
             Self::Start(_) => "start",
             Self::Stop => "stop",
             Self::Status => "status",
+            Self::List => "list",
             Self::Delete(_) => "delete",
             Self::Doctor => "doctor",
             Self::Exec(_) => "exec",
@@ -263,7 +275,7 @@ impl AgentVerb {
 /// Arguments of `delete`.
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// For good; without it `multipass recover polis` brings the VM back
+    /// For good; without it the VM can be recovered
     #[arg(long, short)]
     pub(crate) purge: bool,
     /// Do not ask

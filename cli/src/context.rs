@@ -2,6 +2,7 @@
 
 use crate::args::Cli;
 use crate::error::{Error, Kind, Result};
+use crate::instance;
 use crate::multipass::Multipass;
 use crate::output::Output;
 use crate::platform;
@@ -12,13 +13,14 @@ use crate::store::Store;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) settings: Settings,
+    /// This workspace's part of the state directory.
     pub(crate) store: Store,
     pub(crate) output: Output,
     pub(crate) verbose: bool,
 }
 
 impl Context {
-    /// Reads the settings.
+    /// Reads the settings, and chooses the workspace.
     ///
     /// # Errors
     /// When a setting is wrong, or there is no home directory.
@@ -47,10 +49,12 @@ impl Context {
             .next(format!("unset {name}, and run this again")));
         }
         let env = |name: &str| std::env::var(name).ok();
-        let settings = Settings::read(Some(&config), env, &cli.verb.flags())?;
+        let flags = [vec![("name", cli.global.name.clone())], cli.verb.flags()].concat();
+        let settings = Settings::read(Some(&config), env, &flags)?;
+        instance::choose(settings.instance());
         Ok(Self {
+            store: Store::of(state, settings.text("name")),
             settings,
-            store: Store::new(state),
             output,
             verbose: cli.global.verbose,
         })

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, cut};
 use crate::guest::probe::{Guest, MAKE_ROOM};
+use crate::instance::{named, vm};
 use crate::multipass::size;
-use crate::multipass::state::{NAME, NO_ANSWER, Outlook, State, WAITING};
+use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
 use crate::multipass::version::Versions;
 use crate::plan;
 use crate::platform;
@@ -87,7 +88,7 @@ impl Check {
     }
 
     fn fix(mut self, fix: impl Into<String>) -> Self {
-        self.fix = Some(cut(&fix.into()));
+        self.fix = Some(cut(&named(&fix.into())));
         self
     }
 }
@@ -335,7 +336,7 @@ pub(crate) fn docker_forwards<'a>(mut names: impl Iterator<Item = &'a str>) -> O
 
 /// Whether Windows holds more than one address for the VM. `text` is `hosts.ics`.
 pub(crate) fn stale_address(text: &str) -> Option<Trouble> {
-    let host = format!("{NAME}.mshome.net");
+    let host = format!("{}.mshome.net", vm());
     let lines = text
         .lines()
         .filter(|line| line.split_whitespace().nth(1) == Some(&host));

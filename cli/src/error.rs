@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::instance::named;
+
 /// The result of everything that can fail.
 pub(crate) type Result<T> = std::result::Result<T, Box<Error>>;
 
@@ -147,9 +149,9 @@ impl Error {
         self
     }
 
-    /// Adds what to do now.
+    /// Adds what to do now, in words of ours; a command in it names the workspace.
     pub(crate) fn next(mut self: Box<Self>, next: impl Into<String>) -> Box<Self> {
-        self.next.push(next.into());
+        self.next.push(named(&next.into()));
         self
     }
 

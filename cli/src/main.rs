@@ -11,6 +11,7 @@ mod embedded;
 mod error;
 mod guest;
 mod handover;
+mod instance;
 mod multipass;
 mod output;
 mod plan;
@@ -97,6 +98,7 @@ fn reported(cli: &Cli, output: Output) -> Result<Done> {
     match &cli.verb {
         Verb::Start(args) => verbs::start::run(&context, args),
         Verb::Stop => verbs::stop::run(&context),
+        Verb::List => verbs::list::run(&context),
         Verb::Delete(args) => verbs::delete::run(&context, args),
         Verb::Cp(args) => verbs::cp::run(&context, args),
         Verb::Security { verb } => verbs::security::run(&context, verb),

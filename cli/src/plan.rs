@@ -11,9 +11,10 @@ use crate::doctor;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest, Provisioning};
 use crate::guest::{self, Job};
+use crate::instance::vm;
 use crate::multipass::call::{Call, Payload, Times};
 use crate::multipass::refusal;
-use crate::multipass::state::{NAME, NO_ANSWER, Outlook, State};
+use crate::multipass::state::{NO_ANSWER, Outlook, State};
 use crate::multipass::{list_call, version_call};
 use crate::platform;
 
@@ -210,7 +211,7 @@ pub(crate) fn steps(world: &World, wish: &Wish) -> Result<Vec<Step>> {
     match (machine.outlook(), &world.guest) {
         (Outlook::Up, Some(guest)) => Ok(inside(guest, wish)),
         (Outlook::Off, _) => {
-            let start = Call::new("start the VM", &["start", NAME]);
+            let start = Call::new("start the VM", &["start", vm()]);
             Ok(vec![Step::StartMachine(start), Step::LookAgain])
         }
         _ => Ok(vec![wait(), Step::LookAgain]),
@@ -373,7 +374,7 @@ fn launch(wish: &Wish) -> Call {
         "launch",
         IMAGE,
         "--name",
-        NAME,
+        vm(),
         "--cpus",
         &wish.cpus,
         "--memory",
@@ -397,9 +398,15 @@ pub(crate) fn stuck(machine: &State) -> Box<Error> {
     match machine {
         State::DelayedShutdown => error
             .because("a delayed shutdown is under way")
-            .next(format!("multipass stop --cancel {NAME}, then: polis start")),
+            .next(format!(
+                "multipass stop --cancel {}, then: polis start",
+                vm()
+            )),
         _ => error
-            .next(format!("multipass stop --force {NAME}, then: polis start"))
+            .next(format!(
+                "multipass stop --force {}, then: polis start",
+                vm()
+            ))
             .next("polis doctor"),
     }
 }
@@ -410,7 +417,10 @@ pub(crate) fn hangs(seconds: u64) -> Box<Error> {
         .because(format!(
             "it has not answered within {seconds} s; a full disk of this host is a frequent reason"
         ))
-        .next(format!("multipass stop --force {NAME}, then: polis start"))
+        .next(format!(
+            "multipass stop --force {}, then: polis start",
+            vm()
+        ))
         .next(platform::UNREACHABLE_VM)
         .next("polis doctor")
 }

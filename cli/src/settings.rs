@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
+use crate::instance::{self, Instance};
 use crate::multipass::size;
 use crate::platform;
 use crate::release::fetch;
@@ -39,7 +40,13 @@ struct Key {
     check: fn(&str) -> std::result::Result<String, String>,
 }
 
-const KEYS: [Key; 15] = [
+const KEYS: [Key; 16] = [
+    // First: it says which table of the configuration file counts.
+    Key {
+        name: "name",
+        default: Some(instance::DEFAULT),
+        check: instance::check,
+    },
     Key {
         name: "cpus",
         default: Some("4"),
@@ -118,10 +125,18 @@ const KEYS: [Key; 15] = [
     },
 ];
 
+/// The table of the configuration file with a table for each workspace.
+const TABLES: &str = "workspace";
+
 /// All settings, each valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub(crate) struct Settings(BTreeMap<&'static str, Setting>);
+pub(crate) struct Settings {
+    all: BTreeMap<&'static str, Setting>,
+    /// The name of the workspace that is meant where neither the environment nor a flag says another.
+    #[serde(skip)]
+    usual_name: String,
+}
 
 impl Settings {
     /// Reads all layers. `file` is the configuration file, which need not exist; `env` looks up a
@@ -135,34 +150,61 @@ impl Settings {
         flags: &[(&'static str, Option<String>)],
     ) -> Result<Self> {
         let mut settings = BTreeMap::new();
-        let mut set = |key: &Key, value: &str, origin, place: &str| -> Result<()> {
+        let check = |key: &Key, value: &str, origin, place: &str| {
             let value = (key.check)(value).map_err(|reason| wrong(key.name, place, &reason))?;
-            settings.insert(key.name, Setting { value, origin });
-            Ok(())
+            Ok::<_, Box<Error>>(Setting { value, origin })
         };
-        let from_file = file.map(from_file).transpose()?.unwrap_or_default();
+        let file_says = file.map(from_file).transpose()?.unwrap_or_default();
+        let mut from_file = file_says.all;
+        let usual_name = from_file
+            .get("name")
+            .map_or(instance::DEFAULT, String::as_str);
+        let usual_name = usual_name.to_owned();
+        let path = file
+            .map(|file| file.display().to_string())
+            .unwrap_or_default();
         for key in &KEYS {
-            if let Some(value) = key.default {
-                set(key, value, Origin::Default, "the defaults")?;
-            }
-            if let (Some(value), Some(file)) = (from_file.get(key.name), file) {
-                set(key, value, Origin::File, &file.display().to_string())?;
-            }
             let variable = variable(key.name);
-            if let Some(value) = env(&variable) {
-                set(key, &value, Origin::Environment, &variable)?;
-            }
             let flag = flags.iter().find(|(name, _)| *name == key.name);
-            if let Some((_, Some(value))) = flag {
-                set(key, value, Origin::Flag, &format!("--{}", key.name))?;
+            let flag = flag.and_then(|(_, value)| value.clone());
+            // Each is checked, whichever wins.
+            let layers = [
+                (
+                    key.default.map(str::to_owned),
+                    Origin::Default,
+                    "the defaults".to_owned(),
+                ),
+                (from_file.get(key.name).cloned(), Origin::File, path.clone()),
+                (env(&variable), Origin::Environment, variable),
+                (flag, Origin::Flag, format!("--{}", key.name)),
+            ];
+            for (value, origin, place) in layers {
+                if let Some(value) = value {
+                    settings.insert(key.name, check(key, &value, origin, &place)?);
+                }
+            }
+            if key.name == "name"
+                && let Some(name) = settings.get(key.name)
+                && let Some(own) = file_says.each.get(&name.value)
+            {
+                from_file.extend(own.clone());
             }
         }
-        Ok(Self(settings))
+        Ok(Self {
+            all: settings,
+            usual_name,
+        })
     }
 
     /// A setting that has a default.
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", |setting| &setting.value)
+        self.all.get(name).map_or("", |setting| &setting.value)
+    }
+
+    /// The workspace. Commands have to name it unless it is the one that is meant where nothing is said.
+    pub(crate) fn instance(&self) -> Instance {
+        let name = self.text("name");
+        Instance::new(name, name != self.usual_name)
     }
 
     /// A number of seconds that has a default.
@@ -191,7 +233,7 @@ impl Settings {
 
     /// A path that need not be set.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
-        self.0
+        self.all
             .get(name)
             .map(|setting| PathBuf::from(&setting.value))
     }
@@ -203,10 +245,19 @@ fn variable(name: &str) -> String {
 }
 
 /// The values of the configuration file; paths in it are relative to it.
-fn from_file(path: &Path) -> Result<BTreeMap<String, String>> {
+#[derive(Default)]
+struct FromFile {
+    all: BTreeMap<String, String>,
+    /// Those of a table `[workspace.NAME]`, which count before the others where that is the workspace.
+    each: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+fn from_file(path: &Path) -> Result<FromFile> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(FromFile::default());
+        }
         Err(error) => {
             return Err(
                 Error::new(Kind::Usage, format!("`{}` cannot be read", path.display()))
@@ -222,20 +273,46 @@ fn from_file(path: &Path) -> Result<BTreeMap<String, String>> {
         .because(reason)
         .next(format!("it may set: {}", names()))
     };
-    let table: toml::Table = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
+    let mut table: toml::Table =
+        toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
+    let mut says = FromFile::default();
+    let each = match table.remove(TABLES) {
+        Some(toml::Value::Table(each)) => each,
+        None => toml::Table::new(),
+        Some(_) => return Err(broken(format!("`{TABLES}` is no table of workspaces"))),
+    };
+    for (name, own) in each {
+        instance::check(&name).map_err(broken)?;
+        let toml::Value::Table(own) = own else {
+            return Err(broken(format!("`{TABLES}.{name}` is no table")));
+        };
+        if own.contains_key("name") {
+            return Err(broken(format!("`{TABLES}.{name}` cannot set `name`")));
+        }
+        says.each.insert(name, values(path, own).map_err(broken)?);
+    }
+    says.all = values(path, table).map_err(broken)?;
+    Ok(says)
+}
+
+/// The settings of one table of the file at `path`; the reason if it is wrong.
+fn values(
+    path: &Path,
+    table: toml::Table,
+) -> std::result::Result<BTreeMap<String, String>, String> {
     let mut values = BTreeMap::new();
     for (name, value) in table {
         let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-            return Err(broken(format!("`{name}` is not a setting")));
+            return Err(format!("`{name}` is not a setting"));
         };
         let value = match value {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
             other => {
                 let found = other.type_str();
-                return Err(broken(format!(
+                return Err(format!(
                     "`{name}` is a {found}; expected a string or a number"
-                )));
+                ));
             }
         };
         let relative =
@@ -342,7 +419,7 @@ mod tests {
         )
         .unwrap();
         let of = |name| {
-            let setting = &settings.0[name];
+            let setting = &settings.all[name];
             (setting.value.as_str(), setting.origin.clone())
         };
         assert_eq!(of("timeout"), ("900", Origin::Default));
@@ -350,6 +427,22 @@ mod tests {
         assert_eq!(of("memory"), ("6G", Origin::Environment));
         assert_eq!(of("disk"), ("50G", Origin::Flag));
         assert_eq!(settings.path("agent"), None);
+    }
+
+    #[test]
+    fn a_table_of_the_file_counts_for_its_workspace() {
+        let file =
+            "cpus = 2\nmemory = \"4G\"\n[workspace.two]\ncpus = 8\n[workspace.default]\ncpus = 3\n";
+        let of = |name, env: &[(&str, &str)]| {
+            let settings = read(Some(file), env, &[("name", name)]).unwrap();
+            [settings.text("cpus"), settings.text("memory")].map(str::to_owned)
+        };
+        assert_eq!(of("two", &[]), ["8", "4G"]);
+        assert_eq!(of("two", &[("POLIS_CPUS", "6")]), ["6", "4G"]);
+        assert_eq!(of("three", &[]), ["2", "4G"]);
+        assert_eq!(of("default", &[]), ["3", "4G"]);
+        let settings = read(Some(&format!("name = \"two\"\n{file}")), &[], &[]).unwrap();
+        assert_eq!(settings.text("cpus"), "8");
     }
 
     #[test]
@@ -367,6 +460,19 @@ mod tests {
             (Some("cpu = 2"), vec![], "`cpu` is not a setting"),
             (Some("cpus = true"), vec![], "expected a string or a number"),
             (Some("cpus = \n"), vec![], "line 1"),
+            (Some("workspace = 1"), vec![], "no table of workspaces"),
+            (Some("[workspace.Two]"), vec![], "`Two` is no name"),
+            (
+                Some("[workspace.two]\nname = 1"),
+                vec![],
+                "cannot set `name`",
+            ),
+            (
+                Some("[workspace.two]\ncpu = 1"),
+                vec![],
+                "`cpu` is not a setting",
+            ),
+            (None, vec![("POLIS_NAME", "../x")], "POLIS_NAME"),
             (None, vec![("POLIS_DISK", "1X")], "POLIS_DISK"),
             (
                 None,

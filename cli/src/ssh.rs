@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
 use crate::guest::ssh::PublicKey;
-use crate::multipass::state::NAME;
+use crate::store;
 
 /// A path as both ssh_config(5) and the user's shell read it: in quotes, and without anything that either expands.
 fn quoted(path: &Path) -> Result<String> {
@@ -25,38 +25,51 @@ fn expanded(path: &Path) -> Result<String> {
     Ok(quoted(path)?.replace('%', "%%"))
 }
 
-/// The line of the user's own configuration that reads `config`.
+/// The line of the user's own configuration that reads the blocks of all workspaces: of `file` in the state directory and in
+/// the directories of the others, [`store::OTHERS`].
 ///
 /// # Errors
 /// When the path cannot be named.
-pub(crate) fn include(config: &Path) -> Result<String> {
-    Ok(format!("Include {}", quoted(config)?))
+pub(crate) fn include(state: &Path, file: &str) -> Result<String> {
+    let one = quoted(&state.join(file))?;
+    let others = quoted(&state.join(store::OTHERS))?;
+    let others = others.trim_end_matches('"');
+    Ok(format!("Include {one} {others}/*/{file}\""))
+}
+
+/// The line that releases before several workspaces have written.
+///
+/// # Errors
+/// When the path cannot be named.
+pub(crate) fn old_include(state: &Path, file: &str) -> Result<String> {
+    Ok(format!("Include {}", quoted(&state.join(file))?))
 }
 
 /// The line of a list of known hosts that pins the workspace's key.
-pub(crate) fn known_host(key: &PublicKey) -> String {
-    format!("{NAME} {key}\n")
+pub(crate) fn known_host(host: &str, key: &PublicKey) -> String {
+    format!("{host} {key}\n")
 }
 
-/// The `Host` block of the workspace. What stands in it cannot be overruled further down. The workspace is not trusted: it
+/// The `Host` block of the workspace `name`, whose VM is `host`. What stands in it cannot be overruled further down. The workspace is not trusted: it
 /// gets neither the user's agent nor a display, no other key is offered to it, and it can ask for no password.
 ///
 /// # Errors
 /// When a path cannot be named.
 pub(crate) fn block(
     polis: &Path,
+    (name, host): (&str, &str),
     key: &PublicKey,
     identity: &Path,
     known_hosts: &Path,
 ) -> Result<String> {
     Ok(format!(
         "\
-# Written by `polis ssh-config`.
-Host {NAME}
-    HostName {NAME}
-    HostKeyAlias {NAME}
+# Written by polis.
+Host {host}
+    HostName {host}
+    HostKeyAlias {host}
     User polis
-    ProxyCommand {} _ssh-proxy {key}
+    ProxyCommand {} --name {name} _ssh-proxy {key}
     IdentityFile {}
     IdentitiesOnly yes
     IdentityAgent none

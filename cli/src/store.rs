@@ -11,14 +11,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+use crate::instance;
 
 /// What the names of files begin with that are on their way.
 const SPOOL: &str = "copy-";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The state directory. It is made when something is first written.
+/// The directory of the state directory that holds those of the workspaces that have a name.
+pub(crate) const OTHERS: &str = "workspaces";
+
+/// A workspace's part of the state directory. It is made when something is first written.
 #[derive(Debug)]
 pub(crate) struct Store {
+    /// The whole one, which is the default workspace's.
+    state: PathBuf,
+    /// Where the files are.
     dir: PathBuf,
 }
 
@@ -79,9 +86,36 @@ impl Spool {
 }
 
 impl Store {
-    /// The state directory `dir`.
+    /// The state directory `dir`, as the default workspace has it.
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self {
+            state: dir.clone(),
+            dir,
+        }
+    }
+
+    /// The part of the state directory `state` that the workspace `name` has.
+    pub(crate) fn of(state: PathBuf, name: &str) -> Self {
+        match name {
+            instance::DEFAULT => Self::new(state),
+            name => Self {
+                dir: state.join(OTHERS).join(name),
+                state,
+            },
+        }
+    }
+
+    /// The whole state directory.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Whether another workspace than this one has a file `name`.
+    pub(crate) fn others_have(&self, name: &str) -> bool {
+        let named = fs::read_dir(self.state.join(OTHERS)).into_iter().flatten();
+        let named = named.flatten().map(|entry| entry.path());
+        let mut dirs = named.chain([self.state.clone()]);
+        dirs.any(|dir| dir != self.dir && dir.join(name).exists())
     }
 
     /// Keeps other runs out, or says that one is at work.
@@ -169,8 +203,12 @@ impl Store {
     /// # Errors
     /// When that cannot be made, or is not the user's alone.
     pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
-        let made = private(&self.dir);
-        made.map_err(|error| unwritable(&self.dir, &error))?;
+        let above = [&self.state, &self.state.join(OTHERS), &self.dir];
+        // The default workspace has no directory of its own below.
+        let needed = if self.dir == self.state { 1 } else { 3 };
+        for dir in &above[..needed] {
+            private(dir).map_err(|error| unwritable(dir, &error))?;
+        }
         Ok(self.dir.join(name))
     }
 }

@@ -15,8 +15,8 @@ pub(crate) mod valkey;
 use polis_base::Digest;
 
 use crate::error::{Error, Kind};
+use crate::instance::vm;
 use crate::multipass::call::{Call, Payload, Times};
-use crate::multipass::state::NAME;
 
 /// What the install script ends with when the archive is not what was sent.
 pub(crate) const DAMAGED: i32 = 11;
@@ -67,7 +67,7 @@ pub(crate) fn install(archive: Payload, agent: Option<&str>) -> [Call; 2] {
     let digest = Digest::of(&archive.bytes);
     // A name of its own for each content: a late end of an older transfer does no harm.
     let incoming = format!("/opt/polis/.incoming-{}.tar", short(&digest));
-    let target = format!("{NAME}:{incoming}");
+    let target = format!("{}:{incoming}", vm());
     let what = match agent {
         None => ("transfer the bundle", "put the bundle in its place"),
         Some(_) => ("transfer the agent", "put the agent in its place"),
@@ -88,7 +88,7 @@ pub(crate) const CLAIMED: i32 = 12;
 /// Hands over an agent's keys: a file for root alone, its content, and its place.
 pub(crate) fn give_keys(agent: &str, keys: Payload) -> [Call; 3] {
     let incoming = format!("/opt/polis/.incoming-{agent}.keys");
-    let target = format!("{NAME}:{incoming}");
+    let target = format!("{}:{incoming}", vm());
     [
         Call::guest(
             "make room for keys",
@@ -299,7 +299,7 @@ mod tests {
             ssh::host_key(),
         ];
         for call in calls {
-            assert_eq!(call.args[..4], ["exec", "-n", NAME, "--"]);
+            assert_eq!(call.args[..4], ["exec", "-n", vm(), "--"]);
             let script = &call.args[6];
             assert!(script.contains("exit 10' EXIT"), "{script}");
             assert!(

@@ -5,8 +5,8 @@
 //! Where long output cannot pass either, as on Windows, it is left in files too. The wrapper needs
 //! nothing but a shell and the home of its user: it also works before anything of ours is there.
 
+use crate::instance::vm;
 use crate::multipass::call::{Call, Payload};
-use crate::multipass::state::NAME;
 
 /// Where commands leave their output and exit codes in the guest.
 pub(crate) const RUNS: &str = "/home/ubuntu/.polis-runs";
@@ -118,7 +118,7 @@ impl Run {
         let now = now.map_or(0, |time| time.as_nanos());
         let process = std::process::id();
         Self {
-            notes: format!("{RUNS}/{NAME}-{process}-{now}"),
+            notes: format!("{RUNS}/polis-{process}-{now}"),
         }
     }
 
@@ -145,7 +145,7 @@ impl Run {
 
     /// The call that brings what a captured command is to read.
     pub(crate) fn input(&self, bytes: Vec<u8>) -> Call {
-        let target = format!("{NAME}:{}", self.file("stdin"));
+        let target = format!("{}:{}", vm(), self.file("stdin"));
         let args = ["transfer", "--parents", "-", &target];
         Call::new("bring what the command reads", &args).with(Payload::new("stdin", bytes))
     }

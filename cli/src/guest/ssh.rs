@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::run;
 use crate::guest;
+use crate::instance::named;
 use crate::multipass::call::Call;
 
 /// What the script ends with when there is no stack.
@@ -54,7 +55,8 @@ pub(crate) fn host_key() -> Call {
 
 /// The command that speaks SSH in the workspace, as root, to the holder of this key.
 pub(crate) fn server(key: &PublicKey) -> Vec<String> {
-    let words = ["bash", "-c", include_str!("sshd.sh"), "sshd", KIND, &key.0];
+    let (script, next) = (include_str!("sshd.sh"), named("polis ssh-config"));
+    let words = ["bash", "-c", script, "sshd", KIND, &key.0, &next];
     words.map(str::to_owned).to_vec()
 }
 

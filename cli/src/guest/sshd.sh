@@ -1,5 +1,5 @@
 # Runs in the workspace, as root: speaks SSH on standard input and output, and lets the holder of one key in as the user
-# polis. Arguments: the two words of the public key.
+# polis. Arguments: the two words of the public key, and the command that makes a host key.
 #
 # Neither the image's configuration nor a file that the agent can write decides who may log in. Nothing listens. Forwarding
 # goes into the workspace alone, as editors need it, never from there to the host.
@@ -7,7 +7,7 @@ set -uo pipefail
 PATH=$PATH:/usr/sbin
 key=/root/.polis-ssh/host_key
 if [[ ! -s $key ]]; then
-  echo 'this workspace has no SSH host key yet; next: polis ssh-config' >&2
+  echo "this workspace has no SSH host key yet; next: $3" >&2
   exit 20
 fi
 install -d -m 0755 /run/sshd || exit 20

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use polis_base::Digest;
 use serde_json::{Value, json};
 
-use crate::multipass::state::NAME;
+use crate::instance::vm;
 
 /// One call of Multipass.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ impl Call {
     /// A script in the guest. `-n`: never map a directory of the host, and errors come once.
     pub(crate) fn guest(purpose: &'static str, script: &str, args: &[&str]) -> Self {
         let script = script_text(script);
-        let head = ["exec", "-n", NAME, "--", "bash", "-c", &script, NAME];
+        let head = ["exec", "-n", vm(), "--", "bash", "-c", &script, "polis"];
         Self::new(purpose, &[&head[..], args].concat())
     }
 

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::call::Call;
-use super::state::NAME;
 use super::{Multipass, failed};
 use crate::error::{Kind, Result};
+use crate::instance::vm;
 use crate::process::{self, Failure, Streams};
 use crate::store::Spool;
 
@@ -73,7 +73,7 @@ impl Multipass<'_> {
         limit: Duration,
         tell: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        let target = format!("{NAME}:{path}");
+        let target = format!("{}:{path}", vm());
         let call = Call::new("bring the copy into the VM", &["transfer", "-", &target]);
         self.carry(&call, spool, u64::MAX, limit, tell, |file| Streams {
             stdin: Some(Box::new(file)),
@@ -93,7 +93,7 @@ impl Multipass<'_> {
         limit: Duration,
         tell: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        let source = format!("{NAME}:{path}");
+        let source = format!("{}:{path}", vm());
         let call = Call::new("bring the copy out of the VM", &["transfer", &source, "-"]);
         self.carry(&call, spool, most, limit, tell, |file| Streams {
             stdin: None,

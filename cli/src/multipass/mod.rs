@@ -21,13 +21,14 @@ use base64::engine::general_purpose::STANDARD;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
+use crate::instance::vm;
 use crate::output;
 use crate::platform;
 use crate::process::{self, Failure, Output, Running, Streams};
 use crate::store::{Store, Written};
 use call::Call;
 use refusal::Refusal;
-use state::{NAME, State};
+use state::State;
 use version::Versions;
 
 /// The program, with the patience for one short call.
@@ -224,7 +225,8 @@ impl<'a> Multipass<'a> {
             true => Error::new(Kind::Unexpected, &what)
                 .because(why)
                 .next(format!(
-                    "multipass transfer {NAME}:{path} FILE   (it stays there for a day)"
+                    "multipass transfer {}:{path} FILE   (it stays there for a day)",
+                    vm()
                 )),
             false => guest::unreadable(&what, why),
         };

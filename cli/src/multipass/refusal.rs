@@ -5,8 +5,9 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Kind};
+use crate::instance::vm;
 use crate::multipass::screen::plain;
-use crate::multipass::state::{NAME, NO_ANSWER, WAITING};
+use crate::multipass::state::{NO_ANSWER, WAITING};
 use crate::platform;
 
 /// Why Multipass did not do what it was asked.
@@ -104,7 +105,10 @@ impl Refusal {
             Self::Deleted => deleted(),
             Self::Missing => error(Kind::NotRunning, "there is no workspace").next("polis start"),
             Self::SshFailed => error(Kind::Machine, "the VM does not answer")
-                .next(format!("multipass stop --force {NAME}, then: polis start"))
+                .next(format!(
+                    "multipass stop --force {}, then: polis start",
+                    vm()
+                ))
                 .next(platform::UNREACHABLE_VM),
             Self::NoAnswer => error(Kind::Machine, NO_ANSWER).next(WAITING),
             Self::Exists | Self::BeingPrepared | Self::ClientTimeout | Self::InitTimeout => {
@@ -120,10 +124,11 @@ impl Refusal {
 pub(crate) fn deleted() -> Box<Error> {
     Error::new(
         Kind::Deleted,
-        format!("the VM `{NAME}` is deleted, and its name is still taken"),
+        format!("the VM `{}` is deleted, and its name is still taken", vm()),
     )
     .next(format!(
-        "multipass recover {NAME}, then: polis start   (to have it back)"
+        "multipass recover {}, then: polis start   (to have it back)",
+        vm()
     ))
     .next("polis delete --purge, then: polis start   (to begin anew; what is in it is lost)")
 }

@@ -3,9 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result, cut};
-
-/// The name of the VM: no digits, which Hyper-V's name resolution trips over.
-pub(crate) const NAME: &str = "polis";
+use crate::instance::vm;
 
 /// The state of a VM in Multipass's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +108,17 @@ struct Instance {
 /// The state of our VM in the answer of `list --format json`; none when there is no such VM.
 ///
 /// # Errors
-/// When the answer is not the document that Multipass prints.
+/// As [`parse_all`].
 pub(crate) fn parse_list(text: &str) -> Result<Option<State>> {
+    let ours = parse_all(text)?.into_iter().find(|(name, _)| name == vm());
+    Ok(ours.map(|(_, state)| state))
+}
+
+/// Every VM in it, also those that are not ours, each with its state.
+///
+/// # Errors
+/// When the answer is not the document that Multipass prints.
+pub(crate) fn parse_all(text: &str) -> Result<Vec<(String, State)>> {
     // What a spinner left before the document is not part of it.
     let document = &text[text.find('{').unwrap_or_default()..];
     let list: List = serde_json::from_str(document).map_err(|error| {
@@ -122,8 +129,10 @@ pub(crate) fn parse_list(text: &str) -> Result<Option<State>> {
         .because(format!("{error}: `{}`", text.trim()))
         .next("multipass list --format json")
     })?;
-    let ours = list.list.into_iter().find(|instance| instance.name == NAME);
-    Ok(ours.map(|instance| State::of(&instance.state)))
+    let each = list.list.into_iter();
+    Ok(each
+        .map(|instance| (instance.name, State::of(&instance.state)))
+        .collect())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::guest;
 use crate::guest::agents::Agents;
 use crate::guest::probe::{Guest, Installed, RECREATE_WORKSPACE};
 use crate::guest::run::Place;
+use crate::instance::named;
 use crate::multipass::{AN_OUTPUT, Multipass};
 use crate::output::Done;
 use crate::plan::{self, Wish};
@@ -145,12 +146,13 @@ fn add(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Done> {
         return Err(Error::new(Kind::Unexpected, "the agent is lost"));
     };
     let did: Vec<_> = reconciler.did.iter().map(|(step, _)| *step).collect();
+    let next = named("polis start");
     let text = match did.is_empty() {
         true => format!(
-            "The agent `{}` is there already. Next: polis start\n",
+            "The agent `{}` is there already. Next: {next}\n",
             agent.name
         ),
-        false => format!("The agent `{}` is added. Next: polis start\n", agent.name),
+        false => format!("The agent `{}` is added. Next: {next}\n", agent.name),
     };
     Ok(Done::new(text, json!({"name": agent.name, "did": did})))
 }
@@ -187,7 +189,10 @@ fn list(context: &Context) -> Result<Done> {
     let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
     let agents = asked(&multipass)?;
     let text = match guest.agents.is_empty() {
-        true => "There is no agent. To add one: polis agent add DIR\n".to_owned(),
+        true => format!(
+            "There is no agent. To add one: {}\n",
+            named("polis agent add DIR")
+        ),
         false => to_text(&guest, &agents),
     };
     Ok(Done::new(text, json!({"agents": to_json(&guest, &agents)})))
@@ -290,7 +295,8 @@ fn remove(context: &Context, name: &str, purge: bool, yes: bool) -> Result<Done>
     if look(&multipass)?.workspace_differs.is_some() {
         let volumes = if purge { " and its volumes" } else { "" };
         text.push_str(&format!(
-            "Its files{volumes} go when the workspace's container is recreated: {RECREATE_WORKSPACE}\n"
+            "Its files{volumes} go when the workspace's container is recreated: {}\n",
+            named(RECREATE_WORKSPACE)
         ));
     }
     Ok(Done::new(
@@ -314,7 +320,10 @@ fn restart(context: &Context, name: &str) -> Result<Done> {
     let guest = look(&multipass)?;
     find(&guest, name)?;
     multipass.call(&guest::restart_agent(name), Kind::Unhealthy)?;
-    let text = format!("The agent `{name}` is being restarted. Next: polis agent list\n");
+    let text = format!(
+        "The agent `{name}` is being restarted. Next: {}\n",
+        named("polis agent list")
+    );
     Ok(Done::new(text, json!({"name": name})))
 }
 
@@ -346,7 +355,7 @@ pub(super) fn to_text(guest: &Guest, agents: &Agents) -> String {
                 "a Compose file of its own, which was trusted and can undo the sandbox".to_owned()
             }
             (Installed { layered: false, .. }, _) => {
-                "not started; to start it: polis start".to_owned()
+                format!("not started; to start it: {}", named("polis start"))
             }
             (_, Some(state)) => {
                 let words = state.words();
@@ -355,7 +364,10 @@ pub(super) fn to_text(guest: &Guest, agents: &Agents) -> String {
                     .map_or(words.clone(), |(_, how)| how.to_owned())
             }
             (_, None) if guest.workspace_differs.is_some() => {
-                format!("not in the workspace yet; to recreate that: {RECREATE_WORKSPACE}")
+                format!(
+                    "not in the workspace yet; to recreate that: {}",
+                    named(RECREATE_WORKSPACE)
+                )
             }
             (_, None) => "the workspace does not say".to_owned(),
         };
@@ -393,9 +405,11 @@ pub(super) fn tell(context: &Context, agents: &Agents) {
     for state in &agents.states {
         if state.is_ill() || state.is_on_its_way() {
             let name = &state.name;
-            context
-                .output
-                .note(&format!("{}\nnext: polis agent logs {name}", state.words()));
+            context.output.note(&format!(
+                "{}\nnext: {} {name}",
+                state.words(),
+                named("polis agent logs")
+            ));
         }
     }
 }

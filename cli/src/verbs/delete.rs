@@ -5,8 +5,9 @@ use serde_json::json;
 use crate::args::DeleteArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::instance::{named, vm};
 use crate::multipass::call::Call;
-use crate::multipass::state::{NAME, State};
+use crate::multipass::state::State;
 use crate::output::Done;
 
 /// Runs `polis delete`.
@@ -15,9 +16,10 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
     let _lock = context.store.lock()?;
     let state = multipass.state()?;
     let nothing = match state {
-        None => Some("There is no VM.\n"),
+        None => Some("There is no VM.\n".to_owned()),
         Some(State::Deleted) if !args.purge => {
-            Some("The VM is deleted already. For good: polis delete --purge\n")
+            let next = named("polis delete --purge");
+            Some(format!("The VM is deleted already. For good: {next}\n"))
         }
         Some(_) => None,
     };
@@ -31,12 +33,15 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
     // Never a bare `purge`, which takes every deleted VM of the user with it.
     let mut words = vec!["delete"];
     words.extend(args.purge.then_some("--purge"));
-    words.push(NAME);
+    words.push(vm());
     multipass.call(&Call::new("delete the VM", &words), Kind::Machine)?;
     let text = if args.purge {
         "The VM is gone.\n".to_owned()
     } else {
-        format!("The VM is deleted. To have it back: multipass recover {NAME}\n")
+        format!(
+            "The VM is deleted. To have it back: multipass recover {}\n",
+            vm()
+        )
     };
     Ok(Done::new(
         text,
@@ -58,5 +63,5 @@ fn confirmed(context: &Context, purge: bool) -> Result<bool> {
     } else {
         "It can be recovered."
     };
-    super::asked(&format!("Delete the VM `{NAME}`? {lost}"))
+    super::asked(&format!("Delete the VM `{}`? {lost}", vm()))
 }

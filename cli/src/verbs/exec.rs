@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result, cut};
 use crate::guest::run::{CODE_IN_FILE, NO_STACK, Place, RUNS, Run, UNRECORDED};
 use crate::handover::{self, HandedOver, Manner};
-use crate::multipass::state::NAME;
+use crate::instance::vm;
 use crate::multipass::{A_NOTE, AN_OUTPUT, Multipass, TRANSFER, failed, interrupted, size};
 use crate::verbs::status;
 use crate::{output, process};
@@ -110,7 +110,8 @@ fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()
         )
         .because("it is brought into the VM as a file, as neither it nor output can be piped here")
         .next(format!(
-            "multipass transfer FILE {NAME}:   (and give the command its name)"
+            "multipass transfer FILE {}:   (and give the command its name)",
+            vm()
         )));
     }
     if bytes.is_empty() {

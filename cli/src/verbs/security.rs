@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::run::Run;
 use crate::guest::valkey::{self, Answer, IN_FILE, NO_STACK};
+use crate::instance::named;
 use crate::multipass::{AN_OUTPUT, Multipass};
 use crate::output::{self, Done};
 use crate::security::{self, Change, Event, Host, Id, Pending, Request, SECONDS, Set};
@@ -189,7 +190,7 @@ fn pending(valkey: &Valkey) -> Result<Done> {
     let pending = Pending::parse(&only(valkey.ask(&security::ask_pending())?)?);
     let text = match pending.requests.is_empty() {
         true => "No request waits.\n".to_owned(),
-        false => format!("{}{HOW}\n", lines(&pending)),
+        false => format!("{}{}\n", lines(&pending), named(HOW)),
     };
     Ok(Done::new(text, json!(pending)))
 }
@@ -238,7 +239,7 @@ fn show_status(valkey: &Valkey) -> Result<Done> {
         0 => "polis security log",
         _ => "polis security pending",
     };
-    text.push_str(&format!("events   {events}\nnext     {next}\n"));
+    text.push_str(&format!("events   {events}\nnext     {}\n", named(next)));
     let data = json!({
         "level": set.level,
         "set": set.set,

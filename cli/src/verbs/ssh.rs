@@ -18,6 +18,7 @@ use crate::guest::run::Place;
 use crate::guest::ssh::{self as calls, PublicKey};
 use crate::guest::unreadable;
 use crate::handover::Manner;
+use crate::instance::{self, vm};
 use crate::multipass::failed;
 use crate::output::Done;
 use crate::process::{self, Failure};
@@ -40,22 +41,26 @@ const MOST_CONFIG: u64 = 1 << 20;
 /// When the workspace does not run, or a file cannot be written.
 pub(crate) fn config(context: &Context, args: &SshConfigArgs) -> Result<Done> {
     let config = context.store.path(CONFIG)?;
-    let line = ssh::include(&config)?;
+    let include = Include::of(context)?;
+    let line = &include.line;
     if args.remove {
         let _lock = context.store.lock()?;
-        let changed = Users::read(&line)?.change(|text| ssh::without_line(text, &line))?;
+        let users = Users::read(line)?;
+        // The line is for all workspaces.
+        let others = context.store.others_have(CONFIG);
+        let changed = !others && users.change(|text| include.taken_from(text))?;
         remove(&context.store)?;
         let text = "OpenSSH does not know the workspace any more.\n";
         return Ok(done(text.to_owned(), &config, false, changed, None));
     }
     let block = prepare(context)?;
-    let users = Users::read(&line);
+    let users = Users::read(line);
     if !args.install {
-        let installed = users.is_ok_and(|users| users.includes(&line));
+        let installed = users.is_ok_and(|users| include.is_in(&users.text));
         return Ok(done(block.clone(), &config, installed, false, Some(&block)));
     }
     let users = users?;
-    let new = !users.includes(&line);
+    let new = !include.is_in(&users.text);
     if new && !args.yes && super::can_ask(context) {
         context.output.ask(&format!(
             "`{}` gets this line at its top: {line}",
@@ -66,8 +71,8 @@ pub(crate) fn config(context: &Context, args: &SshConfigArgs) -> Result<Done> {
             return Ok(done(text, &config, false, false, Some(&block)));
         }
     }
-    let changed = users.change(|text| ssh::with_line(text, &line))?;
-    let text = "OpenSSH knows the workspace: ssh polis\n".to_owned();
+    let changed = users.change(|text| include.added_to(text))?;
+    let text = format!("OpenSSH knows the workspace: ssh {}\n", vm());
     Ok(done(text, &config, true, changed, Some(&block)))
 }
 
@@ -105,8 +110,9 @@ fn prepare(context: &Context) -> Result<String> {
         )
     })?;
     let key = key_pair(store)?;
-    let known_hosts = store.keep(KNOWN_HOSTS, ssh::known_host(&host).as_bytes())?;
-    let block = ssh::block(&polis, &key, &store.path(IDENTITY)?, &known_hosts)?;
+    let known_hosts = store.keep(KNOWN_HOSTS, ssh::known_host(vm(), &host).as_bytes())?;
+    let names = (instance::name(), vm());
+    let block = ssh::block(&polis, names, &key, &store.path(IDENTITY)?, &known_hosts)?;
     store.keep(CONFIG, block.as_bytes())?;
     Ok(block)
 }
@@ -171,6 +177,38 @@ fn unwritable(path: &Path, error: &io::Error) -> Box<Error> {
     Error::new(Kind::Unexpected, what).because(error.to_string())
 }
 
+/// The line of the user's own configuration that reads ours.
+struct Include {
+    line: String,
+    /// What earlier releases have written, which reads the block of the default workspace alone.
+    old: String,
+}
+
+impl Include {
+    fn of(context: &Context) -> Result<Self> {
+        let state = context.store.state();
+        Ok(Self {
+            line: ssh::include(state, CONFIG)?,
+            old: ssh::old_include(state, CONFIG)?,
+        })
+    }
+
+    /// Whether `text` begins with a line that reads this workspace's block.
+    fn is_in(&self, text: &str) -> bool {
+        let first = text.lines().next().map(str::trim);
+        let is_default = instance::name() == instance::DEFAULT;
+        first == Some(&self.line) || (is_default && first == Some(&self.old))
+    }
+
+    fn added_to(&self, text: &str) -> String {
+        ssh::with_line(&ssh::without_line(text, &self.old), &self.line)
+    }
+
+    fn taken_from(&self, text: &str) -> String {
+        ssh::without_line(&ssh::without_line(text, &self.old), &self.line)
+    }
+}
+
 /// The user's own configuration of OpenSSH.
 struct Users {
     dir: PathBuf,
@@ -219,10 +257,6 @@ impl Users {
         self.dir.join("config")
     }
 
-    fn includes(&self, line: &str) -> bool {
-        self.text.lines().next().map(str::trim) == Some(line)
-    }
-
     /// Replaces it, whole; returns whether it has changed.
     fn change(&self, change: impl FnOnce(&str) -> String) -> Result<bool> {
         let text = change(&self.text);
@@ -258,9 +292,8 @@ pub(super) fn must_know(context: &Context) -> Result<()> {
 
 /// The configuration of OpenSSH with the `Host` block, as it can stand between quotes in a shell.
 pub(super) fn config_file(context: &Context) -> Result<String> {
-    let config = context.store.path(CONFIG)?;
-    ssh::include(&config)?;
-    Ok(config.display().to_string())
+    Include::of(context)?;
+    Ok(context.store.path(CONFIG)?.display().to_string())
 }
 
 fn unknown() -> Box<Error> {
@@ -275,18 +308,19 @@ fn unknown() -> Box<Error> {
 pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     must_pipe(context)?;
     let config = context.store.path(CONFIG)?;
-    let line = ssh::include(&config)?;
+    let include = Include::of(context)?;
     // The login needs no line in the user's configuration; an editor starts `ssh` itself.
-    if args.with != Client::Ssh && !Users::read(&line)?.includes(&line) {
+    if args.with != Client::Ssh && !include.is_in(&Users::read(&include.line)?.text) {
         return Err(unknown());
     }
     must_know(context)?;
-    let editor = ["--remote", "ssh-remote+polis", "/home/polis"];
+    let remote = format!("ssh-remote+{}", vm());
+    let editor = ["--remote", &remote, "/home/polis"];
     let file = config.display().to_string();
     let (program, words) = match args.with {
         Client::Code => ("code", &editor[..]),
         Client::Cursor => ("cursor", &editor[..]),
-        Client::Ssh => ("ssh", &["-F", &file, "polis"][..]),
+        Client::Ssh => ("ssh", &["-F", &file, vm()][..]),
     };
     if args.with != Client::Ssh {
         context.output.note(
@@ -297,7 +331,10 @@ pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     wait_for(program, &words).map_err(|error| {
         Error::new(Kind::Usage, format!("`{program}` could not be run"))
             .because(error.to_string())
-            .next("put it on the PATH, or connect it to the host `polis`")
+            .next(format!(
+                "put it on the PATH, or connect it to the host `{}`",
+                vm()
+            ))
             .next("polis connect ssh")
     })
 }

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Difference, Guest, RECREATE_WORKSPACE};
 use crate::guest::storage::Outside;
+use crate::instance::named;
 use crate::multipass::call::Payload;
 use crate::multipass::refusal::{self, Refusal};
 use crate::multipass::state::State;
@@ -58,7 +59,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
     if !started.did_something || !super::can_ask(context) {
         context
             .output
-            .note(&format!("{note}\nnext: {RECREATE_WORKSPACE}"));
+            .note(&format!("{note}\nnext: {}", named(RECREATE_WORKSPACE)));
         return Ok(started.done_with(&kept));
     }
     context.output.ask(&note);
@@ -141,7 +142,8 @@ fn dry_run(multipass: &Multipass, world: &World, wish: &Wish) -> Result<Done> {
         let note = if wish.recreate_workspace {
             kept.note("it is recreated")
         } else {
-            format!("{}\nnext: {RECREATE_WORKSPACE}", kept.note("it is kept"))
+            let next = named(RECREATE_WORKSPACE);
+            format!("{}\nnext: {next}", kept.note("it is kept"))
         };
         text.extend(note.lines().map(|line| format!("# {line}\n")));
     }
@@ -215,8 +217,9 @@ fn report(
     let mut text = match did.len() {
         0 => "The workspace is running; nothing was to be done.\n".to_owned(),
         count => format!(
-            "The workspace is running: {count} steps, {} s. Next: polis shell\n",
-            took.as_secs()
+            "The workspace is running: {count} steps, {} s. Next: {}\n",
+            took.as_secs(),
+            named("polis shell")
         ),
     };
     let agents = &reconciler.agents;

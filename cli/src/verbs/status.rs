@@ -11,6 +11,7 @@ use crate::guest;
 use crate::guest::agents::Agents;
 use crate::guest::probe::{Disk, Guest, MAKE_ROOM, Provisioning, RECREATE_WORKSPACE};
 use crate::guest::storage::{self, Volume};
+use crate::instance::named;
 use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
@@ -71,7 +72,7 @@ pub(super) fn no_stack(multipass: &Multipass) -> Box<Error> {
 /// What goes on from here: what a start would say that refuses, else our own word.
 fn next(verdict: Verdict, blocked: Option<&Error>) -> String {
     let first = blocked.and_then(|error| error.next.first());
-    first.cloned().unwrap_or_else(|| verdict.next().to_owned())
+    first.cloned().unwrap_or_else(|| named(verdict.next()))
 }
 
 /// How the workspace is, in one word.
@@ -203,12 +204,16 @@ fn text(
         }
         if let Some((warning, urgent)) = guest.disk.as_ref().and_then(Disk::warning) {
             let word = if urgent { "error  " } else { "warning" };
-            text.push_str(&format!("{word}    {warning}; to make room: {MAKE_ROOM}\n"));
+            text.push_str(&format!(
+                "{word}    {warning}; to make room: {}\n",
+                named(MAKE_ROOM)
+            ));
         }
         if let Some(difference) = guest.workspace_differs {
             let words = difference.words();
             text.push_str(&format!(
-                "note       {words}; to recreate it: {RECREATE_WORKSPACE}\n"
+                "note       {words}; to recreate it: {}\n",
+                named(RECREATE_WORKSPACE)
             ));
         }
     }

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::instance::{named, vm};
 use crate::multipass::call::Call;
-use crate::multipass::state::{NAME, State};
+use crate::multipass::state::State;
 use crate::multipass::{failed, refusal};
 use crate::output::Done;
 use crate::process::Failure;
@@ -29,7 +30,7 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
             Ok(Done::new(format!("The VM is {word} already.\n"), data))
         }
         Some(_) => {
-            let call = Call::new("stop the VM", &["stop", NAME]);
+            let call = Call::new("stop the VM", &["stop", vm()]);
             let mut view = View::new(context.output, context.verbose);
             view.step("Stopping the VM");
             let limit = LIMIT + context.settings.time("call-timeout");
@@ -39,18 +40,27 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
             let Some(output) = ended else {
                 return Err(multipass
                     .failure(&call, Failure::TimedOut(limit))
-                    .next(format!("multipass stop --force {NAME}")));
+                    .next(force()));
             };
             if output.code != Some(0) {
                 let mut error = failed(&call, &output, Kind::Machine);
                 if error.kind == Kind::Machine {
-                    error.next = vec![format!("multipass stop --force {NAME}")];
+                    error.next = vec![force()];
                 }
                 return Err(error);
             }
             view.done();
             let data = json!({"changed": true, "state": "Stopped"});
-            Ok(Done::new("The VM is stopped. Next: polis start\n", data))
+            let next = named("polis start");
+            Ok(Done::new(
+                format!("The VM is stopped. Next: {next}\n"),
+                data,
+            ))
         }
     }
+}
+
+/// What ends a VM that does not go down.
+fn force() -> String {
+    format!("multipass stop --force {}", vm())
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::args::SyncArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
+use crate::instance::vm;
 use crate::multipass::{interrupted, refusal};
 use crate::output::Done;
 use crate::process::{self, Failure, Output};
@@ -230,7 +231,7 @@ impl Sync {
         let (name, key) = (&self.name, &self.key);
         let script = include_str!("../guest/sync.sh");
         let command = format!("set -- {verb} {name} {key} {commit}\n{script}");
-        let args = ["-F", &self.config, "-o", "BatchMode=yes", "polis", &command];
+        let args = ["-F", &self.config, "-o", "BatchMode=yes", vm(), &command];
         let output = self.run("ssh", &args)?;
         let next = match output.code {
             Some(0) => return Ok(()),
@@ -249,7 +250,7 @@ impl Sync {
             self.config
         );
         let checked = ["-c", &ssh, "-c", "transfer.fsckObjects=true"];
-        let url = format!("polis:.polis-sync/{}.git", self.key);
+        let url = format!("{}:.polis-sync/{}.git", vm(), self.key);
         self.git(&[&checked[..], words, &[&url, refs]].concat())
             .map(drop)
     }

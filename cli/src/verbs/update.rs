@@ -12,12 +12,14 @@ use crate::args::UpdateArgs;
 use crate::context::Context;
 use crate::embedded;
 use crate::error::{Error, Kind, Result};
+use crate::instance::named;
 use crate::output::Done;
 use crate::process::{self, Failure};
 use crate::release::archive;
 use crate::release::fetch::{Of, Releases, interrupted};
 use crate::release::place::{Place, Staged};
 use crate::release::statement::{self, Statement, Verdict};
+use crate::store::Store;
 use crate::view::View;
 
 /// How large the signature and the list may be; a release has some twenty files.
@@ -46,7 +48,8 @@ pub(crate) fn run(context: &Context, args: &UpdateArgs) -> Result<Done> {
         return Ok(told(&current, &statement.version, verdict, None));
     }
     let place = Place::find()?;
-    let _lock = context.store.lock()?;
+    // The program is that of all workspaces.
+    let _lock = Store::new(context.store.state().to_owned()).lock()?;
     let staged = place.stage()?;
     let statement = stated(&releases, &key, args.version.as_ref(), &mut view)?;
     let verdict = judged(&current, &statement, args)?;
@@ -193,7 +196,8 @@ fn try_out(staged: &Staged<'_>, version: &str) -> Result<()> {
 fn told(current: &Version, found: &Version, verdict: Verdict, place: Option<&Place>) -> Done {
     let text = match (verdict, place) {
         (Verdict::Newer, Some(_)) => format!(
-            "polis is now {found}; it was {current}. Next: polis start, which brings the VM to it\n"
+            "polis is now {found}; it was {current}. Next: {}, which brings the VM to it\n",
+            named("polis start")
         ),
         (Verdict::Newer, None) => {
             format!("polis {found} is released; this is {current}. Next: polis update\n")

@@ -148,6 +148,7 @@ fn the_help_is_the_table_of_contents() {
           start        Start the workspace: make what is missing, go on where an earlier start stopped
           stop         Stop the VM; what is in it stays
           status       Show how the workspace is, and where each setting comes from; changes nothing
+          list         List the workspaces of this user, and the state of their VMs; changes nothing
           delete       Delete the VM
           doctor       Check what polis needs on this machine; changes nothing
           exec         Run a command in the workspace
@@ -165,6 +166,7 @@ fn the_help_is_the_table_of_contents() {
           man          Print the man page
 
         Options:
+              --name <NAME>    The workspace; each has a VM, keys and settings of its own [default: default]
               --json           One JSON document on standard output, described by schemas/polis.schema.json
           -q, --quiet          No progress, no notes
           -v, --verbose        Show every call of Multipass

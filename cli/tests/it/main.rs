@@ -21,6 +21,8 @@ mod killed;
 mod limits;
 #[cfg(target_os = "linux")]
 mod looking;
+#[cfg(target_os = "linux")]
+mod names;
 mod security;
 #[cfg(target_os = "linux")]
 mod signals;

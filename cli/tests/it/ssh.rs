@@ -128,12 +128,12 @@ fn the_configuration_includes_ours_once_and_is_given_back() {
     expect![[r#"
         exit 0
         --- stdout
-        # Written by `polis ssh-config`.
+        # Written by polis.
         Host polis
             HostName polis
             HostKeyAlias polis
             User polis
-            ProxyCommand "[POLIS]" _ssh-proxy ssh-ed25519 [KEY]
+            ProxyCommand "[POLIS]" --name default _ssh-proxy ssh-ed25519 [KEY]
             IdentityFile "[WORLD]/home/.local/state/polis/ssh_key"
             IdentitiesOnly yes
             IdentityAgent none
@@ -166,7 +166,8 @@ fn the_configuration_includes_ours_once_and_is_given_back() {
             (&result["changed"], &result["installed"]),
             (&changed.into(), &true.into())
         );
-        let line = format!("Include \"{}\"\n", state.join("ssh_config").display());
+        let state = state.display();
+        let line = format!("Include \"{state}/ssh_config\" \"{state}/workspaces/*/ssh_config\"\n");
         assert_eq!(fs::read_to_string(&config).unwrap(), line + theirs);
     }
     assert_eq!(fs::read(state.join("ssh_key")).unwrap(), key);
@@ -202,7 +203,7 @@ fn a_configuration_behind_a_link_is_left_alone() {
         --- stderr
         error: `[WORLD]/home/.ssh` is not changed
           cause: it is a link
-          next: have its first line be: Include "[WORLD]/home/.local/state/polis/ssh_config"
+          next: have its first line be: Include "[WORLD]/home/.local/state/polis/ssh_config" "[WORLD]/home/.local/state/polis/workspaces/*/ssh_config"
     "#]]
     .assert_eq(&seen(&ran));
     fs::remove_file(&ssh).unwrap();
@@ -285,6 +286,66 @@ fn only_our_key_gets_in_and_nothing_gets_out() {
         ran.seen()
     );
     assert_eq!(world.refused(), [""; 0]);
+}
+
+#[test]
+fn one_line_includes_every_workspace() {
+    let Some(world) = installed() else { return };
+    let config = world.home().join(".ssh/config");
+    // What earlier releases have written is replaced, and counts until then.
+    let state = world.home().join(".local/state/polis");
+    let old = format!("Include \"{}/ssh_config\"\n", state.display());
+    fs::write(&config, old + "Host other\n").unwrap();
+    let known = document(&world.polis(&["ssh-config", "--json"]));
+    assert_eq!(known["result"]["installed"], true);
+    let new = document(&world.polis(&["ssh-config", "--json", "--name", "two"]));
+    assert_eq!(new["error"]["next"][0], "polis --name two start");
+
+    // Another workspace, with the same guest.
+    world.set(|state| {
+        let mut two = state.instances[0].clone();
+        two.name = "polis-two".to_owned();
+        state.instances.push(two);
+    });
+    symlink(
+        world.dir().join("guest"),
+        world.dir().join("guest-polis-two"),
+    )
+    .unwrap();
+    let ran = world.polis(&["--name", "two", "ssh-config", "--install"]);
+    assert_eq!(
+        ran.stdout,
+        "OpenSSH knows the workspace: ssh polis-two\n",
+        "{}",
+        ran.seen()
+    );
+    let text = fs::read_to_string(&config).unwrap();
+    assert_eq!(text.matches("Include").count(), 1, "{text}");
+    assert!(text.ends_with("\nHost other\n"), "{text}");
+    let key = |dir: &str| fs::read(state.join(dir).join("ssh_key")).unwrap();
+    assert_ne!(key("."), key("workspaces/two"));
+    world.forget_calls();
+    for host in ["polis", "polis-two"] {
+        let ran = openssh(&world, "ssh", &[host, "whoami"]);
+        assert_eq!(ran.stdout, "polis\n", "{host}: {}", ran.seen());
+    }
+    let entered = |vm: &str| {
+        world
+            .calls_of("exec")
+            .iter()
+            .filter(|call| call.args[2] == vm)
+            .count()
+    };
+    assert!(entered("polis") > 0 && entered("polis-two") > 0);
+
+    // The line goes with the last one.
+    let gone = document(&world.polis(&["ssh-config", "--remove", "--json"]));
+    assert_eq!(gone["result"]["changed"], false);
+    let ran = openssh(&world, "ssh", &["polis-two", "whoami"]);
+    assert_eq!(ran.stdout, "polis\n", "{}", ran.seen());
+    let gone = document(&world.polis(&["ssh-config", "--remove", "--json", "--name", "two"]));
+    assert_eq!(gone["result"]["changed"], true);
+    assert_eq!(fs::read_to_string(&config).unwrap(), "Host other\n");
 }
 
 #[test]

@@ -1,0 +1,225 @@
+//! Which workspace this process works on. A process has exactly one, chosen once from the settings, before the first call of
+//! Multipass; `list` alone looks at the others.
+
+use std::sync::OnceLock;
+
+/// The name of the workspace that needs none.
+pub(crate) const DEFAULT: &str = "default";
+/// The VM of that workspace, and what the VMs of the others begin with: no VM that is not ours is called so.
+const VM: &str = "polis";
+/// How long a name may be: the VM's is that of a host, of at most 63 characters.
+const LONGEST: usize = 63 - VM.len() - 1;
+/// The commands that work on a workspace, as the command line has them.
+const VERBS: [&str; 16] = [
+    "start",
+    "stop",
+    "status",
+    "delete",
+    "doctor",
+    "exec",
+    "shell",
+    "cp",
+    "sync",
+    "ssh-config",
+    "connect",
+    "_ssh-proxy",
+    "logs",
+    "security",
+    "blocked",
+    "agent",
+];
+/// And those that do not.
+#[cfg(test)]
+const OTHERS: [&str; 5] = ["list", "update", "version", "completions", "man"];
+
+static CHOSEN: OnceLock<Instance> = OnceLock::new();
+static UNCHOSEN: OnceLock<Instance> = OnceLock::new();
+
+/// A workspace and its VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Instance {
+    name: String,
+    vm: String,
+    /// Whether a command has to name it to mean it.
+    is_given: bool,
+}
+
+impl Instance {
+    /// The workspace `name`, which [`check`] has let pass; `is_given` unless it is what no name means.
+    pub(crate) fn new(name: &str, is_given: bool) -> Self {
+        let vm = match name {
+            DEFAULT => VM.to_owned(),
+            other => format!("{VM}-{other}"),
+        };
+        Self {
+            name: name.to_owned(),
+            vm,
+            is_given,
+        }
+    }
+
+    /// `text` with `--name` in every command of ours that works on a workspace.
+    fn named(&self, text: &str) -> String {
+        if !self.is_given {
+            return text.to_owned();
+        }
+        let mut named = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("polis ") {
+            let (before, after) = rest.split_at(at + VM.len());
+            named.push_str(before);
+            rest = after;
+            let begins = before[..at].chars().next_back();
+            let begins = begins.is_none_or(|c| c == ' ' || c == '`');
+            let word = |c: char| c.is_ascii_lowercase() || c == '-' || c == '_';
+            let end = after[1..].find(|c| !word(c)).unwrap_or(after.len() - 1);
+            if begins && VERBS.contains(&&after[1..=end]) {
+                named.push_str(" --name ");
+                named.push_str(&self.name);
+            }
+        }
+        named + rest
+    }
+}
+
+/// Has this process work on `instance`. The first choice stays.
+pub(crate) fn choose(instance: Instance) {
+    let _the_first_stays = CHOSEN.set(instance);
+}
+
+fn chosen() -> &'static Instance {
+    let default = || Instance::new(DEFAULT, false);
+    CHOSEN
+        .get()
+        .unwrap_or_else(|| UNCHOSEN.get_or_init(default))
+}
+
+/// The name of the workspace.
+pub(crate) fn name() -> &'static str {
+    &chosen().name
+}
+
+/// The name of its VM.
+pub(crate) fn vm() -> &'static str {
+    &chosen().vm
+}
+
+/// `text`, which is ours alone, with this workspace named in every command that it proposes.
+pub(crate) fn named(text: &str) -> String {
+    chosen().named(text)
+}
+
+/// The workspace whose VM is called `vm`, if it is one of ours.
+pub(crate) fn of_vm(vm: &str) -> Option<&str> {
+    match vm.strip_prefix(VM)? {
+        "" => Some(DEFAULT),
+        rest => rest
+            .strip_prefix('-')
+            .filter(|name| *name != DEFAULT && check(name).is_ok()),
+    }
+}
+
+/// Refuses what cannot be a workspace's name. Multipass takes capitals too; a directory has the name, which some file systems
+/// find under either.
+pub(crate) fn check(name: &str) -> Result<String, String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let well = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.len() <= LONGEST
+        && name.chars().all(inner);
+    match well {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "`{name}` is no name; expected at most {LONGEST} lower-case letters, digits and hyphens, a letter first and no hyphen last"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn names_are_those_of_hosts() {
+        let longest = "a".repeat(LONGEST);
+        for good in ["a", "two", "my-vm-2", "default", &longest] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        let longer = "a".repeat(LONGEST + 1);
+        for bad in [
+            "", "1a", "-a", "a-", "a_b", "a.b", "Two", "ä", "a b", "../a", &longer,
+        ] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_vm_is_ours_by_its_name() {
+        for (vm, name) in [
+            ("polis", Some("default")),
+            ("polis-two", Some("two")),
+            ("polis-a-b", Some("a-b")),
+            ("polis-default", None),
+            ("polis-", None),
+            ("polis-Two", None),
+            ("polistwo", None),
+            ("primary", None),
+        ] {
+            assert_eq!(of_vm(vm), name, "{vm}");
+            if let Some(name) = name {
+                assert_eq!(Instance::new(name, true).vm, vm);
+            }
+        }
+    }
+
+    #[test]
+    fn proposed_commands_name_the_workspace() {
+        let two = Instance::new("two", true);
+        for (text, named) in [
+            ("polis start", "polis --name two start"),
+            (
+                "multipass stop --force polis-two, then: polis start   (again)",
+                "multipass stop --force polis-two, then: polis --name two start   (again)",
+            ),
+            (
+                "polis delete --purge, then: polis start",
+                "polis --name two delete --purge, then: polis --name two start",
+            ),
+            (
+                "run `polis ssh-config --install`",
+                "run `polis --name two ssh-config --install`",
+            ),
+            ("POLIS_X=1 polis start", "POLIS_X=1 polis --name two start"),
+            ("polis update", "polis update"),
+            (
+                "the folder of polis startles",
+                "the folder of polis startles",
+            ),
+            ("/opt/polis start", "/opt/polis start"),
+            ("polis ", "polis "),
+            ("", ""),
+        ] {
+            assert_eq!(two.named(text), named);
+            assert_eq!(Instance::new(DEFAULT, false).named(text), text);
+        }
+        // Where another workspace is the one that no name means.
+        let default = Instance::new(DEFAULT, true);
+        assert_eq!(default.named("polis stop"), "polis --name default stop");
+    }
+
+    #[test]
+    fn every_command_is_known() {
+        let command = Cli::command();
+        let mut known: Vec<&str> = [&VERBS[..], &OTHERS].concat();
+        let mut found: Vec<&str> = command
+            .get_subcommands()
+            .flat_map(|verb| std::iter::once(verb.get_name()).chain(verb.get_all_aliases()))
+            .collect();
+        known.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, known);
+    }
+}
