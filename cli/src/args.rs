@@ -1,11 +1,14 @@
 //! The command line, whole: `polis --help` is the table of contents.
 
+mod snapshot;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use semver::Version;
 use serde::Serialize;
+pub(crate) use snapshot::SnapshotVerb;
 
 use crate::{embedded, error};
 
@@ -101,6 +104,9 @@ pub(crate) enum Verb {
     /// Add, list and remove agents, which run in the workspace
     #[command(subcommand)]
     Agent(AgentVerb),
+    /// Keep the VM as it is, and bring it back
+    #[command(subcommand)]
+    Snapshot(SnapshotVerb),
     /// Replace this program by the newest release
     Update(UpdateArgs),
     /// Print the version, and the digests of what this program carries
@@ -134,6 +140,7 @@ impl Verb {
             Self::Logs(_) => "logs",
             Self::Security { verb } => verb.name(),
             Self::Agent(verb) => verb.name(),
+            Self::Snapshot(verb) => verb.name(),
             Self::Update(_) => "update",
             Self::Version => "version",
             Self::Completions { .. } => "completions",

@@ -40,7 +40,7 @@ pub(crate) enum Kind {
     NotRunning = 13,
     /// Another `polis` is at work.
     Busy = 14,
-    /// Multipass could not launch or start the VM, or it is in a state that only a person can mend.
+    /// Multipass could not launch or start the VM or handle its snapshots, or it is in a state that only a person can mend.
     Machine = 15,
     /// This program could not be updated; it is the old one.
     Update = 16,
@@ -73,7 +73,7 @@ Exit codes:
   12   a service is not healthy
   13   the workspace is not running
   14   another polis is at work
-  15   Multipass could not launch or start the VM
+  15   Multipass could not launch or start the VM, or handle its snapshots
   16   polis could not be updated; it is the old one
   130  interrupted; `polis start` goes on where it stopped
 `exec` and `shell` end with the code of the command; when polis itself fails there, with 125,

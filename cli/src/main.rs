@@ -99,6 +99,7 @@ fn reported(cli: &Cli, output: Output) -> Result<Done> {
         Verb::Start(args) => verbs::start::run(&context, args),
         Verb::Stop => verbs::stop::run(&context),
         Verb::List => verbs::list::run(&context),
+        Verb::Snapshot(verb) => verbs::snapshot::run(&context, verb),
         Verb::Delete(args) => verbs::delete::run(&context, args),
         Verb::Cp(args) => verbs::cp::run(&context, args),
         Verb::Security { verb } => verbs::security::run(&context, verb),

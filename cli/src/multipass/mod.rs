@@ -6,6 +6,7 @@ mod carry;
 pub(crate) mod refusal;
 pub(crate) mod screen;
 pub(crate) mod size;
+pub(crate) mod snapshots;
 pub(crate) mod state;
 pub(crate) mod version;
 

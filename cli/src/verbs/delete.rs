@@ -59,7 +59,7 @@ fn confirmed(context: &Context, purge: bool) -> Result<bool> {
         );
     }
     let lost = if purge {
-        "Everything in it is lost for good."
+        "Everything in it is lost for good, its snapshots too."
     } else {
         "It can be recovered."
     };

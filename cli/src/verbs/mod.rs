@@ -9,6 +9,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod security;
+pub(crate) mod snapshot;
 pub(crate) mod ssh;
 pub(crate) mod start;
 pub(crate) mod status;

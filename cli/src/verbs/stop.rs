@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::instance::{named, vm};
 use crate::multipass::call::Call;
 use crate::multipass::state::State;
-use crate::multipass::{failed, refusal};
+use crate::multipass::{Multipass, failed, refusal};
 use crate::output::Done;
 use crate::process::Failure;
 use crate::view::View;
@@ -30,34 +30,41 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
             Ok(Done::new(format!("The VM is {word} already.\n"), data))
         }
         Some(_) => {
-            let call = Call::new("stop the VM", &["stop", vm()]);
-            let mut view = View::new(context.output, context.verbose);
-            view.step("Stopping the VM");
-            let limit = LIMIT + context.settings.time("call-timeout");
-            let ended = multipass.watched(&call, limit, |running| {
-                view.stages(&running.stdout_so_far());
-            })?;
-            let Some(output) = ended else {
-                return Err(multipass
-                    .failure(&call, Failure::TimedOut(limit))
-                    .next(force()));
-            };
-            if output.code != Some(0) {
-                let mut error = failed(&call, &output, Kind::Machine);
-                if error.kind == Kind::Machine {
-                    error.next = vec![force()];
-                }
-                return Err(error);
-            }
-            view.done();
+            halt(context, &multipass)?;
             let data = json!({"changed": true, "state": "Stopped"});
             let next = named("polis start");
-            Ok(Done::new(
-                format!("The VM is stopped. Next: {next}\n"),
-                data,
-            ))
+            let text = format!("The VM is stopped. Next: {next}\n");
+            Ok(Done::new(text, data))
         }
     }
+}
+
+/// Presses the VM's power button and waits until it is off.
+///
+/// # Errors
+/// When it does not go down.
+pub(super) fn halt(context: &Context, multipass: &Multipass) -> Result<()> {
+    let call = Call::new("stop the VM", &["stop", vm()]);
+    let mut view = View::new(context.output, context.verbose);
+    view.step("Stopping the VM");
+    let limit = LIMIT + context.settings.time("call-timeout");
+    let ended = multipass.watched(&call, limit, |running| {
+        view.stages(&running.stdout_so_far());
+    })?;
+    let Some(output) = ended else {
+        return Err(multipass
+            .failure(&call, Failure::TimedOut(limit))
+            .next(force()));
+    };
+    if output.code != Some(0) {
+        let mut error = failed(&call, &output, Kind::Machine);
+        if error.kind == Kind::Machine {
+            error.next = vec![force()];
+        }
+        return Err(error);
+    }
+    view.done();
+    Ok(())
 }
 
 /// What ends a VM that does not go down.

@@ -160,6 +160,7 @@ fn the_help_is_the_table_of_contents() {
           logs         Show the logs of the services
           security     Approve or deny what sentinel has blocked, and set the security level
           agent        Add, list and remove agents, which run in the workspace
+          snapshot     Keep the VM as it is, and bring it back
           update       Replace this program by the newest release
           version      Print the version, and the digests of what this program carries
           completions  Print the completions of a shell
@@ -190,7 +191,7 @@ fn the_help_is_the_table_of_contents() {
           12   a service is not healthy
           13   the workspace is not running
           14   another polis is at work
-          15   Multipass could not launch or start the VM
+          15   Multipass could not launch or start the VM, or handle its snapshots
           16   polis could not be updated; it is the old one
           130  interrupted; `polis start` goes on where it stopped
         `exec` and `shell` end with the code of the command; when polis itself fails there, with 125,

@@ -27,6 +27,8 @@ mod security;
 #[cfg(target_os = "linux")]
 mod signals;
 #[cfg(target_os = "linux")]
+mod snapshots;
+#[cfg(target_os = "linux")]
 mod ssh;
 #[cfg(target_os = "linux")]
 mod start;

@@ -279,6 +279,9 @@ fn instance(call: &Call, state: &State, request: &Request, user_data: &UserData)
         ssh: true,
         session: false,
         docker: false,
+        snapshots: Vec::new(),
+        snapshots_taken: 0,
+        snapshot_parent: None,
     }
 }
 

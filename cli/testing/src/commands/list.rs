@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::answers;
 use super::call::Call;
+use super::{answers, snapshots};
 use crate::grammar::{Grammar, Parsed};
 use crate::world::now;
 use crate::world::state::{Instance, Power};
@@ -27,6 +27,11 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         state.clone()
     })?;
     let format = parsed.value("format").unwrap_or("table");
+    // Its table is not asked for.
+    if parsed.has("snapshots") {
+        call.out(&snapshots::list(&state));
+        return Ok(0);
+    }
     let now = now();
     let shown: Vec<&Instance> = state
         .instances

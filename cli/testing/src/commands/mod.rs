@@ -10,6 +10,7 @@ mod list;
 mod power;
 mod remove;
 mod shell;
+mod snapshots;
 mod transfer;
 mod version;
 
@@ -26,7 +27,7 @@ use crate::world::state::Access;
 /// What carries a command out: the exit code.
 type Run = fn(&mut Call, &Parsed) -> io::Result<u8>;
 
-const COMMANDS: [(Grammar, Run); 14] = [
+const COMMANDS: [(Grammar, Run); 16] = [
     (launch::GRAMMAR, launch::run),
     (exec::GRAMMAR, exec::run),
     (shell::GRAMMAR, shell::run),
@@ -40,6 +41,8 @@ const COMMANDS: [(Grammar, Run); 14] = [
     (power::SUSPEND, power::suspend),
     (remove::DELETE, remove::delete),
     (remove::RECOVER, remove::recover),
+    (snapshots::SNAPSHOT, snapshots::take),
+    (snapshots::RESTORE, snapshots::restore),
     (version::GRAMMAR, version::run),
 ];
 

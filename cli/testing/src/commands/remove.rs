@@ -3,7 +3,7 @@
 use std::io;
 
 use super::call::Call;
-use super::{answers, power};
+use super::{answers, power, snapshots};
 use crate::grammar::{Grammar, Parsed};
 use crate::world::now;
 use crate::world::state::Power;
@@ -30,6 +30,13 @@ pub(super) fn delete(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         Err(code) => return Ok(code),
     };
     for name in &parsed.positional {
+        if let Some((vm, snapshot)) = name.split_once('.') {
+            let code = snapshots::delete(call, vm, snapshot, parsed.has("purge"))?;
+            if code != 0 {
+                return Ok(code);
+            }
+            continue;
+        }
         let Some(instance) = state.find(name) else {
             let message = answers::absent(name, None).unwrap_or_default();
             return Ok(call.fail("delete", &message));
@@ -95,9 +102,14 @@ pub(super) fn purge(call: &mut Call, args: &[String]) -> io::Result<u8> {
 }
 
 fn purge_one(call: &mut Call, name: &str) -> io::Result<()> {
+    let guest = call.store.guest(name);
+    let state = call.store.look()?;
+    for snapshot in state.find(name).map_or(&[][..], |it| &it.snapshots) {
+        guest.forget(&snapshot.name)?;
+    }
     call.store
         .update(|state| state.instances.retain(|instance| instance.name != name))?;
-    call.store.guest(name).remove()?;
+    guest.remove()?;
     call.end.changed_vm = true;
     Ok(())
 }

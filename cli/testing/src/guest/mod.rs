@@ -97,6 +97,28 @@ impl Guest {
         fs::rename(&other.root, &self.root)
     }
 
+    /// Where its disk is in a snapshot.
+    fn saved(&self, snapshot: &str) -> PathBuf {
+        let name = format!("snapshot-{}.{snapshot}", self.name);
+        self.store.dir().join(name)
+    }
+
+    /// Keeps its disk as it is; it does not run.
+    pub(crate) fn save(&self, snapshot: &str) -> io::Result<()> {
+        copy(&self.root, &self.saved(snapshot))
+    }
+
+    /// Puts its disk back.
+    pub(crate) fn bring_back(&self, snapshot: &str) -> io::Result<()> {
+        fs::remove_dir_all(&self.root)?;
+        copy(&self.saved(snapshot), &self.root)
+    }
+
+    /// Removes the disk of a snapshot.
+    pub(crate) fn forget(&self, snapshot: &str) -> io::Result<()> {
+        fs::remove_dir_all(self.saved(snapshot))
+    }
+
     /// Removes it, with what runs in it.
     pub(crate) fn remove(&self) -> io::Result<()> {
         if !self.root.exists() {
@@ -125,5 +147,20 @@ impl Guest {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+/// Copies a directory with all that it holds to a name that is free.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let status = crate::process::command("cp")
+        .arg("--archive")
+        .args([from, to])
+        .status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!(
+            "{} could not be copied",
+            from.display()
+        ))),
     }
 }

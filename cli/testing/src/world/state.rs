@@ -156,6 +156,25 @@ pub struct Instance {
     pub session: bool,
     /// Whether Docker has been installed.
     pub docker: bool,
+    /// Its snapshots, oldest first.
+    pub snapshots: Vec<Snapshot>,
+    /// How many have ever been taken.
+    pub snapshots_taken: u32,
+    /// The one that it was last equal to.
+    pub snapshot_parent: Option<String>,
+}
+
+/// A snapshot of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// The one before it; empty where there is none.
+    pub parent: String,
+    /// What the user said of it.
+    pub comment: String,
+    /// The instance as it was, without its snapshots.
+    pub saved: Box<Instance>,
 }
 
 /// What an instance was last told to be.

@@ -1,0 +1,46 @@
+//! The commands of `polis snapshot`.
+
+use clap::Subcommand;
+
+/// The commands of `snapshot`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotVerb {
+    /// Take a snapshot of the whole VM; one that runs is stopped for it, and started again
+    Create {
+        /// Its name [default: the next free snapshotN]
+        name: Option<String>,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// List the snapshots; changes nothing
+    List,
+    /// Bring the VM back to a snapshot; what has changed since then is lost
+    Restore {
+        /// Its name
+        name: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Delete a snapshot
+    Delete {
+        /// Its name
+        name: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+impl SnapshotVerb {
+    /// The command as typed, for reports.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "snapshot create",
+            Self::List => "snapshot list",
+            Self::Restore { .. } => "snapshot restore",
+            Self::Delete { .. } => "snapshot delete",
+        }
+    }
+}

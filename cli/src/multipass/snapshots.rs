@@ -1,0 +1,137 @@
+//! What Multipass says of snapshots (`list --snapshots`), and the names that it takes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result, cut};
+use crate::instance::vm;
+use crate::multipass::call::Call;
+
+/// How long a name may be, as that of an instance.
+const LONGEST: usize = 70;
+
+/// A snapshot of our VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Snapshot {
+    pub(crate) name: String,
+    /// The snapshot that was taken or restored before it; none of the first.
+    pub(crate) parent: Option<String>,
+    /// What somebody has said of it to Multipass.
+    pub(crate) comment: Option<String>,
+}
+
+impl Snapshot {
+    /// As a line of a list.
+    pub(crate) fn line(&self) -> String {
+        let parent = self.parent.as_ref();
+        let parent = parent.map_or(String::new(), |parent| format!("  after {parent}"));
+        let comment = self.comment.as_ref();
+        let comment = comment.map_or(String::new(), |comment| format!("  ({})", cut(comment)));
+        format!("{}{parent}{comment}\n", self.name)
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    info: BTreeMap<String, BTreeMap<String, Facts>>,
+}
+
+#[derive(Deserialize)]
+struct Facts {
+    parent: String,
+    comment: String,
+}
+
+/// `multipass list --snapshots`.
+pub(crate) fn list_call() -> Call {
+    let args = ["list", "--snapshots", "--format", "json"];
+    Call::new("see which snapshots there are", &args)
+}
+
+/// The snapshots of our VM in the answer, by their names.
+///
+/// # Errors
+/// When the answer is not the document that Multipass prints.
+pub(crate) fn parse(text: &str) -> Result<Vec<Snapshot>> {
+    let document = &text[text.find('{').unwrap_or_default()..];
+    let mut answer: Answer = serde_json::from_str(document).map_err(|error| {
+        let what = "Multipass's list of snapshots could not be read";
+        Error::new(Kind::Unexpected, what)
+            .because(format!("{error}: `{}`", text.trim()))
+            .next("multipass list --snapshots --format json")
+    })?;
+    let ours = answer.info.remove(vm()).unwrap_or_default();
+    let said = |text: String| Some(text).filter(|text| !text.is_empty());
+    let each = ours.into_iter().map(|(name, facts)| Snapshot {
+        name,
+        parent: said(facts.parent),
+        comment: said(facts.comment),
+    });
+    Ok(each.collect())
+}
+
+/// The first name of Multipass's own kind that is free.
+pub(crate) fn free_name(known: &[Snapshot]) -> String {
+    let taken = |name: &String| known.iter().any(|snapshot| snapshot.name == *name);
+    let names = (1..).map(|number| format!("snapshot{number}"));
+    names
+        .into_iter()
+        .find(|name| !taken(name))
+        .unwrap_or_default()
+}
+
+/// Refuses what Multipass takes for no name of a snapshot; it takes the same ones as for an instance.
+pub(crate) fn check(name: &str) -> std::result::Result<String, String> {
+    let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let well = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !name.ends_with('-')
+        && name.len() <= LONGEST
+        && name.chars().all(inner);
+    match well {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "`{name}` is no name of a snapshot; expected letters, digits and hyphens, a letter first and no hyphen last"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_snapshots_count() {
+        let text = r#"{"errors":[],"info":{
+            "polis":{"b":{"comment":"","parent":"a"},"a":{"comment":"x\ny","parent":""}},
+            "polis-two":{"snapshot1":{"comment":"","parent":""}}}}"#;
+        let found = parse(text).unwrap();
+        let lines: String = found.iter().map(Snapshot::line).collect();
+        assert_eq!(lines, "a  (x y)\nb  after a\n");
+        assert_eq!(free_name(&found), "snapshot1");
+        assert_eq!(parse(r#"{"errors":[],"info":{}}"#).unwrap(), []);
+        for broken in ["", "{}", r#"{"info":{"polis":{"a":{}}}}"#] {
+            assert!(parse(broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_free_name_is_found() {
+        let taken = |names: &[&str]| -> Vec<Snapshot> {
+            let each = names.iter().map(|name| Snapshot {
+                name: (*name).to_owned(),
+                parent: None,
+                comment: None,
+            });
+            each.collect()
+        };
+        assert_eq!(free_name(&taken(&[])), "snapshot1");
+        assert_eq!(free_name(&taken(&["snapshot1", "x"])), "snapshot2");
+        for good in ["a", "before-update", "A1"] {
+            assert!(check(good).is_ok());
+        }
+        for bad in ["", "1", "a.b", "a-", "-a", "a b", "ä", &"a".repeat(71)] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}
