@@ -17,6 +17,7 @@ mod output;
 mod plan;
 mod platform;
 mod process;
+mod proxy;
 mod reconcile;
 mod release;
 mod security;

@@ -17,6 +17,7 @@ use crate::multipass::refusal;
 use crate::multipass::state::{NO_ANSWER, Outlook, State};
 use crate::multipass::{list_call, version_call};
 use crate::platform;
+use crate::proxy::Proxies;
 
 /// The image: 24.04 follows its point releases.
 const IMAGE: &str = "24.04";
@@ -42,6 +43,8 @@ pub(crate) struct Wish {
     pub(crate) user_data: Payload,
     /// The digest over the files that this user-data writes; none for one that the user brought.
     pub(crate) marker: Option<Digest>,
+    /// The proxies and certificate authorities that the VM has to know.
+    pub(crate) proxies: Proxies,
     /// The stack.
     pub(crate) bundle: Payload,
     /// The agent to add.
@@ -65,6 +68,8 @@ pub(crate) enum Step {
     StartMachine(Call),
     /// Wait until the VM runs.
     AwaitMachine(Call),
+    /// Bring the proxies and certificate authorities, or remove them.
+    SetProxies([Call; 3]),
     /// Run the provisioning once more.
     Reprovision(Call),
     /// Wait for our marker.
@@ -100,6 +105,7 @@ impl Step {
             Self::Launch(..) => "launch",
             Self::StartMachine(_) => "start-machine",
             Self::AwaitMachine(_) => "await-machine",
+            Self::SetProxies(_) => "set-proxies",
             Self::Reprovision(_) => "provision-again",
             Self::AwaitProvisioning(_) => "await-provisioning",
             Self::InstallBundle(_) => "install-bundle",
@@ -122,6 +128,7 @@ impl Step {
             Self::Launch(..) => "Launching the VM",
             Self::StartMachine(_) => "Starting the VM",
             Self::AwaitMachine(_) => "Waiting for the VM",
+            Self::SetProxies(_) => "Setting the proxies and certificates of the VM",
             Self::Reprovision(_) => "Provisioning the VM again",
             Self::AwaitProvisioning(_) => "Provisioning the VM",
             Self::InstallBundle(_) => "Transferring the bundle",
@@ -160,7 +167,7 @@ impl Step {
             | Self::AwaitAgents(call)
             | Self::MarkReady(call) => vec![call.clone()],
             Self::InstallBundle(calls) | Self::InstallAgent(calls) => calls.to_vec(),
-            Self::GiveKeys(calls) => calls.to_vec(),
+            Self::GiveKeys(calls) | Self::SetProxies(calls) => calls.to_vec(),
             Self::Pull(job) | Self::Up(job) => {
                 vec![job.start.clone(), job.poll.clone()]
             }
@@ -201,7 +208,13 @@ pub(crate) fn steps(world: &World, wish: &Wish) -> Result<Vec<Step>> {
     }
     let Some(machine) = &world.machine else {
         let mut steps = vec![Step::Launch(launch(wish), ahead(wish))];
-        steps.extend(inside(&Guest::default(), wish));
+        // User-data of the user knows nothing of proxies.
+        let proxies = wish.marker.and_then(|_| wish.proxies.revision());
+        let guest = Guest {
+            proxies,
+            ..Guest::default()
+        };
+        steps.extend(inside(&guest, wish));
         return Ok(steps);
     };
     let wait = || Step::AwaitMachine(list_call().times(Times::Until("the VM is Running")));
@@ -223,13 +236,22 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
     let mut steps = Vec::new();
     let provisioned =
         || Step::AwaitProvisioning(guest::probe().times(Times::Until("the marker is there")));
+    let other_proxies = guest.proxies != wish.proxies.revision();
+    let set_proxies = || Step::SetProxies(guest::set_proxies(wish.proxies.archive()));
     match guest.provisioning() {
         Provisioning::Done | Provisioning::Never => {}
         Provisioning::Running => steps.push(provisioned()),
         Provisioning::Failed | Provisioning::CutShort => {
+            // It may have failed for want of them.
+            steps.extend(other_proxies.then(set_proxies));
             steps.push(Step::Reprovision(guest::reprovision()));
             steps.push(provisioned());
         }
+    }
+    if other_proxies && !steps.iter().any(|step| matches!(step, Step::SetProxies(_))) {
+        // Docker is restarted for them, and the stack with it.
+        steps.extend([set_proxies(), Step::LookAgain]);
+        return steps;
     }
     let bundle = Digest::of(&wish.bundle.bytes);
     let new_bundle = guest.bundle != Some(bundle);

@@ -21,6 +21,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// How much of a program's output is kept: none that is asked for answers says so much.
 const MOST_OUTPUT: usize = 16 << 20;
 
+/// Variables of ours that no child needs.
+const SECRETS: [&str; 2] = ["POLIS_HTTP_PROXY", "POLIS_HTTPS_PROXY"];
+
 /// Why there is no output.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -117,6 +120,10 @@ pub(crate) fn beside<T: Send + 'static>(
 fn command(program: &Path, args: &[String]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
+    // There may be a password in them, and they are for this program alone.
+    for name in SECRETS {
+        command.env_remove(name);
+    }
     command
 }
 

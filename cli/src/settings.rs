@@ -5,15 +5,17 @@
 //! file or variable and costs nothing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Kind, Result};
 use crate::instance::{self, Instance};
 use crate::multipass::size;
 use crate::platform;
+use crate::proxy::url::{self, Masked};
 use crate::release::fetch;
 
 /// Where a value came from.
@@ -26,11 +28,22 @@ pub(crate) enum Origin {
     Flag,
 }
 
-/// A value with where it came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A value with where it came from. It is shown without the password that a URL may hold.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Setting {
+    #[serde(serialize_with = "masked")]
     pub(crate) value: String,
     pub(crate) origin: Origin,
+}
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({:?})", Masked(&self.value), self.origin)
+    }
+}
+
+fn masked<S: Serializer>(value: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&url::masked(value))
 }
 
 /// Something that can be set.
@@ -40,7 +53,7 @@ struct Key {
     check: fn(&str) -> std::result::Result<String, String>,
 }
 
-const KEYS: [Key; 16] = [
+const KEYS: [Key; 20] = [
     // First: it says which table of the configuration file counts.
     Key {
         name: "name",
@@ -112,6 +125,26 @@ const KEYS: [Key; 16] = [
         name: "update-timeout",
         default: Some("900"),
         check: seconds,
+    },
+    Key {
+        name: "http-proxy",
+        default: None,
+        check: url::check,
+    },
+    Key {
+        name: "https-proxy",
+        default: None,
+        check: url::check,
+    },
+    Key {
+        name: "no-proxy",
+        default: None,
+        check: url::check_list,
+    },
+    Key {
+        name: "ca-file",
+        default: None,
+        check: path,
     },
     Key {
         name: "cloud-init",
@@ -274,7 +307,7 @@ fn from_file(path: &Path) -> Result<FromFile> {
         .next(format!("it may set: {}", names()))
     };
     let mut table: toml::Table =
-        toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| broken(url::masked(&error.to_string())))?;
     let mut says = FromFile::default();
     let each = match table.remove(TABLES) {
         Some(toml::Value::Table(each)) => each,
@@ -315,8 +348,8 @@ fn values(
                 ));
             }
         };
-        let relative =
-            matches!(key.name, "cloud-init" | "agent") && Path::new(&value).is_relative();
+        let relative = matches!(key.name, "cloud-init" | "agent" | "ca-file")
+            && Path::new(&value).is_relative();
         let value = match path.parent() {
             Some(dir) if relative => dir.join(value).display().to_string(),
             _ => value,
@@ -480,10 +513,44 @@ mod tests {
                 "POLIS_PULL_TIMEOUT",
             ),
             (None, vec![("POLIS_AGENT", "")], "expected a path"),
+            (
+                None,
+                vec![("POLIS_HTTPS_PROXY", "proxy:3128")],
+                "expected http://HOST:PORT",
+            ),
+            (Some("no-proxy = \"a b\""), vec![], "`a b` is no host"),
         ] {
             let error = read(file, &env, &[]).unwrap_err();
             assert_eq!(error.kind, Kind::Usage);
             assert!(error.to_text().contains(part), "{}", error.to_text());
+        }
+    }
+
+    #[test]
+    fn no_password_of_a_proxy_is_shown() {
+        let settings = read(
+            Some("http-proxy = \"http://me:very-secret@proxy:3128\""),
+            &[],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(
+            settings.text("http-proxy"),
+            "http://me:very-secret@proxy:3128"
+        );
+        let json = serde_json::to_string(&settings).unwrap();
+        assert!(json.contains("http://***@proxy:3128"), "{json}");
+        for shown in [json, format!("{settings:?}")] {
+            assert!(!shown.contains("very-secret"), "{shown}");
+        }
+        for file in [
+            "http-proxy = \"http://me:very-secret@proxy:3128",
+            "http-proxy = \"http://me:very-secret@proxy\"",
+            "cpus = 2\nhttp-proxy = http://me:very-secret@proxy:3128",
+        ] {
+            let error = read(Some(file), &[], &[]).unwrap_err().to_text();
+            assert!(error.contains("config.toml"), "{error}");
+            assert!(!error.contains("very-secret"), "{error}");
         }
     }
 }

@@ -104,6 +104,26 @@ pub(crate) fn give_keys(agent: &str, keys: Payload) -> [Call; 3] {
     ]
 }
 
+/// Replaces the proxies and certificate authorities of the VM by those in an archive: a file for this user alone, its
+/// content, and its places.
+pub(crate) fn set_proxies(archive: Payload) -> [Call; 3] {
+    let incoming = format!("/home/{USER}/.polis-proxies.tar");
+    let target = format!("{}:{incoming}", vm());
+    [
+        Call::guest(
+            "make room for the proxies",
+            include_str!("keys-place.sh"),
+            &[&incoming],
+        ),
+        Call::new("transfer the proxies", &["transfer", "-", &target]).with(archive),
+        Call::guest(
+            "put the proxies in their places",
+            include_str!("proxies.sh"),
+            &[&incoming],
+        ),
+    ]
+}
+
 /// Makes all agents that are installed a part of the stack, or none.
 pub(crate) fn layer(all: bool) -> Call {
     let which = if all { "all" } else { "none" };
@@ -272,6 +292,7 @@ mod tests {
         let archive = Payload::new("x.tar", b"x".as_slice());
         let [_, install] = install(archive.clone(), Some("a"));
         let pull = pull_job(&digest);
+        let [_, _, set_proxies] = set_proxies(archive.clone());
         let [place_keys, _, put_keys] = give_keys("a", archive);
         let calls = [
             probe(),
@@ -296,6 +317,7 @@ mod tests {
             layer(true),
             place_keys,
             put_keys,
+            set_proxies,
             ssh::host_key(),
         ];
         for call in calls {

@@ -23,6 +23,8 @@ pub(crate) struct Guest {
     pub(crate) report: Option<String>,
     /// The digest over the digests of the files that the provisioning wrote, from its marker.
     pub(crate) marker: Option<Digest>,
+    /// Which proxies and certificate authorities it has.
+    pub(crate) proxies: Option<String>,
     /// The bundle in place.
     pub(crate) bundle: Option<Digest>,
     /// The agents that are installed.
@@ -218,6 +220,7 @@ impl Guest {
             ["report", state] => self.report = Some(name(state)?),
             ["report"] => self.report = None,
             ["marker", digest] => self.marker = Some(hex(digest)?),
+            ["proxies", revision] => self.proxies = Some(name(revision)?),
             ["bundle", digest] => self.bundle = Some(hex(digest)?),
             ["agent", agent, digest, kind, place] => self.agents.push(Installed {
                 name: name(agent)?,

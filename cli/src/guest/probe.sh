@@ -19,6 +19,8 @@ if [[ -f $state/provisioned.json ]]; then
   echo "marker $(sed -n 's/^ *"\(\/[^"]*\)": "\([0-9a-f]\{64\}\)".*/\2  \1/p' $state/provisioned.json |
     LC_ALL=C sort | sha256sum | cut -d ' ' -f 1)"
 fi
+# The last that is written of the proxies.
+if [[ -f /etc/polis/proxy.revision ]]; then echo "proxies $(head -c 64 /etc/polis/proxy.revision)"; fi
 
 cd $base || { echo end; exit 0; }
 if [[ -L bundle ]]; then link=$(readlink bundle) && echo "bundle ${link##*/}"; fi

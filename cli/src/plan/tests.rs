@@ -15,6 +15,7 @@ fn wish() -> Wish {
         timeout: "900".into(),
         user_data: payload("user-data"),
         marker: None,
+        proxies: Proxies::default(),
         bundle: payload("bundle"),
         agent: None,
         agents: true,
@@ -426,4 +427,63 @@ fn a_processor_with_images_is_served() {
         guest: None,
     };
     assert_eq!(steps(&world, &wish).expect("steps")[0].name(), "launch");
+}
+
+#[test]
+fn other_proxies_are_set_before_they_are_needed_and_what_they_restart_is_looked_at_anew() {
+    let proxies = Proxies {
+        https: Some("http://proxy:3128".into()),
+        ..Proxies::default()
+    };
+    let revision = proxies.revision();
+    let behind = Wish { proxies, ..wish() };
+    let set = ["set-proxies", "look-again"];
+    assert_eq!(names(State::Running, Some(whole()), &behind), set);
+    let has = || Guest {
+        proxies: revision.clone(),
+        ..whole()
+    };
+    assert_eq!(names(State::Running, Some(has()), &behind), [""; 0]);
+    // No longer set: they go.
+    assert_eq!(names(State::Running, Some(has()), &wish()), set);
+    // It may have failed for want of them.
+    let failed = Guest {
+        marker: None,
+        report: Some("failed".into()),
+        ..whole()
+    };
+    let steps = names(State::Running, Some(failed), &behind);
+    assert_eq!(
+        steps,
+        ["set-proxies", "provision-again", "await-provisioning"]
+    );
+    let runs = Guest {
+        marker: None,
+        cloud_init: "running".into(),
+        ..whole()
+    };
+    let steps = names(State::Running, Some(runs), &behind);
+    assert_eq!(steps, ["await-provisioning", "set-proxies", "look-again"]);
+}
+
+#[test]
+fn a_new_vm_has_its_proxies_from_our_user_data_and_not_from_another() {
+    let nothing = World {
+        machine: None,
+        guest: None,
+    };
+    let proxies = Proxies {
+        http: Some("http://proxy:3128".into()),
+        ..Proxies::default()
+    };
+    for (marker, sets) in [(Some(Digest::of(b"ours")), false), (None, true)] {
+        let wish = Wish {
+            marker,
+            proxies: proxies.clone(),
+            ..wish()
+        };
+        let steps = steps(&nothing, &wish).unwrap();
+        let found = steps.iter().any(|step| step.name() == "set-proxies");
+        assert_eq!(found, sets);
+    }
 }

@@ -130,7 +130,7 @@ impl<'a> Reconciler<'a> {
             Step::Reprovision(call) => self.reprovision(call),
             Step::AwaitProvisioning(call) => self.await_provisioning(call),
             Step::InstallBundle(calls) | Step::InstallAgent(calls) => self.install(calls),
-            Step::GiveKeys(calls) => calls
+            Step::GiveKeys(calls) | Step::SetProxies(calls) => calls
                 .iter()
                 .try_for_each(|call| self.succeed(call, Kind::Transfer)),
             Step::LayerAgents(call) | Step::MakeSecrets(call) | Step::MarkReady(call) => {

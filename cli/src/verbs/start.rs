@@ -17,6 +17,7 @@ use crate::multipass::state::State;
 use crate::multipass::{Multipass, failed, interrupted, list_call};
 use crate::output::Done;
 use crate::plan::{self, Wish, World};
+use crate::proxy::Proxies;
 use crate::reconcile::Reconciler;
 use crate::{embedded, guest, platform, process};
 
@@ -254,9 +255,13 @@ fn report(
 /// What is wanted by the settings; with `agents` those that were added belong to it.
 pub(super) fn wish(context: &Context, given: &GivenArgs, agents: bool) -> Result<Wish> {
     let settings = &context.settings;
+    let proxies = Proxies::read(settings)?;
     let (user_data, marker) = match settings.path("cloud-init") {
         Some(path) => (own_user_data(&path)?, None),
-        None => (embedded::user_data(), Some(embedded::marker())),
+        None => (
+            proxies.merged_into(embedded::user_data())?,
+            Some(embedded::marker()),
+        ),
     };
     let dir = settings.path("agent").filter(|_| agents);
     let agent = dir
@@ -273,6 +278,7 @@ pub(super) fn wish(context: &Context, given: &GivenArgs, agents: bool) -> Result
         timeout: settings.text("timeout").to_owned(),
         user_data,
         marker,
+        proxies,
         bundle: embedded::bundle(),
         agent,
         agents,

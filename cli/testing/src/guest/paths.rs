@@ -6,8 +6,8 @@
 use std::path::Path;
 
 /// The folders of the guest that stand for themselves. The rest (`/usr/bin`, `/proc`, `/dev`) is this machine's.
-const MAPPED: &str = "/etc/audit /etc/docker /etc/polis /etc/sysctl.d /etc/systemd /home/polis /home/ubuntu \
-    /opt/polis /root /run/polis /tmp /usr/local/bin /usr/local/lib/polis /var/lib/cloud /var/lib/docker /var/lib/polis \
+const MAPPED: &str = "/etc/apt /etc/audit /etc/docker /etc/polis /etc/sysctl.d /etc/systemd /home/polis /home/ubuntu \
+    /opt/polis /root /run/polis /tmp /usr/local/bin /usr/local/lib/polis /usr/local/share/ca-certificates /var/lib/cloud /var/lib/docker /var/lib/polis \
     /var/log /var/tmp";
 
 /// `text` with each path of the guest as it is on this machine.

@@ -45,6 +45,11 @@ pub(super) fn systemctl(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
             stop(&tool.guest, unit);
             start(tool, unit)
         }
+        ["daemon-reload"] => Ok(0),
+        ["restart", "docker.service"] => {
+            tool.call.end.changed_guest = true;
+            Ok(0)
+        }
         // The unit of the stack finds the stack running; what it does at a boot, [`Guest::boot`] does.
         ["start", "polis.service"] => Ok(0),
         _ => Ok(tool.refuse()),
@@ -139,6 +144,12 @@ fn is_active(guest: &Guest, unit: &str) -> io::Result<bool> {
         let state = guest.store.look()?;
         let run = state.find(&guest.name).and_then(provision::under_way);
         return Ok(run.is_some_and(|run| !run.first));
+    }
+    if short(unit) == "docker" {
+        let state = guest.store.look()?;
+        return Ok(state
+            .find(&guest.name)
+            .is_some_and(|instance| instance.docker));
     }
     Ok(leader(guest, short(unit)).is_some_and(process::alive))
 }

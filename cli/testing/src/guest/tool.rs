@@ -34,6 +34,8 @@ pub fn run(name: &str, args: &[String]) -> io::Result<ExitCode> {
             return Err(become_program("/usr/bin/stat", args.collect()));
         }
         "sleep" => return Ok(sleep(args)),
+        // The certificates that this machine trusts are not the guest's.
+        "update-ca-certificates" => return Ok(ExitCode::SUCCESS),
         _ => {}
     }
     let guest = Guest::from_environment()?;

@@ -53,8 +53,17 @@ case_drop_stale_marker() {
   [[ ! -e $MARKER ]] || fail "the marker of other user-data is there"
 }
 
+case_use_proxies() {
+  use_proxies
+  printf '%s\n' https_proxy=http://me:p%40ss@proxy:3128 no_proxy=localhost,.example.org >"$PROXIES"
+  use_proxies
+  # A child has to see them.
+  is "$(bash -c 'echo "$https_proxy $no_proxy"')" "http://me:p%40ss@proxy:3128 localhost,.example.org"
+}
+
 case_preflight() {
   read_pins() { note pins; }
+  use_proxies() { note proxies; }
   drop_stale_marker() { note marker; }
   dpkg() { echo "$architecture"; }
   installed() { note "installed $*"; ${there:-true}; }
@@ -63,10 +72,10 @@ case_preflight() {
   local wanted="auditd ca-certificates curl fuse3 gnupg iptables jq lsb-release netcat-openbsd openssl rsync"
   architecture=amd64
   preflight
-  is "$ARCH $(called | tr '\n' ,)" "AMD64 pins,marker,installed $wanted,"
+  is "$ARCH $(called | tr '\n' ,)" "AMD64 pins,proxies,marker,installed $wanted,"
   architecture=arm64 there=false
   preflight
-  is "$ARCH $(called | tr '\n' ,)" "ARM64 pins,marker,installed $wanted,update,install $wanted,"
+  is "$ARCH $(called | tr '\n' ,)" "ARM64 pins,proxies,marker,installed $wanted,update,install $wanted,"
   architecture=riscv64
   ends 1 preflight
   is "$OUT" "polis-provision: error: no pins for the architecture riscv64"
