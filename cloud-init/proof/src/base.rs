@@ -60,6 +60,9 @@ const KERNEL: [&str; 2] = ["linux-image-cloud-amd64", "initramfs-tools"];
 /// What emulates the machine that it boots on. From the guest's own release, so that it is the same everywhere.
 const EMULATOR: [&str; 1] = ["qemu-system-x86"];
 
+/// A proxy that breaks TLS open.
+const PROXY: [&str; 1] = ["squid-openssl"];
+
 /// What [`prepare`] made. All but the first are directories of packages which the root file system does not have.
 #[derive(Debug)]
 pub struct Base {
@@ -73,6 +76,8 @@ pub struct Base {
     pub kernel: PathBuf,
     /// QEMU and what it needs.
     pub emulator: PathBuf,
+    /// A proxy and what it needs.
+    pub proxy: PathBuf,
     /// Stands for everything that both were made from.
     pub key: String,
 }
@@ -91,6 +96,7 @@ pub fn prepare(dir: &Path, wanted: &[String]) -> Result<Base> {
         archive: made.join("archive"),
         kernel: made.join("kernel"),
         emulator: made.join("emulator"),
+        proxy: made.join("proxy"),
         key,
     };
     if base.root.is_file() {
@@ -116,12 +122,14 @@ fn bootstrap(work: &Path, wanted: &str) -> Result<()> {
         ("archive", wanted),
         ("kernel", &KERNEL.join(" ")),
         ("emulator", &EMULATOR.join(" ")),
+        ("proxy", &PROXY.join(" ")),
     ] {
         downloads += &format!(
             " && {apt} -o Dir::Cache::archives={TOP}/{dir} --download-only install {names}"
         );
     }
-    let dirs = ["packages", "archive", "kernel", "emulator"].map(|dir| format!("{TOP}/{dir}"));
+    let dirs =
+        ["packages", "archive", "kernel", "emulator", "proxy"].map(|dir| format!("{TOP}/{dir}"));
     // apt makes neither its cache nor what it needs below that.
     let partial = dirs.iter().map(|dir| format!("\"$1{dir}/partial\""));
     let partial: Vec<String> = partial.collect();

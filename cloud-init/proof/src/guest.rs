@@ -79,12 +79,17 @@ enum Kind {
 
 impl Guest {
     /// Makes a guest from `image` whose user-data is `document`; it does not run yet. `more` are further options of
-    /// `docker create`, `dir` is for files on their way.
+    /// `docker create`; unless one names a network, there is none. `dir` is for files on their way.
     ///
     /// # Errors
     /// When Docker refuses.
     pub fn new(image: &str, document: &str, more: &[&str], dir: &Path) -> Result<Self> {
-        let options = [&OPTIONS[..], &[NO_NETWORK], more, &[image]].concat();
+        let is_network = |option: &&str| option.starts_with("--network=");
+        let none: &[&str] = match more.iter().any(is_network) {
+            true => &[],
+            false => &[NO_NETWORK],
+        };
+        let options = [&OPTIONS[..], none, more, &[image]].concat();
         let guest = Self::created(Kind::Container, &options)?;
         let seed = dir.join(format!("{}/nocloud", guest.name));
         seed_files(&seed, document)?;

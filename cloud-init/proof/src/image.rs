@@ -413,6 +413,17 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
+/// Copies packages without what apt keeps beside them.
+pub(crate) fn debs(from: &Path, to: &Path) -> Result<()> {
+    let entries = fs::read_dir(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            copy(&path, &to.join(path.file_name().unwrap_or_default()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Copies a file and makes the directories that it needs.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     let parent = to.parent().unwrap_or(to);

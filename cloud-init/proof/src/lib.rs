@@ -11,6 +11,7 @@ pub mod engine;
 pub mod guest;
 pub mod image;
 pub mod packages;
+pub mod proxy;
 pub mod run;
 pub mod runner;
 pub mod vm;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::image::{Image, build, copy, digest, imported, remove_others};
+use crate::image::{Image, build, copy, debs, digest, imported, remove_others};
 use crate::run::Run;
 
 /// How the guest is built from what all guests have, and the emulator from the plain base.
@@ -98,7 +98,7 @@ pub fn prepare(dir: &Path, image: &Image) -> Result<Vm> {
     if !made.join("disk.raw").is_file() {
         let context = work.join("context");
         copy(&script, &context.join("vm.sh"))?;
-        packages(&image.base.kernel, &context.join("kernel"))?;
+        debs(&image.base.kernel, &context.join("kernel"))?;
         let guest = build(&context, &image.common, GUEST, "polis-proof-vm", &key)?;
         disk(&work, &guest, &emulator)?;
         fs::remove_dir_all(&context).map_err(|error| format!("{}: {error}", context.display()))?;
@@ -118,21 +118,10 @@ fn emulator(work: &Path, image: &Image) -> Result<String> {
         return Ok(name);
     }
     let context = work.join("context");
-    packages(&image.base.emulator, &context.join("emulator"))?;
+    debs(&image.base.emulator, &context.join("emulator"))?;
     let name = build(&context, &imported(&image.base)?, EMULATOR, repository, key)?;
     fs::remove_dir_all(&context).map_err(|error| format!("{}: {error}", context.display()))?;
     Ok(name)
-}
-
-/// Copies packages without what apt keeps beside them.
-fn packages(from: &Path, to: &Path) -> Result<()> {
-    let entries = fs::read_dir(from).map_err(|error| format!("{}: {error}", from.display()))?;
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            copy(&path, &to.join(path.file_name().unwrap_or_default()))?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes the disk in `work` from the files of the image `guest`, with the emulator's tools.

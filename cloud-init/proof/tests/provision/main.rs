@@ -8,6 +8,7 @@ mod broken;
 mod drift;
 mod keys;
 mod killed;
+mod proxy;
 mod state;
 mod vm;
 mod whole;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     // The longest one first, so that nothing waits for it in the end.
     let mut cases = vm::cases();
     cases.extend(whole::cases());
+    cases.extend(proxy::cases());
     cases.extend(killed::cases());
     cases.extend(broken::cases());
     let arguments = Arguments::read();
