@@ -35,6 +35,8 @@ pub(crate) struct Facts {
     pub(crate) offered: String,
     /// Hosts that the VM downloads from, and why one cannot be reached.
     pub(crate) hosts: Vec<(String, Result<(), String>)>,
+    /// The proxies and certificate authorities that are set, or what is wrong with them.
+    pub(crate) proxies: Option<Result<String, Box<Error>>>,
     /// What is known to come between Multipass and its VMs, and is here.
     pub(crate) troubles: Vec<Trouble>,
     /// The memory and the disk that a new VM is to have.
@@ -108,6 +110,7 @@ pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
         architecture(facts),
         network(facts),
     ];
+    checks.extend(facts.proxies.as_ref().map(proxy));
     checks.extend(facts.troubles.iter().map(|trouble| {
         Check::new("known-trouble", Verdict::Warn, &trouble.detail).fix(&trouble.fix)
     }));
@@ -289,8 +292,29 @@ fn network(facts: &Facts) -> Check {
         let hosts: Vec<&str> = facts.hosts.iter().map(|(host, _)| host.as_str()).collect();
         return Check::new("network", Verdict::Ok, hosts.join(", "));
     }
-    Check::new("network", Verdict::Fail, bad.join("; "))
-        .fix("let this machine reach these hosts directly: the VM downloads from them")
+    let fix = match facts.proxies {
+        None => {
+            "let this machine reach these hosts directly, as the VM downloads from them, or set https-proxy and ca-file"
+        }
+        Some(_) => {
+            "have the proxy let these hosts pass, or correct http-proxy, https-proxy, no-proxy and ca-file"
+        }
+    };
+    Check::new("network", Verdict::Fail, bad.join("; ")).fix(fix)
+}
+
+/// The proxies. That the workspace has none is said here too, since nothing else would tell why it reaches nothing.
+fn proxy(proxies: &Result<String, Box<Error>>) -> Check {
+    match proxies {
+        Err(error) => failed("proxy", error),
+        Ok(shown) if !shown.contains(" by ") => Check::new("proxy", Verdict::Ok, shown),
+        Ok(shown) => {
+            let detail =
+                format!("{shown}; for the VM's own downloads, not for what the workspace sends");
+            Check::new("proxy", Verdict::Warn, detail)
+                .fix("let the VM reach the internet on ports 80 and 443, or the workspace reaches nothing")
+        }
+    }
 }
 
 fn failed(name: &'static str, error: &Error) -> Check {
@@ -379,6 +403,7 @@ mod tests {
             architecture: "amd64".into(),
             offered: "amd64".into(),
             hosts: vec![("ghcr.io:443".into(), Ok(()))],
+            proxies: None,
             troubles: Vec::new(),
             wanted: ("8G".into(), "40G".into()),
         }
@@ -403,7 +428,11 @@ mod tests {
             "{all:?}"
         );
         type Break = fn(&mut Facts);
-        let broken: [(&str, Break); 14] = [
+        let broken: [(&str, Break); 15] = [
+            ("proxy", |facts| {
+                let error = Error::new(Kind::Usage, "ca-file is wrong").next("x");
+                facts.proxies = Some(Err(error));
+            }),
             ("instance", |facts| facts.guest = Some(Guest::parse("?"))),
             ("vm-disk", |facts| facts.guest = guest(95, 5)),
             ("vm-disk", |facts| facts.guest = guest(40, 99)),
@@ -453,7 +482,8 @@ mod tests {
             multipass: "1.16.1".into(),
             multipassd: None,
         }));
-        for name in ["disk", "memory", "version"] {
+        facts.proxies = Some(Ok("https by http://proxy:3128".into()));
+        for name in ["disk", "memory", "version", "proxy"] {
             assert_eq!(verdict(&facts, name), Verdict::Warn, "{name}");
         }
     }

@@ -185,6 +185,9 @@ pub(crate) fn managed(program: &str) -> Option<&'static str> {
     found.map(|(_, update)| *update)
 }
 
+/// The file in which everything vanishes.
+pub(crate) const NOTHING: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
+
 /// The file of `curl`. Windows and macOS have one.
 pub(crate) fn find_curl() -> Option<PathBuf> {
     find("curl", &[])

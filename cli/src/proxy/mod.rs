@@ -4,8 +4,11 @@
 //! and for Docker, and certificates for the system's trust store. A new VM has them from its user-data, before anything
 //! is downloaded; `guest/proxies.sh` replaces them in one that exists. What is downloaded is verified as ever.
 
-pub(crate) mod ca;
+mod ca;
+pub(crate) mod curl;
 pub(crate) mod url;
+
+use std::path::PathBuf;
 
 use polis_base::Digest;
 use polis_base::archive::Files;
@@ -42,6 +45,8 @@ pub(crate) struct Proxies {
     pub(crate) none: Option<String>,
     /// PEM certificates.
     pub(crate) authorities: Vec<String>,
+    /// The file that they are from.
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Proxies {
@@ -63,15 +68,30 @@ impl Proxies {
             https: text("https-proxy"),
             none: text("no-proxy"),
             authorities: path
-                .map(|path| ca::read(&path))
+                .as_deref()
+                .map(ca::read)
                 .transpose()?
                 .unwrap_or_default(),
+            ca_file: path,
         })
     }
 
     /// Whether something is set that a VM has to know.
     pub(crate) fn are_set(&self) -> bool {
         self.http.is_some() || self.https.is_some() || !self.authorities.is_empty()
+    }
+
+    /// The proxies and the number of authorities, for people; none when nothing is set.
+    pub(crate) fn shown(&self) -> Option<String> {
+        let url = |name: &str, url: &Option<String>| {
+            url.as_ref()
+                .map(|url| format!("{name} by {}", url::masked(url)))
+        };
+        let parts = [url("http", &self.http), url("https", &self.https)];
+        let count = self.authorities.len();
+        let authorities = (count > 0).then(|| format!("certificates in ca-file: {count}"));
+        let parts: Vec<String> = parts.into_iter().chain([authorities]).flatten().collect();
+        self.are_set().then(|| parts.join(", "))
     }
 
     /// Whether there is a password in them.
@@ -221,6 +241,7 @@ mod tests {
             authorities: vec![
                 "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".into(),
             ],
+            ca_file: None,
         }
     }
 

@@ -12,6 +12,8 @@ use crate::error::{Error, Kind, Result};
 use crate::multipass::size;
 use crate::platform;
 use crate::process::{self, Failure, Output, Streams, TICK};
+use crate::proxy::Proxies;
+use crate::proxy::curl::Ways;
 
 /// The releases at one place.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(crate) struct Releases<'a> {
     curl: PathBuf,
     url: &'a str,
     limit: Duration,
+    proxies: &'a Proxies,
 }
 
 /// Where a file of a release is.
@@ -31,11 +34,11 @@ pub(crate) enum Of<'a> {
 }
 
 impl<'a> Releases<'a> {
-    /// The releases at `url`, laid out as GitHub has them; each file must come within `limit`.
+    /// The releases at `url`, laid out as GitHub has them and reached by `proxies`; each file must come within `limit`.
     ///
     /// # Errors
     /// When there is no `curl`.
-    pub(crate) fn at(url: &'a str, limit: Duration) -> Result<Self> {
+    pub(crate) fn at(url: &'a str, limit: Duration, proxies: &'a Proxies) -> Result<Self> {
         let curl = platform::find_curl().ok_or_else(|| {
             Error::new(Kind::Update, "`curl` is not installed")
                 .because("polis downloads its updates with it")
@@ -44,7 +47,12 @@ impl<'a> Releases<'a> {
                     embedded::INSTALL
                 ))
         })?;
-        Ok(Self { curl, url, limit })
+        Ok(Self {
+            curl,
+            url,
+            limit,
+            proxies,
+        })
     }
 
     /// The file `name`, of at most `most` bytes; `look` sees how many have come.
@@ -63,13 +71,14 @@ impl<'a> Releases<'a> {
             Of::Version(version) => format!("{}/download/v{version}/{name}", self.url),
         };
         let body = Body::of(most);
-        let streams = Streams {
-            stdout: Some(Box::new(body.clone())),
-            ..Streams::default()
-        };
         let args = arguments(&url, self.limit);
-        let started = Instant::now();
-        let ended = process::start(&self.curl, &args, streams).and_then(|mut running| {
+        let ended = Ways::to(self.proxies, &url).tried(|streams| {
+            let streams = Streams {
+                stdout: Some(Box::new(body.clone())),
+                ..streams
+            };
+            let started = Instant::now();
+            let mut running = process::start(&self.curl, &args, streams)?;
             loop {
                 if let Some(output) = running.poll(TICK)? {
                     return Ok(output);
@@ -97,6 +106,8 @@ fn arguments(url: &str, limit: Duration) -> Vec<String> {
     let agent = format!("polis/{}", embedded::LABEL);
     let words = [
         "--disable",
+        "--config",
+        "-",
         "--proto",
         &protocol,
         "--proto-redir",
@@ -126,7 +137,7 @@ fn failed(url: &str, most: usize, ended: std::result::Result<Output, Failure>) -
         Error::new(Kind::Update, format!("`{url}` cannot be downloaded"))
             .because(why)
             .next(
-                "look at the network, and at HTTPS_PROXY if there is a proxy; then run this again",
+                "look at the network, and at https-proxy and ca-file if there is a proxy; then run this again",
             )
     };
     match ended {

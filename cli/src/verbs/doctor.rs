@@ -17,6 +17,7 @@ use crate::multipass::Multipass;
 use crate::multipass::state::{Outlook, State};
 use crate::output::Done;
 use crate::platform::{self, HERE, Probe};
+use crate::proxy::{Proxies, curl};
 use crate::{embedded, process};
 
 /// What the VM downloads from.
@@ -52,6 +53,7 @@ fn line(check: &Check) -> String {
 
 fn facts(context: &Context) -> Facts {
     let settings = &context.settings;
+    let proxies = Proxies::read(settings);
     let multipass = context.multipass().ok();
     let multipass = multipass.as_ref();
     let machine = multipass.map(|found| found.state());
@@ -72,7 +74,8 @@ fn facts(context: &Context) -> Facts {
         virtualisation: virtualisation(),
         architecture: platform::architecture().to_owned(),
         offered: embedded::ARCHITECTURES.to_owned(),
-        hosts: hosts(),
+        hosts: hosts(proxies.as_ref().unwrap_or(&Proxies::default())),
+        proxies: proxies.map(|proxies| proxies.shown()).transpose(),
         troubles: troubles(silent),
         wanted: (
             settings.text("memory").to_owned(),
@@ -123,13 +126,18 @@ fn virtualisation() -> Option<std::result::Result<(), String>> {
 }
 
 /// Each host with whether it can be reached, all asked at once.
-fn hosts() -> Vec<(String, std::result::Result<(), String>)> {
+fn hosts(proxies: &Proxies) -> Vec<(String, std::result::Result<(), String>)> {
     let hosts = std::env::var(HOSTS_VARIABLE).unwrap_or_else(|_| HOSTS.to_owned());
     let hosts: Vec<String> = hosts.split_whitespace().map(str::to_owned).collect();
     std::thread::scope(|scope| {
         let asked: Vec<_> = hosts
             .iter()
-            .map(|host| scope.spawn(|| reach(host)))
+            .map(|host| {
+                scope.spawn(|| match proxies.are_set() {
+                    true => curl::reach(proxies, host, PATIENCE),
+                    false => reach(host),
+                })
+            })
             .collect();
         let answers = asked.into_iter().map(|thread| {
             let gone = |_| Err("not looked at".to_owned());

@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::instance::named;
 use crate::output::Done;
 use crate::process::{self, Failure};
+use crate::proxy::Proxies;
 use crate::release::archive;
 use crate::release::fetch::{Of, Releases, interrupted};
 use crate::release::place::{Place, Staged};
@@ -37,9 +38,11 @@ pub(crate) fn run(context: &Context, args: &UpdateArgs) -> Result<Done> {
         Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
     })?;
     let settings = &context.settings;
+    let proxies = Proxies::read(settings)?;
     let releases = Releases::at(
         settings.text("release-url"),
         settings.time("update-timeout"),
+        &proxies,
     )?;
     let mut view = View::new(context.output, context.verbose);
     if args.check {

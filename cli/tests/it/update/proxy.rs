@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fake_multipass::Running;
 
 use super::{HERE, Scene, script};
+use crate::support::document;
 
 /// A name that only the proxy knows.
 const HOST: &str = "releases.invalid";
@@ -170,4 +171,64 @@ fn a_proxy_in_front_of_this_machine_counts_too() {
         seen[0].starts_with("GET http://localhost:1/latest/"),
         "{seen:?}"
     );
+}
+
+#[test]
+fn it_goes_through_the_proxy_of_the_settings_and_trusts_their_authorities_too() {
+    if !xtask_testkit::has_part("openssl") {
+        return;
+    }
+    let scene = Scene::new();
+    scene.release("9.8.7", &script("9.8.7"));
+    let (port, _server) = serve(&scene);
+    let proxy = Proxy::to(port);
+    let through = format!("http://me:very%20secret@127.0.0.1:{}", proxy.port);
+    let url = format!("https://{HOST}");
+    let certificate = scene.world.home().join("cert.pem").display().to_string();
+    let common = [
+        ("POLIS_RELEASE_URL", &*url),
+        ("POLIS_HTTPS_PROXY", &*through),
+    ];
+    let update = |more: &[(&str, &str)]| scene.start(&["update"], &[&common, more].concat()).wait();
+
+    let ran = update(&[]);
+    assert!(ran.stderr.contains("(exit code 60)"), "{}", ran.seen());
+    assert!(!ran.seen().contains("very"), "{}", ran.seen());
+    assert_eq!(proxy.seen().len(), 1);
+    let ran = update(&[("POLIS_NO_PROXY", HOST)]);
+    assert!(ran.stderr.contains("(exit code 6)"), "{}", ran.seen());
+    assert_eq!(proxy.seen(), [""; 0]);
+
+    // `doctor` asks the same way, and says what is wrong.
+    let host = format!("{HOST}:443");
+    let doctor = |more: &[(&str, &str)]| {
+        let env = [&common[1..], &[("POLIS_DOWNLOAD_HOSTS", &*host)], more].concat();
+        let ran = scene.start(&["doctor", "--json"], &env).wait();
+        assert!(!ran.seen().contains("very"), "{}", ran.seen());
+        let checks = document(&ran)["result"]["checks"].take();
+        let of = |name: &str| {
+            let found = checks
+                .as_array()?
+                .iter()
+                .find(|check| check["name"] == name)?;
+            Some(format!("{} {}", found["verdict"], found["detail"]))
+        };
+        (of("network"), of("proxy"))
+    };
+    let (network, _) = doctor(&[]);
+    let network = network.expect("a check");
+    assert!(network.contains("vouches for its certificate"), "{network}");
+    let (network, shown) = doctor(&[("POLIS_CA_FILE", &certificate)]);
+    assert_eq!(network, Some(format!("\"ok\" \"{host}\"")));
+    let shown = shown.expect("a check");
+    assert!(shown.contains("http://***@127.0.0.1"), "{shown}");
+    proxy.seen();
+
+    let ran = update(&[("POLIS_CA_FILE", &certificate)]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(
+        proxy.seen(),
+        vec![format!("CONNECT {HOST}:443 HTTP/1.1"); 3]
+    );
+    assert_eq!(scene.is(), "polis 9.8.7");
 }

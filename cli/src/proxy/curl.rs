@@ -1,0 +1,171 @@
+//! The system's curl behind the proxies that are set: told on its standard input, since there may be a password in them.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{Proxies, url};
+use crate::platform;
+use crate::process::{self, Failure, Output, Streams, TICK};
+
+/// What curl ends with when it trusts no one who vouches for a certificate.
+const UNTRUSTED: i32 = 60;
+
+/// Ways to reach what a URL names, each what curl reads from `--config -`. An authority of the company may stand beside the
+/// system's, and curl knows one or the other: so the second way has the system's.
+#[derive(Debug, Clone)]
+pub(crate) struct Ways(Vec<String>);
+
+impl Ways {
+    /// The ways of `proxies` to `url`.
+    pub(crate) fn to(proxies: &Proxies, url: &str) -> Self {
+        let https = url.starts_with("https:");
+        let proxy = if https { &proxies.https } else { &proxies.http };
+        let mut common = String::new();
+        if let Some(proxy) = proxy {
+            common.push_str(&line("proxy", proxy));
+            common.push_str(&line("noproxy", &proxies.direct()));
+        }
+        let authority = proxies.ca_file.as_ref().filter(|_| https);
+        let first =
+            authority.map(|path| format!("{common}{}", line("cacert", &path.to_string_lossy())));
+        Self(first.into_iter().chain([common]).collect())
+    }
+
+    /// Starts one after the other by `run`, until one does not end for want of trust.
+    pub(crate) fn tried(
+        &self,
+        mut run: impl FnMut(Streams) -> Result<Output, Failure>,
+    ) -> Result<Output, Failure> {
+        let mut ended = Err(Failure::Interrupted);
+        for way in &self.0 {
+            let input = std::io::Cursor::new(way.clone().into_bytes());
+            ended = run(Streams {
+                stdin: Some(Box::new(input)),
+                stdout: None,
+            });
+            if !matches!(&ended, Ok(output) if output.code == Some(UNTRUSTED)) {
+                break;
+            }
+        }
+        ended
+    }
+}
+
+/// An option as curl reads it from a file.
+fn line(name: &str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("{name} = \"{value}\"\n")
+}
+
+/// Asks the host of `place` (`HOST:PORT`) for a page over TLS, whatever it answers, the way that the VM will.
+///
+/// # Errors
+/// Why there is no answer.
+pub(crate) fn reach(proxies: &Proxies, place: &str, limit: Duration) -> Result<(), String> {
+    let curl = platform::find_curl().ok_or("curl is not installed, so it was not tried")?;
+    let url = format!("https://{place}/");
+    let seconds = limit.as_secs().to_string();
+    let words = [
+        "--disable",
+        "--config",
+        "-",
+        "--proto",
+        "=https",
+        "--globoff",
+        "--silent",
+        "--show-error",
+        "--output",
+        platform::NOTHING,
+        "--write-out",
+        "%{http_connect}",
+        "--max-time",
+        &seconds,
+        "--url",
+        &url,
+    ];
+    let args = words.map(str::to_owned);
+    let ended = Ways::to(proxies, &url).tried(|streams| run(&curl, &args, streams, limit));
+    match ended {
+        Ok(output) if output.code == Some(0) => Ok(()),
+        Ok(output) => Err(reason(&output)),
+        Err(Failure::TimedOut(_)) => Err("it does not answer".to_owned()),
+        Err(_) => Err("curl could not be run".to_owned()),
+    }
+}
+
+fn run(
+    curl: &PathBuf,
+    args: &[String],
+    streams: Streams,
+    limit: Duration,
+) -> Result<Output, Failure> {
+    let end = Instant::now() + limit + Duration::from_secs(2);
+    let mut running = process::start(curl as &Path, args, streams)?;
+    loop {
+        if let Some(output) = running.poll(TICK)? {
+            return Ok(output);
+        }
+        if Instant::now() >= end {
+            return Err(Failure::TimedOut(limit));
+        }
+    }
+}
+
+/// Why curl got no answer, by its exit code and by what the proxy said to CONNECT.
+fn reason(output: &Output) -> String {
+    let said = url::masked(output.stderr.trim());
+    match (output.code, output.stdout.trim()) {
+        (_, "407") => "the proxy asks for a name and a password, or for others (407)".to_owned(),
+        (Some(56 | 22), status @ ("403" | "404" | "405" | "500" | "502" | "503" | "504")) => {
+            format!("the proxy does not connect to it ({status})")
+        }
+        (Some(5), _) => "the name of the proxy is not known".to_owned(),
+        (Some(UNTRUSTED), _) => "nobody that is trusted vouches for its certificate: is the proxy's authority in ca-file?".to_owned(),
+        _ => said,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_reached_by_the_proxy_of_its_scheme_and_both_authorities() {
+        let proxies = Proxies {
+            http: Some("http://one:1".into()),
+            https: Some("http://me:p%40ss@two:2".into()),
+            ca_file: Some(r#"C:\a "b".pem"#.into()),
+            ..Proxies::default()
+        };
+        let direct = "noproxy = \"localhost,127.0.0.1,::1\"\n";
+        let two = format!("proxy = \"http://me:p%40ss@two:2\"\n{direct}");
+        assert_eq!(
+            Ways::to(&proxies, "https://example.org").0,
+            [format!("{two}cacert = \"C:\\\\a \\\"b\\\".pem\"\n"), two]
+        );
+        assert_eq!(
+            Ways::to(&proxies, "http://localhost:1").0,
+            [format!("proxy = \"http://one:1\"\n{direct}")]
+        );
+        assert_eq!(Ways::to(&Proxies::default(), "https://x").0, [""]);
+    }
+
+    #[test]
+    fn the_second_way_is_for_want_of_trust_alone() {
+        let proxies = Proxies {
+            ca_file: Some("x".into()),
+            ..Proxies::default()
+        };
+        for (code, count) in [(60, 2), (0, 1), (56, 1)] {
+            let mut runs = 0;
+            let ended = Ways::to(&proxies, "https://x").tried(|_| {
+                runs += 1;
+                Ok(Output {
+                    code: Some(code),
+                    ..Output::default()
+                })
+            });
+            assert_eq!((ended.unwrap().code, runs), (Some(code), count));
+        }
+    }
+}
