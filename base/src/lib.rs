@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod digest;
 pub mod facts;
 pub mod image;
+pub mod pages;
 pub mod release;
 pub mod shown;
 pub mod signals;

@@ -10,7 +10,7 @@ use semver::Version;
 use serde::Serialize;
 pub(crate) use snapshot::SnapshotVerb;
 
-use crate::{embedded, error};
+use crate::embedded;
 
 /// Gives AI coding agents a safe machine.
 #[derive(Debug, Parser)]
@@ -18,8 +18,7 @@ use crate::{embedded, error};
     name = "polis",
     bin_name = "polis",
     version = embedded::LABEL,
-    disable_help_subcommand = true,
-    after_help = error::EXIT_CODES
+    disable_help_subcommand = true
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -27,6 +26,9 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
+
+/// The heading of what every command understands.
+pub(crate) const GLOBAL: &str = "Global options";
 
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
@@ -37,20 +39,21 @@ pub(crate) struct Global {
         long = "name",
         id = "workspace-name",
         value_name = "NAME",
-        global = true
+        global = true,
+        help_heading = GLOBAL
     )]
     pub(crate) name: Option<String>,
-    /// One JSON document on standard output, described by schemas/polis.schema.json
-    #[arg(long, global = true)]
+    /// Print one JSON document, described by schemas/polis.schema.json
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
-    /// No progress, no notes
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    /// Show no progress and no notes
+    #[arg(long, short, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Show every call of Multipass
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub(crate) verbose: bool,
-    /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    /// When to use colours; `auto` heeds NO_COLOR
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
 }
 
@@ -111,13 +114,16 @@ pub(crate) enum Verb {
     Update(UpdateArgs),
     /// Print the version, and the digests of what this program carries
     Version,
-    /// Print the completions of a shell
+    /// Print the completions for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the man page
-    Man,
+    /// Print a man page
+    Man {
+        /// The command that it is about; without one, the page about polis itself
+        command: Vec<String>,
+    },
 }
 
 impl Verb {
@@ -144,7 +150,7 @@ impl Verb {
             Self::Update(_) => "update",
             Self::Version => "version",
             Self::Completions { .. } => "completions",
-            Self::Man => "man",
+            Self::Man { .. } => "man",
         }
     }
 
@@ -168,22 +174,22 @@ impl Verb {
 /// Arguments of `start`.
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
-    /// CPUs of a new VM [default: 4]
+    /// CPUs of a new VM [env: POLIS_CPUS] [default: 4]
     #[arg(long)]
     pub(crate) cpus: Option<String>,
-    /// Memory of a new VM [default: 8G]
+    /// Memory of a new VM [env: POLIS_MEMORY] [default: 8G]
     #[arg(long)]
     pub(crate) memory: Option<String>,
-    /// Disk of a new VM [default: 40G]
+    /// Disk of a new VM [env: POLIS_DISK] [default: 40G]
     #[arg(long)]
     pub(crate) disk: Option<String>,
-    /// Seconds for the launch and the provisioning together [default: 900]
+    /// Seconds for launch and provisioning together [env: POLIS_TIMEOUT] [default: 900]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<String>,
-    /// User-data of a new VM, instead of the one that this program carries
+    /// User-data for a new VM, instead of what this program carries [env: POLIS_CLOUD_INIT]
     #[arg(long, value_name = "FILE")]
     pub(crate) cloud_init: Option<PathBuf>,
-    /// Add the agent in this directory first, as `polis agent add` does
+    /// Add the agent in this directory first, as `polis agent add` does [env: POLIS_AGENT]
     #[arg(long, value_name = "DIR", conflicts_with = "no_agent")]
     pub(crate) agent: Option<PathBuf>,
     /// Start no agent; those that were added stay, and the next start without this brings them back

@@ -11,6 +11,7 @@ mod embedded;
 mod error;
 mod guest;
 mod handover;
+mod help;
 mod instance;
 mod multipass;
 mod output;
@@ -28,104 +29,134 @@ mod store;
 mod verbs;
 mod view;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 
 use args::{AgentVerb, Cli, Verb};
 use context::Context;
-use error::Result;
+use error::{Error, Kind, Result};
 use output::{Done, Output};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let output = Output::new(&cli.global);
-    let command = cli.verb.name();
-    match &cli.verb {
-        // These need nothing of this machine.
-        Verb::Version => output.finish(command, verbs::version::run()),
-
-        Verb::Completions { shell } => {
-            let mut definition = Cli::command();
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut definition, "polis", &mut script);
-            printed(command, output, &script)
+    let matches = help::definition().try_get_matches();
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    match cli {
+        Ok(cli) => Program::new(cli).run(),
+        Err(error) => {
+            let words: Vec<OsString> = std::env::args_os().collect();
+            help::with_dashes(error, &words).exit()
         }
-        Verb::Man => {
-            let mut page = Vec::new();
-            match verbs::man::write(&mut page) {
-                Ok(()) => printed(command, output, &page),
-                Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// One run.
+struct Program {
+    cli: Cli,
+    output: Output,
+}
+
+impl Program {
+    fn new(cli: Cli) -> Self {
+        let output = Output::new(&cli.global);
+        Self { cli, output }
+    }
+
+    fn run(&self) -> ExitCode {
+        match &self.cli.verb {
+            Verb::Start(args) => self.report(|context| verbs::start::run(context, args)),
+            Verb::Stop => self.report(verbs::stop::run),
+            Verb::Status => self.report(verbs::status::run),
+            Verb::List => self.report(verbs::list::run),
+            Verb::Snapshot(verb) => self.report(|context| verbs::snapshot::run(context, verb)),
+            Verb::Delete(args) => self.report(|context| verbs::delete::run(context, args)),
+            Verb::Doctor => self.report(|context| Ok(verbs::doctor::run(context))),
+            Verb::Exec(args) => self.enter(|context| {
+                let place = args.place;
+                verbs::exec::run(context, &args.command, place)
+            }),
+            Verb::Shell(args) => self.enter(|context| {
+                let shell = ["bash", "-l"].map(str::to_owned);
+                verbs::exec::run(context, &shell, args.place)
+            }),
+            Verb::Cp(args) => self.report(|context| verbs::cp::run(context, args)),
+            Verb::Sync(args) => self.report(|context| verbs::sync::run(context, args)),
+            Verb::SshConfig(args) => self.report(|context| verbs::ssh::config(context, args)),
+            Verb::Connect(args) => self.pass(|context| verbs::ssh::connect(context, args)),
+            Verb::SshProxy(args) => self.enter(|context| verbs::ssh::proxy(context, args)),
+            Verb::Logs(args) => self.pass(|context| verbs::logs::run(context, args)),
+            Verb::Security { verb } => self.report(|context| verbs::security::run(context, verb)),
+            Verb::Agent(verb) => self.agent(verb),
+            Verb::Update(args) => self.report(|context| verbs::update::run(context, args)),
+            Verb::Version => self.finish(verbs::version::run()),
+            Verb::Completions { shell } => self.print(Ok(help::completions(*shell))),
+            Verb::Man { command } => self.print(verbs::man::page(command)),
+        }
+    }
+
+    fn agent(&self, verb: &AgentVerb) -> ExitCode {
+        match verb {
+            AgentVerb::Check { dir } => self.finish(verbs::agent::check(dir)),
+            AgentVerb::Logs { name, follow, tail } => {
+                self.pass(|context| verbs::agent::logs(context, name, *follow, *tail))
             }
-        }
-        Verb::Agent(AgentVerb::Check { dir }) => output.finish(command, verbs::agent::check(dir)),
-        Verb::Exec(_)
-        | Verb::Shell(_)
-        | Verb::Logs(_)
-        | Verb::Connect(_)
-        | Verb::SshProxy(_)
-        | Verb::Agent(AgentVerb::Logs { .. }) => {
-            signals::heed();
-            match passed_through(&cli, output) {
-                Ok(code) => ExitCode::from(code),
-                // The command's own codes are any, so ours has to be one that means nothing else.
-                Err(error)
-                    if matches!(cli.verb, Verb::Exec(_) | Verb::Shell(_) | Verb::SshProxy(_)) =>
-                {
-                    output.finish(command, Err(error));
-                    ExitCode::from(verbs::exec::POLIS_FAILED)
-                }
-                Err(error) => output.finish(command, Err(error)),
-            }
-        }
-        _ => {
-            signals::heed();
-            output.finish(command, reported(&cli, output))
+            AgentVerb::Add { .. }
+            | AgentVerb::List
+            | AgentVerb::Show { .. }
+            | AgentVerb::Remove { .. }
+            | AgentVerb::Restart { .. } => self.report(|context| verbs::agent::run(context, verb)),
         }
     }
-}
 
-/// Prints what is no report.
-fn printed(command: &str, output: Output, bytes: &[u8]) -> ExitCode {
-    match output::print(bytes) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => output.finish(command, Err(error)),
+    /// A command that ends with a report.
+    fn report(&self, run: impl FnOnce(&Context) -> Result<Done>) -> ExitCode {
+        signals::heed();
+        self.finish(Context::read(&self.cli, self.output).and_then(|context| run(&context)))
     }
-}
 
-/// The commands that end with a report.
-fn reported(cli: &Cli, output: Output) -> Result<Done> {
-    let context = Context::read(cli, output)?;
-    match &cli.verb {
-        Verb::Start(args) => verbs::start::run(&context, args),
-        Verb::Stop => verbs::stop::run(&context),
-        Verb::List => verbs::list::run(&context),
-        Verb::Snapshot(verb) => verbs::snapshot::run(&context, verb),
-        Verb::Delete(args) => verbs::delete::run(&context, args),
-        Verb::Cp(args) => verbs::cp::run(&context, args),
-        Verb::Security { verb } => verbs::security::run(&context, verb),
-        Verb::Sync(args) => verbs::sync::run(&context, args),
-        Verb::SshConfig(args) => verbs::ssh::config(&context, args),
-        Verb::Update(args) => verbs::update::run(&context, args),
-        Verb::Doctor => Ok(verbs::doctor::run(&context)),
-        Verb::Agent(verb) => verbs::agent::run(&context, verb),
-        _ => verbs::status::run(&context),
+    /// A command whose output and exit code are those of a command in the VM. Its own codes are any, so that of a failure
+    /// of ours has to be one that means nothing else.
+    fn enter(&self, run: impl FnOnce(&Context) -> Result<u8>) -> ExitCode {
+        self.passed(run).unwrap_or_else(|error| {
+            self.finish(Err(error));
+            ExitCode::from(verbs::exec::POLIS_FAILED)
+        })
     }
-}
 
-/// The commands whose output and exit code are those of a command in the VM.
-fn passed_through(cli: &Cli, output: Output) -> Result<u8> {
-    let context = Context::read(cli, output)?;
-    let shell = ["bash", "-l"].map(str::to_owned);
-    match &cli.verb {
-        Verb::Exec(args) => verbs::exec::run(&context, &args.command, args.place),
-        Verb::Connect(args) => verbs::ssh::connect(&context, args),
-        Verb::SshProxy(args) => verbs::ssh::proxy(&context, args),
-        Verb::Logs(args) => verbs::logs::run(&context, args),
-        Verb::Agent(AgentVerb::Logs { name, follow, tail }) => {
-            verbs::agent::logs(&context, name, *follow, *tail)
+    /// A command that passes on what another one prints.
+    fn pass(&self, run: impl FnOnce(&Context) -> Result<u8>) -> ExitCode {
+        self.passed(run)
+            .unwrap_or_else(|error| self.finish(Err(error)))
+    }
+
+    fn passed(&self, run: impl FnOnce(&Context) -> Result<u8>) -> Result<ExitCode> {
+        self.refuse_json()?;
+        signals::heed();
+        let context = Context::read(&self.cli, self.output)?;
+        run(&context).map(ExitCode::from)
+    }
+
+    /// A command that prints a document of another format.
+    fn print(&self, document: Result<Vec<u8>>) -> ExitCode {
+        let printed = self.refuse_json().and(document);
+        match printed.and_then(|bytes| output::print(&bytes)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => self.finish(Err(error)),
         }
-        Verb::Shell(args) => verbs::exec::run(&context, &shell, args.place),
-        _ => Ok(0),
+    }
+
+    /// Refuses `--json` for a command that has no report.
+    fn refuse_json(&self) -> Result<()> {
+        if !self.output.is_json() {
+            return Ok(());
+        }
+        let name = self.cli.verb.name();
+        let refused = format!("`polis {name}` has no report, so `--json` means nothing to it");
+        Err(Error::new(Kind::Usage, refused).next("leave out `--json`"))
+    }
+
+    fn finish(&self, result: Result<Done>) -> ExitCode {
+        self.output.finish(self.cli.verb.name(), result)
     }
 }

@@ -161,6 +161,74 @@ const KEYS: [Key; 20] = [
 /// The table of the configuration file with a table for each workspace.
 const TABLES: &str = "workspace";
 
+/// What each setting means, and the variables that are not settings of ours.
+const MEANINGS: [(&str, &str); 20] = [
+    ("name", "the workspace, as `--name`"),
+    ("http-proxy", "the proxy for http://"),
+    ("https-proxy", "the proxy for https://"),
+    ("no-proxy", "hosts that are reached without a proxy"),
+    (
+        "ca-file",
+        "certificate authorities that are trusted beside the usual ones",
+    ),
+    ("cpus", "CPUs of a new VM"),
+    ("memory", "memory of a new VM"),
+    ("disk", "disk of a new VM"),
+    ("timeout", "seconds for launch and provisioning together"),
+    ("pull-timeout", "seconds for pulling the images"),
+    ("health-timeout", "seconds until every service is healthy"),
+    ("call-timeout", "seconds for one short call of Multipass"),
+    ("copy-size", "how large a copy may be"),
+    (
+        "copy-entries",
+        "how many files, directories and links a copy may have",
+    ),
+    (
+        "copy-timeout",
+        "seconds for each of packing, transferring and unpacking a copy",
+    ),
+    ("release-url", "where `polis update` looks for releases"),
+    (
+        "update-timeout",
+        "seconds for each file that `polis update` downloads",
+    ),
+    (
+        "delivery",
+        "how Multipass gets what it reads: auto, pipe or file",
+    ),
+    (
+        "cloud-init",
+        "a file with user-data of your own, for a new VM",
+    ),
+    (
+        "agent",
+        "the directory of an agent, as `polis start --agent`",
+    ),
+];
+const OTHERS: [(&str, &str); 3] = [
+    (
+        "NO_COLOR",
+        "if set, no colours, and plain lines in place of moving ones",
+    ),
+    ("CI", "if set, plain lines in place of moving ones"),
+    ("TERM", "`dumb`: plain lines in place of moving ones"),
+];
+
+/// Every variable of the environment that counts, with what it means.
+pub(crate) fn variables() -> Vec<(String, String)> {
+    let ours = KEYS.iter().map(|key| {
+        let meaning = MEANINGS.iter().find(|(name, _)| *name == key.name);
+        let meaning = meaning.map_or("", |(_, meaning)| meaning);
+        let default = key.default.map(|value| format!(" (default: {value})"));
+        (
+            variable(key.name),
+            format!("{meaning}{}", default.unwrap_or_default()),
+        )
+    });
+    let others = OTHERS.map(|(name, meaning)| (name.to_owned(), meaning.to_owned()));
+    ours.chain(others).collect()
+}
+
 /// All settings, each valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -414,6 +482,19 @@ fn path(text: &str) -> std::result::Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_setting_has_a_meaning() {
+        let known = KEYS.each_ref().map(|key| key.name);
+        let mut told = MEANINGS.map(|(name, _)| name);
+        let mut sorted = known;
+        sorted.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(
+            sorted, told,
+            "MEANINGS in cli/src/settings.rs has one entry a setting"
+        );
+    }
 
     fn read(
         file: Option<&str>,

@@ -1,68 +1,147 @@
-//! `polis man`: the man page, from the same definitions as `--help`. One page holds all commands, so
-//! that an archive has one file to install.
+//! `polis man`: the man pages, from the same definitions as `--help`; one about polis, and one about each command.
 
-use std::io::{self, Write};
-
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command};
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
-use crate::args::Cli;
 use crate::embedded;
+use crate::error::{EXIT_CODES, Error, Kind, Result};
+use crate::help;
+use crate::settings;
 
-/// Writes the page to `out`.
+/// What the page about a command says of its exit code.
+const EXIT: &str = "0 when it is done; polis(1) lists the codes of failures.";
+/// The same about a command that runs another one.
+const EXIT_OF_COMMAND: &str = "That of the command; 125 when polis itself fails, and 141 when nobody reads the output any more.";
+
+/// Files that a user may want to know of.
+const FILES: [(&str, &str); 2] = [
+    (
+        "~/.config/polis/config.toml",
+        "The settings, as `name = \"value\"`; an environment variable and a flag win. On Windows in %APPDATA%\\polis.",
+    ),
+    (
+        "~/.local/state/polis",
+        "The lock, the keys of ssh-config and the repositories of sync. On macOS in ~/Library/Application Support/polis, on \
+         Windows in %USERPROFILE%\\Polis.",
+    ),
+];
+
+/// The page about the command of these words.
 ///
 /// # Errors
-/// When `out` does not take it.
-pub(crate) fn write(out: &mut dyn Write) -> io::Result<()> {
-    let mut command = Cli::command().subcommand_value_name("command");
-    command.build();
-    let page = Man::new(command.clone());
+/// When there is no such command.
+pub(crate) fn page(words: &[String]) -> Result<Vec<u8>> {
+    let mut root = help::definition().subcommand_value_name("command");
+    root.build();
+    let mut command = &root;
+    for word in words {
+        let inner = command.find_subcommand(word);
+        command = inner
+            .filter(|inner| !inner.is_hide_set())
+            .ok_or_else(|| unknown(words))?;
+    }
+    // An alias has no page of its own.
+    let name = command.get_bin_name().unwrap_or("polis").to_owned();
+    render(command, &name).map_err(|error| {
+        Error::new(Kind::Unexpected, "could not write the man page").because(error.to_string())
+    })
+}
+
+fn unknown(words: &[String]) -> Box<Error> {
+    let command = format!("polis {}", words.join(" "));
+    Error::new(Kind::Usage, format!("there is no command `{command}`")).next("polis --help")
+}
+
+/// The page about `command`, whose words are `name`.
+fn render(command: &Command, name: &str) -> std::io::Result<Vec<u8>> {
+    let whole = name == "polis";
+    let title = name.replace(' ', "-");
+    let own = own(command, whole);
+    let page = Man::new(own.clone());
+    let mut out = Vec::new();
     // Not clap_mangen's title: without a date, which a release has none of, its words move up.
     let label = embedded::LABEL;
-    writeln!(out, ".TH POLIS 1 \"\" \"polis {label}\" \"Polis\"")?;
-    page.render_name_section(out)?;
-    page.render_synopsis_section(out)?;
-    page.render_description_section(out)?;
-    writeln!(out, ".SH COMMANDS")?;
-    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        write_command(verb, out)?;
-        for inner in verb.get_subcommands() {
-            write_command(inner, out)?;
-        }
+    let line = format!(
+        ".TH {} 1 \"\" \"polis {label}\" \"Polis\"\n",
+        title.to_uppercase()
+    );
+    out.extend(line.into_bytes());
+    page.render_name_section(&mut out)?;
+    page.render_synopsis_section(&mut out)?;
+    page.render_description_section(&mut out)?;
+    if own.has_subcommands() {
+        page.render_subcommands_section(&mut out)?;
     }
-    page.render_options_section(out)?;
-    writeln!(out, ".SH \"EXIT STATUS\"\n.nf")?;
-    body(out, |section| page.render_extra_section(section))?;
-    writeln!(out, ".fi")
+    if own.get_arguments().any(|arg| !arg.is_hide_set()) {
+        page.render_options_section(&mut out)?;
+    }
+    let mut roff = Roff::new();
+    let words = name.strip_prefix("polis").unwrap_or(name).trim_start();
+    if let Some(examples) = help::examples(words) {
+        heading(&mut roff, "EXAMPLES");
+        verbatim(&mut roff, examples);
+    }
+    heading(&mut roff, "EXIT STATUS");
+    if whole {
+        let codes = EXIT_CODES.split_once('\n').map_or("", |(_, codes)| codes);
+        verbatim(&mut roff, codes);
+        heading(&mut roff, "ENVIRONMENT");
+        list(&mut roff, &settings::variables());
+        heading(&mut roff, "FILES");
+        list(
+            &mut roff,
+            &FILES.map(|(name, text)| (name.into(), text.into())),
+        );
+    } else {
+        let enters = ["polis exec", "polis shell"].contains(&name);
+        roff.text([roman(if enters { EXIT_OF_COMMAND } else { EXIT })]);
+        heading(&mut roff, "SEE ALSO");
+        roff.text([roman(parents(name))]);
+    }
+    roff.to_writer(&mut out)?;
+    Ok(out)
 }
 
-/// What `verb` does and how it is called, without the options that every command has.
-fn write_command(verb: &Command, out: &mut dyn Write) -> io::Result<()> {
-    let name = verb.get_bin_name().unwrap_or_else(|| verb.get_name());
-    writeln!(out, ".SS \"{name}\"")?;
-    let own = verb.clone().mut_args(|arg| {
-        let everywhere = arg.is_global_set() || arg.get_id() == "help";
-        arg.hide(everywhere)
-    });
-    let arguments = own.get_arguments().any(|arg| !arg.is_hide_set());
-    let page = Man::new(own);
-    body(out, |section| page.render_synopsis_section(section))?;
-    writeln!(out, ".PP")?;
-    body(out, |section| page.render_description_section(section))?;
-    if arguments {
-        body(out, |section| page.render_options_section(section))?;
-    }
-    Ok(())
+/// `command` without the options that the page about polis describes, and without `--help`.
+fn own(command: &Command, whole: bool) -> Command {
+    let everywhere = |arg: &Arg| !whole && (arg.is_global_set() || arg.get_id() == "help");
+    command
+        .clone()
+        .subcommand_help_heading("COMMANDS")
+        .mut_args(|arg| {
+            let hidden = arg.is_hide_set() || everywhere(&arg);
+            arg.hide(hidden)
+        })
 }
 
-/// Writes a section of clap_mangen's without its heading: on our page it is part of another one.
-fn body(
-    out: &mut dyn Write,
-    render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut section = Vec::new();
-    render(&mut section)?;
-    let mut lines = section.split_inclusive(|byte| *byte == b'\n');
-    lines.by_ref().find(|line| line.starts_with(b".SH "));
-    lines.try_for_each(|line| out.write_all(line))
+/// The pages about what `name` is a command of.
+fn parents(name: &str) -> String {
+    let mut words: Vec<&str> = name.split(' ').collect();
+    let mut pages = Vec::new();
+    while words.pop().is_some() && !words.is_empty() {
+        pages.push(format!("{}(1)", words.join("-")));
+    }
+    pages.join(", ")
+}
+
+fn heading(roff: &mut Roff, name: &str) {
+    roff.control("SH", [name]);
+}
+
+/// Lines that are shown as they are.
+fn verbatim(roff: &mut Roff, text: &str) {
+    roff.control("nf", []);
+    for line in text.lines() {
+        roff.text([roman(line)]);
+    }
+    roff.control("fi", []);
+}
+
+fn list(roff: &mut Roff, entries: &[(String, String)]) {
+    for (name, text) in entries {
+        roff.control("TP", []);
+        roff.text([clap_mangen::roff::bold(name)]);
+        roff.text([roman(text)]);
+    }
 }

@@ -1,6 +1,10 @@
 //! The CLI as users see it where there is no Multipass.
 
+#[cfg(target_os = "linux")]
+use std::path::Path;
+
 use expect_test::expect;
+use polis_base::pages::{self, PAGES};
 use xtask_testkit::{Ran, Tree};
 
 /// Runs `polis` where no Multipass can be found.
@@ -104,34 +108,157 @@ fn completions_are_made_for_every_shell() {
     }
 }
 
+/// A test of what bash, zsh and fish really offer for `polis sta`, `polis agent re` and `polis start --dr`. zsh says it only
+/// on a terminal.
+#[cfg(target_os = "linux")]
 #[test]
-fn one_man_page_holds_every_command() {
-    let ran = polis(&["man"]);
-    assert_eq!(ran.code, 0, "{}", ran.seen());
-    let title = format!(
-        "\n.TH POLIS 1 \"\" \"polis {}-dev\" \"Polis\"\n",
-        env!("CARGO_PKG_VERSION")
-    );
-    assert!(
-        format!("\n{}", ran.stdout).contains(&title),
-        "{}",
-        ran.seen()
-    );
-    let help = polis(&["--help"]).stdout;
-    let commands = help.split("Commands:\n").nth(1).unwrap();
-    let commands = commands.split("\n\n").next().unwrap().lines();
-    let names: Vec<&str> = commands
-        .filter_map(|line| line.split_whitespace().next())
+fn shells_complete_commands_and_options() {
+    let program = Path::new(env!("CARGO_BIN_EXE_polis"));
+    let bin = program.parent().unwrap().display().to_string();
+    let path = format!("{bin}:/usr/bin:/bin");
+    let bash = r#"source <(polis completions bash)
+        offer() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+            _polis polis "${@: -1}" "${@: -2:1}"; echo "${COMPREPLY[@]}"; }
+        offer polis sta; offer polis agent re; offer polis start --dr"#;
+    let zsh = r#"zmodload zsh/zpty
+        zpty shell "env -u ZDOTDIR zsh -f -i"
+        zpty -w shell 'PS1=; autoload -U compinit; compinit -u -D; source <(polis completions zsh); bindkey "^I" list-choices'
+        sleep 2; zpty -w -n shell $'polis agent re\t'; sleep 2
+        zpty -r shell seen "*restart*"; print -r -- "$seen""#;
+    let fish = r#"polis completions fish | source
+        complete -C "polis sta"; complete -C "polis agent re"; complete -C "polis start --dr""#;
+    for (shell, script, words) in [
+        (
+            "bash",
+            bash,
+            &["start status", "remove restart", "--dry-run"][..],
+        ),
+        ("zsh", zsh, &["remove", "restart"]),
+        (
+            "fish",
+            fish,
+            &["start", "status", "remove", "restart", "--dry-run"],
+        ),
+    ] {
+        if shell != "bash" && !Path::new("/usr/bin").join(shell).exists() {
+            continue;
+        }
+        let ran = Tree::data().run_with(
+            &format!("/usr/bin/{shell}"),
+            &["-c", script],
+            &[("PATH", path.as_str()), ("TERM", "dumb")],
+        );
+        for word in words {
+            assert!(ran.stdout.contains(word), "{shell}: {word}: {}", ran.seen());
+        }
+    }
+}
+
+/// The pages that archives and installers carry are those of the commands, each without a warning of groff.
+#[test]
+fn every_command_has_a_man_page() {
+    let help = polis(&["man"]).stdout;
+    let mut referred: Vec<String> = help
+        .lines()
+        .filter_map(|line| line.strip_suffix("(1)"))
+        .map(|name| name.replace("\\-", "-"))
+        .filter(|name| name.starts_with("polis-"))
         .collect();
-    assert!(names.len() > 8, "{names:?}");
-    for name in names {
+    for group in ["agent", "security"] {
+        let page = polis(&["man", group]).stdout;
+        let inner = page.lines().filter_map(|line| line.strip_suffix("(1)"));
+        let inner = inner.map(|name| name.replace("\\-", "-"));
+        referred.extend(inner.filter(|name| name.starts_with(&format!("polis-{group}-"))));
+    }
+    referred.push("polis".to_owned());
+    let files: Vec<String> = PAGES.iter().map(|words| pages::file(words)).collect();
+    for name in &referred {
         assert!(
-            ran.stdout.contains(&format!("\n.SS \"polis {name}\"\n")),
-            "{name}"
+            files.contains(&format!("{name}.1")),
+            "{name} is not in PAGES"
         );
     }
-    assert!(ran.stdout.contains("\n.SS \"polis security approve\"\n"));
-    assert!(ran.stdout.contains("dry\\-run") && ran.stdout.contains(".SH \"EXIT STATUS\""));
+    assert_eq!(files.len(), referred.len(), "{files:?} {referred:?}");
+    for words in PAGES {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let ran = polis(&[&["man"], &words[..]].concat());
+        assert_eq!(ran.code, 0, "{words:?}: {}", ran.seen());
+        let title = format!(
+            ".TH {} 1 \"\" \"polis {}-dev\" \"Polis\"\n",
+            [&["POLIS"], &words[..]].concat().join("-").to_uppercase(),
+            env!("CARGO_PKG_VERSION")
+        );
+        assert!(ran.stdout.starts_with(&title), "{title}: {}", ran.seen());
+        for section in ["NAME", "SYNOPSIS", "EXAMPLES", "EXIT STATUS"] {
+            let heading = format!(".SH {section}\n");
+            let quoted = format!(".SH \"{section}\"\n");
+            let found = ran.stdout.contains(&heading) || ran.stdout.contains(&quoted);
+            assert!(found, "{words:?}: {section}: {}", ran.seen());
+        }
+    }
+    let ran = polis(&["man", "agent", "nothing"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.seen());
+}
+
+#[test]
+fn the_man_pages_are_clean() {
+    if !xtask_testkit::has_part("groff") {
+        return;
+    }
+    let tree = Tree::data();
+    for words in PAGES {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let page = polis(&[&["man"], &words[..]].concat()).stdout;
+        let file = tree.root().join("page.1");
+        std::fs::write(&file, &page).unwrap();
+        let options = ["-ww", "-man", "-Tutf8", "-P-cbou"];
+        let ran = tree.run("groff", &[&options[..], &["page.1"]].concat());
+        assert_eq!(
+            (ran.code, ran.stderr.as_str()),
+            (0, ""),
+            "{words:?}: {}",
+            ran.seen()
+        );
+        assert!(ran.stdout.contains("polis"), "{words:?}");
+    }
+}
+
+#[test]
+fn json_is_refused_where_there_is_no_report() {
+    for (args, code) in [
+        (&["man"][..], 2),
+        (&["completions", "bash"], 2),
+        (&["logs"], 2),
+        (&["connect"], 2),
+        (&["agent", "logs", "echo"], 2),
+        (&["exec", "--", "ls"], 125),
+        (&["shell"], 125),
+    ] {
+        let ran = polis(&[&["--json"], args].concat());
+        assert_eq!(ran.code, code, "{args:?}: {}", ran.seen());
+        assert!(ran.stdout.contains("\"kind\": \"usage\""), "{}", ran.seen());
+        assert!(
+            ran.stderr.contains("`--json` means nothing"),
+            "{}",
+            ran.seen()
+        );
+    }
+}
+
+#[test]
+fn a_command_without_dashes_is_told_where_they_go() {
+    expect![[r#"
+        exit 2
+        --- stderr
+        error: unexpected argument 'ls' found
+
+          tip: the command comes after `--`: polis exec --root -- ls -la
+
+        Usage: polis exec [OPTIONS] -- <CMD>...
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&polis(&["exec", "--root", "ls", "-la"]).seen());
 }
 
 #[test]
@@ -163,17 +290,25 @@ fn the_help_is_the_table_of_contents() {
           snapshot     Keep the VM as it is, and bring it back
           update       Replace this program by the newest release
           version      Print the version, and the digests of what this program carries
-          completions  Print the completions of a shell
-          man          Print the man page
+          completions  Print the completions for a shell
+          man          Print a man page
 
         Options:
-              --name <NAME>    The workspace; each has a VM, keys and settings of its own [default: default]
-              --json           One JSON document on standard output, described by schemas/polis.schema.json
-          -q, --quiet          No progress, no notes
-          -v, --verbose        Show every call of Multipass
-              --color <COLOR>  When to use colours [default: auto] [possible values: auto, always, never]
-          -h, --help           Print help
-          -V, --version        Print version
+          -h, --help     Print help
+          -V, --version  Print version
+
+        Global options:
+              --name <NAME>   The workspace; each has a VM, keys and settings of its own [default: default]
+              --json          Print one JSON document, described by schemas/polis.schema.json
+          -q, --quiet         Show no progress and no notes
+          -v, --verbose       Show every call of Multipass
+              --color <WHEN>  When to use colours; `auto` heeds NO_COLOR [default: auto] [possible values:
+                              auto, always, never]
+
+        Examples:
+          polis doctor      # what this machine lacks
+          polis start       # from nothing to a running workspace
+          polis shell       # a shell in it
 
         Exit codes:
           0    done

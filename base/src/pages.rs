@@ -1,0 +1,45 @@
+//! The man pages of `polis`: archives and installers name each, and the program prints each. A test of the program holds the
+//! list to its commands.
+
+/// The pages by the words of their commands; the first one is about polis itself.
+pub const PAGES: [&str; 33] = [
+    "",
+    "agent",
+    "agent add",
+    "agent check",
+    "agent list",
+    "agent logs",
+    "agent remove",
+    "agent restart",
+    "agent show",
+    "completions",
+    "connect",
+    "cp",
+    "delete",
+    "doctor",
+    "exec",
+    "logs",
+    "man",
+    "security",
+    "security allow",
+    "security approve",
+    "security deny",
+    "security level",
+    "security log",
+    "security pending",
+    "security status",
+    "shell",
+    "ssh-config",
+    "start",
+    "status",
+    "stop",
+    "sync",
+    "update",
+    "version",
+];
+
+/// The file of a page, as `polis-agent-add.1`.
+pub fn file(words: &str) -> String {
+    let separator = if words.is_empty() { "" } else { "-" };
+    format!("polis{separator}{}.1", words.replace(' ', "-"))
+}
