@@ -8,7 +8,7 @@
 # replaces `polis` by one rename. Any mismatch ends it, and what was installed before stays.
 #
 #     POLIS_INSTALL_DIR   where `polis` goes. Nothing is written elsewhere then; by default it is
-#                         ~/.local/bin, and the man page and the completions go to ~/.local/share
+#                         ~/.local/bin, and the man pages and the completions go to ~/.local/share
 #     POLIS_INSTALL_URL   a mirror: the directory that holds the files of this very release
 #
 # It needs curl or wget, tar, and minisign or OpenSSL 3.
@@ -22,6 +22,7 @@ key=@@key@@
 base=@@base@@
 repository=@@repository@@
 targets=@@targets@@
+pages=@@pages@@
 
 main() {
     set -eu
@@ -395,8 +396,10 @@ verify_archive() {
 unpack() {
     set -- "$top/polis"
     if [ -n "$extras" ]; then
-        set -- "$@" "$top/polis.1" "$top/completions/polis.bash" "$top/completions/polis.fish" \
-            "$top/completions/_polis"
+        set -- "$@" "$top/completions/polis.bash" "$top/completions/polis.fish" "$top/completions/_polis"
+        for page in $pages; do
+            set -- "$@" "$top/man/$page"
+        done
     fi
     tar -xzf "$work/$archive" -C "$work" "$@" 2>"$work/said" || {
         read_cause
@@ -439,7 +442,9 @@ install_program() {
 # From here on polis is installed: what fails is said and changes nothing about that.
 install_extras() {
     if [ -z "$extras" ]; then return; fi
-    place polis.1 man/man1/polis.1
+    for page in $pages; do
+        place "man/$page" "man/man1/$page"
+    done
     place completions/polis.bash bash-completion/completions/polis
     place completions/polis.fish fish/vendor_completions.d/polis.fish
     place completions/_polis zsh/site-functions/_polis

@@ -8,7 +8,7 @@ class Polis < Formula
 @@urls@@
   def install
     bin.install "polis"
-    man1.install "polis.1"
+    man1.install Dir["man/*.1"]
     bash_completion.install "completions/polis.bash" => "polis"
     fish_completion.install "completions/polis.fish"
     zsh_completion.install "completions/_polis"

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use polis_base::archive::PLAIN;
+use polis_base::pages::{self, PAGES};
 
 use xtask::error::{Error, Result};
 use xtask::process::Run;
@@ -12,7 +13,8 @@ use crate::pack::{Entry, EntryKind};
 
 pub(crate) const LICENSE: &str = "LICENSE";
 pub(crate) const NOTICES: &str = "THIRD-PARTY-NOTICES";
-pub(crate) const MAN: &str = "polis.1";
+/// The directory of the man pages.
+pub(crate) const MAN: &str = "man";
 pub(crate) const README: &str = "README.md";
 /// What it says, the same for every version.
 pub(crate) const README_TEXT: &str = include_str!("../archive-readme.md");
@@ -29,24 +31,24 @@ const SHELLS: [(&str, &str); 5] = [
 ];
 
 /// Every file beside the program.
-pub(crate) const FILES: [&str; 9] = [
-    LICENSE,
-    README,
-    NOTICES,
-    MAN,
-    SHELLS[0].1,
-    SHELLS[1].1,
-    SHELLS[2].1,
-    SHELLS[3].1,
-    SHELLS[4].1,
-];
+pub(crate) fn files() -> Vec<String> {
+    let texts = [LICENSE, README, NOTICES].map(str::to_owned);
+    let shells = SHELLS.map(|(_, path)| path.to_owned());
+    let man = PAGES.iter().map(|words| man_page(words));
+    texts.into_iter().chain(shells).chain(man).collect()
+}
+
+/// The path of the man page about the command of these words.
+pub(crate) fn man_page(words: &str) -> String {
+    format!("{MAN}/{}", pages::file(words))
+}
 
 /// The files that are the same in the archives of all targets.
 #[derive(Debug, Clone)]
-pub(crate) struct Common(Vec<(&'static str, String)>);
+pub(crate) struct Common(Vec<(String, String)>);
 
 impl Common {
-    /// Gathers them: man page and completions from `program`, a build of the CLI that runs here.
+    /// Gathers them: man pages and completions from `program`, a build of the CLI that runs here.
     ///
     /// A program for another platform cannot be asked. They do not depend on the platform, so the
     /// build for this machine answers for all; for a target that is this machine's it is the same
@@ -59,12 +61,18 @@ impl Common {
                 .map(|text| text + "\n")
         };
         let mut files = vec![
-            (LICENSE, license(root)?),
-            (README, README_TEXT.to_owned()),
-            (MAN, ask(&["man"])?),
+            (LICENSE.to_owned(), license(root)?),
+            (README.to_owned(), README_TEXT.to_owned()),
         ];
+        for words in PAGES {
+            let args: Vec<&str> = ["man"]
+                .into_iter()
+                .chain(words.split_whitespace())
+                .collect();
+            files.push((man_page(words), ask(&args)?));
+        }
         for (shell, path) in SHELLS {
-            files.push((path, ask(&["completions", shell])?));
+            files.push((path.to_owned(), ask(&["completions", shell])?));
         }
         Ok(Self(files))
     }

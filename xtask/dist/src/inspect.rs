@@ -113,12 +113,16 @@ fn structure(entries: &[Entry], expected: &Expected) -> Vec<String> {
     {
         return vec![format!("it holds `{top}`, expected the directory `{stem}`")];
     }
-    let mut missing: BTreeMap<String, (EntryKind, u32)> = content::FILES
-        .iter()
+    let mut missing: BTreeMap<String, (EntryKind, u32)> = content::files()
+        .into_iter()
         .map(|file| (format!("{stem}/{file}"), (EntryKind::File, PLAIN)))
         .chain(
-            [stem.clone(), format!("{stem}/{}", content::COMPLETIONS)]
-                .map(|dir| (dir, (EntryKind::Directory, EXECUTABLE))),
+            [
+                stem.clone(),
+                format!("{stem}/{}", content::COMPLETIONS),
+                format!("{stem}/{MAN}"),
+            ]
+            .map(|dir| (dir, (EntryKind::Directory, EXECUTABLE))),
         )
         .collect();
     missing.insert(format!("{stem}/{program}"), (EntryKind::File, EXECUTABLE));
@@ -184,7 +188,7 @@ fn text(file: &str, bytes: &[u8], expected: &Expected) -> std::result::Result<()
             text == README_TEXT,
             "differs from the one that these tools pack",
         ),
-        MAN => (
+        _ if file.starts_with(&format!("{MAN}/")) => (
             text.contains(&format!("\"polis {label}\"")),
             "is another version's",
         ),

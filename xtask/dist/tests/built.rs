@@ -264,7 +264,6 @@ fn the_notices_are_complete_and_name_no_machine() {
         ] {
             assert!(notices.contains(part), "{part}");
         }
-        let page = text("polis.1");
         let shown = text("README.md");
         let commands = shown
             .lines()
@@ -272,16 +271,15 @@ fn the_notices_are_complete_and_name_no_machine() {
         let commands: Vec<&str> = commands.filter_map(|line| line.split(' ').next()).collect();
         assert!(commands.len() > 4, "{commands:?}");
         for command in commands {
-            assert!(
-                page.contains(&format!("\n.SS \"polis {command}\"\n")),
-                "{command}"
-            );
+            let page = text(&format!("man/polis-{command}.1"));
+            let title = format!(".TH POLIS-{} 1 ", command.to_uppercase());
+            assert!(page.starts_with(&title), "{command}");
         }
         let home = std::env::home_dir().expect("a home").display().to_string();
         let here = repository().display().to_string();
         for name in [
             "THIRD-PARTY-NOTICES",
-            "polis.1",
+            "man/polis-start.1",
             "README.md",
             "completions/polis.bash",
         ] {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use polis_base::Digest;
+use polis_base::pages::{self, PAGES};
 use semver::Version;
 use serde_json::{Value, json};
 use xtask::process::Run;
@@ -117,8 +118,14 @@ fn the_installers_take_what_they_say() {
         );
     }
     let places = |name: &str, sign: &str| files[name].matches(sign).count();
-    assert_eq!(places("install.sh", "\"$top/"), TAKEN.len());
-    assert_eq!(places("polis.rb", ".install "), TAKEN.len());
+    // The man pages are the one more.
+    assert_eq!(places("install.sh", "\"$top/"), TAKEN.len() + 1);
+    assert_eq!(places("polis.rb", ".install "), TAKEN.len() + 1);
+    let pages = files["install.sh"]
+        .lines()
+        .find_map(|line| line.strip_prefix("pages="));
+    let pages = pages.expect("the man pages").trim_matches('\'');
+    assert_eq!(pages, PAGES.map(pages::file).join(" "));
 }
 
 #[test]
@@ -344,6 +351,7 @@ fn install_ps1_has_no_variable_that_stands_alone() {
 /// what Homebrew would know.
 const FORMULA_WORDS: &str = r##"
 require "json"
+def Dir.[](pattern); ["all of #{pattern}"]; end
 class Place
   def initialize(name, seen); @name = name; @seen = seen; end
   def install(*files); @seen << [@name, files]; end
@@ -411,7 +419,7 @@ fn ruby_evaluates_the_formula_for_each_platform() {
             known["installed"],
             json!([
                 ["bin", ["polis"]],
-                ["man1", ["polis.1"]],
+                ["man1", [["all of man/*.1"]]],
                 ["bash_completion", [{"completions/polis.bash": "polis"}]],
                 ["fish_completion", ["completions/polis.fish"]],
                 ["zsh_completion", ["completions/_polis"]],

@@ -42,12 +42,14 @@ fn program(triple: &str, facts: &Facts) -> Vec<u8> {
 fn entries(triple: &str) -> Vec<Entry> {
     let expected = expected(triple);
     let stem = name::stem("1.2.3", triple);
-    let mut entries: Vec<Entry> = content::FILES
+    let mut entries: Vec<Entry> = content::files()
         .iter()
         .map(|file| {
-            let text = match *file {
+            let text = match file.as_str() {
                 LICENSE => expected.license.clone(),
-                MAN => ".TH POLIS 1 \"\" \"polis 1.2.3\" \"Polis\"\n".to_owned(),
+                file if file.starts_with("man/") => {
+                    ".TH POLIS 1 \"\" \"polis 1.2.3\" \"Polis\"\n".to_owned()
+                }
                 NOTICES => notices::title("1.2.3", triple),
                 content::README => content::README_TEXT.to_owned(),
                 file => format!("completions of {file}\n"),
@@ -155,7 +157,7 @@ fn what_does_not_open_is_refused() {
         ---
         7 bytes follow the end of the gzip stream
         ---
-        1327 bytes follow the end of the gzip stream
+        1964 bytes follow the end of the gzip stream
         ---
         it is not a whole tar: failed to read entire block
         ---
@@ -189,7 +191,7 @@ fn other_entries_types_and_modes_are_refused() {
         changed(LINUX, |entries| find(entries, "LICENSE").mode = 0o755),
         changed(LINUX, |entries| find(entries, "/polis").mode = 0o4755),
         changed(LINUX, |entries| {
-            entries.retain(|entry| !entry.path.ends_with("polis.1"))
+            entries.retain(|entry| !entry.path.ends_with("polis-start.1"))
         }),
         changed(LINUX, |entries| {
             entries.push(other("polis-1.2.3-x86_64-unknown-linux-musl/polis2"))
@@ -224,7 +226,7 @@ fn other_entries_types_and_modes_are_refused() {
         seen(
             LINUX,
             &tar_with(|tar| {
-                let path = format!("{}/polis.1", name::stem("1.2.3", LINUX));
+                let path = format!("{}/man/polis.1", name::stem("1.2.3", LINUX));
                 let header = raw_header(&path, tar::EntryType::Regular, 1);
                 tar.append(&header, &b"x"[..]).unwrap();
             }),
@@ -249,7 +251,7 @@ fn other_entries_types_and_modes_are_refused() {
         ---
         `polis-1.2.3-x86_64-unknown-linux-musl/polis` has mode 4755, expected 0755
         ---
-        `polis-1.2.3-x86_64-unknown-linux-musl/polis.1` is missing
+        `polis-1.2.3-x86_64-unknown-linux-musl/man/polis-start.1` is missing
         ---
         `polis-1.2.3-x86_64-unknown-linux-musl/polis2` does not belong in it
         ---
@@ -261,8 +263,8 @@ fn other_entries_types_and_modes_are_refused() {
         ---
         `/etc/passwd` does not belong in it
         ---
-        `polis-1.2.3-x86_64-unknown-linux-musl/polis.1` is in it twice
-        `polis.1` is another version's
+        `polis-1.2.3-x86_64-unknown-linux-musl/man/polis.1` is in it twice
+        `man/polis.1` is another version's
         ---
         `pax` does not belong in it
         ---
@@ -314,10 +316,12 @@ fn a_link_in_the_place_of_a_file_is_refused() {
         `polis-1.2.3-x86_64-unknown-linux-musl/polis` is not a regular file
         `polis-1.2.3-x86_64-unknown-linux-musl` is missing
         `polis-1.2.3-x86_64-unknown-linux-musl/completions` is missing
+        `polis-1.2.3-x86_64-unknown-linux-musl/man` is missing
         ---
         `polis-1.2.3-x86_64-pc-windows-msvc/polis.exe` is not a regular file
         `polis-1.2.3-x86_64-pc-windows-msvc` is missing
-        `polis-1.2.3-x86_64-pc-windows-msvc/completions` is missing"#]]
+        `polis-1.2.3-x86_64-pc-windows-msvc/completions` is missing
+        `polis-1.2.3-x86_64-pc-windows-msvc/man` is missing"#]]
     .assert_eq(&[linked, zipped].join("\n---\n"));
 }
 
@@ -403,7 +407,10 @@ fn what_is_beside_the_program_is_this_version_s_text() {
             "THIRD-PARTY-NOTICES",
             b"Third-party notices of polis 1.2.2 for x86_64-unknown-linux-musl\n",
         ),
-        with("polis.1", b".TH POLIS 1 \"\" \"polis 1.2.2\" \"Polis\"\n"),
+        with(
+            "man/polis.1",
+            b".TH POLIS 1 \"\" \"polis 1.2.2\" \"Polis\"\n",
+        ),
         with("README.md", b"# Another\n"),
         with("polis.bash", b""),
         with("polis.fish", b"\x7fELF\0\0"),
@@ -414,7 +421,7 @@ fn what_is_beside_the_program_is_this_version_s_text() {
         ---
         `THIRD-PARTY-NOTICES` is another version's or target's
         ---
-        `polis.1` is another version's
+        `man/polis.1` is another version's
         ---
         `README.md` differs from the one that these tools pack
         ---

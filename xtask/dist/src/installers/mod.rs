@@ -7,6 +7,7 @@ mod facts;
 mod quote;
 mod template;
 
+use polis_base::pages::{self, PAGES};
 use xtask::error::Result;
 
 use facts::Checked;
@@ -21,11 +22,10 @@ const WINGET_VERSION: &str = include_str!("../../installers/winget/version.yaml"
 const WINGET_INSTALLER: &str = include_str!("../../installers/winget/installer.yaml");
 const WINGET_LOCALE: &str = include_str!("../../installers/winget/locale.en-US.yaml");
 
-/// What the installers take out of an archive, as paths in its directory; on Windows only the
+/// What the installers take out of an archive, as paths in its directory, besides the man pages; on Windows only the
 /// program, which is `polis.exe` there. They refuse an archive that lacks any of it.
-pub const TAKEN: [&str; 5] = [
+pub const TAKEN: [&str; 4] = [
     "polis",
-    "polis.1",
     "completions/polis.bash",
     "completions/polis.fish",
     "completions/_polis",
@@ -74,11 +74,11 @@ pub fn render(facts: &Facts<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     let mut files = vec![
         (
             "install.ps1".to_owned(),
-            script(&facts, "install.ps1", INSTALL_PS1, powershell)?,
+            script(&facts, "install.ps1", INSTALL_PS1, powershell, None)?,
         ),
         (
             "install.sh".to_owned(),
-            script(&facts, "install.sh", INSTALL_SH, sh)?,
+            script(&facts, "install.sh", INSTALL_SH, sh, Some(man_pages()))?,
         ),
     ];
     if HOMEBREW.iter().any(|row| facts.archive(row.0).is_some()) {
@@ -94,13 +94,19 @@ pub fn render(facts: &Facts<'_>) -> Result<Vec<(String, Vec<u8>)>> {
         .collect())
 }
 
+/// The files of the man pages, separated by blanks.
+fn man_pages() -> String {
+    PAGES.map(pages::file).join(" ")
+}
+
 fn script(
     facts: &Checked<'_>,
     path: &str,
     text: &str,
     quote: fn(&str) -> String,
+    pages: Option<String>,
 ) -> Result<String> {
-    let values = [
+    let mut values = vec![
         ("label", quote(facts.label)),
         ("comment", quote(&facts.comment)),
         ("key", quote(facts.key)),
@@ -108,6 +114,7 @@ fn script(
         ("repository", quote(facts.repository)),
         ("targets", quote(&facts.targets().join(" "))),
     ];
+    values.extend(pages.map(|pages| ("pages", quote(&pages))));
     fill(path, text, &values)
 }
 

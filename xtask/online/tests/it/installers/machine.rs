@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use polis_base::Digest;
+use polis_base::pages::{self, PAGES};
 use semver::Version;
 use tempfile::TempDir;
 use xtask_dist::installers::{Archive, Facts, render};
@@ -196,9 +197,13 @@ impl Machine {
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path().join(Self::top());
         fs::create_dir_all(top.join("completions")).unwrap();
+        fs::create_dir_all(top.join("man")).unwrap();
+        for words in PAGES {
+            let page = pages::file(words);
+            fs::write(top.join("man").join(&page), &page).unwrap();
+        }
         for file in [
             "LICENSE",
-            "polis.1",
             "completions/_polis",
             "completions/polis.bash",
             "completions/polis.fish",

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use expect_test::expect;
+use polis_base::pages::{self, PAGES};
 use xtask_online::embedded::Fault;
 
 use crate::support::{command, real_part};
@@ -64,6 +65,7 @@ fn every_shell_installs_with_what_it_has() {
         assert_eq!(machine.list("tmp"), [""; 0]);
         for (path, text) in [
             ("man/man1/polis.1", "polis.1"),
+            ("man/man1/polis-agent-add.1", "polis-agent-add.1"),
             (
                 "bash-completion/completions/polis",
                 "completions/polis.bash",
@@ -88,6 +90,10 @@ fn uninstalled_by_hand() -> Vec<String> {
     let text = fs::read_to_string(xtask_testkit::repository().join("docs/install.md")).unwrap();
     let files = text.lines().filter_map(|line| line.strip_prefix("    ~/"));
     let mut files: Vec<String> = files.map(str::to_owned).collect();
+    let pattern = ".local/share/man/man1/polis-*.1";
+    files.retain(|file| file != pattern);
+    let commands = PAGES.iter().filter(|words| !words.is_empty());
+    files.extend(commands.map(|words| pattern.replace("polis-*.1", &pages::file(words))));
     files.sort();
     files
 }

@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 
 use polis_base::archive::{EXECUTABLE, Files, PLAIN};
 use polis_base::facts::Facts;
+use polis_base::pages::{self, PAGES};
 use polis_base::{Digest, ImageRef};
 use tempfile::TempDir;
 use xtask::cli::DocsArgs;
@@ -266,7 +267,10 @@ pub(super) fn archive(facts: &Facts, triple: &str, tree: &Path) -> Vec<u8> {
         "THIRD-PARTY-NOTICES",
         format!("Third-party notices of polis {label} for {triple}\n"),
     );
-    add("polis.1", format!(".TH polis 1 \"polis {label}\"\n"));
+    for words in PAGES {
+        let page = format!("man/{}", pages::file(words));
+        add(&page, format!(".TH polis 1 \"polis {label}\"\n"));
+    }
     for name in [
         "polis.bash",
         "polis.elv",
