@@ -19,6 +19,8 @@ use crate::error::{Error, Kind, Result};
 const SCHEMA: u32 = 1;
 /// How a failure is marked.
 const BAD: Style = AnsiColor::Red.on_default().bold();
+/// How a success is marked.
+const GOOD: Style = AnsiColor::Green.on_default();
 /// How a note is marked.
 const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 
@@ -131,6 +133,23 @@ pub(crate) fn print(bytes: &[u8]) -> Result<()> {
 /// Passes on `bytes` of the user's own command on standard error, as they are.
 pub(crate) fn pass_on(bytes: &[u8]) {
     let _nobody_reads = io::stderr().write_all(bytes);
+}
+
+/// The mark of a success, in its colour where standard error has colours.
+pub(crate) fn good(mark: &str) -> String {
+    coloured(GOOD, mark)
+}
+
+/// The mark of a failure, likewise.
+pub(crate) fn bad(mark: &str) -> String {
+    coloured(BAD, mark)
+}
+
+fn coloured(style: Style, mark: &str) -> String {
+    match anstream::AutoStream::choice(&io::stderr()) {
+        anstream::ColorChoice::Never => mark.to_owned(),
+        _ => format!("{style}{mark}{style:#}"),
+    }
 }
 
 /// Prints an error on standard error.

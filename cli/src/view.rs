@@ -1,6 +1,9 @@
-//! What the user sees while something takes long: on a terminal one line that moves, elsewhere a
-//! line for each thing that happens. Always on standard error.
+//! What the user sees while something takes long: on a terminal the steps that have ended, with a mark and their times, and
+//! below them one line that moves; elsewhere a line for each thing that happens. Always on standard error.
+//!
+//! The line that moves never hides the cursor and never wraps, so that nothing has to be mended after a signal or a panic.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,11 @@ use crate::guest::provision::Progress;
 use crate::multipass::{screen, size};
 use crate::output::{self, Output};
 
-/// The view of one run.
+/// How a step that has ended is marked.
+const WELL: &str = "✓";
+const BADLY: &str = "✗";
+
+/// The view of one run. A step that has not ended when it is dropped has failed.
 #[derive(Debug)]
 pub(crate) struct View {
     bar: Option<ProgressBar>,
@@ -25,10 +32,11 @@ pub(crate) struct View {
 impl View {
     /// Nothing yet.
     pub(crate) fn new(output: Output, verbose: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal() && !verbose;
-        let bar = (terminal && !output.is_quiet()).then(|| {
+        let terminal = std::io::stderr().is_terminal();
+        let wanted = !verbose && !output.is_quiet() && !output.is_json();
+        let bar = (wanted && may_move(terminal, |name| std::env::var_os(name))).then(|| {
             let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} [{elapsed}]") {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(120));
@@ -57,8 +65,11 @@ impl View {
         }
     }
 
-    /// A step begins.
+    /// A step begins; one that was under way is done.
     pub(crate) fn step(&mut self, title: &str) {
+        if !self.title.is_empty() {
+            self.done();
+        }
         title.clone_into(&mut self.title);
         self.since = Instant::now();
         self.told.clear();
@@ -133,15 +144,21 @@ impl View {
     /// The step is done; returns how long it took.
     pub(crate) fn done(&mut self) -> Duration {
         let took = self.since.elapsed();
-        if let Some(bar) = &self.bar {
-            bar.println(format!("{} ({} s)", self.title, took.as_secs()));
-        }
+        self.ended(&output::good(WELL), took);
         took
+    }
+
+    fn ended(&mut self, mark: &str, took: Duration) {
+        let title = std::mem::take(&mut self.title);
+        if let Some(bar) = &self.bar {
+            bar.set_message("");
+            bar.println(format!("{mark} {} ({} s)", shown(&title), took.as_secs()));
+        }
     }
 
     /// Shows on the terminal's line how it is with the step.
     fn now(&self, bar: &ProgressBar, text: &str) {
-        bar.set_message(format!("{}: {}", self.title, shown(text)));
+        bar.set_message(format!("{}: {}", self.title, shown(&cut(text))));
     }
 
     fn line(&self, text: &str) {
@@ -151,10 +168,38 @@ impl View {
     }
 }
 
+/// Whether a line may move: on a terminal that can do that, unless the environment asks for plain lines.
+fn may_move(terminal: bool, environment: impl Fn(&str) -> Option<OsString>) -> bool {
+    let set = |name| environment(name).is_some_and(|value| !value.is_empty());
+    let dumb = environment("TERM").is_some_and(|term| term == "dumb");
+    terminal && !dumb && !set("CI") && !set("NO_COLOR")
+}
+
 impl Drop for View {
     fn drop(&mut self) {
+        if !self.title.is_empty() {
+            let took = self.since.elapsed();
+            self.ended(&output::bad(BADLY), took);
+        }
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_move_only_where_they_can() {
+        let with = |terminal, name: &'static str, value: &'static str| {
+            may_move(terminal, |asked| (asked == name).then(|| value.into()))
+        };
+        assert!(with(true, "TERM", "xterm-256color") && with(true, "", ""));
+        assert!(with(true, "CI", "") && with(true, "NO_COLOR", ""));
+        assert!(!with(false, "TERM", "xterm"));
+        assert!(!with(true, "TERM", "dumb"));
+        assert!(!with(true, "CI", "true") && !with(true, "NO_COLOR", "1"));
     }
 }

@@ -59,6 +59,7 @@ pub(crate) fn run(context: &Context, args: &CpArgs) -> Result<Done> {
         }
         error
     })?;
+    copy.view.done();
     let Copied { files, bytes } = copied;
     let plural = if files == 1 { "" } else { "s" };
     let amount = size::words(bytes);

@@ -9,6 +9,7 @@ use crate::instance::{named, vm};
 use crate::multipass::call::Call;
 use crate::multipass::state::State;
 use crate::output::Done;
+use crate::view::View;
 
 /// Runs `polis delete`.
 pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
@@ -34,7 +35,10 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
     let mut words = vec!["delete"];
     words.extend(args.purge.then_some("--purge"));
     words.push(vm());
+    let mut view = View::new(context.output, context.verbose);
+    view.step("Deleting the VM");
     multipass.call(&Call::new("delete the VM", &words), Kind::Machine)?;
+    view.done();
     let text = if args.purge {
         "The VM is gone.\n".to_owned()
     } else {

@@ -102,7 +102,9 @@ fn stated(
     }
     let of = claimed.to_string();
     let sums = releases.get(Of::Version(&of), SUMS, MOST_SUMS, |_| {})?;
-    statement::verify(key, &signature, &sums).map_err(forged)
+    let statement = statement::verify(key, &signature, &sums).map_err(forged)?;
+    view.done();
+    Ok(statement)
 }
 
 /// Judges the release; one that is older is an error.

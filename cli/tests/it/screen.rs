@@ -1,0 +1,210 @@
+//! What a person sees on a terminal while `polis` works, and how the terminal is when it has ended.
+
+use std::num::NonZero;
+
+use expect_test::expect;
+use fake_multipass::{Pull, Ran, World};
+
+use crate::support::{running, world};
+
+const ROWS: NonZero<u16> = NonZero::new(60).expect("not 0");
+const COLUMNS: NonZero<u16> = NonZero::new(80).expect("not 0");
+const HALF: NonZero<u16> = NonZero::new(40).expect("not 0");
+
+/// The lines of the screen after `output`, without blanks at their ends.
+fn lines(terminal: &vt100::Parser) -> Vec<String> {
+    let rows = terminal.screen().rows(0, COLUMNS.get());
+    let mut lines: Vec<String> = rows.map(|row| row.trim_end().to_owned()).collect();
+    while lines.last().is_some_and(String::is_empty) {
+        lines.pop();
+    }
+    lines
+}
+
+/// What `on_terminal` has a script print when it has made the terminal narrower.
+const NARROWED: &str = "\u{1b}]0;narrow\u{7}";
+
+/// What is on the screen at the end, with the times of steps as N; the terminal has to be as it was before.
+fn screen(ran: &Ran) -> String {
+    let mut terminal = vt100::Parser::new(ROWS, COLUMNS, 0);
+    let (wide, narrow) = ran.stdout.split_once(NARROWED).unwrap_or((&ran.stdout, ""));
+    terminal.process(wide.as_bytes());
+    if !narrow.is_empty() {
+        terminal.screen_mut().set_size(ROWS, HALF);
+        terminal.process(narrow.as_bytes());
+    }
+    in_order(&terminal);
+    let digits = |line: &str| match line.rsplit_once(" (").or(line.rsplit_once(", ")) {
+        Some((title, time)) if time.ends_with(" s)") => format!("{title} (N s)\n"),
+        Some((title, time)) if time.contains(" s. Next: ") => {
+            let next = time.split_once(" s. ").map_or("", |(_, next)| next);
+            format!("{title}, N s. {next}\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    lines(&terminal).iter().map(|line| digits(line)).collect()
+}
+
+/// The cursor is seen, at the beginning of a line, and nothing is left of what moved.
+fn in_order(terminal: &vt100::Parser) {
+    let screen = terminal.screen();
+    assert!(!screen.hide_cursor() && !screen.alternate_screen());
+    assert_eq!(screen.cursor_position().1, 0, "{}", screen.contents());
+    assert_eq!(screen.fgcolor(), vt100::Color::Default);
+    assert!(screen.attributes_formatted().len() < 8);
+    let moving = lines(terminal).into_iter().find(|line| moves(line));
+    assert_eq!(moving, None);
+}
+
+/// Whether a line is that of the step under way: it begins with a spinner, in Braille.
+fn moves(line: &str) -> bool {
+    let first = line.chars().next().unwrap_or_default();
+    ('\u{2800}'..='\u{28ff}').contains(&first)
+}
+
+/// The texts of the moving line, each once, in order.
+fn moved(ran: &Ran) -> Vec<String> {
+    let mut terminal = vt100::Parser::new(ROWS, COLUMNS, 0);
+    let mut seen: Vec<String> = Vec::new();
+    for part in ran.stdout.split_inclusive(['\r', '\n']) {
+        terminal.process(part.as_bytes());
+        let moving: Vec<String> = lines(&terminal)
+            .into_iter()
+            .filter(|line| moves(line))
+            .collect();
+        assert!(moving.len() < 2, "{moving:?}");
+        for line in moving {
+            if !seen.contains(&line) {
+                seen.push(line);
+            }
+        }
+    }
+    seen
+}
+
+/// Runs a script of bash on a terminal of 80 columns that is no dumb one.
+fn on_terminal(world: &World, script: &str) -> Ran {
+    let script = format!("stty cols 80 rows 60; {script}");
+    world.shell(&format!(
+        "TERM=xterm SHELL=/bin/bash script --quiet --return --flush --command '{script}' /dev/null"
+    ))
+}
+
+#[test]
+fn a_start_shows_what_is_done_and_the_next_command() {
+    let world = world();
+    world.set(|state| {
+        state.timing.image = 300;
+        state.timing.boot = 300;
+        state.timing.provision = 500;
+    });
+    let ran = on_terminal(&world, "polis start");
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let shown: Vec<String> = screen(&ran)
+        .lines()
+        .filter(|line| !line.starts_with("  "))
+        .map(str::to_owned)
+        .collect();
+    expect![[r#"
+        ✓ Launching the VM (N s)
+        ✓ Provisioning the VM (N s)
+        ✓ Transferring the bundle (N s)
+        ✓ Making certificates and secrets (N s)
+        ✓ Pulling the images (N s)
+        ✓ Starting the services (N s)
+        ✓ Waiting until every service is healthy (N s)
+        ✓ Recording that the workspace is complete (N s)
+        The workspace is running: 8 steps, N s. Next: polis shell"#]]
+    .assert_eq(&shown.join("\n"));
+    let moved = moved(&ran);
+    assert!(
+        moved.iter().any(|line| line.contains("Launching the VM: ")),
+        "{moved:#?}"
+    );
+    assert!(ran.stdout.contains("\u{1b}[32m✓"), "{:?}", ran.stdout);
+    let plain = on_terminal(&running(), "polis stop --color never");
+    assert!(!plain.stdout.contains("\u{1b}[3"), "{:?}", plain.stdout);
+}
+
+#[test]
+fn a_step_that_fails_is_marked_and_explained() {
+    let world = world();
+    world.set(|state| {
+        state.pulls.push(Pull {
+            image: "polis-gate-oss".into(),
+            message: "denied \u{1b}[2J\u{1b}[?25l".into(),
+            left: None,
+        });
+    });
+    let ran = on_terminal(&world, "polis start 2>&1");
+    assert_eq!(ran.code, Some(11), "{}", ran.seen());
+    let shown = screen(&ran);
+    assert!(
+        shown.contains("\n✗ Pulling the images (N s)\nerror: an image could not be pulled\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_long_hostile_line_is_cut_to_the_terminal() {
+    let world = world();
+    world.set(|state| {
+        state.timing.pull = 100;
+        state.pulls.push(Pull {
+            image: "polis-gate-oss".into(),
+            message: format!("{}\u{1b}[2J\u{202e}", "long ".repeat(100)),
+            left: Some(2),
+        });
+    });
+    let ran = on_terminal(&world, "polis start");
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    screen(&ran);
+    assert!(!ran.stdout.contains("\u{1b}[2J") && !ran.stdout.contains('\u{202e}'));
+    let moved = moved(&ran);
+    assert!(moved.len() > 5, "{moved:#?}");
+}
+
+#[test]
+fn ctrl_c_and_a_resize_leave_the_terminal_in_order() {
+    let world = world();
+    world.set(|state| state.timing.provision = 60_000);
+    let narrow = r#"stty cols 40 </dev/tty; printf "\033]0;narrow\007" >/dev/tty"#;
+    let ran = on_terminal(
+        &world,
+        &format!("(sleep 2; {narrow}; sleep 1; pkill -INT -P $$ polis) & polis start"),
+    );
+    assert_eq!(ran.code, Some(130), "{}", ran.seen());
+    let shown = screen(&ran);
+    assert!(
+        shown.contains("✗ Launching the VM (N s)\nerror: interrupted"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn elsewhere_there_are_plain_lines() {
+    let world = running();
+    for (environment, args) in [
+        ("CI=true", ""),
+        ("NO_COLOR=1", ""),
+        ("TERM=dumb", ""),
+        ("X=", "--verbose"),
+        ("X=", "--json"),
+        ("X=", "--quiet"),
+    ] {
+        let ran = on_terminal(&world, &format!("{environment} polis stop {args}"));
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+        let told = ran.stdout.replace("\r\n", "\n");
+        assert!(
+            !told.contains(['\r', '\u{1b}']),
+            "{environment} {args}: {told:?}"
+        );
+        let quiet = args == "--quiet";
+        assert_eq!(
+            told.contains("Stopping the VM\n"),
+            !quiet,
+            "{environment} {args}: {told}"
+        );
+        world.multipass(&["start", "polis"], b"");
+    }
+}
