@@ -99,14 +99,19 @@ fn guard_and_accept(request: &BridgeAccept) -> Result<Outcome, Failure> {
 
 /// Replaces the tables that hold the bridges back.
 fn guard(socket: &mut Socket, request: &BridgeAccept) -> Result<(), Failure> {
-    let BridgeAccept { bridge, egress, .. } = request;
+    let BridgeAccept {
+        bridge,
+        egress,
+        ingress,
+        ..
+    } = request;
     let mut name_servers = Vec::new();
     if !egress.is_empty() {
         let text = std::fs::read_to_string(RESOLV_CONF).map_err(Failure::ResolvConf)?;
         name_servers = guard::name_servers(&text);
     }
     let name = guard::table_name(bridge);
-    let tables = guard::tables(bridge, egress, &name_servers);
+    let tables = guard::tables(bridge, egress, ingress, &name_servers);
     let write = |sequence| guard_wire::replace(&name, &tables, sequence);
     let written = socket.call(write);
     written.map_err(failed("replace the nftables tables `polis-init-BRIDGE`"))?;
@@ -120,6 +125,9 @@ fn guard(socket: &mut Socket, request: &BridgeAccept) -> Result<(), Failure> {
     };
     for bridge in egress {
         println!("polis-init: table inet {name}: {bridge} reaches public addresses{dns}");
+    }
+    for bridge in ingress {
+        println!("polis-init: table inet {name}: {bridge} only answers");
     }
     Ok(())
 }

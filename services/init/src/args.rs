@@ -14,12 +14,16 @@ use lexopt::prelude::{Long, Short, Value};
 
 use crate::bridge::BridgeName;
 use crate::chown::{Owner, Request};
+use crate::forward::{Forward, Network};
 
 /// Exit code of a request that cannot be understood; nothing was tried.
 const USAGE: u8 = 2;
 
 /// Docker needs a few seconds after boot to write its chains.
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a forwarded connection may carry nothing, unless told.
+const DEFAULT_IDLE: Duration = Duration::from_secs(3600);
 
 /// An init container that waits longer than this hides a fault instead of riding out a slow start.
 const LONGEST_WAIT_SECONDS: u64 = 3600;
@@ -29,7 +33,10 @@ polis-init: prepares what the Polis services find when they start
 
 Usage:
   polis-init chown [-R] UID:GID PATH...
-  polis-init bridge-accept [--wait SECONDS] [--egress BRIDGE]... BRIDGE
+  polis-init bridge-accept [--wait SECONDS] [--egress BRIDGE]...
+                           [--ingress BRIDGE]... BRIDGE
+  polis-init forward [--idle SECONDS] --to HOST --within NETWORK PORT[:PORT]...
+  polis-init forward --check PORT[:PORT]...
   polis-init --help | --version
 
 Commands:
@@ -42,6 +49,8 @@ Commands:
                  tables `inet` and `arp` polis-init-BRIDGE keep what comes in by BRIDGE
                  away from this machine and from all other networks. Each run replaces
                  them; nothing else is changed.
+  forward        Listen on each PORT, and carry what comes in to the same port of HOST,
+                 or to the one after the colon. At most 256 connections at a time.
 
 Options:
   -R              Descend into directories
@@ -50,6 +59,13 @@ Options:
   --egress BRIDGE Let what comes in by this bridge reach public IPv4 addresses and
                   port 53 of the name servers in /etc/resolv.conf, but neither
                   private ranges nor this machine; may be repeated
+  --ingress BRIDGE Let what comes in by this bridge only answer: nothing is opened
+                  from there; may be repeated
+  --to HOST       The name or the IPv4 address of the host
+  --within NETWORK Dial HOST only at an address in this network, such as 10.0.0.0/8
+  --idle SECONDS  When a connection that carries nothing is ended (1 to 86400,
+                  default 3600)
+  --check         Only say whether something listens on each PORT
   -h, --help      Print this help
   -V, --version   Print the version
 
@@ -70,6 +86,10 @@ pub(crate) enum Command {
     Chown(Request),
     /// Let traffic pass inside one bridge network.
     BridgeAccept(BridgeAccept),
+    /// Carry connections to one host.
+    Forward(Forward),
+    /// Say whether something listens on these ports.
+    Listening(Vec<(u16, u16)>),
 }
 
 /// Which bridges to let through and to hold back.
@@ -79,6 +99,8 @@ pub(crate) struct BridgeAccept {
     pub(crate) bridge: BridgeName,
     /// Interfaces that reach public addresses only.
     pub(crate) egress: Vec<BridgeName>,
+    /// Interfaces that open no connection.
+    pub(crate) ingress: Vec<BridgeName>,
     /// How long to wait for Docker's chain.
     pub(crate) wait: Duration,
 }
@@ -110,6 +132,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         Some(Value(verb)) => match verb.to_str() {
             Some("chown") => parse_chown(&mut parser),
             Some("bridge-accept") => parse_bridge_accept(&mut parser),
+            Some("forward") => parse_forward(&mut parser),
             _ => Err(UsageError(format!("unknown command {verb:?}"))),
         },
         Some(other) => Err(other.unexpected().into()),
@@ -155,12 +178,14 @@ fn parse_chown(parser: &mut Parser) -> Result<Command, UsageError> {
 fn parse_bridge_accept(parser: &mut Parser) -> Result<Command, UsageError> {
     let mut bridge: Option<BridgeName> = None;
     let mut egress: Vec<BridgeName> = Vec::new();
+    let mut ingress: Vec<BridgeName> = Vec::new();
     let mut wait = DEFAULT_WAIT;
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("wait") => wait = parse_wait(&parser.value()?)?,
             Long("egress") => egress.push(parse_bridge(&parser.value()?)?),
+            Long("ingress") => ingress.push(parse_bridge(&parser.value()?)?),
             Value(value) if bridge.is_none() => bridge = Some(parse_bridge(&value)?),
             other => return Err(other.unexpected().into()),
         }
@@ -168,16 +193,102 @@ fn parse_bridge_accept(parser: &mut Parser) -> Result<Command, UsageError> {
     let Some(bridge) = bridge else {
         return Err(UsageError("bridge-accept: BRIDGE is missing".into()));
     };
-    if egress.contains(&bridge) {
-        return Err(UsageError(format!(
-            "bridge-accept: {bridge} cannot be both BRIDGE and --egress"
-        )));
+    for (of, others, name) in [
+        ("BRIDGE", std::slice::from_ref(&bridge), "--egress"),
+        ("BRIDGE", std::slice::from_ref(&bridge), "--ingress"),
+        ("--egress", egress.as_slice(), "--ingress"),
+    ] {
+        let named = if name == "--egress" {
+            &egress
+        } else {
+            &ingress
+        };
+        if let Some(twice) = named.iter().find(|bridge| others.contains(bridge)) {
+            return Err(UsageError(format!(
+                "bridge-accept: {twice} cannot be both {of} and {name}"
+            )));
+        }
     }
     Ok(Command::BridgeAccept(BridgeAccept {
         bridge,
         egress,
+        ingress,
         wait,
     }))
+}
+
+fn parse_forward(parser: &mut Parser) -> Result<Command, UsageError> {
+    let (mut to, mut within, mut check) = (None, None, false);
+    let (mut ports, mut idle) = (Vec::new(), DEFAULT_IDLE);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Long("check") => check = true,
+            Long("to") => to = Some(parse_host(&parser.value()?)?),
+            Long("within") => within = Some(parse_network(&parser.value()?)?),
+            Long("idle") => idle = parse_idle(&parser.value()?)?,
+            Value(value) => {
+                let (port, target) = parse_ports(&value)?;
+                if ports.iter().any(|(known, _)| *known == port) {
+                    return Err(UsageError(format!("forward: port {port} is there twice")));
+                }
+                ports.push((port, target));
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let missing = |what: &str| UsageError(format!("forward: {what} is missing"));
+    if ports.is_empty() {
+        return Err(missing("a PORT"));
+    }
+    if check {
+        return Ok(Command::Listening(ports));
+    }
+    Ok(Command::Forward(Forward {
+        to: to.ok_or_else(|| missing("--to"))?,
+        within: within.ok_or_else(|| missing("--within"))?,
+        ports,
+        idle,
+    }))
+}
+
+fn parse_ports(value: &OsStr) -> Result<(u16, u16), UsageError> {
+    let text = value.to_str().unwrap_or_default();
+    let (port, target) = text.split_once(':').unwrap_or((text, text));
+    let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
+    number(port).zip(number(target)).ok_or_else(|| {
+        UsageError(format!(
+            "forward: {value:?} is not PORT or PORT:PORT, numbers from 1 to 65535"
+        ))
+    })
+}
+
+fn parse_host(value: &OsStr) -> Result<String, UsageError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let text = value
+        .to_str()
+        .filter(|text| !text.is_empty() && text.bytes().all(plain));
+    text.map(str::to_owned).ok_or_else(|| {
+        UsageError(format!(
+            "forward: {value:?} is neither a host's name nor an IPv4 address"
+        ))
+    })
+}
+
+fn parse_network(value: &OsStr) -> Result<Network, UsageError> {
+    value.to_str().and_then(Network::parse).ok_or_else(|| {
+        UsageError(format!(
+            "forward: {value:?} is not an IPv4 network such as 10.0.0.0/8"
+        ))
+    })
+}
+
+fn parse_idle(value: &OsStr) -> Result<Duration, UsageError> {
+    let seconds = value.to_str().and_then(|text| text.parse::<u64>().ok());
+    let seconds = seconds.filter(|seconds| (1..=86_400).contains(seconds));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| UsageError("forward: --idle takes whole seconds from 1 to 86400".to_owned()))
 }
 
 fn parse_wait(value: &OsStr) -> Result<Duration, UsageError> {
@@ -264,21 +375,45 @@ mod tests {
 
     #[test]
     fn the_compose_file_s_bridge_line_is_understood() {
-        let line = "bridge-accept polis-internal --egress polis-external --egress polis-internet";
+        let line = "bridge-accept polis-internal --egress polis-external --egress polis-internet \
+                    --ingress polis-forward";
         let name = |text| BridgeName::parse(text).expect("a valid name");
         assert_eq!(
             parsed(line),
             Ok(Command::BridgeAccept(BridgeAccept {
                 bridge: name("polis-internal"),
                 egress: vec![name("polis-external"), name("polis-internet")],
+                ingress: vec![name("polis-forward")],
                 wait: Duration::from_secs(30),
             }))
         );
     }
 
     #[test]
+    fn the_overlay_s_lines_are_understood() {
+        let Ok(Command::Forward(request)) =
+            parsed("forward --to workspace --within 10.10.1.128/25 8099:3000 8100")
+        else {
+            panic!("not a forward request");
+        };
+        assert_eq!(request.to, "workspace");
+        assert_eq!(request.ports, [(8099, 3000), (8100, 8100)]);
+        assert_eq!(request.idle, Duration::from_secs(3600));
+        assert_eq!(
+            parsed("forward --check 8099:3000"),
+            Ok(Command::Listening(vec![(8099, 3000)]))
+        );
+    }
+
+    #[test]
     fn help_answers_after_a_command_too() {
-        for line in ["--help", "-h", "chown --help", "bridge-accept -h"] {
+        for line in [
+            "--help",
+            "-h",
+            "chown --help",
+            "bridge-accept -h",
+            "forward --help",
+        ] {
             assert_eq!(parsed(line), Ok(Command::Help), "{line}");
         }
     }

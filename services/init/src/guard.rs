@@ -108,11 +108,12 @@ pub(crate) fn table_name(bridge: &BridgeName) -> String {
 
 /// The tables of `bridge`, complete.
 ///
-/// They cut `bridge` off from the machine in every protocol, and let the `egress` bridges reach only
-/// public addresses and the `name_servers`.
+/// They cut `bridge` off from the machine in every protocol, let the `egress` bridges reach only
+/// public addresses and the `name_servers`, and let the `ingress` bridges only answer.
 pub(crate) fn tables(
     bridge: &BridgeName,
     egress: &[BridgeName],
+    ingress: &[BridgeName],
     name_servers: &[Ipv4Addr],
 ) -> [Table; 2] {
     let mut input = vec![drops([Match::In(bridge.clone())])];
@@ -123,6 +124,14 @@ pub(crate) fn tables(
     for bridge in egress {
         input.extend(to_the_machine(bridge, name_servers));
         forward.extend(to_elsewhere(bridge, name_servers));
+    }
+    for bridge in ingress {
+        let only_replies = [
+            accepts([Match::In(bridge.clone()), Match::Reply]),
+            drops([Match::In(bridge.clone())]),
+        ];
+        input.extend(only_replies.clone());
+        forward.extend(only_replies);
     }
     // Multicast reports and router solicitations would reveal the machine's address.
     let output = vec![drops([Match::Out(bridge.clone())])];

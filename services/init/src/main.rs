@@ -1,8 +1,8 @@
-//! `polis-init`: the one program of the image that Polis' init containers run.
+//! `polis-init`: the one program of the image that Polis' init containers run, and its forwarder.
 //!
 //! It exists so that this image holds nothing else: a container that runs as root, or with
 //! `NET_ADMIN` on the host's network, has no shell, no package manager and no Docker socket. It
-//! owns two jobs, [`chown`] and [`accept`], and this file only dispatches to them.
+//! owns three jobs, [`chown`], [`accept`] and [`forward`], and this file only dispatches to them.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,8 @@ mod args;
 mod bridge;
 #[cfg(target_os = "linux")]
 mod chown;
+#[cfg(target_os = "linux")]
+mod forward;
 #[cfg(target_os = "linux")]
 mod guard;
 #[cfg(target_os = "linux")]
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Ok(Command::Version) => args::print_version(),
         Ok(Command::Chown(request)) => chown::run(&request),
         Ok(Command::BridgeAccept(request)) => accept::run(&request),
+        Ok(Command::Forward(request)) => forward::run(&request),
+        Ok(Command::Listening(ports)) => forward::check(&ports),
         Err(error) => args::print_usage(&error),
     }
 }

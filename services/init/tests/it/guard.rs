@@ -324,6 +324,27 @@ fn replies_from_an_egress_bridge_pass() {
 }
 
 #[test]
+fn an_ingress_bridge_answers_and_opens_nothing() {
+    let Some(scene) = Scene::new() else {
+        return;
+    };
+    serve(&scene.helper, 80);
+    let ran = scene.machine.accept(&["--ingress", "br-out", "br-polis"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let server = at("10.20.1.128", 80);
+    assert!(answers(&scene.machine, server));
+    assert!(answers(&scene.lan, server));
+    for closed in ["10.20.1.1", "192.168.77.1", LAN, PUBLIC] {
+        assert!(!banner(&scene.helper, at(closed, 22)), "{closed}");
+        assert_eq!(echo(&scene.helper, at(closed, 53)), None, "{closed}");
+    }
+    // Nor over IPv6, to the machine and beyond it.
+    for closed in ["fd20::1", "fd77::2"] {
+        assert!(!banner(&scene.helper, at(closed, 22)), "{closed}");
+    }
+}
+
+#[test]
 fn a_connection_that_was_already_open_is_cut() {
     let Some(scene) = Scene::new() else {
         return;

@@ -5,6 +5,7 @@
 mod bridge;
 mod chown;
 mod common;
+mod forward;
 mod guard;
 mod namespace;
 mod usage;

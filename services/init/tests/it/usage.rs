@@ -17,6 +17,7 @@ fn help_goes_to_standard_output_and_names_the_exit_codes() {
         "  2  the command line",
         "chown [-R] UID:GID PATH...",
         "bridge-accept [--wait",
+        "forward --check PORT",
     ] {
         assert!(
             ran.stdout.contains(line),
@@ -38,7 +39,7 @@ fn version_is_the_package_s() {
 
 #[test]
 fn bad_requests_end_with_2_a_reason_and_the_usage() {
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 30] = [
         (&[], "a command is missing"),
         (&["frobnicate"], "unknown command \"frobnicate\""),
         (&["--frobnicate"], "invalid option '--frobnicate'"),
@@ -77,6 +78,28 @@ fn bad_requests_end_with_2_a_reason_and_the_usage() {
         (
             &["bridge-accept", "--egress=br0", "br0"],
             "br0 cannot be both BRIDGE and --egress",
+        ),
+        (
+            &["bridge-accept", "--ingress=br1", "--egress=br1", "br0"],
+            "br1 cannot be both --egress and --ingress",
+        ),
+        (&["forward"], "a PORT is missing"),
+        (&["forward", "--within=10.0.0.0/8", "80"], "--to is missing"),
+        (&["forward", "--to=host", "80"], "--within is missing"),
+        (
+            &["forward", "--to", "a b", "80"],
+            "\"a b\" is neither a host's name",
+        ),
+        (
+            &["forward", "--within=10.0.0.1/8", "80"],
+            "is not an IPv4 network",
+        ),
+        (&["forward", "0"], "\"0\" is not PORT or PORT:PORT"),
+        (&["forward", "80:"], "\"80:\" is not PORT or PORT:PORT"),
+        (&["forward", "80", "80:81"], "port 80 is there twice"),
+        (
+            &["forward", "--idle=0", "80"],
+            "--idle takes whole seconds from 1 to 86400",
         ),
         (
             &["bridge-accept", "--wait", "soon", "br0"],
