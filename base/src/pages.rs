@@ -2,7 +2,7 @@
 //! list to its commands.
 
 /// The pages by the words of their commands; the first one is about polis itself.
-pub const PAGES: [&str; 33] = [
+pub const PAGES: [&str; 39] = [
     "",
     "agent",
     "agent add",
@@ -18,6 +18,7 @@ pub const PAGES: [&str; 33] = [
     "delete",
     "doctor",
     "exec",
+    "list",
     "logs",
     "man",
     "security",
@@ -29,6 +30,11 @@ pub const PAGES: [&str; 33] = [
     "security pending",
     "security status",
     "shell",
+    "snapshot",
+    "snapshot create",
+    "snapshot delete",
+    "snapshot list",
+    "snapshot restore",
     "ssh-config",
     "start",
     "status",

@@ -157,20 +157,23 @@ fn shells_complete_commands_and_options() {
 /// The pages that archives and installers carry are those of the commands, each without a warning of groff.
 #[test]
 fn every_command_has_a_man_page() {
-    let help = polis(&["man"]).stdout;
-    let mut referred: Vec<String> = help
-        .lines()
-        .filter_map(|line| line.strip_suffix("(1)"))
-        .map(|name| name.replace("\\-", "-"))
-        .filter(|name| name.starts_with("polis-"))
-        .collect();
-    for group in ["agent", "security"] {
-        let page = polis(&["man", group]).stdout;
-        let inner = page.lines().filter_map(|line| line.strip_suffix("(1)"));
-        let inner = inner.map(|name| name.replace("\\-", "-"));
-        referred.extend(inner.filter(|name| name.starts_with(&format!("polis-{group}-"))));
+    let mut referred = Vec::new();
+    let mut unread = vec!["polis".to_owned()];
+    while let Some(name) = unread.pop() {
+        let words: Vec<&str> = name.split('-').skip(1).collect();
+        // `ssh-config` is one word.
+        let page = match name.as_str() {
+            "polis-ssh-config" => polis(&["man", "ssh-config"]),
+            _ => polis(&[&["man"], &words[..]].concat()),
+        };
+        let below = page
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_suffix("(1)"));
+        let below = below.map(|found| found.replace("\\-", "-"));
+        unread.extend(below.filter(|found| found.starts_with(&format!("{name}-"))));
+        referred.push(name);
     }
-    referred.push("polis".to_owned());
     let files: Vec<String> = PAGES.iter().map(|words| pages::file(words)).collect();
     for name in &referred {
         assert!(
