@@ -11,7 +11,7 @@ use crate::args::Cli;
 use crate::error::EXIT_CODES;
 
 /// How each command is used, by its words.
-const EXAMPLES: [(&str, &str); 33] = [
+const EXAMPLES: [(&str, &str); 39] = [
     (
         "",
         "polis doctor      # what this machine lacks
@@ -27,6 +27,22 @@ polis start --agent agents/echo -e ECHO_TOKEN",
     ),
     ("stop", "polis stop"),
     ("status", "polis status\npolis status --json"),
+    ("list", "polis list\npolis status --name second"),
+    (
+        "snapshot",
+        "polis snapshot create before-upgrade
+polis snapshot list",
+    ),
+    (
+        "snapshot create",
+        "polis snapshot create before-upgrade --yes   # stops the VM, and starts it again",
+    ),
+    ("snapshot list", "polis snapshot list"),
+    (
+        "snapshot restore",
+        "polis snapshot restore before-upgrade --yes   # loses what has been done since",
+    ),
+    ("snapshot delete", "polis snapshot delete before-upgrade"),
     (
         "delete",
         "polis delete

@@ -5,6 +5,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod copy;
+pub(crate) mod facts;
 pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod run;
@@ -36,10 +37,18 @@ pub(crate) fn probe() -> Call {
     Call::guest("see how the VM is", include_str!("probe.sh"), &[])
 }
 
-/// Looks at the guest and measures its volumes, in one call.
-pub(crate) fn survey() -> Call {
-    let script = concat!(include_str!("probe.sh"), "\n", include_str!("volumes.sh"));
-    Call::guest("see how the VM is", script, &[])
+/// Looks at the guest, measures its volumes and asks for more facts, in one call; `blocked` matches the keys of blocked
+/// requests.
+pub(crate) fn survey(blocked: &str) -> Call {
+    // The probe ends early where there is no stack.
+    let script = concat!(
+        include_str!("facts.sh"),
+        "\n",
+        include_str!("probe.sh"),
+        "\n",
+        include_str!("volumes.sh")
+    );
+    Call::guest("see how the VM is", script, &[blocked])
 }
 
 /// How far the provisioning is, for the one who waits.
@@ -307,7 +316,7 @@ mod tests {
             read("/x", 0),
             service_log("x", "/x/y"),
             outside(),
-            survey(),
+            survey("x"),
             run::Run::new().signal(&["TERM"]),
             copy::unpack("/x", &digest, "/y", false, false),
             copy::pack("/x", 1, "/y", true),

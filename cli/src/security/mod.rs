@@ -19,7 +19,7 @@ use crate::args::Level;
 use crate::guest::valkey::{Keys, Reply};
 
 /// Matches the keys of blocked requests, and nothing else below `polis:blocked:`.
-const BLOCKED: &str =
+pub(crate) const BLOCKED: &str =
     "polis:blocked:req-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]";
 /// Matches the keys of hosts that pass; the DLP service asks for the exact Host header.
 const ALLOWED: &str = "polis:approved:host:*";

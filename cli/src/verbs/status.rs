@@ -9,30 +9,36 @@ use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::agents::Agents;
+use crate::guest::facts::{Certificate, Facts, RENEW};
 use crate::guest::probe::{Disk, Guest, MAKE_ROOM, Provisioning, RECREATE_WORKSPACE};
 use crate::guest::storage::{self, Volume};
-use crate::instance::named;
+use crate::instance::{self, named};
 use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
+use crate::multipass::version::Versions;
+use crate::multipass::version_call;
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
 use crate::plan;
+use crate::security;
 
 /// Runs `polis status`.
 pub(crate) fn run(context: &Context) -> Result<Done> {
     let multipass = context.multipass()?;
     let machine = multipass.state()?;
-    let (guest, volumes, agents) = match machine {
+    let (guest, volumes, agents, facts) = match machine {
         Some(State::Running) => {
-            let answer = multipass.call(&guest::survey(), Kind::Unexpected)?;
+            let answer = multipass.call(&guest::survey(security::BLOCKED), Kind::Unexpected)?;
             let guest = Guest::parse(&answer)?;
             let agents = match guest.agents.is_empty() {
                 true => Agents::default(),
                 false => super::agent::asked(&multipass)?,
             };
-            (Some(guest), storage::volumes(&answer), agents)
+            let volumes = storage::volumes(&answer);
+            (Some(guest), volumes, agents, Facts::parse(&answer))
         }
-        _ => (None, Vec::new(), Agents::default()),
+        _ => (None, Vec::new(), Agents::default(), Facts::default()),
     };
+    let multipass = version(&multipass)?;
     let word = machine.as_ref().map(State::word);
     let verdict = verdict(machine.as_ref(), guest.as_ref());
     let blocked = machine
@@ -42,16 +48,36 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     let data = json!({
         "workspace": verdict.word(),
         "machine": word,
-        "guest": guest.as_ref().map(|guest| guest_json(guest, &volumes, &agents)),
+        "name": instance::name(),
+        "versions": {
+            "polis": embedded::LABEL,
+            "multipass": multipass,
+            "docker": facts.docker,
+            "sysbox": facts.sysbox,
+        },
+        "guest": guest.as_ref().map(|guest| guest_json(guest, &volumes, &agents, &facts)),
         "next": next,
         "settings": context.settings,
     });
-    let mut text = text(verdict, word, guest.as_ref(), &volumes, &agents);
+    let mut text = heading(verdict, word);
+    text.push_str(&versions(guest.as_ref(), &facts, multipass.as_deref()));
+    if let Some(guest) = &guest {
+        text.push_str(&inside(guest, &volumes, &agents, &facts));
+    }
     if let Some(error) = blocked {
         text.push_str(&format!("problem    {}\n", error.message));
     }
     text.push_str(&format!("next       {next}\n"));
     Ok(Done::new(text, data))
+}
+
+/// Which Multipass this is; none where it does not say so.
+fn version(multipass: &Multipass) -> Result<Option<String>> {
+    match multipass.call(&version_call(), Kind::Unexpected) {
+        Ok(answer) => Ok(Versions::parse(&answer).ok().map(|it| it.multipass)),
+        Err(error) if error.kind == Kind::Interrupted => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The error of a command for which there is no stack yet: how the workspace is, and what goes on from there.
@@ -148,8 +174,11 @@ impl Verdict {
     }
 }
 
-fn guest_json(guest: &Guest, volumes: &[Volume], agents: &Agents) -> Value {
+fn guest_json(guest: &Guest, volumes: &[Volume], agents: &Agents, facts: &Facts) -> Value {
     json!({
+        "address": facts.address,
+        "pending_approvals": facts.pending,
+        "certificates": facts.certificates,
         "cloud_init": guest.cloud_init,
         "provisioned": guest.provisioning() == Provisioning::Done,
         "provisioned_by_this_version": guest.marker == Some(embedded::marker()),
@@ -165,57 +194,112 @@ fn guest_json(guest: &Guest, volumes: &[Volume], agents: &Agents) -> Value {
     })
 }
 
-fn text(
-    verdict: Verdict,
-    machine: Option<&str>,
-    guest: Option<&Guest>,
-    volumes: &[Volume],
-    agents: &Agents,
-) -> String {
-    let mut text = format!(
-        "workspace  {}\nvm         {}\n",
-        verdict.word(),
-        machine.unwrap_or("none")
-    );
+fn heading(verdict: Verdict, machine: Option<&str>) -> String {
+    let mut text = format!("workspace  {}\n", verdict.word());
+    if instance::name() != instance::DEFAULT {
+        text.push_str(&format!("name       {}\n", instance::name()));
+    }
+    text.push_str(&format!("vm         {}\n", machine.unwrap_or("none")));
     if verdict == Verdict::Silent {
         text.push_str(&format!("note       {NO_ANSWER}\n"));
     }
+    text
+}
+
+/// What is at work, each with its version. Those in the VM only where that was asked.
+fn versions(guest: Option<&Guest>, facts: &Facts, multipass: Option<&str>) -> String {
+    let known = |version: Option<&str>| version.unwrap_or("unknown").to_owned();
+    let mut each = vec![
+        format!("polis {}", embedded::LABEL),
+        format!("Multipass {}", known(multipass)),
+    ];
     if let Some(guest) = guest {
-        if !guest.agents.is_empty() {
-            text.push_str("agents\n");
-            text.push_str(&super::agent::to_text(guest, agents));
-        }
-        if !guest.services.is_empty() && !guest.agents.is_empty() {
-            text.push_str("services\n");
-        }
-        for service in &guest.services {
-            text.push_str(&format!("  {:<14} {}\n", service.name, service.words()));
-        }
-        if !volumes.is_empty() {
-            text.push_str("volumes\n");
-        }
-        for Volume { name, bytes } in volumes {
-            let size = bytes.map_or("not measured in time".to_owned(), size::words);
-            text.push_str(&format!("  {name:<16} {size}\n"));
-        }
-        if let Some(disk) = &guest.disk {
-            let free = size::words(disk.free);
-            text.push_str(&format!("vm disk    {}% full, {free} free\n", disk.space));
-        }
-        if let Some((warning, urgent)) = guest.disk.as_ref().and_then(Disk::warning) {
-            let word = if urgent { "error  " } else { "warning" };
-            text.push_str(&format!(
-                "{word}    {warning}; to make room: {}\n",
-                named(MAKE_ROOM)
-            ));
-        }
-        if let Some(difference) = guest.workspace_differs {
-            let words = difference.words();
-            text.push_str(&format!(
-                "note       {words}; to recreate it: {}\n",
-                named(RECREATE_WORKSPACE)
-            ));
-        }
+        let ours = Digest::of(&embedded::bundle().bytes);
+        each.push(match guest.bundle {
+            None => "no bundle".to_owned(),
+            Some(found) if found == ours => "this version's bundle".to_owned(),
+            Some(_) => "another version's bundle".to_owned(),
+        });
+        each.push(format!("Docker {}", known(facts.docker.as_deref())));
+        each.push(format!("Sysbox {}", known(facts.sysbox.as_deref())));
+    }
+    format!("versions   {}\n", each.join(", "))
+}
+
+/// What the VM says of itself.
+fn inside(guest: &Guest, volumes: &[Volume], agents: &Agents, facts: &Facts) -> String {
+    let address = facts.address.map(|address| address.to_string());
+    let mut text = format!("address    {}\n", address.as_deref().unwrap_or("unknown"));
+    if !guest.agents.is_empty() {
+        text.push_str("agents\n");
+        text.push_str(&super::agent::to_text(guest, agents));
+    }
+    if !guest.services.is_empty() && !guest.agents.is_empty() {
+        text.push_str("services\n");
+    }
+    for service in &guest.services {
+        text.push_str(&format!("  {:<14} {}\n", service.name, service.words()));
+    }
+    if !volumes.is_empty() {
+        text.push_str("volumes\n");
+    }
+    for Volume { name, bytes } in volumes {
+        let size = bytes.map_or("not measured in time".to_owned(), size::words);
+        text.push_str(&format!("  {name:<16} {size}\n"));
+    }
+    if let Some(disk) = &guest.disk {
+        let free = size::words(disk.free);
+        text.push_str(&format!("vm disk    {}% full, {free} free\n", disk.space));
+    }
+    if guest.secrets {
+        text.push_str(&certificates(facts));
+    }
+    if !guest.services.is_empty() {
+        let next = match facts.pending {
+            None => String::new(),
+            Some(0) => " pending".to_owned(),
+            Some(_) => format!(" pending; to see them: {}", named("polis security pending")),
+        };
+        let words = facts.pending_words();
+        text.push_str(&format!("approvals  {words}{next}\n"));
+    }
+    text + &warnings(guest, facts)
+}
+
+/// How old the certificates are, and when the first of them ends.
+fn certificates(facts: &Facts) -> String {
+    let words = facts.first_to_end().map_or("unknown".to_owned(), |first| {
+        let ends = match first.days_left {
+            left if left < 0 => "has expired".to_owned(),
+            left => format!("expires in {left} days"),
+        };
+        let count = facts.certificates.len();
+        format!(
+            "{count}; {}, {} days old, {ends}",
+            first.name, first.days_old
+        )
+    });
+    format!("certs      {words}\n")
+}
+
+/// What somebody should look at.
+fn warnings(guest: &Guest, facts: &Facts) -> String {
+    let mut text = String::new();
+    let certificates = facts.first_to_end().and_then(Certificate::warning);
+    let certificates = certificates.map(|warning| (warning, "renew all", RENEW));
+    let disk = guest.disk.as_ref().and_then(Disk::warning);
+    let disk = disk.map(|warning| (warning, "make room", MAKE_ROOM));
+    for ((warning, urgent), aim, next) in disk.into_iter().chain(certificates) {
+        let word = if urgent { "error  " } else { "warning" };
+        let next = named(next);
+        text.push_str(&format!("{word}    {warning}; to {aim}: {next}\n"));
+    }
+    if let Some(difference) = guest.workspace_differs {
+        let words = difference.words();
+        text.push_str(&format!(
+            "note       {words}; to recreate it: {}\n",
+            named(RECREATE_WORKSPACE)
+        ));
     }
     text
 }

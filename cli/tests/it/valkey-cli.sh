@@ -14,6 +14,13 @@ if [[ ! -e ca.crt || ! -e client.key || "$*" != '--user mcp-admin '*' --key clie
   echo "Could not connect to Valkey at 127.0.0.1:6379: $*"
   exit 1
 fi
+if [[ "$*" == *' --scan --pattern '* ]]; then
+  for key in "$data"/*; do
+    # shellcheck disable=SC2053
+    if [[ -f $key && ${key##*/} == ${!#} ]]; then echo "${key##*/}"; fi
+  done
+  exit 0
+fi
 queue=()
 
 # Prints the reply to a command.

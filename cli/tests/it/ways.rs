@@ -367,7 +367,7 @@ fn no_call_asks_for_addresses() {
 fn status_enters_the_vm_once() {
     let world = running();
     let status = document(&world.polis(&["status", "--json"]));
-    assert_eq!(commands(&world), ["list", "exec"]);
+    assert_eq!(commands(&world), ["list", "exec", "version"]);
     let volumes = status["result"]["guest"]["volumes"].as_array().unwrap();
     assert!(volumes.len() > 2, "{volumes:?}");
 }

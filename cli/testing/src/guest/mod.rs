@@ -28,8 +28,8 @@ use crate::world::Store;
 pub(crate) const INSTANCE: &str = "FAKE_MULTIPASS_INSTANCE";
 
 /// The tools that are the double itself.
-const TOOLS: &str = "chown cloud-init df docker sudo systemctl systemd-run sleep stat \
-    update-ca-certificates";
+const TOOLS: &str = "chown cloud-init df docker dpkg-query ip sudo systemctl systemd-run sleep \
+    stat update-ca-certificates";
 /// What would change or show this machine instead of the guest: refused.
 const KEPT_AWAY: &str =
     "apt-get auditctl journalctl passwd poweroff reboot shutdown sysctl usermod";

@@ -50,6 +50,8 @@ pub fn run(name: &str, args: &[String]) -> io::Result<ExitCode> {
         (Some(code), _) => code,
         (None, "cloud-init") => cloud_init(&mut tool, &words)?,
         (None, "df") => df(&mut tool, &words)?,
+        (None, "dpkg-query") => dpkg_query(&mut tool, &words)?,
+        (None, "ip") => ip(&mut tool, &words),
         (None, "docker") => docker::run(&mut tool, &words)?,
         (None, "systemctl") => systemd::systemctl(&mut tool, &words)?,
         (None, "systemd-run") => systemd::systemd_run(&mut tool, &words)?,
@@ -122,6 +124,32 @@ fn cloud_init(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     };
     tool.call.out(&format!("status: {word}\n"));
     Ok(code)
+}
+
+/// The versions of what the provisioning installs.
+fn dpkg_query(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
+    let template = "--showformat=package ${Package} ${Version}\\n";
+    if words != ["--show", template, "docker-ce", "sysbox-ce"] {
+        return Ok(tool.refuse());
+    }
+    let state = tool.guest.store.look()?;
+    if !state.find(&tool.guest.name).is_some_and(|it| it.docker) {
+        return Ok(tool.fail("dpkg-query: no packages found matching docker-ce"));
+    }
+    tool.call
+        .out("package docker-ce 5:28.5.1-1~ubuntu.24.04~noble\n");
+    tool.call.out("package sysbox-ce 0.7.1.linux\n");
+    Ok(0)
+}
+
+/// The way out.
+fn ip(tool: &mut Tool, words: &[&str]) -> u8 {
+    if words != ["-4", "route", "get", "192.0.2.1"] {
+        return tool.refuse();
+    }
+    tool.call
+        .out("192.0.2.1 via 10.87.112.1 dev enp5s0 src 10.87.112.23 uid 1000 \n    cache \n");
+    0
 }
 
 /// How full the guest's disk is.
