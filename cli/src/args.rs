@@ -1,11 +1,13 @@
 //! The command line, whole: `polis --help` is the table of contents.
 
+mod doctor;
 mod snapshot;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use doctor::DoctorArgs;
 use semver::Version;
 use serde::Serialize;
 pub(crate) use snapshot::SnapshotVerb;
@@ -78,8 +80,8 @@ pub(crate) enum Verb {
     List,
     /// Delete the VM
     Delete(DeleteArgs),
-    /// Check what polis needs on this machine; changes nothing
-    Doctor,
+    /// Check what polis needs on this machine; without --fix changes nothing
+    Doctor(DoctorArgs),
     /// Run a command in the workspace
     Exec(ExecArgs),
     /// Open a shell in the workspace
@@ -135,7 +137,7 @@ impl Verb {
             Self::Status => "status",
             Self::List => "list",
             Self::Delete(_) => "delete",
-            Self::Doctor => "doctor",
+            Self::Doctor(_) => "doctor",
             Self::Exec(_) => "exec",
             Self::Shell(_) => "shell",
             Self::Cp(_) => "cp",

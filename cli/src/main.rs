@@ -71,7 +71,7 @@ impl Program {
             Verb::List => self.report(verbs::list::run),
             Verb::Snapshot(verb) => self.report(|context| verbs::snapshot::run(context, verb)),
             Verb::Delete(args) => self.report(|context| verbs::delete::run(context, args)),
-            Verb::Doctor => self.report(|context| Ok(verbs::doctor::run(context))),
+            Verb::Doctor(args) => self.report(|context| verbs::doctor::run(context, args)),
             Verb::Exec(args) => self.enter(|context| {
                 let place = args.place;
                 verbs::exec::run(context, &args.command, place)

@@ -15,6 +15,18 @@ use crate::instance;
 
 /// What the names of files begin with that are on their way.
 const SPOOL: &str = "copy-";
+/// And what the names of files end with that are written beside their place.
+const BESIDE: &str = ".polis-new";
+/// What else a killed run leaves: files that Multipass was to read, and half a key pair.
+const ON_THEIR_WAY: [&str; 7] = [
+    "cloud-init.yaml",
+    "bundle.tar",
+    "agent.tar",
+    "agent keys",
+    "stdin",
+    "ssh_key_new",
+    "ssh_key_new.pub",
+];
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The directory of the state directory that holds those of the workspaces that have a name.
@@ -118,6 +130,11 @@ impl Store {
         dirs.any(|dir| dir != self.dir && dir.join(name).exists())
     }
 
+    /// Whether this workspace or another one has it.
+    pub(crate) fn any_has(&self, name: &str) -> bool {
+        self.dir.join(name).exists() || self.others_have(name)
+    }
+
     /// Keeps other runs out, or says that one is at work.
     ///
     /// # Errors
@@ -152,7 +169,7 @@ impl Store {
     /// When the directory cannot be written.
     pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         let path = self.path(name)?;
-        let beside = self.path(&format!("{name}.polis-new"))?;
+        let beside = self.path(&format!("{name}{BESIDE}"))?;
         let write = || {
             // Of an earlier run that was killed.
             match fs::remove_file(&beside) {
@@ -189,13 +206,51 @@ impl Store {
 
     /// Removes what killed runs have left on its way more than a day ago. A failure costs room.
     fn sweep(&self) {
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let old = entry.metadata().and_then(|data| data.modified());
-            let old = old.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > DAY));
-            if old && entry.file_name().to_string_lossy().starts_with(SPOOL) {
-                let _it_stays = fs::remove_file(entry.path());
+        for path in self.left_over() {
+            if name_of(&path).starts_with(SPOOL) {
+                let _it_stays = fs::remove_file(path);
             }
         }
+    }
+
+    /// Whether it is that of the default workspace.
+    pub(crate) fn is_default(&self) -> bool {
+        self.dir == self.state
+    }
+
+    /// What killed runs have left in it more than a day ago, when no run can be at work on it any more. It is safe to remove.
+    pub(crate) fn left_over(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries
+            .filter(|entry| {
+                let data = entry.metadata().ok().filter(fs::Metadata::is_file);
+                let age = data.and_then(|data| data.modified().ok()?.elapsed().ok());
+                age.is_some_and(|age| age > DAY)
+            })
+            .map(|entry| entry.path())
+            .filter(|path| {
+                let name = name_of(path);
+                let known = ON_THEIR_WAY.contains(&name.as_str());
+                known || name.starts_with(SPOOL) || name.ends_with(BESIDE)
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// The directories of ours, and the files in this workspace's, that others may open although they are this user's.
+    pub(crate) fn open_to_others(&self) -> Vec<PathBuf> {
+        let mut all = vec![self.state.clone()];
+        if !self.is_default() {
+            all.extend([self.state.join(OTHERS), self.dir.clone()]);
+        }
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        files.retain(|path| path.symlink_metadata().is_ok_and(|data| data.is_file()));
+        files.sort();
+        all.extend(files);
+        all.retain(|path| is_open(path));
+        all
     }
 
     /// Where the file `name` is, in a directory that has been made.
@@ -211,6 +266,28 @@ impl Store {
         }
         Ok(self.dir.join(name))
     }
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// Whether others may open this file or directory of the user's; not for a link.
+#[cfg(unix)]
+fn is_open(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = fs::symlink_metadata(path);
+    found.is_ok_and(|found| {
+        let ours = found.uid() == rustix::process::geteuid().as_raw();
+        ours && !found.is_symlink() && found.mode() & 0o077 != 0
+    })
+}
+
+/// Below a user's profile Windows lets nobody else in.
+#[cfg(not(unix))]
+fn is_open(_path: &Path) -> bool {
+    false
 }
 
 /// How a file of ours is opened: for us alone, and not through a link.

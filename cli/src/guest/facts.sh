@@ -21,7 +21,7 @@ cd /etc/valkey/tls || exit 10
 exec valkey-cli --user mcp-admin --no-auth-warning --tls --cacert ca.crt --cert client.crt --key client.key --scan --pattern "$1"'
 # The agent can write as many as it likes.
 if waits=$(cd /opt/polis && timeout 10 docker compose exec -T state sh -c "$inside" sh "$1" </dev/null | head -c 60000) &&
-  [[ -z $(grep -v '^polis:blocked:' <<<"$waits") ]]; then
+  ! grep -qvE '^(polis:blocked:.*)?$' <<<"$waits"; then
   echo "pending $(grep -c . <<<"$waits")"
 fi
 echo end

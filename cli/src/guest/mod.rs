@@ -25,10 +25,11 @@ pub(crate) const DAMAGED: i32 = 11;
 pub(crate) const READ: &str = "polis-read 1";
 /// How many bytes of a file one answer has, in base64: small enough for Windows.
 pub(crate) const PART: usize = 3000;
-/// The first lines of the answers of `agents-state.sh`, `outside.sh` and `volumes.sh`.
+/// The first lines of the answers of `agents-state.sh`, `outside.sh`, `volumes.sh` and `leftovers.sh`.
 const AGENTS: &str = "polis-agents 1";
 const OUTSIDE: &str = "polis-outside 1";
 const VOLUMES: &str = "polis-volumes 1";
+const LEFTOVERS: &str = "polis-leftovers 1";
 /// The user of the VM, whom the image brings and who may use Docker.
 const USER: &str = "ubuntu";
 
@@ -64,6 +65,20 @@ pub(crate) fn read(path: &str, offset: usize) -> Call {
         include_str!("read.sh"),
         &[path, &offset, &part],
     )
+}
+
+/// Counts what killed runs have left in the VM; with `remove` removes it first.
+pub(crate) fn leftovers(remove: bool) -> Call {
+    let script = include_str!("leftovers.sh");
+    let what: &[&str] = if remove { &["remove"] } else { &[] };
+    Call::guest("see what killed runs have left", script, what)
+}
+
+/// The count in its answer; 0 where it says nothing.
+pub(crate) fn left_over(text: &str) -> u32 {
+    let mut lines = answer(text, LEFTOVERS).unwrap_or_default().lines();
+    let count = lines.find_map(|line| line.strip_prefix("left ")?.trim_end().parse().ok());
+    count.unwrap_or(0)
 }
 
 /// Makes the folder that archives are brought to, where the provisioning has not made it yet.
@@ -328,6 +343,7 @@ mod tests {
             put_keys,
             set_proxies,
             ssh::host_key(),
+            leftovers(true),
         ];
         for call in calls {
             assert_eq!(call.args[..4], ["exec", "-n", vm(), "--"]);

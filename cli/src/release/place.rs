@@ -55,6 +55,13 @@ impl Place {
         })
     }
 
+    /// What a killed update has left, if no other one is under way.
+    pub(crate) fn left_over(&self) -> Vec<PathBuf> {
+        let each = [&self.staged, &self.aside].into_iter();
+        let there = each.filter(|path| path.symlink_metadata().is_ok());
+        there.cloned().collect()
+    }
+
     /// Where this program is.
     pub(crate) fn program(&self) -> &Path {
         &self.program

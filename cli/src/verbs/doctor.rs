@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
 
+use super::fix;
+use crate::args::DoctorArgs;
 use crate::context::Context;
 use crate::doctor::{self, Check, Facts, Trouble, Verdict};
 use crate::error::{Kind, Result};
@@ -28,13 +30,24 @@ const HOSTS_VARIABLE: &str = "POLIS_DOWNLOAD_HOSTS";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `polis doctor`.
-pub(crate) fn run(context: &Context) -> Done {
+///
+/// # Errors
+/// With `--fix`, when something cannot be mended.
+pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
+    let fixed = match args.fix {
+        true => Some(fix::run(context, args)?),
+        false => None,
+    };
     let checks = doctor::checks(&facts(context));
     let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
     let text = checks.iter().map(line).collect::<String>();
     let mut done = Done::new(text, json!({"healthy": !failed, "checks": checks}));
     done.code = u8::from(failed);
-    done
+    if let Some((text, fixes)) = fixed {
+        done.text.push_str(&text);
+        done.data["fixes"] = fixes;
+    }
+    Ok(done)
 }
 
 fn line(check: &Check) -> String {

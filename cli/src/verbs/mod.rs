@@ -5,6 +5,7 @@ pub(crate) mod cp;
 pub(crate) mod delete;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+mod fix;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;

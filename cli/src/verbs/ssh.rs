@@ -209,6 +209,43 @@ impl Include {
     }
 }
 
+/// What is wrong with the line in the user's configuration, which had it once; none where all is well, or it cannot be changed.
+pub(super) fn wrong_include(context: &Context) -> Option<&'static str> {
+    let (users, wanted) = included(context)?;
+    match (users.text == wanted, context.store.any_has(CONFIG)) {
+        (true, _) => None,
+        (_, true) => Some(
+            "the line for polis in ~/.ssh/config is not the first one or reads one workspace alone: it is put right",
+        ),
+        (_, false) => {
+            Some("the line for polis in ~/.ssh/config reads nothing any more: it is removed")
+        }
+    }
+}
+
+/// Puts that right.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn mend_include(context: &Context) -> Result<()> {
+    match included(context) {
+        Some((users, wanted)) => users.change(|_| wanted).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The user's configuration, and how it should be, if it has the line anywhere.
+fn included(context: &Context) -> Option<(Users, String)> {
+    let include = Include::of(context).ok()?;
+    let users = Users::read(&include.line).ok()?;
+    let without = include.taken_from(&users.text);
+    let wanted = match (without == users.text, context.store.any_has(CONFIG)) {
+        (true, _) | (_, false) => without,
+        _ => include.added_to(&without),
+    };
+    Some((users, wanted))
+}
+
 /// The user's own configuration of OpenSSH.
 struct Users {
     dir: PathBuf,

@@ -280,7 +280,7 @@ fn the_help_is_the_table_of_contents() {
           status       Show how the workspace is, and where each setting comes from; changes nothing
           list         List the workspaces of this user, and the state of their VMs; changes nothing
           delete       Delete the VM
-          doctor       Check what polis needs on this machine; changes nothing
+          doctor       Check what polis needs on this machine; without --fix changes nothing
           exec         Run a command in the workspace
           shell        Open a shell in the workspace
           cp           Copy a file or a directory into the workspace or out of it

@@ -14,6 +14,8 @@ mod faults;
 #[cfg(target_os = "linux")]
 mod filling;
 #[cfg(target_os = "linux")]
+mod fix;
+#[cfg(target_os = "linux")]
 mod hostile;
 #[cfg(target_os = "linux")]
 mod killed;
