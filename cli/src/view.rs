@@ -94,6 +94,14 @@ impl View {
         }
     }
 
+    /// How it is with the step, where that changes all the time; elsewhere than on a terminal only `rarely`.
+    pub(crate) fn counted(&mut self, often: &str, rarely: &str) {
+        match &self.bar {
+            Some(bar) => self.now(bar, often),
+            None => self.detail(rarely),
+        }
+    }
+
     /// What `who` said about the step.
     pub(crate) fn quote(&mut self, who: &str, said: &str) {
         self.detail(&format!("{who}: {}", cut(said)));

@@ -1,4 +1,4 @@
-# Prints how a job is and the end of its log. Argument: the name of the job.
+# Prints how a job is, how far a pull is, and the end of its log. Argument: the name of the job.
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 name=$1
@@ -14,6 +14,38 @@ elif [[ -n $running ]]; then
 else
   echo lost
 fi
-echo "pulled $(grep -c ' Pulled' "$dir/log" 2>/dev/null || true)"
+# Images that are here and all of them, bytes that have arrived and that are known to come, layers of unknown size: from what
+# Compose prints of images (`gate Pulling`) and of layers (`3e731ddb7fc9 Downloading [=>  ]  1.2MB/4.3MB`). From version 5 on
+# it leaves out what is to come.
+awk '
+  function bytes(text) {
+    return text * (text ~ /kB$/ ? 1e3 : text ~ /MB$/ ? 1e6 : text ~ /GB$/ ? 1e9 : text ~ /TB$/ ? 1e12 : 1)
+  }
+  $NF == "Pulling" { images[$(NF - 1)]; next }
+  $NF == "Pulled" { here[$(NF - 1)]; next }
+  length($1) != 12 || $1 ~ /[^0-9a-f]/ { next }
+  $2 == "Pulling" { layers[$1] }
+  $2 == "Downloading" && NF > 2 {
+    layers[$1]
+    count = split($NF, part, "/")
+    if (bytes(part[1]) > done[$1]) done[$1] = bytes(part[1])
+    if (count == 2) all[$1] = bytes(part[2])
+  }
+  / complete *$/ || $2 == "Already" {
+    if ($1 in all) done[$1] = all[$1]
+    else all[$1] = done[$1] + 0
+  }
+  END {
+    for (name in images) of++
+    for (name in here) pulled++
+    for (layer in layers) {
+      arrived += done[layer]
+      if (layer in all) coming += all[layer]
+      else { coming += done[layer]; unknown++ }
+    }
+    printf "pulled %d %d %.0f %.0f %d\n", pulled, of, arrived, coming, unknown
+  }
+' "$dir/log" 2>/dev/null || echo pulled
 echo log
-tail -n 12 "$dir/log" 2>/dev/null | cut -c 1-200 || true
+# Without the lines of layers, which say nothing when a pull has failed.
+grep -vE '^ [0-9a-f]{12} ' "$dir/log" 2>/dev/null | tail -n 12 | cut -c 1-200 || true

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::pulled::Pulled;
 use super::{Pace, Reconciler};
 use crate::error::{Error, Kind, Result};
 use crate::guest::{self, Job};
@@ -37,10 +38,15 @@ impl Reconciler<'_> {
                     self.succeed(&job.start, Kind::Unexpected)?;
                 }
             }
-            match (status.pulled, status.log.last()) {
-                (1.., _) => self.view.detail(&format!("{} pulled", status.pulled)),
-                (0, Some(line)) => self.view.quote("log", line),
-                (0, None) => {}
+            match status.log.last() {
+                // Of the job itself, as before it tries again.
+                Some(line) if line.starts_with("stack: ") => self.view.quote("log", line),
+                _ if status.pulled.is_some() => {
+                    let pulled = status.pulled;
+                    self.view.counted(&pulled.words(), &pulled.count());
+                }
+                Some(line) => self.view.quote("log", line),
+                None => {}
             }
             if !pace.wait()? {
                 return Ok(Ended::Late(status.log));
@@ -61,7 +67,7 @@ pub(super) enum Ended {
 #[derive(Debug)]
 struct Status {
     state: JobState,
-    pulled: u32,
+    pulled: Pulled,
     log: Vec<String>,
 }
 
@@ -96,10 +102,7 @@ impl Status {
             ["ended", code] => JobState::Ended(code.parse().map_err(|_| unreadable())?),
             _ => return Err(unreadable()),
         };
-        let pulled = lines.next().and_then(|line| line.strip_prefix("pulled "));
-        let pulled = pulled
-            .and_then(|count| count.trim().parse().ok())
-            .unwrap_or_default();
+        let pulled = Pulled::parse(lines.next().unwrap_or_default());
         let log = plain.lines().skip_while(|line| *line != "log").skip(1);
         Ok(Self {
             state,
@@ -118,13 +121,15 @@ mod tests {
 
     #[test]
     fn a_job_says_how_it_is() {
-        let status =
-            Status::parse("noise|polis-job 1\nended 1\npulled 3\nlog\n a\x1b[0m\nError: b\n")
-                .unwrap();
-        assert_eq!((status.state, status.pulled), (JobState::Ended(1), 3));
+        let status = Status::parse(
+            "noise|polis-job 1\nended 1\npulled 3 9 0 0 0\nlog\n a\x1b[0m\nError: b\n",
+        )
+        .unwrap();
+        assert_eq!(status.state, JobState::Ended(1));
+        assert_eq!(status.pulled.words(), "3 of 9 images");
         assert_eq!(status.log, [" a", "Error: b"]);
         assert_eq!(
-            Status::parse("polis-job 1\nlost\npulled \nlog\n")
+            Status::parse("polis-job 1\nlost\npulled\nlog\n")
                 .unwrap()
                 .state,
             JobState::Lost

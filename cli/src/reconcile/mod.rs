@@ -7,6 +7,7 @@ mod ahead;
 mod job;
 mod machine;
 mod provisioning;
+mod pulled;
 mod stack;
 
 use std::time::{Duration, Instant};

@@ -60,7 +60,6 @@ fn a_pull_that_fails_is_tried_again_and_then_named() {
         error: an image could not be pulled
           cause: Error response from daemon: toomanyrequests: retry-after: 1s
           tried: multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
-          log:  gate Pulling
           log:  gate Error toomanyrequests: retry-after: 1s
           log: Error response from daemon: toomanyrequests: retry-after: 1s
           log: stack: not pulled: ghcr.io/odralabshq/polis-gate-oss:[PIN]

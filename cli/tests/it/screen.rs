@@ -165,6 +165,55 @@ fn a_long_hostile_line_is_cut_to_the_terminal() {
 }
 
 #[test]
+fn a_pull_is_seen_in_bytes() {
+    let world = world();
+    world.set(|state| state.timing.pull = 500);
+    let ran = on_terminal(&world, "polis start");
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let moved = moved(&ran);
+    let pulls = moved
+        .iter()
+        .filter(|line| line.contains("Pulling the images: "));
+    let bytes: Vec<&String> = pulls.filter(|line| line.contains(" MiB (")).collect();
+    assert!(bytes.len() > 2, "{moved:#?}");
+    assert!(
+        bytes.iter().all(|line| line.contains(" images)")),
+        "{moved:#?}"
+    );
+}
+
+/// What Compose 2.40.3 printed of two images with three layers and one that was there: 4.335 MB, 2.5 GB of which 1.2 GB have come,
+/// and one whose size the registry does not tell.
+const PULL: &str = include_str!("pull.log");
+
+#[test]
+fn how_far_a_pull_is_comes_from_what_compose_prints() {
+    let world = running();
+    let poll = include_str!("../../src/guest/job-poll.sh");
+    let said = |log: &str| {
+        world.write_guest("/opt/polis/.jobs/pull-x/log", log);
+        let args = [
+            "exec", "-n", "polis", "--", "bash", "-c", poll, "polis", "pull-x",
+        ];
+        let ran = world.multipass(&args, b"");
+        let line = ran.stdout.lines().find(|line| line.starts_with("pulled"));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(said(PULL), "pulled 2 2 2504335123 2504335123 0");
+    let until = |end: &str| &PULL[..PULL.find(end).unwrap()];
+    assert_eq!(said(until(" 3e731ddb7fc9 Downloading")), "pulled 0 2 0 0 3");
+    assert_eq!(
+        said(until(" 47cafa6a79d0 Download complete")),
+        "pulled 0 2 1204335123 2504335123 1"
+    );
+    // Compose 5 names images and leaves out what is to come.
+    let log =
+        " Image ghcr.io/x Pulling \n 3e731ddb7fc9 Downloading 49.15kB\n Image ghcr.io/x Pulled \n";
+    assert_eq!(said(log), "pulled 1 1 49150 49150 1");
+    assert_eq!(said("noise\n\u{0}\u{ff}\n"), "pulled 0 0 0 0 0");
+}
+
+#[test]
 fn ctrl_c_and_a_resize_leave_the_terminal_in_order() {
     let world = world();
     world.set(|state| state.timing.provision = 60_000);

@@ -298,9 +298,11 @@ fn mounted(tool: &Tool, text: &str) -> String {
 
 /// Pulls the images of all services, as far as the registry lets it.
 fn pull(tool: &mut Tool, project: &Project) -> io::Result<u8> {
-    for (name, service) in &project.services {
-        let image = &service.image;
+    for name in project.services.keys() {
         tool.call.err(&format!(" {name} Pulling \n"));
+    }
+    for (layer, (name, service)) in project.services.iter().enumerate() {
+        let image = &service.image;
         let (takes, refusal) = tool.guest.store.update(|state| {
             let mut pulls = state.pulls.iter_mut();
             let refusal = pulls.find(|pull| image.contains(&pull.image) && pull.left != Some(0));
@@ -310,7 +312,20 @@ fn pull(tool: &mut Tool, project: &Project) -> io::Result<u8> {
             });
             (state.timing.pull, refusal)
         })?;
-        wait_until(now() + takes);
+        // A layer of 4 MB, of which the first half has come when half the time is over.
+        let half = now() + takes / 2;
+        if takes > 0 {
+            tool.call.err(&format!(" {layer:012x} Pulling fs layer \n"));
+            wait_until(half);
+            let part = "[=========================>                         ]      2MB/4MB";
+            tool.call
+                .err(&format!(" {layer:012x} Downloading {part}\n"));
+        }
+        wait_until(half + takes / 2);
+        if takes > 0 {
+            tool.call
+                .err(&format!(" {layer:012x} Download complete \n"));
+        }
         if let Some(message) = refusal {
             tool.call.err(&format!(" {name} Error {message}\n"));
             return Ok(tool.fail(&format!("Error response from daemon: {message}")));
