@@ -30,6 +30,6 @@ pub mod record;
 pub mod world;
 
 pub use fault::{Effect, Fault};
-pub use harness::{Ran, Running, World};
+pub use harness::{Ran, Running, World, exes};
 pub use record::Call;
 pub use world::state::{Access, Fate, Instance, Power, Pull, Service, State};

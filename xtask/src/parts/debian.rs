@@ -64,18 +64,38 @@ pub(super) fn unpack(
     purpose: &str,
     progress: Progress,
 ) -> Result<PathBuf> {
+    unpack_together(
+        workspace,
+        package,
+        &[package],
+        purpose,
+        progress,
+        |_| Ok(()),
+    )
+}
+
+/// Unpacks `packages` into one directory called `name`, where that was not done before, has it
+/// adapted to its place, and returns it.
+pub(super) fn unpack_together(
+    workspace: &Workspace,
+    name: &str,
+    packages: &[&str],
+    purpose: &str,
+    progress: Progress,
+    adapt: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let parts = workspace.target.join("parts");
-    let unpacked = parts.join(package).join("unpacked");
+    let unpacked = parts.join(name).join("unpacked");
     if !unpacked.exists() {
         progress.note(purpose);
-        let file = download(&parts, package)?;
+        let files = packages.iter().map(|package| download(&parts, package));
+        let files = files.collect::<Result<Vec<_>>>()?;
         write::directory(&unpacked, "usr", |new| {
-            Run::new("dpkg-deb")
-                .arg("--extract")
-                .arg(&file)
-                .arg(new)
-                .output()
-                .map(drop)
+            for file in &files {
+                let extract = Run::new("dpkg-deb").arg("--extract").arg(file);
+                extract.arg(new).output()?;
+            }
+            adapt(new)
         })?;
     }
     Ok(unpacked)

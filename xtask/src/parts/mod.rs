@@ -9,6 +9,7 @@ mod debian;
 mod prism;
 mod python;
 mod targets;
+mod wine;
 
 use std::path::{Path, PathBuf};
 
@@ -204,6 +205,11 @@ pub const PARTS: &[Part] = &[
         why: "starts the CLI for arm64",
     },
     Part {
+        needs: "x86_64-w64-mingw32-gcc",
+        package: "gcc-mingw-w64-x86-64",
+        why: "links polis.exe, which Wine runs",
+    },
+    Part {
         needs: "pgrep",
         package: "procps",
         why: "sees whether its downloads have ended with it",
@@ -280,6 +286,7 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
             let prism = scope.spawn(|| prism::provide(workspace, progress));
             let mut path = debian::provide(workspace, progress)?;
             path.push(python::provide(workspace, progress)?);
+            path.push(wine::provide(workspace, progress)?);
             parts.cloud_init = cloud_init::provide(workspace, progress)?;
             let prism = prism.join();
             path.push(prism.map_err(|_| Error::machine("a thread panicked"))??);
@@ -290,6 +297,7 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
         parts.left_out.extend(cloud_init::missing());
         parts.left_out.extend(debian::missing());
         parts.left_out.extend(prism::missing());
+        parts.left_out.extend(wine::missing());
         parts.left_out.extend(targets::missing(workspace)?);
     }
     if !is_root() {

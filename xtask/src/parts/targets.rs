@@ -1,5 +1,5 @@
-//! The targets of a release that this machine can build for without another linker: without them `polis` and `polis-init` are
-//! not what a release carries, and no rehearsal is whole.
+//! The targets of a release that this machine can build for: without them `polis` and `polis-init` are not what a release
+//! carries, no rehearsal is whole, and nothing runs the code for Windows.
 
 use crate::error::Result;
 use crate::process::Run;
@@ -7,8 +7,14 @@ use crate::progress::Progress;
 use crate::rust_build;
 use crate::workspace::Workspace;
 
-/// The static targets, which Rust links itself.
-const MUSL: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
+/// Each target, with what it is for. Rust links the static ones itself.
+const TARGETS: [(&str, &str); 3] = [
+    ("x86_64-unknown-linux-musl", STATIC),
+    ("aarch64-unknown-linux-musl", STATIC),
+    ("x86_64-pc-windows-gnu", "polis.exe, which Wine runs"),
+];
+
+const STATIC: &str = "rehearsals, and programs without a C library";
 
 /// Adds the targets that are missing to the toolchain of the tree.
 ///
@@ -19,6 +25,7 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    let missing: Vec<&str> = missing.iter().map(|(triple, _)| *triple).collect();
     progress.note(&format!("installing the targets {}", missing.join(" and ")));
     let add = Run::new("rustup").args(["target", "add"]).args(missing);
     add.cwd(&workspace.root).output().map(drop)
@@ -29,18 +36,18 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<()> {
 /// # Errors
 /// When `rustc` cannot be asked.
 pub(super) fn missing(workspace: &Workspace) -> Result<Vec<String>> {
-    let reason = |triple| format!("target {triple}: rehearsals, and programs without a C library");
+    let reason = |(triple, why)| format!("target {triple}: {why}");
     Ok(missing_targets(workspace)?
         .into_iter()
         .map(reason)
         .collect())
 }
 
-fn missing_targets(workspace: &Workspace) -> Result<Vec<&'static str>> {
+fn missing_targets(workspace: &Workspace) -> Result<Vec<(&'static str, &'static str)>> {
     let mut missing = Vec::new();
-    for triple in MUSL {
+    for (triple, why) in TARGETS {
         if !rust_build::installed(workspace, triple)? {
-            missing.push(triple);
+            missing.push((triple, why));
         }
     }
     Ok(missing)

@@ -1,4 +1,4 @@
-//! Where the double's program is.
+//! Where the double's program is, and those for Windows.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -17,22 +17,36 @@ use crate::process;
 /// When it cannot be built.
 pub(super) fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(build)
+    PATH.get_or_init(|| {
+        let built = build(&["--bin", "fake-multipass"]);
+        built.into_iter().next().expect("a program was built")
+    })
 }
 
-fn build() -> PathBuf {
+/// `polis.exe` and `multipass.exe`, built at most once in each test process.
+///
+/// # Panics
+/// When they cannot be built.
+pub fn exes() -> &'static [PathBuf] {
+    static PATHS: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    const ARGS: [&str; 6] = [
+        "-p",
+        "polis",
+        "-p",
+        "multipass-exe",
+        "--target",
+        "x86_64-pc-windows-gnu",
+    ];
+    PATHS.get_or_init(|| build(&ARGS))
+}
+
+fn build(args: &[&str]) -> Vec<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let mut command = process::command(cargo);
     command
-        .args([
-            "build",
-            "--locked",
-            "--quiet",
-            "--message-format=json",
-            "--bin",
-            "fake-multipass",
-        ])
+        .args(["build", "--locked", "--quiet", "--message-format=json"])
+        .args(args)
         .arg("--manifest-path")
         .arg(manifest);
     if let Some(target) = target_directory() {
@@ -45,8 +59,8 @@ fn build() -> PathBuf {
     let executable = stdout
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    executable.expect("cargo names the program that it built")
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executable.collect()
 }
 
 /// The target directory of the running test, `TARGET/debug/deps/NAME`: what is built there is shared.

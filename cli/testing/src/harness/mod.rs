@@ -1,5 +1,6 @@
 //! What a test has in its hands: a world of its own, the programs run in it, and what they left behind.
 
+mod bridge;
 mod double;
 mod ran;
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+pub use double::exes;
 pub use ran::{Ran, Running};
 use tempfile::TempDir;
 
@@ -366,6 +368,24 @@ impl World {
     /// When it cannot be started.
     pub fn start_multipass(&self, args: &[&str], stdin: &[u8]) -> Running {
         self.start(&self.dir().join("bin/multipass"), args, &[], stdin)
+    }
+
+    /// Answers `multipass.exe` for as long as the test runs, and returns the address that it wants to have in
+    /// `FAKE_MULTIPASS_BRIDGE`. Programs of Windows see `drive_c` as `C:\`, and all of this machine as `Z:\`.
+    ///
+    /// # Panics
+    /// When no port can be had.
+    pub fn bridge(&self, drive_c: &Path) -> String {
+        self.set(|state| state.windows = true);
+        let multipass = self.dir().join("bin/multipass");
+        let (home, environment) = (self.home(), self.environment());
+        let command = move || {
+            let mut command = process::group(&multipass);
+            command.env_clear().current_dir(&home);
+            command.envs(environment.iter().cloned());
+            command
+        };
+        bridge::serve(command, drive_c)
     }
 
     fn polis_path(&self) -> &Path {

@@ -37,6 +37,8 @@ const LINT_STAGES: Step = (
         "first",
         "--test",
         "stack",
+        "--test",
+        "wine",
         "--",
         "-D",
         "warnings",
@@ -57,6 +59,8 @@ const BUILD_STAGES: Step = (
         "first",
         "--test",
         "stack",
+        "--test",
+        "wine",
     ],
 );
 const TEST: Step = (
@@ -75,6 +79,10 @@ const FIRST: Step = (
     "first",
     &["test", "--locked", "--workspace", "--test", "first"],
 );
+const WINE: Step = (
+    "wine",
+    &["test", "--locked", "--workspace", "--test", "wine"],
+);
 const STACK: Step = (
     "stack",
     &["test", "--locked", "--workspace", "--test", "stack"],
@@ -89,7 +97,7 @@ const ROUNDS: [&[&[Step]]; 7] = [
     &[&[BUILD]],
     &[&[BUILD_STAGES]],
     // The machines wait for most of their time, while the tests compute and then the compiler.
-    &[&[TEST, LINT, LINT_STAGES], &[PROVISION, FIRST]],
+    &[&[TEST, LINT, LINT_STAGES, WINE], &[PROVISION, FIRST]],
     // Measures, so it has the cores for itself.
     &[&[STACK]],
 ];
