@@ -1,8 +1,13 @@
 //! The real `polis.exe`, run by Wine against a `multipass.exe`: what only Windows' users would meet otherwise.
 
-#[cfg(target_os = "linux")]
+#![cfg(target_os = "linux")]
+
 mod alone;
-#[cfg(target_os = "linux")]
+#[path = "../it/update/forge.rs"]
+mod forge;
 mod machine;
-#[cfg(target_os = "linux")]
+#[expect(dead_code, reason = "the tests on Linux ask more of it")]
+#[path = "../it/update/server.rs"]
+mod server;
+mod update;
 mod whole;

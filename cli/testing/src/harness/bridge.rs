@@ -1,4 +1,5 @@
-//! The way from `multipass.exe` to the double: a connection for each call, which ends when either of them does.
+//! The way from `multipass.exe` to the double, and from `curl.exe` to curl: a connection for each call, which ends when
+//! either of them does.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,13 +10,13 @@ use std::thread;
 
 use crate::process;
 
-/// Answers calls, for as long as the test runs; returns the address. `command` makes a call of the double that wants its
+/// Answers calls, for as long as the test runs; returns the address. `command` makes a call of a program that wants its
 /// arguments, and `drive_c` is what programs of Windows see as `C:\`.
 ///
 /// # Panics
 /// When no port can be had.
 pub(super) fn serve(
-    command: impl Fn() -> Command + Send + Sync + 'static,
+    command: impl Fn(&str) -> Command + Send + Sync + 'static,
     drive_c: &Path,
 ) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
@@ -25,18 +26,26 @@ pub(super) fn serve(
         for connection in listener.incoming().flatten() {
             let (command, drive_c) = (Arc::clone(&command), drive_c.clone());
             // A client that is gone hears no error.
-            thread::spawn(move || answer(connection, command(), &drive_c));
+            thread::spawn(move || answer(connection, &*command, &drive_c));
         }
     });
     address
 }
 
-fn answer(mut client: TcpStream, mut command: Command, drive_c: &Path) -> io::Result<()> {
+fn answer(
+    mut client: TcpStream,
+    command: &dyn Fn(&str) -> Command,
+    drive_c: &Path,
+) -> io::Result<()> {
+    let mut words = Vec::new();
     for _ in 0..number(&mut client)? {
-        let mut arg = vec![0; number(&mut client)? as usize];
-        client.read_exact(&mut arg)?;
-        command.arg(here(&String::from_utf8_lossy(&arg), drive_c));
+        let mut word = vec![0; number(&mut client)? as usize];
+        client.read_exact(&mut word)?;
+        words.push(here(&String::from_utf8_lossy(&word), drive_c));
     }
+    let (program, args) = words.split_first().ok_or(io::ErrorKind::InvalidData)?;
+    let mut command = command(program);
+    command.args(args);
     let streams = command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = streams.stderr(Stdio::piped()).spawn()?;
     let pid = child.id();

@@ -370,17 +370,21 @@ impl World {
         self.start(&self.dir().join("bin/multipass"), args, &[], stdin)
     }
 
-    /// Answers `multipass.exe` for as long as the test runs, and returns the address that it wants to have in
+    /// Answers `multipass.exe` and `curl.exe` for as long as the test runs, and returns the address that it wants to have in
     /// `FAKE_MULTIPASS_BRIDGE`. Programs of Windows see `drive_c` as `C:\`, and all of this machine as `Z:\`.
     ///
     /// # Panics
     /// When no port can be had.
     pub fn bridge(&self, drive_c: &Path) -> String {
         self.set(|state| state.windows = true);
-        let multipass = self.dir().join("bin/multipass");
+        let bin = self.dir().join("bin");
         let (home, environment) = (self.home(), self.environment());
-        let command = move || {
-            let mut command = process::group(&multipass);
+        let command = move |program: &str| {
+            let program = match program {
+                "curl" => "/usr/bin/curl".into(),
+                own => bin.join(own),
+            };
+            let mut command = process::group(program);
             command.env_clear().current_dir(&home);
             command.envs(environment.iter().cloned());
             command

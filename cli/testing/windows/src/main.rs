@@ -1,8 +1,8 @@
-//! `multipass.exe`: the client of the double where `polis.exe` runs, under Wine.
+//! `multipass.exe`: the client of the double where `polis.exe` runs, under Wine; and, called `curl.exe`, curl.
 //!
 //! The double needs a Unix, so this one only brings the command line to it, over a connection to the test, and what the
-//! double prints back, in the text mode of Windows: each end of a line is a carriage return and a line feed. Its end ends
-//! the connection, and with it the call.
+//! double prints back. Multipass prints in the text mode of Windows: each end of a line is a carriage return and a line
+//! feed. The end of this program ends the connection, and with it the call.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -21,7 +21,10 @@ fn main() -> ExitCode {
 fn ask() -> io::Result<ExitCode> {
     let address = std::env::var(BRIDGE).map_err(io::Error::other)?;
     let mut test = TcpStream::connect(address)?;
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let program = std::env::current_exe()?;
+    let program = program.file_stem().unwrap_or_default().to_string_lossy();
+    let args = std::env::args().skip(1);
+    let args: Vec<String> = std::iter::once(program.to_string()).chain(args).collect();
     test.write_all(&length(args.len())?)?;
     for arg in args {
         test.write_all(&length(arg.len())?)?;
@@ -35,7 +38,11 @@ fn ask() -> io::Result<ExitCode> {
         }
         let mut text = vec![0; usize::try_from(number).map_err(io::Error::other)?];
         test.read_exact(&mut text)?;
-        let text = as_text(&text);
+        let text = if program == "curl" {
+            text
+        } else {
+            as_text(&text)
+        };
         // Nobody may be reading any more, which is no reason to end.
         let _nobody_reads = match kind {
             1 => io::stdout().write_all(&text),

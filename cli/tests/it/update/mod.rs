@@ -4,33 +4,27 @@
 //! The program has no setting for its key, since such a pin would be none. So the copy is given the key of this test in its
 //! bytes, where a build puts the one of the tree.
 
+mod forge;
 mod forged;
 mod killed;
 mod proxy;
 mod server;
 
 use std::fs::{self, Permissions};
-use std::io::Cursor;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use expect_test::expect;
 use fake_multipass::{Ran, Running, World};
-use minisign::KeyPair;
 use polis_base::Digest;
 
 use crate::support::{document, world};
+use forge::{key, signed};
 use server::{Answer, Server};
 
 /// The label of the program under test.
 const HERE: &str = concat!(env!("CARGO_PKG_VERSION"), "-dev");
-
-/// The key that has signed the releases of this process.
-fn key() -> &'static KeyPair {
-    static KEY: OnceLock<KeyPair> = OnceLock::new();
-    KEY.get_or_init(|| KeyPair::generate_unencrypted_keypair().expect("a key"))
-}
 
 /// The program under test as one of `label`, with the key of these tests in it.
 fn program(label: &str) -> Vec<u8> {
@@ -38,25 +32,8 @@ fn program(label: &str) -> Vec<u8> {
 }
 
 fn with_key(label: &str, key: &str) -> Vec<u8> {
-    assert_eq!(label.len(), HERE.len(), "a label as long as `{HERE}`");
-    let mut program = fs::read(env!("CARGO_BIN_EXE_polis")).expect("the program");
-    let before = b"\"key\":\"";
-    let found: Vec<usize> = places(&program, before);
-    assert_eq!(found.len(), 1, "places of the key");
-    let start = found[0] + before.len();
-    program[start..start + key.len()].copy_from_slice(key.as_bytes());
-    for at in places(&program, HERE.as_bytes()) {
-        program[at..at + label.len()].copy_from_slice(label.as_bytes());
-    }
-    program
-}
-
-fn places(bytes: &[u8], what: &[u8]) -> Vec<usize> {
-    let windows = bytes.windows(what.len()).enumerate();
-    windows
-        .filter(|(_, window)| *window == what)
-        .map(|(at, _)| at)
-        .collect()
+    let program = fs::read(env!("CARGO_BIN_EXE_polis")).expect("the program");
+    forge::with_key(program, HERE, label, key)
 }
 
 /// A program that says that it is polis `version`, and no more.
@@ -168,13 +145,6 @@ fn packed(path: &str, program: &[u8]) -> Vec<u8> {
     tar.into_inner()
         .and_then(|gzip| gzip.finish())
         .expect("an archive")
-}
-
-/// A signature file over `text`, with `comment`.
-fn signed(key: &KeyPair, text: &str, comment: &str) -> String {
-    let text = Cursor::new(text.as_bytes().to_vec());
-    let signature = minisign::sign(Some(&key.pk), &key.sk, text, Some(comment), None);
-    signature.expect("a signature").into_string()
 }
 
 #[test]

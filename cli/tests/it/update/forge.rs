@@ -1,0 +1,41 @@
+//! Programs and signatures of releases, made by a test.
+
+use std::io::Cursor;
+use std::sync::OnceLock;
+
+use minisign::KeyPair;
+
+/// The key that has signed the releases of this process.
+pub(super) fn key() -> &'static KeyPair {
+    static KEY: OnceLock<KeyPair> = OnceLock::new();
+    KEY.get_or_init(|| KeyPair::generate_unencrypted_keypair().expect("a key"))
+}
+
+/// `program`, whose label is `here`, as one of `label`, with `key` in it.
+pub(super) fn with_key(mut program: Vec<u8>, here: &str, label: &str, key: &str) -> Vec<u8> {
+    assert_eq!(label.len(), here.len(), "a label as long as `{here}`");
+    let before = b"\"key\":\"";
+    let found: Vec<usize> = places(&program, before);
+    assert_eq!(found.len(), 1, "places of the key");
+    let start = found[0] + before.len();
+    program[start..start + key.len()].copy_from_slice(key.as_bytes());
+    for at in places(&program, here.as_bytes()) {
+        program[at..at + label.len()].copy_from_slice(label.as_bytes());
+    }
+    program
+}
+
+fn places(bytes: &[u8], what: &[u8]) -> Vec<usize> {
+    let windows = bytes.windows(what.len()).enumerate();
+    windows
+        .filter(|(_, window)| *window == what)
+        .map(|(at, _)| at)
+        .collect()
+}
+
+/// A signature file over `text`, with `comment`.
+pub(super) fn signed(key: &KeyPair, text: &str, comment: &str) -> String {
+    let text = Cursor::new(text.as_bytes().to_vec());
+    let signature = minisign::sign(Some(&key.pk), &key.sk, text, Some(comment), None);
+    signature.expect("a signature").into_string()
+}
