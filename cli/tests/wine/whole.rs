@@ -1,6 +1,10 @@
 //! A workspace from nothing, by files and captured output, as Multipass on Windows needs it.
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fake_multipass::{Effect, Fault};
 
 use crate::machine::Machine;
 
@@ -34,4 +38,72 @@ fn a_workspace_starts_from_nothing_and_takes_and_gives_files() {
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let back = fs::read(here.join("back/data")).expect("the copy");
     assert_eq!(back, bytes);
+}
+
+#[test]
+fn commands_get_their_words_and_codes_through() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    let ran = machine.polis(&["start", "--quiet"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let words = [
+        "plain",
+        "two words",
+        "",
+        "\"",
+        r#"a "b" c"#,
+        r"C:\x\",
+        r#"\\"#,
+        r#"\""#,
+        "%PATH%",
+        "^&|<>",
+        "Ähre €",
+        "'",
+        "$HOME",
+    ];
+    let args = [&["exec", "--vm", "--", "printf", "<%s>\\n"][..], &words].concat();
+    let ran = machine.polis(&args);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let expected: String = words.iter().map(|word| format!("<{word}>\n")).collect();
+    assert_eq!(ran.stdout, expected, "{}", ran.seen());
+    // More than what a call can print at once on Windows, on both streams, and with codes that are Multipass's own.
+    for code in [0, 1, 4, 255] {
+        let script = format!("seq 2000; seq 1000 >&2; exit {code}");
+        let ran = machine.polis(&["exec", "--vm", "--", "sh", "-c", &script]);
+        assert_eq!(ran.code, Some(code), "{}", ran.seen());
+        assert_eq!(
+            (ran.stdout.lines().count(), ran.stderr.lines().count()),
+            (2000, 1000)
+        );
+    }
+    assert_eq!(machine.world.refused(), [""; 0]);
+}
+
+#[test]
+fn one_of_two_at_once_is_sent_away_and_an_interrupted_start_goes_on() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    machine
+        .world
+        .fault(Fault::of("launch", Effect::Slow(600_000)));
+    let first = machine.start(&["start", "--quiet"], &[]);
+    let since = Instant::now();
+    while machine.world.calls_of("launch").is_empty() {
+        assert!(
+            since.elapsed() < Duration::from_secs(30),
+            "{}",
+            first.stderr()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    let second = machine.polis(&["start", "--quiet"]);
+    assert_eq!(second.code, Some(14), "{}", second.seen());
+    first.interrupt();
+    let first = first.wait();
+    assert_eq!(first.code, Some(130), "{}", first.seen());
+    machine.world.clear_faults();
+    let ran = machine.polis(&["start", "--quiet"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
 }

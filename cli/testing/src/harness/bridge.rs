@@ -41,7 +41,11 @@ fn answer(
     for _ in 0..number(&mut client)? {
         let mut word = vec![0; number(&mut client)? as usize];
         client.read_exact(&mut word)?;
-        words.push(here(&String::from_utf8_lossy(&word), drive_c));
+        words.push(String::from_utf8_lossy(&word).into_owned());
+    }
+    // What `exec` is given is not for this machine.
+    if words.get(1).is_none_or(|verb| verb != "exec") {
+        words = words.iter().map(|word| here(word, drive_c)).collect();
     }
     let (program, args) = words.split_first().ok_or(io::ErrorKind::InvalidData)?;
     let mut command = command(program);
