@@ -144,7 +144,7 @@ fn shells_complete_commands_and_options() {
             continue;
         }
         let ran = Tree::data().run_with(
-            &format!("/usr/bin/{shell}"),
+            format!("/usr/bin/{shell}"),
             &["-c", script],
             &[("PATH", path.as_str()), ("TERM", "dumb")],
         );
