@@ -1,6 +1,6 @@
 //! The system's curl behind the proxies that are set: told on its standard input, since there may be a password in them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Proxies, url};
@@ -93,14 +93,9 @@ pub(crate) fn reach(proxies: &Proxies, place: &str, limit: Duration) -> Result<(
     }
 }
 
-fn run(
-    curl: &PathBuf,
-    args: &[String],
-    streams: Streams,
-    limit: Duration,
-) -> Result<Output, Failure> {
+fn run(curl: &Path, args: &[String], streams: Streams, limit: Duration) -> Result<Output, Failure> {
     let end = Instant::now() + limit + Duration::from_secs(2);
-    let mut running = process::start(curl as &Path, args, streams)?;
+    let mut running = process::start(curl, args, streams)?;
     loop {
         if let Some(output) = running.poll(TICK)? {
             return Ok(output);

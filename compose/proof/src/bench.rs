@@ -91,7 +91,7 @@ impl Bench {
         let (internet, registry, guest) = rest?;
         let polis = polis.map_err(|_| "the build of polis panicked".to_owned())??;
         part.done("polis, the internet, a registry, a machine");
-        let world = world(&polis, &guest);
+        let world = world(&polis, &guest, &twins.internet)?;
         Ok(Self {
             world,
             guest,
@@ -116,7 +116,7 @@ impl Bench {
         // First the old one goes: both have the same address.
         self.guest.remove();
         self.guest = machine(&self.dir, &self.image, &self.internet, &self.twins.internet)?;
-        self.world = world(&self.dir.join("polis"), &self.guest);
+        self.world = world(&self.dir.join("polis"), &self.guest, &self.twins.internet)?;
         self.times
             .push(("a new machine".to_owned(), start.elapsed()));
         Ok(())
@@ -205,9 +205,16 @@ fn build_polis(
     Ok(polis)
 }
 
-/// Where `polis` finds a `multipass` whose machine is `guest`.
-fn world(polis: &Path, guest: &Guest) -> World {
-    World::of(polis).on_machine(guest.name()).with_limit(LIMIT)
+/// Where `polis` finds a `multipass` whose machine is `guest`; whom the internet's servers are vouched for by is one of its
+/// settings, as in a company that breaks TLS open.
+fn world(polis: &Path, guest: &Guest, authority: &Authority) -> Result<World> {
+    let world = World::of(polis).on_machine(guest.name()).with_limit(LIMIT);
+    let config = world.home().join(".config/polis/config.toml");
+    let text = format!("ca-file = '{}'\n", authority.certificate.display());
+    std::fs::create_dir_all(config.with_file_name(""))
+        .and_then(|()| std::fs::write(&config, text))
+        .map_err(|error| format!("{}: {error}", config.display()))?;
+    Ok(world)
 }
 
 /// The internet, the registry with the twins in it, and the machine.

@@ -136,6 +136,7 @@ pub(super) const SERVICES: &[Row] = &[
             "ulimits nofile=*",
             "volumes ro ./config/gate/*",
             "volumes ro ./certs/ca/ca.pem /etc/g3proxy/ssl/ca.pem",
+            "volumes ro /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
         ],
     },
     Row {
@@ -193,6 +194,7 @@ pub(super) const SERVICES: &[Row] = &[
             "entrypoint freshclam --daemon --foreground --config-file=/etc/clamav/freshclam.conf",
         ],
         may: &[
+            "environment CURL_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt",
             "networks internet",
             "tmpfs /tmp mode=1777",
             "tmpfs /run/clamav mode=0755",
@@ -200,6 +202,7 @@ pub(super) const SERVICES: &[Row] = &[
             "tmpfs /var/log/clamav mode=0755",
             "volumes ro ./config/scanner/*",
             "volumes rw scanner-db /var/lib/clamav",
+            "volumes ro /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
         ],
     },
     Row {

@@ -11,6 +11,8 @@ pub(crate) struct Config {
     pub(crate) ingress: Vec<Network>,
     pub(crate) forbidden: Vec<Network>,
     pub(crate) certgen: SocketAddr,
+    /// Authorities that vouch for servers, besides those of the system.
+    pub(crate) authorities: Option<String>,
     pub(crate) request: Service,
     pub(crate) response: Service,
 }
@@ -68,6 +70,9 @@ impl Config {
                 &auditor["tls_cert_agent"]["query_peer_addr"],
                 "query_peer_addr",
             )?,
+            authorities: auditor["tls_interception_client"]["ca_certificate"]
+                .as_str()
+                .map(str::to_owned),
             request: service(&auditor["icap_reqmod_service"])?,
             response: service(&auditor["icap_respmod_service"])?,
         })

@@ -42,7 +42,8 @@ fn main() {
     let config = Config::read(&path).unwrap_or_else(|why| stop(&format!("{path}: {why}")));
     let listener = listen(config.listen)
         .unwrap_or_else(|error| stop(&format!("cannot listen on {}: {error}", config.listen)));
-    let tls = Tls::new(config.certgen).unwrap_or_else(|why| stop(&why));
+    let tls =
+        Tls::new(config.certgen, config.authorities.as_deref()).unwrap_or_else(|why| stop(&why));
     println!("stand-in: g3proxy listens on {}", config.listen);
     let proxy = Arc::new(Proxy {
         request: Pool::new(config.request.clone()),

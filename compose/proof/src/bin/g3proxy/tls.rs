@@ -26,11 +26,13 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(certgen: SocketAddr) -> Result<Self, String> {
+    pub(crate) fn new(certgen: SocketAddr, authorities: Option<&str>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        let listed =
-            CertificateDer::pem_file_iter(ROOTS).map_err(|error| format!("{ROOTS}: {error}"))?;
-        roots.add_parsable_certificates(listed.flatten());
+        for file in [ROOTS].into_iter().chain(authorities) {
+            let listed =
+                CertificateDer::pem_file_iter(file).map_err(|error| format!("{file}: {error}"))?;
+            roots.add_parsable_certificates(listed.flatten());
+        }
         let mut outward = ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();
