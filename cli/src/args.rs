@@ -352,6 +352,9 @@ pub(crate) struct SyncArgs {
     /// Show that, ask, and apply it to the directory
     #[arg(long)]
     pub(crate) apply: bool,
+    /// Go on: send what changes here, and tell what changes there, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["diff", "apply"])]
+    pub(crate) watch: bool,
     /// Do not ask
     #[arg(long, short, requires = "apply")]
     pub(crate) yes: bool,

@@ -29,6 +29,23 @@ case $verb in
     fi
     g read-tree --reset -u refs/polis/new && g update-ref refs/polis/base refs/polis/new
     ;;
+  merge)
+    # What has changed here alone stays, what has changed there alone is taken; what has changed on both sides stays, is
+    # printed, and counts as not synced. Git overwrites nothing that changes meanwhile.
+    commit base && cd "$tree" || fail 22 'it is not in the workspace'
+    found=$(now) && g read-tree -m -u --aggressive refs/polis/base "$found" refs/polis/new || exit 23
+    mapfile -d '' -t left < <(g diff --name-only --diff-filter=U -z)
+    g read-tree refs/polis/new || exit 23
+    if ((${#left[@]})); then
+      printf '%s\0' "${left[@]}"
+      g --literal-pathspecs reset --quiet refs/polis/base -- "${left[@]}" >&2 || exit 23
+    fi
+    found=$(g write-tree) && made=$(g commit-tree -m base "$found") && g update-ref refs/polis/base "$made"
+    ;;
+  changed)
+    commit base && cd "$tree" || fail 22 'it is not in the workspace'
+    found=$(now) && g diff --no-renames --name-only -z refs/polis/base "$found" | tr -cd '\0' | wc -c
+    ;;
   give)
     commit base && cd "$tree" || fail 22 'it is not in the workspace'
     found=$(now) && made=$(g commit-tree -p refs/polis/base -m work "$found") && g update-ref refs/polis/work "$made"

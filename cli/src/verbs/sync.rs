@@ -4,9 +4,11 @@
 //! of a directory. The repositories are our own, beside the directories: a `.git` of the user's is neither read nor sent.
 //! Nothing of the user's or the workspace's configuration of git applies here.
 
+mod watch;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use polis_base::Digest;
 use serde_json::json;
@@ -18,6 +20,7 @@ use crate::instance::vm;
 use crate::multipass::{interrupted, refusal};
 use crate::output::Done;
 use crate::process::{self, Failure, Output};
+use crate::store::Lock;
 
 /// Starts git alone with its arguments. The first argument is the size in 512 bytes that no file may exceed.
 const GIT: &str = "\
@@ -28,6 +31,9 @@ ulimit -f \"$0\" && exec git \"$@\"";
 /// Contents pass as they are, whatever attributes the directory has.
 const ATTRIBUTES: &str = "* !text !eol !ident !filter !working-tree-encoding !diff !merge\n";
 
+/// How long another run is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const BASE: &str = "refs/polis/base";
 const WORK: &str = "refs/polis/work";
 
@@ -37,7 +43,10 @@ const WORK: &str = "refs/polis/work";
 /// When nothing was synced.
 pub(crate) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
     super::ssh::must_know(context)?;
-    let _lock = context.store.lock()?;
+    if args.watch {
+        return watch::run(context, args);
+    }
+    let _lock = lock(context)?;
     let sync = Sync::new(context, &args.dir)?;
     if !args.diff && !args.apply {
         sync.bring_in()?;
@@ -62,6 +71,18 @@ pub(crate) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
     sync.apply()?;
     let text = format!("Applied to {}\n", sync.dir.display());
     Ok(sync.done(text, true, Some(diff)))
+}
+
+/// Keeps other runs out. One that watches lets go every second, so it is waited for.
+fn lock(context: &Context) -> Result<Lock> {
+    let since = Instant::now();
+    loop {
+        match context.store.lock() {
+            Err(error) if error.kind == Kind::Busy && since.elapsed() < PATIENCE => {}
+            lock => return lock,
+        }
+        process::pause(process::TICK).map_err(|_| interrupted())?;
+    }
 }
 
 /// Shows the changes, and asks on the terminal.
@@ -148,24 +169,52 @@ impl Sync {
     fn bring_in(&self) -> Result<()> {
         self.ask("ready", "")?;
         let new = self.snapshot()?;
-        self.remote(
-            &[
-                "push",
-                "--quiet",
-                "--force",
-                "--receive-pack=git receive-pack",
-            ],
-            &format!("{new}:refs/polis/new"),
-        )?;
+        self.push(&new)?;
         self.ask("take", "")?;
         self.git(&["update-ref", BASE, &new]).map(drop)
     }
 
+    /// Brings the tree `tree` in, beside the changes that the workspace has of its own. Returns the names of the files that
+    /// have changed on both sides; these stay as they are, here and there.
+    fn merge_in(&self, tree: &str) -> Result<Vec<String>> {
+        let mut base = self.commit(tree)?;
+        self.push(&base)?;
+        let kept = self.ask("merge", "")?;
+        let kept: Vec<String> = kept.split_terminator('\0').map(str::to_owned).collect();
+        if !kept.is_empty() {
+            // As the workspace has it too: nothing was synced of these.
+            let mut reset = vec!["--literal-pathspecs", "reset", "--quiet", BASE, "--"];
+            reset.extend(kept.iter().map(String::as_str));
+            self.git(&reset)?;
+            base = self.commit(&self.git(&["write-tree"])?)?;
+        }
+        self.git(&["update-ref", BASE, &base])?;
+        Ok(kept)
+    }
+
+    fn push(&self, commit: &str) -> Result<()> {
+        let push = [
+            "push",
+            "--quiet",
+            "--force",
+            "--receive-pack=git receive-pack",
+        ];
+        self.remote(&push, &format!("{commit}:refs/polis/new"))
+    }
+
     /// Records what is here as a commit without a history.
     fn snapshot(&self) -> Result<String> {
+        self.commit(&self.tree()?)
+    }
+
+    /// The tree of what is here.
+    fn tree(&self) -> Result<String> {
         self.git(&["add", "--all", "."])?;
-        let tree = self.git(&["write-tree"])?;
-        self.git(&["commit-tree", "-m", "polis sync", &tree])
+        self.git(&["write-tree"])
+    }
+
+    fn commit(&self, tree: &str) -> Result<String> {
+        self.git(&["commit-tree", "-m", "polis sync", tree])
     }
 
     /// What has changed in the workspace since the last sync.
@@ -223,18 +272,18 @@ impl Sync {
             })?;
         let work = self.git(&["rev-parse", WORK])?;
         self.git(&["update-ref", BASE, &work])?;
-        self.ask("applied", &work)
+        self.ask("applied", &work).map(drop)
     }
 
-    /// Our script in the workspace.
-    fn ask(&self, verb: &str, commit: &str) -> Result<()> {
+    /// Our script in the workspace; returns what it prints.
+    fn ask(&self, verb: &str, commit: &str) -> Result<String> {
         let (name, key) = (&self.name, &self.key);
         let script = include_str!("../guest/sync.sh");
         let command = format!("set -- {verb} {name} {key} {commit}\n{script}");
         let args = ["-F", &self.config, "-o", "BatchMode=yes", vm(), &command];
         let output = self.run("ssh", &args)?;
         let next = match output.code {
-            Some(0) => return Ok(()),
+            Some(0) => return Ok(output.stdout),
             Some(20) => "polis sync DIR --diff, then: polis sync DIR --apply",
             Some(21) => "move it away: polis exec -- mv DIR OTHER",
             Some(22) => "polis sync DIR",

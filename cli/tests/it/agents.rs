@@ -8,7 +8,7 @@ use expect_test::expect;
 use fake_multipass::World;
 use serde_json::Value;
 
-use crate::support::{did, document, running, seen};
+use crate::support::{did, document, running, seen, world};
 
 const MANIFEST: &str = r#"apiVersion: polis.dev/v1
 kind: AgentPlugin
@@ -465,4 +465,35 @@ fn keys_that_are_given_again_restart_the_agent() {
         assert!(Instant::now() < end, "it is not restarted");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn directories_like_those_of_upstream_and_of_this_repository_are_well_formed() {
+    let world = world();
+    // As upstream's bundled agent is laid out, with every key that a manifest can have.
+    let dir = world.home().join("openclaw");
+    for name in [
+        "scripts/init.sh",
+        "scripts/polis-approve.sh",
+        "config/a.json",
+        "install.sh",
+        "commands.sh",
+    ] {
+        let file = dir.join(name);
+        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        fs::write(file, "").expect("a file");
+    }
+    let manifest = include_str!("../../src/agent/manifest/openclaw.yaml");
+    fs::write(dir.join("agent.yaml"), manifest).expect("a manifest");
+    let agents = xtask_testkit::repository().join("agents");
+    for (dir, name) in [
+        (dir, "openclaw"),
+        (agents.join("_template"), "my-agent"),
+        (agents.join("echo"), "echo"),
+    ] {
+        let ran = world.polis(&["agent", "check", &dir.display().to_string(), "--json"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.seen());
+        assert_eq!(document(&ran)["result"]["agent"]["name"], name);
+    }
+    assert_eq!(world.calls().len(), 0);
 }

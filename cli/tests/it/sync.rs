@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use expect_test::expect;
-use fake_multipass::{Ran, World};
+use fake_multipass::{Ran, Running, World};
 
 use crate::copy::{names, write};
 use crate::ssh::{installed, openssh};
@@ -264,4 +266,78 @@ fn what_is_in_the_workspace_already_is_not_taken_over() {
     assert_eq!(fs::read(inside).unwrap(), b"theirs\n");
     let ran = sync(&world, &["--diff"]);
     assert_eq!(ran.code, Some(2), "{}", ran.seen());
+}
+
+/// Waits until the watch has said `text`.
+fn said(watching: &Running, text: &str) {
+    let since = Instant::now();
+    while !watching.stdout().contains(text) {
+        let so_far = format!("{}{}", watching.stdout(), watching.stderr());
+        assert!(
+            since.elapsed() < Duration::from_secs(240),
+            "{text}: {so_far}"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_watch_sends_what_changes_here_and_touches_nothing_that_changes_there() {
+    let Some(world) = synced() else { return };
+    let inside = world.guest().path("/home/polis/project");
+    let watching = world.start_polis(&["sync", "project", "--watch"]);
+    said(&watching, "watching until Ctrl-C");
+
+    fs::write(here(&world, "a.txt"), "one\ntwo\nmine\n").unwrap();
+    fs::write(here(&world, "target/built"), "not sent").unwrap();
+    fs::remove_file(here(&world, "sub/gone")).unwrap();
+    said(&watching, "Sent 2 files\n");
+    assert_eq!(fs::read(inside.join("a.txt")).unwrap(), b"one\ntwo\nmine\n");
+    assert!(!inside.join("sub/gone").exists() && !inside.join("target").exists());
+
+    // Both sides go on, each with a file of its own.
+    agent(&world, "echo theirs >theirs && echo x >run.sh");
+    said(
+        &watching,
+        "2 files changed there; polis sync project --diff\n",
+    );
+    fs::write(here(&world, "mine"), "mine").unwrap();
+    said(&watching, "Sent 1 file\n");
+    assert_eq!(fs::read(inside.join("mine")).unwrap(), b"mine");
+    assert_eq!(fs::read(inside.join("theirs")).unwrap(), b"theirs\n");
+    assert!(!here(&world, "theirs").exists());
+
+    // A file of both is refused, and named; the other one goes.
+    fs::write(here(&world, "run.sh"), "mine").unwrap();
+    fs::write(here(&world, "mine"), "more").unwrap();
+    said(
+        &watching,
+        "Not sent, since it has changed there too: run.sh\n",
+    );
+    assert_eq!(fs::read(inside.join("mine")).unwrap(), b"more");
+    assert_eq!(fs::read(inside.join("run.sh")).unwrap(), b"x\n");
+    assert_eq!(fs::read(here(&world, "run.sh")).unwrap(), b"mine");
+
+    // Another terminal shows what is there; nothing is applied over what is here.
+    let ran = sync(&world, &["--diff"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let files = ["a/run.sh b/run.sh", "a/theirs b/theirs"];
+    let lines = ran.stdout.lines();
+    let named: Vec<&str> = lines
+        .filter_map(|line| line.strip_prefix("diff --git "))
+        .collect();
+    assert_eq!(named, files);
+    let ran = sync(&world, &["--apply", "--yes"]);
+    assert_eq!(ran.code, Some(10), "{}", ran.seen());
+    assert_eq!(fs::read(here(&world, "run.sh")).unwrap(), b"mine");
+
+    watching.interrupt();
+    let ran = watching.wait();
+    assert_eq!(ran.code, Some(130), "{}", ran.seen());
+    // Once they agree, one sync goes on.
+    agent(&world, "printf mine >run.sh && rm theirs");
+    let ran = sync(&world, &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(sync(&world, &["--watch", "--json"]).code, Some(2));
+    assert_eq!(sync(&world, &["--watch", "--diff"]).code, Some(2));
 }

@@ -1,0 +1,178 @@
+//! `polis sync DIR --watch`: what changes here goes in, again and again; what changes there is said, and stays there.
+//!
+//! Git itself is asked once a second: its index finds what is new without reading what is not, and knows what is left out. A
+//! watcher of the system would also watch what is ignored, and has a limit on directories.
+
+use std::time::{Duration, Instant};
+
+use polis_base::shown::shown;
+use serde_json::json;
+
+use super::{BASE, Sync};
+use crate::args::SyncArgs;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::output::{self, Done};
+use crate::{platform, process};
+
+/// How often this machine is looked at. What two looks see alike is whole, and sent.
+const GLANCE: Duration = Duration::from_secs(1);
+/// How often the workspace is asked what has changed there.
+const LOOK_THERE: Duration = Duration::from_secs(5);
+/// How many looks in a row may fail: a file may go while it is read.
+const MISSES: usize = 5;
+/// How many names are shown at most.
+const NAMES: usize = 20;
+
+/// Runs it, until the user stops it or nobody reads what it says.
+///
+/// # Errors
+/// When something could not be synced, and when the user stops it.
+pub(super) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
+    if context.output.is_json() {
+        let what = "`--json` prints one document, and a watch never ends";
+        return Err(Error::new(Kind::Usage, what).next("polis sync DIR --json, again and again"));
+    }
+    let sync = {
+        let _lock = context.store.lock()?;
+        let sync = Sync::new(context, &args.dir)?;
+        sync.bring_in()?;
+        sync
+    };
+    tell(&format!(
+        "Synced to workspace:/home/polis/{}; watching until Ctrl-C\n",
+        sync.name
+    ))?;
+    let mut watch = Watch {
+        sent: sync.git(&["rev-parse", &format!("{BASE}^{{tree}}")])?,
+        sync,
+        seen: String::new(),
+        there: 0,
+        asked: Instant::now(),
+        misses: 0,
+    };
+    while !platform::output_is_unread() {
+        process::pause(GLANCE).map_err(|_| ended())?;
+        // Whoever else is at work, as `sync --diff` in another terminal, comes first.
+        let _lock = match context.store.lock() {
+            Err(error) if error.kind == Kind::Busy => continue,
+            lock => lock?,
+        };
+        match watch.look() {
+            Err(error) if error.kind == Kind::Interrupted => return Err(ended()),
+            text => tell(&text?)?,
+        }
+    }
+    Ok(Done::new("", json!(null)))
+}
+
+fn ended() -> Box<Error> {
+    Error::new(Kind::Interrupted, "the watch was ended").next("polis sync DIR   (sends the rest)")
+}
+
+fn tell(text: &str) -> Result<()> {
+    output::print(shown(text).as_bytes())
+}
+
+struct Watch {
+    sync: Sync,
+    /// The tree that was sent last.
+    sent: String,
+    /// The one that was seen last.
+    seen: String,
+    /// How many files had changed in the workspace when it was last asked.
+    there: usize,
+    asked: Instant,
+    misses: usize,
+}
+
+impl Watch {
+    /// Looks once, does what is to be done, and returns what there is to say.
+    fn look(&mut self) -> Result<String> {
+        let tree = match self.sync.tree() {
+            Err(error) if error.kind != Kind::Interrupted && self.misses < MISSES => {
+                self.misses += 1;
+                return Ok(String::new());
+            }
+            tree => tree?,
+        };
+        self.misses = 0;
+        let settled = tree == self.seen;
+        self.seen.clone_from(&tree);
+        if tree != self.sent && settled {
+            let text = self.send(&tree)?;
+            self.sent = tree;
+            return Ok(text);
+        }
+        if tree != self.sent || self.asked.elapsed() < LOOK_THERE {
+            return Ok(String::new());
+        }
+        self.look_there()
+    }
+
+    fn send(&mut self, tree: &str) -> Result<String> {
+        let base = format!("{BASE}^{{tree}}");
+        let changed = self
+            .sync
+            .git(&["diff", "--no-renames", "--name-only", "-z", &base, tree])?;
+        let kept = self.sync.merge_in(tree)?;
+        let count = changed
+            .split_terminator('\0')
+            .filter(|name| !kept.contains(&(*name).to_owned()));
+        // What is new there may be due to this.
+        self.there = usize::MAX;
+        Ok(format!("Sent {}\n{}", files(count.count()), refused(&kept)))
+    }
+
+    fn look_there(&mut self) -> Result<String> {
+        self.asked = Instant::now();
+        let count = self.sync.ask("changed", "")?;
+        let count = count.trim().parse().unwrap_or_default();
+        let before = std::mem::replace(&mut self.there, count);
+        Ok(match count {
+            0 => String::new(),
+            _ if count == before => String::new(),
+            _ => format!(
+                "{} changed there; polis sync {} --diff\n",
+                files(count),
+                self.sync.name
+            ),
+        })
+    }
+}
+
+fn files(count: usize) -> String {
+    format!("{count} file{}", if count == 1 { "" } else { "s" })
+}
+
+/// What is said of files that have changed on both sides.
+fn refused(names: &[String]) -> String {
+    let line = |name: &String| {
+        let name = name.replace('\n', " ");
+        format!("Not sent, since it has changed there too: {name}\n")
+    };
+    let mut text: String = names.iter().take(NAMES).map(line).collect();
+    if names.len() > NAMES {
+        text.push_str(&format!("and {} more\n", names.len() - NAMES));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_begin_a_line_and_not_all_are_said() {
+        assert_eq!(refused(&[]), "");
+        let names: Vec<String> = (0..25).map(|number| format!("a\n{number}")).collect();
+        let text = refused(&names);
+        assert_eq!(text.lines().count(), NAMES + 1);
+        assert!(
+            text.lines()
+                .take(NAMES)
+                .all(|line| line.starts_with("Not sent"))
+        );
+        assert!(text.ends_with("and 5 more\n"), "{text}");
+    }
+}
