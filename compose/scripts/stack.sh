@@ -150,7 +150,9 @@ up() {
     # order, the workspace last, when its way out is healthy.
     docker compose up --no-start --no-deps --no-build ${recreate:+--force-recreate} "${others[@]}"
     if [[ -n $renew ]]; then
-        docker compose up --no-start --no-deps --no-build --force-recreate workspace
+        # With what it depends on, which is up to date: without, some versions of Compose label the container as one that
+        # depends on nothing, and it would differ from its definition ever after.
+        docker compose up --no-start --no-build --force-recreate workspace
         rm -f -- "$LEFT"
     elif [[ -n $id ]]; then
         join_networks "$id"
