@@ -2,7 +2,7 @@
 //! list to its commands.
 
 /// The pages by the words of their commands; the first one is about polis itself.
-pub const PAGES: [&str; 39] = [
+pub const PAGES: [&str; 43] = [
     "",
     "agent",
     "agent add",
@@ -21,6 +21,10 @@ pub const PAGES: [&str; 39] = [
     "list",
     "logs",
     "man",
+    "port",
+    "port add",
+    "port list",
+    "port remove",
     "security",
     "security allow",
     "security approve",

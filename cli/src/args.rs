@@ -112,6 +112,9 @@ pub(crate) enum Verb {
     /// Keep the VM as it is, and bring it back
     #[command(subcommand)]
     Snapshot(SnapshotVerb),
+    /// Open, list and close ports at the VM's address that lead into the workspace
+    #[command(subcommand)]
+    Port(PortVerb),
     /// Replace this program by the newest release
     Update(UpdateArgs),
     /// Print the version, and the digests of what this program carries
@@ -149,6 +152,7 @@ impl Verb {
             Self::Security { verb } => verb.name(),
             Self::Agent(verb) => verb.name(),
             Self::Snapshot(verb) => verb.name(),
+            Self::Port(verb) => verb.name(),
             Self::Update(_) => "update",
             Self::Version => "version",
             Self::Completions { .. } => "completions",
@@ -283,6 +287,36 @@ impl AgentVerb {
             Self::Restart { .. } => "agent restart",
             Self::Logs { .. } => "agent logs",
             Self::Check { .. } => "agent check",
+        }
+    }
+}
+
+/// The commands of `port`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PortVerb {
+    /// List the ports, where they are reached, and who asked for them
+    List,
+    /// Open a port, for everyone who reaches the VM
+    Add {
+        /// The port at the VM's address, from 1024 on
+        port: u16,
+        /// The port in the workspace, if it is another one
+        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        to: Option<u16>,
+    },
+    /// Close a port that you opened
+    Remove {
+        /// The port at the VM's address
+        port: u16,
+    },
+}
+
+impl PortVerb {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::List => "port list",
+            Self::Add { .. } => "port add",
+            Self::Remove { .. } => "port remove",
         }
     }
 }

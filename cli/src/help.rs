@@ -11,7 +11,7 @@ use crate::args::Cli;
 use crate::error::EXIT_CODES;
 
 /// How each command is used, by its words.
-const EXAMPLES: [(&str, &str); 39] = [
+const EXAMPLES: [(&str, &str); 43] = [
     (
         "",
         "polis doctor      # what this machine lacks
@@ -28,6 +28,13 @@ polis start --agent agents/echo -e ECHO_TOKEN",
     ("stop", "polis stop"),
     ("status", "polis status\npolis status --json"),
     ("list", "polis list\npolis status --name second"),
+    ("port", "polis port add 8080\npolis port list"),
+    ("port list", "polis port list"),
+    (
+        "port add",
+        "polis port add 8080 --to 3000   # 8080 at the VM's address leads to 3000 in the workspace",
+    ),
+    ("port remove", "polis port remove 8080"),
     (
         "snapshot",
         "polis snapshot create before-upgrade

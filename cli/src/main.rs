@@ -88,6 +88,7 @@ impl Program {
             Verb::Logs(args) => self.pass(|context| verbs::logs::run(context, args)),
             Verb::Security { verb } => self.report(|context| verbs::security::run(context, verb)),
             Verb::Agent(verb) => self.agent(verb),
+            Verb::Port(verb) => self.report(|context| verbs::port::run(context, verb)),
             Verb::Update(args) => self.report(|context| verbs::update::run(context, args)),
             Verb::Version => self.finish(verbs::version::run()),
             Verb::Completions { shell } => self.print(Ok(help::completions(*shell))),

@@ -82,6 +82,8 @@ pub(crate) enum Step {
     GiveKeys([Call; 3]),
     /// Make the agents a part of the stack, or take them out of it.
     LayerAgents(Call),
+    /// Have the ports at the address that the VM has now.
+    OpenPorts(Call),
     /// Make certificates and secrets.
     MakeSecrets(Call),
     /// Pull what is missing.
@@ -112,6 +114,7 @@ impl Step {
             Self::InstallAgent(_) => "install-agent",
             Self::GiveKeys(_) => "give-keys",
             Self::LayerAgents(_) => "layer-agents",
+            Self::OpenPorts(_) => "open-ports",
             Self::MakeSecrets(_) => "make-secrets",
             Self::Pull(_) => "pull",
             Self::Up(_) => "start-services",
@@ -135,6 +138,7 @@ impl Step {
             Self::InstallAgent(_) => "Transferring the agent",
             Self::GiveKeys(_) => "Handing over the agent's keys",
             Self::LayerAgents(_) => "Choosing the agents to start",
+            Self::OpenPorts(_) => "Opening the ports at the VM's address",
             Self::MakeSecrets(_) => "Making certificates and secrets",
             Self::Pull(_) => "Pulling the images",
             Self::Up(_) => "Starting the services",
@@ -162,6 +166,7 @@ impl Step {
             | Self::Reprovision(call)
             | Self::AwaitProvisioning(call)
             | Self::LayerAgents(call)
+            | Self::OpenPorts(call)
             | Self::MakeSecrets(call)
             | Self::AwaitHealth(call)
             | Self::AwaitAgents(call)
@@ -262,7 +267,12 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
         )));
     }
     let agents = agents_after(guest, wish);
-    steps.extend(agent_steps(guest, wish));
+    let of_agents = agent_steps(guest, wish);
+    // A bundle, or a choice of agents, has the forwarder made anew as well.
+    if guest.ports_differ && !new_bundle && of_agents.is_empty() {
+        steps.push(Step::OpenPorts(guest::apply_ports()));
+    }
+    steps.extend(of_agents);
     if new_bundle || !guest.secrets {
         steps.push(Step::MakeSecrets(guest::secrets()));
     }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # The agents, inside the machine:
 #
-#   scripts/agents.sh layer all | none        writes .env: which agents are part of the stack
-#   scripts/agents.sh free NAME DIR           whether no other agent has what the one in DIR claims: ports, paths
+#   scripts/agents.sh layer all | none | same writes .env: which agents are part of the stack, and the forwarder
+#   scripts/agents.sh free NAME DIR           whether nobody else has what the agent in DIR claims: ports, paths
 #   scripts/agents.sh take NAME               makes room for the keys of an agent, and takes back its removal
 #   scripts/agents.sh remove NAME [purge]     removes an agent, with its volumes if `purge`
 #   scripts/agents.sh sweep                   removes what the workspace's container no longer mounts
@@ -39,17 +39,20 @@ layer_of() {
 
 # A later file wins: the one that asks for the most memory comes last.
 layer() {
-    local files=docker-compose.yml name memory
-    if [[ $1 == all ]]; then
-        while read -r memory name; do
-            files+=:$(layer_of "$name")
-        done < <(for name in $(installed); do
-            memory=$(sed -n 's/^memory //p' "agents/$name/.polis/claims" 2>/dev/null || true)
-            printf '%s %s\n' "${memory:-0}" "$name"
-        done | sort -k 1,1n -k 2)
-    fi
+    local files=docker-compose.yml names=() name memory
+    for name in $(installed); do
+        if [[ $1 == all ]] || { [[ $1 == same ]] && grep -q "[:=]agents/$name/" .env 2>/dev/null; }; then names+=("$name"); fi
+    done
+    while read -r memory name; do
+        files+=:$(layer_of "$name")
+    done < <(for name in "${names[@]}"; do
+        memory=$(sed -n 's/^memory //p' "agents/$name/.polis/claims" 2>/dev/null || true)
+        printf '%s %s\n' "${memory:-0}" "$name"
+    done | sort -k 1,1n -k 2)
+    files+=$(scripts/ports.sh overlay "${names[@]}")
     printf '# Written by polis.\nCOMPOSE_FILE=%s\n' "$files" >.env.new
     mv -fT -- .env.new .env
+    if [[ $files != *:forward.json ]]; then rm -f -- forward.json; fi
 }
 
 free() {
@@ -60,6 +63,12 @@ free() {
         claimed=$(grep -v '^memory ' "$2/.polis/claims" | grep -xFf - "agents/$name/.polis/claims" || true)
         if [[ -n $claimed ]]; then
             printf 'the agent `%s` has %s already\n' "$name" "${claimed%%$'\n'*}" >&2
+            return 1
+        fi
+    done
+    for claimed in $(sed -n 's/^port //p' "$2/.polis/claims"); do
+        if grep -q "^$claimed " ports 2>/dev/null; then
+            printf 'port %s was opened before: polis port remove %s\n' "$claimed" "$claimed" >&2
             return 1
         fi
     done
@@ -83,7 +92,7 @@ remove() {
     if removed "$1"; then forget "$1"; fi
     printf '%s\n' "$1${2:+ $2}" >>"$REMOVED"
     sudo -n rm -f -- "agent-keys/$1/env"
-    if grep -q "[:=]agents/" .env 2>/dev/null; then layer all; fi
+    if grep -q "[:=]agents/$1/" .env 2>/dev/null; then scripts/ports.sh apply; fi
     ask stop "$1" >/dev/null || true
     sweep
 }

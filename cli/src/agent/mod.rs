@@ -166,12 +166,14 @@ fn boot(manifest: &Manifest, unit: &Digest) -> String {
     text
 }
 
-/// What no two agents can have, a line each; and the memory, by which `scripts/agents.sh` sorts them.
+/// What no two agents can have, a line each; the memory, by which `scripts/agents.sh` sorts them; and where each port
+/// leads, for `scripts/ports.sh`.
 fn claims(manifest: &Manifest) -> String {
     let spec = &manifest.spec;
     let mut text = format!("memory {}\n", overlay::memory(manifest).unwrap_or_default());
     for port in &spec.ports {
-        text.push_str(&format!("port {}\n", port.outside().0));
+        let (vm, workspace) = (port.outside().0, port.container.0);
+        text.push_str(&format!("port {vm}\nforward {vm} {workspace}\n"));
     }
     for kept in &spec.persistence {
         text.push_str(&format!("path {}\n", kept.container_path.0));

@@ -21,7 +21,7 @@ fn what_is_made_of_a_manifest() {
     assert!(boot.ends_with("start=900\n"), "{boot}");
     assert_eq!(
         claims(&manifest),
-        "memory 6144\nport 18789\npath /home/polis/.openclaw\n"
+        "memory 6144\nport 18789\nforward 18789 18789\npath /home/polis/.openclaw\n"
     );
 }
 

@@ -43,6 +43,8 @@ else
   # The names stay what they are from one bundle to the next; only where `bundle` points changes.
   for entry in "$place"/*; do point "${entry##*/}" "bundle/${entry##*/}"; done
   point bundle "$place"
+  # The forwarder has its image from the stack.
+  if [[ -e forward.json ]]; then scripts/agents.sh layer same; fi
 fi
 rm -f -- "$archive"
 

@@ -6,6 +6,7 @@
 pub(crate) mod agents;
 pub(crate) mod copy;
 pub(crate) mod facts;
+pub(crate) mod ports;
 pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod run;
@@ -25,8 +26,9 @@ pub(crate) const DAMAGED: i32 = 11;
 pub(crate) const READ: &str = "polis-read 1";
 /// How many bytes of a file one answer has, in base64: small enough for Windows.
 pub(crate) const PART: usize = 3000;
-/// The first lines of the answers of `agents-state.sh`, `outside.sh`, `volumes.sh` and `leftovers.sh`.
+/// The first lines of the answers of `agents-state.sh`, `ports.sh`, `outside.sh`, `volumes.sh` and `leftovers.sh`.
 const AGENTS: &str = "polis-agents 1";
+const PORTS: &str = "polis-ports 1";
 const OUTSIDE: &str = "polis-outside 1";
 const VOLUMES: &str = "polis-volumes 1";
 const LEFTOVERS: &str = "polis-leftovers 1";
@@ -176,6 +178,34 @@ pub(crate) fn agents() -> Call {
         include_str!("agents-state.sh"),
         &[],
     )
+}
+
+/// What `ports.sh` ends with when a port cannot be opened.
+pub(crate) const NOT_OPENED: i32 = 12;
+
+fn ports_script(purpose: &'static str, words: &[&str]) -> Call {
+    Call::guest(purpose, include_str!("ports.sh"), words)
+}
+
+/// The ports at the VM's address.
+pub(crate) fn ports() -> Call {
+    ports_script("see which ports are open", &["list"])
+}
+
+/// Opens a port that leads to `target` in the workspace.
+pub(crate) fn add_port(port: u16, target: u16) -> Call {
+    let (port, target) = (port.to_string(), target.to_string());
+    ports_script("open the port", &["add", &port, &target])
+}
+
+/// Closes a port that the user has opened.
+pub(crate) fn remove_port(port: u16) -> Call {
+    ports_script("close the port", &["remove", &port.to_string()])
+}
+
+/// Has the forwarder become what is wanted, at the address that the VM has now.
+pub(crate) fn apply_ports() -> Call {
+    ports_script("open the ports", &["apply"])
 }
 
 /// Makes certificates and secrets.
@@ -338,6 +368,7 @@ mod tests {
             copy::forget("/x"),
             valkey::call(1, "/x", &[]),
             agents(),
+            ports(),
             layer(true),
             place_keys,
             put_keys,

@@ -42,6 +42,8 @@ pub(crate) struct Guest {
     /// How the workspace's container differs from what Compose would create now. Only recreating it
     /// would change that.
     pub(crate) workspace_differs: Option<Difference>,
+    /// Whether the forwarder is not what it would be made now: the VM has another address.
+    pub(crate) ports_differ: bool,
     /// The disk, where it could be measured.
     pub(crate) disk: Option<Disk>,
 }
@@ -72,6 +74,8 @@ pub(crate) enum Difference {
 const MOST_SERVICES: usize = 250;
 /// The service that the agent works in.
 pub(crate) const WORKSPACE: &str = "workspace";
+/// The service through which the workspace's ports are reached; it is there when there is a port.
+pub(crate) const FORWARDER: &str = "forward";
 /// The command that recreates its container.
 pub(crate) const RECREATE_WORKSPACE: &str = "polis start --recreate-workspace";
 
@@ -232,6 +236,7 @@ impl Guest {
             ["docker-down"] => self.docker_down = true,
             ["ready", words @ ..] => self.ready = Some(words.join(" ")),
             ["images", found, total] => self.images = (number(found)?, number(total)?),
+            ["ports-differ"] => self.ports_differ = true,
             ["workspace-differs", "image"] => self.workspace_differs = Some(Difference::Image),
             ["workspace-differs", "definition"] => {
                 self.workspace_differs = Some(Difference::Definition);

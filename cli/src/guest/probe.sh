@@ -58,6 +58,7 @@ elif [[ -L bundle ]]; then
   echo "images $found $total"
   for service in $(docker compose config --services); do echo "expected $service"; done
   docker compose ps --all --format 'service|{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}'
+  if scripts/ports.sh differs; then echo ports-differ; fi
   why=$(scripts/stack.sh differs) && if [[ -n $why ]]; then echo "workspace-differs $why"; fi
 fi
 echo end

@@ -304,6 +304,22 @@ fn agents_are_taken_out_of_the_stack_and_put_back() {
 }
 
 #[test]
+fn ports_follow_the_address_of_the_vm() {
+    let mut guest = whole();
+    guest.ports_differ = true;
+    assert_eq!(
+        names(State::Running, Some(guest.clone()), &wish()),
+        ["open-ports"]
+    );
+    // What installs a bundle or an agent makes the forwarder anew itself.
+    guest.bundle = None;
+    assert_eq!(
+        names(State::Running, Some(guest), &wish())[0],
+        "install-bundle"
+    );
+}
+
+#[test]
 fn of_keys_a_plan_shows_nothing_but_their_way() {
     let mut keys = crate::agent::Keys::default();
     keys.add("KEY", "hidden".into()).unwrap();

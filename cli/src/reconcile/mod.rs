@@ -134,9 +134,10 @@ impl<'a> Reconciler<'a> {
             Step::GiveKeys(calls) | Step::SetProxies(calls) => calls
                 .iter()
                 .try_for_each(|call| self.succeed(call, Kind::Transfer)),
-            Step::LayerAgents(call) | Step::MakeSecrets(call) | Step::MarkReady(call) => {
-                self.succeed(call, Kind::Unexpected)
-            }
+            Step::LayerAgents(call)
+            | Step::OpenPorts(call)
+            | Step::MakeSecrets(call)
+            | Step::MarkReady(call) => self.succeed(call, Kind::Unexpected),
             Step::AwaitAgents(call) => self.await_agents(call),
             Step::Pull(job) => self.pull(job),
             Step::Up(job) => self.up(job),

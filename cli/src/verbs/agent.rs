@@ -164,7 +164,7 @@ pub(super) fn asked(multipass: &Multipass) -> Result<Agents> {
 }
 
 /// The guest, which has to hold this version's stack.
-fn look(multipass: &Multipass) -> Result<Guest> {
+pub(super) fn look(multipass: &Multipass) -> Result<Guest> {
     super::must_run(multipass)?;
     let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
     match guest.bundle == Some(Digest::of(&embedded::bundle().bytes)) {

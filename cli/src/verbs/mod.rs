@@ -9,6 +9,7 @@ mod fix;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod port;
 pub(crate) mod security;
 pub(crate) mod snapshot;
 pub(crate) mod ssh;

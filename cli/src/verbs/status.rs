@@ -10,7 +10,8 @@ use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::agents::Agents;
 use crate::guest::facts::{Certificate, Facts, RENEW};
-use crate::guest::probe::{Disk, Guest, MAKE_ROOM, Provisioning, RECREATE_WORKSPACE};
+use crate::guest::ports::Ports;
+use crate::guest::probe::{Disk, FORWARDER, Guest, MAKE_ROOM, Provisioning, RECREATE_WORKSPACE};
 use crate::guest::storage::{self, Volume};
 use crate::instance::{self, named};
 use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
@@ -25,25 +26,18 @@ use crate::security;
 pub(crate) fn run(context: &Context) -> Result<Done> {
     let multipass = context.multipass()?;
     let machine = multipass.state()?;
-    let (guest, volumes, agents, facts) = match machine {
-        Some(State::Running) => {
-            let answer = multipass.call(&guest::survey(security::BLOCKED), Kind::Unexpected)?;
-            let guest = Guest::parse(&answer)?;
-            let agents = match guest.agents.is_empty() {
-                true => Agents::default(),
-                false => super::agent::asked(&multipass)?,
-            };
-            let volumes = storage::volumes(&answer);
-            (Some(guest), volumes, agents, Facts::parse(&answer))
-        }
-        _ => (None, Vec::new(), Agents::default(), Facts::default()),
+    let inside = match machine {
+        Some(State::Running) => Some(Inside::look(&multipass)?),
+        _ => None,
     };
+    let guest = inside.as_ref().map(|inside| &inside.guest);
+    let facts = inside.as_ref().map(|inside| &inside.facts);
     let multipass = version(&multipass)?;
     let word = machine.as_ref().map(State::word);
-    let verdict = verdict(machine.as_ref(), guest.as_ref());
+    let verdict = verdict(machine.as_ref(), guest);
     let blocked = machine
         .as_ref()
-        .and_then(|machine| plan::blocked(machine, guest.as_ref()));
+        .and_then(|machine| plan::blocked(machine, guest));
     let next = next(verdict, blocked.as_deref());
     let data = json!({
         "workspace": verdict.word(),
@@ -52,17 +46,17 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
         "versions": {
             "polis": embedded::LABEL,
             "multipass": multipass,
-            "docker": facts.docker,
-            "sysbox": facts.sysbox,
+            "docker": facts.and_then(|facts| facts.docker.as_deref()),
+            "sysbox": facts.and_then(|facts| facts.sysbox.as_deref()),
         },
-        "guest": guest.as_ref().map(|guest| guest_json(guest, &volumes, &agents, &facts)),
+        "guest": inside.as_ref().map(Inside::to_json),
         "next": next,
         "settings": context.settings,
     });
     let mut text = heading(verdict, word);
-    text.push_str(&versions(guest.as_ref(), &facts, multipass.as_deref()));
-    if let Some(guest) = &guest {
-        text.push_str(&inside(guest, &volumes, &agents, &facts));
+    text.push_str(&versions(inside.as_ref(), multipass.as_deref()));
+    if let Some(inside) = &inside {
+        text.push_str(&inside.to_text());
     }
     if let Some(error) = blocked {
         text.push_str(&format!("problem    {}\n", error.message));
@@ -174,24 +168,116 @@ impl Verdict {
     }
 }
 
-fn guest_json(guest: &Guest, volumes: &[Volume], agents: &Agents, facts: &Facts) -> Value {
-    json!({
-        "address": facts.address,
-        "pending_approvals": facts.pending,
-        "certificates": facts.certificates,
-        "cloud_init": guest.cloud_init,
-        "provisioned": guest.provisioning() == Provisioning::Done,
-        "provisioned_by_this_version": guest.marker == Some(embedded::marker()),
-        "bundle": guest.bundle.map(|digest| digest.to_string()),
-        "agents": super::agent::to_json(guest, agents),
-        "secrets": guest.secrets,
-        "complete": guest.ready.is_some(),
-        "images": {"found": guest.images.0, "needed": guest.images.1},
-        "services": super::services_json(guest),
-        "workspace_differs": guest.workspace_differs,
-        "disk": guest.disk,
-        "volumes": volumes,
-    })
+/// What is in a VM that runs.
+struct Inside {
+    guest: Guest,
+    volumes: Vec<Volume>,
+    agents: Agents,
+    ports: Ports,
+    facts: Facts,
+}
+
+impl Inside {
+    /// Asks only for what there is.
+    fn look(multipass: &Multipass) -> Result<Self> {
+        let answer = multipass.call(&guest::survey(security::BLOCKED), Kind::Unexpected)?;
+        let guest = Guest::parse(&answer)?;
+        let agents = match guest.agents.is_empty() {
+            true => Agents::default(),
+            false => super::agent::asked(multipass)?,
+        };
+        let mut services = guest.services.iter();
+        let ports = match services.any(|service| service.name == FORWARDER) {
+            true => super::port::asked(multipass)?,
+            false => Ports::default(),
+        };
+        Ok(Self {
+            volumes: storage::volumes(&answer),
+            facts: Facts::parse(&answer),
+            guest,
+            agents,
+            ports,
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        let Self {
+            guest,
+            volumes,
+            agents,
+            ports,
+            facts,
+        } = self;
+        json!({
+            "address": facts.address,
+            "pending_approvals": facts.pending,
+            "certificates": facts.certificates,
+            "cloud_init": guest.cloud_init,
+            "provisioned": guest.provisioning() == Provisioning::Done,
+            "provisioned_by_this_version": guest.marker == Some(embedded::marker()),
+            "bundle": guest.bundle.map(|digest| digest.to_string()),
+            "agents": super::agent::to_json(guest, agents),
+            "ports": ports.to_json(guest),
+            "secrets": guest.secrets,
+            "complete": guest.ready.is_some(),
+            "images": {"found": guest.images.0, "needed": guest.images.1},
+            "services": super::services_json(guest),
+            "workspace_differs": guest.workspace_differs,
+            "disk": guest.disk,
+            "volumes": volumes,
+        })
+    }
+
+    fn to_text(&self) -> String {
+        let Self {
+            guest,
+            volumes,
+            agents,
+            ports,
+            facts,
+        } = self;
+        let address = facts.address.map(|address| address.to_string());
+        let mut text = format!("address    {}\n", address.as_deref().unwrap_or("unknown"));
+        if !guest.agents.is_empty() {
+            text.push_str("agents\n");
+            text.push_str(&super::agent::to_text(guest, agents));
+        }
+        let ports = ports.to_text(guest);
+        if !ports.is_empty() {
+            text.push_str(&format!("ports\n{ports}"));
+        }
+        let is_alone = guest.agents.is_empty() && ports.is_empty();
+        if !guest.services.is_empty() && !is_alone {
+            text.push_str("services\n");
+        }
+        for service in &guest.services {
+            text.push_str(&format!("  {:<14} {}\n", service.name, service.words()));
+        }
+        if !volumes.is_empty() {
+            text.push_str("volumes\n");
+        }
+        for Volume { name, bytes } in volumes {
+            let size = bytes.map_or("not measured in time".to_owned(), size::words);
+            text.push_str(&format!("  {name:<16} {size}\n"));
+        }
+        if let Some(disk) = &guest.disk {
+            let free = size::words(disk.free);
+            text.push_str(&format!("vm disk    {}% full, {free} free\n", disk.space));
+        }
+        if guest.secrets {
+            text.push_str(&certificates(facts));
+        }
+        if !guest.services.is_empty() {
+            let next = match facts.pending {
+                None => String::new(),
+                Some(0) => " pending".to_owned(),
+                Some(_) => format!(" pending; to see them: {}", named("polis security pending")),
+            };
+            let words = facts.pending_words();
+            text.push_str(&format!("approvals  {words}{next}\n"));
+        }
+        text + &warnings(guest, facts)
+    }
 }
 
 fn heading(verdict: Verdict, machine: Option<&str>) -> String {
@@ -207,13 +293,13 @@ fn heading(verdict: Verdict, machine: Option<&str>) -> String {
 }
 
 /// What is at work, each with its version. Those in the VM only where that was asked.
-fn versions(guest: Option<&Guest>, facts: &Facts, multipass: Option<&str>) -> String {
+fn versions(inside: Option<&Inside>, multipass: Option<&str>) -> String {
     let known = |version: Option<&str>| version.unwrap_or("unknown").to_owned();
     let mut each = vec![
         format!("polis {}", embedded::LABEL),
         format!("Multipass {}", known(multipass)),
     ];
-    if let Some(guest) = guest {
+    if let Some(Inside { guest, facts, .. }) = inside {
         let ours = Digest::of(&embedded::bundle().bytes);
         each.push(match guest.bundle {
             None => "no bundle".to_owned(),
@@ -224,46 +310,6 @@ fn versions(guest: Option<&Guest>, facts: &Facts, multipass: Option<&str>) -> St
         each.push(format!("Sysbox {}", known(facts.sysbox.as_deref())));
     }
     format!("versions   {}\n", each.join(", "))
-}
-
-/// What the VM says of itself.
-fn inside(guest: &Guest, volumes: &[Volume], agents: &Agents, facts: &Facts) -> String {
-    let address = facts.address.map(|address| address.to_string());
-    let mut text = format!("address    {}\n", address.as_deref().unwrap_or("unknown"));
-    if !guest.agents.is_empty() {
-        text.push_str("agents\n");
-        text.push_str(&super::agent::to_text(guest, agents));
-    }
-    if !guest.services.is_empty() && !guest.agents.is_empty() {
-        text.push_str("services\n");
-    }
-    for service in &guest.services {
-        text.push_str(&format!("  {:<14} {}\n", service.name, service.words()));
-    }
-    if !volumes.is_empty() {
-        text.push_str("volumes\n");
-    }
-    for Volume { name, bytes } in volumes {
-        let size = bytes.map_or("not measured in time".to_owned(), size::words);
-        text.push_str(&format!("  {name:<16} {size}\n"));
-    }
-    if let Some(disk) = &guest.disk {
-        let free = size::words(disk.free);
-        text.push_str(&format!("vm disk    {}% full, {free} free\n", disk.space));
-    }
-    if guest.secrets {
-        text.push_str(&certificates(facts));
-    }
-    if !guest.services.is_empty() {
-        let next = match facts.pending {
-            None => String::new(),
-            Some(0) => " pending".to_owned(),
-            Some(_) => format!(" pending; to see them: {}", named("polis security pending")),
-        };
-        let words = facts.pending_words();
-        text.push_str(&format!("approvals  {words}{next}\n"));
-    }
-    text + &warnings(guest, facts)
 }
 
 /// How old the certificates are, and when the first of them ends.

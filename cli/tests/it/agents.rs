@@ -374,7 +374,7 @@ fn two_agents_cannot_have_the_same_port() {
     let env = world.read_guest("/opt/polis/.env");
     assert!(
         env.ends_with(
-            "docker-compose.yml:agents/coder/.polis/compose.json:agents/other/.polis/compose.json\n"
+            "docker-compose.yml:agents/coder/.polis/compose.json:agents/other/.polis/compose.json:forward.json\n"
         ),
         "{env}"
     );

@@ -291,6 +291,7 @@ fn the_help_is_the_table_of_contents() {
           security     Approve or deny what sentinel has blocked, and set the security level
           agent        Add, list and remove agents, which run in the workspace
           snapshot     Keep the VM as it is, and bring it back
+          port         Open, list and close ports at the VM's address that lead into the workspace
           update       Replace this program by the newest release
           version      Print the version, and the digests of what this program carries
           completions  Print the completions for a shell

@@ -26,10 +26,13 @@ mod looking;
 #[cfg(target_os = "linux")]
 mod names;
 #[cfg(target_os = "linux")]
+mod ports;
+#[cfg(target_os = "linux")]
+mod ports;
+#[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(target_os = "linux")]
 mod screen;
-#[cfg(target_os = "linux")]
 mod security;
 #[cfg(target_os = "linux")]
 mod signals;

@@ -51,7 +51,7 @@ pub fn run(name: &str, args: &[String]) -> io::Result<ExitCode> {
         (None, "cloud-init") => cloud_init(&mut tool, &words)?,
         (None, "df") => df(&mut tool, &words)?,
         (None, "dpkg-query") => dpkg_query(&mut tool, &words)?,
-        (None, "ip") => ip(&mut tool, &words),
+        (None, "ip") => ip(&mut tool, &words)?,
         (None, "docker") => docker::run(&mut tool, &words)?,
         (None, "systemctl") => systemd::systemctl(&mut tool, &words)?,
         (None, "systemd-run") => systemd::systemd_run(&mut tool, &words)?,
@@ -142,14 +142,15 @@ fn dpkg_query(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     Ok(0)
 }
 
-/// The way out.
-fn ip(tool: &mut Tool, words: &[&str]) -> u8 {
-    if words != ["-4", "route", "get", "192.0.2.1"] {
-        return tool.refuse();
-    }
-    tool.call
-        .out("192.0.2.1 via 10.87.112.1 dev enp5s0 src 10.87.112.23 uid 1000 \n    cache \n");
-    0
+/// From which address the guest reaches the rest of the world: that which `multipass info` shows.
+fn ip(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
+    let ["-4", "route", "get", there] = words else {
+        return Ok(tool.refuse());
+    };
+    let address = tool.guest.store.look()?.address;
+    let text = format!("{there} via 10.87.112.1 dev enp5s0 src {address} uid 1000 \n    cache \n");
+    tool.call.out(&text);
+    Ok(0)
 }
 
 /// How full the guest's disk is.

@@ -20,6 +20,8 @@ pub struct State {
     pub windows: bool,
     /// Whether the guest's disk is full.
     pub disk_full: bool,
+    /// From which address the guest says that it reaches the rest of the world.
+    pub address: String,
     /// How full it seems to be: percent of its space, percent of its inodes.
     pub disk_used: (u8, u8),
     /// What `get` answers.
@@ -50,6 +52,7 @@ impl Default for State {
             access: Access::Up,
             windows: false,
             disk_full: false,
+            address: "10.87.112.23".to_owned(),
             disk_used: (18, 3),
             settings: BTreeMap::from([("local.driver".to_owned(), "qemu".to_owned())]),
             timing: Timing::default(),

@@ -57,6 +57,7 @@ impl Reader<'_> {
             "volumes" => each(Self::mount),
             "secrets" => each(Self::secret),
             "tmpfs" => each(Self::tmpfs),
+            "ports" => each(Self::port),
             "networks" => members(&name, value),
             "command" | "entrypoint" => vec![Fact {
                 text: format!("{name} {}", words(value)),
@@ -118,6 +119,30 @@ impl Reader<'_> {
             source.to_owned()
         };
         format!("{} {source} {target}", options.join(","))
+    }
+
+    /// `at ADDRESS PUBLISHED:TARGET` for TCP at one address; whatever else it is, `everywhere` and all that it says.
+    fn port(self, port: &Node) -> String {
+        let get = |key: &str| port.get(key).map(scalar).unwrap_or_default();
+        let known = ["host_ip", "published", "target", "protocol", "mode"];
+        let plain = [("protocol", ["", "tcp"]), ("mode", ["", "ingress"])];
+        let is_plain = port
+            .entries()
+            .iter()
+            .all(|(key, _)| known.contains(&scalar(key).as_str()))
+            && plain
+                .iter()
+                .all(|(key, values)| values.contains(&get(key).as_str()));
+        let address = get("host_ip");
+        let one = address.parse::<std::net::Ipv4Addr>();
+        match one.is_ok_and(|address| !address.is_unspecified()) && is_plain {
+            true => format!("at {address} {}:{}", get("published"), get("target")),
+            false => {
+                let leaves = leaves("", port).into_iter();
+                let all: String = leaves.map(|leaf| leaf.text).collect();
+                format!("everywhere{all}")
+            }
+        }
     }
 
     /// `SOURCE TARGET`: the secret, and its file below `/run/secrets`.

@@ -73,7 +73,7 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     ("pid", "it would see and signal the processes of others"),
     (
         "ports",
-        "nothing of the stack is reached from outside the machine",
+        "only the forwarder is reached from outside the machine",
     ),
     ("post_start", "a hook runs with rights of its own"),
     ("pre_start", "a hook runs with rights of its own"),

@@ -285,12 +285,29 @@ pub(super) const SERVICES: &[Row] = &[
             "volumes ro ./certs/valkey/client.key /etc/valkey/tls/client.key",
         ],
     },
+    // Made by `scripts/ports.sh`, when there is a port.
+    Row {
+        name: "forward",
+        kind: &STAYS,
+        must: &[
+            "user 65532:65532",
+            // It dials the workspace, whatever else has that name.
+            "command forward --to workspace --within 10.10.1.128/25 *",
+            "dns 10.10.1.2",
+        ],
+        may: &[
+            "networks internal-bridge",
+            "networks internal-bridge ipv4_address=10.10.1.30",
+            "networks forward-bridge",
+            "ports at *",
+        ],
+    },
     Row {
         name: "host-init",
         kind: &ENDS,
         must: &[
             "network_mode host",
-            "command bridge-accept polis-internal --egress polis-external --egress polis-internet",
+            "command bridge-accept polis-internal --egress polis-external --egress polis-internet --ingress polis-forward",
         ],
         may: &[
             "build context=../services/init",
@@ -361,6 +378,16 @@ pub(super) const NETWORKS: &[Row] = &[
             "ipam config.subnet=10.20.1.0/24",
         ],
         may: &["ipam config.ip_range=10.20.1.128/25"],
+    },
+    // The rules of `host-init` let it answer only.
+    Row {
+        name: "forward-bridge",
+        kind: &BRIDGE,
+        must: &[
+            "driver_opts com.docker.network.bridge.name=polis-forward",
+            "driver_opts com.docker.network.bridge.enable_ip_masquerade=false",
+        ],
+        may: &[],
     },
     Row {
         name: "internet",

@@ -212,6 +212,53 @@ fn what_an_agent_adds_is_within_the_table() {
     }
 }
 
+/// The forwarder as `scripts/ports.sh` makes it is what the table lets it be; the tests of `polis` hold the file to it.
+#[test]
+fn the_forwarder_is_within_the_table() {
+    if !has_part("docker-compose") {
+        return;
+    }
+    let tree = Tree::data();
+    let made = include_str!("../../../../cli/tests/it/ports.forward.json");
+    let judge = |overlay: &str| {
+        tree.write("compose/forward.json", overlay);
+        let merged = merged(&tree, &["forward.json"]);
+        let offences = sandbox::judge(&parse(&merged).root, sandbox::HOME).into_iter();
+        offences.map(|offence| offence.message).collect::<Vec<_>>()
+    };
+    assert_eq!(judge(made), [""; 0]);
+    for (from, to, offence) in [
+        (
+            "\"host_ip\": \"10.87.112.23\", ",
+            "",
+            "service `forward` may not have `ports: everywhere mode=ingress target=8099 published=8099 protocol=tcp`",
+        ),
+        (
+            "\"host_ip\": \"10.87.112.23\"",
+            "\"host_ip\": \"0.0.0.0\"",
+            "service `forward` may not have `ports: everywhere mode=ingress host_ip=0.0.0.0 target=8099 published=8099 protocol=tcp`",
+        ),
+        (
+            "\"--within\", \"10.10.1.128/25\"",
+            "\"--within\", \"0.0.0.0/0\"",
+            "service `forward` may not have `command: forward --to workspace --within 0.0.0.0/0 8099:3000 9000:80`",
+        ),
+        (
+            "\"forward-bridge\": {}}",
+            "\"external-bridge\": {}}",
+            "service `forward` may not have `networks: external-bridge`",
+        ),
+        (
+            "enable_ip_masquerade\": \"false\"",
+            "enable_ip_masquerade\": \"true\"",
+            "network `forward-bridge` may not have `driver_opts: com.docker.network.bridge.enable_ip_masquerade=true`",
+        ),
+    ] {
+        assert!(made.contains(from), "{from}: {made}");
+        assert_eq!(judge(&made.replacen(from, to, 1)), [offence]);
+    }
+}
+
 /// Whatever Compose reads as `privileged`, our reader of YAML must find too, or refuse for its tag.
 #[test]
 fn what_compose_reads_through_merges_and_spellings_is_found() {

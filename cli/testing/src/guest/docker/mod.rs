@@ -57,6 +57,23 @@ pub(super) fn run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
             tool.call.out(&String::from_utf8_lossy(&diff));
             Ok(0)
         }
+        ["ps", "--all", "--quiet", "--filter", named] => {
+            let engine = Engine::look(&tool.guest)?;
+            let wanted = named.trim_start_matches("name=^").trim_end_matches('$');
+            let found = engine.containers.iter();
+            for (_, found) in found.filter(|(name, _)| container(name) == wanted) {
+                tool.call.out(&format!("{}\n", found.id));
+            }
+            Ok(0)
+        }
+        ["rm", "--force", id] => {
+            Engine::update(tool, |engine| {
+                engine.containers.retain(|_, found| found.id != *id)
+            })?;
+            Ok(0)
+        }
+        // It has none that a script would see.
+        ["network", "ls", "--quiet", "--filter", _] => Ok(0),
         ["volume", "ls", "--filter", _, "--format", template] => volumes(tool, template),
         ["volume", "inspect", name] => match tool.guest.path(&volume(name)).exists() {
             true => Ok(0),

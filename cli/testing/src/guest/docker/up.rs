@@ -55,7 +55,7 @@ pub(super) fn run(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Res
     })?;
     match flags.contains(&"--no-start") {
         true => Ok(0),
-        false => start(tool, chosen),
+        false => start(tool, chosen, !flags.contains(&"--no-deps")),
     }
 }
 
@@ -70,15 +70,15 @@ fn created(name: &str, service: &Service, number: u64) -> Container {
     }
 }
 
-/// Starts each container that does not run as soon as those that it waits for are so far.
-fn start(tool: &mut Tool, mut left: Vec<(&String, &Service)>) -> io::Result<u8> {
+/// Starts each container that does not run; `in_order`, as soon as those that it waits for are so far.
+fn start(tool: &mut Tool, mut left: Vec<(&String, &Service)>, in_order: bool) -> io::Result<u8> {
     while !left.is_empty() {
         let state = tool.guest.store.look()?;
         let engine = Engine::look(&tool.guest)?;
         let mut waiting = Vec::new();
         for (name, service) in left {
             let mut ready = true;
-            for on in &service.depends {
+            for on in service.depends.iter().filter(|_| in_order) {
                 let found = engine.containers.get(on);
                 match found.map_or(Some(false), |found| reached(found.status(&state, on))) {
                     Some(true) => {}

@@ -1,0 +1,274 @@
+//! The ports at the VM's address through which the workspace is reached, and what may be asked for.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Kind, Result};
+use crate::guest::probe::{Condition, FORWARDER, Guest};
+use crate::guest::{self, PORTS};
+
+/// How many ports a user may open.
+const MOST: usize = 16;
+/// Below it a port needs a privilege.
+const LEAST: u16 = 1024;
+
+/// The answer of `ports.sh list`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ports {
+    /// The VM's address now; none where it has no way out.
+    address: Option<Ipv4Addr>,
+    /// The address at which the ports are published.
+    bound: Option<Ipv4Addr>,
+    pub(crate) all: Vec<Port>,
+}
+
+/// A port at the VM's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Port {
+    pub(crate) port: u16,
+    /// Where it leads to in the workspace.
+    target: u16,
+    /// The agent that asks for it; none for one that the user opened.
+    agent: Option<String>,
+    /// Whether the forwarder has it: not that of an agent that is not started.
+    open: bool,
+}
+
+impl Ports {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// When it is not whole.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let broken = || guest::unreadable("what the VM says of its ports cannot be read", text);
+        let mut ports = Self::default();
+        for line in guest::answer(text, PORTS).ok_or_else(broken)?.lines() {
+            match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+                ["end"] => return Ok(ports),
+                ["address", address] => ports.address = address.parse().ok(),
+                ["bound", address] => ports.bound = address.parse().ok(),
+                ["port", port, target, word, agent @ ..] => {
+                    let agent = agent.first().filter(|name| guest::is_name(name));
+                    ports.all.push(Port {
+                        port: port.parse().map_err(|_| broken())?,
+                        target: target.parse().map_err(|_| broken())?,
+                        agent: agent.map(|name| (*name).to_owned()),
+                        open: *word == "open",
+                    });
+                }
+                _ => {}
+            }
+        }
+        Err(broken())
+    }
+
+    fn find(&self, port: u16) -> Option<&Port> {
+        self.all.iter().find(|known| known.port == port)
+    }
+
+    /// Whether `port` can be opened so that it leads to `target`; false when it is already so.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(crate) fn may_add(&self, port: u16, target: u16) -> Result<bool> {
+        let refused = |why: String| {
+            Error::new(Kind::Usage, format!("port {port} was not opened")).because(why)
+        };
+        if port < LEAST {
+            return Err(refused(format!(
+                "a port at the VM's address is one from {LEAST} to 65535"
+            ))
+            .next(format!(
+                "polis port add 8080 --to {port}   (leads to {port} in the workspace)"
+            )));
+        }
+        match self.find(port) {
+            Some(Port {
+                agent: None,
+                target: known,
+                ..
+            }) if *known == target => return Ok(false),
+            Some(Port {
+                agent: None,
+                target: known,
+                ..
+            }) => {
+                return Err(
+                    refused(format!("it leads to {known} in the workspace already"))
+                        .next(format!("polis port remove {port}")),
+                );
+            }
+            Some(Port {
+                agent: Some(agent), ..
+            }) => {
+                return Err(refused(format!("the agent `{agent}` has it")).next("polis port list"));
+            }
+            None => {}
+        }
+        let own = self.all.iter().filter(|known| known.agent.is_none());
+        if own.count() >= MOST {
+            return Err(refused(format!(
+                "you have opened {MOST} ports already, as many as there may be"
+            ))
+            .next("polis port remove PORT"));
+        }
+        Ok(true)
+    }
+
+    /// Whether `port` can be closed.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(crate) fn may_remove(&self, port: u16) -> Result<()> {
+        let refused = |why: String| {
+            Error::new(Kind::Usage, format!("port {port} was not closed")).because(why)
+        };
+        match self.find(port) {
+            Some(Port { agent: None, .. }) => Ok(()),
+            Some(Port {
+                agent: Some(agent), ..
+            }) => Err(refused(format!("the agent `{agent}` asks for it"))
+                .next(format!("polis agent remove {agent}"))),
+            None => Err(refused("you have not opened it".to_owned()).next("polis port list")),
+        }
+    }
+
+    /// How the port is, in words, and where it is reached.
+    fn state(&self, port: &Port, guest: &Guest) -> (&'static str, Option<String>) {
+        let forwarder = guest
+            .services
+            .iter()
+            .find(|service| service.name == FORWARDER);
+        let url = self
+            .bound
+            .map(|address| format!("http://{address}:{}", port.port));
+        let condition = forwarder.map(super::probe::Service::condition);
+        match (port.open, condition) {
+            (false, _) => ("closed", None),
+            (true, _) if self.bound.is_none() || self.bound != self.address => ("misplaced", url),
+            (true, Some(Condition::Well)) => ("up", url),
+            (true, Some(Condition::Starting)) => ("starting", url),
+            (true, _) => ("down", url),
+        }
+    }
+
+    /// The ports for people, a line each.
+    pub(crate) fn to_text(&self, guest: &Guest) -> String {
+        let line = |port: &Port| {
+            let (state, url) = self.state(port, guest);
+            let who = port
+                .agent
+                .as_deref()
+                .map_or("opened by you".to_owned(), |agent| {
+                    format!("asked for by {agent}")
+                });
+            let to = match port.target == port.port {
+                true => String::new(),
+                false => format!(", leads to {}", port.target),
+            };
+            let what = url.unwrap_or_else(|| format!("port {}", port.port));
+            let hint = match state {
+                "up" | "starting" => "",
+                "closed" => " (its agent is not started)",
+                "misplaced" => " (the VM's address has changed); next: polis start",
+                _ => "; next: polis start",
+            };
+            format!("  {what:<28} {who}{to}: {state}{hint}\n")
+        };
+        self.all.iter().map(line).collect()
+    }
+
+    /// The ports for programs.
+    pub(crate) fn to_json(&self, guest: &Guest) -> Vec<Value> {
+        let value = |port: &Port| {
+            let (state, url) = self.state(port, guest);
+            json!({"port": port.port, "to": port.target, "agent": port.agent, "state": state, "url": url})
+        };
+        self.all.iter().map(value).collect()
+    }
+
+    /// Where `port` is reached.
+    pub(crate) fn url(&self, port: u16) -> Option<String> {
+        let address = self.bound.filter(|_| self.find(port).is_some())?;
+        Some(format!("http://{address}:{port}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::probe::Service;
+
+    fn ports(lines: &str) -> Ports {
+        Ports::parse(&format!("\\|polis-ports 1\n{lines}end\n")).unwrap()
+    }
+
+    const SOME: &str = "address 10.0.0.5\nbound 10.0.0.5\nport 8099 3000 open echo\nport 8100 8100 closed other\nport 9000 80 open\n";
+
+    #[test]
+    fn what_may_be_opened_and_closed() {
+        let some = ports(SOME);
+        let cause = |result: Result<bool>| result.unwrap_err().causes.join(" ");
+        assert!(some.may_add(9001, 9001).unwrap());
+        assert!(!some.may_add(9000, 80).unwrap());
+        assert_eq!(
+            cause(some.may_add(9000, 81)),
+            "it leads to 80 in the workspace already"
+        );
+        assert_eq!(cause(some.may_add(8099, 8099)), "the agent `echo` has it");
+        assert_eq!(cause(some.may_add(8100, 8100)), "the agent `other` has it");
+        assert_eq!(
+            cause(some.may_add(1023, 80)),
+            "a port at the VM's address is one from 1024 to 65535"
+        );
+        let full: String = (0..MOST)
+            .map(|at| format!("port {} 80 open\n", 9000 + at))
+            .collect();
+        assert!(ports(&full).may_add(8000, 80).is_err());
+        some.may_remove(9000).unwrap();
+        assert!(some.may_remove(8099).is_err() && some.may_remove(9001).is_err());
+    }
+
+    #[test]
+    fn a_port_is_up_when_the_forwarder_is_and_the_address_is_the_vm_s() {
+        let forwarder = |state: &str, health: &str| Guest {
+            services: vec![Service {
+                name: FORWARDER.to_owned(),
+                state: state.to_owned(),
+                health: health.to_owned(),
+                exit_code: 0,
+            }],
+            ..Guest::default()
+        };
+        let states = |some: &Ports, guest: &Guest| {
+            let all = some.all.iter().map(|port| some.state(port, guest).0);
+            all.collect::<Vec<_>>()
+        };
+        let some = ports(SOME);
+        assert_eq!(
+            states(&some, &forwarder("running", "healthy")),
+            ["up", "closed", "up"]
+        );
+        assert_eq!(
+            states(&some, &forwarder("running", "starting"))[0],
+            "starting"
+        );
+        assert_eq!(states(&some, &forwarder("exited", ""))[0], "down");
+        assert_eq!(states(&some, &Guest::default())[0], "down");
+        let moved = ports(&SOME.replace("bound 10.0.0.5", "bound 10.0.0.4"));
+        assert_eq!(
+            states(&moved, &forwarder("running", "healthy")),
+            ["misplaced", "closed", "misplaced"]
+        );
+        assert_eq!(moved.url(8099).unwrap(), "http://10.0.0.4:8099");
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_off_is_none() {
+        assert!(Ports::parse("polis-ports 1\nport 8099 3000 open echo\n").is_err());
+        assert!(Ports::parse("").is_err());
+        assert!(Ports::parse("polis-ports 1\nport 99999 1 open\nend\n").is_err());
+        assert_eq!(ports("address \nbound \n"), Ports::default());
+    }
+}

@@ -1,0 +1,83 @@
+//! `polis port`: the ports at the VM's address that lead into the workspace. What may be opened, `guest::ports` decides.
+
+use serde_json::json;
+
+use crate::args::PortVerb;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::guest;
+use crate::guest::ports::Ports;
+use crate::guest::probe::Guest;
+use crate::multipass::{self, Multipass, refusal};
+use crate::output::Done;
+
+/// Runs `polis port ...`.
+pub(crate) fn run(context: &Context, verb: &PortVerb) -> Result<Done> {
+    let multipass = context.multipass()?;
+    match verb {
+        PortVerb::List => list(&multipass),
+        PortVerb::Add { port, to } => {
+            let _lock = context.store.lock()?;
+            add(&multipass, *port, to.unwrap_or(*port))
+        }
+        PortVerb::Remove { port } => {
+            let _lock = context.store.lock()?;
+            super::agent::look(&multipass)?;
+            asked(&multipass)?.may_remove(*port)?;
+            multipass.call(&guest::remove_port(*port), Kind::Unexpected)?;
+            report(&multipass, format!("Port {port} is closed.\n"), *port)
+        }
+    }
+}
+
+/// The ports.
+pub(super) fn asked(multipass: &Multipass) -> Result<Ports> {
+    Ports::parse(&multipass.call(&guest::ports(), Kind::Unexpected)?)
+}
+
+fn list(multipass: &Multipass) -> Result<Done> {
+    let guest = super::agent::look(multipass)?;
+    let ports = asked(multipass)?;
+    let text = match ports.all.is_empty() {
+        true => "No port is open. To open one: polis port add PORT\n".to_owned(),
+        false => ports.to_text(&guest),
+    };
+    Ok(Done::new(text, json!({"ports": ports.to_json(&guest)})))
+}
+
+fn add(multipass: &Multipass, port: u16, target: u16) -> Result<Done> {
+    let guest = super::agent::look(multipass)?;
+    if asked(multipass)?.may_add(port, target)? {
+        let call = guest::add_port(port, target);
+        let output = multipass.output(&call, None)?;
+        match output.code {
+            Some(0) => {}
+            Some(guest::NOT_OPENED) => {
+                return Err(Error::new(
+                    Kind::Unhealthy,
+                    format!("port {port} could not be opened"),
+                )
+                .because(refusal::reasons(&output.stderr).pop().unwrap_or_default())
+                .next("polis exec --vm -- ss -ltn   (tells what listens in the VM)"));
+            }
+            _ => return Err(multipass::failed(&call, &output, Kind::Unexpected)),
+        }
+    }
+    let text = match asked(multipass)?.url(port) {
+        Some(url) if guest.has_containers() => {
+            format!("The workspace's port {target} is reached at {url}\n")
+        }
+        _ => format!("Port {port} opens with the workspace. Next: polis start\n"),
+    };
+    report(multipass, text, port)
+}
+
+/// What is open now.
+fn report(multipass: &Multipass, text: String, port: u16) -> Result<Done> {
+    let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
+    let ports = asked(multipass)?;
+    Ok(Done::new(
+        text,
+        json!({"port": port, "ports": ports.to_json(&guest)}),
+    ))
+}
