@@ -5,7 +5,7 @@ use polis_stack_proof::bench::Bench;
 use polis_stack_proof::internet::{PRIVATE, WEB};
 
 use crate::ensure;
-use crate::probe::{Answers, ask, shell};
+use crate::probe::{Answers, ask, ask_from, shell};
 
 /// Fails when something answered.
 fn nothing_answers(answers: &Answers) -> Result<()> {
@@ -99,54 +99,76 @@ fn link_local(mac: &str) -> String {
 
 /// No neighbour forwards packets routed through it, whatever its reverse path filter is.
 pub(crate) fn no_neighbour_is_a_way_around_gate(bench: &mut Bench) -> Result<()> {
-    let machine = bench.internet.machine.clone();
     for (neighbour, address) in [("resolver", "10.10.1.2"), ("toolbox", "10.10.1.20")] {
-        for filter in ["0", "2"] {
-            let set: Vec<String> = ["all", "default", "eth0", "eth1", "eth2"]
-                .map(|device| {
-                    format!("sysctl -qw net.ipv4.conf.{device}.rp_filter={filter} || true")
-                })
-                .to_vec();
-            bench
-                .in_network_of(neighbour, &["sh", "-c", &set.join("; ")])?
-                .output()?;
-            let read = ["sysctl", "-n", "net.ipv4.conf.all.rp_filter"];
-            let found = bench.in_network_of(neighbour, &read)?.output()?;
-            ensure(found == filter, || {
-                format!("rp_filter of {neighbour} is {found}, not {filter}")
-            })?;
-            let mark = format!("around-{neighbour}-{filter}");
-            let targets = [
-                WEB,
-                PRIVATE[0],
-                PRIVATE[3],
-                machine.as_str(),
-                "10.30.1.5",
-                "172.20.0.1",
-            ];
-            let there: String = targets
-                .iter()
-                .map(|target| format!("ip route replace {target} via {address};"))
-                .collect();
-            let back: String = targets
-                .iter()
-                .map(|target| format!("ip route del {target};"))
-                .collect();
-            let mut questions = Vec::new();
-            for target in targets {
-                questions.extend(
-                    [22, 80, 443, 9000, 1344].map(|port| format!("tcp {target} {port} {mark}")),
-                );
-                questions.extend([53, 443, 9000].map(|port| format!("udp {target} {port} {mark}")));
-                questions.push(format!("icmp {target}"));
-            }
-            shell(bench, &there)?;
-            let answers = ask(bench, &questions);
-            shell(bench, &back)?;
-            nothing_answers(&answers?)
-                .map_err(|error| format!("through {neighbour}, rp_filter {filter}: {error}"))?;
-            nothing_arrived(bench, &mark)?;
-        }
+        is_no_way_around_gate(bench, neighbour, address)?;
     }
     Ok(())
+}
+
+/// A service at `address` of the workspace's network forwards nothing.
+pub(crate) fn is_no_way_around_gate(bench: &Bench, neighbour: &str, address: &str) -> Result<()> {
+    for filter in ["0", "2"] {
+        let set: Vec<String> = ["all", "default", "eth0", "eth1", "eth2"]
+            .map(|device| format!("sysctl -qw net.ipv4.conf.{device}.rp_filter={filter} || true"))
+            .to_vec();
+        bench
+            .in_network_of(neighbour, &["sh", "-c", &set.join("; ")])?
+            .output()?;
+        let read = ["sysctl", "-n", "net.ipv4.conf.all.rp_filter"];
+        let found = bench.in_network_of(neighbour, &read)?.output()?;
+        ensure(found == filter, || {
+            format!("rp_filter of {neighbour} is {found}, not {filter}")
+        })?;
+        let mark = format!("around-{neighbour}-{filter}");
+        let targets = elsewhere(bench);
+        let there: String = targets
+            .iter()
+            .map(|target| format!("ip route replace {target} via {address};"))
+            .collect();
+        let back: String = targets
+            .iter()
+            .map(|target| format!("ip route del {target};"))
+            .collect();
+        shell(bench, &there)?;
+        let answers = ask(bench, &to_elsewhere(bench, &mark));
+        shell(bench, &back)?;
+        nothing_answers(&answers?)
+            .map_err(|error| format!("through {neighbour}, rp_filter {filter}: {error}"))?;
+        nothing_arrived(bench, &mark)?;
+    }
+    Ok(())
+}
+
+/// Addresses outside the workspace's network.
+fn elsewhere(bench: &Bench) -> [String; 6] {
+    let machine = bench.internet.machine.as_str();
+    [
+        WEB,
+        PRIVATE[0],
+        PRIVATE[3],
+        machine,
+        "10.30.1.5",
+        "172.20.0.1",
+    ]
+    .map(str::to_owned)
+}
+
+/// Questions to these addresses, marked with `mark`.
+fn to_elsewhere(bench: &Bench, mark: &str) -> Vec<String> {
+    let mut questions = Vec::new();
+    for target in elsewhere(bench) {
+        questions
+            .extend([22, 80, 443, 9000, 1344].map(|port| format!("tcp {target} {port} {mark}")));
+        questions.extend([53, 443, 9000].map(|port| format!("udp {target} {port} {mark}")));
+        questions.push(format!("icmp {target}"));
+    }
+    questions
+}
+
+/// What runs in the network of `service`, whatever it is, reaches nothing outside.
+pub(crate) fn reaches_nothing_outside(bench: &Bench, service: &str) -> Result<()> {
+    let mark = format!("from-{service}");
+    let answers = ask_from(bench, service, &to_elsewhere(bench, &mark))?;
+    nothing_answers(&answers).map_err(|error| format!("from {service}: {error}"))?;
+    nothing_arrived(bench, &mark)
 }

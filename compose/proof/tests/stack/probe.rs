@@ -16,8 +16,26 @@ pub(crate) type Answers = BTreeMap<String, String>;
 /// # Errors
 /// When the program cannot run there.
 pub(crate) fn ask<S: AsRef<str>>(bench: &Bench, questions: &[S]) -> Result<Answers> {
+    read(questions, |words| python(bench, PROGRAM, &[words]))
+}
+
+/// Asks as root in the network of a service, with the machine's Python.
+///
+/// # Errors
+/// When the program cannot run there.
+pub(crate) fn ask_from(bench: &Bench, service: &str, questions: &[String]) -> Result<Answers> {
+    read(questions, |words| {
+        let run = bench.in_network_of(service, &["python3", "-", words])?;
+        run.input(PROGRAM.as_bytes()).output()
+    })
+}
+
+fn read<S: AsRef<str>>(
+    questions: &[S],
+    run: impl FnOnce(&str) -> Result<String>,
+) -> Result<Answers> {
     let words: Vec<&str> = questions.iter().map(AsRef::as_ref).collect();
-    let said = python(bench, PROGRAM, &[&serde_json::json!(words).to_string()])?;
+    let said = run(&serde_json::json!(words).to_string())?;
     let answers: Answers =
         serde_json::from_str(&said).map_err(|error| format!("{error}: {said}"))?;
     match words.iter().find(|word| !answers.contains_key(**word)) {
