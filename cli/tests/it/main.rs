@@ -28,11 +28,10 @@ mod names;
 #[cfg(target_os = "linux")]
 mod ports;
 #[cfg(target_os = "linux")]
-mod ports;
-#[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(target_os = "linux")]
 mod screen;
+#[cfg(target_os = "linux")]
 mod security;
 #[cfg(target_os = "linux")]
 mod signals;
