@@ -202,7 +202,6 @@ fn a_name_is_set_by_flag_environment_and_file() {
 fn every_proposed_command_names_the_workspace() {
     let words = |world: &World, verb: &[&str]| {
         names_two(&world.polis(&[&["--name", "two"], verb].concat()));
-        names_two(&world.polis(&[&["--name", "two", "--json"], verb].concat()));
     };
     for power in [
         Power::Running,
