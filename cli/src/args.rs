@@ -70,11 +70,11 @@ pub(crate) enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Start the workspace: make what is missing, go on where an earlier start stopped
+    /// Start the workspace, or finish a start that was cut off
     Start(StartArgs),
-    /// Stop the VM; what is in it stays
+    /// Stop the VM, and keep everything in it
     Stop,
-    /// Show how the workspace is, and where each setting comes from; changes nothing
+    /// Show the state of the workspace, and each setting; changes nothing
     Status,
     /// List the workspaces of this user, and the state of their VMs; changes nothing
     List,
@@ -88,25 +88,25 @@ pub(crate) enum Verb {
     Shell(ShellArgs),
     /// Copy a file or a directory into the workspace or out of it
     Cp(CpArgs),
-    /// Bring a directory into the workspace, and its changes there back as a diff
+    /// Copy a directory into the workspace, and bring its changes back as a diff
     Sync(SyncArgs),
-    /// Let OpenSSH into the workspace, as `ssh polis`
+    /// Set up OpenSSH for the workspace, so that `ssh polis` works
     SshConfig(SshConfigArgs),
-    /// Open the workspace in an editor, or log in to it
+    /// Open the workspace in an editor, or log in over SSH
     Connect(ConnectArgs),
     // What the configuration of OpenSSH starts.
     #[command(name = "_ssh-proxy", hide = true)]
     SshProxy(SshProxyArgs),
     /// Show the logs of the services
     Logs(LogsArgs),
-    /// Approve or deny what sentinel has blocked, and set the security level
+    /// Approve or deny blocked requests, and set the security level
     // The page that sentinel answers a blocked request with says `polis blocked approve ID`.
     #[command(alias = "blocked")]
     Security {
         #[command(subcommand)]
         verb: SecurityVerb,
     },
-    /// Add, list and remove agents, which run in the workspace
+    /// Add, list and remove the agents that run in the workspace
     #[command(subcommand)]
     Agent(AgentVerb),
     /// Keep the VM as it is, and bring it back
@@ -115,18 +115,18 @@ pub(crate) enum Verb {
     /// Open, list and close ports at the VM's address that lead into the workspace
     #[command(subcommand)]
     Port(PortVerb),
-    /// Replace this program by the newest release
+    /// Update polis to the newest release
     Update(UpdateArgs),
-    /// Print the version, and the digests of what this program carries
+    /// Print the version, and the digests of the files built into this program
     Version,
-    /// Print the completions for a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
     /// Print a man page
     Man {
-        /// The command that it is about; without one, the page about polis itself
+        /// The command to describe; without one, polis itself
         command: Vec<String>,
     },
 }
@@ -192,22 +192,22 @@ pub(crate) struct StartArgs {
     /// Seconds for launch and provisioning together [env: POLIS_TIMEOUT] [default: 900]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<String>,
-    /// User-data for a new VM, instead of what this program carries [env: POLIS_CLOUD_INIT]
+    /// User-data for a new VM, in place of the built-in one [env: POLIS_CLOUD_INIT]
     #[arg(long, value_name = "FILE")]
     pub(crate) cloud_init: Option<PathBuf>,
     /// Add the agent in this directory first, as `polis agent add` does [env: POLIS_AGENT]
     #[arg(long, value_name = "DIR", conflicts_with = "no_agent")]
     pub(crate) agent: Option<PathBuf>,
-    /// Start no agent; those that were added stay, and the next start without this brings them back
+    /// Start no agent; they stay installed, and the next start without this starts them again
     #[arg(long)]
     pub(crate) no_agent: bool,
     #[command(flatten)]
     pub(crate) given: GivenArgs,
-    /// Recreate the workspace's container if its image or definition has changed; what lies outside its
-    /// volumes is lost
+    /// Recreate the workspace's container if its image or definition has changed; everything outside
+    /// its volumes is lost
     #[arg(long)]
     pub(crate) recreate_workspace: bool,
-    /// Look at what is, print what would be done, and change nothing
+    /// Print what would be done, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -215,13 +215,13 @@ pub(crate) struct StartArgs {
 /// What is given along with an agent.
 #[derive(Debug, Default, Args)]
 pub(crate) struct GivenArgs {
-    /// Give the agent this key, with its value from the environment
+    /// Give the agent this key; its value is taken from the environment
     #[arg(long = "env", short = 'e', value_name = "KEY")]
     pub(crate) keys: Vec<String>,
-    /// Give the agent the keys in this file, a line each: KEY=VALUE
+    /// Give the agent the keys in this file, one KEY=VALUE a line
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// Take an agent with a Compose file of its own, which can undo the sandbox; the file is shown
+    /// Accept an agent with a Compose file of its own, which can undo the sandbox; shows the file
     #[arg(long)]
     pub(crate) trust_compose: bool,
 }
@@ -229,48 +229,48 @@ pub(crate) struct GivenArgs {
 /// The commands of `agent`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentVerb {
-    /// Bring the agent in a directory into the VM; `polis start` starts it
+    /// Add the agent in a directory; `polis start` starts it
     Add {
         /// The directory, with its agent.yaml
         dir: PathBuf,
         #[command(flatten)]
         given: GivenArgs,
     },
-    /// List the agents and how they are
+    /// List the agents and their states
     List,
-    /// Show what an agent is and asks for
+    /// Show an agent's description, ports, volumes and keys
     Show {
-        /// Its name
+        /// The name of the agent
         name: String,
     },
-    /// Remove an agent and its keys; its volumes stay
+    /// Remove an agent and its keys, and keep its volumes
     Remove {
-        /// Its name
+        /// The name of the agent
         name: String,
-        /// Its volumes too, with all that it has stored
+        /// Remove its volumes too, with everything it has stored
         #[arg(long, short)]
         purge: bool,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
-    /// Restart an agent; one whose installation failed is installed again
+    /// Restart an agent; if its installation failed, install it again
     Restart {
-        /// Its name
+        /// The name of the agent
         name: String,
     },
-    /// Show what an agent prints, after the output of its install script
+    /// Show an agent's output, after that of its install script
     Logs {
-        /// Its name
+        /// The name of the agent
         name: String,
-        /// Go on with what comes
+        /// Keep printing new lines
         #[arg(long, short)]
         follow: bool,
-        /// How many lines
+        /// Number of lines to show
         #[arg(long, short = 'n', default_value_t = 100)]
         tail: u32,
     },
-    /// Check the agent in a directory, and print what would be made from it; needs no VM
+    /// Check the agent in a directory, and print the files generated from it; needs no VM
     Check {
         /// The directory, with its agent.yaml
         dir: PathBuf,
@@ -324,10 +324,10 @@ impl PortVerb {
 /// Arguments of `delete`.
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// For good; without it the VM can be recovered
+    /// Delete it for good; otherwise `multipass recover` brings the VM back
     #[arg(long, short)]
     pub(crate) purge: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
@@ -335,10 +335,10 @@ pub(crate) struct DeleteArgs {
 /// Where `exec` and `shell` run their command.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct WhereArgs {
-    /// In the VM itself, not in the workspace
+    /// Run it in the VM itself, not in the workspace
     #[arg(long)]
     pub(crate) vm: bool,
-    /// As root, not as the user `polis` of the workspace
+    /// Act as root, not as the workspace's user `polis`
     #[arg(long, conflicts_with = "vm")]
     pub(crate) root: bool,
 }
@@ -363,13 +363,13 @@ pub(crate) struct ShellArgs {
 /// Arguments of `cp`.
 #[derive(Debug, Args)]
 pub(crate) struct CpArgs {
-    /// As root, not as the user `polis` of the workspace
+    /// Act as root, not as the workspace's user `polis`
     #[arg(long)]
     pub(crate) root: bool,
-    /// What is copied: a path of this machine, or `workspace:PATH`, relative to the user's home
+    /// The source: a path on this machine, or `workspace:PATH`, relative to the user's home
     #[arg(value_name = "SRC")]
     pub(crate) source: OsString,
-    /// Where to: an existing directory, or a new name in one; exactly one of the two is `workspace:PATH`
+    /// The destination: an existing directory, or a new name; exactly one side is `workspace:PATH`
     #[arg(value_name = "DST")]
     pub(crate) destination: OsString,
 }
@@ -377,19 +377,19 @@ pub(crate) struct CpArgs {
 /// Arguments of `sync`.
 #[derive(Debug, Args)]
 pub(crate) struct SyncArgs {
-    /// The directory; in the workspace it has the same name, in the home of the user
+    /// The directory; it keeps its name in the workspace, in the user's home
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
     /// Show what has changed in the workspace since the last sync, and change nothing
     #[arg(long, conflicts_with = "apply")]
     pub(crate) diff: bool,
-    /// Show that, ask, and apply it to the directory
+    /// Show those changes, ask, and apply them to the directory
     #[arg(long)]
     pub(crate) apply: bool,
     /// Go on: send what changes here, and tell what changes there, until Ctrl-C
     #[arg(long, conflicts_with_all = ["diff", "apply"])]
     pub(crate) watch: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short, requires = "apply")]
     pub(crate) yes: bool,
 }
@@ -397,13 +397,13 @@ pub(crate) struct SyncArgs {
 /// Arguments of `ssh-config`.
 #[derive(Debug, Args)]
 pub(crate) struct SshConfigArgs {
-    /// Have ~/.ssh/config include it: one line at its top
+    /// Include it from ~/.ssh/config, by one line at the top
     #[arg(long)]
     pub(crate) install: bool,
-    /// Take that line back, and remove the key
+    /// Remove that line and the key
     #[arg(long, conflicts_with = "install")]
     pub(crate) remove: bool,
-    /// Do not ask, also on a terminal
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
@@ -411,7 +411,7 @@ pub(crate) struct SshConfigArgs {
 /// Arguments of `connect`.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
-    /// With what
+    /// What to connect with
     #[arg(default_value = "ssh")]
     pub(crate) with: Client,
 }
@@ -438,10 +438,10 @@ pub(crate) struct SshProxyArgs {
 /// Arguments of `update`.
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
-    /// Only say whether there is a newer release
+    /// Only report whether there is a newer release
     #[arg(long)]
     pub(crate) check: bool,
-    /// This release instead of the newest; never an older one than this program
+    /// Install this release, not the newest; never one that is older than this program
     #[arg(long, value_name = "X.Y.Z")]
     pub(crate) version: Option<Version>,
 }
@@ -449,15 +449,15 @@ pub(crate) struct UpdateArgs {
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// On a terminal too, pass on what the services print byte for byte, also what the terminal obeys
+    /// Print the services' bytes as they are, even on a terminal, which obeys control characters
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Only this service
+    /// Show only this service
     pub(crate) service: Option<String>,
-    /// Go on with what comes
+    /// Keep printing new lines
     #[arg(long, short)]
     pub(crate) follow: bool,
-    /// How many lines of each service
+    /// Number of lines to show of each service
     #[arg(long, short = 'n', default_value_t = 100)]
     pub(crate) tail: u32,
 }
@@ -465,40 +465,40 @@ pub(crate) struct LogsArgs {
 /// The commands of `security`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecurityVerb {
-    /// Show the level, how many requests wait, and which hosts pass for now
+    /// Show the level, the number of pending requests, and the hosts that are allowed for now
     Status,
-    /// List the blocked requests that wait for a person
+    /// List the blocked requests that await a decision
     Pending {
-        /// Print new ones as they come, until Ctrl-C
+        /// Keep printing new requests until Ctrl-C
         #[arg(long, short)]
         watch: bool,
     },
-    /// Let the host of a blocked request pass for 300 s
+    /// Allow the host of a blocked request for 300 s
     Approve {
         /// The ID, as `pending` and the page of the blocked request show it
         id: String,
-        /// Do not ask, also on a terminal
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
-    /// Forget a blocked request, and let nothing pass
+    /// Discard a blocked request; its host stays blocked
     Deny {
         /// The ID, as `pending` and the page of the blocked request show it
         id: String,
     },
-    /// Let a host pass for 300 s
+    /// Allow a host for 300 s
     Allow {
-        /// The Host header of the requests, with the port where it has one
+        /// The Host header of the requests, with its port if it has one
         host: String,
     },
     /// Show or set what happens to requests to new destinations
     Level {
-        /// Let them pass (relaxed), or block them until a person approves (balanced, strict)
+        /// `relaxed` allows them; `balanced` and `strict` block them until a person approves
         level: Option<Level>,
     },
     /// Show the newest events
     Log {
-        /// Go on with what comes, until Ctrl-C
+        /// Keep printing new events until Ctrl-C
         #[arg(long, short)]
         follow: bool,
     },

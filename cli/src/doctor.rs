@@ -27,7 +27,7 @@ pub(crate) struct Facts {
     pub(crate) free_disk: Option<u64>,
     /// Bytes of memory of this machine.
     pub(crate) memory: Option<u64>,
-    /// Whether the hypervisor can work; the reason why not.
+    /// Whether virtualisation is available; the reason why not.
     pub(crate) virtualisation: Option<Result<(), String>>,
     /// This machine's architecture.
     pub(crate) architecture: String,
@@ -122,7 +122,7 @@ fn installed(facts: &Facts) -> Check {
         Some(path) if path.starts_with("/snap/") => Check::new(
             "installed",
             Verdict::Ok,
-            format!("{path}, a snap: polis pipes to it what it may not read"),
+            format!("{path}, a snap, which may not read every file: polis pipes to it"),
         ),
         Some(path) => Check::new("installed", Verdict::Ok, path),
         None => Check::new("installed", Verdict::Fail, "Multipass is not installed")
@@ -194,13 +194,13 @@ fn disk(facts: &Facts) -> Check {
     // The images, the packages and room to work; a VM that grows beyond the disk stops answering.
     const LEAST: u64 = 10 << 30;
     if free < LEAST && !exists {
-        let fix = "make room, or begin with a smaller VM: polis start --disk 20G";
+        let fix = "free some space, or start with a smaller VM: polis start --disk 20G";
         Check::new("disk", Verdict::Fail, detail).fix(fix)
     } else if free < LEAST / 5 {
         Check::new("disk", Verdict::Fail, detail)
-            .fix("make room: a VM whose host's disk is full does not answer any more")
+            .fix("free some space: a VM stops answering when its host's disk is full")
     } else if free < needed && !exists {
-        Check::new("disk", Verdict::Warn, detail).fix("make room before the VM fills up")
+        Check::new("disk", Verdict::Warn, detail).fix("free some space before the disk is full")
     } else {
         Check::new("disk", Verdict::Ok, detail)
     }
@@ -242,7 +242,7 @@ fn memory(facts: &Facts) -> Check {
             "give the VM less: polis start --memory 6G   (below that the scanner does not fit)";
         Check::new("memory", Verdict::Fail, detail).fix(fix)
     } else if total < needed + needed / 2 {
-        Check::new("memory", Verdict::Warn, detail).fix("close what else is large")
+        Check::new("memory", Verdict::Warn, detail).fix("close other programs that use much memory")
     } else {
         Check::new("memory", Verdict::Ok, detail)
     }
@@ -251,8 +251,8 @@ fn memory(facts: &Facts) -> Check {
 fn virtualisation(facts: &Facts) -> Check {
     let name = "virtualisation";
     match &facts.virtualisation {
-        None => Check::new(name, Verdict::Skipped, "not looked at on this system"),
-        Some(Ok(())) => Check::new(name, Verdict::Ok, "the hypervisor can work"),
+        None => Check::new(name, Verdict::Skipped, "not checked on this system"),
+        Some(Ok(())) => Check::new(name, Verdict::Ok, "virtualisation is available"),
         Some(Err(reason)) => Check::new(name, Verdict::Fail, reason)
             .fix("switch on virtualisation in the firmware (VT-x, AMD-V), or nested virtualisation in the hypervisor above"),
     }
@@ -345,7 +345,7 @@ pub(crate) fn vpn<'a>(names: impl Iterator<Item = &'a str>) -> Option<Trouble> {
     });
     found.next().map(|name| Trouble {
         detail: format!("a VPN is up (`{name}`): some of them take the VM's traffic too"),
-        fix: "if the VM does not answer: end the VPN, or let it leave out local networks"
+        fix: "if the VM does not answer: disconnect the VPN, or exclude local networks from it"
             .to_owned(),
     })
 }

@@ -101,7 +101,7 @@ fn lines<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut shown: Vec<String> = all.by_ref().take(MOST_LINES).map(cut).collect();
     let more = all.count();
     if more > 0 {
-        shown.push(format!("... and {more} lines more"));
+        shown.push(format!("... and {more} more lines"));
     }
     shown
 }

@@ -313,7 +313,7 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
     let known = guest.agents.iter().map(|agent| agent.trusted);
     let added = wish.agent.iter().map(|agent| agent.manifest.is_none());
     if wish.agents && added.chain(known).any(|trusted| !trusted) {
-        let known = Times::Until("each is installed, and well or not");
+        let known = Times::Until("each is installed, and healthy or not");
         steps.push(Step::AwaitAgents(guest::agents().times(known)));
     }
     steps
@@ -460,7 +460,7 @@ pub(crate) fn hangs(seconds: u64) -> Box<Error> {
 /// cloud-init has ended, and our script is not there.
 pub(crate) fn never_provisioned() -> Box<Error> {
     Error::new(Kind::Provisioning, "the VM was not provisioned")
-        .because("cloud-init has ended there without our user-data: Multipass did not hand it on")
+        .because("cloud-init has ended without our user-data: Multipass did not pass it on")
         .next("polis delete --purge, then: polis start")
 }
 
@@ -519,7 +519,7 @@ pub(crate) fn to_text(steps: &[Step]) -> String {
         }
     }
     if text.is_empty() {
-        text.push_str("# Nothing is to be done.\n");
+        text.push_str("# There is nothing to do.\n");
     }
     text
 }

@@ -85,15 +85,15 @@ impl System {
     const fn unreachable_vm(self) -> &'static str {
         match self {
             Self::Linux => {
-                "if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on \
+                "if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on \
                  this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last"
             }
             Self::MacOs => {
-                "if it stays so: a VPN, or the firewall in front of /usr/libexec/bootpd, may be in the way; allow \
+                "if it persists: a VPN, or the firewall in front of /usr/libexec/bootpd, may be in the way; allow \
                  bootpd in System Settings > Network > Firewall"
             }
             Self::Windows => {
-                "if it stays so: restart the service vmms, and look at a stale entry for the VM in \
+                "if it persists: restart the service vmms, and look at a stale entry for the VM in \
                  C:\\Windows\\System32\\drivers\\etc\\hosts.ics"
             }
         }
@@ -126,7 +126,7 @@ impl System {
         }
     }
 
-    /// How to see whether the hypervisor can work.
+    /// How to see whether virtualisation is available.
     pub(crate) const fn virtualisation(self) -> Probe {
         match self {
             Self::Linux => Probe::File("/dev/kvm", "there is no /dev/kvm"),

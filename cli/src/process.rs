@@ -59,6 +59,14 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+impl Output {
+    /// How the program ended, as `exit code 3`.
+    pub(crate) fn ended(&self) -> String {
+        let code = self.code.map(|code| format!("exit code {code}"));
+        code.unwrap_or_else(|| "a signal".to_owned())
+    }
+}
+
 /// A program that runs, with its output captured.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -112,7 +120,7 @@ pub(crate) fn beside<T: Send + 'static>(
     if signals::came() {
         return Err(Failure::Interrupted);
     }
-    let broke_off = |_| Failure::Start(io::Error::other("a thread broke off"));
+    let broke_off = |_| Failure::Start(io::Error::other("a thread ended unexpectedly"));
     thread.join().map_err(broke_off)
 }
 

@@ -369,10 +369,10 @@ fn from_file(path: &Path) -> Result<FromFile> {
     let broken = |reason: String| {
         Error::new(
             Kind::Usage,
-            format!("`{}` is no configuration of polis", path.display()),
+            format!("`{}` is not a valid configuration file", path.display()),
         )
         .because(reason)
-        .next(format!("it may set: {}", names()))
+        .next(format!("the settings are: {}", names()))
     };
     let mut table: toml::Table =
         toml::from_str(&text).map_err(|error| broken(url::masked(&error.to_string())))?;
@@ -432,9 +432,12 @@ fn names() -> String {
 }
 
 fn wrong(name: &str, place: &str, reason: &str) -> Box<Error> {
-    Error::new(Kind::Usage, format!("{name} is wrong: {reason}"))
-        .because(format!("it is set by {place}"))
-        .next("polis start --help")
+    Error::new(
+        Kind::Usage,
+        format!("the setting the setting {name} is wrong: {reason}"),
+    )
+    .because(format!("it is set by {place}"))
+    .next("polis start --help")
 }
 
 fn memory(text: &str) -> std::result::Result<String, String> {
@@ -449,7 +452,7 @@ fn seconds(text: &str) -> std::result::Result<String, String> {
     match text.parse::<u32>() {
         Ok(count) if count > 0 => Ok(count.to_string()),
         _ => Err(format!(
-            "`{text}` is no number of seconds; expected 1 or more"
+            "invalid number of seconds `{text}`: expected 1 or more"
         )),
     }
 }
@@ -461,14 +464,16 @@ fn bytes(text: &str) -> std::result::Result<String, String> {
 fn count(text: &str) -> std::result::Result<String, String> {
     match text.parse::<u32>() {
         Ok(count) if count > 0 => Ok(count.to_string()),
-        _ => Err(format!("`{text}` is no number; expected 1 or more")),
+        _ => Err(format!("invalid number `{text}`: expected 1 or more")),
     }
 }
 
 fn delivery(text: &str) -> std::result::Result<String, String> {
     match text {
         "auto" | "pipe" | "file" => Ok(text.to_owned()),
-        _ => Err(format!("`{text}` is none of auto, pipe and file")),
+        _ => Err(format!(
+            "invalid value `{text}`: expected auto, pipe or file"
+        )),
     }
 }
 

@@ -13,7 +13,7 @@ fn quoted(path: &Path) -> Result<String> {
         Some(text) => Ok(format!("\"{text}\"")),
         None => Err(Error::new(
             Kind::Usage,
-            format!("`{}` cannot be named to OpenSSH", path.display()),
+            format!("OpenSSH cannot use the path `{}`", path.display()),
         )
         .because("it is not UTF-8, or OpenSSH or a shell would expand a character of it")
         .next("move it, or set XDG_STATE_HOME, and run this again")),

@@ -316,7 +316,7 @@ fn private(dir: &Path) -> io::Result<()> {
     }
     let found = fs::symlink_metadata(dir)?;
     if !found.is_dir() {
-        return Err(io::Error::other("it is no directory, or a link to one"));
+        return Err(io::Error::other("it is not a directory, or a link to one"));
     }
     if found.uid() != rustix::process::geteuid().as_raw() {
         return Err(io::Error::other(format!(
@@ -342,7 +342,7 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Box<Error> {
         format!("`{}` cannot be written", path.display()),
     )
     .because(error.to_string())
-    .next("make room, or let this user write there; then run this again")
+    .next("free some space, or let this user write there; then run this again")
 }
 
 #[cfg(test)]

@@ -151,11 +151,11 @@ fn shaped(bytes: Vec<u8>) -> (u32, Vec<u8>) {
 pub(super) fn refused(path: &Path, reason: impl Into<String>) -> Box<Error> {
     Error::new(
         Kind::Usage,
-        format!("`{}` cannot be taken as an agent", path.display()),
+        format!("`{}` is not a valid agent", path.display()),
     )
     .because(reason)
     .next(format!(
-        "give a directory that holds an {FILE} and what it needs"
+        "give a directory that contains {FILE} and the files that it names"
     ))
 }
 

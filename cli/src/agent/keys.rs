@@ -48,11 +48,11 @@ impl Keys {
             if let Some((name, _)) = name.split_once('=') {
                 return Err(Error::new(
                     Kind::Usage,
-                    format!("the value of `{name}` stands on the command line"),
+                    format!("the value of `{name}` is on the command line"),
                 )
                 .because("every user of this machine can read it there")
                 .next(format!(
-                    "set {name} in the environment, and give: -e {name}"
+                    "set {name} in the environment, and pass: -e {name}"
                 )));
             }
             keys.declared(name, manifest)?;
@@ -76,11 +76,11 @@ impl Keys {
         }
         let error = Error::new(
             Kind::Usage,
-            format!("the agent does not ask for the key `{}`", cut(key)),
+            format!("the agent does not declare the key `{}`", cut(key)),
         );
         Err(match known.is_empty() {
-            true => error.because("it asks for none"),
-            false => error.because(format!("it asks for: {}", known.join(", "))),
+            true => error.because("it declares none"),
+            false => error.because(format!("it declares: {}", known.join(", "))),
         })
     }
 

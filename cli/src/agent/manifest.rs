@@ -326,7 +326,7 @@ fn unique(key: &str, values: impl Iterator<Item = String>) -> Result<(), String>
     let mut seen = BTreeSet::new();
     for value in values {
         if seen.contains(&value) {
-            return Err(format!("{key}: `{value}` is there twice"));
+            return Err(format!("{key}: `{value}` is listed twice"));
         }
         seen.insert(value);
     }

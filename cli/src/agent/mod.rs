@@ -95,7 +95,7 @@ fn trusted(path: &Path, bytes: &[u8], trust: bool) -> Result<String> {
     let refused = |what: &str| Error::new(Kind::Usage, format!("`{}` {what}", path.display()));
     if !trust {
         return Err(refused("is a Compose file of its own")
-            .because("it can take away every protection of the VM and of the services: privileges, mounts, networks")
+            .because("it can remove every protection of the VM and of the services: privileges, mounts, networks")
             .next(format!("read it; if you trust it, add --trust-compose; better: describe the agent in {}", manifest::FILE)));
     }
     match std::str::from_utf8(bytes) {

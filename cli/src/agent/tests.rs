@@ -260,17 +260,13 @@ mod given {
             "ANTHROPIC_API_KEY=\"a b\\\"c\\\\\"\nOPENAI_API_KEY=from-env\n"
         );
         for (names, file, part) in [
-            (&["PATH"][..], None, "does not ask for the key `PATH`"),
+            (&["PATH"][..], None, "does not declare the key `PATH`"),
             (&["ANTHROPIC_API_KEY"], None, "is not set"),
-            (
-                &["OPENAI_API_KEY=hidden"],
-                None,
-                "stands on the command line",
-            ),
+            (&["OPENAI_API_KEY=hidden"], None, "is on the command line"),
             (
                 &[],
                 Some("LD_PRELOAD=x\n"),
-                "does not ask for the key `LD_PRELOAD`",
+                "does not declare the key `LD_PRELOAD`",
             ),
             (&[], Some("hidden\n"), "line 1 is not KEY=VALUE"),
             (&[], Some("OPENAI_API_KEY=\n"), "is empty"),

@@ -91,7 +91,7 @@ impl Judge {
         let (root, below) = parts.split_first().ok_or("it has no name")?;
         match self.seen.is_empty() {
             true if kind == Kind::Link || !below.is_empty() => {
-                return Err("the first entry is no file and no directory".to_owned());
+                return Err("the first entry is neither a file nor a directory".to_owned());
             }
             true => self.root = root.to_vec(),
             false if *root != self.root => return Err("it is outside the copy".to_owned()),

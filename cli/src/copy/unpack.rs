@@ -43,7 +43,7 @@ enum What {
 /// # Errors
 /// Which entry is refused, and why.
 pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, String> {
-    let damaged = |error: io::Error| format!("it is no archive: {error}");
+    let damaged = |error: io::Error| format!("it is not an archive: {error}");
     let length = archive.seek(SeekFrom::End(0)).map_err(damaged)?;
     archive.seek(SeekFrom::Start(0)).map_err(damaged)?;
     let mut reader = Archive::new(archive);
@@ -52,7 +52,7 @@ pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, 
         let mut entry = entry.map_err(damaged)?;
         let (at, size) = (entry.raw_file_position(), entry.size());
         if at.checked_add(size).is_none_or(|end| end > length) {
-            return Err("it is no archive: it ends in the middle of a file".to_owned());
+            return Err("it is not an archive: it ends in the middle of a file".to_owned());
         }
         if long.takes(&mut entry)? {
             continue;
@@ -74,7 +74,7 @@ pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, 
             }
         };
         if kind != Kind::File && size > 0 {
-            return Err(refused("it has a content and is no file".to_owned()));
+            return Err(refused("it has contents, but is not a file".to_owned()));
         }
         let path = judge.admit(&name, kind, size, &target.unwrap_or_default());
         let mode = entry.header().mode().map_err(damaged)? & 0o777;
@@ -82,7 +82,7 @@ pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, 
         items.push(Item { path, what, mode });
     }
     match items.is_empty() || long.name.is_some() || long.target.is_some() {
-        true => Err("it is no archive: it ends too early".to_owned()),
+        true => Err("it is not an archive: it ends too early".to_owned()),
         false => Ok(items),
     }
 }
@@ -111,7 +111,7 @@ impl Long {
         let mut text = Vec::new();
         entry
             .read_to_end(&mut text)
-            .map_err(|error| format!("it is no archive: {error}"))?;
+            .map_err(|error| format!("it is not an archive: {error}"))?;
         text.pop_if(|last| *last == 0);
         *place = Some(text);
         Ok(true)
@@ -214,7 +214,7 @@ fn file(
     tell: &mut dyn FnMut(u64),
 ) -> io::Result<File> {
     let What::File { at, size } = item.what else {
-        return Err(io::Error::other("it is no file"));
+        return Err(io::Error::other("it is not a file"));
     };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -315,7 +315,7 @@ pub(crate) fn unreadable(what: impl Into<String>, why: impl Into<String>) -> Box
     Error::new(Kind::Unexpected, what)
         .because(why)
         .next("polis stop, then: polis start   (restarts the VM)")
-        .next("polis delete --purge, then: polis start   (to begin anew; what is in it is lost)")
+        .next("polis delete --purge, then: polis start   (to start over; everything in it is lost)")
 }
 
 /// Whether `name` can be one of a service, a volume or an agent: it is shown at the start of a line.

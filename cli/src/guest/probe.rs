@@ -188,7 +188,7 @@ impl Guest {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut guest = Self::default();
         let Some(answer) = guest::answer(text, "polis-probe 1") else {
-            return Err(unreadable("it does not begin as it should", text));
+            return Err(unreadable("it does not begin with the expected line", text));
         };
         let lines = answer.lines().map(str::trim_end);
         for line in lines {
@@ -212,7 +212,7 @@ impl Guest {
         let number = |text: &str| text.parse::<u32>().map_err(|error| error.to_string());
         let name = |name: &str| match guest::is_name(name) {
             true => Ok(name.to_owned()),
-            false => Err(format!("`{name}` is no name")),
+            false => Err(format!("invalid name `{name}`")),
         };
         match words.as_slice() {
             ["machine", machine] => {
@@ -266,7 +266,7 @@ impl Guest {
                 let service = self.service(name(service)?)?;
                 (service.state, service.health, service.exit_code) = (state, health, code);
             }
-            _ => return Err(format!("`{line}` means nothing")),
+            _ => return Err(format!("unexpected line `{line}`")),
         }
         Ok(())
     }

@@ -147,7 +147,7 @@ impl Run {
     pub(crate) fn input(&self, bytes: Vec<u8>) -> Call {
         let target = format!("{}:{}", vm(), self.file("stdin"));
         let args = ["transfer", "--parents", "-", &target];
-        Call::new("bring what the command reads", &args).with(Payload::new("stdin", bytes))
+        Call::new("transfer the command's input", &args).with(Payload::new("stdin", bytes))
     }
 
     /// What its processes have in their environment, and no others.

@@ -30,7 +30,7 @@ if [[ -d ${made[0]} ]]; then
 else
   mode=''
   [[ $wanted == any || -z $name ]] || fail 21 "$target is not a directory"
-  [[ ! -L $target && (! -e $target || -f $target) ]] || fail 22 "$target exists already, and is no file"
+  [[ ! -L $target && (! -e $target || -f $target) ]] || fail 22 "$target exists already, and is not a file"
 fi
 mv -fT -- "${made[0]}" "$target" || exit 23
 if [[ -n $mode ]]; then chmod -- "$mode" "$target"; fi

@@ -15,7 +15,7 @@ use crate::process::{self, Failure, Streams};
 use crate::store::Spool;
 
 /// What is said where more comes than may.
-const TOO_MUCH: &str = "more comes out of the VM than it has said";
+const TOO_MUCH: &str = "more comes out of the VM than it announced";
 
 /// A file of ours that counts what goes through it, and takes only so much.
 struct Counted {
@@ -74,7 +74,7 @@ impl Multipass<'_> {
         tell: &mut dyn FnMut(u64),
     ) -> Result<()> {
         let target = format!("{}:{path}", vm());
-        let call = Call::new("bring the copy into the VM", &["transfer", "-", &target]);
+        let call = Call::new("transfer the copy into the VM", &["transfer", "-", &target]);
         self.carry(&call, spool, u64::MAX, limit, tell, |file| Streams {
             stdin: Some(Box::new(file)),
             stdout: None,
@@ -94,7 +94,10 @@ impl Multipass<'_> {
         tell: &mut dyn FnMut(u64),
     ) -> Result<()> {
         let source = format!("{}:{path}", vm());
-        let call = Call::new("bring the copy out of the VM", &["transfer", &source, "-"]);
+        let call = Call::new(
+            "transfer the copy out of the VM",
+            &["transfer", &source, "-"],
+        );
         self.carry(&call, spool, most, limit, tell, |file| Streams {
             stdin: None,
             stdout: Some(Box::new(file)),

@@ -178,7 +178,7 @@ impl<'a> Multipass<'a> {
     fn tell_that_it_waits(&self) {
         if self.tells.swap(false, Ordering::Relaxed) {
             output::note(&format!(
-                "Multipass has not answered for {} s: it answers one call at a time, and may be at work on another one",
+                "Multipass has not answered for {} s: it answers one call at a time, and may be busy with another one",
                 QUEUED.as_secs()
             ));
         }
@@ -240,7 +240,10 @@ impl<'a> Multipass<'a> {
                 .and_then(|part| STANDARD.decode(part.trim()).ok())
                 .filter(|part| part.len() <= guest::PART);
             let Some(part) = part else {
-                return Err(guest::unreadable(what, "what came is no part of a file"));
+                return Err(guest::unreadable(
+                    what,
+                    "the answer is not a part of a file",
+                ));
             };
             bytes.extend_from_slice(&part);
             if bytes.len() > most.bytes {
@@ -304,14 +307,14 @@ impl<'a> Multipass<'a> {
                 Kind::TimedOut,
                 format!("Multipass did not answer within {} s", limit.as_secs()),
             )
-            .because(format!("it was to {}; the call was ended", call.purpose))
-            .because("it answers one call at a time, and may be at work on another one")
+            .because(format!("the call was to {}, and was ended", call.purpose))
+            .because("it answers one call at a time, and may be busy with another one")
             .tried(call.to_text())
             .next("polis start")
             .next("polis doctor"),
             Failure::TooMuch(most) => guest::unreadable(
                 format!("Multipass printed more than {} MiB", most >> 20),
-                format!("it was to {}; the call was ended", call.purpose),
+                format!("the call was to {}, and was ended", call.purpose),
             )
             .tried(call.to_text()),
             Failure::Lost(error) => {
@@ -340,7 +343,7 @@ pub(crate) fn failed(call: &Call, output: &Output, kind: Kind) -> Box<Error> {
         return Error::new(kind, what)
             .because(match words.last() {
                 Some(line) => line.clone(),
-                None => format!("the command in the VM ended with {:?}", output.code),
+                None => format!("the command in the VM ended with {}", output.ended()),
             })
             .tried(call.to_text())
             .log(words);
@@ -362,7 +365,7 @@ fn is_guest_failure(code: Option<i32>) -> bool {
 /// `multipass version`.
 pub(crate) fn version_call() -> Call {
     Call::new(
-        "see which Multipass this is",
+        "read the version of Multipass",
         &["version", "--format", "json"],
     )
 }

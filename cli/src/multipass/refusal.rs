@@ -99,7 +99,7 @@ impl Refusal {
             .next(platform::OPEN_SOCKET),
             Self::NotAuthenticated => error(
                 Kind::NotAuthenticated,
-                "Multipass does not know this user: the first one who used it must let others in",
+                "Multipass has not authenticated this user: whoever used it first has to let others in",
             )
             .next("multipass authenticate"),
             Self::Deleted => deleted(),
@@ -130,7 +130,7 @@ pub(crate) fn deleted() -> Box<Error> {
         "multipass recover {}, then: polis start   (to have it back)",
         vm()
     ))
-    .next("polis delete --purge, then: polis start   (to begin anew; what is in it is lost)")
+    .next("polis delete --purge, then: polis start   (to start over; everything in it is lost)")
 }
 
 /// The lines of `text` without control sequences, blank lines, and what is said twice: `exec` and

@@ -11,7 +11,7 @@ pub(crate) const LEAST_DISK: u64 = 1 << 30;
 /// # Errors
 /// What was expected.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
-    let expected = || format!("`{text}` is no size; expected one such as 8G, 512M or 1.5GiB");
+    let expected = || format!("invalid size `{text}`: expected one such as 8G, 512M or 1.5GiB");
     let upper = text.to_ascii_uppercase();
     let digits = upper
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -68,7 +68,9 @@ pub(crate) fn at_least(text: &str, least: u64) -> Result<String, String> {
 pub(crate) fn cpus(text: &str) -> Result<String, String> {
     match text.parse::<u16>() {
         Ok(count) if count > 0 => Ok(count.to_string()),
-        _ => Err(format!("`{text}` is no number of CPUs; expected 1 or more")),
+        _ => Err(format!(
+            "invalid number of CPUs `{text}`: expected 1 or more"
+        )),
     }
 }
 

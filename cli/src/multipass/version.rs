@@ -50,8 +50,11 @@ impl Versions {
         for (part, text) in parts {
             let Some(text) = text else { continue };
             let version = Version::parse(text).map_err(|error| {
-                Error::new(Kind::Unexpected, format!("`{text}` is no version: {error}"))
-                    .next("multipass version")
+                Error::new(
+                    Kind::Unexpected,
+                    format!("invalid version `{text}`: {error}"),
+                )
+                .next("multipass version")
             })?;
             if version < OLDEST {
                 return Err(Error::new(

@@ -28,7 +28,7 @@ impl Reconciler<'_> {
                 JobState::Running => {}
                 JobState::Lost if lost => {
                     return Err(
-                        Error::new(Kind::Machine, "a command in the VM vanished, twice")
+                        Error::new(Kind::Machine, "a command in the VM disappeared twice")
                             .tried(job.start.to_text())
                             .next("polis start"),
                     );
@@ -84,7 +84,7 @@ impl Status {
         let unreadable = || {
             let lines = text.lines().map(str::to_owned);
             guest::unreadable(
-                "a command in the VM gave no account of itself",
+                "the state of a command in the VM could not be read",
                 "its answer could not be read",
             )
             .log(lines)

@@ -71,7 +71,7 @@ impl Reconciler<'_> {
             }
         })?;
         ended.ok_or_else(|| {
-            self.not_provisioned_in_time("Multipass's launch does not end")
+            self.not_provisioned_in_time("`multipass launch` does not end")
                 .tried(call.to_text())
         })
     }
@@ -141,7 +141,7 @@ impl Reconciler<'_> {
             }
             if !pace.wait()? {
                 let word = state.as_ref().map_or("not there", State::word);
-                return Err(out_of_time("the VM does not run").because(format!("it is {word}")));
+                return Err(out_of_time("the VM is not running").because(format!("it is {word}")));
             }
         }
     }

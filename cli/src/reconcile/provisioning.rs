@@ -50,7 +50,7 @@ impl Reconciler<'_> {
         if self.launched && self.wish.marker.is_some() && guest.marker != self.wish.marker {
             return Err(Error::new(
                 Kind::Provisioning,
-                "the VM was provisioned by other user-data than was sent",
+                "the VM was provisioned with other user-data than polis sent",
             )
             .because("the digests in its marker are not those of the files that polis carries")
             .next("polis delete --purge, then: polis start"));
@@ -61,8 +61,11 @@ impl Reconciler<'_> {
     pub(super) fn provisioning_failed(&self) -> Box<Error> {
         let report = self.multipass.read(REPORT, A_NOTE).and_then(|text| {
             serde_json::from_slice::<Report>(&text).map_err(|error| {
-                Error::new(Kind::Unexpected, "the report of the provisioning is broken")
-                    .because(error.to_string())
+                Error::new(
+                    Kind::Unexpected,
+                    "the report of the provisioning is malformed",
+                )
+                .because(error.to_string())
             })
         });
         match report {

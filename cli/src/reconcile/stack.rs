@@ -29,17 +29,16 @@ impl Reconciler<'_> {
                         .because(words.join(" "))
                         .next("polis agent list"));
                 }
-                Some(guest::DAMAGED) => self.view.detail("it arrived damaged; again"),
+                Some(guest::DAMAGED) => self.view.detail("it arrived damaged; sending it again"),
                 _ => return Err(failed(install, &output, Kind::Transfer)),
             }
         }
-        Err(Error::new(
-            Kind::Transfer,
-            "what was transferred arrived damaged, twice",
+        Err(
+            Error::new(Kind::Transfer, "the transfer arrived damaged twice")
+                .because("its SHA-256 in the VM is not that of the file that was sent")
+                .tried(transfer.to_text())
+                .next("polis start"),
         )
-        .because("its SHA-256 in the VM is not the one that was sent")
-        .tried(transfer.to_text())
-        .next("polis start"))
     }
 
     pub(super) fn pull(&mut self, job: &Job) -> Result<()> {

@@ -43,7 +43,7 @@ impl<'a> Releases<'a> {
             Error::new(Kind::Update, "`curl` is not installed")
                 .because("polis downloads its updates with it")
                 .next(format!(
-                    "install curl, or install the newest release by its script: {}",
+                    "install curl, or install the newest release with its script: {}",
                     embedded::INSTALL
                 ))
         })?;
@@ -134,7 +134,7 @@ fn arguments(url: &str, limit: Duration) -> Vec<String> {
 
 fn failed(url: &str, most: usize, ended: std::result::Result<Output, Failure>) -> Box<Error> {
     let error = |why: String| {
-        Error::new(Kind::Update, format!("`{url}` cannot be downloaded"))
+        Error::new(Kind::Update, format!("could not download `{url}`"))
             .because(why)
             .next(
                 "look at the network, and at https-proxy and ca-file if there is a proxy; then run this again",
@@ -154,10 +154,10 @@ fn failed(url: &str, most: usize, ended: std::result::Result<Output, Failure>) -
         Err(Failure::Interrupted) => interrupted(),
         Err(Failure::TimedOut(limit)) => error(format!("it took more than {} s", limit.as_secs())),
         Err(Failure::Lost(_)) => error(format!(
-            "it is larger than {}, more than such a file has",
+            "it is larger than {}, the most that is accepted",
             size::words(most as u64)
         )),
-        Err(Failure::TooMuch(_)) => error("curl says too much".to_owned()),
+        Err(Failure::TooMuch(_)) => error("curl printed too much".to_owned()),
         Err(Failure::Start(reason)) => error(format!("curl cannot be started: {reason}")),
     }
 }
@@ -227,7 +227,7 @@ pub(crate) fn url(text: &str) -> std::result::Result<String, String> {
             Ok(url.to_owned())
         }
         _ => Err(format!(
-            "`{text}` is not a place of releases; expected https://HOST/PATH, or http:// on a loopback address, without a \
+            "invalid URL of releases `{text}`: expected https://HOST/PATH, or http:// on a loopback address, without a \
              name, a password or a query"
         )),
     }

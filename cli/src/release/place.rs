@@ -33,9 +33,12 @@ impl Place {
     pub(crate) fn find() -> Result<Self> {
         let found = std::env::current_exe().and_then(fs::canonicalize);
         let program = found.map_err(|error| {
-            Error::new(Kind::Update, "this program cannot be found any more")
-                .because(error.to_string())
-                .next("start polis by the path where it is now")
+            Error::new(
+                Kind::Update,
+                "the file of the file of this program cannot be found any more",
+            )
+            .because(error.to_string())
+            .next("start polis by the path where it is now")
         })?;
         if let Some(update) = platform::managed(&program.to_string_lossy()) {
             return Err(Error::new(

@@ -43,7 +43,7 @@ impl Request {
             other => return Err(crate::guest::valkey::reason(Some(other))),
         };
         let document: Document = serde_json::from_str(text)
-            .map_err(|error| format!("it is no document of a blocked request: {error}"))?;
+            .map_err(|error| format!("it is not a valid record of a blocked request: {error}"))?;
         if document.request_id != id.to_string() {
             return Err("it names another request".to_owned());
         }
@@ -92,7 +92,7 @@ impl Request {
         }
         self.host().ok_or_else(|| {
             let destination = one_line(&self.destination);
-            refused(format!("its destination `{destination}` is no host"))
+            refused(format!("its destination `{destination}` is not a host"))
         })
     }
 
@@ -267,13 +267,13 @@ mod tests {
                 "url_blocked",
                 "https://a.example/",
                 "new_domain_prompt",
-                "is no host",
+                "is not a host",
             ),
             (
                 "url_blocked",
                 "a\nb",
                 "new_domain_prompt",
-                "`a\\u{a}b` is no host",
+                "`a\\u{a}b` is not a host",
             ),
         ] {
             let request = parse(&document(reason, destination, pattern)).unwrap();
@@ -287,9 +287,9 @@ mod tests {
     fn what_is_no_request_is_said_and_never_guessed() {
         let other = document("x", "y", "z").replace("req-0a1b2c3d", "req-00000000");
         for (text, why) in [
-            ("", "no document"),
-            ("[]", "no document"),
-            ("{\"request_id\":\"req-0a1b2c3d\"}", "no document"),
+            ("", "not a valid record"),
+            ("[]", "not a valid record"),
+            ("{\"request_id\":\"req-0a1b2c3d\"}", "not a valid record"),
             (other.as_str(), "another request"),
         ] {
             let error = parse(text).unwrap_err();

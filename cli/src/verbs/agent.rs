@@ -50,7 +50,7 @@ pub(crate) fn check(dir: &Path) -> Result<Done> {
     };
     let (overlay, unit) = agent::made(manifest);
     let text = format!(
-        "The agent `{}` is well formed. From it are made:\n\n# Compose\n{overlay}\n# systemd\n{unit}",
+        "The agent `{}` is valid. These files are generated from it:\n\n# Compose\n{overlay}\n# systemd\n{unit}",
         agent.name
     );
     let data = json!({"agent": agent::described(manifest), "compose": overlay, "unit": unit});
@@ -65,7 +65,7 @@ pub(super) fn read(context: &Context, dir: &Path, given: &GivenArgs) -> Result<A
     let mut agent = agent::read(dir, given.trust_compose)?;
     if let Some(compose) = &agent.compose {
         context.output.ask(&format!(
-            "this is trusted, and can take away every protection of the VM and of the services:\n{compose}"
+            "this file is trusted, and can remove every protection of the VM and of the services:\n{compose}"
         ));
     }
     let env = |name: &str| std::env::var(name).ok();
@@ -118,7 +118,7 @@ pub(super) fn complete(
             agent.name
         ));
         for key in lacking {
-            let value = super::asked_for_secret(&format!("{key} (nothing: the next one): "))?;
+            let value = super::asked_for_secret(&format!("{key} (empty: skip to the next one): "))?;
             if !value.is_empty() {
                 return agent.keys.add(key, value);
             }
@@ -126,7 +126,7 @@ pub(super) fn complete(
     }
     Err(Error::new(
         Kind::Usage,
-        format!("the agent `{}` lacks a key", agent.name),
+        format!("the agent `{}` is missing a key", agent.name),
     )
     .because(format!("it needs one of: {names}"))
     .next("set one of them in the environment, and add: -e KEY"))
@@ -149,7 +149,7 @@ fn add(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Done> {
     let next = named("polis start");
     let text = match did.is_empty() {
         true => format!(
-            "The agent `{}` is there already. Next: {next}\n",
+            "The agent `{}` is already installed. Next: {next}\n",
             agent.name
         ),
         false => format!("The agent `{}` is added. Next: {next}\n", agent.name),
@@ -169,9 +169,10 @@ pub(super) fn look(multipass: &Multipass) -> Result<Guest> {
     let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
     match guest.bundle == Some(Digest::of(&embedded::bundle().bytes)) {
         true => Ok(guest),
-        false => {
-            Err(super::not_running("the stack in the VM is not this version's").next("polis start"))
-        }
+        false => Err(
+            super::not_running("the stack in the VM is from another version of polis")
+                .next("polis start"),
+        ),
     }
 }
 
@@ -190,7 +191,7 @@ fn list(context: &Context) -> Result<Done> {
     let agents = asked(&multipass)?;
     let text = match guest.agents.is_empty() {
         true => format!(
-            "There is no agent. To add one: {}\n",
+            "No agent is installed. To add one: {}\n",
             named("polis agent add DIR")
         ),
         false => to_text(&guest, &agents),
@@ -295,7 +296,7 @@ fn remove(context: &Context, name: &str, purge: bool, yes: bool) -> Result<Done>
     if look(&multipass)?.workspace_differs.is_some() {
         let volumes = if purge { " and its volumes" } else { "" };
         text.push_str(&format!(
-            "Its files{volumes} go when the workspace's container is recreated: {}\n",
+            "Its files{volumes} are deleted when the workspace's container is recreated: {}\n",
             named(RECREATE_WORKSPACE)
         ));
     }

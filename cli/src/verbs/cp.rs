@@ -166,7 +166,7 @@ impl Copy<'_> {
         });
         match received {
             Ok((file, found)) if found == digest => Ok(file),
-            Ok(_) => Err(unreadable("it did not arrive whole")),
+            Ok(_) => Err(unreadable("it did not arrive complete")),
             Err(error) => Err(unreadable(&error.to_string())),
         }
     }
@@ -198,7 +198,7 @@ impl Copy<'_> {
             }
             Some(calls::TOO_LARGE) => what(Kind::Transfer).because(self.bounds.too_large()),
             Some(calls::FAILED) => what(Kind::Transfer).because(reason).log(words),
-            Some(DAMAGED) => what(Kind::Transfer).because("it did not arrive whole in the VM"),
+            Some(DAMAGED) => what(Kind::Transfer).because("it did not arrive complete in the VM"),
             _ => failed(call, output, Kind::Transfer).next("polis status"),
         }
     }
@@ -259,9 +259,11 @@ impl Place {
         let path = self.path();
         let found = fs::symlink_metadata(&path);
         let reason = match found {
-            _ if self.directory && !directory => "it has to be a directory, and a file comes",
+            _ if self.directory && !directory => {
+                "it has to be a directory, but the source is a file"
+            }
             Ok(_) if directory => "it exists already",
-            Ok(found) if !found.is_file() => "it exists already, and is no file",
+            Ok(found) if !found.is_file() => "it exists already, and is not a file",
             _ => return Ok(()),
         };
         Err(unwritable(&path, reason))

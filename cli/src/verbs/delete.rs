@@ -20,7 +20,9 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         None => Some("There is no VM.\n".to_owned()),
         Some(State::Deleted) if !args.purge => {
             let next = named("polis delete --purge");
-            Some(format!("The VM is deleted already. For good: {next}\n"))
+            Some(format!(
+                "The VM is already deleted. To delete it for good: {next}\n"
+            ))
         }
         Some(_) => None,
     };
@@ -40,7 +42,7 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
     multipass.call(&Call::new("delete the VM", &words), Kind::Machine)?;
     view.done();
     let text = if args.purge {
-        "The VM is gone.\n".to_owned()
+        "The VM is deleted for good.\n".to_owned()
     } else {
         format!(
             "The VM is deleted. To have it back: multipass recover {}\n",
@@ -63,7 +65,7 @@ fn confirmed(context: &Context, purge: bool) -> Result<bool> {
         );
     }
     let lost = if purge {
-        "Everything in it is lost for good, its snapshots too."
+        "Everything in it will be lost, and its snapshots too."
     } else {
         "It can be recovered."
     };

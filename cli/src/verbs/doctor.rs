@@ -153,7 +153,7 @@ fn hosts(proxies: &Proxies) -> Vec<(String, std::result::Result<(), String>)> {
             })
             .collect();
         let answers = asked.into_iter().map(|thread| {
-            let gone = |_| Err("not looked at".to_owned());
+            let gone = |_| Err("not checked".to_owned());
             thread.join().unwrap_or_else(gone)
         });
         hosts.iter().cloned().zip(answers).collect()

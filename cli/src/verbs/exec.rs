@@ -67,7 +67,7 @@ pub(crate) fn enter(
         HandedOver::Ended(Some(CODE_IN_FILE)) => noted(context, &multipass, &run, captured),
         HandedOver::Ended(Some(UNRECORDED)) => Err(Error::new(
             Kind::Unexpected,
-            "how the command ended is not known",
+            "the exit code of the command is not known",
         )
         .because(format!(
             "the VM cannot write to {RUNS}: its disk may be full"
@@ -95,7 +95,7 @@ fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()
     let mut told = false;
     let read = process::beside(read, |since| {
         if since >= WAITS && !std::mem::replace(&mut told, true) {
-            let note = "the command starts when standard input has ended";
+            let note = "the command starts at the end of standard input";
             context.output.note(note);
         }
     });
@@ -106,9 +106,9 @@ fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()
         let most = size::words(MOST_INPUT);
         return Err(Error::new(
             Kind::Usage,
-            format!("what the command is to read is larger than {most}"),
+            format!("the command's input is larger than {most}"),
         )
-        .because("it is brought into the VM as a file, as neither it nor output can be piped here")
+        .because("Multipass cannot pipe it here, so it is brought into the VM as a file")
         .next(format!(
             "multipass transfer FILE {}:   (and give the command its name)",
             vm()
@@ -155,6 +155,9 @@ fn forget(context: &Context, multipass: &Multipass, run: &Run) {
 }
 
 fn unknown_end(code: &str) -> Box<Error> {
-    Error::new(Kind::Unexpected, "how the command ended is not known")
-        .because(format!("`{code}` is no exit code"))
+    Error::new(
+        Kind::Unexpected,
+        "the exit code of the command is not known",
+    )
+    .because(format!("invalid exit code `{code}`"))
 }

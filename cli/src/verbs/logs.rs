@@ -21,10 +21,11 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
     if let Some(service) = &args.service {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if !service.bytes().all(plain) || service.starts_with('-') || service.is_empty() {
-            return Err(
-                Error::new(Kind::Usage, format!("`{service}` is no name of a service"))
-                    .next("polis status   (lists them)"),
-            );
+            return Err(Error::new(
+                Kind::Usage,
+                format!("invalid name of a service `{service}`"),
+            )
+            .next("polis status   (lists them)"));
         }
         words.push(service.clone());
     }

@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, verb: &SecurityVerb) -> Result<Done> {
                 Kind::Usage,
                 "`--json` prints one document, and a watch never ends",
             )
-            .next("ask again and again, without `--watch` or `--follow`"));
+            .next("run it again and again, without `--watch` or `--follow`"));
         }
         _ => (None, None),
     };
@@ -145,7 +145,7 @@ fn deny(valkey: &Valkey, id: &Id) -> Result<Done> {
     let destination = request.map(|request| request.destination);
     let data = json!({"id": id.to_string(), "destination": destination});
     Ok(Done::new(
-        format!("Denied {id}: nothing passes that did not before.\n"),
+        format!("Denied {id}: its host stays blocked.\n"),
         data,
     ))
 }
@@ -189,7 +189,7 @@ fn words(set: &Set) -> String {
 fn pending(valkey: &Valkey) -> Result<Done> {
     let pending = Pending::parse(&only(valkey.ask(&security::ask_pending())?)?);
     let text = match pending.requests.is_empty() {
-        true => "No request waits.\n".to_owned(),
+        true => "No request is pending.\n".to_owned(),
         false => format!("{}{}\n", lines(&pending), named(HOW)),
     };
     Ok(Done::new(text, json!(pending)))
@@ -205,7 +205,7 @@ fn lines(pending: &Pending) -> String {
         .map(security::Waiting::line)
         .collect();
     if pending.more {
-        text.push_str("... and more than are looked at\n");
+        text.push_str("... and more, which are not listed\n");
     }
     text
 }

@@ -50,7 +50,7 @@ pub(crate) fn config(context: &Context, args: &SshConfigArgs) -> Result<Done> {
         let others = context.store.others_have(CONFIG);
         let changed = !others && users.change(|text| include.taken_from(text))?;
         remove(&context.store)?;
-        let text = "OpenSSH does not know the workspace any more.\n";
+        let text = "OpenSSH is no longer set up for the workspace.\n";
         return Ok(done(text.to_owned(), &config, false, changed, None));
     }
     let block = prepare(context)?;
@@ -63,7 +63,7 @@ pub(crate) fn config(context: &Context, args: &SshConfigArgs) -> Result<Done> {
     let new = !include.is_in(&users.text);
     if new && !args.yes && super::can_ask(context) {
         context.output.ask(&format!(
-            "`{}` gets this line at its top: {line}",
+            "this line will be added at the top of `{}`: {line}",
             users.path().display()
         ));
         if !super::asked("Add it?")? {
@@ -72,7 +72,7 @@ pub(crate) fn config(context: &Context, args: &SshConfigArgs) -> Result<Done> {
         }
     }
     let changed = users.change(|text| include.added_to(text))?;
-    let text = format!("OpenSSH knows the workspace: ssh {}\n", vm());
+    let text = format!("OpenSSH is set up for the workspace. Next: ssh {}\n", vm());
     Ok(done(text, &config, true, changed, Some(&block)))
 }
 
@@ -94,7 +94,7 @@ fn prepare(context: &Context) -> Result<String> {
     let store = &context.store;
     let _lock = store.lock()?;
     let polis = std::env::current_exe().map_err(|error| {
-        Error::new(Kind::Unexpected, "polis cannot tell where it is").because(error.to_string())
+        Error::new(Kind::Unexpected, "polis cannot find its own file").because(error.to_string())
     })?;
     let call = calls::host_key();
     let output = multipass.output(&call, None)?;
@@ -106,7 +106,7 @@ fn prepare(context: &Context) -> Result<String> {
     let host = PublicKey::answered(&output.stdout).ok_or_else(|| {
         unreadable(
             "the workspace has no SSH host key",
-            "what it answered is no key",
+            "its answer is not a key",
         )
     })?;
     let key = key_pair(store)?;
@@ -262,10 +262,10 @@ impl Users {
         let dir = home.join(".ssh");
         let path = dir.join("config");
         let refused = |path: &Path, reason: String| {
-            let what = format!("`{}` is not changed", path.display());
+            let what = format!("`{}` was not changed", path.display());
             Error::new(Kind::Usage, what)
                 .because(reason)
-                .next(format!("have its first line be: {line}"))
+                .next(format!("make this its first line: {line}"))
         };
         for (path, directory) in [(&dir, true), (&path, false)] {
             match fs::symlink_metadata(path) {
@@ -280,7 +280,7 @@ impl Users {
                     return Err(refused(path, "it is a link".to_owned()));
                 }
                 Ok(data) if data.is_dir() != directory || data.len() > MOST_CONFIG => {
-                    return Err(refused(path, "it is no plain file".to_owned()));
+                    return Err(refused(path, "it is not a regular file".to_owned()));
                 }
                 Ok(_) => {}
             }
@@ -334,14 +334,14 @@ pub(super) fn config_file(context: &Context) -> Result<String> {
 }
 
 fn unknown() -> Box<Error> {
-    Error::new(Kind::Usage, "OpenSSH does not know the workspace")
+    Error::new(Kind::Usage, "OpenSSH is not set up for the workspace")
         .next("polis ssh-config --install")
 }
 
 /// Runs `polis connect`; returns the client's exit code.
 ///
 /// # Errors
-/// When OpenSSH does not know the workspace, or the client is not installed.
+/// When OpenSSH is not set up for the workspace, or the client is not installed.
 pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     must_pipe(context)?;
     let config = context.store.path(CONFIG)?;
@@ -361,7 +361,7 @@ pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     };
     if args.with != Client::Ssh {
         context.output.note(
-            "an editor trusts the machine that it is connected to: a hostile workspace can act on this one through it",
+            "an editor trusts the machine that it is connected to: a hostile workspace can act on this machine through it",
         );
     }
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
@@ -400,7 +400,8 @@ fn wait_for(program: &str, words: &[String]) -> io::Result<u8> {
 pub(crate) fn proxy(context: &Context, args: &SshProxyArgs) -> Result<u8> {
     must_pipe(context)?;
     let key = PublicKey::parse(&args.key.join(" ")).ok_or_else(|| {
-        Error::new(Kind::Usage, "what may log in is no Ed25519 key").next("polis ssh-config")
+        Error::new(Kind::Usage, "the key that may log in is not an Ed25519 key")
+            .next("polis ssh-config")
     })?;
     let place = Place::Workspace {
         terminal: false,

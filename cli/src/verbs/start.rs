@@ -194,9 +194,9 @@ fn reconcile(
         }
         world = look(multipass)?;
     }
-    Err(Error::new(Kind::Machine, "the VM does not come to rest")
+    Err(Error::new(Kind::Machine, "the VM does not settle")
         .because(format!(
-            "after {ROUNDS} rounds something is still to be done"
+            "after {ROUNDS} rounds there is still something to do"
         ))
         .next("polis status"))
 }
@@ -216,7 +216,7 @@ fn report(
     let seen = reconciler.seen.as_ref().or(world.guest.as_ref());
     let services = seen.map_or_else(Vec::new, super::services_json);
     let mut text = match did.len() {
-        0 => "The workspace is running; nothing was to be done.\n".to_owned(),
+        0 => "The workspace is running; there was nothing to do.\n".to_owned(),
         count => format!(
             "The workspace is running: {count} steps, {} s. Next: {}\n",
             took.as_secs(),
@@ -268,7 +268,7 @@ pub(super) fn wish(context: &Context, given: &GivenArgs, agents: bool) -> Result
         .map(|dir| super::agent::read(context, &dir, given))
         .transpose()?;
     if agent.is_none() && !(given.keys.is_empty() && given.env_file.is_none()) {
-        return Err(Error::new(Kind::Usage, "keys are given, and no agent")
+        return Err(Error::new(Kind::Usage, "keys were given without an agent")
             .next("polis start --agent DIR -e KEY"));
     }
     Ok(Wish {
@@ -302,7 +302,7 @@ fn own_user_data(path: &Path) -> Result<Payload> {
     let bytes = polis_base::archive::without_cr(&bytes);
     if !bytes.starts_with(b"#cloud-config\n") {
         let reason = "its first line is not `#cloud-config`".to_owned();
-        return Err(refused(reason).next("begin it with that line"));
+        return Err(refused(reason).next("make that its first line"));
     }
     Ok(Payload::new("cloud-init.yaml", bytes))
 }

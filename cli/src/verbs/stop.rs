@@ -27,7 +27,7 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
         Some(state @ (State::Stopped | State::Suspended)) => {
             let word = state.word().to_lowercase();
             let data = json!({"changed": false, "state": state.word()});
-            Ok(Done::new(format!("The VM is {word} already.\n"), data))
+            Ok(Done::new(format!("The VM is already {word}.\n"), data))
         }
         Some(_) => {
             halt(context, &multipass)?;

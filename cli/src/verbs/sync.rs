@@ -223,7 +223,7 @@ impl Sync {
             .git(&["rev-parse", "--quiet", "--verify", BASE])
             .is_err()
         {
-            let what = format!("`{}` was not synced yet", self.dir.display());
+            let what = format!("`{}` has not been synced yet", self.dir.display());
             return Err(Error::new(Kind::Usage, what).next("polis sync DIR"));
         }
         self.ask("give", "")?;
@@ -252,7 +252,7 @@ impl Sync {
             None => Ok(()),
             Some(reason) => Err(Error::new(Kind::Transfer, "nothing was applied")
                 .because(reason)
-                .next("remove it in the workspace, or bring the rest by: polis cp")),
+                .next("remove it in the workspace, or copy the rest with: polis cp")),
         }
     }
 
@@ -350,7 +350,7 @@ impl Sync {
     fn failed(&self, output: &Output, kind: Kind) -> Box<Error> {
         let words = refusal::reasons(&output.stderr);
         let reason = words.last().cloned();
-        let reason = reason.unwrap_or_else(|| format!("it ended with {:?}", output.code));
+        let reason = reason.unwrap_or_else(|| format!("it ended with {}", output.ended()));
         let what = format!("`{}` was not synced", self.dir.display());
         Error::new(kind, what).because(reason).log(words)
     }

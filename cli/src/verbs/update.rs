@@ -69,7 +69,7 @@ fn key() -> Result<String> {
     })?;
     if facts.key == NO_KEY {
         return Err(Error::new(Kind::Update, "this program cannot be updated")
-            .because("it was built without the key by which it would know a release")
+            .because("it was built without the key that verifies releases")
             .next(format!("install a release: {}", embedded::INSTALL)));
     }
     Ok(facts.key)
@@ -87,7 +87,7 @@ fn stated(
         Error::new(Kind::Update, "the signature of the release is not valid")
             .because(why)
             .next(
-                "do not install these files by hand; run this again, and if it stays so, report it",
+                "do not install these files by hand; run this again, and if it happens again, report it",
             )
     };
     let name = asked.map(Version::to_string);
@@ -116,8 +116,8 @@ fn judged(current: &Version, statement: &Statement, args: &UpdateArgs) -> Result
             Kind::Update,
             format!("the release {found} is older than this program, {current}"),
         )
-        .because("polis never goes back: who keeps an old release in the way of a new one must not gain by it")
-        .next(format!("to go back all the same, install it by its script: {}", embedded::INSTALL)));
+        .because("polis never downgrades: whoever serves an old release in place of a new one must not gain by it")
+        .next(format!("to downgrade anyway, install it with its script: {}", embedded::INSTALL)));
     }
     Ok(verdict)
 }
@@ -152,11 +152,11 @@ fn install(
             found.hex(),
             expected.hex()
         ))
-        .next("run this again; if it stays so, the download was tampered with"));
+        .next("run this again; if it happens again, the download was tampered with"));
     }
     let program = archive::program(&bytes, &path)
         .map_err(|why| wrong(why).next("the old program stays; report it"))?;
-    view.step("Trying the new program");
+    view.step("Testing the new program");
     staged.fill(&program)?;
     try_out(&staged, &version)?;
     if crate::signals::came() {

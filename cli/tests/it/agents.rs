@@ -151,7 +151,7 @@ fn an_agent_is_added_started_looked_at_and_removed() {
         exit 0
         --- stdout
         The agent `coder` is removed, and its keys are gone.
-        Its files and its volumes go when the workspace's container is recreated: polis start --recreate-workspace
+        Its files and its volumes are deleted when the workspace's container is recreated: polis start --recreate-workspace
     "#]].assert_eq(&seen(&ran));
     // The workspace's container cannot start without what it mounts.
     assert!(world.guest_has("/opt/polis/agents/coder"));
@@ -238,18 +238,18 @@ fn an_agent_without_a_key_that_it_needs_is_refused_before_anything_is_brought() 
     expect![[r#"
         exit 2
         --- stderr
-        error: the agent `coder` lacks a key
+        error: the agent `coder` is missing a key
           cause: it needs one of: CODER_KEY, OTHER_KEY
           next: set one of them in the environment, and add: -e KEY
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.mutations(), [""; 0]);
     for (args, part) in [
-        (["-e", "PATH"], "does not ask for the key `PATH`"),
+        (["-e", "PATH"], "does not declare the key `PATH`"),
         (["-e", "OTHER_KEY"], "OTHER_KEY is not set"),
         (
             ["-e", "CODER_KEY=sk-very-secret"],
-            "the value of `CODER_KEY` stands on the command line",
+            "the value of `CODER_KEY` is on the command line",
         ),
         (
             ["--env-file", "nowhere"],
@@ -338,7 +338,8 @@ fn what_a_person_types_at_the_question_for_a_key_is_not_shown() {
     );
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     assert!(
-        ran.stdout.contains("OTHER_KEY (nothing: the next one): "),
+        ran.stdout
+            .contains("OTHER_KEY (empty: skip to the next one): "),
         "{}",
         ran.seen()
     );
@@ -405,7 +406,7 @@ fn a_compose_file_of_its_own_has_to_be_trusted_and_is_shown() {
         exit 2
         --- stderr
         error: `free/compose.yaml` is a Compose file of its own
-          cause: it can take away every protection of the VM and of the services: privileges, mounts, networks
+          cause: it can remove every protection of the VM and of the services: privileges, mounts, networks
           next: read it; if you trust it, add --trust-compose; better: describe the agent in agent.yaml
     "#]].assert_eq(&seen(&ran));
     let ran = world.polis(&["start", "--agent", "free", "--trust-compose", "--quiet"]);

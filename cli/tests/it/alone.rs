@@ -275,26 +275,23 @@ fn the_help_is_the_table_of_contents() {
         Usage: polis [OPTIONS] <COMMAND>
 
         Commands:
-          start        Start the workspace: make what is missing, go on where an earlier start stopped
-          stop         Stop the VM; what is in it stays
-          status       Show how the workspace is, and where each setting comes from; changes nothing
-          list         List the workspaces of this user, and the state of their VMs; changes nothing
+          start        Start the workspace, or finish a start that was cut off
+          stop         Stop the VM, and keep everything in it
+          status       Show the state of the workspace, and each setting; changes nothing
           delete       Delete the VM
           doctor       Check what polis needs on this machine; without --fix changes nothing
           exec         Run a command in the workspace
           shell        Open a shell in the workspace
           cp           Copy a file or a directory into the workspace or out of it
-          sync         Bring a directory into the workspace, and its changes there back as a diff
-          ssh-config   Let OpenSSH into the workspace, as `ssh polis`
-          connect      Open the workspace in an editor, or log in to it
+          sync         Copy a directory into the workspace, and bring its changes back as a diff
+          ssh-config   Set up OpenSSH for the workspace, so that `ssh polis` works
+          connect      Open the workspace in an editor, or log in over SSH
           logs         Show the logs of the services
-          security     Approve or deny what sentinel has blocked, and set the security level
-          agent        Add, list and remove agents, which run in the workspace
-          snapshot     Keep the VM as it is, and bring it back
-          port         Open, list and close ports at the VM's address that lead into the workspace
-          update       Replace this program by the newest release
-          version      Print the version, and the digests of what this program carries
-          completions  Print the completions for a shell
+          security     Approve or deny blocked requests, and set the security level
+          agent        Add, list and remove the agents that run in the workspace
+          update       Update polis to the newest release
+          version      Print the version, and the digests of the files built into this program
+          completions  Print a completion script for a shell
           man          Print a man page
 
         Options:

@@ -138,7 +138,7 @@ fn stopping_is_done_once() {
     expect![[r#"
         exit 0
         --- stdout
-        The VM is stopped already.
+        The VM is already stopped.
     "#]]
     .assert_eq(&seen(&world.polis(&["stop"])));
     assert_eq!(commands(&world), ["list"]);
@@ -169,7 +169,7 @@ fn deleting_asks_and_touches_no_other_vm() {
         error: the VM `polis` is deleted, and its name is still taken
           tried: multipass list --format json --no-ipv4
           next: multipass recover polis, then: polis start   (to have it back)
-          next: polis delete --purge, then: polis start   (to begin anew; what is in it is lost)
+          next: polis delete --purge, then: polis start   (to start over; everything in it is lost)
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.polis(&["delete", "--yes"]).code, Some(0));
@@ -227,7 +227,7 @@ fn what_a_command_reads_is_passed_on_where_it_cannot_be_piped() {
     );
     assert_eq!(ran.stdout, "0\nsame\n0\nsame\n0\nlate\n", "{}", ran.seen());
     expect![[r#"
-        note: the command starts when standard input has ended
+        note: the command starts at the end of standard input
     "#]]
     .assert_eq(&ran.stderr);
     let runs = fs::read_dir(world.guest().path("/home/ubuntu/.polis-runs"));
@@ -238,8 +238,8 @@ fn what_a_command_reads_is_passed_on_where_it_cannot_be_piped() {
     let ran = world.shell("export POLIS_DELIVERY=file; head -c 67108865 /dev/zero | polis exec -- cat | cat; echo ${PIPESTATUS[1]}");
     assert_eq!(ran.stdout, "125\n");
     expect![[r#"
-        error: what the command is to read is larger than 64.0 MiB
-          cause: it is brought into the VM as a file, as neither it nor output can be piped here
+        error: the command's input is larger than 64.0 MiB
+          cause: Multipass cannot pipe it here, so it is brought into the VM as a file
           next: multipass transfer FILE polis:   (and give the command its name)
     "#]]
     .assert_eq(&ran.stderr);

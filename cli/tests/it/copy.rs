@@ -416,7 +416,7 @@ fn what_goes_wrong_is_said_and_leaves_nothing() {
     world.fault(Fault::of("transfer", Effect::Cut(700)));
     let ran = cp(&world, "pipe", "file", "workspace:");
     assert_eq!(ran.code, Some(10), "{}", ran.seen());
-    let words = "did not arrive whole";
+    let words = "did not arrive complete";
     assert!(ran.stderr.contains(words), "{}", ran.seen());
     // A full disk of the VM, and a transfer that fails.
     world.set(|state| state.disk_full = true);

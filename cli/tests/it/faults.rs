@@ -91,7 +91,7 @@ fn multipass_that_will_not_do_is_named() {
         &expect![[r#"
         exit 6
         --- stderr
-        error: Multipass does not know this user: the first one who used it must let others in
+        error: Multipass has not authenticated this user: whoever used it first has to let others in
           cause: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
           tried: multipass list --format json --no-ipv4
           next: multipass authenticate
@@ -119,7 +119,7 @@ fn a_vm_in_the_trash_is_left_there() {
             error: the VM `polis` is deleted, and its name is still taken
               tried: multipass list --format json --no-ipv4
               next: multipass recover polis, then: polis start   (to have it back)
-              next: polis delete --purge, then: polis start   (to begin anew; what is in it is lost)
+              next: polis delete --purge, then: polis start   (to start over; everything in it is lost)
         "#]],
     );
     assert_eq!(world.mutations(), [] as [String; 0]);
@@ -138,7 +138,7 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
               cause: exec failed: ssh connection failed: 'Connection refused'
               tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
               next: multipass stop --force polis, then: polis start
-              next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+              next: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
         "#]],
     );
     ends(
@@ -150,7 +150,7 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
               cause: launch failed: The following errors occurred:; polis: timed out waiting for response
               tried: multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -
               next: multipass stop --force polis, then: polis start
-              next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+              next: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
         "#]],
     );
     ends(
@@ -218,7 +218,7 @@ fn user_data_that_was_never_applied_is_noticed() {
             exit 8
             --- stderr
             error: the VM was not provisioned
-              cause: cloud-init has ended there without our user-data: Multipass did not hand it on
+              cause: cloud-init has ended without our user-data: Multipass did not pass it on
               tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
               next: polis delete --purge, then: polis start
         "#]],

@@ -32,8 +32,8 @@ fn a_transfer_that_fails_is_named_and_a_damaged_one_is_made_again() {
         &expect![[r#"
             exit 10
             --- stderr
-            error: what was transferred arrived damaged, twice
-              cause: its SHA-256 in the VM is not the one that was sent
+            error: the transfer arrived damaged twice
+              cause: its SHA-256 in the VM is not that of the file that was sent
               tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
               next: polis start
         "#]],

@@ -74,7 +74,7 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             vec![dir(), long(b'K', b"../../../../tmp\0"), link("x/a", "b")],
         ),
         (
-            "no file and no directory",
+            "neither a file nor a directory",
             vec![link("x", "/tmp"), file("x/evil")],
         ),
         (
@@ -123,9 +123,9 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             vec![long(b'L', b"x\0"), long(b'L', b"x\0"), dir()],
         ),
         ("ends too early", vec![dir(), long(b'L', b"x/a\0")]),
-        ("has a content", vec![entry(b'5', "x/", "", b"content")]),
+        ("has contents", vec![entry(b'5', "x/", "", b"content")]),
         (
-            "has a content",
+            "has contents",
             vec![dir(), entry(b'2', "x/a", "b", b"content")],
         ),
         ("middle of a file", vec![dir(), lying(b'0', "x/a", 1 << 20)]),
@@ -133,8 +133,8 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             "middle of a file",
             vec![dir(), lying(b'0', "x/a", u64::MAX >> 1)],
         ),
-        ("no archive", vec![dir(), broken]),
-        ("no archive", vec![b"not a tar archive at all".to_vec()]),
+        ("not an archive", vec![dir(), broken]),
+        ("not an archive", vec![b"not a tar archive at all".to_vec()]),
         ("ends too early", vec![vec![0; 1024]]),
         ("ends too early", vec![]),
         ("deep", vec![long(b'L', &b"x/".repeat(300)), dir()]),

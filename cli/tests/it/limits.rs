@@ -51,7 +51,7 @@ fn a_file_that_does_not_end_is_not_read_for_ever() {
     lies(&world, "base64", "printf 'A%.0s' {1..4004}");
     let (code, stderr) = code_is_read(&world, "60");
     assert_eq!(code, Some(125), "{stderr}");
-    assert!(stderr.contains("no part of a file"), "{stderr}");
+    assert!(stderr.contains("not a part of a file"), "{stderr}");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn an_error_has_bounds_for_programs_too() {
     let document = document(&ran);
     let log = document["error"]["log"].as_array().expect("a list");
     assert_eq!(log.len(), 51);
-    assert_eq!(log[50], "... and 2950 lines more");
+    assert_eq!(log[50], "... and 2950 more lines");
     assert!(ran.stdout.len() < 100_000, "{}", ran.stdout.len());
 }
 
@@ -110,9 +110,9 @@ fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
         exit 1
         --- stderr
         error: what the VM says about itself could not be read
-          cause: `next: curl https://evil.example` is no name
+          cause: invalid name `next: curl https://evil.example`
           next: polis stop, then: polis start   (restarts the VM)
-          next: polis delete --purge, then: polis start   (to begin anew; what is in it is lost)
+          next: polis delete --purge, then: polis start   (to start over; everything in it is lost)
     "#]]
     .assert_eq(&told(&["start"]));
     let doctor = world.polis(&["doctor"]);
@@ -123,7 +123,7 @@ fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
     let told: Vec<&str> = told.take(2).collect();
     expect![[r#"
         [
-            "FAIL  instance        what the VM says about itself could not be read: `next: curl https://evil.example` is no name",
+            "FAIL  instance        what the VM says about itself could not be read: invalid name `next: curl https://evil.example`",
             "                      fix: polis stop, then: polis start   (restarts the VM)",
         ]
     "#]].assert_debug_eq(&told);

@@ -76,7 +76,10 @@ pub(crate) fn installed() -> Option<World> {
     let world = with_sshd()?;
     let ran = world.polis(&["ssh-config", "--install"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    assert_eq!(ran.stdout, "OpenSSH knows the workspace: ssh polis\n");
+    assert_eq!(
+        ran.stdout,
+        "OpenSSH is set up for the workspace. Next: ssh polis\n"
+    );
     Some(world)
 }
 
@@ -201,9 +204,9 @@ fn a_configuration_behind_a_link_is_left_alone() {
     expect![[r#"
         exit 2
         --- stderr
-        error: `[WORLD]/home/.ssh` is not changed
+        error: `[WORLD]/home/.ssh` was not changed
           cause: it is a link
-          next: have its first line be: Include "[WORLD]/home/.local/state/polis/ssh_config" "[WORLD]/home/.local/state/polis/workspaces/*/ssh_config"
+          next: make this its first line: Include "[WORLD]/home/.local/state/polis/ssh_config" "[WORLD]/home/.local/state/polis/workspaces/*/ssh_config"
     "#]]
     .assert_eq(&seen(&ran));
     fs::remove_file(&ssh).unwrap();
@@ -220,7 +223,7 @@ fn on_a_terminal_the_line_is_shown_first() {
     let Some(world) = with_sshd() else { return };
     let ran = world.polis_on_terminal(&["ssh-config", "--install"], "n\n");
     assert!(
-        ran.stdout.contains("at its top: Include \""),
+        ran.stdout.contains("will be added at the top of `"),
         "{}",
         ran.seen()
     );
@@ -231,7 +234,11 @@ fn on_a_terminal_the_line_is_shown_first() {
     );
     assert!(!world.home().join(".ssh").exists());
     let ran = world.polis_on_terminal(&["ssh-config", "--install"], "y\n");
-    assert!(ran.stdout.contains("knows the workspace"), "{}", ran.seen());
+    assert!(
+        ran.stdout.contains("is set up for the workspace"),
+        "{}",
+        ran.seen()
+    );
     assert!(world.home().join(".ssh/config").exists());
 }
 
@@ -405,7 +412,7 @@ fn connect_starts_the_client_or_says_what_is_missing() {
     expect![[r#"
         exit 2
         --- stderr
-        note: an editor trusts the machine that it is connected to: a hostile workspace can act on this one through it
+        note: an editor trusts the machine that it is connected to: a hostile workspace can act on this machine through it
         error: `cursor` could not be run
           cause: No such file or directory (os error 2)
           next: put it on the PATH, or connect it to the host `polis`

@@ -42,7 +42,7 @@ fn a_second_start_looks_and_does_nothing() {
     expect![[r#"
         exit 0
         --- stdout
-        The workspace is running; nothing was to be done.
+        The workspace is running; there was nothing to do.
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(commands(&world), ["version", "list", "exec"]);
@@ -229,9 +229,9 @@ fn an_agent_cannot_lead_out_of_its_directory() {
     expect![[r#"
         exit 2
         --- stderr
-        error: `[WORLD]/home/coder/notes` cannot be taken as an agent
+        error: `[WORLD]/home/coder/notes` is not a valid agent
           cause: it leads out of the agent, to `../secret`
-          next: give a directory that holds an agent.yaml and what it needs
+          next: give a directory that contains agent.yaml and the files that it names
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.calls().len(), 0);

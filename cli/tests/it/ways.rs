@@ -85,7 +85,7 @@ fn a_vm_that_never_answers_is_for_a_person_and_everybody_says_so() {
           cause: it has not answered within 2 s; a full disk of this host is a frequent reason
           tried: multipass list --format json --no-ipv4
           next: multipass stop --force polis, then: polis start
-          next: if it stays so: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+          next: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
           next: polis doctor
     "#]]
     .assert_eq(&seen(&ran));
@@ -346,7 +346,7 @@ fn a_call_that_waits_for_another_one_is_no_hang() {
     stopping.wait();
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     expect![[r#"
-        note: Multipass has not answered for 5 s: it answers one call at a time, and may be at work on another one
+        note: Multipass has not answered for 5 s: it answers one call at a time, and may be busy with another one
     "#]]
     .assert_eq(&ran.stderr);
     let settings = &document(&world.polis(&["status", "--json"]))["result"]["settings"];

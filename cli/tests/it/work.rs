@@ -185,7 +185,7 @@ fn a_workspace_of_another_image_is_kept_until_its_recreation_is_asked_for() {
     expect![[r#"
         exit 0
         --- stdout
-        The workspace is running; nothing was to be done.
+        The workspace is running; there was nothing to do.
         --- stderr
         note: the workspace's container was created from a different image; it is kept. Recreating it keeps the volumes (/home, /root, Docker's data) and loses the rest:
           93 B in total

@@ -63,7 +63,7 @@ fn what_is_wrong_is_told_with_its_place() {
         34:14: invalid u8
         16:14: externally tagged enum expected scalar or mapping
         17:3: duplicate mapping key: packaging
-        spec.persistence: `data` is there twice"#]]
+        spec.persistence: `data` is listed twice"#]]
     .assert_eq(&shown.join("\n"));
 }
 

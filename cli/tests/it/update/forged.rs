@@ -85,19 +85,19 @@ fn a_damaged_release_is_refused() {
         error: `polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz` cannot be installed
           cause: it hashes to [SHA256], expected [SHA256]
         ---
-        error: `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz` cannot be downloaded
+        error: could not download `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
           cause: [CURL] (exit code 18)
         ---
-        error: `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz` cannot be downloaded
-          cause: it is larger than 64.0 MiB, more than such a file has
+        error: could not download `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
+          cause: it is larger than 64.0 MiB, the most that is accepted
         ---
-        error: `[SERVER]/latest/download/SHA256SUMS.minisig` cannot be downloaded
-          cause: it is larger than 4.0 KiB, more than such a file has
+        error: could not download `[SERVER]/latest/download/SHA256SUMS.minisig`
+          cause: it is larger than 4.0 KiB, the most that is accepted
         ---
-        error: `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz` cannot be downloaded
+        error: could not download `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
           cause: [CURL] (exit code 22)
         ---
-        error: `[SERVER]/latest/download/SHA256SUMS.minisig` cannot be downloaded
+        error: could not download `[SERVER]/latest/download/SHA256SUMS.minisig`
           cause: [CURL] (exit code 22)
     "#]].assert_eq(&text.collect::<Vec<_>>().join(" "));
 }
@@ -148,7 +148,7 @@ fn what_the_key_has_not_signed_for_this_is_refused() {
           cause: it is for `another program 9.8.7`, expected `Polis` and a version
         ---
         error: the release 0.0.1 is older than this program, [HERE]
-          cause: polis never goes back: who keeps an old release in the way of a new one must not gain by it
+          cause: polis never downgrades: whoever serves an old release in place of a new one must not gain by it
         ---
         error: the signature of the release is not valid
           cause: it is not the signature of this list and this version

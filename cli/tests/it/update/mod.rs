@@ -171,7 +171,7 @@ fn a_newer_release_takes_the_place_of_the_program() {
         --- stderr
         Looking for a release
         Downloading polis 9.8.7
-        Trying the new program
+        Testing the new program
     "#]]
     .assert_eq(&scene.seen(&ran).replace(HERE, "[HERE]"));
     assert_eq!(scene.is(), "polis 9.8.7");
@@ -255,7 +255,7 @@ fn without_curl_it_says_what_to_do() {
         --- stderr
         error: `curl` is not installed
           cause: polis downloads its updates with it
-          next: install curl, or install the newest release by its script: https://github.com/odralabshq/polis/blob/main/docs/install.md
+          next: install curl, or install the newest release with its script: https://github.com/odralabshq/polis/blob/main/docs/install.md
     "#]]
     .assert_eq(&ran.seen());
 }
@@ -286,7 +286,7 @@ fn a_program_without_a_key_trusts_nobody() {
         exit 16
         --- stderr
         error: this program cannot be updated
-          cause: it was built without the key by which it would know a release
+          cause: it was built without the key that verifies releases
           next: install a release: https://github.com/odralabshq/polis/blob/main/docs/install.md
     "#]]
     .assert_eq(&ran.seen());
