@@ -218,7 +218,9 @@ fn report(
     let mut text = match did.len() {
         0 => "The workspace is running; there was nothing to do.\n".to_owned(),
         count => format!(
-            "The workspace is running: {count} steps, {} s. Next: {}\n",
+            "The workspace is running: {count} step{}, {} s. Next: {}
+",
+            if count == 1 { "" } else { "s" },
             took.as_secs(),
             named("polis shell")
         ),

@@ -57,7 +57,7 @@ fn a_vm_that_boots_for_the_first_time_is_waited_for() {
     expect![[r#"
         exit 0
         --- stdout
-        The workspace is running: 1 steps, [N] s. Next: polis shell
+        The workspace is running: 1 step, [N] s. Next: polis shell
         --- stderr
         Waiting for the VM
           the VM does not answer: it is booting, or it hangs
