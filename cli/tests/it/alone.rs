@@ -240,6 +240,11 @@ fn json_is_refused_where_there_is_no_report() {
         let ran = polis(&[&["--json"], args].concat());
         assert_eq!(ran.code, code, "{args:?}: {}", ran.seen());
         assert!(ran.stdout.contains("\"kind\": \"usage\""), "{}", ran.seen());
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../../../schemas/polis.schema.json")).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let known = schema["properties"]["command"]["enum"].as_array().unwrap();
+        assert!(known.contains(&document["command"]), "{}", ran.seen());
         assert!(
             ran.stderr.contains("`--json` means nothing"),
             "{}",
