@@ -1,6 +1,8 @@
 //! The real `polis`, run as users run it: alone, and on Linux against a stand-in for Multipass.
 
+#[cfg(target_os = "linux")]
 mod agents;
+#[cfg(target_os = "linux")]
 mod ahead;
 mod alone;
 #[cfg(target_os = "linux")]
@@ -9,6 +11,8 @@ mod architecture;
 mod commands;
 #[cfg(target_os = "linux")]
 mod copy;
+#[cfg(target_os = "linux")]
+mod examples;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]

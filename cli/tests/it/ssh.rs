@@ -24,7 +24,7 @@ exec unshare --mount bash -c '
 "#;
 
 /// A world whose workspace has OpenSSH; none where this machine has not, or we are not root.
-fn with_sshd() -> Option<World> {
+pub(crate) fn with_sshd() -> Option<World> {
     if !xtask_testkit::has_part("/usr/sbin/sshd") {
         return None;
     }
