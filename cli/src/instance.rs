@@ -10,7 +10,7 @@ const VM: &str = "polis";
 /// How long a name may be: the VM's is that of a host, of at most 63 characters.
 const LONGEST: usize = 63 - VM.len() - 1;
 /// The commands that work on a workspace, as the command line has them.
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "start",
     "stop",
     "status",
@@ -28,6 +28,7 @@ const VERBS: [&str; 17] = [
     "blocked",
     "agent",
     "snapshot",
+    "port",
 ];
 /// And those that do not.
 #[cfg(test)]
