@@ -434,7 +434,7 @@ fn names() -> String {
 fn wrong(name: &str, place: &str, reason: &str) -> Box<Error> {
     Error::new(
         Kind::Usage,
-        format!("the setting the setting {name} is wrong: {reason}"),
+        format!("the setting {name} is wrong: {reason}"),
     )
     .because(format!("it is set by {place}"))
     .next("polis start --help")

@@ -283,6 +283,7 @@ fn the_help_is_the_table_of_contents() {
           start        Start the workspace, or finish a start that was cut off
           stop         Stop the VM, and keep everything in it
           status       Show the state of the workspace, and each setting; changes nothing
+          list         List the workspaces of this user, and the state of their VMs; changes nothing
           delete       Delete the VM
           doctor       Check what polis needs on this machine; without --fix changes nothing
           exec         Run a command in the workspace
@@ -294,6 +295,8 @@ fn the_help_is_the_table_of_contents() {
           logs         Show the logs of the services
           security     Approve or deny blocked requests, and set the security level
           agent        Add, list and remove the agents that run in the workspace
+          snapshot     Keep the VM as it is, and bring it back
+          port         Open, list and close ports at the VM's address that lead into the workspace
           update       Update polis to the newest release
           version      Print the version, and the digests of the files built into this program
           completions  Print a completion script for a shell

@@ -42,6 +42,8 @@ fn examples() -> Vec<String> {
     let lines = page.lines().filter_map(|line| line.strip_prefix("    "));
     let lines = lines.filter(|line| line.starts_with("polis "));
     let lines = lines.filter_map(|line| line.split("  ").next());
+    // What another shell than ours does with the output is left out.
+    let lines = lines.filter_map(|line| line.split(" | ").next()?.split(" >").next());
     lines.flat_map(without_and_with).collect()
 }
 

@@ -164,7 +164,7 @@ fn no_password_is_shown_or_in_a_command_line() {
     expect![[r#"
         exit 2
         --- stderr
-        error: https-proxy is wrong: expected http://HOST:PORT or https://HOST:PORT, with NAME:PASSWORD@ before the host if it asks for them
+        error: the setting https-proxy is wrong: expected http://HOST:PORT or https://HOST:PORT, with NAME:PASSWORD@ before the host if it asks for them
           cause: it is set by POLIS_HTTPS_PROXY
           next: polis start --help
     "#]]

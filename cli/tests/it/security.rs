@@ -253,7 +253,7 @@ fn the_block_page_names_a_command_that_works() {
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let ran = world.polis(&["blocked", "pending"]);
     assert!(ran.stdout.starts_with("req-00000003 "), "{}", ran.seen());
-    assert!(!world.polis(&["--help"]).stdout.contains("blocked "));
+    assert!(!world.polis(&["--help"]).stdout.contains("\n  blocked "));
 }
 
 #[test]

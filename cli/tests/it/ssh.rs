@@ -322,7 +322,7 @@ fn one_line_includes_every_workspace() {
     let ran = world.polis(&["--name", "two", "ssh-config", "--install"]);
     assert_eq!(
         ran.stdout,
-        "OpenSSH knows the workspace: ssh polis-two\n",
+        "OpenSSH is set up for the workspace. Next: ssh polis-two\n",
         "{}",
         ran.seen()
     );

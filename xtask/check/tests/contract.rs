@@ -283,8 +283,8 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         COMPOSE,
-        "- scanner-db:/var/lib/clamav\n    depends_on",
-        "- scanner-db:/var/lib/clamav:ro\n    depends_on",
+        "- scanner-db:/var/lib/clamav\n      # See gate",
+        "- scanner-db:/var/lib/clamav:ro\n      # See gate",
         "contract-writable",
         "`/var/lib/clamav`",
     ),
