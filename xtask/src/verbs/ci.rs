@@ -44,8 +44,8 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         ));
     }
     times.push(("parts", started.elapsed()));
+    let mut failed = Vec::new();
     for round in &rounds {
-        let mut failed = Vec::new();
         for ((name, arguments), time, passed) in
             self::round(workspace, &parts, round, global.format)
         {
@@ -58,10 +58,13 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
                 failed.push((name, error.message, hint));
             }
         }
-        if !failed.is_empty() {
-            say::note(table(&times, started.elapsed()).trim_end());
-            return Err(stopped(&failed));
+        if !failed.is_empty() && !steps::goes_on(round) {
+            break;
         }
+    }
+    if !failed.is_empty() {
+        say::note(table(&times, started.elapsed()).trim_end());
+        return Err(stopped(&failed));
     }
     let data = json!({
         "seconds": times.iter().map(|(name, time)| ((*name).to_owned(), json!(time.as_secs_f64()))).collect::<serde_json::Map<_, _>>(),

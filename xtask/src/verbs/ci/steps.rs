@@ -125,6 +125,11 @@ pub(super) fn wanted(args: &CiArgs) -> Vec<Round> {
     rounds.filter(|round| !round.is_empty()).collect()
 }
 
+/// Whether the rest is worth its time when a step of `round` has failed: a failed test says nothing about a stage.
+pub(super) fn goes_on(round: &Round) -> bool {
+    round.iter().flatten().any(|step| *step == TEST)
+}
+
 /// The names that `--only` takes.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let steps = ROUNDS.iter().flat_map(|round| round.iter());
