@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, FORWARDER, Guest};
 use crate::guest::{self, PORTS};
+use crate::instance::named;
 
 /// How many ports a user may open.
 const MOST: usize = 16;
@@ -169,10 +170,13 @@ impl Ports {
             };
             let what = url.unwrap_or_else(|| format!("port {}", port.port));
             let hint = match state {
-                "up" | "starting" => "",
-                "closed" => " (its agent is not started)",
-                "misplaced" => " (the VM's address has changed); next: polis start",
-                _ => "; next: polis start",
+                "up" | "starting" => String::new(),
+                "closed" => " (its agent is not started)".to_owned(),
+                "misplaced" => {
+                    let next = named("polis start");
+                    format!(" (the VM's address has changed); next: {next}")
+                }
+                _ => format!("; next: {}", named("polis start")),
             };
             format!("  {what:<28} {who}{to}: {state}{hint}\n")
         };

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::ports::Ports;
 use crate::guest::probe::Guest;
+use crate::instance::named;
 use crate::multipass::{self, Multipass, refusal};
 use crate::output::Done;
 
@@ -39,7 +40,10 @@ fn list(multipass: &Multipass) -> Result<Done> {
     let guest = super::agent::look(multipass)?;
     let ports = asked(multipass)?;
     let text = match ports.all.is_empty() {
-        true => "No port is open. To open one: polis port add PORT\n".to_owned(),
+        true => {
+            let next = named("polis port add PORT");
+            format!("No port is open. To open one: {next}\n")
+        }
         false => ports.to_text(&guest),
     };
     Ok(Done::new(text, json!({"ports": ports.to_json(&guest)})))
@@ -67,7 +71,10 @@ fn add(multipass: &Multipass, port: u16, target: u16) -> Result<Done> {
         Some(url) if guest.has_containers() => {
             format!("The workspace's port {target} is reached at {url}\n")
         }
-        _ => format!("Port {port} opens with the workspace. Next: polis start\n"),
+        _ => format!(
+            "Port {port} opens with the workspace. Next: {}\n",
+            named("polis start")
+        ),
     };
     report(multipass, text, port)
 }

@@ -40,6 +40,8 @@ fn names_two(ran: &Ran) {
             "connect",
             "sync",
             "cp",
+            "port",
+            "snapshot",
         ]
         .iter()
         .any(|known| verb.starts_with(known));
@@ -221,6 +223,11 @@ fn every_proposed_command_names_the_workspace() {
             &["logs"],
             &["security", "status"],
             &["security", "pending"],
+            &["port", "list"],
+            &["port", "add", "8080"],
+            &["port", "remove", "8080"],
+            &["snapshot", "list"],
+            &["snapshot", "restore", "none"],
             &["agent", "list"],
             &["agent", "show", "none"],
             &["agent", "remove", "none", "--purge"],
