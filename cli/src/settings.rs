@@ -49,6 +49,8 @@ fn masked<S: Serializer>(value: &str, serializer: S) -> std::result::Result<S::O
 /// Something that can be set.
 struct Key {
     name: &'static str,
+    /// For people.
+    meaning: &'static str,
     default: Option<&'static str>,
     check: fn(&str) -> std::result::Result<String, String>,
 }
@@ -57,102 +59,122 @@ const KEYS: [Key; 20] = [
     // First: it says which table of the configuration file counts.
     Key {
         name: "name",
+        meaning: "the workspace, as `--name`",
         default: Some(instance::DEFAULT),
         check: instance::check,
     },
     Key {
         name: "cpus",
+        meaning: "CPUs of a new VM",
         default: Some("4"),
         check: size::cpus,
     },
     Key {
         name: "memory",
+        meaning: "memory of a new VM",
         default: Some("8G"),
         check: memory,
     },
     Key {
         name: "disk",
+        meaning: "disk of a new VM",
         default: Some("40G"),
         check: disk,
     },
     Key {
         name: "timeout",
+        meaning: "seconds for launch and provisioning together",
         default: Some("900"),
         check: seconds,
     },
     Key {
         name: "pull-timeout",
+        meaning: "seconds for pulling the images",
         default: Some("1800"),
         check: seconds,
     },
     Key {
         name: "health-timeout",
+        meaning: "seconds until every service is healthy",
         default: Some("900"),
         check: seconds,
     },
     Key {
         name: "call-timeout",
+        meaning: "seconds for one short call of Multipass",
         // Calls wait for one another in the daemon, which blocks for 300 s when a VM ignores its power button.
         default: Some("360"),
         check: seconds,
     },
     Key {
         name: "copy-size",
+        meaning: "how large a copy may be",
         default: Some("4G"),
         check: bytes,
     },
     Key {
         name: "copy-entries",
+        meaning: "how many files, directories and links a copy may have",
         default: Some("200000"),
         check: count,
     },
     Key {
         name: "copy-timeout",
+        meaning: "seconds for each of packing, transferring and unpacking a copy",
         default: Some("3600"),
         check: seconds,
     },
     Key {
         name: "delivery",
+        meaning: "how Multipass gets what it reads: auto, pipe or file",
         default: Some("auto"),
         check: delivery,
     },
     Key {
         name: "release-url",
+        meaning: "where `polis update` looks for releases",
         default: Some(concat!(env!("CARGO_PKG_REPOSITORY"), "/releases")),
         check: fetch::url,
     },
     Key {
         name: "update-timeout",
+        meaning: "seconds for each file that `polis update` downloads",
         default: Some("900"),
         check: seconds,
     },
     Key {
         name: "http-proxy",
+        meaning: "the proxy for http://",
         default: None,
         check: url::check,
     },
     Key {
         name: "https-proxy",
+        meaning: "the proxy for https://",
         default: None,
         check: url::check,
     },
     Key {
         name: "no-proxy",
+        meaning: "hosts that are reached without a proxy",
         default: None,
         check: url::check_list,
     },
     Key {
         name: "ca-file",
+        meaning: "certificate authorities that are trusted beside the usual ones",
         default: None,
         check: path,
     },
     Key {
         name: "cloud-init",
+        meaning: "a file with user-data of your own, for a new VM",
         default: None,
         check: path,
     },
     Key {
         name: "agent",
+        meaning: "the directory of an agent, as `polis start --agent`",
         default: None,
         check: path,
     },
@@ -161,50 +183,7 @@ const KEYS: [Key; 20] = [
 /// The table of the configuration file with a table for each workspace.
 const TABLES: &str = "workspace";
 
-/// What each setting means, and the variables that are not settings of ours.
-const MEANINGS: [(&str, &str); 20] = [
-    ("name", "the workspace, as `--name`"),
-    ("http-proxy", "the proxy for http://"),
-    ("https-proxy", "the proxy for https://"),
-    ("no-proxy", "hosts that are reached without a proxy"),
-    (
-        "ca-file",
-        "certificate authorities that are trusted beside the usual ones",
-    ),
-    ("cpus", "CPUs of a new VM"),
-    ("memory", "memory of a new VM"),
-    ("disk", "disk of a new VM"),
-    ("timeout", "seconds for launch and provisioning together"),
-    ("pull-timeout", "seconds for pulling the images"),
-    ("health-timeout", "seconds until every service is healthy"),
-    ("call-timeout", "seconds for one short call of Multipass"),
-    ("copy-size", "how large a copy may be"),
-    (
-        "copy-entries",
-        "how many files, directories and links a copy may have",
-    ),
-    (
-        "copy-timeout",
-        "seconds for each of packing, transferring and unpacking a copy",
-    ),
-    ("release-url", "where `polis update` looks for releases"),
-    (
-        "update-timeout",
-        "seconds for each file that `polis update` downloads",
-    ),
-    (
-        "delivery",
-        "how Multipass gets what it reads: auto, pipe or file",
-    ),
-    (
-        "cloud-init",
-        "a file with user-data of your own, for a new VM",
-    ),
-    (
-        "agent",
-        "the directory of an agent, as `polis start --agent`",
-    ),
-];
+/// The variables that are no settings of ours.
 const OTHERS: [(&str, &str); 3] = [
     (
         "NO_COLOR",
@@ -217,13 +196,9 @@ const OTHERS: [(&str, &str); 3] = [
 /// Every variable of the environment that counts, with what it means.
 pub(crate) fn variables() -> Vec<(String, String)> {
     let ours = KEYS.iter().map(|key| {
-        let meaning = MEANINGS.iter().find(|(name, _)| *name == key.name);
-        let meaning = meaning.map_or("", |(_, meaning)| meaning);
         let default = key.default.map(|value| format!(" (default: {value})"));
-        (
-            variable(key.name),
-            format!("{meaning}{}", default.unwrap_or_default()),
-        )
+        let meaning = format!("{}{}", key.meaning, default.unwrap_or_default());
+        (variable(key.name), meaning)
     });
     let others = OTHERS.map(|(name, meaning)| (name.to_owned(), meaning.to_owned()));
     ours.chain(others).collect()
@@ -487,19 +462,6 @@ fn path(text: &str) -> std::result::Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_setting_has_a_meaning() {
-        let known = KEYS.each_ref().map(|key| key.name);
-        let mut told = MEANINGS.map(|(name, _)| name);
-        let mut sorted = known;
-        sorted.sort_unstable();
-        told.sort_unstable();
-        assert_eq!(
-            sorted, told,
-            "MEANINGS in cli/src/settings.rs has one entry a setting"
-        );
-    }
 
     fn read(
         file: Option<&str>,
