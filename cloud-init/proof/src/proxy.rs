@@ -35,7 +35,10 @@ impl Proxy {
     /// # Errors
     /// When a tool fails; the message quotes it.
     pub fn start(dir: &Path, image: &Image) -> Result<Self> {
-        let key = digest(&[&image.name, SCRIPT, HOW, GUEST]);
+        // Not its name: an image that was made anew has another key of the packages.
+        let inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"];
+        let id = Run::new(&[&inspect[..], &[&image.name]].concat()).output()?;
+        let key = digest(&[&id, SCRIPT, HOW, GUEST]);
         let context = dir.join("proxy.new");
         let _ = fs::remove_dir_all(&context);
         let made = images(&context, image, &key);

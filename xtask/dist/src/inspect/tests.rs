@@ -137,7 +137,8 @@ fn what_does_not_open_is_refused() {
         seen(LINUX, &good[..good.len() - 9]),
         seen(LINUX, &good[..good.len() / 2]),
         seen(LINUX, &[&good[..], b"garbage"].concat()),
-        seen(LINUX, &[&good[..], &good[..]].concat()),
+        // Its size is that of all man pages.
+        seen(LINUX, &[&good[..], &good[..]].concat()).replace(&good.len().to_string(), "[SIZE]"),
         seen(LINUX, &gzip(b"no tar")),
         seen(LINUX, &gzip(&vec![0; 65 << 20])),
         seen(WINDOWS, b"just a text that somebody named so\n"),
@@ -157,7 +158,7 @@ fn what_does_not_open_is_refused() {
         ---
         7 bytes follow the end of the gzip stream
         ---
-        1964 bytes follow the end of the gzip stream
+        [SIZE] bytes follow the end of the gzip stream
         ---
         it is not a whole tar: failed to read entire block
         ---
