@@ -303,18 +303,17 @@ fn signalled(before: &str, signals: &[&str]) {
     let (_server, endpoints) = Others::of(&tree).serve(&faults);
     let listed = names(tree.root());
     let script = format!("{before} exec \"$0\" \"$@\"");
-    let mut args = vec![
-        "-c",
-        &script,
-        PROGRAM,
-        "verify-checksums",
-        "--format",
-        "json",
-    ];
+    // These tests may run where signals are ignored, as under `nohup`; GNU's `env` takes that back.
+    let mut args = match cfg!(target_os = "linux") {
+        true => vec!["--default-signal", "sh"],
+        false => vec!["sh"],
+    };
+    args.extend(["-c", &script, PROGRAM, "verify-checksums"]);
+    args.extend(["--format", "json"]);
     for endpoint in &endpoints {
         args.extend(["--endpoint", endpoint]);
     }
-    let child = tree.start("sh", &args, &[]);
+    let child = tree.start("env", &args, &[]);
     while faults.left() == 100 {
         std::thread::sleep(Duration::from_millis(5));
     }
