@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use crate::signals;
 use crate::store::Written;
 
+/// With which Windows ends a program at a Ctrl-C: STATUS_CONTROL_C_EXIT.
+const CONTROL_C_EXIT: i32 = 0xC000_013A_u32.cast_signed();
 /// How long output may still come once the program has ended: somebody else may hold its pipe.
 pub(crate) const AFTERGLOW: Duration = Duration::from_secs(1);
 /// How often an ended program, an interrupt and the deadline are looked for.
@@ -257,7 +259,7 @@ impl Running {
                 && (self.open == 0 || since.elapsed() > AFTERGLOW)
             {
                 // Ctrl-C on a terminal goes to the program too, which may be quicker than our own handler.
-                if matches!(status.code(), None | Some(130)) {
+                if matches!(status.code(), None | Some(130 | CONTROL_C_EXIT)) {
                     pause(TICK * 5)?;
                 }
                 return Ok(Some(self.output(status)));
