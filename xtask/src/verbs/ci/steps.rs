@@ -90,16 +90,17 @@ const STACK: Step = (
 
 /// What a change has to pass. What uses a Docker engine is in one lane of a round at most, since an engine serves one
 /// proof at a time.
-const ROUNDS: [&[&[Step]]; 7] = [
+const ROUNDS: [&[&[Step]]; 8] = [
     &[&[FORMAT]],
     &[&[PINS]],
     &[&[CHECK]],
     &[&[BUILD]],
     &[&[BUILD_STAGES]],
     // The machines wait for most of their time, while the tests compute; these take longer than all the rest.
-    &[&[TEST], &[PROVISION, FIRST, WINE, LINT, LINT_STAGES]],
+    &[&[TEST], &[PROVISION, FIRST, LINT, LINT_STAGES]],
     // Measures, so it has the cores for itself.
     &[&[STACK]],
+    &[&[WINE]],
 ];
 
 /// What an author asks for after each change.
