@@ -121,18 +121,21 @@ pub(crate) fn of_vm(vm: &str) -> Option<&str> {
     }
 }
 
+/// Whether Multipass takes `name` for an instance or a snapshot.
+pub(crate) fn is_valid(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !name.ends_with('-')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
 /// Refuses what cannot be a workspace's name. Multipass takes capitals too; a directory has the name, which some file systems
 /// find under either.
 pub(crate) fn check(name: &str) -> Result<String, String> {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let well = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-')
-        && name.len() <= LONGEST
-        && name.chars().all(inner);
-    match well {
+    let lower = !name.contains(|c: char| c.is_ascii_uppercase());
+    match lower && name.len() <= LONGEST && is_valid(name) {
         true => Ok(name.to_owned()),
         false => Err(format!(
-            "`{name}` is no name; expected at most {LONGEST} lower-case letters, digits and hyphens, a letter first and no hyphen last"
+            "invalid name `{name}`: expected at most {LONGEST} lower-case letters, digits and hyphens, a letter first and no hyphen last"
         )),
     }
 }

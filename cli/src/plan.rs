@@ -241,21 +241,21 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
     let mut steps = Vec::new();
     let provisioned =
         || Step::AwaitProvisioning(guest::probe().times(Times::Until("the marker is there")));
-    let other_proxies = guest.proxies != wish.proxies.revision();
-    let set_proxies = || Step::SetProxies(guest::set_proxies(wish.proxies.archive()));
+    let mut other_proxies = (guest.proxies != wish.proxies.revision())
+        .then(|| Step::SetProxies(guest::set_proxies(wish.proxies.archive())));
     match guest.provisioning() {
         Provisioning::Done | Provisioning::Never => {}
         Provisioning::Running => steps.push(provisioned()),
         Provisioning::Failed | Provisioning::CutShort => {
             // It may have failed for want of them.
-            steps.extend(other_proxies.then(set_proxies));
+            steps.extend(other_proxies.take());
             steps.push(Step::Reprovision(guest::reprovision()));
             steps.push(provisioned());
         }
     }
-    if other_proxies && !steps.iter().any(|step| matches!(step, Step::SetProxies(_))) {
+    if let Some(set) = other_proxies {
         // Docker is restarted for them, and the stack with it.
-        steps.extend([set_proxies(), Step::LookAgain]);
+        steps.extend([set, Step::LookAgain]);
         return steps;
     }
     let bundle = Digest::of(&wish.bundle.bytes);
@@ -310,13 +310,17 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
     if !whole {
         steps.push(Step::MarkReady(guest::ready(&stack)));
     }
+    steps.extend(await_agents(guest, wish));
+    steps
+}
+
+/// The wait for the agents that have a manifest; of the others nothing is known.
+fn await_agents(guest: &Guest, wish: &Wish) -> Option<Step> {
     let known = guest.agents.iter().map(|agent| agent.trusted);
     let added = wish.agent.iter().map(|agent| agent.manifest.is_none());
-    if wish.agents && added.chain(known).any(|trusted| !trusted) {
-        let known = Times::Until("each is installed, and healthy or not");
-        steps.push(Step::AwaitAgents(guest::agents().times(known)));
-    }
-    steps
+    let waits = wish.agents && added.chain(known).any(|trusted| !trusted);
+    let known = Times::Until("each is installed, and healthy or not");
+    waits.then(|| Step::AwaitAgents(guest::agents().times(known)))
 }
 
 /// The steps that bring an agent and its keys, and choose what is layered.

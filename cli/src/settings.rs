@@ -542,7 +542,7 @@ mod tests {
             (Some("cpus = true"), vec![], "expected a string or a number"),
             (Some("cpus = \n"), vec![], "line 1"),
             (Some("workspace = 1"), vec![], "no table of workspaces"),
-            (Some("[workspace.Two]"), vec![], "`Two` is no name"),
+            (Some("[workspace.Two]"), vec![], "invalid name `Two`"),
             (
                 Some("[workspace.two]\nname = 1"),
                 vec![],

@@ -8,7 +8,7 @@ pub(crate) struct DoctorArgs {
     /// Show what polis itself has left in disorder, ask for each, and mend it
     #[arg(long)]
     pub(crate) fix: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short, requires = "fix")]
     pub(crate) yes: bool,
 }

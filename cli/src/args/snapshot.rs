@@ -9,7 +9,7 @@ pub(crate) enum SnapshotVerb {
     Create {
         /// Its name [default: the next free snapshotN]
         name: Option<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
@@ -19,7 +19,7 @@ pub(crate) enum SnapshotVerb {
     Restore {
         /// Its name
         name: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
@@ -27,7 +27,7 @@ pub(crate) enum SnapshotVerb {
     Delete {
         /// Its name
         name: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },

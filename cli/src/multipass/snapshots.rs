@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result, cut};
-use crate::instance::vm;
+use crate::instance::{self, vm};
 use crate::multipass::call::Call;
 
 /// How long a name may be, as that of an instance.
@@ -74,24 +74,16 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Snapshot>> {
 /// The first name of Multipass's own kind that is free.
 pub(crate) fn free_name(known: &[Snapshot]) -> String {
     let taken = |name: &String| known.iter().any(|snapshot| snapshot.name == *name);
-    let names = (1..).map(|number| format!("snapshot{number}"));
-    names
-        .into_iter()
-        .find(|name| !taken(name))
-        .unwrap_or_default()
+    let mut names = (1..).map(|number| format!("snapshot{number}"));
+    names.find(|name| !taken(name)).unwrap_or_default()
 }
 
 /// Refuses what Multipass takes for no name of a snapshot; it takes the same ones as for an instance.
 pub(crate) fn check(name: &str) -> std::result::Result<String, String> {
-    let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let well = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && !name.ends_with('-')
-        && name.len() <= LONGEST
-        && name.chars().all(inner);
-    match well {
+    match name.len() <= LONGEST && instance::is_valid(name) {
         true => Ok(name.to_owned()),
         false => Err(format!(
-            "`{name}` is no name of a snapshot; expected letters, digits and hyphens, a letter first and no hyphen last"
+            "invalid name `{name}` of a snapshot: expected at most {LONGEST} letters, digits and hyphens, a letter first and no hyphen last"
         )),
     }
 }

@@ -122,7 +122,10 @@ fn what_cannot_be_done_is_said_before_the_vm_is_stopped() {
             &["create", "kept", "--yes"][..],
             "there is a snapshot `kept` already",
         ),
-        (&["create", "a.b", "--yes"], "is no name of a snapshot"),
+        (
+            &["create", "a.b", "--yes"],
+            "invalid name `a.b` of a snapshot",
+        ),
         (&["restore", "none", "--yes"], "there is no snapshot `none`"),
         (&["delete", "none", "--yes"], "there is no snapshot `none`"),
     ] {
