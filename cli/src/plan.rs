@@ -1,5 +1,5 @@
-//! What `start` has to do, decided from what is: a pure function from the world to steps, and from
-//! steps to calls. What it returns is printed by `--dry-run` and is what runs.
+//! Plans `start`: a pure function from the observed and the desired state to steps, and from steps to calls. `--dry-run`
+//! prints what it returns, and the reconciler executes exactly that.
 
 use std::collections::BTreeMap;
 
@@ -22,18 +22,18 @@ use crate::proxy::Proxies;
 /// The image: 24.04 follows its point releases.
 const IMAGE: &str = "24.04";
 
-/// What is.
+/// The workspace as last probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct World {
-    /// The VM; none when there is none.
+pub(crate) struct Observed {
+    /// The VM's state; none if there is no VM.
     pub(crate) machine: Option<State>,
-    /// The inside of the VM, where it runs.
+    /// What the probe found inside; none unless the VM runs.
     pub(crate) guest: Option<Guest>,
 }
 
-/// What is wanted.
+/// The state that `start` converges to.
 #[derive(Debug, Clone)]
-pub(crate) struct Wish {
+pub(crate) struct Desired {
     pub(crate) cpus: String,
     pub(crate) memory: String,
     pub(crate) disk: String,
@@ -96,8 +96,8 @@ pub(crate) enum Step {
     MarkReady(Call),
     /// Wait until the agents are installed, and say how they are.
     AwaitAgents(Call),
-    /// Look again: what is to be done next cannot be seen from here.
-    LookAgain,
+    /// Probe and plan again: the next steps depend on what this plan has changed.
+    Reobserve,
 }
 
 impl Step {
@@ -121,7 +121,7 @@ impl Step {
             Self::AwaitHealth(_) => "await-health",
             Self::MarkReady(_) => "mark-ready",
             Self::AwaitAgents(_) => "await-agents",
-            Self::LookAgain => "look-again",
+            Self::Reobserve => "look-again",
         }
     }
 
@@ -145,7 +145,7 @@ impl Step {
             Self::AwaitHealth(_) => "Waiting until every service is healthy",
             Self::MarkReady(_) => "Recording that the workspace is complete",
             Self::AwaitAgents(_) => "Waiting for the agents",
-            Self::LookAgain => "Looking again",
+            Self::Reobserve => "Looking again",
         }
     }
 
@@ -176,7 +176,7 @@ impl Step {
             Self::Pull(job) | Self::Up(job) => {
                 vec![job.start.clone(), job.poll.clone()]
             }
-            Self::LookAgain => Vec::new(),
+            Self::Reobserve => Vec::new(),
         }
     }
 }
@@ -196,53 +196,53 @@ pub(crate) fn blocked(machine: &State, guest: Option<&Guest>) -> Option<Box<Erro
     }
 }
 
-/// The steps from `world` to `wish`; none when all is well.
+/// The steps from `observed` to `desired`; none if nothing differs.
 ///
 /// # Errors
 /// When a person has to act first, as [`blocked`] says, or when there are no images for its processor.
-pub(crate) fn steps(world: &World, wish: &Wish) -> Result<Vec<Step>> {
+pub(crate) fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<Step>> {
     // The VM knows better than this program, which may itself run under an emulator.
-    let of_guest = world
+    let of_guest = observed
         .guest
         .as_ref()
         .map(|guest| guest.architecture.as_str());
     let of_guest = of_guest.filter(|known| !known.is_empty());
-    let architecture = of_guest.unwrap_or(&wish.architecture);
-    if let Some(reason) = doctor::unpublished(architecture, &wish.offered) {
+    let architecture = of_guest.unwrap_or(&desired.architecture);
+    if let Some(reason) = doctor::unpublished(architecture, &desired.offered) {
         return Err(no_images(reason));
     }
-    let Some(machine) = &world.machine else {
-        let mut steps = vec![Step::Launch(launch(wish), ahead(wish))];
+    let Some(machine) = &observed.machine else {
+        let mut steps = vec![Step::Launch(launch(desired), ahead(desired))];
         // User-data of the user knows nothing of proxies.
-        let proxies = wish.marker.and_then(|_| wish.proxies.revision());
+        let proxies = desired.marker.and_then(|_| desired.proxies.revision());
         let guest = Guest {
             proxies,
             ..Guest::default()
         };
-        steps.extend(inside(&guest, wish));
+        steps.extend(inside(&guest, desired));
         return Ok(steps);
     };
     let wait = || Step::AwaitMachine(list_call().times(Times::Until("the VM is Running")));
-    if let Some(error) = blocked(machine, world.guest.as_ref()) {
+    if let Some(error) = blocked(machine, observed.guest.as_ref()) {
         return Err(error);
     }
-    match (machine.outlook(), &world.guest) {
-        (Outlook::Up, Some(guest)) => Ok(inside(guest, wish)),
+    match (machine.outlook(), &observed.guest) {
+        (Outlook::Up, Some(guest)) => Ok(inside(guest, desired)),
         (Outlook::Off, _) => {
             let start = Call::new("start the VM", &["start", vm()]);
-            Ok(vec![Step::StartMachine(start), Step::LookAgain])
+            Ok(vec![Step::StartMachine(start), Step::Reobserve])
         }
-        _ => Ok(vec![wait(), Step::LookAgain]),
+        _ => Ok(vec![wait(), Step::Reobserve]),
     }
 }
 
 /// What is to be done inside a running VM that is not [`blocked`].
-fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
+fn inside(guest: &Guest, desired: &Desired) -> Vec<Step> {
     let mut steps = Vec::new();
     let provisioned =
         || Step::AwaitProvisioning(guest::probe().times(Times::Until("the marker is there")));
-    let mut other_proxies = (guest.proxies != wish.proxies.revision())
-        .then(|| Step::SetProxies(guest::set_proxies(wish.proxies.archive())));
+    let mut other_proxies = (guest.proxies != desired.proxies.revision())
+        .then(|| Step::SetProxies(guest::set_proxies(desired.proxies.archive())));
     match guest.provisioning() {
         Provisioning::Done | Provisioning::Never => {}
         Provisioning::Running => steps.push(provisioned()),
@@ -255,19 +255,19 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
     }
     if let Some(set) = other_proxies {
         // Docker is restarted for them, and the stack with it.
-        steps.extend([set, Step::LookAgain]);
+        steps.extend([set, Step::Reobserve]);
         return steps;
     }
-    let bundle = Digest::of(&wish.bundle.bytes);
+    let bundle = Digest::of(&desired.bundle.bytes);
     let new_bundle = guest.bundle != Some(bundle);
     if new_bundle {
         steps.push(Step::InstallBundle(guest::install(
-            wish.bundle.clone(),
+            desired.bundle.clone(),
             None,
         )));
     }
-    let agents = agents_after(guest, wish);
-    let of_agents = agent_steps(guest, wish);
+    let agents = agents_after(guest, desired);
+    let of_agents = agent_steps(guest, desired);
     // A bundle, or a choice of agents, has the forwarder made anew as well.
     if guest.ports_differ && !new_bundle && of_agents.is_empty() {
         steps.push(Step::OpenPorts(guest::apply_ports()));
@@ -280,7 +280,7 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
     let changed = new_bundle || agents != layered(guest);
     let whole = guest.ready.as_deref() == Some(stack.as_str());
     let digest = Digest::of(stack.as_bytes());
-    let differs = wish.recreate_workspace && guest.workspace_differs.is_some();
+    let differs = desired.recreate_workspace && guest.workspace_differs.is_some();
     if !changed && whole && guest.is_well() && guest.has_images() && !differs {
         return steps;
     }
@@ -300,7 +300,7 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
         let up = guest::Up {
             recreate,
             // The new definition is not in place yet: only `stack.sh` can tell then whether it differs.
-            recreate_workspace: wish.recreate_workspace && guest.has_containers(),
+            recreate_workspace: desired.recreate_workspace && guest.has_containers(),
             restart: if recreate { Vec::new() } else { ill },
         };
         steps.push(Step::Up(guest::up_job(&digest, &up)));
@@ -310,23 +310,23 @@ fn inside(guest: &Guest, wish: &Wish) -> Vec<Step> {
     if !whole {
         steps.push(Step::MarkReady(guest::ready(&stack)));
     }
-    steps.extend(await_agents(guest, wish));
+    steps.extend(await_agents(guest, desired));
     steps
 }
 
 /// The wait for the agents that have a manifest; of the others nothing is known.
-fn await_agents(guest: &Guest, wish: &Wish) -> Option<Step> {
+fn await_agents(guest: &Guest, desired: &Desired) -> Option<Step> {
     let known = guest.agents.iter().map(|agent| agent.trusted);
-    let added = wish.agent.iter().map(|agent| agent.manifest.is_none());
-    let waits = wish.agents && added.chain(known).any(|trusted| !trusted);
+    let added = desired.agent.iter().map(|agent| agent.manifest.is_none());
+    let waits = desired.agents && added.chain(known).any(|trusted| !trusted);
     let known = Times::Until("each is installed, and healthy or not");
     waits.then(|| Step::AwaitAgents(guest::agents().times(known)))
 }
 
 /// The steps that bring an agent and its keys, and choose what is layered.
-pub(crate) fn agent_steps(guest: &Guest, wish: &Wish) -> Vec<Step> {
+pub(crate) fn agent_steps(guest: &Guest, desired: &Desired) -> Vec<Step> {
     let mut steps = Vec::new();
-    if let Some(agent) = &wish.agent {
+    if let Some(agent) = &desired.agent {
         let digest = Digest::of(&agent.archive.bytes);
         let known = guest.agents.iter().find(|known| known.name == agent.name);
         if !known.is_some_and(|known| known.digest == digest && known.layered) {
@@ -345,22 +345,22 @@ pub(crate) fn agent_steps(guest: &Guest, wish: &Wish) -> Vec<Step> {
         .iter()
         .any(|step| matches!(step, Step::InstallAgent(_)));
     let mut others = guest.agents.iter();
-    if !brings && others.any(|agent| agent.layered != wish.agents) {
-        steps.push(Step::LayerAgents(guest::layer(wish.agents)));
+    if !brings && others.any(|agent| agent.layered != desired.agents) {
+        steps.push(Step::LayerAgents(guest::layer(desired.agents)));
     }
     steps
 }
 
 /// What can be done in a VM before it is provisioned: bring bundle and agent, and have the images pulled from the moment
 /// that Docker runs.
-fn ahead(wish: &Wish) -> Vec<Call> {
+fn ahead(desired: &Desired) -> Vec<Call> {
     let mut calls = vec![guest::place()];
-    calls.extend(guest::install(wish.bundle.clone(), None));
-    if let Some(agent) = &wish.agent {
+    calls.extend(guest::install(desired.bundle.clone(), None));
+    if let Some(agent) = &desired.agent {
         calls.extend(guest::install(agent.archive.clone(), Some(&agent.name)));
     }
-    let agents = agents_after(&Guest::default(), wish);
-    let stack = stack(&Digest::of(&wish.bundle.bytes), &agents);
+    let agents = agents_after(&Guest::default(), desired);
+    let stack = stack(&Digest::of(&desired.bundle.bytes), &agents);
     calls.push(guest::pull_ahead(&Digest::of(stack.as_bytes())));
     calls
 }
@@ -377,8 +377,8 @@ fn layered(guest: &Guest) -> Agents {
 }
 
 /// The agents that will be part of the stack.
-fn agents_after(guest: &Guest, wish: &Wish) -> Agents {
-    if !wish.agents {
+fn agents_after(guest: &Guest, desired: &Desired) -> Agents {
+    if !desired.agents {
         return Agents::new();
     }
     let mut agents: Agents = guest
@@ -386,7 +386,7 @@ fn agents_after(guest: &Guest, wish: &Wish) -> Agents {
         .iter()
         .map(|agent| (agent.name.clone(), agent.digest))
         .collect();
-    if let Some(agent) = &wish.agent {
+    if let Some(agent) = &desired.agent {
         agents.insert(agent.name.clone(), Digest::of(&agent.archive.bytes));
     }
     agents
@@ -405,24 +405,24 @@ fn stack(bundle: &Digest, agents: &Agents) -> String {
 }
 
 /// `multipass launch`.
-fn launch(wish: &Wish) -> Call {
+fn launch(desired: &Desired) -> Call {
     let args = [
         "launch",
         IMAGE,
         "--name",
         vm(),
         "--cpus",
-        &wish.cpus,
+        &desired.cpus,
         "--memory",
-        &wish.memory,
+        &desired.memory,
         "--disk",
-        &wish.disk,
+        &desired.disk,
         "--timeout",
-        &wish.timeout,
+        &desired.timeout,
         "--cloud-init",
         "-",
     ];
-    Call::new("launch the VM and provision it", &args).with(wish.user_data.clone())
+    Call::new("launch the VM and provision it", &args).with(desired.user_data.clone())
 }
 
 /// A state that no call of ours mends.

@@ -7,8 +7,8 @@ fn payload(text: &str) -> Payload {
     Payload::new("x", text.as_bytes())
 }
 
-fn wish() -> Wish {
-    Wish {
+fn desired() -> Desired {
+    Desired {
         cpus: "4".into(),
         memory: "8G".into(),
         disk: "40G".into(),
@@ -73,12 +73,12 @@ fn whole() -> Guest {
     }
 }
 
-fn names(machine: State, guest: Option<Guest>, wish: &Wish) -> Vec<&'static str> {
-    let world = World {
+fn names(machine: State, guest: Option<Guest>, desired: &Desired) -> Vec<&'static str> {
+    let observed = Observed {
         machine: Some(machine),
         guest,
     };
-    steps(&world, wish)
+    steps(&observed, desired)
         .unwrap()
         .iter()
         .map(Step::name)
@@ -89,7 +89,7 @@ fn names(machine: State, guest: Option<Guest>, wish: &Wish) -> Vec<&'static str>
 fn after(break_it: impl FnOnce(&mut Guest)) -> Vec<&'static str> {
     let mut guest = whole();
     break_it(&mut guest);
-    names(State::Running, Some(guest), &wish())
+    names(State::Running, Some(guest), &desired())
 }
 
 const EVERYTHING_INSIDE: [&str; 7] = [
@@ -109,11 +109,11 @@ fn nothing_is_done_when_all_is_well() {
 
 #[test]
 fn without_a_vm_everything_is_done_in_order() {
-    let world = World {
+    let observed = Observed {
         machine: None,
         guest: None,
     };
-    let steps = steps(&world, &wish()).unwrap();
+    let steps = steps(&observed, &desired()).unwrap();
     let names: Vec<&str> = steps.iter().map(Step::name).collect();
     assert_eq!(names[0], "launch");
     assert_eq!(names[1..], EVERYTHING_INSIDE);
@@ -170,12 +170,12 @@ fn a_newer_cli_moves_the_stack_forward_without_provisioning() {
 }
 
 /// The command of the step that starts the services.
-fn up(guest: Guest, wish: &Wish) -> Vec<String> {
-    let world = World {
+fn up(guest: Guest, desired: &Desired) -> Vec<String> {
+    let observed = Observed {
         machine: Some(State::Running),
         guest: Some(guest),
     };
-    let steps = steps(&world, wish).unwrap();
+    let steps = steps(&observed, desired).unwrap();
     let job = steps.iter().find_map(|step| match step {
         Step::Up(job) => Some(job.start.args[10..].to_vec()),
         _ => None,
@@ -187,29 +187,32 @@ fn up(guest: Guest, wish: &Wish) -> Vec<String> {
 fn containers_are_made_anew_only_when_the_stack_is_another() {
     let mut guest = whole();
     guest.ready = Some(Digest::of(b"older").hex());
-    assert_eq!(up(guest, &wish()), ["scripts/stack.sh", "up", "--recreate"]);
+    assert_eq!(
+        up(guest, &desired()),
+        ["scripts/stack.sh", "up", "--recreate"]
+    );
 
     let mut guest = whole();
     guest.services.clear();
-    assert_eq!(up(guest, &wish()), ["scripts/stack.sh", "up"]);
+    assert_eq!(up(guest, &desired()), ["scripts/stack.sh", "up"]);
 
     let mut guest = whole();
     guest.services[0].health = "unhealthy".into();
-    assert_eq!(up(guest, &wish()), ["scripts/stack.sh", "up", "gate"]);
+    assert_eq!(up(guest, &desired()), ["scripts/stack.sh", "up", "gate"]);
 }
 
 #[test]
 fn the_workspace_is_recreated_only_when_that_is_wanted_and_changes_something() {
-    let wanted = Wish {
+    let wanted = Desired {
         recreate_workspace: true,
-        ..wish()
+        ..desired()
     };
     let differs = || Guest {
         workspace_differs: Some(Difference::Image),
         ..whole()
     };
     let nothing: [&str; 0] = [];
-    assert_eq!(names(State::Running, Some(differs()), &wish()), nothing);
+    assert_eq!(names(State::Running, Some(differs()), &desired()), nothing);
     assert_eq!(names(State::Running, Some(whole()), &wanted), nothing);
     assert_eq!(
         names(State::Running, Some(differs()), &wanted),
@@ -233,9 +236,9 @@ fn the_workspace_is_recreated_only_when_that_is_wanted_and_changes_something() {
 
 #[test]
 fn an_agent_is_layered_once_and_stays() {
-    let with = Wish {
+    let with = Desired {
         agent: Some(agent("one")),
-        ..wish()
+        ..desired()
     };
     let expected = [
         "install-agent",
@@ -251,11 +254,14 @@ fn an_agent_is_layered_once_and_stays() {
     guest.ready = Some(stack(&Digest::of(b"bundle"), &layered(&guest)));
     let nothing: [&str; 0] = [];
     assert_eq!(names(State::Running, Some(guest.clone()), &with), nothing);
-    assert_eq!(names(State::Running, Some(guest.clone()), &wish()), nothing);
+    assert_eq!(
+        names(State::Running, Some(guest.clone()), &desired()),
+        nothing
+    );
 
-    let changed = Wish {
+    let changed = Desired {
         agent: Some(agent("two")),
-        ..wish()
+        ..desired()
     };
     assert_eq!(names(State::Running, Some(guest), &changed), expected);
 }
@@ -268,9 +274,9 @@ fn agents_are_taken_out_of_the_stack_and_put_back() {
         ..installed("one")
     }];
     guest.ready = Some(stack(&Digest::of(b"bundle"), &layered(&guest)));
-    let without = Wish {
+    let without = Desired {
         agents: false,
-        ..wish()
+        ..desired()
     };
     let up = [
         "layer-agents",
@@ -287,17 +293,17 @@ fn agents_are_taken_out_of_the_stack_and_put_back() {
         [""; 0]
     );
     let back = [&up[..], &["await-agents"]].concat();
-    assert_eq!(names(State::Running, Some(guest.clone()), &wish()), back);
+    assert_eq!(names(State::Running, Some(guest.clone()), &desired()), back);
     // Another agent brings this one back too; its keys travel after it.
     let mut keys = crate::agent::Keys::default();
     keys.add("KEY", "value".into()).unwrap();
-    let other = Wish {
+    let other = Desired {
         agent: Some(Agent {
             name: "other".into(),
             keys,
             ..agent("two")
         }),
-        ..wish()
+        ..desired()
     };
     let steps = names(State::Running, Some(guest), &other);
     assert_eq!(steps[..3], ["install-agent", "give-keys", "pull"]);
@@ -308,13 +314,13 @@ fn ports_follow_the_address_of_the_vm() {
     let mut guest = whole();
     guest.ports_differ = true;
     assert_eq!(
-        names(State::Running, Some(guest.clone()), &wish()),
+        names(State::Running, Some(guest.clone()), &desired()),
         ["open-ports"]
     );
     // What installs a bundle or an agent makes the forwarder anew itself.
     guest.bundle = None;
     assert_eq!(
-        names(State::Running, Some(guest), &wish())[0],
+        names(State::Running, Some(guest), &desired())[0],
         "install-bundle"
     );
 }
@@ -337,7 +343,10 @@ fn of_keys_a_plan_shows_nothing_but_their_way() {
 #[test]
 fn a_vm_that_does_not_run_is_started_and_looked_at_again() {
     for state in [State::Stopped, State::Suspended] {
-        assert_eq!(names(state, None, &wish()), ["start-machine", "look-again"]);
+        assert_eq!(
+            names(state, None, &desired()),
+            ["start-machine", "look-again"]
+        );
     }
     for state in [
         State::Starting,
@@ -346,18 +355,21 @@ fn a_vm_that_does_not_run_is_started_and_looked_at_again() {
         // A first boot.
         State::Unknown,
     ] {
-        assert_eq!(names(state, None, &wish()), ["await-machine", "look-again"]);
+        assert_eq!(
+            names(state, None, &desired()),
+            ["await-machine", "look-again"]
+        );
     }
 }
 
 #[test]
 fn what_only_a_person_can_mend_is_refused() {
     let refused = |machine, guest| {
-        let world = World {
+        let observed = Observed {
             machine: Some(machine),
             guest,
         };
-        steps(&world, &wish()).unwrap_err().kind
+        steps(&observed, &desired()).unwrap_err().kind
     };
     assert_eq!(refused(State::Deleted, None), Kind::Deleted);
     for state in [State::DelayedShutdown, State::Other("Unavailable".into())] {
@@ -377,7 +389,7 @@ fn what_only_a_person_can_mend_is_refused() {
 
 #[test]
 fn the_launch_keeps_to_the_contract() {
-    let call = launch(&wish());
+    let call = launch(&desired());
     assert_eq!(
         call.args,
         [
@@ -402,9 +414,9 @@ fn the_launch_keeps_to_the_contract() {
 
 #[test]
 fn a_processor_without_images_is_refused_before_anything_is_done() {
-    let wish = Wish {
+    let desired = Desired {
         architecture: "arm64".into(),
-        ..wish()
+        ..desired()
     };
     let mut emulated = whole();
     emulated.architecture = String::new();
@@ -414,7 +426,7 @@ fn a_processor_without_images_is_refused_before_anything_is_done() {
         (Some(State::Starting), None),
         (Some(State::Running), Some(emulated)),
     ] {
-        let error = steps(&World { machine, guest }, &wish).expect_err("arm64");
+        let error = steps(&Observed { machine, guest }, &desired).expect_err("arm64");
         assert_eq!(error.kind, Kind::Machine);
         let reason = "the service images are not published for arm64, only for: amd64";
         assert_eq!(error.causes, [reason]);
@@ -422,27 +434,34 @@ fn a_processor_without_images_is_refused_before_anything_is_done() {
     // What the VM says of itself counts more, in both directions.
     let mut arm64 = whole();
     arm64.architecture = "arm64".into();
-    let world = |guest| World {
+    let observed = |guest| Observed {
         machine: Some(State::Running),
         guest: Some(guest),
     };
-    assert!(steps(&world(arm64), &self::wish()).is_err());
-    assert!(steps(&world(whole()), &wish).expect("amd64").is_empty());
+    assert!(steps(&observed(arm64), &self::desired()).is_err());
+    assert!(
+        steps(&observed(whole()), &desired)
+            .expect("amd64")
+            .is_empty()
+    );
 }
 
 /// Once an image of each service is there, nothing else stands in the way.
 #[test]
 fn a_processor_with_images_is_served() {
-    let wish = Wish {
+    let desired = Desired {
         architecture: "arm64".into(),
         offered: "amd64 arm64".into(),
-        ..wish()
+        ..desired()
     };
-    let world = World {
+    let observed = Observed {
         machine: None,
         guest: None,
     };
-    assert_eq!(steps(&world, &wish).expect("steps")[0].name(), "launch");
+    assert_eq!(
+        steps(&observed, &desired).expect("steps")[0].name(),
+        "launch"
+    );
 }
 
 #[test]
@@ -452,7 +471,10 @@ fn other_proxies_are_set_before_they_are_needed_and_what_they_restart_is_looked_
         ..Proxies::default()
     };
     let revision = proxies.revision();
-    let behind = Wish { proxies, ..wish() };
+    let behind = Desired {
+        proxies,
+        ..desired()
+    };
     let set = ["set-proxies", "look-again"];
     assert_eq!(names(State::Running, Some(whole()), &behind), set);
     let has = || Guest {
@@ -461,7 +483,7 @@ fn other_proxies_are_set_before_they_are_needed_and_what_they_restart_is_looked_
     };
     assert_eq!(names(State::Running, Some(has()), &behind), [""; 0]);
     // No longer set: they go.
-    assert_eq!(names(State::Running, Some(has()), &wish()), set);
+    assert_eq!(names(State::Running, Some(has()), &desired()), set);
     // It may have failed for want of them.
     let failed = Guest {
         marker: None,
@@ -484,7 +506,7 @@ fn other_proxies_are_set_before_they_are_needed_and_what_they_restart_is_looked_
 
 #[test]
 fn a_new_vm_has_its_proxies_from_our_user_data_and_not_from_another() {
-    let nothing = World {
+    let nothing = Observed {
         machine: None,
         guest: None,
     };
@@ -493,12 +515,12 @@ fn a_new_vm_has_its_proxies_from_our_user_data_and_not_from_another() {
         ..Proxies::default()
     };
     for (marker, sets) in [(Some(Digest::of(b"ours")), false), (None, true)] {
-        let wish = Wish {
+        let desired = Desired {
             marker,
             proxies: proxies.clone(),
-            ..wish()
+            ..desired()
         };
-        let steps = steps(&nothing, &wish).unwrap();
+        let steps = steps(&nothing, &desired).unwrap();
         let found = steps.iter().any(|step| step.name() == "set-proxies");
         assert_eq!(found, sets);
     }

@@ -1,7 +1,7 @@
 //! Executes a plan: each step by the calls that it names, each with its end to wait for.
 //!
 //! Nothing is decided here but whether a step has ended, well or not. A run that is killed anywhere
-//! leaves a world that the next run looks at anew.
+//! leaves a state that the next run probes and continues from.
 
 mod ahead;
 mod job;
@@ -19,7 +19,7 @@ use crate::guest::probe::Guest;
 use crate::multipass::call::Call;
 use crate::multipass::refusal::{self, Refusal};
 use crate::multipass::{Multipass, failed, interrupted};
-use crate::plan::{Step, Wish};
+use crate::plan::{Desired, Step};
 use crate::process;
 use crate::view::View;
 
@@ -33,7 +33,7 @@ const SILENCE: Duration = Duration::from_secs(180);
 #[derive(Debug)]
 pub(crate) struct Reconciler<'a> {
     multipass: &'a Multipass<'a>,
-    wish: &'a Wish,
+    desired: &'a Desired,
     limits: Limits,
     view: View,
     launched: bool,
@@ -85,11 +85,15 @@ impl Pace {
 
 impl<'a> Reconciler<'a> {
     /// Nothing done yet.
-    pub(crate) fn new(context: &Context, multipass: &'a Multipass<'a>, wish: &'a Wish) -> Self {
+    pub(crate) fn new(
+        context: &Context,
+        multipass: &'a Multipass<'a>,
+        desired: &'a Desired,
+    ) -> Self {
         let settings = &context.settings;
         Self {
             multipass,
-            wish,
+            desired,
             limits: Limits {
                 provisioned: Instant::now() + settings.time("timeout"),
                 answer: settings.time("call-timeout"),
@@ -111,7 +115,7 @@ impl<'a> Reconciler<'a> {
     /// The first step that fails; what was done stays.
     pub(crate) fn run(&mut self, steps: &[Step]) -> Result<bool> {
         for step in steps {
-            if matches!(step, Step::LookAgain) {
+            if matches!(step, Step::Reobserve) {
                 return Ok(true);
             }
             self.view.step(step.title());
@@ -142,7 +146,7 @@ impl<'a> Reconciler<'a> {
             Step::Pull(job) => self.pull(job),
             Step::Up(job) => self.up(job),
             Step::AwaitHealth(call) => self.await_health(call),
-            Step::LookAgain => Ok(()),
+            Step::Reobserve => Ok(()),
         }
     }
 

@@ -47,7 +47,7 @@ impl Reconciler<'_> {
 
     /// A VM that this run launched must have been provisioned by what this run sent.
     pub(super) fn check_marker(&self, guest: &Guest) -> Result<()> {
-        if self.launched && self.wish.marker.is_some() && guest.marker != self.wish.marker {
+        if self.launched && self.desired.marker.is_some() && guest.marker != self.desired.marker {
             return Err(Error::new(
                 Kind::Provisioning,
                 "the VM was provisioned with other user-data than polis sent",

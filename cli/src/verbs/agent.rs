@@ -17,7 +17,7 @@ use crate::guest::run::Place;
 use crate::instance::named;
 use crate::multipass::{AN_OUTPUT, Multipass};
 use crate::output::Done;
-use crate::plan::{self, Wish};
+use crate::plan::{self, Desired};
 use crate::reconcile::Reconciler;
 
 /// How many agents a workspace can have: what the probe prints of them has to stay short.
@@ -85,11 +85,11 @@ pub(super) fn read(context: &Context, dir: &Path, given: &GivenArgs) -> Result<A
 pub(super) fn complete(
     context: &Context,
     multipass: &Multipass,
-    wish: &mut Wish,
+    desired: &mut Desired,
     guest: Option<&Guest>,
     ask: bool,
 ) -> Result<()> {
-    let Some(agent) = &mut wish.agent else {
+    let Some(agent) = &mut desired.agent else {
         return Ok(());
     };
     let known = guest.map_or(&[][..], |guest| &guest.agents);
@@ -133,16 +133,16 @@ pub(super) fn complete(
 }
 
 fn add(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Done> {
-    let mut wish = super::start::wish(context, &GivenArgs::default(), false)?;
-    wish.agent = Some(read(context, dir, given)?);
-    wish.agents = true;
+    let mut desired = super::start::desired(context, &GivenArgs::default(), false)?;
+    desired.agent = Some(read(context, dir, given)?);
+    desired.agents = true;
     let multipass = context.multipass()?;
     let _lock = context.store.lock()?;
     let guest = look(&multipass)?;
-    complete(context, &multipass, &mut wish, Some(&guest), true)?;
-    let mut reconciler = Reconciler::new(context, &multipass, &wish);
-    reconciler.run(&plan::agent_steps(&guest, &wish))?;
-    let Some(agent) = wish.agent.as_ref() else {
+    complete(context, &multipass, &mut desired, Some(&guest), true)?;
+    let mut reconciler = Reconciler::new(context, &multipass, &desired);
+    reconciler.run(&plan::agent_steps(&guest, &desired))?;
+    let Some(agent) = desired.agent.as_ref() else {
         return Err(Error::new(Kind::Unexpected, "the agent is lost"));
     };
     let did: Vec<_> = reconciler.did.iter().map(|(step, _)| *step).collect();

@@ -16,7 +16,7 @@ use crate::multipass::refusal::{self, Refusal};
 use crate::multipass::state::State;
 use crate::multipass::{Multipass, failed, interrupted, list_call};
 use crate::output::Done;
-use crate::plan::{self, Wish, World};
+use crate::plan::{self, Desired, Observed};
 use crate::proxy::Proxies;
 use crate::reconcile::Reconciler;
 use crate::{embedded, guest, platform, process};
@@ -29,8 +29,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// Runs `polis start`.
 pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
-    let mut wish = wish(context, &args.given, !args.no_agent)?;
-    wish.recreate_workspace = args.recreate_workspace;
+    let mut desired = desired(context, &args.given, !args.no_agent)?;
+    desired.recreate_workspace = args.recreate_workspace;
     let multipass = context.multipass()?;
     let _lock = if args.dry_run {
         None
@@ -41,18 +41,18 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
     if let Some(warning) = warning {
         context.output.note(&warning);
     }
-    let world = look(&multipass)?;
+    let observed = look(&multipass)?;
     super::agent::complete(
         context,
         &multipass,
-        &mut wish,
-        world.guest.as_ref(),
+        &mut desired,
+        observed.guest.as_ref(),
         !args.dry_run,
     )?;
     if args.dry_run {
-        return dry_run(&multipass, &world, &wish);
+        return dry_run(&multipass, &observed, &desired);
     }
-    let started = reconcile(context, &multipass, world, &wish)?;
+    let started = reconcile(context, &multipass, observed, &desired)?;
     let Some(kept) = Kept::of(&multipass, started.differs) else {
         return Ok(started.done());
     };
@@ -67,9 +67,9 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
     if !super::asked("Recreate the workspace's container now?")? {
         return Ok(started.done_with(&kept));
     }
-    wish.recreate_workspace = true;
-    let world = look(&multipass)?;
-    Ok(reconcile(context, &multipass, world, &wish)?.done())
+    desired.recreate_workspace = true;
+    let observed = look(&multipass)?;
+    Ok(reconcile(context, &multipass, observed, &desired)?.done())
 }
 
 /// A workspace whose container differs from what Compose would create now.
@@ -99,13 +99,13 @@ impl Kept {
 }
 
 /// What is, in one or two calls, none of which changes anything.
-fn look(multipass: &Multipass) -> Result<World> {
+fn look(multipass: &Multipass) -> Result<Observed> {
     let machine = multipass.state()?;
     let guest = match machine {
         Some(State::Running) => probe(multipass)?,
         _ => None,
     };
-    Ok(World { machine, guest })
+    Ok(Observed { machine, guest })
 }
 
 /// The guest; none where SSH has not come up, which `list` may have seen otherwise a moment ago.
@@ -125,22 +125,22 @@ fn probe(multipass: &Multipass) -> Result<Option<Guest>> {
 }
 
 /// The steps, or the refusal with what was asked.
-fn steps(world: &World, wish: &Wish) -> Result<Vec<plan::Step>> {
+fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<plan::Step>> {
     let asked = || list_call().to_text();
-    plan::steps(world, wish).map_err(|error| error.while_at(asked))
+    plan::steps(observed, desired).map_err(|error| error.while_at(asked))
 }
 
-fn dry_run(multipass: &Multipass, world: &World, wish: &Wish) -> Result<Done> {
-    let steps = steps(world, wish)?;
+fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Result<Done> {
+    let steps = steps(observed, desired)?;
     let looking: Vec<_> = plan::looking().iter().map(|call| call.to_json()).collect();
-    let differs = world
+    let differs = observed
         .guest
         .as_ref()
         .and_then(|guest| guest.workspace_differs);
     let kept = Kept::of(multipass, differs);
     let mut text = plan::to_text(&steps);
     if let Some(kept) = &kept {
-        let note = if wish.recreate_workspace {
+        let note = if desired.recreate_workspace {
             kept.note("it is recreated")
         } else {
             let next = named(RECREATE_WORKSPACE);
@@ -182,17 +182,23 @@ impl Started {
 fn reconcile(
     context: &Context,
     multipass: &Multipass,
-    mut world: World,
-    wish: &Wish,
+    mut observed: Observed,
+    desired: &Desired,
 ) -> Result<Started> {
     let begun = Instant::now();
-    let mut reconciler = Reconciler::new(context, multipass, wish);
+    let mut reconciler = Reconciler::new(context, multipass, desired);
     for _ in 0..ROUNDS {
-        let steps = steps(&world, wish)?;
+        let steps = steps(&observed, desired)?;
         if !reconciler.run(&steps)? {
-            return Ok(report(context, &reconciler, &world, wish, begun.elapsed()));
+            return Ok(report(
+                context,
+                &reconciler,
+                &observed,
+                desired,
+                begun.elapsed(),
+            ));
         }
-        world = look(multipass)?;
+        observed = look(multipass)?;
     }
     Err(Error::new(Kind::Machine, "the VM does not settle")
         .because(format!(
@@ -204,8 +210,8 @@ fn reconcile(
 fn report(
     context: &Context,
     reconciler: &Reconciler,
-    world: &World,
-    wish: &Wish,
+    observed: &Observed,
+    desired: &Desired,
     took: Duration,
 ) -> Started {
     let did: Vec<_> = reconciler
@@ -213,7 +219,7 @@ fn report(
         .iter()
         .map(|(step, time)| json!({"step": step, "seconds": time.as_secs()}))
         .collect();
-    let seen = reconciler.seen.as_ref().or(world.guest.as_ref());
+    let seen = reconciler.seen.as_ref().or(observed.guest.as_ref());
     let services = seen.map_or_else(Vec::new, super::services_json);
     let mut text = match did.len() {
         0 => "The workspace is running; there was nothing to do.\n".to_owned(),
@@ -227,7 +233,7 @@ fn report(
     };
     let agents = &reconciler.agents;
     super::agent::tell(context, agents);
-    if let Some(manifest) = wish
+    if let Some(manifest) = desired
         .agent
         .as_ref()
         .and_then(|agent| agent.manifest.as_ref())
@@ -255,7 +261,7 @@ fn report(
 }
 
 /// What is wanted by the settings; with `agents` those that were added belong to it.
-pub(super) fn wish(context: &Context, given: &GivenArgs, agents: bool) -> Result<Wish> {
+pub(super) fn desired(context: &Context, given: &GivenArgs, agents: bool) -> Result<Desired> {
     let settings = &context.settings;
     let proxies = Proxies::read(settings)?;
     let (user_data, marker) = match settings.path("cloud-init") {
@@ -273,7 +279,7 @@ pub(super) fn wish(context: &Context, given: &GivenArgs, agents: bool) -> Result
         return Err(Error::new(Kind::Usage, "keys were given without an agent")
             .next("polis start --agent DIR -e KEY"));
     }
-    Ok(Wish {
+    Ok(Desired {
         cpus: settings.text("cpus").to_owned(),
         memory: settings.text("memory").to_owned(),
         disk: settings.text("disk").to_owned(),
