@@ -281,7 +281,7 @@ fn inside(guest: &Guest, desired: &Desired) -> Vec<Step> {
     let whole = guest.ready.as_deref() == Some(stack.as_str());
     let digest = Digest::of(stack.as_bytes());
     let differs = desired.recreate_workspace && guest.workspace_differs.is_some();
-    if !changed && whole && guest.is_well() && guest.has_images() && !differs {
+    if !changed && whole && guest.is_healthy() && guest.has_images() && !differs {
         return steps;
     }
     if changed || !guest.has_images() {
@@ -289,11 +289,11 @@ fn inside(guest: &Guest, desired: &Desired) -> Vec<Step> {
     }
     // What is only on its way needs nothing but time.
     let down = guest.services.is_empty() || guest.all(Condition::Down).next().is_some();
-    let ill: Vec<String> = guest
-        .all(Condition::Ill)
+    let unhealthy: Vec<String> = guest
+        .all(Condition::Unhealthy)
         .map(|service| service.name.clone())
         .collect();
-    if changed || !whole || down || !ill.is_empty() || differs {
+    if changed || !whole || down || !unhealthy.is_empty() || differs {
         // Files that are mounted change their content, not their name: Compose would keep the old
         // containers. The workspace is only restarted for that, never recreated.
         let recreate = (guest.ready.is_some() && !whole) || (changed && guest.has_containers());
@@ -301,7 +301,7 @@ fn inside(guest: &Guest, desired: &Desired) -> Vec<Step> {
             recreate,
             // The new definition is not in place yet: only `stack.sh` can tell then whether it differs.
             recreate_workspace: desired.recreate_workspace && guest.has_containers(),
-            restart: if recreate { Vec::new() } else { ill },
+            restart: if recreate { Vec::new() } else { unhealthy },
         };
         steps.push(Step::Up(guest::up_job(&digest, &up)));
     }

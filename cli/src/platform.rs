@@ -133,13 +133,13 @@ impl System {
             Self::MacOs => Probe::Command {
                 program: "/usr/sbin/sysctl",
                 args: &["-n", "kern.hv_support"],
-                well: "1",
+                expected: "1",
                 missing: "this Mac has no hypervisor support",
             },
             Self::Windows => Probe::Command {
                 program: r"C:\Windows\System32\sc.exe",
                 args: &["query", "vmms"],
-                well: "RUNNING",
+                expected: "RUNNING",
                 missing: "Hyper-V's service vmms does not run",
             },
         }
@@ -167,7 +167,7 @@ pub(crate) enum Probe {
     Command {
         program: &'static str,
         args: &'static [&'static str],
-        well: &'static str,
+        expected: &'static str,
         missing: &'static str,
     },
 }

@@ -16,8 +16,8 @@ use crate::multipass::{screen, size};
 use crate::output::{self, Output};
 
 /// How a step that has ended is marked.
-const WELL: &str = "✓";
-const BADLY: &str = "✗";
+const SUCCEEDED: &str = "✓";
+const FAILED: &str = "✗";
 
 /// The view of one run. A step that has not ended when it is dropped has failed.
 #[derive(Debug)]
@@ -152,7 +152,7 @@ impl View {
     /// The step is done; returns how long it took.
     pub(crate) fn done(&mut self) -> Duration {
         let took = self.since.elapsed();
-        self.ended(&output::good(WELL), took);
+        self.ended(&output::good(SUCCEEDED), took);
         took
     }
 
@@ -187,7 +187,7 @@ impl Drop for View {
     fn drop(&mut self) {
         if !self.title.is_empty() {
             let took = self.since.elapsed();
-            self.ended(&output::bad(BADLY), took);
+            self.ended(&output::bad(FAILED), took);
         }
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

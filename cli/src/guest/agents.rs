@@ -78,7 +78,7 @@ impl State {
     }
 
     /// Whether somebody should look at it.
-    pub(crate) fn is_ill(&self) -> bool {
+    pub(crate) fn is_unhealthy(&self) -> bool {
         matches!(
             self.word.as_str(),
             "install-failed" | "unhealthy" | "failed"
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(agents.ports.len(), 2);
         let echo = agents.state("echo").unwrap();
         assert_eq!(echo.words(), "echo: install failed: its script: 3");
-        assert!(echo.is_ill() && !echo.is_on_its_way());
+        assert!(echo.is_unhealthy() && !echo.is_on_its_way());
         assert_eq!(agents.state("evil").unwrap().word, "ports");
         assert_eq!(Agents::parse(""), Agents::default());
     }

@@ -148,7 +148,7 @@ impl Ports {
         match (port.open, condition) {
             (false, _) => ("closed", None),
             (true, _) if self.bound.is_none() || self.bound != self.address => ("misplaced", url),
-            (true, Some(Condition::Well)) => ("up", url),
+            (true, Some(Condition::Healthy)) => ("up", url),
             (true, Some(Condition::Starting)) => ("starting", url),
             (true, _) => ("down", url),
         }

@@ -140,14 +140,14 @@ pub(crate) struct Service {
 /// How a service is, for what is to be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// As it should be.
-    Well,
-    /// On the way there.
+    /// Running and not unhealthy, or an init service that exited with 0.
+    Healthy,
+    /// Running, but not healthy yet.
     Starting,
-    /// Not there, or ended.
+    /// Missing, or exited.
     Down,
-    /// Docker has given up on it, or it ended with a failure.
-    Ill,
+    /// Docker reports it as unhealthy, or it exited with a failure.
+    Unhealthy,
 }
 
 impl Service {
@@ -159,11 +159,11 @@ impl Service {
     /// How it is.
     pub(crate) fn condition(&self) -> Condition {
         match (self.state.as_str(), self.health.as_str()) {
-            ("exited", _) if self.is_init() && self.exit_code == 0 => Condition::Well,
-            ("exited" | "dead", _) if self.is_init() => Condition::Ill,
-            ("running", "healthy") => Condition::Well,
-            ("running", "") if !self.is_init() => Condition::Well,
-            ("running", "unhealthy") => Condition::Ill,
+            ("exited", _) if self.is_init() && self.exit_code == 0 => Condition::Healthy,
+            ("exited" | "dead", _) if self.is_init() => Condition::Unhealthy,
+            ("running", "healthy") => Condition::Healthy,
+            ("running", "") if !self.is_init() => Condition::Healthy,
+            ("running", "unhealthy") => Condition::Unhealthy,
             ("running" | "restarting", _) => Condition::Starting,
             _ => Condition::Down,
         }
@@ -302,8 +302,8 @@ impl Guest {
     }
 
     /// Whether there are services, and all are as they should be.
-    pub(crate) fn is_well(&self) -> bool {
-        !self.services.is_empty() && self.all(Condition::Well).count() == self.services.len()
+    pub(crate) fn is_healthy(&self) -> bool {
+        !self.services.is_empty() && self.all(Condition::Healthy).count() == self.services.len()
     }
 
     /// The services in this condition.
@@ -366,17 +366,20 @@ mod tests {
 
     #[test]
     fn an_init_container_has_to_end_and_the_others_not() {
-        assert_eq!(service("exited", "", 0, "host-init"), Condition::Well);
-        assert_eq!(service("exited", "", 1, "host-init"), Condition::Ill);
+        assert_eq!(service("exited", "", 0, "host-init"), Condition::Healthy);
+        assert_eq!(service("exited", "", 1, "host-init"), Condition::Unhealthy);
         assert_eq!(service("running", "", 0, "host-init"), Condition::Starting);
         assert_eq!(service("created", "", 0, "host-init"), Condition::Down);
         assert_eq!(service("exited", "", 0, "gate"), Condition::Down);
-        assert_eq!(service("running", "healthy", 0, "gate"), Condition::Well);
+        assert_eq!(service("running", "healthy", 0, "gate"), Condition::Healthy);
         assert_eq!(
             service("running", "starting", 0, "gate"),
             Condition::Starting
         );
-        assert_eq!(service("running", "unhealthy", 0, "gate"), Condition::Ill);
+        assert_eq!(
+            service("running", "unhealthy", 0, "gate"),
+            Condition::Unhealthy
+        );
         assert_eq!(service("restarting", "", 1, "gate"), Condition::Starting);
         assert_eq!(service("missing", "", 0, "gate"), Condition::Down);
     }
@@ -394,7 +397,7 @@ mod tests {
         assert_eq!(guest.images, (3, 9));
         assert_eq!(guest.services[1].state, "missing");
         assert_eq!(guest.provisioning(), Provisioning::Done);
-        assert!(!guest.has_images() && !guest.is_well());
+        assert!(!guest.has_images() && !guest.is_healthy());
         for broken in [
             text.replace("end\n", ""),
             text.replace("polis-probe 1", "polis-probe 2"),

@@ -32,11 +32,11 @@ use refusal::Refusal;
 use state::State;
 use version::Versions;
 
-/// The program, with the patience for one short call.
+/// The program, with the limit for one short call.
 #[derive(Debug)]
 pub(crate) struct Multipass<'a> {
     program: PathBuf,
-    patience: Duration,
+    call_timeout: Duration,
     store: &'a Store,
     pipes: bool,
     verbose: bool,
@@ -46,26 +46,27 @@ pub(crate) struct Multipass<'a> {
 
 /// After how long a call of the daemon, which takes a fraction of a second, probably waits for another one.
 const QUEUED: Duration = Duration::from_secs(5);
+
 /// How much of a file of the guest is read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Most {
+pub(crate) struct ReadLimit {
     bytes: usize,
-    /// For how long, in times of the patience for one call.
-    patience: u32,
+    /// How long reading may take, as a multiple of the limit for one call.
+    calls: u32,
     /// Whether the user may fetch it otherwise.
     is_the_users: bool,
 }
 
 /// Of a file that scripts of ours write.
-pub(crate) const A_NOTE: Most = Most {
+pub(crate) const A_NOTE: ReadLimit = ReadLimit {
     bytes: 64 << 10,
-    patience: 1,
+    calls: 1,
     is_the_users: false,
 };
 /// Of what a command of the user has printed: a part of it takes some 0.3 s.
-pub(crate) const AN_OUTPUT: Most = Most {
+pub(crate) const AN_OUTPUT: ReadLimit = ReadLimit {
     bytes: 64 << 20,
-    patience: 10,
+    calls: 10,
     is_the_users: true,
 };
 
@@ -87,7 +88,7 @@ impl<'a> Multipass<'a> {
         })?;
         Ok(Self {
             program,
-            patience: context.settings.time("call-timeout"),
+            call_timeout: context.settings.time("call-timeout"),
             store: &context.store,
             pipes: context.settings.pipes(),
             verbose: context.verbose,
@@ -100,12 +101,12 @@ impl<'a> Multipass<'a> {
         &self.program
     }
 
-    /// Makes a call, within `limit` or the patience for short ones; whatever its exit code.
+    /// Makes a call, within `limit` or the limit for short ones; whatever its exit code.
     ///
     /// # Errors
     /// When it cannot be started, is interrupted, or takes too long.
     pub(crate) fn output(&self, call: &Call, limit: Option<Duration>) -> Result<Output> {
-        let limit = limit.unwrap_or(self.patience);
+        let limit = limit.unwrap_or(self.call_timeout);
         let begun = Instant::now();
         let output = self.watched(call, limit, |_| {
             // What runs in the guest has reasons of its own to take long.
@@ -220,7 +221,7 @@ impl<'a> Multipass<'a> {
     ///
     /// # Errors
     /// When it cannot be read, or is larger or takes longer than `most` allows.
-    pub(crate) fn read(&self, path: &str, most: Most) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, path: &str, most: ReadLimit) -> Result<Vec<u8>> {
         let what = format!("`{path}` of the VM could not be read");
         let exceeds = |why: String| match most.is_the_users {
             true => Error::new(Kind::Unexpected, &what)
@@ -231,7 +232,7 @@ impl<'a> Multipass<'a> {
                 )),
             false => guest::unreadable(&what, why),
         };
-        let limit = self.patience * most.patience;
+        let limit = self.call_timeout * most.calls;
         let begun = Instant::now();
         let mut bytes = Vec::new();
         loop {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::pulled::Pulled;
-use super::{Pace, Reconciler};
+use super::{Backoff, Reconciler};
 use crate::error::{Error, Kind, Result};
 use crate::guest::{self, Job};
 use crate::multipass::screen;
@@ -11,20 +11,20 @@ use crate::multipass::screen;
 impl Reconciler<'_> {
     /// Waits for the end of a job; one that was lost, as by a reboot, is started again once.
     pub(super) fn job(&mut self, job: &Job, limit: Duration) -> Result<Ended> {
-        let mut pace = Pace::until(Instant::now() + limit);
+        let mut backoff = Backoff::until(Instant::now() + limit);
         self.succeed(&job.start, Kind::Unexpected)?;
         let mut lost = false;
         loop {
             let Some(answer) = self.ask(&job.poll)? else {
-                if !pace.wait()? {
+                if !backoff.wait()? {
                     return Ok(Ended::Late(Vec::new()));
                 }
                 continue;
             };
             let status = Status::parse(&answer)?;
             match status.state {
-                JobState::Ended(0) => return Ok(Ended::Well),
-                JobState::Ended(code) => return Ok(Ended::Badly(code, status.log)),
+                JobState::Ended(0) => return Ok(Ended::Succeeded),
+                JobState::Ended(code) => return Ok(Ended::Failed(code, status.log)),
                 JobState::Running => {}
                 JobState::Lost if lost => {
                     return Err(
@@ -48,7 +48,7 @@ impl Reconciler<'_> {
                 Some(line) => self.view.quote("log", line),
                 None => {}
             }
-            if !pace.wait()? {
+            if !backoff.wait()? {
                 return Ok(Ended::Late(status.log));
             }
         }
@@ -57,8 +57,9 @@ impl Reconciler<'_> {
 
 /// How a job ended.
 pub(super) enum Ended {
-    Well,
-    Badly(i32, Vec<String>),
+    Succeeded,
+    /// With this exit code, and the last lines of its log.
+    Failed(i32, Vec<String>),
     /// Not in time; it goes on in the VM.
     Late(Vec<String>),
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{BOOT, Pace, Reconciler, ahead, out_of_time};
+use super::{BOOT, Backoff, Reconciler, ahead, out_of_time};
 use crate::error::{Kind, Result};
 use crate::guest;
 use crate::guest::provision::Progress;
@@ -118,7 +118,7 @@ impl Reconciler<'_> {
     }
 
     pub(super) fn await_machine(&mut self, call: &Call, end: Instant) -> Result<()> {
-        let mut pace = Pace::until(end);
+        let mut backoff = Backoff::until(end);
         let mut silent_since = None;
         loop {
             let state = parse_list(&self.multipass.call(call, Kind::Machine)?)?;
@@ -139,7 +139,7 @@ impl Reconciler<'_> {
                 (_, Some(state)) => self.view.detail(state.word()),
                 (_, None) => self.view.detail("not there yet"),
             }
-            if !pace.wait()? {
+            if !backoff.wait()? {
                 let word = state.as_ref().map_or("not there", State::word);
                 return Err(out_of_time("the VM is not running").because(format!("it is {word}")));
             }

@@ -58,20 +58,20 @@ struct Limits {
     health: Duration,
 }
 
-/// Waits between two questions: short at first, so that what is quick is quick.
+/// The pauses of a poll: 200 ms at first, growing to 3 s, until a deadline.
 #[derive(Debug)]
-struct Pace {
+struct Backoff {
     pause: Duration,
     end: Instant,
 }
 
-impl Pace {
+impl Backoff {
     fn until(end: Instant) -> Self {
         let pause = Duration::from_millis(200);
         Self { pause, end }
     }
 
-    /// Waits; false when the time is over.
+    /// Pauses; false once the deadline has passed.
     fn wait(&mut self) -> Result<bool> {
         let left = self.end.saturating_duration_since(Instant::now());
         if left.is_zero() {

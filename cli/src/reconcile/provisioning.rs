@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{BOOT, Pace, Reconciler, out_of_time};
+use super::{BOOT, Backoff, Reconciler, out_of_time};
 use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::probe::{Guest, Provisioning};
@@ -14,7 +14,7 @@ use crate::plan::never_provisioned;
 
 impl Reconciler<'_> {
     pub(super) fn await_provisioning(&mut self, call: &Call) -> Result<()> {
-        let mut pace = Pace::until(self.limits.provisioned);
+        let mut backoff = Backoff::until(self.limits.provisioned);
         let mut cut_short = false;
         loop {
             if let Some(guest) = self.probe(call)? {
@@ -26,13 +26,13 @@ impl Reconciler<'_> {
                     Provisioning::CutShort => {
                         cut_short = true;
                         self.reprovision(&guest::reprovision())?;
-                        pace = Pace::until(self.limits.provisioned);
+                        backoff = Backoff::until(self.limits.provisioned);
                     }
                     Provisioning::Running => {}
                 }
             }
             self.show_progress();
-            if !pace.wait()? {
+            if !backoff.wait()? {
                 return Err(self.not_provisioned_in_time("the VM is still being provisioned"));
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::job::Ended;
-use super::{Pace, Reconciler, out_of_time};
+use super::{Backoff, Reconciler, out_of_time};
 use crate::error::{Error, Kind, Result};
 use crate::guest::agents::Agents;
 use crate::guest::probe::{Condition, Guest, RECREATE_WORKSPACE, Service, WORKSPACE};
@@ -43,12 +43,12 @@ impl Reconciler<'_> {
 
     pub(super) fn pull(&mut self, job: &Job) -> Result<()> {
         let error = match self.job(job, self.limits.pull)? {
-            Ended::Well => return Ok(()),
+            Ended::Succeeded => return Ok(()),
             Ended::Late(log) => Error::new(Kind::TimedOut, "the images are still being pulled")
                 .log(log)
                 .next("polis start   (goes on where it stopped)")
                 .next("POLIS_PULL_TIMEOUT=3600 polis start   (waits longer)"),
-            Ended::Badly(code, log) => {
+            Ended::Failed(code, log) => {
                 let cause = cause_of_pull(&log).unwrap_or(format!("the pull ended with {code}"));
                 Error::new(Kind::Pull, "an image could not be pulled")
                     .because(cause)
@@ -62,9 +62,9 @@ impl Reconciler<'_> {
 
     pub(super) fn up(&mut self, job: &Job) -> Result<()> {
         let (cause, log) = match self.job(job, self.limits.health)? {
-            Ended::Well => return Ok(()),
+            Ended::Succeeded => return Ok(()),
             Ended::Late(log) => ("they are still being started".to_owned(), log),
-            Ended::Badly(code, log) => {
+            Ended::Failed(code, log) => {
                 let ended = format!("docker compose ended with {code}");
                 (log.last().cloned().unwrap_or(ended), log)
             }
@@ -85,24 +85,24 @@ impl Reconciler<'_> {
     }
 
     pub(super) fn await_health(&mut self, call: &Call) -> Result<()> {
-        let mut pace = Pace::until(Instant::now() + self.limits.health);
+        let mut backoff = Backoff::until(Instant::now() + self.limits.health);
         loop {
             let guest = self.probe(call)?;
-            let well = guest.as_ref().is_some_and(Guest::is_well);
-            let ill = guest
+            let healthy_now = guest.as_ref().is_some_and(Guest::is_healthy);
+            let unhealthy = guest
                 .as_ref()
-                .is_some_and(|guest| guest.all(Condition::Ill).next().is_some());
+                .is_some_and(|guest| guest.all(Condition::Unhealthy).next().is_some());
             if let Some(guest) = &guest {
-                let healthy = guest.all(Condition::Well).count();
+                let healthy = guest.all(Condition::Healthy).count();
                 self.view
                     .detail(&format!("{healthy} of {}", guest.services.len()));
                 self.seen = Some(guest.clone());
             }
-            if well {
+            if healthy_now {
                 return Ok(());
             }
-            let over = !ill && !pace.wait()?;
-            if let (true, Some(service)) = (ill || over, guest.as_ref().and_then(worst)) {
+            let over = !unhealthy && !backoff.wait()?;
+            if let (true, Some(service)) = (unhealthy || over, guest.as_ref().and_then(worst)) {
                 return Err(self.unhealthy(service));
             }
             if over {
@@ -114,7 +114,7 @@ impl Reconciler<'_> {
     /// Waits until each agent of the workspace is installed, and well or not. None of them makes a start fail, and what
     /// takes longer goes on without us.
     pub(super) fn await_agents(&mut self, call: &Call) -> Result<()> {
-        let mut pace = Pace::until(Instant::now() + self.limits.health);
+        let mut backoff = Backoff::until(Instant::now() + self.limits.health);
         loop {
             if let Some(answer) = self.ask(call)? {
                 self.agents = Agents::parse(&screen::plain(&answer));
@@ -128,7 +128,7 @@ impl Reconciler<'_> {
                 return Ok(());
             };
             self.view.detail(&busy.words());
-            if !pace.wait()? {
+            if !backoff.wait()? {
                 return Ok(());
             }
         }
@@ -168,7 +168,7 @@ impl Reconciler<'_> {
 /// The service that most needs a look: what waits for it is not well either, and says less.
 fn worst(guest: &Guest) -> Option<&Service> {
     let by = |condition| guest.all(condition).next();
-    by(Condition::Ill)
+    by(Condition::Unhealthy)
         .or(by(Condition::Starting))
         .or(by(Condition::Down))
 }

@@ -404,7 +404,7 @@ pub(super) fn to_json(guest: &Guest, agents: &Agents) -> Vec<Value> {
 /// Tells of agents that are not well; a start does not fail because of them.
 pub(super) fn tell(context: &Context, agents: &Agents) {
     for state in &agents.states {
-        if state.is_ill() || state.is_on_its_way() {
+        if state.is_unhealthy() || state.is_on_its_way() {
             let name = &state.name;
             context.output.note(&format!(
                 "{}\nnext: {} {name}",

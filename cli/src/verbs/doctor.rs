@@ -123,13 +123,13 @@ fn virtualisation() -> Option<std::result::Result<(), String>> {
         Probe::Command {
             program,
             args,
-            well,
+            expected,
             missing,
         } => {
             let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
             let output = process::run(Path::new(program), &args, PATIENCE).ok()?;
-            let is_well = output.code == Some(0) && output.stdout.contains(well);
-            Some(if is_well {
+            let is_present = output.code == Some(0) && output.stdout.contains(expected);
+            Some(if is_present {
                 Ok(())
             } else {
                 Err(missing.to_owned())

@@ -79,7 +79,7 @@ fn services_json(guest: &Guest) -> Vec<Value> {
         json!({
             "name": service.name,
             "state": service.words(),
-            "well": service.condition() == Condition::Well,
+            "well": service.condition() == Condition::Healthy,
         })
     });
     services.collect()

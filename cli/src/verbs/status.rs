@@ -127,7 +127,7 @@ fn verdict(machine: Option<&State>, guest: Option<&Guest>) -> Verdict {
         Provisioning::Failed | Provisioning::CutShort | Provisioning::Never => {
             Verdict::ProvisioningFailed
         }
-        Provisioning::Done if guest.ready.is_none() || !guest.is_well() => Verdict::Incomplete,
+        Provisioning::Done if guest.ready.is_none() || !guest.is_healthy() => Verdict::Incomplete,
         Provisioning::Done if !current => Verdict::Outdated,
         Provisioning::Done => Verdict::Running,
     }

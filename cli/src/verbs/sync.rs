@@ -146,7 +146,7 @@ impl Sync {
                 "sh",
                 &[&["-c", GIT, &sync.most.to_string()][..], &init].concat(),
             )?;
-            sync.well(output)?;
+            sync.succeeded(output)?;
         }
         let info = sync.repository.join("info");
         let written =
@@ -319,10 +319,10 @@ impl Sync {
         ] {
             words.extend(["-c", setting]);
         }
-        self.well(self.run("sh", &[&words[..], args].concat())?)
+        self.succeeded(self.run("sh", &[&words[..], args].concat())?)
     }
 
-    fn well(&self, output: Output) -> Result<String> {
+    fn succeeded(&self, output: Output) -> Result<String> {
         match output.code {
             Some(0) => Ok(output.stdout.trim_end_matches('\n').to_owned()),
             _ => Err(self.failed(&output, Kind::Transfer)),
