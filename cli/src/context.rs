@@ -4,7 +4,7 @@ use crate::args::Cli;
 use crate::error::{Error, Kind, Result};
 use crate::instance;
 use crate::multipass::Multipass;
-use crate::output::Output;
+use crate::output::Printer;
 use crate::platform;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -15,7 +15,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// This workspace's part of the state directory.
     pub(crate) store: Store,
-    pub(crate) output: Output,
+    pub(crate) output: Printer,
     pub(crate) verbose: bool,
 }
 
@@ -24,7 +24,7 @@ impl Context {
     ///
     /// # Errors
     /// When a setting is wrong, or there is no home directory.
-    pub(crate) fn read(cli: &Cli, output: Output) -> Result<Self> {
+    pub(crate) fn read(cli: &Cli, output: Printer) -> Result<Self> {
         let (state, config) = platform::directories().ok_or_else(|| {
             Error::new(Kind::Usage, "this user has no home directory")
                 .next("set HOME, and run this again")

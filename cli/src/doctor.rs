@@ -7,20 +7,20 @@ use crate::error::{Error, Kind, cut};
 use crate::guest::probe::{Guest, MAKE_ROOM};
 use crate::instance::{named, vm};
 use crate::multipass::size;
-use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
+use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
 use crate::multipass::version::Versions;
 use crate::plan;
 use crate::platform;
 
 /// What was found on this machine.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct HostFacts {
     /// Where Multipass is.
     pub(crate) program: Option<String>,
     /// What it says of its version.
     pub(crate) versions: Option<Result<Versions, Box<Error>>>,
     /// What it says of our VM.
-    pub(crate) machine: Option<Result<Option<State>, Box<Error>>>,
+    pub(crate) machine: Option<Result<Option<VmState>, Box<Error>>>,
     /// What the VM says of itself; none if it is not running.
     pub(crate) guest: Option<Result<Guest, Box<Error>>>,
     /// Bytes free on the disk where VMs are kept.
@@ -43,7 +43,7 @@ pub(crate) struct Facts {
     pub(crate) wanted: (String, String),
 }
 
-impl Facts {
+impl HostFacts {
     /// The VM's answer, if it could be read.
     fn answer(&self) -> Option<&Guest> {
         self.guest.as_ref()?.as_ref().ok()
@@ -60,7 +60,7 @@ pub(crate) struct Trouble {
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Verdict {
+pub(crate) enum CheckStatus {
     Ok,
     Warn,
     Fail,
@@ -72,7 +72,7 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
     pub(crate) name: &'static str,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: CheckStatus,
     pub(crate) detail: String,
     /// What mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    fn new(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Self {
+    fn new(name: &'static str, verdict: CheckStatus, detail: impl Into<String>) -> Self {
         Self {
             name,
             verdict,
@@ -96,7 +96,7 @@ impl Check {
 }
 
 /// All checks, in the order in which a person would mend them.
-pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
+pub(crate) fn checks(facts: &HostFacts) -> Vec<Check> {
     let mut checks = vec![
         installed(facts),
         version(facts),
@@ -112,82 +112,90 @@ pub(crate) fn checks(facts: &Facts) -> Vec<Check> {
     ];
     checks.extend(facts.proxies.as_ref().map(proxy));
     checks.extend(facts.troubles.iter().map(|trouble| {
-        Check::new("known-trouble", Verdict::Warn, &trouble.detail).fix(&trouble.fix)
+        Check::new("known-trouble", CheckStatus::Warn, &trouble.detail).fix(&trouble.fix)
     }));
     checks
 }
 
-fn installed(facts: &Facts) -> Check {
+fn installed(facts: &HostFacts) -> Check {
     match &facts.program {
         Some(path) if path.starts_with("/snap/") => Check::new(
             "installed",
-            Verdict::Ok,
+            CheckStatus::Ok,
             format!("{path}, a snap, which may not read every file: polis pipes to it"),
         ),
-        Some(path) => Check::new("installed", Verdict::Ok, path),
-        None => Check::new("installed", Verdict::Fail, "Multipass is not installed")
+        Some(path) => Check::new("installed", CheckStatus::Ok, path),
+        None => Check::new("installed", CheckStatus::Fail, "Multipass is not installed")
             .fix(platform::INSTALL_MULTIPASS),
     }
 }
 
-fn version(facts: &Facts) -> Check {
+fn version(facts: &HostFacts) -> Check {
     let name = "version";
     match &facts.versions {
-        None => Check::new(name, Verdict::Skipped, "without Multipass"),
+        None => Check::new(name, CheckStatus::Skipped, "without Multipass"),
         Some(Err(error)) => failed(name, error),
         Some(Ok(versions)) => match versions.judge() {
-            Ok(None) => Check::new(name, Verdict::Ok, &versions.multipass),
+            Ok(None) => Check::new(name, CheckStatus::Ok, &versions.multipass),
             Ok(Some(warning)) => {
-                Check::new(name, Verdict::Warn, warning).fix(platform::UPDATE_MULTIPASS)
+                Check::new(name, CheckStatus::Warn, warning).fix(platform::UPDATE_MULTIPASS)
             }
             Err(error) => failed(name, &error),
         },
     }
 }
 
-fn daemon(facts: &Facts) -> Check {
+fn daemon(facts: &HostFacts) -> Check {
     let name = "daemon";
     match &facts.machine {
-        None => Check::new(name, Verdict::Skipped, "without Multipass"),
+        None => Check::new(name, CheckStatus::Skipped, "without Multipass"),
         Some(Err(error)) if error.kind != Kind::NotAuthenticated => failed(name, error),
-        Some(_) => Check::new(name, Verdict::Ok, "it answers"),
+        Some(_) => Check::new(name, CheckStatus::Ok, "it answers"),
     }
 }
 
-fn authenticated(facts: &Facts) -> Check {
+fn authenticated(facts: &HostFacts) -> Check {
     let name = "authenticated";
     match &facts.machine {
-        Some(Ok(_)) => Check::new(name, Verdict::Ok, "it lets this user in"),
+        Some(Ok(_)) => Check::new(name, CheckStatus::Ok, "it lets this user in"),
         Some(Err(error)) if error.kind == Kind::NotAuthenticated => failed(name, error),
-        _ => Check::new(name, Verdict::Skipped, "without an answer of the daemon"),
+        _ => Check::new(
+            name,
+            CheckStatus::Skipped,
+            "without an answer of the daemon",
+        ),
     }
 }
 
-fn instance(facts: &Facts) -> Check {
+fn instance(facts: &HostFacts) -> Check {
     let name = "instance";
     let Some(Ok(machine)) = &facts.machine else {
-        return Check::new(name, Verdict::Skipped, "without an answer of the daemon");
+        return Check::new(
+            name,
+            CheckStatus::Skipped,
+            "without an answer of the daemon",
+        );
     };
     let Some(state) = machine else {
-        return Check::new(name, Verdict::Ok, "there is no VM yet");
+        return Check::new(name, CheckStatus::Ok, "there is no VM yet");
     };
     if let Some(Err(error)) = &facts.guest {
         return failed(name, error);
     }
     if let Some(error) = plan::blocked(state, facts.answer()) {
-        let check = Check::new(name, Verdict::Fail, &error.message);
+        let check = Check::new(name, CheckStatus::Fail, &error.message);
         return check.fix(error.next.join("; "));
     }
     match state.outlook() {
-        Outlook::NoAnswer => Check::new(name, Verdict::Warn, NO_ANSWER).fix(WAITING),
-        _ => Check::new(name, Verdict::Ok, format!("the VM is {}", state.word())),
+        Outlook::NoAnswer => Check::new(name, CheckStatus::Warn, NO_ANSWER).fix(WAITING),
+        _ => Check::new(name, CheckStatus::Ok, format!("the VM is {}", state.word())),
     }
 }
 
-fn disk(facts: &Facts) -> Check {
+fn disk(facts: &HostFacts) -> Check {
     let (_, wanted) = &facts.wanted;
     let (Some(free), Ok(needed)) = (facts.free_disk, size::bytes(wanted)) else {
-        return Check::new("disk", Verdict::Skipped, "the free space is not known");
+        return Check::new("disk", CheckStatus::Skipped, "the free space is not known");
     };
     let exists = matches!(&facts.machine, Some(Ok(Some(_))));
     let detail = format!("{} GiB free; a VM grows up to {wanted}", free >> 30);
@@ -195,43 +203,53 @@ fn disk(facts: &Facts) -> Check {
     const LEAST: u64 = 10 << 30;
     if free < LEAST && !exists {
         let fix = "free some space, or start with a smaller VM: polis start --disk 20G";
-        Check::new("disk", Verdict::Fail, detail).fix(fix)
+        Check::new("disk", CheckStatus::Fail, detail).fix(fix)
     } else if free < LEAST / 5 {
-        Check::new("disk", Verdict::Fail, detail)
+        Check::new("disk", CheckStatus::Fail, detail)
             .fix("free some space: a VM stops answering when its host's disk is full")
     } else if free < needed && !exists {
-        Check::new("disk", Verdict::Warn, detail).fix("free some space before the disk is full")
+        Check::new("disk", CheckStatus::Warn, detail).fix("free some space before the disk is full")
     } else {
-        Check::new("disk", Verdict::Ok, detail)
+        Check::new("disk", CheckStatus::Ok, detail)
     }
 }
 
-fn guest_disk(facts: &Facts) -> Check {
+fn guest_disk(facts: &HostFacts) -> Check {
     let name = "vm-disk";
     match &facts.machine {
-        Some(Ok(Some(State::Running))) => {}
-        Some(Ok(_)) => return Check::new(name, Verdict::Skipped, "no VM is running"),
-        _ => return Check::new(name, Verdict::Skipped, "without an answer of the daemon"),
+        Some(Ok(Some(VmState::Running))) => {}
+        Some(Ok(_)) => return Check::new(name, CheckStatus::Skipped, "no VM is running"),
+        _ => {
+            return Check::new(
+                name,
+                CheckStatus::Skipped,
+                "without an answer of the daemon",
+            );
+        }
     }
     let Some(disk) = facts.answer().and_then(|guest| guest.disk) else {
-        return Check::new(name, Verdict::Skipped, "the VM did not answer");
+        return Check::new(name, CheckStatus::Skipped, "the VM did not answer");
     };
     match disk.warning() {
         None => {
             let detail = format!("{}% full, {} free", disk.space, size::words(disk.free));
-            Check::new(name, Verdict::Ok, detail)
+            Check::new(name, CheckStatus::Ok, detail)
         }
         Some((detail, urgent)) => {
-            let verdict = if urgent { Verdict::Fail } else { Verdict::Warn };
+            let verdict = if urgent {
+                CheckStatus::Fail
+            } else {
+                CheckStatus::Warn
+            };
             Check::new(name, verdict, detail).fix(MAKE_ROOM)
         }
     }
 }
 
-fn memory(facts: &Facts) -> Check {
+fn memory(facts: &HostFacts) -> Check {
     let (wanted, _) = &facts.wanted;
     let (Some(total), Ok(needed)) = (facts.memory, size::bytes(wanted)) else {
-        return Check::new("memory", Verdict::Skipped, "the memory is not known");
+        return Check::new("memory", CheckStatus::Skipped, "the memory is not known");
     };
     let detail = format!(
         "{:.1} GiB here; a VM takes {wanted}",
@@ -240,33 +258,34 @@ fn memory(facts: &Facts) -> Check {
     if total < needed {
         let fix =
             "give the VM less: polis start --memory 6G   (below that the scanner does not fit)";
-        Check::new("memory", Verdict::Fail, detail).fix(fix)
+        Check::new("memory", CheckStatus::Fail, detail).fix(fix)
     } else if total < needed + needed / 2 {
-        Check::new("memory", Verdict::Warn, detail).fix("close other programs that use much memory")
+        Check::new("memory", CheckStatus::Warn, detail)
+            .fix("close other programs that use much memory")
     } else {
-        Check::new("memory", Verdict::Ok, detail)
+        Check::new("memory", CheckStatus::Ok, detail)
     }
 }
 
-fn virtualisation(facts: &Facts) -> Check {
+fn virtualisation(facts: &HostFacts) -> Check {
     let name = "virtualisation";
     match &facts.virtualisation {
-        None => Check::new(name, Verdict::Skipped, "not checked on this system"),
-        Some(Ok(())) => Check::new(name, Verdict::Ok, "virtualisation is available"),
-        Some(Err(reason)) => Check::new(name, Verdict::Fail, reason)
+        None => Check::new(name, CheckStatus::Skipped, "not checked on this system"),
+        Some(Ok(())) => Check::new(name, CheckStatus::Ok, "virtualisation is available"),
+        Some(Err(reason)) => Check::new(name, CheckStatus::Fail, reason)
             .fix("switch on virtualisation in the firmware (VT-x, AMD-V), or nested virtualisation in the hypervisor above"),
     }
 }
 
-fn architecture(facts: &Facts) -> Check {
-    let Facts {
+fn architecture(facts: &HostFacts) -> Check {
+    let HostFacts {
         architecture,
         offered,
         ..
     } = facts;
     match unpublished(architecture, offered) {
-        None => Check::new("architecture", Verdict::Ok, architecture),
-        Some(reason) => Check::new("architecture", Verdict::Fail, reason).fix(ANOTHER_MACHINE),
+        None => Check::new("architecture", CheckStatus::Ok, architecture),
+        Some(reason) => Check::new("architecture", CheckStatus::Fail, reason).fix(ANOTHER_MACHINE),
     }
 }
 
@@ -282,7 +301,7 @@ pub(crate) fn unpublished(architecture: &str, offered: &str) -> Option<String> {
     })
 }
 
-fn network(facts: &Facts) -> Check {
+fn network(facts: &HostFacts) -> Check {
     let bad: Vec<String> = facts
         .hosts
         .iter()
@@ -290,7 +309,7 @@ fn network(facts: &Facts) -> Check {
         .collect();
     if bad.is_empty() {
         let hosts: Vec<&str> = facts.hosts.iter().map(|(host, _)| host.as_str()).collect();
-        return Check::new("network", Verdict::Ok, hosts.join(", "));
+        return Check::new("network", CheckStatus::Ok, hosts.join(", "));
     }
     let fix = match facts.proxies {
         None => {
@@ -300,18 +319,18 @@ fn network(facts: &Facts) -> Check {
             "have the proxy let these hosts pass, or correct http-proxy, https-proxy, no-proxy and ca-file"
         }
     };
-    Check::new("network", Verdict::Fail, bad.join("; ")).fix(fix)
+    Check::new("network", CheckStatus::Fail, bad.join("; ")).fix(fix)
 }
 
 /// The proxies. That the workspace has none is said here too, since nothing else would tell why it reaches nothing.
 fn proxy(proxies: &Result<String, Box<Error>>) -> Check {
     match proxies {
         Err(error) => failed("proxy", error),
-        Ok(shown) if !shown.contains(" by ") => Check::new("proxy", Verdict::Ok, shown),
+        Ok(shown) if !shown.contains(" by ") => Check::new("proxy", CheckStatus::Ok, shown),
         Ok(shown) => {
             let detail =
                 format!("{shown}; for the VM's own downloads, not for what the workspace sends");
-            Check::new("proxy", Verdict::Warn, detail)
+            Check::new("proxy", CheckStatus::Warn, detail)
                 .fix("let the VM reach the internet on ports 80 and 443, or the workspace reaches nothing")
         }
     }
@@ -319,7 +338,7 @@ fn proxy(proxies: &Result<String, Box<Error>>) -> Check {
 
 fn failed(name: &'static str, error: &Error) -> Check {
     let detail = [std::slice::from_ref(&error.message), &error.causes].concat();
-    let mut check = Check::new(name, Verdict::Fail, detail.join(": "));
+    let mut check = Check::new(name, CheckStatus::Fail, detail.join(": "));
     check.fix = error.next.first().map(|next| cut(next));
     check
 }
@@ -388,14 +407,14 @@ mod tests {
         Some(Guest::parse(&answer))
     }
 
-    fn healthy() -> Facts {
-        Facts {
+    fn healthy() -> HostFacts {
+        HostFacts {
             program: Some("/snap/bin/multipass".into()),
             versions: Some(Ok(Versions {
                 multipass: "1.16.3".into(),
                 multipassd: Some("1.16.3".into()),
             })),
-            machine: Some(Ok(Some(State::Running))),
+            machine: Some(Ok(Some(VmState::Running))),
             guest: guest(40, 5),
             free_disk: Some(100 << 30),
             memory: Some(32 << 30),
@@ -409,11 +428,11 @@ mod tests {
         }
     }
 
-    fn verdict(facts: &Facts, name: &str) -> Verdict {
+    fn verdict(facts: &HostFacts, name: &str) -> CheckStatus {
         let checks = checks(facts);
         let check = checks.iter().find(|check| check.name == name).unwrap();
         assert_eq!(
-            matches!(check.verdict, Verdict::Warn | Verdict::Fail),
+            matches!(check.verdict, CheckStatus::Warn | CheckStatus::Fail),
             check.fix.is_some(),
             "{check:?}"
         );
@@ -424,10 +443,10 @@ mod tests {
     fn every_check_can_fail_and_then_says_what_mends_it() {
         let all = checks(&healthy());
         assert!(
-            all.iter().all(|check| check.verdict == Verdict::Ok),
+            all.iter().all(|check| check.verdict == CheckStatus::Ok),
             "{all:?}"
         );
-        type Break = fn(&mut Facts);
+        type Break = fn(&mut HostFacts);
         let broken: [(&str, Break); 15] = [
             ("proxy", |facts| {
                 let error = Error::new(Kind::Usage, "ca-file is wrong").next("x");
@@ -452,10 +471,10 @@ mod tests {
                 facts.machine = Some(Err(error));
             }),
             ("instance", |facts| {
-                facts.machine = Some(Ok(Some(State::Deleted)))
+                facts.machine = Some(Ok(Some(VmState::Deleted)))
             }),
             ("instance", |facts| {
-                facts.machine = Some(Ok(Some(State::DelayedShutdown)))
+                facts.machine = Some(Ok(Some(VmState::DelayedShutdown)))
             }),
             ("disk", |facts| facts.free_disk = Some(1 << 30)),
             ("memory", |facts| facts.memory = Some(4 << 30)),
@@ -468,7 +487,7 @@ mod tests {
         for (name, break_it) in broken {
             let mut facts = healthy();
             break_it(&mut facts);
-            assert_eq!(verdict(&facts, name), Verdict::Fail, "{name}");
+            assert_eq!(verdict(&facts, name), CheckStatus::Fail, "{name}");
         }
     }
 
@@ -484,16 +503,16 @@ mod tests {
         }));
         facts.proxies = Some(Ok("https by http://proxy:3128".into()));
         for name in ["disk", "memory", "version", "proxy"] {
-            assert_eq!(verdict(&facts, name), Verdict::Warn, "{name}");
+            assert_eq!(verdict(&facts, name), CheckStatus::Warn, "{name}");
         }
     }
 
     #[test]
     fn what_cannot_be_seen_is_said_to_be_so() {
-        let facts = Facts {
+        let facts = HostFacts {
             offered: "amd64".into(),
             architecture: "amd64".into(),
-            ..Facts::default()
+            ..HostFacts::default()
         };
         for name in [
             "version",
@@ -504,7 +523,7 @@ mod tests {
             "memory",
             "virtualisation",
         ] {
-            assert_eq!(verdict(&facts, name), Verdict::Skipped, "{name}");
+            assert_eq!(verdict(&facts, name), CheckStatus::Skipped, "{name}");
         }
     }
 

@@ -31,7 +31,7 @@ const BROKEN_PIPE: u8 = 13;
 
 /// How the terminal is given away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum TerminalUse {
     /// As it is: the command has a terminal of its own, and Ctrl-C reaches it there.
     Terminal,
     /// Our streams as they are; the command sees no terminal.
@@ -61,12 +61,15 @@ pub(crate) fn hand_over(
     multipass: &Multipass,
     run: &Run,
     call: &Call,
-    manner: Manner,
+    manner: TerminalUse,
 ) -> Result<HandedOver> {
     let failed = |what| {
         move |error: io::Error| Error::new(Kind::Unexpected, what).because(error.to_string())
     };
-    let (reads, piped) = (manner != Manner::Captured, manner == Manner::Filtered);
+    let (reads, piped) = (
+        manner != TerminalUse::Captured,
+        manner == TerminalUse::Filtered,
+    );
     let mut child = process::interactive(multipass.program(), &call.args, reads, piped)
         .map_err(failed("Multipass could not be started"))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -99,7 +102,11 @@ fn filter(from: impl Read, mut to: impl Write) -> io::Result<()> {
 
 /// Waits for Multipass's client. It does not end when nobody reads its output any more, so that is looked for here.
 /// `bring` brings a signal to the command.
-fn see_to_its_end(mut child: Child, manner: Manner, bring: impl Fn(u8)) -> io::Result<HandedOver> {
+fn see_to_its_end(
+    mut child: Child,
+    manner: TerminalUse,
+    bring: impl Fn(u8),
+) -> io::Result<HandedOver> {
     let mut unread = None;
     loop {
         let ended = child.try_wait()?;
@@ -125,12 +132,12 @@ fn see_to_its_end(mut child: Child, manner: Manner, bring: impl Fn(u8)) -> io::R
 }
 
 /// The signal that is to be brought to the command. Where it has a terminal, Ctrl-C has reached it.
-fn came(manner: Manner, ended: Option<ExitStatus>) -> Option<u8> {
+fn came(manner: TerminalUse, ended: Option<ExitStatus>) -> Option<u8> {
     // Ctrl-C goes to the client too, which may be quicker than our own handler.
     if ended.is_some_and(|status| status.code().is_none()) {
         let _ours_comes = process::pause(TICK * 5);
     }
-    signals::take().filter(|signal| *signal != INTERRUPT || manner != Manner::Terminal)
+    signals::take().filter(|signal| *signal != INTERRUPT || manner != TerminalUse::Terminal)
 }
 
 /// Waits a moment for the client, which ends with the command; then passes the signal on to itself, then kills it.
@@ -160,7 +167,7 @@ fn ends(child: &mut Child) -> io::Result<bool> {
 }
 
 /// Brings a signal to the command in the VM.
-fn bring(multipass: &Multipass, run: &Run, signal: u8, manner: Manner) {
+fn bring(multipass: &Multipass, run: &Run, signal: u8, manner: TerminalUse) {
     let call = run.signal(names(signal, manner));
     let error = match multipass.output(&call, Some(ERRAND)) {
         Ok(output) if output.code == Some(0) => return,
@@ -174,12 +181,12 @@ fn bring(multipass: &Multipass, run: &Run, signal: u8, manner: Manner) {
 }
 
 /// What the command is sent. An interactive shell ignores SIGTERM; SIGHUP tells it that its terminal is gone.
-fn names(signal: u8, manner: Manner) -> &'static [&'static str] {
+fn names(signal: u8, manner: TerminalUse) -> &'static [&'static str] {
     match (signal, manner) {
         (1, _) => &["HUP"],
         (INTERRUPT, _) => &["INT"],
         (BROKEN_PIPE, _) => &["PIPE"],
-        (_, Manner::Terminal) => &["TERM", "HUP"],
+        (_, TerminalUse::Terminal) => &["TERM", "HUP"],
         _ => &["TERM"],
     }
 }
@@ -190,7 +197,9 @@ mod tests {
 
     #[test]
     fn a_signal_keeps_its_name_and_a_terminal_goes_away() {
-        let sent = |signal| [Manner::Streams, Manner::Terminal].map(|manner| names(signal, manner));
+        let sent = |signal| {
+            [TerminalUse::Streams, TerminalUse::Terminal].map(|manner| names(signal, manner))
+        };
         assert_eq!(sent(1), [&["HUP"]; 2]);
         assert_eq!(sent(2), [&["INT"]; 2]);
         assert_eq!(sent(15), [&["TERM"][..], &["TERM", "HUP"]]);

@@ -37,7 +37,7 @@ use clap::FromArgMatches;
 use args::{AgentVerb, Cli, Verb};
 use context::Context;
 use error::{Error, Kind, Result};
-use output::{Done, Output};
+use output::{Done, Printer};
 
 fn main() -> ExitCode {
     let matches = help::definition().try_get_matches();
@@ -54,12 +54,12 @@ fn main() -> ExitCode {
 /// One run.
 struct Program {
     cli: Cli,
-    output: Output,
+    output: Printer,
 }
 
 impl Program {
     fn new(cli: Cli) -> Self {
-        let output = Output::new(&cli.global);
+        let output = Printer::new(&cli.global);
         Self { cli, output }
     }
 

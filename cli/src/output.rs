@@ -26,7 +26,7 @@ const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 
 /// How results are shown.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Output {
+pub(crate) struct Printer {
     json: bool,
     quiet: bool,
 }
@@ -53,7 +53,7 @@ impl Done {
     }
 }
 
-impl Output {
+impl Printer {
     /// What the options ask for.
     pub(crate) fn new(global: &Global) -> Self {
         let choice = match global.color {

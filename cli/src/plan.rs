@@ -14,7 +14,7 @@ use crate::guest::{self, Job};
 use crate::instance::vm;
 use crate::multipass::call::{Call, Payload, Times};
 use crate::multipass::refusal;
-use crate::multipass::state::{NO_ANSWER, Outlook, State};
+use crate::multipass::state::{NO_ANSWER, Outlook, VmState};
 use crate::multipass::{list_call, version_call};
 use crate::platform;
 use crate::proxy::Proxies;
@@ -26,7 +26,7 @@ const IMAGE: &str = "24.04";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Observed {
     /// The VM's state; none if there is no VM.
-    pub(crate) machine: Option<State>,
+    pub(crate) machine: Option<VmState>,
     /// What the probe found inside; none unless the VM runs.
     pub(crate) guest: Option<Guest>,
 }
@@ -183,7 +183,7 @@ impl Step {
 
 /// Why a person has to act before anything can be done about this VM: it is deleted, stuck, was never provisioned, or its
 /// Docker is down. `status` and `doctor` say the same.
-pub(crate) fn blocked(machine: &State, guest: Option<&Guest>) -> Option<Box<Error>> {
+pub(crate) fn blocked(machine: &VmState, guest: Option<&Guest>) -> Option<Box<Error>> {
     match (machine.outlook(), guest) {
         (Outlook::Deleted, _) => Some(refusal::deleted()),
         (Outlook::Stuck, _) => Some(stuck(machine)),
@@ -297,7 +297,7 @@ fn inside(guest: &Guest, desired: &Desired) -> Vec<Step> {
         // Files that are mounted change their content, not their name: Compose would keep the old
         // containers. The workspace is only restarted for that, never recreated.
         let recreate = (guest.ready.is_some() && !whole) || (changed && guest.has_containers());
-        let up = guest::Up {
+        let up = guest::UpOptions {
             recreate,
             // The new definition is not in place yet: only `stack.sh` can tell then whether it differs.
             recreate_workspace: desired.recreate_workspace && guest.has_containers(),
@@ -366,10 +366,10 @@ fn ahead(desired: &Desired) -> Vec<Call> {
 }
 
 /// Agents by their names, with the digests of their archives.
-type Agents = BTreeMap<String, Digest>;
+type AgentDigests = BTreeMap<String, Digest>;
 
 /// The agents that are part of the stack.
-fn layered(guest: &Guest) -> Agents {
+fn layered(guest: &Guest) -> AgentDigests {
     let layered = guest.agents.iter().filter(|agent| agent.layered);
     layered
         .map(|agent| (agent.name.clone(), agent.digest))
@@ -377,11 +377,11 @@ fn layered(guest: &Guest) -> Agents {
 }
 
 /// The agents that will be part of the stack.
-fn agents_after(guest: &Guest, desired: &Desired) -> Agents {
+fn agents_after(guest: &Guest, desired: &Desired) -> AgentDigests {
     if !desired.agents {
-        return Agents::new();
+        return AgentDigests::new();
     }
-    let mut agents: Agents = guest
+    let mut agents: AgentDigests = guest
         .agents
         .iter()
         .map(|agent| (agent.name.clone(), agent.digest))
@@ -393,7 +393,7 @@ fn agents_after(guest: &Guest, desired: &Desired) -> Agents {
 }
 
 /// What tells one stack from another: the bundle, and the agents on it.
-fn stack(bundle: &Digest, agents: &Agents) -> String {
+fn stack(bundle: &Digest, agents: &AgentDigests) -> String {
     if agents.is_empty() {
         return bundle.hex();
     }
@@ -426,13 +426,13 @@ fn launch(desired: &Desired) -> Call {
 }
 
 /// A state that no call of ours mends.
-pub(crate) fn stuck(machine: &State) -> Box<Error> {
+pub(crate) fn stuck(machine: &VmState) -> Box<Error> {
     let error = Error::new(
         Kind::Machine,
         format!("the VM is in the state `{}`", machine.word()),
     );
     match machine {
-        State::DelayedShutdown => error
+        VmState::DelayedShutdown => error
             .because("a delayed shutdown is under way")
             .next(format!(
                 "multipass stop --cancel {}, then: polis start",

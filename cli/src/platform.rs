@@ -340,10 +340,10 @@ pub(crate) fn debian_name(name: &str) -> &str {
 /// While this lives, the terminal does not show what is typed.
 #[cfg(unix)]
 #[derive(Debug)]
-pub(crate) struct Unseen(Option<rustix::termios::Termios>);
+pub(crate) struct HiddenInput(Option<rustix::termios::Termios>);
 
 #[cfg(unix)]
-impl Unseen {
+impl HiddenInput {
     pub(crate) fn begin() -> Self {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
         let before = tcgetattr(io::stdin()).ok();
@@ -356,7 +356,7 @@ impl Unseen {
 }
 
 #[cfg(unix)]
-impl Drop for Unseen {
+impl Drop for HiddenInput {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             let now = rustix::termios::OptionalActions::Now;
@@ -365,7 +365,7 @@ impl Drop for Unseen {
     }
 }
 
-/// Reads a line under [`Unseen`].
+/// Reads a line under [`HiddenInput`].
 #[cfg(unix)]
 pub(crate) fn read_unseen() -> io::Result<String> {
     let mut line = String::new();
@@ -375,10 +375,10 @@ pub(crate) fn read_unseen() -> io::Result<String> {
 /// A console of Windows is read key by key, and shows nothing by itself.
 #[cfg(not(unix))]
 #[derive(Debug)]
-pub(crate) struct Unseen;
+pub(crate) struct HiddenInput;
 
 #[cfg(not(unix))]
-impl Unseen {
+impl HiddenInput {
     pub(crate) fn begin() -> Self {
         Self
     }

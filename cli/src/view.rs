@@ -13,7 +13,7 @@ use polis_base::shown::shown;
 use crate::error::cut;
 use crate::guest::provision::Progress;
 use crate::multipass::{screen, size};
-use crate::output::{self, Output};
+use crate::output::{self, Printer};
 
 /// How a step that has ended is marked.
 const SUCCEEDED: &str = "✓";
@@ -31,7 +31,7 @@ pub(crate) struct View {
 
 impl View {
     /// Nothing yet.
-    pub(crate) fn new(output: Output, verbose: bool) -> Self {
+    pub(crate) fn new(output: Printer, verbose: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let wanted = !verbose && !output.is_quiet() && !output.is_json();
         let bar = (wanted && may_move(terminal, |name| std::env::var_os(name))).then(|| {
@@ -52,7 +52,7 @@ impl View {
     }
 
     /// Nothing yet; elsewhere than on a terminal it stays so.
-    pub(crate) fn moving(output: Output, verbose: bool) -> Self {
+    pub(crate) fn moving(output: Printer, verbose: bool) -> Self {
         let mut view = Self::new(output, verbose);
         view.lines = false;
         view

@@ -22,7 +22,7 @@ pub(crate) struct Manifest {
     #[serde(rename = "apiVersion")]
     _api_version: ApiVersion,
     #[serde(rename = "kind")]
-    _kind: Kind,
+    _kind: ManifestKind,
     pub(crate) metadata: Metadata,
     pub(crate) spec: Spec,
 }
@@ -34,7 +34,7 @@ enum ApiVersion {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-enum Kind {
+enum ManifestKind {
     AgentPlugin,
 }
 
@@ -262,7 +262,7 @@ pub(crate) struct Onboarding {
 
 /// What is wrong with a manifest, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
+pub(crate) struct ManifestError {
     /// Line and column, counted from 1; none for what concerns the file as a whole.
     pub(crate) at: Option<(u64, u64)>,
     pub(crate) reason: String,
@@ -277,8 +277,8 @@ impl Manifest {
     ///
     /// # Errors
     /// The first thing that is wrong, with its place.
-    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
-        let whole = |reason: String| Wrong { at: None, reason };
+    pub(crate) fn parse(text: &str) -> Result<Self, ManifestError> {
+        let whole = |reason: String| ManifestError { at: None, reason };
         if text.len() > MOST_BYTES {
             return Err(whole(format!("it is larger than {} KiB", MOST_BYTES >> 10)));
         }
@@ -334,7 +334,7 @@ fn unique(key: &str, values: impl Iterator<Item = String>) -> Result<(), String>
 }
 
 /// The parser's error in our words.
-fn wrong(error: &serde_saphyr::Error) -> Wrong {
+fn wrong(error: &serde_saphyr::Error) -> ManifestError {
     let error = error.without_snippet();
     let at = error.location().map(|at| (at.line(), at.column()));
     let reason = match error {
@@ -356,7 +356,7 @@ fn wrong(error: &serde_saphyr::Error) -> Wrong {
             text[..cut].to_owned()
         }
     };
-    Wrong { at, reason }
+    ManifestError { at, reason }
 }
 
 /// An unknown word, with the known one that it resembles, or all of them.

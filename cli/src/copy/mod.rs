@@ -17,23 +17,23 @@ pub(crate) const WORKSPACE: &str = "workspace:";
 
 /// Which way a copy goes.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Direction {
     /// From this machine into the workspace.
-    In { from: PathBuf, to: Inside },
+    In { from: PathBuf, to: WorkspacePath },
     /// From the workspace to this machine.
-    Out { from: Inside, to: PathBuf },
+    Out { from: WorkspacePath, to: PathBuf },
 }
 
 /// A path of the workspace.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Inside {
+pub(crate) struct WorkspacePath {
     /// Absolute, without a slash at its end or a `.` in it.
     pub(crate) path: String,
     /// Whether it was given with a slash at its end, and so has to be a directory.
     pub(crate) directory: bool,
 }
 
-impl Inside {
+impl WorkspacePath {
     /// `path` of the workspace's user whose home is `home`.
     fn new(path: &str, home: &str) -> Self {
         let absolute = match path.starts_with('/') {
@@ -60,13 +60,13 @@ impl Inside {
     }
 }
 
-impl Way {
+impl Direction {
     /// The way from `source` to `destination`; paths of the workspace are relative to `home`.
     ///
     /// # Errors
     /// Of kind `Usage`, unless exactly one of them is in the workspace.
     pub(crate) fn of(source: &OsStr, destination: &OsStr, home: &str) -> Result<Self> {
-        let inside = |side: &OsStr| -> Result<Option<Inside>> {
+        let inside = |side: &OsStr| -> Result<Option<WorkspacePath>> {
             if !side.as_encoded_bytes().starts_with(WORKSPACE.as_bytes()) {
                 return Ok(None);
             }
@@ -77,7 +77,7 @@ impl Way {
                 Error::new(Kind::Usage, format!("`{shown}` is not UTF-8"))
                     .next("name the directory that it is in")
             })?;
-            Ok(Some(Inside::new(path, home)))
+            Ok(Some(WorkspacePath::new(path, home)))
         };
         match (inside(source)?, inside(destination)?) {
             (None, Some(to)) => Ok(Self::In {
@@ -114,14 +114,14 @@ pub(crate) struct Copied {
 }
 
 /// Reads exactly `left` bytes, says how many have come, and ends with an error when the user wants to stop.
-struct Exactly<'a, R> {
+struct Bounded<'a, R> {
     from: R,
     left: u64,
     come: &'a mut u64,
     tell: &'a mut dyn FnMut(u64),
 }
 
-impl<R: Read> Read for Exactly<'_, R> {
+impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if signals::came() {
             return Err(io::Error::other("interrupted"));
@@ -161,8 +161,8 @@ fn refused(path: &Path, reason: impl Into<String>) -> Box<Error> {
 mod tests {
     use super::*;
 
-    fn way(source: &str, destination: &str) -> Result<Way> {
-        Way::of(source.as_ref(), destination.as_ref(), "/home/polis")
+    fn way(source: &str, destination: &str) -> Result<Direction> {
+        Direction::of(source.as_ref(), destination.as_ref(), "/home/polis")
     }
 
     #[test]
@@ -176,13 +176,13 @@ mod tests {
             ("workspace:a/..", "/home/polis/a/..", false, None),
             ("workspace:a b:c", "/home/polis/a b:c", false, Some("a b:c")),
         ] {
-            let Ok(Way::Out { from, to }) = way(path, "x") else {
+            let Ok(Direction::Out { from, to }) = way(path, "x") else {
                 panic!("{path}");
             };
             assert_eq!((from.path.as_str(), from.directory), (expected, directory));
             assert_eq!(from.name(), name);
             assert_eq!(to, Path::new("x"));
-            let Ok(Way::In { to, .. }) = way(r"C:\x", path) else {
+            let Ok(Direction::In { to, .. }) = way(r"C:\x", path) else {
                 panic!("{path}");
             };
             assert_eq!(to, from);
@@ -200,7 +200,7 @@ mod tests {
     fn a_file_that_shrinks_is_an_error_and_one_that_grows_is_cut() {
         let read = |bytes: &[u8], left| {
             let (mut come, mut text) = (0, Vec::new());
-            let mut exactly = Exactly {
+            let mut exactly = Bounded {
                 from: bytes,
                 left,
                 come: &mut come,

@@ -20,7 +20,7 @@ const DIGITS: &str = "0123456789\u{b9}\u{b2}\u{b3}";
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     Directory,
     File,
     Link,
@@ -58,7 +58,7 @@ pub(crate) struct Judge {
     /// The name that all of them are below.
     root: Vec<u8>,
     /// What has been admitted, by its path below the root as the system compares names.
-    seen: HashMap<Vec<u8>, Kind>,
+    seen: HashMap<Vec<u8>, EntryKind>,
     bytes: u64,
 }
 
@@ -82,7 +82,7 @@ impl Judge {
     pub(crate) fn admit(
         &mut self,
         name: &[u8],
-        kind: Kind,
+        kind: EntryKind,
         size: u64,
         target: &[u8],
     ) -> Result<Vec<u8>, String> {
@@ -90,7 +90,7 @@ impl Judge {
         let parts = parts(name, kind)?;
         let (root, below) = parts.split_first().ok_or("it has no name")?;
         match self.seen.is_empty() {
-            true if kind == Kind::Link || !below.is_empty() => {
+            true if kind == EntryKind::Link || !below.is_empty() => {
                 return Err("the first entry is neither a file nor a directory".to_owned());
             }
             true => self.root = root.to_vec(),
@@ -105,7 +105,7 @@ impl Judge {
         if let Some((_, above)) = below.split_last() {
             self.is_directory(above)?;
         }
-        if kind == Kind::Link {
+        if kind == EntryKind::Link {
             self.stays(below.len().saturating_sub(1), target)?;
         }
         if self.seen.insert(self.key(below), kind).is_some() {
@@ -133,9 +133,9 @@ impl Judge {
 
     fn is_directory(&self, above: &[&[u8]]) -> Result<(), String> {
         match self.seen.get(&self.key(above)) {
-            Some(Kind::Directory) => Ok(()),
-            Some(Kind::Link) => Err("it is below a link".to_owned()),
-            Some(Kind::File) => Err("it is below a file".to_owned()),
+            Some(EntryKind::Directory) => Ok(()),
+            Some(EntryKind::Link) => Err("it is below a link".to_owned()),
+            Some(EntryKind::File) => Err("it is below a file".to_owned()),
             None => Err("its directory does not come before it".to_owned()),
         }
     }
@@ -177,10 +177,10 @@ impl Judge {
 }
 
 /// The parts of an entry's name.
-fn parts(name: &[u8], kind: Kind) -> Result<Vec<&[u8]>, String> {
+fn parts(name: &[u8], kind: EntryKind) -> Result<Vec<&[u8]>, String> {
     let name = match kind {
-        Kind::Directory => name.strip_suffix(b"/").unwrap_or(name),
-        Kind::File | Kind::Link => name,
+        EntryKind::Directory => name.strip_suffix(b"/").unwrap_or(name),
+        EntryKind::File | EntryKind::Link => name,
     };
     if name.len() > LONGEST {
         return Err(format!("its name is longer than {LONGEST} bytes"));
@@ -245,13 +245,13 @@ mod tests {
 
     fn judge(system: System) -> Judge {
         let mut judge = Judge::new(system, BOUNDS);
-        judge.admit(b"r/", Kind::Directory, 0, b"").unwrap();
-        judge.admit(b"r/d/", Kind::Directory, 0, b"").unwrap();
+        judge.admit(b"r/", EntryKind::Directory, 0, b"").unwrap();
+        judge.admit(b"r/d/", EntryKind::Directory, 0, b"").unwrap();
         judge
     }
 
     fn file(system: System, name: &str) -> Result<Vec<u8>, String> {
-        judge(system).admit(name.as_bytes(), Kind::File, 1, b"")
+        judge(system).admit(name.as_bytes(), EntryKind::File, 1, b"")
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
             }
         }
         let deep = format!("r/{}", "d/".repeat(MOST_LEVELS));
-        let error = judge(System::Linux).admit(deep.as_bytes(), Kind::Directory, 0, b"");
+        let error = judge(System::Linux).admit(deep.as_bytes(), EntryKind::Directory, 0, b"");
         assert!(error.unwrap_err().contains("deep"));
         let long = format!("r/{}", "x".repeat(LONGEST));
         assert!(file(System::Linux, &long).unwrap_err().contains("longer"));
@@ -289,13 +289,13 @@ mod tests {
     fn the_first_entry_is_what_is_copied() {
         let first =
             |name: &[u8], kind| Judge::new(System::Linux, BOUNDS).admit(name, kind, 0, b"x");
-        assert_eq!(first(b"r", Kind::File), Ok(Vec::new()));
-        assert_eq!(first(b"r/", Kind::Directory), Ok(Vec::new()));
-        assert!(first(b"r", Kind::Link).is_err());
-        assert!(first(b"r/x", Kind::File).is_err());
+        assert_eq!(first(b"r", EntryKind::File), Ok(Vec::new()));
+        assert_eq!(first(b"r/", EntryKind::Directory), Ok(Vec::new()));
+        assert!(first(b"r", EntryKind::Link).is_err());
+        assert!(first(b"r/x", EntryKind::File).is_err());
         let mut judge = Judge::new(System::Linux, BOUNDS);
-        judge.admit(b"r", Kind::File, 0, b"").unwrap();
-        let error = judge.admit(b"r/x", Kind::File, 0, b"").unwrap_err();
+        judge.admit(b"r", EntryKind::File, 0, b"").unwrap();
+        let error = judge.admit(b"r/x", EntryKind::File, 0, b"").unwrap_err();
         assert_eq!(error, "it is below a file");
     }
 
@@ -303,7 +303,7 @@ mod tests {
     fn a_link_leads_to_something_inside() {
         let link = |name: &str, target: &str| {
             let mut judge = judge(System::Linux);
-            judge.admit(name.as_bytes(), Kind::Link, 0, target.as_bytes())
+            judge.admit(name.as_bytes(), EntryKind::Link, 0, target.as_bytes())
         };
         for (name, target) in [
             ("r/l", "d/x"),
@@ -329,8 +329,8 @@ mod tests {
             assert!(error.contains("leads out"), "{name} -> {target}: {error}");
         }
         let mut judge = judge(System::Linux);
-        judge.admit(b"r/l", Kind::Link, 0, b"d").unwrap();
-        let error = judge.admit(b"r/l/x", Kind::File, 0, b"").unwrap_err();
+        judge.admit(b"r/l", EntryKind::Link, 0, b"d").unwrap();
+        let error = judge.admit(b"r/l/x", EntryKind::File, 0, b"").unwrap_err();
         assert_eq!(error, "it is below a link");
     }
 
@@ -342,8 +342,10 @@ mod tests {
             (System::Windows, false),
         ] {
             let mut judge = judge(system);
-            judge.admit("r/Äx".as_bytes(), Kind::File, 0, b"").unwrap();
-            let second = judge.admit("r/äX".as_bytes(), Kind::File, 0, b"");
+            judge
+                .admit("r/Äx".as_bytes(), EntryKind::File, 0, b"")
+                .unwrap();
+            let second = judge.admit("r/äX".as_bytes(), EntryKind::File, 0, b"");
             assert_eq!(second.is_ok(), taken, "{system:?}");
         }
     }
@@ -381,11 +383,11 @@ mod tests {
             assert_eq!(windows_takes(name.as_bytes()), Ok(()), "{name}");
         }
         let mut windows = judge(System::Windows);
-        assert!(windows.admit(b"r/\xff", Kind::File, 0, b"").is_err());
-        assert!(windows.admit(b"r/l", Kind::Link, 0, b"d").is_err());
+        assert!(windows.admit(b"r/\xff", EntryKind::File, 0, b"").is_err());
+        assert!(windows.admit(b"r/l", EntryKind::Link, 0, b"d").is_err());
         assert!(
             judge(System::Linux)
-                .admit(b"r/\xff", Kind::File, 0, b"")
+                .admit(b"r/\xff", EntryKind::File, 0, b"")
                 .is_ok()
         );
     }
@@ -393,18 +395,21 @@ mod tests {
     #[test]
     fn a_copy_is_bounded() {
         let mut judge = judge(System::Linux);
-        judge.admit(b"r/a", Kind::File, 1000, b"").unwrap();
-        let error = judge.admit(b"r/b", Kind::File, 1, b"").unwrap_err();
+        judge.admit(b"r/a", EntryKind::File, 1000, b"").unwrap();
+        let error = judge.admit(b"r/b", EntryKind::File, 1, b"").unwrap_err();
         assert!(error.contains("`copy-size`"), "{error}");
         let mut judge = super::Judge::new(System::Linux, BOUNDS);
-        judge.admit(b"r/", Kind::Directory, 0, b"").unwrap();
+        judge.admit(b"r/", EntryKind::Directory, 0, b"").unwrap();
         for number in 1..BOUNDS.entries {
             let name = format!("r/{number}");
-            judge.admit(name.as_bytes(), Kind::File, 0, b"").unwrap();
+            judge
+                .admit(name.as_bytes(), EntryKind::File, 0, b"")
+                .unwrap();
         }
-        let error = judge.admit(b"r/x", Kind::File, 0, b"").unwrap_err();
+        let error = judge.admit(b"r/x", EntryKind::File, 0, b"").unwrap_err();
         assert!(error.contains("`copy-entries`"), "{error}");
-        let overflow = Judge::new(System::Linux, BOUNDS).admit(b"r", Kind::File, u64::MAX, b"");
+        let overflow =
+            Judge::new(System::Linux, BOUNDS).admit(b"r", EntryKind::File, u64::MAX, b"");
         assert!(overflow.is_err());
     }
 }

@@ -12,8 +12,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tar::{Builder, EntryType, Header};
 
-use super::names::{Judge, Kind};
-use super::{Copied, Exactly, refused};
+use super::names::{EntryKind, Judge};
+use super::{Bounded, Copied, refused};
 use crate::error::{Error, Result};
 use crate::platform::{as_path, bytes, reading};
 use crate::{multipass, signals};
@@ -94,7 +94,7 @@ impl Packer<'_> {
                 .metadata()
                 .map_err(io)?,
         );
-        self.admit(path, inside, Kind::Directory, 0, b"")?;
+        self.admit(path, inside, EntryKind::Directory, 0, b"")?;
         let mut header = header(EntryType::Directory, mode, 0);
         let name = [inside, b"/"].concat();
         let added = append(&mut self.builder, &mut header, &name, io::empty());
@@ -113,7 +113,7 @@ impl Packer<'_> {
 
     fn link(&mut self, path: &Path, target: &Path, inside: &[u8]) -> Result<()> {
         let text = bytes(target.as_os_str()).map_err(|reason| refused(path, reason))?;
-        self.admit(path, inside, Kind::Link, 0, &text)?;
+        self.admit(path, inside, EntryKind::Link, 0, &text)?;
         let mut header = header(EntryType::Symlink, 0o777, 0);
         let name = as_path(inside).map_err(|reason| refused(path, reason))?;
         let added = self.builder.append_link(&mut header, name, target);
@@ -126,9 +126,9 @@ impl Packer<'_> {
         if !data.is_file() {
             return Err(refused(path, ODD));
         }
-        self.admit(path, inside, Kind::File, data.len(), b"")?;
+        self.admit(path, inside, EntryKind::File, data.len(), b"")?;
         let mut header = header(EntryType::Regular, mode_of(&data), data.len());
-        let content = Exactly {
+        let content = Bounded {
             from: file,
             left: data.len(),
             come: &mut self.copied.bytes,
@@ -139,7 +139,14 @@ impl Packer<'_> {
         added.map_err(|error| stopped(path, &error))
     }
 
-    fn admit(&mut self, path: &Path, name: &[u8], kind: Kind, size: u64, to: &[u8]) -> Result<()> {
+    fn admit(
+        &mut self,
+        path: &Path,
+        name: &[u8],
+        kind: EntryKind,
+        size: u64,
+        to: &[u8],
+    ) -> Result<()> {
         let admitted = self.judge.admit(name, kind, size, to);
         admitted.map(drop).map_err(|reason| refused(path, reason))
     }

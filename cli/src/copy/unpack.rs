@@ -11,8 +11,8 @@ use std::path::Path;
 use cap_std::fs::{Dir, DirBuilder, OpenOptions};
 use tar::{Archive, EntryType};
 
-use super::names::{Judge, Kind, LONGEST};
-use super::{Copied, Exactly, unique};
+use super::names::{EntryKind, Judge, LONGEST};
+use super::{Bounded, Copied, unique};
 use crate::platform::as_path;
 use crate::signals;
 
@@ -21,13 +21,13 @@ use crate::signals;
 pub(crate) struct Item {
     /// Below the copy's root, which itself has none.
     path: Vec<u8>,
-    what: What,
+    content: Content,
     /// Without what runs as somebody else.
     mode: u32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum What {
+enum Content {
     Directory,
     /// With the place of its content in the archive.
     File {
@@ -47,7 +47,7 @@ pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, 
     let length = archive.seek(SeekFrom::End(0)).map_err(damaged)?;
     archive.seek(SeekFrom::Start(0)).map_err(damaged)?;
     let mut reader = Archive::new(archive);
-    let (mut items, mut long) = (Vec::new(), Long::default());
+    let (mut items, mut long) = (Vec::new(), LongNames::default());
     for entry in reader.entries_with_seek().map_err(damaged)?.raw(true) {
         let mut entry = entry.map_err(damaged)?;
         let (at, size) = (entry.raw_file_position(), entry.size());
@@ -62,10 +62,13 @@ pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, 
         let target = long.target.take();
         let target = target.or_else(|| entry.link_name_bytes().map(|target| target.into_owned()));
         let refused = |reason: String| format!("`{}`: {reason}", String::from_utf8_lossy(&name));
-        let (kind, what) = match entry.header().entry_type() {
-            EntryType::Regular => (Kind::File, What::File { at, size }),
-            EntryType::Directory => (Kind::Directory, What::Directory),
-            EntryType::Symlink => (Kind::Link, What::Link(target.clone().unwrap_or_default())),
+        let (kind, content) = match entry.header().entry_type() {
+            EntryType::Regular => (EntryKind::File, Content::File { at, size }),
+            EntryType::Directory => (EntryKind::Directory, Content::Directory),
+            EntryType::Symlink => (
+                EntryKind::Link,
+                Content::Link(target.clone().unwrap_or_default()),
+            ),
             EntryType::Link => return Err(refused("it is a hard link".to_owned())),
             _ => {
                 return Err(refused(
@@ -73,13 +76,17 @@ pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, 
                 ));
             }
         };
-        if kind != Kind::File && size > 0 {
+        if kind != EntryKind::File && size > 0 {
             return Err(refused("it has contents, but is not a file".to_owned()));
         }
         let path = judge.admit(&name, kind, size, &target.unwrap_or_default());
         let mode = entry.header().mode().map_err(damaged)? & 0o777;
         let path = path.map_err(refused)?;
-        items.push(Item { path, what, mode });
+        items.push(Item {
+            path,
+            content,
+            mode,
+        });
     }
     match items.is_empty() || long.name.is_some() || long.target.is_some() {
         true => Err("it is not an archive: it ends too early".to_owned()),
@@ -89,12 +96,12 @@ pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, 
 
 /// The long name and target that GNU's tar puts before the entry that has them.
 #[derive(Debug, Default)]
-struct Long {
+struct LongNames {
     name: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
 }
 
-impl Long {
+impl LongNames {
     /// Whether `entry` is one of these; then it is kept for the next one.
     fn takes<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, String> {
         let place = match entry.header().entry_type() {
@@ -122,7 +129,7 @@ impl Long {
 pub(crate) fn is_directory(items: &[Item]) -> bool {
     items
         .first()
-        .is_some_and(|root| root.what == What::Directory)
+        .is_some_and(|root| root.content == Content::Directory)
 }
 
 /// Writes `items` of `archive` as `name` in `dir`: whole, or not at all. `tell` hears how many bytes are written.
@@ -136,7 +143,7 @@ pub(crate) fn write(
     name: &Path,
     tell: &mut dyn FnMut(u64),
 ) -> io::Result<Copied> {
-    let beside = Beside {
+    let beside = PendingFile {
         dir,
         name: unique(),
         items,
@@ -152,7 +159,7 @@ pub(crate) fn write(
         for item in items
             .iter()
             .rev()
-            .filter(|item| item.what == What::Directory)
+            .filter(|item| item.content == Content::Directory)
         {
             set_mode(dir, &beside.path(item)?, item.mode)?;
         }
@@ -189,14 +196,14 @@ fn below(
             return Err(io::Error::other("interrupted"));
         }
         let path = as_path(&item.path).map_err(io::Error::other)?;
-        match &item.what {
-            What::Directory => root.create_dir_with(path, builder)?,
-            What::File { .. } => drop(file(item, archive, root, path, copied, tell)?),
-            What::Link(_) => {}
+        match &item.content {
+            Content::Directory => root.create_dir_with(path, builder)?,
+            Content::File { .. } => drop(file(item, archive, root, path, copied, tell)?),
+            Content::Link(_) => {}
         }
     }
     for item in items {
-        if let What::Link(target) = &item.what {
+        if let Content::Link(target) = &item.content {
             link(root, target, &item.path)?;
             copied.files += 1;
         }
@@ -213,7 +220,7 @@ fn file(
     copied: &mut Copied,
     tell: &mut dyn FnMut(u64),
 ) -> io::Result<File> {
-    let What::File { at, size } = item.what else {
+    let Content::File { at, size } = item.content else {
         return Err(io::Error::other("it is not a file"));
     };
     let mut options = OpenOptions::new();
@@ -225,7 +232,7 @@ fn file(
     }
     let mut out = dir.open_with(path, &options)?.into_std();
     archive.seek(SeekFrom::Start(at))?;
-    let mut content = Exactly {
+    let mut content = Bounded {
         from: archive,
         left: size,
         come: &mut copied.bytes,
@@ -242,20 +249,20 @@ fn file(
 }
 
 /// What is written until it gets its name; removed when it does not.
-struct Beside<'a> {
+struct PendingFile<'a> {
     dir: &'a Dir,
     name: String,
     items: &'a [Item],
 }
 
-impl Beside<'_> {
+impl PendingFile<'_> {
     fn path(&self, item: &Item) -> io::Result<std::path::PathBuf> {
         let below = as_path(&item.path).map_err(io::Error::other)?;
         Ok(Path::new(&self.name).join(below))
     }
 }
 
-impl Drop for Beside<'_> {
+impl Drop for PendingFile<'_> {
     fn drop(&mut self) {
         if !is_directory(self.items) {
             let _it_was_not_made = self.dir.remove_file(&self.name);
@@ -265,7 +272,7 @@ impl Drop for Beside<'_> {
         for item in self
             .items
             .iter()
-            .filter(|item| item.what == What::Directory)
+            .filter(|item| item.content == Content::Directory)
         {
             if let Ok(path) = self.path(item) {
                 let _it_was_not_made = set_mode(self.dir, &path, 0o700);

@@ -4,8 +4,8 @@ use crate::guest::{self, AGENTS};
 
 /// The answer of `agents-state.sh`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Agents {
-    pub(crate) states: Vec<State>,
+pub(crate) struct AgentsReport {
+    pub(crate) states: Vec<AgentState>,
     /// The ports that an agent asks for.
     ports: Vec<(String, u16)>,
     /// The names of the keys that are stored for an agent.
@@ -14,7 +14,7 @@ pub(crate) struct Agents {
 
 /// An agent as the workspace knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct State {
+pub(crate) struct AgentState {
     pub(crate) name: String,
     /// `installing`, `install-failed`, `starting`, `running`, `healthy`, `unhealthy`, `failed` or `stopped`.
     pub(crate) word: String,
@@ -22,7 +22,7 @@ pub(crate) struct State {
     pub(crate) detail: String,
 }
 
-impl Agents {
+impl AgentsReport {
     /// Reads the answer; leaves out what means nothing.
     pub(crate) fn parse(text: &str) -> Self {
         let mut agents = Self::default();
@@ -31,7 +31,7 @@ impl Agents {
             let words: Vec<&str> = line.splitn(4, ' ').collect();
             match words.as_slice() {
                 ["end"] => break,
-                ["in", name, word, detail @ ..] => agents.states.push(State {
+                ["in", name, word, detail @ ..] => agents.states.push(AgentState {
                     name: (*name).to_owned(),
                     word: (*word).to_owned(),
                     detail: detail.concat(),
@@ -53,7 +53,7 @@ impl Agents {
     }
 
     /// The state of an agent, where the workspace knows it.
-    pub(crate) fn state(&self, name: &str) -> Option<&State> {
+    pub(crate) fn state(&self, name: &str) -> Option<&AgentState> {
         self.states.iter().find(|state| state.name == name)
     }
 
@@ -71,7 +71,7 @@ fn of<T: Clone>(pairs: &[(String, T)], name: &str) -> Vec<T> {
     pairs.map(|(_, value)| value.clone()).collect()
 }
 
-impl State {
+impl AgentState {
     /// Whether it needs nothing but time.
     pub(crate) fn is_on_its_way(&self) -> bool {
         matches!(self.word.as_str(), "installing" | "starting")
@@ -103,7 +103,7 @@ mod tests {
     fn what_the_workspace_says_is_told_from_what_the_vm_says() {
         let text = "noise|polis-agents 1\nports echo 8099 8100\nkeys echo A B\nin echo install-failed its script: 3\nin evil ports\nin ports evil 7\n\nend\n\
                     ports late 1\n";
-        let agents = Agents::parse(text);
+        let agents = AgentsReport::parse(text);
         assert_eq!(agents.ports_of("echo"), [8099, 8100]);
         assert_eq!(agents.keys_of("echo"), ["A", "B"]);
         assert_eq!(agents.ports.len(), 2);
@@ -111,6 +111,6 @@ mod tests {
         assert_eq!(echo.words(), "echo: install failed: its script: 3");
         assert!(echo.is_unhealthy() && !echo.is_on_its_way());
         assert_eq!(agents.state("evil").unwrap().word, "ports");
-        assert_eq!(Agents::parse(""), Agents::default());
+        assert_eq!(AgentsReport::parse(""), AgentsReport::default());
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const RENEW: &str = "polis exec --vm -- sudo mv /opt/polis/certs /opt
 
 /// What the VM says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct GuestFacts {
     pub(crate) docker: Option<String>,
     pub(crate) sysbox: Option<String>,
     pub(crate) address: Option<Ipv4Addr>,
@@ -41,7 +41,7 @@ pub(crate) struct Certificate {
     pub(crate) days_left: i64,
 }
 
-impl Facts {
+impl GuestFacts {
     /// Reads the answer; leaves out what means nothing.
     pub(crate) fn parse(text: &str) -> Self {
         let mut facts = Self::default();
@@ -127,7 +127,7 @@ mod tests {
         let text = "noise|polis-facts 1\nnow 1000000000\npackage docker-ce 5:28.5.1-1~ubuntu.24.04~noble\n\
             package sysbox-ce 0.7.1.linux\naddress 10.0.0.7\ncertificate ca/ca.pem 999000000 1002592000\n\
             certificate x\u{1b} 1 2\ncertificate valkey/ca.crt 999000000 999999999\npending 3\nend\npending 9\n";
-        let facts = Facts::parse(text);
+        let facts = GuestFacts::parse(text);
         assert_eq!(facts.docker.as_deref(), Some("28.5.1"));
         assert_eq!(facts.sysbox.as_deref(), Some("0.7.1"));
         assert_eq!(facts.address, Some(Ipv4Addr::new(10, 0, 0, 7)));
@@ -151,9 +151,9 @@ mod tests {
             "polis-facts 1",
             "polis-facts 1\naddress \npending\npackage docker-ce \npackage sysbox-ce -\naddress ::1\npending -1\ncertificate a 1 2\nend",
         ] {
-            assert_eq!(Facts::parse(text), Facts::default(), "{text}");
+            assert_eq!(GuestFacts::parse(text), GuestFacts::default(), "{text}");
         }
-        let many = Facts::parse("polis-facts 1\npending 100000\nend\n");
+        let many = GuestFacts::parse("polis-facts 1\npending 100000\nend\n");
         assert_eq!(many.pending_words(), "250 or more");
     }
 

@@ -255,7 +255,7 @@ fn pull_name(digest: &Digest) -> String {
 
 /// What `stack.sh up` does to containers that already exist.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Up {
+pub(crate) struct UpOptions {
     /// Recreate all but the workspace.
     pub(crate) recreate: bool,
     /// Recreate the workspace, if it differs from its definition.
@@ -265,7 +265,7 @@ pub(crate) struct Up {
 }
 
 /// Brings the stack that is `digest` up.
-pub(crate) fn up_job(digest: &Digest, up: &Up) -> Job {
+pub(crate) fn up_job(digest: &Digest, up: &UpOptions) -> Job {
     let name = format!("up-{}", short(digest));
     let mut command = vec!["scripts/stack.sh", "up"];
     command.extend(up.recreate.then_some("--recreate"));

@@ -26,14 +26,14 @@ pub(crate) struct Report {
     /// Seconds of the whole.
     pub(crate) seconds: u64,
     /// Every step.
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<ProvisioningStep>,
     /// The last lines of its log.
     pub(crate) log_tail: Vec<String>,
 }
 
 /// A step of the provisioning.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub(crate) struct Step {
+pub(crate) struct ProvisioningStep {
     pub(crate) name: String,
     pub(crate) state: String,
     pub(crate) seconds: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Step {
 /// What the progress script tells: the steps so far, and the last line of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<ProvisioningStep>,
     pub(crate) last_line: String,
 }
 
@@ -60,7 +60,7 @@ impl Progress {
                 && guest::is_name(name)
                 && guest::is_name(state)
             {
-                let step = Step {
+                let step = ProvisioningStep {
                     name: (*name).to_owned(),
                     state: (*state).to_owned(),
                     seconds: seconds.parse().unwrap_or_default(),
@@ -92,7 +92,7 @@ mod tests {
             "polis-provision: step docker-repo start 0\npolis-provision: step docker-repo done 7\n\
              polis-provision: step sysbox start 0\nSetting up sysbox-ce\n",
         );
-        let step = |name: &str, state: &str, seconds| Step {
+        let step = |name: &str, state: &str, seconds| ProvisioningStep {
             name: name.into(),
             state: state.into(),
             seconds,

@@ -20,7 +20,7 @@ pub(crate) const NO_STACK: &str = "no-stack";
 
 /// Where a command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Target {
     /// In the workspace, the agent's container.
     Workspace {
         /// With a terminal.
@@ -123,20 +123,20 @@ impl Run {
     }
 
     /// `command` in `place`; with `captured` its output goes to files.
-    pub(crate) fn command(&self, place: Place, command: &[String], captured: bool) -> Call {
+    pub(crate) fn command(&self, place: Target, command: &[String], captured: bool) -> Call {
         let needs = match place {
-            Place::Machine => "nothing",
-            Place::Workspace { .. } => "workspace",
-            Place::Stack => "stack",
+            Target::Machine => "nothing",
+            Target::Workspace { .. } => "workspace",
+            Target::Stack => "stack",
         };
         let mark = self.mark();
         let mut args = vec![self.notes.as_str(), needs];
         match place {
-            Place::Workspace { terminal, root } => {
+            Target::Workspace { terminal, root } => {
                 let entered = in_workspace(root, &["--env", &mark]).into_iter();
                 args.extend(entered.filter(|word| !terminal || *word != "-T"));
             }
-            Place::Stack | Place::Machine => {}
+            Target::Stack | Target::Machine => {}
         }
         args.extend(command.iter().map(String::as_str));
         let script = if captured { CAPTURED } else { DIRECT };

@@ -32,7 +32,7 @@ pub(crate) fn volumes(text: &str) -> Vec<Volume> {
 
 /// What the workspace's container holds outside the volumes, and would lose if it were recreated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Outside {
+pub(crate) struct OutsideVolumes {
     /// Its size; none if measuring took too long.
     pub(crate) bytes: Option<u64>,
     /// Folders with the number of files added, changed or deleted below them, most files first.
@@ -48,7 +48,7 @@ pub(crate) struct Folder {
     pub(crate) files: u64,
 }
 
-impl Outside {
+impl OutsideVolumes {
     /// Reads the answer of `outside.sh`.
     pub(crate) fn parse(text: &str) -> Self {
         let mut outside = Self::default();
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(volumes(""), []);
 
         let whole = "polis-outside 1\nbytes 2048\nfolder 2 /usr/local\nfolder 1 /opt/a b\nend\n";
-        let outside = Outside::parse(whole);
+        let outside = OutsideVolumes::parse(whole);
         assert_eq!(
             outside.lines(),
             [
@@ -127,9 +127,9 @@ mod tests {
             whole.replace("end", &"folder 1 /x\n".repeat(60)),
             String::new(),
         ] {
-            assert!(Outside::parse(&broken).cut_off, "{broken}");
+            assert!(OutsideVolumes::parse(&broken).cut_off, "{broken}");
         }
-        let nothing = Outside::parse("polis-outside 1\nbytes \nend\n");
+        let nothing = OutsideVolumes::parse("polis-outside 1\nbytes \nend\n");
         assert_eq!(nothing.lines(), ["no files"]);
     }
 }

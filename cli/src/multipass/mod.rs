@@ -29,7 +29,7 @@ use crate::process::{self, Failure, Output, Running, Streams};
 use crate::store::{Store, Written};
 use call::Call;
 use refusal::Refusal;
-use state::State;
+use state::VmState;
 use version::Versions;
 
 /// The program, with the limit for one short call.
@@ -213,7 +213,7 @@ impl<'a> Multipass<'a> {
     ///
     /// # Errors
     /// When the daemon does not answer, or refuses.
-    pub(crate) fn state(&self) -> Result<Option<State>> {
+    pub(crate) fn state(&self) -> Result<Option<VmState>> {
         state::parse_list(&self.call(&list_call(), Kind::Unexpected)?)
     }
 

@@ -33,12 +33,12 @@ impl Snapshot {
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    info: BTreeMap<String, BTreeMap<String, Facts>>,
+struct SnapshotList {
+    info: BTreeMap<String, BTreeMap<String, SnapshotFacts>>,
 }
 
 #[derive(Deserialize)]
-struct Facts {
+struct SnapshotFacts {
     parent: String,
     comment: String,
 }
@@ -55,7 +55,7 @@ pub(crate) fn list_call() -> Call {
 /// When the answer is not the document that Multipass prints.
 pub(crate) fn parse(text: &str) -> Result<Vec<Snapshot>> {
     let document = &text[text.find('{').unwrap_or_default()..];
-    let mut answer: Answer = serde_json::from_str(document).map_err(|error| {
+    let mut answer: SnapshotList = serde_json::from_str(document).map_err(|error| {
         let what = "Multipass's list of snapshots could not be read";
         Error::new(Kind::Unexpected, what)
             .because(format!("{error}: `{}`", text.trim()))

@@ -7,7 +7,7 @@ use crate::instance::vm;
 
 /// The state of a VM in Multipass's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum VmState {
     /// SSH answers; cloud-init may still be at work.
     Running,
     Stopped,
@@ -24,7 +24,7 @@ pub(crate) enum State {
     Other(String),
 }
 
-impl State {
+impl VmState {
     fn of(word: &str) -> Self {
         match word {
             "Running" => Self::Running,
@@ -80,7 +80,7 @@ pub(crate) const NO_ANSWER: &str = "the VM does not answer: it is booting, or it
 /// What tells whether it hangs.
 pub(crate) const WAITING: &str = "polis start   (waits for it, and tells what to do if it hangs)";
 
-impl State {
+impl VmState {
     /// What it means.
     pub(crate) fn outlook(&self) -> Outlook {
         match self {
@@ -96,11 +96,11 @@ impl State {
 
 #[derive(Deserialize)]
 struct List {
-    list: Vec<Instance>,
+    list: Vec<ListedVm>,
 }
 
 #[derive(Deserialize)]
-struct Instance {
+struct ListedVm {
     name: String,
     state: String,
 }
@@ -109,7 +109,7 @@ struct Instance {
 ///
 /// # Errors
 /// As [`parse_all`].
-pub(crate) fn parse_list(text: &str) -> Result<Option<State>> {
+pub(crate) fn parse_list(text: &str) -> Result<Option<VmState>> {
     let ours = parse_all(text)?.into_iter().find(|(name, _)| name == vm());
     Ok(ours.map(|(_, state)| state))
 }
@@ -118,7 +118,7 @@ pub(crate) fn parse_list(text: &str) -> Result<Option<State>> {
 ///
 /// # Errors
 /// When the answer is not the document that Multipass prints.
-pub(crate) fn parse_all(text: &str) -> Result<Vec<(String, State)>> {
+pub(crate) fn parse_all(text: &str) -> Result<Vec<(String, VmState)>> {
     // What a spinner left before the document is not part of it.
     let document = &text[text.find('{').unwrap_or_default()..];
     let list: List = serde_json::from_str(document).map_err(|error| {
@@ -131,7 +131,7 @@ pub(crate) fn parse_all(text: &str) -> Result<Vec<(String, State)>> {
     })?;
     let each = list.list.into_iter();
     Ok(each
-        .map(|instance| (instance.name, State::of(&instance.state)))
+        .map(|instance| (instance.name, VmState::of(&instance.state)))
         .collect())
 }
 
@@ -143,7 +143,7 @@ mod tests {
     fn only_our_vm_counts() {
         let text = r#"{"list":[{"ipv4":[],"name":"polis-two","release":"","state":"Running"},
             {"ipv4":[],"name":"polis","release":"","state":"Delayed Shutdown"}]}"#;
-        assert_eq!(parse_list(text).unwrap(), Some(State::DelayedShutdown));
+        assert_eq!(parse_list(text).unwrap(), Some(VmState::DelayedShutdown));
         assert_eq!(parse_list(r#"{"list":[]}"#).unwrap(), None);
         assert!(parse_list("{}").is_err());
         assert!(parse_list("").is_err());
@@ -158,7 +158,7 @@ mod tests {
             "Unknown",
             "Unavailable",
         ] {
-            assert_eq!(State::of(word).word(), word);
+            assert_eq!(VmState::of(word).word(), word);
         }
     }
 }

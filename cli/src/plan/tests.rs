@@ -73,7 +73,7 @@ fn whole() -> Guest {
     }
 }
 
-fn names(machine: State, guest: Option<Guest>, desired: &Desired) -> Vec<&'static str> {
+fn names(machine: VmState, guest: Option<Guest>, desired: &Desired) -> Vec<&'static str> {
     let observed = Observed {
         machine: Some(machine),
         guest,
@@ -89,7 +89,7 @@ fn names(machine: State, guest: Option<Guest>, desired: &Desired) -> Vec<&'stati
 fn after(break_it: impl FnOnce(&mut Guest)) -> Vec<&'static str> {
     let mut guest = whole();
     break_it(&mut guest);
-    names(State::Running, Some(guest), &desired())
+    names(VmState::Running, Some(guest), &desired())
 }
 
 const EVERYTHING_INSIDE: [&str; 7] = [
@@ -172,7 +172,7 @@ fn a_newer_cli_moves_the_stack_forward_without_provisioning() {
 /// The command of the step that starts the services.
 fn up(guest: Guest, desired: &Desired) -> Vec<String> {
     let observed = Observed {
-        machine: Some(State::Running),
+        machine: Some(VmState::Running),
         guest: Some(guest),
     };
     let steps = steps(&observed, desired).unwrap();
@@ -212,10 +212,13 @@ fn the_workspace_is_recreated_only_when_that_is_wanted_and_changes_something() {
         ..whole()
     };
     let nothing: [&str; 0] = [];
-    assert_eq!(names(State::Running, Some(differs()), &desired()), nothing);
-    assert_eq!(names(State::Running, Some(whole()), &wanted), nothing);
     assert_eq!(
-        names(State::Running, Some(differs()), &wanted),
+        names(VmState::Running, Some(differs()), &desired()),
+        nothing
+    );
+    assert_eq!(names(VmState::Running, Some(whole()), &wanted), nothing);
+    assert_eq!(
+        names(VmState::Running, Some(differs()), &wanted),
         ["start-services", "await-health"]
     );
     let command = ["scripts/stack.sh", "up", "--recreate-workspace"];
@@ -247,15 +250,15 @@ fn an_agent_is_layered_once_and_stays() {
         "await-health",
         "mark-ready",
     ];
-    assert_eq!(names(State::Running, Some(whole()), &with), expected);
+    assert_eq!(names(VmState::Running, Some(whole()), &with), expected);
 
     let mut guest = whole();
     guest.agents = vec![installed("one")];
     guest.ready = Some(stack(&Digest::of(b"bundle"), &layered(&guest)));
     let nothing: [&str; 0] = [];
-    assert_eq!(names(State::Running, Some(guest.clone()), &with), nothing);
+    assert_eq!(names(VmState::Running, Some(guest.clone()), &with), nothing);
     assert_eq!(
-        names(State::Running, Some(guest.clone()), &desired()),
+        names(VmState::Running, Some(guest.clone()), &desired()),
         nothing
     );
 
@@ -263,7 +266,7 @@ fn an_agent_is_layered_once_and_stays() {
         agent: Some(agent("two")),
         ..desired()
     };
-    assert_eq!(names(State::Running, Some(guest), &changed), expected);
+    assert_eq!(names(VmState::Running, Some(guest), &changed), expected);
 }
 
 #[test]
@@ -285,15 +288,18 @@ fn agents_are_taken_out_of_the_stack_and_put_back() {
         "await-health",
         "mark-ready",
     ];
-    assert_eq!(names(State::Running, Some(guest.clone()), &without), up);
+    assert_eq!(names(VmState::Running, Some(guest.clone()), &without), up);
     guest.agents[0].layered = false;
     guest.ready = Some(Digest::of(b"bundle").hex());
     assert_eq!(
-        names(State::Running, Some(guest.clone()), &without),
+        names(VmState::Running, Some(guest.clone()), &without),
         [""; 0]
     );
     let back = [&up[..], &["await-agents"]].concat();
-    assert_eq!(names(State::Running, Some(guest.clone()), &desired()), back);
+    assert_eq!(
+        names(VmState::Running, Some(guest.clone()), &desired()),
+        back
+    );
     // Another agent brings this one back too; its keys travel after it.
     let mut keys = crate::agent::Keys::default();
     keys.add("KEY", "value".into()).unwrap();
@@ -305,7 +311,7 @@ fn agents_are_taken_out_of_the_stack_and_put_back() {
         }),
         ..desired()
     };
-    let steps = names(State::Running, Some(guest), &other);
+    let steps = names(VmState::Running, Some(guest), &other);
     assert_eq!(steps[..3], ["install-agent", "give-keys", "pull"]);
 }
 
@@ -314,13 +320,13 @@ fn ports_follow_the_address_of_the_vm() {
     let mut guest = whole();
     guest.ports_differ = true;
     assert_eq!(
-        names(State::Running, Some(guest.clone()), &desired()),
+        names(VmState::Running, Some(guest.clone()), &desired()),
         ["open-ports"]
     );
     // What installs a bundle or an agent makes the forwarder anew itself.
     guest.bundle = None;
     assert_eq!(
-        names(State::Running, Some(guest), &desired())[0],
+        names(VmState::Running, Some(guest), &desired())[0],
         "install-bundle"
     );
 }
@@ -342,18 +348,18 @@ fn of_keys_a_plan_shows_nothing_but_their_way() {
 
 #[test]
 fn a_vm_that_does_not_run_is_started_and_looked_at_again() {
-    for state in [State::Stopped, State::Suspended] {
+    for state in [VmState::Stopped, VmState::Suspended] {
         assert_eq!(
             names(state, None, &desired()),
             ["start-machine", "look-again"]
         );
     }
     for state in [
-        State::Starting,
-        State::Restarting,
-        State::Suspending,
+        VmState::Starting,
+        VmState::Restarting,
+        VmState::Suspending,
         // A first boot.
-        State::Unknown,
+        VmState::Unknown,
     ] {
         assert_eq!(
             names(state, None, &desired()),
@@ -371,20 +377,23 @@ fn what_only_a_person_can_mend_is_refused() {
         };
         steps(&observed, &desired()).unwrap_err().kind
     };
-    assert_eq!(refused(State::Deleted, None), Kind::Deleted);
-    for state in [State::DelayedShutdown, State::Other("Unavailable".into())] {
+    assert_eq!(refused(VmState::Deleted, None), Kind::Deleted);
+    for state in [
+        VmState::DelayedShutdown,
+        VmState::Other("Unavailable".into()),
+    ] {
         assert_eq!(refused(state, None), Kind::Machine);
     }
     let silent = Guest {
         docker_down: true,
         ..whole()
     };
-    assert_eq!(refused(State::Running, Some(silent)), Kind::Unhealthy);
+    assert_eq!(refused(VmState::Running, Some(silent)), Kind::Unhealthy);
     let never = Guest {
         cloud_init: "done".into(),
         ..Guest::default()
     };
-    assert_eq!(refused(State::Running, Some(never)), Kind::Provisioning);
+    assert_eq!(refused(VmState::Running, Some(never)), Kind::Provisioning);
 }
 
 #[test]
@@ -422,9 +431,9 @@ fn a_processor_without_images_is_refused_before_anything_is_done() {
     emulated.architecture = String::new();
     for (machine, guest) in [
         (None, None),
-        (Some(State::Stopped), None),
-        (Some(State::Starting), None),
-        (Some(State::Running), Some(emulated)),
+        (Some(VmState::Stopped), None),
+        (Some(VmState::Starting), None),
+        (Some(VmState::Running), Some(emulated)),
     ] {
         let error = steps(&Observed { machine, guest }, &desired).expect_err("arm64");
         assert_eq!(error.kind, Kind::Machine);
@@ -435,7 +444,7 @@ fn a_processor_without_images_is_refused_before_anything_is_done() {
     let mut arm64 = whole();
     arm64.architecture = "arm64".into();
     let observed = |guest| Observed {
-        machine: Some(State::Running),
+        machine: Some(VmState::Running),
         guest: Some(guest),
     };
     assert!(steps(&observed(arm64), &self::desired()).is_err());
@@ -476,21 +485,21 @@ fn other_proxies_are_set_before_they_are_needed_and_what_they_restart_is_looked_
         ..desired()
     };
     let set = ["set-proxies", "look-again"];
-    assert_eq!(names(State::Running, Some(whole()), &behind), set);
+    assert_eq!(names(VmState::Running, Some(whole()), &behind), set);
     let has = || Guest {
         proxies: revision.clone(),
         ..whole()
     };
-    assert_eq!(names(State::Running, Some(has()), &behind), [""; 0]);
+    assert_eq!(names(VmState::Running, Some(has()), &behind), [""; 0]);
     // No longer set: they go.
-    assert_eq!(names(State::Running, Some(has()), &desired()), set);
+    assert_eq!(names(VmState::Running, Some(has()), &desired()), set);
     // It may have failed for want of them.
     let failed = Guest {
         marker: None,
         report: Some("failed".into()),
         ..whole()
     };
-    let steps = names(State::Running, Some(failed), &behind);
+    let steps = names(VmState::Running, Some(failed), &behind);
     assert_eq!(
         steps,
         ["set-proxies", "provision-again", "await-provisioning"]
@@ -500,7 +509,7 @@ fn other_proxies_are_set_before_they_are_needed_and_what_they_restart_is_looked_
         cloud_init: "running".into(),
         ..whole()
     };
-    let steps = names(State::Running, Some(runs), &behind);
+    let steps = names(VmState::Running, Some(runs), &behind);
     assert_eq!(steps, ["await-provisioning", "set-proxies", "look-again"]);
 }
 

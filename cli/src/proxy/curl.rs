@@ -13,9 +13,9 @@ const UNTRUSTED: i32 = 60;
 /// Ways to reach what a URL names, each what curl reads from `--config -`. An authority of the company may stand beside the
 /// system's, and curl knows one or the other: so the second way has the system's.
 #[derive(Debug, Clone)]
-pub(crate) struct Ways(Vec<String>);
+pub(crate) struct CurlConfigs(Vec<String>);
 
-impl Ways {
+impl CurlConfigs {
     /// The ways of `proxies` to `url`.
     pub(crate) fn to(proxies: &Proxies, url: &str) -> Self {
         let https = url.starts_with("https:");
@@ -84,7 +84,7 @@ pub(crate) fn reach(proxies: &Proxies, place: &str, limit: Duration) -> Result<(
         &url,
     ];
     let args = words.map(str::to_owned);
-    let ended = Ways::to(proxies, &url).tried(|streams| run(&curl, &args, streams, limit));
+    let ended = CurlConfigs::to(proxies, &url).tried(|streams| run(&curl, &args, streams, limit));
     match ended {
         Ok(output) if output.code == Some(0) => Ok(()),
         Ok(output) => Err(reason(&output)),
@@ -135,14 +135,14 @@ mod tests {
         let direct = "noproxy = \"localhost,127.0.0.1,::1\"\n";
         let two = format!("proxy = \"http://me:p%40ss@two:2\"\n{direct}");
         assert_eq!(
-            Ways::to(&proxies, "https://example.org").0,
+            CurlConfigs::to(&proxies, "https://example.org").0,
             [format!("{two}cacert = \"C:\\\\a \\\"b\\\".pem\"\n"), two]
         );
         assert_eq!(
-            Ways::to(&proxies, "http://localhost:1").0,
+            CurlConfigs::to(&proxies, "http://localhost:1").0,
             [format!("proxy = \"http://one:1\"\n{direct}")]
         );
-        assert_eq!(Ways::to(&Proxies::default(), "https://x").0, [""]);
+        assert_eq!(CurlConfigs::to(&Proxies::default(), "https://x").0, [""]);
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         };
         for (code, count) in [(60, 2), (0, 1), (56, 1)] {
             let mut runs = 0;
-            let ended = Ways::to(&proxies, "https://x").tried(|_| {
+            let ended = CurlConfigs::to(&proxies, "https://x").tried(|_| {
                 runs += 1;
                 Ok(Output {
                     code: Some(code),

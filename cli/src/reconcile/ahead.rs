@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use crate::multipass::call::Call;
-use crate::multipass::state::{State, parse_list};
+use crate::multipass::state::{VmState, parse_list};
 use crate::multipass::{Multipass, list_call};
 
 /// How long no VM has booted yet, and the pause between two looks or attempts.
@@ -25,7 +25,7 @@ pub(super) fn bring(multipass: &Multipass<'_>, calls: &[Call], over: &Receiver<(
     while over.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         pause = PAUSE;
         let list = answer(multipass, &list_call(), over);
-        let runs = list.is_some_and(|list| matches!(parse_list(&list), Ok(Some(State::Running))));
+        let runs = list.is_some_and(|list| matches!(parse_list(&list), Ok(Some(VmState::Running))));
         let brought = |call| answer(multipass, call, over).is_some();
         if runs && calls.iter().all(brought) {
             return;

@@ -21,7 +21,7 @@ impl Reconciler<'_> {
                 }
                 continue;
             };
-            let status = Status::parse(&answer)?;
+            let status = JobStatus::parse(&answer)?;
             match status.state {
                 JobState::Ended(0) => return Ok(Ended::Succeeded),
                 JobState::Ended(code) => return Ok(Ended::Failed(code, status.log)),
@@ -66,7 +66,7 @@ pub(super) enum Ended {
 
 /// What a job's poll tells.
 #[derive(Debug)]
-struct Status {
+struct JobStatus {
     state: JobState,
     pulled: Pulled,
     log: Vec<String>,
@@ -80,7 +80,7 @@ enum JobState {
     Lost,
 }
 
-impl Status {
+impl JobStatus {
     fn parse(text: &str) -> Result<Self> {
         let unreadable = || {
             let lines = text.lines().map(str::to_owned);
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_job_says_how_it_is() {
-        let status = Status::parse(
+        let status = JobStatus::parse(
             "noise|polis-job 1\nended 1\npulled 3 9 0 0 0\nlog\n a\x1b[0m\nError: b\n",
         )
         .unwrap();
@@ -130,11 +130,11 @@ mod tests {
         assert_eq!(status.pulled.words(), "3 of 9 images");
         assert_eq!(status.log, [" a", "Error: b"]);
         assert_eq!(
-            Status::parse("polis-job 1\nlost\npulled\nlog\n")
+            JobStatus::parse("polis-job 1\nlost\npulled\nlog\n")
                 .unwrap()
                 .state,
             JobState::Lost
         );
-        assert!(Status::parse("").is_err());
+        assert!(JobStatus::parse("").is_err());
     }
 }

@@ -11,7 +11,7 @@ use crate::guest::provision::Progress;
 use crate::multipass::call::Call;
 use crate::multipass::refusal::{self, Refusal};
 use crate::multipass::screen::plain;
-use crate::multipass::state::{NO_ANSWER, Outlook, State, parse_list};
+use crate::multipass::state::{NO_ANSWER, Outlook, VmState, parse_list};
 use crate::multipass::{failed, list_call};
 use crate::plan::hangs;
 use crate::platform;
@@ -82,7 +82,7 @@ impl Reconciler<'_> {
         // Never for long: what is watched may have ended.
         let list = self.multipass.output(&list_call(), Some(GLIMPSE));
         let state = list.and_then(|output| parse_list(&output.stdout));
-        if !matches!(state, Ok(Some(State::Running))) {
+        if !matches!(state, Ok(Some(VmState::Running))) {
             return false;
         }
         let Ok(output) = self.multipass.output(&guest::progress(), Some(GLIMPSE)) else {
@@ -122,7 +122,7 @@ impl Reconciler<'_> {
         let mut silent_since = None;
         loop {
             let state = parse_list(&self.multipass.call(call, Kind::Machine)?)?;
-            let outlook = state.as_ref().map(State::outlook);
+            let outlook = state.as_ref().map(VmState::outlook);
             if outlook != Some(Outlook::NoAnswer) {
                 silent_since = None;
             }
@@ -140,7 +140,7 @@ impl Reconciler<'_> {
                 (_, None) => self.view.detail("not there yet"),
             }
             if !backoff.wait()? {
-                let word = state.as_ref().map_or("not there", State::word);
+                let word = state.as_ref().map_or("not there", VmState::word);
                 return Err(out_of_time("the VM is not running").because(format!("it is {word}")));
             }
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::agents::Agents;
+use crate::guest::agents::AgentsReport;
 use crate::guest::probe::Guest;
 use crate::multipass::call::Call;
 use crate::multipass::refusal::{self, Refusal};
@@ -42,7 +42,7 @@ pub(crate) struct Reconciler<'a> {
     /// The guest when it was last looked at.
     pub(crate) seen: Option<Guest>,
     /// The agents when they were last asked for.
-    pub(crate) agents: Agents,
+    pub(crate) agents: AgentsReport,
 }
 
 /// How long things may take.
@@ -105,7 +105,7 @@ impl<'a> Reconciler<'a> {
             launched: false,
             did: Vec::new(),
             seen: None,
-            agents: Agents::default(),
+            agents: AgentsReport::default(),
         }
     }
 

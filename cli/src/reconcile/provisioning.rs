@@ -9,7 +9,7 @@ use crate::guest::probe::{Guest, Provisioning};
 use crate::guest::provision::{LOG, Progress, REPORT, Report};
 use crate::multipass::A_NOTE;
 use crate::multipass::call::Call;
-use crate::multipass::state::State;
+use crate::multipass::state::VmState;
 use crate::plan::never_provisioned;
 
 impl Reconciler<'_> {
@@ -95,7 +95,7 @@ impl Reconciler<'_> {
 
     /// Out of time, with how far the guest is, where it can be asked.
     pub(super) fn not_provisioned_in_time(&self, what: &str) -> Box<Error> {
-        let runs = matches!(self.multipass.state(), Ok(Some(State::Running)));
+        let runs = matches!(self.multipass.state(), Ok(Some(VmState::Running)));
         let answer = runs.then(|| self.multipass.output(&guest::progress(), None));
         let said = answer.and_then(Result::ok).unwrap_or_default().stdout;
         let progress = Progress::parse(&said);

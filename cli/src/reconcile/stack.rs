@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::job::Ended;
 use super::{Backoff, Reconciler, out_of_time};
 use crate::error::{Error, Kind, Result};
-use crate::guest::agents::Agents;
+use crate::guest::agents::AgentsReport;
 use crate::guest::probe::{Condition, Guest, RECREATE_WORKSPACE, Service, WORKSPACE};
 use crate::guest::{self, Job};
 use crate::multipass::call::Call;
@@ -117,7 +117,7 @@ impl Reconciler<'_> {
         let mut backoff = Backoff::until(Instant::now() + self.limits.health);
         loop {
             if let Some(answer) = self.ask(call)? {
-                self.agents = Agents::parse(&screen::plain(&answer));
+                self.agents = AgentsReport::parse(&screen::plain(&answer));
             }
             let Some(busy) = self
                 .agents

@@ -13,7 +13,7 @@ use crate::multipass::size;
 use crate::platform;
 use crate::process::{self, Failure, Output, Streams, TICK};
 use crate::proxy::Proxies;
-use crate::proxy::curl::Ways;
+use crate::proxy::curl::CurlConfigs;
 
 /// The releases at one place.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Releases<'a> {
 
 /// Where a file of a release is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Of<'a> {
+pub(crate) enum ReleaseRef<'a> {
     /// The newest release that is no preview, as the server has it.
     Latest,
     /// The release of this version.
@@ -61,18 +61,18 @@ impl<'a> Releases<'a> {
     /// When it cannot be had whole, or the user wants to stop.
     pub(crate) fn get(
         &self,
-        of: Of<'_>,
+        of: ReleaseRef<'_>,
         name: &str,
         most: usize,
         mut look: impl FnMut(u64),
     ) -> Result<Vec<u8>> {
         let url = match of {
-            Of::Latest => format!("{}/latest/download/{name}", self.url),
-            Of::Version(version) => format!("{}/download/v{version}/{name}", self.url),
+            ReleaseRef::Latest => format!("{}/latest/download/{name}", self.url),
+            ReleaseRef::Version(version) => format!("{}/download/v{version}/{name}", self.url),
         };
         let body = Body::of(most);
         let args = arguments(&url, self.limit);
-        let ended = Ways::to(self.proxies, &url).tried(|streams| {
+        let ended = CurlConfigs::to(self.proxies, &url).tried(|streams| {
             let streams = Streams {
                 stdout: Some(Box::new(body.clone())),
                 ..streams

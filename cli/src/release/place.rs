@@ -10,7 +10,7 @@ use crate::platform;
 
 /// Where this program is.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Installation {
     program: PathBuf,
     staged: PathBuf,
     /// Where the old program goes that still runs, on Windows.
@@ -20,12 +20,12 @@ pub(crate) struct Place {
 /// The new program, beside the old one; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Staged<'a> {
-    place: &'a Place,
+    place: &'a Installation,
     /// Open until it is filled: Linux does not run a program that somebody may write.
     file: Option<File>,
 }
 
-impl Place {
+impl Installation {
     /// The place of the program that runs, with all links followed.
     ///
     /// # Errors

@@ -11,9 +11,9 @@ use crate::context::Context;
 use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
-use crate::guest::agents::Agents;
+use crate::guest::agents::AgentsReport;
 use crate::guest::probe::{Guest, Installed, RECREATE_WORKSPACE};
-use crate::guest::run::Place;
+use crate::guest::run::Target;
 use crate::instance::named;
 use crate::multipass::{AN_OUTPUT, Multipass};
 use crate::output::Done;
@@ -158,9 +158,9 @@ fn add(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Done> {
 }
 
 /// What the agents have, and how they are.
-pub(super) fn asked(multipass: &Multipass) -> Result<Agents> {
+pub(super) fn asked(multipass: &Multipass) -> Result<AgentsReport> {
     let answer = multipass.call(&guest::agents(), Kind::Unexpected)?;
-    Ok(Agents::parse(&answer))
+    Ok(AgentsReport::parse(&answer))
 }
 
 /// The guest, which has to hold this version's stack.
@@ -339,7 +339,7 @@ pub(crate) fn logs(context: &Context, name: &str, follow: bool, tail: u32) -> Re
     let tail = tail.to_string();
     let mut words = in_workspace(&["log", name, &tail]);
     words.extend(follow.then(|| "follow".to_owned()));
-    let place = Place::Workspace {
+    let place = Target::Workspace {
         terminal: false,
         root: true,
     };
@@ -348,7 +348,7 @@ pub(crate) fn logs(context: &Context, name: &str, follow: bool, tail: u32) -> Re
 }
 
 /// The agents for people, a line each.
-pub(super) fn to_text(guest: &Guest, agents: &Agents) -> String {
+pub(super) fn to_text(guest: &Guest, agents: &AgentsReport) -> String {
     let line = |agent: &Installed| {
         let state = agents.state(&agent.name);
         let how = match (agent, state) {
@@ -384,7 +384,7 @@ pub(super) fn to_text(guest: &Guest, agents: &Agents) -> String {
 }
 
 /// The agents for programs.
-pub(super) fn to_json(guest: &Guest, agents: &Agents) -> Vec<Value> {
+pub(super) fn to_json(guest: &Guest, agents: &AgentsReport) -> Vec<Value> {
     let value = |agent: &Installed| {
         let state = agents.state(&agent.name);
         json!({
@@ -402,7 +402,7 @@ pub(super) fn to_json(guest: &Guest, agents: &Agents) -> Vec<Value> {
 }
 
 /// Tells of agents that are not well; a start does not fail because of them.
-pub(super) fn tell(context: &Context, agents: &Agents) {
+pub(super) fn tell(context: &Context, agents: &AgentsReport) {
     for state in &agents.states {
         if state.is_unhealthy() || state.is_on_its_way() {
             let name = &state.name;

@@ -18,7 +18,7 @@ use super::status;
 use crate::args::CpArgs;
 use crate::context::Context;
 use crate::copy::names::{self, Bounds, Judge};
-use crate::copy::{Copied, Inside, Way, pack, unpack};
+use crate::copy::{Copied, Direction, WorkspacePath, pack, unpack};
 use crate::error::{Error, Kind, Result};
 use crate::guest::copy as calls;
 use crate::guest::{self, DAMAGED};
@@ -36,10 +36,10 @@ use crate::view::View;
 /// When nothing was copied.
 pub(crate) fn run(context: &Context, args: &CpArgs) -> Result<Done> {
     let home = if args.root { "/root" } else { "/home/polis" };
-    let way = Way::of(&args.source, &args.destination, home)?;
+    let way = Direction::of(&args.source, &args.destination, home)?;
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
-    let mut copy = Copy {
+    let mut copy = CopyJob {
         multipass: &multipass,
         bounds: Bounds {
             bytes: context.settings.size("copy-size"),
@@ -50,8 +50,8 @@ pub(crate) fn run(context: &Context, args: &CpArgs) -> Result<Done> {
         view: View::moving(context.output, context.verbose),
     };
     let copied = match way {
-        Way::In { from, to } => copy.bring_in(&from, &to),
-        Way::Out { from, to } => copy.bring_out(&from, &to),
+        Direction::In { from, to } => copy.bring_in(&from, &to),
+        Direction::Out { from, to } => copy.bring_out(&from, &to),
     };
     let (copied, destination) = copied.map_err(|mut error| {
         if error.kind == Kind::Interrupted {
@@ -68,7 +68,7 @@ pub(crate) fn run(context: &Context, args: &CpArgs) -> Result<Done> {
     Ok(Done::new(text, data))
 }
 
-struct Copy<'a> {
+struct CopyJob<'a> {
     multipass: &'a Multipass<'a>,
     bounds: Bounds,
     limit: Duration,
@@ -76,8 +76,8 @@ struct Copy<'a> {
     view: View,
 }
 
-impl Copy<'_> {
-    fn bring_in(&mut self, from: &Path, to: &Inside) -> Result<(Copied, String)> {
+impl CopyJob<'_> {
+    fn bring_in(&mut self, from: &Path, to: &WorkspacePath) -> Result<(Copied, String)> {
         let spool = self.multipass.spool()?;
         let view = &mut self.view;
         view.step("Reading");
@@ -110,12 +110,12 @@ impl Copy<'_> {
         }
     }
 
-    fn bring_out(&mut self, from: &Inside, to: &Path) -> Result<(Copied, String)> {
+    fn bring_out(&mut self, from: &WorkspacePath, to: &Path) -> Result<(Copied, String)> {
         let name = from.name().ok_or_else(|| {
             Error::new(Kind::Usage, format!("`{}` cannot be copied", from.shown()))
                 .because("its path does not end in a name")
         })?;
-        let place = Place::of(to, name)?;
+        let place = Destination::of(to, name)?;
         let archive = calls::archive();
         self.view.step("Packing");
         let most = self.bounds.archive();
@@ -179,7 +179,7 @@ impl Copy<'_> {
     }
 
     /// Why the scripts have copied nothing.
-    fn refused(&self, call: &Call, output: &Output, inside: &Inside) -> Box<Error> {
+    fn refused(&self, call: &Call, output: &Output, inside: &WorkspacePath) -> Box<Error> {
         let words = refusal::reasons(&output.stderr);
         // Of what tar says the first line tells most; a script of ours says one line, after what its commands say.
         let reason = match output.code {
@@ -206,14 +206,14 @@ impl Copy<'_> {
 
 /// Where a copy goes on this machine.
 #[derive(Debug)]
-struct Place {
+struct Destination {
     dir: PathBuf,
     name: OsString,
     /// Whether only a directory can be called so.
     directory: bool,
 }
 
-impl Place {
+impl Destination {
     /// Below `to` under `name` if that is a directory, else as `to`.
     fn of(to: &Path, name: &str) -> Result<Self> {
         if fs::metadata(to).is_ok_and(|data| data.is_dir()) {

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::instance::{named, vm};
 use crate::multipass::call::Call;
-use crate::multipass::state::State;
+use crate::multipass::state::VmState;
 use crate::output::Done;
 use crate::view::View;
 
@@ -18,7 +18,7 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
     let state = multipass.state()?;
     let nothing = match state {
         None => Some("There is no VM.\n".to_owned()),
-        Some(State::Deleted) if !args.purge => {
+        Some(VmState::Deleted) if !args.purge => {
             let next = named("polis delete --purge");
             Some(format!(
                 "The VM is already deleted. To delete it for good: {next}\n"

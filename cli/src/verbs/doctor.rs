@@ -11,12 +11,12 @@ use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
 use super::fix;
 use crate::args::DoctorArgs;
 use crate::context::Context;
-use crate::doctor::{self, Check, Facts, Trouble, Verdict};
+use crate::doctor::{self, Check, CheckStatus, HostFacts, Trouble};
 use crate::error::{Kind, Result};
 use crate::guest;
 use crate::guest::probe::Guest;
 use crate::multipass::Multipass;
-use crate::multipass::state::{Outlook, State};
+use crate::multipass::state::{Outlook, VmState};
 use crate::output::Done;
 use crate::platform::{self, HERE, Probe};
 use crate::proxy::{Proxies, curl};
@@ -39,7 +39,9 @@ pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
         false => None,
     };
     let checks = doctor::checks(&facts(context));
-    let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
+    let failed = checks
+        .iter()
+        .any(|check| check.verdict == CheckStatus::Fail);
     let text = checks.iter().map(line).collect::<String>();
     let mut done = Done::new(text, json!({"healthy": !failed, "checks": checks}));
     done.code = u8::from(failed);
@@ -52,10 +54,10 @@ pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
 
 fn line(check: &Check) -> String {
     let word = match check.verdict {
-        Verdict::Ok => "ok",
-        Verdict::Warn => "warn",
-        Verdict::Fail => "FAIL",
-        Verdict::Skipped => "-",
+        CheckStatus::Ok => "ok",
+        CheckStatus::Warn => "warn",
+        CheckStatus::Fail => "FAIL",
+        CheckStatus::Skipped => "-",
     };
     let mut text = format!("{word:<5} {:<15} {}\n", check.name, check.detail);
     if let Some(fix) = &check.fix {
@@ -64,20 +66,20 @@ fn line(check: &Check) -> String {
     text
 }
 
-fn facts(context: &Context) -> Facts {
+fn facts(context: &Context) -> HostFacts {
     let settings = &context.settings;
     let proxies = Proxies::read(settings);
     let multipass = context.multipass().ok();
     let multipass = multipass.as_ref();
     let machine = multipass.map(|found| found.state());
-    let runs = matches!(machine, Some(Ok(Some(State::Running))));
+    let runs = matches!(machine, Some(Ok(Some(VmState::Running))));
     let outlook = match &machine {
         Some(Ok(Some(state))) => Some(state.outlook()),
         _ => None,
     };
     let silent = matches!(outlook, Some(Outlook::NoAnswer | Outlook::Coming));
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    Facts {
+    HostFacts {
         program: multipass.map(|found| found.program().display().to_string()),
         versions: multipass.map(|found| found.version().map(|(versions, _)| versions)),
         machine,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::args::WhereArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result, cut};
-use crate::guest::run::{CODE_IN_FILE, NO_STACK, Place, RUNS, Run, UNRECORDED};
-use crate::handover::{self, HandedOver, Manner};
+use crate::guest::run::{CODE_IN_FILE, NO_STACK, RUNS, Run, Target, UNRECORDED};
+use crate::handover::{self, HandedOver, TerminalUse};
 use crate::instance::vm;
 use crate::multipass::{A_NOTE, AN_OUTPUT, Multipass, TRANSFER, failed, interrupted, size};
 use crate::verbs::status;
@@ -32,12 +32,12 @@ pub(crate) fn run(context: &Context, words: &[String], place: WhereArgs) -> Resu
     let terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     let root = place.root;
     let place = match place.vm {
-        true => Place::Machine,
-        false => Place::Workspace { terminal, root },
+        true => Target::Machine,
+        false => Target::Workspace { terminal, root },
     };
     let manner = match terminal {
-        true => Manner::Terminal,
-        false => Manner::Streams,
+        true => TerminalUse::Terminal,
+        false => TerminalUse::Streams,
     };
     enter(context, words, place, manner)
 }
@@ -49,17 +49,21 @@ pub(crate) fn run(context: &Context, words: &[String], place: WhereArgs) -> Resu
 pub(crate) fn enter(
     context: &Context,
     words: &[String],
-    place: Place,
-    manner: Manner,
+    place: Target,
+    manner: TerminalUse,
 ) -> Result<u8> {
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
     let captured = !io::stdout().is_terminal() && !multipass.takes_long_output();
     let run = Run::new();
-    if captured && place != Place::Stack && !io::stdin().is_terminal() {
+    if captured && place != Target::Stack && !io::stdin().is_terminal() {
         bring_input(context, &multipass, &run)?;
     }
-    let manner = if captured { Manner::Captured } else { manner };
+    let manner = if captured {
+        TerminalUse::Captured
+    } else {
+        manner
+    };
     let call = run.command(place, words, captured);
     match handover::hand_over(&multipass, &run, &call, manner)? {
         HandedOver::Unread => Ok(UNREAD),

@@ -14,8 +14,8 @@ use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::instance::named;
 use crate::multipass::Multipass;
-use crate::multipass::state::State;
-use crate::release::place::Place;
+use crate::multipass::state::VmState;
+use crate::release::place::Installation;
 use crate::store::Store;
 
 /// Something that can be mended.
@@ -156,10 +156,10 @@ fn found(context: &Context, multipass: Option<&Multipass>) -> Vec<Fix> {
     let store = &context.store;
     let mut found: Vec<Fix> = store.open_to_others().into_iter().map(Fix::Close).collect();
     found.extend(store.left_over().into_iter().map(Fix::Remove));
-    let updates = Place::find().map_or(Vec::new(), |place| place.left_over());
+    let updates = Installation::find().map_or(Vec::new(), |place| place.left_over());
     found.extend(updates.into_iter().map(Fix::RemoveUpdate));
     found.extend(ssh::wrong_include(context).map(Fix::Include));
-    let runs = |multipass: &&Multipass| matches!(multipass.state(), Ok(Some(State::Running)));
+    let runs = |multipass: &&Multipass| matches!(multipass.state(), Ok(Some(VmState::Running)));
     if let Some(multipass) = multipass.filter(runs) {
         // What cannot be seen is not mended; the checks say why.
         let answer = multipass.call(&guest::leftovers(false), Kind::Unexpected);

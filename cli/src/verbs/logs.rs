@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use crate::args::LogsArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::run::Place;
-use crate::handover::Manner;
+use crate::guest::run::Target;
+use crate::handover::TerminalUse;
 
 /// Shows the logs; returns the exit code.
 ///
@@ -30,7 +30,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
         words.push(service.clone());
     }
     may_follow(context, args.follow)?;
-    super::exec::enter(context, &words, Place::Stack, manner(args.raw))
+    super::exec::enter(context, &words, Target::Stack, manner(args.raw))
 }
 
 /// Refuses to follow where what is followed would not come.
@@ -49,13 +49,13 @@ pub(super) fn may_follow(context: &Context, follow: bool) -> Result<()> {
 }
 
 /// How a log is shown: what a terminal obeys comes through only where `raw` asks for it.
-pub(super) fn manner(raw: bool) -> Manner {
+pub(super) fn manner(raw: bool) -> TerminalUse {
     match (
         std::io::stdout().is_terminal(),
         std::io::stdin().is_terminal(),
     ) {
-        (true, _) if !raw => Manner::Filtered,
-        (true, true) => Manner::Terminal,
-        _ => Manner::Streams,
+        (true, _) if !raw => TerminalUse::Filtered,
+        (true, true) => TerminalUse::Terminal,
+        _ => TerminalUse::Streams,
     }
 }

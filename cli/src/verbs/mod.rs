@@ -28,7 +28,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Condition, Guest};
 use crate::multipass::refusal;
-use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
+use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
 use crate::multipass::{self, Multipass};
 use crate::output;
 use crate::{platform, process};
@@ -57,7 +57,7 @@ fn asked(question: &str) -> Result<bool> {
 /// As [`asked`].
 fn asked_for_secret(question: &str) -> Result<String> {
     // Dropped on every way out, so that the terminal shows again what is typed.
-    let _unseen = platform::Unseen::begin();
+    let _unseen = platform::HiddenInput::begin();
     output::question(question);
     let answer = answered(platform::read_unseen);
     output::tell("");
@@ -89,7 +89,7 @@ fn services_json(guest: &Guest) -> Vec<Value> {
 fn must_run(multipass: &Multipass) -> Result<()> {
     let state = multipass.state()?;
     let not_running = |why: &str, next: &str| Err(not_running(why).next(next));
-    match (state.as_ref().map(State::outlook), &state) {
+    match (state.as_ref().map(VmState::outlook), &state) {
         (Some(Outlook::Up), _) => Ok(()),
         (Some(Outlook::Deleted), _) => Err(refusal::deleted()),
         (Some(Outlook::NoAnswer), _) => not_running(NO_ANSWER, WAITING),

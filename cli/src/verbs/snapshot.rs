@@ -12,7 +12,7 @@ use crate::instance::{named, vm};
 use crate::multipass::call::Call;
 use crate::multipass::refusal;
 use crate::multipass::snapshots::{self, Snapshot};
-use crate::multipass::state::{Outlook, State};
+use crate::multipass::state::{Outlook, VmState};
 use crate::multipass::{Multipass, failed};
 use crate::output::Done;
 use crate::plan;
@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context, verb: &SnapshotVerb) -> Result<Done> {
     let _lock = context.store.lock()?;
     let machine = multipass.state()?;
     let known = known(&multipass)?;
-    let at = Work {
+    let at = VmAtWork {
         context,
         multipass: &multipass,
         runs: may_change(machine.as_ref())?,
@@ -74,13 +74,13 @@ fn find<'a>(known: &'a [Snapshot], name: &str) -> Result<&'a str> {
 }
 
 /// Whether the VM runs; refused in a state between running and stopped.
-fn may_change(machine: Option<&State>) -> Result<bool> {
+fn may_change(machine: Option<&VmState>) -> Result<bool> {
     let Some(state) = machine else {
         return Err(Error::new(Kind::NotRunning, "there is no workspace").next("polis start"));
     };
     match (state.outlook(), state) {
         (Outlook::Up, _) => Ok(true),
-        (Outlook::Off, State::Stopped) => Ok(false),
+        (Outlook::Off, VmState::Stopped) => Ok(false),
         (Outlook::Deleted, _) => Err(refusal::deleted()),
         (Outlook::Stuck, _) => Err(plan::stuck(state)),
         _ => Err(Error::new(
@@ -93,14 +93,14 @@ fn may_change(machine: Option<&State>) -> Result<bool> {
 }
 
 /// A VM whose snapshots are changed.
-struct Work<'a> {
+struct VmAtWork<'a> {
     context: &'a Context,
     multipass: &'a Multipass<'a>,
     /// Whether it runs, so that it has to be stopped, and started again.
     runs: bool,
 }
 
-impl Work<'_> {
+impl VmAtWork<'_> {
     fn create(&self, known: &[Snapshot], name: Option<&str>, yes: bool) -> Result<Done> {
         let name = match name {
             None => snapshots::free_name(known),

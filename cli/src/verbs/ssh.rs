@@ -14,10 +14,10 @@ use super::status;
 use crate::args::{Client, ConnectArgs, SshConfigArgs, SshProxyArgs};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::run::Place;
+use crate::guest::run::Target;
 use crate::guest::ssh::{self as calls, PublicKey};
 use crate::guest::unreadable;
-use crate::handover::Manner;
+use crate::handover::TerminalUse;
 use crate::instance::{self, vm};
 use crate::multipass::failed;
 use crate::output::Done;
@@ -403,9 +403,9 @@ pub(crate) fn proxy(context: &Context, args: &SshProxyArgs) -> Result<u8> {
         Error::new(Kind::Usage, "the key that may log in is not an Ed25519 key")
             .next("polis ssh-config")
     })?;
-    let place = Place::Workspace {
+    let place = Target::Workspace {
         terminal: false,
         root: true,
     };
-    super::exec::enter(context, &calls::server(&key), place, Manner::Streams)
+    super::exec::enter(context, &calls::server(&key), place, TerminalUse::Streams)
 }

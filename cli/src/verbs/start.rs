@@ -9,11 +9,11 @@ use crate::args::{GivenArgs, StartArgs};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Difference, Guest, RECREATE_WORKSPACE};
-use crate::guest::storage::Outside;
+use crate::guest::storage::OutsideVolumes;
 use crate::instance::named;
 use crate::multipass::call::Payload;
 use crate::multipass::refusal::{self, Refusal};
-use crate::multipass::state::State;
+use crate::multipass::state::VmState;
 use crate::multipass::{Multipass, failed, interrupted, list_call};
 use crate::output::Done;
 use crate::plan::{self, Desired, Observed};
@@ -53,7 +53,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
         return dry_run(&multipass, &observed, &desired);
     }
     let started = reconcile(context, &multipass, observed, &desired)?;
-    let Some(kept) = Kept::of(&multipass, started.differs) else {
+    let Some(kept) = KeptWorkspace::of(&multipass, started.differs) else {
         return Ok(started.done());
     };
     let note = kept.note("it is kept");
@@ -73,17 +73,17 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
 }
 
 /// A workspace whose container differs from what Compose would create now.
-struct Kept {
+struct KeptWorkspace {
     differs: Difference,
-    outside: Outside,
+    outside: OutsideVolumes,
 }
 
-impl Kept {
+impl KeptWorkspace {
     /// Asks the guest what a recreation would lose. A start that succeeded does not fail if the guest cannot tell.
     fn of(multipass: &Multipass, differs: Option<Difference>) -> Option<Self> {
         let differs = differs?;
         let answer = multipass.call(&guest::outside(), Kind::Unexpected);
-        let outside = Outside::parse(&answer.unwrap_or_default());
+        let outside = OutsideVolumes::parse(&answer.unwrap_or_default());
         Some(Self { differs, outside })
     }
 
@@ -102,7 +102,7 @@ impl Kept {
 fn look(multipass: &Multipass) -> Result<Observed> {
     let machine = multipass.state()?;
     let guest = match machine {
-        Some(State::Running) => probe(multipass)?,
+        Some(VmState::Running) => probe(multipass)?,
         _ => None,
     };
     Ok(Observed { machine, guest })
@@ -137,7 +137,7 @@ fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Res
         .guest
         .as_ref()
         .and_then(|guest| guest.workspace_differs);
-    let kept = Kept::of(multipass, differs);
+    let kept = KeptWorkspace::of(multipass, differs);
     let mut text = plan::to_text(&steps);
     if let Some(kept) = &kept {
         let note = if desired.recreate_workspace {
@@ -154,7 +154,7 @@ fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Res
 }
 
 /// Adds to a report how the workspace differs, and what its recreation would lose.
-fn tell_kept(data: &mut Value, kept: Option<&Kept>) {
+fn tell_kept(data: &mut Value, kept: Option<&KeptWorkspace>) {
     data["workspace_differs"] = json!(kept.map(|kept| kept.differs));
     data["outside_volumes"] = json!(kept.map(|kept| &kept.outside));
 }
@@ -173,7 +173,7 @@ impl Started {
         Done::new(self.text, self.data)
     }
 
-    fn done_with(mut self, kept: &Kept) -> Done {
+    fn done_with(mut self, kept: &KeptWorkspace) -> Done {
         tell_kept(&mut self.data, Some(kept));
         Done::new(self.text, self.data)
     }

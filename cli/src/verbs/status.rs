@@ -8,13 +8,13 @@ use crate::context::Context;
 use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
-use crate::guest::agents::Agents;
-use crate::guest::facts::{Certificate, Facts, RENEW};
+use crate::guest::agents::AgentsReport;
+use crate::guest::facts::{Certificate, GuestFacts, RENEW};
 use crate::guest::ports::Ports;
 use crate::guest::probe::{Disk, FORWARDER, Guest, MAKE_ROOM, Provisioning, RECREATE_WORKSPACE};
 use crate::guest::storage::{self, Volume};
 use crate::instance::{self, named};
-use crate::multipass::state::{NO_ANSWER, Outlook, State, WAITING};
+use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
 use crate::multipass::version::Versions;
 use crate::multipass::version_call;
 use crate::multipass::{Multipass, size};
@@ -27,13 +27,13 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     let multipass = context.multipass()?;
     let machine = multipass.state()?;
     let inside = match machine {
-        Some(State::Running) => Some(Inside::look(&multipass)?),
+        Some(VmState::Running) => Some(Survey::look(&multipass)?),
         _ => None,
     };
     let guest = inside.as_ref().map(|inside| &inside.guest);
     let facts = inside.as_ref().map(|inside| &inside.facts);
     let multipass = version(&multipass)?;
-    let word = machine.as_ref().map(State::word);
+    let word = machine.as_ref().map(VmState::word);
     let verdict = verdict(machine.as_ref(), guest);
     let blocked = machine
         .as_ref()
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
             "docker": facts.and_then(|facts| facts.docker.as_deref()),
             "sysbox": facts.and_then(|facts| facts.sysbox.as_deref()),
         },
-        "guest": inside.as_ref().map(Inside::to_json),
+        "guest": inside.as_ref().map(Survey::to_json),
         "next": next,
         "settings": context.settings,
     });
@@ -81,8 +81,8 @@ pub(super) fn no_stack(multipass: &Multipass) -> Box<Error> {
         Ok(guest) => guest,
         Err(error) => return error,
     };
-    let verdict = verdict(Some(&State::Running), Some(&guest));
-    let blocked = plan::blocked(&State::Running, Some(&guest));
+    let verdict = verdict(Some(&VmState::Running), Some(&guest));
+    let blocked = plan::blocked(&VmState::Running, Some(&guest));
     let reason = blocked
         .as_ref()
         .map_or(verdict.reason(), |error| &error.message);
@@ -90,14 +90,14 @@ pub(super) fn no_stack(multipass: &Multipass) -> Box<Error> {
 }
 
 /// What goes on from here: what a start would say that refuses, else our own word.
-fn next(verdict: Verdict, blocked: Option<&Error>) -> String {
+fn next(verdict: WorkspaceStatus, blocked: Option<&Error>) -> String {
     let first = blocked.and_then(|error| error.next.first());
     first.cloned().unwrap_or_else(|| named(verdict.next()))
 }
 
 /// How the workspace is, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum WorkspaceStatus {
     Absent,
     Deleted,
     Stopped,
@@ -111,29 +111,31 @@ enum Verdict {
     Running,
 }
 
-fn verdict(machine: Option<&State>, guest: Option<&Guest>) -> Verdict {
-    let guest = match (machine.map(State::outlook), guest) {
-        (None, _) => return Verdict::Absent,
-        (Some(Outlook::Deleted), _) => return Verdict::Deleted,
-        (Some(Outlook::Off), _) => return Verdict::Stopped,
-        (Some(Outlook::Coming), _) => return Verdict::Starting,
-        (Some(Outlook::NoAnswer), _) => return Verdict::Silent,
+fn verdict(machine: Option<&VmState>, guest: Option<&Guest>) -> WorkspaceStatus {
+    let guest = match (machine.map(VmState::outlook), guest) {
+        (None, _) => return WorkspaceStatus::Absent,
+        (Some(Outlook::Deleted), _) => return WorkspaceStatus::Deleted,
+        (Some(Outlook::Off), _) => return WorkspaceStatus::Stopped,
+        (Some(Outlook::Coming), _) => return WorkspaceStatus::Starting,
+        (Some(Outlook::NoAnswer), _) => return WorkspaceStatus::Silent,
         (Some(Outlook::Up), Some(guest)) => guest,
-        _ => return Verdict::Stuck,
+        _ => return WorkspaceStatus::Stuck,
     };
     let current = guest.bundle == Some(Digest::of(&embedded::bundle().bytes));
     match guest.provisioning() {
-        Provisioning::Running => Verdict::Provisioning,
+        Provisioning::Running => WorkspaceStatus::Provisioning,
         Provisioning::Failed | Provisioning::CutShort | Provisioning::Never => {
-            Verdict::ProvisioningFailed
+            WorkspaceStatus::ProvisioningFailed
         }
-        Provisioning::Done if guest.ready.is_none() || !guest.is_healthy() => Verdict::Incomplete,
-        Provisioning::Done if !current => Verdict::Outdated,
-        Provisioning::Done => Verdict::Running,
+        Provisioning::Done if guest.ready.is_none() || !guest.is_healthy() => {
+            WorkspaceStatus::Incomplete
+        }
+        Provisioning::Done if !current => WorkspaceStatus::Outdated,
+        Provisioning::Done => WorkspaceStatus::Running,
     }
 }
 
-impl Verdict {
+impl WorkspaceStatus {
     fn word(self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -169,21 +171,21 @@ impl Verdict {
 }
 
 /// What is in a VM that runs.
-struct Inside {
+struct Survey {
     guest: Guest,
     volumes: Vec<Volume>,
-    agents: Agents,
+    agents: AgentsReport,
     ports: Ports,
-    facts: Facts,
+    facts: GuestFacts,
 }
 
-impl Inside {
+impl Survey {
     /// Asks only for what there is.
     fn look(multipass: &Multipass) -> Result<Self> {
         let answer = multipass.call(&guest::survey(security::BLOCKED), Kind::Unexpected)?;
         let guest = Guest::parse(&answer)?;
         let agents = match guest.agents.is_empty() {
-            true => Agents::default(),
+            true => AgentsReport::default(),
             false => super::agent::asked(multipass)?,
         };
         let mut services = guest.services.iter();
@@ -193,7 +195,7 @@ impl Inside {
         };
         Ok(Self {
             volumes: storage::volumes(&answer),
-            facts: Facts::parse(&answer),
+            facts: GuestFacts::parse(&answer),
             guest,
             agents,
             ports,
@@ -280,26 +282,26 @@ impl Inside {
     }
 }
 
-fn heading(verdict: Verdict, machine: Option<&str>) -> String {
+fn heading(verdict: WorkspaceStatus, machine: Option<&str>) -> String {
     let mut text = format!("workspace  {}\n", verdict.word());
     if instance::name() != instance::DEFAULT {
         text.push_str(&format!("name       {}\n", instance::name()));
     }
     text.push_str(&format!("vm         {}\n", machine.unwrap_or("none")));
-    if verdict == Verdict::Silent {
+    if verdict == WorkspaceStatus::Silent {
         text.push_str(&format!("note       {NO_ANSWER}\n"));
     }
     text
 }
 
 /// What is at work, each with its version. Those in the VM only where that was asked.
-fn versions(inside: Option<&Inside>, multipass: Option<&str>) -> String {
+fn versions(inside: Option<&Survey>, multipass: Option<&str>) -> String {
     let known = |version: Option<&str>| version.unwrap_or("unknown").to_owned();
     let mut each = vec![
         format!("polis {}", embedded::LABEL),
         format!("Multipass {}", known(multipass)),
     ];
-    if let Some(Inside { guest, facts, .. }) = inside {
+    if let Some(Survey { guest, facts, .. }) = inside {
         let ours = Digest::of(&embedded::bundle().bytes);
         each.push(match guest.bundle {
             None => "no bundle".to_owned(),
@@ -313,7 +315,7 @@ fn versions(inside: Option<&Inside>, multipass: Option<&str>) -> String {
 }
 
 /// How old the certificates are, and when the first of them ends.
-fn certificates(facts: &Facts) -> String {
+fn certificates(facts: &GuestFacts) -> String {
     let words = facts.first_to_end().map_or("unknown".to_owned(), |first| {
         let ends = match first.days_left {
             left if left < 0 => "has expired".to_owned(),
@@ -329,7 +331,7 @@ fn certificates(facts: &Facts) -> String {
 }
 
 /// What somebody should look at.
-fn warnings(guest: &Guest, facts: &Facts) -> String {
+fn warnings(guest: &Guest, facts: &GuestFacts) -> String {
     let mut text = String::new();
     let certificates = facts.first_to_end().and_then(Certificate::warning);
     let certificates = certificates.map(|warning| (warning, "renew all", RENEW));

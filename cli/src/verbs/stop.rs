@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::instance::{named, vm};
 use crate::multipass::call::Call;
-use crate::multipass::state::State;
+use crate::multipass::state::VmState;
 use crate::multipass::{Multipass, failed, refusal};
 use crate::output::Done;
 use crate::process::Failure;
@@ -23,8 +23,8 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     let _lock = context.store.lock()?;
     match multipass.state()? {
         None => Err(Error::new(Kind::NotRunning, "there is no workspace").next("polis start")),
-        Some(State::Deleted) => Err(refusal::deleted()),
-        Some(state @ (State::Stopped | State::Suspended)) => {
+        Some(VmState::Deleted) => Err(refusal::deleted()),
+        Some(state @ (VmState::Stopped | VmState::Suspended)) => {
             let word = state.word().to_lowercase();
             let data = json!({"changed": false, "state": state.word()});
             Ok(Done::new(format!("The VM is already {word}.\n"), data))

@@ -17,8 +17,8 @@ use crate::output::Done;
 use crate::process::{self, Failure};
 use crate::proxy::Proxies;
 use crate::release::archive;
-use crate::release::fetch::{Of, Releases, interrupted};
-use crate::release::place::{Place, Staged};
+use crate::release::fetch::{ReleaseRef, Releases, interrupted};
+use crate::release::place::{Installation, Staged};
 use crate::release::statement::{self, Statement, Verdict};
 use crate::store::Store;
 use crate::view::View;
@@ -50,7 +50,7 @@ pub(crate) fn run(context: &Context, args: &UpdateArgs) -> Result<Done> {
         let verdict = judged(&current, &statement, args)?;
         return Ok(told(&current, &statement.version, verdict, None));
     }
-    let place = Place::find()?;
+    let place = Installation::find()?;
     // The program is that of all workspaces.
     let _lock = Store::new(context.store.state().to_owned()).lock()?;
     let staged = place.stage()?;
@@ -91,7 +91,9 @@ fn stated(
             )
     };
     let name = asked.map(Version::to_string);
-    let of = name.as_deref().map_or(Of::Latest, Of::Version);
+    let of = name
+        .as_deref()
+        .map_or(ReleaseRef::Latest, ReleaseRef::Version);
     let signature = releases.get(of, SIGNATURE, MOST_SIGNATURE, |_| {})?;
     // Only to know where its list is, which may no longer be that of the newest one.
     let claimed = statement::claimed(&signature).map_err(forged)?;
@@ -101,7 +103,7 @@ fn stated(
         return Err(forged(format!("it is for {claimed}, expected {asked}")));
     }
     let of = claimed.to_string();
-    let sums = releases.get(Of::Version(&of), SUMS, MOST_SUMS, |_| {})?;
+    let sums = releases.get(ReleaseRef::Version(&of), SUMS, MOST_SUMS, |_| {})?;
     let statement = statement::verify(key, &signature, &sums).map_err(forged)?;
     view.done();
     Ok(statement)
@@ -142,9 +144,14 @@ fn install(
         ))
     })?;
     view.step(&format!("Downloading polis {version}"));
-    let bytes = releases.get(Of::Version(&version), &name, MOST_ARCHIVE, |count| {
-        view.bytes(count);
-    })?;
+    let bytes = releases.get(
+        ReleaseRef::Version(&version),
+        &name,
+        MOST_ARCHIVE,
+        |count| {
+            view.bytes(count);
+        },
+    )?;
     let found = Digest::of(&bytes);
     if found != expected {
         return Err(wrong(format!(
@@ -198,7 +205,12 @@ fn try_out(staged: &Staged<'_>, version: &str) -> Result<()> {
 }
 
 /// What is told of `found`; with `place` the program there was to be updated.
-fn told(current: &Version, found: &Version, verdict: Verdict, place: Option<&Place>) -> Done {
+fn told(
+    current: &Version,
+    found: &Version,
+    verdict: Verdict,
+    place: Option<&Installation>,
+) -> Done {
     let text = match (verdict, place) {
         (Verdict::Newer, Some(_)) => format!(
             "polis is now {found}; it was {current}. Next: {}, which brings the VM to it\n",

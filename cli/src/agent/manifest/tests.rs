@@ -6,7 +6,7 @@ use super::*;
 pub(crate) const FULL: &str = include_str!("openclaw.yaml");
 
 /// The same with `old` replaced.
-fn edited(old: &str, new: &str) -> Result<Manifest, Wrong> {
+fn edited(old: &str, new: &str) -> Result<Manifest, ManifestError> {
     assert_eq!(FULL.matches(old).count(), 1, "{old}");
     Manifest::parse(&FULL.replace(old, new))
 }
