@@ -1,16 +1,24 @@
 //! The command line, whole: `polis --help` is the table of contents.
 
+mod agent;
 mod doctor;
+mod files;
+mod port;
+mod security;
 mod snapshot;
+mod ssh;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub(crate) use agent::AgentVerb;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use doctor::DoctorArgs;
+pub(crate) use files::{CpArgs, SyncArgs};
+pub(crate) use port::PortVerb;
+pub(crate) use security::{Level, SecurityVerb};
 use semver::Version;
-use serde::Serialize;
 pub(crate) use snapshot::SnapshotVerb;
+pub(crate) use ssh::{Client, ConnectArgs, SshConfigArgs, SshProxyArgs};
 
 use crate::embedded;
 
@@ -226,101 +234,6 @@ pub(crate) struct GivenArgs {
     pub(crate) trust_compose: bool,
 }
 
-/// The commands of `agent`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum AgentVerb {
-    /// Add the agent in a directory; `polis start` starts it
-    Add {
-        /// The directory, with its agent.yaml
-        dir: PathBuf,
-        #[command(flatten)]
-        given: GivenArgs,
-    },
-    /// List the agents and their states
-    List,
-    /// Show an agent's description, ports, volumes and keys
-    Show {
-        /// The name of the agent
-        name: String,
-    },
-    /// Remove an agent and its keys, and keep its volumes
-    Remove {
-        /// The name of the agent
-        name: String,
-        /// Remove its volumes too, with everything it has stored
-        #[arg(long, short)]
-        purge: bool,
-        /// Do not ask for confirmation
-        #[arg(long, short)]
-        yes: bool,
-    },
-    /// Restart an agent; if its installation failed, install it again
-    Restart {
-        /// The name of the agent
-        name: String,
-    },
-    /// Show an agent's output, after that of its install script
-    Logs {
-        /// The name of the agent
-        name: String,
-        /// Keep printing new lines
-        #[arg(long, short)]
-        follow: bool,
-        /// Number of lines to show
-        #[arg(long, short = 'n', default_value_t = 100)]
-        tail: u32,
-    },
-    /// Check the agent in a directory, and print the files generated from it; needs no VM
-    Check {
-        /// The directory, with its agent.yaml
-        dir: PathBuf,
-    },
-}
-
-impl AgentVerb {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Add { .. } => "agent add",
-            Self::List => "agent list",
-            Self::Show { .. } => "agent show",
-            Self::Remove { .. } => "agent remove",
-            Self::Restart { .. } => "agent restart",
-            Self::Logs { .. } => "agent logs",
-            Self::Check { .. } => "agent check",
-        }
-    }
-}
-
-/// The commands of `port`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum PortVerb {
-    /// List the ports, where they are reached, and who asked for them
-    List,
-    /// Open a port, for everyone who reaches the VM
-    Add {
-        /// The port at the VM's address, from 1024 on
-        port: u16,
-        /// The port in the workspace, if it is another one
-        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-        to: Option<u16>,
-    },
-    /// Close a port that you opened
-    Remove {
-        /// The port at the VM's address
-        port: u16,
-    },
-}
-
-impl PortVerb {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::List => "port list",
-            Self::Add { .. } => "port add",
-            Self::Remove { .. } => "port remove",
-        }
-    }
-}
-
 /// Arguments of `delete`.
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
@@ -360,81 +273,6 @@ pub(crate) struct ShellArgs {
     pub(crate) place: WhereArgs,
 }
 
-/// Arguments of `cp`.
-#[derive(Debug, Args)]
-pub(crate) struct CpArgs {
-    /// Act as root, not as the workspace's user `polis`
-    #[arg(long)]
-    pub(crate) root: bool,
-    /// The source: a path on this machine, or `workspace:PATH`, relative to the user's home
-    #[arg(value_name = "SRC")]
-    pub(crate) source: OsString,
-    /// The destination: an existing directory, or a new name; exactly one side is `workspace:PATH`
-    #[arg(value_name = "DST")]
-    pub(crate) destination: OsString,
-}
-
-/// Arguments of `sync`.
-#[derive(Debug, Args)]
-pub(crate) struct SyncArgs {
-    /// The directory; it keeps its name in the workspace, in the user's home
-    #[arg(value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-    /// Show what has changed in the workspace since the last sync, and change nothing
-    #[arg(long, conflicts_with = "apply")]
-    pub(crate) diff: bool,
-    /// Show those changes, ask, and apply them to the directory
-    #[arg(long)]
-    pub(crate) apply: bool,
-    /// Go on: send what changes here, and tell what changes there, until Ctrl-C
-    #[arg(long, conflicts_with_all = ["diff", "apply"])]
-    pub(crate) watch: bool,
-    /// Do not ask for confirmation
-    #[arg(long, short, requires = "apply")]
-    pub(crate) yes: bool,
-}
-
-/// Arguments of `ssh-config`.
-#[derive(Debug, Args)]
-pub(crate) struct SshConfigArgs {
-    /// Include it from ~/.ssh/config, by one line at the top
-    #[arg(long)]
-    pub(crate) install: bool,
-    /// Remove that line and the key
-    #[arg(long, conflicts_with = "install")]
-    pub(crate) remove: bool,
-    /// Do not ask for confirmation
-    #[arg(long, short)]
-    pub(crate) yes: bool,
-}
-
-/// Arguments of `connect`.
-#[derive(Debug, Args)]
-pub(crate) struct ConnectArgs {
-    /// What to connect with
-    #[arg(default_value = "ssh")]
-    pub(crate) with: Client,
-}
-
-/// What connects to the workspace over SSH.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Client {
-    /// Visual Studio Code
-    Code,
-    /// Cursor
-    Cursor,
-    /// A login shell
-    Ssh,
-}
-
-/// Arguments of `_ssh-proxy`.
-#[derive(Debug, Args)]
-pub(crate) struct SshProxyArgs {
-    /// The public key that may log in
-    #[arg(num_args = 2, required = true)]
-    pub(crate) key: Vec<String>,
-}
-
 /// Arguments of `update`.
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
@@ -460,84 +298,4 @@ pub(crate) struct LogsArgs {
     /// Number of lines to show of each service
     #[arg(long, short = 'n', default_value_t = 100)]
     pub(crate) tail: u32,
-}
-
-/// The commands of `security`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SecurityVerb {
-    /// Show the level, the number of pending requests, and the hosts that are allowed for now
-    Status,
-    /// List the blocked requests that await a decision
-    Pending {
-        /// Keep printing new requests until Ctrl-C
-        #[arg(long, short)]
-        watch: bool,
-    },
-    /// Allow the host of a blocked request for 300 s
-    Approve {
-        /// The ID, as `pending` and the page of the blocked request show it
-        id: String,
-        /// Do not ask for confirmation
-        #[arg(long, short)]
-        yes: bool,
-    },
-    /// Discard a blocked request; its host stays blocked
-    Deny {
-        /// The ID, as `pending` and the page of the blocked request show it
-        id: String,
-    },
-    /// Allow a host for 300 s
-    Allow {
-        /// The Host header of the requests, with its port if it has one
-        host: String,
-    },
-    /// Show or set what happens to requests to new destinations
-    Level {
-        /// `relaxed` allows them; `balanced` and `strict` block them until a person approves
-        level: Option<Level>,
-    },
-    /// Show the newest events
-    Log {
-        /// Keep printing new events until Ctrl-C
-        #[arg(long, short)]
-        follow: bool,
-    },
-}
-
-impl SecurityVerb {
-    /// The command as typed, for reports.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Status => "security status",
-            Self::Pending { .. } => "security pending",
-            Self::Approve { .. } => "security approve",
-            Self::Deny { .. } => "security deny",
-            Self::Allow { .. } => "security allow",
-            Self::Level { .. } => "security level",
-            Self::Log { .. } => "security log",
-        }
-    }
-}
-
-/// What happens to requests to destinations that sentinel does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
-    Relaxed,
-    Balanced,
-    Strict,
-}
-
-impl Level {
-    /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Relaxed, Self::Balanced, Self::Strict];
-
-    /// The word that sentinel reads.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Relaxed => "relaxed",
-            Self::Balanced => "balanced",
-            Self::Strict => "strict",
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use crate::args::Cli;
 use crate::error::{Error, Kind, Result};
 use crate::instance;
-use crate::multipass::Multipass;
+use crate::multipass::{self, Multipass};
 use crate::output::Printer;
 use crate::platform;
 use crate::settings::Settings;
@@ -65,6 +65,12 @@ impl Context {
     /// # Errors
     /// When it is not installed.
     pub(crate) fn multipass(&self) -> Result<Multipass<'_>> {
-        Multipass::find(self)
+        Multipass::find(multipass::Options {
+            call_timeout: self.settings.time("call-timeout"),
+            store: &self.store,
+            pipes: self.settings.pipes(),
+            verbose: self.verbose,
+            quiet: self.output.is_quiet(),
+        })
     }
 }

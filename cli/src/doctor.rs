@@ -1,15 +1,18 @@
 //! What a workspace needs of this machine, judged from facts: a pure function, so that every
 //! answer can be provoked.
 
-use serde::Serialize;
+mod check;
+pub(crate) mod trouble;
 
+pub(crate) use self::check::{Check, CheckStatus};
+use self::trouble::Trouble;
+use crate::blocked::{self, ANOTHER_MACHINE, unpublished};
 use crate::error::{Error, Kind, cut};
-use crate::guest::probe::{Guest, MAKE_ROOM};
-use crate::instance::{named, vm};
+use crate::guest::disk::MAKE_ROOM;
+use crate::guest::probe::Guest;
 use crate::multipass::size;
 use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
 use crate::multipass::version::Versions;
-use crate::plan;
 use crate::platform;
 
 /// What was found on this machine.
@@ -47,51 +50,6 @@ impl HostFacts {
     /// The VM's answer, if it could be read.
     fn answer(&self) -> Option<&Guest> {
         self.guest.as_ref()?.as_ref().ok()
-    }
-}
-
-/// Something that is known to break Multipass's networking.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    pub(crate) detail: String,
-    pub(crate) fix: String,
-}
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum CheckStatus {
-    Ok,
-    Warn,
-    Fail,
-    /// It could not be looked at, because of another failure or on this system.
-    Skipped,
-}
-
-/// One check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Check {
-    pub(crate) name: &'static str,
-    pub(crate) verdict: CheckStatus,
-    pub(crate) detail: String,
-    /// What mends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) fix: Option<String>,
-}
-
-impl Check {
-    fn new(name: &'static str, verdict: CheckStatus, detail: impl Into<String>) -> Self {
-        Self {
-            name,
-            verdict,
-            detail: cut(&detail.into()),
-            fix: None,
-        }
-    }
-
-    fn fix(mut self, fix: impl Into<String>) -> Self {
-        self.fix = Some(cut(&named(&fix.into())));
-        self
     }
 }
 
@@ -182,7 +140,7 @@ fn instance(facts: &HostFacts) -> Check {
     if let Some(Err(error)) = &facts.guest {
         return failed(name, error);
     }
-    if let Some(error) = plan::blocked(state, facts.answer()) {
+    if let Some(error) = blocked::reason(state, facts.answer()) {
         let check = Check::new(name, CheckStatus::Fail, &error.message);
         return check.fix(error.next.join("; "));
     }
@@ -289,18 +247,6 @@ fn architecture(facts: &HostFacts) -> Check {
     }
 }
 
-/// What to do if the images are not published for this machine.
-pub(crate) const ANOTHER_MACHINE: &str =
-    "use a machine with one of these processors: a VM has the same processor as its host";
-
-/// Why a VM of `architecture` cannot run the stack, whose images are published for `offered`; none if it can.
-pub(crate) fn unpublished(architecture: &str, offered: &str) -> Option<String> {
-    let known = offered.split(' ').any(|known| known == architecture);
-    (!known).then(|| {
-        format!("the service images are not published for {architecture}, only for: {offered}")
-    })
-}
-
 fn network(facts: &HostFacts) -> Check {
     let bad: Vec<String> = facts
         .hosts
@@ -341,61 +287,6 @@ fn failed(name: &'static str, error: &Error) -> Check {
     let mut check = Check::new(name, CheckStatus::Fail, detail.join(": "));
     check.fix = error.next.first().map(|next| cut(next));
     check
-}
-
-/// Whether a program here answers DNS on every address: Multipass's own cannot on its bridge then.
-/// `text` is `/proc/net/udp`.
-pub(crate) fn dns_on_every_address(text: &str) -> Option<Trouble> {
-    let taken = text.lines().any(|line| line.contains(" 00000000:0035 "));
-    taken.then(|| Trouble {
-        detail: "a program answers on port 53 of every address; Multipass's name server cannot"
-            .to_owned(),
-        fix: "bind it to 127.0.0.1 (dnsmasq: bind-interfaces), then: sudo snap restart multipass"
-            .to_owned(),
-    })
-}
-
-/// Whether an interface here is a VPN's. `names` are those of `/sys/class/net`.
-pub(crate) fn vpn<'a>(names: impl Iterator<Item = &'a str>) -> Option<Trouble> {
-    let mut found = names.filter(|name| {
-        ["tun", "wg", "ppp"]
-            .iter()
-            .any(|kind| name.starts_with(kind))
-    });
-    found.next().map(|name| Trouble {
-        detail: format!("a VPN is up (`{name}`): some of them take the VM's traffic too"),
-        fix: "if the VM does not answer: disconnect the VPN, or exclude local networks from it"
-            .to_owned(),
-    })
-}
-
-/// Whether Docker on this host may be what cuts the VM off: it drops what it does not forward itself.
-pub(crate) fn docker_forwards<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<Trouble> {
-    names.any(|name| name == "docker0").then(|| Trouble {
-        detail: "Docker on this host drops what it does not forward, and the VM does not answer".to_owned(),
-        fix: "sudo iptables -I DOCKER-USER -i mpqemubr0 -j ACCEPT && sudo iptables -I DOCKER-USER -o mpqemubr0 -j ACCEPT".to_owned(),
-    })
-}
-
-/// Whether Windows holds more than one address for the VM. `text` is `hosts.ics`.
-pub(crate) fn stale_address(text: &str) -> Option<Trouble> {
-    let host = format!("{}.mshome.net", vm());
-    let lines = text
-        .lines()
-        .filter(|line| line.split_whitespace().nth(1) == Some(&host));
-    (lines.count() > 1).then(|| Trouble {
-        detail: format!("hosts.ics has several addresses for {host}"),
-        fix: "as administrator, remove the old ones from C:\\Windows\\System32\\drivers\\etc\\hosts.ics".to_owned(),
-    })
-}
-
-/// Whether macOS' firewall is on, which asks for what hands VMs their addresses. `text` is what
-/// `socketfilterfw --getglobalstate` prints.
-pub(crate) fn firewall(text: &str) -> Option<Trouble> {
-    text.contains("enabled").then(|| Trouble {
-        detail: "the firewall is on; VMs get no address unless it lets bootpd through".to_owned(),
-        fix: "sudo /usr/libexec/ApplicationFirewall/socketfilterfw --add /usr/libexec/bootpd --unblockapp /usr/libexec/bootpd".to_owned(),
-    })
 }
 
 #[cfg(test)]
@@ -525,20 +416,5 @@ mod tests {
         ] {
             assert_eq!(verdict(&facts, name), CheckStatus::Skipped, "{name}");
         }
-    }
-
-    #[test]
-    fn known_troubles_are_recognised() {
-        let line = "  1: 00000000:0035 00000000:0000 07 00000000:00000000";
-        assert!(dns_on_every_address(line).is_some());
-        assert!(dns_on_every_address("  1: 3500007F:0035 00000000:0000 07").is_none());
-        assert!(vpn(["lo", "eth0", "wg0"].into_iter()).is_some());
-        assert!(vpn(["lo", "eth0"].into_iter()).is_none());
-        assert!(docker_forwards(["lo", "docker0"].into_iter()).is_some());
-        assert!(docker_forwards(["lo", "docker1"].into_iter()).is_none());
-        assert!(stale_address("1.2.3.4 polis.mshome.net\n1.2.3.5 polis.mshome.net # x").is_some());
-        assert!(stale_address("1.2.3.4 polis.mshome.net").is_none());
-        assert!(firewall("Firewall is enabled. (State = 1)").is_some());
-        assert!(firewall("Firewall is disabled. (State = 0)").is_none());
     }
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod args;
+mod blocked;
 mod context;
 mod copy;
 mod doctor;

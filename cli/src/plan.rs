@@ -1,23 +1,24 @@
 //! Plans `start`: a pure function from the observed and the desired state to steps, and from steps to calls. `--dry-run`
 //! prints what it returns, and the reconciler executes exactly that.
 
+mod step;
+
 use std::collections::BTreeMap;
 
 use polis_base::Digest;
-use serde_json::{Value, json};
 
 use crate::agent::Agent;
-use crate::doctor;
-use crate::error::{Error, Kind, Result};
-use crate::guest::probe::{Condition, Guest, Provisioning};
-use crate::guest::{self, Job};
+use crate::blocked;
+use crate::error::Result;
+use crate::guest;
+use crate::guest::probe::{Guest, Provisioning};
+use crate::guest::service::Condition;
 use crate::instance::vm;
 use crate::multipass::call::{Call, Payload, Times};
-use crate::multipass::refusal;
-use crate::multipass::state::{NO_ANSWER, Outlook, VmState};
+use crate::multipass::state::{Outlook, VmState};
 use crate::multipass::{list_call, version_call};
-use crate::platform;
 use crate::proxy::Proxies;
+pub(crate) use step::{Step, to_json, to_text};
 
 /// The image: 24.04 follows its point releases.
 const IMAGE: &str = "24.04";
@@ -59,143 +60,6 @@ pub(crate) struct Desired {
     pub(crate) recreate_workspace: bool,
 }
 
-/// One thing to do.
-#[derive(Debug, Clone)]
-pub(crate) enum Step {
-    /// Launch the VM and provision it; meanwhile bring ahead what comes next.
-    Launch(Call, Vec<Call>),
-    /// Start a VM that is not running.
-    StartMachine(Call),
-    /// Wait until the VM runs.
-    AwaitMachine(Call),
-    /// Bring the proxies and certificate authorities, or remove them.
-    SetProxies([Call; 3]),
-    /// Run the provisioning once more.
-    Reprovision(Call),
-    /// Wait for our marker.
-    AwaitProvisioning(Call),
-    /// Bring the bundle.
-    InstallBundle([Call; 2]),
-    /// Bring the agent.
-    InstallAgent([Call; 2]),
-    /// Bring the agent's keys.
-    GiveKeys([Call; 3]),
-    /// Make the agents a part of the stack, or take them out of it.
-    LayerAgents(Call),
-    /// Have the ports at the address that the VM has now.
-    OpenPorts(Call),
-    /// Make certificates and secrets.
-    MakeSecrets(Call),
-    /// Pull what is missing.
-    Pull(Job),
-    /// Bring the services up.
-    Up(Job),
-    /// Wait until every service is healthy.
-    AwaitHealth(Call),
-    /// Record that the stack is complete.
-    MarkReady(Call),
-    /// Wait until the agents are installed, and say how they are.
-    AwaitAgents(Call),
-    /// Probe and plan again: the next steps depend on what this plan has changed.
-    Reobserve,
-}
-
-impl Step {
-    /// Its name, for reports.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Launch(..) => "launch",
-            Self::StartMachine(_) => "start-machine",
-            Self::AwaitMachine(_) => "await-machine",
-            Self::SetProxies(_) => "set-proxies",
-            Self::Reprovision(_) => "provision-again",
-            Self::AwaitProvisioning(_) => "await-provisioning",
-            Self::InstallBundle(_) => "install-bundle",
-            Self::InstallAgent(_) => "install-agent",
-            Self::GiveKeys(_) => "give-keys",
-            Self::LayerAgents(_) => "layer-agents",
-            Self::OpenPorts(_) => "open-ports",
-            Self::MakeSecrets(_) => "make-secrets",
-            Self::Pull(_) => "pull",
-            Self::Up(_) => "start-services",
-            Self::AwaitHealth(_) => "await-health",
-            Self::MarkReady(_) => "mark-ready",
-            Self::AwaitAgents(_) => "await-agents",
-            Self::Reobserve => "look-again",
-        }
-    }
-
-    /// What it does, for people.
-    pub(crate) fn title(&self) -> &'static str {
-        match self {
-            Self::Launch(..) => "Launching the VM",
-            Self::StartMachine(_) => "Starting the VM",
-            Self::AwaitMachine(_) => "Waiting for the VM",
-            Self::SetProxies(_) => "Setting the proxies and certificates of the VM",
-            Self::Reprovision(_) => "Provisioning the VM again",
-            Self::AwaitProvisioning(_) => "Provisioning the VM",
-            Self::InstallBundle(_) => "Transferring the bundle",
-            Self::InstallAgent(_) => "Transferring the agent",
-            Self::GiveKeys(_) => "Handing over the agent's keys",
-            Self::LayerAgents(_) => "Choosing the agents to start",
-            Self::OpenPorts(_) => "Opening the ports at the VM's address",
-            Self::MakeSecrets(_) => "Making certificates and secrets",
-            Self::Pull(_) => "Pulling the images",
-            Self::Up(_) => "Starting the services",
-            Self::AwaitHealth(_) => "Waiting until every service is healthy",
-            Self::MarkReady(_) => "Recording that the workspace is complete",
-            Self::AwaitAgents(_) => "Waiting for the agents",
-            Self::Reobserve => "Looking again",
-        }
-    }
-
-    /// The calls that it makes.
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        match self {
-            Self::Launch(call, ahead) => {
-                let mut calls = vec![
-                    call.clone(),
-                    list_call().times(Times::Meanwhile),
-                    guest::progress(),
-                ];
-                calls.extend(ahead.iter().cloned().map(|call| call.times(Times::Ahead)));
-                calls
-            }
-            Self::StartMachine(call)
-            | Self::AwaitMachine(call)
-            | Self::Reprovision(call)
-            | Self::AwaitProvisioning(call)
-            | Self::LayerAgents(call)
-            | Self::OpenPorts(call)
-            | Self::MakeSecrets(call)
-            | Self::AwaitHealth(call)
-            | Self::AwaitAgents(call)
-            | Self::MarkReady(call) => vec![call.clone()],
-            Self::InstallBundle(calls) | Self::InstallAgent(calls) => calls.to_vec(),
-            Self::GiveKeys(calls) | Self::SetProxies(calls) => calls.to_vec(),
-            Self::Pull(job) | Self::Up(job) => {
-                vec![job.start.clone(), job.poll.clone()]
-            }
-            Self::Reobserve => Vec::new(),
-        }
-    }
-}
-
-/// Why a person has to act before anything can be done about this VM: it is deleted, stuck, was never provisioned, or its
-/// Docker is down. `status` and `doctor` say the same.
-pub(crate) fn blocked(machine: &VmState, guest: Option<&Guest>) -> Option<Box<Error>> {
-    match (machine.outlook(), guest) {
-        (Outlook::Deleted, _) => Some(refusal::deleted()),
-        (Outlook::Stuck, _) => Some(stuck(machine)),
-        (Outlook::Up, Some(guest)) => match guest.provisioning() {
-            Provisioning::Done if guest.docker_down => Some(docker_down()),
-            Provisioning::Never => Some(never_provisioned()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 /// The steps from `observed` to `desired`; none if nothing differs.
 ///
 /// # Errors
@@ -208,8 +72,8 @@ pub(crate) fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<Step>>
         .map(|guest| guest.architecture.as_str());
     let of_guest = of_guest.filter(|known| !known.is_empty());
     let architecture = of_guest.unwrap_or(&desired.architecture);
-    if let Some(reason) = doctor::unpublished(architecture, &desired.offered) {
-        return Err(no_images(reason));
+    if let Some(reason) = blocked::unpublished(architecture, &desired.offered) {
+        return Err(blocked::no_images(reason));
     }
     let Some(machine) = &observed.machine else {
         let mut steps = vec![Step::Launch(launch(desired), ahead(desired))];
@@ -223,7 +87,7 @@ pub(crate) fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<Step>>
         return Ok(steps);
     };
     let wait = || Step::AwaitMachine(list_call().times(Times::Until("the VM is Running")));
-    if let Some(error) = blocked(machine, observed.guest.as_ref()) {
+    if let Some(error) = blocked::reason(machine, observed.guest.as_ref()) {
         return Err(error);
     }
     match (machine.outlook(), &observed.guest) {
@@ -425,107 +289,9 @@ fn launch(desired: &Desired) -> Call {
     Call::new("launch the VM and provision it", &args).with(desired.user_data.clone())
 }
 
-/// A state that no call of ours mends.
-pub(crate) fn stuck(machine: &VmState) -> Box<Error> {
-    let error = Error::new(
-        Kind::Machine,
-        format!("the VM is in the state `{}`", machine.word()),
-    );
-    match machine {
-        VmState::DelayedShutdown => error
-            .because("a delayed shutdown is under way")
-            .next(format!(
-                "multipass stop --cancel {}, then: polis start",
-                vm()
-            )),
-        _ => error
-            .next(format!(
-                "multipass stop --force {}, then: polis start",
-                vm()
-            ))
-            .next("polis doctor"),
-    }
-}
-
-/// A VM that has not answered for `seconds`, longer than it takes to boot.
-pub(crate) fn hangs(seconds: u64) -> Box<Error> {
-    Error::new(Kind::Machine, NO_ANSWER)
-        .because(format!(
-            "it has not answered within {seconds} s; a full disk of this host is a frequent reason"
-        ))
-        .next(format!(
-            "multipass stop --force {}, then: polis start",
-            vm()
-        ))
-        .next(platform::UNREACHABLE_VM)
-        .next("polis doctor")
-}
-
-/// cloud-init has ended, and our script is not there.
-pub(crate) fn never_provisioned() -> Box<Error> {
-    Error::new(Kind::Provisioning, "the VM was not provisioned")
-        .because("cloud-init has ended without our user-data: Multipass did not pass it on")
-        .next("polis delete --purge, then: polis start")
-}
-
-/// The refusal before anything is launched or pulled: the pull would fail minutes later, without giving the reason.
-fn no_images(reason: String) -> Box<Error> {
-    Error::new(Kind::Machine, "the stack cannot run on this machine")
-        .because(reason)
-        .next(doctor::ANOTHER_MACHINE)
-        .next("polis doctor")
-}
-
-/// Nothing of ours starts Docker: the VM's own service manager does, and has given up.
-fn docker_down() -> Box<Error> {
-    Error::new(Kind::Unhealthy, "Docker does not answer in the VM")
-        .because("its service is down, or did not come up in time after a boot")
-        .next("polis exec --vm -- sudo systemctl restart docker, then: polis start")
-        .next("polis exec --vm -- sudo journalctl -u docker -n 30")
-}
-
 /// The calls with which every run begins.
 pub(crate) fn looking() -> [Call; 2] {
     [version_call(), list_call()]
-}
-
-/// The plan for a program.
-pub(crate) fn to_json(steps: &[Step]) -> Value {
-    let steps = steps.iter().map(|step| {
-        let calls: Vec<Value> = step.calls().iter().map(Call::to_json).collect();
-        json!({"step": step.name(), "title": step.title(), "calls": calls})
-    });
-    Value::Array(steps.collect())
-}
-
-/// The plan for people.
-pub(crate) fn to_text(steps: &[Step]) -> String {
-    let mut text = String::new();
-    for step in steps {
-        text.push_str(&format!("# {}\n", step.title()));
-        for call in step.calls() {
-            text.push_str(&call.to_text());
-            if let Some(payload) = &call.payload {
-                text.push_str(&format!("  < {}", payload.name));
-                if let Some((bytes, digest)) = payload.facts() {
-                    text.push_str(&format!(" ({bytes} bytes, {digest})"));
-                }
-            }
-            text.push_str(match call.times {
-                Times::Once => "\n",
-                Times::Until(_) => "  # again and again, until ",
-                Times::Meanwhile => "  # now and then, meanwhile\n",
-                Times::Ahead => "  # meanwhile, once the VM runs\n",
-            });
-            if let Times::Until(what) = call.times {
-                text.push_str(&format!("{what}\n"));
-            }
-        }
-    }
-    if text.is_empty() {
-        text.push_str("# There is nothing to do.\n");
-    }
-    text
 }
 
 #[cfg(test)]

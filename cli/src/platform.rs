@@ -1,6 +1,8 @@
 //! All that differs between Linux, macOS and Windows, as pure functions of the system, so that
 //! every line of it is tested everywhere.
 
+mod system;
+
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,14 +10,7 @@ use std::process::Child;
 
 use cap_std::fs::OpenOptions;
 use etcetera::BaseStrategy;
-
-/// A system that the CLI is built for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum System {
-    Linux,
-    MacOs,
-    Windows,
-}
+pub(crate) use system::{Probe, System};
 
 /// The one we run on.
 pub(crate) const HERE: System = if cfg!(windows) {
@@ -39,138 +34,6 @@ pub(crate) const START_DAEMON: &str = HERE.start_daemon();
 pub(crate) const OPEN_SOCKET: &str = HERE.open_socket();
 /// What most often stands between the host and the VM.
 pub(crate) const UNREACHABLE_VM: &str = HERE.unreachable_vm();
-
-impl System {
-    const fn pipes_work(self) -> bool {
-        !matches!(self, Self::Windows)
-    }
-
-    const fn install(self) -> &'static str {
-        match self {
-            Self::Linux => "sudo snap install multipass",
-            Self::MacOs => "brew install --cask multipass",
-            Self::Windows => "winget install Canonical.Multipass",
-        }
-    }
-
-    const fn update(self) -> &'static str {
-        match self {
-            Self::Linux => "sudo snap refresh multipass",
-            Self::MacOs => "brew upgrade --cask multipass",
-            Self::Windows => "winget upgrade Canonical.Multipass",
-        }
-    }
-
-    const fn start_daemon(self) -> &'static str {
-        match self {
-            Self::Linux => "sudo snap restart multipass",
-            Self::MacOs => "sudo launchctl kickstart -k system/com.canonical.multipassd",
-            Self::Windows => "Restart-Service Multipass   (in PowerShell, as administrator)",
-        }
-    }
-
-    const fn open_socket(self) -> &'static str {
-        match self {
-            Self::Linux => {
-                "add this user to the group that owns /var/snap/multipass/common/multipass_socket \
-                 (sudo usermod -aG sudo $USER), then log in again"
-            }
-            Self::MacOs => {
-                "run this as a member of the group that owns /var/run/multipass_socket (admin)"
-            }
-            Self::Windows => "multipass authenticate",
-        }
-    }
-
-    const fn unreachable_vm(self) -> &'static str {
-        match self {
-            Self::Linux => {
-                "if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on \
-                 this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last"
-            }
-            Self::MacOs => {
-                "if it persists: a VPN, or the firewall in front of /usr/libexec/bootpd, may be in the way; allow \
-                 bootpd in System Settings > Network > Firewall"
-            }
-            Self::Windows => {
-                "if it persists: restart the service vmms, and look at a stale entry for the VM in \
-                 C:\\Windows\\System32\\drivers\\etc\\hosts.ics"
-            }
-        }
-    }
-
-    /// The name of a program's file.
-    fn program(self, name: &str) -> String {
-        match self {
-            Self::Windows => format!("{name}.exe"),
-            Self::Linux | Self::MacOs => name.to_owned(),
-        }
-    }
-
-    /// Where the installer puts `multipass` when it is not on the PATH (a shell opened before the
-    /// installation has the old PATH).
-    fn installed_at(self) -> &'static [&'static str] {
-        match self {
-            Self::Linux => &["/snap/bin/multipass"],
-            Self::MacOs => &["/usr/local/bin/multipass", "/opt/homebrew/bin/multipass"],
-            Self::Windows => &[r"C:\Program Files\Multipass\bin\multipass.exe"],
-        }
-    }
-
-    /// Where Multipass keeps its VMs.
-    pub(crate) const fn vms(self) -> &'static str {
-        match self {
-            Self::Linux => "/var/snap/multipass",
-            Self::MacOs => "/var/root/Library/Application Support/multipassd",
-            Self::Windows => r"C:\ProgramData\Multipass",
-        }
-    }
-
-    /// How to see whether virtualisation is available.
-    pub(crate) const fn virtualisation(self) -> Probe {
-        match self {
-            Self::Linux => Probe::File("/dev/kvm", "there is no /dev/kvm"),
-            Self::MacOs => Probe::Command {
-                program: "/usr/sbin/sysctl",
-                args: &["-n", "kern.hv_support"],
-                expected: "1",
-                missing: "this Mac has no hypervisor support",
-            },
-            Self::Windows => Probe::Command {
-                program: r"C:\Windows\System32\sc.exe",
-                args: &["query", "vmms"],
-                expected: "RUNNING",
-                missing: "Hyper-V's service vmms does not run",
-            },
-        }
-    }
-
-    /// Our state directory. On Windows a directory that is not hidden: Multipass's service reads
-    /// the user-data and the bundle from it.
-    fn state_dir(self, home: &Path, xdg_state: Option<PathBuf>) -> PathBuf {
-        match self {
-            Self::Linux => xdg_state
-                .unwrap_or_else(|| home.join(".local/state"))
-                .join("polis"),
-            Self::MacOs => home.join("Library/Application Support/polis"),
-            Self::Windows => home.join("Polis"),
-        }
-    }
-}
-
-/// A way to see something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Probe {
-    /// This file exists; else what is said.
-    File(&'static str, &'static str),
-    /// This program succeeds and prints this; else what is said.
-    Command {
-        program: &'static str,
-        args: &'static [&'static str],
-        expected: &'static str,
-        missing: &'static str,
-    },
-}
 
 /// How a program at this path is updated, if it belongs to a package manager.
 pub(crate) fn managed(program: &str) -> Option<&'static str> {

@@ -4,6 +4,9 @@
 //! One table says what there is. Everything is checked as it is read, so a typing error names its
 //! file or variable and costs nothing.
 
+mod file;
+mod keys;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,12 +14,13 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use self::file::from_file;
+use self::keys::{KEYS, Key};
 use crate::error::{Error, Kind, Result};
 use crate::instance::{self, Instance};
 use crate::multipass::size;
 use crate::platform;
 use crate::proxy::url::{self, Masked};
-use crate::release::fetch;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,143 +49,6 @@ impl fmt::Debug for Setting {
 fn masked<S: Serializer>(value: &str, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_str(&url::masked(value))
 }
-
-/// Something that can be set.
-struct Key {
-    name: &'static str,
-    /// For people.
-    meaning: &'static str,
-    default: Option<&'static str>,
-    check: fn(&str) -> std::result::Result<String, String>,
-}
-
-const KEYS: [Key; 20] = [
-    // First: it says which table of the configuration file counts.
-    Key {
-        name: "name",
-        meaning: "the workspace, as `--name`",
-        default: Some(instance::DEFAULT),
-        check: instance::check,
-    },
-    Key {
-        name: "cpus",
-        meaning: "CPUs of a new VM",
-        default: Some("4"),
-        check: size::cpus,
-    },
-    Key {
-        name: "memory",
-        meaning: "memory of a new VM",
-        default: Some("8G"),
-        check: memory,
-    },
-    Key {
-        name: "disk",
-        meaning: "disk of a new VM",
-        default: Some("40G"),
-        check: disk,
-    },
-    Key {
-        name: "timeout",
-        meaning: "seconds for launch and provisioning together",
-        default: Some("900"),
-        check: seconds,
-    },
-    Key {
-        name: "pull-timeout",
-        meaning: "seconds for pulling the images",
-        default: Some("1800"),
-        check: seconds,
-    },
-    Key {
-        name: "health-timeout",
-        meaning: "seconds until every service is healthy",
-        default: Some("900"),
-        check: seconds,
-    },
-    Key {
-        name: "call-timeout",
-        meaning: "seconds for one short call of Multipass",
-        // Calls wait for one another in the daemon, which blocks for 300 s when a VM ignores its power button.
-        default: Some("360"),
-        check: seconds,
-    },
-    Key {
-        name: "copy-size",
-        meaning: "how large a copy may be",
-        default: Some("4G"),
-        check: bytes,
-    },
-    Key {
-        name: "copy-entries",
-        meaning: "how many files, directories and links a copy may have",
-        default: Some("200000"),
-        check: count,
-    },
-    Key {
-        name: "copy-timeout",
-        meaning: "seconds for each of packing, transferring and unpacking a copy",
-        default: Some("3600"),
-        check: seconds,
-    },
-    Key {
-        name: "delivery",
-        meaning: "how Multipass gets what it reads: auto, pipe or file",
-        default: Some("auto"),
-        check: delivery,
-    },
-    Key {
-        name: "release-url",
-        meaning: "where `polis update` looks for releases",
-        default: Some(concat!(env!("CARGO_PKG_REPOSITORY"), "/releases")),
-        check: fetch::url,
-    },
-    Key {
-        name: "update-timeout",
-        meaning: "seconds for each file that `polis update` downloads",
-        default: Some("900"),
-        check: seconds,
-    },
-    Key {
-        name: "http-proxy",
-        meaning: "the proxy for http://",
-        default: None,
-        check: url::check,
-    },
-    Key {
-        name: "https-proxy",
-        meaning: "the proxy for https://",
-        default: None,
-        check: url::check,
-    },
-    Key {
-        name: "no-proxy",
-        meaning: "hosts that are reached without a proxy",
-        default: None,
-        check: url::check_list,
-    },
-    Key {
-        name: "ca-file",
-        meaning: "certificate authorities that are trusted beside the usual ones",
-        default: None,
-        check: path,
-    },
-    Key {
-        name: "cloud-init",
-        meaning: "a file with user-data of your own, for a new VM",
-        default: None,
-        check: path,
-    },
-    Key {
-        name: "agent",
-        meaning: "the directory of an agent, as `polis start --agent`",
-        default: None,
-        check: path,
-    },
-];
-
-/// The table of the configuration file with a table for each workspace.
-const TABLES: &str = "workspace";
 
 /// The variables that are no settings of ours.
 const OTHERS: [(&str, &str); 3] = [
@@ -320,92 +187,6 @@ fn variable(name: &str) -> String {
     format!("POLIS_{}", name.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// The values of the configuration file; paths in it are relative to it.
-#[derive(Default)]
-struct FromFile {
-    all: BTreeMap<String, String>,
-    /// Those of a table `[workspace.NAME]`, which count before the others where that is the workspace.
-    each: BTreeMap<String, BTreeMap<String, String>>,
-}
-
-fn from_file(path: &Path) -> Result<FromFile> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(FromFile::default());
-        }
-        Err(error) => {
-            return Err(
-                Error::new(Kind::Usage, format!("`{}` cannot be read", path.display()))
-                    .because(error.to_string()),
-            );
-        }
-    };
-    let broken = |reason: String| {
-        Error::new(
-            Kind::Usage,
-            format!("`{}` is not a valid configuration file", path.display()),
-        )
-        .because(reason)
-        .next(format!("the settings are: {}", names()))
-    };
-    let mut table: toml::Table =
-        toml::from_str(&text).map_err(|error| broken(url::masked(&error.to_string())))?;
-    let mut says = FromFile::default();
-    let each = match table.remove(TABLES) {
-        Some(toml::Value::Table(each)) => each,
-        None => toml::Table::new(),
-        Some(_) => return Err(broken(format!("`{TABLES}` is no table of workspaces"))),
-    };
-    for (name, own) in each {
-        instance::check(&name).map_err(broken)?;
-        let toml::Value::Table(own) = own else {
-            return Err(broken(format!("`{TABLES}.{name}` is no table")));
-        };
-        if own.contains_key("name") {
-            return Err(broken(format!("`{TABLES}.{name}` cannot set `name`")));
-        }
-        says.each.insert(name, values(path, own).map_err(broken)?);
-    }
-    says.all = values(path, table).map_err(broken)?;
-    Ok(says)
-}
-
-/// The settings of one table of the file at `path`; the reason if it is wrong.
-fn values(
-    path: &Path,
-    table: toml::Table,
-) -> std::result::Result<BTreeMap<String, String>, String> {
-    let mut values = BTreeMap::new();
-    for (name, value) in table {
-        let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-            return Err(format!("`{name}` is not a setting"));
-        };
-        let value = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            other => {
-                let found = other.type_str();
-                return Err(format!(
-                    "`{name}` is a {found}; expected a string or a number"
-                ));
-            }
-        };
-        let relative = matches!(key.name, "cloud-init" | "agent" | "ca-file")
-            && Path::new(&value).is_relative();
-        let value = match path.parent() {
-            Some(dir) if relative => dir.join(value).display().to_string(),
-            _ => value,
-        };
-        values.insert(name, value);
-    }
-    Ok(values)
-}
-
-fn names() -> String {
-    KEYS.map(|key| key.name).join(", ")
-}
-
 fn wrong(name: &str, place: &str, reason: &str) -> Box<Error> {
     Error::new(
         Kind::Usage,
@@ -413,50 +194,6 @@ fn wrong(name: &str, place: &str, reason: &str) -> Box<Error> {
     )
     .because(format!("it is set by {place}"))
     .next("polis start --help")
-}
-
-fn memory(text: &str) -> std::result::Result<String, String> {
-    size::at_least(text, size::LEAST_MEMORY)
-}
-
-fn disk(text: &str) -> std::result::Result<String, String> {
-    size::at_least(text, size::LEAST_DISK)
-}
-
-fn seconds(text: &str) -> std::result::Result<String, String> {
-    match text.parse::<u32>() {
-        Ok(count) if count > 0 => Ok(count.to_string()),
-        _ => Err(format!(
-            "invalid number of seconds `{text}`: expected 1 or more"
-        )),
-    }
-}
-
-fn bytes(text: &str) -> std::result::Result<String, String> {
-    size::bytes(text).map(|_| text.to_owned())
-}
-
-fn count(text: &str) -> std::result::Result<String, String> {
-    match text.parse::<u32>() {
-        Ok(count) if count > 0 => Ok(count.to_string()),
-        _ => Err(format!("invalid number `{text}`: expected 1 or more")),
-    }
-}
-
-fn delivery(text: &str) -> std::result::Result<String, String> {
-    match text {
-        "auto" | "pipe" | "file" => Ok(text.to_owned()),
-        _ => Err(format!(
-            "invalid value `{text}`: expected auto, pipe or file"
-        )),
-    }
-}
-
-fn path(text: &str) -> std::result::Result<String, String> {
-    if text.is_empty() {
-        return Err("it is empty; expected a path".to_owned());
-    }
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 
 pub(crate) mod agents;
 pub(crate) mod copy;
+pub(crate) mod disk;
 pub(crate) mod facts;
 pub(crate) mod ports;
 pub(crate) mod probe;
 pub(crate) mod provision;
 pub(crate) mod run;
+pub(crate) mod service;
 pub(crate) mod ssh;
 pub(crate) mod storage;
 pub(crate) mod valkey;

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
-use crate::guest::probe::{Condition, FORWARDER, Guest};
+use crate::guest::probe::{FORWARDER, Guest};
+use crate::guest::service::Condition;
 use crate::guest::{self, PORTS};
 use crate::instance::named;
 
@@ -144,7 +145,7 @@ impl Ports {
         let url = self
             .bound
             .map(|address| format!("http://{address}:{}", port.port));
-        let condition = forwarder.map(super::probe::Service::condition);
+        let condition = forwarder.map(super::service::Service::condition);
         match (port.open, condition) {
             (false, _) => ("closed", None),
             (true, _) if self.bound.is_none() || self.bound != self.address => ("misplaced", url),
@@ -202,7 +203,7 @@ impl Ports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::probe::Service;
+    use crate::guest::service::Service;
 
     fn ports(lines: &str) -> Ports {
         Ports::parse(&format!("\\|polis-ports 1\n{lines}end\n")).unwrap()

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::guest;
-use crate::multipass::size;
+use crate::guest::disk::Disk;
+use crate::guest::service::{Condition, Service};
 use crate::platform;
 
 /// The guest as it is.
@@ -87,95 +88,6 @@ impl Difference {
             Self::Definition => {
                 "the workspace's container was created from a different definition in the compose files"
             }
-        }
-    }
-}
-
-/// How full the VM's disk is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Disk {
-    /// Percent of its space.
-    pub(crate) space: u8,
-    /// Percent of its inodes.
-    pub(crate) inodes: u8,
-    /// Bytes that are free.
-    pub(crate) free: u64,
-}
-
-/// The percentages at which a disk counts as nearly full and as full: Docker needs space to replace
-/// an image.
-const NEARLY_FULL: u8 = 85;
-const FULL: u8 = 95;
-/// The command that frees space; most of it is images of earlier versions.
-pub(crate) const MAKE_ROOM: &str = "polis exec --vm -- docker image prune --all --force";
-
-impl Disk {
-    /// The warning if the disk is nearly full, and whether it is urgent.
-    pub(crate) fn warning(&self) -> Option<(String, bool)> {
-        let (percent, what) = match self.space >= self.inodes {
-            true => (self.space, "disk"),
-            false => (self.inodes, "inode table"),
-        };
-        let text = format!(
-            "the VM's {what} is {percent}% full, {} free",
-            size::words(self.free)
-        );
-        (percent >= NEARLY_FULL).then_some((text, percent >= FULL))
-    }
-}
-
-/// A service of the stack.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Service {
-    /// Its name.
-    pub(crate) name: String,
-    /// Docker's word for its container; `missing` where there is none.
-    pub(crate) state: String,
-    /// Docker's word for its health; empty where nothing checks it.
-    pub(crate) health: String,
-    /// How it ended, where it has.
-    pub(crate) exit_code: i32,
-}
-
-/// How a service is, for what is to be done about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Condition {
-    /// Running and not unhealthy, or an init service that exited with 0.
-    Healthy,
-    /// Running, but not healthy yet.
-    Starting,
-    /// Missing, or exited.
-    Down,
-    /// Docker reports it as unhealthy, or it exited with a failure.
-    Unhealthy,
-}
-
-impl Service {
-    /// Whether it does one thing and ends: the stack's names say so, and a test holds them to it.
-    pub(crate) fn is_init(&self) -> bool {
-        self.name.ends_with("-init")
-    }
-
-    /// How it is.
-    pub(crate) fn condition(&self) -> Condition {
-        match (self.state.as_str(), self.health.as_str()) {
-            ("exited", _) if self.is_init() && self.exit_code == 0 => Condition::Healthy,
-            ("exited" | "dead", _) if self.is_init() => Condition::Unhealthy,
-            ("running", "healthy") => Condition::Healthy,
-            ("running", "") if !self.is_init() => Condition::Healthy,
-            ("running", "unhealthy") => Condition::Unhealthy,
-            ("running" | "restarting", _) => Condition::Starting,
-            _ => Condition::Down,
-        }
-    }
-
-    /// How it is, in words.
-    pub(crate) fn words(&self) -> String {
-        match (self.state.as_str(), self.health.as_str()) {
-            ("exited", _) => format!("exited with {}", self.exit_code),
-            ("running", "") => "running".to_owned(),
-            ("running", health) => health.to_owned(),
-            (state, _) => state.to_owned(),
         }
     }
 }

@@ -59,7 +59,7 @@ impl Multipass<'_> {
     /// # Errors
     /// When the state directory cannot be written.
     pub(crate) fn spool(&self) -> Result<Spool> {
-        self.store.spool(!self.pipes)
+        self.options.store.spool(!self.options.pipes)
     }
 
     /// Brings what is in `spool` to `path` of the VM. `tell` hears how many bytes have gone.

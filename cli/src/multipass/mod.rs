@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::instance::vm;
@@ -32,14 +31,26 @@ use refusal::Refusal;
 use state::VmState;
 use version::Versions;
 
-/// The program, with the limit for one short call.
+/// How the program is called.
+#[derive(Debug)]
+pub(crate) struct Options<'a> {
+    /// The limit for one short call.
+    pub(crate) call_timeout: Duration,
+    /// Where files are written that it reads.
+    pub(crate) store: &'a Store,
+    /// Whether it is handed what it reads through a pipe, not as a file.
+    pub(crate) pipes: bool,
+    /// Whether each call is shown.
+    pub(crate) verbose: bool,
+    /// Whether notes are not wanted.
+    pub(crate) quiet: bool,
+}
+
+/// The program.
 #[derive(Debug)]
 pub(crate) struct Multipass<'a> {
     program: PathBuf,
-    call_timeout: Duration,
-    store: &'a Store,
-    pipes: bool,
-    verbose: bool,
+    options: Options<'a>,
     /// Whether the user may still be told that a call has to wait.
     tells: AtomicBool,
 }
@@ -80,7 +91,7 @@ impl<'a> Multipass<'a> {
     ///
     /// # Errors
     /// Of kind `MultipassMissing`.
-    pub(crate) fn find(context: &'a Context) -> Result<Self> {
+    pub(crate) fn find(options: Options<'a>) -> Result<Self> {
         let program = platform::find_multipass().ok_or_else(|| {
             Error::new(Kind::MultipassMissing, "Multipass is not installed")
                 .because("there is no `multipass` on the PATH, nor where its installer puts it")
@@ -88,11 +99,8 @@ impl<'a> Multipass<'a> {
         })?;
         Ok(Self {
             program,
-            call_timeout: context.settings.time("call-timeout"),
-            store: &context.store,
-            pipes: context.settings.pipes(),
-            verbose: context.verbose,
-            tells: AtomicBool::new(!context.output.is_quiet()),
+            tells: AtomicBool::new(!options.quiet),
+            options,
         })
     }
 
@@ -106,7 +114,7 @@ impl<'a> Multipass<'a> {
     /// # Errors
     /// When it cannot be started, is interrupted, or takes too long.
     pub(crate) fn output(&self, call: &Call, limit: Option<Duration>) -> Result<Output> {
-        let limit = limit.unwrap_or(self.call_timeout);
+        let limit = limit.unwrap_or(self.options.call_timeout);
         let begun = Instant::now();
         let output = self.watched(call, limit, |_| {
             // What runs in the guest has reasons of its own to take long.
@@ -232,7 +240,7 @@ impl<'a> Multipass<'a> {
                 )),
             false => guest::unreadable(&what, why),
         };
-        let limit = self.call_timeout * most.calls;
+        let limit = self.options.call_timeout * most.calls;
         let begun = Instant::now();
         let mut bytes = Vec::new();
         loop {
@@ -266,7 +274,7 @@ impl<'a> Multipass<'a> {
 
     /// Whether a call's output may be long: on Windows a longer one than 4096 bytes never ends.
     pub(crate) fn takes_long_output(&self) -> bool {
-        self.pipes
+        self.options.pipes
     }
 
     /// The arguments and the standard input of a call: its payload is piped where that works, and
@@ -275,22 +283,22 @@ impl<'a> Multipass<'a> {
         let Some(payload) = &call.payload else {
             return Ok((call.args.clone(), None, None));
         };
-        if self.pipes {
+        if self.options.pipes {
             return Ok((call.args.clone(), Some(Arc::clone(&payload.bytes)), None));
         }
-        let file = self.store.write(payload.name, &payload.bytes)?;
+        let file = self.options.store.write(payload.name, &payload.bytes)?;
         let args = call.args_with_file(&file.path().to_string_lossy());
         Ok((args, None, Some(file)))
     }
 
     fn log(&self, call: &Call) {
-        if self.verbose {
+        if self.options.verbose {
             output::tell(&format!("polis: {}", call.to_text()));
         }
     }
 
     fn log_end(&self, output: &Output) {
-        if self.verbose {
+        if self.options.verbose {
             output::tell(&format!("polis: -> {:?}", output.code));
             for line in refusal::words(&output.stderr) {
                 output::tell(&format!("polis: -> {line}"));

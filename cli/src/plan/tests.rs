@@ -1,7 +1,11 @@
 //! What is done about each state that a workspace can be in.
 
+mod agents;
+mod refused;
+
 use super::*;
-use crate::guest::probe::{Difference, Installed, Service};
+use crate::guest::probe::{Difference, Installed};
+use crate::guest::service::Service;
 
 fn payload(text: &str) -> Payload {
     Payload::new("x", text.as_bytes())
@@ -238,84 +242,6 @@ fn the_workspace_is_recreated_only_when_that_is_wanted_and_changes_something() {
 }
 
 #[test]
-fn an_agent_is_layered_once_and_stays() {
-    let with = Desired {
-        agent: Some(agent("one")),
-        ..desired()
-    };
-    let expected = [
-        "install-agent",
-        "pull",
-        "start-services",
-        "await-health",
-        "mark-ready",
-    ];
-    assert_eq!(names(VmState::Running, Some(whole()), &with), expected);
-
-    let mut guest = whole();
-    guest.agents = vec![installed("one")];
-    guest.ready = Some(stack(&Digest::of(b"bundle"), &layered(&guest)));
-    let nothing: [&str; 0] = [];
-    assert_eq!(names(VmState::Running, Some(guest.clone()), &with), nothing);
-    assert_eq!(
-        names(VmState::Running, Some(guest.clone()), &desired()),
-        nothing
-    );
-
-    let changed = Desired {
-        agent: Some(agent("two")),
-        ..desired()
-    };
-    assert_eq!(names(VmState::Running, Some(guest), &changed), expected);
-}
-
-#[test]
-fn agents_are_taken_out_of_the_stack_and_put_back() {
-    let mut guest = whole();
-    guest.agents = vec![Installed {
-        trusted: false,
-        ..installed("one")
-    }];
-    guest.ready = Some(stack(&Digest::of(b"bundle"), &layered(&guest)));
-    let without = Desired {
-        agents: false,
-        ..desired()
-    };
-    let up = [
-        "layer-agents",
-        "pull",
-        "start-services",
-        "await-health",
-        "mark-ready",
-    ];
-    assert_eq!(names(VmState::Running, Some(guest.clone()), &without), up);
-    guest.agents[0].layered = false;
-    guest.ready = Some(Digest::of(b"bundle").hex());
-    assert_eq!(
-        names(VmState::Running, Some(guest.clone()), &without),
-        [""; 0]
-    );
-    let back = [&up[..], &["await-agents"]].concat();
-    assert_eq!(
-        names(VmState::Running, Some(guest.clone()), &desired()),
-        back
-    );
-    // Another agent brings this one back too; its keys travel after it.
-    let mut keys = crate::agent::Keys::default();
-    keys.add("KEY", "value".into()).unwrap();
-    let other = Desired {
-        agent: Some(Agent {
-            name: "other".into(),
-            keys,
-            ..agent("two")
-        }),
-        ..desired()
-    };
-    let steps = names(VmState::Running, Some(guest), &other);
-    assert_eq!(steps[..3], ["install-agent", "give-keys", "pull"]);
-}
-
-#[test]
 fn ports_follow_the_address_of_the_vm() {
     let mut guest = whole();
     guest.ports_differ = true;
@@ -329,21 +255,6 @@ fn ports_follow_the_address_of_the_vm() {
         names(VmState::Running, Some(guest), &desired())[0],
         "install-bundle"
     );
-}
-
-#[test]
-fn of_keys_a_plan_shows_nothing_but_their_way() {
-    let mut keys = crate::agent::Keys::default();
-    keys.add("KEY", "hidden".into()).unwrap();
-    let step = Step::GiveKeys(guest::give_keys("coder", keys.payload()));
-    let shown = format!(
-        "{step:?} {} {}",
-        to_text(std::slice::from_ref(&step)),
-        to_json(std::slice::from_ref(&step))
-    );
-    assert!(!shown.contains("hidden"), "{shown}");
-    let digest = Digest::of(b"KEY=hidden\n");
-    assert!(!shown.contains(&digest.hex()), "{shown}");
 }
 
 #[test]
@@ -369,34 +280,6 @@ fn a_vm_that_does_not_run_is_started_and_looked_at_again() {
 }
 
 #[test]
-fn what_only_a_person_can_mend_is_refused() {
-    let refused = |machine, guest| {
-        let observed = Observed {
-            machine: Some(machine),
-            guest,
-        };
-        steps(&observed, &desired()).unwrap_err().kind
-    };
-    assert_eq!(refused(VmState::Deleted, None), Kind::Deleted);
-    for state in [
-        VmState::DelayedShutdown,
-        VmState::Other("Unavailable".into()),
-    ] {
-        assert_eq!(refused(state, None), Kind::Machine);
-    }
-    let silent = Guest {
-        docker_down: true,
-        ..whole()
-    };
-    assert_eq!(refused(VmState::Running, Some(silent)), Kind::Unhealthy);
-    let never = Guest {
-        cloud_init: "done".into(),
-        ..Guest::default()
-    };
-    assert_eq!(refused(VmState::Running, Some(never)), Kind::Provisioning);
-}
-
-#[test]
 fn the_launch_keeps_to_the_contract() {
     let call = launch(&desired());
     assert_eq!(
@@ -419,58 +302,6 @@ fn the_launch_keeps_to_the_contract() {
         ]
     );
     assert_eq!(&*call.payload.unwrap().bytes, b"user-data");
-}
-
-#[test]
-fn a_processor_without_images_is_refused_before_anything_is_done() {
-    let desired = Desired {
-        architecture: "arm64".into(),
-        ..desired()
-    };
-    let mut emulated = whole();
-    emulated.architecture = String::new();
-    for (machine, guest) in [
-        (None, None),
-        (Some(VmState::Stopped), None),
-        (Some(VmState::Starting), None),
-        (Some(VmState::Running), Some(emulated)),
-    ] {
-        let error = steps(&Observed { machine, guest }, &desired).expect_err("arm64");
-        assert_eq!(error.kind, Kind::Machine);
-        let reason = "the service images are not published for arm64, only for: amd64";
-        assert_eq!(error.causes, [reason]);
-    }
-    // What the VM says of itself counts more, in both directions.
-    let mut arm64 = whole();
-    arm64.architecture = "arm64".into();
-    let observed = |guest| Observed {
-        machine: Some(VmState::Running),
-        guest: Some(guest),
-    };
-    assert!(steps(&observed(arm64), &self::desired()).is_err());
-    assert!(
-        steps(&observed(whole()), &desired)
-            .expect("amd64")
-            .is_empty()
-    );
-}
-
-/// Once an image of each service is there, nothing else stands in the way.
-#[test]
-fn a_processor_with_images_is_served() {
-    let desired = Desired {
-        architecture: "arm64".into(),
-        offered: "amd64 arm64".into(),
-        ..desired()
-    };
-    let observed = Observed {
-        machine: None,
-        guest: None,
-    };
-    assert_eq!(
-        steps(&observed, &desired).expect("steps")[0].name(),
-        "launch"
-    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{BOOT, Backoff, Reconciler, ahead, out_of_time};
+use crate::blocked::hangs;
 use crate::error::{Kind, Result};
 use crate::guest;
 use crate::guest::provision::Progress;
@@ -13,7 +14,6 @@ use crate::multipass::refusal::{self, Refusal};
 use crate::multipass::screen::plain;
 use crate::multipass::state::{NO_ANSWER, Outlook, VmState, parse_list};
 use crate::multipass::{failed, list_call};
-use crate::plan::hangs;
 use crate::platform;
 use crate::process::Output;
 

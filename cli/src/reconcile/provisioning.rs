@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{BOOT, Backoff, Reconciler, out_of_time};
+use crate::blocked::never_provisioned;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::probe::{Guest, Provisioning};
@@ -10,7 +11,6 @@ use crate::guest::provision::{LOG, Progress, REPORT, Report};
 use crate::multipass::A_NOTE;
 use crate::multipass::call::Call;
 use crate::multipass::state::VmState;
-use crate::plan::never_provisioned;
 
 impl Reconciler<'_> {
     pub(super) fn await_provisioning(&mut self, call: &Call) -> Result<()> {

@@ -7,3 +7,4 @@ pub(crate) mod archive;
 pub(crate) mod fetch;
 pub(crate) mod place;
 pub(crate) mod statement;
+pub(crate) mod url;

@@ -11,7 +11,8 @@ use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
 use super::fix;
 use crate::args::DoctorArgs;
 use crate::context::Context;
-use crate::doctor::{self, Check, CheckStatus, HostFacts, Trouble};
+use crate::doctor::trouble::{self, Trouble};
+use crate::doctor::{self, Check, CheckStatus, HostFacts};
 use crate::error::{Kind, Result};
 use crate::guest;
 use crate::guest::probe::Guest;
@@ -194,11 +195,11 @@ fn troubles(silent: bool) -> Vec<Trouble> {
         Ok(String::new())
     };
     [
-        doctor::dns_on_every_address(&read("/proc/net/udp")),
-        doctor::vpn(names()),
-        silent.then(|| doctor::docker_forwards(names())).flatten(),
-        doctor::stale_address(&read(r"C:\Windows\System32\drivers\etc\hosts.ics")),
-        doctor::firewall(&firewall.unwrap_or_default()),
+        trouble::dns_on_every_address(&read("/proc/net/udp")),
+        trouble::vpn(names()),
+        silent.then(|| trouble::docker_forwards(names())).flatten(),
+        trouble::stale_address(&read(r"C:\Windows\System32\drivers\etc\hosts.ics")),
+        trouble::firewall(&firewall.unwrap_or_default()),
     ]
     .into_iter()
     .flatten()

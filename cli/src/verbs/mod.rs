@@ -26,7 +26,8 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::probe::{Condition, Guest};
+use crate::guest::probe::Guest;
+use crate::guest::service::Condition;
 use crate::multipass::refusal;
 use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
 use crate::multipass::{self, Multipass};

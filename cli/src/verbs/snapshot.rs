@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::stop;
 use crate::args::SnapshotVerb;
+use crate::blocked;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::instance::{named, vm};
@@ -15,7 +16,6 @@ use crate::multipass::snapshots::{self, Snapshot};
 use crate::multipass::state::{Outlook, VmState};
 use crate::multipass::{Multipass, failed};
 use crate::output::Done;
-use crate::plan;
 use crate::process::Failure;
 use crate::view::View;
 
@@ -82,7 +82,7 @@ fn may_change(machine: Option<&VmState>) -> Result<bool> {
         (Outlook::Up, _) => Ok(true),
         (Outlook::Off, VmState::Stopped) => Ok(false),
         (Outlook::Deleted, _) => Err(refusal::deleted()),
-        (Outlook::Stuck, _) => Err(plan::stuck(state)),
+        (Outlook::Stuck, _) => Err(blocked::stuck(state)),
         _ => Err(Error::new(
             Kind::Machine,
             format!("the VM is in the state `{}`", state.word()),

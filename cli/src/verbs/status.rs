@@ -4,14 +4,16 @@
 use polis_base::Digest;
 use serde_json::{Value, json};
 
+use crate::blocked;
 use crate::context::Context;
 use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::agents::AgentsReport;
+use crate::guest::disk::{Disk, MAKE_ROOM};
 use crate::guest::facts::{Certificate, GuestFacts, RENEW};
 use crate::guest::ports::Ports;
-use crate::guest::probe::{Disk, FORWARDER, Guest, MAKE_ROOM, Provisioning, RECREATE_WORKSPACE};
+use crate::guest::probe::{FORWARDER, Guest, Provisioning, RECREATE_WORKSPACE};
 use crate::guest::storage::{self, Volume};
 use crate::instance::{self, named};
 use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
@@ -19,7 +21,6 @@ use crate::multipass::version::Versions;
 use crate::multipass::version_call;
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
-use crate::plan;
 use crate::security;
 
 /// Runs `polis status`.
@@ -37,7 +38,7 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     let verdict = verdict(machine.as_ref(), guest);
     let blocked = machine
         .as_ref()
-        .and_then(|machine| plan::blocked(machine, guest));
+        .and_then(|machine| blocked::reason(machine, guest));
     let next = next(verdict, blocked.as_deref());
     let data = json!({
         "workspace": verdict.word(),
@@ -82,7 +83,7 @@ pub(super) fn no_stack(multipass: &Multipass) -> Box<Error> {
         Err(error) => return error,
     };
     let verdict = verdict(Some(&VmState::Running), Some(&guest));
-    let blocked = plan::blocked(&VmState::Running, Some(&guest));
+    let blocked = blocked::reason(&VmState::Running, Some(&guest));
     let reason = blocked
         .as_ref()
         .map_or(verdict.reason(), |error| &error.message);

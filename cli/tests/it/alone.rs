@@ -358,7 +358,7 @@ fn the_documentation_knows_every_exit_code_and_setting() {
         count += 1;
     }
     assert_eq!(count, 18);
-    let source = include_str!("../../src/settings.rs");
+    let source = include_str!("../../src/settings/keys.rs");
     let names = source
         .split("name: \"")
         .skip(1)

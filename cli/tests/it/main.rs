@@ -21,6 +21,7 @@ mod filling;
 mod fix;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod imports;
 #[cfg(target_os = "linux")]
 mod killed;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,168 @@
+//! The steps of a plan, each with the calls that it makes.
+
+use serde_json::{Value, json};
+
+use crate::guest::{self, Job};
+use crate::multipass::call::{Call, Times};
+use crate::multipass::list_call;
+
+/// One thing to do.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// Launch the VM and provision it; meanwhile bring ahead what comes next.
+    Launch(Call, Vec<Call>),
+    /// Start a VM that is not running.
+    StartMachine(Call),
+    /// Wait until the VM runs.
+    AwaitMachine(Call),
+    /// Bring the proxies and certificate authorities, or remove them.
+    SetProxies([Call; 3]),
+    /// Run the provisioning once more.
+    Reprovision(Call),
+    /// Wait for our marker.
+    AwaitProvisioning(Call),
+    /// Bring the bundle.
+    InstallBundle([Call; 2]),
+    /// Bring the agent.
+    InstallAgent([Call; 2]),
+    /// Bring the agent's keys.
+    GiveKeys([Call; 3]),
+    /// Make the agents a part of the stack, or take them out of it.
+    LayerAgents(Call),
+    /// Have the ports at the address that the VM has now.
+    OpenPorts(Call),
+    /// Make certificates and secrets.
+    MakeSecrets(Call),
+    /// Pull what is missing.
+    Pull(Job),
+    /// Bring the services up.
+    Up(Job),
+    /// Wait until every service is healthy.
+    AwaitHealth(Call),
+    /// Record that the stack is complete.
+    MarkReady(Call),
+    /// Wait until the agents are installed, and say how they are.
+    AwaitAgents(Call),
+    /// Probe and plan again: the next steps depend on what this plan has changed.
+    Reobserve,
+}
+
+impl Step {
+    /// Its name, for reports.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Launch(..) => "launch",
+            Self::StartMachine(_) => "start-machine",
+            Self::AwaitMachine(_) => "await-machine",
+            Self::SetProxies(_) => "set-proxies",
+            Self::Reprovision(_) => "provision-again",
+            Self::AwaitProvisioning(_) => "await-provisioning",
+            Self::InstallBundle(_) => "install-bundle",
+            Self::InstallAgent(_) => "install-agent",
+            Self::GiveKeys(_) => "give-keys",
+            Self::LayerAgents(_) => "layer-agents",
+            Self::OpenPorts(_) => "open-ports",
+            Self::MakeSecrets(_) => "make-secrets",
+            Self::Pull(_) => "pull",
+            Self::Up(_) => "start-services",
+            Self::AwaitHealth(_) => "await-health",
+            Self::MarkReady(_) => "mark-ready",
+            Self::AwaitAgents(_) => "await-agents",
+            Self::Reobserve => "look-again",
+        }
+    }
+
+    /// What it does, for people.
+    pub(crate) fn title(&self) -> &'static str {
+        match self {
+            Self::Launch(..) => "Launching the VM",
+            Self::StartMachine(_) => "Starting the VM",
+            Self::AwaitMachine(_) => "Waiting for the VM",
+            Self::SetProxies(_) => "Setting the proxies and certificates of the VM",
+            Self::Reprovision(_) => "Provisioning the VM again",
+            Self::AwaitProvisioning(_) => "Provisioning the VM",
+            Self::InstallBundle(_) => "Transferring the bundle",
+            Self::InstallAgent(_) => "Transferring the agent",
+            Self::GiveKeys(_) => "Handing over the agent's keys",
+            Self::LayerAgents(_) => "Choosing the agents to start",
+            Self::OpenPorts(_) => "Opening the ports at the VM's address",
+            Self::MakeSecrets(_) => "Making certificates and secrets",
+            Self::Pull(_) => "Pulling the images",
+            Self::Up(_) => "Starting the services",
+            Self::AwaitHealth(_) => "Waiting until every service is healthy",
+            Self::MarkReady(_) => "Recording that the workspace is complete",
+            Self::AwaitAgents(_) => "Waiting for the agents",
+            Self::Reobserve => "Looking again",
+        }
+    }
+
+    /// The calls that it makes.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        match self {
+            Self::Launch(call, ahead) => {
+                let mut calls = vec![
+                    call.clone(),
+                    list_call().times(Times::Meanwhile),
+                    guest::progress(),
+                ];
+                calls.extend(ahead.iter().cloned().map(|call| call.times(Times::Ahead)));
+                calls
+            }
+            Self::StartMachine(call)
+            | Self::AwaitMachine(call)
+            | Self::Reprovision(call)
+            | Self::AwaitProvisioning(call)
+            | Self::LayerAgents(call)
+            | Self::OpenPorts(call)
+            | Self::MakeSecrets(call)
+            | Self::AwaitHealth(call)
+            | Self::AwaitAgents(call)
+            | Self::MarkReady(call) => vec![call.clone()],
+            Self::InstallBundle(calls) | Self::InstallAgent(calls) => calls.to_vec(),
+            Self::GiveKeys(calls) | Self::SetProxies(calls) => calls.to_vec(),
+            Self::Pull(job) | Self::Up(job) => {
+                vec![job.start.clone(), job.poll.clone()]
+            }
+            Self::Reobserve => Vec::new(),
+        }
+    }
+}
+
+/// The plan for a program.
+pub(crate) fn to_json(steps: &[Step]) -> Value {
+    let steps = steps.iter().map(|step| {
+        let calls: Vec<Value> = step.calls().iter().map(Call::to_json).collect();
+        json!({"step": step.name(), "title": step.title(), "calls": calls})
+    });
+    Value::Array(steps.collect())
+}
+
+/// The plan for people.
+pub(crate) fn to_text(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for step in steps {
+        text.push_str(&format!("# {}\n", step.title()));
+        for call in step.calls() {
+            text.push_str(&call.to_text());
+            if let Some(payload) = &call.payload {
+                text.push_str(&format!("  < {}", payload.name));
+                if let Some((bytes, digest)) = payload.facts() {
+                    text.push_str(&format!(" ({bytes} bytes, {digest})"));
+                }
+            }
+            text.push_str(match call.times {
+                Times::Once => "\n",
+                Times::Until(_) => "  # again and again, until ",
+                Times::Meanwhile => "  # now and then, meanwhile\n",
+                Times::Ahead => "  # meanwhile, once the VM runs\n",
+            });
+            if let Times::Until(what) = call.times {
+                text.push_str(&format!("{what}\n"));
+            }
+        }
+    }
+    if text.is_empty() {
+        text.push_str("# There is nothing to do.\n");
+    }
+    text
+}
