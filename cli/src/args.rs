@@ -10,7 +10,7 @@ mod ssh;
 
 use std::path::PathBuf;
 
-pub(crate) use agent::AgentVerb;
+pub(crate) use agent::{AgentVerb, GivenArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use files::{CpArgs, SyncArgs};
@@ -218,20 +218,6 @@ pub(crate) struct StartArgs {
     /// Print what would be done, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-}
-
-/// What is given along with an agent.
-#[derive(Debug, Default, Args)]
-pub(crate) struct GivenArgs {
-    /// Give the agent this key; its value is taken from the environment
-    #[arg(long = "env", short = 'e', value_name = "KEY")]
-    pub(crate) keys: Vec<String>,
-    /// Give the agent the keys in this file, one KEY=VALUE a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) env_file: Option<PathBuf>,
-    /// Accept an agent with a Compose file of its own, which can undo the sandbox; shows the file
-    #[arg(long)]
-    pub(crate) trust_compose: bool,
 }
 
 /// Arguments of `delete`.

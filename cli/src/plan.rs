@@ -140,8 +140,15 @@ fn inside(guest: &Guest, desired: &Desired) -> Vec<Step> {
     if new_bundle || !guest.secrets {
         steps.push(Step::MakeSecrets(guest::secrets()));
     }
-    let stack = stack(&bundle, &agents);
-    let changed = new_bundle || agents != layered(guest);
+    steps.extend(services(guest, desired, &bundle, &agents));
+    steps
+}
+
+/// What brings the services of this stack up and has them healthy; nothing if they are.
+fn services(guest: &Guest, desired: &Desired, bundle: &Digest, agents: &AgentDigests) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let stack = stack(bundle, agents);
+    let changed = guest.bundle != Some(*bundle) || *agents != layered(guest);
     let whole = guest.ready.as_deref() == Some(stack.as_str());
     let digest = Digest::of(stack.as_bytes());
     let differs = desired.recreate_workspace && guest.workspace_differs.is_some();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use super::Manifest;
+use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
 use crate::multipass::call::Payload;
 

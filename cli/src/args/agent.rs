@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
-
-use super::GivenArgs;
+use clap::{Args, Subcommand};
 
 /// The commands of `agent`.
 #[derive(Debug, Subcommand)]
@@ -69,4 +67,18 @@ impl AgentVerb {
             Self::Check { .. } => "agent check",
         }
     }
+}
+
+/// What is given along with an agent.
+#[derive(Debug, Default, Args)]
+pub(crate) struct GivenArgs {
+    /// Give the agent this key; its value is taken from the environment
+    #[arg(long = "env", short = 'e', value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+    /// Give the agent the keys in this file, one KEY=VALUE a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// Accept an agent with a Compose file of its own, which can undo the sandbox; shows the file
+    #[arg(long)]
+    pub(crate) trust_compose: bool,
 }

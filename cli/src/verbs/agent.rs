@@ -5,7 +5,7 @@ use std::path::Path;
 use polis_base::Digest;
 use serde_json::{Value, json};
 
-use crate::agent::{self, Agent, Keys, Manifest};
+use crate::agent::{self, Manifest};
 use crate::args::{AgentVerb, GivenArgs};
 use crate::context::Context;
 use crate::embedded;
@@ -55,27 +55,6 @@ pub(crate) fn check(dir: &Path) -> Result<Done> {
     );
     let data = json!({"agent": agent::described(manifest), "compose": overlay, "unit": unit});
     Ok(Done::new(text, data))
-}
-
-/// Reads the agent in `dir` with what is given along; shows a Compose file that is trusted.
-///
-/// # Errors
-/// As [`agent::read`] and [`Keys::gather`].
-pub(super) fn read(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Agent> {
-    let mut agent = agent::read(dir, given.trust_compose)?;
-    if let Some(compose) = &agent.compose {
-        context.output.ask(&format!(
-            "this file is trusted, and can remove every protection of the VM and of the services:\n{compose}"
-        ));
-    }
-    let env = |name: &str| std::env::var(name).ok();
-    agent.keys = Keys::gather(
-        &given.keys,
-        given.env_file.as_deref(),
-        agent.manifest.as_ref(),
-        env,
-    )?;
-    Ok(agent)
 }
 
 /// Asks for the keys that the agent cannot do without and that are neither given nor stored, where `ask` allows it.
@@ -133,8 +112,8 @@ pub(super) fn complete(
 }
 
 fn add(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Done> {
-    let mut desired = super::start::desired(context, &GivenArgs::default(), false)?;
-    desired.agent = Some(read(context, dir, given)?);
+    let mut desired = super::desired::desired(context, &GivenArgs::default(), false)?;
+    desired.agent = Some(super::desired::agent(context, dir, given)?);
     desired.agents = true;
     let multipass = context.multipass()?;
     let _lock = context.store.lock()?;
@@ -401,7 +380,7 @@ pub(super) fn to_json(guest: &Guest, agents: &AgentsReport) -> Vec<Value> {
     guest.agents.iter().map(value).collect()
 }
 
-/// Tells of agents that are not well; a start does not fail because of them.
+/// Tells of agents that are unhealthy or still on their way; a start does not fail because of them.
 pub(super) fn tell(context: &Context, agents: &AgentsReport) {
     for state in &agents.states {
         if state.is_unhealthy() || state.is_on_its_way() {

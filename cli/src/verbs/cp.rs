@@ -14,7 +14,6 @@ use cap_std::fs::Dir;
 use polis_base::Digest;
 use serde_json::json;
 
-use super::status;
 use crate::args::CpArgs;
 use crate::context::Context;
 use crate::copy::names::{self, Bounds, Judge};
@@ -192,7 +191,7 @@ impl CopyJob<'_> {
             Error::new(kind, what)
         };
         match output.code {
-            Some(calls::NO_STACK) => status::no_stack(self.multipass),
+            Some(calls::NO_STACK) => super::workspace::no_stack(self.multipass),
             Some(calls::ABSENT | calls::NO_DIRECTORY | calls::IN_THE_WAY) => {
                 what(Kind::Usage).because(reason)
             }

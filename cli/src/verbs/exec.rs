@@ -10,7 +10,6 @@ use crate::guest::run::{CODE_IN_FILE, NO_STACK, RUNS, Run, Target, UNRECORDED};
 use crate::handover::{self, HandedOver, TerminalUse};
 use crate::instance::vm;
 use crate::multipass::{A_NOTE, AN_OUTPUT, Multipass, TRANSFER, failed, interrupted, size};
-use crate::verbs::status;
 use crate::{output, process};
 
 /// What `exec` ends with when polis itself fails.
@@ -136,7 +135,7 @@ fn noted(context: &Context, multipass: &Multipass, run: &Run, captured: bool) ->
     let code = String::from_utf8_lossy(&code);
     if code.trim() == NO_STACK {
         forget(context, multipass, run);
-        return Err(status::no_stack(multipass));
+        return Err(super::workspace::no_stack(multipass));
     }
     if captured {
         let stderr = multipass.read(&run.file("stderr"), AN_OUTPUT)?;

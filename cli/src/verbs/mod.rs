@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod cp;
 pub(crate) mod delete;
+mod desired;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 mod fix;
@@ -19,6 +20,7 @@ pub(crate) mod stop;
 pub(crate) mod sync;
 pub(crate) mod update;
 pub(crate) mod version;
+mod workspace;
 
 use std::io::{self, IsTerminal};
 

@@ -13,7 +13,6 @@ use crate::instance::named;
 use crate::multipass::{AN_OUTPUT, Multipass};
 use crate::output::{self, Done};
 use crate::security::{self, Change, Event, Host, Id, Pending, Request, SECONDS, Set};
-use crate::verbs::status;
 use crate::{platform, process};
 use polis_base::shown::shown;
 
@@ -76,7 +75,7 @@ impl Valkey<'_> {
         let call = valkey::call(most, &file, args);
         let answer = self.multipass.call(&call, Kind::Unhealthy)?;
         let body = match valkey::body(&answer) {
-            Some(NO_STACK) => return Err(status::no_stack(&self.multipass)),
+            Some(NO_STACK) => return Err(super::workspace::no_stack(&self.multipass)),
             Some(IN_FILE) => {
                 let bytes = self.multipass.read(&file, AN_OUTPUT)?;
                 self.multipass.call(&run.forget(), Kind::Unexpected)?;

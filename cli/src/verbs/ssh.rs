@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::status;
 use crate::args::{Client, ConnectArgs, SshConfigArgs, SshProxyArgs};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -100,7 +99,7 @@ fn prepare(context: &Context) -> Result<String> {
     let output = multipass.output(&call, None)?;
     match output.code {
         Some(0) => {}
-        Some(calls::NO_STACK) => return Err(status::no_stack(&multipass)),
+        Some(calls::NO_STACK) => return Err(super::workspace::no_stack(&multipass)),
         _ => return Err(failed(&call, &output, Kind::Unexpected)),
     }
     let host = PublicKey::answered(&output.stdout).ok_or_else(|| {

@@ -1,27 +1,24 @@
-//! `polis start`: looks at what is, does what is missing, says what it did.
+//! `polis start`: compares the observed state with the desired one, does what is missing, and says what it did.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::args::{GivenArgs, StartArgs};
+use crate::args::StartArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{Difference, Guest, RECREATE_WORKSPACE};
 use crate::guest::storage::OutsideVolumes;
 use crate::instance::named;
-use crate::multipass::call::Payload;
 use crate::multipass::refusal::{self, Refusal};
 use crate::multipass::state::VmState;
 use crate::multipass::{Multipass, failed, interrupted, list_call};
 use crate::output::Done;
 use crate::plan::{self, Desired, Observed};
-use crate::proxy::Proxies;
 use crate::reconcile::Reconciler;
-use crate::{embedded, guest, platform, process};
+use crate::{guest, process};
 
-/// How often what is can change under our hands before we give up: once for a VM that has to
+/// How often the state may change under our hands before we give up: once for a VM that has to
 /// start, once more for what was in the way.
 const ROUNDS: usize = 8;
 /// How long to wait when the daemon's own words about the VM disagree.
@@ -29,7 +26,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// Runs `polis start`.
 pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
-    let mut desired = desired(context, &args.given, !args.no_agent)?;
+    let mut desired = super::desired::desired(context, &args.given, !args.no_agent)?;
     desired.recreate_workspace = args.recreate_workspace;
     let multipass = context.multipass()?;
     let _lock = if args.dry_run {
@@ -98,7 +95,7 @@ impl KeptWorkspace {
     }
 }
 
-/// What is, in one or two calls, none of which changes anything.
+/// The observed state, in one or two calls, none of which changes anything.
 fn look(multipass: &Multipass) -> Result<Observed> {
     let machine = multipass.state()?;
     let guest = match machine {
@@ -258,59 +255,4 @@ fn report(
         differs: seen.and_then(|guest| guest.workspace_differs),
         did_something: !reconciler.did.is_empty(),
     }
-}
-
-/// What is wanted by the settings; with `agents` those that were added belong to it.
-pub(super) fn desired(context: &Context, given: &GivenArgs, agents: bool) -> Result<Desired> {
-    let settings = &context.settings;
-    let proxies = Proxies::read(settings)?;
-    let (user_data, marker) = match settings.path("cloud-init") {
-        Some(path) => (own_user_data(&path)?, None),
-        None => (
-            proxies.merged_into(embedded::user_data())?,
-            Some(embedded::marker()),
-        ),
-    };
-    let dir = settings.path("agent").filter(|_| agents);
-    let agent = dir
-        .map(|dir| super::agent::read(context, &dir, given))
-        .transpose()?;
-    if agent.is_none() && !(given.keys.is_empty() && given.env_file.is_none()) {
-        return Err(Error::new(Kind::Usage, "keys were given without an agent")
-            .next("polis start --agent DIR -e KEY"));
-    }
-    Ok(Desired {
-        cpus: settings.text("cpus").to_owned(),
-        memory: settings.text("memory").to_owned(),
-        disk: settings.text("disk").to_owned(),
-        timeout: settings.text("timeout").to_owned(),
-        user_data,
-        marker,
-        proxies,
-        bundle: embedded::bundle(),
-        agent,
-        agents,
-        architecture: platform::architecture().to_owned(),
-        offered: embedded::ARCHITECTURES.to_owned(),
-        recreate_workspace: false,
-    })
-}
-
-/// User-data of the user. What is in it is theirs to know; only that it is cloud-config is checked,
-/// because Multipass takes no other and says so late.
-fn own_user_data(path: &Path) -> Result<Payload> {
-    let refused = |reason: String| {
-        Error::new(
-            Kind::Usage,
-            format!("`{}` cannot be used as user-data", path.display()),
-        )
-        .because(reason)
-    };
-    let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-    let bytes = polis_base::archive::without_cr(&bytes);
-    if !bytes.starts_with(b"#cloud-config\n") {
-        let reason = "its first line is not `#cloud-config`".to_owned();
-        return Err(refused(reason).next("make that its first line"));
-    }
-    Ok(Payload::new("cloud-init.yaml", bytes))
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::blocked;
 use crate::context::Context;
 use crate::embedded;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::guest;
 use crate::guest::agents::AgentsReport;
 use crate::guest::disk::{Disk, MAKE_ROOM};
@@ -16,12 +16,13 @@ use crate::guest::ports::Ports;
 use crate::guest::probe::{FORWARDER, Guest, Provisioning, RECREATE_WORKSPACE};
 use crate::guest::storage::{self, Volume};
 use crate::instance::{self, named};
-use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
+use crate::multipass::state::{NO_ANSWER, VmState};
 use crate::multipass::version::Versions;
 use crate::multipass::version_call;
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
 use crate::security;
+use crate::verbs::workspace::{self, WorkspaceStatus};
 
 /// Runs `polis status`.
 pub(crate) fn run(context: &Context) -> Result<Done> {
@@ -35,11 +36,11 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     let facts = inside.as_ref().map(|inside| &inside.facts);
     let multipass = version(&multipass)?;
     let word = machine.as_ref().map(VmState::word);
-    let verdict = verdict(machine.as_ref(), guest);
+    let verdict = WorkspaceStatus::of(machine.as_ref(), guest);
     let blocked = machine
         .as_ref()
         .and_then(|machine| blocked::reason(machine, guest));
-    let next = next(verdict, blocked.as_deref());
+    let next = workspace::next(verdict, blocked.as_deref());
     let data = json!({
         "workspace": verdict.word(),
         "machine": word,
@@ -72,102 +73,6 @@ fn version(multipass: &Multipass) -> Result<Option<String>> {
         Ok(answer) => Ok(Versions::parse(&answer).ok().map(|it| it.multipass)),
         Err(error) if error.kind == Kind::Interrupted => Err(error),
         Err(_) => Ok(None),
-    }
-}
-
-/// The error of a command for which there is no stack yet: how the workspace is, and what goes on from there.
-pub(super) fn no_stack(multipass: &Multipass) -> Box<Error> {
-    let answer = multipass.call(&guest::probe(), Kind::Unexpected);
-    let guest = match answer.and_then(|answer| Guest::parse(&answer)) {
-        Ok(guest) => guest,
-        Err(error) => return error,
-    };
-    let verdict = verdict(Some(&VmState::Running), Some(&guest));
-    let blocked = blocked::reason(&VmState::Running, Some(&guest));
-    let reason = blocked
-        .as_ref()
-        .map_or(verdict.reason(), |error| &error.message);
-    super::not_running(reason).next(next(verdict, blocked.as_deref()))
-}
-
-/// What goes on from here: what a start would say that refuses, else our own word.
-fn next(verdict: WorkspaceStatus, blocked: Option<&Error>) -> String {
-    let first = blocked.and_then(|error| error.next.first());
-    first.cloned().unwrap_or_else(|| named(verdict.next()))
-}
-
-/// How the workspace is, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WorkspaceStatus {
-    Absent,
-    Deleted,
-    Stopped,
-    Stuck,
-    Provisioning,
-    ProvisioningFailed,
-    Incomplete,
-    Outdated,
-    Starting,
-    Silent,
-    Running,
-}
-
-fn verdict(machine: Option<&VmState>, guest: Option<&Guest>) -> WorkspaceStatus {
-    let guest = match (machine.map(VmState::outlook), guest) {
-        (None, _) => return WorkspaceStatus::Absent,
-        (Some(Outlook::Deleted), _) => return WorkspaceStatus::Deleted,
-        (Some(Outlook::Off), _) => return WorkspaceStatus::Stopped,
-        (Some(Outlook::Coming), _) => return WorkspaceStatus::Starting,
-        (Some(Outlook::NoAnswer), _) => return WorkspaceStatus::Silent,
-        (Some(Outlook::Up), Some(guest)) => guest,
-        _ => return WorkspaceStatus::Stuck,
-    };
-    let current = guest.bundle == Some(Digest::of(&embedded::bundle().bytes));
-    match guest.provisioning() {
-        Provisioning::Running => WorkspaceStatus::Provisioning,
-        Provisioning::Failed | Provisioning::CutShort | Provisioning::Never => {
-            WorkspaceStatus::ProvisioningFailed
-        }
-        Provisioning::Done if guest.ready.is_none() || !guest.is_healthy() => {
-            WorkspaceStatus::Incomplete
-        }
-        Provisioning::Done if !current => WorkspaceStatus::Outdated,
-        Provisioning::Done => WorkspaceStatus::Running,
-    }
-}
-
-impl WorkspaceStatus {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Absent => "absent",
-            Self::Deleted => "deleted",
-            Self::Stopped => "stopped",
-            Self::Stuck => "stuck",
-            Self::Provisioning => "provisioning",
-            Self::ProvisioningFailed => "provisioning failed",
-            Self::Incomplete => "incomplete",
-            Self::Outdated => "outdated",
-            Self::Starting | Self::Silent => "starting",
-            Self::Running => "running",
-        }
-    }
-
-    /// The command that goes on from here, where no person has to act first.
-    fn next(self) -> &'static str {
-        match self {
-            Self::Running => "polis shell",
-            Self::Silent => WAITING,
-            _ => "polis start",
-        }
-    }
-
-    /// Why nothing can be run in a workspace whose VM runs, where no person has to act first.
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Provisioning => "the VM is being provisioned",
-            Self::ProvisioningFailed => "the provisioning of the VM has not come to its end",
-            _ => "the stack is not in the VM yet",
-        }
     }
 }
 

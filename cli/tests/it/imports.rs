@@ -71,14 +71,31 @@ fn named(text: &str) -> BTreeSet<String> {
     found
 }
 
+/// The `code` of `module` with each path from the root: of `super::`, and of a `use` of a module inside this one.
+fn absolute(all: &BTreeMap<String, (PathBuf, String)>, module: &str, code: &str) -> String {
+    let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+    let parent = match parent {
+        "" => "crate::".to_owned(),
+        parent => format!("crate::{parent}::"),
+    };
+    let mut code = code.replace("super::", &parent);
+    let inside = format!("{module}::");
+    for child in all.keys().filter_map(|name| name.strip_prefix(&inside)) {
+        let from = format!("use {child}::");
+        code = code.replace(&from, &format!("use crate::{inside}{child}::"));
+    }
+    code
+}
+
 /// The modules that each one imports; tests may import anything.
 fn imports(all: &BTreeMap<String, (PathBuf, String)>) -> BTreeMap<&str, BTreeSet<&str>> {
     let shipped = all.iter().filter(|(name, _)| !name.contains("tests"));
     shipped
         .map(|(name, (_, text))| {
             let code = text.split("#[cfg(test)]\nmod tests {").next();
+            let code = absolute(all, name, code.unwrap_or_default());
             let mut edges = BTreeSet::new();
-            for path in named(code.unwrap_or_default()) {
+            for path in named(&code) {
                 let mut path = path.as_str();
                 // The longest part of the path that is a module.
                 while let Some((shorter, _)) = path.rsplit_once("::") {
@@ -148,13 +165,15 @@ fn a_circle_is_found_through_nested_imports() {
     let module = |name: &str, text: &str| (name.to_owned(), (PathBuf::new(), text.to_owned()));
     let all = BTreeMap::from([
         module("a", "use crate::b::{c::X, y};"),
-        module("b", ""),
-        module("b::c", "fn f() { crate::d::g() }"),
+        module("b", "use e::F;"),
+        module("b::c", "use super::e::{F, G};\nfn f() { crate::d::g() }"),
+        module("b::e", ""),
         module("d", "use crate::a;"),
     ]);
     let graph = imports(&all);
     assert_eq!(circle(&graph, "a"), Some(vec!["a", "b::c", "d"]));
     assert_eq!(circle(&graph, "b"), None);
+    assert!(graph["b::c"].contains("b::e") && graph["b"].contains("b::e"));
 }
 
 #[test]

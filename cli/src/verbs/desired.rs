@@ -1,0 +1,89 @@
+//! The state that the settings and the arguments ask for.
+
+use std::path::Path;
+
+use crate::agent::{self, Agent, Keys};
+use crate::args::GivenArgs;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::multipass::call::Payload;
+use crate::plan::Desired;
+use crate::proxy::Proxies;
+use crate::{embedded, platform};
+
+/// The state that the settings and `given` ask for; with `agents`, the agents that are installed are part of it.
+///
+/// # Errors
+/// When a file that a setting names cannot be used.
+pub(super) fn desired(context: &Context, given: &GivenArgs, agents: bool) -> Result<Desired> {
+    let settings = &context.settings;
+    let proxies = Proxies::read(settings)?;
+    let (user_data, marker) = match settings.path("cloud-init") {
+        Some(path) => (own_user_data(&path)?, None),
+        None => (
+            proxies.merged_into(embedded::user_data())?,
+            Some(embedded::marker()),
+        ),
+    };
+    let dir = settings.path("agent").filter(|_| agents);
+    let agent = dir.map(|dir| agent(context, &dir, given)).transpose()?;
+    if agent.is_none() && !(given.keys.is_empty() && given.env_file.is_none()) {
+        return Err(Error::new(Kind::Usage, "keys were given without an agent")
+            .next("polis start --agent DIR -e KEY"));
+    }
+    Ok(Desired {
+        cpus: settings.text("cpus").to_owned(),
+        memory: settings.text("memory").to_owned(),
+        disk: settings.text("disk").to_owned(),
+        timeout: settings.text("timeout").to_owned(),
+        user_data,
+        marker,
+        proxies,
+        bundle: embedded::bundle(),
+        agent,
+        agents,
+        architecture: platform::architecture().to_owned(),
+        offered: embedded::ARCHITECTURES.to_owned(),
+        recreate_workspace: false,
+    })
+}
+
+/// User-data of the user. What is in it is theirs to know; only that it is cloud-config is checked,
+/// because Multipass takes no other and says so late.
+fn own_user_data(path: &Path) -> Result<Payload> {
+    let refused = |reason: String| {
+        Error::new(
+            Kind::Usage,
+            format!("`{}` cannot be used as user-data", path.display()),
+        )
+        .because(reason)
+    };
+    let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+    let bytes = polis_base::archive::without_cr(&bytes);
+    if !bytes.starts_with(b"#cloud-config\n") {
+        let reason = "its first line is not `#cloud-config`".to_owned();
+        return Err(refused(reason).next("make that its first line"));
+    }
+    Ok(Payload::new("cloud-init.yaml", bytes))
+}
+
+/// Reads the agent in `dir` with what is given along; shows a Compose file that is trusted.
+///
+/// # Errors
+/// As [`agent::read`] and [`Keys::gather`].
+pub(super) fn agent(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Agent> {
+    let mut agent = agent::read(dir, given.trust_compose)?;
+    if let Some(compose) = &agent.compose {
+        context.output.ask(&format!(
+            "this file is trusted, and can remove every protection of the VM and of the services:\n{compose}"
+        ));
+    }
+    let env = |name: &str| std::env::var(name).ok();
+    agent.keys = Keys::gather(
+        &given.keys,
+        given.env_file.as_deref(),
+        agent.manifest.as_ref(),
+        env,
+    )?;
+    Ok(agent)
+}
