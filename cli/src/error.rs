@@ -112,7 +112,7 @@ pub(crate) struct Error {
     pub(crate) kind: Kind,
     /// What failed.
     pub(crate) message: String,
-    /// Why, outermost first.
+    /// Why, outermost first; shown as `caused by`.
     pub(crate) causes: Vec<String>,
     /// The step of the provisioning that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,7 +124,7 @@ pub(crate) struct Error {
     pub(crate) tried: Vec<String>,
     /// The last lines of the log that tells more.
     pub(crate) log: Vec<String>,
-    /// What to do now: commands, or a sentence.
+    /// What to do now: commands, or a sentence; shown as `hint`.
     pub(crate) next: Vec<String>,
 }
 
@@ -193,15 +193,15 @@ impl Error {
         }
     }
 
-    /// The error as text: the cause, what was tried, the log, the next command. Every line says what it is, so that what
-    /// a guest has written cannot pass for our own words.
+    /// The error as text, in the vocabulary of both programs: the message, `caused by`, what was `tried`, the `log`, `hint`.
+    /// Every line says what it is, so that what a guest has written cannot pass for our own words.
     pub(crate) fn to_text(&self) -> String {
         let error = self.bounded();
         let sections = [
-            ("cause", error.causes),
+            ("caused by", error.causes),
             ("tried", error.tried),
             ("log", error.log),
-            ("next", error.next),
+            ("hint", error.next),
         ];
         let mut text = format!("{}\n", error.message);
         for (label, lines) in sections {
@@ -217,13 +217,13 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_part_of_a_line() {
-        assert_eq!(cut("a\nnext: b\r\n"), "a next: b");
+        assert_eq!(cut("a\nhint: b\r\n"), "a hint: b");
         assert_eq!(cut(&"ä".repeat(1000)), "ä".repeat(1000));
         assert_eq!(cut(&"ä".repeat(1001)), "ä".repeat(1000) + " ...");
-        let error = Error::new(Kind::Usage, "x\nnext: y").because("a\nb");
+        let error = Error::new(Kind::Usage, "x\nhint: y").because("a\nb");
         assert_eq!(
             error.to_text(),
-            "x\n  cause: next: y\n  cause: a\n  cause: b\n"
+            "x\n  caused by: hint: y\n  caused by: a\n  caused by: b\n"
         );
     }
 }

@@ -9,6 +9,7 @@ use clap::{Command, CommandFactory, Error};
 
 use crate::args::Cli;
 use crate::error::EXIT_CODES;
+use crate::settings;
 
 /// How each command is used, by its words.
 const EXAMPLES: [(&str, &str); 43] = [
@@ -138,7 +139,26 @@ pub(crate) fn examples(words: &str) -> Option<&'static str> {
 pub(crate) fn definition() -> Command {
     let command = with_examples(Cli::command(), "");
     let examples = command.get_after_help().map(StyledStr::to_string);
-    command.after_help(format!("{}\n\n{EXIT_CODES}", examples.unwrap_or_default()))
+    let examples = examples.unwrap_or_default();
+    command.after_help(format!("{examples}\n\n{}\n\n{EXIT_CODES}", environment()))
+}
+
+/// `command`, whose options name the environment variable that sets the same.
+fn with_variables(command: Command) -> Command {
+    command.mut_args(|arg| {
+        let variable = arg.get_long().and_then(settings::variable_of);
+        match (variable, arg.get_help().map(StyledStr::to_string)) {
+            (Some(variable), Some(help)) => arg.help(format!("{help} [env: {variable}]")),
+            _ => arg,
+        }
+    })
+}
+
+/// The variables of the environment that count.
+fn environment() -> String {
+    let lines = settings::variables().into_iter();
+    let lines = lines.map(|(name, meaning, _)| format!("\n  {name:<21} {meaning}"));
+    format!("Environment:{}", lines.collect::<String>())
 }
 
 fn with_examples(mut command: Command, words: &str) -> Command {
@@ -149,6 +169,9 @@ fn with_examples(mut command: Command, words: &str) -> Command {
     for name in names {
         let words = format!("{words} {name}");
         command = command.mut_subcommand(name, |inner| with_examples(inner, words.trim_start()));
+    }
+    if matches!(words, "" | "start") {
+        command = with_variables(command);
     }
     match examples(words) {
         Some(text) => {

@@ -32,6 +32,18 @@ pub(crate) enum Origin {
     Flag,
 }
 
+impl Origin {
+    /// Where the value of the setting `name` came from, for people.
+    pub(crate) fn words(&self, name: &str) -> String {
+        match self {
+            Self::Default => "default".to_owned(),
+            Self::File => "config.toml".to_owned(),
+            Self::Environment => variable(name),
+            Self::Flag => format!("--{name}"),
+        }
+    }
+}
+
 /// A value with where it came from. It is shown without the password that a URL may hold.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Setting {
@@ -60,14 +72,11 @@ const OTHERS: [(&str, &str); 3] = [
     ("TERM", "`dumb`: plain lines in place of moving ones"),
 ];
 
-/// Every variable of the environment that counts, with what it means.
-pub(crate) fn variables() -> Vec<(String, String)> {
-    let ours = KEYS.iter().map(|key| {
-        let default = key.default.map(|value| format!(" (default: {value})"));
-        let meaning = format!("{}{}", key.meaning, default.unwrap_or_default());
-        (variable(key.name), meaning)
-    });
-    let others = OTHERS.map(|(name, meaning)| (name.to_owned(), meaning.to_owned()));
+/// Every variable of the environment that counts, with what it means and its default.
+pub(crate) fn variables() -> Vec<(String, &'static str, Option<&'static str>)> {
+    let ours = KEYS.iter();
+    let ours = ours.map(|key| (variable(key.name), key.meaning, key.default));
+    let others = OTHERS.map(|(name, meaning)| (name.to_owned(), meaning, None));
     ours.chain(others).collect()
 }
 
@@ -139,6 +148,12 @@ impl Settings {
         })
     }
 
+    /// The settings that are not at their default, by name.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = (&'static str, &Setting)> {
+        let all = self.all.iter().map(|(name, setting)| (*name, setting));
+        all.filter(|(_, setting)| setting.origin != Origin::Default)
+    }
+
     /// A setting that has a default.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.all.get(name).map_or("", |setting| &setting.value)
@@ -180,6 +195,12 @@ impl Settings {
             .get(name)
             .map(|setting| PathBuf::from(&setting.value))
     }
+}
+
+/// The environment variable of the setting that the option `--name` sets; none if it sets no setting.
+pub(crate) fn variable_of(name: &str) -> Option<String> {
+    let key = KEYS.iter().find(|key| key.name == name)?;
+    Some(variable(key.name))
 }
 
 /// The environment variable of a setting.

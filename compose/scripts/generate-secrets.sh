@@ -18,6 +18,8 @@
 #   secrets         a password for each Valkey user, and the ACL with their hashes
 set -euo pipefail
 umask 077
+# No authority but ours counts here. openssl also loads the system's, which takes longer than everything else it does.
+export SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
 
 readonly CONTAINER_UID=65532
 # As long as the machine is likely to live: nothing renews these.
@@ -30,6 +32,9 @@ readonly VALKEY_USERS="dlp:dlp-reader reqmod:governance-reqmod respmod:governanc
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly ROOT
+# Asked once: a run calls as_root some forty times.
+USER_ID=$(id -u)
+readonly USER_ID
 STAGE=
 problems=0
 
@@ -44,7 +49,7 @@ problem() {
 }
 
 as_root() {
-    if [[ $(id -u) -eq 0 ]]; then "$@"; else sudo -n -- "$@"; fi
+    if ((USER_ID == 0)); then "$@"; else sudo -n -- "$@"; fi
 }
 
 # The public and the private files of a folder, one a line: "public ca.pem". The one list that making, installing and
@@ -171,10 +176,12 @@ make_passwords() {
     write_acl "$into" >"$into/valkey_users.acl"
 }
 
-# hash_of PASSWORD_FILE: the form that Valkey keeps instead of the password. Through a pipe, so that no argument list
-# ever shows a password.
+# hash_of PASSWORD: the form that Valkey keeps instead of the password. Through a pipe, so that no argument list ever
+# shows a password.
 hash_of() {
-    as_root cat "$1" | tr -d '\n' | openssl dgst -sha256 -r | cut -d ' ' -f 1
+    local hash
+    hash=$(printf %s "$1" | sha256sum)
+    printf '%s' "${hash%% *}"
 }
 
 # What each user may do, and nothing more. %R~ is a key that may only be read.
@@ -187,10 +194,15 @@ hash_of() {
 #                        log and then does in one transaction; sets the security level
 #   healthcheck          PING
 write_acl() {
-    local secrets=$1 entry file user rules
+    local secrets=$1 entry user rules at=0
+    local files=() passwords=()
+    for entry in $VALKEY_USERS; do files+=("$secrets/valkey_${entry%%:*}_password.txt"); done
+    # grep ends each file with a newline, also one that somebody wrote without.
+    mapfile -t passwords < <(as_root grep --no-filename '' "${files[@]}")
+    ((${#passwords[@]} == ${#files[@]})) || die "$ROOT/$secrets: a password file does not hold exactly one line"
     printf 'user default reset off\n'
     for entry in $VALKEY_USERS; do
-        file=$secrets/valkey_${entry%%:*}_password.txt user=${entry#*:}
+        user=${entry#*:}
         case $user in
             dlp-reader) rules='%R~polis:config:* +get +scan' ;;
             governance-reqmod)
@@ -211,19 +223,21 @@ write_acl() {
                 ;;
             healthcheck) rules='' ;;
         esac
-        printf 'user %s reset on #%s +ping%s\n' "$user" "$(hash_of "$file")" "${rules:+ $rules}"
+        printf 'user %s reset on #%s +ping%s\n' "$user" "$(hash_of "${passwords[at]}")" "${rules:+ $rules}"
+        at=$((at + 1))
     done
 }
 
 # Gives the private files to the containers' user and puts the folder in its place in one step.
 install_unit() {
-    local unit=$1 from=$2 kind name mode
+    local unit=$1 from=$2 kind name
+    local public=() private=()
     while read -r kind name; do
-        mode=0400
-        [[ $kind == private ]] || mode=0444
-        as_root chmod "$mode" "$from/$name"
-        as_root chown "$CONTAINER_UID:$CONTAINER_UID" "$from/$name"
+        if [[ $kind == private ]]; then private+=("$from/$name"); else public+=("$from/$name"); fi
     done < <(files_of "$unit")
+    as_root chmod 0400 "${private[@]}"
+    ((${#public[@]} == 0)) || as_root chmod 0444 "${public[@]}"
+    as_root chown "$CONTAINER_UID:$CONTAINER_UID" "${private[@]}" "${public[@]}"
     # The workspace's runtime looks for the CA certificate as an unprivileged user, so it must be able to get there.
     [[ $unit == secrets ]] || chmod 0755 "$from"
     mv -T -- "$from" "$unit"
@@ -257,16 +271,21 @@ refresh_acl() {
 # --- checking ---
 
 check_modes() {
-    local unit kind name mode have
+    local unit kind name mode at
+    local paths=() modes=() have
     for unit in $UNITS; do
         while read -r kind name; do
             mode=400
             [[ $kind == private ]] || mode=444
-            have=$(as_root stat -c '%u %a' "$unit/$name")
-            [[ $have == "$CONTAINER_UID $mode" ]] ||
-                problem "$ROOT/$unit/$name has owner and mode $have; mend it with: sudo chown $CONTAINER_UID:$CONTAINER_UID" \
-                    "$ROOT/$unit/$name && sudo chmod $mode $ROOT/$unit/$name"
+            paths+=("$unit/$name") modes+=("$mode")
         done < <(files_of "$unit")
+    done
+    have=$(as_root stat -c '%u %a' "${paths[@]}")
+    mapfile -t have <<<"$have"
+    for at in "${!paths[@]}"; do
+        [[ ${have[at]} == "$CONTAINER_UID ${modes[at]}" ]] ||
+            problem "$ROOT/${paths[at]} has owner and mode ${have[at]}; mend it with: sudo chown" \
+                "$CONTAINER_UID:$CONTAINER_UID $ROOT/${paths[at]} && sudo chmod ${modes[at]} $ROOT/${paths[at]}"
     done
 }
 

@@ -9,11 +9,8 @@ use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-/// The variable for endpoints, so that commands can be run as they are written against servers on
-/// loopback.
-pub const ENDPOINTS: &str = "POLIS_ENDPOINTS";
-
-use crate::secrets;
+use xtask_host::options::Global;
+use xtask_host::secrets;
 
 /// The release tools of Polis.
 #[derive(Debug, Clone, Parser)]
@@ -43,60 +40,6 @@ Exit codes:
   5    this machine could not do its part: a program failed, a disk is full
   130  interrupted
 Of several, the most severe counts: 5, 4, 1, 2, 3.";
-
-/// Options of every verb.
-#[derive(Debug, Clone, Args)]
-pub struct Global {
-    /// How results are printed; the last three only by verbs that check something
-    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
-    pub format: Format,
-    /// No progress
-    #[arg(long, short, global = true)]
-    pub quiet: bool,
-    /// The tree to work on [default: the one this program was built from]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub root: Option<PathBuf>,
-    /// Reach HOST at URL instead of https://HOST: a mirror, or a server on loopback; several in the
-    /// variable, with commas between them
-    #[arg(
-        long = "endpoint",
-        global = true,
-        value_name = "HOST=URL",
-        env = ENDPOINTS,
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    pub endpoints: Vec<String>,
-    /// Whether the endpoints are those of the environment
-    #[arg(skip)]
-    pub endpoints_from_env: bool,
-    /// Give up on the network after this time, whatever a server asks us to wait [default: 900,
-    /// 1500 for what reads images whole, none for what releases or pushes]
-    #[arg(long, global = true, value_name = "SECONDS")]
-    pub deadline: Option<u64>,
-}
-
-/// How results are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Text for people.
-    Human,
-    /// One JSON document, described by `schemas/report.schema.json`.
-    Json,
-    /// Findings in SARIF 2.1.0, for code scanning and editors.
-    Sarif,
-    /// Findings as annotations of GitHub Actions, and a table in the summary of the job.
-    Github,
-    /// Findings as a table in Markdown.
-    Markdown,
-}
-
-impl Format {
-    /// Whether it shows findings and nothing else, so that only verbs that have some offer it.
-    pub fn is_of_findings(self) -> bool {
-        matches!(self, Self::Sarif | Self::Github | Self::Markdown)
-    }
-}
 
 /// The verbs.
 #[derive(Debug, Clone, Subcommand)]
@@ -138,7 +81,7 @@ pub enum Verb {
 #[derive(Debug, Clone, Default, Args)]
 pub struct CheckArgs {
     /// Judge only these [default: everything]
-    #[arg(value_name = "FILE", value_parser = [crate::pins_env::CLOUD_INIT, crate::compose::PATH])]
+    #[arg(value_name = "FILE", value_parser = [xtask_pins::pins_env::CLOUD_INIT, xtask_pins::compose::PATH])]
     pub files: Vec<String>,
     /// Leave shellcheck out: it takes longer than all the rest
     #[arg(long)]

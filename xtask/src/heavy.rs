@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::cli::Package;
-use crate::error::{Error, Outcome, Result};
-use crate::process::Run;
-use crate::{say, secrets};
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::process::Run;
+use xtask_host::{say, secrets};
 
 /// Builds `package` and runs its program with this process's own arguments; returns its exit code.
 /// On Unix it does not return: this process becomes the program.

@@ -5,11 +5,11 @@
 use std::process::ExitCode;
 
 use xtask::cli::{Cli, ImagesVerb, Package, Verb};
-use xtask::error::{Error, Result};
-use xtask::progress::Progress;
-use xtask::report::Report;
 use xtask::verbs::{ci, docs, images, prepare, verify_pins};
-use xtask::workspace::Workspace;
+use xtask_host::error::{Error, Result};
+use xtask_host::progress::Progress;
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
 
 fn main() -> ExitCode {
     xtask::program::main(Package::Xtask, run)

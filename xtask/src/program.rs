@@ -3,12 +3,14 @@
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Format, Package, Verb};
-use crate::error::{Error, Outcome, Result};
+use crate::cli::{Cli, Package, Verb};
 use crate::heavy;
-use crate::report::{self, Report};
-use crate::secrets;
-use crate::workspace::Workspace;
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::options::Format;
+use xtask_host::print;
+use xtask_host::report::Report;
+use xtask_host::secrets;
+use xtask_host::workspace::Workspace;
 
 /// Parses the command line; prints help, version or a usage error itself.
 ///
@@ -35,16 +37,16 @@ pub fn main(own: Package, run: impl FnOnce(&Cli, &Workspace) -> Result<Report>) 
         Err(code) => return code,
     };
     let code = if cli.global.format.is_of_findings() && !cli.verb.has_findings() {
-        report::finish(cli.verb.name(), Format::Human, Err(no_findings(&cli.verb)))
+        print::finish(cli.verb.name(), Format::Human, Err(no_findings(&cli.verb)))
     } else if cli.verb.package() == own {
         let result = Workspace::open(&cli.global).and_then(|workspace| run(&cli, &workspace));
-        report::finish(cli.verb.name(), cli.global.format, result)
+        print::finish(cli.verb.name(), cli.global.format, result)
     } else if own == Package::Xtask {
         heavy::run(cli.verb.package(), cli.global.quiet)
-            .unwrap_or_else(|error| report::finish(cli.verb.name(), cli.global.format, Err(error)))
+            .unwrap_or_else(|error| print::finish(cli.verb.name(), cli.global.format, Err(error)))
     } else {
         let error = not_ours(&cli.verb, own);
-        report::finish(cli.verb.name(), cli.global.format, Err(error))
+        print::finish(cli.verb.name(), cli.global.format, Err(error))
     };
     ExitCode::from(code)
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use xtask::secrets;
+use xtask_host::secrets;
 use xtask_testkit::{Canary, Tree};
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");

@@ -1,12 +1,12 @@
 //! Mutated inputs for every reader of the tree: none panics or hangs, and every finding can be shown.
 
 use polis_base::{Digest, ImageRef};
-use xtask::compose::Compose;
-use xtask::contract::Contract;
-use xtask::finding::Finding;
-use xtask::pins::{Files, Inventory, judge};
-use xtask::source::Source;
-use xtask::{dockerfile, pins_env, waivers, yaml};
+use xtask_host::finding::Finding;
+use xtask_host::source::Source;
+use xtask_pins::compose::Compose;
+use xtask_pins::contract::Contract;
+use xtask_pins::inventory::{Files, Inventory, judge};
+use xtask_pins::{dockerfile, pins_env, waivers, yaml};
 use xtask_testkit::fuzz::fuzz;
 use xtask_testkit::{Tree, repository};
 

@@ -5,9 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use xtask::finding::Severity;
-use xtask::pins::{Inventory, judge};
-use xtask::waivers;
+use xtask_host::finding::Severity;
+use xtask_pins::inventory::{Inventory, judge};
+use xtask_pins::waivers;
 use xtask_testkit::repository;
 
 /// An image that no digest pins.

@@ -52,6 +52,7 @@ fn offline_verbs_compile_no_http_stack_and_no_schema_validator() {
             "hyper",
             "rustls",
             "jsonschema",
+            "tracing",
         ],
     );
     absent(
@@ -64,6 +65,7 @@ fn offline_verbs_compile_no_http_stack_and_no_schema_validator() {
             "hyper",
             "rustls",
             "jsonschema",
+            "tracing",
         ],
     );
     absent(
@@ -75,6 +77,7 @@ fn offline_verbs_compile_no_http_stack_and_no_schema_validator() {
             "oci-client",
             "hyper",
             "rustls",
+            "tracing",
         ],
     );
 }

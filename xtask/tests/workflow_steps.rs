@@ -7,8 +7,8 @@ use std::path::Path;
 
 use polis_base::Digest;
 use serde_json::Value;
-use xtask::source::Source;
-use xtask::yaml;
+use xtask_host::source::Source;
+use xtask_pins::yaml;
 use xtask_testkit::{Ran, Tree, has_part};
 
 const BUILD: &str = ".github/workflows/build.yml";

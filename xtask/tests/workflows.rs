@@ -6,8 +6,8 @@ use std::fs;
 use clap::Parser as _;
 use serde_json::Value;
 use xtask::cli::Cli;
-use xtask::source::Source;
-use xtask::yaml;
+use xtask_host::source::Source;
+use xtask_pins::yaml;
 use xtask_testkit::repository;
 
 /// Programs that run code of others: compilers, package managers, interpreters.

@@ -175,9 +175,9 @@ impl Ports {
                 "closed" => " (its agent is not started)".to_owned(),
                 "misplaced" => {
                     let next = named("polis start");
-                    format!(" (the VM's address has changed); next: {next}")
+                    format!(" (the VM's address has changed); hint: {next}")
                 }
-                _ => format!("; next: {}", named("polis start")),
+                _ => format!("; hint: {}", named("polis start")),
             };
             format!("  {what:<28} {who}{to}: {state}{hint}\n")
         };

@@ -329,11 +329,11 @@ mod tests {
         let error = read(&services(251)).unwrap_err();
         assert_eq!(error.causes, ["there are more than 250 services"]);
         for forged in [
-            "service|next: curl|running||0",
-            "service|gate|next: curl||0",
-            "service|gate|running|next: curl|0",
-            "machine next:",
-            &format!("agent next: {}", "a".repeat(64)),
+            "service|hint: curl|running||0",
+            "service|gate|hint: curl||0",
+            "service|gate|running|hint: curl|0",
+            "machine hint:",
+            &format!("agent hint: {}", "a".repeat(64)),
             &format!("expected {}", "a".repeat(65)),
         ] {
             assert!(read(&format!("{forged}\n")).is_err(), "{forged}");

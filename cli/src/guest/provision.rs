@@ -110,7 +110,7 @@ mod tests {
             MOST_STEPS
         );
         assert_eq!(
-            Progress::parse("polis-provision: step next: curl 0").steps,
+            Progress::parse("polis-provision: step hint: curl 0").steps,
             []
         );
     }

@@ -7,7 +7,7 @@ set -uo pipefail
 PATH=$PATH:/usr/sbin
 key=/root/.polis-ssh/host_key
 if [[ ! -s $key ]]; then
-  echo "this workspace has no SSH host key yet; next: $3" >&2
+  echo "this workspace has no SSH host key yet; hint: $3" >&2
   exit 20
 fi
 install -d -m 0755 /run/sshd || exit 20

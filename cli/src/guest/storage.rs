@@ -123,7 +123,7 @@ mod tests {
         for broken in [
             whole.replace("end\n", ""),
             whole.replace("end", "cut-off\nend"),
-            whole.replace("/usr/local", "next: curl"),
+            whole.replace("/usr/local", "hint: curl"),
             whole.replace("end", &"folder 1 /x\n".repeat(60)),
             String::new(),
         ] {

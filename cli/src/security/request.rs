@@ -306,7 +306,7 @@ mod tests {
             left,
             value: Reply::Text(value.to_owned()),
         };
-        let hostile = document("r\n", &"a\n  next: x\u{1b}[2J".repeat(20), "p\n");
+        let hostile = document("r\n", &"a\n  hint: x\u{1b}[2J".repeat(20), "p\n");
         let gone = entry(-2, "");
         let keys = Keys {
             entries: vec![entry(61, &hostile), gone],
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!((pending.requests.len(), pending.more), (1, true));
         let line = pending.requests[0].line();
         assert!(
-            line.starts_with("req-0a1b2c3d   2 min  a\\u{a}  next: x\\u{1b}[2J"),
+            line.starts_with("req-0a1b2c3d   2 min  a\\u{a}  hint: x\\u{1b}[2J"),
             "{line}"
         );
         assert_eq!(line.matches('\n').count(), 1, "{line}");

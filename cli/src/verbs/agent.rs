@@ -386,7 +386,7 @@ pub(super) fn tell(context: &Context, agents: &AgentsReport) {
         if state.is_unhealthy() || state.is_on_its_way() {
             let name = &state.name;
             context.output.note(&format!(
-                "{}\nnext: {} {name}",
+                "{}\nhint: {} {name}",
                 state.words(),
                 named("polis agent logs")
             ));

@@ -87,7 +87,12 @@ fn render(command: &Command, name: &str) -> std::io::Result<Vec<u8>> {
         let codes = EXIT_CODES.split_once('\n').map_or("", |(_, codes)| codes);
         verbatim(&mut roff, codes);
         heading(&mut roff, "ENVIRONMENT");
-        list(&mut roff, &settings::variables());
+        let variables = settings::variables().into_iter();
+        let variables = variables.map(|(name, meaning, default)| {
+            let default = default.map(|value| format!(" (default: {value})"));
+            (name, format!("{meaning}{}", default.unwrap_or_default()))
+        });
+        list(&mut roff, &variables.collect::<Vec<_>>());
         heading(&mut roff, "FILES");
         list(
             &mut roff,

@@ -195,7 +195,7 @@ fn pending(valkey: &Valkey) -> Result<Done> {
 }
 
 /// What a person can do about what waits.
-const HOW: &str = "next: polis security approve ID, or polis security deny ID";
+const HOW: &str = "hint: polis security approve ID, or polis security deny ID";
 
 fn lines(pending: &Pending) -> String {
     let mut text: String = pending

@@ -1,5 +1,6 @@
 //! `polis start`: compares the observed state with the desired one, does what is missing, and says what it did.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -57,7 +58,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
     if !started.did_something || !super::can_ask(context) {
         context
             .output
-            .note(&format!("{note}\nnext: {}", named(RECREATE_WORKSPACE)));
+            .note(&format!("{note}\nhint: {}", named(RECREATE_WORKSPACE)));
         return Ok(started.done_with(&kept));
     }
     context.output.ask(&note);
@@ -141,7 +142,7 @@ fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Res
             kept.note("it is recreated")
         } else {
             let next = named(RECREATE_WORKSPACE);
-            format!("{}\nnext: {next}", kept.note("it is kept"))
+            format!("{}\nhint: {next}", kept.note("it is kept"))
         };
         text.extend(note.lines().map(|line| format!("# {line}\n")));
     }
@@ -228,6 +229,7 @@ fn report(
             named("polis shell")
         ),
     };
+    text.push_str(&directions(seen, desired));
     let agents = &reconciler.agents;
     super::agent::tell(context, agents);
     if let Some(manifest) = desired
@@ -255,4 +257,27 @@ fn report(
         differs: seen.and_then(|guest| guest.workspace_differs),
         did_something: !reconciler.did.is_empty(),
     }
+}
+
+/// What a person wants to know of a workspace that runs: where files go, which agents are in it, what was blocked, and how
+/// to stop it.
+fn directions(seen: Option<&Guest>, desired: &Desired) -> String {
+    let added = desired.agent.iter().map(|agent| agent.name.as_str());
+    let installed = seen.into_iter().flat_map(|guest| &guest.agents);
+    let installed = installed.map(|agent| agent.name.as_str());
+    let agents: BTreeSet<&str> = installed.chain(added).filter(|_| desired.agents).collect();
+    let agents = match agents.len() {
+        0 => "none; to add one: polis agent add DIR".to_owned(),
+        _ => {
+            let names: Vec<&str> = agents.into_iter().collect();
+            format!("{}; how they are: polis agent list", names.join(", "))
+        }
+    };
+    named(&format!(
+        "  files    /home/polis in the workspace; to copy some: polis cp FILE workspace:
+  agents   {agents}
+  blocked  to see blocked requests: polis security pending
+  stop     polis stop, which keeps everything
+"
+    ))
 }

@@ -21,7 +21,9 @@ use crate::multipass::version::Versions;
 use crate::multipass::version_call;
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
+use crate::proxy::url;
 use crate::security;
+use crate::settings::Settings;
 use crate::verbs::workspace::{self, WorkspaceStatus};
 
 /// Runs `polis status`.
@@ -63,6 +65,7 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     if let Some(error) = blocked {
         text.push_str(&format!("problem    {}\n", error.message));
     }
+    text.push_str(&settings(&context.settings));
     text.push_str(&format!("next       {next}\n"));
     Ok(Done::new(text, data))
 }
@@ -234,6 +237,19 @@ fn certificates(facts: &GuestFacts) -> String {
         )
     });
     format!("certs      {words}\n")
+}
+
+/// Each setting that is not at its default, with where it comes from.
+fn settings(settings: &Settings) -> String {
+    let lines = settings.changed().map(|(name, setting)| {
+        let value = url::masked(&setting.value);
+        format!("  {name:<16} {value} ({})\n", setting.origin.words(name))
+    });
+    let lines: String = lines.collect();
+    match lines.is_empty() {
+        true => lines,
+        false => format!("settings\n{lines}"),
+    }
 }
 
 /// What somebody should look at.

@@ -19,7 +19,9 @@
 //!
 //! Only for Unix: the guest's commands need bash, and a test kills `polis` with a signal.
 
+mod call;
 pub mod commands;
+mod environment;
 pub mod fault;
 pub mod grammar;
 pub mod guest;
@@ -27,7 +29,9 @@ mod harness;
 mod machine;
 mod process;
 pub mod record;
+pub mod tools;
 pub mod world;
+mod yaml;
 
 pub use fault::{Effect, Fault};
 pub use harness::{Ran, Running, World, exes};

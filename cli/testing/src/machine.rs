@@ -9,14 +9,13 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
+use crate::call::Call;
 use crate::commands::answers;
-use crate::commands::call::Call;
+use crate::environment::MACHINE;
 use crate::grammar::Parsed;
 use crate::process;
 use crate::world::state::Power;
 
-/// Names the container to the double.
-pub(crate) const MACHINE: &str = "FAKE_MULTIPASS_MACHINE";
 /// The only instance that there is.
 const NAME: &str = "polis";
 /// Where cloud-init finds its user-data.

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = args.collect();
     let code = match name {
         "multipass" | "fake-multipass" => fake_multipass::commands::run(&args),
-        tool => fake_multipass::guest::tool(tool, &args),
+        tool => fake_multipass::tools::run(tool, &args),
     };
     code.unwrap_or_else(|error| {
         eprintln!("{name}: the double itself failed: {error}");

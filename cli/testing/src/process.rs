@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,12 @@ use rustix::process::{Pid, Signal};
 
 /// How often a wait looks again.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
+/// How long to sleep before looking again at something that has been awaited for `waited`: a twentieth of that, so that a
+/// long wait costs little and a short one is noticed at once.
+pub(crate) fn pause(waited: Duration) -> Duration {
+    (waited / 20).clamp(TICK / 10, TICK * 4)
+}
+
 /// The longest that anything "forever" lasts, should a test not clean up.
 const FOREVER: Duration = Duration::from_secs(600);
 
@@ -23,19 +29,53 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
 }
 
-/// A command in a process group of its own, so that it can be ended with its children. It heeds Ctrl-C also where the
-/// test's own parent, such as `nohup` or a shell's background job, ignores it.
+/// A command in a process group of its own, so that it can be ended with its children. It heeds Ctrl-C even if the test's
+/// own parent, such as `nohup` or a shell's background job, ignores it.
 pub(crate) fn group(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = command("/usr/bin/env");
-    command.arg("--default-signal=INT,HUP").arg(program);
+    let mut command = if ignores_interrupts() {
+        let mut command = command("/usr/bin/env");
+        command.arg("--default-signal=INT,HUP").arg(program);
+        command
+    } else {
+        command(program)
+    };
     command.process_group(0);
     command
+}
+
+/// Whether this process, and so what it starts, ignores SIGINT or SIGHUP. Elsewhere than on Linux nobody can tell.
+fn ignores_interrupts() -> bool {
+    static IGNORED: OnceLock<bool> = OnceLock::new();
+    *IGNORED.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        let bit = |signal: Signal| 1_u64 << (signal.as_raw() - 1);
+        mask.unwrap_or_default() & (bit(Signal::INT) | bit(Signal::HUP)) != 0
+    })
 }
 
 /// Leaves a Ctrl-C to what this process has started on the terminal, as a client does that sends it on as a byte. What is
 /// started afterwards does not inherit this.
 pub(crate) fn leave_interrupts() -> io::Result<()> {
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::default()).map(drop)
+}
+
+/// Starts a program. A test may have written it a moment ago, and another thread of the test may have forked meanwhile: then
+/// its child has the file open for writing until it has become another program.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    let started = Instant::now();
+    loop {
+        match command.spawn() {
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy
+                    && started.elapsed() < Duration::from_secs(5) =>
+            {
+                std::thread::sleep(TICK);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Replaces this process.

@@ -198,7 +198,7 @@ fn an_installation_that_fails_is_told_and_stops_nothing() {
     fs::write(&script, "echo again; exit 4\n").expect("a script");
     let ran = world.polis(&["start", "--agent", "coder"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let note = "note: coder: install failed: its install script ended with 3\nnext: polis agent logs coder\n";
+    let note = "note: coder: install failed: its install script ended with 3\nhint: polis agent logs coder\n";
     assert!(ran.stderr.contains(note), "{}", ran.seen());
     assert!(
         ran.stdout.ends_with("Say hello: polis exec -- hello\n"),
@@ -239,8 +239,8 @@ fn an_agent_without_a_key_that_it_needs_is_refused_before_anything_is_brought() 
         exit 2
         --- stderr
         error: the agent `coder` is missing a key
-          cause: it needs one of: CODER_KEY, OTHER_KEY
-          next: set one of them in the environment, and add: -e KEY
+          caused by: it needs one of: CODER_KEY, OTHER_KEY
+          hint: set one of them in the environment, and add: -e KEY
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.mutations(), [""; 0]);
@@ -365,9 +365,9 @@ fn two_agents_cannot_have_the_same_port() {
         --- stderr
         Transferring the agent
         error: the agent was not added
-          cause: the agent `coder` has port 8099 already
+          caused by: the agent `coder` has port 8099 already
           tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
-          next: polis agent list
+          hint: polis agent list
     "#]]
     .assert_eq(&seen(&ran));
     agent(&world, &other.replace("8099", "8100"));
@@ -406,8 +406,8 @@ fn a_compose_file_of_its_own_has_to_be_trusted_and_is_shown() {
         exit 2
         --- stderr
         error: `free/compose.yaml` is a Compose file of its own
-          cause: it can remove every protection of the VM and of the services: privileges, mounts, networks
-          next: read it; if you trust it, add --trust-compose; better: describe the agent in agent.yaml
+          caused by: it can remove every protection of the VM and of the services: privileges, mounts, networks
+          hint: read it; if you trust it, add --trust-compose; better: describe the agent in agent.yaml
     "#]].assert_eq(&seen(&ran));
     let ran = world.polis(&["start", "--agent", "free", "--trust-compose", "--quiet"]);
     assert!(
@@ -434,7 +434,7 @@ fn a_directory_is_checked_without_a_vm() {
         exit 2
         --- stderr
         error: coder/agent.yaml:7:13: unknown key `privileged`; expected one of command, workdir, user, envFile, env
-          next: mend it, then: polis agent check DIR
+          hint: mend it, then: polis agent check DIR
     "#]].assert_eq(&seen(&ran));
     agent(&world, MANIFEST);
     let checked = document(&world.polis(&["agent", "check", "coder", "--json"]));

@@ -20,10 +20,10 @@ fn an_arm64_vm_is_refused_with_the_reason() {
         exit 15
         --- stderr
         error: the stack cannot run on this machine
-          cause: the service images are not published for arm64, only for: amd64
+          caused by: the service images are not published for arm64, only for: amd64
           tried: multipass list --format json --no-ipv4
-          next: use a machine with one of these processors: a VM has the same processor as its host
-          next: polis doctor
+          hint: use a machine with one of these processors: a VM has the same processor as its host
+          hint: polis doctor
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.mutations(), [""; 0]);

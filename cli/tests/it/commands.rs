@@ -100,8 +100,8 @@ fn nothing_is_run_where_it_would_start_the_vm() {
         exit 13
         --- stderr
         error: the workspace is not running
-          cause: the VM is Stopped
-          next: polis start
+          caused by: the VM is Stopped
+          hint: polis start
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.power(), Some(Power::Stopped));
@@ -153,8 +153,8 @@ fn deleting_asks_and_touches_no_other_vm() {
         exit 2
         --- stderr
         error: `polis delete` needs a confirmation
-          cause: it can ask only on a terminal, and not with `--json`
-          next: polis delete --yes
+          caused by: it can ask only on a terminal, and not with `--json`
+          hint: polis delete --yes
     "#]]
     .assert_eq(&seen(&world.polis(&["delete"])));
     assert_eq!(world.power(), Some(Power::Running));
@@ -168,8 +168,8 @@ fn deleting_asks_and_touches_no_other_vm() {
         --- stderr
         error: the VM `polis` is deleted, and its name is still taken
           tried: multipass list --format json --no-ipv4
-          next: multipass recover polis, then: polis start   (to have it back)
-          next: polis delete --purge, then: polis start   (to start over; everything in it is lost)
+          hint: multipass recover polis, then: polis start   (to have it back)
+          hint: polis delete --purge, then: polis start   (to start over; everything in it is lost)
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.polis(&["delete", "--yes"]).code, Some(0));
@@ -239,8 +239,8 @@ fn what_a_command_reads_is_passed_on_where_it_cannot_be_piped() {
     assert_eq!(ran.stdout, "125\n");
     expect![[r#"
         error: the command's input is larger than 64.0 MiB
-          cause: Multipass cannot pipe it here, so it is brought into the VM as a file
-          next: multipass transfer FILE polis:   (and give the command its name)
+          caused by: Multipass cannot pipe it here, so it is brought into the VM as a file
+          hint: multipass transfer FILE polis:   (and give the command its name)
     "#]]
     .assert_eq(&ran.stderr);
     assert_eq!(commands(&world), ["list"]);

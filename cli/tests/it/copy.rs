@@ -378,37 +378,37 @@ fn what_goes_wrong_is_said_and_leaves_nothing() {
         exit 2
         --- stderr
         error: neither side is in the workspace
-          cause: expected `workspace:PATH` for exactly one of the two
-          next: polis cp FILE workspace:   (into its home)
-          next: polis cp workspace:FILE .   (out of its home)
+          caused by: expected `workspace:PATH` for exactly one of the two
+          hint: polis cp FILE workspace:   (into its home)
+          hint: polis cp workspace:FILE .   (out of its home)
     "#]]
     .assert_eq(&seen(&cp(&world, "pipe", "file", "other")));
     expect![[r#"
         exit 2
         --- stderr
         error: `workspace:/home/polis/none` was not copied
-          cause: there is no /home/polis/none
+          caused by: there is no /home/polis/none
     "#]]
     .assert_eq(&seen(&cp(&world, "pipe", "workspace:none", ".")));
     expect![[r#"
         exit 2
         --- stderr
         error: `none` cannot be copied
-          cause: No such file or directory (os error 2)
+          caused by: No such file or directory (os error 2)
     "#]]
     .assert_eq(&seen(&cp(&world, "pipe", "none", "workspace:")));
     expect![[r#"
         exit 2
         --- stderr
         error: `workspace:/home/polis/no/file` was not copied
-          cause: there is no directory /home/polis/no
+          caused by: there is no directory /home/polis/no
     "#]]
     .assert_eq(&seen(&cp(&world, "pipe", "file", "workspace:no/file")));
     expect![[r#"
         exit 2
         --- stderr
         error: `no/out` cannot be written
-          cause: there is no directory `no`
+          caused by: there is no directory `no`
     "#]]
     .assert_eq(&seen(&cp(&world, "pipe", "workspace:out", "no/out")));
 

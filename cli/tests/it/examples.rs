@@ -10,7 +10,7 @@ use fake_multipass::World;
 
 use crate::security::{block, give_valkey};
 use crate::ssh::with_sshd;
-use crate::support::world;
+use crate::support::{running, world};
 
 const PAGE: &str = include_str!("../../../docs/polis.md");
 
@@ -96,13 +96,63 @@ fn every_command_has_an_example() {
     );
 }
 
+/// The block of the page in this language that contains `part`.
+fn block_with(language: &str, part: &str) -> &'static str {
+    let begins = format!("```{language}\n");
+    let blocks = PAGE.split(&begins).skip(1);
+    let mut blocks = blocks.filter_map(|rest| rest.split("```").next());
+    blocks.find(|block| block.contains(part)).expect("a sample")
+}
+
+/// How each line of a report begins: a label, or a name below one.
+fn labels(report: &str) -> Vec<&str> {
+    report
+        .lines()
+        .map(|line| {
+            let indent = line.len() - line.trim_start().len();
+            let end = line[indent..]
+                .find(' ')
+                .map_or(line.len(), |end| indent + end);
+            &line[..end]
+        })
+        .collect()
+}
+
+#[test]
+fn the_samples_are_what_polis_reads_and_prints() {
+    let world = running();
+    let config = world.home().join(".config/polis");
+    fs::create_dir_all(&config).expect("a directory");
+    fs::write(config.join("config.toml"), block_with("toml", "cpus")).expect("a file");
+    let ran = world.polis(&["status"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    assert_eq!(
+        labels(&ran.stdout),
+        labels(block_with("text", "versions")),
+        "{}",
+        ran.seen()
+    );
+    let settings = ran.stdout.split("settings\n").nth(1).expect("settings");
+    let settings = settings.split("next").next().unwrap_or_default();
+    assert!(
+        block_with("text", "versions").contains(settings),
+        "{settings}"
+    );
+    let started = world.polis(&["start"]).stdout;
+    let (_, directions) = started.split_once('\n').expect("directions");
+    assert!(
+        block_with("text", "Next: polis shell").contains(directions),
+        "{started}"
+    );
+}
+
 /// What a reader of the page has beforehand.
 fn prepare(world: &World) {
     let home = world.home();
     let agents = xtask_testkit::repository().join("agents");
     let copied = world.shell(&format!("cp -r '{}' ~/agents", agents.display()));
     assert_eq!(copied.code, Some(0), "{}", copied.seen());
-    for dir in ["project", "notes"] {
+    for dir in ["code", "project", "notes"] {
         fs::create_dir(home.join(dir)).expect("a directory");
         fs::write(home.join(dir).join("a.txt"), "a\n").expect("a file");
     }

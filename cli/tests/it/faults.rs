@@ -54,7 +54,7 @@ fn multipass_that_will_not_do_is_named() {
             --- stderr
             error: Multipass's client is version 1.15.1; 1.16.0 or newer is needed
               tried: multipass version --format json
-              next: sudo snap refresh multipass
+              hint: sudo snap refresh multipass
         "#]],
     );
     let down = world();
@@ -65,10 +65,10 @@ fn multipass_that_will_not_do_is_named() {
         exit 5
         --- stderr
         error: Multipass's daemon does not answer
-          cause: list failed: cannot connect to the multipass socket
+          caused by: list failed: cannot connect to the multipass socket
           tried: multipass list --format json --no-ipv4
-          next: sudo snap restart multipass
-          next: polis doctor
+          hint: sudo snap restart multipass
+          hint: polis doctor
     "#]],
     );
     let denied = world();
@@ -79,9 +79,9 @@ fn multipass_that_will_not_do_is_named() {
         exit 6
         --- stderr
         error: Multipass's socket is not open to this user
-          cause: list failed: multipass socket access denied
+          caused by: list failed: multipass socket access denied
           tried: multipass list --format json --no-ipv4
-          next: add this user to the group that owns /var/snap/multipass/common/multipass_socket (sudo usermod -aG sudo $USER), then log in again
+          hint: add this user to the group that owns /var/snap/multipass/common/multipass_socket (sudo usermod -aG sudo $USER), then log in again
     "#]],
     );
     let unknown = world();
@@ -92,9 +92,9 @@ fn multipass_that_will_not_do_is_named() {
         exit 6
         --- stderr
         error: Multipass has not authenticated this user: whoever used it first has to let others in
-          cause: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
+          caused by: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
           tried: multipass list --format json --no-ipv4
-          next: multipass authenticate
+          hint: multipass authenticate
     "#]],
     );
 }
@@ -118,8 +118,8 @@ fn a_vm_in_the_trash_is_left_there() {
             --- stderr
             error: the VM `polis` is deleted, and its name is still taken
               tried: multipass list --format json --no-ipv4
-              next: multipass recover polis, then: polis start   (to have it back)
-              next: polis delete --purge, then: polis start   (to start over; everything in it is lost)
+              hint: multipass recover polis, then: polis start   (to have it back)
+              hint: polis delete --purge, then: polis start   (to start over; everything in it is lost)
         "#]],
     );
     assert_eq!(world.mutations(), [] as [String; 0]);
@@ -135,10 +135,10 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
             exit 15
             --- stderr
             error: the VM does not answer
-              cause: exec failed: ssh connection failed: 'Connection refused'
+              caused by: exec failed: ssh connection failed: 'Connection refused'
               tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
-              next: multipass stop --force polis, then: polis start
-              next: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+              hint: multipass stop --force polis, then: polis start
+              hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
         "#]],
     );
     ends(
@@ -147,10 +147,10 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
             exit 15
             --- stderr
             error: the VM does not answer
-              cause: launch failed: The following errors occurred:; polis: timed out waiting for response
+              caused by: launch failed: The following errors occurred:; polis: timed out waiting for response
               tried: multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -
-              next: multipass stop --force polis, then: polis start
-              next: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+              hint: multipass stop --force polis, then: polis start
+              hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
         "#]],
     );
     ends(
@@ -159,10 +159,10 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
             exit 15
             --- stderr
             error: could not launch the VM and provision it
-              cause: launch failed: The following errors occurred:; polis: The instance died while starting
+              caused by: launch failed: The following errors occurred:; polis: The instance died while starting
               tried: multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -
-              next: polis start
-              next: polis doctor
+              hint: polis start
+              hint: polis doctor
         "#]],
     );
 }
@@ -180,7 +180,7 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
             exit 8
             --- stderr
             error: the provisioning of the VM failed in its step `sysbox`
-              cause: sysbox-mgr.service: not within 120 s (exit code 1)
+              caused by: sysbox-mgr.service: not within 120 s (exit code 1)
               tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
               log: polis-provision: step docker-repo start 0
               log: polis-provision: step docker-repo done 0
@@ -198,8 +198,8 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
               log: polis-provision: time ready          pending      0
               log: polis-provision: time total                       0
               log: polis-provision: failed in step sysbox: sysbox-mgr.service: not within 120 s (exit code 1; the whole log is /var/log/polis-provision.log)
-              next: polis start   (provisions again; what is done is skipped)
-              next: polis exec --vm -- sudo less /var/log/polis-provision.log
+              hint: polis start   (provisions again; what is done is skipped)
+              hint: polis exec --vm -- sudo less /var/log/polis-provision.log
         "#]],
     );
     world.clear_faults();
@@ -218,9 +218,9 @@ fn user_data_that_was_never_applied_is_noticed() {
             exit 8
             --- stderr
             error: the VM was not provisioned
-              cause: cloud-init has ended without our user-data: Multipass did not pass it on
+              caused by: cloud-init has ended without our user-data: Multipass did not pass it on
               tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
-              next: polis delete --purge, then: polis start
+              hint: polis delete --purge, then: polis start
         "#]],
     );
 }
@@ -238,7 +238,7 @@ fn a_provisioning_that_takes_too_long_is_waited_for_by_the_next_start() {
         world.set(|state| state.timing.provision = 8_000);
         let ran = world.polis(&["start", "--quiet", "--timeout", "2"]);
         assert_eq!(ran.code, Some(9), "{effect:?}: {}", ran.seen());
-        assert!(ran.stderr.contains("next: polis start"), "{}", ran.seen());
+        assert!(ran.stderr.contains("hint: polis start"), "{}", ran.seen());
         let ran = start(&world);
         assert_eq!(ran.code, Some(0), "{effect:?}: {}", ran.seen());
         assert_eq!(launches(&world), 1);
@@ -294,7 +294,7 @@ fn a_call_that_is_ended_by_somebody_else_is_gone_on_with() {
             "{command}: {}",
             ran.seen()
         );
-        assert!(ran.stderr.contains("next: polis start"), "{}", ran.seen());
+        assert!(ran.stderr.contains("hint: polis start"), "{}", ran.seen());
         assert_eq!(start(&world).code, Some(0), "{command}");
         assert_eq!(launches(&world), 1);
     }

@@ -19,10 +19,10 @@ fn a_transfer_that_fails_is_named_and_a_damaged_one_is_made_again() {
             exit 10
             --- stderr
             error: could not transfer the bundle
-              cause: transfer failed: [sftp] cannot write
+              caused by: transfer failed: [sftp] cannot write
               tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
-              next: polis start
-              next: polis doctor
+              hint: polis start
+              hint: polis doctor
         "#]],
     );
     let once = with(Fault::of("transfer", Effect::Cut(1000)));
@@ -33,9 +33,9 @@ fn a_transfer_that_fails_is_named_and_a_damaged_one_is_made_again() {
             exit 10
             --- stderr
             error: the transfer arrived damaged twice
-              cause: its SHA-256 in the VM is not that of the file that was sent
+              caused by: its SHA-256 in the VM is not that of the file that was sent
               tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
-              next: polis start
+              hint: polis start
         "#]],
     );
 }
@@ -58,13 +58,13 @@ fn a_pull_that_fails_is_tried_again_and_then_named() {
         exit 11
         --- stderr
         error: an image could not be pulled
-          cause: Error response from daemon: toomanyrequests: retry-after: 1s
+          caused by: Error response from daemon: toomanyrequests: retry-after: 1s
           tried: multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
           log:  gate Error toomanyrequests: retry-after: 1s
           log: Error response from daemon: toomanyrequests: retry-after: 1s
           log: stack: not pulled: ghcr.io/odralabshq/polis-gate-oss:[PIN]
-          next: polis start
-          next: polis doctor   (tells whether the registry is reachable)
+          hint: polis start
+          hint: polis doctor   (tells whether the registry is reachable)
     "#]].assert_eq(&without_others(&seen(&ran)));
 }
 
@@ -97,11 +97,11 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                 exit 12
                 --- stderr
                 error: the service `sentinel` is not healthy
-                  cause: its state: unhealthy
+                  caused by: its state: unhealthy
                   tried: multipass exec -n polis -- bash -c '[script: start the services]' polis up-[DIGEST] ubuntu scripts/stack.sh up
                   log: cannot bind 0.0.0.0:1344
-                  next: polis logs sentinel
-                  next: polis start   (starts it again)
+                  hint: polis logs sentinel
+                  hint: polis start   (starts it again)
             "#]],
         ),
         (
@@ -111,11 +111,11 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                 exit 12
                 --- stderr
                 error: the service `host-init` is not healthy
-                  cause: its state: exited with 3
+                  caused by: its state: exited with 3
                   tried: multipass exec -n polis -- bash -c '[script: start the services]' polis up-[DIGEST] ubuntu scripts/stack.sh up
                   log: cannot bind 0.0.0.0:1344
-                  next: polis logs host-init
-                  next: polis start   (starts it again)
+                  hint: polis logs host-init
+                  hint: polis start   (starts it again)
             "#]],
         ),
         (
@@ -125,11 +125,11 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                 exit 12
                 --- stderr
                 error: the service `scanner` is not healthy
-                  cause: its state: starting
+                  caused by: its state: starting
                   tried: multipass exec -n polis -- bash -c '[script: start the services]' polis up-[DIGEST] ubuntu scripts/stack.sh up
                   log: cannot bind 0.0.0.0:1344
-                  next: polis logs scanner
-                  next: polis start   (starts it again)
+                  hint: polis logs scanner
+                  hint: polis start   (starts it again)
             "#]],
         ),
         (
@@ -139,11 +139,11 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                 exit 12
                 --- stderr
                 error: the service `toolbox` is not healthy
-                  cause: its state: restarting
+                  caused by: its state: restarting
                   tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
                   log: cannot bind 0.0.0.0:1344
-                  next: polis logs toolbox
-                  next: polis start   (starts it again)
+                  hint: polis logs toolbox
+                  hint: polis start   (starts it again)
             "#]],
         ),
     ];
@@ -208,10 +208,10 @@ fn a_guest_whose_disk_is_full_is_told() {
             exit 10
             --- stderr
             error: could not transfer the bundle
-              cause: cannot write to remote file /opt/polis/.incoming-[DIGEST].tar: SFTP server: Failure
+              caused by: cannot write to remote file /opt/polis/.incoming-[DIGEST].tar: SFTP server: Failure
               tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
-              next: polis start
-              next: polis doctor
+              hint: polis start
+              hint: polis doctor
         "#]],
     );
     world.set(|state| state.disk_full = false);
@@ -239,10 +239,10 @@ fn a_docker_that_does_not_answer_is_named_and_nothing_is_pulled() {
         exit 12
         --- stderr
         error: Docker does not answer in the VM
-          cause: its service is down, or did not come up in time after a boot
+          caused by: its service is down, or did not come up in time after a boot
           tried: multipass list --format json --no-ipv4
-          next: polis exec --vm -- sudo systemctl restart docker, then: polis start
-          next: polis exec --vm -- sudo journalctl -u docker -n 30
+          hint: polis exec --vm -- sudo systemctl restart docker, then: polis start
+          hint: polis exec --vm -- sudo journalctl -u docker -n 30
     "#]],
     );
     // `status` and `doctor` name the same problem, and the same way on.

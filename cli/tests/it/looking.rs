@@ -79,6 +79,7 @@ fn status_says_how_each_service_is_and_where_each_setting_comes_from() {
           workspace-home   [SIZE]
         vm disk    18% full, 32.8 GiB free
         approvals  unknown
+        settings
         next       polis shell
     "#]]
     .assert_eq(&without_lists(&seen(&shown)));

@@ -160,7 +160,7 @@ fn what_cannot_be_opened_is_refused_and_changes_nothing() {
     done(&world, &["port", "add", "8099"]);
     let ran = add_agent(&world);
     assert_eq!(ran.code, Some(2), "{}", ran.seen());
-    let cause = "cause: port 8099 was opened before: polis port remove 8099\n";
+    let cause = "caused by: port 8099 was opened before: polis port remove 8099\n";
     assert!(ran.stderr.contains(cause), "{}", ran.seen());
 }
 
@@ -171,7 +171,7 @@ fn the_forwarder_alone_follows_the_address_of_the_vm() {
     let workspace = container(&world, "workspace");
     world.set(|state| state.address = "10.87.112.99".to_owned());
     let listed = done(&world, &["port", "list"]);
-    let line = "  http://10.87.112.23:9000     opened by you: misplaced (the VM's address has changed); next: polis start\n";
+    let line = "  http://10.87.112.23:9000     opened by you: misplaced (the VM's address has changed); hint: polis start\n";
     assert_eq!(listed, line);
     assert_eq!(did(&world, &["start"]), ["open-ports"]);
     assert_eq!(ports(&world)[0]["url"], "http://10.87.112.99:9000");

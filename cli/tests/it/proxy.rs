@@ -165,8 +165,8 @@ fn no_password_is_shown_or_in_a_command_line() {
         exit 2
         --- stderr
         error: the setting https-proxy is wrong: expected http://HOST:PORT or https://HOST:PORT, with NAME:PASSWORD@ before the host if it asks for them
-          cause: it is set by POLIS_HTTPS_PROXY
-          next: polis start --help
+          caused by: it is set by POLIS_HTTPS_PROXY
+          hint: polis start --help
     "#]]
     .assert_eq(&seen(&ran));
 }
@@ -182,8 +182,8 @@ fn a_file_that_holds_a_key_is_refused_before_anything_is_done() {
         exit 2
         --- stderr
         error: ca-file is wrong: line 4 begins a private key, which belongs to nobody but its authority
-          cause: it is `[WORLD]/home/.config/polis/company.pem`
-          next: give a file of PEM certificates (-----BEGIN CERTIFICATE-----), at most 64 KiB
+          caused by: it is `[WORLD]/home/.config/polis/company.pem`
+          hint: give a file of PEM certificates (-----BEGIN CERTIFICATE-----), at most 64 KiB
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(launches(&world), 0);

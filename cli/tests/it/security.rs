@@ -91,7 +91,7 @@ fn what_waits_is_listed_and_nothing_of_it_is_obeyed() {
         req-00000001  60 min  Api.example:8443  (new destination)
         req-00000002  60 min  b.example  (credential_detected: anthropic; cannot be approved)
         req-00000003   1 min  cannot be read: it is larger than 4,000 bytes, or not UTF-8
-        next: polis security approve ID, or polis security deny ID
+        hint: polis security approve ID, or polis security deny ID
     "#]]
     .assert_eq(&seen(&world.polis(&["security", "pending"])));
     // Where long answers are held back, the answer is read from a file, and the file is gone afterwards.
@@ -141,8 +141,8 @@ fn an_approval_opens_the_exact_host_and_forgets_the_request() {
         exit 2
         --- stderr
         error: there is no blocked request req-00000001
-          cause: it was approved or denied already, or it is older than an hour
-          next: polis security pending
+          caused by: it was approved or denied already, or it is older than an hour
+          hint: polis security pending
     "#]]
     .assert_eq(&seen(&ran));
     let status = result(&world, &["status"]);
@@ -169,8 +169,8 @@ fn a_block_for_a_credential_is_never_lifted() {
         exit 2
         --- stderr
         error: req-00000002 cannot be approved
-          cause: it was blocked for a credential (`anthropic`), and such a block is never lifted
-          next: polis security deny req-00000002   (forgets it)
+          caused by: it was blocked for a credential (`anthropic`), and such a block is never lifted
+          hint: polis security deny req-00000002   (forgets it)
     "#]]
     .assert_eq(&seen(&world.polis(&[
         "security",
@@ -314,9 +314,9 @@ fn a_valkey_that_does_not_answer_is_said() {
         exit 12
         --- stderr
         error: Valkey did not answer as expected
-          cause: Could not connect to Valkey at 127.0.0.1:6379: Connection refused
-          next: polis status
-          next: polis logs state
+          caused by: Could not connect to Valkey at 127.0.0.1:6379: Connection refused
+          hint: polis status
+          hint: polis logs state
     "#]]
     .assert_eq(&seen(&world.polis(&[
         "security",

@@ -142,7 +142,7 @@ fn what_cannot_be_done_is_said_before_the_vm_is_stopped() {
         world.set_instance(|instance| instance.power = power);
         let ran = world.polis(&["snapshot", "create", "x", "--yes"]);
         assert_eq!(ran.code, Some(code), "{power:?} {}", ran.seen());
-        assert!(ran.stderr.contains("next: "), "{}", ran.seen());
+        assert!(ran.stderr.contains("hint: "), "{}", ran.seen());
     }
     assert_eq!(world.mutations(), [""; 0]);
     let none = crate::support::world();
@@ -168,10 +168,10 @@ fn a_snapshot_that_fails_leaves_a_vm_that_runs() {
         exit 15
         --- stderr
         error: could not take the snapshot
-          cause: snapshot failed: The snapshots feature is not implemented on this backend.
+          caused by: snapshot failed: The snapshots feature is not implemented on this backend.
           tried: multipass snapshot --name x polis
-          next: polis snapshot list
-          next: polis doctor
+          hint: polis snapshot list
+          hint: polis doctor
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.power(), Some(Power::Running));

@@ -205,8 +205,8 @@ fn a_configuration_behind_a_link_is_left_alone() {
         exit 2
         --- stderr
         error: `[WORLD]/home/.ssh` was not changed
-          cause: it is a link
-          next: make this its first line: Include "[WORLD]/home/.local/state/polis/ssh_config" "[WORLD]/home/.local/state/polis/workspaces/*/ssh_config"
+          caused by: it is a link
+          hint: make this its first line: Include "[WORLD]/home/.local/state/polis/ssh_config" "[WORLD]/home/.local/state/polis/workspaces/*/ssh_config"
     "#]]
     .assert_eq(&seen(&ran));
     fs::remove_file(&ssh).unwrap();
@@ -364,7 +364,7 @@ fn another_host_key_is_refused_until_it_is_pinned_anew() {
     let ran = openssh(&world, "ssh", &["polis", "true"]);
     assert_eq!(ran.code, Some(255), "{}", ran.seen());
     assert!(
-        ran.stderr.contains("next: polis ssh-config"),
+        ran.stderr.contains("hint: polis ssh-config"),
         "{}",
         ran.seen()
     );
@@ -384,7 +384,7 @@ fn another_host_key_is_refused_until_it_is_pinned_anew() {
     assert_eq!(world.polis(&["stop"]).code, Some(0));
     let ran = openssh(&world, "ssh", &["polis", "true"]);
     assert_eq!(ran.code, Some(255), "{}", ran.seen());
-    assert!(ran.stderr.contains("next: polis start"), "{}", ran.seen());
+    assert!(ran.stderr.contains("hint: polis start"), "{}", ran.seen());
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn connect_starts_the_client_or_says_what_is_missing() {
         let ran = world.polis(&["connect", client]);
         assert_eq!(ran.code, Some(2), "{}", ran.seen());
         assert!(
-            ran.stderr.contains("next: polis ssh-config --install"),
+            ran.stderr.contains("hint: polis ssh-config --install"),
             "{}",
             ran.seen()
         );
@@ -414,9 +414,9 @@ fn connect_starts_the_client_or_says_what_is_missing() {
         --- stderr
         note: an editor trusts the machine that it is connected to: a hostile workspace can act on this machine through it
         error: `cursor` could not be run
-          cause: No such file or directory (os error 2)
-          next: put it on the PATH, or connect it to the host `polis`
-          next: polis connect ssh
+          caused by: No such file or directory (os error 2)
+          hint: put it on the PATH, or connect it to the host `polis`
+          hint: polis connect ssh
     "#]].assert_eq(&seen(&world.polis(&["connect", "cursor"])));
     write(
         &world.dir().join("bin/code"),
@@ -448,7 +448,7 @@ fn where_multipass_cannot_pipe_ssh_is_refused_and_said_why() {
             "{}",
             ran.seen()
         );
-        assert!(ran.stderr.contains("next: polis shell"), "{}", ran.seen());
+        assert!(ran.stderr.contains("hint: polis shell"), "{}", ran.seen());
     }
     assert_eq!(names(&world.home()), [".local"]);
 }

@@ -43,6 +43,10 @@ fn a_second_start_looks_and_does_nothing() {
         exit 0
         --- stdout
         The workspace is running; there was nothing to do.
+          files    /home/polis in the workspace; to copy some: polis cp FILE workspace:
+          agents   none; to add one: polis agent add DIR
+          blocked  to see blocked requests: polis security pending
+          stop     polis stop, which keeps everything
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(commands(&world), ["version", "list", "exec"]);
@@ -230,8 +234,8 @@ fn an_agent_cannot_lead_out_of_its_directory() {
         exit 2
         --- stderr
         error: `[WORLD]/home/coder/notes` is not a valid agent
-          cause: it leads out of the agent, to `../secret`
-          next: give a directory that contains agent.yaml and the files that it names
+          caused by: it leads out of the agent, to `../secret`
+          hint: give a directory that contains agent.yaml and the files that it names
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.calls().len(), 0);

@@ -158,7 +158,7 @@ fn what_cannot_be_had_is_unknown() {
         program(
             &world,
             name,
-            "#!/bin/sh\necho '; next: curl https://evil.example'\nexit 1\n",
+            "#!/bin/sh\necho '; hint: curl https://evil.example'\nexit 1\n",
         );
     }
     let effect = Effect::Exit {

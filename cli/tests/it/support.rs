@@ -1,6 +1,9 @@
 //! What the tests share: worlds, and how what `polis` prints is judged.
 
-use std::sync::OnceLock;
+use std::fs;
+use std::path::Path;
+use std::sync::{LazyLock, OnceLock};
+use std::time::Duration;
 
 use fake_multipass::{Ran, World};
 use serde_json::Value;
@@ -13,20 +16,46 @@ pub(crate) fn world() -> World {
 /// What a start changes in a world.
 const STARTED: [&str; 3] = ["world.json", "home", "guest"];
 
-/// A world with a workspace that runs. Only the first one in each process is started; the others are copies.
+/// For how long a world that was started is copied: what it says of times must not surprise a test.
+const FRESH: Duration = Duration::from_secs(3600);
+
+/// A world with a workspace that runs. Only the first one is started, and kept for an hour for each build of the programs:
+/// cargo-nextest gives every test a process of its own. The others are copies.
 pub(crate) fn running() -> World {
     static STARTED_ONCE: OnceLock<Vec<u8>> = OnceLock::new();
-    let archive = STARTED_ONCE.get_or_init(|| {
-        let world = world();
-        let ran = world.polis(&["start", "--quiet"]);
-        assert_eq!(ran.code, Some(0), "{}", ran.seen());
-        packed(&world).expect("the world can be read")
-    });
+    let archive = STARTED_ONCE.get_or_init(|| kept().expect("a world that was started"));
     let world = world();
     let mut archive = tar::Archive::new(archive.as_slice());
     archive.set_preserve_permissions(true);
     archive.unpack(world.dir()).expect("a world");
     world
+}
+
+fn kept() -> std::io::Result<Vec<u8>> {
+    let world = world();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("started.tar");
+    let lock = fs::File::create(path.with_extension("lock"))?;
+    lock.lock()?;
+    let programs = [
+        env!("CARGO_BIN_EXE_polis").into(),
+        world.dir().join("bin/multipass"),
+    ];
+    let built = programs.iter().map(|path| fs::metadata(path)?.modified());
+    let built = built.collect::<std::io::Result<Vec<_>>>()?;
+    let made = fs::metadata(&path).and_then(|meta| meta.modified());
+    if let Ok(made) = made
+        && built.iter().all(|built| *built < made)
+        && made.elapsed().is_ok_and(|age| age < FRESH)
+    {
+        return fs::read(&path);
+    }
+    let ran = world.polis(&["start", "--quiet"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    let archive = packed(&world)?;
+    let new = path.with_extension("new");
+    fs::write(&new, &archive)?;
+    fs::rename(new, path)?;
+    Ok(archive)
 }
 
 fn packed(world: &World) -> std::io::Result<Vec<u8>> {
@@ -46,10 +75,12 @@ fn packed(world: &World) -> std::io::Result<Vec<u8>> {
 pub(crate) fn document(ran: &Ran) -> Value {
     let document: Value =
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}\n{}", ran.seen()));
-    let schema = include_str!("../../../schemas/polis.schema.json");
-    let schema: Value = serde_json::from_str(schema).expect("the schema is JSON");
-    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
-    let errors: Vec<String> = validator
+    static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+        let schema = include_str!("../../../schemas/polis.schema.json");
+        let schema: Value = serde_json::from_str(schema).expect("the schema is JSON");
+        jsonschema::validator_for(&schema).expect("the schema is one")
+    });
+    let errors: Vec<String> = VALIDATOR
         .iter_errors(&document)
         .map(|error| format!("{error} at {}", error.instance_path()))
         .collect();

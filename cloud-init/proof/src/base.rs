@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Result;
 use crate::run::Run;
+use crate::{Result, files};
 
 /// The release. cloud-init 25.1 is the first of Debian's that refuses what Ubuntu's refuses.
 const SUITE: &str = "trixie";
@@ -88,7 +88,7 @@ pub struct Base {
 /// When the machine names no Debian mirror, or mmdebstrap fails.
 pub fn prepare(dir: &Path, wanted: &[String]) -> Result<Base> {
     let wanted = wanted.join(" ");
-    let key = crate::image::digest(&[&wanted, include_str!("base.rs")]);
+    let key = files::digest(&[&wanted, include_str!("base.rs")]);
     let made = dir.join(format!("base-{key}"));
     let base = Base {
         root: made.join("root.tar"),
@@ -107,7 +107,7 @@ pub fn prepare(dir: &Path, wanted: &[String]) -> Result<Base> {
     fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
     bootstrap(&work, &wanted)?;
     fs::rename(&work, &made).map_err(|error| format!("{}: {error}", made.display()))?;
-    crate::image::remove_others(dir, "base-", &made)?;
+    files::remove_others(dir, "base-", &made)?;
     Ok(base)
 }
 

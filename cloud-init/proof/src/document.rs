@@ -4,7 +4,7 @@
 use crate::Result;
 
 /// The pins of the stand-ins, by the names that `pins.env` has for them.
-pub type Pins = Vec<(&'static str, String)>;
+pub type Pins = Vec<(String, String)>;
 
 /// The shorter limits, in the one line of the script that has them.
 const LIMITS: (&str, &str) = (
@@ -54,6 +54,24 @@ pub fn pin(text: &str, name: &str) -> Result<String> {
         .ok_or_else(|| format!("the document does not pin {name}"))
 }
 
+/// The tools that the document pins: `yq` for `YQ_URL_AMD64`.
+pub fn tools(text: &str) -> Vec<String> {
+    let names = text.lines().filter_map(|line| line.trim().split_once('='));
+    let tools = names.filter_map(|(name, _)| name.strip_suffix("_URL_AMD64"));
+    tools.map(str::to_ascii_lowercase).collect()
+}
+
+/// The words of the script's list `name`.
+///
+/// # Errors
+/// When it is not there.
+pub fn list<'a>(text: &'a str, name: &str) -> Result<Vec<&'a str>> {
+    let list = text.split_once(&format!("readonly {name}=("));
+    let list = list.and_then(|(_, rest)| rest.split_once(')'));
+    let (list, _) = list.ok_or_else(|| format!("the script has no list {name}"))?;
+    Ok(list.split_whitespace().collect())
+}
+
 /// Returns `text` with limits of seconds.
 ///
 /// # Errors
@@ -84,7 +102,7 @@ mod tests {
 
     #[test]
     fn only_the_pins_named_change() {
-        let changed = with_pins(TEXT, &vec![("A", "3".to_owned())]);
+        let changed = with_pins(TEXT, &vec![("A".to_owned(), "3".to_owned())]);
         let wanted = TEXT.replace("A=1", "A=3").replace(FILES.0, FILES.1);
         assert_eq!(changed, Ok(wanted));
         assert!(with_pins(&TEXT.replace("Soft", "soft"), &Vec::new()).is_err());
@@ -92,9 +110,9 @@ mod tests {
 
     #[test]
     fn a_pin_that_is_not_there_once_is_an_error() {
-        assert!(with_pins(TEXT, &vec![("B", String::new())]).is_err());
+        assert!(with_pins(TEXT, &vec![("B".to_owned(), String::new())]).is_err());
         let twice = format!("{TEXT}      A=1\n");
-        assert!(with_pins(&twice, &vec![("A", String::new())]).is_err());
+        assert!(with_pins(&twice, &vec![("A".to_owned(), String::new())]).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::Result;
-use crate::image::{executable, write};
+use crate::files::{executable, write};
 use crate::run::{Ran, Run};
 use crate::vm::Vm;
 

@@ -4,9 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use crate::document::{Pins, pin};
+use crate::files::{copy, digest, files, read, sha256_file, write};
 use crate::run::Run;
 use crate::{Result, base, document, packages};
 
@@ -61,13 +60,21 @@ pub struct Image {
 /// What the labels of an image that hold pins start with.
 const LABEL: &str = "polis-proof.";
 
+/// The tool that is a package; the others are one program each.
+const PACKAGE: &str = "sysbox";
+
 /// The names of the pins that differ from those of the real downloads.
-const PIN_NAMES: [&str; 4] = [
-    "DOCKER_KEY_FINGERPRINT",
-    "DOCKER_REPO_SUITE",
-    "SYSBOX_SHA256_AMD64",
-    "YQ_SHA256_AMD64",
-];
+fn pin_names(text: &str) -> Vec<String> {
+    let tools = document::tools(text).into_iter();
+    let sums = tools.map(|tool| tool.to_ascii_uppercase() + "_SHA256_AMD64");
+    let repository = ["DOCKER_KEY_FINGERPRINT", "DOCKER_REPO_SUITE"].map(str::to_owned);
+    repository.into_iter().chain(sums).collect()
+}
+
+/// The URL of `tool` in the document.
+fn url(text: &str, tool: &str) -> Result<String> {
+    pin(text, &(tool.to_ascii_uppercase() + "_URL_AMD64"))
+}
 
 /// Makes the image for the document `text`, or finds it; files go below `dir`.
 ///
@@ -84,13 +91,11 @@ pub fn prepare(dir: &Path, text: &str) -> Result<Image> {
     for file in files(&parts.join("sysbox"))? {
         inputs.push(read(&file)?);
     }
-    for name in [
-        "SYSBOX_VERSION",
-        "SYSBOX_URL_AMD64",
-        "YQ_URL_AMD64",
-        "DOCKER_KEY_URL",
-    ] {
+    for name in ["SYSBOX_VERSION", "DOCKER_KEY_URL"] {
         inputs.push(pin(text, name)?);
+    }
+    for tool in document::tools(text) {
+        inputs.push(url(text, &tool)?);
     }
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     let key = digest(&inputs);
@@ -101,7 +106,7 @@ pub fn prepare(dir: &Path, text: &str) -> Result<Image> {
     if !is_there(&name)? || !is_there(&common)? {
         make(dir, &parts, &base, text, &key)?;
     }
-    let pins = pins_of(&name)?;
+    let pins = pins_of(&name, text)?;
     Ok(Image {
         name,
         common,
@@ -112,8 +117,8 @@ pub fn prepare(dir: &Path, text: &str) -> Result<Image> {
 
 /// The pins that fit an image. They are its labels, since two checkouts may share a Docker engine: the stand-ins' key is
 /// made with the image, by whichever came first.
-fn pins_of(image: &str) -> Result<Pins> {
-    let value = |name: &'static str| {
+fn pins_of(image: &str, text: &str) -> Result<Pins> {
+    let value = |name: String| {
         let format = format!("{{{{index .Config.Labels \"{LABEL}{name}\"}}}}");
         let inspect = ["docker", "image", "inspect", "--format", &format, image];
         match Run::new(&inspect).output()?.trim() {
@@ -121,7 +126,7 @@ fn pins_of(image: &str) -> Result<Pins> {
             value => Ok((name, value.to_owned())),
         }
     };
-    PIN_NAMES.into_iter().map(value).collect()
+    pin_names(text).into_iter().map(value).collect()
 }
 
 fn make(dir: &Path, parts: &Path, base: &base::Base, text: &str, key: &str) -> Result<()> {
@@ -186,17 +191,6 @@ fn remove_other_images(repository: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The same for what is kept in a directory under names that start with `prefix`.
-pub(crate) fn remove_others(dir: &Path, prefix: &str, kept: &Path) -> Result<()> {
-    for path in files(dir)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path != kept && name.starts_with(prefix) {
-            fs::remove_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-    }
-    Ok(())
-}
-
 fn write_context(
     files: &Path,
     work: &Path,
@@ -237,31 +231,23 @@ fn write_context(
 
     packages::archive(&base.archive, &www("archive.ubuntu.com/ubuntu"))?;
 
-    let sysbox = www(&pin(text, "SYSBOX_URL_AMD64")?);
-    packages::sysbox(
-        &parts.join("sysbox"),
-        work,
-        &pin(text, "SYSBOX_VERSION")?,
-        &sysbox,
-    )?;
-    // As large as the real one, which is what fills a small disk.
-    let yq = www(&pin(text, "YQ_URL_AMD64")?);
-    write(
-        &yq,
-        &format!(
-            "#!/bin/sh\necho yq stand-in\nexit\n{}",
-            "#\n".repeat(5_000_000)
-        ),
-    )?;
-    Ok(PIN_NAMES
-        .into_iter()
-        .zip([
-            keys.ours.clone(),
-            packages::SUITE.to_owned(),
-            sha256_file(&sysbox)?,
-            sha256_file(&yq)?,
-        ])
-        .collect())
+    let mut values = vec![keys.ours.clone(), packages::SUITE.to_owned()];
+    for tool in document::tools(text) {
+        let file = www(&url(text, &tool)?);
+        if tool == PACKAGE {
+            let version = pin(text, "SYSBOX_VERSION")?;
+            packages::sysbox(&parts.join(PACKAGE), work, &version, &file)?;
+        } else {
+            // As large as the real yq, which is what fills a small disk.
+            let rest = "#\n".repeat(5_000_000);
+            write(
+                &file,
+                &format!("#!/bin/sh\necho {tool} stand-in\nexit\n{rest}"),
+            )?;
+        }
+        values.push(sha256_file(&file)?);
+    }
+    Ok(pin_names(text).into_iter().zip(values).collect())
 }
 
 /// Two keys, of which the first one is to be pinned.
@@ -392,70 +378,4 @@ fn authority(work: &Path, files: &Path, top: &Path) -> Result<()> {
     )?;
     let both = read(&work.join("server.crt"))? + &read(&work.join("server.key"))?;
     write(&top.join("server.pem"), &both)
-}
-
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    Ok(files)
-}
-
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Writes a file and the directories that it needs.
-pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    let parent = path.parent().unwrap_or(path);
-    fs::create_dir_all(parent)
-        .and_then(|()| fs::write(path, text))
-        .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Copies packages without what apt keeps beside them.
-pub(crate) fn debs(from: &Path, to: &Path) -> Result<()> {
-    let entries = fs::read_dir(from).map_err(|error| format!("{}: {error}", from.display()))?;
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            copy(&path, &to.join(path.file_name().unwrap_or_default()))?;
-        }
-    }
-    Ok(())
-}
-
-/// Copies a file and makes the directories that it needs.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
-    let parent = to.parent().unwrap_or(to);
-    fs::create_dir_all(parent)
-        .and_then(|()| fs::copy(from, to))
-        .map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))?;
-    Ok(())
-}
-
-/// Lets everyone read and run a file.
-pub(crate) fn executable(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-        .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// The SHA-256 of a file.
-pub(crate) fn sha256_file(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(hex(&Sha256::digest(bytes)))
-}
-
-/// A short name for the content of all `parts` together.
-pub(crate) fn digest(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.len().to_le_bytes());
-        hash.update(part);
-    }
-    hex(&hash.finalize()[..8])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

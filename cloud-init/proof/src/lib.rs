@@ -8,6 +8,7 @@
 pub mod base;
 pub mod document;
 pub mod engine;
+mod files;
 pub mod guest;
 pub mod image;
 pub mod packages;

@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::image::{copy, executable, sha256_file, write};
+use crate::files::{copy, executable, sha256_file, write};
 use crate::run::Run;
 
 /// The version under which Docker CE's packages appear.

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::Result;
-use crate::image::{self, Image, build, digest};
+use crate::files::{self, digest};
+use crate::image::{self, Image, build};
 use crate::run::Run;
 
 /// The network, which Docker gives no route to anywhere.
@@ -98,8 +99,8 @@ impl Drop for Proxy {
 /// The images of the proxy and of a guest behind it.
 fn images(context: &Path, image: &Image, key: &str) -> Result<(String, String)> {
     let proxy = context.join("proxy");
-    image::debs(&image.base.proxy, &proxy)?;
-    image::write(&proxy.join("proxy.sh"), SCRIPT)?;
+    files::debs(&image.base.proxy, &proxy)?;
+    files::write(&proxy.join("proxy.sh"), SCRIPT)?;
     let server = built(context, image, HOW, "polis-proof-proxy", key)?;
     let guest = built(
         &context.join("guest"),

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::image::{Image, build, copy, debs, digest, imported, remove_others};
+use crate::files::{copy, debs, digest, remove_others};
+use crate::image::{Image, build, imported};
 use crate::run::Run;
 
 /// How the guest is built from what all guests have, and the emulator from the plain base.

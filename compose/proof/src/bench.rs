@@ -267,7 +267,7 @@ fn machine(
     let certificate = std::fs::read_to_string(certificate)
         .map_err(|error| format!("{}: {error}", certificate.display()))?;
     write(
-        &format!("etc/docker/certs.d/{}/ca.crt", registry::HOST),
+        &format!("etc/docker/certs.d/{}/ca.crt", internet::REGISTRY_HOST),
         &certificate,
     )?;
     // Docker turns IPv6 off where its network has none; a virtual machine has at least link-local addresses.

@@ -18,7 +18,9 @@ pub const WEB: &str = "203.0.113.10";
 pub const OTHER: &str = "198.51.100.20";
 /// A public name server, which is not the machine's.
 pub const NAME_SERVER: &str = "203.0.113.53";
-/// The host of the registry.
+/// The name of the registry, and the host that has it.
+pub const REGISTRY_HOST: &str = "ghcr.io";
+/// See [`REGISTRY_HOST`].
 pub const REGISTRY: &str = "203.0.113.80";
 /// A host in the user's own network, another one in a company's, and a cloud's metadata.
 pub const PRIVATE: [&str; 4] = [
@@ -103,7 +105,7 @@ impl Internet {
             .iter()
             .map(|(name, address)| ((*name).to_owned(), json!(address)))
             .collect();
-        names.insert(crate::registry::HOST.to_owned(), json!(REGISTRY));
+        names.insert(REGISTRY_HOST.to_owned(), json!(REGISTRY));
         let mut addresses = vec![WEB, OTHER, NAME_SERVER];
         addresses.extend(PRIVATE);
         let world = json!({

@@ -13,9 +13,9 @@ use cloud_init_proof::run::Run;
 use cloud_init_proof::{engine, guest, runner};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use xtask::error::{Error, Result};
-use xtask::report::Report;
-use xtask::workspace::Workspace;
+use xtask_host::error::{Error, Result};
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
 
 use crate::bench::{self, Bench};
 use crate::internet;

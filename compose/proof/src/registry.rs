@@ -13,11 +13,8 @@ use cloud_init_proof::run::Run;
 
 use crate::Result;
 use crate::certificates;
-use crate::internet::{Internet, REGISTRY};
+use crate::internet::{Internet, REGISTRY, REGISTRY_HOST};
 use crate::twins::{Authority, Twin};
-
-/// The registry's name.
-pub const HOST: &str = "ghcr.io";
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -47,7 +44,7 @@ impl Registry {
             "lo",
         ];
         Run::new(&[&inside[..], &address].concat()).output()?;
-        let pem = certificates::make(authority, &dir, "registry", &[HOST])?;
+        let pem = certificates::make(authority, &dir, "registry", &[REGISTRY_HOST])?;
         let tls = format!("  tls: {{certificate: {0}, key: {0}}}\n", pem.display());
         let config = dir.join("served.yml");
         configure(&config, &dir, &format!("{REGISTRY}:443"), &tls)?;

@@ -6,6 +6,7 @@
 
 mod base;
 mod contents;
+mod files;
 mod layout;
 mod machine;
 mod modules;
@@ -17,14 +18,15 @@ use std::time::{Duration, Instant};
 
 use cloud_init_proof::run::Run;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
-use xtask::contract::{self, Contract};
-use xtask::progress::Progress;
-use xtask::workspace::Workspace;
+use xtask_host::progress::Progress;
+use xtask_host::workspace::Workspace;
+use xtask_pins::contract::{self, Contract};
 
 use crate::Result;
 use base::Base;
 pub use contents::companions;
+pub(crate) use files::hex;
+use files::{digest, entries, read};
 
 /// The image that is built from this repository rather than imitated.
 const INIT: &str = "init";
@@ -193,9 +195,9 @@ fn twin(
             root: root.to_owned(),
             target: root.join("target"),
         };
-        let images = xtask::images::build(&workspace, &layout, Progress::Silent)
+        let images = xtask_build::images::build(&workspace, &layout, Progress::Silent)
             .map_err(|error| format!("{error:?}"))?;
-        let built = images.iter().find_map(xtask::images::Image::digest);
+        let built = images.iter().find_map(xtask_build::images::Image::digest);
         let digest = built.ok_or("no image was built from services/init")?;
         return made(layout, digest.to_string());
     }
@@ -244,7 +246,7 @@ fn config(contract: &Contract) -> serde_json::Value {
 
 /// The tag by which the compose file of the tree at `root` names `image`.
 fn tag(root: &Path, image: &str) -> Result<String> {
-    let path = root.join(xtask::compose::PATH);
+    let path = root.join(xtask_pins::compose::PATH);
     let text = String::from_utf8_lossy(&read(&path)?).into_owned();
     let start = format!("image: {image}:");
     let found = text.split_once(&start).map(|(_, rest)| rest);
@@ -271,28 +273,4 @@ fn authority(dir: &Path) -> Result<Authority> {
             .map_err(|error| format!("{certificate}: {error}"))?;
     }
     Ok(authority)
-}
-
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    Ok(entries.flatten().map(|entry| entry.path()).collect())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// A short name for the content of all `parts` together.
-fn digest(parts: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.len().to_le_bytes());
-        hash.update(part);
-    }
-    hex(&hash.finalize()[..8])
-}
-
-/// The bytes as lower-case hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cloud_init_proof::runner;
 use polis_stack_proof::twins;
-use xtask::contract::{self, Contract};
+use xtask_pins::contract::{self, Contract};
 
 #[test]
 fn each_twin_has_the_programs_of_its_contract_and_no_others() {

@@ -13,8 +13,8 @@ use lexopt::Parser;
 use lexopt::prelude::{Long, Short, Value};
 
 use crate::bridge::BridgeName;
-use crate::chown::{Owner, Request};
 use crate::forward::{Forward, Network};
+use crate::ownership::{Owner, Request};
 
 /// Exit code of a request that cannot be understood; nothing was tried.
 const USAGE: u8 = 2;

@@ -27,6 +27,8 @@ mod names;
 #[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
+mod ownership;
+#[cfg(target_os = "linux")]
 mod walk;
 #[cfg(target_os = "linux")]
 mod wire;

@@ -23,8 +23,8 @@ use std::thread;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, SeekFrom, Stat, Uid};
 use rustix::io::Errno;
 
-use crate::chown::{Owner, Request, Tally};
 use crate::names::{Names, Place};
+use crate::ownership::{Owner, Request, Tally};
 
 /// How much of a directory is read at a time: about two thousand entries.
 const READ_BYTES: usize = 64 * 1024;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use xtask::finding::Finding;
-use xtask::pins_env;
-use xtask::source::Source;
-use xtask::yaml::{self, Node, Value};
+use xtask_host::finding::Finding;
+use xtask_host::source::Source;
+use xtask_pins::pins_env;
+use xtask_pins::yaml::{self, Node, Value};
 
 /// Keys that the schema refuses as unknown, and why we do not want them.
 const UNWANTED: [(&str, &str); 4] = [
@@ -58,9 +58,8 @@ pub fn check(source: &Source, root: &Node) -> Vec<Finding> {
         findings.extend(daemon_json(source, item));
     }
     findings.extend(runcmd(source, root));
-    match pins_env::read(source, root) {
-        Err(wrong) => findings.extend(wrong),
-        Ok(_) => findings.extend(pin_names(source, root)),
+    if let Err(wrong) = pins_env::read(source, root) {
+        findings.extend(wrong);
     }
     findings
 }
@@ -137,23 +136,6 @@ fn base_packages(source: &Source, root: &Node) -> Option<Finding> {
     Some(
         Finding::error("packages-differ", source.place(key.span.clone()), message)
             .help("name the same packages in both: the script makes good what the module failed to install"),
-    )
-}
-
-/// The script refuses a name that it does not know, at every first launch.
-fn pin_names(source: &Source, root: &Node) -> Option<Finding> {
-    let content = pins_env::entry(root, pins_env::PINS_ENV)?;
-    let lines = content.text()?.lines().map(str::trim);
-    let pins = lines.filter(|line| !line.starts_with('#'));
-    let pins = pins.filter_map(|line| Some(line.split_once('=')?.0));
-    let differ = differ(pins.collect(), script_list(source, "PIN_NAMES")?)?;
-    let message = format!(
-        "`{}` and the script's PIN_NAMES differ: {differ}",
-        pins_env::PINS_ENV
-    );
-    Some(
-        Finding::error("pins-differ", source.place(content.span.clone()), message)
-            .help("name each pin in PIN_NAMES of the provisioning script too, and no other"),
     )
 }
 

@@ -12,20 +12,17 @@ mod service;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use xtask::compose::Compose;
-use xtask::contract::{Contract, of_image};
-use xtask::finding::Finding;
-use xtask::source::Source;
+use xtask_host::finding::Finding;
+use xtask_pins::compose::Compose;
+use xtask_pins::contract::{Contract, of_image};
 
 use service::Service;
 
 pub use platforms::{DOCUMENTS, Promises};
+pub use service::Texts;
 
 /// What people do by hand in a container: it may read a secret that nothing else there does.
 const MANUAL: &str = "compose/README.md";
-
-/// The texts at and below a path of the tree, each with its path below that one: a file has one, with no path.
-pub type Texts<'a> = dyn Fn(&str) -> Vec<(String, Source)> + 'a;
 
 /// Judges the compose file by the contracts; `texts` reads what it mounts.
 pub fn check(compose: &Compose, contracts: &[Contract], texts: &Texts<'_>) -> Vec<Finding> {
@@ -87,6 +84,8 @@ fn images(compose: &Compose) -> HashMap<String, (String, Range<usize>)> {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use xtask_host::source::Source;
+
     use super::*;
 
     /// With a look at all references for each service this took minutes.
@@ -96,7 +95,7 @@ mod tests {
             .map(|at| format!("  s{at}: {{image: ghcr.io/o/i{at}:v1}}\n"))
             .collect();
         let source = Source {
-            path: xtask::compose::PATH.to_owned(),
+            path: xtask_pins::compose::PATH.to_owned(),
             text: format!("services:\n{services}"),
         };
         let compose = Compose::parse(source).unwrap();

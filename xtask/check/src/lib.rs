@@ -8,18 +8,18 @@ use serde_json::json;
 use time::Date;
 
 use xtask::cli::CheckArgs;
-use xtask::compose::{self, Compose};
-use xtask::error::{Error, Result};
-use xtask::finding::Finding;
-use xtask::pins::{Inventory, judge};
-use xtask::pins_env;
-use xtask::report::Report;
-use xtask::source::Source;
-use xtask::versions;
-use xtask::waivers;
-use xtask::workspace::Workspace;
-use xtask::write;
-use xtask::yaml::{self, Node};
+use xtask_host::error::{Error, Result};
+use xtask_host::finding::Finding;
+use xtask_host::report::Report;
+use xtask_host::source::Source;
+use xtask_host::workspace::Workspace;
+use xtask_host::write;
+use xtask_pins::compose::{self, Compose};
+use xtask_pins::inventory::{Inventory, judge};
+use xtask_pins::pins_env;
+use xtask_pins::versions;
+use xtask_pins::waivers;
+use xtask_pins::yaml::{self, Node};
 
 pub mod cloud_init;
 pub mod contract;
@@ -55,7 +55,8 @@ pub fn run(workspace: &Workspace, args: &CheckArgs) -> Result<Report> {
     if args.files.is_empty() {
         pins(workspace, today, &mut findings)?;
     }
-    let is_error = |finding: &&Finding| xtask::finding::any_error(std::slice::from_ref(finding));
+    let is_error =
+        |finding: &&Finding| xtask_host::finding::any_error(std::slice::from_ref(finding));
     let errors = findings.iter().filter(is_error).count();
     let judge = match &version {
         None => "the cloud-init file was left out".to_owned(),
@@ -142,7 +143,7 @@ fn stack(
 
 /// Judges the compose file and the promises of the tree by the contracts of the images.
 fn contracts(workspace: &Workspace, compose: &Compose) -> Result<Vec<Finding>> {
-    let (contracts, malformed) = xtask::contract::read(&workspace.root)?;
+    let (contracts, malformed) = xtask_pins::contract::read(&workspace.root)?;
     if !malformed.is_empty() {
         // What a contract that cannot be read would have promised, nobody knows.
         return Ok(malformed);

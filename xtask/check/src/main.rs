@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 
 use xtask::cli::{Cli, Package, Verb};
-use xtask::error::{Error, Result};
-use xtask::report::Report;
-use xtask::workspace::Workspace;
+use xtask_host::error::{Error, Result};
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
 
 fn main() -> ExitCode {
     xtask::program::main(Package::Check, run)

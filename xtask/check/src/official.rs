@@ -1,10 +1,10 @@
 //! cloud-init's own validator, where it is installed: our schema is stricter, but not the judge.
 
-use xtask::finding::Finding;
 use xtask::parts;
-use xtask::process::Run;
-use xtask::source::Source;
-use xtask::workspace::Workspace;
+use xtask_host::finding::Finding;
+use xtask_host::process::Run;
+use xtask_host::source::Source;
+use xtask_host::workspace::Workspace;
 
 /// What the official validator said.
 #[derive(Debug, Default)]

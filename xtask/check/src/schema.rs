@@ -3,9 +3,9 @@
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 
-use xtask::finding::Finding;
-use xtask::source::Source;
-use xtask::yaml::Node;
+use xtask_host::finding::Finding;
+use xtask_host::source::Source;
+use xtask_pins::yaml::Node;
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ mod tests {
         ))
         .unwrap();
         let yaml = source("x.yml", "a: text\nb:\n  - 1\n  - x\nc: 1\n");
-        let root = xtask::yaml::parse(&yaml).unwrap();
+        let root = xtask_pins::yaml::parse(&yaml).unwrap();
         let seen: Vec<_> = schema
             .check(&yaml, &root)
             .into_iter()
@@ -172,7 +172,7 @@ mod tests {
         ))
         .unwrap();
         let yaml = source("x.yml", "b: false\nc: 1\na:\n  - 1\n  - x\n");
-        let root = xtask::yaml::parse(&yaml).unwrap();
+        let root = xtask_pins::yaml::parse(&yaml).unwrap();
         let mut seen: Vec<_> = schema
             .check(&yaml, &root)
             .iter()

@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use xtask::error::Result;
-use xtask::finding::{Finding, Severity};
-use xtask::process::Run;
-use xtask::source::Source;
-use xtask::workspace::Workspace;
-use xtask::yaml::Node;
-use xtask::{parts, write};
+use xtask::parts;
+use xtask_host::error::Result;
+use xtask_host::finding::{Finding, Severity};
+use xtask_host::process::Run;
+use xtask_host::source::Source;
+use xtask_host::workspace::Workspace;
+use xtask_host::write;
+use xtask_pins::yaml::Node;
 
 /// Where a script without a package of its own lives.
 const SCRIPT_DIRS: [&str; 2] = ["compose/config", "compose/scripts"];
@@ -145,7 +146,8 @@ fn judge(script: &Script<'_>) -> Result<Vec<Finding>> {
         .map(|span| format!("{}\n", &script.source.text[span.clone()]))
         .collect();
     let dir = tempfile::tempdir().map_err(|error| {
-        xtask::error::Error::machine("cannot make a scratch directory").because(error.to_string())
+        xtask_host::error::Error::machine("cannot make a scratch directory")
+            .because(error.to_string())
     })?;
     let file = dir.path().join("script");
     write::atomically(&file, text.as_bytes())?;
@@ -154,8 +156,11 @@ fn judge(script: &Script<'_>) -> Result<Vec<Finding>> {
         .arg(&file)
         .output_of_any_exit()?;
     let answer: Answer = serde_json::from_str(&said).map_err(|error| {
-        xtask::error::Error::machine(format!("shellcheck gave no answer for `{}`", script.name))
-            .because(error.to_string())
+        xtask_host::error::Error::machine(format!(
+            "shellcheck gave no answer for `{}`",
+            script.name
+        ))
+        .because(error.to_string())
     })?;
     Ok(answer
         .comments

@@ -100,7 +100,7 @@ const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 26] = [
         &["runcmd"],
     ),
     (SHA, "", &["pins-missing"]),
-    ("\n        YQ_VERSION", "\n        ", &["pins-differ"]),
+    ("{PIN[YQ_URL_$ARCH]", "{YQ[URL_$ARCH]", &["pins-malformed"]),
     (SHA, "SYSBOX_SHA256_ARM64=04ca894a", &["pins-malformed"]),
     (
         "/etc/polis/pins.env\n    content",

@@ -1,7 +1,8 @@
 //! The contracts of the images, and what `check` makes of the compose file by them.
 
-use xtask::{contract, source::Source, yaml};
 use xtask_check::schema::Schema;
+use xtask_host::source::Source;
+use xtask_pins::{contract, yaml};
 use xtask_testkit::{Ran, Tree, repository};
 
 /// The schema is what editors read; the strict reader is what decides. Both take the files of the tree.

@@ -12,11 +12,11 @@ use std::time::Instant;
 use mutants::{Doc, Mutant, Random};
 use official::{Multipass, Official};
 use serde_json::Value as Json;
-use xtask::finding::any_error;
-use xtask::source::Source;
-use xtask::yaml;
 use xtask_check::schema::Schema;
 use xtask_check::{CLOUD_CONFIG_SCHEMA, cloud_init};
+use xtask_host::finding::any_error;
+use xtask_host::source::Source;
+use xtask_pins::yaml;
 
 const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 /// Any number will do; a fixed one gives the same documents on every machine. For a longer hunt

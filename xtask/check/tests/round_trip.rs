@@ -5,8 +5,8 @@ mod official;
 
 use official::{Multipass, Official, Verdict};
 use serde_json::{Value as Json, json};
-use xtask::source::Source;
-use xtask::yaml::{self, Node};
+use xtask_host::source::Source;
+use xtask_pins::yaml::{self, Node};
 
 const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 /// The package that Multipass adds.

@@ -8,14 +8,15 @@ use polis_base::facts::{self as program, Facts};
 use polis_base::{Digest, bundle};
 use semver::Version;
 
-use xtask::compose::{self, Compose};
-use xtask::error::{Error, Outcome, Result};
-use xtask::images::Image;
-use xtask::pins_env;
-use xtask::progress::Progress;
 use xtask::verbs::verify_pins;
-use xtask::workspace::Workspace;
-use xtask::{tree, versions, write};
+use xtask_build::images::Image;
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::progress::Progress;
+use xtask_host::workspace::Workspace;
+use xtask_host::{tree, write};
+use xtask_pins::compose::{self, Compose};
+use xtask_pins::pins_env;
+use xtask_pins::versions;
 
 use crate::build;
 use crate::content;

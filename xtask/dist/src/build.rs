@@ -7,10 +7,10 @@ use std::thread;
 use polis_base::archive::EXECUTABLE;
 use polis_base::facts::Facts;
 
-use xtask::error::{Error, Result};
-use xtask::progress::Progress;
-use xtask::rust_build;
-use xtask::workspace::Workspace;
+use xtask_build::rust_build;
+use xtask_host::error::{Error, Result};
+use xtask_host::progress::Progress;
+use xtask_host::workspace::Workspace;
 
 use crate::content::{self, Common, NOTICES};
 use crate::pack::{self, Entry, EntryKind};

@@ -5,9 +5,9 @@ use std::path::Path;
 use polis_base::archive::PLAIN;
 use polis_base::pages::{self, PAGES};
 
-use xtask::error::{Error, Result};
-use xtask::process::Run;
-use xtask::tree;
+use xtask_host::error::{Error, Result};
+use xtask_host::process::Run;
+use xtask_host::tree;
 
 use crate::pack::{Entry, EntryKind};
 

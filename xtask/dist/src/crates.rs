@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use serde::Deserialize;
 
-use xtask::error::{Error, Result};
-use xtask::process::Run;
+use xtask_host::error::{Error, Result};
+use xtask_host::process::Run;
 
 /// A crate's name and version, which is unique in our `Cargo.lock`.
 pub(crate) type Id = (String, String);

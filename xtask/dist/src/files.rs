@@ -5,8 +5,8 @@ use std::path::Path;
 use polis_base::Digest;
 use serde_json::{Value, json};
 
-use xtask::error::Result;
-use xtask::write;
+use xtask_host::error::Result;
+use xtask_host::write;
 
 use crate::name::SUMS;
 

@@ -9,7 +9,7 @@ use polis_base::Digest;
 use polis_base::archive::{EXECUTABLE, PLAIN};
 use polis_base::facts::Facts;
 
-use xtask::error::{Error, Result};
+use xtask_host::error::{Error, Result};
 
 use crate::content::{self, LICENSE, MAN, NOTICES, README, README_TEXT};
 use crate::pack::{self, Entry, EntryKind};

@@ -5,11 +5,11 @@
 use std::process::ExitCode;
 
 use xtask::cli::{Cli, Package, Verb};
-use xtask::error::{Error, Result};
-use xtask::progress::Progress;
-use xtask::report::Report;
-use xtask::workspace::Workspace;
 use xtask_dist::verb;
+use xtask_host::error::{Error, Result};
+use xtask_host::progress::Progress;
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
 
 fn main() -> ExitCode {
     xtask::program::main(Package::Dist, run)

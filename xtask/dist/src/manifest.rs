@@ -8,10 +8,10 @@ use polis_base::facts::Facts;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use xtask::compose::Compose;
-use xtask::error::{Error, Result};
-use xtask::images::Image;
-use xtask::pins_env::Download;
+use xtask_build::images::Image;
+use xtask_host::error::{Error, Result};
+use xtask_pins::compose::Compose;
+use xtask_pins::pins_env::Download;
 
 use crate::inspect::Inspected;
 use crate::name::{self, Kind};

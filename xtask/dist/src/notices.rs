@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use xtask::error::{Error, Result};
-use xtask::process::Run;
+use xtask_host::error::{Error, Result};
+use xtask_host::process::Run;
 
 use crate::crates::{self, Crate};
 use crate::licences::{self, Text};

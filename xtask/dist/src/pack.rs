@@ -9,7 +9,7 @@ use polis_base::archive::{EXECUTABLE, Files};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
-use xtask::oci::gzip;
+use xtask_build::oci::gzip;
 
 /// More than an archive of ours unpacks to.
 const MOST_BYTES: u64 = 64 << 20;

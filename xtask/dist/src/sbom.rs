@@ -9,9 +9,9 @@
 use polis_base::Digest;
 use serde::Serialize;
 
-use xtask::error::{Error, Result};
-use xtask::versions;
-use xtask::workspace::Workspace;
+use xtask_host::error::{Error, Result};
+use xtask_host::workspace::Workspace;
+use xtask_pins::versions;
 
 use crate::crates::{self, Crate, Id};
 use crate::licences;

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minisign::{ErrorKind, KeyPair, PError, PublicKey, SecretKey, SecretKeyBox, SignatureBox};
 
-use xtask::error::{Error, Outcome, Result};
-use xtask::secrets::{self, Secret};
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::secrets::{self, Secret};
 use zeroize::Zeroizing;
 
 /// The variable that holds the secret key: the text of a minisign key file.
@@ -202,7 +202,7 @@ fn library(error: PError) -> Error {
 mod tests {
     use std::time::Duration;
 
-    use xtask::process::Run;
+    use xtask_host::process::Run;
 
     use super::*;
 

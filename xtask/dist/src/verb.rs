@@ -9,13 +9,14 @@ use crate::files::{Asset, Signed};
 use crate::name::{Kind, RELEASE_TARGETS};
 use crate::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask::cli::DistArgs;
-use xtask::error::{Error, Outcome, Result};
-use xtask::images;
-use xtask::process::Run;
-use xtask::progress::Progress;
-use xtask::report::Report;
-use xtask::workspace::Workspace;
-use xtask::{rust_build, signals, tree};
+use xtask_build::images;
+use xtask_build::rust_build;
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::process::Run;
+use xtask_host::progress::Progress;
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
+use xtask_host::{signals, tree};
 
 /// Runs the verb.
 ///

@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use minisign::KeyPair;
-use xtask::secrets;
+use xtask_host::secrets;
 use xtask_testkit::{Canary, Tree, repository};
 
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");

@@ -216,7 +216,7 @@ fn what_is_no_file_is_named_and_not_read() {
 #[test]
 fn only_the_program_of_a_release_has_the_key() {
     let tree = Tree::data();
-    let workspace = xtask::workspace::Workspace {
+    let workspace = xtask_host::workspace::Workspace {
         root: tree.root().to_owned(),
         target: tree.root().join("target"),
     };

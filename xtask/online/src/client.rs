@@ -1,11 +1,12 @@
 //! The one reqwest client behind registries, downloads and GitHub: the same TLS, roots, proxy and
-//! patience, and the one way in which a redirect is followed.
+//! time-outs, and the one way in which a redirect is followed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::LOCATION;
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, NoProxy, Proxy, RequestBuilder, Response, Url};
+use reqwest::{Client, Method, NoProxy, Proxy, RequestBuilder, Response, StatusCode, Url};
+use tracing::{debug, info};
 
 use crate::endpoint::{Endpoints, authority};
 use crate::error::{NetError, chain};
@@ -15,6 +16,21 @@ use crate::{proxy, tls};
 pub(crate) const USER_AGENT: &str = concat!("polis-release/", env!("CARGO_PKG_VERSION"));
 /// How many redirects are followed; GitHub's downloads need one.
 pub(crate) const MOST_REDIRECTS: usize = 5;
+
+impl Endpoints {
+    /// The client that follows no redirect by itself and gives up on an answer after
+    /// [`RetryPolicy::read`](crate::RetryPolicy::read) without a byte.
+    ///
+    /// # Errors
+    /// When the extra root certificates or the proxy of the environment cannot be used.
+    pub(crate) fn client(&self) -> Result<Client, NetError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let made = client(self, Policy::none(), Some(self.retry_policy().read))?;
+        Ok(self.client.get_or_init(|| made).clone())
+    }
+}
 
 /// A client as `endpoints` want it, with `redirects` as its policy, that gives up on an answer
 /// after `silence` without a byte; an upload must not have that limit, it has none to read.
@@ -40,7 +56,7 @@ pub(crate) fn client(
     builder
         .user_agent(USER_AGENT)
         .redirect(redirects)
-        .connect_timeout(endpoints.patience().connect)
+        .connect_timeout(endpoints.retry_policy().connect)
         .tls_certs_merge(tls::extra_roots(endpoints)?)
         .build()
         .map_err(|error| NetError::protocol(tls::EXTRA_CA, chain(&error)))
@@ -56,6 +72,7 @@ pub(crate) fn careful() -> Policy {
         } else if attempt.previous().len() > MOST_REDIRECTS {
             attempt.error("too many redirects")
         } else {
+            info!(to = %bare(attempt.url().as_str()), "redirected");
             attempt.follow()
         }
     })
@@ -78,11 +95,8 @@ pub(crate) async fn ask(
     let mut place = url.to_owned();
     let mut home = true;
     for _ in 0..=MOST_REDIRECTS {
-        let address = endpoints
-            .rewrite(&place)
-            .map_err(|error| NetError::endpoint(url, &error))?;
-        let sent = build(address, home).send().await;
-        let response = sent.map_err(|error| NetError::reqwest(url, error))?;
+        let address = endpoints.rewrite(&place).map_err(|error| error.at(url))?;
+        let response = send(build(address, home), url).await?;
         let status = response.status();
         let location = response.headers().get(LOCATION);
         let Some(location) = location.filter(|_| status.is_redirection()) else {
@@ -91,12 +105,66 @@ pub(crate) async fn ask(
         let location = location.to_str().unwrap_or_default();
         let next = follow(&place, location).map_err(|reason| NetError::protocol(url, reason))?;
         home &= same_host(&place, &next);
+        info!(to = %bare(&next), home, "redirected");
         place = next;
     }
     Err(NetError::protocol(
         url,
         format!("more than {MOST_REDIRECTS} redirects"),
     ))
+}
+
+/// Sends the one request that `builder` makes for `url`.
+///
+/// # Errors
+/// Of kind `Unreachable` when no answer comes.
+pub(crate) async fn send(builder: RequestBuilder, url: &str) -> Result<Response, NetError> {
+    let (client, request) = builder.build_split();
+    let request = request.map_err(|error| NetError::reqwest(url, error))?;
+    let told = Told::new(request.method(), request.url().as_str());
+    let sent = client.execute(request).await;
+    told.end(sent.as_ref().ok().map(|response| response.status()));
+    sent.map_err(|error| NetError::reqwest(url, error))
+}
+
+/// A request in the log: never with its query, in which signatures travel, its headers or a body.
+pub(crate) struct Told {
+    method: Method,
+    url: String,
+    begun: Instant,
+}
+
+impl Told {
+    /// A request that is about to be sent.
+    pub(crate) fn new(method: &Method, url: &str) -> Self {
+        let (method, url) = (method.clone(), bare(url));
+        debug!(%method, %url, "request");
+        let begun = Instant::now();
+        Self { method, url, begun }
+    }
+
+    /// It was answered with `status`, or not at all.
+    pub(crate) fn end(self, status: Option<StatusCode>) {
+        let Self { method, url, begun } = self;
+        let ms = begun.elapsed().as_millis();
+        match status {
+            Some(status) => info!(%method, %url, status = status.as_u16(), ms, "answer"),
+            None => info!(%method, %url, ms, "no answer"),
+        }
+    }
+}
+
+/// `url` without what may be secret: user, query and fragment.
+pub(crate) fn bare(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return "(not a URL)".to_owned();
+    };
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let query = if url.query().is_some() { "?..." } else { "" };
+    url.set_query(None);
+    url.set_fragment(None);
+    format!("{url}{query}")
 }
 
 /// `exchange` for `url`, unless the deadline comes first: an answer that drips is never silent for
@@ -109,7 +177,7 @@ pub(crate) async fn in_time<T>(
     url: &str,
     exchange: impl Future<Output = Result<T, NetError>>,
 ) -> Result<T, NetError> {
-    let Some(deadline) = endpoints.patience().deadline else {
+    let Some(deadline) = endpoints.retry_policy().deadline else {
         return exchange.await;
     };
     match tokio::time::timeout_at(deadline.into(), exchange).await {
@@ -160,6 +228,26 @@ pub(crate) async fn small_body(
             Ok(Some(piece)) => body.extend_from_slice(&piece),
             Ok(None) => return Ok(body),
             Err(error) => return Err(NetError::reqwest(url, error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_gets_no_secret_of_an_address() {
+        let cases = [
+            (
+                "https://u:s3cret@a.b/c?sig=s3cret#s3cret",
+                "https://a.b/c?...",
+            ),
+            ("https://a.b/c", "https://a.b/c"),
+            ("s3cret", "(not a URL)"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(bare(url), expected);
         }
     }
 }

@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use xtask::cli::{Cli, ENDPOINTS, Verb};
-use xtask::contract;
-use xtask::error::{Error, Result};
-use xtask::progress::Progress;
-use xtask::workspace::Workspace;
-use xtask::{say, secrets};
+use xtask::cli::{Cli, Verb};
+use xtask_host::error::{Error, Result};
+use xtask_host::options::ENDPOINTS;
+use xtask_host::progress::Progress;
+use xtask_host::workspace::Workspace;
+use xtask_host::{say, secrets};
 use xtask_online::github::Token;
 use xtask_online::registry::{Logins, Registry};
-use xtask_online::{Cosign, Endpoints, Verifier};
+use xtask_online::{Cosign, Endpoints, RetryPolicy, Verifier};
+use xtask_pins::contract;
 
 /// How long a verb that only asks may use the network, unless the command line says otherwise.
 const DEADLINE: Duration = Duration::from_secs(900);
 /// The same for a verb that reads all layers of the images: gigabytes, but within the timeout of the nightly job.
 const DEADLINE_OF_IMAGES: Duration = Duration::from_secs(1500);
+
+/// The repository whose releases these are.
+pub(crate) const REPOSITORY: &str = "odralabshq/polis";
 
 /// The surroundings of a verb.
 #[derive(Debug, Clone)]
@@ -34,6 +38,12 @@ impl Context {
     /// The surroundings that the command line and the environment describe.
     pub(crate) fn new(cli: &Cli, workspace: &Workspace) -> Result<Self> {
         let endpoints = endpoints(cli)?.with_extra_ca_from_env()?;
+        let default = endpoints.retry_policy();
+        let delay = cli.global.retry_delay.map(Duration::from_millis);
+        let endpoints = endpoints.with_retry_policy(RetryPolicy {
+            delay: delay.unwrap_or(default.delay),
+            ..default
+        });
         let endpoints = match deadline(cli) {
             Some(limit) => endpoints.with_time_limit(limit),
             None => endpoints,

@@ -1,6 +1,6 @@
 //! Downloads that are hashed while they stream: constant memory, and no file.
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use polis_base::Digest;
 use reqwest::{Client, Response};
 use sha2::{Digest as _, Sha256};
@@ -25,7 +25,7 @@ pub async fn hash_url(
     progress: impl Fn(u64, Option<u64>),
 ) -> Result<(Digest, u64), NetError> {
     let client = endpoints.client()?;
-    retry(endpoints.patience(), || {
+    retry(endpoints.retry_policy(), || {
         in_time(endpoints, url, stream(&client, endpoints, url, &progress))
     })
     .await
@@ -45,7 +45,10 @@ pub(crate) async fn small_file(
         let response = open(client, endpoints, url).await?;
         small_body(response, url, most).await
     };
-    retry(endpoints.patience(), || in_time(endpoints, url, fetch())).await
+    retry(endpoints.retry_policy(), || {
+        in_time(endpoints, url, fetch())
+    })
+    .await
 }
 
 /// One attempt: the digest and size of the body.

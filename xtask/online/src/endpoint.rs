@@ -9,59 +9,20 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use crate::client::client;
 use crate::error::NetError;
+use crate::retry::RetryPolicy;
 
-/// How hosts are reached: address overrides, an extra root of trust and patience.
+/// How hosts are reached: address overrides, an extra root of trust, time-outs and retries.
 #[derive(Clone, Default)]
 pub struct Endpoints {
     overrides: BTreeMap<String, Url>,
     extra_ca: Option<Vec<u8>>,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     /// Made when it is first needed, and then shared by all copies: to read the roots of trust
     /// takes longer than many a request.
-    client: Arc<OnceLock<Client>>,
-}
-
-/// How long a client waits and how often it tries again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For a connection to be made.
-    pub connect: Duration,
-    /// For the next bytes of an answer.
-    pub read: Duration,
-    /// Further attempts after a first one that did not reach the server.
-    pub retries: usize,
-    /// Before the first further attempt; doubled before each later one.
-    pub delay: Duration,
-    /// When everything must be over, whatever a server asks us to wait.
-    pub deadline: Option<Instant>,
-}
-
-impl Patience {
-    /// What is left of `limit` before the deadline.
-    pub(crate) fn left(&self, limit: Duration) -> Duration {
-        match self.deadline {
-            Some(deadline) => limit.min(deadline.saturating_duration_since(Instant::now())),
-            None => limit,
-        }
-    }
-}
-
-impl Default for Patience {
-    /// What suits a CI runner: four attempts over some seconds.
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            read: Duration::from_secs(60),
-            retries: 3,
-            delay: Duration::from_millis(500),
-            deadline: None,
-        }
-    }
+    pub(crate) client: Arc<OnceLock<Client>>,
 }
 
 /// Why a text is not an endpoint override, or an address is not to be used.
@@ -136,8 +97,8 @@ impl Endpoints {
 
     /// These endpoints with other waiting times.
     #[must_use]
-    pub fn with_patience(mut self, patience: Patience) -> Self {
-        self.patience = patience;
+    pub fn with_retry_policy(mut self, retry_policy: RetryPolicy) -> Self {
+        self.retry_policy = retry_policy;
         self.client = Arc::default();
         self
     }
@@ -145,26 +106,13 @@ impl Endpoints {
     /// These endpoints, giving everything up after `limit` from now.
     #[must_use]
     pub fn with_time_limit(mut self, limit: Duration) -> Self {
-        self.patience.deadline = Some(Instant::now() + limit);
+        self.retry_policy.deadline = Some(Instant::now() + limit);
         self
     }
 
-    /// The client that follows no redirect by itself and gives up on an answer after
-    /// [`Patience::read`] without a byte.
-    ///
-    /// # Errors
-    /// When the extra root certificates or the proxy of the environment cannot be used.
-    pub(crate) fn client(&self) -> Result<Client, NetError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client.clone());
-        }
-        let made = client(self, Policy::none(), Some(self.patience.read))?;
-        Ok(self.client.get_or_init(|| made).clone())
-    }
-
     /// The waiting times.
-    pub fn patience(&self) -> Patience {
-        self.patience
+    pub fn retry_policy(&self) -> RetryPolicy {
+        self.retry_policy
     }
 
     /// The extra root certificates, in PEM, where some were given.
@@ -299,6 +247,17 @@ impl fmt::Display for EndpointError {
 }
 
 impl std::error::Error for EndpointError {}
+
+impl EndpointError {
+    /// The failure of what was asked of `url`.
+    pub(crate) fn at(&self, url: impl fmt::Display) -> NetError {
+        // The text may be what holds the secret.
+        match self {
+            Self::Secret => NetError::protocol("(not shown)", self.to_string()),
+            _ => NetError::protocol(url, self.to_string()),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

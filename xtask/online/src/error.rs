@@ -11,8 +11,6 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use crate::endpoint::EndpointError;
-
 /// A failed network operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetError {
@@ -131,15 +129,6 @@ impl NetError {
             url,
             format!("{}: {error}", path.display()),
         )
-    }
-
-    /// An address that may not be used.
-    pub(crate) fn endpoint(url: impl fmt::Display, error: &EndpointError) -> Self {
-        // The text may be what holds the secret.
-        match error {
-            EndpointError::Secret => Self::protocol("(not shown)", error.to_string()),
-            _ => Self::protocol(url, error.to_string()),
-        }
     }
 
     /// The error for an HTTP status that is not a success; `said` is what the server said.

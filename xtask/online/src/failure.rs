@@ -1,6 +1,6 @@
 //! Several failures as one: a verb tries everything it can and then fails once.
 
-use xtask::error::Error;
+use xtask_host::error::Error;
 
 /// All of `errors` as one: the most severe outcome, each message a cause.
 pub(crate) fn all(message: String, errors: Vec<Error>) -> Option<Error> {

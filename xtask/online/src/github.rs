@@ -17,7 +17,7 @@ mod token;
 mod tracker;
 mod versions;
 
-use axum::http::Method;
+use http::Method;
 use octocrab::{Octocrab, OctocrabBuilder};
 use reqwest::Url;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -92,10 +92,10 @@ impl GitHub {
 
     /// What is behind `url`.
     async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, NetError> {
-        retry(self.endpoints.patience(), || async {
+        retry(self.endpoints.retry_policy(), || async {
             call::json(
                 &self.crab,
-                self.endpoints.patience(),
+                self.endpoints.retry_policy(),
                 (Method::GET, url),
                 None,
             )
@@ -106,9 +106,15 @@ impl GitHub {
 
     /// Changes what is behind `url`. Every change that we make may be repeated.
     async fn patch(&self, url: &str, change: &Value) -> Result<Value, NetError> {
-        retry(self.endpoints.patience(), || async {
+        retry(self.endpoints.retry_policy(), || async {
             let patch = (Method::PATCH, url);
-            call::json(&self.crab, self.endpoints.patience(), patch, Some(change)).await
+            call::json(
+                &self.crab,
+                self.endpoints.retry_policy(),
+                patch,
+                Some(change),
+            )
+            .await
         })
         .await
     }
@@ -117,16 +123,21 @@ impl GitHub {
     async fn post<T: DeserializeOwned>(&self, tail: &str, new: &Value) -> Result<T, NetError> {
         let url = self.url(tail);
         let post = (Method::POST, url.as_str());
-        call::json(&self.crab, self.endpoints.patience(), post, Some(new)).await
+        call::json(&self.crab, self.endpoints.retry_policy(), post, Some(new)).await
     }
 
     /// Deletes what is behind `tail`; what is gone already is no error.
     async fn delete(&self, tail: &str) -> Result<(), NetError> {
         let url = self.url(tail);
-        let deleted = retry(self.endpoints.patience(), || async {
+        let deleted = retry(self.endpoints.retry_policy(), || async {
             let delete = (Method::DELETE, url.as_str());
-            call::json::<Option<IgnoredAny>>(&self.crab, self.endpoints.patience(), delete, None)
-                .await
+            call::json::<Option<IgnoredAny>>(
+                &self.crab,
+                self.endpoints.retry_policy(),
+                delete,
+                None,
+            )
+            .await
         })
         .await;
         match deleted {
@@ -143,11 +154,7 @@ impl GitHub {
 
 /// octocrab on our client, and the addresses of the API and of what takes uploads.
 fn connect(endpoints: &Endpoints, token: Option<&Token>) -> Result<(Octocrab, Url, Url), NetError> {
-    let base = |host| {
-        endpoints
-            .base(host)
-            .map_err(|error| NetError::endpoint(host, &error))
-    };
+    let base = |host| endpoints.base(host).map_err(|error| error.at(host));
     let (api, uploads) = (base(API)?, base(UPLOADS)?);
     let client = client(endpoints, careful(), None)?;
     let mut builder = OctocrabBuilder::new();

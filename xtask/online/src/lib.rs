@@ -1,5 +1,4 @@
-//! The network edge of the release tools: registry, downloads and GitHub, and servers that stand
-//! in for them in a rehearsal.
+//! The network edge of the release tools: registry, downloads and GitHub.
 //!
 //! It is a crate of its own so that no offline verb ever compiles an HTTP stack.
 
@@ -7,7 +6,6 @@
 
 mod client;
 pub mod download;
-pub mod embedded;
 pub mod endpoint;
 pub mod error;
 pub mod github;
@@ -19,12 +17,14 @@ mod published;
 pub mod registry;
 mod retry;
 mod signature;
+pub mod stand_in;
 pub mod state;
 mod tls;
 mod verify;
 
-pub use endpoint::{Endpoints, Patience};
+pub use endpoint::Endpoints;
 pub use error::{ErrorKind, NetError, Rejection};
+pub use retry::RetryPolicy;
 pub use signature::{Cosign, Count};
 pub use state::State;
 pub use tls::EXTRA_CA;

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use xtask::cli::{Cli, ImagesVerb, Package, Verb};
-use xtask::error::{Error, Outcome, Result};
-use xtask::report::Report;
-use xtask::workspace::Workspace;
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
 
 mod context;
 mod failure;
+mod logging;
 mod release;
 mod verbs;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
 
 /// Runs one verb on a runtime of its own, until it ends or a signal does.
 fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
+    logging::start(cli.global.verbose)?;
     let context = Context::new(cli, workspace)?;
     let verb = cli.verb.clone();
     on_a_runtime(async {
@@ -94,7 +96,7 @@ async fn dispatch(verb: Verb, context: Context) -> Result<Report> {
         Verb::VerifyChecksums => verbs::checksums::run(&context).await,
         Verb::Drift(args) if args.pull_request => verbs::propose::run(&context, &args).await,
         Verb::Drift(args) => verbs::drift::run(&context, &args).await,
-        Verb::Release(args) => verbs::release::release(context, &args).await,
+        Verb::Release(args) => release::verb::release(context, &args).await,
         other => Err(Error::usage(format!(
             "`{}` is answered elsewhere",
             other.name()

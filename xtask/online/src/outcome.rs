@@ -1,6 +1,6 @@
 //! How a network failure ends a verb: which exit code, and what to do next.
 
-use xtask::error::{Error, Outcome};
+use xtask_host::error::{Error, Outcome};
 
 use crate::error::{ErrorKind, NetError, Rejection};
 

@@ -12,7 +12,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use tokio::sync::OnceCell;
-use xtask::contract::DigestList;
+use xtask_pins::contract::DigestList;
 
 use crate::download::small_file;
 use crate::endpoint::Endpoints;

@@ -12,6 +12,7 @@
 mod access;
 mod blob;
 mod challenge;
+mod credentials;
 mod docker_config;
 mod failure;
 #[cfg(test)]
@@ -36,9 +37,9 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::endpoint::Endpoints;
 use crate::error::{ErrorKind, NetError};
 
+pub use credentials::Credentials;
 pub use docker_config::{DIRECTORY, DockerConfig};
-pub(crate) use layout::hash_file;
-pub use login::{Credentials, HOST, Logins, PASSWORD, USER};
+pub use login::{HOST, Logins, PASSWORD, USER};
 pub use platform::{Platform, SERVED};
 
 use access::Access;

@@ -1,12 +1,50 @@
 //! One policy for trying again: only when the server was not reached or wants fewer requests, a
 //! few times, with backoff and jitter, as late as the server asks, and never past the deadline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
+use tracing::info;
 
-use crate::endpoint::Patience;
 use crate::error::NetError;
+
+/// How long a client waits and how often it tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// For the next bytes of an answer.
+    pub read: Duration,
+    /// Further attempts after a first one that did not reach the server.
+    pub retries: usize,
+    /// Before the first further attempt; doubled before each later one.
+    pub delay: Duration,
+    /// When everything must be over, whatever a server asks us to wait.
+    pub deadline: Option<Instant>,
+}
+
+impl RetryPolicy {
+    /// What is left of `limit` before the deadline.
+    pub(crate) fn left(&self, limit: Duration) -> Duration {
+        match self.deadline {
+            Some(deadline) => limit.min(deadline.saturating_duration_since(Instant::now())),
+            None => limit,
+        }
+    }
+}
+
+impl Default for RetryPolicy {
+    /// What suits a CI runner: four attempts over some seconds.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            read: Duration::from_secs(60),
+            retries: 3,
+            delay: Duration::from_millis(500),
+            deadline: None,
+        }
+    }
+}
 
 /// The longest wait that a server may ask for: GitHub counts requests by the hour.
 const LONGEST: Duration = Duration::from_secs(65 * 60);
@@ -17,27 +55,32 @@ const LONGEST: Duration = Duration::from_secs(65 * 60);
 ///
 /// # Errors
 /// The last error of `operation`.
-pub(crate) async fn retry<T, F, Fut>(patience: Patience, operation: F) -> Result<T, NetError>
+pub(crate) async fn retry<T, F, Fut>(policy: RetryPolicy, operation: F) -> Result<T, NetError>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, NetError>>,
 {
-    let policy = ExponentialBuilder::default()
-        .with_min_delay(patience.delay)
-        .with_max_times(patience.retries)
+    let backoff = ExponentialBuilder::default()
+        .with_min_delay(policy.delay)
+        .with_max_times(policy.retries)
         .with_jitter();
     let mut attempts = 1_usize;
     let result = operation
-        .retry(policy)
+        .retry(backoff)
         .when(NetError::is_passing)
-        .adjust(|error: &NetError, planned| pause(&patience, error.wait, planned?))
-        .notify(|_, _| attempts += 1)
+        .adjust(|error: &NetError, planned| pause(&policy, error.wait, planned?))
+        .notify(|error, wait| {
+            attempts += 1;
+            let ms = wait.as_millis();
+            // Its words may be those of a body.
+            info!(kind = ?error.kind, ms, attempt = attempts, "trying again");
+        })
         .await;
     result.map_err(|mut error| {
         if !error.is_passing() {
             return error;
         }
-        let too_long = |wait: &Duration| *wait > LONGEST || patience.left(*wait) < *wait;
+        let too_long = |wait: &Duration| *wait > LONGEST || policy.left(*wait) < *wait;
         if let Some(wait) = error.wait.filter(too_long) {
             let seconds = wait.as_secs();
             let limit = match wait > LONGEST {
@@ -56,28 +99,26 @@ where
 
 /// How long to wait before the next attempt: as planned, or longer where the server asks for it;
 /// nothing where the deadline comes first or it is longer than [`LONGEST`].
-fn pause(patience: &Patience, asked: Option<Duration>, planned: Duration) -> Option<Duration> {
+fn pause(policy: &RetryPolicy, asked: Option<Duration>, planned: Duration) -> Option<Duration> {
     let pause = asked.map_or(planned, |asked| asked.max(planned));
-    (pause <= LONGEST && patience.left(pause) == pause).then_some(pause)
+    (pause <= LONGEST && policy.left(pause) == pause).then_some(pause)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]
     fn the_server_may_ask_for_more_time_but_not_past_the_deadline() {
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
-        let patience = Patience::default();
-        assert_eq!(pause(&patience, None, second), Some(second));
-        assert_eq!(pause(&patience, Some(minute), second), Some(minute));
-        assert_eq!(pause(&patience, Some(Duration::ZERO), second), Some(second));
-        assert_eq!(pause(&patience, Some(Duration::MAX), second), None);
-        let pressed = Patience {
+        let policy = RetryPolicy::default();
+        assert_eq!(pause(&policy, None, second), Some(second));
+        assert_eq!(pause(&policy, Some(minute), second), Some(minute));
+        assert_eq!(pause(&policy, Some(Duration::ZERO), second), Some(second));
+        assert_eq!(pause(&policy, Some(Duration::MAX), second), None);
+        let pressed = RetryPolicy {
             deadline: Some(Instant::now() + Duration::from_secs(10)),
-            ..patience
+            ..policy
         };
         assert_eq!(pause(&pressed, None, second), Some(second));
         assert_eq!(pause(&pressed, Some(minute), second), None);

@@ -15,15 +15,15 @@ use polis_base::{Digest, ImageRef};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
-use xtask::contract::{Contract, Signer, of_image};
-use xtask::error::{Error, Result};
-use xtask::pins::Pin;
-use xtask::process::{Answer, Run};
-use xtask::progress::Progress;
-use xtask::tree;
+use xtask_host::error::{Error, Result};
+use xtask_host::process::{Answer, Run};
+use xtask_host::progress::Progress;
+use xtask_host::tree;
+use xtask_pins::contract::{Contract, Signer, of_image};
+use xtask_pins::inventory::Pin;
 
 use crate::endpoint::{Endpoints, authority};
-use crate::error::{NetError, excerpt};
+use crate::error::excerpt;
 use crate::registry::{DIRECTORY, Logins};
 use crate::state::{Kind, State};
 
@@ -170,7 +170,7 @@ impl Cosign {
     async fn ask(&self, image: &ImageRef, digest: Digest, signer: &Signer) -> Result<State> {
         let host = image.registry();
         let base = self.endpoints.base(host);
-        let base = base.map_err(|error| NetError::endpoint(image, &error))?;
+        let base = base.map_err(|error| error.at(image))?;
         // Where it is not elsewhere cosign knows better than we where Docker Hub is.
         let at = match self.endpoints.moves(host) {
             true => authority(&base),
@@ -196,7 +196,7 @@ impl Cosign {
             run = run.arg("--registry-cacert").arg(ca);
         }
         let run = run.arg(format!("{at}/{}@{digest}", image.repository()));
-        let limit = self.endpoints.patience().left(LIMIT);
+        let limit = self.endpoints.retry_policy().left(LIMIT);
         let answer = tokio::task::spawn_blocking(move || run.converse("", limit)).await;
         let answer = answer.map_err(|error| Error::machine("cosign").because(error.to_string()))?;
         Ok(judge(signer, answer))

@@ -1,10 +1,10 @@
 //! What the world says about a pin.
 
 use polis_base::{Digest, ImageRef};
-use xtask::error::Outcome;
-use xtask::finding::Finding;
-use xtask::pins::Pin;
-use xtask::pins::table;
+use xtask_host::error::Outcome;
+use xtask_host::finding::Finding;
+use xtask_pins::inventory::Pin;
+use xtask_pins::inventory::table;
 
 use crate::error::{ErrorKind, NetError};
 

@@ -7,9 +7,9 @@ use futures_util::stream::{self, StreamExt as _};
 use polis_base::ImageRef;
 use reqwest::Client;
 use tokio::sync::Semaphore;
-use xtask::contract::{self, Contract};
-use xtask::pins::{Action, Download, Key, Pin, What};
-use xtask::progress::Progress;
+use xtask_host::progress::Progress;
+use xtask_pins::contract::{self, Contract};
+use xtask_pins::inventory::{Action, Download, Key, Pin, What};
 
 use crate::client::{ask, in_time};
 use crate::download::{hash_url, small_file};
@@ -223,7 +223,7 @@ impl Verifier {
                 }
             }
         };
-        let patience = self.endpoints.patience();
-        retry(patience, || in_time(&self.endpoints, &url, fetch())).await
+        let policy = self.endpoints.retry_policy();
+        retry(policy, || in_time(&self.endpoints, &url, fetch())).await
     }
 }

@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use crate::error::Result;
-use crate::process::Run;
-use crate::progress::Progress;
-use crate::workspace::Workspace;
+use xtask_host::error::Result;
+use xtask_host::process::Run;
+use xtask_host::progress::Progress;
+use xtask_host::workspace::Workspace;
 
 use super::debian::{self, SUITE};
 

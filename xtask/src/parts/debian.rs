@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
-use crate::process::Run;
-use crate::progress::Progress;
-use crate::workspace::Workspace;
-use crate::write;
+use xtask_host::error::{Error, Result};
+use xtask_host::process::Run;
+use xtask_host::progress::Progress;
+use xtask_host::workspace::Workspace;
+use xtask_host::write;
 
 use super::{on_path, os_is};
 

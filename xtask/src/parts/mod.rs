@@ -13,10 +13,10 @@ mod wine;
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
-use crate::process::Run;
-use crate::progress::Progress;
-use crate::workspace::Workspace;
+use xtask_host::error::{Error, Result};
+use xtask_host::process::Run;
+use xtask_host::progress::Progress;
+use xtask_host::workspace::Workspace;
 
 /// The variable that turns a missing part from a skipped test into a failed one.
 pub const REQUIRE: &str = "POLIS_REQUIRE_REAL_PARTS";

@@ -1,11 +1,11 @@
 //! The targets of a release that this machine can build for: without them `polis` and `polis-init` are not what a release
 //! carries, no rehearsal is whole, and nothing runs the code for Windows.
 
-use crate::error::Result;
-use crate::process::Run;
-use crate::progress::Progress;
-use crate::rust_build;
-use crate::workspace::Workspace;
+use xtask_build::rust_build;
+use xtask_host::error::Result;
+use xtask_host::process::Run;
+use xtask_host::progress::Progress;
+use xtask_host::workspace::Workspace;
 
 /// Each target, with what it is for. Rust links the static ones itself.
 const TARGETS: [(&str, &str); 3] = [

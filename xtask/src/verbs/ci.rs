@@ -1,6 +1,8 @@
 //! `ci`: everything that must pass, in the order in which it fails fastest; the test command of
 //! this project, for people and for machines.
 
+mod scratch;
+mod slowest;
 mod steps;
 
 use std::ffi::OsString;
@@ -9,20 +11,32 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tempfile::TempDir;
 
-use crate::cli::{CiArgs, Format, Global};
-use crate::error::{Error, Outcome, Result};
+use crate::cli::CiArgs;
 use crate::parts::{self, Parts};
-use crate::process::Run;
-use crate::progress::Progress;
-use crate::report::Report;
-use crate::say;
-use crate::signals;
-use crate::workspace::Workspace;
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::options::{Format, Global};
+use xtask_host::process::Run;
+use xtask_host::progress::Progress;
+use xtask_host::report::Report;
+use xtask_host::say;
+use xtask_host::signals;
+use xtask_host::workspace::Workspace;
 
 use steps::{Round, Step};
 
 pub use steps::names;
+
+/// Runs every test in a process of its own, as many at once as the profile in `.config/nextest.toml` says. Where it is
+/// missing, `cargo test` runs one test program after the other.
+const NEXTEST: &str = "cargo-nextest";
+
+/// Where its profile `ci` has it write the times of all tests.
+const JUNIT: &str = "nextest/ci/junit.xml";
+
+/// How many of the slowest tests are named.
+const NAMED: usize = 10;
 
 /// Runs the verb.
 ///
@@ -30,7 +44,7 @@ pub use steps::names;
 /// When an installation fails, or at the first step that does not pass.
 pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Report> {
     signals::pass_on();
-    let rounds = steps::wanted(args);
+    let rounds = steps::wanted(args, parts::on_path(NEXTEST));
     if args.list {
         return Ok(listed(&rounds));
     }
@@ -44,11 +58,15 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         ));
     }
     times.push(("parts", started.elapsed()));
+    let runner = Runner {
+        workspace,
+        parts: &parts,
+        scratch: scratch::in_memory(),
+        format: global.format,
+    };
     let mut failed = Vec::new();
     for round in &rounds {
-        for ((name, arguments), time, passed) in
-            self::round(workspace, &parts, round, global.format)
-        {
+        for ((name, arguments), time, passed) in runner.round(round) {
             times.push((name, time));
             if let Err(error) = passed {
                 if error.outcome == Outcome::Interrupted {
@@ -62,19 +80,16 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
             break;
         }
     }
+    let summary = summary(workspace, &times, started);
     if !failed.is_empty() {
-        say::note(table(&times, started.elapsed()).trim_end());
+        say::note(summary.trim_end());
         return Err(stopped(&failed));
     }
     let data = json!({
         "seconds": times.iter().map(|(name, time)| ((*name).to_owned(), json!(time.as_secs_f64()))).collect::<serde_json::Map<_, _>>(),
         "left_out": parts.left_out,
     });
-    Ok(Report::new(
-        "ci",
-        data,
-        format!("{}\nall passed", table(&times, started.elapsed())),
-    ))
+    Ok(Report::new("ci", data, format!("{summary}\nall passed")))
 }
 
 /// The steps, each with the command that runs it alone.
@@ -107,76 +122,95 @@ fn stopped(failed: &[(&str, String, String)]) -> Error {
 /// A step, how long it took, and how it ended.
 type Done = (Step, Duration, Result<()>);
 
-/// Runs the lanes of a round side by side. A step that fails ends its lane.
-fn round(workspace: &Workspace, parts: &Parts, lanes: &Round, format: Format) -> Vec<Done> {
-    let run = |lane: &[Step], aside: bool| {
+/// What the steps have in common.
+struct Runner<'a> {
+    workspace: &'a Workspace,
+    parts: &'a Parts,
+    scratch: Option<TempDir>,
+    format: Format,
+}
+
+impl Runner<'_> {
+    /// Runs the lanes of a round side by side. A step that fails ends its lane.
+    fn round(&self, lanes: &Round) -> Vec<Done> {
+        std::thread::scope(|scope| {
+            let beside = lanes.iter().skip(1);
+            let beside: Vec<_> = beside
+                .map(|lane| scope.spawn(|| self.lane(lane, true)))
+                .collect();
+            let first = lanes.first();
+            let mut done = first.map_or_else(Vec::new, |lane| self.lane(lane, false));
+            for lane in beside {
+                done.extend(
+                    lane.join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                );
+            }
+            done
+        })
+    }
+
+    fn lane(&self, lane: &[Step], aside: bool) -> Vec<Done> {
         let mut done: Vec<Done> = Vec::new();
-        for &(name, arguments) in lane {
+        for &step in lane {
             let started = Instant::now();
-            let passed = step(workspace, parts, name, arguments, format, aside);
+            let passed = self.step(step, aside);
             let goes_on = passed.is_ok();
-            done.push(((name, arguments), started.elapsed(), passed));
+            done.push((step, started.elapsed(), passed));
             if !goes_on {
                 break;
             }
         }
         done
-    };
-    std::thread::scope(|scope| {
-        let beside = lanes.iter().skip(1);
-        let beside: Vec<_> = beside.map(|lane| scope.spawn(|| run(lane, true))).collect();
-        let mut done: Vec<Done> = lanes
-            .iter()
-            .take(1)
-            .flat_map(|lane| run(lane, false))
-            .collect();
-        for lane in beside {
-            done.extend(
-                lane.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            );
-        }
-        done
-    })
-}
+    }
 
-/// Runs one step; what a step `aside` prints comes out in one piece when it has ended.
-fn step(
-    workspace: &Workspace,
-    parts: &Parts,
-    name: &str,
-    arguments: &[&str],
-    format: Format,
-    aside: bool,
-) -> Result<()> {
-    let header = format!("== {name}: cargo {}", arguments.join(" "));
-    let mut run = Run::cargo().args(arguments).cwd(&workspace.root);
-    if !parts.path.is_empty() {
-        run = run.env("PATH", path_with(&parts.path)?);
+    /// Runs one step; what a step `aside` prints comes out in one piece when it has ended.
+    fn step(&self, (name, arguments): Step, aside: bool) -> Result<()> {
+        let header = format!("== {name}: cargo {}", arguments.join(" "));
+        let mut run = self.cargo(arguments)?;
+        if name == steps::TEST.0
+            && let Some(dir) = &self.scratch
+        {
+            run = run.env("TMPDIR", dir.path());
+        }
+        if aside {
+            let log = self
+                .workspace
+                .root
+                .join("target/ci")
+                .join(format!("{name}.log"));
+            say::note(&format!(
+                "{header}\n   beside the others; it prints to {}",
+                log.display()
+            ));
+            let passed = run.inherit_into(&log);
+            let printed = fs::read(&log).unwrap_or_default();
+            let printed = String::from_utf8_lossy(&printed);
+            say::note(&format!("== {name} printed:\n{printed}"));
+            return passed;
+        }
+        say::note(&header);
+        if self.format == Format::Json {
+            run = run.stdout_to_stderr();
+        }
+        run.inherit()
     }
-    if let Some(dir) = &parts.cloud_init {
-        run = run.env("POLIS_CLOUD_INIT", dir);
+
+    /// cargo, with the parts that the tests use.
+    fn cargo(&self, arguments: &[&str]) -> Result<Run> {
+        let parts = self.parts;
+        let mut run = Run::cargo().args(arguments).cwd(&self.workspace.root);
+        if !parts.path.is_empty() {
+            run = run.env("PATH", path_with(&parts.path)?);
+        }
+        if let Some(dir) = &parts.cloud_init {
+            run = run.env("POLIS_CLOUD_INIT", dir);
+        }
+        if parts.left_out.is_empty() {
+            run = run.env(parts::REQUIRE, "1");
+        }
+        Ok(run)
     }
-    if parts.left_out.is_empty() {
-        run = run.env(parts::REQUIRE, "1");
-    }
-    if aside {
-        let log = workspace.root.join("target/ci").join(format!("{name}.log"));
-        say::note(&format!(
-            "{header}\n   beside the others; it prints to {}",
-            log.display()
-        ));
-        let passed = run.inherit_into(&log);
-        let printed = fs::read(&log).unwrap_or_default();
-        let printed = String::from_utf8_lossy(&printed);
-        say::note(&format!("== {name} printed:\n{printed}"));
-        return passed;
-    }
-    say::note(&header);
-    if format == Format::Json {
-        run = run.stdout_to_stderr();
-    }
-    run.inherit()
 }
 
 fn path_with(dirs: &[PathBuf]) -> Result<OsString> {
@@ -185,7 +219,21 @@ fn path_with(dirs: &[PathBuf]) -> Result<OsString> {
         .map_err(|error| Error::machine("PATH cannot be extended").because(error.to_string()))
 }
 
-/// Where the time went; steps that ran side by side count once in the `total`.
+/// Where the time went, by step and by test.
+fn summary(workspace: &Workspace, times: &[(&str, Duration)], started: Instant) -> String {
+    let mut text = table(times, started.elapsed());
+    let path = workspace.target.join(JUNIT);
+    let is_new = fs::metadata(&path)
+        .and_then(|report| report.modified())
+        .is_ok_and(|written| written.elapsed().is_ok_and(|age| age < started.elapsed()));
+    if is_new && let Ok(report) = fs::read_to_string(&path) {
+        text.push_str("slowest tests\n");
+        text.push_str(&slowest::listed(&slowest::slowest(&report, NAMED)));
+    }
+    text
+}
+
+/// How long each step took; steps that ran side by side count once in the `total`.
 fn table(times: &[(&str, Duration)], total: Duration) -> String {
     let rows = times.iter().copied().chain([("total", total)]);
     rows.map(|(name, time)| format!("{name:<16} {:>7.1} s\n", time.as_secs_f64()))

@@ -3,12 +3,11 @@
 use serde_json::json;
 
 use crate::cli::DocsArgs;
-use crate::error::{Outcome, Result};
-use crate::pins::edit::{self, Change};
-use crate::pins::{Files, page};
-use crate::report::Report;
-use crate::workspace::Workspace;
-use crate::write;
+use xtask_host::error::{Outcome, Result};
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
+use xtask_pins::edit::{self, Change};
+use xtask_pins::inventory::{Files, page};
 
 /// Runs the verb.
 ///
@@ -18,7 +17,7 @@ pub fn run(workspace: &Workspace, args: &DocsArgs) -> Result<Report> {
     let files = Files::read(&workspace.root)?;
     let changes = page::refresh(&workspace.read(page::PATH)?, &files)?;
     if !args.check {
-        write::changes(&workspace.root, &changes)?;
+        edit::write(&workspace.root, &changes)?;
     }
     let text = match args.check {
         _ if changes.is_empty() => format!("`{}` is as the tree says", page::PATH),

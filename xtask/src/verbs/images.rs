@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::cli::ImagesBuildArgs;
-use crate::compose::Compose;
-use crate::error::Result;
-use crate::images::{self, Image};
-use crate::pins::Inventory;
-use crate::progress::Progress;
-use crate::report::Report;
-use crate::workspace::Workspace;
+use xtask_build::images::{self, Image};
+use xtask_host::error::Result;
+use xtask_host::progress::Progress;
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
+use xtask_pins::compose::Compose;
+use xtask_pins::inventory::Inventory;
 
 /// Runs `images list`.
 ///

@@ -6,14 +6,13 @@ use semver::Version;
 use serde_json::json;
 
 use crate::cli::PrepareArgs;
-use crate::error::{Error, Outcome, Result};
-use crate::pins::edit::{self, Edit};
-use crate::pins::{FileKind, Files, Inventory};
-use crate::report::Report;
 use crate::verbs::docs;
-use crate::versions::{self, CHANGELOG, LOCK, MANIFEST};
-use crate::workspace::Workspace;
-use crate::write;
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
+use xtask_pins::edit::{self, Edit};
+use xtask_pins::inventory::{FileKind, Files, Inventory};
+use xtask_pins::versions::{self, CHANGELOG, LOCK, MANIFEST};
 
 /// Runs the verb.
 ///
@@ -32,7 +31,7 @@ pub fn run(workspace: &Workspace, args: &PrepareArgs) -> Result<Report> {
     let changes = edit::apply(files.all().chain([&lock, &changelog]), &edits)?;
     let changes = docs::with_page(workspace, &files, changes)?;
     if !args.check {
-        write::changes(&workspace.root, &changes)?;
+        edit::write(&workspace.root, &changes)?;
     }
     let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
     let diff = edit::diff(&changes);

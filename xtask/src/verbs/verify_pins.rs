@@ -1,14 +1,14 @@
 //! `verify-pins --offline`: what the files themselves can tell about every pin.
 
 use crate::cli::VerifyPinsArgs;
-use crate::error::{Error, Result};
-use crate::pins::table::{self, Row};
-use crate::pins::{Inventory, judge};
-use crate::pins_env::{self, Pins};
-use crate::report::Report;
-use crate::waivers;
-use crate::workspace::Workspace;
-use crate::yaml;
+use xtask_host::error::{Error, Result};
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
+use xtask_pins::inventory::table::{self, Row};
+use xtask_pins::inventory::{Inventory, judge};
+use xtask_pins::pins_env::{self, Pins};
+use xtask_pins::waivers;
+use xtask_pins::yaml;
 
 /// Runs the verb.
 ///

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::{Ran, Tree};
+use crate::tree::{Ran, Tree};
 
 /// Secrets, and what the children of a program saw of them.
 #[derive(Debug)]

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use polis_base::Digest;
-use xtask::pins::edit::{Change, Edit, apply};
-use xtask::pins::{Action, Download, FileKind, Files, Inventory, Part, Pin, What, page, update};
-use xtask::source::Source;
-use xtask::{versions, waivers};
+use xtask_host::source::Source;
+use xtask_pins::edit::{Change, Edit, apply};
+use xtask_pins::inventory::{
+    Action, Download, FileKind, Files, Inventory, Part, Pin, What, page, update,
+};
+use xtask_pins::{versions, waivers};
 
 /// The version of a copy.
 pub const VERSION: &str = "0.5.0";

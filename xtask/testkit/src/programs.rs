@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::{Ran, TREE, Tree};
+use crate::tree::{Ran, TREE, Tree};
 
 /// What to do when a program is not there.
 const BUILD: &str = "run `cargo test --workspace --no-run`";

@@ -1,13 +1,13 @@
 //! The states in which a tree can be, each made in a copy: for the proof that no test depends on them.
 
 use polis_base::{Digest, ImageRef};
-use xtask::pins::edit::{Change, Edit, apply};
-use xtask::pins::{FileKind, Files, Inventory, Part, What, page, update};
-use xtask::source::Source;
-use xtask::{versions, waivers};
+use xtask_host::source::Source;
+use xtask_pins::edit::{Change, Edit, apply};
+use xtask_pins::inventory::{FileKind, Files, Inventory, Part, What, page, update};
+use xtask_pins::{versions, waivers};
 
-use crate::Tree;
 use crate::normal::{VERSION, waivers_for};
+use crate::tree::Tree;
 
 /// A state of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::call::Call;
 use super::{answers, power};
+use crate::call::Call;
 use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
 use crate::guest::run::Pipes;
@@ -91,7 +91,8 @@ pub(super) fn once(
     // While the machine changes by itself nobody can tell what this command changed.
     let quiet = instance.is_none_or(|instance| !instance.provisioning(now()));
     let before = guest.snapshot()?;
-    let done = guest.run(call.number, command, directory, pipes)?;
+    let meanwhile = || call.store.look().map(drop);
+    let done = guest.run(call.number, command, directory, pipes, &meanwhile)?;
     call.end.changed_guest |= quiet && before != guest.snapshot()?;
     if !done.stdin.is_empty() {
         call.remember_stdin(&done.stdin);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::call::Call;
+use crate::call::Call;
 use crate::grammar::{Grammar, Parsed};
 
 pub(super) const GRAMMAR: Grammar = Grammar {

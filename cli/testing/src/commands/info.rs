@@ -4,8 +4,8 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::call::Call;
 use super::{answers, list};
+use crate::call::Call;
 use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
 use crate::world::now;

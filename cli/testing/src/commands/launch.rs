@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 
 use super::answers::errors;
-use super::call::{Call, log_line};
 use super::power::{self, DEFAULT_LIMIT};
+use crate::call::{Call, log_line};
 use crate::fault::Effect;
 use crate::grammar::{self, Grammar, Parsed};
 use crate::guest::user_data::UserData;

@@ -1,7 +1,6 @@
 //! Multipass's commands: one file each, and the way from the command line to them.
 
 pub(crate) mod answers;
-pub(crate) mod call;
 mod exec;
 mod get;
 mod info;
@@ -17,8 +16,7 @@ mod version;
 use std::io;
 use std::process::ExitCode;
 
-use call::Call;
-
+use crate::call::Call;
 use crate::grammar::{Grammar, Parsed, Refusal};
 use crate::machine::Machine;
 use crate::world::Store;

@@ -3,8 +3,9 @@
 use std::io;
 
 use super::answers::{self, PRIMARY, errors};
-use super::call::Call;
+use crate::call::Call;
 use crate::grammar::{Grammar, Parsed};
+use crate::tools::docker;
 use crate::world::now;
 use crate::world::state::{Instance, Power, State};
 
@@ -106,7 +107,7 @@ pub(super) fn power_on(
     call.end.changed_vm |= matches!(before, Some(Power::Stopped | Power::Suspended));
     let code = wait_for_ssh(call, command, name, (client_ends, daemon_ends))?;
     if code == 0 && before == Some(Power::Stopped) {
-        call.store.guest(name).boot()?;
+        docker::boot(&call.store.guest(name))?;
     }
     Ok(code)
 }

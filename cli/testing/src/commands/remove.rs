@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::call::Call;
 use super::{answers, power, snapshots};
+use crate::call::Call;
 use crate::grammar::{Grammar, Parsed};
 use crate::world::now;
 use crate::world::state::Power;

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::call::Call;
 use super::{answers, exec};
+use crate::call::Call;
 use crate::grammar::{Grammar, Parsed};
 
 pub(super) const GRAMMAR: Grammar = Grammar {

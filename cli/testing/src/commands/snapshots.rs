@@ -9,8 +9,8 @@ use std::io;
 use serde_json::{Map, Value, json};
 
 use super::answers;
-use super::call::Call;
 use super::power::idle;
+use crate::call::Call;
 use crate::grammar::{Grammar, Parsed, is_name};
 use crate::world::now;
 use crate::world::state::{Instance, Power, Snapshot, State};

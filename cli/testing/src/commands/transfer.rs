@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::answers;
-use super::call::{Call, log_line};
+use crate::call::{Call, log_line};
 use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
 use crate::guest::Guest;
@@ -233,7 +233,8 @@ fn store(
         _ => None,
     });
     let bytes = bytes.get(..kept.unwrap_or(bytes.len())).unwrap_or(bytes);
-    let result = guest.receive(path, bytes, mode, flags.parents)?;
+    let full = call.store.look()?.disk_full;
+    let result = guest.receive(path, bytes, mode, flags.parents, full)?;
     call.end.changed_guest |= result.is_ok();
     Ok(result)
 }

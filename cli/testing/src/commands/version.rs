@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::json;
 
-use super::call::Call;
+use crate::call::Call;
 use crate::grammar::{Grammar, Parsed};
 use crate::world::state::Access;
 

@@ -54,6 +54,7 @@ impl Guest {
         bytes: &[u8],
         mode: Option<u32>,
         parents: bool,
+        full: bool,
     ) -> io::Result<Result<(), String>> {
         let target = self.at(path);
         let parent = target.parent().unwrap_or(&self.root);
@@ -64,7 +65,6 @@ impl Guest {
         if !OWN.iter().any(|own| Path::new(&absolute).starts_with(own)) {
             return Ok(Err(denied(path)));
         }
-        let full = self.store.look()?.disk_full;
         if parents {
             fs::create_dir_all(parent)?;
         }

@@ -4,28 +4,17 @@
 //! it down; run this command, put this file, get that one. Whatever is to stand in for a machine instead of a directory
 //! has to do these and nothing else.
 
-mod docker;
 mod files;
-mod paths;
-pub(crate) mod provision;
+pub(crate) mod paths;
 pub(crate) mod run;
 mod snapshot;
-mod systemd;
-mod tool;
+pub(crate) mod units;
 pub(crate) mod user_data;
-mod yaml;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-
-pub use tool::run as tool;
-
-use crate::world::Store;
-
-/// Names the instance to the tools in its guest.
-pub(crate) const INSTANCE: &str = "FAKE_MULTIPASS_INSTANCE";
 
 /// The tools that are the double itself.
 const TOOLS: &str = "chown cloud-init df docker dpkg-query ip sudo systemctl systemd-run sleep \
@@ -41,25 +30,29 @@ const FOLDERS: &str = "bin etc/systemd/system home/polis home/ubuntu opt root ru
 /// One instance's guest.
 #[derive(Debug, Clone)]
 pub struct Guest {
-    store: Store,
+    /// The directory of its world.
+    world: PathBuf,
     name: String,
     root: PathBuf,
 }
 
 impl Guest {
-    pub(crate) fn new(store: Store, name: &str, root: PathBuf) -> Self {
+    pub(crate) fn new(world: &Path, name: &str, root: PathBuf) -> Self {
         Self {
-            store,
+            world: world.to_owned(),
             name: name.to_owned(),
             root,
         }
     }
 
-    /// The guest of which this process is a tool.
-    fn from_environment() -> io::Result<Self> {
-        let name = std::env::var(INSTANCE)
-            .map_err(|_| io::Error::other(format!("{INSTANCE} names no instance")))?;
-        Ok(Store::from_environment()?.guest(&name))
+    /// The instance.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The directory of its world.
+    pub(crate) fn world(&self) -> &Path {
+        &self.world
     }
 
     /// Where `path` of the guest is on this machine.
@@ -86,8 +79,8 @@ impl Guest {
 
     /// A guest beside this one, for the launch of this number to make.
     pub(crate) fn staged(&self, number: u64) -> Self {
-        let root = self.store.dir().join(format!("staged-{number}"));
-        Self::new(self.store.clone(), &self.name, root)
+        let root = self.world.join(format!("staged-{number}"));
+        Self::new(&self.world, &self.name, root)
     }
 
     /// Puts another guest in the place of this one.
@@ -101,7 +94,7 @@ impl Guest {
     /// Where its disk is in a snapshot.
     fn saved(&self, snapshot: &str) -> PathBuf {
         let name = format!("snapshot-{}.{snapshot}", self.name);
-        self.store.dir().join(name)
+        self.world.join(name)
     }
 
     /// Keeps its disk as it is; it does not run.
@@ -120,30 +113,8 @@ impl Guest {
         fs::remove_dir_all(self.saved(snapshot))
     }
 
-    /// Removes it, with what runs in it.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        if !self.root.exists() {
-            return Ok(());
-        }
-        self.shut_down()?;
-        fs::remove_dir_all(&self.root)
-    }
-
-    /// What happens at boot beside SSH: the containers come back.
-    pub(crate) fn boot(&self) -> io::Result<()> {
-        docker::boot(self)
-    }
-
-    /// Ends everything that runs in it.
-    pub(crate) fn shut_down(&self) -> io::Result<()> {
-        if !self.root.exists() {
-            return Ok(());
-        }
-        run::end_all(self)?;
-        systemd::shut_down(self)
-    }
-
-    fn remove_file(&self, path: &str) -> io::Result<()> {
+    /// Removes a file, if it is there.
+    pub(crate) fn remove_file(&self, path: &str) -> io::Result<()> {
         match fs::remove_file(self.path(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

@@ -89,7 +89,7 @@ impl ToGuest {
 }
 
 /// `text` with each path of this machine as the guest knows it.
-pub(super) fn to_guest(text: &str, root: &Path) -> String {
+pub(crate) fn to_guest(text: &str, root: &Path) -> String {
     text.replace(&*root.to_string_lossy(), "")
 }
 

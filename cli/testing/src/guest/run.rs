@@ -2,21 +2,25 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
+use super::Guest;
 use super::paths::{self, ToGuest};
-use super::{Guest, INSTANCE};
-use crate::commands::call::{TEST, WITHIN};
+use crate::environment::{DIRECTORY, INSTANCE, TEST, WITHIN};
 use crate::process;
-use crate::world::DIRECTORY;
 
 /// After so many bytes of output a Windows client reads no more.
 const WINDOWS_PIPE: usize = 4096;
 /// The codes of a command that was killed, and of one that a signal of ours ended.
 const KILLED: u8 = 255;
+/// Where the guest has its programs besides its own.
+const HOST: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Where the processes of commands under way are listed.
 const RUNNING: &str = "run/commands";
 
@@ -28,6 +32,9 @@ pub(crate) enum Pipes {
     /// Output stops after 4096 bytes, piped input never ends.
     Windows,
 }
+
+/// Called now and then while a command runs: lets time go on in the guest.
+pub(crate) type Meanwhile<'a> = &'a dyn Fn() -> io::Result<()>;
 
 /// How a command ended.
 #[derive(Debug)]
@@ -49,14 +56,10 @@ impl Guest {
     }
 
     /// Gives a process the guest's environment and nothing of the host's.
-    pub(super) fn dress(&self, command: &mut Command) {
+    pub(crate) fn dress(&self, command: &mut Command) {
         let bin = self.root.join("bin");
         let local = self.root.join("usr/local/bin");
-        let path = format!(
-            "{}:{}:/usr/sbin:/usr/bin:/sbin:/bin",
-            bin.display(),
-            local.display()
-        );
+        let path = format!("{}:{}:{}", bin.display(), local.display(), HOST.join(":"));
         let home = self.root.join("home/ubuntu");
         command
             .env_clear()
@@ -67,7 +70,7 @@ impl Guest {
             .env("LOGNAME", "ubuntu")
             .env("SHELL", "/bin/bash")
             .env("LANG", "C.UTF-8")
-            .env(DIRECTORY, self.store.dir())
+            .env(DIRECTORY, &self.world)
             .env(INSTANCE, &self.name);
         if let Some(test) = std::env::var_os(TEST) {
             command.env(TEST, test);
@@ -81,33 +84,24 @@ impl Guest {
         command: &[String],
         directory: Option<&str>,
         pipes: Pipes,
+        meanwhile: Meanwhile<'_>,
     ) -> io::Result<Done> {
-        // The words come as they are, but a shell looks the first one up, as behind SSH.
-        let script = match directory {
-            Some(_) => "cd \"$1\" && shift && \"$@\"",
-            None => "\"$@\"",
-        };
-        let words = ["-c", script, "bash"].map(str::to_owned).into_iter();
-        let words: Vec<String> = words
-            .chain(directory.map(str::to_owned))
-            .chain(command.iter().cloned())
-            .collect();
-        let mut process = self.process("bash", &words, "/home/ubuntu");
+        let mut process = self.command(command, directory);
         process.env(WITHIN, call.to_string());
         let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
         if terminal {
-            return self.run_on_terminal(process);
+            return run_on_terminal(process, meanwhile);
         }
         process
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = process.spawn()?;
+        let mut child = process::spawn(&mut process)?;
         let listed = self.list(child.id())?;
         let stdin = forward_stdin(self, &mut child, pipes);
         let out = pass_on(self, child.stdout.take(), io::stdout(), pipes);
         let err = pass_on(self, child.stderr.take(), io::stderr(), Pipes::Unix);
-        let code = self.wait(&mut child)?;
+        let code = wait(&mut child, meanwhile)?;
         // Output first: the client ends when the channel has no more.
         for thread in [out, err] {
             let _ended = thread.join();
@@ -117,49 +111,78 @@ impl Guest {
         Ok(Done { code, stdin })
     }
 
-    fn run_on_terminal(&self, mut process: Command) -> io::Result<Done> {
-        // In our own group, or the terminal would stop it.
-        use std::os::unix::process::CommandExt;
-        process::leave_interrupts()?;
-        process.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
-        let mut child = process.spawn()?;
-        let code = self.wait(&mut child)?;
-        Ok(Done {
-            code,
-            stdin: Vec::new(),
-        })
-    }
-
-    /// Waits for a process while time goes on in the guest.
-    fn wait(&self, child: &mut Child) -> io::Result<u8> {
-        let mut ticks = 0_u32;
-        loop {
-            if let Some(status) = child.try_wait()? {
-                let code = status.code().and_then(|code| u8::try_from(code).ok());
-                // No exit status at all, which is what SSH says of a killed command.
-                return Ok(match status.signal() {
-                    Some(_) => KILLED,
-                    None => code.unwrap_or(KILLED),
-                });
-            }
-            thread::sleep(if ticks < 20 {
-                process::TICK / 5
-            } else {
-                process::TICK
-            });
-            ticks += 1;
-            if ticks.is_multiple_of(20) {
-                self.store.look()?;
-            }
+    /// The process of a command, not yet started. Without a directory to enter, no shell has to be started for it.
+    fn command(&self, command: &[String], directory: Option<&str>) -> Command {
+        if let (None, [program, words @ ..]) = (directory, command)
+            && let Some(program) = self.find(program)
+        {
+            return self.process(&program.to_string_lossy(), words, "/home/ubuntu");
         }
+        // What is no program may still be a builtin of the shell that looks it up behind SSH.
+        let script = match directory {
+            Some(_) => "cd \"$1\" && shift && \"$@\"",
+            None => "\"$@\"",
+        };
+        let words = ["-c", script, "bash"].map(str::to_owned).into_iter();
+        let words: Vec<String> = words
+            .chain(directory.map(str::to_owned))
+            .chain(command.iter().cloned())
+            .collect();
+        self.process("bash", &words, "/home/ubuntu")
     }
 
-    fn list(&self, pid: u32) -> io::Result<std::path::PathBuf> {
+    /// The program that a shell of the guest finds under a name.
+    fn find(&self, name: &str) -> Option<PathBuf> {
+        let own = ["bin", "usr/local/bin"].map(|dir| self.root.join(dir));
+        let dirs = own.into_iter().chain(HOST.map(PathBuf::from));
+        let executable = |path: &PathBuf| {
+            let meta = path.metadata();
+            meta.is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
+        };
+        let mut paths = dirs.map(|dir| dir.join(name)).filter(executable);
+        paths.next().filter(|_| !name.contains('/'))
+    }
+
+    fn list(&self, pid: u32) -> io::Result<PathBuf> {
         let dir = self.root.join(RUNNING);
         fs::create_dir_all(&dir)?;
         let listed = dir.join(pid.to_string());
         fs::write(&listed, "")?;
         Ok(listed)
+    }
+}
+
+fn run_on_terminal(mut process: Command, meanwhile: Meanwhile<'_>) -> io::Result<Done> {
+    // In our own group, or the terminal would stop it.
+    use std::os::unix::process::CommandExt;
+    process::leave_interrupts()?;
+    process.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+    let mut child = process::spawn(&mut process)?;
+    let code = wait(&mut child, meanwhile)?;
+    Ok(Done {
+        code,
+        stdin: Vec::new(),
+    })
+}
+
+/// Waits for a process.
+fn wait(child: &mut Child, meanwhile: Meanwhile<'_>) -> io::Result<u8> {
+    let started = Instant::now();
+    let mut looked = started;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            // No exit status at all, which is what SSH says of a killed command.
+            return Ok(match status.signal() {
+                Some(_) => KILLED,
+                None => code.unwrap_or(KILLED),
+            });
+        }
+        thread::sleep(process::pause(started.elapsed()));
+        if looked.elapsed() >= process::TICK * 20 {
+            meanwhile()?;
+            looked = Instant::now();
+        }
     }
 }
 
@@ -182,7 +205,7 @@ pub(super) fn end_all(guest: &Guest) -> io::Result<()> {
 fn forward_stdin(guest: &Guest, child: &mut Child, pipes: Pipes) -> Arc<Mutex<Vec<u8>>> {
     let read = Arc::new(Mutex::new(Vec::new()));
     let remembered = Arc::clone(&read);
-    let world = guest.store.dir().to_owned();
+    let world = guest.world.clone();
     let Some(mut to) = child.stdin.take() else {
         return read;
     };
@@ -216,7 +239,7 @@ fn pass_on(
     pipes: Pipes,
 ) -> thread::JoinHandle<()> {
     let mut paths = ToGuest::new(&guest.root);
-    let world = guest.store.dir().to_owned();
+    let world = guest.world.clone();
     thread::spawn(move || {
         let Some(mut from) = from else { return };
         let mut buffer = [0; 8192];

@@ -6,13 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use super::{Guest, provision, yaml};
+use super::Guest;
 use crate::world::state::Provision;
+use crate::yaml;
 
 /// Our provisioning script; user-data that writes and runs it provisions the guest.
-pub(super) const SCRIPT: &str = "/usr/local/lib/polis/provision.sh";
+pub(crate) const SCRIPT: &str = "/usr/local/lib/polis/provision.sh";
 /// What cloud-init was given.
-pub(super) const USER_DATA: &str = "/var/lib/cloud/instance/user-data.txt";
+pub(crate) const USER_DATA: &str = "/var/lib/cloud/instance/user-data.txt";
 
 /// User-data that was read.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +53,7 @@ impl UserData {
     ) -> Option<Provision> {
         let writes = self.files().any(|file| file.path == SCRIPT);
         let runs = self.value.get("runcmd")?.to_string().contains(SCRIPT);
-        (writes && runs).then(|| provision::run(starts_at, takes, fails))
+        (writes && runs).then(|| Provision::new(starts_at, takes, fails))
     }
 
     fn entries(&self) -> impl Iterator<Item = &Value> {

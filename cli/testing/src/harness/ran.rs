@@ -54,8 +54,7 @@ pub struct Running {
 
 impl Running {
     pub(super) fn start(mut command: Command, stdin: &[u8], world: &Path, limit: Duration) -> Self {
-        let mut child = command
-            .spawn()
+        let mut child = process::spawn(&mut command)
             .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
         if let Some(mut to) = child.stdin.take() {
             let stdin = stdin.to_vec();
@@ -122,6 +121,7 @@ impl Running {
     /// # Panics
     /// When it takes longer than the limit of its world.
     pub fn wait(mut self) -> Ran {
+        let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status;
@@ -134,7 +134,7 @@ impl Running {
                     self.stderr()
                 );
             }
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(process::pause(started.elapsed()));
         };
         self.done = true;
         self.stdout.finish();
@@ -185,9 +185,9 @@ impl Reader {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        let end = Instant::now() + Duration::from_millis(500);
-        while !thread.is_finished() && Instant::now() < end {
-            thread::sleep(Duration::from_millis(1));
+        let started = Instant::now();
+        while !thread.is_finished() && started.elapsed() < Duration::from_millis(500) {
+            thread::sleep(process::pause(started.elapsed()));
         }
     }
 

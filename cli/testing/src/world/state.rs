@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::now;
+use super::files::now;
 
 /// Everything in `world.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,6 +238,20 @@ pub struct Provision {
     pub ended: bool,
     /// Whether it is the one that cloud-init runs.
     pub first: bool,
+}
+
+impl Provision {
+    /// A run at first boot that has not begun.
+    pub(crate) fn new(starts_at: u64, takes: u64, fails: Option<(String, String)>) -> Self {
+        Self {
+            starts_at,
+            takes,
+            fails,
+            told: 0,
+            ended: false,
+            first: true,
+        }
+    }
 }
 
 /// How a service of the stack behaves.

@@ -14,23 +14,30 @@ pub(super) fn key() -> &'static KeyPair {
 /// `program`, whose label is `here`, as one of `label`, with `key` in it.
 pub(super) fn with_key(mut program: Vec<u8>, here: &str, label: &str, key: &str) -> Vec<u8> {
     assert_eq!(label.len(), here.len(), "a label as long as `{here}`");
-    let before = b"\"key\":\"";
+    let before = "\"key\":\"";
     let found: Vec<usize> = places(&program, before);
     assert_eq!(found.len(), 1, "places of the key");
     let start = found[0] + before.len();
     program[start..start + key.len()].copy_from_slice(key.as_bytes());
-    for at in places(&program, here.as_bytes()) {
+    for at in places(&program, here) {
         program[at..at + label.len()].copy_from_slice(label.as_bytes());
     }
     program
 }
 
-fn places(bytes: &[u8], what: &[u8]) -> Vec<usize> {
-    let windows = bytes.windows(what.len()).enumerate();
-    windows
-        .filter(|(_, window)| *window == what)
-        .map(|(at, _)| at)
-        .collect()
+/// Where `what` is in a program of many megabytes. The search of strings is the standard library's, which is optimized
+/// in a development build too.
+fn places(bytes: &[u8], what: &str) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for chunk in bytes.utf8_chunks() {
+        let text = chunk.valid();
+        if text.len() >= what.len() {
+            found.extend(text.match_indices(what).map(|(at, _)| start + at));
+        }
+        start += text.len() + chunk.invalid().len();
+    }
+    found
 }
 
 /// A signature file over `text`, with `comment`.

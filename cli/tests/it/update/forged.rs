@@ -17,7 +17,7 @@ fn refused(spoil: impl FnOnce(&Scene)) -> String {
     let ran = scene.polis(&["update", "--quiet"]);
     assert_eq!(ran.code, Some(16), "{}", ran.seen());
     assert_eq!(scene.is(), format!("polis {HERE}"));
-    let told = |line: &&str| line.starts_with("error: ") || line.starts_with("  cause: ");
+    let told = |line: &&str| line.starts_with("error: ") || line.starts_with("  caused by: ");
     let seen = scene.seen(&ran);
     // What curl says changes with its version; its exit codes do not.
     let lines: Vec<String> = seen
@@ -77,28 +77,28 @@ fn a_damaged_release_is_refused() {
         );
     expect![[r#"
         error: the signature of the release is not valid
-          cause: it is not the signature of this list and this version
+          caused by: it is not the signature of this list and this version
         ---
         error: the signature of the release is not valid
-          cause: it is not the signature of this list and this version
+          caused by: it is not the signature of this list and this version
         ---
         error: `polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz` cannot be installed
-          cause: it hashes to [SHA256], expected [SHA256]
+          caused by: it hashes to [SHA256], expected [SHA256]
         ---
         error: could not download `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
-          cause: [CURL] (exit code 18)
+          caused by: [CURL] (exit code 18)
         ---
         error: could not download `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
-          cause: it is larger than 64.0 MiB, the most that is accepted
+          caused by: it is larger than 64.0 MiB, the most that is accepted
         ---
         error: could not download `[SERVER]/latest/download/SHA256SUMS.minisig`
-          cause: it is larger than 4.0 KiB, the most that is accepted
+          caused by: it is larger than 4.0 KiB, the most that is accepted
         ---
         error: could not download `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
-          cause: [CURL] (exit code 22)
+          caused by: [CURL] (exit code 22)
         ---
         error: could not download `[SERVER]/latest/download/SHA256SUMS.minisig`
-          cause: [CURL] (exit code 22)
+          caused by: [CURL] (exit code 22)
     "#]].assert_eq(&text.collect::<Vec<_>>().join(" "));
 }
 
@@ -139,37 +139,37 @@ fn what_the_key_has_not_signed_for_this_is_refused() {
     ];
     expect![[r#"
         error: the signature of the release is not valid
-          cause: it was made with another key than the one in this program
+          caused by: it was made with another key than the one in this program
         ---
         error: the signature of the release is not valid
-          cause: it is for `Polis 9.8.7: REHEARSAL, not a release`, expected `Polis` and a version
+          caused by: it is for `Polis 9.8.7: REHEARSAL, not a release`, expected `Polis` and a version
         ---
         error: the signature of the release is not valid
-          cause: it is for `another program 9.8.7`, expected `Polis` and a version
+          caused by: it is for `another program 9.8.7`, expected `Polis` and a version
         ---
         error: the release 0.0.1 is older than this program, [HERE]
-          cause: polis never downgrades: whoever serves an old release in place of a new one must not gain by it
+          caused by: polis never downgrades: whoever serves an old release in place of a new one must not gain by it
         ---
         error: the signature of the release is not valid
-          cause: it is not the signature of this list and this version
+          caused by: it is not the signature of this list and this version
         ---
         error: `polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz` cannot be installed
-          cause: SHA256SUMS does not list `polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
+          caused by: SHA256SUMS does not list `polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
         ---
         error: the new program does not run on this machine
-          cause: it calls itself `polis 9.8.6`, expected `polis 9.8.7`
+          caused by: it calls itself `polis 9.8.6`, expected `polis 9.8.7`
         ---
         error: the new program does not run on this machine
-          cause: `polis version` ended with exit code 3: broken
+          caused by: `polis version` ended with exit code 3: broken
         ---
         error: the new program does not run on this machine
-          cause: it does not stop printing
+          caused by: it does not stop printing
         ---
         error: the new program does not run on this machine
-          cause: Exec format error (os error 8)
+          caused by: Exec format error (os error 8)
         ---
         error: `polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz` cannot be installed
-          cause: `polis-9.8.7-[ARCH]-unknown-linux-musl/polis` is not in it
+          caused by: `polis-9.8.7-[ARCH]-unknown-linux-musl/polis` is not in it
     "#]].assert_eq(&cases.join("---\n"));
 }
 
@@ -250,8 +250,8 @@ fn a_directory_that_cannot_be_written_is_found_first() {
         exit 16
         --- stderr
         error: `[WORLD]/programs` cannot be written
-          cause: Permission denied (os error 13)
-          next: run this as the user who installed polis, or install it into a directory of yours
+          caused by: Permission denied (os error 13)
+          hint: run this as the user who installed polis, or install it into a directory of yours
     "#]]
     .assert_eq(&scene.seen(&ran));
     assert_eq!(scene.server.seen(), [""; 0]);

@@ -240,7 +240,7 @@ fn a_program_of_a_package_manager_is_left_to_it() {
         exit 16
         --- stderr
         error: `[WORLD]/Cellar/polis/0.5.0/bin/polis` belongs to a package manager
-          next: brew upgrade polis
+          hint: brew upgrade polis
     "#]]
     .assert_eq(&ran.seen());
     assert_eq!(scene.server.seen(), [""; 0]);
@@ -254,8 +254,8 @@ fn without_curl_it_says_what_to_do() {
         exit 16
         --- stderr
         error: `curl` is not installed
-          cause: polis downloads its updates with it
-          next: install curl, or install the newest release with its script: https://github.com/odralabshq/polis/blob/main/docs/install.md
+          caused by: polis downloads its updates with it
+          hint: install curl, or install the newest release with its script: https://github.com/odralabshq/polis/blob/main/docs/install.md
     "#]]
     .assert_eq(&ran.seen());
 }
@@ -286,8 +286,8 @@ fn a_program_without_a_key_trusts_nobody() {
         exit 16
         --- stderr
         error: this program cannot be updated
-          cause: it was built without the key that verifies releases
-          next: install a release: https://github.com/odralabshq/polis/blob/main/docs/install.md
+          caused by: it was built without the key that verifies releases
+          hint: install a release: https://github.com/odralabshq/polis/blob/main/docs/install.md
     "#]]
     .assert_eq(&ran.seen());
     assert_eq!(scene.server.seen(), [""; 0]);

@@ -144,7 +144,8 @@ fn one(guest: &Guest, losses: &str, mending: &[Loss]) -> Result<()> {
     guest.output(&format!("systemctl reset-failed; {losses}"))?;
     guest.output(SCRIPT)?;
     let wanted: Vec<&str> = STEPS
-        .into_iter()
+        .iter()
+        .copied()
         .map(|step| {
             let mended = step == "ready" || mending.iter().any(|(_, by)| *by == step);
             if mended { "done" } else { "skipped" }

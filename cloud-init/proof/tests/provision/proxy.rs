@@ -53,7 +53,9 @@ fn behind(bench: &Bench) -> Result<()> {
         format!("{ran:?}\n{}\n{:?}", guest.story(), log())
     })?;
     is_provisioned(&guest).map_err(|error| format!("{error}\n{}", guest.story()))?;
-    ensure(steps(&guest)? == ["done"; STEPS.len()], || guest.story())?;
+    ensure(steps(&guest)? == vec!["done"; STEPS.len()], || {
+        guest.story()
+    })?;
     let direct = guest.ran("curl --noproxy '*' --max-time 10 https://github.com")?;
     ensure(direct.code != 0, || format!("another way out: {direct:?}"))?;
     let modes = guest

@@ -1,24 +1,21 @@
 //! The end state of a provisioned guest, read from the guest itself.
 
 use std::fmt::Debug;
+use std::sync::LazyLock;
 
 use cloud_init_proof::Result;
+use cloud_init_proof::document;
 use cloud_init_proof::guest::Guest;
 use cloud_init_proof::packages::{DOCKER_VERSION, INTRUDER};
 use serde_json::{Value, json};
 
 use crate::{ensure, pin};
 
-/// The steps, in their order.
-pub(crate) const STEPS: [&str; 7] = [
-    "docker-repo",
-    "docker-engine",
-    "sysbox",
-    "yq",
-    "polis-unit",
-    "hardening",
-    "ready",
-];
+/// The steps, in the order that the script has them.
+pub(crate) static STEPS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let text = include_str!("../../../cloud-init.yaml");
+    document::list(text, "STEPS").expect("a list of steps")
+});
 
 /// The files that the document writes.
 const WRITTEN: [(&str, &str); 6] = [
@@ -341,7 +338,7 @@ fn report(guest: &Guest) -> Result<()> {
         .iter()
         .filter_map(|step| step["name"].as_str())
         .collect();
-    same("steps", &names, &STEPS.to_vec())?;
+    same("steps", &names, &*STEPS)?;
     let mut sum = 0;
     for step in &steps {
         let ended = step["state"] == "done" || step["state"] == "skipped";

@@ -47,7 +47,9 @@ fn prove(bench: &Bench) -> Result<()> {
         format!("cloud-init status: {ran:?}\n{}", guest.story())
     })?;
     part("a real cloud-init run");
-    ensure(steps(&guest)? == ["done"; STEPS.len()], || guest.story())?;
+    ensure(steps(&guest)? == vec!["done"; STEPS.len()], || {
+        guest.story()
+    })?;
     is_provisioned(&guest).map_err(in_guest)?;
     kernel(&guest, "first").map_err(in_guest)?;
     part("the end state, with the kernel's own word");

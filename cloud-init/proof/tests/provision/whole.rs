@@ -71,7 +71,9 @@ fn whole(bench: &Bench) -> Result<()> {
     })?;
     part("a real cloud-init run", start);
     is_provisioned(&guest).map_err(|error| format!("{error}\n{}", guest.story()))?;
-    ensure(steps(&guest)? == ["done"; STEPS.len()], || guest.story())?;
+    ensure(steps(&guest)? == vec!["done"; STEPS.len()], || {
+        guest.story()
+    })?;
     progress(&guest)?;
     part("the end state", start);
     twice(&guest)?;
@@ -91,7 +93,7 @@ fn progress(guest: &Guest) -> Result<()> {
     let mut lines = output
         .lines()
         .filter(|line| line.starts_with("polis-provision: "));
-    for step in STEPS {
+    for &step in &*STEPS {
         for state in ["start 0", "done "] {
             let wanted = format!("polis-provision: step {step} {state}");
             ensure(
@@ -100,7 +102,7 @@ fn progress(guest: &Guest) -> Result<()> {
             )?;
         }
     }
-    for step in STEPS.into_iter().chain(["total"]) {
+    for step in STEPS.iter().copied().chain(["total"]) {
         let wanted = format!("polis-provision: time {step} ");
         ensure(
             lines.next().is_some_and(|line| line.starts_with(&wanted)),
@@ -119,7 +121,9 @@ fn twice(guest: &Guest) -> Result<()> {
     ensure(before == after, || {
         format!("a second run changed\n{}", changed.join("\n"))
     })?;
-    ensure(steps(guest)? == ["skipped"; STEPS.len()], || output.clone())?;
+    ensure(steps(guest)? == vec!["skipped"; STEPS.len()], || {
+        output.clone()
+    })?;
     ensure(!output.contains(" start "), || output.clone())?;
     is_provisioned(guest)
 }

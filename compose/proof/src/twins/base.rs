@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cloud_init_proof::base::mirror;
 use cloud_init_proof::run::Run;
 
-use super::digest;
+use super::files::{digest, entries};
 use crate::Result;
 
 /// The release that the published images are built on.
@@ -67,7 +67,7 @@ impl Base {
             return Ok(base);
         }
         let new = dir.join("base.new");
-        for old in super::entries(dir)? {
+        for old in entries(dir)? {
             let name = old.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with("base") {
                 fs::remove_dir_all(&old).map_err(|error| format!("{}: {error}", old.display()))?;

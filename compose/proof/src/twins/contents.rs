@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use xtask::contract::{Contract, Kind, SEARCHED};
+use xtask_pins::contract::{Contract, Kind, SEARCHED};
 
 use super::base::Base;
-use super::read;
+use super::files::{base_name, entries, read};
 use super::tree::Tree;
 use super::{machine, modules};
 use crate::Result;
@@ -262,7 +262,7 @@ fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<Stri
 /// The libraries of Python's extension modules.
 fn python_libraries(base: &Base) -> Result<Vec<String>> {
     let dir = format!("{PYTHON}/lib-dynload");
-    let entries = super::entries(&base.path(&dir))?;
+    let entries = entries(&base.path(&dir))?;
     let names = entries.iter().filter_map(|path| path.file_name());
     let extensions: Vec<String> = names
         .map(|name| format!("{dir}/{}", name.display()))
@@ -348,10 +348,6 @@ fn merged(path: &str) -> String {
 fn is_searched(path: &str) -> bool {
     let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
     SEARCHED.contains(&dir)
-}
-
-pub(crate) fn base_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 #[cfg(test)]

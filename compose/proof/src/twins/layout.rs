@@ -8,6 +8,7 @@ use flate2::{Compression, GzBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::files::hex;
 use super::tree::Tree;
 use crate::Result;
 
@@ -31,11 +32,11 @@ pub(crate) fn write(dir: &Path, tree: &Tree, config: &Value) -> Result<String> {
     let config = blob(&blobs, &config, "application/vnd.oci.image.config.v1+json")?;
     let manifest = json!({
         "schemaVersion": 2,
-        "mediaType": xtask::oci::MANIFEST,
+        "mediaType": xtask_build::oci::MANIFEST,
         "config": config,
         "layers": [layer],
     });
-    let manifest = blob(&blobs, &manifest, xtask::oci::MANIFEST)?;
+    let manifest = blob(&blobs, &manifest, xtask_build::oci::MANIFEST)?;
     let digest = manifest["digest"].as_str().unwrap_or_default().to_owned();
     let index = json!({"schemaVersion": 2, "manifests": [manifest]});
     fs::write(dir.join("index.json"), index.to_string())
@@ -47,7 +48,7 @@ pub(crate) fn write(dir: &Path, tree: &Tree, config: &Value) -> Result<String> {
 /// Writes a document and returns its descriptor.
 fn blob(blobs: &Path, document: &Value, media_type: &str) -> Result<Value> {
     let text = document.to_string();
-    let hex = super::hex(&Sha256::digest(&text));
+    let hex = hex(&Sha256::digest(&text));
     let path = blobs.join(&hex);
     fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
     let digest = format!("sha256:{hex}");
@@ -63,13 +64,13 @@ fn layer(blobs: &Path, tree: &Tree) -> Result<(String, Value)> {
     // Read once or twice, from the same disk: speed matters more than size.
     let mut plain = Hashed::new(gzip.write(file, Compression::fast()));
     tree.write(&mut plain)?;
-    let diff_id = format!("sha256:{}", super::hex(&plain.hash.finalize()));
+    let diff_id = format!("sha256:{}", hex(&plain.hash.finalize()));
     let mut file = plain.out.finish().map_err(failed)?;
     file.flush().map_err(failed)?;
-    let (size, hex) = (file.size, super::hex(&file.hash.finalize()));
+    let (size, hex) = (file.size, hex(&file.hash.finalize()));
     fs::rename(&new, blobs.join(&hex)).map_err(failed)?;
     let digest = format!("sha256:{hex}");
-    let descriptor = json!({"mediaType": xtask::oci::LAYER, "digest": digest, "size": size});
+    let descriptor = json!({"mediaType": xtask_build::oci::LAYER, "digest": digest, "size": size});
     Ok((diff_id, descriptor))
 }
 
@@ -123,7 +124,7 @@ pub(crate) fn programs(dir: &Path) -> Result<Vec<String>> {
                 let kind = entry.header().entry_type();
                 let (above, _) = path.rsplit_once('/').unwrap_or_default();
                 let runs = kind.is_symlink() || (kind.is_file() && mode & 0o111 != 0);
-                if runs && xtask::contract::SEARCHED.contains(&above) {
+                if runs && xtask_pins::contract::SEARCHED.contains(&above) {
                     found.push(path);
                 }
             }

@@ -1,7 +1,7 @@
 //! The workspace: a complete Debian with systemd, minus some programs.
 
 use super::base::Base;
-use super::read;
+use super::files::read;
 use super::tree::Tree;
 use crate::Result;
 

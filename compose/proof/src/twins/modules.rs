@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use cloud_init_proof::run::Run;
-use xtask::contract::{Contract, Kind};
+use xtask_pins::contract::{Contract, Kind};
 
 use super::base::Base;
-use super::contents::base_name;
-use super::read;
+use super::files::{base_name, read};
 use super::tree::Tree;
 use crate::Result;
 

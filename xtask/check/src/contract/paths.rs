@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use xtask::contract::Kind;
-use xtask::finding::Finding;
-use xtask::source::{Place, Source};
-use xtask::yaml::Node;
+use xtask_host::finding::Finding;
+use xtask_host::source::{Place, Source};
+use xtask_pins::contract::Kind;
+use xtask_pins::yaml::Node;
 
 use super::programs;
 use super::service::{File, Health, Mount, MountKind, Service, canonical, is_below};

@@ -1,8 +1,8 @@
 //! The platforms that all images have are those that the rest of the tree promises.
 
-use xtask::contract::{Contract, offered};
-use xtask::finding::Finding;
-use xtask::source::Source;
+use xtask_host::finding::Finding;
+use xtask_host::source::Source;
+use xtask_pins::contract::{Contract, offered};
 
 /// The documents that say on which platforms a workspace runs.
 pub const DOCUMENTS: [&str; 2] = ["docs/install.md", "docs/polis.md"];

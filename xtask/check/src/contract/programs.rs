@@ -1,7 +1,7 @@
 //! Every program that a service is told to run is in its image.
 
-use xtask::finding::Finding;
-use xtask::source::Place;
+use xtask_host::finding::Finding;
+use xtask_host::source::Place;
 
 use super::script;
 use super::service::{Health, Service, Words, place_in};

@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
-use xtask::compose::{self, Compose};
-use xtask::contract::Contract;
-use xtask::finding::Finding;
-use xtask::source::{Place, Source};
-use xtask::yaml::{Node, Value};
+use xtask_host::finding::Finding;
+use xtask_host::source::{Place, Source};
+use xtask_pins::compose::{self, Compose};
+use xtask_pins::contract::Contract;
+use xtask_pins::yaml::{Node, Value};
 
-use super::Texts;
 use super::script::{self, Script};
+
+/// The texts at and below a path of the tree, each with its path below that one: a file has one, with no path.
+pub type Texts<'a> = dyn Fn(&str) -> Vec<(String, Source)> + 'a;
 
 /// A service of the compose file with the contract of its image.
 pub(super) struct Service<'a> {

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use xtask::yaml::{Node, Value};
+use xtask_pins::yaml::{Node, Value};
 
 /// One thing that something has.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ mod table;
 
 use std::ops::Range;
 
-use xtask::yaml::{Node, Value};
+use xtask_pins::yaml::{Node, Value};
 
 use facts::{Fact, Reader, key_of, scalar};
 use table::Row;

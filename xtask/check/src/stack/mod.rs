@@ -5,9 +5,9 @@ mod paths;
 
 use std::collections::BTreeSet;
 
-use xtask::compose::{Compose, from_root};
-use xtask::finding::Finding;
-use xtask::yaml::{self, Node, Value};
+use xtask_host::finding::Finding;
+use xtask_pins::compose::{Compose, from_root};
+use xtask_pins::yaml::{self, Node, Value};
 
 use crate::sandbox;
 

@@ -1,9 +1,9 @@
 //! The files and directories that the compose file names must be in the tree: Docker would make an empty directory in
 //! the place of one that is mounted, and Compose fails on the others only when it starts.
 
-use xtask::compose::{Compose, from_root};
-use xtask::finding::Finding;
-use xtask::yaml::{Node, Value};
+use xtask_host::finding::Finding;
+use xtask_pins::compose::{Compose, from_root};
+use xtask_pins::yaml::{Node, Value};
 
 /// What `generate-secrets.sh` makes, in the machine and nowhere else.
 const GENERATED: [&str; 2] = ["certs/", "secrets/"];

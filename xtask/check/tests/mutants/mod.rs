@@ -3,7 +3,7 @@
 //! A document is kept as the text of its scalars, so that a mutation can change how a value is
 //! spelled without changing the value: there YAML 1.1 and YAML 1.2 part.
 
-use xtask::yaml::{Node, Value};
+use xtask_pins::yaml::{Node, Value};
 
 mod pools;
 

@@ -1,8 +1,8 @@
 //! The compose file of the tree, and edits of the parsed document.
 
-use xtask::compose::{self, Compose};
-use xtask::source::Source;
-use xtask::yaml::{self, Node, Value};
+use xtask_host::source::Source;
+use xtask_pins::compose::{self, Compose};
+use xtask_pins::yaml::{self, Node, Value};
 
 /// The compose file as it is in the tree; `POLIS_TEST_TREE` names another tree.
 pub(crate) fn shipped() -> Compose {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use xtask::compose::{self, Compose};
-use xtask::source::Source;
 use xtask_check::stack;
+use xtask_host::source::Source;
+use xtask_pins::compose::{self, Compose};
 
 /// A service that stays, and breaks no rule but those of the sandbox.
 const STAYS: &str = "image: e.example/x:1, cap_drop: [ALL], security_opt: ['no-new-privileges:true'], read_only: true, \
@@ -19,7 +19,7 @@ fn findings(text: &str, there: &[&str]) -> Vec<String> {
     let compose = compose.unwrap_or_else(|wrong| panic!("{text}: {}", wrong.message));
     let found = stack::check(&compose, &|path| there.contains(&path)).into_iter();
     let found = found.filter(|finding| !finding.rule.starts_with("sandbox"));
-    let line = |place: Option<xtask::source::Place>| place.map_or(0, |place| place.line);
+    let line = |place: Option<xtask_host::source::Place>| place.map_or(0, |place| place.line);
     found
         .map(|finding| format!("{} {}", finding.rule, line(finding.place)))
         .collect()

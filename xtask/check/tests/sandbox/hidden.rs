@@ -1,10 +1,10 @@
 //! What is hidden from a reader of the file: in anchors, extension fields, tags, and in what Compose itself makes of
 //! several files.
 
-use xtask::compose::{self, Compose};
-use xtask::finding::Finding;
-use xtask::source::Source;
 use xtask_check::{sandbox, stack};
+use xtask_host::finding::Finding;
+use xtask_host::source::Source;
+use xtask_pins::compose::{self, Compose};
 use xtask_testkit::{Tree, has_part};
 
 use crate::edits::shipped;

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
-use xtask::compose::Compose;
-use xtask::source::Source;
-use xtask::yaml::{Node, Value};
 use xtask_check::{sandbox, stack};
+use xtask_host::source::Source;
+use xtask_pins::compose::Compose;
+use xtask_pins::yaml::{Node, Value};
 use xtask_testkit::has_part;
 
 use crate::edits::{node, put, shipped};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use xtask::yaml::Node;
 use xtask_check::stack;
+use xtask_pins::yaml::Node;
 
 use crate::edits::{remove, shipped};
 

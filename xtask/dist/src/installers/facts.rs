@@ -5,7 +5,7 @@ use polis_base::Digest;
 use semver::Version;
 
 use crate::name::{Kind, RELEASE_TARGETS};
-use xtask::error::{Error, Result};
+use xtask_host::error::{Error, Result};
 
 /// An archive of the command line program.
 #[derive(Debug, Clone, Copy)]

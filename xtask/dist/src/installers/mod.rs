@@ -8,7 +8,7 @@ mod quote;
 mod template;
 
 use polis_base::pages::{self, PAGES};
-use xtask::error::Result;
+use xtask_host::error::Result;
 
 use facts::Checked;
 pub use facts::{Archive, Facts};

@@ -56,7 +56,7 @@ fn escaped(text: &str, special: &[char], number: impl Fn(char) -> String) -> Str
 mod tests {
     use std::time::Duration;
 
-    use xtask::process::Run;
+    use xtask_host::process::Run;
     use xtask_testkit::has_part;
 
     use super::*;

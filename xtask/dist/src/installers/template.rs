@@ -1,6 +1,6 @@
 //! Fills templates whose placeholders are written `@@name@@`.
 
-use xtask::error::{Error, Result};
+use xtask_host::error::{Error, Result};
 
 /// Brackets a name on both sides; it stands nowhere else in a template.
 const MARK: &str = "@@";

@@ -1,7 +1,7 @@
 //! The manifest against its schema, and against programs that say something else.
 
 use serde_json::Value;
-use xtask::source::{Place, Source};
+use xtask_host::source::{Place, Source};
 use xtask_testkit::repository;
 
 use super::*;
@@ -32,15 +32,15 @@ fn download() -> Download {
         text: "x".to_owned(),
     };
     let place: Place = source.place(0..1);
-    let at = || xtask::pins::At::new(&source, 0..1);
+    let at = || xtask_pins::edit::At::new(&source, 0..1);
     Download {
-        tool: "yq",
+        tool: "yq".to_owned(),
         version: "v1.0.0".to_owned(),
         architecture: "arm64",
         url: "https://e.example/v1.0.0/yq_arm64".to_owned(),
         sha256: Digest::of(b"yq"),
         place,
-        at: xtask::pins_env::DownloadAt {
+        at: xtask_pins::pins_env::DownloadAt {
             version: at(),
             url: at(),
             sha256: at(),

@@ -1,8 +1,8 @@
 //! The files of a release: listed, uploaded, downloaded. A file that GitHub has whole is never
 //! deleted.
 
-use axum::body::Bytes;
-use axum::http::{Method, Request, header};
+use bytes::Bytes;
+use http::{Method, Request, header};
 use polis_base::Digest;
 use reqwest::Url;
 
@@ -64,7 +64,7 @@ impl GitHub {
         url.query_pairs_mut().append_pair("name", name);
         let (size, digest) = (bytes.len() as u64, Digest::of(&bytes));
         let bytes = Bytes::from(bytes);
-        let upload = retry(self.endpoints.patience(), || async {
+        let upload = retry(self.endpoints.retry_policy(), || async {
             let failed = match self.upload_once(&url, bytes.clone()).await {
                 Ok(asset) => return Ok(Upload::There(asset)),
                 Err(error) if error.is_passing() || error.is_settled() => error,
@@ -99,9 +99,9 @@ impl GitHub {
             .header(header::CONTENT_LENGTH, size)
             .body(bytes)
             .map_err(|error| NetError::protocol(url, error.to_string()))?;
-        let patience = self.endpoints.patience();
+        let policy = self.endpoints.retry_policy();
         let sent = (url.as_str(), request);
-        let answer = call::bytes(&self.crab, patience, sent, (size, call::LARGEST)).await?;
+        let answer = call::bytes(&self.crab, policy, sent, (size, call::LARGEST)).await?;
         serde_json::from_slice(&answer).map_err(|error| NetError::protocol(url, error.to_string()))
     }
 
@@ -130,15 +130,15 @@ impl GitHub {
             let reason = format!("a file of {} bytes is larger than any of ours", asset.size);
             return Err(NetError::protocol(&url, reason));
         }
-        retry(self.endpoints.patience(), || async {
+        retry(self.endpoints.retry_policy(), || async {
             let request = Request::builder()
                 .uri(url.as_str())
                 .header(header::ACCEPT, "application/octet-stream")
                 .body(String::new())
                 .map_err(|error| NetError::protocol(&url, error.to_string()))?;
-            let patience = self.endpoints.patience();
+            let policy = self.endpoints.retry_policy();
             let sizes = (asset.size, asset.size);
-            let body = call::bytes(&self.crab, patience, (url.as_str(), request), sizes).await?;
+            let body = call::bytes(&self.crab, policy, (url.as_str(), request), sizes).await?;
             Ok(body.to_vec())
         })
         .await

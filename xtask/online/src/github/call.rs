@@ -3,16 +3,17 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::http::{Method, Request, Response};
+use bytes::Bytes;
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use octocrab::{OctoBody, Octocrab};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::failure;
-use crate::endpoint::Patience;
+use crate::client::Told;
 use crate::error::{NetError, chain};
+use crate::retry::RetryPolicy;
 
 /// The most of a document that is read: a page of a hundred releases with thirty files each has 5 MB.
 pub(super) const LARGEST: u64 = 32 << 20;
@@ -28,14 +29,14 @@ const SLOWEST: u64 = 32 * 1024;
 /// when it does not come in time; else by its status.
 pub(super) async fn json<T: DeserializeOwned>(
     crab: &Octocrab,
-    patience: Patience,
+    policy: RetryPolicy,
     (method, url): (Method, &str),
     body: Option<&Value>,
 ) -> Result<T, NetError> {
     let request = Request::builder().method(method).uri(url);
     let request = crab.build_request(request, body);
     let request = request.map_err(|error| failure::translate(url, error))?;
-    let answer = bytes(crab, patience, (url, request), (0, LARGEST)).await?;
+    let answer = bytes(crab, policy, (url, request), (0, LARGEST)).await?;
     // A deletion is answered without a document.
     let text = if answer.is_empty() {
         b"null"
@@ -52,12 +53,12 @@ pub(super) async fn json<T: DeserializeOwned>(
 /// As [`json`].
 pub(super) async fn bytes<B: Into<OctoBody>>(
     crab: &Octocrab,
-    patience: Patience,
+    policy: RetryPolicy,
     (url, request): (&str, Request<B>),
     (size, most): (u64, u64),
 ) -> Result<Bytes, NetError> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    in_time(patience, url, size, answer(crab, url, request, most)).await
+    in_time(policy, url, size, answer(crab, url, request, most)).await
 }
 
 async fn answer<B: Into<OctoBody>>(
@@ -67,7 +68,10 @@ async fn answer<B: Into<OctoBody>>(
     most: usize,
 ) -> Result<Bytes, NetError> {
     let translate = |error| failure::translate(url, error);
-    let (parts, body) = crab.execute(request).await.map_err(translate)?.into_parts();
+    let told = Told::new(request.method(), url);
+    let sent = crab.execute(request).await;
+    told.end(sent.as_ref().ok().map(Response::status));
+    let (parts, body) = sent.map_err(translate)?.into_parts();
     // A refusal is a document, whatever was asked for.
     let most = match parts.status.is_success() {
         true => most,
@@ -99,14 +103,14 @@ async fn answer<B: Into<OctoBody>>(
 }
 
 async fn in_time<T>(
-    patience: Patience,
+    policy: RetryPolicy,
     url: impl Display,
     size: u64,
     call: impl Future<Output = Result<T, NetError>>,
 ) -> Result<T, NetError> {
-    let limit = patience.connect + patience.read + Duration::from_secs(size / SLOWEST);
+    let limit = policy.connect + policy.read + Duration::from_secs(size / SLOWEST);
     // On the heap: octocrab's futures are large, and a release waits for many of them at once.
-    match tokio::time::timeout(patience.left(limit), Box::pin(call)).await {
+    match tokio::time::timeout(policy.left(limit), Box::pin(call)).await {
         Ok(result) => result,
         Err(_) => Err(NetError::unreachable(url, "no answer in time")),
     }

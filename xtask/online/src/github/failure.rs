@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::http::header;
+use http::header;
 use octocrab::{Error, GitHubError};
 
 use crate::error::{NetError, Rejection, excerpt};

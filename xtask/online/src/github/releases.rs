@@ -1,6 +1,6 @@
 //! The releases of a repository: found, drafted, made right and published.
 
-use axum::http::Method;
+use http::Method;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ impl GitHub {
         let mut new = to_json(fields);
         new["draft"] = json!(true);
         let post = (Method::POST, url.as_str());
-        call::json(&self.crab, self.endpoints.patience(), post, Some(&new)).await
+        call::json(&self.crab, self.endpoints.retry_policy(), post, Some(&new)).await
     }
 
     /// Makes the draft `id` say what `fields` say.

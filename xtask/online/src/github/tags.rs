@@ -1,6 +1,6 @@
 //! Which commit a tag of any public repository names.
 
-use axum::http::Method;
+use http::Method;
 use octocrab::Octocrab;
 use reqwest::Url;
 use serde::Deserialize;
@@ -85,10 +85,10 @@ impl Tags {
 
     async fn object(&self, repository: &str, path: &str) -> Result<Object, NetError> {
         let url = format!("{}repos/{repository}/git/{path}", self.api);
-        let patience = self.endpoints.patience();
-        retry(patience, || async {
+        let policy = self.endpoints.retry_policy();
+        retry(policy, || async {
             let get = (Method::GET, url.as_str());
-            let named: Named = call::json(&self.crab, patience, get, None).await?;
+            let named: Named = call::json(&self.crab, policy, get, None).await?;
             Ok(named.object)
         })
         .await

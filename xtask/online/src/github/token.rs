@@ -1,6 +1,6 @@
 //! The GitHub token: by environment only, never printed.
 
-use xtask::secrets::{self, Secret};
+use xtask_host::secrets::{self, Secret};
 
 use crate::error::NetError;
 

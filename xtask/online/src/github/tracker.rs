@@ -1,14 +1,15 @@
 //! One issue of a repository, kept in step by its runs, and how the runs of a workflow ended.
 
-use axum::http::Method;
+use http::Method;
 use octocrab::Octocrab;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::{MOST_PAGES, PAGE, Token, call, connect};
-use crate::endpoint::{Endpoints, Patience};
+use crate::endpoint::Endpoints;
 use crate::error::NetError;
+use crate::retry::RetryPolicy;
 use crate::retry::retry;
 
 /// Finds, makes, changes and closes the issue of one marker in one repository.
@@ -18,7 +19,7 @@ use crate::retry::retry;
 pub struct Tracker {
     crab: Octocrab,
     repository: String,
-    patience: Patience,
+    policy: RetryPolicy,
     label: &'static str,
     marker: &'static str,
 }
@@ -88,7 +89,7 @@ impl Tracker {
         Ok(Self {
             crab,
             repository: format!("{api}repos/{repository}"),
-            patience: endpoints.patience(),
+            policy: endpoints.retry_policy(),
             label,
             marker,
         })
@@ -128,7 +129,7 @@ impl Tracker {
         let url = format!("{}/issues", self.repository);
         let new = json!({"title": title, "body": self.marked(body), "labels": [self.label]});
         let post = (Method::POST, url.as_str());
-        let issue: Issue = call::json(&self.crab, self.patience, post, Some(&new)).await?;
+        let issue: Issue = call::json(&self.crab, self.policy, post, Some(&new)).await?;
         match issue.labels.iter().any(|label| label.is(self.label)) {
             true => Ok(issue),
             false => {
@@ -161,7 +162,7 @@ impl Tracker {
         let url = format!("{}/issues/{}/comments", self.repository, issue.number);
         let body = json!({"body": comment});
         let post = (Method::POST, url.as_str());
-        call::json::<IgnoredAny>(&self.crab, self.patience, post, Some(&body)).await?;
+        call::json::<IgnoredAny>(&self.crab, self.policy, post, Some(&body)).await?;
         let change = json!({"state": "closed", "state_reason": "completed"});
         self.patch(issue, change).await
     }
@@ -185,17 +186,17 @@ impl Tracker {
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, NetError> {
-        retry(self.patience, || async {
-            call::json(&self.crab, self.patience, (Method::GET, url), None).await
+        retry(self.policy, || async {
+            call::json(&self.crab, self.policy, (Method::GET, url), None).await
         })
         .await
     }
 
     async fn patch(&self, issue: &Issue, change: serde_json::Value) -> Result<(), NetError> {
         let url = format!("{}/issues/{}", self.repository, issue.number);
-        retry(self.patience, || async {
+        retry(self.policy, || async {
             let patch = (Method::PATCH, url.as_str());
-            call::json::<IgnoredAny>(&self.crab, self.patience, patch, Some(&change))
+            call::json::<IgnoredAny>(&self.crab, self.policy, patch, Some(&change))
                 .await
                 .map(drop)
         })

@@ -1,6 +1,6 @@
 //! Which versions a public repository has published.
 
-use axum::http::Method;
+use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -82,9 +82,9 @@ impl Tags {
     pub async fn committed(&self, repository: &str, tag: &str) -> Result<String, NetError> {
         let commit = self.commit(repository, tag).await?;
         let url = format!("{}repos/{repository}/commits/{commit}", self.api);
-        let patience = self.endpoints.patience();
-        let fields: CommitFields = retry(patience, || async {
-            call::json(&self.crab, patience, (Method::GET, &url), None).await
+        let policy = self.endpoints.retry_policy();
+        let fields: CommitFields = retry(policy, || async {
+            call::json(&self.crab, policy, (Method::GET, &url), None).await
         })
         .await?;
         Ok(fields.commit.committer.date)
@@ -101,9 +101,9 @@ impl Tags {
                 "{}repos/{repository}/{what}?per_page={PAGE}&page={page}",
                 self.api
             );
-            let patience = self.endpoints.patience();
-            let items: Vec<T> = retry(patience, || async {
-                call::json(&self.crab, patience, (Method::GET, &url), None).await
+            let policy = self.endpoints.retry_policy();
+            let items: Vec<T> = retry(policy, || async {
+                call::json(&self.crab, policy, (Method::GET, &url), None).await
             })
             .await?;
             let full = items.len() == usize::from(PAGE);

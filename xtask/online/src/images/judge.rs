@@ -3,8 +3,8 @@
 
 use polis_base::Digest;
 use serde::Deserialize;
-use xtask::contract::{Contract, Fact, ImagePath, Kind as PathKind, SEARCHED};
-use xtask::source::Place;
+use xtask_host::source::Place;
+use xtask_pins::contract::{Contract, Fact, ImagePath, Kind as PathKind, SEARCHED};
 
 use super::files::{Files, Found, Is, Lost, Node};
 use super::state::{Kind, Problem};

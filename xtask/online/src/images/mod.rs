@@ -4,6 +4,7 @@
 //! fetched by digest, and hashed, counted and unpacked as it streams; only the headers of its files are kept. A layer
 //! that several images share is read once.
 
+mod document;
 mod files;
 #[cfg(test)]
 mod fuzz;
@@ -20,15 +21,15 @@ use std::sync::{Arc, Mutex as StdMutex};
 use futures_util::stream::{self, StreamExt as _};
 use polis_base::{Digest, ImageRef};
 use tokio::sync::Mutex;
-use xtask::contract::Contract;
-use xtask::progress::Progress;
-use xtask::source::Place;
+use xtask_host::progress::Progress;
+use xtask_host::source::Place;
+use xtask_pins::contract::Contract;
 
 use crate::registry::{Manifest, Registry, media};
 
+use document::{Child, Content, Index, parse};
 use files::Files;
 use layer::Layer;
-use read::{Child, Content, Index, parse};
 
 pub use state::{Kind, Problem};
 pub use uses::{Start, Use, uses_in};
@@ -154,7 +155,7 @@ impl<'a> Images<'a> {
             };
         }
         let Some(contract) = subject.contract else {
-            let about = format!("no contract in {} names it", xtask::contract::DIR);
+            let about = format!("no contract in {} names it", xtask_pins::contract::DIR);
             return Verdict::failed(Problem::new(Kind::NoContract, about));
         };
         let root = match self.registry.manifest(image).await {
@@ -235,7 +236,7 @@ impl<'a> Images<'a> {
         &self,
         subject: &Subject<'_>,
         contract: &Contract,
-        fact: &xtask::contract::Fact<String>,
+        fact: &xtask_pins::contract::Fact<String>,
         manifest: &Manifest,
     ) -> Result<(Seen, Vec<Problem>)> {
         let image = &subject.image;

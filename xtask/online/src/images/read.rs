@@ -3,11 +3,11 @@
 use std::io::{self, Read};
 use std::sync::{Arc, PoisonError};
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use polis_base::{Digest, ImageRef};
-use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use super::document::{Child, Descriptor, parse};
 use super::judge::Config;
 use super::layer::{self, Layer};
 use super::{Images, Kind, Known, Problem, Result};
@@ -16,40 +16,6 @@ use crate::registry::{Manifest, Received, media};
 
 /// How many chunks of a layer may be queued for the unpacker.
 const WAITING: usize = 8;
-
-#[derive(Deserialize)]
-pub(super) struct Index {
-    pub(super) manifests: Vec<Child>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Child {
-    pub(super) digest: String,
-    pub(super) size: u64,
-    pub(super) platform: Option<Says>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Says {
-    #[serde(default)]
-    pub(super) os: String,
-    #[serde(default)]
-    pub(super) architecture: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Content {
-    pub(super) config: Descriptor,
-    pub(super) layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Descriptor {
-    #[serde(default, rename = "mediaType")]
-    pub(super) media_type: String,
-    pub(super) digest: String,
-    pub(super) size: u64,
-}
 
 impl Images<'_> {
     /// The manifest behind an entry of an index.
@@ -226,15 +192,6 @@ fn digest(image: &ImageRef, text: &str) -> Result<Digest> {
         Problem::new(
             Kind::Unreadable,
             format!("{}: `{text}`: {error}", image.unpinned()),
-        )
-    })
-}
-
-pub(super) fn parse<'b, T: Deserialize<'b>>(image: &ImageRef, bytes: &'b [u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        Problem::new(
-            Kind::Unreadable,
-            format!("cannot parse a document of {}: {error}", image.unpinned()),
         )
     })
 }

@@ -1,8 +1,8 @@
 //! The states of an image, and how a report shows each: the word, the exit code, the finding, the next step.
 
-use xtask::error::Outcome;
-use xtask::finding::Finding;
-use xtask::source::Place;
+use xtask_host::error::Outcome;
+use xtask_host::finding::Finding;
+use xtask_host::source::Place;
 
 use crate::error::{ErrorKind, NetError};
 

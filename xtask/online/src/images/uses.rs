@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use polis_base::ImageRef;
-use xtask::compose::Compose;
-use xtask::source::Place;
-use xtask::tree;
-use xtask::yaml::Node;
+use xtask_host::source::Place;
+use xtask_host::tree;
+use xtask_pins::compose::Compose;
+use xtask_pins::yaml::Node;
 
 /// One service that runs an image.
 #[derive(Debug, Clone, PartialEq, Eq)]

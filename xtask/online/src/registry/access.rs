@@ -8,10 +8,12 @@ use polis_base::ImageRef;
 use reqwest::header::{ACCEPT, HeaderMap, RANGE};
 use reqwest::{Client, Method, Response, StatusCode};
 use tokio::sync::{Mutex, OnceCell, Semaphore};
+use tracing::debug;
 
 use super::challenge::{self, Challenge};
+use super::credentials::{Credentials, Login};
 use super::failure;
-use super::login::{Credentials, Login, Logins};
+use super::login::Logins;
 use super::media;
 use super::token::{self, Token};
 use crate::client::{ask, small_body};
@@ -106,7 +108,7 @@ impl Access {
         path: &str,
     ) -> Result<Answer, NetError> {
         let (host, url) = self.ready(image, path).await?;
-        retry(self.endpoints.patience(), || async {
+        retry(self.endpoints.retry_policy(), || async {
             let grant = self.grant_at(&host, image, Actions::Pull).await?;
             // Nothing that we hold is ever closed.
             let _place = host.gate.acquire().await;
@@ -212,7 +214,7 @@ impl Access {
             return known.clone();
         }
         let url = host.base();
-        let found = retry(self.endpoints.patience(), || {
+        let found = retry(self.endpoints.retry_policy(), || {
             self.within(&url, async {
                 let response = ask(&self.endpoints, &url, |url, _| self.client.get(url)).await?;
                 match response.status() {
@@ -224,6 +226,14 @@ impl Access {
             })
         })
         .await;
+        if let Ok(challenge) = &found {
+            let scheme = match challenge {
+                Challenge::Open => "none",
+                Challenge::Basic => "basic",
+                Challenge::Bearer(_) => "bearer",
+            };
+            debug!(host = host.name, scheme, "wants a login");
+        }
         known.insert(found).clone()
     }
 
@@ -323,8 +333,8 @@ impl Access {
         subject: impl std::fmt::Display,
         exchange: impl Future<Output = Result<T, NetError>>,
     ) -> Result<T, NetError> {
-        let patience = self.endpoints.patience();
-        let limit = patience.left(patience.connect + patience.read);
+        let policy = self.endpoints.retry_policy();
+        let limit = policy.left(policy.connect + policy.read);
         match tokio::time::timeout(limit, exchange).await {
             Ok(result) => result,
             Err(_) => Err(NetError::unreachable(subject, "no answer in time")),

@@ -3,7 +3,7 @@
 //! After a broken connection the download resumes where it stopped. That is safe because the final digest covers
 //! everything that was passed on.
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use polis_base::{Digest, ImageRef};
 use reqwest::header::CONTENT_RANGE;
 use reqwest::{Response, StatusCode};
@@ -50,7 +50,7 @@ impl Registry {
             hasher: Sha256::new(),
             done: 0,
         });
-        let ended = retry(self.endpoints.patience(), || async {
+        let ended = retry(self.endpoints.retry_policy(), || async {
             let mut state = state.lock().await;
             let attempt = async {
                 let response = self.access.open(image, &path, state.done).await?;

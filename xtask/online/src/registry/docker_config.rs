@@ -16,9 +16,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
-use xtask::process::Run;
+use xtask_host::process::Run;
 
-use super::login::{Credentials, Login};
+use super::credentials::{Credentials, Login};
 use crate::error::{NetError, excerpt};
 
 /// The environment variable that names the directory of `config.json`.

@@ -180,7 +180,7 @@ fn agree(
 }
 
 /// The digest and the size of a file, read in pieces.
-pub(crate) fn hash_file(path: &Path) -> io::Result<(Digest, u64)> {
+fn hash_file(path: &Path) -> io::Result<(Digest, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut piece = vec![0_u8; 64 * 1024];

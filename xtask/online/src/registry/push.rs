@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
@@ -12,6 +12,7 @@ use oci_client::{Client, Reference, RegistryOperation};
 use polis_base::{Digest, ImageRef};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
+use tracing::info;
 
 use super::access::{Actions, Grant};
 use super::layout::{Blob, Layout};
@@ -45,7 +46,7 @@ pub(super) fn library(endpoints: &Endpoints) -> Result<Client, NetError> {
         // registries differ.
         use_monolithic_push: true,
         platform_resolver: None,
-        connect_timeout: Some(endpoints.patience().connect),
+        connect_timeout: Some(endpoints.retry_policy().connect),
         user_agent: USER_AGENT,
         https_proxy: proxy::https(),
         // Named only to be passed by: plain http is for loopback, see `proxy`.
@@ -149,14 +150,14 @@ impl Registry {
         let reference = self.reference(to)?;
         let digest = blob.digest.to_string();
         let allowance = Duration::from_secs(blob.size / SLOWEST);
-        retry(self.endpoints.patience(), || async {
+        retry(self.endpoints.retry_policy(), || async {
             self.log_in(to, &reference).await?;
             let file = File::open(&blob.path)
                 .await
                 .map_err(|error| NetError::local(to, &blob.path, &error))?;
             let pusher = self.pusher().await?;
             let push = pusher.push_blob_stream(&reference, pieces(file), &digest, Some(blob.size));
-            self.within(to, allowance, push).await.map(drop)
+            self.within(to, ("blob", allowance), push).await.map(drop)
         })
         .await
     }
@@ -174,12 +175,14 @@ impl Registry {
             let (host, repository) = (reference.registry(), reference.repository());
             reference = Reference::with_tag(host.to_owned(), repository.to_owned(), digest);
         }
-        retry(self.endpoints.patience(), || async {
+        retry(self.endpoints.retry_policy(), || async {
             self.log_in(to, &reference).await?;
-            let kind = axum::http::HeaderValue::from_static(media_type);
+            let kind = http::HeaderValue::from_static(media_type);
             let pusher = self.pusher().await?;
             let push = pusher.push_manifest_raw(&reference, bytes.to_vec(), kind);
-            self.within(to, Duration::ZERO, push).await.map(drop)
+            self.within(to, ("manifest", Duration::ZERO), push)
+                .await
+                .map(drop)
         })
         .await
     }
@@ -207,24 +210,28 @@ impl Registry {
         }
         let pusher = self.pusher().await?;
         let login = pusher.auth(reference, &auth, RegistryOperation::Push);
-        self.within(image, Duration::ZERO, login).await?;
+        self.within(image, ("login", Duration::ZERO), login).await?;
         fresh.insert(image.name(), Instant::now());
         Ok(())
     }
 
-    /// Bounds the time of one exchange: what connecting and one answer may take, and `extra`.
+    /// Bounds the time of one exchange: what connecting and one answer may take, and `extra`; the log calls it `what`.
     async fn within<T>(
         &self,
         image: &ImageRef,
-        extra: Duration,
+        (what, extra): (&str, Duration),
         exchange: impl Future<Output = Result<T, OciDistributionError>>,
     ) -> Result<T, NetError> {
-        let patience = self.endpoints.patience();
-        let limit = patience.left(patience.connect + patience.read + extra);
-        match tokio::time::timeout(limit, exchange).await {
+        let policy = self.endpoints.retry_policy();
+        let limit = policy.left(policy.connect + policy.read + extra);
+        let begun = Instant::now();
+        let done = match tokio::time::timeout(limit, exchange).await {
             Ok(result) => result.map_err(|error| failure::translate(image, error)),
             Err(_) => Err(NetError::unreachable(image, "no answer in time")),
-        }
+        };
+        let (ok, ms) = (done.is_ok(), begun.elapsed().as_millis());
+        info!(%image, what, ok, ms, "push");
+        done
     }
 
     /// `image` at the address where it is to be reached.
@@ -232,7 +239,7 @@ impl Registry {
         let base = self
             .endpoints
             .base(image.registry())
-            .map_err(|error| NetError::endpoint(image, &error))?;
+            .map_err(|error| error.at(image))?;
         let repository = image.repository().to_owned();
         let host = authority(&base);
         match (image.digest(), image.tag()) {

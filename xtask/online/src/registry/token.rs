@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
+use tracing::info;
 
 use super::challenge::Realm;
+use super::credentials::Login;
 use super::failure;
-use super::login::Login;
-use crate::client::small_body;
+use crate::client::{bare, send, small_body};
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
 
@@ -57,11 +58,7 @@ pub(super) async fn fetch(
     login: &Login,
 ) -> Result<Token, NetError> {
     let unusable = |reason: String| NetError::protocol(&realm.url, reason);
-    let address = |url: &str| {
-        endpoints
-            .rewrite(url)
-            .map_err(|error| NetError::endpoint(&realm.url, &error))
-    };
+    let address = |url: &str| endpoints.rewrite(url).map_err(|error| error.at(&realm.url));
     let url = realm.address(scope).map_err(unusable)?;
     let request = match login {
         Login::Identity(secret) => {
@@ -80,10 +77,7 @@ pub(super) async fn fetch(
         Login::Anonymous | Login::Bearer(_) => client.get(address(url.as_str())?),
     };
     let sent = Instant::now();
-    let response = request
-        .send()
-        .await
-        .map_err(|error| NetError::reqwest(&realm.url, error))?;
+    let response = send(request, &realm.url).await?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -100,7 +94,10 @@ pub(super) async fn fetch(
         _ => return Err(failure::of_response(&realm.url, response).await),
     }
     let body = small_body(response, &realm.url, LARGEST).await?;
-    read(&body, sent).map_err(|reason| unusable(reason.to_owned()))
+    let token = read(&body, sent).map_err(|reason| unusable(reason.to_owned()))?;
+    let seconds = (token.until - sent).as_secs();
+    info!(realm = %bare(&realm.url), scope, seconds, "token");
+    Ok(token)
 }
 
 /// The token in a reply to a request that was sent at `sent`.

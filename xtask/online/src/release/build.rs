@@ -1,5 +1,5 @@
 //! The second stage builds, hashes and checks everything that is released, and the third holds it
-//! against the world once more. Neither changes anything outside this machine.
+//! against what is published once more. Neither changes anything outside this machine.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,21 @@ use polis_base::Digest;
 use tokio::task::spawn_blocking;
 
 use xtask::cli::CheckArgs;
-use xtask::compose::Compose;
-use xtask::error::{Error, Outcome, Result};
-use xtask::finding::{Finding, Severity};
-use xtask::images::{self, Image};
-use xtask::pins::{Files, Inventory, edit};
-use xtask::pins_env::Download;
 use xtask::verbs::images::default_layout;
 use xtask::verbs::verify_pins;
+use xtask_build::images::{self, Image};
 use xtask_dist::{Inputs, Kind, Signed};
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::finding::{Finding, Severity};
+use xtask_pins::compose::Compose;
+use xtask_pins::edit;
+use xtask_pins::inventory::{Files, Inventory};
+use xtask_pins::pins_env::Download;
 
+use super::order::Order;
 use super::plan::Plan;
 use super::preflight::{Problems, Ready, observe};
-use super::{Order, scene};
+use super::sandbox;
 use crate::context::Context;
 use crate::verbs::{checksums, pin};
 
@@ -36,7 +38,7 @@ pub(super) struct Built {
     pub(super) files: Option<Signed>,
 }
 
-/// What was built, and nothing in the world stands against it.
+/// What was built, and nothing that is published stands against it.
 pub(super) struct Planned(pub(super) Built);
 
 /// Checks the tree, hashes what the machine downloads and builds images and files, side by side.
@@ -78,7 +80,7 @@ pub(super) async fn built(context: &Context, order: &Order, ready: Ready) -> Res
     })
 }
 
-fn check(workspace: &xtask::workspace::Workspace) -> Result<usize> {
+fn check(workspace: &xtask_host::workspace::Workspace) -> Result<usize> {
     let report = xtask_check::run(workspace, &CheckArgs::default())?;
     let (errors, warnings): (Vec<Finding>, Vec<Finding>) = report
         .findings
@@ -110,7 +112,7 @@ async fn hash_downloads(context: &Context, kind: Kind) -> Vec<Error> {
 async fn hash_download(context: &Context, kind: Kind, download: &Download) -> Result<()> {
     let expected = match kind {
         Kind::Release => download.sha256,
-        Kind::Rehearsal => Digest::of(&scene::stand_in(&download.url)),
+        Kind::Rehearsal => Digest::of(&sandbox::stand_in(&download.url)),
     };
     let name = checksums::name_of(download);
     let (found, _) = checksums::hash(context, &context.endpoints, &name, &download.url).await?;
@@ -118,7 +120,7 @@ async fn hash_download(context: &Context, kind: Kind, download: &Download) -> Re
         return Ok(());
     }
     Err(Error::in_file(
-        xtask::pins_env::CLOUD_INIT,
+        xtask_pins::pins_env::CLOUD_INIT,
         vec![checksums::mismatch(download, found)],
     ))
 }
@@ -214,7 +216,7 @@ fn crashed(error: &tokio::task::JoinError) -> Error {
     Error::machine("a part of the release crashed").because(error.to_string())
 }
 
-/// Resolves every image, looks at the world again and decides; refuses while nothing is changed.
+/// Resolves every image, observes again and decides; refuses while nothing is changed.
 ///
 /// # Errors
 /// With everything that stands against the release.
@@ -227,8 +229,8 @@ pub(super) async fn planned(context: &Context, order: &Order, mut built: Built) 
         .iter()
         .map(|image| image.image.clone())
         .collect();
-    let world = observe(&built.ready.clients, &built.ready.wanted).await?;
-    let plan = Plan::new(&world, &built.ready.wanted, order.until);
+    let observed = observe(&built.ready.clients, &built.ready.wanted).await?;
+    let plan = Plan::new(&observed, &built.ready.wanted, order.until);
     context.progress.note(plan.to_text().trim_end());
     let mut problems = Problems::default();
     problems.add(plan.refusals);
@@ -243,7 +245,7 @@ async fn require_served(context: &Context, kind: Kind, built: &Built) -> Result<
     let files = Files::read(root)?;
     let inventory = match kind {
         Kind::Release => Inventory::extract(&files),
-        // What a Dockerfile builds upon is not in the registry of the scene.
+        // What a Dockerfile builds upon is not in the registry of the sandbox.
         Kind::Rehearsal => Inventory::of_stack(&Compose::load(root)?, Vec::new()),
     };
     let to_resolve = inventory.to_resolve()?;

@@ -1,13 +1,13 @@
 //! Makes the draft, or takes up the one that is there and makes it right.
 
-use xtask::error::{Error, Result};
-use xtask::write;
 use xtask_dist::Signed;
+use xtask_host::error::{Error, Result};
+use xtask_host::write;
 use xtask_online::NetError;
 use xtask_online::github::Release;
 
 use super::build::Built;
-use super::plan::{self, Draft};
+use super::decide::{self, Draft};
 use super::push::Pushed;
 use crate::context::Context;
 
@@ -32,7 +32,7 @@ pub(super) async fn drafted(context: &Context, Pushed(mut built): Pushed) -> Res
     let wanted = &built.ready.wanted.fields;
     let task = context.progress.task(format!("draft {}", wanted.tag));
     let github = &built.ready.clients.github;
-    let (found, _) = plan::draft(&github.releases().await?, &wanted.tag)?;
+    let (found, _) = decide::draft(&github.releases().await?, &wanted.tag)?;
     let (release, how) = match found {
         Draft::Public(release) => (release, "is public already"),
         Draft::TakeUp(release) if release.says(wanted) => (release, "taken up"),
@@ -64,7 +64,10 @@ async fn create(built: &Built) -> Result<Release> {
         return Err(error.clone().into());
     }
     // Also after a lost answer: the draft may have been made.
-    match (plan::draft(&github.releases().await?, &wanted.tag)?.0, made) {
+    match (
+        decide::draft(&github.releases().await?, &wanted.tag)?.0,
+        made,
+    ) {
         (Draft::TakeUp(chosen) | Draft::Public(chosen), Ok(made)) if chosen.id != made.id => {
             github.delete_empty_draft(made.id).await?;
             Ok(chosen)

@@ -1,15 +1,17 @@
 //! What a release would do, without doing any of it: the tree is judged, and GitHub and the registry
 //! are read as far as credentials or public access allow.
 
-use xtask::error::Result;
+use xtask::cli::Until;
+use xtask_host::error::{Error, Result};
 use xtask_online::github::{GitHub, Setting, TagRef};
 use xtask_online::registry::Registry;
 
+use super::observed::Observed;
+use super::order::{Clients, Order};
 use super::plan::{Plan, Wanted};
-use super::preflight::{built_images, observe};
-use super::world::World;
-use super::{Clients, Order, REPOSITORY, tree};
-use crate::context::Context;
+use super::preflight::{built_images, observe, public_key, signing_key};
+use super::tree;
+use crate::context::{Context, REPOSITORY};
 
 /// The plan of the release of `order`. What stands against it is in the plan as well.
 pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
@@ -39,6 +41,7 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
             refusals.extend(images.err());
             return Plan {
                 refusals,
+                lacking: lacking(context, order),
                 ..Plan::default()
             };
         }
@@ -51,16 +54,16 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
     };
     let seen = look(context, &wanted).await;
     let mut plan = match seen {
-        Ok((mut world, unseen)) => {
+        Ok((mut observed, unseen)) => {
             notes.extend(unseen);
-            if world.tag.is_none() {
+            if observed.tag.is_none() {
                 notes.push(format!("the tag {} is not on GitHub yet", order.tag()));
-                world.tag = Some(TagRef {
+                observed.tag = Some(TagRef {
                     object: String::new(),
                     commit: wanted.fields.commit.clone(),
                 });
             }
-            Plan::new(&world, &wanted, order.until)
+            Plan::new(&observed, &wanted, order.until)
         }
         Err(error) => Plan {
             notes: vec![format!(
@@ -73,11 +76,37 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
     plan.notes.append(&mut notes);
     refusals.append(&mut plan.refusals);
     plan.refusals = refusals;
+    plan.lacking = lacking(context, order);
     plan
 }
 
+/// What a plan does without and `--execute` does not.
+fn lacking(context: &Context, order: &Order) -> Vec<String> {
+    let key = public_key(context);
+    let signing = match order.until {
+        Until::Pushed => Ok(()),
+        Until::Published => signing_key(order, key.as_deref().ok()).map(drop),
+    };
+    let token = context.github_token().and_then(|token| match token {
+        Some(_) => Ok(()),
+        None => Err(Error::usage("`GITHUB_TOKEN` is not set")),
+    });
+    let local = tree::local_tag(&context.workspace, &order.tag()).and_then(|tag| match tag {
+        Some(_) => Ok(()),
+        None => Err(Error::findings(format!(
+            "there is no tag `{}` in this repository",
+            order.tag()
+        ))),
+    });
+    let all = [local, key.map(drop), signing, token];
+    all.into_iter()
+        .filter_map(Result::err)
+        .map(|error| error.message)
+        .collect()
+}
+
 /// What there is to see, and what could not be seen.
-async fn look(context: &Context, wanted: &Wanted) -> Result<(World, Vec<String>)> {
+async fn look(context: &Context, wanted: &Wanted) -> Result<(Observed, Vec<String>)> {
     let token = context.github_token()?;
     let mut notes = Vec::new();
     if token.is_none() {
@@ -89,10 +118,10 @@ async fn look(context: &Context, wanted: &Wanted) -> Result<(World, Vec<String>)
         anonymous: Registry::new(&context.endpoints, xtask_online::registry::Logins::none())?,
         registry,
     };
-    let world = observe(&clients, wanted).await?;
-    if world.immutable == Setting::Unknown {
+    let observed = observe(&clients, wanted).await?;
+    if observed.immutable == Setting::Unknown {
         notes
             .push("whether releases are immutable is not known: this token may not ask".to_owned());
     }
-    Ok((world, notes))
+    Ok((observed, notes))
 }

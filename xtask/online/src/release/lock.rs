@@ -3,8 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 
-use xtask::error::{Error, Result};
-use xtask::workspace::Workspace;
+use xtask_host::error::{Error, Result};
+use xtask_host::workspace::Workspace;
 
 /// The lock; the system releases it when the process ends, however it does.
 #[derive(Debug)]

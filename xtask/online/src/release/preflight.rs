@@ -3,19 +3,20 @@
 use polis_base::ImageRef;
 
 use xtask::cli::Until;
-use xtask::compose::Compose;
-use xtask::error::{Error, Outcome, Result};
-use xtask::finding::Severity;
 use xtask_dist::Kind;
 use xtask_dist::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::finding::Severity;
 use xtask_online::github::{GitHub, Token};
 use xtask_online::images::Subject;
 use xtask_online::registry::{Logins, Registry};
+use xtask_pins::compose::Compose;
 
+use super::observed::Observed;
+use super::order::{Clients, Order};
 use super::plan::{Plan, Wanted};
-use super::world::World;
-use super::{Clients, Order, REPOSITORY, tree};
-use crate::context::Context;
+use super::tree;
+use crate::context::{Context, REPOSITORY};
 use crate::failure;
 use crate::verbs::verify_images::{self, Examined};
 
@@ -73,8 +74,8 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
             images: images.clone(),
             assets: None,
         };
-        if let Some(world) = problems.ask(observe(clients, &wanted).await) {
-            problems.add(Plan::new(&world, &wanted, order.until).refusals);
+        if let Some(observed) = problems.ask(observe(clients, &wanted).await) {
+            problems.add(Plan::new(&observed, &wanted, order.until).refusals);
         }
     }
     problems.end()?;
@@ -121,9 +122,9 @@ fn problems_of(examined: Result<Examined>) -> Vec<Error> {
 }
 
 /// What GitHub and the registry hold of what is `wanted`.
-pub(super) async fn observe(clients: &Clients, wanted: &Wanted) -> Result<World> {
+pub(super) async fn observe(clients: &Clients, wanted: &Wanted) -> Result<Observed> {
     let images: Vec<ImageRef> = wanted.images.iter().map(ImageRef::unpinned).collect();
-    World::observe(
+    Observed::observe(
         &clients.github,
         &clients.registry,
         &wanted.fields.tag,
@@ -149,15 +150,17 @@ pub(super) fn built_images(context: &Context) -> Result<Vec<ImageRef>> {
     Ok(images)
 }
 
-fn public_key(context: &Context) -> Result<String> {
-    xtask::tree::text(&context.workspace.root, PUBLIC_KEY).map_err(|error| {
+/// The text of `minisign.pub`.
+pub(super) fn public_key(context: &Context) -> Result<String> {
+    xtask_host::tree::text(&context.workspace.root, PUBLIC_KEY).map_err(|error| {
         error.hint("commit the public half of the signing key there: users verify releases with it")
     })
 }
 
-fn signing_key(order: &Order, public_key: Option<&str>) -> Result<SigningKey> {
-    let key = match &order.scene {
-        Some(scene) => scene.signing_key(),
+/// The key that signs, which is that of `public_key`.
+pub(super) fn signing_key(order: &Order, public_key: Option<&str>) -> Result<SigningKey> {
+    let key = match &order.sandbox {
+        Some(sandbox) => sandbox.signing_key(),
         None => SigningKey::from_env()?,
     };
     match public_key {
@@ -171,8 +174,8 @@ fn signing_key(order: &Order, public_key: Option<&str>) -> Result<SigningKey> {
 }
 
 fn clients(context: &Context, order: &Order) -> Result<Clients> {
-    let (token, logins) = match (&order.scene, order.kind) {
-        (Some(scene), _) => (scene.token(), Logins::none()),
+    let (token, logins) = match (&order.sandbox, order.kind) {
+        (Some(sandbox), _) => (sandbox.token(), Logins::none()),
         (None, Kind::Rehearsal) => {
             return Err(Error::machine("a rehearsal without servers of its own"));
         }

@@ -7,15 +7,15 @@
 use polis_base::{Digest, ImageRef};
 use semver::Version;
 
-use xtask::error::{Error, Outcome, Result};
 use xtask_dist::sign::SigningKey;
+use xtask_host::error::{Error, Outcome, Result};
 use xtask_online::github::{GitHub, Release};
 use xtask_online::registry::Registry;
 
-use super::plan::{self, Promotion};
+use super::decide::{self, Promotion};
+use super::observed::Latest;
+use super::order::{Clients, Released};
 use super::publish::Published;
-use super::world::Latest;
-use super::{Clients, Released};
 use crate::context::Context;
 
 /// How often `latest` is looked at anew; each further look means that another release has come.
@@ -53,14 +53,14 @@ async fn settle_github(context: &Context, github: &GitHub) -> Result<()> {
     for _ in 0..MOST_LOOKS {
         let releases = github.releases().await?;
         let latest = github.latest().await?;
-        plan::readable_latest(latest.as_ref())?;
-        let Some((version, newest)) = plan::newest(&releases) else {
+        decide::readable_latest(latest.as_ref())?;
+        let Some((version, newest)) = decide::newest(&releases) else {
             task.done("none");
             return Ok(());
         };
         let there = latest
             .as_ref()
-            .and_then(|latest| plan::version_of_tag(&latest.tag));
+            .and_then(|latest| decide::version_of_tag(&latest.tag));
         if there.is_some_and(|there| there >= version) {
             task.done(&latest.map_or_else(String::new, |latest| latest.tag));
             return Ok(());
@@ -82,7 +82,7 @@ async fn settle_image(
         let releases = clients.github.releases().await?;
         let (newest, digest) = target(&clients.registry, &releases, version, ours).await?;
         let latest = Latest::observe(&clients.registry, ours).await?;
-        match plan::promote(ours, &newest, Some(digest), &latest)? {
+        match decide::promote(ours, &newest, Some(digest), &latest)? {
             Promotion::Stay(why) => {
                 task.done(&why);
                 return Ok(());
@@ -103,7 +103,7 @@ async fn target(
     version: &Version,
     ours: &ImageRef,
 ) -> Result<(Version, Digest)> {
-    let newer = plan::newest(releases).filter(|(newest, _)| newest > version);
+    let newer = decide::newest(releases).filter(|(newest, _)| newest > version);
     if let Some((newest, release)) = newer {
         let image = ours
             .unpinned()

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use xtask::error::{Error, Outcome, Result};
+use xtask_host::error::{Error, Outcome, Result};
 use xtask_online::github::{Release, TagRef};
 
 use super::draft::Drafted;
+use super::observed::require_tag;
 use super::verify::{Verified, require_complete};
-use super::world::require_tag;
-use super::{plan, tree};
+use super::{decide, tree};
 use crate::context::Context;
 
 /// How often the attestation of a release is asked for, which GitHub makes after publishing.
@@ -46,7 +46,7 @@ pub(super) async fn published(context: &Context, Verified(drafted): Verified) ->
             )
             .because(now.page));
         }
-        let latest = plan::is_latest(&wanted.version, &github.releases().await?);
+        let latest = decide::is_latest(&wanted.version, &github.releases().await?);
         if let Err(error) = github.publish(now.id, &wanted.fields, latest).await {
             // Another release of the same version may have been faster.
             if github.release(now.id).await?.draft {

@@ -1,11 +1,12 @@
 //! Pushes the images under their version tags, and attaches what is known of their content. Nobody
 //! follows these tags yet: no released compose file names them.
 
-use xtask::error::Result;
-use xtask::images::Image;
+use xtask_build::images::Image;
+use xtask_host::error::Result;
 
 use super::build::{Built, Planned};
-use super::{Released, plan, world};
+use super::order::Released;
+use super::{decide, observed};
 use crate::context::Context;
 
 /// A release whose images are in the registry.
@@ -41,18 +42,18 @@ async fn push_one(context: &Context, built: &Built, image: &Image) -> Result<()>
     let name = image.image.unpinned();
     let task = context.progress.task(format!("push {name}"));
     let releases = clients.github.releases().await?;
-    let public = plan::of_tag(&releases, tag).any(|release| !release.draft);
-    let held = world::version_tag(&clients.registry, &image.image).await?;
-    let done = match plan::push(&image.image, held, public)? {
-        plan::Push::Skip => "is there already".to_owned(),
-        plan::Push::Create => {
+    let public = observed::of_tag(&releases, tag).any(|release| !release.draft);
+    let held = observed::version_tag(&clients.registry, &image.image).await?;
+    let done = match decide::push(&image.image, held, public)? {
+        decide::Push::Skip => "is there already".to_owned(),
+        decide::Push::Create => {
             let digest = clients
                 .registry
                 .push_layout(&built.layout, &image.image)
                 .await?;
             digest.to_string()
         }
-        plan::Push::Replace(was) => {
+        decide::Push::Replace(was) => {
             let digest = clients
                 .registry
                 .push_layout(&built.layout, &image.image)

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use xtask::error::Result;
-use xtask::progress::Progress;
+use xtask_host::error::Result;
+use xtask_host::progress::Progress;
 
 /// The stages that have run, with their times.
 #[derive(Debug)]

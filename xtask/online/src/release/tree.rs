@@ -2,16 +2,16 @@
 
 use semver::Version;
 
-use xtask::error::{Error, Result};
-use xtask::finding::{Finding, Severity};
-use xtask::pins::{Inventory, Pin, judge};
-use xtask::process::Run as Process;
-use xtask::workspace::Workspace;
-use xtask::{versions, waivers};
 use xtask_dist::Kind;
+use xtask_host::error::{Error, Result};
+use xtask_host::finding::{Finding, Severity};
+use xtask_host::process::Run as Process;
+use xtask_host::workspace::Workspace;
 use xtask_online::github::ReleaseFields;
+use xtask_pins::inventory::{Inventory, Pin, judge};
+use xtask_pins::{versions, waivers};
 
-use super::plan::marker;
+use super::decide::marker;
 
 /// The commit of a clean work tree.
 ///

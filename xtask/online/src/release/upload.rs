@@ -3,12 +3,12 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use xtask::error::{Error, Result};
 use xtask_dist::{Asset, SIGNATURE};
+use xtask_host::error::{Error, Result};
 use xtask_online::github::{self, Upload};
 
+use super::decide::{self, Put};
 use super::draft::Drafted;
-use super::plan::{self, Put};
 use crate::context::Context;
 
 /// How many files travel at once.
@@ -28,10 +28,10 @@ pub(super) async fn uploaded(context: &Context, drafted: Drafted) -> Result<Uplo
     }
     let github = &drafted.built.ready.clients.github;
     let there = github.assets(drafted.release.id).await?;
-    plan::no_foreign(drafted.files.assets(), &there, &drafted.release.tag)?;
+    decide::no_foreign(drafted.files.assets(), &there, &drafted.release.tag)?;
     let mut uploads = Vec::new();
     for asset in drafted.files.assets() {
-        uploads.push(upload(context, &drafted, asset, plan::put(asset, &there)));
+        uploads.push(upload(context, &drafted, asset, decide::put(asset, &there)));
     }
     stream::iter(uploads)
         .buffer_unordered(AT_ONCE)
@@ -75,11 +75,11 @@ async fn upload(
             require_signature(drafted, &there).await?;
             done(task, "a good signature is there already")
         }
-        Upload::Other(there) => Err(plan::other_bytes(asset, &there)),
+        Upload::Other(there) => Err(decide::other_bytes(asset, &there)),
     }
 }
 
-fn done(task: xtask::progress::Task, how: &str) -> Result<()> {
+fn done(task: xtask_host::progress::Task, how: &str) -> Result<()> {
     task.done(how);
     Ok(())
 }
@@ -102,7 +102,7 @@ pub(super) async fn require_signature(drafted: &Drafted, there: &github::Asset) 
     match good {
         true => Ok(()),
         false => Err(Error::new(
-            xtask::error::Outcome::Drift,
+            xtask_host::error::Outcome::Drift,
             format!("`{SIGNATURE}` of the release is no signature of these checksums"),
         )
         .because(there.download.clone())

@@ -5,13 +5,13 @@ use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use polis_base::Digest;
 
-use xtask::error::{Error, Outcome, Result};
-use xtask::images::Image;
+use xtask_build::images::Image;
 use xtask_dist::{Asset, SIGNATURE};
+use xtask_host::error::{Error, Outcome, Result};
 use xtask_online::github;
 
+use super::decide;
 use super::draft::Drafted;
-use super::plan;
 use super::upload::{Uploaded, require_signature};
 use crate::context::Context;
 
@@ -56,12 +56,12 @@ pub(super) async fn verified(context: &Context, Uploaded(drafted): Uploaded) -> 
 /// When a file is missing, is not ours or holds other bytes.
 pub(super) fn require_complete(drafted: &Drafted, there: &[github::Asset]) -> Result<()> {
     let tag = &drafted.release.tag;
-    plan::no_foreign(drafted.files.assets(), there, tag)?;
+    decide::no_foreign(drafted.files.assets(), there, tag)?;
     for ours in drafted.files.assets() {
         match github::Held::find(there, &ours.name, ours.size, ours.sha256) {
             github::Held::Same(_) => {}
             github::Held::Other(_) if ours.name == SIGNATURE => {}
-            github::Held::Other(there) => return Err(plan::other_bytes(ours, &there)),
+            github::Held::Other(there) => return Err(decide::other_bytes(ours, &there)),
             github::Held::Absent | github::Held::Unfinished(_) => {
                 return Err(Error::new(
                     Outcome::Drift,

@@ -2,14 +2,14 @@
 
 use polis_base::Digest;
 
-use xtask::error::{Error, Result};
-use xtask::finding::Finding;
-use xtask::pins::{Inventory, Pin, What};
-use xtask::pins_env::Download;
-use xtask::report::Report;
 use xtask::verbs::verify_pins as offline;
+use xtask_host::error::{Error, Result};
+use xtask_host::finding::Finding;
+use xtask_host::report::Report;
 use xtask_online::Endpoints;
 use xtask_online::download::hash_url;
+use xtask_pins::inventory::{Inventory, Pin, What};
+use xtask_pins::pins_env::Download;
 
 use super::verify_pins;
 use crate::context::Context;

@@ -8,15 +8,14 @@
 use serde_json::json;
 
 use xtask::cli::{DriftArgs, VerifyPinsArgs};
-use xtask::error::{Error, Outcome, Result};
-use xtask::finding::{Finding, Severity};
-use xtask::report::Report;
-use xtask::say;
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::finding::{Finding, Severity};
+use xtask_host::report::Report;
+use xtask_host::say;
 use xtask_online::github::{Issue, Token, Tracker};
 
 use super::{verify_images, verify_pins};
 use crate::context::Context;
-use crate::release;
 
 /// The workflow whose runs are counted.
 const WORKFLOW: &str = "pin-drift.yml";
@@ -94,7 +93,7 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
 pub(crate) fn repository() -> String {
     let named = std::env::var(REPOSITORY).ok();
     let named = named.filter(|name| !name.is_empty());
-    named.unwrap_or_else(|| release::REPOSITORY.to_owned())
+    named.unwrap_or_else(|| crate::context::REPOSITORY.to_owned())
 }
 
 /// Brings the issue in step with `report`; returns what was done, or is to be done, and the issue.

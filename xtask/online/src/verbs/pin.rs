@@ -7,17 +7,16 @@ use polis_base::{Digest, ImageRef};
 use serde_json::json;
 
 use xtask::cli::PinArgs;
-use xtask::error::{Error, Outcome, Result};
-use xtask::finding::Finding;
-use xtask::images::{self, Image};
-use xtask::pins::edit::{self, Change};
-use xtask::pins::{Files, Inventory};
-use xtask::report::Report;
 use xtask::verbs::docs;
 use xtask::verbs::images::default_layout;
-use xtask::waivers;
-use xtask::write;
+use xtask_build::images::{self, Image};
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::finding::Finding;
+use xtask_host::report::Report;
 use xtask_online::registry::Registry;
+use xtask_pins::edit::{self, Change};
+use xtask_pins::inventory::{Files, Inventory};
+use xtask_pins::waivers;
 
 use crate::context::Context;
 use crate::failure;
@@ -39,7 +38,7 @@ pub(crate) async fn run(context: &Context, args: &PinArgs) -> Result<Report> {
     let changes = edit::apply(files.all(), &edits)?;
     let changes = docs::with_page(workspace, &files, changes)?;
     if !args.check {
-        write::changes(&workspace.root, &changes)?;
+        edit::write(&workspace.root, &changes)?;
     }
     let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
     let said = match args.check {

@@ -11,14 +11,15 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use xtask::cli::DriftArgs;
-use xtask::error::{Error, Outcome, Result};
-use xtask::finding::{Finding, Severity};
-use xtask::pins::edit::{self, Change};
-use xtask::pins::{Files, Inventory, judge, page};
-use xtask::report::Report;
-use xtask::source::Source;
-use xtask::{say, waivers};
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::finding::{Finding, Severity};
+use xtask_host::report::Report;
+use xtask_host::say;
+use xtask_host::source::Source;
 use xtask_online::github::{Branch, GitHub, Pull, Token, blob_name};
+use xtask_pins::edit::{self, Change};
+use xtask_pins::inventory::{Files, Inventory, judge, page};
+use xtask_pins::waivers;
 
 use super::drift::{cut, repository};
 use super::update::{self, Move};

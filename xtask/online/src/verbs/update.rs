@@ -7,15 +7,14 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use xtask::cli::{UpdateArgs, UpdateSomeArgs, UpdateVerb};
-use xtask::error::{Error, Outcome, Result};
-use xtask::pins::edit::{self, Change, Edit};
-use xtask::pins::{Action, Download, Files, Inventory, Pin, What, update};
-use xtask::report::Report;
 use xtask::verbs::docs;
-use xtask::write;
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::report::Report;
 use xtask_online::download::hash_url;
 use xtask_online::github::{Tags, Version};
 use xtask_online::registry::Registry;
+use xtask_pins::edit::{self, Change, Edit};
+use xtask_pins::inventory::{Action, Download, Files, Inventory, Pin, What, update};
 
 use crate::context::Context;
 use crate::failure;
@@ -140,7 +139,7 @@ fn report(
 ) -> Result<Report> {
     let changes = changes(context, files, moves)?;
     if !args.check {
-        write::changes(&context.workspace.root, &changes)?;
+        edit::write(&context.workspace.root, &changes)?;
     }
     let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
     let diff = edit::diff(&changes);

@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 
 use xtask::cli::VerifyImagesArgs;
-use xtask::compose::Compose;
-use xtask::contract::{self, Contract};
-use xtask::error::{Error, Result};
-use xtask::finding::Finding;
-use xtask::pins::{Inventory, judge};
-use xtask::report::Report;
-use xtask::report::markdown::{self, cell_text, code};
-use xtask::source::Place;
-use xtask::waivers;
+use xtask_host::error::{Error, Result};
+use xtask_host::finding::Finding;
+use xtask_host::report::Report;
+use xtask_host::report::markdown::{self, cell_text, code};
+use xtask_host::source::Place;
 use xtask_online::images::{Images, Kind, Problem, Subject, Verdict, uses_in};
 use xtask_online::registry::Registry;
+use xtask_pins::compose::Compose;
+use xtask_pins::contract::{self, Contract};
+use xtask_pins::inventory::{Inventory, judge};
+use xtask_pins::waivers;
 
 use crate::context::Context;
 

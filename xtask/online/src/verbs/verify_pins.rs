@@ -1,12 +1,12 @@
 //! `verify-pins`: what the files tell about every pin, and what the world does.
 
 use xtask::cli::VerifyPinsArgs;
-use xtask::error::Result;
-use xtask::pins::table::{self, Row};
-use xtask::pins::{Inventory, Pin, judge};
-use xtask::report::Report;
-use xtask::waivers;
+use xtask_host::error::Result;
+use xtask_host::report::Report;
 use xtask_online::{Cosign, Count, State, Verifier};
+use xtask_pins::inventory::table::{self, Row};
+use xtask_pins::inventory::{Inventory, Pin, judge};
+use xtask_pins::waivers;
 
 use crate::context::Context;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use polis_base::{Digest, ImageRef};
-use xtask_online::embedded::{EmbeddedProxy, Fault, Faults};
+use xtask_loopback::{EmbeddedProxy, Fault, Faults};
 use xtask_online::registry::{Credentials, DockerConfig, Logins, Registry};
 use xtask_online::{Endpoints, ErrorKind};
 

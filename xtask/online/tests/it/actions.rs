@@ -1,6 +1,6 @@
 //! The states of actions, named in a workflow or in the lock file.
 
-use xtask_online::embedded::Fault;
+use xtask_loopback::Fault;
 
 use crate::support::world::World;
 

@@ -12,7 +12,7 @@ use axum::response::IntoResponse as _;
 use futures_util::stream;
 use polis_base::Digest;
 use sha2::{Digest as _, Sha256};
-use xtask_online::embedded::{EmbeddedFiles, EmbeddedProxy, EmbeddedRegistry, Faults};
+use xtask_loopback::{EmbeddedFiles, EmbeddedProxy, EmbeddedRegistry, Faults};
 use xtask_online::registry::{Credentials, Logins, Registry};
 use xtask_testkit::{Ran, Tree};
 

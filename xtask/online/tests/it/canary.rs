@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use xtask::secrets;
+use xtask_host::secrets;
 use xtask_testkit::{Canary, Tree};
 
 use crate::support::world::World;

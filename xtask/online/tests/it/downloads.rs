@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use polis_base::Digest;
+use xtask_loopback::{EmbeddedFiles, Fault, Faults};
 use xtask_online::download::hash_url;
-use xtask_online::embedded::{EmbeddedFiles, Fault, Faults};
 use xtask_online::{Endpoints, ErrorKind, NetError};
 
 use crate::support::{endpoints, hasty};

@@ -5,9 +5,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use xtask::pins::{Inventory, What};
-use xtask_online::embedded::{EmbeddedGitHub, Fault, Faults};
-use xtask_online::github::Token;
+use xtask_loopback::{EmbeddedGitHub, Fault, Faults};
+use xtask_pins::inventory::{Inventory, What};
 use xtask_testkit::Ran;
 
 use crate::support::world::World;
@@ -37,8 +36,8 @@ impl Nights {
         });
         let tags: BTreeMap<String, String> = tags.collect();
         fs::write(dir.path().join("tags.json"), json!(tags).to_string()).unwrap();
-        let token = Token::new("s3cret").unwrap();
-        let github = EmbeddedGitHub::start_with(dir.path(), "odralabshq", "polis", &token, &faults);
+        let github =
+            EmbeddedGitHub::start_with(dir.path(), "odralabshq", "polis", "s3cret", &faults);
         Self {
             world,
             dir,
@@ -196,9 +195,8 @@ fn an_issue_is_known_by_its_marker_and_label_alone() {
 }
 
 fn serve(nights: &Nights) -> EmbeddedGitHub {
-    let token = Token::new("s3cret").unwrap();
     let (root, faults) = (nights.dir.path(), &nights.faults);
-    EmbeddedGitHub::start_with(root, "odralabshq", "polis", &token, faults).unwrap()
+    EmbeddedGitHub::start_with(root, "odralabshq", "polis", "s3cret", faults).unwrap()
 }
 
 #[test]

@@ -7,8 +7,8 @@ use axum::http::HeaderMap;
 use polis_base::Digest;
 use serde_json::Value;
 use tempfile::TempDir;
+use xtask_loopback::{EmbeddedGitHub, Fault, Faults};
 use xtask_online::download::hash_url;
-use xtask_online::embedded::{EmbeddedGitHub, Fault, Faults};
 use xtask_online::github::{API, Asset, GitHub, Release, ReleaseFields, Token, UPLOADS, Upload};
 use xtask_online::{Endpoints, ErrorKind, Rejection};
 
@@ -58,9 +58,8 @@ impl Site {
 }
 
 fn serve(root: &Path, faults: &Faults) -> EmbeddedGitHub {
-    let token = Token::new("s3cret").unwrap();
     let root = root.join("github");
-    EmbeddedGitHub::start_with(&root, "odralabshq", "polis", &token, faults).unwrap()
+    EmbeddedGitHub::start_with(&root, "odralabshq", "polis", "s3cret", faults).unwrap()
 }
 
 /// The release or draft of `tag`, a public one first.

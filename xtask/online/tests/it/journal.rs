@@ -5,7 +5,7 @@ use std::time::Duration;
 use polis_base::Digest;
 use reqwest::Method;
 use serde_json::json;
-use xtask_online::embedded::{EmbeddedRegistry, Entry, Faults, Hold, Journal, Trip};
+use xtask_loopback::{EmbeddedRegistry, Entry, Faults, Hold, Journal, Trip};
 
 use crate::support::twin::{Answer, Twin, client};
 

@@ -20,6 +20,7 @@ mod images;
 #[cfg(unix)]
 mod installers;
 mod journal;
+mod log;
 mod mutation;
 mod pin;
 mod prism;

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use xtask::cli::VerifyPinsArgs;
-use xtask::finding::Severity;
-use xtask::pins::{At, Inventory, Part};
 use xtask::verbs::verify_pins;
-use xtask::workspace::Workspace;
+use xtask_host::finding::Severity;
+use xtask_host::workspace::Workspace;
+use xtask_pins::edit::At;
+use xtask_pins::inventory::{Inventory, Part};
 
 use crate::support::world::World;
 

@@ -3,7 +3,7 @@
 
 use expect_test::expect;
 use polis_base::{Digest, ImageRef};
-use xtask_online::embedded::EmbeddedRegistry;
+use xtask_loopback::EmbeddedRegistry;
 use xtask_online::registry::{Logins, Registry};
 use xtask_testkit::{Ran, Tree};
 

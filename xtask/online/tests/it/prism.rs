@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use xtask_online::embedded::Probe;
+use xtask_loopback::Probe;
 
 use crate::support::prism::{self, Prism};
 use crate::support::twin::{Answer, COMMIT, Twin};

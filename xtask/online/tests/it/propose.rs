@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use xtask::pins::{Inventory, What};
-use xtask_online::embedded::{EmbeddedGitHub, Entry, Faults, Journal};
-use xtask_online::github::Token;
+use xtask_loopback::{EmbeddedGitHub, Entry, Faults, Journal};
+use xtask_pins::inventory::{Inventory, What};
 use xtask_testkit::Ran;
 
 use crate::support::world::World;
@@ -60,7 +59,7 @@ impl Scene {
                     scene.releases(&action.repository, &[tag]);
                 }
                 What::Download(download) => {
-                    let repository = xtask::pins::update::repository(download).unwrap();
+                    let repository = xtask_pins::inventory::update::repository(download).unwrap();
                     let version = download.version.as_deref().unwrap();
                     let tag = format!("v{}", version.trim_start_matches('v'));
                     scene.releases(repository, &[&tag]);
@@ -215,9 +214,8 @@ impl Scene {
 }
 
 fn serve(dir: &TempDir, token: &str, faults: &Faults, journal: &Journal) -> EmbeddedGitHub {
-    let token = Token::new(token).unwrap();
     let (owner, repo) = ("odralabshq", "polis");
-    EmbeddedGitHub::start_journaled(dir.path(), owner, repo, &token, faults, journal).unwrap()
+    EmbeddedGitHub::start_journaled(dir.path(), owner, repo, token, faults, journal).unwrap()
 }
 
 /// The files below `root/dir`, by path their mode and text.

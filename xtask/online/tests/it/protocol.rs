@@ -4,8 +4,7 @@ use polis_base::Digest;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use xtask_online::embedded::{EmbeddedGitHub, EmbeddedRegistry};
-use xtask_online::github::Token;
+use xtask_loopback::{EmbeddedGitHub, EmbeddedRegistry};
 use xtask_online::registry::media;
 
 use crate::support::twin::client;
@@ -284,8 +283,7 @@ async fn tags_are_listed_in_pages_and_deleted() {
 #[tokio::test]
 async fn the_embedded_github_validates_as_github_does() {
     let root = tempfile::tempdir().unwrap();
-    let token = Token::new("s3cret").unwrap();
-    let server = EmbeddedGitHub::start(root.path(), "o", "r", &token).unwrap();
+    let server = EmbeddedGitHub::start(root.path(), "o", "r", "s3cret").unwrap();
     let base = format!("{}/repos/o/r/releases", server.url());
     let client = client();
     let post = async |body: &str, auth: Option<&str>| {
@@ -341,8 +339,7 @@ async fn the_embedded_github_validates_as_github_does() {
 #[tokio::test]
 async fn the_embedded_github_shows_drafts_only_to_who_may_write() {
     let root = tempfile::tempdir().unwrap();
-    let token = Token::new("s3cret").unwrap();
-    let server = EmbeddedGitHub::start(root.path(), "o", "r", &token).unwrap();
+    let server = EmbeddedGitHub::start(root.path(), "o", "r", "s3cret").unwrap();
     let base = format!("{}/repos/o/r/releases", server.url());
     let client = client();
     let draft = client

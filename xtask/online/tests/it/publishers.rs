@@ -2,7 +2,7 @@
 
 use polis_base::Digest;
 use serde_json::{Map, Value, json};
-use xtask_online::embedded::Fault;
+use xtask_loopback::Fault;
 
 use crate::support::world::{DIGESTS, SERVICES, World};
 

@@ -5,7 +5,7 @@ use polis_base::Digest;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use xtask_online::embedded::EmbeddedRegistry;
+use xtask_loopback::EmbeddedRegistry;
 use xtask_online::registry::media;
 
 use crate::support::twin::client;

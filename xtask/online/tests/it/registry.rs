@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use polis_base::{Digest, ImageRef};
-use xtask_online::embedded::EmbeddedRegistry;
+use xtask_loopback::EmbeddedRegistry;
 use xtask_online::registry::{Credentials, Logins, Registry, media};
 use xtask_online::{Endpoints, ErrorKind};
 

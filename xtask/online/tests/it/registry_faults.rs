@@ -7,7 +7,7 @@ use std::path::Path;
 use polis_base::{Digest, ImageRef};
 use serde_json::json;
 use tempfile::TempDir;
-use xtask_online::embedded::{EmbeddedFiles, EmbeddedRegistry, Fault, Faults};
+use xtask_loopback::{EmbeddedFiles, EmbeddedRegistry, Fault, Faults};
 use xtask_online::registry::{Logins, Registry};
 use xtask_online::{ErrorKind, NetError};
 

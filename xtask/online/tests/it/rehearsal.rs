@@ -5,8 +5,8 @@ use std::path::Path;
 
 use polis_base::Digest;
 use serde_json::Value;
-use xtask::pins::edit::apply;
-use xtask::pins::{Files, Inventory, update};
+use xtask_pins::edit::apply;
+use xtask_pins::inventory::{Files, Inventory, update};
 use xtask_testkit::Tree;
 
 use crate::support::{real_part, run};

@@ -1,5 +1,7 @@
 //! Signatures of images: by key with the real cosign, keyless as far as the arguments that it gets.
 
+mod scripted;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,8 +9,8 @@ use std::time::Instant;
 use polis_base::{Digest, ImageRef};
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask::secrets;
-use xtask_online::embedded::Faults;
+use xtask_host::secrets;
+use xtask_loopback::Faults;
 use xtask_online::registry::{Credentials, Logins, Registry};
 use xtask_testkit::{Canary, Ran, Tree};
 
@@ -349,147 +351,4 @@ fn a_cosign_that_may_not_see_the_signatures_is_refused() {
     ] {
         assert!(ran.stderr.contains(words), "{words}: {}", ran.seen());
     }
-}
-
-/// A directory in which `cosign` is a script, which answers `version` as cosign 3 does.
-fn scripted(script: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("cosign");
-    let version = "if [ \"$1\" = version ]; then echo '{\"gitVersion\": \"v3.0.2\"}'; exit 0; fi";
-    fs::write(&path, format!("#!/bin/sh\n{version}\n{script}\n")).unwrap();
-    run("chmod", [Path::new("755"), &path]);
-    dir
-}
-
-fn run_with(world: &World, cosign: &TempDir, args: &[&str]) -> Ran {
-    let path = std::env::var("PATH").unwrap();
-    let path = format!("{}:{path}", cosign.path().display());
-    let args = [&["verify-pins", "--signatures"], args].concat();
-    world.run_with(&args, &[("PATH", &path)])
-}
-
-#[test]
-fn a_missing_cosign_is_this_machines_and_says_how_to_get_it() {
-    let (tree, empty) = (Tree::data(), tempfile::tempdir().unwrap());
-    let path = empty.path().display().to_string();
-    let ran = tree.run_with(
-        PROGRAM,
-        &["verify-pins", "--signatures"],
-        &[("PATH", &path)],
-    );
-    assert_eq!(ran.code, 5, "{}", ran.seen());
-    for words in [
-        "install `cosign`",
-        "https://docs.sigstore.dev/cosign/system_config/installation/",
-    ] {
-        assert!(ran.stderr.contains(words), "{words}: {}", ran.seen());
-    }
-    let both = tree.run(PROGRAM, &["verify-pins", "--signatures", "--offline"]);
-    assert_eq!(both.code, 4, "{}", both.seen());
-}
-
-#[test]
-fn cosign_gets_the_signer_the_registry_and_one_login_and_no_secret() {
-    let world = World::start();
-    let docker = tempfile::tempdir().unwrap();
-    // user:password
-    let login = r#"{"auths": {"ghcr.io": {"auth": "dXNlcjpwYXNzd29yZA=="}, "a.b": {"auth": "eDpvdGhlcg=="}}}"#;
-    fs::write(docker.path().join("config.json"), login).unwrap();
-    let seen = tempfile::tempdir().unwrap();
-    let script = format!(
-        "[ \"$1\" = version ] && {{ echo '{{\"gitVersion\": \"v3.0.2\"}}'; exit; }}
-         ls -l \"$DOCKER_CONFIG\" >'{0}/ls'; cp \"$DOCKER_CONFIG/config.json\" '{0}/config'; env >'{0}/env'",
-        seen.path().display()
-    );
-    // Docker's configuration is for who has no login in our own variables.
-    let names = secrets::READ.into_iter().chain(secrets::UNUSED);
-    let names = names.filter(|name| *name != secrets::REGISTRY_PASSWORD);
-    let canary = Canary::new(names).replacing("cosign", &script);
-    let ours = canary.env();
-    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
-    let more = [
-        ("DOCKER_CONFIG", docker.path().to_str().unwrap()),
-        ("COSIGN_REPOSITORY", "evil.example/x"),
-        ("SIGSTORE_ROOT_FILE", "/evil"),
-    ];
-    let env: Vec<_> = ours.chain(more).collect();
-    let ran = world.run_with(&["verify-pins", "--signatures", "--format", "json"], &env);
-    assert_eq!(ran.code, 0, "{}", ran.seen());
-    let image = world.image("gate");
-    let host = world.registry.host();
-    let started = format!(
-        "cosign verify --certificate-identity-regexp ^https://github\\.com/odralabshq/polis/\\.github/workflows/release\\.yml@refs/(tags/v[0-9A-Za-z.-]+|heads/main)$ --certificate-oidc-issuer https://token.actions.githubusercontent.com --allow-http-registry {host}/{REPOSITORY}@{}",
-        image.digest().unwrap()
-    );
-    canary.assert_unseen(&ran, &["cosign version --json", &started]);
-    let runs = canary
-        .given()
-        .into_iter()
-        .filter(|given| given.program.starts_with("cosign verify"));
-    assert_eq!(runs.count(), 8);
-    let read = |name: &str| fs::read_to_string(seen.path().join(name)).unwrap();
-    let config: Value = serde_json::from_str(&read("config")).unwrap();
-    assert_eq!(
-        config,
-        serde_json::json!({"auths": {host: {"auth": "dXNlcjpwYXNzd29yZA=="}}})
-    );
-    assert!(read("ls").contains("-rw------- "), "{}", read("ls"));
-    let given = read("env");
-    for name in ["COSIGN_", "SIGSTORE_", "TOKEN", "PASSWORD"] {
-        assert!(!given.contains(name), "{name}: {given}");
-    }
-    // Nothing is left of it.
-    let dir = given
-        .lines()
-        .find_map(|line| line.strip_prefix("DOCKER_CONFIG="));
-    assert!(!Path::new(dir.unwrap()).exists());
-}
-
-#[test]
-fn what_cosign_says_is_bounded_in_size_and_time_and_cannot_write_to_a_terminal() {
-    let world = World::start();
-    only_gate(&world.tree, "{identity: ^a$, issuer: https://b.example}");
-    let flood = scripted("head -c 30000000 /dev/zero; exit 1");
-    let ran = run_with(&world, &flood, &[]);
-    let told = "it said more than 16777216 bytes";
-    assert!(ran.code == 3 && ran.stderr.contains(told), "{}", ran.seen());
-    let slow = scripted("sleep 100");
-    let begun = Instant::now();
-    let ran = run_with(&world, &slow, &["--deadline", "3"]);
-    assert!(
-        ran.code == 3 && ran.stderr.contains("no answer within"),
-        "{}",
-        ran.seen()
-    );
-    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
-    let rude = scripted("printf 'error: \\033]52;c;eA==\\007\\n' >&2; exit 12");
-    let ran = run_with(&world, &rude, &[]);
-    assert_eq!(ran.code, 1, "{}", ran.seen());
-    assert!(ran.stderr.contains("]52;c;eA=="), "{}", ran.seen());
-    assert!(!ran.seen().contains(['\u{1b}', '\u{7}']), "{}", ran.seen());
-}
-
-#[test]
-fn an_image_without_a_digest_has_nothing_to_verify() {
-    let tree = Tree::data();
-    let cosign = scripted("exit 12");
-    let path = format!(
-        "{}:{}",
-        cosign.path().display(),
-        std::env::var("PATH").unwrap()
-    );
-    let mut args = vec!["verify-pins", "--signatures", "--quiet"];
-    let hosts = [
-        "ghcr.io",
-        "github.com",
-        "api.github.com",
-        "static.rust-lang.org",
-        "download.docker.com",
-    ];
-    let nowhere = hosts.map(|host| format!("{host}=http://127.0.0.1:9"));
-    args.extend(nowhere.iter().flat_map(|endpoint| ["--endpoint", endpoint]));
-    args.extend(["--deadline", "5"]);
-    let ran = tree.run_with(PROGRAM, &args, &[("PATH", &path)]);
-    let told = "signatures: 0 verified, 0 failed, 8 not looked at\n";
-    assert!(ran.stdout.contains(told), "{}", ran.seen());
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use polis_base::{Digest, ImageRef};
-use xtask_online::embedded::EmbeddedRegistry;
+use xtask_loopback::EmbeddedRegistry;
 use xtask_online::registry::{Logins, Registry};
 
 use crate::support::docker::DockerRegistry;

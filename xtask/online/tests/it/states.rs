@@ -1,12 +1,14 @@
 //! Every state in which a pin can be, provoked once, by the real program on a copy of the tree.
 
+mod files;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use polis_base::Digest;
 use serde_json::{Value, json};
-use xtask_online::embedded::Fault;
+use xtask_loopback::Fault;
 
 use crate::support::docker::DockerRegistry;
 use crate::support::world::{CLOUD_INIT, COMPOSE, World, key_file};
@@ -225,122 +227,6 @@ fn what_an_index_names_must_be_there_and_be_it() {
         amd64["size"] = arm64["size"].clone();
     });
     gate(&world, "mismatch");
-}
-
-#[test]
-fn downloads_hash_to_their_pins() {
-    let mut world = World::start();
-    let yq = |world: &mut World, change: &dyn Fn(&mut Vec<u8>)| {
-        let mut files = world.others.files.iter_mut();
-        change(
-            files
-                .find(|(path, _)| path.ends_with("yq_linux_amd64"))
-                .unwrap()
-                .1,
-        );
-    };
-    yq(&mut world, &|bytes| bytes.push(b'!'));
-    assert_eq!(
-        world.states(),
-        (1, vec!["mismatch yq v4.44.6 amd64".to_owned()])
-    );
-    yq(&mut world, &|bytes| bytes.truncate(bytes.len() - 1));
-    world
-        .others
-        .files
-        .retain(|path, _| !path.ends_with("yq_linux_arm64"));
-    assert_eq!(
-        world.states(),
-        (2, vec!["gone yq v4.44.6 arm64".to_owned()])
-    );
-    world
-        .other_faults
-        .add("GET", "/mikefarah", 100, Fault::Cut(5));
-    let checksums = world.run(&["verify-checksums"]);
-    assert_eq!(checksums.code, 2, "{}", checksums.seen());
-    assert!(
-        checksums
-            .stdout
-            .contains("unreachable       download yq v4.44.6 amd64"),
-        "{}",
-        checksums.seen()
-    );
-}
-
-#[test]
-fn the_key_file_holds_exactly_the_one_key() {
-    let mut world = World::start();
-    let url = "https://download.docker.com/linux/ubuntu/gpg";
-    let (one, _) = key_file(b"the one key");
-    let (other, _) = key_file(b"another key");
-    let path = "/linux/ubuntu/gpg".to_owned();
-    for bytes in [other.clone(), [one, other].concat(), Vec::new()] {
-        world.others.files.insert(path.clone(), bytes);
-        assert_eq!(world.states(), (1, vec![format!("mismatch {url}")]));
-    }
-    world.others.files.insert(path, b"<html>".to_vec());
-    assert_eq!(world.states(), (3, vec![format!("unreachable {url}")]));
-}
-
-/// GnuPG's own keys and fingerprints, armoured and not, RSA and elliptic.
-#[test]
-fn fingerprints_are_those_of_gnupg() {
-    let Some(gpg) = real_part("gpg") else {
-        return;
-    };
-    let mut world = World::start();
-    for algorithm in ["rsa2048", "ed25519"] {
-        let home = tempfile::tempdir().unwrap();
-        let home = home.path().display().to_string();
-        let call = |args: &[&str]| run(&gpg, [&["--homedir", &home, "--batch"], args].concat());
-        let make = [
-            "--passphrase",
-            "",
-            "--quick-gen-key",
-            "x@y.z",
-            algorithm,
-            "default",
-            "1d",
-        ];
-        call(&make);
-        let listed = String::from_utf8(call(&["--with-colons", "--list-keys"])).unwrap();
-        let line = listed
-            .lines()
-            .find(|line| line.starts_with("fpr:"))
-            .unwrap();
-        let fingerprint = line.split(':').nth(9).unwrap().to_owned();
-        let text = world.tree.read(CLOUD_INIT);
-        let name = "DOCKER_KEY_FINGERPRINT=";
-        let at = text.find(name).unwrap() + name.len();
-        let old = text[at..at + 40].to_owned();
-        world
-            .tree
-            .write(CLOUD_INIT, &text.replace(&old, &fingerprint));
-        for export in [&["--export"][..], &["--armor", "--export"]] {
-            world
-                .others
-                .files
-                .insert("/linux/ubuntu/gpg".to_owned(), call(export));
-            assert_eq!(world.states(), (0, vec![]), "{algorithm} {export:?}");
-        }
-        stop_agent(&home);
-    }
-}
-
-fn stop_agent(home: &str) {
-    if let Some(gpgconf) = real_part("gpgconf") {
-        run(gpgconf, ["--homedir", home, "--kill", "all"]);
-    }
-}
-
-#[test]
-fn the_toolchain_is_one_that_was_released() {
-    let mut world = World::start();
-    world
-        .others
-        .files
-        .retain(|path, _| !path.starts_with("/dist/"));
-    assert_eq!(world.states(), (2, vec!["gone rust".to_owned()]));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use expect_test::expect;
 use polis_base::{Digest, ImageRef};
 use serde_json::json;
-use xtask::pins::{Inventory, What};
+use xtask_pins::inventory::{Inventory, What};
 
 use crate::support::world::{CLOUD_INIT, COMPOSE, World};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use polis_base::Digest;
-use xtask_online::embedded::{EmbeddedRegistry, Fault, Faults};
+use xtask_loopback::{EmbeddedRegistry, Fault, Faults};
 use xtask_testkit::{Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
@@ -399,6 +399,11 @@ fn a_release_is_only_planned_unless_told_otherwise() {
         "note: GitHub and the registry were not read",
         "not a git repository",
         "9 images are not pinned",
+        "Would stop now, before anything is changed:\n",
+        "  - 9 images are not pinned\n",
+        "minisign.pub",
+        "  - `POLIS_MINISIGN_SECRET_KEY` is not set\n",
+        "  - `GITHUB_TOKEN` is not set\n",
         "This is the plan; nothing was changed.",
     ] {
         assert!(ran.stdout.contains(words), "{words}: {}", ran.seen());
@@ -408,6 +413,8 @@ fn a_release_is_only_planned_unless_told_otherwise() {
     args.extend(["--format", "json"]);
     let report = tree.run(PROGRAM, &args).report();
     assert_eq!(report["data"]["refusals"].as_array().map(Vec::len), Some(2));
+    let blockers = report["data"]["blockers"].as_array().map(Vec::len);
+    assert_eq!(blockers, Some(6), "{report}");
     expect![[r#"
         exit 4
         --- stderr

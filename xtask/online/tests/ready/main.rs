@@ -50,7 +50,7 @@ const TESTS: [Chosen; 7] = [
             "mutation::",
             "pin::",
             "reports::",
-            "states::downloads_hash",
+            "states::files::downloads_hash",
             "states::everything_is_fine",
             "states::what_left_is_gone",
             "update::",

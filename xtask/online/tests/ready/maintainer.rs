@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use xtask::error::Result;
-use xtask::process::Run;
+use xtask_host::error::Result;
+use xtask_host::process::Run;
 use xtask_testkit::Tree;
 
 use crate::world::World;

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use polis_base::{Digest, ImageRef};
-use xtask::pins::edit::apply;
-use xtask::pins::{Files, Inventory, What, update};
-use xtask::write;
+use xtask_loopback::{EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry, Faults, Journal};
 use xtask_online::Endpoints;
-use xtask_online::embedded::{
-    EmbeddedFiles, EmbeddedGitHub, EmbeddedRegistry, Faults, Journal, stand_in,
-};
-use xtask_online::github::{API, Token, UPLOADS};
+use xtask_online::github::{API, UPLOADS};
 use xtask_online::registry::{Logins, Registry};
+use xtask_online::stand_in;
+use xtask_pins::edit::{self, apply};
+use xtask_pins::inventory::{Files, Inventory, What, update};
 
 /// The token that this GitHub knows.
 pub(crate) const TOKEN: &str = "ready-token";
@@ -36,12 +34,11 @@ impl World {
         let registry =
             EmbeddedRegistry::start_journaled(&dir.join("registry"), &Faults::none(), &journal)
                 .expect("a registry");
-        let token = Token::new(TOKEN).expect("a token");
         let github = EmbeddedGitHub::start_journaled(
             &dir.join("github"),
             "odralabshq",
             "polis",
-            &token,
+            TOKEN,
             &Faults::none(),
             &journal,
         )
@@ -119,6 +116,6 @@ fn downloads(tree: &Path) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
         hosts.push(host.to_owned());
     }
     let changes = apply(files.all(), &edits).expect("edits");
-    write::changes(tree, &changes).expect("written");
+    edit::write(tree, &changes).expect("written");
     (served, hosts)
 }

@@ -63,7 +63,19 @@ const BUILD_STAGES: Step = (
         "wine",
     ],
 );
-const TEST: Step = (
+pub(super) const TEST: Step = (
+    "test",
+    &[
+        "nextest",
+        "run",
+        "--locked",
+        "--workspace",
+        "--profile",
+        "ci",
+    ],
+);
+/// The same, without cargo-nextest.
+const TEST_PLAIN: Step = (
     "test",
     &["test", "--locked", "--workspace", "--no-fail-fast"],
 );
@@ -106,8 +118,8 @@ const ROUNDS: [&[&[Step]]; 8] = [
 /// What an author asks for after each change.
 const QUICK: [Step; 5] = [FORMAT, LINT, PINS, CHECK, UNIT_TESTS];
 
-/// The rounds that `args` asks for.
-pub(super) fn wanted(args: &CiArgs) -> Vec<Round> {
+/// The rounds that `args` asks for, the tests through cargo-nextest where it is there.
+pub(super) fn wanted(args: &CiArgs, nextest: bool) -> Vec<Round> {
     if args.quick {
         return QUICK.iter().map(|step| vec![vec![*step]]).collect();
     }
@@ -116,7 +128,10 @@ pub(super) fn wanted(args: &CiArgs) -> Vec<Round> {
     let lane = |lane: &&[Step]| {
         lane.iter()
             .filter(is_wanted)
-            .copied()
+            .map(|step| match *step == TEST && !nextest {
+                true => TEST_PLAIN,
+                false => *step,
+            })
             .collect::<Vec<Step>>()
     };
     let rounds = ROUNDS.iter().map(|round| {
@@ -128,7 +143,7 @@ pub(super) fn wanted(args: &CiArgs) -> Vec<Round> {
 
 /// Whether the rest is worth its time when a step of `round` has failed: a failed test says nothing about a stage.
 pub(super) fn goes_on(round: &Round) -> bool {
-    round.iter().flatten().any(|step| *step == TEST)
+    round.iter().flatten().any(|(name, _)| *name == TEST.0)
 }
 
 /// The names that `--only` takes.
@@ -148,7 +163,7 @@ mod tests {
             ..CiArgs::default()
         };
         let names = |lane: Vec<Step>| lane.iter().map(|(name, _)| *name).collect();
-        let rounds = wanted(&args).into_iter();
+        let rounds = wanted(&args, true).into_iter();
         rounds
             .map(|round| round.into_iter().map(names).collect())
             .collect()

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::config::Service;
-use super::http::{self, Message};
+use super::message::{self, Message};
 
 /// How long c-icap may take for an answer.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -98,11 +98,17 @@ impl Pool {
         message: &[u8],
     ) -> io::Result<Verdict> {
         connection.get_mut().write_all(message)?;
-        let answer = http::read_head(&mut connection)?.ok_or_else(|| http::broken("ICAP ended"))?;
+        let answer =
+            message::read_head(&mut connection)?.ok_or_else(|| message::broken("ICAP ended"))?;
         let verdict = match answer.start.split(' ').nth(1) {
             Some("204") => Verdict::Unchanged,
             Some("200") => modified(&answer, &mut connection)?,
-            _ => return Err(http::broken(&format!("ICAP answered `{}`", answer.start))),
+            _ => {
+                return Err(message::broken(&format!(
+                    "ICAP answered `{}`",
+                    answer.start
+                )));
+            }
         };
         if answer
             .header("connection")
@@ -116,10 +122,10 @@ impl Pool {
 
 fn modified(answer: &Message, connection: &mut BufReader<TcpStream>) -> io::Result<Verdict> {
     let parts = answer.header("encapsulated").unwrap_or_default().to_owned();
-    let mut message =
-        http::read_head(connection)?.ok_or_else(|| http::broken("ICAP left out the message"))?;
+    let mut message = message::read_head(connection)?
+        .ok_or_else(|| message::broken("ICAP left out the message"))?;
     if parts.contains("-body") && !parts.contains("null-body") {
-        message.body = http::read_chunked(connection)?;
+        message.body = message::read_chunked(connection)?;
     }
     if parts.contains("req-hdr") {
         return Ok(Verdict::Request(message));

@@ -6,6 +6,7 @@
 mod config;
 mod http;
 mod icap;
+mod message;
 mod tls;
 
 use std::io;
@@ -129,7 +130,7 @@ fn serve(proxy: &Proxy, client: TcpStream) -> io::Result<()> {
             let (mut client, mut server, host) = proxy.tls.open(client, server, &host)?;
             http::relay(proxy, from.ip(), &host, &mut client, &mut server)
         }
-        start if http::is_request(start) => {
+        start if message::is_request(start) => {
             println!("stand-in: {from} -> {to}: http");
             let (mut client, mut server) = (client, server);
             http::relay(proxy, from.ip(), &host, &mut client, &mut server)

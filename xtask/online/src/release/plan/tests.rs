@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect;
+use polis_base::Digest;
+use xtask_dist::SIGNATURE;
 use xtask_online::github::TagRef;
 
 use super::*;
+use crate::release::decide::{marker, newest};
 
 const TAG: &str = "v0.5.0";
 const COMMIT: &str = "1111111111111111111111111111111111111111";
@@ -65,8 +68,8 @@ fn image() -> ImageRef {
     image.pinned(Digest::of(b"now"))
 }
 
-fn world() -> World {
-    World {
+fn observed() -> Observed {
+    Observed {
         may_write: None,
         immutable: Setting::On,
         tag: Some(TagRef {
@@ -240,11 +243,11 @@ fn the_newest_public_version_is_githubs_latest() {
 
 #[test]
 fn who_only_pushes_images_need_not_write_releases() {
-    let world = World {
+    let observed = Observed {
         may_write: Some(false),
-        ..world()
+        ..observed()
     };
-    let refusals = |until| Plan::new(&world, &wanted(), until).refusals.len();
+    let refusals = |until| Plan::new(&observed, &wanted(), until).refusals.len();
     assert_eq!(refusals(Until::Pushed), 0);
     assert_eq!(refusals(Until::Published), 1);
 }
@@ -277,7 +280,7 @@ fn the_plan_of_a_new_release_makes_everything() {
         promote
           create   ghcr.io/o/init:latest: 0.5.0
     "#]]
-    .assert_eq(&shown(&Plan::new(&world(), &wanted(), Until::Published)));
+    .assert_eq(&shown(&Plan::new(&observed(), &wanted(), Until::Published)));
 }
 
 #[test]
@@ -287,7 +290,7 @@ fn everything_that_stands_against_a_release_is_told_at_once() {
         version: Some(Digest::of(b"was")),
         latest: Latest::At(Digest::of(b"?"), None),
     };
-    let world = World {
+    let observed = Observed {
         may_write: Some(false),
         immutable: Setting::Off,
         tag: None,
@@ -326,7 +329,7 @@ fn everything_that_stands_against_a_release_is_told_at_once() {
         refusal: the release holds another `a.tar.gz` than this one
         refusal: the public release v0.5.0 does not hold `SHA256SUMS.minisig` whole
         refusal: `ghcr.io/o/init:latest` names an image without a version
-    "#]].assert_eq(&shown(&Plan::new(&world, &wanted(), Until::Published)));
+    "#]].assert_eq(&shown(&Plan::new(&observed, &wanted(), Until::Published)));
 }
 
 #[test]
@@ -340,7 +343,7 @@ fn the_plan_after_success_skips_everything() {
         version: Some(digest),
         latest: Latest::At(digest, Some(Version::new(0, 5, 0))),
     };
-    let world = World {
+    let observed = Observed {
         assets: BTreeMap::from([(
             5,
             vec![there("a.tar.gz", b"a", true), there(SIGNATURE, b"t", true)],
@@ -348,9 +351,9 @@ fn the_plan_after_success_skips_everything() {
         latest: Some(public.clone()),
         releases: vec![public],
         images: BTreeMap::from([(image().unpinned(), held)]),
-        ..world()
+        ..observed()
     };
-    let plan = Plan::new(&world, &wanted(), Until::Published);
+    let plan = Plan::new(&observed, &wanted(), Until::Published);
     assert!(plan.refusals.is_empty(), "{}", shown(&plan));
     assert!(
         plan.lines.iter().all(|line| line.action == Action::Skip),

@@ -7,9 +7,9 @@
 use polis_base::Digest;
 use serde_json::json;
 
-use xtask::pins::edit::Change;
-use xtask::report::markdown::{cell_text, code, table};
+use xtask_host::report::markdown::{cell_text, code, table};
 use xtask_online::github::{Branch, Pull};
+use xtask_pins::edit::Change;
 
 use super::super::update::Move;
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use expect_test::expect;
 use polis_base::Digest;
 use serde_json::{Value, json};
-use xtask_online::embedded::{EmbeddedProxy, Faults};
+use xtask_loopback::{EmbeddedProxy, Faults};
 use xtask_testkit::{Ran, Tree};
 
 use crate::support::docker::DockerRegistry;

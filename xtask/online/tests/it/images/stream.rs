@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Child;
 use std::time::Duration;
 
-use xtask_online::embedded::Fault;
+use xtask_loopback::Fault;
 use xtask_testkit::Tree;
 
 use super::build::{Entry, Image, Layer, Packed};

@@ -13,7 +13,7 @@ use semver::Version;
 use tempfile::TempDir;
 use xtask_dist::installers::{Archive, Facts, render};
 use xtask_dist::sign::SigningKey;
-use xtask_online::embedded::{EmbeddedFiles, Faults};
+use xtask_loopback::{EmbeddedFiles, Faults};
 
 use crate::support::{command, real_part, run};
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use expect_test::expect;
 use polis_base::pages::{self, PAGES};
-use xtask_online::embedded::Fault;
+use xtask_loopback::Fault;
 
 use crate::support::{command, real_part};
 use machine::{Machine, OLD, Tools, target};

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use xtask_dist::sign::SigningKey;
-use xtask_online::embedded::Fault;
+use xtask_loopback::Fault;
 
 use super::machine::{Machine, script_for, tar, target};
 use super::refusals::{Case, all_refused};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use xtask_online::embedded::{Hold, Trip};
+use xtask_loopback::{Hold, Trip};
 
 use super::{BRANCH, Scene, done};
 use crate::support::world::CLOUD_INIT;

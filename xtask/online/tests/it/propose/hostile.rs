@@ -1,6 +1,6 @@
 //! What is not proposed, and answers that nobody vouches for.
 
-use xtask_online::embedded::{Fault, Faults};
+use xtask_loopback::{Fault, Faults};
 
 use super::{Scene, done};
 use crate::support::world::COMPOSE;

@@ -1,7 +1,7 @@
 //! What becomes of the pull request, night by night.
 
 use serde_json::json;
-use xtask_online::embedded::Fault;
+use xtask_loopback::Fault;
 
 use super::{BRANCH, Scene, done, lines};
 use crate::support::prism;

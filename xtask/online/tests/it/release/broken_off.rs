@@ -8,9 +8,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use xtask_online::embedded::{Entry, Hold, Trip};
+use xtask_loopback::{Entry, Hold, Trip};
 
-use super::fixture::{End, World, finish};
+use super::world::{End, World, finish};
 
 /// How one request is broken off.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use polis_base::{Digest, ImageRef};
 use xtask_online::registry::{Logins, Registry};
 
-use super::fixture::{World, finish};
+use super::world::{World, finish};
 use crate::support::docker::DockerRegistry;
 use crate::support::{endpoints, layout, oras, prism};
 

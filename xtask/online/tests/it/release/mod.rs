@@ -7,3 +7,4 @@ mod judged;
 mod race;
 mod refused;
 mod states;
+mod world;

@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use xtask_online::embedded::{EmbeddedFiles, Hold, Journal, Trip};
+use xtask_loopback::{EmbeddedFiles, Hold, Journal, Trip};
 
-use super::fixture::{World, finish};
+use super::world::{World, finish};
 
 /// How long a program may take from one request to the next.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -5,14 +5,15 @@ use std::fs;
 use std::time::Duration;
 
 use expect_test::expect;
-use xtask::compose::Compose;
-use xtask_online::embedded::{Hold, Trip};
+use xtask_loopback::{Hold, Trip};
 use xtask_online::github::{ReleaseFields, Upload};
+use xtask_pins::compose::Compose;
 use xtask_testkit::{Canary, Ran};
 
 use crate::support::layout;
 
-use super::fixture::{TARGETS, World, archive, finish, fixture, git};
+use super::fixture::{TARGETS, archive, fixture, git};
+use super::world::{World, finish};
 
 fn fields(body: &str) -> ReleaseFields {
     ReleaseFields {
@@ -187,7 +188,7 @@ fn each_archive_is_opened_before_anything_is_changed() {
     fs::remove_file(file(TARGETS[0])).unwrap();
     refuses_with(&world, &more, 1, &[TARGETS[0]]);
     fine();
-    let workspace = xtask::workspace::Workspace {
+    let workspace = xtask_host::workspace::Workspace {
         root: world.root(),
         target: world.root().join("target"),
     };
@@ -358,9 +359,9 @@ fn a_password_for_a_key_without_one_and_no_key_at_all() {
 #[test]
 fn nothing_that_a_release_starts_knows_a_secret() {
     let world = World::new("0.5.0");
-    let secrets = xtask::secrets::READ
+    let secrets = xtask_host::secrets::READ
         .into_iter()
-        .chain(xtask::secrets::UNUSED);
+        .chain(xtask_host::secrets::UNUSED);
     let canary = Canary::new(secrets).watching(&["git", "cargo", "rustc"]);
     let (ran, canary) = world.release_watched(canary);
     assert_eq!(ran.code, 0, "{}", ran.seen());
@@ -397,6 +398,9 @@ fn a_dry_run_shows_what_a_release_would_do() {
           create   ghcr.io/odralabshq/polis-init-oss:latest: 0.5.0
 
         note: whether releases are immutable is not known: this token may not ask
+
+        Would stop now, before anything is changed:
+          - `POLIS_MINISIGN_SECRET_KEY` is not set
 
         This is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.
     "#]].assert_eq(&text(&world));

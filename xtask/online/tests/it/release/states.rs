@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use xtask_online::embedded::{Hold, Trip};
+use xtask_loopback::{Hold, Trip};
 use xtask_online::github::{Release, ReleaseFields, Upload};
 use xtask_testkit::Ran;
 
-use super::fixture::{World, finish, head};
+use super::fixture::head;
+use super::world::{World, finish};
 
 fn stale(tag: &str) -> ReleaseFields {
     ReleaseFields {

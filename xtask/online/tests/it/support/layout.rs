@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use polis_base::archive::{Files, PLAIN};
 use polis_base::{Digest, ImageRef};
 use serde_json::{Value, json};
-use xtask_online::embedded::stand_in;
 use xtask_online::registry::media;
+use xtask_online::stand_in;
 
 /// A layout of one image for amd64; returns the digest of its manifest.
 pub(crate) fn single(dir: &Path, text: &str) -> Digest {

@@ -1,4 +1,4 @@
-//! What the tests share: real programs, image layouts made by hand, clients with little patience.
+//! What the tests share: real programs, image layouts made by hand, clients that give up early.
 
 pub(crate) mod docker;
 pub(crate) mod keys;
@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 use std::{env, str};
 
-use xtask_online::{Endpoints, Patience};
+use xtask_online::{Endpoints, RetryPolicy};
 
 /// Set to `1` where every real program must be there, as in CI.
 const REQUIRE: &str = "POLIS_REQUIRE_REAL_PARTS";
@@ -73,7 +73,7 @@ where
 pub(crate) fn endpoints(overrides: &[String]) -> Endpoints {
     Endpoints::parse(overrides)
         .expect("overrides")
-        .with_patience(Patience {
+        .with_retry_policy(RetryPolicy {
             connect: Duration::from_secs(5),
             read: Duration::from_secs(20),
             retries: 2,
@@ -84,7 +84,7 @@ pub(crate) fn endpoints(overrides: &[String]) -> Endpoints {
 
 /// As [`endpoints`], waiting half a second for an answer and trying once.
 pub(crate) fn hasty(overrides: &[String]) -> Endpoints {
-    endpoints(overrides).with_patience(Patience {
+    endpoints(overrides).with_retry_policy(RetryPolicy {
         connect: Duration::from_millis(200),
         read: Duration::from_millis(300),
         retries: 0,

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use xtask_online::embedded::EmbeddedProxy;
+use xtask_loopback::EmbeddedProxy;
 
 use super::{command, real_part, run};
 

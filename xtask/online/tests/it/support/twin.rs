@@ -3,8 +3,7 @@
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask_online::embedded::{EmbeddedGitHub, Faults, Journal};
-use xtask_online::github::Token;
+use xtask_loopback::{EmbeddedGitHub, Faults, Journal};
 
 /// The commit that tags are made on.
 pub(crate) const COMMIT: &str = "0123456789012345678901234567890123456789";
@@ -121,9 +120,9 @@ impl Twin {
 }
 
 fn serve(dir: &TempDir) -> (EmbeddedGitHub, Journal) {
-    let (token, journal) = (Token::new("s3cret").unwrap(), Journal::default());
+    let journal = Journal::default();
     let (faults, root) = (Faults::none(), dir.path().join("github"));
-    let server = EmbeddedGitHub::start_journaled(&root, "o", "r", &token, &faults, &journal);
+    let server = EmbeddedGitHub::start_journaled(&root, "o", "r", "s3cret", &faults, &journal);
     (server.unwrap(), journal)
 }
 

@@ -7,9 +7,9 @@ use polis_base::{Digest, ImageRef};
 use serde_json::json;
 use sha1::{Digest as _, Sha1};
 use tempfile::TempDir;
-use xtask::pins::{Inventory, What};
-use xtask_online::embedded::{EmbeddedFiles, EmbeddedRegistry, Faults};
+use xtask_loopback::{EmbeddedFiles, EmbeddedRegistry, Faults};
 use xtask_online::registry::{Logins, Registry};
+use xtask_pins::inventory::{Inventory, What};
 use xtask_testkit::{Ran, Tree};
 
 use super::{endpoints, layout};

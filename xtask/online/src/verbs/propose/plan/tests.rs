@@ -1,5 +1,5 @@
 use super::*;
-use xtask::pins::edit::Edit;
+use xtask_pins::edit::Edit;
 
 const TREE: &str = "1111111111111111111111111111111111111111";
 const COMMIT: &str = "2222222222222222222222222222222222222222";

@@ -1,0 +1,227 @@
+//! Release builds of our own programs, the same bytes in every directory.
+//!
+//! Paths of this machine are mapped away, the lock file is obeyed, and programs for Linux are
+//! linked statically: against musl where that target is installed (then no file of the host
+//! enters the link, and the bytes are the same on every host), else against the host's glibc.
+//!
+//! The compiler is the one of the tree that is built: cargo and rustc are started in it and without
+//! the toolchain of whoever started us, so that rustup obeys the tree's `rust-toolchain.toml`.
+
+use std::path::{Path, PathBuf};
+
+use polis_base::Digest;
+
+use xtask_host::error::{Error, Result};
+use xtask_host::process::Run;
+use xtask_host::progress::Progress;
+use xtask_host::workspace::Workspace;
+
+/// A Rust target that can be built here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The target triple.
+    pub triple: String,
+    /// Its architecture as OCI names it.
+    pub architecture: &'static str,
+}
+
+/// An architecture that is not built, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The architecture as OCI names it.
+    pub architecture: &'static str,
+    /// Why, and what would change it.
+    pub reason: String,
+}
+
+/// The architectures of our images: OCI's name and Rust's.
+const ARCHITECTURES: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
+
+/// Variables that would change the bytes, or wrap the compiler.
+const OF_THIS_MACHINE: [&str; 7] = [
+    "RUSTFLAGS",
+    "RUSTC_WRAPPER",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_BOOTSTRAP",
+    "CARGO_BUILD_*",
+    "CARGO_PROFILE_*",
+    "CARGO_UNSTABLE_*",
+];
+
+/// The static Linux targets that can be built here, one for each architecture of a release, and
+/// the architectures that are left out.
+///
+/// # Errors
+/// When `rustc` cannot be asked.
+pub fn linux_targets(workspace: &Workspace) -> Result<(Vec<Target>, Vec<LeftOut>)> {
+    let host = host(workspace)?;
+    let mut targets = Vec::new();
+    let mut left_out = Vec::new();
+    for (architecture, arch) in ARCHITECTURES {
+        let musl = format!("{arch}-unknown-linux-musl");
+        let gnu = format!("{arch}-unknown-linux-gnu");
+        let triple = if installed(workspace, &musl)? {
+            musl
+        } else if gnu == host {
+            gnu
+        } else {
+            let reason = format!("the target is not installed: rustup target add {musl}");
+            left_out.push(LeftOut {
+                architecture,
+                reason,
+            });
+            continue;
+        };
+        targets.push(Target {
+            triple,
+            architecture,
+        });
+    }
+    Ok((targets, left_out))
+}
+
+/// The target for the CLI on this machine: static on Linux, the host's own elsewhere.
+///
+/// # Errors
+/// When `rustc` cannot be asked.
+pub fn cli_target(workspace: &Workspace) -> Result<String> {
+    let host = host(workspace)?;
+    let musl = host.replace("-linux-gnu", "-linux-musl");
+    Ok(if installed(workspace, &musl)? {
+        musl
+    } else {
+        host
+    })
+}
+
+/// Whether the toolchain of the tree can build for `triple`.
+///
+/// # Errors
+/// When `rustc` cannot be asked.
+pub fn installed(workspace: &Workspace, triple: &str) -> Result<bool> {
+    let libdir = rustc(workspace)
+        .args(["--print", "target-libdir", "--target", triple])
+        .output()?;
+    Ok(Path::new(&libdir).exists())
+}
+
+fn host(workspace: &Workspace) -> Result<String> {
+    verbose_version(workspace, "host")
+}
+
+/// A field of `rustc -vV`.
+fn verbose_version(workspace: &Workspace, field: &str) -> Result<String> {
+    let version = rustc(workspace).arg("-vV").output()?;
+    let prefix = format!("{field}: ");
+    version
+        .lines()
+        .find_map(|line| line.strip_prefix(&prefix))
+        .map(str::to_owned)
+        .ok_or_else(|| Error::machine(format!("`rustc -vV` names no {field}")))
+}
+
+fn rustc(workspace: &Workspace) -> Run {
+    tool(&workspace.root, "rustc")
+}
+
+/// `program` (`cargo`, `rustc`) of the toolchain that the tree at `root` names, run there. `CARGO` and
+/// `RUSTUP_TOOLCHAIN` are set by the cargo that runs us, for the tree that it was called in, and
+/// `RUSTC` would bypass every tree's choice.
+pub fn tool(root: &Path, program: &str) -> Run {
+    let others = ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"].into_iter();
+    others.fold(Run::new(program).cwd(root), Run::env_remove)
+}
+
+/// Builds the program `bin` of the package in `package_dir` (relative to the root) for `triple`.
+///
+/// Returns the path of the program. `env` is added to the build's environment.
+///
+/// # Errors
+/// When cargo fails, or would have to change `Cargo.lock`.
+pub fn build(
+    workspace: &Workspace,
+    package_dir: &str,
+    bin: &str,
+    triple: &str,
+    env: &[(&str, &str)],
+    progress: Progress,
+) -> Result<PathBuf> {
+    let target_dir = workspace.target.join("shipped");
+    let mut run = tool(&workspace.root, "cargo")
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--target",
+            triple,
+            "--bin",
+            bin,
+        ])
+        .arg("--manifest-path")
+        .arg(workspace.root.join(package_dir).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            flags(workspace, &target_dir, triple)?.join("\x1f"),
+        )
+        .env("CARGO_INCREMENTAL", "0");
+    for name in OF_THIS_MACHINE {
+        run = run.env_remove(name);
+    }
+    for (name, value) in env {
+        run = run.env(name, value);
+    }
+    let task = progress.task(format!("build {bin} for {triple}"));
+    run.output()?;
+    let name = if triple.contains("windows") {
+        format!("{bin}.exe")
+    } else {
+        bin.to_owned()
+    };
+    let program = target_dir.join(triple).join("release").join(name);
+    let bytes = std::fs::read(&program).map_err(|error| Error::io("read", &program, &error))?;
+    task.done(&format!("{} bytes, {}", bytes.len(), Digest::of(&bytes)));
+    Ok(program)
+}
+
+/// The compiler flags that make the bytes independent of this machine.
+fn flags(workspace: &Workspace, target_dir: &Path, triple: &str) -> Result<Vec<String>> {
+    let sysroot = rustc(workspace).args(["--print", "sysroot"]).output()?;
+    let std_source = Path::new(&sysroot).join("lib/rustlib/src/rust");
+    let std_name = format!("/rustc/{}", verbose_version(workspace, "commit-hash")?);
+    let mut flags = vec![
+        // The last mapping that fits is the one rustc applies.
+        remap(&workspace.root, "/polis"),
+        remap(target_dir, "/target"),
+        remap(&cargo_home()?, "/cargo"),
+        remap(&std_source, &std_name),
+    ];
+    // Windows too: a machine without Visual C++'s runtime must be able to run the CLI.
+    if triple.contains("-linux-") || triple.contains("-windows-msvc") {
+        flags.push("-Ctarget-feature=+crt-static".to_owned());
+    }
+    if triple.contains("-linux-musl") {
+        // The linker and the start files that come with Rust: nothing of the host enters.
+        flags.extend(
+            [
+                "-Clinker=rust-lld",
+                "-Clinker-flavor=ld.lld",
+                "-Clink-self-contained=yes",
+            ]
+            .map(str::to_owned),
+        );
+    }
+    Ok(flags)
+}
+
+fn remap(from: &Path, to: &str) -> String {
+    format!("--remap-path-prefix={}={to}", from.display())
+}
+
+fn cargo_home() -> Result<PathBuf> {
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+        .ok_or_else(|| Error::machine("neither CARGO_HOME nor a home directory is known"))
+}

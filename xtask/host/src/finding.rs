@@ -1,0 +1,127 @@
+//! Findings: what a check has to say about a file, with file, line, column and excerpt.
+//!
+//! A check collects all of them and only then fails, so one run shows the whole work.
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde_json::{Value, json};
+
+use crate::outcome::Outcome;
+use crate::place::Place;
+use crate::say;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Fails the check.
+    Error,
+    /// Is shown and does not fail it.
+    Warning,
+}
+
+/// One thing that a check found.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The rule, for people who search for it.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong and what was expected.
+    pub message: String,
+    /// Where; `None` when the thing is missing altogether.
+    pub place: Option<Place>,
+    /// The next step.
+    pub help: Option<String>,
+    /// What an error makes of the run: that of a wrong tree, unless the world is to blame.
+    pub outcome: Outcome,
+}
+
+impl Finding {
+    /// An error at `place`.
+    pub fn error(rule: &'static str, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            rule,
+            severity: Severity::Error,
+            message: message.into(),
+            place: Some(place),
+            help: None,
+            outcome: Outcome::Findings,
+        }
+    }
+
+    /// A warning at `place`.
+    pub fn warning(rule: &'static str, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(rule, place, message)
+        }
+    }
+
+    /// Adds the next step.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Says that not the tree is wrong: the world serves something else, or does not answer.
+    #[must_use]
+    pub fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// The finding as people read it, with an excerpt of the source.
+    pub fn render(&self, color: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let message = say::shown(&self.message);
+        let snippet = self.place.as_ref().map(|place| {
+            let shown = |range| say::shown(&place.excerpt[range]);
+            let (start, end) = (place.highlight.start, place.highlight.end);
+            let (before, meant) = (shown(0..start), shown(start..end));
+            let highlight = before.len()..before.len() + meant.len();
+            let excerpt = format!("{before}{meant}{}", shown(end..place.excerpt.len()));
+            Snippet::source(excerpt)
+                .line_start(place.line)
+                .path(say::shown(&place.path))
+                .annotation(AnnotationKind::Primary.span(highlight))
+        });
+        let group = level.primary_title(&*message).id(self.rule);
+        let mut group = group.elements(snippet);
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(say::shown(help)));
+        }
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        renderer.render(&[group])
+    }
+
+    /// The finding in a JSON report.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "rule": self.rule,
+            "severity": match self.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            "message": self.message,
+            "path": self.place.as_ref().map(|place| &place.path),
+            "line": self.place.as_ref().map(|place| place.line),
+            "column": self.place.as_ref().map(|place| place.column),
+            "excerpt": self.place.as_ref().map(|place| &place.excerpt),
+            "help": self.help,
+        })
+    }
+}
+
+/// Whether any of them fails the check.
+pub fn any_error(findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Error)
+}

@@ -1,0 +1,23 @@
+//! What all release programs share: options, errors and findings, what they print, the files of the tree and child processes.
+//!
+//! Nothing here knows what the tree holds.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod environment;
+pub mod error;
+pub mod finding;
+pub mod options;
+pub mod outcome;
+pub mod place;
+pub mod print;
+pub mod process;
+pub mod progress;
+pub mod report;
+pub mod say;
+pub mod secrets;
+pub mod signals;
+pub mod source;
+pub mod tree;
+pub mod workspace;
+pub mod write;

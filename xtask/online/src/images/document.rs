@@ -1,0 +1,52 @@
+//! What is read of the documents of an image: indexes and manifests.
+
+use polis_base::ImageRef;
+use serde::Deserialize;
+
+use super::state::{Kind, Problem};
+
+#[derive(Deserialize)]
+pub(super) struct Index {
+    pub(super) manifests: Vec<Child>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Child {
+    pub(super) digest: String,
+    pub(super) size: u64,
+    pub(super) platform: Option<Says>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Says {
+    #[serde(default)]
+    pub(super) os: String,
+    #[serde(default)]
+    pub(super) architecture: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Content {
+    pub(super) config: Descriptor,
+    pub(super) layers: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Descriptor {
+    #[serde(default, rename = "mediaType")]
+    pub(super) media_type: String,
+    pub(super) digest: String,
+    pub(super) size: u64,
+}
+
+pub(super) fn parse<'b, T: Deserialize<'b>>(
+    image: &ImageRef,
+    bytes: &'b [u8],
+) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Problem::new(
+            Kind::Unreadable,
+            format!("cannot parse a document of {}: {error}", image.unpinned()),
+        )
+    })
+}

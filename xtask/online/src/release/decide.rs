@@ -1,0 +1,262 @@
+//! The decision on each thing that a release meets, without I/O: skip, create, replace or refuse.
+//!
+//! The same functions decide what [`plan`](super::plan) prints, in a dry run too, and what each stage does when it
+//! looks again just before it acts. Nothing here deletes: what holds bytes stays, or the release
+//! refuses.
+
+use polis_base::{Digest, ImageRef};
+use semver::Version;
+
+use xtask_dist::{Asset, SIGNATURE};
+use xtask_host::error::{Error, Outcome, Result};
+use xtask_online::github::{self, Release};
+
+use super::observed::{Latest, of_tag};
+
+/// Which release carries the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Draft {
+    /// One that is to be made.
+    Create,
+    /// A draft that is there.
+    TakeUp(Release),
+    /// One that is public: it is only verified.
+    Public(Release),
+}
+
+/// What is done with the version tag of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Push {
+    /// It names the image already.
+    Skip,
+    /// It is not there yet.
+    Create,
+    /// It names other bytes, of an attempt that never became a release.
+    Replace(Digest),
+}
+
+/// What is done with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is there.
+    Skip,
+    /// It is uploaded.
+    Create,
+    /// What a broken upload left is cleared away, then it is uploaded.
+    Finish(github::Asset),
+    /// A signature is there; it stays if it is one of ours over the same checksums.
+    Keep(github::Asset),
+}
+
+/// What is done with the tag `latest` of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Promotion {
+    /// It stays; why.
+    Stay(String),
+    /// It is put on the digest; what it was.
+    Move(Option<Version>),
+}
+
+/// The marker that the notes of our drafts carry, so that a draft is known as ours.
+pub(crate) fn marker(tag: &str) -> String {
+    format!("<!-- cargo xtask release {tag} -->")
+}
+
+/// Which release carries the files, and what is said of the others of its tag.
+///
+/// # Errors
+/// When there are several drafts and none of them is ours: a person has to choose.
+pub(crate) fn draft(releases: &[Release], tag: &str) -> Result<(Draft, Vec<String>)> {
+    let all: Vec<&Release> = of_tag(releases, tag).collect();
+    let mut drafts: Vec<&Release> = all.iter().copied().filter(|one| one.draft).collect();
+    drafts.sort_by_key(|release| release.id);
+    let ours = |release: &&&Release| release.body.contains(&marker(tag));
+    let rest = |chosen: u64| {
+        let others = drafts.iter().filter(|draft| draft.id != chosen);
+        others
+            .map(|draft| format!("another draft of {tag} is left alone: {}", describe(draft)))
+            .collect()
+    };
+    if let Some(public) = all.iter().find(|release| !release.draft) {
+        return Ok((Draft::Public((*public).clone()), rest(public.id)));
+    }
+    let chosen = match drafts.as_slice() {
+        [] => return Ok((Draft::Create, Vec::new())),
+        [one] => *one,
+        // Of several of ours, all clients choose the same one: the oldest.
+        several => {
+            match several.iter().find(ours) {
+                Some(one) => *one,
+                None => {
+                    let refusal = Error::new(
+                        Outcome::Drift,
+                        format!(
+                            "there are {} drafts of {tag}, none of them made by a release",
+                            several.len()
+                        ),
+                    );
+                    let refusal = several
+                        .iter()
+                        .fold(refusal, |refusal, draft| refusal.because(describe(draft)));
+                    return Err(refusal.hint("look at them and delete what is not needed; then run the same command again"));
+                }
+            }
+        }
+    };
+    Ok((Draft::TakeUp(chosen.clone()), rest(chosen.id)))
+}
+
+fn describe(release: &Release) -> String {
+    format!(
+        "id {}, \"{}\", {} files, {}",
+        release.id,
+        release.name,
+        release.assets.len(),
+        release.page
+    )
+}
+
+/// What is done with the version tag of `image`, which names `held` now.
+///
+/// # Errors
+/// When the tag belongs to a release that is public and names something else.
+pub(crate) fn push(image: &ImageRef, held: Option<Digest>, public: bool) -> Result<Push> {
+    match (held, image.digest()) {
+        (None, _) => Ok(Push::Create),
+        (Some(held), Some(digest)) if held == digest => Ok(Push::Skip),
+        (Some(held), Some(digest)) if public => Err(Error::new(
+            Outcome::Drift,
+            format!("`{}` belongs to a release that is public and names other bytes", image.unpinned()),
+        )
+        .because(format!("in the registry: {held}\nreleased:        {digest}"))
+        .hint("a published version never changes: find out who moved the tag, and release the next version")),
+        (Some(held), _) => Ok(Push::Replace(held)),
+    }
+}
+
+/// What is done with the file `ours` where the release holds `there`.
+///
+/// # Errors
+/// When other bytes stand under its name.
+pub(crate) fn put(ours: &Asset, there: &[github::Asset]) -> Result<Put> {
+    match github::Held::find(there, &ours.name, ours.size, ours.sha256) {
+        github::Held::Absent => Ok(Put::Create),
+        github::Held::Same(_) => Ok(Put::Skip),
+        github::Held::Unfinished(asset) => Ok(Put::Finish(asset)),
+        github::Held::Other(asset) if ours.name == SIGNATURE => Ok(Put::Keep(asset)),
+        github::Held::Other(asset) => Err(other_bytes(ours, &asset)),
+    }
+}
+
+/// The refusal for a file whose name holds other bytes.
+pub(crate) fn other_bytes(ours: &Asset, there: &github::Asset) -> Error {
+    let found = there
+        .digest
+        .map_or_else(|| "unknown".to_owned(), |digest| digest.hex());
+    Error::new(
+        Outcome::Drift,
+        format!("the release holds another `{}` than this one", ours.name),
+    )
+    .because(format!(
+        "there: {found} ({} bytes)\nhere:  {} ({} bytes)",
+        there.size,
+        ours.sha256.hex(),
+        ours.size
+    ))
+    .hint("nothing that is there was touched; if another build left it in a draft, delete that draft and run the same command again")
+}
+
+/// The files of the release that are not ours.
+///
+/// # Errors
+/// When there are any, naming them.
+pub(crate) fn no_foreign(ours: &[Asset], there: &[github::Asset], tag: &str) -> Result<()> {
+    let known = |name: &str| ours.iter().any(|ours| ours.name == name);
+    let foreign: Vec<&str> = there
+        .iter()
+        .map(|asset| asset.name.as_str())
+        .filter(|name| !known(name))
+        .collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Outcome::Drift,
+        format!("the release {tag} holds files that are not of this release"),
+    )
+    .because(foreign.join("\n"))
+    .hint(
+        "take them out of the draft, if they do not belong there, and run the same command again",
+    ))
+}
+
+/// The newest version that is public and no prerelease, with its release.
+pub(crate) fn newest(releases: &[Release]) -> Option<(Version, &Release)> {
+    let public = releases
+        .iter()
+        .filter(|release| !release.draft && !release.prerelease);
+    public
+        .filter_map(|release| Some((version_of_tag(&release.tag)?, release)))
+        .filter(|(version, _)| version.pre.is_empty())
+        .max_by(|(one, _), (other, _)| one.cmp(other))
+}
+
+/// The version that a tag `v1.2.3` names.
+pub(crate) fn version_of_tag(tag: &str) -> Option<Version> {
+    tag.strip_prefix('v')?.parse().ok()
+}
+
+/// Whether `version` becomes GitHub's latest release beside `releases`.
+pub(crate) fn is_latest(version: &Version, releases: &[Release]) -> bool {
+    version.pre.is_empty() && newest(releases).is_none_or(|(newest, _)| newest <= *version)
+}
+
+/// Requires that GitHub's latest release has a version that can be compared.
+///
+/// # Errors
+/// When it has none.
+pub(crate) fn readable_latest(latest: Option<&Release>) -> Result<()> {
+    match latest {
+        Some(release) if version_of_tag(&release.tag).is_none() => Err(Error::new(
+            Outcome::Drift,
+            format!(
+                "GitHub's latest release is `{}`, which is no version",
+                release.tag
+            ),
+        )
+        .because(format!(
+            "whether it is newer cannot be told: {}",
+            release.page
+        ))
+        .hint("make another release the latest one: `gh release edit TAG --latest`")),
+        _ => Ok(()),
+    }
+}
+
+/// What is done with `latest` of `image`, where `digest` of `version` is the newest that is public.
+///
+/// # Errors
+/// When `latest` names something whose version cannot be read.
+pub(crate) fn promote(
+    image: &ImageRef,
+    version: &Version,
+    digest: Option<Digest>,
+    latest: &Latest,
+) -> Result<Promotion> {
+    match latest {
+        Latest::Missing => Ok(Promotion::Move(None)),
+        Latest::At(there, _) if Some(*there) == digest => {
+            Ok(Promotion::Stay(format!("it is {version} already")))
+        }
+        Latest::At(there, None) => Err(Error::new(
+            Outcome::Drift,
+            format!("`{}:latest` names an image without a version", image.name()),
+        )
+        .because(format!("it stands on {there}; whether that is newer cannot be told"))
+        .hint("find out what it is; then put `latest` by hand on the image of the newest release (RELEASING.md, \"Roll back\")")),
+        Latest::At(_, Some(there)) if there > version => {
+            Ok(Promotion::Stay(format!("it is {there}, which is newer")))
+        }
+        Latest::At(_, Some(there)) => Ok(Promotion::Move(Some(there.clone()))),
+    }
+}

@@ -1,0 +1,81 @@
+//! The page of the documentation that lists every pin; its table is generated.
+
+use super::table::{self, Row};
+use super::{Files, Inventory};
+use crate::edit::{At, Change, Edit, apply};
+use xtask_host::error::{Error, Result};
+use xtask_host::source::Source;
+
+/// Where the page stands in the tree.
+pub const PATH: &str = "docs/pins.md";
+const BEGIN: &str = "<!-- pins: written by `cargo xtask docs` -->\n\n";
+const END: &str = "\n\n<!-- pins: end -->";
+
+/// The change that makes the table of `page` that of `files`; none where it is that already.
+///
+/// The states are those that the files tell, so that the page depends on the tree alone.
+///
+/// # Errors
+/// When the page lacks the marks around the table, or the pins cannot all be read.
+pub fn refresh(page: &Source, files: &Files) -> Result<Vec<Change>> {
+    let inventory = Inventory::extract(files);
+    inventory.require_readable()?;
+    let begin = page.text.find(BEGIN).map(|at| at + BEGIN.len());
+    let span = begin.and_then(|begin| Some(begin..begin + page.text[begin..].find(END)?));
+    let span = span.ok_or_else(|| {
+        Error::findings(format!("`{}` has no place for the table", page.path))
+            .hint(format!("write into it:\n{BEGIN}{}", END))
+    })?;
+    let table = table::page(&Row::offline(&inventory.pins));
+    let edit = Edit::new(&At::new(page, span), table);
+    apply([page], &[edit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::FileKind;
+    use crate::{pins_env, waivers};
+
+    fn source(path: &str, text: &str) -> Source {
+        Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    /// The page that belongs to a tree with this workflow.
+    fn page(workflow: &str) -> String {
+        let files = Files {
+            found: vec![(
+                FileKind::Workflow,
+                source(".github/workflows/x.yml", workflow),
+            )],
+            cloud_init: source(
+                pins_env::CLOUD_INIT,
+                include_str!("../../../../cloud-init/cloud-init.yaml"),
+            ),
+            toolchain: Some(source(
+                crate::inventory::TOOLCHAIN,
+                "[toolchain]\nchannel = \"1.2.3\"\n",
+            )),
+            toolchain_before: None,
+            waivers: source(waivers::PATH, "version: 1\nwaivers: []\n"),
+        };
+        let before = source(PATH, &format!("# Pins\n\n{BEGIN}old{END}\n"));
+        let changes = refresh(&before, &files).unwrap();
+        changes[0].after.clone()
+    }
+
+    #[test]
+    fn a_new_line_in_a_workflow_changes_nothing_on_the_page() {
+        let uses = "uses: o/r@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v1.2.3\n";
+        let workflow = format!("jobs:\n  a:\n    steps:\n      - {uses}      - {uses}");
+        let text = page(&workflow);
+        assert!(
+            text.contains("| `.github/workflows/x.yml` job a |"),
+            "{text}"
+        );
+        assert_eq!(text, page(&format!("# one line more\n{workflow}")));
+    }
+}

@@ -1,0 +1,105 @@
+//! What compose files say: images, and what they build from Dockerfiles.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Range;
+
+use super::collect::Collector;
+use super::files::{FileKind, Files};
+use crate::compose::{Compose, ImageUse};
+use xtask_host::source::Source;
+
+/// What compose files say about the Dockerfiles that they build.
+#[derive(Debug, Default)]
+pub(super) struct Builds {
+    /// The names of build contexts, in lower case: a Dockerfile may say `FROM` one of them.
+    pub(super) contexts: BTreeSet<String>,
+    /// By Dockerfile and name, the texts of arguments.
+    pub(super) arguments: BTreeMap<(String, String), Vec<Argument>>,
+}
+
+/// The text of a build argument: the compose file, and its bytes where it is one piece.
+#[derive(Debug, Clone)]
+pub(super) struct Argument {
+    pub(super) source: Source,
+    pub(super) span: Option<Range<usize>>,
+}
+
+/// The images of all compose files. Returns what they say about builds.
+pub(super) fn read(files: &Files, dockerfiles: &HashSet<&str>, into: &mut Collector) -> Builds {
+    let mut builds = Builds::default();
+    for source in files.of(FileKind::Compose) {
+        let compose = match Compose::parse(source.clone()) {
+            Ok(compose) => compose,
+            Err(finding) => {
+                into.findings.push(*finding);
+                continue;
+            }
+        };
+        for image_use in images(&compose, into) {
+            if let Some(build) = &image_use.build {
+                dockerfile_of(
+                    dockerfiles,
+                    &image_use.span,
+                    &compose,
+                    &build.dockerfile,
+                    into,
+                );
+            }
+        }
+        builds.contexts.extend(compose.context_names());
+        for (dockerfile, name, span) in compose.arguments() {
+            if name == "BUILDKIT_SYNTAX" {
+                frontend(&compose, span.clone(), into);
+            }
+            let argument = Argument {
+                source: compose.source.clone(),
+                span,
+            };
+            let of_name = builds.arguments.entry((dockerfile, name));
+            of_name.or_default().push(argument);
+        }
+    }
+    builds
+}
+
+/// The frontend that builds a Dockerfile instead of the one that it names.
+fn frontend(compose: &Compose, span: Option<Range<usize>>, into: &mut Collector) {
+    match span {
+        Some(span) => into.image(&compose.source, span, "syntax of a build"),
+        None => {
+            let at = into.at(&compose.source, 0..0);
+            let message = "an argument `BUILDKIT_SYNTAX` of a build is no plain text here";
+            into.error("image-reference", &at, message);
+        }
+    }
+}
+
+/// The images of one compose file.
+pub(super) fn images(compose: &Compose, into: &mut Collector) -> Vec<ImageUse> {
+    let (uses, findings) = compose.references();
+    into.findings.extend(findings);
+    for image_use in &uses {
+        into.image(&compose.source, image_use.span.clone(), &image_use.by);
+        if let (Some(_), Ok(image)) = (&image_use.build, &image_use.image) {
+            into.built(image);
+        }
+    }
+    uses
+}
+
+/// A Dockerfile that is built must be among those that are read.
+fn dockerfile_of(
+    dockerfiles: &HashSet<&str>,
+    span: &Range<usize>,
+    compose: &Compose,
+    path: &str,
+    into: &mut Collector,
+) {
+    if !dockerfiles.contains(path) {
+        let at = into.at(&compose.source, span.clone());
+        let message = format!(
+            "`{path}`, which this image is built from, is missing or is not named like a Dockerfile"
+        );
+        into.error("dockerfile", &at, message);
+    }
+}

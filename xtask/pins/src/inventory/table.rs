@@ -1,0 +1,208 @@
+//! The pins with their states, as every report shows them: text, JSON, Markdown.
+
+use serde_json::{Value, json};
+
+use super::model::{Pin, What};
+use xtask_host::finding::Finding;
+use xtask_host::report::markdown::{self, cell_text, code};
+use xtask_host::source::Place;
+
+/// What is known of a pin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// One word, or two: `ok`, `drifted`, `not looked up`.
+    pub word: &'static str,
+    /// What the world serves instead of what is pinned.
+    pub found: Option<String>,
+    /// Why, where the word does not say it all.
+    pub reason: Option<String>,
+}
+
+/// One pin with its state.
+#[derive(Debug, Clone)]
+pub struct Row<'a> {
+    /// The pin.
+    pub pin: &'a Pin,
+    /// Its state.
+    pub state: State,
+}
+
+impl State {
+    /// A state without more to say.
+    pub fn new(word: &'static str) -> Self {
+        Self {
+            word,
+            found: None,
+            reason: None,
+        }
+    }
+
+    /// What the files alone tell: `waived`, `unpinned`, or that nobody asked the world.
+    pub fn offline(pin: &Pin) -> Self {
+        match &pin.waiver {
+            _ if pin.pinned().is_some() => Self::new("not looked up"),
+            Some(waiver) => Self {
+                reason: Some(format!("until {}: {}", waiver.expires, waiver.reason)),
+                ..Self::new("waived")
+            },
+            None => Self::new("unpinned"),
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The rows of pins of which nothing but the files is known.
+    pub fn offline(pins: &'a [Pin]) -> Vec<Self> {
+        let rows = pins.iter().map(|pin| Self {
+            pin,
+            state: State::offline(pin),
+        });
+        rows.collect()
+    }
+
+    /// Every place with its line.
+    fn places(&self) -> String {
+        let mut places: Vec<String> = Vec::new();
+        let mut last: Option<&Place> = None;
+        for place in self.pin.uses.iter().map(|found| &found.at.place) {
+            // One file with many places is named once, and a line once.
+            let same_file = last.is_some_and(|last| last.path == place.path);
+            if !(same_file && last.is_some_and(|last| last.line == place.line)) {
+                let path = if same_file { "" } else { &place.path };
+                places.push(code(&format!("{path}:{}", place.line)));
+            }
+            last = Some(place);
+        }
+        places.join(" ")
+    }
+
+    /// Every file with what uses the pin there: what a change of another line leaves as it is.
+    fn keys(&self) -> String {
+        let mut files: Vec<(&str, Vec<&str>)> = Vec::new();
+        for found in &self.pin.uses {
+            let path = found.at.place.path.as_str();
+            if files.last().is_none_or(|(last, _)| *last != path) {
+                files.push((path, Vec::new()));
+            }
+            if let Some((_, keys)) = files.last_mut()
+                && !keys.contains(&found.by.as_str())
+            {
+                keys.push(&found.by);
+            }
+        }
+        let files = files
+            .into_iter()
+            .map(|(path, keys)| format!("{} {}", code(path), cell_text(&keys.join(", "))));
+        files.collect::<Vec<_>>().join("<br>")
+    }
+
+    fn cells(&self, places: String) -> Vec<String> {
+        let Self { pin, state } = self;
+        let found = state.found.as_deref().map(code);
+        let reason = state.reason.as_deref().map(cell_text);
+        let state: Vec<String> = [Some(state.word.to_owned()), found, reason]
+            .into_iter()
+            .flatten()
+            .collect();
+        vec![
+            pin.kind().to_owned(),
+            code(&pin.name()),
+            pin.pinned()
+                .map_or_else(String::new, |pinned| code(&pinned)),
+            places,
+            state.join("<br>"),
+        ]
+    }
+
+    /// The row in a JSON report.
+    pub fn to_json(&self) -> Value {
+        let Self { pin, state } = self;
+        let uses = pin.uses.iter().map(|found| {
+            json!({
+                "part": found.part.word(),
+                "by": found.by,
+                "path": found.at.place.path,
+                "line": found.at.place.line,
+                "column": found.at.place.column,
+            })
+        });
+        json!({
+            "kind": pin.kind(),
+            "name": pin.name(),
+            "pinned": pin.pinned(),
+            "url": match &pin.what {
+                What::Download(download) => Some(&download.url),
+                What::Key(key) => Some(&key.url),
+                _ => None,
+            },
+            "built": pin.built,
+            "waived": pin.waiver.as_ref().map(|waiver| &waiver.reason),
+            "state": state.word,
+            "found": state.found,
+            "reason": state.reason,
+            "uses": uses.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The data of a JSON report.
+pub fn to_json(rows: &[Row<'_>]) -> Value {
+    json!({"pins": rows.iter().map(Row::to_json).collect::<Vec<_>>()})
+}
+
+/// The table in Markdown: what is pinned, to what, where, and its state.
+pub fn markdown(rows: &[Row<'_>]) -> String {
+    table(rows, Row::places)
+}
+
+/// The same for a page that is kept: without line numbers, which any edit of another line would change.
+pub fn page(rows: &[Row<'_>]) -> String {
+    table(rows, Row::keys)
+}
+
+fn table<'a>(rows: &[Row<'a>], places: fn(&Row<'a>) -> String) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.cells(places(row))).collect();
+    markdown::table(&["kind", "pin", "pinned to", "places", "state"], &rows)
+}
+
+/// How many images of the tree are no pins because they cannot be read, to follow a [`summary`] without them.
+pub fn unread(findings: &[Finding]) -> String {
+    let unread = findings
+        .iter()
+        .filter(|finding| finding.rule == "image-reference");
+    match unread.count() {
+        0 => String::new(),
+        count => format!("; images that cannot be read: {count}"),
+    }
+}
+
+/// How many pins of each kind there are, in one line.
+pub fn summary(pins: &[Pin]) -> String {
+    let count = |wanted: &dyn Fn(&Pin) -> bool| pins.iter().filter(|pin| wanted(pin)).count();
+    let kinds = [
+        ("images", "image"),
+        ("base images", "base"),
+        ("downloads", "download"),
+        ("keys", "key"),
+        ("actions", "action"),
+        ("toolchains", "toolchain"),
+    ];
+    let mut parts = Vec::new();
+    for (plural, kind) in kinds {
+        let all = count(&|pin| pin.kind() == kind);
+        let pinned = count(&|pin| pin.kind() == kind && pin.pinned().is_some());
+        let waived =
+            count(&|pin| pin.kind() == kind && pin.pinned().is_none() && pin.waiver.is_some());
+        let mut words = vec![format!("{pinned} pinned")];
+        if waived > 0 {
+            words.push(format!("{waived} waived"));
+        }
+        if all > pinned + waived {
+            words.push(format!("{} unpinned", all - pinned - waived));
+        }
+        if all > 0 {
+            parts.push(format!("{plural}: {}", words.join(", ")));
+        }
+    }
+    parts.join("; ")
+}

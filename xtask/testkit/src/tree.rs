@@ -1,0 +1,357 @@
+//! A copy of the tree, and the programs that run on it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+#[cfg(unix)]
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::normal::{self, Overlay};
+
+/// What a checkout has that is not its content.
+const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];
+/// What the offline checks read.
+const DATA: [&str; 8] = [
+    ".github",
+    "Cargo.toml",
+    "CHANGELOG.md",
+    "cloud-init",
+    "compose",
+    "docs",
+    "rust-toolchain.toml",
+    "schemas",
+];
+/// The Dockerfile that the compose file names; what it copies in is not read.
+const DOCKERFILE: &str = "services/init/Dockerfile";
+/// What a program needs to find the toolchain and its crates.
+const KEPT: [&str; 8] = [
+    "PATH",
+    "CARGO",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+];
+
+/// Names the tree that is copied, where it is not the one that the tests were built from.
+pub const TREE: &str = "POLIS_TEST_TREE";
+
+/// A copy of this repository in a directory of its own, removed when dropped.
+#[derive(Debug)]
+pub struct Tree {
+    dir: TempDir,
+}
+
+/// What a program did.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// What it printed on standard output, with the tree's path as `[TREE]`.
+    pub stdout: String,
+    /// The same of standard error.
+    pub stderr: String,
+}
+
+/// The top directory of this repository, in whatever state it is.
+pub fn repository() -> PathBuf {
+    if let Some(tree) = std::env::var_os(TREE) {
+        return std::path::absolute(tree).expect("a path");
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Whether tests must fail rather than be skipped when the real part `program` is missing.
+///
+/// Returns whether it is there; says so when the test is to be skipped.
+///
+/// # Panics
+/// When it is missing and `POLIS_REQUIRE_REAL_PARTS` is set.
+pub fn has_part(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    assert!(
+        found || std::env::var_os("POLIS_REQUIRE_REAL_PARTS").is_none(),
+        "`{program}` is not installed and POLIS_REQUIRE_REAL_PARTS is set"
+    );
+    if !found {
+        eprintln!("skipped: {program} is not installed");
+    }
+    found
+}
+
+impl Tree {
+    /// The files that the offline checks read, in a known state.
+    pub fn data() -> Self {
+        static OVERLAY: OnceLock<Overlay> = OnceLock::new();
+        let tree = Self::as_it_is();
+        let overlay = OVERLAY.get_or_init(|| normal::overlay(tree.root(), false));
+        tree.normal(overlay)
+    }
+
+    /// All of it, so that it can be built, in a known state.
+    pub fn whole() -> Self {
+        static OVERLAY: OnceLock<Overlay> = OnceLock::new();
+        let tree = Self::of(&|name| !NOT_CONTENT.iter().any(|not| name == *not));
+        let overlay = OVERLAY.get_or_init(|| normal::overlay(tree.root(), true));
+        tree.normal(overlay)
+    }
+
+    /// The files that the offline checks read, as they are: for what must hold in every state of
+    /// the tree, and for nothing else.
+    pub fn as_it_is() -> Self {
+        let tree = Self::of(&|name| DATA.iter().any(|data| name == *data));
+        let dockerfile = tree.root().join(DOCKERFILE);
+        fs::create_dir_all(dockerfile.with_file_name("")).expect("a directory");
+        copy(&repository().join(DOCKERFILE), &dockerfile);
+        tree
+    }
+
+    /// None of it, for a program that reads no file of ours.
+    pub fn empty() -> Self {
+        Self::of(&|_| false)
+    }
+
+    fn normal(self, overlay: &Overlay) -> Self {
+        for (path, text) in overlay {
+            match text {
+                Some(text) => self.write(path, text),
+                None => drop(fs::remove_file(self.root().join(path))),
+            }
+        }
+        self
+    }
+
+    fn of(wanted: &dyn Fn(&OsStr) -> bool) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for entry in fs::read_dir(repository()).expect("the repository can be read") {
+            let entry = entry.expect("an entry");
+            if wanted(&entry.file_name()) {
+                copy(&entry.path(), &dir.path().join(entry.file_name()));
+            }
+        }
+        Self { dir }
+    }
+
+    /// The top directory of the copy.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The text of a file.
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.root().join(path)).expect(path)
+    }
+
+    /// Replaces a file.
+    pub fn write(&self, path: &str, text: &str) {
+        fs::write(self.root().join(path), text).expect(path);
+    }
+
+    /// Replaces the first `from` in a file by `to`.
+    ///
+    /// # Panics
+    /// When it is not there: the test would prove nothing.
+    pub fn replace(&self, path: &str, from: &str, to: &str) {
+        let text = self.read(path);
+        assert!(text.contains(from), "`{from}` is not in {path}");
+        self.write(path, &text.replacen(from, to, 1));
+    }
+
+    /// Runs `program` on the copy.
+    pub fn run(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Ran {
+        self.run_with(program, args, &[])
+    }
+
+    /// Runs `program` on the copy with more environment.
+    pub fn run_with(&self, program: impl AsRef<OsStr>, args: &[&str], env: &[(&str, &str)]) -> Ran {
+        let child = self.start(program, args, env);
+        let output = child.wait_with_output().expect("the program ends");
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            text.replace(&*self.root().to_string_lossy(), "[TREE]")
+        };
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+
+    /// Starts `program` with a cargo that never ends, sends `signal` once that cargo runs, and returns the exit code
+    /// and which of cargo and its own child are left.
+    ///
+    /// # Panics
+    /// When the program cannot be started or does not end.
+    #[cfg(unix)]
+    pub fn interrupt(
+        &self,
+        program: &str,
+        args: &[&str],
+        signal: &str,
+    ) -> (Option<i32>, Vec<String>) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let cargo = self.root().join("endless-cargo");
+        let script = "#!/bin/sh\nsleep 300 &\necho $$ $! >pids.new\nmv pids.new pids\nwait\n";
+        self.write("endless-cargo", script);
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("its mode");
+        let cargo = cargo.to_str().expect("UTF-8");
+        // A parent that ignores signals would hand that down.
+        let args = [&["--default-signal=INT,TERM,HUP", program], args].concat();
+        let mut child = self.start("env", &args, &[("CARGO", cargo)]);
+        let pids = within("cargo runs", || {
+            fs::read_to_string(self.root().join("pids")).ok()
+        });
+        self.run("kill", &[&format!("-{signal}"), &child.id().to_string()]);
+        let status = within("it ends", || child.try_wait().expect("its status"));
+        let alive = |pid: &&str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        let left = || {
+            pids.split_whitespace()
+                .filter(alive)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        for _ in 0..100 {
+            if left().is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        (status.code(), left())
+    }
+
+    /// Starts `program` on the copy with its output captured.
+    pub fn start(&self, program: impl AsRef<OsStr>, args: &[&str], env: &[(&str, &str)]) -> Child {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where tests start programs"
+        )]
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .current_dir(self.root())
+            .env_clear()
+            .env("HOME", self.root())
+            .env("CARGO_MANIFEST_DIR", self.root())
+            // Servers of tests are on this machine: nothing is gained by waiting for them.
+            .env("POLIS_RETRY_DELAY", "10")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for name in KEPT {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        // HOME is another one, so say where cargo's and rustup's files are.
+        if let Some(home) = std::env::home_dir() {
+            for (name, dir) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+                if std::env::var_os(name).is_none() {
+                    command.env(name, home.join(dir));
+                }
+            }
+        }
+        command.envs(env.iter().copied());
+        command.spawn().expect("the program starts")
+    }
+}
+
+impl Ran {
+    /// Everything that a user sees, for a snapshot.
+    pub fn seen(&self) -> String {
+        let mut seen = format!("exit {}\n", self.code);
+        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if !text.is_empty() {
+                seen.push_str(&format!("--- {name}\n{}\n", text.trim_end()));
+            }
+        }
+        seen
+    }
+
+    /// The one JSON document on standard output, which must be as the schema of reports says.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn report(&self) -> Value {
+        let schema = fs::read_to_string(repository().join("schemas/report.schema.json"));
+        self.document(&schema.expect("the schema"))
+    }
+
+    /// The one SARIF log on standard output, which must be as OASIS's own schema says.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn sarif(&self) -> Value {
+        // From the standard's repository, as the crate serde-sarif 0.8.0 ships it.
+        let schema = include_str!("../sarif-2.1.0.schema.json");
+        // Its one pattern that is no regular expression, for a property that we do not write.
+        self.document(&schema.replace("[a-zA-Z]{2}]?$", "[a-zA-Z]{2}$"))
+    }
+
+    fn document(&self, schema: &str) -> Value {
+        let report: Value = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.seen()));
+        let schema: Value = serde_json::from_str(schema).expect("the schema is JSON");
+        let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+        let errors: Vec<String> = validator
+            .iter_errors(&report)
+            .map(|error| format!("{error} at {}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{errors:#?}\n{report:#}");
+        report
+    }
+
+    /// The rules of the findings with their lines: `rule path:line`.
+    pub fn findings(&self) -> Vec<String> {
+        let report = self.report();
+        let findings = report["findings"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        findings
+            .iter()
+            .filter(|finding| finding["severity"] == "error")
+            .map(|finding| {
+                format!(
+                    "{} {}:{}",
+                    text(&finding["rule"]),
+                    text(&finding["path"]),
+                    finding["line"]
+                )
+            })
+            .collect()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).expect("a directory");
+        for entry in fs::read_dir(from).expect("a readable directory") {
+            let entry = entry.expect("an entry");
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::copy(from, to).expect("a copy");
+    }
+}
+
+/// What `look` finds, asked again for a minute.
+#[cfg(unix)]
+fn within<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3_000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("a minute went by until {what}");
+}

@@ -1,0 +1,122 @@
+//! The recipes of CONTRIBUTING.md, followed on a copy of the tree as they are written: whoever does all that a recipe says
+//! is done, and whoever forgets a part of it is told which.
+
+use polis_base::Digest;
+use xtask_testkit::{Ran, Tree};
+
+const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
+
+/// The block of CONTRIBUTING.md below the comment `recipe: NAME`, without its indentation.
+fn block(name: &str) -> String {
+    let page = include_str!("../../CONTRIBUTING.md");
+    let mark = format!("<!-- recipe: {name} -->\n");
+    let (_, rest) = page.split_once(&mark).expect("a block of the recipe");
+    let (fence, rest) = rest.split_once('\n').expect("a fence");
+    let indent = &fence[..fence.len() - fence.trim_start().len()];
+    let (body, _) = rest.split_once("```").expect("the end of the block");
+    let lines = body.lines();
+    let lines = lines.map(|line| line.strip_prefix(indent).unwrap_or(line));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// One part of what the recipe asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Part {
+    Pins,
+    Step,
+    Docs,
+}
+
+fn xtask(tree: &Tree, args: &[&str]) -> Ran {
+    tree.run(env!("CARGO_BIN_EXE_xtask"), args)
+}
+
+/// Puts `text` into the cloud-init file before `anchor`, as deep as the text of an entry stands.
+fn insert(tree: &Tree, anchor: &str, text: &str) {
+    let indented = |line: &str| match line {
+        "" => "\n".to_owned(),
+        line => format!("      {line}\n"),
+    };
+    let text: String = text.lines().map(indented).collect();
+    tree.replace(CLOUD_INIT, anchor, &format!("{text}\n{anchor}"));
+}
+
+/// A copy of the tree in which `parts` of the recipe for a download have been done.
+fn with(parts: &[Part]) -> Tree {
+    let tree = Tree::data();
+    if parts.contains(&Part::Pins) {
+        let mut pins = block("download, pins");
+        for architecture in ["amd64", "arm64"] {
+            let sum = Digest::of(architecture.as_bytes()).hex();
+            let placeholder = format!("<SHA-256 for {architecture}>");
+            assert!(pins.contains(&placeholder), "{pins}");
+            pins = pins.replace(&placeholder, &sum);
+        }
+        insert(&tree, "      # yq (mikefarah)", &pins);
+    }
+    if parts.contains(&Part::Step) {
+        tree.replace(
+            CLOUD_INIT,
+            " polis-unit hardening ready)",
+            " hello polis-unit hardening ready)",
+        );
+        insert(&tree, "      have_polis_unit() {", &block("download, step"));
+    }
+    if parts.contains(&Part::Docs) {
+        let ran = xtask(&tree, &["docs"]);
+        // The table has the pins that can be read; what cannot is a finding of the checks.
+        assert!(ran.code <= 1, "{}", ran.seen());
+    }
+    tree
+}
+
+/// What the checks say: the rules and messages of their findings, and `docs` where the page is behind.
+fn found(tree: &Tree) -> Vec<String> {
+    let pins = xtask(
+        tree,
+        &[
+            "verify-pins",
+            "--offline",
+            "--today",
+            "2026-11-01",
+            "--format",
+            "json",
+        ],
+    );
+    let mut found = pins.findings();
+    let docs = xtask(tree, &["docs", "--check"]);
+    if docs.code != 0 {
+        assert!(
+            docs.seen().contains("run `cargo xtask docs`"),
+            "{}",
+            docs.seen()
+        );
+        found.push("docs".to_owned());
+    }
+    found
+}
+
+#[test]
+fn a_download_is_done_after_the_recipe_and_not_before() {
+    use Part::{Docs, Pins, Step};
+    assert_eq!(found(&with(&[Pins, Step, Docs])), [""; 0]);
+    assert_eq!(found(&with(&[Pins, Step])), ["docs"]);
+    for parts in [&[Pins][..], &[Pins, Docs]] {
+        let tree = with(parts);
+        let ran = xtask(&tree, &["verify-pins", "--offline"]);
+        assert_eq!(ran.code, 1, "{}", ran.seen());
+        for name in ["HELLO_URL_AMD64", "HELLO_SHA256_ARM64"] {
+            let message = format!("`{name}` is not a pin that the provisioning script reads");
+            assert!(ran.stderr.contains(&message), "{}", ran.seen());
+        }
+    }
+    for parts in [&[Step][..], &[Step, Docs]] {
+        let tree = with(parts);
+        let ran = xtask(&tree, &["verify-pins", "--offline"]);
+        assert_eq!(ran.code, 1, "{}", ran.seen());
+        for name in ["HELLO_VERSION", "HELLO_URL_ARM64", "HELLO_SHA256_AMD64"] {
+            let message = format!("`{name}` is missing");
+            assert!(ran.stderr.contains(&message), "{}", ran.seen());
+        }
+    }
+}
