@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use polis_base::Digest;
 
 use xtask_host::error::{Error, Result};
-use xtask_host::process::Run;
+use xtask_host::process::{Run, SET_BY_CARGO};
 use xtask_host::progress::Progress;
 use xtask_host::workspace::Workspace;
 
@@ -128,7 +128,8 @@ fn rustc(workspace: &Workspace) -> Run {
 /// `RUSTUP_TOOLCHAIN` are set by the cargo that runs us, for the tree that it was called in, and
 /// `RUSTC` would bypass every tree's choice.
 pub fn tool(root: &Path, program: &str) -> Run {
-    let others = ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"].into_iter();
+    let others = ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"];
+    let others = others.into_iter().chain(SET_BY_CARGO);
     others.fold(Run::new(program).cwd(root), Run::env_remove)
 }
 

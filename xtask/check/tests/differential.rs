@@ -91,9 +91,11 @@ fn shorten(file: &mut Doc) {
         let Doc::Scalar(text) = value else { continue };
         // The pins and daemon.json are read by rules of ours, which want them whole.
         if key == "content" && !text.contains("_SHA256_AMD64=") && !text.starts_with("|\n{") {
-            *text = text
-                .lines()
-                .take(3)
+            // A rule holds what the script reads to what is pinned.
+            let reads = |line: &&str| line.contains("{PIN[");
+            let lines = text.lines().take(3);
+            *text = lines
+                .chain(text.lines().skip(3).filter(reads))
                 .map(|line| format!("{line}\n"))
                 .collect();
         }

@@ -25,6 +25,8 @@ use crate::signals::{self, Watched};
 const TAIL: usize = 20;
 /// The most that [`Run::converse`] takes from each stream of a child: credentials and signatures are small.
 const MOST_SAID: u64 = 16 << 20;
+/// What cargo sets for the programs that it runs, and sets anew where it runs one.
+pub const SET_BY_CARGO: [&str; 2] = ["CARGO_MANIFEST_*", "CARGO_PKG_*"];
 /// How often a child that has a time limit is looked after.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -66,9 +68,14 @@ impl Run {
         }
     }
 
-    /// The cargo that runs us, or the one in `PATH`.
+    /// The cargo that runs us, or the one in `PATH`, without what cargo sets for the program it runs: a build script
+    /// that reads such a variable (ring's does) would run again, and everything above it be compiled again, whenever
+    /// a build is started by a program instead of a shell.
     pub fn cargo() -> Self {
-        Self::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        SET_BY_CARGO
+            .into_iter()
+            .fold(Self::new(cargo), Self::env_remove)
     }
 
     /// Adds an argument.

@@ -64,7 +64,7 @@ fn pin(tree: &Tree, all: bool) {
 
 #[test]
 fn a_rehearsal_releases_the_same_bytes_from_anywhere_in_every_state_of_the_tree() {
-    let (one, other) = (Tree::whole(), Tree::whole());
+    let (one, other) = (Tree::quick_to_build(), Tree::quick_to_build());
     let first = rehearse(&one, &[]);
     let home = other.root().join("another-cargo-home");
     let registry = std::env::var_os("CARGO_HOME").map_or_else(
