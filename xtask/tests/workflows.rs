@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use clap::Parser as _;
 use serde_json::Value;
-use xtask::cli::Cli;
+use xtask::cli::{Cli, ImagesVerb, Verb};
+use xtask_host::program;
 use xtask_host::source::Source;
 use xtask_pins::yaml;
 use xtask_testkit::repository;
@@ -50,6 +50,21 @@ fn mentions_secret(node: &Value) -> bool {
     ["secrets.", "secrets[", "github.token"]
         .iter()
         .any(|word| text.contains(word))
+}
+
+/// Whether `xtask` understands the command line, and the program that it passes the verb on to.
+fn understood(line: &[&str]) -> bool {
+    let Ok(cli) = Cli::read(line) else {
+        return false;
+    };
+    match cli.verb {
+        Verb::Check(_) => program::Cli::<xtask_check::Verb>::read(line).is_ok(),
+        Verb::Dist(_) | Verb::Images(ImagesVerb::Build(_)) => {
+            program::Cli::<xtask_dist::args::Verb>::read(line).is_ok()
+        }
+        Verb::Prepare(_) | Verb::Docs(_) | Verb::Ci(_) | Verb::Images(ImagesVerb::List) => true,
+        _ => program::Cli::<xtask_online::args::Verb>::read(line).is_ok(),
+    }
 }
 
 /// What is wrong with a workflow.
@@ -203,7 +218,6 @@ fn every_rule_finds_what_it_is_for() {
     }
 }
 
-/// Every command line of ours in the workflows is one that the programs understand.
 #[test]
 fn every_command_of_ours_is_understood() {
     let dir = repository().join(".github/workflows");
@@ -220,12 +234,10 @@ fn every_command_of_ours_is_understood() {
                 };
                 // Redirections are the shell's; a variable stands for one word.
                 let args = args.iter().take_while(|word| !word.starts_with('>'));
-                let parsed = Cli::try_parse_from(["xtask"].into_iter().chain(args.copied()));
-                wrong.extend(
-                    parsed
-                        .err()
-                        .map(|error| format!("{}: {error}", words.join(" "))),
-                );
+                let line: Vec<&str> = ["xtask"].into_iter().chain(args.copied()).collect();
+                if !understood(&line) {
+                    wrong.push(words.join(" "));
+                }
                 count += 1;
             }
         }

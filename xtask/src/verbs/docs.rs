@@ -6,7 +6,7 @@ use crate::cli::DocsArgs;
 use xtask_host::error::{Outcome, Result};
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
-use xtask_pins::edit::{self, Change};
+use xtask_pins::edit;
 use xtask_pins::inventory::{Files, page};
 
 /// Runs the verb.
@@ -36,21 +36,4 @@ pub fn run(workspace: &Workspace, args: &DocsArgs) -> Result<Report> {
         report.outcome = Outcome::Findings;
     }
     Ok(report)
-}
-
-/// `changes`, and what they change in the documentation where the tree has it.
-///
-/// # Errors
-/// When a file cannot be read, or the page has no place for the table.
-pub fn with_page(
-    workspace: &Workspace,
-    files: &Files,
-    mut changes: Vec<Change>,
-) -> Result<Vec<Change>> {
-    if !workspace.root.join(page::PATH).exists() {
-        return Ok(changes);
-    }
-    let more = page::refresh(&workspace.read(page::PATH)?, &files.changed(&changes))?;
-    changes.extend(more);
-    Ok(changes)
 }

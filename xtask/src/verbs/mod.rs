@@ -4,4 +4,3 @@ pub mod ci;
 pub mod docs;
 pub mod images;
 pub mod prepare;
-pub mod verify_pins;
