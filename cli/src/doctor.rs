@@ -10,7 +10,7 @@ use crate::blocked::{self, ANOTHER_MACHINE, unpublished};
 use crate::error::{Error, Kind, cut};
 use crate::guest::disk::MAKE_ROOM;
 use crate::guest::probe::Guest;
-use crate::multipass::size;
+use crate::multipass::size::{self, Size};
 use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
 use crate::multipass::version::Versions;
 use crate::platform;
@@ -43,7 +43,7 @@ pub(crate) struct HostFacts {
     /// What is known to come between Multipass and its VMs, and is here.
     pub(crate) troubles: Vec<Trouble>,
     /// The memory and the disk that a new VM is to have.
-    pub(crate) wanted: (String, String),
+    pub(crate) wanted: (Size, Size),
 }
 
 impl HostFacts {
@@ -152,7 +152,7 @@ fn instance(facts: &HostFacts) -> Check {
 
 fn disk(facts: &HostFacts) -> Check {
     let (_, wanted) = &facts.wanted;
-    let (Some(free), Ok(needed)) = (facts.free_disk, size::bytes(wanted)) else {
+    let Some(free) = facts.free_disk else {
         return Check::new("disk", CheckStatus::Skipped, "the free space is not known");
     };
     let exists = matches!(&facts.machine, Some(Ok(Some(_))));
@@ -165,7 +165,7 @@ fn disk(facts: &HostFacts) -> Check {
     } else if free < LEAST / 5 {
         Check::new("disk", CheckStatus::Fail, detail)
             .fix("free some space: a VM stops answering when its host's disk is full")
-    } else if free < needed && !exists {
+    } else if free < wanted.bytes() && !exists {
         Check::new("disk", CheckStatus::Warn, detail).fix("free some space before the disk is full")
     } else {
         Check::new("disk", CheckStatus::Ok, detail)
@@ -206,18 +206,18 @@ fn guest_disk(facts: &HostFacts) -> Check {
 
 fn memory(facts: &HostFacts) -> Check {
     let (wanted, _) = &facts.wanted;
-    let (Some(total), Ok(needed)) = (facts.memory, size::bytes(wanted)) else {
+    let Some(total) = facts.memory else {
         return Check::new("memory", CheckStatus::Skipped, "the memory is not known");
     };
     let detail = format!(
         "{:.1} GiB here; a VM takes {wanted}",
         total as f64 / f64::from(1 << 30)
     );
-    if total < needed {
+    if total < wanted.bytes() {
         let fix =
             "give the VM less: polis start --memory 6G   (below that the scanner does not fit)";
         Check::new("memory", CheckStatus::Fail, detail).fix(fix)
-    } else if total < needed + needed / 2 {
+    } else if total < wanted.bytes() * 3 / 2 {
         Check::new("memory", CheckStatus::Warn, detail)
             .fix("close other programs that use much memory")
     } else {
@@ -315,7 +315,7 @@ mod tests {
             hosts: vec![("ghcr.io:443".into(), Ok(()))],
             proxies: None,
             troubles: Vec::new(),
-            wanted: ("8G".into(), "40G".into()),
+            wanted: (Size::memory("8G").unwrap(), Size::disk("40G").unwrap()),
         }
     }
 

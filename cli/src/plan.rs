@@ -4,6 +4,7 @@
 mod step;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use polis_base::Digest;
 
@@ -15,6 +16,7 @@ use crate::guest::probe::{Guest, Provisioning};
 use crate::guest::service::Condition;
 use crate::instance::vm;
 use crate::multipass::call::{Call, Payload, Times};
+use crate::multipass::size::Size;
 use crate::multipass::state::{Outlook, VmState};
 use crate::multipass::{list_call, version_call};
 use crate::proxy::Proxies;
@@ -35,11 +37,11 @@ pub(crate) struct Observed {
 /// The state that `start` converges to.
 #[derive(Debug, Clone)]
 pub(crate) struct Desired {
-    pub(crate) cpus: String,
-    pub(crate) memory: String,
-    pub(crate) disk: String,
-    /// Seconds that a launch may take, the download of the image included.
-    pub(crate) timeout: String,
+    pub(crate) cpus: u16,
+    pub(crate) memory: Size,
+    pub(crate) disk: Size,
+    /// How long a launch may take, including the download of the image.
+    pub(crate) timeout: Duration,
     /// The user-data of a new VM.
     pub(crate) user_data: Payload,
     /// The digest over the files that this user-data writes; none for one that the user brought.
@@ -283,13 +285,13 @@ fn launch(desired: &Desired) -> Call {
         "--name",
         vm(),
         "--cpus",
-        &desired.cpus,
+        &desired.cpus.to_string(),
         "--memory",
-        &desired.memory,
+        &desired.memory.to_string(),
         "--disk",
-        &desired.disk,
+        &desired.disk.to_string(),
         "--timeout",
-        &desired.timeout,
+        &desired.timeout.as_secs().to_string(),
         "--cloud-init",
         "-",
     ];

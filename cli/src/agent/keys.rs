@@ -113,7 +113,7 @@ impl Keys {
     }
 
     /// The keys of which `manifest` needs one, if neither these nor the `stored` ones hold any.
-    pub(crate) fn lacking<'a>(&self, manifest: &'a Manifest, stored: &[String]) -> Vec<&'a str> {
+    pub(crate) fn missing<'a>(&self, manifest: &'a Manifest, stored: &[String]) -> Vec<&'a str> {
         let one_of = &manifest.spec.requirements.env_one_of;
         let has = one_of
             .iter()

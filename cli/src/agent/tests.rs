@@ -284,19 +284,19 @@ mod given {
     #[test]
     fn one_of_the_keys_is_needed_and_may_be_stored() {
         let keys = Keys::default();
-        assert_eq!(keys.lacking(&manifest(), &[]).len(), 3);
+        assert_eq!(keys.missing(&manifest(), &[]).len(), 3);
         assert_eq!(
-            keys.lacking(&manifest(), &["BRAVE_SEARCH_API_KEY".into()])
+            keys.missing(&manifest(), &["BRAVE_SEARCH_API_KEY".into()])
                 .len(),
             3
         );
         assert_eq!(
-            keys.lacking(&manifest(), &["OPENAI_API_KEY".into()]),
+            keys.missing(&manifest(), &["OPENAI_API_KEY".into()]),
             [""; 0]
         );
         let mut given = Keys::default();
         given.add("OPENROUTER_API_KEY", "x".into()).unwrap();
-        assert_eq!(given.lacking(&manifest(), &[]), [""; 0]);
+        assert_eq!(given.missing(&manifest(), &[]), [""; 0]);
         assert!(!format!("{given:?}").contains('x'));
     }
 }

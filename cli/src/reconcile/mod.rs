@@ -95,11 +95,11 @@ impl<'a> Reconciler<'a> {
             multipass,
             desired,
             limits: Limits {
-                provisioned: Instant::now() + settings.time("timeout"),
-                answer: settings.time("call-timeout"),
-                silence: SILENCE.min(settings.time("timeout")),
-                pull: settings.time("pull-timeout"),
-                health: settings.time("health-timeout"),
+                provisioned: Instant::now() + settings.timeout.duration(),
+                answer: settings.call_timeout.duration(),
+                silence: SILENCE.min(settings.timeout.duration()),
+                pull: settings.pull_timeout.duration(),
+                health: settings.health_timeout.duration(),
             },
             view: View::new(context.output, context.verbose),
             launched: false,
@@ -176,6 +176,6 @@ impl<'a> Reconciler<'a> {
 
 fn out_of_time(what: &str) -> Box<Error> {
     Error::new(Kind::TimedOut, what)
-        .next("polis start   (goes on where it stopped)")
+        .next("polis start   (continues where it stopped)")
         .next("polis start --timeout 1800   (waits longer)")
 }

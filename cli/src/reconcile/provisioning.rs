@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::probe::{Guest, Provisioning};
 use crate::guest::provision::{LOG, Progress, REPORT, Report};
-use crate::multipass::A_NOTE;
+use crate::multipass::SMALL_FILE;
 use crate::multipass::call::Call;
 use crate::multipass::state::VmState;
 
@@ -59,7 +59,7 @@ impl Reconciler<'_> {
     }
 
     pub(super) fn provisioning_failed(&self) -> Box<Error> {
-        let report = self.multipass.read(REPORT, A_NOTE).and_then(|text| {
+        let report = self.multipass.read(REPORT, SMALL_FILE).and_then(|text| {
             serde_json::from_slice::<Report>(&text).map_err(|error| {
                 Error::new(
                     Kind::Unexpected,

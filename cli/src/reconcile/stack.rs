@@ -11,7 +11,7 @@ use crate::guest::service::{Condition, Service};
 use crate::guest::{self, Job};
 use crate::multipass::call::Call;
 use crate::multipass::refusal;
-use crate::multipass::{A_NOTE, TRANSFER, failed, screen};
+use crate::multipass::{SMALL_FILE, TRANSFER, failed, screen};
 
 impl Reconciler<'_> {
     /// Transfers an archive and has it put in its place; once more when it arrived damaged.
@@ -47,7 +47,7 @@ impl Reconciler<'_> {
             Ended::Succeeded => return Ok(()),
             Ended::Late(log) => Error::new(Kind::TimedOut, "the images are still being pulled")
                 .log(log)
-                .next("polis start   (goes on where it stopped)")
+                .next("polis start   (continues where it stopped)")
                 .next("POLIS_PULL_TIMEOUT=3600 polis start   (waits longer)"),
             Ended::Failed(code, log) => {
                 let cause = cause_of_pull(&log).unwrap_or(format!("the pull ended with {code}"));
@@ -160,7 +160,7 @@ impl Reconciler<'_> {
         let file = format!("{}/log-{}", guest::run::RUNS, service.name);
         let written = guest::service_log(&service.name, &file);
         let written = self.multipass.call(&written, Kind::Unexpected);
-        let text = written.and_then(|_| self.multipass.read(&file, A_NOTE));
+        let text = written.and_then(|_| self.multipass.read(&file, SMALL_FILE));
         let plain = screen::plain(&String::from_utf8_lossy(&text.unwrap_or_default()));
         plain.lines().map(str::to_owned).collect()
     }

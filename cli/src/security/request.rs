@@ -75,7 +75,7 @@ impl Request {
         let refused = |why: String| {
             Error::new(Kind::Usage, format!("{} cannot be approved", self.id))
                 .because(why)
-                .next(format!("polis security deny {}   (forgets it)", self.id))
+                .next(format!("polis security deny {}   (discards it)", self.id))
         };
         if !self.is_new_destination() {
             let lifted = "approvals lift only blocks of new destinations";

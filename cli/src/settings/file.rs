@@ -50,12 +50,12 @@ pub(super) fn from_file(path: &Path) -> Result<FromFile> {
     let each = match table.remove(TABLES) {
         Some(toml::Value::Table(each)) => each,
         None => toml::Table::new(),
-        Some(_) => return Err(broken(format!("`{TABLES}` is no table of workspaces"))),
+        Some(_) => return Err(broken(format!("`{TABLES}` is not a table of workspaces"))),
     };
     for (name, own) in each {
         instance::check(&name).map_err(broken)?;
         let toml::Value::Table(own) = own else {
-            return Err(broken(format!("`{TABLES}.{name}` is no table")));
+            return Err(broken(format!("`{TABLES}.{name}` is not a table")));
         };
         if own.contains_key("name") {
             return Err(broken(format!("`{TABLES}.{name}` cannot set `name`")));
@@ -86,8 +86,7 @@ fn values(
                 ));
             }
         };
-        let relative = matches!(key.name, "cloud-init" | "agent" | "ca-file")
-            && Path::new(&value).is_relative();
+        let relative = key.is_path && Path::new(&value).is_relative();
         let value = match path.parent() {
             Some(dir) if relative => dir.join(value).display().to_string(),
             _ => value,
@@ -98,5 +97,6 @@ fn values(
 }
 
 fn names() -> String {
-    KEYS.map(|key| key.name).join(", ")
+    let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    names.join(", ")
 }

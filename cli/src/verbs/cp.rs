@@ -41,10 +41,10 @@ pub(crate) fn run(context: &Context, args: &CpArgs) -> Result<Done> {
     let mut copy = CopyJob {
         multipass: &multipass,
         bounds: Bounds {
-            bytes: context.settings.size("copy-size"),
-            entries: context.settings.count("copy-entries"),
+            bytes: context.settings.copy_size.value.bytes(),
+            entries: context.settings.copy_entries.value.into(),
         },
-        limit: context.settings.time("copy-timeout"),
+        limit: context.settings.copy_timeout.duration(),
         root: args.root,
         view: View::moving(context.output, context.verbose),
     };

@@ -365,7 +365,7 @@ fn the_help_is_the_table_of_contents() {
           16   polis could not be updated; it is the old one
           130  interrupted; `polis start` goes on where it stopped
         `exec` and `shell` end with the code of the command; when polis itself fails there, with 125,
-        and with 141 when nobody reads the output any more.
+        and with 141 when the reader of the output has closed the pipe.
     "#]].assert_eq(&ran.seen());
 }
 

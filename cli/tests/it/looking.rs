@@ -207,7 +207,7 @@ fn doctor_tells_what_mends_each_failure() {
         ok    installed       [WORLD]/bin/multipass
         ok    version         1.16.3
         ok    daemon          it answers
-        FAIL  authenticated   Multipass has not authenticated this user: whoever used it first has to let others in: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
+        FAIL  authenticated   Multipass has not authenticated this user: the user who set it up has to allow others: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
                               fix: multipass authenticate
         -     instance        without an answer of the daemon
         -     vm-disk         without an answer of the daemon
@@ -240,7 +240,7 @@ fn doctor_tells_what_mends_each_failure() {
         ok    daemon          it answers
         ok    authenticated   it lets this user in
         FAIL  instance        the VM `polis` is deleted, and its name is still taken
-                              fix: multipass recover polis, then: polis start   (to have it back); polis delete --purge, then: polis start   (to start over; everything in it is lost)
+                              fix: multipass recover polis, then: polis start   (recovers it); polis delete --purge, then: polis start   (to start over; everything in it is lost)
         -     vm-disk         no VM is running
         ok    architecture    amd64
         ok    network         [HOST]

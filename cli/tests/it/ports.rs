@@ -59,7 +59,7 @@ fn ports_are_opened_listed_and_closed() {
     expect![[r#"
         exit 0
         --- stdout
-        The workspace's port 80 is reached at http://10.87.112.23:9000
+        The workspace's port 80 is reachable at http://10.87.112.23:9000
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.read_guest("/opt/polis/ports"), "9000 80\n");

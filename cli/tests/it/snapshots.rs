@@ -34,7 +34,7 @@ fn the_vm_is_as_it_was() {
     expect![[r#"
         exit 0
         --- stdout
-        The VM is as it was in the snapshot `snapshot1`. The VM runs again, and its services come up. Next: polis start
+        The snapshot `snapshot1`. The VM is running again, and its services are starting. Next: polis start
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.read_guest(FILE), "before");
@@ -50,7 +50,7 @@ fn the_vm_is_as_it_was() {
     let ran = world.polis(&["snapshot", "delete", "snapshot1", "--yes"]);
     assert_eq!(
         ran.stdout,
-        "The snapshot `snapshot1` is gone.\n",
+        "The snapshot `snapshot1` is deleted.\n",
         "{}",
         ran.seen()
     );
@@ -120,7 +120,7 @@ fn what_cannot_be_done_is_said_before_the_vm_is_stopped() {
     for (args, says) in [
         (
             &["create", "kept", "--yes"][..],
-            "there is a snapshot `kept` already",
+            "there is already a snapshot `kept`",
         ),
         (
             &["create", "a.b", "--yes"],
