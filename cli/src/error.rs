@@ -66,7 +66,7 @@ Exit codes:
   8    the provisioning of the VM failed
   9    out of time; `polis start` goes on where it stopped
   10   a transfer into the VM or out of it failed
-  11   an image could not be pulled
+  11   could not pull an image
   12   a service is not healthy
   13   the workspace is not running
   14   another polis is at work

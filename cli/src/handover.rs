@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use polis_base::shown::shown;
 
 use crate::error::{Error, Kind, Result, cut};
-use crate::guest::run::Run;
+use crate::guest::run::CommandRun;
 use crate::multipass::call::Call;
 use crate::multipass::{Multipass, failed};
 use crate::process::{self, AFTERGLOW, TICK};
@@ -60,7 +60,7 @@ pub(crate) enum HandedOver {
 /// When it cannot be started or waited for.
 pub(crate) fn hand_over(
     multipass: &Multipass,
-    run: &Run,
+    run: &CommandRun,
     call: &Call,
     terminal: TerminalUse,
 ) -> Result<HandedOver> {
@@ -168,7 +168,7 @@ fn ends(child: &mut Child) -> io::Result<bool> {
 }
 
 /// Carries a signal to the command in the VM.
-fn bring(multipass: &Multipass, run: &Run, signal: u8, terminal: TerminalUse) {
+fn bring(multipass: &Multipass, run: &CommandRun, signal: u8, terminal: TerminalUse) {
     let call = run.signal(names(signal, terminal));
     let error = match multipass.output(&call, Some(SIGNAL_CALL)) {
         Ok(output) if output.code == Some(0) => return,

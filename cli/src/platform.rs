@@ -62,13 +62,14 @@ pub(crate) fn find_multipass() -> Option<PathBuf> {
 
 /// The program on the PATH, or at one of the paths `installed_at`; none if the PATH is empty or not set.
 fn find(program: &str, installed_at: &[&str]) -> Option<PathBuf> {
-    let name = HERE.program(program);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|dir| dir.join(&name));
+    let path = std::env::var_os("PATH").filter(|path| !path.is_empty())?;
+    let on_path = which::which_in_global(HERE.program(program), Some(path));
     let installed = installed_at.iter().map(PathBuf::from);
-    // An empty PATH says that nothing is to be found.
-    let installed = installed.filter(|_| !path.is_empty());
-    on_path.chain(installed).find(|file| file.is_file())
+    on_path
+        .into_iter()
+        .flatten()
+        .chain(installed.filter(|file| file.is_file()))
+        .next()
 }
 
 /// Forwards a signal to a child process.

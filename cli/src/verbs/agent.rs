@@ -386,7 +386,7 @@ pub(super) fn to_json(guest: &Guest, agents: &AgentsReport) -> Vec<Value> {
 /// Notes the agents that are unhealthy or still starting, which do not make a start fail.
 pub(super) fn note_states(context: &Context, agents: &AgentsReport) {
     for state in &agents.states {
-        if state.is_unhealthy() || state.is_on_its_way() {
+        if state.is_unhealthy() || state.is_starting() {
             let name = &state.name;
             context.output.note(&format!(
                 "{}\nhint: {} {name}",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::args::WhereArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result, cut};
-use crate::guest::run::{CODE_IN_FILE, NO_STACK, RUNS, Run, Target, UNRECORDED};
+use crate::guest::run::{CODE_IN_FILE, CommandRun, NO_STACK, RUNS, Target, UNRECORDED};
 use crate::handover::{self, HandedOver, TerminalUse};
 use crate::instance::vm;
 use crate::multipass::{Multipass, SMALL_FILE, TRANSFER, USER_OUTPUT, failed, interrupted, size};
@@ -57,7 +57,7 @@ pub(crate) fn enter(
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
     let captured = !io::stdout().is_terminal() && !multipass.takes_long_output();
-    let run = Run::new();
+    let run = CommandRun::new();
     if captured && place != Target::Stack && !io::stdin().is_terminal() {
         bring_input(context, &multipass, &run)?;
     }
@@ -92,7 +92,7 @@ pub(crate) fn enter(
 }
 
 /// Transfers all of standard input into the VM: where output has to be captured, input cannot be piped either.
-fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()> {
+fn bring_input(context: &Context, multipass: &Multipass, run: &CommandRun) -> Result<()> {
     let read = || {
         let mut bytes = Vec::new();
         let read = io::stdin().take(MOST_INPUT + 1).read_to_end(&mut bytes);
@@ -133,7 +133,12 @@ fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()
 }
 
 /// Prints the captured output of a command, and returns the exit code that it left in the VM.
-fn recorded(context: &Context, multipass: &Multipass, run: &Run, captured: bool) -> Result<u8> {
+fn recorded(
+    context: &Context,
+    multipass: &Multipass,
+    run: &CommandRun,
+    captured: bool,
+) -> Result<u8> {
     let code = multipass.read(&run.file("code"), SMALL_FILE)?;
     let code = String::from_utf8_lossy(&code);
     if code.trim() == NO_STACK {
@@ -150,7 +155,7 @@ fn recorded(context: &Context, multipass: &Multipass, run: &Run, captured: bool)
 }
 
 /// Removes the command's files from the VM. A failure is only noted: the command has ended, and a later one removes them.
-fn forget(context: &Context, multipass: &Multipass, run: &Run) {
+fn forget(context: &Context, multipass: &Multipass, run: &CommandRun) {
     if let Err(error) = multipass.call(&run.forget(), Kind::Unexpected) {
         let cause = cut(error.causes.first().unwrap_or(&error.message));
         context.output.note(&format!(

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::args::{Level, SecurityVerb};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::run::Run;
+use crate::guest::run::CommandRun;
 use crate::guest::valkey::{self, Answer, IN_FILE, NO_STACK};
 use crate::instance::named;
 use crate::multipass::{Multipass, USER_OUTPUT};
@@ -69,7 +69,7 @@ impl Valkey<'_> {
         } else {
             SHORT
         };
-        let run = Run::new();
+        let run = CommandRun::new();
         let file = run.file("valkey");
         let call = valkey::call(most, &file, args);
         let answer = self.multipass.call(&call, Kind::Unhealthy)?;

@@ -130,7 +130,10 @@ fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<plan::Step>> {
 
 fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Result<Done> {
     let steps = steps(observed, desired)?;
-    let looking: Vec<_> = plan::looking().iter().map(|call| call.to_json()).collect();
+    let observing: Vec<_> = plan::observing()
+        .iter()
+        .map(|call| call.to_json())
+        .collect();
     let differs = observed
         .guest
         .as_ref()
@@ -146,7 +149,7 @@ fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Res
         };
         text.extend(note.lines().map(|line| format!("# {line}\n")));
     }
-    let mut data = json!({"dry_run": true, "looked": looking, "plan": plan::to_json(&steps)});
+    let mut data = json!({"dry_run": true, "looked": observing, "plan": plan::to_json(&steps)});
     report_kept(&mut data, kept.as_ref());
     Ok(Done::new(text, data))
 }

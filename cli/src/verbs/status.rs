@@ -224,17 +224,19 @@ fn versions(inside: Option<&Survey>, multipass: Option<&str>) -> String {
 
 /// The age of the certificates, and when the first of them expires.
 fn certificates(facts: &GuestFacts) -> String {
-    let words = facts.first_to_end().map_or("unknown".to_owned(), |first| {
-        let ends = match first.days_left {
-            left if left < 0 => "has expired".to_owned(),
-            left => format!("expires in {left} days"),
-        };
-        let count = facts.certificates.len();
-        format!(
-            "{count}; {}, {} days old, {ends}",
-            first.name, first.days_old
-        )
-    });
+    let words = facts
+        .first_to_expire()
+        .map_or("unknown".to_owned(), |first| {
+            let ends = match first.days_left {
+                left if left < 0 => "has expired".to_owned(),
+                left => format!("expires in {left} days"),
+            };
+            let count = facts.certificates.len();
+            format!(
+                "{count}; {}, {} days old, {ends}",
+                first.name, first.days_old
+            )
+        });
     format!("certs      {words}\n")
 }
 
@@ -256,7 +258,7 @@ fn settings(settings: &Settings) -> String {
 
 fn warnings(guest: &Guest, facts: &GuestFacts) -> String {
     let mut text = String::new();
-    let certificates = facts.first_to_end().and_then(Certificate::warning);
+    let certificates = facts.first_to_expire().and_then(Certificate::warning);
     let certificates = certificates.map(|warning| (warning, "renew all", RENEW));
     let disk = guest.disk.as_ref().and_then(Disk::warning);
     let disk = disk.map(|warning| (warning, "make room", MAKE_ROOM));

@@ -89,7 +89,7 @@ fn an_agent_is_added_started_looked_at_and_removed() {
         The agent `coder` is added. Next: polis start
         --- stderr
         Transferring the agent
-        Handing over the agent's keys
+        Transferring the agent's keys
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(listed(&world)["keys"], serde_json::json!(["CODER_KEY"]));

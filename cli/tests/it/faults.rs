@@ -136,7 +136,7 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
             --- stderr
             error: the VM does not answer
               caused by: exec failed: ssh connection failed: 'Connection refused'
-              tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
+              tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
               hint: multipass stop --force polis, then: polis start
               hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` fixes the last
         "#]],
@@ -181,7 +181,7 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
             --- stderr
             error: the provisioning of the VM failed in its step `sysbox`
               caused by: sysbox-mgr.service: not within 120 s (exit code 1)
-              tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
+              tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
               log: polis-provision: step docker-repo start 0
               log: polis-provision: step docker-repo done 0
               log: polis-provision: step docker-engine start 0
@@ -198,7 +198,7 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
               log: polis-provision: time ready          pending      0
               log: polis-provision: time total                       0
               log: polis-provision: failed in step sysbox: sysbox-mgr.service: not within 120 s (exit code 1; the whole log is /var/log/polis-provision.log)
-              hint: polis start   (provisions again; what is done is skipped)
+              hint: polis start   (provisions again; finished steps are skipped)
               hint: polis exec --vm -- sudo less /var/log/polis-provision.log
         "#]],
     );
@@ -219,7 +219,7 @@ fn user_data_that_was_never_applied_is_noticed() {
             --- stderr
             error: the VM was not provisioned
               caused by: cloud-init finished without the user-data of polis: Multipass did not pass it on
-              tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
+              tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
               hint: polis delete --purge, then: polis start
         "#]],
     );

