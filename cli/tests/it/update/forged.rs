@@ -251,7 +251,7 @@ fn a_directory_that_cannot_be_written_is_found_first() {
         --- stderr
         error: `[WORLD]/programs` cannot be written
           caused by: Permission denied (os error 13)
-          hint: run this as the user who installed polis, or install it into a directory of yours
+          hint: run this as the user who installed polis, or install it into a directory that you own
     "#]]
     .assert_eq(&scene.seen(&ran));
     assert_eq!(scene.server.seen(), [""; 0]);
