@@ -8,14 +8,14 @@ use crate::error::{Error, Kind, Result};
 use crate::instance;
 use crate::proxy::url;
 
-/// The table of the configuration file with a table for each workspace.
+/// The table with a subtable for each workspace.
 const TABLES: &str = "workspace";
 
-/// The values of the configuration file; paths in it are relative to it.
+/// The values of the configuration file, with its relative paths resolved.
 #[derive(Default)]
 pub(super) struct FromFile {
     pub(super) all: BTreeMap<String, String>,
-    /// Those of a table `[workspace.NAME]`, which count before the others where that is the workspace.
+    /// The values of each table `[workspace.NAME]`, which override the others for that workspace.
     pub(super) each: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn from_file(path: &Path) -> Result<FromFile> {
         }
         Err(error) => {
             return Err(
-                Error::new(Kind::Usage, format!("`{}` cannot be read", path.display()))
+                Error::new(Kind::Usage, format!("could not read `{}`", path.display()))
                     .because(error.to_string()),
             );
         }
@@ -66,7 +66,7 @@ pub(super) fn from_file(path: &Path) -> Result<FromFile> {
     Ok(says)
 }
 
-/// The settings of one table of the file at `path`; the reason if it is wrong.
+/// The settings of one table of the file at `path`, or why it is invalid.
 fn values(
     path: &Path,
     table: toml::Table,

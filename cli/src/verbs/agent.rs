@@ -48,7 +48,7 @@ pub(crate) fn check(dir: &Path) -> Result<Done> {
             "an agent without a manifest was accepted",
         ));
     };
-    let (overlay, unit) = agent::made(manifest);
+    let (overlay, unit) = agent::generated(manifest);
     let text = format!(
         "The agent `{}` is valid. These files are generated from it:\n\n# Compose\n{overlay}\n# systemd\n{unit}",
         agent.name

@@ -87,7 +87,7 @@ impl Valkey<'_> {
 
     /// Makes a change atomically.
     fn change(&self, change: &Change) -> Result<()> {
-        let answer = self.ask(&change.asked())?;
+        let answer = self.ask(&change.words())?;
         valkey::executed(&answer.replies, change.len()).map_err(refused)
     }
 
@@ -253,7 +253,7 @@ fn show_status(valkey: &Valkey) -> Result<Done> {
 /// then fetched one by one.
 fn events(valkey: &Valkey) -> Result<Vec<Event>> {
     let all = valkey.ask(&security::ask_events(security::EVENTS))?;
-    if let Some(events) = Event::whole(&all.events).map_err(refused)? {
+    if let Some(events) = Event::all(&all.events).map_err(refused)? {
         return Ok(events);
     }
     let each = valkey.ask(&security::ask_events(1))?;

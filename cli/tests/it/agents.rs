@@ -314,7 +314,7 @@ fn a_directory_is_checked_without_a_vm() {
         exit 2
         --- stderr
         error: coder/agent.yaml:7:13: unknown key `privileged`; expected one of command, workdir, user, envFile, env
-          hint: mend it, then: polis agent check DIR
+          hint: correct it, then: polis agent check DIR
     "#]].assert_eq(&seen(&ran));
     agent(&world, MANIFEST);
     let checked = document(&world.polis(&["agent", "check", "coder", "--json"]));
@@ -323,7 +323,7 @@ fn a_directory_is_checked_without_a_vm() {
     let ran = world.polis(&["agent", "check", "coder"]);
     assert!(
         ran.stderr
-            .contains("spec.install names `install.sh`, which is not there"),
+            .contains("spec.install names `install.sh`, which does not exist"),
         "{}",
         ran.seen()
     );

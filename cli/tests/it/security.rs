@@ -90,7 +90,7 @@ fn what_waits_is_listed_and_nothing_of_it_is_obeyed() {
         --- stdout
         req-00000001  60 min  Api.example:8443  (new destination)
         req-00000002  60 min  b.example  (credential_detected: anthropic; cannot be approved)
-        req-00000003   1 min  cannot be read: it is larger than 4,000 bytes, or not UTF-8
+        req-00000003   1 min  unreadable: it is larger than 4,000 bytes, or not UTF-8
         hint: polis security approve ID, or polis security deny ID
     "#]]
     .assert_eq(&seen(&world.polis(&["security", "pending"])));
