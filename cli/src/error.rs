@@ -144,6 +144,13 @@ impl Error {
         self
     }
 
+    /// Adds an error as the reason, and the errors that caused it.
+    pub(crate) fn caused_by(mut self: Box<Self>, error: &dyn std::error::Error) -> Box<Self> {
+        let chain = std::iter::successors(Some(error), |error| error.source());
+        self.causes.extend(chain.map(ToString::to_string));
+        self
+    }
+
     /// Adds a hint. Commands in it get `--name` where they need it.
     pub(crate) fn next(mut self: Box<Self>, next: impl Into<String>) -> Box<Self> {
         self.next.push(named(&next.into()));

@@ -64,9 +64,8 @@ pub(crate) fn hand_over(
     call: &Call,
     terminal: TerminalUse,
 ) -> Result<HandedOver> {
-    let failed = |what| {
-        move |error: io::Error| Error::new(Kind::Unexpected, what).because(error.to_string())
-    };
+    let failed =
+        |what| move |error: io::Error| Error::new(Kind::Unexpected, what).caused_by(&error);
     let (reads, piped) = (
         terminal != TerminalUse::Captured,
         terminal == TerminalUse::Filtered,

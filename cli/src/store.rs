@@ -339,7 +339,7 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Box<Error> {
         Kind::Unexpected,
         format!("`{}` cannot be written", path.display()),
     )
-    .because(error.to_string())
+    .caused_by(&error)
     .next("free some space, or give this user write access; then run this again")
 }
 

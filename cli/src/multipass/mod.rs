@@ -324,7 +324,7 @@ impl<'a> Multipass<'a> {
             .tried(call.to_text()),
             Failure::Lost(error) => {
                 Error::new(Kind::Transfer, format!("could not {}", call.purpose))
-                    .because(error.to_string())
+                    .caused_by(&error)
                     .tried(call.to_text())
             }
             Failure::Interrupted => interrupted(),

@@ -64,7 +64,7 @@ impl Reconciler<'_> {
                     Kind::Unexpected,
                     "the report of the provisioning is malformed",
                 )
-                .because(error.to_string())
+                .caused_by(&error)
             })
         });
         match report {

@@ -34,7 +34,7 @@ impl Installation {
         let found = std::env::current_exe().and_then(fs::canonicalize);
         let program = found.map_err(|error| {
             Error::new(Kind::Update, "cannot find the file of this program")
-                .because(error.to_string())
+                .caused_by(&error)
                 .next("run polis by its current path")
         })?;
         if let Some(update) = platform::managed(&program.to_string_lossy()) {
@@ -98,7 +98,7 @@ impl Installation {
             Kind::Update,
             format!("`{}` cannot be written", dir.display()),
         )
-        .because(error.to_string())
+        .caused_by(&error)
         .next(
             "run this as the user who installed polis, or install it into a directory that you own",
         )

@@ -32,7 +32,7 @@ pub(super) fn from_file(path: &Path) -> Result<FromFile> {
         Err(error) => {
             return Err(
                 Error::new(Kind::Usage, format!("could not read `{}`", path.display()))
-                    .because(error.to_string()),
+                    .caused_by(&error),
             );
         }
     };

@@ -201,7 +201,7 @@ fn show(context: &Context, name: &str) -> Result<Done> {
             Kind::Unexpected,
             "cannot read the description of the agent in the VM",
         )
-        .because(error.to_string())
+        .caused_by(&error)
         .next(format!("polis agent add DIR   (installs `{name}` again)"))
     })?;
     let text = described(&manifest, &agents_report(&multipass)?.keys_of(name));

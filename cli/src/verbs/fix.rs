@@ -74,7 +74,7 @@ impl Fix {
         done.map_err(|error| {
             Error::new(Kind::Unexpected, "could not repair this")
                 .because(self.words())
-                .because(error.to_string())
+                .caused_by(&error)
         })
     }
 }

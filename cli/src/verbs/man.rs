@@ -43,7 +43,7 @@ pub(crate) fn page(words: &[String]) -> Result<Vec<u8>> {
     // An alias has no page of its own.
     let name = command.get_bin_name().unwrap_or("polis").to_owned();
     render(command, &name).map_err(|error| {
-        Error::new(Kind::Unexpected, "could not write the man page").because(error.to_string())
+        Error::new(Kind::Unexpected, "could not write the man page").caused_by(&error)
     })
 }
 

@@ -93,8 +93,7 @@ fn prepare(context: &Context) -> Result<String> {
     let store = &context.store;
     let _lock = store.lock()?;
     let polis = std::env::current_exe().map_err(|error| {
-        Error::new(Kind::Unexpected, "cannot find the file of this program")
-            .because(error.to_string())
+        Error::new(Kind::Unexpected, "cannot find the file of this program").caused_by(&error)
     })?;
     let call = calls::host_key();
     let output = multipass.output(&call, None)?;
@@ -174,7 +173,7 @@ fn remove_file(path: &Path) -> Result<()> {
 
 fn unwritable(path: &Path, error: &io::Error) -> Box<Error> {
     let what = format!("`{}` cannot be written", path.display());
-    Error::new(Kind::Unexpected, what).because(error.to_string())
+    Error::new(Kind::Unexpected, what).caused_by(&error)
 }
 
 /// The `Include` line in the user's own configuration.
@@ -367,7 +366,7 @@ pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     wait_for(program, &words).map_err(|error| {
         Error::new(Kind::Usage, format!("`{program}` could not be run"))
-            .because(error.to_string())
+            .caused_by(&error)
             .next(format!(
                 "put it on the PATH, or connect it to the host `{}`",
                 vm()

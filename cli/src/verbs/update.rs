@@ -35,7 +35,7 @@ const SELF_TEST: Duration = Duration::from_secs(20);
 pub(crate) fn run(context: &Context, args: &UpdateArgs) -> Result<Done> {
     let key = key()?;
     let current = Version::parse(embedded::LABEL).map_err(|error| {
-        Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
+        Error::new(Kind::Unexpected, "this program is damaged").caused_by(&error)
     })?;
     let settings = &context.settings;
     let proxies = Proxies::read(settings)?;
@@ -65,7 +65,7 @@ pub(crate) fn run(context: &Context, args: &UpdateArgs) -> Result<Done> {
 /// The key that verifies releases.
 fn key() -> Result<String> {
     let facts = embedded::facts().map_err(|error| {
-        Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
+        Error::new(Kind::Unexpected, "this program is damaged").caused_by(&error)
     })?;
     if facts.key == NO_KEY {
         return Err(Error::new(Kind::Update, "this program cannot be updated")

@@ -10,7 +10,7 @@ use crate::output::Done;
 /// The version, the digests of the embedded files, and the key that verifies releases.
 pub(crate) fn run() -> Result<Done> {
     let facts = embedded::facts().map_err(|error| {
-        Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
+        Error::new(Kind::Unexpected, "this program is damaged").caused_by(&error)
     })?;
     let mut text = format!("polis {}\n", facts.label);
     let mut data = Map::new();
