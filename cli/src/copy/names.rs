@@ -269,7 +269,7 @@ mod tests {
             ("x", "outside"),
             ("r", "another entry"),
             ("r/d", "another entry"),
-            ("r/e/x", "does not come before"),
+            ("r/e/x", "does not precede"),
             ("r/x\0y", "NUL"),
         ] {
             for system in [System::Linux, System::MacOs, System::Windows] {

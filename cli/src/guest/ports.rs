@@ -220,10 +220,16 @@ mod tests {
         assert!(!some.may_add(9000, 80).unwrap());
         assert_eq!(
             cause(some.may_add(9000, 81)),
-            "it leads to 80 in the workspace already"
+            "it already leads to 80 in the workspace"
         );
-        assert_eq!(cause(some.may_add(8099, 8099)), "the agent `echo` has it");
-        assert_eq!(cause(some.may_add(8100, 8100)), "the agent `other` has it");
+        assert_eq!(
+            cause(some.may_add(8099, 8099)),
+            "the agent `echo` already uses it"
+        );
+        assert_eq!(
+            cause(some.may_add(8100, 8100)),
+            "the agent `other` already uses it"
+        );
         assert_eq!(
             cause(some.may_add(1023, 80)),
             "expected a port from 1024 to 65535 at the VM's address"

@@ -55,8 +55,8 @@ fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
         }
         if line != CERTIFICATE {
             let what = match line.contains("PRIVATE KEY") {
-                true => "a private key, which belongs to nobody but its authority",
-                false => "no certificate",
+                true => "a private key, which only the authority may have",
+                false => "something other than a certificate",
             };
             return Err(format!("line {begun} begins {what}"));
         }
@@ -140,14 +140,14 @@ mod tests {
             (format!("{one}{key}"), "line 10 begins a private key"),
             (
                 one.replace("CERTIFICATE", "X509 CRL"),
-                "line 1 begins no certificate",
+                "line 1 begins something other than a certificate",
             ),
             (format!("x\n{cut}"), "the certificate at line 2 is damaged"),
             (
                 one.replace("\nMI", "\n!!"),
-                "the certificate of line 1 is damaged",
+                "the certificate at line 1 is damaged",
             ),
-            (one.replace(END, ""), "the certificate of line 1 has no end"),
+            (one.replace(END, ""), "the certificate at line 1 has no end"),
             (one.replace(END, &one), "line 9: expected"),
         ] {
             let found = parse(&text).expect_err(reason);

@@ -89,7 +89,7 @@ pub(crate) fn reach(proxies: &Proxies, place: &str, limit: Duration) -> Result<(
         Ok(output) if output.code == Some(0) => Ok(()),
         Ok(output) => Err(reason(&output)),
         Err(Failure::TimedOut(_)) => Err("it does not answer".to_owned()),
-        Err(_) => Err("curl could not be run".to_owned()),
+        Err(_) => Err("could not run curl".to_owned()),
     }
 }
 

@@ -136,9 +136,9 @@ mod tests {
             (
                 &good[..good.len() / 2],
                 SUMS_TEXT,
-                "not a minisign signature",
+                "not a valid minisign signature",
             ),
-            (b"", SUMS_TEXT, "not a minisign signature"),
+            (b"", SUMS_TEXT, "not a valid minisign signature"),
         ];
         for (signature, sums, expected) in cases {
             let why = verify(&key, signature, sums.as_bytes()).unwrap_err();

@@ -106,7 +106,7 @@ fn bring_input(context: &Context, multipass: &Multipass, run: &CommandRun) -> Re
         }
     });
     let bytes = read.map_err(|_| interrupted())?.map_err(|error| {
-        Error::new(Kind::Unexpected, "standard input could not be read").caused_by(&error)
+        Error::new(Kind::Unexpected, "could not read standard input").caused_by(&error)
     })?;
     if bytes.len() as u64 > MOST_INPUT {
         let most = size::words(MOST_INPUT);

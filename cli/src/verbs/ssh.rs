@@ -365,7 +365,7 @@ pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     }
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     wait_for(program, &words).map_err(|error| {
-        Error::new(Kind::Usage, format!("`{program}` could not be run"))
+        Error::new(Kind::Usage, format!("could not run `{program}`"))
             .caused_by(&error)
             .next(format!(
                 "put it on the PATH, or connect it to the host `{}`",

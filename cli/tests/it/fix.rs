@@ -276,7 +276,7 @@ fn what_a_killed_update_has_left_is_removed() {
     assert!(kept.exists());
     let ran = world.run(&program, &["doctor", "--fix", "--yes"]);
     assert!(
-        ran.stdout.contains("Nothing of polis's own"),
+        ran.stdout.contains("There is nothing to fix"),
         "{}",
         ran.seen()
     );

@@ -224,8 +224,8 @@ fn connect_starts_the_client_or_says_what_is_missing() {
     expect![[r#"
         exit 2
         --- stderr
-        note: an editor trusts the machine that it is connected to: a hostile workspace can act on this machine through it
-        error: `cursor` could not be run
+        note: an editor trusts the machine that it connects to: a hostile workspace can act on this machine through it
+        error: could not run `cursor`
           caused by: No such file or directory (os error 2)
           hint: put it on the PATH, or connect it to the host `polis`
           hint: polis connect ssh
