@@ -243,7 +243,7 @@ const PACKED: [Case; 8] = [
     (
         "another version",
         |m| m.release(&[("polis", "#!/bin/sh\necho polis 0.4.0\n")]),
-        "because: it reports `polis 0.4.0`, expected `polis 0.5.0`",
+        "because: it calls itself `polis 0.4.0`, expected `polis 0.5.0`",
     ),
     (
         "a program that fails",
