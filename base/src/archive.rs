@@ -1,15 +1,14 @@
 //! Deterministic tar archives: the same entries give the same bytes on every machine and day.
 //!
-//! Used for the layer of a native image, for the release archive and for the bundle that the
-//! CLI carries. Names are sorted; times, owners and host modes never enter; a mode is part of
-//! an entry because Windows has none to read (spec, P5).
+//! Used for the layer of a native image, the release archive and the bundle built into the CLI. Names are sorted; times,
+//! owners and modes of the host are ignored. Modes are given explicitly, because Windows has none.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use tar::{Builder, EntryType, Header};
 
-/// The mode of what must run.
+/// The mode of executables.
 pub const EXECUTABLE: u32 = 0o755;
 /// The mode of everything else.
 pub const PLAIN: u32 = 0o644;
@@ -25,7 +24,7 @@ struct Entry {
 }
 
 impl Files {
-    /// No files.
+    /// An archive without files.
     pub fn new() -> Self {
         Self::default()
     }
@@ -33,8 +32,7 @@ impl Files {
     /// Adds a file, replacing one of the same path.
     ///
     /// # Panics
-    /// When `path` is absolute or has an empty, `.` or `..` component: paths here are written
-    /// by this project, never taken from outside.
+    /// When `path` is absolute or has an empty, `.` or `..` component: callers pass only paths of their own.
     pub fn add(&mut self, path: &str, mode: u32, bytes: Vec<u8>) {
         assert!(
             path.split('/').all(|part| !matches!(part, "" | "." | "..")),
@@ -71,7 +69,7 @@ impl Files {
         builder.into_inner()
     }
 
-    /// Every directory above a file, parents before children.
+    /// The parent directories of all files, parents before children.
     fn directories(&self) -> Vec<&str> {
         let mut dirs: Vec<&str> = self
             .0
@@ -95,8 +93,7 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header
 }
 
-/// `text` with every CRLF turned into LF: a checkout on Windows must not put a carriage return
-/// behind a shebang inside the VM.
+/// `text` with every CRLF replaced by LF: a checkout on Windows must not put a carriage return after a shebang in the VM.
 pub fn without_cr(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for (at, &byte) in text.iter().enumerate() {

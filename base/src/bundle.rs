@@ -1,16 +1,16 @@
-//! What of `compose/` the VM gets: the CLI's build script packs it, and a release checks that the
-//! program carries exactly that.
+//! The part of `compose/` that the VM gets. The CLI's build script packs it, and a release checks that the program contains
+//! exactly that.
 
 use crate::archive::{EXECUTABLE, Files, PLAIN, without_cr};
 
-/// What is packed, relative to `compose/`. The waivers and the map of the folder stay outside.
+/// The packed paths, relative to `compose/`; not the waivers and the description of the directory.
 pub const PARTS: [&str; 3] = ["docker-compose.yml", "config", "scripts"];
 
-/// The compose file's name in the bundle.
+/// The name of the compose file in the bundle.
 pub const COMPOSE: &str = PARTS[0];
 
-/// Adds a file. Modes are decided here, not read from the file system (Windows has none): what
-/// starts with `#!` is 0755, everything else 0644. Carriage returns of a checkout go.
+/// Adds a file. The mode does not come from the file system, since Windows has none: files that start with `#!` are 0755, all
+/// others 0644. Carriage returns of a checkout are removed.
 pub fn add(files: &mut Files, path: &str, bytes: &[u8]) {
     let bytes = without_cr(bytes);
     let mode = if bytes.starts_with(b"#!") {

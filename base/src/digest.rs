@@ -1,6 +1,4 @@
-//! Content digests as the OCI image specification writes them: `sha256:` and 64 hex digits.
-//!
-//! A `Digest` is valid once constructed, so no later code has to ask again.
+//! Content digests in the format of the OCI image specification: `sha256:` and 64 hex digits. A `Digest` is always valid.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -20,9 +18,9 @@ pub struct Digest([u8; 32]);
 pub enum DigestError {
     /// The algorithm prefix is missing or is not `sha256`.
     Algorithm(String),
-    /// The number of hex digits is not 64; holds the number found.
+    /// The number of hex digits, which is not 64.
     Length(usize),
-    /// A character is not one of `0-9a-f`; holds it and its offset in bytes.
+    /// A character that is not one of `0-9a-f`, and its offset in bytes.
     Character(char, usize),
 }
 
@@ -32,7 +30,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of all that `from` still holds.
+    /// The digest of the rest of `from`.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -46,12 +44,12 @@ impl Digest {
         }
     }
 
-    /// The digest that a finished hasher holds.
+    /// The digest of a finished hasher.
     pub fn from_hasher(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())
     }
 
-    /// Reads the bare hexadecimal form, as `sha256sum` prints it.
+    /// Parses bare hexadecimal digits, as printed by `sha256sum`.
     ///
     /// # Errors
     /// When it is not exactly 64 lower-case hex digits.
@@ -78,7 +76,7 @@ impl Digest {
     }
 }
 
-/// The value of one hex digit; the caller has checked that it is one.
+/// The value of a hex digit, which the caller has checked.
 fn nibble(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',

@@ -1,23 +1,22 @@
-//! What the CLI says about itself in its own bytes, so that a release can be checked without
-//! running a program of another platform: one line of JSON between two fixed marks.
+//! Facts about the CLI in its own bytes, as one line of JSON between two fixed marks, so that a release can be checked without
+//! running a program of another platform.
 //!
-//! The idea is cargo-auditable's, without its linker section: a mark can be searched for in any
-//! object format. Only the build script writes the marks; a program that searched for them would
-//! hold each of them twice.
+//! The idea is that of cargo-auditable, without its linker section: marks can be found in any object format. Only the build script
+//! writes them; a program that searched for them would contain each twice.
 
 use std::fmt;
 
 use crate::Digest;
 
-/// What comes before the JSON in a program.
+/// Precedes the JSON in a program.
 const BEGIN: &str = "\npolis-facts-begin:";
-/// What comes after it.
+/// Follows the JSON.
 const END: &str = ":polis-facts-end\n";
-/// No label and no digest is longer; a mark without its end is not searched to the end of a program.
+/// The longest JSON; limits the search for the second mark.
 const LONGEST: usize = 1024;
 
-/// What stands in place of the key in a program that was built without one: as long as a key, so that the program can be
-/// given one in its bytes, as the tests of `polis update` do.
+/// Replaces the key in a program that was built without one. It is as long as a key, so that the tests of `polis update` can
+/// patch one in.
 pub const NO_KEY: &str = "--------------------------------------------------------";
 
 /// The key in `file`, a minisign public key file: its second line.
@@ -31,27 +30,27 @@ pub fn is_key(key: &str) -> bool {
     key.len() == NO_KEY.len() && key.chars().all(base64)
 }
 
-/// The version of a program and the digests of what it carries.
+/// The version of a program and the digests of its embedded files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// The version with the kind of build: `0.5.0`, `0.5.0-dev`, `0.5.0-rehearsal`.
     pub label: String,
-    /// Of the compose file in the bundle.
+    /// The digest of the compose file in the bundle.
     pub compose: Digest,
-    /// Of the cloud-init file.
+    /// The digest of the cloud-init file.
     pub cloud_init: Digest,
-    /// Of the bundle, a tar.
+    /// The digest of the bundle, a tar.
     pub bundle: Digest,
-    /// The minisign key by which `polis update` knows a release, or [`NO_KEY`].
+    /// The minisign key with which `polis update` verifies releases, or [`NO_KEY`].
     pub key: String,
 }
 
-/// Why bytes do not tell what a program is.
+/// Why a program has no readable facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FactsError {
-    /// A mark stands this often instead of once.
+    /// How often a mark occurs, instead of once.
     Marks(usize),
-    /// What stands between the marks is not what [`Facts::to_json`] writes.
+    /// The text between the marks was not written by [`Facts::to_json`].
     Malformed,
 }
 
@@ -64,7 +63,7 @@ impl Facts {
         format!("{{{}}}", fields.join(","))
     }
 
-    /// The fields in their order, as text.
+    /// The fields as text, in order.
     pub fn fields(&self) -> [(&'static str, String); 5] {
         [
             ("label", self.label.clone()),
@@ -87,10 +86,10 @@ impl Facts {
         }
     }
 
-    /// Reads what [`Self::to_json`] wrote, and nothing else.
+    /// Parses exactly the output of [`Self::to_json`].
     ///
     /// # Errors
-    /// When it is anything else, also equivalent JSON.
+    /// For anything else, even equivalent JSON.
     pub fn from_json(text: &str) -> Result<Self, FactsError> {
         let parts: Vec<&str> = text.split('"').collect();
         let value = |field: usize| parts.get(field * 4 + 3).copied().unwrap_or_default();
@@ -110,10 +109,10 @@ impl Facts {
         }
     }
 
-    /// Reads the facts out of a program of any platform.
+    /// Reads the facts of a program of any platform.
     ///
     /// # Errors
-    /// When the marks stand there never or more than once, or hold something else.
+    /// When the marks do not occur exactly once, or enclose something else.
     pub fn find(program: &[u8]) -> Result<Self, FactsError> {
         let mut found = program
             .windows(BEGIN.len())

@@ -1,7 +1,7 @@
 //! Image references: `registry/repository:tag@digest`.
 //!
-//! We demand the registry and refuse Docker's short forms: in a file that names what people's
-//! machines pull, `nginx` must not silently mean `docker.io/library/nginx:latest`.
+//! The registry is required, and Docker's short forms are refused: in a file that decides what machines pull, `nginx` must not
+//! silently mean `docker.io/library/nginx:latest`.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -18,27 +18,27 @@ pub struct ImageRef {
     digest: Option<Digest>,
 }
 
-/// Why a text is not an image reference that we accept.
+/// Why a text is not an accepted image reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageRefError {
     /// It names no registry host.
     NoRegistry,
-    /// What stands where the registry does is not `HOST` or `HOST:PORT`.
+    /// The registry is not `HOST` or `HOST:PORT`.
     Registry(String),
     /// It has neither a tag nor a digest.
     NoTag,
-    /// It holds `$`: a variable, so the file alone does not say what is pulled.
+    /// It contains a variable (`$`), so the file alone does not determine the image.
     Variable,
     /// The repository is empty or has a character outside the distribution specification's set.
     Repository(String),
     /// The tag is not `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
     Tag(String),
-    /// What follows `@` is not a digest.
+    /// The text after `@` is not a digest.
     Digest(DigestError),
 }
 
 impl ImageRef {
-    /// The registry host, with its port where one is given.
+    /// The registry host, with its port if given.
     pub fn registry(&self) -> &str {
         &self.registry
     }
@@ -48,12 +48,12 @@ impl ImageRef {
         &self.repository
     }
 
-    /// The tag, where one is given.
+    /// The tag, if given.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest, where one is given.
+    /// The digest, if given.
     pub fn digest(&self) -> Option<Digest> {
         self.digest
     }
@@ -72,7 +72,7 @@ impl ImageRef {
         }
     }
 
-    /// The same image and tag with the digest taken off.
+    /// The same image and tag without the digest.
     #[must_use]
     pub fn unpinned(&self) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl ImageRef {
         })
     }
 
-    /// The same image in another registry: what a rehearsal does to every reference.
+    /// The same image in another registry, as used by a rehearsal.
     #[must_use]
     pub fn with_registry(&self, registry: &str) -> Self {
         Self {
@@ -138,7 +138,7 @@ impl FromStr for ImageRef {
     }
 }
 
-/// It becomes the authority of a URL, so nothing that ends one or names a user may stand in it.
+/// It becomes the authority of a URL, so it must not contain a user or a character that ends it.
 fn check_registry(registry: &str) -> Result<(), ImageRefError> {
     let (host, port) = match registry.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {

@@ -1,7 +1,7 @@
-//! What the end user's CLI and the release tools must agree on, and nothing else.
+//! The code on which the CLI and the release tools must agree.
 //!
-//! Everything here is pure: values in, values out, no file, process or socket. `cli` and
-//! `xtask` both depend on this crate; neither depends on the other.
+//! Everything here is pure: no files, processes or sockets. `cli` and `xtask` both depend on this crate; neither depends on the
+//! other.
 
 #[cfg(feature = "archive")]
 pub mod archive;

@@ -1,7 +1,7 @@
-//! The man pages of `polis`: archives and installers name each, and the program prints each. A test of the program holds the
-//! list to its commands.
+//! The list of the man pages of `polis`, for archives, installers and the program itself. A test compares it with the
+//! commands.
 
-/// The pages by the words of their commands; the first one is about polis itself.
+/// The pages, by the words of their commands; the first is that of polis itself.
 pub const PAGES: [&str; 43] = [
     "",
     "agent",
@@ -48,7 +48,7 @@ pub const PAGES: [&str; 43] = [
     "version",
 ];
 
-/// The file of a page, as `polis-agent-add.1`.
+/// The file name of a page, such as `polis-agent-add.1`.
 pub fn file(words: &str) -> String {
     let separator = if words.is_empty() { "" } else { "-" };
     format!("polis{separator}{}.1", words.replace(' ', "-"))

@@ -1,19 +1,19 @@
-//! How the files of a release are named and what its signature says: what `polis update` of one version expects of every
-//! later one.
+//! The names of a release's files and the comment of its signature, which `polis update` of one version expects of every later
+//! one.
 
 /// The list of checksums.
 pub const SUMS: &str = "SHA256SUMS";
 /// Its signature.
 pub const SIGNATURE: &str = "SHA256SUMS.minisig";
-/// What comes before the version in the comment that is signed with the checksums of a release.
+/// Precedes the version in the trusted comment of a release's signature.
 pub const COMMENT: &str = "Polis ";
 
-/// The one directory in the CLI archive for `triple`, and the archive's name without its ending.
+/// The top directory of the CLI archive for `triple`, and the archive's name without its extension.
 pub fn stem(label: &str, triple: &str) -> String {
     format!("polis-{label}-{triple}")
 }
 
-/// The name of the CLI archive for `triple`: what its system opens without another program.
+/// The name of the CLI archive for `triple`, in a format that its system can open.
 pub fn archive_name(label: &str, triple: &str) -> String {
     let ending = if is_windows(triple) { "zip" } else { "tar.gz" };
     format!("{}.{ending}", stem(label, triple))

@@ -1,11 +1,10 @@
-//! Text that others wrote, as it may be sent to a terminal.
+//! Makes untrusted text safe for a terminal.
 //!
-//! A terminal obeys control characters, of which some write the clipboard or hide what was printed, and bidirectional
-//! marks show a text in another order than it has. So both are shown as what they are, and never sent.
+//! Control characters can write to the clipboard or hide output, and bidirectional marks reorder text. Both are escaped.
 
 use std::borrow::Cow;
 
-/// `text` with every character that a terminal obeys as `\u{..}`; line ends and tabs stay.
+/// `text` with control characters and bidirectional marks escaped as `\u{..}`, except line breaks and tabs.
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_obeyed) {
         return Cow::Borrowed(text);
@@ -20,10 +19,10 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// `document`, which is JSON, with such characters escaped as JSON has it: the same document.
+/// The JSON text `document` with such characters escaped as in JSON strings; the value is the same.
 pub fn shown_json(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
-    // A writer of JSON escapes those below 0x20; a line end between two tokens stays.
+    // Those below 0x20 are already escaped; line breaks between tokens stay.
     for c in document.chars() {
         match is_obeyed(c) {
             true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
@@ -33,7 +32,7 @@ pub fn shown_json(document: &str) -> String {
     out
 }
 
-/// Whether a terminal, or whoever lays out text, obeys `c` instead of showing it.
+/// Whether `c` is a control character or a bidirectional mark.
 pub fn is_obeyed(c: char) -> bool {
     match c {
         '\n' | '\t' => false,

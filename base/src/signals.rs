@@ -1,8 +1,7 @@
-//! Which signals a process has to leave alone.
+//! The signals that a process has to leave ignored.
 
-/// Whether a process with this `/proc/self/status` ignores `signal`, as it does where `nohup`, or a shell for its
-/// background jobs, has started it so. Elsewhere than on Linux nobody can tell without unsafe code, and only SIGHUP (1)
-/// counts as ignored.
+/// Whether a process with this `/proc/self/status` ignores `signal`, as when it was started by `nohup` or as a background job of
+/// a shell. Other systems than Linux do not tell without unsafe code; there only SIGHUP (1) counts as ignored.
 pub fn is_ignored(status: Option<&str>, signal: i32) -> bool {
     let mut lines = status.unwrap_or_default().lines();
     let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));

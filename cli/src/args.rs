@@ -1,4 +1,4 @@
-//! The command line, whole: `polis --help` is the table of contents.
+//! The command line; `polis --help` is the table of contents.
 
 mod agent;
 mod doctor;
@@ -37,14 +37,13 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-/// The heading of what every command understands.
+/// The heading of the global options.
 pub(crate) const GLOBAL: &str = "Global options";
 
-/// What every command understands.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The workspace; each has a VM, keys and settings of its own [default: default]
-    // Not `name`, which some commands have of their own.
+    // Not `name`, which is an argument of some commands.
     #[arg(
         long = "name",
         id = "workspace-name",
@@ -75,7 +74,6 @@ pub(crate) enum Color {
     Never,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Start the workspace, or finish a start that was cut off
@@ -102,13 +100,13 @@ pub(crate) enum Verb {
     SshConfig(SshConfigArgs),
     /// Open the workspace in an editor, or log in over SSH
     Connect(ConnectArgs),
-    // What the configuration of OpenSSH starts.
+    // Started by the configuration of OpenSSH.
     #[command(name = "_ssh-proxy", hide = true)]
     SshProxy(SshProxyArgs),
     /// Show the logs of the services
     Logs(LogsArgs),
     /// Approve or deny blocked requests, and set the security level
-    // The page that sentinel answers a blocked request with says `polis blocked approve ID`.
+    // Sentinel's page about a blocked request says `polis blocked approve ID`.
     #[command(alias = "blocked")]
     Security {
         #[command(subcommand)]
@@ -140,7 +138,7 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// The command as typed, for reports.
+    /// The command as typed.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Start(_) => "start",
@@ -168,7 +166,7 @@ impl Verb {
         }
     }
 
-    /// What was set on the command line.
+    /// The settings given on the command line.
     pub(crate) fn flags(&self) -> Vec<(&'static str, Option<String>)> {
         let Self::Start(args) = self else {
             return Vec::new();

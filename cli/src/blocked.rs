@@ -1,4 +1,4 @@
-//! States of the VM in which a person has to act first. `start` refuses them, and `status` and `doctor` say the same.
+//! States of the VM in which a person has to act first. `start` refuses them; `status` and `doctor` report them.
 
 use crate::error::{Error, Kind};
 use crate::guest::probe::{Guest, Provisioning};
@@ -7,8 +7,7 @@ use crate::multipass::refusal;
 use crate::multipass::state::{NO_ANSWER, Outlook, VmState};
 use crate::platform;
 
-/// Why a person has to act before anything can be done about this VM: it is deleted, stuck, was never provisioned, or its
-/// Docker is down. `status` and `doctor` say the same.
+/// Why a person has to act first: the VM is deleted, stuck or was never provisioned, or its Docker is down.
 pub(crate) fn reason(machine: &VmState, guest: Option<&Guest>) -> Option<Box<Error>> {
     match (machine.outlook(), guest) {
         (Outlook::Deleted, _) => Some(refusal::deleted()),
@@ -22,7 +21,7 @@ pub(crate) fn reason(machine: &VmState, guest: Option<&Guest>) -> Option<Box<Err
     }
 }
 
-/// A state that no call of ours mends.
+/// A state that no call of polis can leave.
 pub(crate) fn stuck(machine: &VmState) -> Box<Error> {
     let error = Error::new(
         Kind::Machine,
@@ -58,14 +57,14 @@ pub(crate) fn hangs(seconds: u64) -> Box<Error> {
         .next("polis doctor")
 }
 
-/// cloud-init has ended, and our script is not there.
+/// cloud-init has finished, but the provisioning script is missing.
 pub(crate) fn never_provisioned() -> Box<Error> {
     Error::new(Kind::Provisioning, "the VM was not provisioned")
-        .because("cloud-init has ended without our user-data: Multipass did not pass it on")
+        .because("cloud-init finished without the user-data of polis: Multipass did not pass it on")
         .next("polis delete --purge, then: polis start")
 }
 
-/// The refusal before anything is launched or pulled: the pull would fail minutes later, without giving the reason.
+/// Refuses before anything is launched: the pull would fail minutes later without a reason.
 pub(crate) fn no_images(reason: String) -> Box<Error> {
     Error::new(Kind::Machine, "the stack cannot run on this machine")
         .because(reason)
@@ -73,7 +72,7 @@ pub(crate) fn no_images(reason: String) -> Box<Error> {
         .next("polis doctor")
 }
 
-/// Nothing of ours starts Docker: the VM's own service manager does, and has given up.
+/// polis does not start Docker: the VM's systemd does, and has given up.
 fn docker_down() -> Box<Error> {
     Error::new(Kind::Unhealthy, "Docker does not answer in the VM")
         .because("its service is down, or did not come up in time after a boot")

@@ -1,4 +1,4 @@
-//! What every command works with: the settings, the state directory, the way results are shown.
+//! What every command shares: the settings, the state directory and the printer.
 
 use crate::args::Cli;
 use crate::error::{Error, Kind, Result};
@@ -9,18 +9,17 @@ use crate::platform;
 use crate::settings::Settings;
 use crate::store::Store;
 
-/// What every command works with.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) settings: Settings,
-    /// This workspace's part of the state directory.
+    /// This workspace's files in the state directory.
     pub(crate) store: Store,
     pub(crate) output: Printer,
     pub(crate) verbose: bool,
 }
 
 impl Context {
-    /// Reads the settings, and chooses the workspace.
+    /// Reads the settings and chooses the workspace.
     ///
     /// # Errors
     /// When a setting is wrong, or there is no home directory.
@@ -34,7 +33,7 @@ impl Context {
                 Kind::Usage,
                 format!("`{}` cannot be the state directory", state.display()),
             )
-            .because("it is relative, so each directory would have another one")
+            .because("it is a relative path, so it would depend on the current directory")
             .next("set HOME to an absolute path, and run this again"));
         }
         let unreadable = std::env::vars_os().find_map(|(name, value)| {
@@ -53,20 +52,20 @@ impl Context {
         let settings = Settings::read(Some(&config), env, &flags)?;
         instance::choose(settings.instance());
         Ok(Self {
-            store: Store::of(state, settings.text("name")),
+            store: Store::of(state, &settings.name.value),
             settings,
             output,
             verbose: cli.global.verbose,
         })
     }
 
-    /// The Multipass of this machine.
+    /// The installed Multipass.
     ///
     /// # Errors
     /// When it is not installed.
     pub(crate) fn multipass(&self) -> Result<Multipass<'_>> {
         Multipass::find(multipass::Options {
-            call_timeout: self.settings.time("call-timeout"),
+            call_timeout: self.settings.call_timeout.duration(),
             store: &self.store,
             pipes: self.settings.pipes(),
             verbose: self.verbose,

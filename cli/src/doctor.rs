@@ -1,5 +1,4 @@
-//! What a workspace needs of this machine, judged from facts: a pure function, so that every
-//! answer can be provoked.
+//! The checks of `doctor`: pure functions of facts about this machine, so that tests can produce every result.
 
 mod check;
 pub(crate) mod trouble;
@@ -10,50 +9,50 @@ use crate::blocked::{self, ANOTHER_MACHINE, unpublished};
 use crate::error::{Error, Kind, cut};
 use crate::guest::disk::MAKE_ROOM;
 use crate::guest::probe::Guest;
-use crate::multipass::size;
+use crate::multipass::size::{self, Size};
 use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
 use crate::multipass::version::Versions;
 use crate::platform;
 
-/// What was found on this machine.
+/// Facts about this machine.
 #[derive(Debug, Default)]
 pub(crate) struct HostFacts {
-    /// Where Multipass is.
+    /// The path of Multipass.
     pub(crate) program: Option<String>,
-    /// What it says of its version.
+    /// Its versions.
     pub(crate) versions: Option<Result<Versions, Box<Error>>>,
-    /// What it says of our VM.
+    /// The state of the VM.
     pub(crate) machine: Option<Result<Option<VmState>, Box<Error>>>,
-    /// What the VM says of itself; none if it is not running.
+    /// The result of the probe; none if the VM is not running.
     pub(crate) guest: Option<Result<Guest, Box<Error>>>,
-    /// Bytes free on the disk where VMs are kept.
+    /// Free bytes on the disk where VMs are kept.
     pub(crate) free_disk: Option<u64>,
     /// Bytes of memory of this machine.
     pub(crate) memory: Option<u64>,
-    /// Whether virtualisation is available; the reason why not.
+    /// Whether virtualisation is available, or why not.
     pub(crate) virtualisation: Option<Result<(), String>>,
     /// This machine's architecture.
     pub(crate) architecture: String,
-    /// What the service images are published for, separated by blanks.
+    /// The architectures that the images are published for, separated by blanks.
     pub(crate) offered: String,
-    /// Hosts that the VM downloads from, and why one cannot be reached.
+    /// Hosts that the VM downloads from, and why they cannot be reached.
     pub(crate) hosts: Vec<(String, Result<(), String>)>,
-    /// The proxies and certificate authorities that are set, or what is wrong with them.
+    /// The proxies and certificate authorities that are set, or the error in them.
     pub(crate) proxies: Option<Result<String, Box<Error>>>,
-    /// What is known to come between Multipass and its VMs, and is here.
+    /// Known causes of trouble between Multipass and its VMs that apply here.
     pub(crate) troubles: Vec<Trouble>,
-    /// The memory and the disk that a new VM is to have.
-    pub(crate) wanted: (String, String),
+    /// The memory and the disk of a new VM.
+    pub(crate) wanted: (Size, Size),
 }
 
 impl HostFacts {
-    /// The VM's answer, if it could be read.
+    /// The probe's result, if it succeeded.
     fn answer(&self) -> Option<&Guest> {
         self.guest.as_ref()?.as_ref().ok()
     }
 }
 
-/// All checks, in the order in which a person would mend them.
+/// All checks, in the order in which a person would fix them.
 pub(crate) fn checks(facts: &HostFacts) -> Vec<Check> {
     let mut checks = vec![
         installed(facts),
@@ -80,7 +79,7 @@ fn installed(facts: &HostFacts) -> Check {
         Some(path) if path.starts_with("/snap/") => Check::new(
             "installed",
             CheckStatus::Ok,
-            format!("{path}, a snap, which may not read every file: polis pipes to it"),
+            format!("{path}, a snap that may not read every file, so polis uses pipes"),
         ),
         Some(path) => Check::new("installed", CheckStatus::Ok, path),
         None => Check::new("installed", CheckStatus::Fail, "Multipass is not installed")
@@ -91,7 +90,7 @@ fn installed(facts: &HostFacts) -> Check {
 fn version(facts: &HostFacts) -> Check {
     let name = "version";
     match &facts.versions {
-        None => Check::new(name, CheckStatus::Skipped, "without Multipass"),
+        None => Check::new(name, CheckStatus::Skipped, "Multipass is not installed"),
         Some(Err(error)) => failed(name, error),
         Some(Ok(versions)) => match versions.judge() {
             Ok(None) => Check::new(name, CheckStatus::Ok, &versions.multipass),
@@ -106,7 +105,7 @@ fn version(facts: &HostFacts) -> Check {
 fn daemon(facts: &HostFacts) -> Check {
     let name = "daemon";
     match &facts.machine {
-        None => Check::new(name, CheckStatus::Skipped, "without Multipass"),
+        None => Check::new(name, CheckStatus::Skipped, "Multipass is not installed"),
         Some(Err(error)) if error.kind != Kind::NotAuthenticated => failed(name, error),
         Some(_) => Check::new(name, CheckStatus::Ok, "it answers"),
     }
@@ -115,24 +114,16 @@ fn daemon(facts: &HostFacts) -> Check {
 fn authenticated(facts: &HostFacts) -> Check {
     let name = "authenticated";
     match &facts.machine {
-        Some(Ok(_)) => Check::new(name, CheckStatus::Ok, "it lets this user in"),
+        Some(Ok(_)) => Check::new(name, CheckStatus::Ok, "this user may use it"),
         Some(Err(error)) if error.kind == Kind::NotAuthenticated => failed(name, error),
-        _ => Check::new(
-            name,
-            CheckStatus::Skipped,
-            "without an answer of the daemon",
-        ),
+        _ => Check::new(name, CheckStatus::Skipped, "the daemon does not answer"),
     }
 }
 
 fn instance(facts: &HostFacts) -> Check {
     let name = "instance";
     let Some(Ok(machine)) = &facts.machine else {
-        return Check::new(
-            name,
-            CheckStatus::Skipped,
-            "without an answer of the daemon",
-        );
+        return Check::new(name, CheckStatus::Skipped, "the daemon does not answer");
     };
     let Some(state) = machine else {
         return Check::new(name, CheckStatus::Ok, "there is no VM yet");
@@ -152,12 +143,12 @@ fn instance(facts: &HostFacts) -> Check {
 
 fn disk(facts: &HostFacts) -> Check {
     let (_, wanted) = &facts.wanted;
-    let (Some(free), Ok(needed)) = (facts.free_disk, size::bytes(wanted)) else {
-        return Check::new("disk", CheckStatus::Skipped, "the free space is not known");
+    let Some(free) = facts.free_disk else {
+        return Check::new("disk", CheckStatus::Skipped, "the free space is unknown");
     };
     let exists = matches!(&facts.machine, Some(Ok(Some(_))));
     let detail = format!("{} GiB free; a VM grows up to {wanted}", free >> 30);
-    // The images, the packages and room to work; a VM that grows beyond the disk stops answering.
+    // The images, the packages and working space; a VM that outgrows the disk stops answering.
     const LEAST: u64 = 10 << 30;
     if free < LEAST && !exists {
         let fix = "free some space, or start with a smaller VM: polis start --disk 20G";
@@ -165,7 +156,7 @@ fn disk(facts: &HostFacts) -> Check {
     } else if free < LEAST / 5 {
         Check::new("disk", CheckStatus::Fail, detail)
             .fix("free some space: a VM stops answering when its host's disk is full")
-    } else if free < needed && !exists {
+    } else if free < wanted.bytes() && !exists {
         Check::new("disk", CheckStatus::Warn, detail).fix("free some space before the disk is full")
     } else {
         Check::new("disk", CheckStatus::Ok, detail)
@@ -178,11 +169,7 @@ fn guest_disk(facts: &HostFacts) -> Check {
         Some(Ok(Some(VmState::Running))) => {}
         Some(Ok(_)) => return Check::new(name, CheckStatus::Skipped, "no VM is running"),
         _ => {
-            return Check::new(
-                name,
-                CheckStatus::Skipped,
-                "without an answer of the daemon",
-            );
+            return Check::new(name, CheckStatus::Skipped, "the daemon does not answer");
         }
     }
     let Some(disk) = facts.answer().and_then(|guest| guest.disk) else {
@@ -206,18 +193,17 @@ fn guest_disk(facts: &HostFacts) -> Check {
 
 fn memory(facts: &HostFacts) -> Check {
     let (wanted, _) = &facts.wanted;
-    let (Some(total), Ok(needed)) = (facts.memory, size::bytes(wanted)) else {
-        return Check::new("memory", CheckStatus::Skipped, "the memory is not known");
+    let Some(total) = facts.memory else {
+        return Check::new("memory", CheckStatus::Skipped, "the memory is unknown");
     };
     let detail = format!(
         "{:.1} GiB here; a VM takes {wanted}",
         total as f64 / f64::from(1 << 30)
     );
-    if total < needed {
-        let fix =
-            "give the VM less: polis start --memory 6G   (below that the scanner does not fit)";
+    if total < wanted.bytes() {
+        let fix = "give the VM less: polis start --memory 6G   (the scanner needs at least that)";
         Check::new("memory", CheckStatus::Fail, detail).fix(fix)
-    } else if total < needed + needed / 2 {
+    } else if total < wanted.bytes() * 3 / 2 {
         Check::new("memory", CheckStatus::Warn, detail)
             .fix("close other programs that use much memory")
     } else {
@@ -262,22 +248,23 @@ fn network(facts: &HostFacts) -> Check {
             "let this machine reach these hosts directly, as the VM downloads from them, or set https-proxy and ca-file"
         }
         Some(_) => {
-            "have the proxy let these hosts pass, or correct http-proxy, https-proxy, no-proxy and ca-file"
+            "make the proxy allow these hosts, or correct http-proxy, https-proxy, no-proxy and ca-file"
         }
     };
     Check::new("network", CheckStatus::Fail, bad.join("; ")).fix(fix)
 }
 
-/// The proxies. That the workspace has none is said here too, since nothing else would tell why it reaches nothing.
+/// The proxies. It also warns that the workspace does not use them, which no other message would explain.
 fn proxy(proxies: &Result<String, Box<Error>>) -> Check {
     match proxies {
         Err(error) => failed("proxy", error),
         Ok(shown) if !shown.contains(" by ") => Check::new("proxy", CheckStatus::Ok, shown),
         Ok(shown) => {
-            let detail =
-                format!("{shown}; for the VM's own downloads, not for what the workspace sends");
+            let detail = format!(
+                "{shown}; only for the VM's own downloads, not for traffic of the workspace"
+            );
             Check::new("proxy", CheckStatus::Warn, detail)
-                .fix("let the VM reach the internet on ports 80 and 443, or the workspace reaches nothing")
+                .fix("let the VM reach the internet on ports 80 and 443, or the workspace has no network")
         }
     }
 }
@@ -315,7 +302,7 @@ mod tests {
             hosts: vec![("ghcr.io:443".into(), Ok(()))],
             proxies: None,
             troubles: Vec::new(),
-            wanted: ("8G".into(), "40G".into()),
+            wanted: (Size::memory("8G").unwrap(), Size::disk("40G").unwrap()),
         }
     }
 

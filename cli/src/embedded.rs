@@ -1,5 +1,5 @@
-//! What the program carries: the user-data of Phase 1 and the bundle of Phase 2, fixed when it
-//! was built, so that a version of the CLI is a version of everything.
+//! The files built into the program: the user-data of Phase 1 and the bundle of Phase 2, so that a version of the CLI is a
+//! version of everything.
 
 use std::hint::black_box;
 
@@ -14,49 +14,47 @@ const CLOUD_INIT: &str = include_str!("../../cloud-init/cloud-init.yaml");
 /// The bundle: a tar of the compose file, the configuration and the scripts.
 const BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/bundle.tar"));
 
-/// The version with what kind of build it is: `0.5.0`, `0.5.0-dev`, `0.5.0-rehearsal`.
+/// The version and the kind of build: `0.5.0`, `0.5.0-dev`, `0.5.0-rehearsal`.
 pub(crate) const LABEL: &str = env!("POLIS_LABEL");
 
 /// The architectures that every image of the stack is published for, in Debian's terms, separated by blanks.
 pub(crate) const ARCHITECTURES: &str = env!("POLIS_ARCHITECTURES");
 
-/// Where it is told how a release is installed.
+/// The page that explains how to install a release.
 pub(crate) const INSTALL: &str =
     concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/install.md");
 
-/// The target whose releases take this program's place.
+/// The target of the releases that replace this program.
 pub(crate) const TARGET: &str = env!("POLIS_RELEASE_TARGET");
 
-/// The files that the user-data writes, as `sha256sum` lists them, sorted. Multipass changes the
-/// text of the user-data on its way, these it does not.
+/// The files that the user-data writes, sorted, in the format of `sha256sum`. Multipass changes the text of the user-data,
+/// but not these.
 const WRITTEN: &str = include_str!(concat!(env!("OUT_DIR"), "/written"));
 
-/// The facts between their marks, as a release finds them in the bytes of this program.
+/// The facts between their marks, as a release finds them in this program's bytes.
 #[used]
 static MARKED: [u8; include_bytes!(concat!(env!("OUT_DIR"), "/facts")).len()] =
     *include_bytes!(concat!(env!("OUT_DIR"), "/facts"));
 
-/// What this program is and carries.
+/// The facts about this program and its embedded files.
 ///
-/// Read from the very bytes that a release looks at, so that the two cannot differ. `#[used]` alone
-/// does not keep a static through the linker's garbage collection; that the program reads it does.
+/// They are read from the bytes that a release inspects, so that the two cannot differ. This also keeps the linker from
+/// removing the static, which `#[used]` alone does not.
 pub(crate) fn facts() -> Result<Facts, FactsError> {
     let text = str::from_utf8(black_box(&MARKED)).unwrap_or_default();
     let json = text.find('{').zip(text.rfind('}'));
     Facts::from_json(json.map_or("", |(start, end)| &text[start..=end]))
 }
 
-/// The user-data as it is handed to Multipass.
 pub(crate) fn user_data() -> Payload {
     Payload::new("cloud-init.yaml", CLOUD_INIT.as_bytes())
 }
 
-/// The bundle as it is handed to Multipass.
 pub(crate) fn bundle() -> Payload {
     Payload::new("bundle.tar", BUNDLE)
 }
 
-/// What the marker of a VM comes to that was provisioned with our user-data.
+/// The marker of a VM that was provisioned with the embedded user-data.
 pub(crate) fn marker() -> Digest {
     Digest::of(WRITTEN.as_bytes())
 }

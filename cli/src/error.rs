@@ -1,18 +1,16 @@
-//! What can go wrong for a user: by kind, which is the exit code and says who must act, with what
-//! was tried and the command that goes on from there.
+//! Errors as users see them. The kind is the exit code and says who has to act; the hints are the next commands.
 
 use serde::Serialize;
 
 use crate::instance::named;
 
-/// The result of everything that can fail.
 pub(crate) type Result<T> = std::result::Result<T, Box<Error>>;
 
-/// What kind of failure it is; the number is the exit code.
+/// The kind of a failure; its number is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// Something that no other kind describes.
+    /// Anything else.
     Unexpected = 1,
     /// The command line, the environment or the configuration file.
     Usage = 2,
@@ -28,28 +26,27 @@ pub(crate) enum Kind {
     Deleted = 7,
     /// The provisioning of the VM failed.
     Provisioning = 8,
-    /// Out of time; a further `polis start` goes on.
+    /// Out of time; another `polis start` continues.
     TimedOut = 9,
-    /// What was to be transferred did not arrive whole, or is refused.
+    /// A transfer was refused, or did not arrive complete.
     Transfer = 10,
     /// An image could not be pulled.
     Pull = 11,
     /// A service is not healthy.
     Unhealthy = 12,
-    /// There is no running workspace for this command.
+    /// The command needs a running workspace.
     NotRunning = 13,
-    /// Another `polis` is at work.
+    /// Another `polis` holds the lock.
     Busy = 14,
-    /// Multipass could not launch or start the VM or handle its snapshots, or it is in a state that only a person can mend.
+    /// Multipass could not launch or start the VM or handle its snapshots, or a person has to repair the VM.
     Machine = 15,
-    /// This program could not be updated; it is the old one.
+    /// The program could not be updated, and is still the old one.
     Update = 16,
-    /// Ctrl-C, or a signal to end.
+    /// Ctrl-C, SIGTERM or SIGHUP.
     Interrupted = 130,
 }
 
 impl Kind {
-    /// The exit code.
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
@@ -67,24 +64,24 @@ Exit codes:
   6    Multipass does not let this user in
   7    the VM is deleted, but not purged
   8    the provisioning of the VM failed
-  9    out of time; `polis start` goes on where it stopped
+  9    out of time; `polis start` continues where it stopped
   10   a transfer into the VM or out of it failed
-  11   an image could not be pulled
+  11   could not pull an image
   12   a service is not healthy
   13   the workspace is not running
-  14   another polis is at work
+  14   another polis is running
   15   Multipass could not launch or start the VM, or handle its snapshots
-  16   polis could not be updated; it is the old one
-  130  interrupted; `polis start` goes on where it stopped
+  16   polis could not be updated, and is unchanged
+  130  interrupted; `polis start` continues where it stopped
 `exec` and `shell` end with the code of the command; when polis itself fails there, with 125,
-and with 141 when nobody reads the output any more.";
+and with 141 when the reader of the output has closed the pipe.";
 
-/// How many lines of one kind an error shows, and how many characters of each.
+/// The most lines that each section of an error shows, and the most characters of a line.
 const MOST_LINES: usize = 50;
 const MOST_CHARACTERS: usize = 1000;
 
-/// `text` as a part of a line of ours: without ends of lines, and not longer than is shown. All that others wrote comes
-/// through here, so that it begins no line of its own.
+/// `text` as part of a line: without line breaks, and truncated. Everything that others wrote passes through here, so that
+/// it cannot begin a line.
 pub(crate) fn cut(text: &str) -> String {
     let text = text.trim_end();
     let end = text.char_indices().nth(MOST_CHARACTERS);
@@ -95,7 +92,7 @@ pub(crate) fn cut(text: &str) -> String {
     }
 }
 
-/// The lines of `texts` as far as they are shown.
+/// The lines of `texts`, of which at most [`MOST_LINES`] are shown.
 fn lines<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut all = texts.into_iter().flat_map(str::lines);
     let mut shown: Vec<String> = all.by_ref().take(MOST_LINES).map(cut).collect();
@@ -110,11 +107,11 @@ fn lines<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Error {
     pub(crate) kind: Kind,
-    /// What failed.
+    /// What failed, and what it failed on.
     pub(crate) message: String,
     /// Why, outermost first; shown as `caused by`.
     pub(crate) causes: Vec<String>,
-    /// The step of the provisioning that failed.
+    /// The provisioning step that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) step: Option<String>,
     /// The service that is not healthy.
@@ -122,14 +119,13 @@ pub(crate) struct Error {
     pub(crate) service: Option<String>,
     /// The commands that were tried.
     pub(crate) tried: Vec<String>,
-    /// The last lines of the log that tells more.
+    /// The last lines of the relevant log.
     pub(crate) log: Vec<String>,
     /// What to do now: commands, or a sentence; shown as `hint`.
     pub(crate) next: Vec<String>,
 }
 
 impl Error {
-    /// A failure of this kind.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Box<Self> {
         Box::new(Self {
             kind,
@@ -143,25 +139,30 @@ impl Error {
         })
     }
 
-    /// Adds a reason.
     pub(crate) fn because(mut self: Box<Self>, cause: impl Into<String>) -> Box<Self> {
         self.causes.push(cause.into());
         self
     }
 
-    /// Adds what to do now, in words of ours; a command in it names the workspace.
+    /// Adds an error as the reason, and the errors that caused it.
+    pub(crate) fn caused_by(mut self: Box<Self>, error: &dyn std::error::Error) -> Box<Self> {
+        let chain = std::iter::successors(Some(error), |error| error.source());
+        self.causes.extend(chain.map(ToString::to_string));
+        self
+    }
+
+    /// Adds a hint. Commands in it get `--name` where they need it.
     pub(crate) fn next(mut self: Box<Self>, next: impl Into<String>) -> Box<Self> {
         self.next.push(named(&next.into()));
         self
     }
 
-    /// Adds a command that was tried.
     pub(crate) fn tried(mut self: Box<Self>, command: impl Into<String>) -> Box<Self> {
         self.tried.push(command.into());
         self
     }
 
-    /// Names the command that was under way, where no more precise one is named.
+    /// Adds the command that was running, unless a more precise one is named.
     pub(crate) fn while_at(self: Box<Self>, command: impl FnOnce() -> String) -> Box<Self> {
         if self.tried.is_empty() {
             self.tried(command())
@@ -170,13 +171,12 @@ impl Error {
         }
     }
 
-    /// Names the log's last lines.
     pub(crate) fn log(mut self: Box<Self>, lines: impl IntoIterator<Item = String>) -> Box<Self> {
         self.log.extend(lines);
         self
     }
 
-    /// The error as it is shown: each text is one line, and there are at most [`MOST_LINES`] of each kind.
+    /// The error as it is shown: each text is one line, and each section has at most [`MOST_LINES`].
     pub(crate) fn bounded(&self) -> Self {
         let list = |texts: &[String]| lines(texts.iter().map(String::as_str));
         let mut message = self.message.lines();
@@ -194,7 +194,7 @@ impl Error {
     }
 
     /// The error as text, in the vocabulary of both programs: the message, `caused by`, what was `tried`, the `log`, `hint`.
-    /// Every line says what it is, so that what a guest has written cannot pass for our own words.
+    /// Every line has a label, so that text from a guest cannot pass for a message of polis.
     pub(crate) fn to_text(&self) -> String {
         let error = self.bounded();
         let sections = [

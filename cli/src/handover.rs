@@ -1,7 +1,7 @@
-//! Gives the user's terminal to a command in the VM, and brings it our signals.
+//! Hands the user's terminal over to a command in the VM, and forwards signals to it.
 //!
-//! Neither SSH nor `docker exec` passes a signal on: when Multipass's client ends, the command goes on, for ever if nothing
-//! else ends it. So a signal to us is carried into the VM by a call of its own.
+//! Neither SSH nor `docker exec` forwards a signal: when Multipass's client ends, the command keeps running. So polis
+//! carries each signal into the VM with a call of its own.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ExitStatus};
@@ -11,76 +11,76 @@ use std::time::{Duration, Instant};
 use polis_base::shown::shown;
 
 use crate::error::{Error, Kind, Result, cut};
-use crate::guest::run::Run;
+use crate::guest::run::CommandRun;
 use crate::multipass::call::Call;
 use crate::multipass::{Multipass, failed};
 use crate::process::{self, AFTERGLOW, TICK};
 use crate::signals::{self, INTERRUPT};
 use crate::{output, platform};
 
-/// How long the command may go on when nobody reads its output any more: one that is at its end has its own code to tell.
+/// How long the command may keep running once the reader of its output has closed the pipe: one that is about to end
+/// reports its own exit code.
 const UNREAD: Duration = Duration::from_millis(300);
 /// How long the command, and then Multipass's client, may take to end after a signal.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// How long it may take to bring a signal into the VM.
-const ERRAND: Duration = Duration::from_secs(10);
-/// How much of a line is kept at most.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long carrying a signal into the VM may take.
+const SIGNAL_CALL: Duration = Duration::from_secs(10);
+/// The most bytes of a line that are buffered.
 const LINE: u64 = 64 << 10;
-/// What a program gets that writes where nobody reads.
+/// SIGPIPE.
 const BROKEN_PIPE: u8 = 13;
 
-/// How the terminal is given away.
+/// What the command gets of the user's terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TerminalUse {
-    /// As it is: the command has a terminal of its own, and Ctrl-C reaches it there.
+    /// The terminal itself: the command has one in the VM, where Ctrl-C reaches it.
     Terminal,
-    /// Our streams as they are; the command sees no terminal.
+    /// Our streams, unchanged; the command sees no terminal.
     Streams,
-    /// The command neither reads nor prints here: files in the VM stand for its streams.
+    /// Nothing: the command's streams are files in the VM.
     Captured,
-    /// The output comes through us, as text without anything that a terminal obeys.
+    /// The output as text, without control sequences.
     Filtered,
 }
 
-/// How it ended.
+/// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandedOver {
     /// With this exit code; none when a signal ended Multipass's client.
     Ended(Option<i32>),
-    /// It was ended, because nobody read its output any more.
+    /// It was killed, because the reader of its output had closed the pipe.
     Unread,
-    /// We were asked to end by this signal, which the command got too.
+    /// polis received this signal, and forwarded it to the command.
     Signalled(u8),
 }
 
-/// Runs `call`, which is `run`'s, on our own terminal and streams, without a limit.
+/// Runs `call`, which belongs to `run`, on our own terminal and streams, without a time limit.
 ///
 /// # Errors
 /// When it cannot be started or waited for.
 pub(crate) fn hand_over(
     multipass: &Multipass,
-    run: &Run,
+    run: &CommandRun,
     call: &Call,
-    manner: TerminalUse,
+    terminal: TerminalUse,
 ) -> Result<HandedOver> {
-    let failed = |what| {
-        move |error: io::Error| Error::new(Kind::Unexpected, what).because(error.to_string())
-    };
+    let failed =
+        |what| move |error: io::Error| Error::new(Kind::Unexpected, what).caused_by(&error);
     let (reads, piped) = (
-        manner != TerminalUse::Captured,
-        manner == TerminalUse::Filtered,
+        terminal != TerminalUse::Captured,
+        terminal == TerminalUse::Filtered,
     );
     let mut child = process::interactive(multipass.program(), &call.args, reads, piped)
-        .map_err(failed("Multipass could not be started"))?;
+        .map_err(failed("could not start Multipass"))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let filters = [
         thread::spawn(|| out.map(|pipe| filter(pipe, io::stdout()))),
         thread::spawn(|| err.map(|pipe| filter(pipe, io::stderr()))),
     ];
-    let ended = see_to_its_end(child, manner, |signal| {
-        bring(multipass, run, signal, manner)
+    let ended = wait_for_client(child, terminal, |signal| {
+        bring(multipass, run, signal, terminal)
     })
-    .map_err(failed("Multipass could not be waited for"))?;
+    .map_err(failed("could not wait for Multipass"))?;
     let since = Instant::now();
     while !filters.iter().all(JoinHandle::is_finished) && since.elapsed() < AFTERGLOW {
         thread::sleep(TICK / 4);
@@ -88,7 +88,7 @@ pub(crate) fn hand_over(
     Ok(ended)
 }
 
-/// Shows what comes out of `from`, line by line; a line that does not end is shown in parts.
+/// Copies `from` to `to` line by line without control sequences; a line that is too long is copied in parts.
 fn filter(from: impl Read, mut to: impl Write) -> io::Result<()> {
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
@@ -100,19 +100,19 @@ fn filter(from: impl Read, mut to: impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for Multipass's client. It does not end when nobody reads its output any more, so that is looked for here.
-/// `bring` brings a signal to the command.
-fn see_to_its_end(
+/// Waits for Multipass's client, which does not notice when the reader of its output closes the pipe; this does.
+/// `bring` carries a signal to the command.
+fn wait_for_client(
     mut child: Child,
-    manner: TerminalUse,
+    terminal: TerminalUse,
     bring: impl Fn(u8),
 ) -> io::Result<HandedOver> {
     let mut unread = None;
     loop {
         let ended = child.try_wait()?;
-        if let Some(signal) = came(manner, ended) {
+        if let Some(signal) = came(terminal, ended) {
             bring(signal);
-            farewell(&mut child, signal)?;
+            end_client(&mut child, signal)?;
             return Ok(HandedOver::Signalled(signal));
         }
         if let Some(status) = ended {
@@ -124,28 +124,28 @@ fn see_to_its_end(
             bring(BROKEN_PIPE);
             return Ok(HandedOver::Unread);
         }
-        if unread.is_none() && platform::output_is_unread() {
+        if unread.is_none() && platform::stdout_is_closed() {
             unread = Some(Instant::now());
         }
         thread::sleep(TICK / 4);
     }
 }
 
-/// The signal that is to be brought to the command. Where it has a terminal, Ctrl-C has reached it.
-fn came(manner: TerminalUse, ended: Option<ExitStatus>) -> Option<u8> {
-    // Ctrl-C goes to the client too, which may be quicker than our own handler.
+/// The signal to carry to the command. On a terminal, Ctrl-C has already reached it.
+fn came(terminal: TerminalUse, ended: Option<ExitStatus>) -> Option<u8> {
+    // Ctrl-C goes to the client too, which may react before our own handler.
     if ended.is_some_and(|status| status.code().is_none()) {
         let _ours_comes = process::pause(TICK * 5);
     }
-    signals::take().filter(|signal| *signal != INTERRUPT || manner != TerminalUse::Terminal)
+    signals::take().filter(|signal| *signal != INTERRUPT || terminal != TerminalUse::Terminal)
 }
 
-/// Waits a moment for the client, which ends with the command; then passes the signal on to itself, then kills it.
-fn farewell(child: &mut Child, signal: u8) -> io::Result<()> {
+/// Waits briefly for the client, which ends with the command; then sends it the signal, then kills it.
+fn end_client(child: &mut Child, signal: u8) -> io::Result<()> {
     if ends(child)? {
         return Ok(());
     }
-    output::note("the command in the VM has not ended yet, and may go on");
+    output::note("the command in the VM has not ended, and may keep running");
     platform::pass_on(signal, child)?;
     if !ends(child)? {
         child.kill()?;
@@ -154,11 +154,11 @@ fn farewell(child: &mut Child, signal: u8) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the client ends in time; at once false when one more signal says that nobody wants to wait.
+/// Whether the client ends in time; false immediately when another signal arrives.
 fn ends(child: &mut Child) -> io::Result<bool> {
     let since = Instant::now();
     while child.try_wait()?.is_none() {
-        if since.elapsed() >= FAREWELL || signals::take().is_some() {
+        if since.elapsed() >= GRACE || signals::take().is_some() {
             return Ok(false);
         }
         thread::sleep(TICK / 4);
@@ -166,23 +166,23 @@ fn ends(child: &mut Child) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Brings a signal to the command in the VM.
-fn bring(multipass: &Multipass, run: &Run, signal: u8, manner: TerminalUse) {
-    let call = run.signal(names(signal, manner));
-    let error = match multipass.output(&call, Some(ERRAND)) {
+/// Carries a signal to the command in the VM.
+fn bring(multipass: &Multipass, run: &CommandRun, signal: u8, terminal: TerminalUse) {
+    let call = run.signal(names(signal, terminal));
+    let error = match multipass.output(&call, Some(SIGNAL_CALL)) {
         Ok(output) if output.code == Some(0) => return,
         Ok(output) => failed(&call, &output, Kind::Unexpected),
         Err(error) => error,
     };
     let cause = cut(error.causes.first().unwrap_or(&error.message));
     output::note(&format!(
-        "the command in the VM may go on: it could not be signalled: {cause}"
+        "the command in the VM may keep running: could not signal it: {cause}"
     ));
 }
 
-/// What the command is sent. An interactive shell ignores SIGTERM; SIGHUP tells it that its terminal is gone.
-fn names(signal: u8, manner: TerminalUse) -> &'static [&'static str] {
-    match (signal, manner) {
+/// The signals that the command gets. An interactive shell ignores SIGTERM but not SIGHUP.
+fn names(signal: u8, terminal: TerminalUse) -> &'static [&'static str] {
+    match (signal, terminal) {
         (1, _) => &["HUP"],
         (INTERRUPT, _) => &["INT"],
         (BROKEN_PIPE, _) => &["PIPE"],
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_signal_keeps_its_name_and_a_terminal_goes_away() {
         let sent = |signal| {
-            [TerminalUse::Streams, TerminalUse::Terminal].map(|manner| names(signal, manner))
+            [TerminalUse::Streams, TerminalUse::Terminal].map(|terminal| names(signal, terminal))
         };
         assert_eq!(sent(1), [&["HUP"]; 2]);
         assert_eq!(sent(2), [&["INT"]; 2]);

@@ -1,5 +1,5 @@
-//! What `--help`, the man pages and the completions have beyond the definition of the commands: an example of each, the
-//! settings, and hints about what was typed wrong.
+//! Additions to the commands' definitions for `--help`, the man pages and the completions: examples, environment variables,
+//! and hints about mistakes.
 
 use std::ffi::OsString;
 
@@ -11,7 +11,7 @@ use crate::args::Cli;
 use crate::error::EXIT_CODES;
 use crate::settings;
 
-/// How each command is used, by its words.
+/// Examples of each command, by its words.
 const EXAMPLES: [(&str, &str); 43] = [
     (
         "",
@@ -129,13 +129,13 @@ polis completions zsh >~/.zfunc/_polis",
     ("man", "polis man start | man -l -"),
 ];
 
-/// Examples of the command of these words, a line each; none of one that has none.
+/// The examples of a command, one per line.
 pub(crate) fn examples(words: &str) -> Option<&'static str> {
     let known = EXAMPLES.iter().find(|(command, _)| *command == words);
     known.map(|(_, text)| *text)
 }
 
-/// The command line, with examples.
+/// The definition of the command line, with examples.
 pub(crate) fn definition() -> Command {
     let command = with_examples(Cli::command(), "");
     let examples = command.get_after_help().map(StyledStr::to_string);
@@ -143,7 +143,7 @@ pub(crate) fn definition() -> Command {
     command.after_help(format!("{examples}\n\n{}\n\n{EXIT_CODES}", environment()))
 }
 
-/// `command`, whose options name the environment variable that sets the same.
+/// `command`, whose options name their environment variable.
 fn with_variables(command: Command) -> Command {
     command.mut_args(|arg| {
         let variable = arg.get_long().and_then(settings::variable_of);
@@ -154,7 +154,7 @@ fn with_variables(command: Command) -> Command {
     })
 }
 
-/// The variables of the environment that count.
+/// The section about environment variables.
 fn environment() -> String {
     let lines = settings::variables().into_iter();
     let lines = lines.map(|(name, meaning, _)| format!("\n  {name:<21} {meaning}"));
@@ -182,14 +182,13 @@ fn with_examples(mut command: Command, words: &str) -> Command {
     }
 }
 
-/// The completions for a shell.
 pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut definition(), "polis", &mut script);
     script
 }
 
-/// `error` with the command line that was meant, where `words` lack the `--` before the command of `polis exec`.
+/// `error` with the corrected command line, if `words` lack the `--` of `polis exec`.
 pub(crate) fn with_dashes(mut error: Error, words: &[OsString]) -> Error {
     let meant = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(first)) if error.kind() == ErrorKind::UnknownArgument => {
@@ -204,7 +203,7 @@ pub(crate) fn with_dashes(mut error: Error, words: &[OsString]) -> Error {
     error
 }
 
-/// The command line `words`, whose first one is the program, with `--` before `first`; none if it is not of `exec`.
+/// The command line `words` with `--` before `first`; none if it is not `exec`.
 fn dashed(words: &[OsString], first: &str) -> Option<String> {
     let words: Option<Vec<&str>> = words.iter().skip(1).map(|word| word.to_str()).collect();
     let words = words?;
@@ -250,7 +249,7 @@ mod tests {
         definition().debug_assert();
     }
 
-    /// Each line that calls polis is one that the command line takes.
+    /// Each example of polis parses.
     #[test]
     fn the_examples_are_well_formed() {
         let lines = EXAMPLES.iter().flat_map(|(_, text)| text.lines());

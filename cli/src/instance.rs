@@ -1,15 +1,15 @@
-//! Which workspace this process works on. A process has exactly one, chosen once from the settings, before the first call of
-//! Multipass; `list` alone looks at the others.
+//! The workspace that this process works on. It is chosen once from the settings, before the first call of Multipass; only
+//! `list` looks at the others.
 
 use std::sync::OnceLock;
 
-/// The name of the workspace that needs none.
+/// The name of the default workspace.
 pub(crate) const DEFAULT: &str = "default";
-/// The VM of that workspace, and what the VMs of the others begin with: no VM that is not ours is called so.
+/// The VM of the default workspace, and the prefix of the other VMs.
 const VM: &str = "polis";
-/// How long a name may be: the VM's is that of a host, of at most 63 characters.
+/// The longest name: the VM's name is a host name, of at most 63 characters.
 const LONGEST: usize = 63 - VM.len() - 1;
-/// The commands that work on a workspace, as the command line has them.
+/// The commands that work on a workspace, as typed.
 const VERBS: [&str; 18] = [
     "start",
     "stop",
@@ -30,7 +30,7 @@ const VERBS: [&str; 18] = [
     "snapshot",
     "port",
 ];
-/// And those that do not.
+/// The other commands.
 #[cfg(test)]
 const OTHERS: [&str; 5] = ["list", "update", "version", "completions", "man"];
 
@@ -42,12 +42,12 @@ static UNCHOSEN: OnceLock<Instance> = OnceLock::new();
 pub(crate) struct Instance {
     name: String,
     vm: String,
-    /// Whether a command has to name it to mean it.
+    /// Whether commands have to name it.
     is_given: bool,
 }
 
 impl Instance {
-    /// The workspace `name`, which [`check`] has let pass; `is_given` unless it is what no name means.
+    /// The workspace `name`, which has passed [`check`]; `is_given` unless it applies by default.
     pub(crate) fn new(name: &str, is_given: bool) -> Self {
         let vm = match name {
             DEFAULT => VM.to_owned(),
@@ -60,7 +60,7 @@ impl Instance {
         }
     }
 
-    /// `text` with `--name` in every command of ours that works on a workspace.
+    /// `text` with `--name` added to every command of polis that works on a workspace.
     fn named(&self, text: &str) -> String {
         if !self.is_given {
             return text.to_owned();
@@ -84,9 +84,9 @@ impl Instance {
     }
 }
 
-/// Has this process work on `instance`. The first choice stays.
+/// Chooses the workspace of this process; only the first call counts.
 pub(crate) fn choose(instance: Instance) {
-    let _the_first_stays = CHOSEN.set(instance);
+    let _already_chosen = CHOSEN.set(instance);
 }
 
 fn chosen() -> &'static Instance {
@@ -101,17 +101,17 @@ pub(crate) fn name() -> &'static str {
     &chosen().name
 }
 
-/// The name of its VM.
+/// The name of the workspace's VM.
 pub(crate) fn vm() -> &'static str {
     &chosen().vm
 }
 
-/// `text`, which is ours alone, with this workspace named in every command that it proposes.
+/// `text` with `--name` added to the commands in it, if they need it. It must not contain text of others.
 pub(crate) fn named(text: &str) -> String {
     chosen().named(text)
 }
 
-/// The workspace whose VM is called `vm`, if it is one of ours.
+/// The workspace whose VM is `vm`; none if the VM does not belong to polis.
 pub(crate) fn of_vm(vm: &str) -> Option<&str> {
     match vm.strip_prefix(VM)? {
         "" => Some(DEFAULT),
@@ -121,15 +121,15 @@ pub(crate) fn of_vm(vm: &str) -> Option<&str> {
     }
 }
 
-/// Whether Multipass takes `name` for an instance or a snapshot.
+/// Whether Multipass accepts `name` for an instance or a snapshot.
 pub(crate) fn is_valid(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
         && !name.ends_with('-')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-/// Refuses what cannot be a workspace's name. Multipass takes capitals too; a directory has the name, which some file systems
-/// find under either.
+/// Checks the name of a workspace. Multipass accepts capitals too, but the name is also that of a directory, and some file
+/// systems ignore case.
 pub(crate) fn check(name: &str) -> Result<String, String> {
     let lower = !name.contains(|c: char| c.is_ascii_uppercase());
     match lower && name.len() <= LONGEST && is_valid(name) {

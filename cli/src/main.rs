@@ -52,7 +52,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// One run.
 struct Program {
     cli: Cli,
     output: Printer,
@@ -111,14 +110,14 @@ impl Program {
         }
     }
 
-    /// A command that ends with a report.
+    /// Runs a command that ends with a report.
     fn report(&self, run: impl FnOnce(&Context) -> Result<Done>) -> ExitCode {
         signals::heed();
         self.finish(Context::read(&self.cli, self.output).and_then(|context| run(&context)))
     }
 
-    /// A command whose output and exit code are those of a command in the VM. Its own codes are any, so that of a failure
-    /// of ours has to be one that means nothing else.
+    /// Runs a command in the VM, whose output and exit code are passed on. Since it can end with any code, a failure of polis
+    /// has a reserved one.
     fn enter(&self, run: impl FnOnce(&Context) -> Result<u8>) -> ExitCode {
         self.passed(run).unwrap_or_else(|error| {
             self.finish(Err(error));
@@ -126,7 +125,7 @@ impl Program {
         })
     }
 
-    /// A command that passes on what another one prints.
+    /// Runs a command that passes the output of another on.
     fn pass(&self, run: impl FnOnce(&Context) -> Result<u8>) -> ExitCode {
         self.passed(run)
             .unwrap_or_else(|error| self.finish(Err(error)))
@@ -139,7 +138,7 @@ impl Program {
         run(&context).map(ExitCode::from)
     }
 
-    /// A command that prints a document of another format.
+    /// Runs a command that prints a document of another format.
     fn print(&self, document: Result<Vec<u8>>) -> ExitCode {
         let printed = self.refuse_json().and(document);
         match printed.and_then(|bytes| output::print(&bytes)) {
@@ -154,7 +153,7 @@ impl Program {
             return Ok(());
         }
         let name = self.cli.verb.name();
-        let refused = format!("`polis {name}` has no report, so `--json` means nothing to it");
+        let refused = format!("`polis {name}` has no report, so `--json` does not apply");
         Err(Error::new(Kind::Usage, refused).next("leave out `--json`"))
     }
 

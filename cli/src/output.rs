@@ -1,8 +1,7 @@
-//! The one module that prints. What the user sees at the end: text, or one JSON document and nothing else on standard
-//! output.
+//! The only module that prints. A command ends with text, or with one JSON document and nothing else on standard output.
 //!
-//! The guest and Multipass also write what is printed here, so all of it is shown as `polis_base::shown` has it: nothing
-//! reaches a terminal that this one would obey. Only `exec`, `shell` and `logs` let bytes through, which never come here.
+//! Some of the text comes from the guest and from Multipass, so all of it passes through `polis_base::shown`: no control
+//! sequence reaches the terminal. Only `exec`, `shell` and `logs` pass bytes through, and they do not use this module.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -15,13 +14,10 @@ use crate::args::{Color, Global};
 use crate::embedded;
 use crate::error::{Error, Kind, Result};
 
-/// The version of the JSON documents; grows when a field changes its meaning.
+/// The version of the JSON documents; incremented when a field changes its meaning.
 const SCHEMA: u32 = 1;
-/// How a failure is marked.
 const BAD: Style = AnsiColor::Red.on_default().bold();
-/// How a success is marked.
 const GOOD: Style = AnsiColor::Green.on_default();
-/// How a note is marked.
 const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 
 /// How results are shown.
@@ -31,19 +27,18 @@ pub(crate) struct Printer {
     quiet: bool,
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Done {
-    /// For people.
+    /// Printed without `--json`.
     pub(crate) text: String,
-    /// For programs.
+    /// Printed with `--json`, as `result`.
     pub(crate) data: Value,
     /// The exit code.
     pub(crate) code: u8,
 }
 
 impl Done {
-    /// A success.
     pub(crate) fn new(text: impl Into<String>, data: Value) -> Self {
         Self {
             text: text.into(),
@@ -54,7 +49,6 @@ impl Done {
 }
 
 impl Printer {
-    /// What the options ask for.
     pub(crate) fn new(global: &Global) -> Self {
         let choice = match global.color {
             Color::Auto => anstream::ColorChoice::Auto,
@@ -68,17 +62,17 @@ impl Printer {
         }
     }
 
-    /// Whether progress and notes are wanted.
+    /// Whether progress and notes are suppressed.
     pub(crate) fn is_quiet(self) -> bool {
         self.quiet
     }
 
-    /// Whether standard output belongs to one document.
+    /// Whether standard output is reserved for one JSON document.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
-    /// Something that the user should know, beside the result.
+    /// Prints a note on standard error, unless `--quiet`.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
             note(text);
@@ -90,7 +84,7 @@ impl Printer {
         note(text);
     }
 
-    /// Shows the result of `command`, and returns the exit code.
+    /// Prints the result of `command`, and returns the exit code.
     pub(crate) fn finish(self, command: &str, result: Result<Done>) -> ExitCode {
         let (code, document) = match &result {
             Ok(done) => (done.code, document(command, Some(&done.data), None)),
@@ -114,33 +108,32 @@ impl Printer {
     }
 }
 
-/// Prints `bytes` on standard output. Nobody may be reading any more, which is no reason to fail.
+/// Prints `bytes` on standard output. A pipe that its reader has closed is not an error.
 ///
 /// # Errors
 /// When they cannot be written, as on a full disk.
 pub(crate) fn print(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::new(
-            Kind::Unexpected,
-            "the result could not be printed",
-        )
-        .because(format!("standard output: {error}"))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(Kind::Unexpected, "could not print the result")
+                .because(format!("standard output: {error}")))
+        }
         _ => Ok(()),
     }
 }
 
-/// Passes on `bytes` of the user's own command on standard error, as they are.
+/// Writes `bytes` of the user's own command to standard error unchanged.
 pub(crate) fn pass_on(bytes: &[u8]) {
-    let _nobody_reads = io::stderr().write_all(bytes);
+    let _stderr_closed = io::stderr().write_all(bytes);
 }
 
-/// The mark of a success, in its colour where standard error has colours.
+/// The mark of a success, coloured if standard error shows colours.
 pub(crate) fn good(mark: &str) -> String {
     coloured(GOOD, mark)
 }
 
-/// The mark of a failure, likewise.
+/// The mark of a failure, coloured likewise.
 pub(crate) fn bad(mark: &str) -> String {
     coloured(BAD, mark)
 }
@@ -152,26 +145,25 @@ fn coloured(style: Style, mark: &str) -> String {
     }
 }
 
-/// Prints an error on standard error.
 fn fail(error: &Error) {
     let text = error.to_text();
-    let _nobody_reads = write!(anstream::stderr(), "{BAD}error{BAD:#}: {}", shown(&text));
+    let _stderr_closed = write!(anstream::stderr(), "{BAD}error{BAD:#}: {}", shown(&text));
 }
 
-/// Prints a line on standard error, for whoever reads it.
+/// Prints a line on standard error.
 pub(crate) fn tell(line: &str) {
-    let _nobody_reads = writeln!(io::stderr(), "{}", shown(line));
+    let _stderr_closed = writeln!(io::stderr(), "{}", shown(line));
 }
 
 /// Prints a note on standard error.
 pub(crate) fn note(text: &str) {
-    let _nobody_reads = writeln!(anstream::stderr(), "{NOTE}note{NOTE:#}: {}", shown(text));
+    let _stderr_closed = writeln!(anstream::stderr(), "{NOTE}note{NOTE:#}: {}", shown(text));
 }
 
-/// Prints a question on standard error, and leaves the cursor behind it.
+/// Prints a question on standard error without a line break.
 pub(crate) fn question(text: &str) {
     let mut err = io::stderr();
-    let _nobody_reads = write!(err, "{}", shown(text)).and_then(|()| err.flush());
+    let _stderr_closed = write!(err, "{}", shown(text)).and_then(|()| err.flush());
 }
 
 fn document(command: &str, result: Option<&Value>, error: Option<&Error>) -> Value {

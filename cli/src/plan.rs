@@ -1,9 +1,10 @@
 //! Plans `start`: a pure function from the observed and the desired state to steps, and from steps to calls. `--dry-run`
-//! prints what it returns, and the reconciler executes exactly that.
+//! prints the plan, and the reconciler executes exactly that.
 
 mod step;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use polis_base::Digest;
 
@@ -15,12 +16,13 @@ use crate::guest::probe::{Guest, Provisioning};
 use crate::guest::service::Condition;
 use crate::instance::vm;
 use crate::multipass::call::{Call, Payload, Times};
+use crate::multipass::size::Size;
 use crate::multipass::state::{Outlook, VmState};
 use crate::multipass::{list_call, version_call};
 use crate::proxy::Proxies;
 pub(crate) use step::{Step, to_json, to_text};
 
-/// The image: 24.04 follows its point releases.
+/// The image; 24.04 includes its point releases.
 const IMAGE: &str = "24.04";
 
 /// The workspace as last probed.
@@ -28,33 +30,33 @@ const IMAGE: &str = "24.04";
 pub(crate) struct Observed {
     /// The VM's state; none if there is no VM.
     pub(crate) machine: Option<VmState>,
-    /// What the probe found inside; none unless the VM runs.
+    /// The result of the probe; none unless the VM is running.
     pub(crate) guest: Option<Guest>,
 }
 
 /// The state that `start` converges to.
 #[derive(Debug, Clone)]
 pub(crate) struct Desired {
-    pub(crate) cpus: String,
-    pub(crate) memory: String,
-    pub(crate) disk: String,
-    /// Seconds that a launch may take, the download of the image included.
-    pub(crate) timeout: String,
+    pub(crate) cpus: u16,
+    pub(crate) memory: Size,
+    pub(crate) disk: Size,
+    /// How long a launch may take, including the download of the image.
+    pub(crate) timeout: Duration,
     /// The user-data of a new VM.
     pub(crate) user_data: Payload,
-    /// The digest over the files that this user-data writes; none for one that the user brought.
+    /// The digest over the files that this user-data writes; none for the user's own user-data.
     pub(crate) marker: Option<Digest>,
-    /// The proxies and certificate authorities that the VM has to know.
+    /// The proxies and certificate authorities for the VM.
     pub(crate) proxies: Proxies,
     /// The stack.
     pub(crate) bundle: Payload,
     /// The agent to add.
     pub(crate) agent: Option<Agent>,
-    /// Whether the agents that are there are part of the stack.
+    /// Whether the installed agents are part of the stack.
     pub(crate) agents: bool,
     /// The architecture of this machine, which a new VM has too.
     pub(crate) architecture: String,
-    /// What the images of the stack are published for, separated by blanks.
+    /// The architectures that the images are published for, separated by blanks.
     pub(crate) offered: String,
     /// Whether the workspace's container may be recreated if only that brings it up to date.
     pub(crate) recreate_workspace: bool,
@@ -77,7 +79,7 @@ pub(crate) fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<Step>>
     }
     let Some(machine) = &observed.machine else {
         let mut steps = vec![Step::Launch(launch(desired), ahead(desired))];
-        // User-data of the user knows nothing of proxies.
+        // The user's own user-data does not set proxies.
         let proxies = desired.marker.and_then(|_| desired.proxies.revision());
         let guest = Guest {
             proxies,
@@ -100,25 +102,25 @@ pub(crate) fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<Step>>
     }
 }
 
-/// What is to be done inside a running VM that is not [`blocked`].
+/// The steps inside a running VM that is not [`blocked`].
 fn inside(guest: &Guest, desired: &Desired) -> Vec<Step> {
     let mut steps = Vec::new();
     let provisioned =
-        || Step::AwaitProvisioning(guest::probe().times(Times::Until("the marker is there")));
+        || Step::AwaitProvisioning(guest::probe().times(Times::Until("the marker exists")));
     let mut other_proxies = (guest.proxies != desired.proxies.revision())
         .then(|| Step::SetProxies(guest::set_proxies(desired.proxies.archive())));
     match guest.provisioning() {
         Provisioning::Done | Provisioning::Never => {}
         Provisioning::Running => steps.push(provisioned()),
         Provisioning::Failed | Provisioning::CutShort => {
-            // It may have failed for want of them.
+            // It may have failed because they were missing.
             steps.extend(other_proxies.take());
             steps.push(Step::Reprovision(guest::reprovision()));
             steps.push(provisioned());
         }
     }
     if let Some(set) = other_proxies {
-        // Docker is restarted for them, and the stack with it.
+        // This restarts Docker, and the stack with it.
         steps.extend([set, Step::Reobserve]);
         return steps;
     }
@@ -132,7 +134,7 @@ fn inside(guest: &Guest, desired: &Desired) -> Vec<Step> {
     }
     let agents = agents_after(guest, desired);
     let of_agents = agent_steps(guest, desired);
-    // A bundle, or a choice of agents, has the forwarder made anew as well.
+    // Installing a bundle or choosing agents recreates the forwarder too.
     if guest.ports_differ && !new_bundle && of_agents.is_empty() {
         steps.push(Step::OpenPorts(guest::apply_ports()));
     }
@@ -144,7 +146,7 @@ fn inside(guest: &Guest, desired: &Desired) -> Vec<Step> {
     steps
 }
 
-/// What brings the services of this stack up and has them healthy; nothing if they are.
+/// The steps that start the services of this stack and wait for them; none if they are healthy.
 fn services(guest: &Guest, desired: &Desired, bundle: &Digest, agents: &AgentDigests) -> Vec<Step> {
     let mut steps = Vec::new();
     let stack = stack(bundle, agents);
@@ -158,19 +160,19 @@ fn services(guest: &Guest, desired: &Desired, bundle: &Digest, agents: &AgentDig
     if changed || !guest.has_images() {
         steps.push(Step::Pull(guest::pull_job(&digest)));
     }
-    // What is only on its way needs nothing but time.
+    // Services that are starting only need time.
     let down = guest.services.is_empty() || guest.all(Condition::Down).next().is_some();
     let unhealthy: Vec<String> = guest
         .all(Condition::Unhealthy)
         .map(|service| service.name.clone())
         .collect();
     if changed || !whole || down || !unhealthy.is_empty() || differs {
-        // Files that are mounted change their content, not their name: Compose would keep the old
-        // containers. The workspace is only restarted for that, never recreated.
+        // Mounted files change their content, not their name, so Compose would keep the old containers. The workspace is
+        // only restarted for that, never recreated.
         let recreate = (guest.ready.is_some() && !whole) || (changed && guest.has_containers());
         let up = guest::UpOptions {
             recreate,
-            // The new definition is not in place yet: only `stack.sh` can tell then whether it differs.
+            // The new definition is not installed yet, so only `stack.sh` will know whether it differs.
             recreate_workspace: desired.recreate_workspace && guest.has_containers(),
             restart: if recreate { Vec::new() } else { unhealthy },
         };
@@ -185,7 +187,7 @@ fn services(guest: &Guest, desired: &Desired, bundle: &Digest, agents: &AgentDig
     steps
 }
 
-/// The wait for the agents that have a manifest; of the others nothing is known.
+/// Waits for the agents with a manifest; the others report no state.
 fn await_agents(guest: &Guest, desired: &Desired) -> Option<Step> {
     let known = guest.agents.iter().map(|agent| agent.trusted);
     let added = desired.agent.iter().map(|agent| agent.manifest.is_none());
@@ -194,7 +196,7 @@ fn await_agents(guest: &Guest, desired: &Desired) -> Option<Step> {
     waits.then(|| Step::AwaitAgents(guest::agents().times(known)))
 }
 
-/// The steps that bring an agent and its keys, and choose what is layered.
+/// The steps that install an agent and its keys, and choose which agents are part of the stack.
 pub(crate) fn agent_steps(guest: &Guest, desired: &Desired) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some(agent) = &desired.agent {
@@ -211,19 +213,19 @@ pub(crate) fn agent_steps(guest: &Guest, desired: &Desired) -> Vec<Step> {
             )));
         }
     }
-    // To bring an agent layers the others too.
-    let brings = steps
+    // Installing an agent adds the others to the stack too.
+    let installs = steps
         .iter()
         .any(|step| matches!(step, Step::InstallAgent(_)));
     let mut others = guest.agents.iter();
-    if !brings && others.any(|agent| agent.layered != desired.agents) {
+    if !installs && others.any(|agent| agent.layered != desired.agents) {
         steps.push(Step::LayerAgents(guest::layer(desired.agents)));
     }
     steps
 }
 
-/// What can be done in a VM before it is provisioned: bring bundle and agent, and have the images pulled from the moment
-/// that Docker runs.
+/// The calls that a VM accepts before it is provisioned: transfer the bundle and the agent, and start pulling the images as
+/// soon as Docker runs.
 fn ahead(desired: &Desired) -> Vec<Call> {
     let mut calls = vec![guest::place()];
     calls.extend(guest::install(desired.bundle.clone(), None));
@@ -263,7 +265,7 @@ fn agents_after(guest: &Guest, desired: &Desired) -> AgentDigests {
     agents
 }
 
-/// What tells one stack from another: the bundle, and the agents on it.
+/// Identifies a stack: its bundle and its agents.
 fn stack(bundle: &Digest, agents: &AgentDigests) -> String {
     if agents.is_empty() {
         return bundle.hex();
@@ -283,21 +285,21 @@ fn launch(desired: &Desired) -> Call {
         "--name",
         vm(),
         "--cpus",
-        &desired.cpus,
+        &desired.cpus.to_string(),
         "--memory",
-        &desired.memory,
+        &desired.memory.to_string(),
         "--disk",
-        &desired.disk,
+        &desired.disk.to_string(),
         "--timeout",
-        &desired.timeout,
+        &desired.timeout.as_secs().to_string(),
         "--cloud-init",
         "-",
     ];
     Call::new("launch the VM and provision it", &args).with(desired.user_data.clone())
 }
 
-/// The calls with which every run begins.
-pub(crate) fn looking() -> [Call; 2] {
+/// The calls at the start of every run.
+pub(crate) fn observing() -> [Call; 2] {
     [version_call(), list_call()]
 }
 

@@ -1,5 +1,5 @@
-//! All that differs between Linux, macOS and Windows, as pure functions of the system, so that
-//! every line of it is tested everywhere.
+//! Everything that differs between Linux, macOS and Windows. [`system`] has it as pure functions of the system, which are
+//! tested on all of them.
 
 mod system;
 
@@ -12,7 +12,7 @@ use cap_std::fs::OpenOptions;
 use etcetera::BaseStrategy;
 pub(crate) use system::{Probe, System};
 
-/// The one we run on.
+/// The system that this program is built for.
 pub(crate) const HERE: System = if cfg!(windows) {
     System::Windows
 } else if cfg!(target_os = "macos") {
@@ -21,21 +21,20 @@ pub(crate) const HERE: System = if cfg!(windows) {
     System::Linux
 };
 
-/// Whether Multipass reads what is piped to it as it is. On Windows it reads in text mode, and
-/// what is piped to `exec` never ends.
+/// Whether Multipass reads a pipe unchanged. On Windows it reads in text mode, and `exec` never sees the end of its input.
 pub(crate) const PIPES_WORK: bool = HERE.pipes_work();
-/// How Multipass is installed.
+/// The command that installs Multipass.
 pub(crate) const INSTALL_MULTIPASS: &str = HERE.install();
-/// How Multipass is brought up to date.
+/// The command that updates Multipass.
 pub(crate) const UPDATE_MULTIPASS: &str = HERE.update();
-/// How its daemon is started.
+/// The command that starts its daemon.
 pub(crate) const START_DAEMON: &str = HERE.start_daemon();
-/// How its socket is opened to a user.
+/// How to give a user access to its socket.
 pub(crate) const OPEN_SOCKET: &str = HERE.open_socket();
-/// What most often stands between the host and the VM.
+/// The most frequent reasons why the host cannot reach the VM.
 pub(crate) const UNREACHABLE_VM: &str = HERE.unreachable_vm();
 
-/// How a program at this path is updated, if it belongs to a package manager.
+/// The command that updates the program at this path, if a package manager installed it.
 pub(crate) fn managed(program: &str) -> Option<&'static str> {
     let path = program.replace('\\', "/").to_lowercase();
     let managers = [
@@ -48,33 +47,35 @@ pub(crate) fn managed(program: &str) -> Option<&'static str> {
     found.map(|(_, update)| *update)
 }
 
-/// The file in which everything vanishes.
+/// The null device.
 pub(crate) const NOTHING: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
 
-/// The file of `curl`. Windows and macOS have one.
+/// The path of `curl`, which Windows and macOS include.
 pub(crate) fn find_curl() -> Option<PathBuf> {
     find("curl", &[])
 }
 
-/// The file of `multipass`.
+/// The path of `multipass`.
 pub(crate) fn find_multipass() -> Option<PathBuf> {
     find("multipass", HERE.installed_at())
 }
 
+/// The program on the PATH, or at one of the paths `installed_at`; none if the PATH is empty or not set.
 fn find(program: &str, installed_at: &[&str]) -> Option<PathBuf> {
-    let name = HERE.program(program);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|dir| dir.join(&name));
+    let path = std::env::var_os("PATH").filter(|path| !path.is_empty())?;
+    let on_path = which::which_in_global(HERE.program(program), Some(path));
     let installed = installed_at.iter().map(PathBuf::from);
-    // An empty PATH says that nothing is to be found.
-    let installed = installed.filter(|_| !path.is_empty());
-    on_path.chain(installed).find(|file| file.is_file())
+    on_path
+        .into_iter()
+        .flatten()
+        .chain(installed.filter(|file| file.is_file()))
+        .next()
 }
 
-/// Passes a signal that we got on to a program of ours.
+/// Forwards a signal to a child process.
 ///
 /// # Errors
-/// When the program cannot be signalled.
+/// When it cannot be signalled.
 #[cfg(unix)]
 pub(crate) fn pass_on(signal: u8, child: &mut Child) -> io::Result<()> {
     use rustix::process::{Pid, Signal, kill_process};
@@ -86,37 +87,37 @@ pub(crate) fn pass_on(signal: u8, child: &mut Child) -> io::Result<()> {
     }
 }
 
-/// Ends a program of ours: there are no signals here.
+/// Kills a child process, since there are no signals.
 ///
 /// # Errors
-/// When the program cannot be ended.
+/// When it cannot be killed.
 #[cfg(not(unix))]
 pub(crate) fn pass_on(_signal: u8, child: &mut Child) -> io::Result<()> {
     child.kill()
 }
 
-/// Whether nobody reads our standard output any more. Asked by way of writing: macOS tells it to nobody else.
+/// Whether the reader of standard output has closed the pipe. Polls for writing: macOS reports it in no other way.
 #[cfg(unix)]
-pub(crate) fn output_is_unread() -> bool {
+pub(crate) fn stdout_is_closed() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let stdout = std::io::stdout();
     let mut output = [PollFd::new(&stdout, PollFlags::OUT)];
-    let at_once = Timespec {
+    let no_wait = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    let asked = poll(&mut output, Some(&at_once)).is_ok();
+    let polled = poll(&mut output, Some(&no_wait)).is_ok();
     let [output] = output;
-    asked && output.revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    polled && output.revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
-/// Nobody can tell here: what is not shown on a console is captured, and printed at the end.
+/// Unknown on Windows, where output that does not go to a console is captured and printed at the end.
 #[cfg(not(unix))]
-pub(crate) fn output_is_unread() -> bool {
+pub(crate) fn stdout_is_closed() -> bool {
     false
 }
 
-/// Our state directory and our configuration file; none without a home directory.
+/// The state directory and the configuration file; none without a home directory.
 pub(crate) fn directories() -> Option<(PathBuf, PathBuf)> {
     // XDG on macOS too, as command line programs do.
     let base = etcetera::base_strategy::choose_base_strategy().ok()?;
@@ -124,12 +125,12 @@ pub(crate) fn directories() -> Option<(PathBuf, PathBuf)> {
     Some((state, base.config_dir().join("polis").join("config.toml")))
 }
 
-/// The user's home; none where nobody says.
+/// The user's home directory, if known.
 pub(crate) fn home() -> Option<PathBuf> {
     etcetera::home_dir().ok()
 }
 
-/// How a file of somebody else's directory is opened: a pipe that has come in its place must not be waited for.
+/// Options for a file in a directory that others can change: opening a FIFO in its place must not block.
 pub(crate) fn reading() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -141,44 +142,43 @@ pub(crate) fn reading() -> OpenOptions {
     options
 }
 
-/// A file name as bytes, as Linux has it.
+/// A file name as the bytes that it has on Linux.
 ///
 /// # Errors
-/// Never where names are bytes.
+/// None where names are bytes.
 #[cfg(unix)]
 pub(crate) fn bytes(name: &OsStr) -> Result<Vec<u8>, &'static str> {
     use std::os::unix::ffi::OsStrExt as _;
     Ok(name.as_bytes().to_vec())
 }
 
-/// The path that has these bytes on Linux.
+/// The path with these bytes.
 ///
 /// # Errors
-/// Never where names are bytes.
+/// None where names are bytes.
 #[cfg(unix)]
 pub(crate) fn as_path(name: &[u8]) -> Result<&Path, &'static str> {
     use std::os::unix::ffi::OsStrExt as _;
     Ok(Path::new(OsStr::from_bytes(name)))
 }
 
-/// What is said of a name that is not text, where names are text.
 #[cfg(not(unix))]
 const NOT_TEXT: &str = "its name is not UTF-8";
 
-/// A file name as bytes, as Linux has it.
+/// A file name as the bytes that it has on Linux.
 ///
 /// # Errors
-/// When it is not text.
+/// When it is not UTF-8.
 #[cfg(not(unix))]
 pub(crate) fn bytes(name: &OsStr) -> Result<Vec<u8>, &'static str> {
     let text = name.to_str().ok_or(NOT_TEXT)?;
     Ok(text.as_bytes().to_vec())
 }
 
-/// The path that has these bytes on Linux.
+/// The path with these bytes.
 ///
 /// # Errors
-/// When it is not text.
+/// When they are not UTF-8.
 #[cfg(not(unix))]
 pub(crate) fn as_path(name: &[u8]) -> Result<&Path, &'static str> {
     std::str::from_utf8(name)
@@ -191,7 +191,7 @@ pub(crate) fn architecture() -> &'static str {
     debian_name(std::env::consts::ARCH)
 }
 
-/// What Debian calls the architecture that the kernel and Rust call `name`.
+/// Debian's name of the architecture that the kernel and Rust call `name`.
 pub(crate) fn debian_name(name: &str) -> &str {
     match name {
         "x86_64" => "amd64",
@@ -200,7 +200,7 @@ pub(crate) fn debian_name(name: &str) -> &str {
     }
 }
 
-/// While this lives, the terminal does not show what is typed.
+/// Turns the terminal's echo off until it is dropped.
 #[cfg(unix)]
 #[derive(Debug)]
 pub(crate) struct HiddenInput(Option<rustix::termios::Termios>);
@@ -212,7 +212,7 @@ impl HiddenInput {
         let before = tcgetattr(io::stdin()).ok();
         if let Some(mut modes) = before.clone() {
             modes.local_modes.remove(LocalModes::ECHO);
-            let _shown_then = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
+            let _echo_stays = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
         }
         Self(before)
     }
@@ -223,19 +223,19 @@ impl Drop for HiddenInput {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             let now = rustix::termios::OptionalActions::Now;
-            let _nothing_else_helps = rustix::termios::tcsetattr(io::stdin(), now, before);
+            let _ignored = rustix::termios::tcsetattr(io::stdin(), now, before);
         }
     }
 }
 
-/// Reads a line under [`HiddenInput`].
+/// Reads a line without echo, under [`HiddenInput`].
 #[cfg(unix)]
-pub(crate) fn read_unseen() -> io::Result<String> {
+pub(crate) fn read_hidden() -> io::Result<String> {
     let mut line = String::new();
     io::stdin().read_line(&mut line).map(|_| line)
 }
 
-/// A console of Windows is read key by key, and shows nothing by itself.
+/// Nothing to do: a console of Windows is read key by key, without echo.
 #[cfg(not(unix))]
 #[derive(Debug)]
 pub(crate) struct HiddenInput;
@@ -248,7 +248,7 @@ impl HiddenInput {
 }
 
 #[cfg(not(unix))]
-pub(crate) fn read_unseen() -> io::Result<String> {
+pub(crate) fn read_hidden() -> io::Result<String> {
     console::Term::stderr().read_secure_line()
 }
 
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_of_package_managers_are_told_by_their_paths() {
+    fn package_managers_are_recognised_by_the_path() {
         for (path, expected) in [
             ("/opt/homebrew/Cellar/polis/0.5.0/bin/polis", Some("brew")),
             (
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_in_a_hidden_directory_on_windows() {
+    fn the_state_directory_is_not_hidden_on_windows() {
         let dirs = ALL.map(|system| system.state_dir(Path::new("/home/a"), None));
         assert_eq!(
             dirs,
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn every_system_has_its_own_words() {
+    fn every_system_has_its_own_hints() {
         for system in ALL {
             for text in [
                 system.install(),

@@ -1,8 +1,7 @@
-//! The one place where programs are started: with a deadline, with what they read, and with
-//! nothing left behind.
+//! The only place that starts programs. Each has a deadline, and leaves no process behind.
 //!
-//! Multipass calls can hang (a guest that is gone, a daemon that waits), so every call has a
-//! watchdog. A call that is dropped is killed.
+//! Calls of Multipass can hang (on a guest that is gone, on a daemon that waits), so every call has a watchdog. Dropping a
+//! call kills it.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -14,16 +13,16 @@ use std::time::{Duration, Instant};
 use crate::signals;
 use crate::store::Written;
 
-/// With which Windows ends a program at a Ctrl-C: STATUS_CONTROL_C_EXIT.
+/// The exit code of a program that Windows ended at a Ctrl-C: STATUS_CONTROL_C_EXIT.
 const CONTROL_C_EXIT: i32 = 0xC000_013A_u32.cast_signed();
-/// How long output may still come once the program has ended: somebody else may hold its pipe.
+/// How long to keep reading once the program has ended: another process may hold its pipe open.
 pub(crate) const AFTERGLOW: Duration = Duration::from_secs(1);
-/// How often an ended program, an interrupt and the deadline are looked for.
+/// How often to check for an ended program, a signal and the deadline.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
-/// How much of a program's output is kept: none that is asked for answers says so much.
+/// The most output that is kept; no program whose output is parsed prints as much.
 const MOST_OUTPUT: usize = 16 << 20;
 
-/// Variables of ours that no child needs.
+/// Variables that no child process needs, and that may hold a password.
 const SECRETS: [&str; 2] = ["POLIS_HTTP_PROXY", "POLIS_HTTPS_PROXY"];
 
 /// Why there is no output.
@@ -31,45 +30,43 @@ const SECRETS: [&str; 2] = ["POLIS_HTTP_PROXY", "POLIS_HTTPS_PROXY"];
 pub(crate) enum Failure {
     /// The program could not be started.
     Start(io::Error),
-    /// It ran longer than allowed, and was killed.
+    /// It exceeded this limit, and was killed.
     TimedOut(Duration),
     /// It printed more than this many bytes, and was killed.
     TooMuch(usize),
-    /// What it printed could not be kept; it was killed.
+    /// Its output could not be stored; it was killed.
     Lost(io::Error),
-    /// The user wants to stop; the program was killed.
+    /// A signal arrived; the program was killed.
     Interrupted,
 }
 
-/// What a program reads and where its output goes, piped.
+/// The pipes of a program.
 #[derive(Default)]
 pub(crate) struct Streams {
-    /// Nothing: the null device, never the terminal.
+    /// The null device if none, never the terminal.
     pub(crate) stdin: Option<Box<dyn Read + Send>>,
-    /// Nothing: it is captured.
+    /// Captured if none.
     pub(crate) stdout: Option<Box<dyn Write + Send>>,
 }
 
-/// What a program left.
+/// The exit code and the output of a program.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Output {
     /// The exit code; none when a signal ended it.
     pub(crate) code: Option<i32>,
-    /// Standard output.
     pub(crate) stdout: String,
-    /// Standard error.
     pub(crate) stderr: String,
 }
 
 impl Output {
-    /// How the program ended, as `exit code 3`.
+    /// How the program ended, such as `exit code 3`.
     pub(crate) fn ended(&self) -> String {
         let code = self.code.map(|code| format!("exit code {code}"));
         code.unwrap_or_else(|| "a signal".to_owned())
     }
 }
 
-/// A program that runs, with its output captured.
+/// A running program whose output is captured.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -78,11 +75,10 @@ pub(crate) struct Running {
     stderr: Vec<u8>,
     open: usize,
     ended: Option<(ExitStatus, Instant)>,
-    /// A file that it reads, and that goes with it.
+    /// A file that it reads, removed when the program is dropped.
     _reads: Option<Written>,
 }
 
-/// What comes from a program.
 #[derive(Debug)]
 enum Chunk {
     Out(Vec<u8>),
@@ -91,7 +87,7 @@ enum Chunk {
     Lost(io::Error),
 }
 
-/// Waits, or returns whether the user wants to stop.
+/// Sleeps, unless a signal arrives.
 pub(crate) fn pause(time: Duration) -> std::result::Result<(), Failure> {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -103,11 +99,11 @@ pub(crate) fn pause(time: Duration) -> std::result::Result<(), Failure> {
     Ok(())
 }
 
-/// Does `work`, which nothing interrupts but the end of this program, such as a read of standard input; `look` sees now
-/// and then how long it has taken.
+/// Does `work` that cannot be interrupted, such as a read of standard input, on a thread of its own. `look` is called with
+/// the time that it has taken so far.
 ///
 /// # Errors
-/// When the user wants to stop.
+/// When a signal arrives.
 pub(crate) fn beside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     mut look: impl FnMut(Duration),
@@ -118,7 +114,7 @@ pub(crate) fn beside<T: Send + 'static>(
         pause(TICK)?;
         look(begun.elapsed());
     }
-    // What was read may be what a Ctrl-C left of it.
+    // A Ctrl-C may have cut the input short.
     if signals::came() {
         return Err(Failure::Interrupted);
     }
@@ -130,7 +126,6 @@ pub(crate) fn beside<T: Send + 'static>(
 fn command(program: &Path, args: &[String]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
-    // There may be a password in them, and they are for this program alone.
     for name in SECRETS {
         command.env_remove(name);
     }
@@ -162,7 +157,7 @@ pub(crate) fn start(
     let mut open = 0;
     if let Some(pipe) = child.stdout.take() {
         match streams.stdout {
-            Some(to) => keep(pipe, to, sender.clone()),
+            Some(to) => store(pipe, to, sender.clone()),
             None => read(pipe, Chunk::Out, sender.clone()),
         }
         open += 1;
@@ -182,7 +177,7 @@ pub(crate) fn start(
     })
 }
 
-/// Runs `program` to its end, within `limit`, with nothing to read.
+/// Runs `program` to its end within `limit`, without input.
 pub(crate) fn run(
     program: &Path,
     args: &[String],
@@ -200,8 +195,8 @@ pub(crate) fn run(
     }
 }
 
-/// Starts an interactive program on our own terminal and streams; it reads nothing if not `reads`. With `piped` its output
-/// comes through us.
+/// Starts an interactive program on our own terminal and streams, without input unless `reads`. With `piped` its output is
+/// returned as pipes.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -222,7 +217,7 @@ pub(crate) fn interactive(
 }
 
 impl Running {
-    /// The same program, which reads `file`.
+    /// Keeps `file`, which the program reads, until the program is dropped.
     pub(crate) fn reading(mut self, file: Option<Written>) -> Self {
         self._reads = file;
         self
@@ -231,7 +226,7 @@ impl Running {
     /// The output if the program ends within `time`.
     ///
     /// # Errors
-    /// When the user wants to stop.
+    /// When a signal arrives, or the output is too long or cannot be stored.
     pub(crate) fn poll(&mut self, time: Duration) -> std::result::Result<Option<Output>, Failure> {
         let end = Instant::now() + time;
         loop {
@@ -245,7 +240,7 @@ impl Running {
                 Ok(Chunk::Closed) => self.open -= 1,
                 Ok(Chunk::Lost(error)) => return Err(Failure::Lost(error)),
                 Err(RecvTimeoutError::Timeout) => {}
-                // It has closed its output, and is about to end.
+                // It has closed its output and is about to end.
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(left.min(TICK / 10)),
             }
             if self.stdout.len() + self.stderr.len() > MOST_OUTPUT {
@@ -258,7 +253,7 @@ impl Running {
             if let Some((status, since)) = self.ended
                 && (self.open == 0 || since.elapsed() > AFTERGLOW)
             {
-                // Ctrl-C on a terminal goes to the program too, which may be quicker than our own handler.
+                // Ctrl-C goes to the program too, which may react before our own handler.
                 if matches!(status.code(), None | Some(130 | CONTROL_C_EXIT)) {
                     pause(TICK * 5)?;
                 }
@@ -270,12 +265,12 @@ impl Running {
         }
     }
 
-    /// What has come on standard output so far.
+    /// The standard output so far.
     pub(crate) fn stdout_so_far(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Whether it had not ended when it was last looked at.
+    /// Whether the program was still running at the last [`Running::poll`].
     pub(crate) fn runs(&self) -> bool {
         self.ended.is_none()
     }
@@ -292,7 +287,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if self.ended.is_none() {
-            // It may have ended by itself; then there is nothing to kill.
+            // It may have ended in the meantime.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -316,20 +311,20 @@ fn read(
                 }
             }
         }
-        // Nobody listens any more: then it does not matter.
+        // The receiver may be gone.
         let _ = sender.send(Chunk::Closed);
     });
 }
 
-/// Passes what comes out of `pipe` on to `to`.
-fn keep(
+/// Copies `pipe` to `to`.
+fn store(
     mut pipe: impl Read + Send + 'static,
     mut to: Box<dyn Write + Send>,
     sender: SyncSender<Chunk>,
 ) {
     thread::spawn(move || {
-        let kept = io::copy(&mut pipe, &mut to).and_then(|_| to.flush());
-        let _nobody_listens = sender.send(match kept {
+        let stored = io::copy(&mut pipe, &mut to).and_then(|_| to.flush());
+        let _receiver_gone = sender.send(match stored {
             Ok(()) => Chunk::Closed,
             Err(error) => Chunk::Lost(error),
         });

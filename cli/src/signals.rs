@@ -1,17 +1,17 @@
-//! The signals that ask us to end: Ctrl-C, SIGTERM, SIGHUP, or a console that closes.
+//! The signals that ask polis to end: Ctrl-C, SIGTERM, SIGHUP, or a console that closes.
 //!
-//! What whoever started us ignores stays ignored.
+//! Signals that were ignored when polis was started stay ignored.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
-/// What Ctrl-C sends.
+/// SIGINT, which Ctrl-C sends.
 pub(crate) const INTERRUPT: u8 = 2;
 
-/// The last signal that came; 0 for none.
+/// The last signal that arrived; 0 for none.
 static CAME: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
-/// Takes note of the signals from now on, instead of ending at once. To be called once, first.
+/// Records signals from now on, instead of ending at once. To be called once, before anything else.
 #[cfg(unix)]
 pub(crate) fn heed() {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -21,25 +21,25 @@ pub(crate) fn heed() {
             polis_base::signals::is_ignored(status.as_deref(), signal),
             usize::try_from(signal),
         ) {
-            // Refused only for signals that cannot be caught.
+            // Fails only for signals that cannot be caught.
             let _ = signal_hook::flag::register_usize(signal, Arc::clone(&CAME), number);
         }
     }
 }
 
-/// Takes note of the signals from now on, instead of ending at once. To be called once, first.
+/// Records signals from now on, instead of ending at once. To be called once, before anything else.
 #[cfg(not(unix))]
 pub(crate) fn heed() {
-    // Only a second handler is refused, and there is none.
+    // Fails only for a second handler.
     let _ = ctrlc::set_handler(|| CAME.store(INTERRUPT.into(), Ordering::SeqCst));
 }
 
-/// Whether the user wants us to end.
+/// Whether a signal has arrived.
 pub(crate) fn came() -> bool {
     CAME.load(Ordering::SeqCst) != 0
 }
 
-/// The last signal that came, which from now on has been seen to.
+/// Takes the last signal that arrived.
 pub(crate) fn take() -> Option<u8> {
     u8::try_from(CAME.swap(0, Ordering::SeqCst))
         .ok()

@@ -1,4 +1,4 @@
-//! What OpenSSH's client is told of the workspace, as text. Decides, and touches no file.
+//! The configuration of OpenSSH's client for the workspace, as text. Pure.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guest::ssh::PublicKey;
 use crate::store;
 
-/// A path as both ssh_config(5) and the user's shell read it: in quotes, and without anything that either expands.
+/// A quoted path that ssh_config(5) and the user's shell read alike, since neither expands a character of it.
 fn quoted(path: &Path) -> Result<String> {
     let bad = |c: char| c.is_control() || "\"\\$`*?[{!".contains(c);
     match path.to_str().filter(|text| !text.contains(bad)) {
@@ -20,16 +20,16 @@ fn quoted(path: &Path) -> Result<String> {
     }
 }
 
-/// The same where OpenSSH would expand a `%`.
+/// The same where OpenSSH expands `%`.
 fn expanded(path: &Path) -> Result<String> {
     Ok(quoted(path)?.replace('%', "%%"))
 }
 
-/// The line of the user's own configuration that reads the blocks of all workspaces: of `file` in the state directory and in
-/// the directories of the others, [`store::OTHERS`].
+/// The line of the user's configuration that includes the blocks of all workspaces: `file` in the state directory and in the
+/// directories of the others, [`store::OTHERS`].
 ///
 /// # Errors
-/// When the path cannot be named.
+/// When the path cannot be quoted.
 pub(crate) fn include(state: &Path, file: &str) -> Result<String> {
     let one = quoted(&state.join(file))?;
     let others = quoted(&state.join(store::OTHERS))?;
@@ -37,24 +37,24 @@ pub(crate) fn include(state: &Path, file: &str) -> Result<String> {
     Ok(format!("Include {one} {others}/*/{file}\""))
 }
 
-/// The line that releases before several workspaces have written.
+/// The line that releases with a single workspace wrote.
 ///
 /// # Errors
-/// When the path cannot be named.
+/// When the path cannot be quoted.
 pub(crate) fn old_include(state: &Path, file: &str) -> Result<String> {
     Ok(format!("Include {}", quoted(&state.join(file))?))
 }
 
-/// The line of a list of known hosts that pins the workspace's key.
+/// The line of known_hosts that pins the workspace's key.
 pub(crate) fn known_host(host: &str, key: &PublicKey) -> String {
     format!("{host} {key}\n")
 }
 
-/// The `Host` block of the workspace `name`, whose VM is `host`. What stands in it cannot be overruled further down. The workspace is not trusted: it
-/// gets neither the user's agent nor a display, no other key is offered to it, and it can ask for no password.
+/// The `Host` block of the workspace `name`, whose VM is `host`. Later lines cannot override it. The workspace is not trusted:
+/// it gets neither the user's agent nor a display, is offered no other key, and cannot ask for a password.
 ///
 /// # Errors
-/// When a path cannot be named.
+/// When a path cannot be quoted.
 pub(crate) fn block(
     polis: &Path,
     (name, host): (&str, &str),
@@ -89,7 +89,7 @@ Host {host}
     ))
 }
 
-/// `text` with `line` at its top, where no `Host` is before it, and nowhere else.
+/// `text` with `line` only at its top, before any `Host`.
 pub(crate) fn with_line(text: &str, line: &str) -> String {
     format!("{line}\n{}", without_line(text, line))
 }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_named_as_it_is_or_not_at_all() {
+    fn a_path_is_quoted_unchanged_or_refused() {
         let named = |path: &str| expanded(Path::new(path)).ok();
         assert_eq!(named("/a b/100%").as_deref(), Some("\"/a b/100%%\""));
         for path in ["/a\"b", "/a$b", "/a`b", "/a\\b", "/a\nb", "/a*", "/a!b"] {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_stands_at_the_top_once_and_goes_without_a_trace() {
+    fn the_line_is_at_the_top_once_and_is_removed_completely() {
         let line = "Include \"/x\"";
         for text in ["", "Host a\n  User b\n", "# no end"] {
             let with = with_line(text, line);

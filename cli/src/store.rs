@@ -1,9 +1,8 @@
-//! The user's own state directory: the lock that keeps two runs apart, copies on their way and, where pipes do not work, the
-//! files that Multipass reads. Nothing is written anywhere else on the host, but for what `cp` and `sync --apply` bring where they
-//! are told to, and the line that `ssh-config --install` adds.
+//! The state directory: the lock, copies in transit and, where pipes do not work, the files that Multipass reads. polis
+//! writes nowhere else on the host, except where `cp`, `sync --apply` and `ssh-config --install` are told to.
 //!
-//! Others of this host may have been there before. So the directory is the user's alone, or refused, and no link is
-//! followed in it.
+//! Other users may have created it first. So it has to belong to this user, only this user may open it, and no link in it
+//! is followed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -13,12 +12,12 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 use crate::instance;
 
-/// What the names of files begin with that are on their way.
+/// The prefix of copies in transit.
 const SPOOL: &str = "copy-";
-/// And what the names of files end with that are written beside their place.
+/// The suffix of files that are written beside their target.
 const BESIDE: &str = ".polis-new";
-/// What else a killed run leaves: files that Multipass was to read, and half a key pair.
-const ON_THEIR_WAY: [&str; 7] = [
+/// Other files that a killed run leaves: input of Multipass, and an incomplete key pair.
+const TRANSIENT: [&str; 7] = [
     "cloud-init.yaml",
     "bundle.tar",
     "agent.tar",
@@ -29,30 +28,29 @@ const ON_THEIR_WAY: [&str; 7] = [
 ];
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The directory of the state directory that holds those of the workspaces that have a name.
+/// The directory with the state of the workspaces other than the default one.
 pub(crate) const OTHERS: &str = "workspaces";
 
-/// A workspace's part of the state directory. It is made when something is first written.
+/// A workspace's part of the state directory, which is created by the first write.
 #[derive(Debug)]
 pub(crate) struct Store {
-    /// The whole one, which is the default workspace's.
+    /// The state directory, where the default workspace has its files.
     state: PathBuf,
-    /// Where the files are.
+    /// The directory of this workspace.
     dir: PathBuf,
 }
 
-/// Held while a run changes the workspace; released when dropped, also by a kill.
+/// Held while a run changes the workspace. The system releases it when the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
-/// A file that Multipass is to read; it is removed with this value.
+/// A file for Multipass to read; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Written(PathBuf);
 
 impl Written {
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -60,12 +58,12 @@ impl Written {
 
 impl Drop for Written {
     fn drop(&mut self) {
-        // One that stays is the user's alone.
-        let _it_stays = fs::remove_file(&self.0);
+        // A file that remains is private.
+        let _ignored = fs::remove_file(&self.0);
     }
 }
 
-/// A file for what is on its way; removed with this value.
+/// A file for a copy in transit; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Spool {
     file: File,
@@ -73,12 +71,12 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// It, open for reading and writing. Its place in the file is shared with whoever has it.
+    /// The file, open for reading and writing. All handles share one position.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// What has come into it, from its begin. Whoever has written it by name may have made another file.
+    /// The file from its start. Multipass may have replaced it if it has a name, so it is opened anew.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -91,14 +89,14 @@ impl Spool {
         Ok(file)
     }
 
-    /// Where it is, if it has a name.
+    /// Its path, if it has a name.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.written.as_ref().map(Written::path)
     }
 }
 
 impl Store {
-    /// The state directory `dir`, as the default workspace has it.
+    /// The store of the default workspace in the state directory `dir`.
     pub(crate) fn new(dir: PathBuf) -> Self {
         Self {
             state: dir.clone(),
@@ -106,7 +104,7 @@ impl Store {
         }
     }
 
-    /// The part of the state directory `state` that the workspace `name` has.
+    /// The store of the workspace `name` in the state directory `state`.
     pub(crate) fn of(state: PathBuf, name: &str) -> Self {
         match name {
             instance::DEFAULT => Self::new(state),
@@ -117,12 +115,12 @@ impl Store {
         }
     }
 
-    /// The whole state directory.
+    /// The state directory of all workspaces.
     pub(crate) fn state(&self) -> &Path {
         &self.state
     }
 
-    /// Whether another workspace than this one has a file `name`.
+    /// Whether a workspace other than this one has a file `name`.
     pub(crate) fn others_have(&self, name: &str) -> bool {
         let named = fs::read_dir(self.state.join(OTHERS)).into_iter().flatten();
         let named = named.flatten().map(|entry| entry.path());
@@ -130,24 +128,24 @@ impl Store {
         dirs.any(|dir| dir != self.dir && dir.join(name).exists())
     }
 
-    /// Whether this workspace or another one has it.
+    /// Whether any workspace has a file `name`.
     pub(crate) fn any_has(&self, name: &str) -> bool {
         self.dir.join(name).exists() || self.others_have(name)
     }
 
-    /// Keeps other runs out, or says that one is at work.
+    /// Takes the lock of this workspace, without waiting.
     ///
     /// # Errors
     /// Of kind `Busy`, or `Unexpected` when the directory cannot be written.
     pub(crate) fn lock(&self) -> Result<Lock> {
         let path = self.path("lock")?;
-        let opened = ours().truncate(false).create(true).open(&path);
+        let opened = private_file().truncate(false).create(true).open(&path);
         let file = opened.map_err(|error| unwritable(&path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::new(
                 Kind::Busy,
-                "another polis is at work on this workspace",
+                "another polis is running on this workspace",
             )
             .because(format!("it holds `{}`", path.display()))
             .next("wait for it to end, or end it; then run this again")),
@@ -155,7 +153,7 @@ impl Store {
         }
     }
 
-    /// Writes a file that Multipass is to read.
+    /// Writes a file for Multipass to read.
     ///
     /// # Errors
     /// When the directory cannot be written.
@@ -163,7 +161,7 @@ impl Store {
         self.keep(name, bytes).map(Written)
     }
 
-    /// Writes a file that stays, beside its place first.
+    /// Writes a file that stays, by renaming a temporary one.
     ///
     /// # Errors
     /// When the directory cannot be written.
@@ -171,12 +169,12 @@ impl Store {
         let path = self.path(name)?;
         let beside = self.path(&format!("{name}{BESIDE}"))?;
         let write = || {
-            // Of an earlier run that was killed.
+            // Left by an earlier run that was killed.
             match fs::remove_file(&beside) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut file = ours().create_new(true).open(&beside)?;
+            let mut file = private_file().create_new(true).open(&beside)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&beside, &path)
@@ -185,16 +183,16 @@ impl Store {
         Ok(path)
     }
 
-    /// Makes an empty file for what is on its way through this machine. Unless it has to have a name, because Multipass is
-    /// to open it, it has none, and so goes even with a run that is killed.
+    /// Creates an empty file for a copy in transit. Unless `named`, for Multipass to open, it has no name, so that it
+    /// disappears even if the run is killed.
     ///
     /// # Errors
     /// When the directory cannot be written.
     pub(crate) fn spool(&self, named: bool) -> Result<Spool> {
         let path = self.path(&format!("{SPOOL}{}", std::process::id()))?;
         self.sweep();
-        let mut options = ours();
-        // One of this name is of a process that is gone.
+        let mut options = private_file();
+        // A file of this name belongs to a process that has ended.
         let opened = options.read(true).truncate(true).create(true).open(&path);
         let file = opened.map_err(|error| unwritable(&path, &error))?;
         let written = Written(path);
@@ -204,21 +202,21 @@ impl Store {
         })
     }
 
-    /// Removes what killed runs have left on its way more than a day ago. A failure costs room.
+    /// Removes copies that killed runs have left more than a day ago. A failure only costs space.
     fn sweep(&self) {
         for path in self.left_over() {
             if name_of(&path).starts_with(SPOOL) {
-                let _it_stays = fs::remove_file(path);
+                let _ignored = fs::remove_file(path);
             }
         }
     }
 
-    /// Whether it is that of the default workspace.
+    /// Whether this is the store of the default workspace.
     pub(crate) fn is_default(&self) -> bool {
         self.dir == self.state
     }
 
-    /// What killed runs have left in it more than a day ago, when no run can be at work on it any more. It is safe to remove.
+    /// Files that killed runs have left. They are safe to remove: no run takes the day that they are old.
     pub(crate) fn left_over(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let mut found: Vec<PathBuf> = entries
@@ -230,7 +228,7 @@ impl Store {
             .map(|entry| entry.path())
             .filter(|path| {
                 let name = name_of(path);
-                let known = ON_THEIR_WAY.contains(&name.as_str());
+                let known = TRANSIENT.contains(&name.as_str());
                 known || name.starts_with(SPOOL) || name.ends_with(BESIDE)
             })
             .collect();
@@ -238,7 +236,7 @@ impl Store {
         found
     }
 
-    /// The directories of ours, and the files in this workspace's, that others may open although they are this user's.
+    /// The directories and this workspace's files that belong to this user but that other users may open.
     pub(crate) fn open_to_others(&self) -> Vec<PathBuf> {
         let mut all = vec![self.state.clone()];
         if !self.is_default() {
@@ -253,13 +251,13 @@ impl Store {
         all
     }
 
-    /// Where the file `name` is, in a directory that has been made.
+    /// The path of the file `name`; creates its directory.
     ///
     /// # Errors
-    /// When that cannot be made, or is not the user's alone.
+    /// When the directory cannot be created, or belongs to another user.
     pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
         let above = [&self.state, &self.state.join(OTHERS), &self.dir];
-        // The default workspace has no directory of its own below.
+        // The default workspace has no subdirectory.
         let needed = if self.dir == self.state { 1 } else { 3 };
         for dir in &above[..needed] {
             private(dir).map_err(|error| unwritable(dir, &error))?;
@@ -273,7 +271,7 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Whether others may open this file or directory of the user's; not for a link.
+/// Whether other users may open this file or directory of the user; false for a link.
 #[cfg(unix)]
 fn is_open(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -284,14 +282,14 @@ fn is_open(path: &Path) -> bool {
     })
 }
 
-/// Below a user's profile Windows lets nobody else in.
+/// On Windows, other users cannot access a user's profile.
 #[cfg(not(unix))]
 fn is_open(_path: &Path) -> bool {
     false
 }
 
-/// How a file of ours is opened: for us alone, and not through a link.
-fn ours() -> OpenOptions {
+/// Options for a private file, without following a link.
+fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]
@@ -303,7 +301,7 @@ fn ours() -> OpenOptions {
     options
 }
 
-/// Makes the directory for us alone, or checks that it is ours, and takes it from everybody else.
+/// Creates a private directory, or checks that an existing one belongs to this user and makes it private.
 #[cfg(unix)]
 fn private(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -330,7 +328,7 @@ fn private(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the directory. Below a user's profile Windows lets nobody else in.
+/// Creates the directory. On Windows, other users cannot access a user's profile.
 #[cfg(not(unix))]
 fn private(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(dir)
@@ -341,8 +339,8 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Box<Error> {
         Kind::Unexpected,
         format!("`{}` cannot be written", path.display()),
     )
-    .because(error.to_string())
-    .next("free some space, or let this user write there; then run this again")
+    .caused_by(&error)
+    .next("free some space, or give this user write access; then run this again")
 }
 
 #[cfg(test)]

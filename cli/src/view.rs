@@ -1,7 +1,7 @@
-//! What the user sees while something takes long: on a terminal the steps that have ended, with a mark and their times, and
-//! below them one line that moves; elsewhere a line for each thing that happens. Always on standard error.
+//! Progress on standard error. On a terminal: the finished steps, each with a mark and its time, above one line that
+//! changes. Elsewhere: a line for each event.
 //!
-//! The line that moves never hides the cursor and never wraps, so that nothing has to be mended after a signal or a panic.
+//! That line never hides the cursor and never wraps, so a signal or a panic leaves nothing to restore.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -15,11 +15,11 @@ use crate::guest::provision::Progress;
 use crate::multipass::{screen, size};
 use crate::output::{self, Printer};
 
-/// How a step that has ended is marked.
+/// The marks of finished steps.
 const SUCCEEDED: &str = "✓";
 const FAILED: &str = "✗";
 
-/// The view of one run. A step that has not ended when it is dropped has failed.
+/// The progress of one run. A step that is open when this is dropped has failed.
 #[derive(Debug)]
 pub(crate) struct View {
     bar: Option<ProgressBar>,
@@ -30,11 +30,10 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Nothing yet.
     pub(crate) fn new(output: Printer, verbose: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let wanted = !verbose && !output.is_quiet() && !output.is_json();
-        let bar = (wanted && may_move(terminal, |name| std::env::var_os(name))).then(|| {
+        let bar = (wanted && may_redraw(terminal, |name| std::env::var_os(name))).then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
                 bar.set_style(style);
@@ -51,21 +50,21 @@ impl View {
         }
     }
 
-    /// Nothing yet; elsewhere than on a terminal it stays so.
+    /// Progress that is shown on a terminal only.
     pub(crate) fn moving(output: Printer, verbose: bool) -> Self {
         let mut view = Self::new(output, verbose);
         view.lines = false;
         view
     }
 
-    /// How many bytes the step has done.
+    /// Shows how many bytes the step has processed.
     pub(crate) fn bytes(&self, count: u64) {
         if let Some(bar) = &self.bar {
             self.now(bar, &size::words(count));
         }
     }
 
-    /// A step begins; one that was under way is done.
+    /// Begins a step, and ends the one before it.
     pub(crate) fn step(&mut self, title: &str) {
         if !self.title.is_empty() {
             self.done();
@@ -82,7 +81,7 @@ impl View {
         }
     }
 
-    /// How it is with the step; said once each.
+    /// Shows a detail of the step, once.
     pub(crate) fn detail(&mut self, detail: &str) {
         if detail.is_empty() || self.told.last().is_some_and(|last| last == detail) {
             return;
@@ -94,7 +93,7 @@ impl View {
         }
     }
 
-    /// How it is with the step, where that changes all the time; elsewhere than on a terminal only `rarely`.
+    /// Shows a counter: `often` on a terminal, elsewhere only `rarely`.
     pub(crate) fn counted(&mut self, often: &str, rarely: &str) {
         match &self.bar {
             Some(bar) => self.now(bar, often),
@@ -102,12 +101,12 @@ impl View {
         }
     }
 
-    /// What `who` said about the step.
+    /// Shows what `who` printed.
     pub(crate) fn quote(&mut self, who: &str, said: &str) {
         self.detail(&format!("{who}: {}", cut(said)));
     }
 
-    /// How far Multipass is, from what it has printed so far: on a terminal its newest stage, elsewhere each stage once.
+    /// Shows the stages in Multipass's output: on a terminal the newest, elsewhere each one once.
     pub(crate) fn stages(&mut self, printed: &str) {
         let stages = screen::stages(printed);
         if let Some(bar) = &self.bar {
@@ -117,7 +116,7 @@ impl View {
             return;
         }
         for stage in &stages {
-            // Its percentage would make it another one each time.
+            // Without its percentage, which changes all the time.
             let name = stage.split(": ").next().unwrap_or(stage);
             if !self.told.iter().any(|told| told == name) {
                 self.told.push(name.to_owned());
@@ -126,7 +125,7 @@ impl View {
         }
     }
 
-    /// How far the provisioning is: its steps with their times, and on a terminal its last line.
+    /// Shows the provisioning's steps with their times, and on a terminal its last line.
     pub(crate) fn provisioning(&mut self, progress: &Progress) {
         for step in &progress.steps {
             let told = match step.state.as_str() {
@@ -149,7 +148,7 @@ impl View {
         }
     }
 
-    /// The step is done; returns how long it took.
+    /// Ends the step; returns how long it took.
     pub(crate) fn done(&mut self) -> Duration {
         let took = self.since.elapsed();
         self.ended(&output::good(SUCCEEDED), took);
@@ -164,7 +163,7 @@ impl View {
         }
     }
 
-    /// Shows on the terminal's line how it is with the step.
+    /// Shows `text` beside the step's title on the changing line.
     fn now(&self, bar: &ProgressBar, text: &str) {
         bar.set_message(format!("{}: {}", self.title, shown(&cut(text))));
     }
@@ -176,8 +175,8 @@ impl View {
     }
 }
 
-/// Whether a line may move: on a terminal that can do that, unless the environment asks for plain lines.
-fn may_move(terminal: bool, environment: impl Fn(&str) -> Option<OsString>) -> bool {
+/// Whether a line may change in place: on a capable terminal, unless the environment asks for plain lines.
+fn may_redraw(terminal: bool, environment: impl Fn(&str) -> Option<OsString>) -> bool {
     let set = |name| environment(name).is_some_and(|value| !value.is_empty());
     let dumb = environment("TERM").is_some_and(|term| term == "dumb");
     terminal && !dumb && !set("CI") && !set("NO_COLOR")
@@ -202,7 +201,7 @@ mod tests {
     #[test]
     fn lines_move_only_where_they_can() {
         let with = |terminal, name: &'static str, value: &'static str| {
-            may_move(terminal, |asked| (asked == name).then(|| value.into()))
+            may_redraw(terminal, |asked| (asked == name).then(|| value.into()))
         };
         assert!(with(true, "TERM", "xterm-256color") && with(true, "", ""));
         assert!(with(true, "CI", "") && with(true, "NO_COLOR", ""));

@@ -1,7 +1,7 @@
-//! An agent's directory, read and judged on the host: what travels is a name, and files below it.
+//! Reads and checks an agent's directory on the host; its name and its files are transferred.
 //!
-//! Somebody else may change the directory meanwhile. So it is opened once, everything is opened below that handle, which
-//! lets no link lead out, and what a file is and holds is asked of the open file.
+//! Other processes may change the directory meanwhile. So everything is opened relative to one handle, which lets no link
+//! lead out, and metadata and contents are read from the open file.
 
 use std::fs;
 use std::io::{self, Read};
@@ -15,14 +15,12 @@ use super::manifest::FILE;
 use crate::error::{Error, Kind, Result};
 use crate::platform::reading;
 
-/// An agent brings configuration and scripts, not data.
+/// Limits of an agent, which has configuration and scripts, not data.
 const MOST_BYTES: u64 = 64 << 20;
 const MOST_ENTRIES: usize = 4096;
 const MOST_LEVELS: usize = 32;
 
-/// A directory that was read.
 pub(super) struct Directory {
-    /// Its own name.
     pub(super) name: String,
     pub(super) files: Files,
 }
@@ -30,7 +28,8 @@ pub(super) struct Directory {
 /// Reads the directory `dir`.
 ///
 /// # Errors
-/// Of kind `Usage`: no directory, something in it that is neither a file nor a directory, a link that leaves it, too much.
+/// Of kind `Usage`, if it is not a directory, is too large, or contains a link that leads out or anything but files and
+/// directories.
 pub(super) fn read(dir: &Path) -> Result<Directory> {
     let root = fs::canonicalize(dir).map_err(|error| refused(dir, error.to_string()))?;
     if !root.is_dir() {
@@ -55,7 +54,7 @@ pub(super) fn read(dir: &Path) -> Result<Directory> {
 struct Reader<'a> {
     /// The agent's directory, for messages.
     path: &'a Path,
-    /// The same, open.
+    /// The open directory.
     dir: Dir,
     files: Files,
     entries: usize,
@@ -63,7 +62,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Adds what is in the directory `below`; it is empty for the agent's own.
+    /// Adds the contents of the subdirectory `below`; empty for the agent's own directory.
     fn directory(&mut self, below: &str) -> Result<()> {
         if below.split('/').count() > MOST_LEVELS {
             let reason = format!("it is more than {MOST_LEVELS} directories deep");
@@ -82,7 +81,10 @@ impl Reader<'_> {
                 .into_string()
                 .map_err(|_| refused(&path, "its name is not UTF-8"))?;
             if name.contains(['\\', ':']) || name.chars().any(char::is_control) {
-                return Err(refused(&path, "its name cannot be a file name everywhere"));
+                return Err(refused(
+                    &path,
+                    "its name is not a valid file name on every system",
+                ));
             }
             self.entries += 1;
             if self.entries > MOST_ENTRIES {
@@ -98,7 +100,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Adds a file or a directory; what a link points to, if that is a file inside.
+    /// Adds a file or a directory; for a link to a file inside, that file.
     fn entry(&mut self, path: &Path, inside: &str) -> Result<()> {
         let io = |error: io::Error| refused(path, error.to_string());
         let kind = self.dir.symlink_metadata(inside).map_err(io)?.file_type();
@@ -119,7 +121,7 @@ impl Reader<'_> {
         })?;
         let data = file.metadata().map_err(io)?;
         if data.is_dir() {
-            // A link to a directory above would never end.
+            // A link to a parent directory would recurse forever.
             return Err(refused(path, "it is a link to a directory; expected files"));
         }
         if !data.is_file() {
@@ -139,7 +141,7 @@ impl Reader<'_> {
     }
 }
 
-/// The mode and the content in the guest: by content, since Windows has no modes; text without the
+/// The mode and the contents in the guest. The mode follows from the contents, since Windows has no modes; text loses the
 /// carriage returns of a checkout on Windows.
 fn shaped(bytes: Vec<u8>) -> (u32, Vec<u8>) {
     let binary = bytes.contains(&0);
@@ -163,7 +165,7 @@ pub(super) fn refused(path: &Path, reason: impl Into<String>) -> Box<Error> {
 mod tests {
     use super::*;
 
-    /// A directory of an agent that is removed in the end.
+    /// An agent's directory, removed when dropped.
     struct Temporary(std::path::PathBuf);
 
     impl Temporary {
@@ -203,10 +205,10 @@ mod tests {
         assert!(large.read().unwrap_err().contains("larger than 64 MiB"));
     }
 
-    /// While files become links to what is outside, and back, nothing from outside is packed.
+    /// Files are replaced by links that lead out, and restored; nothing outside is packed.
     #[cfg(unix)]
     #[test]
-    fn what_is_swapped_meanwhile_leads_nowhere() {
+    fn files_swapped_for_links_do_not_lead_out() {
         use std::os::unix::fs::symlink;
         use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,5 +1,5 @@
-//! Keys for an agent: from the environment, a file or a terminal; only those that its manifest declares. They travel
-//! on standard input alone, and nothing here prints a value.
+//! Keys for an agent, from the environment, a file or a terminal. Only keys that its manifest declares are accepted. Values
+//! are transferred on standard input only, and never printed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
 use crate::multipass::call::Payload;
 
-/// How large a file of keys may be, and a value.
+/// The largest file of keys, and the longest value.
 const MOST_BYTES: u64 = 64 << 10;
 const MOST_VALUE: usize = 4096;
 
@@ -24,10 +24,10 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// The keys that `names` take from the environment (by `env`) and those in the text of `file`.
+    /// The keys `names` from the environment (through `env`), and those in `file`.
     ///
     /// # Errors
-    /// Of kind `Usage`: a name with a value, one that the manifest does not declare, or that is not set.
+    /// Of kind `Usage`, if a name contains a value, is not declared by the manifest, or is not set.
     pub(crate) fn gather(
         names: &[String],
         file: Option<&Path>,
@@ -112,8 +112,8 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// The keys of which `manifest` needs one, if neither these nor the `stored` ones hold any.
-    pub(crate) fn lacking<'a>(&self, manifest: &'a Manifest, stored: &[String]) -> Vec<&'a str> {
+    /// The keys of which `manifest` needs at least one, if neither these nor the `stored` ones contain any.
+    pub(crate) fn missing<'a>(&self, manifest: &'a Manifest, stored: &[String]) -> Vec<&'a str> {
         let one_of = &manifest.spec.requirements.env_one_of;
         let has = one_of
             .iter()
@@ -124,8 +124,8 @@ impl Keys {
         }
     }
 
-    /// The file that the agent's unit reads. A value is quoted where systemd would take a character of it for its own, and
-    /// only there: scripts of agents read the file too.
+    /// The environment file of the agent's unit. Values are quoted only if they contain characters that are special to systemd,
+    /// since agents' scripts read the file too.
     pub(crate) fn payload(&self) -> Payload {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+=@,~".contains(c);
         let lines = self
@@ -146,7 +146,7 @@ fn cut(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-/// The lines `KEY=VALUE` of a file with their numbers; comments, blank lines and quotation marks around a value go.
+/// The lines `KEY=VALUE` of a file with their numbers, without comments, blank lines and quotes around a value.
 fn parse_file(path: &Path) -> Result<Vec<(usize, String, String)>> {
     use std::io::Read as _;
     let refused = |reason: String| {
@@ -171,7 +171,7 @@ fn parse_file(path: &Path) -> Result<Vec<(usize, String, String)>> {
             continue;
         }
         let line = line.strip_prefix("export ").unwrap_or(line);
-        // What stands there may be a secret, so it is not shown.
+        // The line may contain a secret, so it is not shown.
         let (key, value) = line
             .split_once('=')
             .ok_or_else(|| refused(format!("line {} is not KEY=VALUE", at + 1)))?;

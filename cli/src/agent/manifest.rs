@@ -1,8 +1,7 @@
-//! `agent.yaml`: all that an agent may ask for, and nothing else. Every value is checked as it is read, so that what is
-//! made of a [`Manifest`] need not look again.
+//! `agent.yaml`: everything that an agent may ask for. Every value is checked when it is parsed, so a [`Manifest`] is valid.
 //!
-//! An agent is not trusted with the sandbox. There is no key here for a privilege, a mount of the VM, a network or an
-//! image, and none is ever added without a line in the table of the sandbox (`xtask/check/src/sandbox/table.rs`).
+//! Agents are not trusted with the sandbox. No key grants a privilege, a mount of the VM, a network or an image; a new one
+//! needs a line in the table of the sandbox (`xtask/check/src/sandbox/table.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +11,8 @@ use super::text::{
     Account, Command, Inside, Key, Line, Memory, Name, Percent, Place, Port, Seconds, Value, Volume,
 };
 
-/// The file's name.
 pub(crate) const FILE: &str = "agent.yaml";
 
-/// The file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Manifest {
@@ -38,7 +35,6 @@ enum ManifestKind {
     AgentPlugin,
 }
 
-/// What the agent is.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Metadata {
@@ -56,16 +52,15 @@ pub(crate) struct Metadata {
     _capabilities: Vec<Line>,
 }
 
-/// How it is installed and run.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Spec {
     #[serde(rename = "packaging")]
     _packaging: Packaging,
-    /// Run as root in the workspace at each of its starts, before the agent.
+    /// Runs as root whenever the workspace starts, before the agent.
     pub(crate) install: Option<Inside>,
     pub(crate) runtime: Runtime,
-    /// Run as root each time that the agent starts.
+    /// Runs as root whenever the agent starts.
     pub(crate) init: Option<Inside>,
     pub(crate) health: Option<Health>,
     #[serde(default)]
@@ -82,7 +77,7 @@ pub(crate) struct Spec {
     _capabilities: Capabilities,
     #[serde(default)]
     pub(crate) onboarding: Vec<Onboarding>,
-    /// A script with further commands of the agent's own.
+    /// A script with commands of the agent's own.
     pub(crate) commands: Option<Inside>,
 }
 
@@ -105,7 +100,7 @@ pub(crate) struct Runtime {
     pub(crate) env: BTreeMap<Key, Value>,
 }
 
-/// When it is well.
+/// How the agent's health is checked.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Health {
@@ -117,7 +112,7 @@ pub(crate) struct Health {
     pub(crate) timeout: Seconds,
     #[serde(default = "three")]
     pub(crate) retries: u8,
-    /// Failures do not count so soon after the start.
+    /// How long failures do not count after the start.
     #[serde(default = "Seconds::thirty")]
     pub(crate) start_period: Seconds,
 }
@@ -126,7 +121,7 @@ fn three() -> u8 {
     3
 }
 
-/// What systemd keeps from the process.
+/// Restrictions by systemd.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Security {
@@ -186,12 +181,12 @@ impl ProtectHome {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Exposed {
-    /// In the workspace.
+    /// The port in the workspace.
     pub(crate) container: Port,
-    /// Upstream's variable for another port of the VM; not looked at.
+    /// Upstream's variable for another port of the VM; ignored.
     #[serde(rename = "hostEnv")]
     _host_env: Option<Key>,
-    /// At the VM's address; the same one when it is not given.
+    /// The port at the VM's address; `container` if not given.
     pub(crate) default: Option<Port>,
 }
 
@@ -202,7 +197,7 @@ impl Exposed {
     }
 }
 
-/// What the workspace needs.
+/// The memory that the workspace needs.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Resources {
@@ -230,7 +225,7 @@ impl Requirements {
     }
 }
 
-/// A directory that outlives the workspace's container.
+/// A directory on a volume.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Kept {
@@ -238,7 +233,7 @@ pub(crate) struct Kept {
     pub(crate) container_path: Volume,
 }
 
-/// What the agent says that it does; nothing is granted for it.
+/// What the agent claims to do; grants nothing.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Capabilities {
@@ -252,7 +247,7 @@ struct Capabilities {
     _docker_in_docker: Option<bool>,
 }
 
-/// A step for the person, shown after a start.
+/// A step for the user, shown after a start.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Onboarding {
@@ -260,23 +255,21 @@ pub(crate) struct Onboarding {
     pub(crate) command: Line,
 }
 
-/// What is wrong with a manifest, and where.
+/// An error in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ManifestError {
-    /// Line and column, counted from 1; none for what concerns the file as a whole.
+    /// Line and column from 1; none for an error of the whole file.
     pub(crate) at: Option<(u64, u64)>,
     pub(crate) reason: String,
 }
 
-/// How large the file may be, and how many ports and volumes it may ask for.
+/// The largest file, and the most ports and volumes.
 const MOST_BYTES: usize = 64 << 10;
 const MOST: usize = 8;
 
 impl Manifest {
-    /// Reads the file's text.
-    ///
     /// # Errors
-    /// The first thing that is wrong, with its place.
+    /// The first error, with its position.
     pub(crate) fn parse(text: &str) -> Result<Self, ManifestError> {
         let whole = |reason: String| ManifestError { at: None, reason };
         if text.len() > MOST_BYTES {
@@ -287,12 +280,14 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// What no single value tells.
+    /// Checks that involve several values.
     fn check(&self) -> Result<(), String> {
         let spec = &self.spec;
-        // What the VM prints of an agent has to stay short.
+        // The VM's output about an agent has to stay short.
         if spec.ports.len() > MOST || spec.persistence.len() > MOST {
-            return Err(format!("an agent can have {MOST} ports and {MOST} volumes"));
+            return Err(format!(
+                "an agent can have at most {MOST} ports and {MOST} volumes"
+            ));
         }
         let kept = spec.persistence.iter();
         let ports = spec.ports.iter().map(|port| port.outside().0.to_string());
@@ -308,7 +303,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// The files of the directory that it names.
+    /// The files that it names, with their keys.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let spec = &self.spec;
         let named = [
@@ -333,7 +328,7 @@ fn unique(key: &str, values: impl Iterator<Item = String>) -> Result<(), String>
     Ok(())
 }
 
-/// The parser's error in our words.
+/// Rewords an error of the parser.
 fn wrong(error: &serde_saphyr::Error) -> ManifestError {
     let error = error.without_snippet();
     let at = error.location().map(|at| (at.line(), at.column()));
@@ -345,9 +340,9 @@ fn wrong(error: &serde_saphyr::Error) -> ManifestError {
             variant, expected, ..
         } => unknown("value", variant, expected),
         serde_saphyr::Error::SerdeMissingField { field, .. } => {
-            format!("the key `{field}` is missing here")
+            format!("missing key `{field}`")
         }
-        // Its text ends with the place, which is told apart, and advice for programmers.
+        // Its text ends with the position, which is shown separately, and advice for programmers.
         other => {
             let text = other.to_string();
             let text = text.lines().next().unwrap_or_default();
@@ -359,7 +354,7 @@ fn wrong(error: &serde_saphyr::Error) -> ManifestError {
     ManifestError { at, reason }
 }
 
-/// An unknown word, with the known one that it resembles, or all of them.
+/// An unknown word, with a similar known one or all of them.
 fn unknown(what: &str, found: &str, expected: &[&str]) -> String {
     let alike = |known: &&&str| strsim::jaro_winkler(known, found);
     let best = expected

@@ -1,4 +1,4 @@
-//! Agents: a directory of the user becomes an archive for the VM, with what makes it part of the stack.
+//! Agents: packs a directory of the user into an archive for the VM, with the generated files that add it to the stack.
 
 mod directory;
 mod keys;
@@ -19,28 +19,28 @@ use crate::multipass::call::Payload;
 pub(crate) use keys::Keys;
 pub(crate) use manifest::Manifest;
 
-/// The folder of an archive for what is made from the manifest.
+/// The directory in the archive for generated files.
 const GENERATED: &str = ".polis";
-/// A Compose file of the user, which may ask for anything.
+/// The user's own Compose file, which may ask for anything.
 const COMPOSE: &str = "compose.yaml";
 
-/// An agent as it travels.
+/// An agent, ready to be transferred.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
     pub(crate) name: String,
     pub(crate) archive: Payload,
-    /// What it may ask for; none for one that brings a Compose file of its own.
+    /// Its manifest; none if it has a Compose file of its own.
     pub(crate) manifest: Option<Manifest>,
-    /// The text of that file.
+    /// The text of its own Compose file.
     pub(crate) compose: Option<String>,
-    /// The keys that were given for it.
+    /// The keys given to it.
     pub(crate) keys: Keys,
 }
 
 /// Reads the agent in `dir`.
 ///
 /// # Errors
-/// Of kind `Usage`: it is no agent, or one with a Compose file of its own without `trust`.
+/// Of kind `Usage`, if it is not a valid agent, or has a Compose file of its own without `trust`.
 pub(crate) fn read(dir: &Path, trust: bool) -> Result<Agent> {
     let read = directory::read(dir)?;
     let mut files = read.files;
@@ -84,11 +84,11 @@ fn parsed(path: &Path, bytes: &[u8]) -> Result<Manifest> {
             None => path.display().to_string(),
         };
         Error::new(Kind::Usage, format!("{place}: {}", wrong.reason))
-            .next("mend it, then: polis agent check DIR")
+            .next("correct it, then: polis agent check DIR")
     })
 }
 
-/// How large a Compose file may be that a person is to read.
+/// The largest Compose file that a person can be asked to read.
 const MOST_COMPOSE: usize = 64 << 10;
 
 fn trusted(path: &Path, bytes: &[u8], trust: bool) -> Result<String> {
@@ -107,17 +107,17 @@ fn trusted(path: &Path, bytes: &[u8], trust: bool) -> Result<String> {
     }
 }
 
-/// Adds to the files of an agent what is made from its manifest.
+/// Adds the files generated from the manifest.
 fn generate(manifest: &Manifest, files: &mut Files) -> std::result::Result<(), String> {
     if files
         .paths()
         .any(|path| path.split('/').next() == Some(GENERATED))
     {
-        return Err(format!("its folder `{GENERATED}` would be overwritten"));
+        return Err(format!("its directory `{GENERATED}` would be overwritten"));
     }
     for (key, path) in manifest.files() {
         if files.get(path).is_none() {
-            return Err(format!("{key} names `{path}`, which is not there"));
+            return Err(format!("{key} names `{path}`, which does not exist"));
         }
     }
     let name = &manifest.metadata.name.0;
@@ -138,12 +138,12 @@ fn generate(manifest: &Manifest, files: &mut Files) -> std::result::Result<(), S
     Ok(())
 }
 
-/// The Compose file and the unit that are made from a manifest.
-pub(crate) fn made(manifest: &Manifest) -> (String, String) {
+/// The Compose file and the unit generated from a manifest.
+pub(crate) fn generated(manifest: &Manifest) -> (String, String) {
     (overlay::overlay(manifest), unit::unit(manifest))
 }
 
-/// What `config/workspace/agents.sh` reads: a line each, `KEY=VALUE`.
+/// The lines `KEY=VALUE` for `config/workspace/agents.sh`.
 fn boot(manifest: &Manifest, unit: &Digest) -> String {
     let spec = &manifest.spec;
     let mut text = format!("unit={}\nuser={}\n", unit.hex(), spec.runtime.user.0);
@@ -166,8 +166,8 @@ fn boot(manifest: &Manifest, unit: &Digest) -> String {
     text
 }
 
-/// What no two agents can have, a line each; the memory, by which `scripts/agents.sh` sorts them; and where each port
-/// leads, for `scripts/ports.sh`.
+/// The ports and paths that no other agent may use, the memory by which `scripts/agents.sh` sorts agents, and the targets of
+/// ports for `scripts/ports.sh`; one per line.
 fn claims(manifest: &Manifest) -> String {
     let spec = &manifest.spec;
     let mut text = format!("memory {}\n", overlay::memory(manifest).unwrap_or_default());
@@ -181,7 +181,7 @@ fn claims(manifest: &Manifest) -> String {
     text
 }
 
-/// The manifest for `agent show` and for programs.
+/// The manifest for `agent show` and for JSON.
 pub(crate) fn described(manifest: &Manifest) -> Value {
     let spec = &manifest.spec;
     let keys = |keys: &std::collections::BTreeSet<text::Key>| -> Vec<String> {

@@ -1,15 +1,14 @@
-//! What an agent adds to the stack: a Compose file, made by a serializer. It concerns the workspace alone, and its
-//! volumes.
+//! The Compose file that adds an agent to the stack. It changes only the workspace and its volumes.
 
 use serde_json::{Map, Value, json};
 
 use super::GENERATED;
 use super::manifest::Manifest;
 
-/// The memory in MiB that the stack gives the workspace; an agent can ask for more, and none takes away from it.
+/// The memory in MiB that the stack gives the workspace; an agent can only ask for more.
 const MEMORY: u32 = 4096;
 
-/// The Compose file's text; JSON is YAML.
+/// The text of the Compose file; JSON is YAML.
 pub(crate) fn overlay(manifest: &Manifest) -> String {
     let name = &manifest.metadata.name.0;
     let here = format!("./agents/{name}");
@@ -21,7 +20,7 @@ pub(crate) fn overlay(manifest: &Manifest) -> String {
         ),
     ];
     if manifest.spec.requirements.keys().next().is_some() {
-        // The directory, so that a new file in it is seen.
+        // The directory, so that new files in it are visible.
         mounts.push(bind(
             &format!("./agent-keys/{name}"),
             &format!("/run/polis-agent-keys/{name}"),
@@ -41,7 +40,7 @@ pub(crate) fn overlay(manifest: &Manifest) -> String {
     format!("{overlay:#}\n")
 }
 
-/// A directory or file of the VM, which has to be there, for reading.
+/// A read-only mount of a directory or file of the VM, which has to exist.
 fn bind(source: &str, target: &str) -> Value {
     json!({
         "type": "bind", "source": source, "target": target, "read_only": true,
@@ -49,7 +48,7 @@ fn bind(source: &str, target: &str) -> Value {
     })
 }
 
-/// `deploy.resources`, the spelling that the stack has: Compose cannot layer the other one on it.
+/// `deploy.resources`, as in the stack; Compose cannot merge the other spelling with it.
 fn resources(manifest: &Manifest) -> Option<Value> {
     let mut resources = Map::new();
     if let Some(limit) = memory(manifest) {
@@ -62,7 +61,7 @@ fn resources(manifest: &Manifest) -> Option<Value> {
     (!resources.is_empty()).then_some(Value::Object(resources))
 }
 
-/// The limit in MiB, where it is above the stack's.
+/// The limit in MiB, if it exceeds the stack's.
 pub(crate) fn memory(manifest: &Manifest) -> Option<u32> {
     let limit = manifest.spec.resources.memory_limit.as_ref()?.0;
     (limit > MEMORY).then_some(limit)

@@ -9,7 +9,7 @@ use super::*;
 #[test]
 fn what_is_made_of_a_manifest() {
     let manifest = Manifest::parse(FULL).unwrap();
-    let (overlay, unit) = made(&manifest);
+    let (overlay, unit) = generated(&manifest);
     // `xtask/check` holds this file to the table of the sandbox.
     expect_test::expect_file!["manifest/openclaw.compose.json"].assert_eq(&overlay);
     expect_test::expect_file!["manifest/openclaw.service"].assert_eq(&unit);
@@ -147,12 +147,12 @@ fn read_back(word: &str, variables: bool) -> String {
 #[test]
 fn no_text_of_a_manifest_reaches_beyond_its_place() {
     for (manifest, words, value) in hostile().take(300) {
-        let (overlay, unit) = made(&manifest);
+        let (overlay, unit) = generated(&manifest);
         let keys: Vec<&str> = unit
             .lines()
             .filter_map(|line| line.split('=').next())
             .collect();
-        let of_full = made(&Manifest::parse(FULL).unwrap()).1;
+        let of_full = generated(&Manifest::parse(FULL).unwrap()).1;
         let mut expected: Vec<&str> = of_full
             .lines()
             .filter_map(|line| line.split('=').next())
@@ -182,7 +182,7 @@ fn no_text_of_a_manifest_reaches_beyond_its_place() {
             assert_eq!(&read_back(quoted, true), word);
         }
         // No free text enters it at all.
-        assert_eq!(overlay, made(&Manifest::parse(FULL).unwrap()).0);
+        assert_eq!(overlay, generated(&Manifest::parse(FULL).unwrap()).0);
         let boot = boot(&manifest, &Digest::of(b""));
         assert_eq!(boot.lines().count(), 9, "{boot}");
     }
@@ -199,7 +199,7 @@ fn systemd_reads_what_is_made() {
         // What this machine does not have is not what is asked.
         manifest.spec.runtime.user = text::Account::try_from("root".to_owned()).unwrap();
         let path = dir.join(format!("agent-{at}.service"));
-        fs::write(&path, made(&manifest).1).unwrap();
+        fs::write(&path, generated(&manifest).1).unwrap();
         units.push(path.display().to_string());
     }
     fs::write(
@@ -284,19 +284,19 @@ mod given {
     #[test]
     fn one_of_the_keys_is_needed_and_may_be_stored() {
         let keys = Keys::default();
-        assert_eq!(keys.lacking(&manifest(), &[]).len(), 3);
+        assert_eq!(keys.missing(&manifest(), &[]).len(), 3);
         assert_eq!(
-            keys.lacking(&manifest(), &["BRAVE_SEARCH_API_KEY".into()])
+            keys.missing(&manifest(), &["BRAVE_SEARCH_API_KEY".into()])
                 .len(),
             3
         );
         assert_eq!(
-            keys.lacking(&manifest(), &["OPENAI_API_KEY".into()]),
+            keys.missing(&manifest(), &["OPENAI_API_KEY".into()]),
             [""; 0]
         );
         let mut given = Keys::default();
         given.add("OPENROUTER_API_KEY", "x".into()).unwrap();
-        assert_eq!(given.lacking(&manifest(), &[]), [""; 0]);
+        assert_eq!(given.missing(&manifest(), &[]), [""; 0]);
         assert!(!format!("{given:?}").contains('x'));
     }
 }

@@ -1,12 +1,12 @@
-//! The values of a manifest, each valid once it is there. They end up in a unit of systemd, a Compose file and files that
-//! a script reads line by line, so none holds a control character, and a path nothing but plain characters.
+//! The values of a manifest, valid once constructed. They end up in a systemd unit, a Compose file and files that a script
+//! reads line by line, so none contains a control character, and paths contain only plain characters.
 
 use serde::Deserialize;
 
-/// How long a command, or the value of a variable, may be.
+/// The longest command and the longest value of a variable.
 const MOST_CHARACTERS: usize = 4096;
 
-/// A type that holds a text which `check` has let pass.
+/// A type for a text that has passed `check`.
 macro_rules! checked {
     ($(#[$doc:meta])* $name:ident($inner:ty), $check:expr) => {
         $(#[$doc])*
@@ -25,7 +25,7 @@ macro_rules! checked {
 }
 
 checked! {
-    /// The name of an agent or of a volume: a part of names of files, units and volumes.
+    /// The name of an agent or a volume, used in names of files, units and volumes.
     Name(String), name
 }
 checked! {
@@ -37,7 +37,7 @@ checked! {
     Value(String), value
 }
 checked! {
-    /// A command line, in words as a shell splits them; the first is the program's path.
+    /// A command line, split into words as by a shell; the first is the program's path.
     Command(Vec<String>), command
 }
 checked! {
@@ -49,7 +49,7 @@ checked! {
     Inside(String), inside
 }
 checked! {
-    /// Where a volume is mounted: below `/home/polis`.
+    /// The mount point of a volume, below `/home/polis`.
     Volume(String), volume
 }
 checked! {
@@ -85,14 +85,14 @@ impl TryFrom<u16> for Port {
         match port {
             1024.. => Ok(Self(port)),
             _ => Err(format!(
-                "{port} is not a port for an agent; expected 1024 to 65535"
+                "invalid port {port} of an agent: expected 1024 to 65535"
             )),
         }
     }
 }
 
 impl Default for Account {
-    /// The user that the workspace's image has for the agent.
+    /// The agent's user in the workspace's image.
     fn default() -> Self {
         Self("polis".to_owned())
     }
@@ -104,7 +104,7 @@ impl Seconds {
     }
 }
 
-/// Units that the workspace has, or that would read as ours.
+/// Names of the workspace's own units.
 const TAKEN: [&str; 9] = [
     "cron",
     "containerd",
@@ -124,18 +124,18 @@ fn name(text: String) -> Result<String, String> {
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if !first || !rest || text.len() > 40 || text.ends_with('-') {
         return Err(format!(
-            "`{text}` is not a name; expected up to 40 of a-z, 0-9 and -, beginning with a letter"
+            "invalid name `{text}`: expected up to 40 of a-z, 0-9 and -, beginning with a letter"
         ));
     }
     if TAKEN.contains(&text.as_str()) || text.starts_with("polis") || text.starts_with("systemd") {
         return Err(format!(
-            "`{text}` is the name of a part of the workspace; choose another one"
+            "the name `{text}` is reserved for a part of the workspace"
         ));
     }
     Ok(text)
 }
 
-/// Refuses what is not one line, and what would be shown otherwise than it is.
+/// Refuses control characters, and characters that are displayed misleadingly.
 fn printable(text: String, most: usize) -> Result<String, String> {
     let hidden = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
     if text.chars().any(hidden) {
@@ -161,8 +161,8 @@ fn line(text: String) -> Result<String, String> {
 
 fn command(text: String) -> Result<Vec<String>, String> {
     let text = printable(text.trim_end_matches('\n').to_owned(), MOST_CHARACTERS)?;
-    let words = shlex::split(&text).ok_or("a quotation mark in it is not closed")?;
-    // systemd would obey what stands before a path: `+/bin/sh` runs as root.
+    let words = shlex::split(&text).ok_or("it has an unclosed quotation mark")?;
+    // systemd interprets a prefix of the path: `+/bin/sh` runs as root.
     match words.first() {
         Some(program) => {
             place(program.clone()).map_err(|reason| format!("the program {reason}"))?
@@ -172,7 +172,7 @@ fn command(text: String) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// What a path may consist of: systemd gives `%`, `*`, `:` and blanks a meaning where it takes no quotation marks.
+/// Whether a path has only plain characters: `%`, `*`, `:` and blanks are special where systemd allows no quotes.
 fn plain(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/+@-".contains(&byte);
     let parts = text.split('/').filter(|part| !part.is_empty());
@@ -185,7 +185,7 @@ fn place(text: String) -> Result<String, String> {
     match plain(&text) && text.starts_with('/') && !text.contains("//") {
         true => Ok(text),
         false => Err(format!(
-            "`{text}` is not an absolute path of plain characters (letters, digits, `.`, `_`, `+`, `@` and `-`), without `..`"
+            "invalid path `{text}`: expected an absolute one without `..`, of letters, digits, `.`, `_`, `+`, `@` and `-`"
         )),
     }
 }
@@ -198,12 +198,12 @@ fn inside(text: String) -> Result<String, String> {
     match plain(&text) && parts {
         true => Ok(text),
         false => Err(format!(
-            "`{text}` is not a path below the agent's directory"
+            "invalid path `{text}`: expected one below the agent's directory"
         )),
     }
 }
 
-/// Where the user's own credentials would lie.
+/// Directories for the user's own credentials.
 const PRIVATE: [&str; 6] = [
     ".ssh",
     ".aws",
@@ -220,11 +220,13 @@ fn volume(text: String) -> Result<String, String> {
     let private = |of: &str| below == of || below.starts_with(&format!("{of}/"));
     if below.is_empty() {
         return Err(format!(
-            "`{path}` is not below /home/polis, where an agent keeps its data"
+            "invalid path `{path}`: expected one below /home/polis"
         ));
     }
     if PRIVATE.iter().any(|of| private(of)) || [".config", ".local", ".cache"].contains(&below) {
-        return Err(format!("`{path}` does not belong to an agent alone"));
+        return Err(format!(
+            "invalid path `{path}`: it is shared with other programs"
+        ));
     }
     Ok(path.to_owned())
 }
@@ -236,9 +238,7 @@ fn key(text: String) -> Result<String, String> {
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     match first && rest && text.len() <= 100 {
         true => Ok(text),
-        false => Err(format!(
-            "`{text}` is not the name of an environment variable"
-        )),
+        false => Err(format!("invalid variable name `{text}`")),
     }
 }
 
@@ -249,11 +249,11 @@ fn account(text: String) -> Result<String, String> {
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
     match first && rest && text.len() <= 31 {
         true => Ok(text),
-        false => Err(format!("`{text}` is not the name of a user")),
+        false => Err(format!("invalid user name `{text}`")),
     }
 }
 
-/// Splits a number from the unit behind it.
+/// Splits a number from its unit.
 fn measured(text: &str) -> Option<(u32, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -263,7 +263,7 @@ fn measured(text: &str) -> Option<(u32, &str)> {
 
 fn seconds(text: String) -> Result<u32, String> {
     let wrong =
-        || format!("`{text}` is not a length of time; expected 1s to 1h, as in `30s` or `2m30s`");
+        || format!("invalid duration `{text}`: expected 1s to 1h, such as `30s` or `2m30s`");
     let (mut rest, mut total) = (text.as_str(), 0_u32);
     while !rest.is_empty() {
         let (number, unit) = measured(rest).ok_or_else(wrong)?;
@@ -287,9 +287,8 @@ fn seconds(text: String) -> Result<u32, String> {
 }
 
 fn memory(text: String) -> Result<u32, String> {
-    let wrong = || {
-        format!("`{text}` is not an amount of memory; expected 16M to 1024G, as in `512M` or `2G`")
-    };
+    let wrong =
+        || format!("invalid memory size `{text}`: expected 16M to 1024G, such as `512M` or `2G`");
     let (number, unit) = measured(&text).ok_or_else(wrong)?;
     let factor = match unit.to_ascii_lowercase().as_str() {
         "m" | "mb" | "mib" => 1,
@@ -306,7 +305,7 @@ fn percent(text: String) -> Result<u32, String> {
     match measured(&text) {
         Some((share @ 1..=10_000, "%")) => Ok(share),
         _ => Err(format!(
-            "`{text}` is not a share of the processor; expected percent, as in `150%`"
+            "invalid share of the processor `{text}`: expected percent, such as `150%`"
         )),
     }
 }

@@ -1,9 +1,8 @@
-//! The unit of systemd that runs an agent in the workspace. Every value goes through a function that quotes it, or is
-//! of a type that has nothing to quote.
+//! The systemd unit that runs an agent in the workspace. Every value is quoted, or is of a type that needs no quotes.
 
 use super::manifest::Manifest;
 
-/// The unit's text.
+/// The text of the unit.
 pub(crate) fn unit(manifest: &Manifest) -> String {
     let spec = &manifest.spec;
     let name = &manifest.metadata.name.0;
@@ -22,7 +21,7 @@ pub(crate) fn unit(manifest: &Manifest) -> String {
     if let Some(place) = &spec.runtime.workdir {
         unit.line("WorkingDirectory", &place.0);
     }
-    // The CAs that programs read which bring their own list; systemd hands on nothing of the container's environment.
+    // The CAs for programs that have their own list; systemd passes nothing of the container's environment on.
     unit.line(
         "PassEnvironment",
         "NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE SSL_CERT_FILE",
@@ -105,18 +104,18 @@ impl Unit {
     }
 }
 
-/// `text` without a `%` that systemd would expand.
+/// `text` with `%` escaped, which systemd would expand.
 fn specifiers(text: &str) -> String {
     text.replace('%', "%%")
 }
 
-/// `text` as one word, whatever is in it: in quotation marks, in which systemd reads C's escapes.
+/// `text` as one quoted word, with the escapes that systemd reads.
 fn quoted(text: &str) -> String {
     let text = specifiers(text).replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{text}\"")
 }
 
-/// The same for a command line, in which systemd also expands variables.
+/// The same for a command line, where systemd also expands variables.
 pub(super) fn exec_word(text: &str) -> String {
     quoted(text).replace('$', "$$")
 }

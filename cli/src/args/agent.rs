@@ -69,7 +69,7 @@ impl AgentVerb {
     }
 }
 
-/// What is given along with an agent.
+/// The keys and the trust given to an agent.
 #[derive(Debug, Default, Args)]
 pub(crate) struct GivenArgs {
     /// Give the agent this key; its value is taken from the environment

@@ -5,7 +5,7 @@ use clap::Args;
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Show what polis itself has left in disorder, ask for each, and mend it
+    /// Repair what polis itself has left behind; shows each problem and asks first
     #[arg(long)]
     pub(crate) fix: bool,
     /// Do not ask for confirmation

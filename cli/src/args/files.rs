@@ -31,7 +31,7 @@ pub(crate) struct SyncArgs {
     /// Show those changes, ask, and apply them to the directory
     #[arg(long)]
     pub(crate) apply: bool,
-    /// Go on: send what changes here, and tell what changes there, until Ctrl-C
+    /// Keep syncing changes to the workspace, and report changes in it, until Ctrl-C
     #[arg(long, conflicts_with_all = ["diff", "apply"])]
     pub(crate) watch: bool,
     /// Do not ask for confirmation

@@ -1,5 +1,5 @@
-//! What `polis cp` copies: which side is the workspace, archives made of files here, and archives of the workspace judged
-//! before they become files here.
+//! `polis cp`: which side is the workspace, packing files of this machine, and unpacking archives of the workspace after
+//! checking them.
 
 pub(crate) mod names;
 pub(crate) mod pack;
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::signals;
 
-/// What the side begins with that is in the workspace.
+/// The prefix of a path in the workspace.
 pub(crate) const WORKSPACE: &str = "workspace:";
 
-/// Which way a copy goes.
+/// The direction of a copy.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// From this machine into the workspace.
@@ -27,14 +27,14 @@ pub(crate) enum Direction {
 /// A path of the workspace.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct WorkspacePath {
-    /// Absolute, without a slash at its end or a `.` in it.
+    /// Absolute, without a trailing slash or `.` components.
     pub(crate) path: String,
-    /// Whether it was given with a slash at its end, and so has to be a directory.
+    /// Whether it was given with a trailing slash, and so has to be a directory.
     pub(crate) directory: bool,
 }
 
 impl WorkspacePath {
-    /// `path` of the workspace's user whose home is `home`.
+    /// `path`, relative to the home directory `home`.
     fn new(path: &str, home: &str) -> Self {
         let absolute = match path.starts_with('/') {
             true => path.to_owned(),
@@ -48,20 +48,20 @@ impl WorkspacePath {
         }
     }
 
-    /// Its last part; none of the root, or behind a `..`.
+    /// Its last component; none for the root or a `..`.
     pub(crate) fn name(&self) -> Option<&str> {
         let name = self.path.rsplit('/').next();
         name.filter(|name| names::plain(name.as_bytes()).is_ok())
     }
 
-    /// As it is given on the command line.
+    /// The path as typed on the command line.
     pub(crate) fn shown(&self) -> String {
         format!("{WORKSPACE}{}", self.path)
     }
 }
 
 impl Direction {
-    /// The way from `source` to `destination`; paths of the workspace are relative to `home`.
+    /// The direction from `source` to `destination`; paths in the workspace are relative to `home`.
     ///
     /// # Errors
     /// Of kind `Usage`, unless exactly one of them is in the workspace.
@@ -75,7 +75,7 @@ impl Direction {
             let path = path.ok_or_else(|| {
                 let shown = side.display();
                 Error::new(Kind::Usage, format!("`{shown}` is not UTF-8"))
-                    .next("name the directory that it is in")
+                    .next("copy its directory instead")
             })?;
             Ok(Some(WorkspacePath::new(path, home)))
         };
@@ -109,15 +109,15 @@ impl Direction {
 pub(crate) struct Copied {
     /// Files and links.
     pub(crate) files: u64,
-    /// Their contents.
+    /// The size of their contents.
     pub(crate) bytes: u64,
 }
 
-/// Reads exactly `left` bytes, says how many have come, and ends with an error when the user wants to stop.
+/// Reads exactly `left` bytes, and reports their number; fails when a signal arrives.
 struct Bounded<'a, R> {
     from: R,
     left: u64,
-    come: &'a mut u64,
+    count: &'a mut u64,
     tell: &'a mut dyn FnMut(u64),
 }
 
@@ -132,23 +132,24 @@ impl<R: Read> Read for Bounded<'_, R> {
         let room = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let count = self.from.read(&mut buffer[..room])?;
         if count == 0 {
-            return Err(io::Error::other("it became shorter while it was read"));
+            return Err(io::Error::other(
+                "it became shorter while it was being read",
+            ));
         }
         self.left -= count as u64;
-        *self.come += count as u64;
-        (self.tell)(*self.come);
+        *self.count += count as u64;
+        (self.tell)(*self.count);
         Ok(count)
     }
 }
 
-/// A name of ours beside others, which no other run has.
+/// A hidden name that no other run uses.
 pub(crate) fn unique() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.map_or(0, |time| time.as_nanos());
     format!(".polis-copy-{}-{now}", std::process::id())
 }
 
-/// `path` cannot be copied, or nothing can be copied to it.
 fn refused(path: &Path, reason: impl Into<String>) -> Box<Error> {
     Error::new(
         Kind::Usage,
@@ -161,7 +162,7 @@ fn refused(path: &Path, reason: impl Into<String>) -> Box<Error> {
 mod tests {
     use super::*;
 
-    fn way(source: &str, destination: &str) -> Result<Direction> {
+    fn direction(source: &str, destination: &str) -> Result<Direction> {
         Direction::of(source.as_ref(), destination.as_ref(), "/home/polis")
     }
 
@@ -176,13 +177,13 @@ mod tests {
             ("workspace:a/..", "/home/polis/a/..", false, None),
             ("workspace:a b:c", "/home/polis/a b:c", false, Some("a b:c")),
         ] {
-            let Ok(Direction::Out { from, to }) = way(path, "x") else {
+            let Ok(Direction::Out { from, to }) = direction(path, "x") else {
                 panic!("{path}");
             };
             assert_eq!((from.path.as_str(), from.directory), (expected, directory));
             assert_eq!(from.name(), name);
             assert_eq!(to, Path::new("x"));
-            let Ok(Direction::In { to, .. }) = way(r"C:\x", path) else {
+            let Ok(Direction::In { to, .. }) = direction(r"C:\x", path) else {
                 panic!("{path}");
             };
             assert_eq!(to, from);
@@ -192,18 +193,21 @@ mod tests {
             ("workspace:a", "workspace:b"),
             ("./workspace:a", "b"),
         ] {
-            assert_eq!(way(source, destination).unwrap_err().kind, Kind::Usage);
+            assert_eq!(
+                direction(source, destination).unwrap_err().kind,
+                Kind::Usage
+            );
         }
     }
 
     #[test]
     fn a_file_that_shrinks_is_an_error_and_one_that_grows_is_cut() {
         let read = |bytes: &[u8], left| {
-            let (mut come, mut text) = (0, Vec::new());
+            let (mut count, mut text) = (0, Vec::new());
             let mut exactly = Bounded {
                 from: bytes,
                 left,
-                come: &mut come,
+                count: &mut count,
                 tell: &mut |_| {},
             };
             exactly.read_to_end(&mut text).map(|_| text)

@@ -1,7 +1,7 @@
-//! Whether an entry of an archive may become a file: decided from its name, its kind and what came before it, without I/O.
+//! Decides whether an entry of an archive may become a file, from its name, its kind and the entries before it. Pure.
 //!
-//! The workspace is hostile, and so is every archive that comes out of it. What goes in is judged by the same rules, so that
-//! a copy is the same thing in both directions.
+//! The workspace is hostile, and so is every archive from it. Archives to it follow the same rules, so that copies behave
+//! alike in both directions.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,14 @@ use crate::platform::System;
 
 /// The longest name of an entry, and the longest target of a link, in bytes: PATH_MAX of Linux.
 pub(crate) const LONGEST: usize = 4096;
-/// How many directories deep an entry may be.
+/// The deepest nesting of directories.
 const MOST_LEVELS: usize = 256;
 
-/// The names that Windows keeps for devices, with any extension. `COM` and `LPT` are followed by a digit, also a raised one.
+/// Device names of Windows, reserved with any extension. `COM` and `LPT` are followed by a digit, which may be superscript.
 const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
 const PORTS: [&str; 2] = ["COM", "LPT"];
 const DIGITS: &str = "0123456789\u{b9}\u{b2}\u{b3}";
 
-/// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     Directory,
@@ -26,44 +25,44 @@ pub(crate) enum EntryKind {
     Link,
 }
 
-/// How much a copy may be.
+/// The limits of a copy.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// The contents of all files, in bytes.
+    /// The total size of all files, in bytes.
     pub(crate) bytes: u64,
-    /// Files, directories and links.
+    /// The number of files, directories and links.
     pub(crate) entries: u64,
 }
 
 impl Bounds {
-    /// How large the archive of such a copy may be: a header and padding for each entry, and a long name for some.
+    /// The largest archive within these limits: each entry has a header and padding, and some have a long name.
     pub(crate) fn archive(self) -> u64 {
         let headers = self.entries.saturating_mul(2048);
         self.bytes.saturating_add(headers).saturating_add(1 << 20)
     }
 
-    /// What is said of more bytes.
+    /// The reason when there are more bytes.
     pub(crate) fn too_large(self) -> String {
         let most = size::words(self.bytes);
         format!("it is larger than {most}, the setting `copy-size`")
     }
 }
 
-/// Judges the entries of one archive, in their order.
+/// Checks the entries of one archive in order.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    /// Where they are to become files.
+    /// The system on which they become files.
     system: System,
     bounds: Bounds,
-    /// The name that all of them are below.
+    /// The first component of every name.
     root: Vec<u8>,
-    /// What has been admitted, by its path below the root as the system compares names.
+    /// The admitted entries, by their path below the root in the form in which the system compares names.
     seen: HashMap<Vec<u8>, EntryKind>,
     bytes: u64,
 }
 
 impl Judge {
-    /// For an archive that becomes files on `system`.
+    /// A judge of an archive that is unpacked on `system`.
     pub(crate) fn new(system: System, bounds: Bounds) -> Self {
         Self {
             system,
@@ -74,8 +73,8 @@ impl Judge {
         }
     }
 
-    /// Admits an entry of `size` bytes, and of a link its `target`; returns its path below the copy's root, which is
-    /// empty for the root itself.
+    /// Admits an entry of `size` bytes; `target` is that of a link. Returns its path below the copy's root, which is empty for
+    /// the root itself.
     ///
     /// # Errors
     /// Why it is refused.
@@ -99,7 +98,7 @@ impl Judge {
         }
         if self.system == System::Windows {
             for part in &parts {
-                windows_takes(part)?;
+                check_for_windows(part)?;
             }
         }
         if let Some((_, above)) = below.split_last() {
@@ -110,8 +109,8 @@ impl Judge {
         }
         if self.seen.insert(self.key(below), kind).is_some() {
             return Err(match self.system {
-                System::Linux => "another entry has its name".to_owned(),
-                _ => "another entry has its name, in upper or lower case".to_owned(),
+                System::Linux => "another entry has the same name".to_owned(),
+                _ => "another entry has the same name except for case".to_owned(),
             });
         }
         Ok(below.join(&b'/'))
@@ -136,15 +135,15 @@ impl Judge {
             Some(EntryKind::Directory) => Ok(()),
             Some(EntryKind::Link) => Err("it is below a link".to_owned()),
             Some(EntryKind::File) => Err("it is below a file".to_owned()),
-            None => Err("its directory does not come before it".to_owned()),
+            None => Err("its directory does not precede it".to_owned()),
         }
     }
 
-    /// Whether a link that is `depth` directories below the root leads to something inside. A `..` behind a name is
-    /// refused too: the name may be another link, and `..` then leads to where nobody can see from the text.
+    /// Checks that a link `depth` directories below the root stays inside. A `..` after a name is refused too: the name may
+    /// be another link, and then the text does not show where `..` leads.
     fn stays(&self, depth: usize, target: &[u8]) -> Result<(), String> {
         if self.system == System::Windows {
-            return Err("it is a link, which Windows lets only some users make".to_owned());
+            return Err("it is a link, which only some users may create on Windows".to_owned());
         }
         let out = || {
             let shown = String::from_utf8_lossy(target);
@@ -165,8 +164,8 @@ impl Judge {
         Ok(())
     }
 
-    /// What a path is compared by. Linux compares bytes; elsewhere case does not matter. What macOS also takes for the same,
-    /// it refuses itself when the second one is made.
+    /// The form in which paths are compared: bytes on Linux, without case elsewhere. Other names that macOS treats as equal, it
+    /// refuses itself when the second one is created.
     fn key(&self, below: &[&[u8]]) -> Vec<u8> {
         let path = below.join(&b'/');
         match self.system {
@@ -176,7 +175,7 @@ impl Judge {
     }
 }
 
-/// The parts of an entry's name.
+/// The components of an entry's name.
 fn parts(name: &[u8], kind: EntryKind) -> Result<Vec<&[u8]>, String> {
     let name = match kind {
         EntryKind::Directory => name.strip_suffix(b"/").unwrap_or(name),
@@ -198,7 +197,7 @@ fn parts(name: &[u8], kind: EntryKind) -> Result<Vec<&[u8]>, String> {
     Ok(parts)
 }
 
-/// Whether `part` names something in its directory on every system.
+/// Checks that `part` is a plain file name on every system.
 pub(crate) fn plain(part: &[u8]) -> Result<(), String> {
     match part {
         b"" => Err("a part of its name is empty".to_owned()),
@@ -206,22 +205,22 @@ pub(crate) fn plain(part: &[u8]) -> Result<(), String> {
             let part = String::from_utf8_lossy(part);
             Err(format!("`{part}` is a part of its name"))
         }
-        _ if part.contains(&0) => Err("its name holds a NUL".to_owned()),
+        _ if part.contains(&0) => Err("its name contains a NUL".to_owned()),
         _ => Ok(()),
     }
 }
 
-/// Whether Windows makes of `part` the file of that name, and nothing else.
-pub(crate) fn windows_takes(part: &[u8]) -> Result<(), String> {
+/// Checks that Windows creates a file of exactly this name.
+pub(crate) fn check_for_windows(part: &[u8]) -> Result<(), String> {
     let name = std::str::from_utf8(part).map_err(|_| "its name is not UTF-8".to_owned())?;
     let reserved = |c: char| c.is_control() || "<>:\"/\\|?*".contains(c);
     if let Some(found) = name.chars().find(|c| reserved(*c)) {
-        return Err(format!("Windows allows no `{found}` in its name"));
+        return Err(format!("Windows does not allow `{found}` in a name"));
     }
     if name.ends_with(['.', ' ']) {
-        return Err("Windows drops the end of its name".to_owned());
+        return Err("Windows drops a dot or blank at the end of a name".to_owned());
     }
-    // What is behind the first dot does not matter, nor blanks before it.
+    // Ignoring everything after the first dot, and blanks before it.
     let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
     let stem = stem.to_uppercase();
     let port = PORTS.iter().any(|port| {
@@ -270,7 +269,7 @@ mod tests {
             ("x", "outside"),
             ("r", "another entry"),
             ("r/d", "another entry"),
-            ("r/e/x", "does not come before"),
+            ("r/e/x", "does not precede"),
             ("r/x\0y", "NUL"),
         ] {
             for system in [System::Linux, System::MacOs, System::Windows] {
@@ -380,7 +379,7 @@ mod tests {
             assert!(file(System::Linux, &name).is_ok(), "{name}");
         }
         for name in ["console", "COM", "COM10", "comx", "x.con", ".git", "ä b"] {
-            assert_eq!(windows_takes(name.as_bytes()), Ok(()), "{name}");
+            assert_eq!(check_for_windows(name.as_bytes()), Ok(()), "{name}");
         }
         let mut windows = judge(System::Windows);
         assert!(windows.admit(b"r/\xff", EntryKind::File, 0, b"").is_err());

@@ -1,7 +1,7 @@
-//! A file or a directory of this machine as an archive for the workspace.
+//! Packs a file or a directory of this machine into an archive for the workspace.
 //!
-//! Somebody else may change the tree meanwhile. So each directory is opened below the one before it, which lets no link lead
-//! out, and what a file is and holds is asked of the open file.
+//! Other processes may change the tree meanwhile. So each directory is opened relative to its parent, which lets no link lead
+//! out, and metadata and contents are read from the open file.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -18,16 +18,15 @@ use crate::error::{Error, Result};
 use crate::platform::{as_path, bytes, reading};
 use crate::{multipass, signals};
 
-/// The workspace's user, to whom the files belong there.
+/// The workspace's user, who owns the files there.
 const USER: &str = "polis";
 const UID: u64 = 1000;
 
-/// Writes what is at `source` to `archive`, below its own name, which is returned too. `tell` hears how many bytes have
-/// been read.
+/// Writes `source` to `archive` under its own name, which is returned. `tell` is called with the number of bytes read.
 ///
 /// # Errors
-/// Of kind `Usage`: it is not there, it or something in it is no file, directory or link that stays inside, its name cannot
-/// be used, it is too much; of kind `Interrupted`.
+/// Of kind `Usage`, if something does not exist, is not a file, directory or link that stays inside, has an unusable name or is
+/// too large; of kind `Interrupted`.
 pub(crate) fn pack(
     source: &Path,
     judge: Judge,
@@ -60,8 +59,8 @@ struct Packer<'a> {
 }
 
 impl Packer<'_> {
-    /// Adds `name` of `dir`, which is at `path`, with all that is below it; `above` is the archive's name of `dir`, with a
-    /// slash behind it.
+    /// Adds `name` of `dir`, which is at `path`, and everything below it. `above` is the name of `dir` in the archive, with a
+    /// trailing slash.
     fn entry(&mut self, path: &Path, dir: &Dir, name: &OsStr, above: &[u8]) -> Result<()> {
         let inside = bytes(name).map_err(|reason| refused(path, reason))?;
         let inside = &[above, &inside].concat();
@@ -131,7 +130,7 @@ impl Packer<'_> {
         let content = Bounded {
             from: file,
             left: data.len(),
-            come: &mut self.copied.bytes,
+            count: &mut self.copied.bytes,
             tell: self.tell,
         };
         let added = append(&mut self.builder, &mut header, inside, content);
@@ -171,25 +170,25 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header.set_mtime(0);
     header.set_uid(UID);
     header.set_gid(UID);
-    // Longer names alone do not fit.
-    let _they_fit = header.set_username(USER).and(header.set_groupname(USER));
+    // Fails only for longer names.
+    let _short_enough = header.set_username(USER).and(header.set_groupname(USER));
     header
 }
 
-/// The mode without what runs as somebody else.
+/// The mode without setuid, setgid and sticky bits.
 #[cfg(unix)]
 fn mode_of(data: &fs::Metadata) -> u32 {
     use std::os::unix::fs::MetadataExt as _;
     data.mode() & 0o777
 }
 
-/// There are no modes here.
+/// Windows has no modes.
 #[cfg(not(unix))]
 fn mode_of(data: &fs::Metadata) -> u32 {
     if data.is_dir() { 0o755 } else { 0o644 }
 }
 
-/// Reading `path`, or writing the archive, failed; perhaps because the user wants to stop.
+/// The error of reading `path` or writing the archive, which may be due to a signal.
 fn stopped(path: &Path, error: &io::Error) -> Box<Error> {
     match signals::came() {
         true => multipass::interrupted(),

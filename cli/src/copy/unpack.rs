@@ -1,8 +1,8 @@
-//! An archive of the workspace as files here: judged whole, then written beside its place, then renamed.
+//! Unpacks an archive of the workspace: checks all of it, then writes it beside its destination, then renames it.
 //!
-//! The headers are read once, raw, into a list, and the files are written from that list: two readers could disagree about
-//! where a header begins. The guest's tar is told to write nothing but files, directories, symbolic links and long names of
-//! these; everything else is refused.
+//! The headers are read once, raw, into a list from which the files are written: two readers could disagree about where a
+//! header begins. The guest's tar writes only files, directories, symbolic links and their long names; everything else is
+//! refused.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -16,29 +16,29 @@ use super::{Bounded, Copied, unique};
 use crate::platform::as_path;
 use crate::signals;
 
-/// An entry that may become a file.
+/// An admitted entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Item {
-    /// Below the copy's root, which itself has none.
+    /// The path below the copy's root; empty for the root.
     path: Vec<u8>,
     content: Content,
-    /// Without what runs as somebody else.
+    /// Without setuid, setgid and sticky bits.
     mode: u32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Content {
     Directory,
-    /// With the place of its content in the archive.
+    /// Its contents are `size` bytes at the offset `at` of the archive.
     File {
         at: u64,
         size: u64,
     },
-    /// With its target.
+    /// Its target.
     Link(Vec<u8>),
 }
 
-/// The entries of `archive`, all of which `judge` has admitted; the first one is the copy's root.
+/// The entries of `archive`, all admitted by `judge`; the first is the copy's root.
 ///
 /// # Errors
 /// Which entry is refused, and why.
@@ -94,7 +94,7 @@ pub(crate) fn judged(mut archive: &File, mut judge: Judge) -> Result<Vec<Item>, 
     }
 }
 
-/// The long name and target that GNU's tar puts before the entry that has them.
+/// The long name and target that GNU tar writes before their entry.
 #[derive(Debug, Default)]
 struct LongNames {
     name: Option<Vec<u8>>,
@@ -102,14 +102,14 @@ struct LongNames {
 }
 
 impl LongNames {
-    /// Whether `entry` is one of these; then it is kept for the next one.
+    /// Whether `entry` is one of these, which is then stored for the next entry.
     fn takes<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<bool, String> {
         let place = match entry.header().entry_type() {
             EntryType::GNULongName => &mut self.name,
             EntryType::GNULongLink => &mut self.target,
             _ => return Ok(false),
         };
-        // With a NUL behind it.
+        // With a trailing NUL.
         if place.is_some() || entry.size() > LONGEST as u64 + 1 {
             return Err(format!(
                 "a name is longer than {LONGEST} bytes, or there are two"
@@ -125,17 +125,18 @@ impl LongNames {
     }
 }
 
-/// Whether these are a directory with what is in it, and not one file.
+/// Whether the copy is a directory, not a single file.
 pub(crate) fn is_directory(items: &[Item]) -> bool {
     items
         .first()
         .is_some_and(|root| root.content == Content::Directory)
 }
 
-/// Writes `items` of `archive` as `name` in `dir`: whole, or not at all. `tell` hears how many bytes are written.
+/// Writes `items` of `archive` as `name` in `dir`, completely or not at all. `tell` is called with the number of bytes
+/// written.
 ///
 /// # Errors
-/// When something cannot be written, or the user wants to stop; then nothing is left.
+/// When something cannot be written, or a signal arrives; then nothing is left.
 pub(crate) fn write(
     items: &[Item],
     archive: &File,
@@ -155,7 +156,7 @@ pub(crate) fn write(
         dir.create_dir_with(&beside.name, &builder)?;
         let root = dir.open_dir(&beside.name)?;
         below(&items[1..], archive, &root, &builder, &mut copied, tell)?;
-        // From the deepest one up: in some of them nothing can be made afterwards.
+        // From the deepest up, since some become read-only.
         for item in items
             .iter()
             .rev()
@@ -173,7 +174,7 @@ pub(crate) fn write(
                 &mut copied,
                 tell,
             )?;
-            // It may take the place of another one, which a crash must not turn into an empty file.
+            // It may replace another file, which a crash must not turn into an empty one.
             file.sync_all()?;
         }
     }
@@ -182,7 +183,7 @@ pub(crate) fn write(
     Ok(copied)
 }
 
-/// Fills the directory `root`. Links come last, so that nothing is ever written where one is.
+/// Fills the directory `root`. Links come last, so that nothing is written through one.
 fn below(
     items: &[Item],
     archive: &File,
@@ -235,7 +236,7 @@ fn file(
     let mut content = Bounded {
         from: archive,
         left: size,
-        come: &mut copied.bytes,
+        count: &mut copied.bytes,
         tell,
     };
     io::copy(&mut content, &mut out)?;

@@ -1,28 +1,26 @@
-//! How one check ended.
+//! The result of one check.
 
 use serde::Serialize;
 
 use crate::error::cut;
 use crate::instance::named;
 
-/// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum CheckStatus {
     Ok,
     Warn,
     Fail,
-    /// It could not be looked at, because of another failure or on this system.
+    /// Not checked, because of another failure or on this system.
     Skipped,
 }
 
-/// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
     pub(crate) name: &'static str,
     pub(crate) verdict: CheckStatus,
     pub(crate) detail: String,
-    /// What mends it.
+    /// How to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fix: Option<String>,
 }

@@ -1,16 +1,16 @@
-//! What is known to break Multipass's networking, recognised by what the system's own tools print.
+//! Known causes of broken networking of Multipass, recognised from the system's own files and tools.
 
 use crate::instance::vm;
 
-/// Something that is known to break Multipass's networking.
+/// A known cause of broken networking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
     pub(crate) detail: String,
     pub(crate) fix: String,
 }
 
-/// Whether a program here answers DNS on every address: Multipass's own cannot on its bridge then.
-/// `text` is `/proc/net/udp`.
+/// Whether a program answers DNS on every address, so that Multipass's name server cannot on its bridge. `text` is
+/// `/proc/net/udp`.
 pub(crate) fn dns_on_every_address(text: &str) -> Option<Trouble> {
     let taken = text.lines().any(|line| line.contains(" 00000000:0035 "));
     taken.then(|| Trouble {
@@ -21,7 +21,7 @@ pub(crate) fn dns_on_every_address(text: &str) -> Option<Trouble> {
     })
 }
 
-/// Whether an interface here is a VPN's. `names` are those of `/sys/class/net`.
+/// Whether an interface belongs to a VPN. `names` are those of `/sys/class/net`.
 pub(crate) fn vpn<'a>(names: impl Iterator<Item = &'a str>) -> Option<Trouble> {
     let mut found = names.filter(|name| {
         ["tun", "wg", "ppp"]
@@ -29,21 +29,21 @@ pub(crate) fn vpn<'a>(names: impl Iterator<Item = &'a str>) -> Option<Trouble> {
             .any(|kind| name.starts_with(kind))
     });
     found.next().map(|name| Trouble {
-        detail: format!("a VPN is up (`{name}`): some of them take the VM's traffic too"),
+        detail: format!("a VPN is up (`{name}`), which may capture the VM's traffic too"),
         fix: "if the VM does not answer: disconnect the VPN, or exclude local networks from it"
             .to_owned(),
     })
 }
 
-/// Whether Docker on this host may be what cuts the VM off: it drops what it does not forward itself.
+/// Whether Docker on this host may cut the VM off, since it drops packets that it does not forward.
 pub(crate) fn docker_forwards<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<Trouble> {
     names.any(|name| name == "docker0").then(|| Trouble {
-        detail: "Docker on this host drops what it does not forward, and the VM does not answer".to_owned(),
+        detail: "Docker on this host drops packets that it does not forward, and the VM does not answer".to_owned(),
         fix: "sudo iptables -I DOCKER-USER -i mpqemubr0 -j ACCEPT && sudo iptables -I DOCKER-USER -o mpqemubr0 -j ACCEPT".to_owned(),
     })
 }
 
-/// Whether Windows holds more than one address for the VM. `text` is `hosts.ics`.
+/// Whether Windows has more than one address for the VM. `text` is `hosts.ics`.
 pub(crate) fn stale_address(text: &str) -> Option<Trouble> {
     let host = format!("{}.mshome.net", vm());
     let lines = text
@@ -55,11 +55,11 @@ pub(crate) fn stale_address(text: &str) -> Option<Trouble> {
     })
 }
 
-/// Whether macOS' firewall is on, which asks for what hands VMs their addresses. `text` is what
-/// `socketfilterfw --getglobalstate` prints.
+/// Whether the firewall of macOS is on, which may block the DHCP server of VMs. `text` is the output of
+/// `socketfilterfw --getglobalstate`.
 pub(crate) fn firewall(text: &str) -> Option<Trouble> {
     text.contains("enabled").then(|| Trouble {
-        detail: "the firewall is on; VMs get no address unless it lets bootpd through".to_owned(),
+        detail: "the firewall is on; VMs get no address unless it allows bootpd".to_owned(),
         fix: "sudo /usr/libexec/ApplicationFirewall/socketfilterfw --add /usr/libexec/bootpd --unblockapp /usr/libexec/bootpd".to_owned(),
     })
 }

@@ -1,4 +1,4 @@
-//! How the agents are: what the workspace says of them. It can say anything, so it is shown and never relied on.
+//! The agents as the workspace reports them. The workspace is not trusted: its report is shown, but nothing depends on it.
 
 use crate::guest::{self, AGENTS};
 
@@ -6,24 +6,24 @@ use crate::guest::{self, AGENTS};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AgentsReport {
     pub(crate) states: Vec<AgentState>,
-    /// The ports that an agent asks for.
+    /// The ports that each agent asks for.
     ports: Vec<(String, u16)>,
-    /// The names of the keys that are stored for an agent.
+    /// The names of the keys stored for each agent.
     keys: Vec<(String, String)>,
 }
 
-/// An agent as the workspace knows it.
+/// The state of one agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AgentState {
     pub(crate) name: String,
     /// `installing`, `install-failed`, `starting`, `running`, `healthy`, `unhealthy`, `failed` or `stopped`.
     pub(crate) word: String,
-    /// The line of a log that tells more; often empty.
+    /// A line of a log with details; often empty.
     pub(crate) detail: String,
 }
 
 impl AgentsReport {
-    /// Reads the answer; leaves out what means nothing.
+    /// Parses the answer, skipping unknown lines.
     pub(crate) fn parse(text: &str) -> Self {
         let mut agents = Self::default();
         for line in guest::answer(text, AGENTS).unwrap_or_default().lines() {
@@ -52,7 +52,7 @@ impl AgentsReport {
         agents
     }
 
-    /// The state of an agent, where the workspace knows it.
+    /// The state of an agent, if the workspace reports it.
     pub(crate) fn state(&self, name: &str) -> Option<&AgentState> {
         self.states.iter().find(|state| state.name == name)
     }
@@ -72,12 +72,12 @@ fn of<T: Clone>(pairs: &[(String, T)], name: &str) -> Vec<T> {
 }
 
 impl AgentState {
-    /// Whether it needs nothing but time.
-    pub(crate) fn is_on_its_way(&self) -> bool {
+    /// Whether it is still being installed or started.
+    pub(crate) fn is_starting(&self) -> bool {
         matches!(self.word.as_str(), "installing" | "starting")
     }
 
-    /// Whether somebody should look at it.
+    /// Whether it has failed or is unhealthy.
     pub(crate) fn is_unhealthy(&self) -> bool {
         matches!(
             self.word.as_str(),
@@ -85,7 +85,7 @@ impl AgentState {
         )
     }
 
-    /// The state in words.
+    /// The state as a message.
     pub(crate) fn words(&self) -> String {
         let word = self.word.replace('-', " ");
         match self.detail.as_str() {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_workspace_says_is_told_from_what_the_vm_says() {
+    fn reports_of_the_workspace_cannot_pass_for_those_of_the_vm() {
         let text = "noise|polis-agents 1\nports echo 8099 8100\nkeys echo A B\nin echo install-failed its script: 3\nin evil ports\nin ports evil 7\n\nend\n\
                     ports late 1\n";
         let agents = AgentsReport::parse(text);
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(agents.ports.len(), 2);
         let echo = agents.state("echo").unwrap();
         assert_eq!(echo.words(), "echo: install failed: its script: 3");
-        assert!(echo.is_unhealthy() && !echo.is_on_its_way());
+        assert!(echo.is_unhealthy() && !echo.is_starting());
         assert_eq!(agents.state("evil").unwrap().word, "ports");
         assert_eq!(AgentsReport::parse(""), AgentsReport::default());
     }

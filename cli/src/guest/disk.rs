@@ -4,24 +4,23 @@ use serde::Serialize;
 
 use crate::multipass::size;
 
-/// How full the VM's disk is.
+/// The usage of the VM's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Disk {
-    /// Percent of its space.
+    /// Used space in percent.
     pub(crate) space: u8,
-    /// Percent of its inodes.
+    /// Used inodes in percent.
     pub(crate) inodes: u8,
-    /// Bytes that are free.
+    /// Free bytes.
     pub(crate) free: u64,
 }
 
-/// The percentages at which a disk counts as nearly full and as full: Docker needs space to replace
-/// an image.
+/// The percentages at which a disk counts as nearly full and as full; Docker needs space to replace an image.
 const NEARLY_FULL: u8 = 85;
 
 const FULL: u8 = 95;
 
-/// The command that frees space; most of it is images of earlier versions.
+/// The command that frees space, most of which is used by images of earlier versions.
 pub(crate) const MAKE_ROOM: &str = "polis exec --vm -- docker image prune --all --force";
 
 impl Disk {

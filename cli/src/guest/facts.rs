@@ -1,5 +1,5 @@
-//! What `status` shows of the VM beside the probe: versions, address, certificates, and how many requests wait. Each part can
-//! be missing, which is shown and is no failure.
+//! What `status` shows of the VM besides the probe: versions, address, certificates and the number of pending requests. Each
+//! can be missing, which is shown but not an error.
 
 use std::net::Ipv4Addr;
 
@@ -7,27 +7,27 @@ use serde::Serialize;
 
 use crate::guest;
 
-/// The first line of what the script answers.
+/// The first line of the script's answer.
 const HEADER: &str = "polis-facts 1";
-/// Before how many days a certificate's end is a warning; `generate-secrets.sh` warns as early.
+/// How many days before a certificate expires to warn; `generate-secrets.sh` uses the same number.
 const SOON: i64 = 30;
 const DAY: i64 = 24 * 60 * 60;
-/// How many certificates are read; the stack has five.
+/// The most certificates that are read; the stack has five.
 const MOST: usize = 20;
-/// How many waiting requests are counted: more are told as so many and more.
+/// The most pending requests that are counted; more are shown as `250 or more`.
 const MOST_PENDING: u64 = 250;
-/// The commands that renew every certificate. Containers read them as they start.
+/// The commands that renew every certificate. Containers read them when they start.
 pub(crate) const RENEW: &str = "polis exec --vm -- sudo mv /opt/polis/certs /opt/polis/certs.old, then: polis start, then: \
     polis exec --vm -- sh -c 'cd /opt/polis && docker compose restart'";
 
-/// What the VM says of itself.
+/// Facts about the VM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GuestFacts {
     pub(crate) docker: Option<String>,
     pub(crate) sysbox: Option<String>,
     pub(crate) address: Option<Ipv4Addr>,
     pub(crate) certificates: Vec<Certificate>,
-    /// How many requests wait for a person, at most [`MOST_PENDING`].
+    /// The number of pending requests, at most [`MOST_PENDING`].
     pub(crate) pending: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Certificate {
 }
 
 impl GuestFacts {
-    /// Reads the answer; leaves out what means nothing.
+    /// Parses the answer, skipping unknown lines.
     pub(crate) fn parse(text: &str) -> Self {
         let mut facts = Self::default();
         let mut now = None;
@@ -69,7 +69,7 @@ impl GuestFacts {
         facts
     }
 
-    /// How many requests wait, in words.
+    /// The number of pending requests as text.
     pub(crate) fn pending_words(&self) -> String {
         match self.pending {
             None => "unknown".to_owned(),
@@ -79,8 +79,8 @@ impl GuestFacts {
         }
     }
 
-    /// The certificate that ends first.
-    pub(crate) fn first_to_end(&self) -> Option<&Certificate> {
+    /// The certificate that expires first.
+    pub(crate) fn first_to_expire(&self) -> Option<&Certificate> {
         self.certificates.iter().min_by_key(|it| it.days_left)
     }
 }
@@ -96,7 +96,7 @@ impl Certificate {
         })
     }
 
-    /// What is wrong with it, and whether it is urgent.
+    /// A warning if it expires soon, and whether it is urgent.
     pub(crate) fn warning(&self) -> Option<(String, bool)> {
         let name = &self.name;
         match self.days_left {
@@ -110,7 +110,7 @@ impl Certificate {
     }
 }
 
-/// The release in the version of a package: without its epoch and what packagers add.
+/// The upstream release in a package's version, without epoch and packaging suffixes.
 fn release(version: &str) -> Option<String> {
     let upstream = version.rsplit(':').next()?;
     let upstream = upstream.split(['-', '~', '+']).next()?;
@@ -138,7 +138,7 @@ mod tests {
             .collect();
         assert_eq!(days, [(11, 30), (11, -1)]);
         assert_eq!(facts.pending_words(), "3");
-        let first = facts.first_to_end().unwrap();
+        let first = facts.first_to_expire().unwrap();
         assert_eq!(first.name, "valkey/ca.crt");
         assert_eq!(
             first.warning(),

@@ -1,7 +1,7 @@
-//! What happens inside the VM: the scripts that are sent there, and what they answer.
+//! The scripts that run inside the VM, and their answers.
 //!
-//! Every script ends with 0 or 10 (or others where it says so), never with a code that Multipass gives
-//! another meaning, and prints less than 4096 bytes, so that it works on Windows too.
+//! Every script exits with 0 or 10 (or with another code that it documents), never with a code that has a meaning for
+//! Multipass, and prints less than 4096 bytes, so that it works on Windows too.
 
 pub(crate) mod agents;
 pub(crate) mod copy;
@@ -22,11 +22,11 @@ use crate::error::{Error, Kind};
 use crate::instance::vm;
 use crate::multipass::call::{Call, Payload, Times};
 
-/// What the install script ends with when the archive is not what was sent.
+/// The exit code of the install script when the archive is damaged.
 pub(crate) const DAMAGED: i32 = 11;
-/// The first line of what the read script answers.
+/// The first line of the read script's answer.
 pub(crate) const READ: &str = "polis-read 1";
-/// How many bytes of a file one answer has, in base64: small enough for Windows.
+/// The bytes of a file in one answer, small enough for Windows when encoded in base64.
 pub(crate) const PART: usize = 3000;
 /// The first lines of the answers of `agents-state.sh`, `ports.sh`, `outside.sh`, `volumes.sh` and `leftovers.sh`.
 const AGENTS: &str = "polis-agents 1";
@@ -34,18 +34,18 @@ const PORTS: &str = "polis-ports 1";
 const OUTSIDE: &str = "polis-outside 1";
 const VOLUMES: &str = "polis-volumes 1";
 const LEFTOVERS: &str = "polis-leftovers 1";
-/// The user of the VM, whom the image brings and who may use Docker.
+/// The user of the VM's image, who may use Docker.
 const USER: &str = "ubuntu";
 
-/// Looks at the guest.
+/// Probes the guest.
 pub(crate) fn probe() -> Call {
-    Call::guest("see how the VM is", include_str!("probe.sh"), &[])
+    Call::guest("probe the VM", include_str!("probe.sh"), &[])
 }
 
-/// Looks at the guest, measures its volumes and asks for more facts, in one call; `blocked` matches the keys of blocked
-/// requests.
+/// Probes the guest, measures its volumes and collects more facts in one call. `blocked` is the pattern of the keys of
+/// blocked requests.
 pub(crate) fn survey(blocked: &str) -> Call {
-    // The probe ends early where there is no stack.
+    // Last, since the probe exits early if there is no stack.
     let script = concat!(
         include_str!("facts.sh"),
         "\n",
@@ -53,15 +53,20 @@ pub(crate) fn survey(blocked: &str) -> Call {
         "\n",
         include_str!("volumes.sh")
     );
-    Call::guest("see how the VM is", script, &[blocked])
+    Call::guest("probe the VM", script, &[blocked])
 }
 
-/// How far the provisioning is, for the one who waits.
+/// The progress of the provisioning.
 pub(crate) fn progress() -> Call {
-    Call::guest("see how far the VM is", include_str!("progress.sh"), &[]).times(Times::Meanwhile)
+    Call::guest(
+        "read the progress of the provisioning",
+        include_str!("progress.sh"),
+        &[],
+    )
+    .times(Times::Meanwhile)
 }
 
-/// Part of a file in the guest.
+/// Reads a part of a file in the guest.
 pub(crate) fn read(path: &str, offset: usize) -> Call {
     let (offset, part) = (offset.to_string(), PART.to_string());
     Call::guest(
@@ -71,34 +76,38 @@ pub(crate) fn read(path: &str, offset: usize) -> Call {
     )
 }
 
-/// Counts what killed runs have left in the VM; with `remove` removes it first.
+/// Counts the files that killed runs have left in the VM; with `remove`, removes them first.
 pub(crate) fn leftovers(remove: bool) -> Call {
     let script = include_str!("leftovers.sh");
     let what: &[&str] = if remove { &["remove"] } else { &[] };
-    Call::guest("see what killed runs have left", script, what)
+    Call::guest("look for files of killed runs", script, what)
 }
 
-/// The count in its answer; 0 where it says nothing.
+/// The count in the answer; 0 if there is none.
 pub(crate) fn left_over(text: &str) -> u32 {
     let mut lines = answer(text, LEFTOVERS).unwrap_or_default().lines();
     let count = lines.find_map(|line| line.strip_prefix("left ")?.trim_end().parse().ok());
     count.unwrap_or(0)
 }
 
-/// Makes the folder that archives are brought to, where the provisioning has not made it yet.
+/// Creates the directory for archives, if the provisioning has not done so yet.
 pub(crate) fn place() -> Call {
-    Call::guest("make the folder of polis", include_str!("place.sh"), &[])
+    Call::guest(
+        "create the directory of polis",
+        include_str!("place.sh"),
+        &[],
+    )
 }
 
-/// The two calls that bring an archive into the guest and put it in its place.
+/// Transfers an archive into the guest and installs it.
 pub(crate) fn install(archive: Payload, agent: Option<&str>) -> [Call; 2] {
     let digest = Digest::of(&archive.bytes);
-    // A name of its own for each content: a late end of an older transfer does no harm.
+    // The name depends on the content, so that an older transfer that ends late does no harm.
     let incoming = format!("/opt/polis/.incoming-{}.tar", short(&digest));
     let target = format!("{}:{incoming}", vm());
     let what = match agent {
-        None => ("transfer the bundle", "put the bundle in its place"),
-        Some(_) => ("transfer the agent", "put the agent in its place"),
+        None => ("transfer the bundle", "install the bundle"),
+        Some(_) => ("transfer the agent", "install the agent"),
     };
     let transfer = Call::new(what.0, &["transfer", "-", &target]).with(archive);
     let hex = digest.hex();
@@ -110,49 +119,48 @@ pub(crate) fn install(archive: Payload, agent: Option<&str>) -> [Call; 2] {
     ]
 }
 
-/// What the install script ends with when another agent has what this one claims.
+/// The exit code of the install script when another agent already has a port or a path of this one.
 pub(crate) const CLAIMED: i32 = 12;
 
-/// Hands over an agent's keys: a file for root alone, its content, and its place.
+/// Installs an agent's keys: creates a file that only root can read, fills it, and moves it into place.
 pub(crate) fn give_keys(agent: &str, keys: Payload) -> [Call; 3] {
     let incoming = format!("/opt/polis/.incoming-{agent}.keys");
     let target = format!("{}:{incoming}", vm());
     [
         Call::guest(
-            "make room for keys",
+            "create the file for the keys",
             include_str!("keys-place.sh"),
             &[&incoming],
         ),
         Call::new("transfer the keys", &["transfer", "-", &target]).with(keys),
         Call::guest(
-            "put the keys in their place",
+            "install the keys",
             include_str!("keys.sh"),
             &[&incoming, agent],
         ),
     ]
 }
 
-/// Replaces the proxies and certificate authorities of the VM by those in an archive: a file for this user alone, its
-/// content, and its places.
+/// Replaces the proxies and certificate authorities of the VM: creates a private file, fills it, and installs its contents.
 pub(crate) fn set_proxies(archive: Payload) -> [Call; 3] {
     let incoming = format!("/home/{USER}/.polis-proxies.tar");
     let target = format!("{}:{incoming}", vm());
     [
         Call::guest(
-            "make room for the proxies",
+            "create the file for the proxies",
             include_str!("keys-place.sh"),
             &[&incoming],
         ),
         Call::new("transfer the proxies", &["transfer", "-", &target]).with(archive),
         Call::guest(
-            "put the proxies in their places",
+            "install the proxies",
             include_str!("proxies.sh"),
             &[&incoming],
         ),
     ]
 }
 
-/// Makes all agents that are installed a part of the stack, or none.
+/// Adds all installed agents to the stack, or none.
 pub(crate) fn layer(all: bool) -> Call {
     let which = if all { "all" } else { "none" };
     agents_script("choose the agents to start", &["layer", which])
@@ -164,7 +172,7 @@ pub(crate) fn remove_agent(name: &str, purge: bool) -> Call {
     agents_script("remove the agent", &words[..if purge { 3 } else { 2 }])
 }
 
-/// Has the workspace restart an agent.
+/// Restarts an agent in the workspace.
 pub(crate) fn restart_agent(name: &str) -> Call {
     agents_script("restart the agent", &["ask", "restart", name])
 }
@@ -173,16 +181,16 @@ fn agents_script(purpose: &'static str, words: &[&str]) -> Call {
     Call::guest(purpose, include_str!("agents.sh"), words)
 }
 
-/// What the agents have, and how they are, as the workspace says.
+/// Reads the ports, keys and states of the agents.
 pub(crate) fn agents() -> Call {
     Call::guest(
-        "see how the agents are",
+        "read the state of the agents",
         include_str!("agents-state.sh"),
         &[],
     )
 }
 
-/// What `ports.sh` ends with when a port cannot be opened.
+/// The exit code of `ports.sh` when a port cannot be opened.
 pub(crate) const NOT_OPENED: i32 = 12;
 
 fn ports_script(purpose: &'static str, words: &[&str]) -> Call {
@@ -191,7 +199,7 @@ fn ports_script(purpose: &'static str, words: &[&str]) -> Call {
 
 /// The ports at the VM's address.
 pub(crate) fn ports() -> Call {
-    ports_script("see which ports are open", &["list"])
+    ports_script("list the open ports", &["list"])
 }
 
 /// Opens a port that leads to `target` in the workspace.
@@ -205,30 +213,29 @@ pub(crate) fn remove_port(port: u16) -> Call {
     ports_script("close the port", &["remove", &port.to_string()])
 }
 
-/// Has the forwarder become what is wanted, at the address that the VM has now.
+/// Updates the forwarder to the wanted ports and the VM's current address.
 pub(crate) fn apply_ports() -> Call {
     ports_script("open the ports", &["apply"])
 }
 
-/// Makes certificates and secrets.
+/// Creates certificates and secrets.
 pub(crate) fn secrets() -> Call {
     Call::guest(
-        "make certificates and secrets",
+        "create certificates and secrets",
         include_str!("secrets.sh"),
         &[],
     )
 }
 
-/// Starts a long command, and asks how it is.
+/// A long command in the guest.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
-    /// Starts it.
     pub(crate) start: Call,
-    /// Asks how it is.
+    /// Asks for its state.
     pub(crate) poll: Call,
 }
 
-/// Provisions again what was not provisioned to the end.
+/// Repeats a provisioning that did not finish.
 pub(crate) fn reprovision() -> Call {
     Call::guest(
         "provision the VM again",
@@ -239,12 +246,12 @@ pub(crate) fn reprovision() -> Call {
 
 const PULL: [&str; 2] = ["scripts/stack.sh", "pull"];
 
-/// Pulls the images of the stack that is `digest`.
+/// Pulls the images of the stack with this digest.
 pub(crate) fn pull_job(digest: &Digest) -> Job {
     job(&pull_name(digest), "pull the images", &PULL)
 }
 
-/// Starts the same job before Docker is there.
+/// Starts the same job before Docker is installed.
 pub(crate) fn pull_ahead(digest: &Digest) -> Call {
     let name = pull_name(digest);
     let args = [&[name.as_str(), USER][..], &PULL].concat();
@@ -266,7 +273,7 @@ pub(crate) struct UpOptions {
     pub(crate) restart: Vec<String>,
 }
 
-/// Brings the stack that is `digest` up.
+/// Starts the stack with this digest.
 pub(crate) fn up_job(digest: &Digest, up: &UpOptions) -> Job {
     let name = format!("up-{}", short(digest));
     let mut command = vec!["scripts/stack.sh", "up"];
@@ -285,7 +292,7 @@ fn job(name: &str, purpose: &'static str, command: &[&str]) -> Job {
     }
 }
 
-/// Records that the stack was brought up whole.
+/// Records that the stack has started completely.
 pub(crate) fn ready(stack: &str) -> Call {
     Call::guest(
         "record that the stack is complete",
@@ -294,7 +301,7 @@ pub(crate) fn ready(stack: &str) -> Call {
     )
 }
 
-/// Writes the log lines that tell why a service is not well to a file of the guest.
+/// Writes the log of an unhealthy service to a file of the guest.
 pub(crate) fn service_log(service: &str, file: &str) -> Call {
     Call::guest(
         "read the log of a service",
@@ -303,16 +310,16 @@ pub(crate) fn service_log(service: &str, file: &str) -> Call {
     )
 }
 
-/// What the workspace would lose if its container were recreated.
+/// Lists what the workspace would lose if its container were recreated.
 pub(crate) fn outside() -> Call {
     Call::guest(
-        "list what the workspace has outside its volumes",
+        "list the workspace's files outside its volumes",
         include_str!("outside.sh"),
         &[],
     )
 }
 
-/// The error about an answer of the VM that is none of our scripts'.
+/// The error about an answer that did not come from our scripts.
 pub(crate) fn unreadable(what: impl Into<String>, why: impl Into<String>) -> Box<Error> {
     Error::new(Kind::Unexpected, what)
         .because(why)
@@ -320,20 +327,20 @@ pub(crate) fn unreadable(what: impl Into<String>, why: impl Into<String>) -> Box
         .next("polis delete --purge, then: polis start   (to start over; everything in it is lost)")
 }
 
-/// Whether `name` can be one of a service, a volume or an agent: it is shown at the start of a line.
+/// Whether `name` can name a service, a volume or an agent. It is shown at the start of a line.
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(plain)
 }
 
-/// What a script answers after its first line, `header`: a spinner may have left something before it.
+/// The answer of a script after its first line, `header`; a spinner may precede it.
 pub(crate) fn answer<'a>(text: &'a str, header: &str) -> Option<&'a str> {
     let begin = text.find(header)? + header.len();
     let rest = &text[begin..];
     rest.strip_prefix("\r\n").or(rest.strip_prefix('\n'))
 }
 
-/// Enough of a digest to tell contents apart in a name.
+/// The part of a digest that is used in names.
 fn short(digest: &Digest) -> String {
     digest.hex()[..12].to_owned()
 }
@@ -364,7 +371,7 @@ mod tests {
             service_log("x", "/x/y"),
             outside(),
             survey("x"),
-            run::Run::new().signal(&["TERM"]),
+            run::CommandRun::new().signal(&["TERM"]),
             copy::unpack("/x", &digest, "/y", false, false),
             copy::pack("/x", 1, "/y", true),
             copy::forget("/x"),

@@ -1,4 +1,4 @@
-//! The ports at the VM's address through which the workspace is reached, and what may be asked for.
+//! The ports at the VM's address that lead into the workspace, and which may be opened.
 
 use std::net::Ipv4Addr;
 
@@ -10,15 +10,15 @@ use crate::guest::service::Condition;
 use crate::guest::{self, PORTS};
 use crate::instance::named;
 
-/// How many ports a user may open.
+/// The most ports that a user may open.
 const MOST: usize = 16;
-/// Below it a port needs a privilege.
+/// The lowest port that needs no privilege.
 const LEAST: u16 = 1024;
 
 /// The answer of `ports.sh list`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ports {
-    /// The VM's address now; none where it has no way out.
+    /// The VM's current address; none if it has no default route.
     address: Option<Ipv4Addr>,
     /// The address at which the ports are published.
     bound: Option<Ipv4Addr>,
@@ -29,21 +29,21 @@ pub(crate) struct Ports {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Port {
     pub(crate) port: u16,
-    /// Where it leads to in the workspace.
+    /// The port in the workspace.
     target: u16,
-    /// The agent that asks for it; none for one that the user opened.
+    /// The agent that asks for it; none if the user opened it.
     agent: Option<String>,
-    /// Whether the forwarder has it: not that of an agent that is not started.
+    /// Whether the forwarder serves it; not if its agent is not started.
     open: bool,
 }
 
 impl Ports {
-    /// Reads the answer.
+    /// Parses the answer.
     ///
     /// # Errors
-    /// When it is not whole.
+    /// When it is incomplete.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let broken = || guest::unreadable("what the VM says of its ports cannot be read", text);
+        let broken = || guest::unreadable("could not read the ports of the VM", text);
         let mut ports = Self::default();
         for line in guest::answer(text, PORTS).ok_or_else(broken)?.lines() {
             match line.split_whitespace().collect::<Vec<_>>().as_slice() {
@@ -69,17 +69,17 @@ impl Ports {
         self.all.iter().find(|known| known.port == port)
     }
 
-    /// Whether `port` can be opened so that it leads to `target`; false when it is already so.
+    /// Whether to open `port` to `target`; false if that is already the case.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// When it must not be.
     pub(crate) fn may_add(&self, port: u16, target: u16) -> Result<bool> {
         let refused = |why: String| {
             Error::new(Kind::Usage, format!("port {port} was not opened")).because(why)
         };
         if port < LEAST {
             return Err(refused(format!(
-                "a port at the VM's address is one from {LEAST} to 65535"
+                "expected a port from {LEAST} to 65535 at the VM's address"
             ))
             .next(format!(
                 "polis port add 8080 --to {port}   (leads to {port} in the workspace)"
@@ -97,31 +97,33 @@ impl Ports {
                 ..
             }) => {
                 return Err(
-                    refused(format!("it leads to {known} in the workspace already"))
+                    refused(format!("it already leads to {known} in the workspace"))
                         .next(format!("polis port remove {port}")),
                 );
             }
             Some(Port {
                 agent: Some(agent), ..
             }) => {
-                return Err(refused(format!("the agent `{agent}` has it")).next("polis port list"));
+                return Err(
+                    refused(format!("the agent `{agent}` already uses it")).next("polis port list")
+                );
             }
             None => {}
         }
         let own = self.all.iter().filter(|known| known.agent.is_none());
         if own.count() >= MOST {
             return Err(refused(format!(
-                "you have opened {MOST} ports already, as many as there may be"
+                "you have already opened {MOST} ports, the most that are allowed"
             ))
             .next("polis port remove PORT"));
         }
         Ok(true)
     }
 
-    /// Whether `port` can be closed.
+    /// Checks that `port` may be closed.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// When it must not be.
     pub(crate) fn may_remove(&self, port: u16) -> Result<()> {
         let refused = |why: String| {
             Error::new(Kind::Usage, format!("port {port} was not closed")).because(why)
@@ -136,7 +138,7 @@ impl Ports {
         }
     }
 
-    /// How the port is, in words, and where it is reached.
+    /// The state of the port, and its URL.
     fn state(&self, port: &Port, guest: &Guest) -> (&'static str, Option<String>) {
         let forwarder = guest
             .services
@@ -155,7 +157,7 @@ impl Ports {
         }
     }
 
-    /// The ports for people, a line each.
+    /// The ports, one per line.
     pub(crate) fn to_text(&self, guest: &Guest) -> String {
         let line = |port: &Port| {
             let (state, url) = self.state(port, guest);
@@ -184,7 +186,6 @@ impl Ports {
         self.all.iter().map(line).collect()
     }
 
-    /// The ports for programs.
     pub(crate) fn to_json(&self, guest: &Guest) -> Vec<Value> {
         let value = |port: &Port| {
             let (state, url) = self.state(port, guest);
@@ -193,7 +194,7 @@ impl Ports {
         self.all.iter().map(value).collect()
     }
 
-    /// Where `port` is reached.
+    /// The URL of `port`.
     pub(crate) fn url(&self, port: u16) -> Option<String> {
         let address = self.bound.filter(|_| self.find(port).is_some())?;
         Some(format!("http://{address}:{port}"))
@@ -219,13 +220,19 @@ mod tests {
         assert!(!some.may_add(9000, 80).unwrap());
         assert_eq!(
             cause(some.may_add(9000, 81)),
-            "it leads to 80 in the workspace already"
+            "it already leads to 80 in the workspace"
         );
-        assert_eq!(cause(some.may_add(8099, 8099)), "the agent `echo` has it");
-        assert_eq!(cause(some.may_add(8100, 8100)), "the agent `other` has it");
+        assert_eq!(
+            cause(some.may_add(8099, 8099)),
+            "the agent `echo` already uses it"
+        );
+        assert_eq!(
+            cause(some.may_add(8100, 8100)),
+            "the agent `other` already uses it"
+        );
         assert_eq!(
             cause(some.may_add(1023, 80)),
-            "a port at the VM's address is one from 1024 to 65535"
+            "expected a port from 1024 to 65535 at the VM's address"
         );
         let full: String = (0..MOST)
             .map(|at| format!("port {} 80 open\n", 9000 + at))

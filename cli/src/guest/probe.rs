@@ -1,4 +1,4 @@
-//! What the probe tells about the guest.
+//! The guest as the probe reports it.
 
 use polis_base::Digest;
 use serde::Serialize;
@@ -9,59 +9,57 @@ use crate::guest::disk::Disk;
 use crate::guest::service::{Condition, Service};
 use crate::platform;
 
-/// The guest as it is.
+/// The state of the guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Guest {
-    /// The processor's architecture, in Debian's terms; empty where it is not known.
+    /// The processor's architecture, in Debian's terms; empty if unknown.
     pub(crate) architecture: String,
-    /// cloud-init's own word for how it is: `running`, `done`, `error`, `degraded`, ...
+    /// The status of cloud-init: `running`, `done`, `error`, `degraded`, ...
     pub(crate) cloud_init: String,
-    /// Whether a second provisioning runs.
+    /// Whether a repeated provisioning is running.
     pub(crate) provisioning: bool,
-    /// Whether the script that provisions is there, which our user-data brings.
+    /// Whether the provisioning script exists, which our user-data writes.
     pub(crate) script: bool,
-    /// How the last provisioning ended, in its report's words.
+    /// The result of the last provisioning, from its report.
     pub(crate) report: Option<String>,
     /// The digest over the digests of the files that the provisioning wrote, from its marker.
     pub(crate) marker: Option<Digest>,
-    /// Which proxies and certificate authorities it has.
+    /// The revision of its proxies and certificate authorities.
     pub(crate) proxies: Option<String>,
-    /// The bundle in place.
+    /// The installed bundle.
     pub(crate) bundle: Option<Digest>,
-    /// The agents that are installed.
+    /// The installed agents.
     pub(crate) agents: Vec<Installed>,
-    /// Whether certificates and secrets are there.
+    /// Whether certificates and secrets exist.
     pub(crate) secrets: bool,
-    /// What was last brought up whole.
+    /// The stack that was last started completely.
     pub(crate) ready: Option<String>,
-    /// Whether Docker does not answer, where it has to.
+    /// Whether Docker is installed but does not answer.
     pub(crate) docker_down: bool,
-    /// How many images are there, of how many.
+    /// The number of images that exist, and of those that are needed.
     pub(crate) images: (u32, u32),
-    /// The services.
     pub(crate) services: Vec<Service>,
-    /// How the workspace's container differs from what Compose would create now. Only recreating it
-    /// would change that.
+    /// How the workspace's container differs from the one that Compose would create now. Only recreating it changes that.
     pub(crate) workspace_differs: Option<Difference>,
-    /// Whether the forwarder is not what it would be made now: the VM has another address.
+    /// Whether the forwarder is out of date, because the VM's address has changed.
     pub(crate) ports_differ: bool,
-    /// The disk, where it could be measured.
+    /// The disk, if it could be measured.
     pub(crate) disk: Option<Disk>,
 }
 
-/// An agent that is installed.
+/// An installed agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Installed {
     pub(crate) name: String,
     /// The digest of its archive.
     pub(crate) digest: Digest,
-    /// Whether it brings a Compose file of its own, which the user trusted.
+    /// Whether it has a Compose file of its own, which the user trusted.
     pub(crate) trusted: bool,
     /// Whether it is part of the stack.
     pub(crate) layered: bool,
 }
 
-/// How a container differs from what Compose would create now.
+/// How a container differs from the one that Compose would create now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Difference {
@@ -71,17 +69,17 @@ pub(crate) enum Difference {
     Definition,
 }
 
-/// How many services are read; our stack has a dozen.
+/// The most services that are read; the stack has a dozen.
 const MOST_SERVICES: usize = 250;
 /// The service that the agent works in.
 pub(crate) const WORKSPACE: &str = "workspace";
-/// The service through which the workspace's ports are reached; it is there when there is a port.
+/// The service that forwards ports to the workspace; it exists only while there is a port.
 pub(crate) const FORWARDER: &str = "forward";
 /// The command that recreates its container.
 pub(crate) const RECREATE_WORKSPACE: &str = "polis start --recreate-workspace";
 
 impl Difference {
-    /// The difference in words.
+    /// The difference as a message.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Image => "the workspace's container was created from a different image",
@@ -96,7 +94,7 @@ impl Guest {
     /// Reads the probe's answer.
     ///
     /// # Errors
-    /// When it is not whole, or says what no probe of ours says.
+    /// When it is incomplete, or has an unexpected line.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut guest = Self::default();
         let Some(answer) = guest::answer(text, "polis-probe 1") else {
@@ -115,7 +113,7 @@ impl Guest {
     }
 
     fn take(&mut self, line: &str) -> std::result::Result<(), String> {
-        // A service that nothing checks has an empty field.
+        // A service without a health check has an empty field.
         let words: Vec<&str> = match line.starts_with("service|") {
             true => line.split('|').collect(),
             false => line.split_whitespace().collect(),
@@ -201,19 +199,19 @@ impl Guest {
         Ok(&mut self.services[at])
     }
 
-    /// Whether every image is there; not when nothing is known of any.
+    /// Whether every image exists; false if none is known.
     pub(crate) fn has_images(&self) -> bool {
         self.images.1 > 0 && self.images.0 >= self.images.1
     }
 
-    /// Whether a container of any service is there.
+    /// Whether any service has a container.
     pub(crate) fn has_containers(&self) -> bool {
         self.services
             .iter()
             .any(|service| service.state != "missing")
     }
 
-    /// Whether there are services, and all are as they should be.
+    /// Whether there are services, and all are healthy.
     pub(crate) fn is_healthy(&self) -> bool {
         !self.services.is_empty() && self.all(Condition::Healthy).count() == self.services.len()
     }
@@ -224,7 +222,7 @@ impl Guest {
         self.services.iter().filter(is)
     }
 
-    /// How the provisioning is.
+    /// The state of the provisioning.
     pub(crate) fn provisioning(&self) -> Provisioning {
         let finished = matches!(
             self.cloud_init.as_str(),
@@ -232,7 +230,7 @@ impl Guest {
         ) || self.cloud_init.starts_with("degraded");
         match (&self.marker, self.report.as_deref()) {
             _ if self.provisioning => Provisioning::Running,
-            // cloud-init has its other work still, at every boot.
+            // cloud-init still does other work at every boot.
             (Some(_), _) => Provisioning::Done,
             _ if !finished => Provisioning::Running,
             (None, Some(_)) => Provisioning::Failed,
@@ -242,24 +240,24 @@ impl Guest {
     }
 }
 
-/// How the provisioning is.
+/// The state of the provisioning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provisioning {
-    /// Under way.
+    /// It is running.
     Running,
-    /// The marker is there, and no second run is at work on it.
+    /// The marker exists, and no repeated run is active.
     Done,
-    /// It ended without the marker.
+    /// It ended without writing the marker.
     Failed,
-    /// It ended without a word, as when the VM was switched off; cloud-init does not run it again.
+    /// It ended without a report, as when the VM was switched off; cloud-init does not repeat it.
     CutShort,
-    /// cloud-init has ended, and our script is not there.
+    /// cloud-init has finished, but the provisioning script does not exist.
     Never,
 }
 
 fn unreadable(reason: &str, text: &str) -> Box<Error> {
     let lines = text.lines().map(str::to_owned);
-    guest::unreadable("what the VM says about itself could not be read", reason).log(lines.take(20))
+    guest::unreadable("could not read the state of the VM", reason).log(lines.take(20))
 }
 
 #[cfg(test)]
@@ -297,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_is_read_whole_or_not_at_all() {
+    fn an_incomplete_probe_is_an_error() {
         let hex = "a".repeat(64);
         let text = format!(
             "noise\npolis-probe 1\ncloud-init done\nmarker {hex}\nbundle {hex}\nsecrets\nready {hex}\n\

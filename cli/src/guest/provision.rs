@@ -1,33 +1,32 @@
-//! The report and the progress of the provisioning, as `provision.sh` writes them.
+//! The report and the progress of the provisioning, written by `provision.sh`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::guest;
 
-/// Where the report is.
+/// The path of the report.
 pub(crate) const REPORT: &str = "/var/lib/polis/provision.json";
-/// Where everything is that the provisioning printed.
+/// The path of the log with all output of the provisioning.
 pub(crate) const LOG: &str = "/var/log/polis-provision.log";
 
-/// How many steps are read; there are a dozen.
+/// The most steps that are read; there are a dozen.
 const MOST_STEPS: usize = 100;
 
-/// How a provisioning ended.
+/// The result of a provisioning.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(crate) struct Report {
     /// `done` or `failed`.
     pub(crate) status: String,
     /// The last step.
     pub(crate) step: String,
-    /// What ended it.
+    /// The exit code of the script.
     pub(crate) exit_code: i32,
-    /// Why.
+    /// Why it failed.
     pub(crate) message: String,
-    /// Seconds of the whole.
+    /// The total time in seconds.
     pub(crate) seconds: u64,
-    /// Every step.
     pub(crate) steps: Vec<ProvisioningStep>,
-    /// The last lines of its log.
+    /// The last lines of the log.
     pub(crate) log_tail: Vec<String>,
 }
 
@@ -39,7 +38,7 @@ pub(crate) struct ProvisioningStep {
     pub(crate) seconds: u64,
 }
 
-/// What the progress script tells: the steps so far, and the last line of the log.
+/// The answer of the progress script: the steps so far, and the last line of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) steps: Vec<ProvisioningStep>,
@@ -47,7 +46,6 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Reads the answer of the progress script.
     pub(crate) fn parse(text: &str) -> Self {
         let mut progress = Self::default();
         for line in text.lines() {
@@ -65,7 +63,7 @@ impl Progress {
                     state: (*state).to_owned(),
                     seconds: seconds.parse().unwrap_or_default(),
                 };
-                // Its start gives way to its end.
+                // The end of a step replaces its start.
                 progress.steps.retain(|known| known.name != step.name);
                 if progress.steps.len() < MOST_STEPS {
                     progress.steps.push(step);
@@ -75,7 +73,7 @@ impl Progress {
         progress
     }
 
-    /// The step that is at work.
+    /// The step that is running.
     pub(crate) fn current(&self) -> Option<&str> {
         let last = self.steps.last().filter(|step| step.state == "start");
         last.map(|step| step.name.as_str())
@@ -87,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_is_the_last_word_on_each_step() {
+    fn progress_is_the_latest_state_of_each_step() {
         let progress = Progress::parse(
             "polis-provision: step docker-repo start 0\npolis-provision: step docker-repo done 7\n\
              polis-provision: step sysbox start 0\nSetting up sysbox-ce\n",

@@ -1,9 +1,8 @@
-//! Commands of the user inside the VM, whose exit code must come back as it is.
+//! The user's commands inside the VM, whose exit codes must come back unchanged.
 //!
-//! Some codes cannot pass through Multipass: a 4 makes it run the command again, for ever; 1, 2,
-//! 5 and 255 are its own. The command is wrapped: such a code is left in a file, and 123 sent.
-//! Where long output cannot pass either, as on Windows, it is left in files too. The wrapper needs
-//! nothing but a shell and the home of its user: it also works before anything of ours is there.
+//! Some codes cannot pass through Multipass: 4 makes it run the command again endlessly; 1, 2, 5 and 255 are its own. So a
+//! wrapper writes such a code to a file and exits with 123. Where long output cannot pass either, as on Windows, it goes to
+//! files too. The wrapper needs only a shell and a home directory, so it works before the VM is provisioned.
 
 use crate::instance::vm;
 use crate::multipass::call::{Call, Payload};
@@ -11,26 +10,26 @@ use crate::multipass::call::{Call, Payload};
 /// Where commands leave their output and exit codes in the guest.
 pub(crate) const RUNS: &str = "/home/ubuntu/.polis-runs";
 
-/// What stands for a code that is in the file.
+/// The exit code of the wrapper when the command's code is in the file.
 pub(crate) const CODE_IN_FILE: i32 = 123;
-/// What the wrapper ends with when it cannot write the file.
+/// The exit code of the wrapper when it cannot write the file.
 pub(crate) const UNRECORDED: i32 = 124;
-/// What is in the file when there is no stack to run the command in, or Docker is missing.
+/// The content of the file when there is no stack to run the command in, or Docker is missing.
 pub(crate) const NO_STACK: &str = "no-stack";
 
 /// Where a command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// In the workspace, the agent's container.
+    /// The workspace, the agent's container.
     Workspace {
         /// With a terminal.
         terminal: bool,
         /// As root, not as the agent's user.
         root: bool,
     },
-    /// In the VM, beside the stack, which has to be there.
+    /// The directory of the stack in the VM; the stack has to exist.
     Stack,
-    /// In the VM itself.
+    /// The VM itself.
     Machine,
 }
 
@@ -60,8 +59,8 @@ const AS_ROOT: [&str; 10] = [
     "LOGNAME=root",
 ];
 
-/// What runs a command in the workspace, without a terminal, as its user or as root, with the environment that a login
-/// sets: Docker sets HOME at most. `options` are further ones of `docker compose exec`.
+/// The words that run a command in the workspace without a terminal, as its user or as root. They set the environment of a
+/// login, of which Docker sets only HOME. `options` are further options of `docker compose exec`.
 pub(crate) fn in_workspace<'a>(root: bool, options: &[&'a str]) -> Vec<&'a str> {
     let user = if root { AS_ROOT } else { AS_POLIS };
     let words = [
@@ -73,15 +72,15 @@ pub(crate) fn in_workspace<'a>(root: bool, options: &[&'a str]) -> Vec<&'a str> 
     words.concat()
 }
 
-/// One run of a command, with a directory in the guest for what it leaves there.
+/// One run of a command, with a directory in the guest for its files.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct CommandRun {
     notes: String,
 }
 
-/// The begin of both wrappers: where notes are left, and whether the stack has to be there.
+/// The start of both wrappers: the directory for files, and whether the stack has to exist.
 ///
-/// A Ctrl-C is for the command alone, whose code comes back. In the workspace Docker gives it its mark.
+/// Ctrl-C ends only the command, whose code comes back. In the workspace, Docker sets the mark.
 const BEGIN: &str = r#"notes=$1 needs=$2
 shift 2
 trap : INT
@@ -106,13 +105,13 @@ input=$notes/stdin
 "$@" >"$notes/stdout" 2>"$notes/stderr" <"$input"
 leave "$?""#;
 
-/// Also takes what a killed polis has left more than a day ago.
+/// Also removes what killed runs have left more than a day ago.
 const FORGET: &str = r#"trap '(( $? == 0 )) || exit 10' EXIT
 rm -rf -- "$1"
 find "${1%/*}" -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf -- {} +"#;
 
-impl Run {
-    /// A run with a name of its own.
+impl CommandRun {
+    /// A run with a unique name.
     pub(crate) fn new() -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.map_or(0, |time| time.as_nanos());
@@ -122,7 +121,7 @@ impl Run {
         }
     }
 
-    /// `command` in `place`; with `captured` its output goes to files.
+    /// Runs `command` in `place`; with `captured`, its output goes to files.
     pub(crate) fn command(&self, place: Target, command: &[String], captured: bool) -> Call {
         let needs = match place {
             Target::Machine => "nothing",
@@ -143,14 +142,14 @@ impl Run {
         Call::guest("run a command in the VM", &[BEGIN, script].concat(), &args)
     }
 
-    /// The call that brings what a captured command is to read.
+    /// The call that transfers the input of a captured command.
     pub(crate) fn input(&self, bytes: Vec<u8>) -> Call {
         let target = format!("{}:{}", vm(), self.file("stdin"));
         let args = ["transfer", "--parents", "-", &target];
         Call::new("transfer the command's input", &args).with(Payload::new("stdin", bytes))
     }
 
-    /// What its processes have in their environment, and no others.
+    /// The variable that marks the processes of this run.
     fn mark(&self) -> String {
         let name = self.notes.rsplit('/').next().unwrap_or_default();
         format!("POLIS_RUN={name}")
@@ -167,12 +166,12 @@ impl Run {
         )
     }
 
-    /// A file that the run left: `code`, and of a captured one `stdout` and `stderr`.
+    /// The path of a file of the run: `code`, and `stdout` and `stderr` if it is captured.
     pub(crate) fn file(&self, name: &str) -> String {
         format!("{}/{name}", self.notes)
     }
 
-    /// The call that removes what the run left.
+    /// The call that removes the run's files.
     pub(crate) fn forget(&self) -> Call {
         Call::guest("clean up after a command", FORGET, &[&self.notes])
     }

@@ -3,17 +3,16 @@
 /// A service of the stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Service {
-    /// Its name.
     pub(crate) name: String,
-    /// Docker's word for its container; `missing` where there is none.
+    /// Docker's state of its container; `missing` if there is none.
     pub(crate) state: String,
-    /// Docker's word for its health; empty where nothing checks it.
+    /// Docker's health of its container; empty without a health check.
     pub(crate) health: String,
-    /// How it ended, where it has.
+    /// Its exit code, if it has ended.
     pub(crate) exit_code: i32,
 }
 
-/// How a service is, for what is to be done about it.
+/// What a service needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// Running and not unhealthy, or an init service that exited with 0.
@@ -27,12 +26,11 @@ pub(crate) enum Condition {
 }
 
 impl Service {
-    /// Whether it does one thing and ends: the stack's names say so, and a test holds them to it.
+    /// Whether it runs once and exits. The stack's names say so, which a test checks.
     pub(crate) fn is_init(&self) -> bool {
         self.name.ends_with("-init")
     }
 
-    /// How it is.
     pub(crate) fn condition(&self) -> Condition {
         match (self.state.as_str(), self.health.as_str()) {
             ("exited", _) if self.is_init() && self.exit_code == 0 => Condition::Healthy,
@@ -45,7 +43,7 @@ impl Service {
         }
     }
 
-    /// How it is, in words.
+    /// The state as text.
     pub(crate) fn words(&self) -> String {
         match (self.state.as_str(), self.health.as_str()) {
             ("exited", _) => format!("exited with {}", self.exit_code),

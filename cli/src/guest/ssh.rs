@@ -1,4 +1,4 @@
-//! SSH into the workspace: its host key, and the server that speaks through `exec`.
+//! SSH into the workspace: its host key, and a server on the streams of `exec`.
 
 use std::fmt;
 
@@ -10,30 +10,30 @@ use crate::guest;
 use crate::instance::named;
 use crate::multipass::call::Call;
 
-/// What the script ends with when there is no stack.
+/// The exit code of the script when there is no stack.
 pub(crate) const NO_STACK: i32 = 24;
-/// The first line of what it answers.
+/// The first line of its answer.
 const HEADER: &str = "polis-ssh 1";
 const KIND: &str = "ssh-ed25519";
 
-/// An Ed25519 key as OpenSSH writes it: two words that no shell and no configuration reads as anything else.
+/// An Ed25519 key as OpenSSH writes it: two words without characters that are special in a shell or a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublicKey(String);
 
 impl PublicKey {
-    /// Reads a line as OpenSSH prints it; its comment is left out.
+    /// Parses a line that OpenSSH printed, without its comment.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let (kind, key) = (words.next()?, words.next()?);
         let bytes = STANDARD.decode(key).ok()?;
-        // RFC 8709: the name and 32 bytes, each after its length.
+        // RFC 8709: the name and 32 bytes, each preceded by its length.
         let rest = bytes.strip_prefix(&[0, 0, 0, 11])?;
         let rest = rest.strip_prefix(KIND.as_bytes())?;
-        let well = kind == KIND && rest.len() == 36 && rest.starts_with(&[0, 0, 0, 32]);
-        well.then(|| Self(key.to_owned()))
+        let valid = kind == KIND && rest.len() == 36 && rest.starts_with(&[0, 0, 0, 32]);
+        valid.then(|| Self(key.to_owned()))
     }
 
-    /// Reads what the workspace answers, in which Compose's warnings may stand.
+    /// Parses the workspace's answer, which may contain warnings of Compose.
     pub(crate) fn answered(text: &str) -> Option<Self> {
         guest::answer(text, HEADER)?.lines().find_map(Self::parse)
     }
@@ -45,15 +45,15 @@ impl fmt::Display for PublicKey {
     }
 }
 
-/// Asks for the workspace's host key, which is made where there is none.
+/// Reads the workspace's host key, which is created if there is none.
 pub(crate) fn host_key() -> Call {
     let inside = ["bash", "-c", include_str!("ssh-key.sh")];
     let args = [&run::in_workspace(true, &[])[..], &inside].concat();
-    let purpose = "see the host key of the workspace";
+    let purpose = "read the host key of the workspace";
     Call::guest(purpose, include_str!("ssh-call.sh"), &args)
 }
 
-/// The command that speaks SSH in the workspace, as root, to the holder of this key.
+/// The command that serves one SSH connection in the workspace, as root, for this key.
 pub(crate) fn server(key: &PublicKey) -> Vec<String> {
     let (script, next) = (include_str!("sshd.sh"), named("polis ssh-config"));
     let words = ["bash", "-c", script, "sshd", KIND, &key.0, &next];
@@ -67,7 +67,7 @@ mod tests {
     const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIBnLzyKUBnrVVlrATg5WGw4v3GJ3hJFpT0ioUCHOkVSJ";
 
     #[test]
-    fn only_an_ed25519_key_is_one() {
+    fn only_an_ed25519_key_is_accepted() {
         let parsed = |line: &str| PublicKey::parse(line).map(|key| key.to_string());
         let whole = format!("ssh-ed25519 {KEY}");
         assert_eq!(parsed(&format!("{whole} a comment\n")), Some(whole.clone()));

@@ -1,12 +1,12 @@
-//! Where the agent's work is kept: on volumes, which persist, and in the workspace's own container,
-//! which lasts until it is recreated.
+//! Where the agent's files are: on volumes, which persist, and in the workspace's container, which lasts until it is
+//! recreated.
 
 use serde::Serialize;
 
 use crate::guest::{self, OUTSIDE, VOLUMES};
 use crate::multipass::size;
 
-/// How many volumes or folders are read; our scripts name fewer.
+/// The most volumes or folders that are read; the scripts print fewer.
 const MOST: usize = 50;
 
 /// A volume of the stack.
@@ -17,7 +17,7 @@ pub(crate) struct Volume {
     pub(crate) bytes: Option<u64>,
 }
 
-/// Reads the answer of `volumes.sh`; leaves out what was cut off.
+/// Parses the answer of `volumes.sh`, skipping incomplete lines.
 pub(crate) fn volumes(text: &str) -> Vec<Volume> {
     let lines = guest::answer(text, VOLUMES).unwrap_or_default().lines();
     let volume = |line: &str| {
@@ -49,7 +49,6 @@ pub(crate) struct Folder {
 }
 
 impl OutsideVolumes {
-    /// Reads the answer of `outside.sh`.
     pub(crate) fn parse(text: &str) -> Self {
         let mut outside = Self::default();
         let mut ended = false;
@@ -58,7 +57,7 @@ impl OutsideVolumes {
             match words.as_slice() {
                 ["bytes"] => {}
                 ["bytes", bytes] => outside.bytes = bytes.parse().ok(),
-                // Anything else would be no path, and is shown at the begin of a line.
+                // Anything else is not a path, and could pass for another line.
                 ["folder", files, path] if path.starts_with('/') => outside.folders.push(Folder {
                     path: (*path).to_owned(),
                     files: files.parse().unwrap_or_default(),
@@ -72,7 +71,7 @@ impl OutsideVolumes {
         outside
     }
 
-    /// What would be lost, for people, one entry per line.
+    /// What would be lost, one entry per line.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(bytes) = self.bytes {

@@ -1,26 +1,26 @@
-//! The stack's Valkey, asked inside its container by `valkey.sh`: the call, and what `valkey-cli` answers.
+//! The stack's Valkey, queried inside its container by `valkey.sh`: the call, and the answers of `valkey-cli`.
 //!
-//! The agent can write what is answered here, so every line is read strictly and nothing is guessed: what is no whole
-//! answer is [`Reply::Broken`].
+//! The agent can write these answers, so every line is parsed strictly and nothing is guessed: anything incomplete is
+//! [`Reply::Broken`].
 
 use crate::guest;
 use crate::multipass::call::Call;
 
-/// The first line of what the script answers.
+/// The first line of the script's answer.
 const HEADER: &str = "polis-valkey 1";
-/// What follows it where there is no stack to ask, and where the answer is in the file.
+/// The body when there is no stack, and when the answer is in the file.
 pub(crate) const NO_STACK: &str = "no-stack";
 pub(crate) const IN_FILE: &str = "in-file";
 
-/// Asks what `args` say, as `valkey.sh` explains them. An answer of more than `most` bytes goes to `file`.
+/// Queries Valkey; `valkey.sh` documents `args`. An answer of more than `most` bytes goes to `file`.
 pub(crate) fn call(most: usize, file: &str, args: &[String]) -> Call {
     let most = most.to_string();
     let mut words = vec![most.as_str(), file];
     words.extend(args.iter().map(String::as_str));
-    Call::guest("ask Valkey", include_str!("valkey.sh"), &words)
+    Call::guest("query Valkey", include_str!("valkey.sh"), &words)
 }
 
-/// What comes after the first line.
+/// The answer after its first line.
 pub(crate) fn body(text: &str) -> Option<&str> {
     guest::answer(text, HEADER).map(str::trim_end)
 }
@@ -28,21 +28,19 @@ pub(crate) fn body(text: &str) -> Option<&str> {
 /// One reply of Valkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// A string.
     Text(String),
-    /// `OK`, `QUEUED`, or words of valkey-cli itself.
+    /// `OK`, `QUEUED`, or a message of valkey-cli itself.
     Status(String),
     Integer(i64),
-    /// Nothing: no such key, an empty list.
+    /// No such key, or an empty list.
     Nil,
-    /// A refusal.
     Error(String),
-    /// A string that was cut, or is not UTF-8.
+    /// A string that is incomplete or not UTF-8.
     Broken,
 }
 
 impl Reply {
-    /// Reads a line as `valkey-cli --no-raw` prints it; the place in a list in front of it is left out.
+    /// Parses a line of `valkey-cli --no-raw`, without its number in a list.
     fn parse(line: &str) -> Self {
         let line = match line.trim_start().split_once(") ") {
             Some((place, rest)) if place.bytes().all(|byte| byte.is_ascii_digit()) => rest,
@@ -61,7 +59,7 @@ impl Reply {
     }
 }
 
-/// The string between quotes, in which Valkey escapes everything that is not printable ASCII.
+/// The string between quotes. Valkey escapes everything but printable ASCII.
 fn unquoted(line: &str) -> Option<String> {
     let mut rest = line.strip_prefix('"')?.strip_suffix('"')?.bytes();
     let mut bytes = Vec::with_capacity(line.len());
@@ -87,41 +85,41 @@ fn unquoted(line: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A key that was looked for, with what Valkey says of it.
+/// A key that matched, with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) key: String,
-    /// Seconds to live; negative for a key that is gone or stays.
+    /// Seconds to live; negative for a key that does not exist or does not expire.
     pub(crate) left: i64,
     pub(crate) value: Reply,
 }
 
-/// The keys of one pattern.
+/// The keys that match one pattern.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Keys {
     pub(crate) entries: Vec<Entry>,
-    /// Whether there are more than were looked at.
+    /// Whether there are more than were read.
     pub(crate) more: bool,
 }
 
-/// What the script answers.
+/// The answer of the script.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The VM's clock, in seconds since 1970.
     pub(crate) now: u64,
-    /// Of each pattern, in the order asked.
+    /// One for each pattern, in order.
     pub(crate) keys: Vec<Keys>,
-    /// Members and their scores in turn; one list for each part.
+    /// Alternating members and scores; one list for each part.
     pub(crate) events: Vec<Vec<Reply>>,
-    /// Of the commands.
+    /// One for each command.
     pub(crate) replies: Vec<Reply>,
 }
 
 impl Answer {
-    /// Reads the answer.
+    /// Parses the answer.
     ///
     /// # Errors
-    /// With what Valkey says when it refuses to list, or when the answer is not whole.
+    /// With Valkey's message when it refuses to list keys, or when the answer is incomplete.
     pub(crate) fn parse(body: &str) -> std::result::Result<Self, String> {
         let mut lines = body.lines();
         let now = lines.next().and_then(|line| line.strip_prefix("now "));
@@ -130,7 +128,7 @@ impl Answer {
             now: now.ok_or("the answer has no time")?,
             ..Self::default()
         };
-        // The last word of the script's own, and what was said since.
+        // The current section, and the replies in it.
         let (mut section, mut said) = (String::new(), Vec::new());
         let mut ended = false;
         for line in lines.filter(|line| !is_noise(line)) {
@@ -194,7 +192,7 @@ impl Answer {
     }
 }
 
-/// A line that says nothing: empty, or how long a slow command took, as `(0.51s)`.
+/// A line without information: empty, or the time of a slow command, such as `(0.51s)`.
 fn is_noise(line: &str) -> bool {
     let time = line
         .strip_prefix('(')
@@ -202,7 +200,7 @@ fn is_noise(line: &str) -> bool {
     line.is_empty() || time.is_some_and(|time| time.parse::<f64>().is_ok())
 }
 
-/// Why a reply is not the expected one, in Valkey's words.
+/// Why a reply is unexpected, in Valkey's words.
 pub(crate) fn reason(reply: Option<&Reply>) -> String {
     match reply {
         Some(Reply::Error(text) | Reply::Status(text)) => text.clone(),
@@ -211,10 +209,10 @@ pub(crate) fn reason(reply: Option<&Reply>) -> String {
     }
 }
 
-/// Checks that a transaction of `count` commands was executed whole.
+/// Checks that a transaction of `count` commands was executed.
 ///
 /// # Errors
-/// With Valkey's words when it was not; then nothing of it was.
+/// With Valkey's message when it was not; then none of its commands was.
 pub(crate) fn executed(replies: &[Reply], count: usize) -> std::result::Result<(), String> {
     let is = |reply: &Reply, word: &str| matches!(reply, Reply::Status(text) if text == word);
     let refused = replies.iter().find(|reply| match reply {
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_whole_or_an_error() {
+    fn an_incomplete_answer_is_an_error() {
         let body = "now 17\nlist a:*\nkey a:1\n(integer) 60\n\"x\"\n\nkey a:2\n(integer) -2\n(nil)\n\nkey a:1\n\
             (integer) 60\n\"x\"\n\nmore\nlist b:*\nrun\n(nil)\n(0.51s)\n(integer) 4\n\nend";
         let answer = Answer::parse(body).unwrap();
@@ -306,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_is_executed_whole_or_not_at_all() {
+    fn a_transaction_is_executed_completely_or_not_at_all() {
         let replies = |lines: &str| lines.split(',').map(Reply::parse).collect::<Vec<_>>();
         let done = "OK,QUEUED,QUEUED,1) OK,2) (integer) 0";
         assert_eq!(executed(&replies(done), 2), Ok(()));

@@ -1,4 +1,4 @@
-//! One call of Multipass as data: it can be printed, and it is what runs.
+//! A call of Multipass as data, so that a plan can print exactly what will run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,40 +8,35 @@ use serde_json::{Value, json};
 
 use crate::instance::vm;
 
-/// One call of Multipass.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// Why it is made.
+    /// What it is for, as in `could not {purpose}`.
     pub(crate) purpose: &'static str,
-    /// Its arguments.
     pub(crate) args: Vec<String>,
-    /// What it reads, where an argument is `-`.
+    /// What it reads in place of the argument `-`.
     pub(crate) payload: Option<Payload>,
-    /// How often it is made.
     pub(crate) times: Times,
 }
 
 /// How often a call of a plan is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Times {
-    /// Once.
     Once,
-    /// Again and again, until its answer says that it is done.
+    /// Repeatedly, until its answer says that it is done.
     Until(&'static str),
-    /// Now and then, to show how things are, while the call before it runs.
+    /// Repeatedly while the call before it runs, to show progress.
     Meanwhile,
-    /// While the launch runs, as far as its time goes; the steps that follow do what is left.
+    /// While the launch runs, if time allows; the following steps do the rest.
     Ahead,
 }
 
-/// What a call brings along.
+/// The input of a call.
 #[derive(Clone)]
 pub(crate) struct Payload {
-    /// What it is, and its name where it must be a file.
+    /// What it is; its file name where it is a file.
     pub(crate) name: &'static str,
-    /// Its bytes.
     pub(crate) bytes: Arc<[u8]>,
-    /// Whether not even its digest may be shown.
+    /// Whether even its size and digest are secret.
     secret: bool,
 }
 
@@ -60,7 +55,7 @@ impl Payload {
         }
     }
 
-    /// One of which nothing but its name is shown.
+    /// A payload of which only the name is shown.
     pub(crate) fn secret(name: &'static str, bytes: impl Into<Arc<[u8]>>) -> Self {
         Self {
             secret: true,
@@ -68,14 +63,13 @@ impl Payload {
         }
     }
 
-    /// Its size and digest for a plan; none of a secret.
+    /// Its size and digest for a plan; none if it is secret.
     pub(crate) fn facts(&self) -> Option<(usize, Digest)> {
         (!self.secret).then(|| (self.bytes.len(), Digest::of(&self.bytes)))
     }
 }
 
 impl Call {
-    /// A call of `multipass` with `args`.
     pub(crate) fn new(purpose: &'static str, args: &[&str]) -> Self {
         Self {
             purpose,
@@ -85,20 +79,19 @@ impl Call {
         }
     }
 
-    /// A script in the guest. `-n`: never map a directory of the host, and errors come once.
+    /// A script in the guest. `-n` keeps Multipass from mapping a directory of the host and from printing errors twice.
     pub(crate) fn guest(purpose: &'static str, script: &str, args: &[&str]) -> Self {
         let script = script_text(script);
         let head = ["exec", "-n", vm(), "--", "bash", "-c", &script, "polis"];
         Self::new(purpose, &[&head[..], args].concat())
     }
 
-    /// The same with `payload` in the place of the argument `-`.
+    /// Adds a payload in place of the argument `-`.
     pub(crate) fn with(mut self, payload: Payload) -> Self {
         self.payload = Some(payload);
         self
     }
 
-    /// The same, made `times`.
     pub(crate) fn times(mut self, times: Times) -> Self {
         self.times = times;
         self
@@ -109,7 +102,7 @@ impl Call {
         self.args.first().is_some_and(|arg| arg == "exec")
     }
 
-    /// The arguments with `path` where the payload is named.
+    /// The arguments with `path` in place of `-`.
     pub(crate) fn args_with_file(&self, path: &str) -> Vec<String> {
         let place = |arg: &String| {
             if arg == "-" {
@@ -121,7 +114,7 @@ impl Call {
         self.args.iter().map(place).collect()
     }
 
-    /// The call as one would type it; a script in the guest by its purpose.
+    /// The call as typed in a shell; a script is shown by its purpose.
     pub(crate) fn to_text(&self) -> String {
         let shown = |arg: &String| match arg.contains('\n') {
             true => format!("'[script: {}]'", self.purpose),
@@ -131,7 +124,6 @@ impl Call {
         format!("multipass {}", words.join(" "))
     }
 
-    /// The call for a program that reads plans.
     pub(crate) fn to_json(&self) -> Value {
         let payload = self.payload.as_ref().map(|payload| {
             let (bytes, digest) = payload.facts().unzip();
@@ -157,7 +149,7 @@ impl Call {
     }
 }
 
-/// A script without its comments and blank lines: an argument list is short on Windows.
+/// A script without comments and blank lines, since Windows limits the length of a command line.
 fn script_text(script: &str) -> String {
     let lines = script
         .lines()
@@ -165,7 +157,7 @@ fn script_text(script: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// An argument as a POSIX shell reads it back.
+/// An argument quoted for a POSIX shell.
 fn quoted(arg: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
     if !arg.is_empty() && arg.chars().all(plain) {

@@ -1,5 +1,5 @@
-//! Large files between this machine and the VM. Multipass is handed a pipe where that works, since it may not be allowed to
-//! open our files, and else the name of a file.
+//! Transfers large files between this machine and the VM: through a pipe where that works, since Multipass may not be
+//! allowed to open our files, otherwise by the name of a file.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -14,38 +14,37 @@ use crate::instance::vm;
 use crate::process::{self, Failure, Streams};
 use crate::store::Spool;
 
-/// What is said where more comes than may.
-const TOO_MUCH: &str = "more comes out of the VM than it announced";
+const TOO_MUCH: &str = "the VM sent more than it announced";
 
-/// A file of ours that counts what goes through it, and takes only so much.
-struct Counted {
+/// A file that counts the bytes read and written, and limits the latter.
+struct CountingFile {
     file: File,
     left: u64,
     through: Arc<AtomicU64>,
 }
 
-impl Counted {
-    fn passed(&mut self, count: usize) -> usize {
+impl CountingFile {
+    fn count(&mut self, count: usize) -> usize {
         self.left = self.left.saturating_sub(count as u64);
         self.through.fetch_add(count as u64, Ordering::Relaxed);
         count
     }
 }
 
-impl Read for Counted {
+impl Read for CountingFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(buffer)?;
-        Ok(self.passed(count))
+        Ok(self.count(count))
     }
 }
 
-impl Write for Counted {
+impl Write for CountingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() as u64 > self.left {
             return Err(io::Error::other(TOO_MUCH));
         }
         let count = self.file.write(bytes)?;
-        Ok(self.passed(count))
+        Ok(self.count(count))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -62,10 +61,10 @@ impl Multipass<'_> {
         self.options.store.spool(!self.options.pipes)
     }
 
-    /// Brings what is in `spool` to `path` of the VM. `tell` hears how many bytes have gone.
+    /// Transfers `spool` to `path` in the VM. `tell` is called with the number of bytes so far.
     ///
     /// # Errors
-    /// When it does not arrive within `limit`, or the user wants to stop.
+    /// When it does not arrive within `limit`, or a signal arrives.
     pub(crate) fn send(
         &self,
         spool: &Spool,
@@ -81,10 +80,10 @@ impl Multipass<'_> {
         })
     }
 
-    /// Brings `path` of the VM, of at most `most` bytes, into `spool`, which is empty.
+    /// Transfers `path` of the VM, of at most `most` bytes, to the empty `spool`.
     ///
     /// # Errors
-    /// When it does not arrive within `limit`, is larger, or the user wants to stop.
+    /// When it does not arrive within `limit`, is larger, or a signal arrives.
     pub(crate) fn fetch(
         &self,
         path: &str,
@@ -111,7 +110,7 @@ impl Multipass<'_> {
         most: u64,
         limit: Duration,
         tell: &mut dyn FnMut(u64),
-        piped: impl FnOnce(Counted) -> Streams,
+        piped: impl FnOnce(CountingFile) -> Streams,
     ) -> Result<()> {
         let lost = |error: io::Error| self.failure(call, Failure::Lost(error));
         let through = Arc::new(AtomicU64::new(0));
@@ -125,7 +124,7 @@ impl Multipass<'_> {
                 file.seek(SeekFrom::Start(0)).map_err(lost)?;
                 let through = Arc::clone(&through);
                 let left = most;
-                let counted = Counted {
+                let counted = CountingFile {
                     file,
                     left,
                     through,

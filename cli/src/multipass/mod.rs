@@ -1,5 +1,4 @@
-//! Multipass, as far as we rely on it: calls as data, the program that makes them, and what its
-//! answers mean.
+//! The part of Multipass that polis relies on: calls as data, the program that makes them, and the meaning of its answers.
 
 pub(crate) mod call;
 mod carry;
@@ -31,60 +30,60 @@ use refusal::Refusal;
 use state::VmState;
 use version::Versions;
 
-/// How the program is called.
+/// How calls are made.
 #[derive(Debug)]
 pub(crate) struct Options<'a> {
     /// The limit for one short call.
     pub(crate) call_timeout: Duration,
-    /// Where files are written that it reads.
+    /// Where to write files that Multipass reads.
     pub(crate) store: &'a Store,
-    /// Whether it is handed what it reads through a pipe, not as a file.
+    /// Whether payloads go through a pipe, not a file.
     pub(crate) pipes: bool,
-    /// Whether each call is shown.
+    /// Whether to print each call.
     pub(crate) verbose: bool,
-    /// Whether notes are not wanted.
+    /// Whether to suppress notes.
     pub(crate) quiet: bool,
 }
 
-/// The program.
+/// The installed program.
 #[derive(Debug)]
 pub(crate) struct Multipass<'a> {
     program: PathBuf,
     options: Options<'a>,
-    /// Whether the user may still be told that a call has to wait.
-    tells: AtomicBool,
+    /// Whether the note that a call has to wait is still to be printed.
+    may_note_wait: AtomicBool,
 }
 
-/// After how long a call of the daemon, which takes a fraction of a second, probably waits for another one.
+/// How long until a call is assumed to wait for another one; normally it takes a fraction of a second.
 const QUEUED: Duration = Duration::from_secs(5);
 
-/// How much of a file of the guest is read.
+/// How much of a guest's file is read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadLimit {
     bytes: usize,
     /// How long reading may take, as a multiple of the limit for one call.
     calls: u32,
-    /// Whether the user may fetch it otherwise.
-    is_the_users: bool,
+    /// Whether to tell the user how to fetch the file without polis.
+    is_user_data: bool,
 }
 
-/// Of a file that scripts of ours write.
-pub(crate) const A_NOTE: ReadLimit = ReadLimit {
+/// For files that the scripts of polis write.
+pub(crate) const SMALL_FILE: ReadLimit = ReadLimit {
     bytes: 64 << 10,
     calls: 1,
-    is_the_users: false,
+    is_user_data: false,
 };
-/// Of what a command of the user has printed: a part of it takes some 0.3 s.
-pub(crate) const AN_OUTPUT: ReadLimit = ReadLimit {
+/// For the output of the user's commands; reading a part takes some 0.3 s.
+pub(crate) const USER_OUTPUT: ReadLimit = ReadLimit {
     bytes: 64 << 20,
     calls: 10,
-    is_the_users: true,
+    is_user_data: true,
 };
 
 /// How long a transfer may take.
 pub(crate) const TRANSFER: Duration = Duration::from_secs(600);
-/// How often a call that is watched is looked at.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often a running call is polled.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 impl<'a> Multipass<'a> {
     /// The program on the PATH, or where its installer puts it.
@@ -94,22 +93,22 @@ impl<'a> Multipass<'a> {
     pub(crate) fn find(options: Options<'a>) -> Result<Self> {
         let program = platform::find_multipass().ok_or_else(|| {
             Error::new(Kind::MultipassMissing, "Multipass is not installed")
-                .because("there is no `multipass` on the PATH, nor where its installer puts it")
+                .because("`multipass` is neither on the PATH nor where its installer puts it")
                 .next(platform::INSTALL_MULTIPASS)
         })?;
         Ok(Self {
             program,
-            tells: AtomicBool::new(!options.quiet),
+            may_note_wait: AtomicBool::new(!options.quiet),
             options,
         })
     }
 
-    /// Where it is.
+    /// Its path.
     pub(crate) fn program(&self) -> &std::path::Path {
         &self.program
     }
 
-    /// Makes a call, within `limit` or the limit for short ones; whatever its exit code.
+    /// Makes a call within `limit`, or the limit for short calls; returns its output whatever the exit code.
     ///
     /// # Errors
     /// When it cannot be started, is interrupted, or takes too long.
@@ -117,15 +116,15 @@ impl<'a> Multipass<'a> {
         let limit = limit.unwrap_or(self.options.call_timeout);
         let begun = Instant::now();
         let output = self.watched(call, limit, |_| {
-            // What runs in the guest has reasons of its own to take long.
+            // A command in the guest may take long for its own reasons.
             if begun.elapsed() >= QUEUED && !call.is_guest() && call.payload.is_none() {
-                self.tell_that_it_waits();
+                self.note_wait();
             }
         })?;
         output.ok_or_else(|| self.failure(call, Failure::TimedOut(limit)))
     }
 
-    /// Starts a call whose end is waited for elsewhere.
+    /// Starts a call; the caller waits for its end.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -142,8 +141,8 @@ impl<'a> Multipass<'a> {
         Ok(running.reading(file))
     }
 
-    /// Makes a call that takes long, and lets `look` see what it has printed on standard output so far; whatever its
-    /// exit code. None when it has not ended within `limit`; then it was killed.
+    /// Makes a long call, and lets `look` see its output so far. Returns its output whatever the exit code; none when it has
+    /// not ended within `limit` and was killed.
     ///
     /// # Errors
     /// When it cannot be started, or is interrupted.
@@ -160,7 +159,7 @@ impl<'a> Multipass<'a> {
         })
     }
 
-    /// The same for a call that has been started, which ends with the first error of `look`.
+    /// The same for a call that has been started; the first error of `look` ends it.
     fn watch(
         &self,
         call: &Call,
@@ -172,7 +171,7 @@ impl<'a> Multipass<'a> {
         let end = Instant::now() + limit;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let ended = running.poll(LOOK.min(left)).map_err(failure)?;
+            let ended = running.poll(INTERVAL.min(left)).map_err(failure)?;
             look(&running)?;
             if let Some(output) = ended {
                 self.log_end(&output);
@@ -184,8 +183,8 @@ impl<'a> Multipass<'a> {
         }
     }
 
-    fn tell_that_it_waits(&self) {
-        if self.tells.swap(false, Ordering::Relaxed) {
+    fn note_wait(&self) {
+        if self.may_note_wait.swap(false, Ordering::Relaxed) {
             output::note(&format!(
                 "Multipass has not answered for {} s: it answers one call at a time, and may be busy with another one",
                 QUEUED.as_secs()
@@ -193,11 +192,8 @@ impl<'a> Multipass<'a> {
         }
     }
 
-    /// Makes a call that must succeed; returns its standard output. `kind` is the error where
-    /// Multipass's words say nothing more precise.
-    ///
-    /// # Errors
-    /// When it does not.
+    /// Makes a call that must succeed; returns its standard output. A failure is of `kind`, unless Multipass's message is more
+    /// specific.
     pub(crate) fn call(&self, call: &Call, kind: Kind) -> Result<String> {
         let output = self.output(call, None)?;
         if output.code == Some(0) {
@@ -206,7 +202,7 @@ impl<'a> Multipass<'a> {
         Err(failed(call, &output, kind))
     }
 
-    /// Which Multipass this is, refused when it is too old; with a warning for the user.
+    /// The version of Multipass, with a warning if it should be updated; an error if it is too old.
     ///
     /// # Errors
     /// As [`Versions::judge`].
@@ -217,7 +213,7 @@ impl<'a> Multipass<'a> {
         Ok((versions, warning))
     }
 
-    /// The state of our VM, asked in the one way that never starts it.
+    /// The state of the VM, through the one call that never starts it.
     ///
     /// # Errors
     /// When the daemon does not answer, or refuses.
@@ -225,17 +221,17 @@ impl<'a> Multipass<'a> {
         state::parse_list(&self.call(&list_call(), Kind::Unexpected)?)
     }
 
-    /// The bytes of a file of the guest, part by part: no single answer may be long.
+    /// Reads a file of the guest in parts, since no single answer may be long.
     ///
     /// # Errors
     /// When it cannot be read, or is larger or takes longer than `most` allows.
     pub(crate) fn read(&self, path: &str, most: ReadLimit) -> Result<Vec<u8>> {
-        let what = format!("`{path}` of the VM could not be read");
-        let exceeds = |why: String| match most.is_the_users {
+        let what = format!("could not read `{path}` of the VM");
+        let exceeds = |why: String| match most.is_user_data {
             true => Error::new(Kind::Unexpected, &what)
                 .because(why)
                 .next(format!(
-                    "multipass transfer {}:{path} FILE   (it stays there for a day)",
+                    "multipass transfer {}:{path} FILE   (it is kept for a day)",
                     vm()
                 )),
             false => guest::unreadable(&what, why),
@@ -259,7 +255,7 @@ impl<'a> Multipass<'a> {
                 let most = size::words(most.bytes as u64);
                 return Err(exceeds(format!("it is larger than {most}")));
             }
-            // Less than was asked for: the end of the file.
+            // A short part is the last one.
             if part.len() < guest::PART {
                 return Ok(bytes);
             }
@@ -272,13 +268,13 @@ impl<'a> Multipass<'a> {
         }
     }
 
-    /// Whether a call's output may be long: on Windows a longer one than 4096 bytes never ends.
+    /// Whether a call may print much: on Windows one that prints more than 4096 bytes never ends.
     pub(crate) fn takes_long_output(&self) -> bool {
         self.options.pipes
     }
 
-    /// The arguments and the standard input of a call: its payload is piped where that works, and
-    /// a file in our own directory where it does not, which lasts as long as the call.
+    /// The arguments and the standard input of a call. Its payload is piped where that works; elsewhere it is a file in the
+    /// state directory that lasts as long as the call.
     fn delivered(&self, call: &Call) -> Result<Delivery> {
         let Some(payload) = &call.payload else {
             return Ok((call.args.clone(), None, None));
@@ -306,29 +302,29 @@ impl<'a> Multipass<'a> {
         }
     }
 
-    /// The error of a call that left no output.
+    /// The error of a call without an output.
     pub(crate) fn failure(&self, call: &Call, failure: Failure) -> Box<Error> {
         match failure {
-            Failure::Start(error) => Error::new(Kind::Unexpected, "Multipass could not be started")
+            Failure::Start(error) => Error::new(Kind::Unexpected, "could not start Multipass")
                 .because(format!("`{}`: {error}", self.program.display()))
                 .next("polis doctor"),
             Failure::TimedOut(limit) => Error::new(
                 Kind::TimedOut,
                 format!("Multipass did not answer within {} s", limit.as_secs()),
             )
-            .because(format!("the call was to {}, and was ended", call.purpose))
-            .because("it answers one call at a time, and may be busy with another one")
+            .because(format!("the call to {} was ended", call.purpose))
+            .because("Multipass answers one call at a time, and may be busy with another one")
             .tried(call.to_text())
             .next("polis start")
             .next("polis doctor"),
             Failure::TooMuch(most) => guest::unreadable(
                 format!("Multipass printed more than {} MiB", most >> 20),
-                format!("the call was to {}, and was ended", call.purpose),
+                format!("the call to {} was ended", call.purpose),
             )
             .tried(call.to_text()),
             Failure::Lost(error) => {
                 Error::new(Kind::Transfer, format!("could not {}", call.purpose))
-                    .because(error.to_string())
+                    .caused_by(&error)
                     .tried(call.to_text())
             }
             Failure::Interrupted => interrupted(),
@@ -336,15 +332,14 @@ impl<'a> Multipass<'a> {
     }
 }
 
-/// The arguments of a call, what is piped to it, and the file that it reads instead.
+/// The arguments of a call, the bytes piped to it, and the file that it reads instead.
 type Delivery = (Vec<String>, Option<Arc<[u8]>>, Option<Written>);
 
-/// The user wants to stop.
 pub(crate) fn interrupted() -> Box<Error> {
-    Error::new(Kind::Interrupted, "interrupted").next("polis start   (goes on where it stopped)")
+    Error::new(Kind::Interrupted, "interrupted").next("polis start   (continues where it stopped)")
 }
 
-/// The error of a call that ended with a failure.
+/// The error of a call that failed.
 pub(crate) fn failed(call: &Call, output: &Output, kind: Kind) -> Box<Error> {
     let what = format!("could not {}", call.purpose);
     if call.is_guest() && is_guest_failure(output.code) {
@@ -366,7 +361,7 @@ pub(crate) fn failed(call: &Call, output: &Output, kind: Kind) -> Box<Error> {
     .tried(call.to_text())
 }
 
-/// Whether an exit code of `exec` is the guest command's, and not Multipass's own.
+/// Whether an exit code of `exec` is that of the guest's command, not Multipass's own.
 fn is_guest_failure(code: Option<i32>) -> bool {
     !matches!(code, None | Some(0 | 1 | 2 | 5 | 255))
 }
@@ -379,10 +374,7 @@ pub(crate) fn version_call() -> Call {
     )
 }
 
-/// `multipass list`; `--no-ipv4` spares it from asking every VM for its addresses.
+/// `multipass list`; `--no-ipv4` keeps it from asking every VM for its addresses.
 pub(crate) fn list_call() -> Call {
-    Call::new(
-        "see whether there is a VM",
-        &["list", "--format", "json", "--no-ipv4"],
-    )
+    Call::new("look up the VM", &["list", "--format", "json", "--no-ipv4"])
 }

@@ -1,6 +1,6 @@
-//! What Multipass means by an exit code and its words.
+//! Why Multipass failed, from its exit code and its messages.
 //!
-//! Every failure of the daemon is code 2, so the words decide (from its source, tag v1.16.3).
+//! Every failure of the daemon has exit code 2, so the messages decide (taken from its source, tag v1.16.3).
 
 use std::collections::HashSet;
 
@@ -10,43 +10,41 @@ use crate::multipass::screen::plain;
 use crate::multipass::state::{NO_ANSWER, WAITING};
 use crate::platform;
 
-/// Why Multipass did not do what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// No daemon at the socket.
+    /// There is no daemon at the socket.
     DaemonDown,
     /// The socket is not open to this user.
     AccessDenied,
-    /// The daemon wants a passphrase first.
+    /// The daemon requires a passphrase first.
     NotAuthenticated,
     /// A VM of this name exists, perhaps deleted.
     Exists,
-    /// A launch of this name is under way.
+    /// A launch of this name is running.
     BeingPrepared,
     /// No such VM.
     Missing,
     /// It is in the trash.
     Deleted,
-    /// The client's own `--timeout` ran out; the daemon goes on.
+    /// The client's own `--timeout` expired; the daemon continues.
     ClientTimeout,
-    /// The daemon did not see cloud-init end in time; the VM stays and goes on.
+    /// cloud-init did not finish in time; the VM keeps running.
     InitTimeout,
     /// The daemon could not reach the VM.
     SshFailed,
-    /// The daemon has not reached the VM since its boot, and does not know whether it ever will.
+    /// The daemon has not reached the VM since its boot.
     NoAnswer,
-    /// Anything else: its words say what.
+    /// Anything else.
     Other,
 }
 
-/// The code of `exec` when the command ended without one: the connection was cut.
+/// The exit code of `exec` when the connection was cut before the command ended.
 const NO_STATUS: i32 = 255;
-/// The file without which a client cannot talk to the daemon, which makes it when it first runs.
+/// The file that the daemon creates at its first start, and that clients need.
 const NEVER_STARTED: &str = "multipass_root_cert.pem";
 /// The levels of a line of the daemon's log.
 const LEVELS: [&str; 5] = ["error", "warning", "info", "debug", "trace"];
 
-/// The refusal in `code` and `stderr`.
 pub(crate) fn of(code: Option<i32>, stderr: &str) -> Refusal {
     let reasons = reasons(stderr).join("\n");
     let says = |words: &str| reasons.contains(words);
@@ -81,25 +79,25 @@ pub(crate) fn of(code: Option<i32>, stderr: &str) -> Refusal {
 }
 
 impl Refusal {
-    /// The error for the user; `what` failed.
+    /// The error for the user: `what` failed.
     pub(crate) fn error(self, kind: Kind, what: &str, stderr: &str) -> Box<Error> {
-        let told = |error: Box<Error>| match reasons(stderr) {
+        let with_reason = |error: Box<Error>| match reasons(stderr) {
             said if said.is_empty() => error.because("Multipass did not say why"),
             said => error.because(said.join("; ")),
         };
-        let error = |kind, message: &str| told(Error::new(kind, message));
+        let error = |kind, message: &str| with_reason(Error::new(kind, message));
         match self {
             Self::DaemonDown => error(Kind::DaemonDown, "Multipass's daemon does not answer")
                 .next(platform::START_DAEMON)
                 .next("polis doctor"),
             Self::AccessDenied => error(
                 Kind::NotAuthenticated,
-                "Multipass's socket is not open to this user",
+                "this user may not open the socket of Multipass",
             )
             .next(platform::OPEN_SOCKET),
             Self::NotAuthenticated => error(
                 Kind::NotAuthenticated,
-                "Multipass has not authenticated this user: whoever used it first has to let others in",
+                "Multipass has not authenticated this user: the user who set it up has to allow others",
             )
             .next("multipass authenticate"),
             Self::Deleted => deleted(),
@@ -119,22 +117,20 @@ impl Refusal {
     }
 }
 
-/// The VM is in the trash: `purge` alone would remove every deleted VM of the user, so it is never
-/// proposed.
+/// The VM is in the trash. A bare `purge` would remove every deleted VM of the user, so it is never suggested.
 pub(crate) fn deleted() -> Box<Error> {
     Error::new(
         Kind::Deleted,
         format!("the VM `{}` is deleted, and its name is still taken", vm()),
     )
     .next(format!(
-        "multipass recover {}, then: polis start   (to have it back)",
+        "multipass recover {}, then: polis start   (recovers it)",
         vm()
     ))
     .next("polis delete --purge, then: polis start   (to start over; everything in it is lost)")
 }
 
-/// The lines of `text` without control sequences, blank lines, and what is said twice: `exec` and
-/// `shell` repeat their errors.
+/// The lines of `text` without control sequences, blank lines and repetitions: `exec` and `shell` print errors twice.
 pub(crate) fn words(text: &str) -> Vec<String> {
     let text = plain(text);
     let mut known = HashSet::new();
@@ -145,8 +141,8 @@ pub(crate) fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Why a call failed, in Multipass's own words: the lines of its standard error without those of the daemon's log, which
-/// tell of unrelated troubles too. Where there is nothing else, the log's messages.
+/// Why a call failed, in Multipass's words: its standard error without the daemon's log, which also contains unrelated
+/// errors. If there is nothing else, the messages of the log.
 pub(crate) fn reasons(stderr: &str) -> Vec<String> {
     let (log, said): (Vec<_>, Vec<_>) = words(stderr)
         .into_iter()

@@ -1,9 +1,9 @@
-//! What Multipass prints, as a terminal would show it: its spinners overwrite themselves with `\b`, `\r` and `ESC[2K`,
-//! also where there is no terminal.
+//! Multipass's output as a terminal would show it. Its spinners overwrite themselves with `\b`, `\r` and `ESC[2K` even when
+//! there is no terminal.
 
 use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
 
-/// `text` as a terminal would end up showing it: without control sequences, and without what was overwritten or erased.
+/// `text` as a terminal would finally show it: without control sequences and without overwritten or erased text.
 pub(crate) fn plain(text: &str) -> String {
     let mut screen = Screen::read(text);
     screen.lines.push(screen.line.iter().collect());
@@ -14,7 +14,7 @@ pub(crate) fn plain(text: &str) -> String {
 /// next one; complete lines are not stages.
 pub(crate) fn stages(text: &str) -> Vec<String> {
     let mut screen = Screen::read(text);
-    // What has arrived of the newest one may be half a word: only then nothing follows its words yet.
+    // The newest stage may be incomplete, unless its spinner or percentage follows.
     if screen
         .line
         .last()
@@ -26,16 +26,16 @@ pub(crate) fn stages(text: &str) -> Vec<String> {
     screen.stages
 }
 
-/// What a spinner turns, behind the blanks after its stage.
+/// The characters of a spinner, after the blanks that follow its stage.
 const SPINNER: [char; 5] = ['|', '/', '-', '\\', ' '];
 
 #[derive(Default)]
 struct Screen {
     lines: Vec<String>,
     line: Vec<char>,
-    /// Where in `line` the next character goes.
+    /// The column of the next character.
     at: usize,
-    /// After a carriage return: whatever is printed next replaces the line.
+    /// After a carriage return: the next character replaces the line.
     returned: bool,
     stages: Vec<String>,
 }
@@ -50,7 +50,7 @@ impl Screen {
         screen
     }
 
-    /// Empties the line, which ends its stage.
+    /// Clears the line, which ends its stage.
     fn erase(&mut self) {
         let line: String = self.line.drain(..).collect();
         let stage = line.trim_end_matches(SPINNER).trim_start();

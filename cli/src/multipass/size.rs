@@ -1,16 +1,75 @@
-//! Sizes and counts as Multipass takes them, judged before it is called: a typing error should not
+//! Sizes and counts as Multipass takes them, parsed before it is called: a typing error should not
 //! cost the download of an image.
 
-/// The least memory of a VM, in bytes: what Multipass from 1.17 on demands.
-pub(crate) const LEAST_MEMORY: u64 = 512 << 20;
-/// The least disk of a VM, in bytes: what Multipass from 1.17 on demands.
-pub(crate) const LEAST_DISK: u64 = 1 << 30;
+use std::fmt;
+
+/// The least memory of a VM, in bytes, from Multipass 1.17 on.
+const LEAST_MEMORY: u64 = 512 << 20;
+/// The least disk of a VM, in bytes, from Multipass 1.17 on.
+const LEAST_DISK: u64 = 1 << 30;
+
+/// A size as the user wrote it, which is how Multipass gets it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    text: String,
+    bytes: u64,
+}
+
+impl Size {
+    /// Any size.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self {
+            bytes: bytes(text)?,
+            text: text.to_owned(),
+        })
+    }
+
+    /// A size that Multipass accepts for a VM's memory.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(crate) fn memory(text: &str) -> Result<Self, String> {
+        Self::at_least(text, LEAST_MEMORY)
+    }
+
+    /// A size that Multipass accepts for a VM's disk.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(crate) fn disk(text: &str) -> Result<Self, String> {
+        Self::at_least(text, LEAST_DISK)
+    }
+
+    fn at_least(text: &str, least: u64) -> Result<Self, String> {
+        let size = Self::parse(text)?;
+        if size.bytes < least {
+            return Err(format!(
+                "`{text}` is less than {} MiB, the least that Multipass takes",
+                least >> 20
+            ));
+        }
+        Ok(size)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
 
 /// The number of bytes that `text` means: `\d+(\.\d+)?[KMG](i?B)?`, or a plain number.
 ///
 /// # Errors
 /// What was expected.
-pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+fn bytes(text: &str) -> Result<u64, String> {
     let expected = || format!("invalid size `{text}`: expected one such as 8G, 512M or 1.5GiB");
     let upper = text.to_ascii_uppercase();
     let digits = upper
@@ -47,27 +106,13 @@ pub(crate) fn words(bytes: u64) -> String {
     }
 }
 
-/// `text` if it is a size of at least `least` bytes.
+/// A number of CPUs, at least one.
 ///
 /// # Errors
 /// What was expected.
-pub(crate) fn at_least(text: &str, least: u64) -> Result<String, String> {
-    if bytes(text)? < least {
-        return Err(format!(
-            "`{text}` is less than {} MiB, the least that Multipass takes",
-            least >> 20
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-/// `text` if it is a number of CPUs.
-///
-/// # Errors
-/// What was expected.
-pub(crate) fn cpus(text: &str) -> Result<String, String> {
-    match text.parse::<u16>() {
-        Ok(count) if count > 0 => Ok(count.to_string()),
+pub(crate) fn cpus(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
         _ => Err(format!(
             "invalid number of CPUs `{text}`: expected 1 or more"
         )),
@@ -104,8 +149,8 @@ mod tests {
         ] {
             assert!(bytes(text).is_err(), "{text}");
         }
-        assert!(at_least("511M", LEAST_MEMORY).is_err());
-        assert!(at_least("1G", LEAST_DISK).is_ok());
+        assert!(Size::memory("511M").is_err());
+        assert!(Size::disk("1G").is_ok());
     }
 
     #[test]
@@ -122,7 +167,7 @@ mod tests {
 
     #[test]
     fn cpus_are_whole_and_positive() {
-        assert_eq!(cpus("4"), Ok("4".to_owned()));
+        assert_eq!(cpus("4"), Ok(4));
         for text in ["0", "-1", "1.5", "", "four"] {
             assert!(cpus(text).is_err(), "{text}");
         }

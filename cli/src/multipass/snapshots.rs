@@ -1,4 +1,4 @@
-//! What Multipass says of snapshots (`list --snapshots`), and the names that it takes.
+//! Multipass's list of snapshots (`list --snapshots`), and the names that it accepts.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use crate::error::{Error, Kind, Result, cut};
 use crate::instance::{self, vm};
 use crate::multipass::call::Call;
 
-/// How long a name may be, as that of an instance.
+/// The longest name, as for an instance.
 const LONGEST: usize = 70;
 
-/// A snapshot of our VM.
+/// A snapshot of the workspace's VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Snapshot {
     pub(crate) name: String,
-    /// The snapshot that was taken or restored before it; none of the first.
+    /// The snapshot that was taken or restored before it.
     pub(crate) parent: Option<String>,
-    /// What somebody has said of it to Multipass.
+    /// The comment given to Multipass.
     pub(crate) comment: Option<String>,
 }
 
@@ -46,32 +46,32 @@ struct SnapshotFacts {
 /// `multipass list --snapshots`.
 pub(crate) fn list_call() -> Call {
     let args = ["list", "--snapshots", "--format", "json"];
-    Call::new("see which snapshots there are", &args)
+    Call::new("list the snapshots", &args)
 }
 
-/// The snapshots of our VM in the answer, by their names.
+/// The snapshots of the workspace's VM in the answer, sorted by name.
 ///
 /// # Errors
 /// When the answer is not the document that Multipass prints.
 pub(crate) fn parse(text: &str) -> Result<Vec<Snapshot>> {
     let document = &text[text.find('{').unwrap_or_default()..];
     let mut answer: SnapshotList = serde_json::from_str(document).map_err(|error| {
-        let what = "Multipass's list of snapshots could not be read";
+        let what = "could not read Multipass's list of snapshots";
         Error::new(Kind::Unexpected, what)
             .because(format!("{error}: `{}`", text.trim()))
             .next("multipass list --snapshots --format json")
     })?;
     let ours = answer.info.remove(vm()).unwrap_or_default();
-    let said = |text: String| Some(text).filter(|text| !text.is_empty());
+    let non_empty = |text: String| Some(text).filter(|text| !text.is_empty());
     let each = ours.into_iter().map(|(name, facts)| Snapshot {
         name,
-        parent: said(facts.parent),
-        comment: said(facts.comment),
+        parent: non_empty(facts.parent),
+        comment: non_empty(facts.comment),
     });
     Ok(each.collect())
 }
 
-/// The first name of Multipass's own kind that is free.
+/// The first free name of the form that Multipass chooses.
 pub(crate) fn free_name(known: &[Snapshot]) -> String {
     let taken = |name: &String| known.iter().any(|snapshot| snapshot.name == *name);
     let mut names = (1..).map(|number| format!("snapshot{number}"));

@@ -1,11 +1,11 @@
-//! What `multipass list` says about our VM.
+//! The state of the workspace's VM in `multipass list`.
 
 use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result, cut};
 use crate::instance::vm;
 
-/// The state of a VM in Multipass's words.
+/// The state of a VM as Multipass names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VmState {
     /// SSH answers; cloud-init may still be at work.
@@ -18,9 +18,9 @@ pub(crate) enum VmState {
     DelayedShutdown,
     Suspending,
     Suspended,
-    /// Running as far as the hypervisor knows, and without an answer; during a first boot too.
+    /// The hypervisor runs it, but it does not answer, as during its first boot.
     Unknown,
-    /// A word that this version does not know; `Unavailable` of 1.17 is one.
+    /// A state that this version does not know, such as `Unavailable` of 1.17.
     Other(String),
 }
 
@@ -40,7 +40,7 @@ impl VmState {
         }
     }
 
-    /// Multipass's word.
+    /// The state as Multipass names it.
     pub(crate) fn word(&self) -> &str {
         match self {
             Self::Running => "Running",
@@ -57,31 +57,29 @@ impl VmState {
     }
 }
 
-/// What a state means for whoever wants the VM to run. `start`, `status`, `doctor` and `exec` all go by it, so that they
-/// cannot disagree.
+/// What a state means for a command that needs the VM to run. All commands use it, so that they cannot disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outlook {
     /// SSH answers.
     Up,
     /// It has to be started.
     Off,
-    /// It needs nothing but time.
+    /// It will be running in a moment.
     Coming,
-    /// It is booting, or it hangs: only time tells.
+    /// It is booting, or it hangs.
     NoAnswer,
     /// It has to be recovered or purged.
     Deleted,
-    /// No call of ours mends it.
+    /// No call of polis can leave this state.
     Stuck,
 }
 
-/// [`Outlook::NoAnswer`] in words.
+/// [`Outlook::NoAnswer`] as a message.
 pub(crate) const NO_ANSWER: &str = "the VM does not answer: it is booting, or it hangs";
-/// What tells whether it hangs.
-pub(crate) const WAITING: &str = "polis start   (waits for it, and tells what to do if it hangs)";
+/// The command that tells whether it hangs.
+pub(crate) const WAITING: &str = "polis start   (waits for it, and says what to do if it hangs)";
 
 impl VmState {
-    /// What it means.
     pub(crate) fn outlook(&self) -> Outlook {
         match self {
             Self::Running => Outlook::Up,
@@ -105,7 +103,7 @@ struct ListedVm {
     state: String,
 }
 
-/// The state of our VM in the answer of `list --format json`; none when there is no such VM.
+/// The state of the workspace's VM in the answer of `list --format json`; none when there is no such VM.
 ///
 /// # Errors
 /// As [`parse_all`].
@@ -114,20 +112,17 @@ pub(crate) fn parse_list(text: &str) -> Result<Option<VmState>> {
     Ok(ours.map(|(_, state)| state))
 }
 
-/// Every VM in it, also those that are not ours, each with its state.
+/// The name and state of every VM, including those of other programs.
 ///
 /// # Errors
 /// When the answer is not the document that Multipass prints.
 pub(crate) fn parse_all(text: &str) -> Result<Vec<(String, VmState)>> {
-    // What a spinner left before the document is not part of it.
+    // A spinner may precede the document.
     let document = &text[text.find('{').unwrap_or_default()..];
     let list: List = serde_json::from_str(document).map_err(|error| {
-        Error::new(
-            Kind::Unexpected,
-            "Multipass's list of VMs could not be read",
-        )
-        .because(format!("{error}: `{}`", text.trim()))
-        .next("multipass list --format json")
+        Error::new(Kind::Unexpected, "could not read Multipass's list of VMs")
+            .because(format!("{error}: `{}`", text.trim()))
+            .next("multipass list --format json")
     })?;
     let each = list.list.into_iter();
     Ok(each

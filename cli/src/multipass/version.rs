@@ -1,46 +1,42 @@
-//! Which Multipass is installed, and whether it will do.
+//! The version of Multipass, and whether it is supported.
 
 use semver::Version;
 use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
 
-/// The oldest that keeps to the contract.
+/// The oldest supported version.
 const OLDEST: Version = Version::new(1, 16, 0);
-/// Two vulnerabilities were closed in this one.
+/// The version that fixes two vulnerabilities.
 const SAFE: Version = Version::new(1, 16, 3);
 
-/// What `multipass version --format json` tells.
+/// The answer of `multipass version --format json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Versions {
-    /// The client.
+    /// The version of the client.
     pub(crate) multipass: String,
-    /// The daemon; absent when it cannot be reached or does not let the user in.
+    /// The version of the daemon; none when it cannot be reached or refuses the user.
     pub(crate) multipassd: Option<String>,
 }
 
 impl Versions {
-    /// Reads the answer.
     ///
     /// # Errors
     /// When it is not the JSON document that Multipass has printed since 1.0.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        // What a spinner left before the document is not part of it.
+        // A spinner may precede the document.
         let document = &text[text.find('{').unwrap_or_default()..];
         serde_json::from_str(document).map_err(|error| {
-            Error::new(
-                Kind::Unexpected,
-                "Multipass's version could not be read from its answer",
-            )
-            .because(format!("{error}: `{}`", text.trim()))
-            .next("multipass version")
+            Error::new(Kind::Unexpected, "could not read the version of Multipass")
+                .because(format!("{error}: `{}`", text.trim()))
+                .next("multipass version")
         })
     }
 
     /// Refuses a client or a daemon before 1.16.0; returns a warning before 1.16.3.
     ///
     /// # Errors
-    /// Of kind `MultipassTooOld`, or `Unexpected` for a version that is none.
+    /// Of kind `MultipassTooOld`, or `Unexpected` for an invalid version.
     pub(crate) fn judge(&self) -> Result<Option<String>> {
         let mut warning = None;
         let parts = [

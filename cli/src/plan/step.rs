@@ -6,42 +6,38 @@ use crate::guest::{self, Job};
 use crate::multipass::call::{Call, Times};
 use crate::multipass::list_call;
 
-/// One thing to do.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// Launch the VM and provision it; meanwhile bring ahead what comes next.
+    /// Launch the VM and provision it; meanwhile transfer what the next steps need.
     Launch(Call, Vec<Call>),
     /// Start a VM that is not running.
     StartMachine(Call),
     /// Wait until the VM runs.
     AwaitMachine(Call),
-    /// Bring the proxies and certificate authorities, or remove them.
+    /// Install the proxies and certificate authorities, or remove them.
     SetProxies([Call; 3]),
-    /// Run the provisioning once more.
+    /// Run the provisioning again.
     Reprovision(Call),
-    /// Wait for our marker.
+    /// Wait for the provisioning's marker.
     AwaitProvisioning(Call),
-    /// Bring the bundle.
     InstallBundle([Call; 2]),
-    /// Bring the agent.
     InstallAgent([Call; 2]),
-    /// Bring the agent's keys.
     GiveKeys([Call; 3]),
-    /// Make the agents a part of the stack, or take them out of it.
+    /// Add the agents to the stack, or remove them from it.
     LayerAgents(Call),
-    /// Have the ports at the address that the VM has now.
+    /// Open the ports at the VM's current address.
     OpenPorts(Call),
-    /// Make certificates and secrets.
+    /// Create certificates and secrets.
     MakeSecrets(Call),
-    /// Pull what is missing.
+    /// Pull missing images.
     Pull(Job),
-    /// Bring the services up.
+    /// Start the services.
     Up(Job),
     /// Wait until every service is healthy.
     AwaitHealth(Call),
     /// Record that the stack is complete.
     MarkReady(Call),
-    /// Wait until the agents are installed, and say how they are.
+    /// Wait until the agents are healthy or have failed.
     AwaitAgents(Call),
     /// Probe and plan again: the next steps depend on what this plan has changed.
     Reobserve,
@@ -72,7 +68,7 @@ impl Step {
         }
     }
 
-    /// What it does, for people.
+    /// What it does, as a heading.
     pub(crate) fn title(&self) -> &'static str {
         match self {
             Self::Launch(..) => "Launching the VM",
@@ -83,20 +79,19 @@ impl Step {
             Self::AwaitProvisioning(_) => "Provisioning the VM",
             Self::InstallBundle(_) => "Transferring the bundle",
             Self::InstallAgent(_) => "Transferring the agent",
-            Self::GiveKeys(_) => "Handing over the agent's keys",
+            Self::GiveKeys(_) => "Transferring the agent's keys",
             Self::LayerAgents(_) => "Choosing the agents to start",
             Self::OpenPorts(_) => "Opening the ports at the VM's address",
-            Self::MakeSecrets(_) => "Making certificates and secrets",
+            Self::MakeSecrets(_) => "Creating certificates and secrets",
             Self::Pull(_) => "Pulling the images",
             Self::Up(_) => "Starting the services",
             Self::AwaitHealth(_) => "Waiting until every service is healthy",
             Self::MarkReady(_) => "Recording that the workspace is complete",
             Self::AwaitAgents(_) => "Waiting for the agents",
-            Self::Reobserve => "Looking again",
+            Self::Reobserve => "Observing the VM again",
         }
     }
 
-    /// The calls that it makes.
     pub(crate) fn calls(&self) -> Vec<Call> {
         match self {
             Self::Launch(call, ahead) => {
@@ -128,7 +123,6 @@ impl Step {
     }
 }
 
-/// The plan for a program.
 pub(crate) fn to_json(steps: &[Step]) -> Value {
     let steps = steps.iter().map(|step| {
         let calls: Vec<Value> = step.calls().iter().map(Call::to_json).collect();
@@ -137,7 +131,7 @@ pub(crate) fn to_json(steps: &[Step]) -> Value {
     Value::Array(steps.collect())
 }
 
-/// The plan for people.
+/// The plan as text, with a line for each call.
 pub(crate) fn to_text(steps: &[Step]) -> String {
     let mut text = String::new();
     for step in steps {
@@ -152,8 +146,8 @@ pub(crate) fn to_text(steps: &[Step]) -> String {
             }
             text.push_str(match call.times {
                 Times::Once => "\n",
-                Times::Until(_) => "  # again and again, until ",
-                Times::Meanwhile => "  # now and then, meanwhile\n",
+                Times::Until(_) => "  # repeatedly, until ",
+                Times::Meanwhile => "  # repeatedly, meanwhile\n",
                 Times::Ahead => "  # meanwhile, once the VM runs\n",
             });
             if let Times::Until(what) = call.times {

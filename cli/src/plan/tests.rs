@@ -13,10 +13,10 @@ fn payload(text: &str) -> Payload {
 
 fn desired() -> Desired {
     Desired {
-        cpus: "4".into(),
-        memory: "8G".into(),
-        disk: "40G".into(),
-        timeout: "900".into(),
+        cpus: 4,
+        memory: Size::memory("8G").unwrap(),
+        disk: Size::disk("40G").unwrap(),
+        timeout: Duration::from_secs(900),
         user_data: payload("user-data"),
         marker: None,
         proxies: Proxies::default(),

@@ -1,4 +1,4 @@
-//! What differs between the systems that polis runs on, as data, so that each can be tested on any.
+//! The differences between the systems as data, so that each can be tested on any other.
 
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ impl System {
         match self {
             Self::Linux => {
                 "if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on \
-                 this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last"
+                 this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` fixes the last"
             }
             Self::MacOs => {
                 "if it persists: a VPN, or the firewall in front of /usr/libexec/bootpd, may be in the way; allow \
@@ -69,7 +69,7 @@ impl System {
         }
     }
 
-    /// The name of a program's file.
+    /// The file name of a program.
     pub(super) fn program(self, name: &str) -> String {
         match self {
             Self::Windows => format!("{name}.exe"),
@@ -77,8 +77,7 @@ impl System {
         }
     }
 
-    /// Where the installer puts `multipass` when it is not on the PATH (a shell opened before the
-    /// installation has the old PATH).
+    /// Where the installer puts `multipass`; a shell that was opened before the installation has the old PATH.
     pub(super) fn installed_at(self) -> &'static [&'static str] {
         match self {
             Self::Linux => &["/snap/bin/multipass"],
@@ -96,7 +95,7 @@ impl System {
         }
     }
 
-    /// How to see whether virtualisation is available.
+    /// How to check whether virtualisation is available.
     pub(crate) const fn virtualisation(self) -> Probe {
         match self {
             Self::Linux => Probe::File("/dev/kvm", "there is no /dev/kvm"),
@@ -110,13 +109,12 @@ impl System {
                 program: r"C:\Windows\System32\sc.exe",
                 args: &["query", "vmms"],
                 expected: "RUNNING",
-                missing: "Hyper-V's service vmms does not run",
+                missing: "Hyper-V's service vmms is not running",
             },
         }
     }
 
-    /// Our state directory. On Windows a directory that is not hidden: Multipass's service reads
-    /// the user-data and the bundle from it.
+    /// The state directory. It is not hidden on Windows, where Multipass's service reads files from it.
     pub(super) fn state_dir(self, home: &Path, xdg_state: Option<PathBuf>) -> PathBuf {
         match self {
             Self::Linux => xdg_state
@@ -128,12 +126,12 @@ impl System {
     }
 }
 
-/// A way to see something.
+/// A check of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Probe {
-    /// This file exists; else what is said.
+    /// The file exists; otherwise the message.
     File(&'static str, &'static str),
-    /// This program succeeds and prints this; else what is said.
+    /// The program succeeds and prints `expected`; otherwise the message `missing`.
     Command {
         program: &'static str,
         args: &'static [&'static str],

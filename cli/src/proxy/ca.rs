@@ -1,4 +1,4 @@
-//! The file of a company's certificate authorities: PEM certificates, and nothing that is secret.
+//! A company's certificate authorities: a file of PEM certificates, without private keys.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,22 +9,22 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{Error, Kind, Result};
 
-/// How large the file may be. It travels in the user-data of the VM.
+/// The largest file; it becomes part of the user-data.
 const MOST_BYTES: u64 = 64 << 10;
 const BEGIN: &str = "-----BEGIN ";
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
-/// The first byte of a certificate in DER, which is a sequence.
+/// The first byte of a DER certificate: the tag of a sequence.
 const SEQUENCE: u8 = 0x30;
 
-/// The certificates in the file `path`, each as PEM of its own; what stands between them goes.
+/// The certificates in the file `path`, each as PEM, without the text between them.
 ///
 /// # Errors
 /// Of kind `Usage`, with the line.
 pub(crate) fn read(path: &Path) -> Result<Vec<String>> {
     let shown = path.display();
     let refused = |reason: String| {
-        Error::new(Kind::Usage, format!("ca-file is wrong: {reason}"))
+        Error::new(Kind::Usage, format!("invalid ca-file: {reason}"))
             .because(format!("it is `{shown}`"))
             .next("give a file of PEM certificates (-----BEGIN CERTIFICATE-----), at most 64 KiB")
     };
@@ -44,7 +44,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<String>> {
 /// The certificates in `text`.
 ///
 /// # Errors
-/// What is wrong, with the line.
+/// The error, with its line.
 fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut lines = text.lines().zip(1..);
@@ -55,8 +55,8 @@ fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
         }
         if line != CERTIFICATE {
             let what = match line.contains("PRIVATE KEY") {
-                true => "a private key, which belongs to nobody but its authority",
-                false => "no certificate",
+                true => "a private key, which only the authority may have",
+                false => "something other than a certificate",
             };
             return Err(format!("line {begun} begins {what}"));
         }
@@ -68,12 +68,12 @@ fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
                     return Err(format!("line {at}: expected `{END}`"));
                 }
                 Some((line, _)) => body.push_str(line.trim()),
-                None => return Err(format!("the certificate of line {begun} has no end")),
+                None => return Err(format!("the certificate at line {begun} has no end")),
             }
         }
         let der = STANDARD.decode(&body);
         if !der.as_deref().is_ok_and(is_whole) {
-            return Err(format!("the certificate of line {begun} is damaged"));
+            return Err(format!("the certificate at line {begun} is damaged"));
         }
         found.push(pem(&body));
     }
@@ -83,7 +83,7 @@ fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
     }
 }
 
-/// Whether `der` is one sequence of the length that it names, as each certificate is.
+/// Whether `der` is a single sequence of its stated length, as a certificate is.
 fn is_whole(der: &[u8]) -> bool {
     let [SEQUENCE, first, rest @ ..] = der else {
         return false;
@@ -100,7 +100,7 @@ fn is_whole(der: &[u8]) -> bool {
     rest.len() - count == length
 }
 
-/// The usual form: lines of 64 characters.
+/// PEM in lines of 64 characters.
 fn pem(body: &str) -> String {
     let lines = body.as_bytes().chunks(64).map(String::from_utf8_lossy);
     let lines: String = lines.map(|line| format!("{line}\n")).collect();
@@ -140,14 +140,14 @@ mod tests {
             (format!("{one}{key}"), "line 10 begins a private key"),
             (
                 one.replace("CERTIFICATE", "X509 CRL"),
-                "line 1 begins no certificate",
+                "line 1 begins something other than a certificate",
             ),
-            (format!("x\n{cut}"), "the certificate of line 2 is damaged"),
+            (format!("x\n{cut}"), "the certificate at line 2 is damaged"),
             (
                 one.replace("\nMI", "\n!!"),
-                "the certificate of line 1 is damaged",
+                "the certificate at line 1 is damaged",
             ),
-            (one.replace(END, ""), "the certificate of line 1 has no end"),
+            (one.replace(END, ""), "the certificate at line 1 has no end"),
             (one.replace(END, &one), "line 9: expected"),
         ] {
             let found = parse(&text).expect_err(reason);

@@ -1,4 +1,4 @@
-//! The system's curl behind the proxies that are set: told on its standard input, since there may be a password in them.
+//! Configures the system's curl for the proxies, on its standard input, since they may contain a password.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,16 +7,16 @@ use super::{Proxies, url};
 use crate::platform;
 use crate::process::{self, Failure, Output, Streams, TICK};
 
-/// What curl ends with when it trusts no one who vouches for a certificate.
+/// The exit code of curl when it does not trust a certificate.
 const UNTRUSTED: i32 = 60;
 
-/// Ways to reach what a URL names, each what curl reads from `--config -`. An authority of the company may stand beside the
-/// system's, and curl knows one or the other: so the second way has the system's.
+/// Configurations for `--config -`, in the order to try them. curl uses either the company's authorities or the system's, so
+/// the second configuration has the system's.
 #[derive(Debug, Clone)]
 pub(crate) struct CurlConfigs(Vec<String>);
 
 impl CurlConfigs {
-    /// The ways of `proxies` to `url`.
+    /// The configurations to reach `url` through `proxies`.
     pub(crate) fn to(proxies: &Proxies, url: &str) -> Self {
         let https = url.starts_with("https:");
         let proxy = if https { &proxies.https } else { &proxies.http };
@@ -31,7 +31,7 @@ impl CurlConfigs {
         Self(first.into_iter().chain([common]).collect())
     }
 
-    /// Starts one after the other by `run`, until one does not end for want of trust.
+    /// Calls `run` with one after the other, until one does not fail for lack of trust.
     pub(crate) fn tried(
         &self,
         mut run: impl FnMut(Streams) -> Result<Output, Failure>,
@@ -51,16 +51,16 @@ impl CurlConfigs {
     }
 }
 
-/// An option as curl reads it from a file.
+/// A line of a configuration file of curl.
 fn line(name: &str, value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"");
     format!("{name} = \"{value}\"\n")
 }
 
-/// Asks the host of `place` (`HOST:PORT`) for a page over TLS, whatever it answers, the way that the VM will.
+/// Checks that `place` (`HOST:PORT`) answers over TLS through the proxies, as the VM will reach it.
 ///
 /// # Errors
-/// Why there is no answer.
+/// Why it does not answer.
 pub(crate) fn reach(proxies: &Proxies, place: &str, limit: Duration) -> Result<(), String> {
     let curl = platform::find_curl().ok_or("curl is not installed, so it was not tried")?;
     let url = format!("https://{place}/");
@@ -89,7 +89,7 @@ pub(crate) fn reach(proxies: &Proxies, place: &str, limit: Duration) -> Result<(
         Ok(output) if output.code == Some(0) => Ok(()),
         Ok(output) => Err(reason(&output)),
         Err(Failure::TimedOut(_)) => Err("it does not answer".to_owned()),
-        Err(_) => Err("curl could not be run".to_owned()),
+        Err(_) => Err("could not run curl".to_owned()),
     }
 }
 
@@ -106,7 +106,7 @@ fn run(curl: &Path, args: &[String], streams: Streams, limit: Duration) -> Resul
     }
 }
 
-/// Why curl got no answer, by its exit code and by what the proxy said to CONNECT.
+/// Why curl got no answer, from its exit code and the proxy's answer to CONNECT.
 fn reason(output: &Output) -> String {
     let said = url::masked(output.stderr.trim());
     match (output.code, output.stdout.trim()) {

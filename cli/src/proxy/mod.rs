@@ -1,8 +1,9 @@
-//! Proxies and the certificate authorities of a company: what they come to in the VM. Pure, but for the read of `ca-file`.
+//! Proxies and certificate authorities of a company, and the files that configure them in the VM. Pure, except that it reads
+//! `ca-file`.
 //!
-//! The VM gets files that its programs read anyway: apt's and systemd's configuration, variables for the provisioning
-//! and for Docker, and certificates for the system's trust store. A new VM has them from its user-data, before anything
-//! is downloaded; `guest/proxies.sh` replaces them in one that exists. What is downloaded is verified as ever.
+//! The VM's programs read their usual files: the configuration of apt and systemd, variables for the provisioning and for
+//! Docker, and certificates in the system's trust store. A new VM gets them from its user-data before it downloads
+//! anything; `guest/proxies.sh` replaces them in an existing one. Downloads are verified as always.
 
 mod ca;
 pub(crate) mod curl;
@@ -16,16 +17,16 @@ use serde_json::json;
 
 use crate::error::{Error, Kind, Result};
 use crate::multipass::call::Payload;
-use crate::settings::Settings;
+use crate::settings::{Settings, Sourced};
 
-/// What is always reached directly.
+/// Hosts that are always reached directly.
 const DIRECT: &str = "localhost,127.0.0.1,::1";
-/// Has Docker read the variables. Not by `Environment=`, in which `%` means something.
+/// Makes Docker read the variables. Not `Environment=`, in which `%` is special.
 const DOCKER: &str = "[Service]\nEnvironmentFile=-/etc/polis/proxy.env\n";
-/// The name of the file that says which of these are in place, in the archive and in the VM; written last.
+/// The file with the revision of the others, in the archive and in the VM; written last.
 const REVISION: &str = "proxy.revision";
 
-/// The files in the VM, by their names in the archive; `guest/proxies.sh` knows them too.
+/// The files in the VM, by their names in the archive; `guest/proxies.sh` has the same list.
 const PLACES: [(&str, &str); 4] = [
     ("proxy.env", "/etc/polis/proxy.env"),
     ("apt.conf", "/etc/apt/apt.conf.d/90polis-proxy"),
@@ -41,11 +42,11 @@ const PLACES: [(&str, &str); 4] = [
 pub(crate) struct Proxies {
     pub(crate) http: Option<String>,
     pub(crate) https: Option<String>,
-    /// What is reached directly, with commas between.
+    /// Hosts that are reached directly, separated by commas.
     pub(crate) none: Option<String>,
     /// PEM certificates.
     pub(crate) authorities: Vec<String>,
-    /// The file that they are from.
+    /// The file with these certificates.
     pub(crate) ca_file: Option<PathBuf>,
 }
 
@@ -56,32 +57,27 @@ impl std::fmt::Debug for Proxies {
 }
 
 impl Proxies {
-    /// The proxies that `settings` name.
-    ///
     /// # Errors
-    /// When `ca-file` does not hold certificates.
+    /// When `ca-file` does not contain certificates.
     pub(crate) fn read(settings: &Settings) -> Result<Self> {
-        let text = |name| Some(settings.text(name).to_owned()).filter(|text| !text.is_empty());
-        let path = settings.path("ca-file");
+        let text = |setting: &Option<Sourced<String>>| setting.as_ref().map(|it| it.value.clone());
+        let path = settings.ca_file.as_ref().map(|path| path.value.clone());
+        let authorities = path.as_deref().map(ca::read).transpose()?;
         Ok(Self {
-            http: text("http-proxy"),
-            https: text("https-proxy"),
-            none: text("no-proxy"),
-            authorities: path
-                .as_deref()
-                .map(ca::read)
-                .transpose()?
-                .unwrap_or_default(),
+            http: text(&settings.http_proxy),
+            https: text(&settings.https_proxy),
+            none: text(&settings.no_proxy),
+            authorities: authorities.unwrap_or_default(),
             ca_file: path,
         })
     }
 
-    /// Whether something is set that a VM has to know.
+    /// Whether anything is set that a VM needs.
     pub(crate) fn are_set(&self) -> bool {
         self.http.is_some() || self.https.is_some() || !self.authorities.is_empty()
     }
 
-    /// The proxies and the number of authorities, for people; none when nothing is set.
+    /// The proxies and the number of authorities as text; none when nothing is set.
     pub(crate) fn shown(&self) -> Option<String> {
         let url = |name: &str, url: &Option<String>| {
             url.as_ref()
@@ -94,14 +90,14 @@ impl Proxies {
         self.are_set().then(|| parts.join(", "))
     }
 
-    /// Whether there is a password in them.
+    /// Whether a URL contains a password.
     fn are_secret(&self) -> bool {
         let urls = [&self.http, &self.https];
         urls.into_iter().flatten().any(|it| url::is_secret(it))
     }
 
-    /// Tells these from others; none when nothing is set. It is shown and kept, so a password is only 16 bits of it: too
-    /// few to try passwords on, enough to see that one has changed.
+    /// Identifies these settings; none when nothing is set. It is shown and stored, so only 16 bits depend on a password:
+    /// enough to notice a change, too few to test guesses against.
     pub(crate) fn revision(&self) -> Option<String> {
         let text = format!(
             "{}{}{}",
@@ -118,7 +114,7 @@ impl Proxies {
         self.are_set().then_some(revision)
     }
 
-    /// What is reached directly, always with this machine.
+    /// Hosts that are reached directly, including this machine.
     pub(crate) fn direct(&self) -> String {
         match &self.none {
             Some(none) => format!("{DIRECT},{none}"),
@@ -126,7 +122,7 @@ impl Proxies {
         }
     }
 
-    /// The variables, as curl, apt and Docker know them. Lower case: curl reads `http_proxy` in no other.
+    /// The variables for curl, apt and Docker. In lower case, the only spelling of `http_proxy` that curl reads.
     fn variables(&self) -> String {
         let line =
             |name, value: &Option<String>| value.as_ref().map(|value| format!("{name}={value}\n"));
@@ -141,7 +137,7 @@ impl Proxies {
         }
     }
 
-    /// apt's configuration. It knows hosts that are reached directly, but no domains or networks.
+    /// apt's configuration, which can except hosts, but not domains or networks.
     fn apt(&self) -> String {
         let mut text = String::new();
         for (scheme, proxy) in [("http", &self.http), ("https", &self.https)] {
@@ -156,7 +152,7 @@ impl Proxies {
         text
     }
 
-    /// The files for the VM by their names in the archive, certificates aside.
+    /// The files for the VM by their names in the archive, without the certificates.
     fn files(&self) -> Vec<(&'static str, String)> {
         let Some(revision) = self.revision() else {
             return Vec::new();
@@ -172,7 +168,7 @@ impl Proxies {
         files
     }
 
-    /// The archive that replaces these files in a VM; an empty one removes them.
+    /// The archive that replaces the files in a VM; an empty one removes them.
     pub(crate) fn archive(&self) -> Payload {
         let mut files = Files::new();
         for (name, text) in self.files() {
@@ -189,7 +185,7 @@ impl Proxies {
         }
     }
 
-    /// `user_data`, which is ours, with these files in it: the same where nothing is set.
+    /// The embedded `user_data` with these files added; unchanged when nothing is set.
     ///
     /// # Errors
     /// When `user_data` has no list of files.
@@ -206,7 +202,7 @@ impl Proxies {
             )
         })?;
         let place = |name| PLACES.iter().find(|(known, _)| *known == name);
-        // JSON is YAML, so its strings are quoted as they have to be. Modes are not: see cloud-init.yaml.
+        // JSON strings are valid YAML. Modes are not quoted: see cloud-init.yaml.
         let entries = self.files().into_iter().filter_map(|(name, text)| {
             let (_, path) = place(name)?;
             let mode = if name == REVISION { "0o644" } else { "0o600" };

@@ -1,11 +1,9 @@
-//! A proxy's URL, and how it is shown: what it may hold is plain enough for a shell, systemd and apt to read alike.
+//! The URL of a proxy. Only characters that a shell, systemd and apt all read alike are accepted.
 
-use std::fmt;
-
-/// What is shown in the place of a name and a password.
+/// Replaces a name and a password.
 const MASK: &str = "***";
 
-/// Checks the URL of a proxy. The reasons never quote it: there may be a password in it.
+/// Checks the URL of a proxy. Errors never quote it, since it may contain a password.
 pub(crate) fn check(text: &str) -> Result<String, String> {
     let expected = "expected http://HOST:PORT or https://HOST:PORT, with NAME:PASSWORD@ before the host if it asks for them";
     let url = text.strip_suffix('/').unwrap_or(text);
@@ -35,7 +33,7 @@ pub(crate) fn check(text: &str) -> Result<String, String> {
     }
 }
 
-/// Checks the list of what is reached directly, and returns it without blanks.
+/// Checks the list of hosts that are reached directly, and returns it without blanks.
 pub(crate) fn check_list(text: &str) -> Result<String, String> {
     let entries: Vec<&str> = text.split(',').map(str::trim).collect();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-.:/*".contains(c);
@@ -44,13 +42,13 @@ pub(crate) fn check_list(text: &str) -> Result<String, String> {
         .find(|entry| entry.is_empty() || !entry.chars().all(plain))
     {
         Some(bad) => Err(format!(
-            "`{bad}` is no host, domain or network; expected for instance `localhost,.example.org,10.0.0.0/8`"
+            "invalid host, domain or network `{bad}`: expected a list such as `localhost,.example.org,10.0.0.0/8`"
         )),
         None => Ok(entries.join(",")),
     }
 }
 
-/// Whether `text` holds nothing but unreserved characters and %XX.
+/// Whether `text` has only unreserved characters and %XX.
 fn is_encoded(text: &str) -> bool {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -81,7 +79,7 @@ pub(crate) fn is_secret(text: &str) -> bool {
 pub(crate) fn masked(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        // A password that is not encoded as it should be may hold anything, another `@` too.
+        // A password that is not properly encoded may contain anything, even another `@`.
         match line.split_once("://") {
             Some((scheme, rest)) if rest.contains('@') => {
                 let place = rest.rsplit_once('@').map_or("", |(_, place)| place);
@@ -93,23 +91,13 @@ pub(crate) fn masked(text: &str) -> String {
     shown
 }
 
-/// A text that may hold a secret; only what is masked is shown of it.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Masked<'a>(pub(crate) &'a str);
-
-impl fmt::Debug for Masked<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&masked(self.0), f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_proxy_has_a_host_and_a_port() {
-        for well in [
+        for valid in [
             "http://proxy:3128",
             "https://proxy.example.org:443",
             "http://10.0.0.1:8080",
@@ -117,8 +105,8 @@ mod tests {
             "http://me:p%40ss-._~@proxy:3128",
             "http://me@proxy:3128",
         ] {
-            assert_eq!(check(well), Ok(well.to_owned()));
-            assert_eq!(check(&format!("{well}/")), Ok(well.to_owned()));
+            assert_eq!(check(valid), Ok(valid.to_owned()));
+            assert_eq!(check(&format!("{valid}/")), Ok(valid.to_owned()));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Long commands in the guest: started detached, then asked how they are.
+//! Long commands in the guest: started detached, then polled.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::guest::{self, Job};
 use crate::multipass::screen;
 
 impl Reconciler<'_> {
-    /// Waits for the end of a job; one that was lost, as by a reboot, is started again once.
+    /// Runs a job to its end. A job that is lost, as by a reboot, is started again once.
     pub(super) fn job(&mut self, job: &Job, limit: Duration) -> Result<Ended> {
         let mut backoff = Backoff::until(Instant::now() + limit);
         self.succeed(&job.start, Kind::Unexpected)?;
@@ -39,7 +39,7 @@ impl Reconciler<'_> {
                 }
             }
             match status.log.last() {
-                // Of the job itself, as before it tries again.
+                // From `stack.sh` itself, such as before it retries.
                 Some(line) if line.starts_with("stack: ") => self.view.quote("log", line),
                 _ if status.pulled.is_some() => {
                     let pulled = status.pulled;
@@ -60,11 +60,11 @@ pub(super) enum Ended {
     Succeeded,
     /// With this exit code, and the last lines of its log.
     Failed(i32, Vec<String>),
-    /// Not in time; it goes on in the VM.
+    /// It exceeded its limit, and continues in the VM.
     Late(Vec<String>),
 }
 
-/// What a job's poll tells.
+/// The answer of a job's poll.
 #[derive(Debug)]
 struct JobStatus {
     state: JobState,
@@ -76,7 +76,7 @@ struct JobStatus {
 enum JobState {
     Running,
     Ended(i32),
-    /// Neither running nor ended.
+    /// It does not exist, and left no result.
     Lost,
 }
 
@@ -85,8 +85,8 @@ impl JobStatus {
         let unreadable = || {
             let lines = text.lines().map(str::to_owned);
             guest::unreadable(
-                "the state of a command in the VM could not be read",
-                "its answer could not be read",
+                "could not read the state of a command in the VM",
+                "its answer is malformed",
             )
             .log(lines)
         };
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_says_how_it_is() {
+    fn a_poll_is_parsed() {
         let status = JobStatus::parse(
             "noise|polis-job 1\nended 1\npulled 3 9 0 0 0\nlog\n a\x1b[0m\nError: b\n",
         )

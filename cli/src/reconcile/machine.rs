@@ -1,4 +1,4 @@
-//! The steps that bring the VM up: launched, started, waited for.
+//! The steps that launch and start the VM, and wait for it.
 
 use std::sync::mpsc::channel;
 use std::thread;
@@ -17,10 +17,10 @@ use crate::multipass::{failed, list_call};
 use crate::platform;
 use crate::process::Output;
 
-/// How often the guest is asked how far it is while a launch runs.
-const GLANCE: Duration = Duration::from_secs(3);
-/// How long such a question may take; the daemon may have other work.
-const GLIMPSE: Duration = Duration::from_secs(10);
+/// How often the guest's progress is read while a launch runs.
+const INTERVAL: Duration = Duration::from_secs(3);
+/// How long reading it may take; the daemon may be busy.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Reconciler<'_> {
     pub(super) fn launch(&mut self, call: &Call, ahead: &[Call]) -> Result<()> {
@@ -28,22 +28,22 @@ impl Reconciler<'_> {
         let multipass = self.multipass;
         let (launched, over) = channel();
         let output = thread::scope(|scope| {
-            scope.spawn(move || ahead::bring(multipass, ahead, &over));
+            scope.spawn(move || ahead::transfer(multipass, ahead, &over));
             let output = self.watch_launch(call);
             drop(launched);
             output
         })?;
         if output.code == Some(0) {
-            // Which says only that cloud-init has ended.
+            // This only means that cloud-init has finished.
             return Ok(());
         }
         match refusal::of(output.code, &output.stderr) {
-            // The VM is there and goes on.
+            // The VM exists and continues.
             Refusal::InitTimeout => Ok(()),
             Refusal::ClientTimeout => self.await_machine(&list_call(), self.limits.provisioned),
-            // An earlier launch was cut off, and the daemon went on with it.
+            // An earlier launch was cut off, and the daemon continued it.
             Refusal::BeingPrepared | Refusal::Exists => {
-                self.view.detail("an earlier launch is still at work");
+                self.view.detail("an earlier launch is still running");
                 self.await_machine(&list_call(), self.limits.provisioned)
             }
             Refusal::Deleted => Err(refusal::deleted()),
@@ -51,23 +51,23 @@ impl Reconciler<'_> {
         }
     }
 
-    /// Waits for the end of a launch, and meanwhile shows how far the guest is.
+    /// Waits for the end of a launch, and shows the guest's progress.
     pub(super) fn watch_launch(&mut self, call: &Call) -> Result<Output> {
         let left = self
             .limits
             .provisioned
             .saturating_duration_since(Instant::now());
         let limit = left + self.limits.answer;
-        let mut glanced = Instant::now();
+        let mut polled = Instant::now();
         let mut seen = false;
         let multipass = self.multipass;
         let ended = multipass.watched(call, limit, |running| {
             if !seen {
                 self.view.stages(&running.stdout_so_far());
             }
-            if running.runs() && glanced.elapsed() >= GLANCE {
+            if running.runs() && polled.elapsed() >= INTERVAL {
                 seen = self.show_progress();
-                glanced = Instant::now();
+                polled = Instant::now();
             }
         })?;
         ended.ok_or_else(|| {
@@ -76,16 +76,19 @@ impl Reconciler<'_> {
         })
     }
 
-    /// Shows how far the provisioning is; false when it cannot be seen yet. A failure to see is no
-    /// failure of what is watched.
+    /// Shows the progress of the provisioning; false if there is none yet. Errors are ignored, since the launch itself may
+    /// still succeed.
     pub(super) fn show_progress(&mut self) -> bool {
-        // Never for long: what is watched may have ended.
-        let list = self.multipass.output(&list_call(), Some(GLIMPSE));
+        // With a short limit: the launch may have ended.
+        let list = self.multipass.output(&list_call(), Some(PROGRESS_TIMEOUT));
         let state = list.and_then(|output| parse_list(&output.stdout));
         if !matches!(state, Ok(Some(VmState::Running))) {
             return false;
         }
-        let Ok(output) = self.multipass.output(&guest::progress(), Some(GLIMPSE)) else {
+        let Ok(output) = self
+            .multipass
+            .output(&guest::progress(), Some(PROGRESS_TIMEOUT))
+        else {
             return false;
         };
         let progress = Progress::parse(&plain(&output.stdout));
@@ -109,7 +112,7 @@ impl Reconciler<'_> {
         };
         match refusal::of(output.code, &output.stderr) {
             _ if output.code == Some(0) => Ok(()),
-            // Somebody else has switched it on.
+            // Another program has started it.
             Refusal::NoAnswer => Ok(()),
             Refusal::Deleted => Err(refusal::deleted()),
             Refusal::ClientTimeout => Err(late()),
@@ -137,10 +140,10 @@ impl Reconciler<'_> {
                     self.view.detail(NO_ANSWER);
                 }
                 (_, Some(state)) => self.view.detail(state.word()),
-                (_, None) => self.view.detail("not there yet"),
+                (_, None) => self.view.detail("not created yet"),
             }
             if !backoff.wait()? {
-                let word = state.as_ref().map_or("not there", VmState::word);
+                let word = state.as_ref().map_or("missing", VmState::word);
                 return Err(out_of_time("the VM is not running").because(format!("it is {word}")));
             }
         }

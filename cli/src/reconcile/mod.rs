@@ -1,7 +1,6 @@
-//! Executes a plan: each step by the calls that it names, each with its end to wait for.
+//! Executes a plan: makes the calls of each step and waits for their result.
 //!
-//! Nothing is decided here but whether a step has ended, well or not. A run that is killed anywhere
-//! leaves a state that the next run probes and continues from.
+//! It decides only whether a step has succeeded or failed. The next run continues from any state that a killed one leaves.
 
 mod ahead;
 mod job;
@@ -23,13 +22,12 @@ use crate::plan::{Desired, Step};
 use crate::process;
 use crate::view::View;
 
-/// How long a VM may take to run once it was started.
+/// How long a VM may take to boot.
 const BOOT: Duration = Duration::from_secs(300);
-/// How long the daemon may be without an answer of a VM that it has switched on. Three times the slowest first boot that
-/// was seen, 58 s until SSH under software emulation; what is silent for longer than that has hung.
+/// How long a VM that is switched on may not answer before it counts as hanging: three times the slowest first boot that
+/// was measured, 58 s until SSH under software emulation.
 const SILENCE: Duration = Duration::from_secs(180);
 
-/// Executes plans.
 #[derive(Debug)]
 pub(crate) struct Reconciler<'a> {
     multipass: &'a Multipass<'a>,
@@ -37,22 +35,21 @@ pub(crate) struct Reconciler<'a> {
     limits: Limits,
     view: View,
     launched: bool,
-    /// What was done, with the time it took.
+    /// The finished steps, each with its time.
     pub(crate) did: Vec<(&'static str, Duration)>,
-    /// The guest when it was last looked at.
+    /// The guest as last probed.
     pub(crate) seen: Option<Guest>,
-    /// The agents when they were last asked for.
+    /// The agents as last reported.
     pub(crate) agents: AgentsReport,
 }
 
-/// How long things may take.
 #[derive(Debug)]
 struct Limits {
-    /// The end of the launch and the provisioning.
+    /// The deadline of the launch and the provisioning.
     provisioned: Instant,
-    /// How much longer than its own time a call may take to say how it ended.
+    /// How much longer than its own limit a call may take to return.
     answer: Duration,
-    /// How long a VM may be silent.
+    /// How long a VM may not answer.
     silence: Duration,
     pull: Duration,
     health: Duration,
@@ -84,7 +81,6 @@ impl Backoff {
 }
 
 impl<'a> Reconciler<'a> {
-    /// Nothing done yet.
     pub(crate) fn new(
         context: &Context,
         multipass: &'a Multipass<'a>,
@@ -95,11 +91,11 @@ impl<'a> Reconciler<'a> {
             multipass,
             desired,
             limits: Limits {
-                provisioned: Instant::now() + settings.time("timeout"),
-                answer: settings.time("call-timeout"),
-                silence: SILENCE.min(settings.time("timeout")),
-                pull: settings.time("pull-timeout"),
-                health: settings.time("health-timeout"),
+                provisioned: Instant::now() + settings.timeout.duration(),
+                answer: settings.call_timeout.duration(),
+                silence: SILENCE.min(settings.timeout.duration()),
+                pull: settings.pull_timeout.duration(),
+                health: settings.health_timeout.duration(),
             },
             view: View::new(context.output, context.verbose),
             launched: false,
@@ -109,10 +105,10 @@ impl<'a> Reconciler<'a> {
         }
     }
 
-    /// Executes `steps` in order; true when what is has to be looked at again.
+    /// Executes `steps` in order; true if the state has to be observed again.
     ///
     /// # Errors
-    /// The first step that fails; what was done stays.
+    /// Of the first step that fails; earlier ones stay done.
     pub(crate) fn run(&mut self, steps: &[Step]) -> Result<bool> {
         for step in steps {
             if matches!(step, Step::Reobserve) {
@@ -154,14 +150,13 @@ impl<'a> Reconciler<'a> {
         self.multipass.call(call, kind).map(drop)
     }
 
-    /// Looks at the guest; none when it does not answer just now.
+    /// Probes the guest; none if it does not answer now.
     fn probe(&self, call: &Call) -> Result<Option<Guest>> {
         let answer = self.ask(call)?;
         answer.map(|text| Guest::parse(&text)).transpose()
     }
 
-    /// Asks the guest something; none when it does not answer just now, which happens around a boot
-    /// and on bad networks.
+    /// Makes a call in the guest; none if it does not answer now, as during a boot and on bad networks.
     fn ask(&self, call: &Call) -> Result<Option<String>> {
         let output = self.multipass.output(call, None)?;
         if output.code == Some(0) {
@@ -176,6 +171,6 @@ impl<'a> Reconciler<'a> {
 
 fn out_of_time(what: &str) -> Box<Error> {
     Error::new(Kind::TimedOut, what)
-        .next("polis start   (goes on where it stopped)")
+        .next("polis start   (continues where it stopped)")
         .next("polis start --timeout 1800   (waits longer)")
 }

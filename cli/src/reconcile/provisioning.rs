@@ -1,4 +1,4 @@
-//! The wait for the provisioning, and what it says when it failed.
+//! Waits for the provisioning, and reports its failure.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guest;
 use crate::guest::probe::{Guest, Provisioning};
 use crate::guest::provision::{LOG, Progress, REPORT, Report};
-use crate::multipass::A_NOTE;
+use crate::multipass::SMALL_FILE;
 use crate::multipass::call::Call;
 use crate::multipass::state::VmState;
 
@@ -38,34 +38,33 @@ impl Reconciler<'_> {
         }
     }
 
-    /// Runs the script once more. The VM's own limits add up to more than a launch may take; a second run has them to
-    /// itself.
+    /// Runs the script again. Its own limits add up to more than a launch may take, so it gets more time.
     pub(super) fn reprovision(&mut self, call: &Call) -> Result<()> {
         self.limits.provisioned = self.limits.provisioned.max(Instant::now() + BOOT);
         self.succeed(call, Kind::Provisioning)
     }
 
-    /// A VM that this run launched must have been provisioned by what this run sent.
+    /// Checks that a VM launched by this run was provisioned with the user-data of this run.
     pub(super) fn check_marker(&self, guest: &Guest) -> Result<()> {
         if self.launched && self.desired.marker.is_some() && guest.marker != self.desired.marker {
             return Err(Error::new(
                 Kind::Provisioning,
                 "the VM was provisioned with other user-data than polis sent",
             )
-            .because("the digests in its marker are not those of the files that polis carries")
+            .because("the digests in its marker are not those of the files built into polis")
             .next("polis delete --purge, then: polis start"));
         }
         Ok(())
     }
 
     pub(super) fn provisioning_failed(&self) -> Box<Error> {
-        let report = self.multipass.read(REPORT, A_NOTE).and_then(|text| {
+        let report = self.multipass.read(REPORT, SMALL_FILE).and_then(|text| {
             serde_json::from_slice::<Report>(&text).map_err(|error| {
                 Error::new(
                     Kind::Unexpected,
                     "the report of the provisioning is malformed",
                 )
-                .because(error.to_string())
+                .caused_by(&error)
             })
         });
         match report {
@@ -82,23 +81,23 @@ impl Reconciler<'_> {
                     report.message, report.exit_code
                 ))
                 .log(report.log_tail)
-                .next("polis start   (provisions again; what is done is skipped)")
+                .next("polis start   (provisions again; finished steps are skipped)")
                 .next(format!("polis exec --vm -- sudo less {LOG}"));
                 error.step = Some(report.step);
                 error
             }
             Err(cause) => Error::new(Kind::Provisioning, "the provisioning of the VM failed")
-                .because(format!("its report cannot be read: {}", cause.message))
-                .next("polis start   (provisions again; what is done is skipped)"),
+                .because(format!("could not read its report: {}", cause.message))
+                .next("polis start   (provisions again; finished steps are skipped)"),
         }
     }
 
-    /// Out of time, with how far the guest is, where it can be asked.
+    /// The error when time is up, with the guest's progress if it answers.
     pub(super) fn not_provisioned_in_time(&self, what: &str) -> Box<Error> {
         let runs = matches!(self.multipass.state(), Ok(Some(VmState::Running)));
         let answer = runs.then(|| self.multipass.output(&guest::progress(), None));
-        let said = answer.and_then(Result::ok).unwrap_or_default().stdout;
-        let progress = Progress::parse(&said);
+        let text = answer.and_then(Result::ok).unwrap_or_default().stdout;
+        let progress = Progress::parse(&text);
         let mut error = out_of_time(what);
         if let Some(step) = progress.current() {
             error = error.because(format!("it is in the step `{step}`"));
@@ -108,7 +107,6 @@ impl Reconciler<'_> {
     }
 }
 
-/// The script does not get as far as to write a report.
 fn cut_short_twice() -> Box<Error> {
     Error::new(
         Kind::Provisioning,
@@ -116,6 +114,6 @@ fn cut_short_twice() -> Box<Error> {
     )
     .because("the VM was switched off meanwhile, or its disk is full")
     .next(format!("polis exec --vm -- sudo less {LOG}"))
-    .next("polis start   (provisions again; what is done is skipped)")
+    .next("polis start   (provisions again; finished steps are skipped)")
     .next("polis delete --purge, then: polis start")
 }

@@ -1,6 +1,6 @@
-//! How far a pull is, as the guest tells it: pure.
+//! The progress of a pull, as the guest reports it; pure.
 
-/// What has arrived of the images. The numbers come from a registry: they are shown, and nothing else.
+/// How much of the images has been pulled. The numbers come from a registry, and are only shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Pulled {
     images: u64,
@@ -12,7 +12,7 @@ pub(super) struct Pulled {
 }
 
 impl Pulled {
-    /// Reads the five numbers of the line `pulled`; nothing of a line that is another one.
+    /// Parses the five numbers of the line `pulled`; zeros for any other line.
     pub(super) fn parse(line: &str) -> Self {
         let words = line.strip_prefix("pulled ").unwrap_or_default();
         let numbers: Option<Vec<u64>> = words
@@ -36,12 +36,12 @@ impl Pulled {
         self.of > 0
     }
 
-    /// As `3 of 9 images`.
+    /// Such as `3 of 9 images`.
     pub(super) fn count(self) -> String {
         format!("{} of {} images", self.images.min(self.of), self.of)
     }
 
-    /// As `412 of 901 MiB (3 of 9 images)`, with `901+` while the sizes of some layers are unknown; only the count where no
+    /// Such as `412 of 901 MiB (3 of 9 images)`, with `901+` while the sizes of some layers are unknown; only the count if no
     /// bytes are known.
     pub(super) fn words(self) -> String {
         if self.bytes == 0 {

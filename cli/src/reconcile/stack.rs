@@ -11,10 +11,10 @@ use crate::guest::service::{Condition, Service};
 use crate::guest::{self, Job};
 use crate::multipass::call::Call;
 use crate::multipass::refusal;
-use crate::multipass::{A_NOTE, TRANSFER, failed, screen};
+use crate::multipass::{SMALL_FILE, TRANSFER, failed, screen};
 
 impl Reconciler<'_> {
-    /// Transfers an archive and has it put in its place; once more when it arrived damaged.
+    /// Transfers and installs an archive; once more if it arrived damaged.
     pub(super) fn install(&mut self, [transfer, install]: &[Call; 2]) -> Result<()> {
         for _ in 0..2 {
             let output = self.multipass.output(transfer, Some(TRANSFER))?;
@@ -30,7 +30,9 @@ impl Reconciler<'_> {
                         .because(words.join(" "))
                         .next("polis agent list"));
                 }
-                Some(guest::DAMAGED) => self.view.detail("it arrived damaged; sending it again"),
+                Some(guest::DAMAGED) => self
+                    .view
+                    .detail("it arrived damaged; transferring it again"),
                 _ => return Err(failed(install, &output, Kind::Transfer)),
             }
         }
@@ -47,15 +49,15 @@ impl Reconciler<'_> {
             Ended::Succeeded => return Ok(()),
             Ended::Late(log) => Error::new(Kind::TimedOut, "the images are still being pulled")
                 .log(log)
-                .next("polis start   (goes on where it stopped)")
+                .next("polis start   (continues where it stopped)")
                 .next("POLIS_PULL_TIMEOUT=3600 polis start   (waits longer)"),
             Ended::Failed(code, log) => {
                 let cause = cause_of_pull(&log).unwrap_or(format!("the pull ended with {code}"));
-                Error::new(Kind::Pull, "an image could not be pulled")
+                Error::new(Kind::Pull, "could not pull an image")
                     .because(cause)
                     .log(log)
                     .next("polis start")
-                    .next("polis doctor   (tells whether the registry is reachable)")
+                    .next("polis doctor   (checks whether the registry is reachable)")
             }
         };
         Err(error.tried(job.start.to_text()))
@@ -70,19 +72,17 @@ impl Reconciler<'_> {
                 (log.last().cloned().unwrap_or(ended), log)
             }
         };
-        // Which service it is, the services themselves tell best.
+        // The services themselves show best which one failed.
         self.seen = self.probe(&guest::probe())?;
         if let Some(service) = self.seen.as_ref().and_then(worst) {
             return Err(self.unhealthy(service));
         }
-        Err(
-            Error::new(Kind::Unhealthy, "the services could not be started")
-                .because(cause)
-                .tried(job.start.to_text())
-                .log(log)
-                .next("polis start")
-                .next("polis status"),
-        )
+        Err(Error::new(Kind::Unhealthy, "could not start the services")
+            .because(cause)
+            .tried(job.start.to_text())
+            .log(log)
+            .next("polis start")
+            .next("polis status"))
     }
 
     pub(super) fn await_health(&mut self, call: &Call) -> Result<()> {
@@ -112,20 +112,15 @@ impl Reconciler<'_> {
         }
     }
 
-    /// Waits until each agent of the workspace is installed, and well or not. None of them makes a start fail, and what
-    /// takes longer goes on without us.
+    /// Waits until each agent of the workspace is healthy or has failed. None of them makes a start fail, and one that takes
+    /// longer continues in the workspace.
     pub(super) fn await_agents(&mut self, call: &Call) -> Result<()> {
         let mut backoff = Backoff::until(Instant::now() + self.limits.health);
         loop {
             if let Some(answer) = self.ask(call)? {
                 self.agents = AgentsReport::parse(&screen::plain(&answer));
             }
-            let Some(busy) = self
-                .agents
-                .states
-                .iter()
-                .find(|state| state.is_on_its_way())
-            else {
+            let Some(busy) = self.agents.states.iter().find(|state| state.is_starting()) else {
                 return Ok(());
             };
             self.view.detail(&busy.words());
@@ -135,7 +130,7 @@ impl Reconciler<'_> {
         }
     }
 
-    /// The error about a service that is not well, with the end of its log.
+    /// The error about an unhealthy service, with the end of its log.
     pub(super) fn unhealthy(&self, service: &Service) -> Box<Error> {
         let differs = self.seen.as_ref().and_then(|seen| seen.workspace_differs);
         let mut error = Error::new(
@@ -148,25 +143,25 @@ impl Reconciler<'_> {
         .next("polis start   (starts it again)");
         if let (WORKSPACE, Some(difference)) = (service.name.as_str(), differs) {
             error = error.because(difference.words()).next(format!(
-                "{RECREATE_WORKSPACE}   (loses what lies outside its volumes)"
+                "{RECREATE_WORKSPACE}   (loses everything outside its volumes)"
             ));
         }
         error.service = Some(service.name.clone());
         error
     }
 
-    /// The most telling lines of a service's log; none if they cannot be read.
+    /// The most relevant lines of a service's log; none if they cannot be read.
     fn log_of(&self, service: &Service) -> Vec<String> {
         let file = format!("{}/log-{}", guest::run::RUNS, service.name);
         let written = guest::service_log(&service.name, &file);
         let written = self.multipass.call(&written, Kind::Unexpected);
-        let text = written.and_then(|_| self.multipass.read(&file, A_NOTE));
+        let text = written.and_then(|_| self.multipass.read(&file, SMALL_FILE));
         let plain = screen::plain(&String::from_utf8_lossy(&text.unwrap_or_default()));
         plain.lines().map(str::to_owned).collect()
     }
 }
 
-/// The service that most needs a look: what waits for it is not well either, and says less.
+/// The service that is the likely cause; those that wait for it are not healthy either.
 fn worst(guest: &Guest) -> Option<&Service> {
     let by = |condition| guest.all(condition).next();
     by(Condition::Unhealthy)
@@ -174,10 +169,10 @@ fn worst(guest: &Guest) -> Option<&Service> {
         .or(by(Condition::Down))
 }
 
-/// The line of a pull's log that says why.
+/// The line of a pull's log with the cause.
 fn cause_of_pull(log: &[String]) -> Option<String> {
-    let telling = |line: &&String| line.contains("Error") || line.contains("error");
-    log.iter().rev().find(telling).or(log.last()).cloned()
+    let is_error = |line: &&String| line.contains("Error") || line.contains("error");
+    log.iter().rev().find(is_error).or(log.last()).cloned()
 }
 
 #[cfg(test)]

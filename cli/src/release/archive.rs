@@ -1,14 +1,14 @@
-//! Takes the program out of a release's archive, and nothing else. Pure.
+//! Extracts the program from a release's archive. Pure.
 //!
-//! The archive is the one that was released; its checksum says so. It is bounded all the same.
+//! The archive's checksum has been verified. Its size is limited nevertheless.
 
 use std::io::Read;
 
 use polis_base::release;
 
-/// More than a program of ours has.
+/// The largest program.
 const MOST_PROGRAM: u64 = 64 << 20;
-/// More than an archive of ours unpacks to.
+/// The largest unpacked archive.
 #[cfg(any(not(windows), test))]
 const MOST_UNPACKED: u64 = 128 << 20;
 
@@ -24,7 +24,7 @@ pub(crate) fn path(version: &str, target: &str) -> String {
 /// The file `path` of an archive of this system.
 ///
 /// # Errors
-/// When it is not there, is no regular file or is too large.
+/// When it is missing, too large or not a regular file.
 pub(crate) fn program(archive: &[u8], path: &str) -> Result<Vec<u8>, String> {
     #[cfg(windows)]
     return unzip(archive, path);
@@ -34,7 +34,7 @@ pub(crate) fn program(archive: &[u8], path: &str) -> Result<Vec<u8>, String> {
 
 #[cfg(any(not(windows), test))]
 fn untar(archive: &[u8], path: &str) -> Result<Vec<u8>, String> {
-    let text = |error: std::io::Error| format!("it is not a whole archive: {error}");
+    let text = |error: std::io::Error| format!("it is not a complete archive: {error}");
     let unpacked = flate2::read::GzDecoder::new(archive).take(MOST_UNPACKED);
     for entry in tar::Archive::new(unpacked).entries().map_err(text)? {
         let entry = entry.map_err(text)?;
@@ -50,7 +50,7 @@ fn untar(archive: &[u8], path: &str) -> Result<Vec<u8>, String> {
 
 #[cfg(any(windows, test))]
 fn unzip(archive: &[u8], path: &str) -> Result<Vec<u8>, String> {
-    let text = |error: zip::result::ZipError| format!("it is not a whole archive: {error}");
+    let text = |error: zip::result::ZipError| format!("it is not a complete archive: {error}");
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(archive)).map_err(text)?;
     match archive.by_name(path) {
         Ok(file) if file.is_file() => bounded(file),
@@ -63,7 +63,7 @@ fn unzip(archive: &[u8], path: &str) -> Result<Vec<u8>, String> {
 fn bounded(from: impl Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = from.take(MOST_PROGRAM + 1).read_to_end(&mut bytes);
-    read.map_err(|error| format!("it is not a whole archive: {error}"))?;
+    read.map_err(|error| format!("it is not a complete archive: {error}"))?;
     match bytes.len() as u64 > MOST_PROGRAM {
         true => Err(format!(
             "the program is larger than {} MiB",
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_is_refused() {
+    fn anything_but_the_program_is_refused() {
         let tar = tar_gz("a/polis", tar::EntryType::Regular, b"program");
         let linked = tar_gz("a/polis", tar::EntryType::Symlink, b"");
         let zip = zipped("a/polis", b"program");
@@ -120,15 +120,15 @@ mod tests {
             (untar(&linked, "a/polis"), "not a regular file"),
             (
                 untar(&tar[..tar.len() / 2], "a/polis"),
-                "not a whole archive",
+                "not a complete archive",
             ),
             (untar(b"", "a/polis"), "not"),
             (unzip(&zip, "b/polis"), "is not in it"),
             (
                 unzip(&zip[..zip.len() / 2], "a/polis"),
-                "not a whole archive",
+                "not a complete archive",
             ),
-            (unzip(b"", "a/polis"), "not a whole archive"),
+            (unzip(b"", "a/polis"), "not a complete archive"),
         ] {
             let why = why.unwrap_err();
             assert!(why.contains(expected), "{why}");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_broken_off() {
+    fn a_decompression_bomb_is_refused() {
         let zeros = vec![0; usize::try_from(MOST_PROGRAM).unwrap() + 1];
         for bomb in [
             untar(&tar_gz("p", tar::EntryType::Regular, &zeros), "p"),

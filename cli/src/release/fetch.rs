@@ -1,6 +1,6 @@
-//! Fetches files of a release with the system's `curl`: it knows the proxies, the certificates and the names of its
-//! machine. So no TLS has to be compiled, which would need a C compiler for each target, or be kept up to date here. What
-//! it brings is believed only when it is signed.
+//! Fetches files of a release with the system's `curl`, which knows the proxies, certificates and names of its machine. So no
+//! TLS is compiled in, which would need a C compiler for each target. Nothing that it downloads is trusted unless it is
+//! signed.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::process::{self, Failure, Output, Streams, TICK};
 use crate::proxy::Proxies;
 use crate::proxy::curl::CurlConfigs;
 
-/// The releases at one place.
+/// The releases at one URL.
 #[derive(Debug)]
 pub(crate) struct Releases<'a> {
     curl: PathBuf,
@@ -24,17 +24,17 @@ pub(crate) struct Releases<'a> {
     proxies: &'a Proxies,
 }
 
-/// Where a file of a release is.
+/// Which release a file belongs to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ReleaseRef<'a> {
-    /// The newest release that is no preview, as the server has it.
+    /// The newest release that is not a preview, according to the server.
     Latest,
     /// The release of this version.
     Version(&'a str),
 }
 
 impl<'a> Releases<'a> {
-    /// The releases at `url`, laid out as GitHub has them and reached by `proxies`; each file must come within `limit`.
+    /// The releases at `url`, in GitHub's layout, through `proxies`; each file has to arrive within `limit`.
     ///
     /// # Errors
     /// When there is no `curl`.
@@ -55,10 +55,10 @@ impl<'a> Releases<'a> {
         })
     }
 
-    /// The file `name`, of at most `most` bytes; `look` sees how many have come.
+    /// The file `name`, of at most `most` bytes; `look` is called with the number of bytes so far.
     ///
     /// # Errors
-    /// When it cannot be had whole, or the user wants to stop.
+    /// When it does not arrive complete, or a signal arrives.
     pub(crate) fn get(
         &self,
         of: ReleaseRef<'_>,
@@ -83,7 +83,7 @@ impl<'a> Releases<'a> {
                 if let Some(output) = running.poll(TICK)? {
                     return Ok(output);
                 }
-                // curl keeps the same limit, so this is for one that hangs.
+                // curl has the same limit; this is in case it hangs.
                 if started.elapsed() > self.limit + Duration::from_secs(5) {
                     return Err(Failure::TimedOut(self.limit));
                 }
@@ -97,9 +97,9 @@ impl<'a> Releases<'a> {
     }
 }
 
-/// The arguments of curl: what its configuration file says does not count.
+/// The arguments of curl, which ignores its configuration file.
 fn arguments(url: &str, limit: Duration) -> Vec<String> {
-    // Only a loopback address may be spoken to without TLS, and no redirect leads there.
+    // Only a loopback address may be reached without TLS, and no redirect leads there.
     let scheme = url.split(':').next().unwrap_or_default();
     let protocol = format!("={scheme}");
     let seconds = limit.as_secs().to_string();
@@ -137,7 +137,7 @@ fn failed(url: &str, most: usize, ended: std::result::Result<Output, Failure>) -
         Error::new(Kind::Update, format!("could not download `{url}`"))
             .because(why)
             .next(
-                "look at the network, and at https-proxy and ca-file if there is a proxy; then run this again",
+                "check the network, and https-proxy and ca-file if there is a proxy; then run this again",
             )
     };
     match ended {
@@ -145,10 +145,10 @@ fn failed(url: &str, most: usize, ended: std::result::Result<Output, Failure>) -
             let code = output
                 .code
                 .map_or("a signal".to_owned(), |code| format!("exit code {code}"));
-            let said = output.stderr.trim();
-            error(match said.is_empty() {
+            let stderr = output.stderr.trim();
+            error(match stderr.is_empty() {
                 true => format!("curl ended with {code}"),
-                false => format!("{said} ({code})"),
+                false => format!("{stderr} ({code})"),
             })
         }
         Err(Failure::Interrupted) => interrupted(),
@@ -158,16 +158,15 @@ fn failed(url: &str, most: usize, ended: std::result::Result<Output, Failure>) -
             size::words(most as u64)
         )),
         Err(Failure::TooMuch(_)) => error("curl printed too much".to_owned()),
-        Err(Failure::Start(reason)) => error(format!("curl cannot be started: {reason}")),
+        Err(Failure::Start(reason)) => error(format!("could not start curl: {reason}")),
     }
 }
 
-/// The user wants to stop; nothing has changed.
 pub(crate) fn interrupted() -> Box<Error> {
     Error::new(Kind::Interrupted, "interrupted").next("polis update")
 }
 
-/// What comes, up to a number of bytes.
+/// The received bytes, up to a limit.
 #[derive(Debug, Clone)]
 struct Body {
     bytes: Arc<Mutex<Vec<u8>>>,

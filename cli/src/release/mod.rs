@@ -1,7 +1,7 @@
-//! The releases of this program: what they state, how they are fetched, and how one takes the place of the program.
+//! Releases of polis: verifying, fetching and installing them.
 //!
-//! Nothing that comes from the network is trusted but what the key in this program has signed: the list of checksums, and
-//! the version that is signed with it.
+//! Nothing from the network is trusted except what the key in this program has signed: the list of checksums and its
+//! version.
 
 pub(crate) mod archive;
 pub(crate) mod fetch;

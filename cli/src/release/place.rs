@@ -1,5 +1,5 @@
-//! Where this program is, and how another one takes its place: written beside it, then renamed. Killed at any moment the
-//! old or the new one is there, whole; what is left over has a name that the next update removes.
+//! Replaces this program with another: writes it beside the old one, then renames it. A kill at any moment leaves the old or
+//! the new program complete; leftovers have names that the next update removes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,37 +8,34 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::platform;
 
-/// Where this program is.
+/// The paths of this program and its update.
 #[derive(Debug)]
 pub(crate) struct Installation {
     program: PathBuf,
     staged: PathBuf,
-    /// Where the old program goes that still runs, on Windows.
+    /// Where the old program is moved on Windows, where it is still running.
     aside: PathBuf,
 }
 
-/// The new program, beside the old one; removed when dropped.
+/// The new program beside the old one; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Staged<'a> {
     place: &'a Installation,
-    /// Open until it is filled: Linux does not run a program that somebody may write.
+    /// Open until it is filled, since Linux does not run a program that is open for writing.
     file: Option<File>,
 }
 
 impl Installation {
-    /// The place of the program that runs, with all links followed.
+    /// The place of the running program, with all links resolved.
     ///
     /// # Errors
     /// When it cannot be found, or belongs to a package manager.
     pub(crate) fn find() -> Result<Self> {
         let found = std::env::current_exe().and_then(fs::canonicalize);
         let program = found.map_err(|error| {
-            Error::new(
-                Kind::Update,
-                "the file of the file of this program cannot be found any more",
-            )
-            .because(error.to_string())
-            .next("start polis by the path where it is now")
+            Error::new(Kind::Update, "cannot find the file of this program")
+                .caused_by(&error)
+                .next("run polis by its current path")
         })?;
         if let Some(update) = platform::managed(&program.to_string_lossy()) {
             return Err(Error::new(
@@ -58,20 +55,19 @@ impl Installation {
         })
     }
 
-    /// What a killed update has left, if no other one is under way.
+    /// Files that a killed update has left, or that a running one uses.
     pub(crate) fn left_over(&self) -> Vec<PathBuf> {
         let each = [&self.staged, &self.aside].into_iter();
-        let there = each.filter(|path| path.symlink_metadata().is_ok());
-        there.cloned().collect()
+        let existing = each.filter(|path| path.symlink_metadata().is_ok());
+        existing.cloned().collect()
     }
 
-    /// Where this program is.
     pub(crate) fn program(&self) -> &Path {
         &self.program
     }
 
-    /// Removes what earlier updates have left, and makes an empty file for the new program, so that a directory that
-    /// cannot be written is found before anything is downloaded.
+    /// Removes leftovers of earlier updates, and creates an empty file for the new program, so that an unwritable directory
+    /// is noticed before the download.
     ///
     /// # Errors
     /// When the directory cannot be written.
@@ -84,12 +80,12 @@ impl Installation {
                 _ => {}
             }
         }
-        // No link is followed: it is new, or refused.
-        let made = OpenOptions::new()
+        // `create_new` follows no link.
+        let created = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&self.staged);
-        let file = made.map_err(|error| self.unwritable(&error))?;
+        let file = created.map_err(|error| self.unwritable(&error))?;
         Ok(Staged {
             place: self,
             file: Some(file),
@@ -102,18 +98,19 @@ impl Installation {
             Kind::Update,
             format!("`{}` cannot be written", dir.display()),
         )
-        .because(error.to_string())
-        .next("run this as the user who installed polis, or install it into a directory of yours")
+        .caused_by(&error)
+        .next(
+            "run this as the user who installed polis, or install it into a directory that you own",
+        )
     }
 }
 
 impl Staged<'_> {
-    /// Where the new program is.
     pub(crate) fn path(&self) -> &Path {
         &self.place.staged
     }
 
-    /// Writes the new program, with the mode of the old one, until it is on the disk.
+    /// Writes the new program with the mode of the old one, and syncs it.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -130,10 +127,10 @@ impl Staged<'_> {
         write().map_err(|error| place.unwritable(&error))
     }
 
-    /// Puts the new program into the place of the old one.
+    /// Replaces the old program with the new one.
     ///
     /// # Errors
-    /// When it cannot be renamed; then the old one is there.
+    /// When it cannot be renamed; the old one stays.
     pub(crate) fn swap(self) -> Result<()> {
         let place = self.place;
         let swapped = swap(&place.staged, &place.program, &place.aside);
@@ -143,17 +140,17 @@ impl Staged<'_> {
 
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
-        // What stays is removed by the next update.
-        let _renamed_or_stays = fs::remove_file(&self.place.staged);
+        // The next update removes leftovers.
+        let _ignored = fs::remove_file(&self.place.staged);
     }
 }
 
-/// One rename, which is there or not, and then on the disk.
+/// Renames atomically, and syncs the directory.
 #[cfg(not(windows))]
 fn swap(staged: &Path, program: &Path, _aside: &Path) -> io::Result<()> {
     fs::rename(staged, program)?;
-    // It is done; a machine that loses power now may still come up with the old one.
-    let _as_well_as_can_be = program.parent().map(File::open).map(|dir| dir?.sync_all());
+    // Best effort: after a power loss the old program may be back.
+    let _best_effort = program.parent().map(File::open).map(|dir| dir?.sync_all());
     Ok(())
 }
 
@@ -162,13 +159,13 @@ fn swap(staged: &Path, program: &Path, aside: &Path) -> io::Result<()> {
     swap_aside(staged, program, aside)
 }
 
-/// A program that runs keeps its file on Windows, so its name is taken away from it first. A kill between the two renames
-/// leaves no `polis.exe`, only the old and the new program beside its place.
+/// Windows does not replace a running program, so it is renamed first. A kill between the two renames leaves the old and the
+/// new program, but no `polis.exe`.
 #[cfg(any(windows, test))]
 fn swap_aside(staged: &Path, program: &Path, aside: &Path) -> io::Result<()> {
     fs::rename(program, aside)?;
     fs::rename(staged, program).inspect_err(|_| {
-        let _back_again = fs::rename(aside, program);
+        let _restored = fs::rename(aside, program);
     })
 }
 

@@ -1,21 +1,20 @@
-//! What a release states under its signature: its version, and what each of its files hashes to. Pure.
+//! The signed statement of a release: its version and the checksums of its files. Pure.
 
 use minisign_verify::{Error as Minisign, PublicKey, Signature};
 use polis_base::Digest;
 use polis_base::release::{COMMENT, SUMS};
 use semver::Version;
 
-/// Said of anything else in the place of a signature.
-const NO_SIGNATURE: &str = "it is not a minisign signature, or is damaged";
+const NO_SIGNATURE: &str = "it is not a valid minisign signature";
 
-/// What a release states, and who it is from has been verified.
+/// The verified statement of a release.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) version: Version,
     sums: String,
 }
 
-/// The version that a signature is for. Only [`verify`] tells whether that is true.
+/// The version that a signature claims; only [`verify`] proves it.
 ///
 /// # Errors
 /// When it is not the signature of a release.
@@ -31,7 +30,7 @@ pub(crate) fn claimed(signature: &[u8]) -> Result<Version, String> {
     }
 }
 
-/// Verifies that `key` has signed `sums`, and for which version.
+/// Verifies that `key` has signed `sums`, and returns the statement with its version.
 ///
 /// # Errors
 /// When it has not, or something else was signed.
@@ -56,10 +55,10 @@ fn decode(signature: &[u8]) -> Result<Signature, String> {
 }
 
 impl Statement {
-    /// What the file `name` hashes to.
+    /// The checksum of the file `name`.
     ///
     /// # Errors
-    /// When it is not listed exactly once: two lines would leave open which one counts.
+    /// When it is not listed exactly once.
     pub(crate) fn digest(&self, name: &str) -> Result<Digest, String> {
         let mut found = self
             .sums
@@ -76,16 +75,14 @@ impl Statement {
     }
 }
 
-/// What is to be done about a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is newer.
     Newer,
-    /// It is the one that runs.
+    /// The running version.
     Same,
-    /// It is older: never installed.
+    /// Never installed.
     Older,
-    /// It is newer, but a preview, which only `--version` installs.
+    /// A newer preview, which only `--version` installs.
     Preview,
 }
 
@@ -139,9 +136,9 @@ mod tests {
             (
                 &good[..good.len() / 2],
                 SUMS_TEXT,
-                "not a minisign signature",
+                "not a valid minisign signature",
             ),
-            (b"", SUMS_TEXT, "not a minisign signature"),
+            (b"", SUMS_TEXT, "not a valid minisign signature"),
         ];
         for (signature, sums, expected) in cases {
             let why = verify(&key, signature, sums.as_bytes()).unwrap_err();

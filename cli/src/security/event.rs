@@ -1,4 +1,4 @@
-//! The log of events: a sorted set to which sentinel, toolbox and people add, each in a form of its own.
+//! The log of events: a sorted set to which sentinel, toolbox and polis add, each in its own format.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -6,33 +6,33 @@ use serde_json::Value;
 use super::request::one_line;
 use crate::guest::valkey::{Reply, reason};
 
-/// An event for a report. What is in it is what somebody has written.
+/// An event. Its contents are not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Event {
-    /// When, by the score under which it was added.
+    /// The time, from the score under which it was added.
     pub(crate) time: String,
     #[serde(rename = "type")]
     pub(crate) kind: Option<String>,
     pub(crate) request_id: Option<String>,
     pub(crate) details: Option<String>,
-    /// The event itself where it is not of a known form; null when it cannot be read.
+    /// The event itself if its format is unknown; null when it cannot be read.
     pub(crate) raw: Option<String>,
 }
 
 impl Event {
-    /// Reads the newest events of an answer, newest first; none when one of them is not whole.
+    /// The events of an answer, newest first; none if one of them is incomplete.
     ///
     /// # Errors
-    /// With Valkey's words when it gave none.
-    pub(crate) fn whole(parts: &[Vec<Reply>]) -> std::result::Result<Option<Vec<Self>>, String> {
+    /// With Valkey's message when it returned none.
+    pub(crate) fn all(parts: &[Vec<Reply>]) -> std::result::Result<Option<Vec<Self>>, String> {
         let events = Self::parse(parts)?;
         Ok(events.into_iter().collect())
     }
 
-    /// The same; one that is not whole is shown as what cannot be read.
+    /// The same, with incomplete events marked as unreadable.
     ///
     /// # Errors
-    /// As [`Event::whole`].
+    /// As [`Event::all`].
     pub(crate) fn each(parts: &[Vec<Reply>]) -> std::result::Result<Vec<Self>, String> {
         let unreadable = || Self {
             time: "unknown".to_owned(),
@@ -60,7 +60,7 @@ impl Event {
                     _ => events.push(None),
                 }
             }
-            // Nothing at all was said: the program was ended for its memory or its time.
+            // No output at all: the program was killed for its memory or time.
             if part.is_empty() {
                 events.push(None);
             }
@@ -69,7 +69,7 @@ impl Event {
     }
 
     fn new(text: &str, score: &str) -> Self {
-        // Scores are seconds; valkey-cli prints them as it likes, `1764228488` or `1.7e9`.
+        // Scores are seconds, which valkey-cli prints as `1764228488` or `1.7e9`.
         let seconds = score
             .parse::<f64>()
             .ok()
@@ -93,29 +93,27 @@ impl Event {
         }
     }
 
-    /// The line of a table.
+    /// A line of the table.
     pub(crate) fn line(&self) -> String {
-        let said = [&self.kind, &self.request_id, &self.details, &self.raw];
-        let said: Vec<String> = said
+        let fields = [&self.kind, &self.request_id, &self.details, &self.raw];
+        let fields: Vec<String> = fields
             .into_iter()
             .flatten()
             .map(|text| one_line(text))
             .collect();
-        let said = match said.is_empty() {
-            true => {
-                "an event that cannot be read: larger than 4,000 bytes, or not UTF-8".to_owned()
-            }
-            false => said.join("  "),
+        let text = match fields.is_empty() {
+            true => "an unreadable event: larger than 4,000 bytes, or not UTF-8".to_owned(),
+            false => fields.join("  "),
         };
-        format!("{:<20}  {said}\n", self.time)
+        format!("{:<20}  {text}\n", self.time)
     }
 }
 
-/// A time in seconds since 1970 as RFC 3339 has it; the last that has four digits for its year is the end.
+/// A time in seconds since 1970 in RFC 3339, capped at the end of the year 9999.
 pub(crate) fn utc(seconds: u64) -> String {
     let seconds = seconds.min(253_402_300_799);
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Years that begin in March, so that a leap day is the last one: Hinnant's `civil_from_days`.
+    // Years from March, so that a leap day is the last day: Hinnant's `civil_from_days`.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -166,7 +164,7 @@ mod tests {
             text("x\ny"),
             text("nan"),
         ]];
-        let events = Event::whole(&parts).unwrap().unwrap();
+        let events = Event::all(&parts).unwrap().unwrap();
         let lines: String = events.iter().map(Event::line).collect();
         assert_eq!(
             lines,
@@ -177,21 +175,19 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_not_whole_hides_no_other() {
+    fn an_incomplete_event_hides_no_other() {
         let parts = [
             vec![Reply::Broken],
             vec![],
             vec![text("{\"event_type\":\"b\"}"), text("1")],
             vec![Reply::Nil],
         ];
-        assert_eq!(Event::whole(&parts), Ok(None));
+        assert_eq!(Event::all(&parts), Ok(None));
         let events = Event::each(&parts).unwrap();
         assert_eq!(events.len(), 3);
-        assert!(
-            events[0].line().contains("cannot be read") && events[2].kind.as_deref() == Some("b")
-        );
+        assert!(events[0].line().contains("unreadable") && events[2].kind.as_deref() == Some("b"));
         let refused = [vec![Reply::Error("NOAUTH x".to_owned())]];
-        assert_eq!(Event::whole(&refused), Err("NOAUTH x".to_owned()));
-        assert_eq!(Event::whole(&[vec![Reply::Nil]]), Ok(Some(vec![])));
+        assert_eq!(Event::all(&refused), Err("NOAUTH x".to_owned()));
+        assert_eq!(Event::all(&[vec![Reply::Nil]]), Ok(Some(vec![])));
     }
 }

@@ -1,8 +1,8 @@
-//! Approvals and the security level, as sentinel and toolbox keep them in Valkey: the keys, what stands in them, and the
-//! commands that change them. Decides, and calls nothing.
+//! Approvals and the security level as sentinel and toolbox keep them in Valkey: the keys, their values, and the commands
+//! that change them. Pure.
 //!
-//! The agent can write blocked requests and events through toolbox. What stands there is read strictly and never believed:
-//! an approval opens one host for requests to new destinations, whatever else a request says.
+//! The agent can write blocked requests and events through toolbox, so they are parsed strictly and never trusted: an
+//! approval opens one host for requests to new destinations, whatever else a request says.
 
 mod event;
 mod names;
@@ -18,41 +18,41 @@ pub(crate) use request::{Pending, Request, Waiting, one_line};
 use crate::args::Level;
 use crate::guest::valkey::{Keys, Reply};
 
-/// Matches the keys of blocked requests, and nothing else below `polis:blocked:`.
+/// The pattern of the keys of blocked requests, but of no other keys below `polis:blocked:`.
 pub(crate) const BLOCKED: &str =
     "polis:blocked:req-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]";
-/// Matches the keys of hosts that pass; the DLP service asks for the exact Host header.
+/// The pattern of the keys of allowed hosts; the DLP service looks up the exact Host header.
 const ALLOWED: &str = "polis:approved:host:*";
-/// How long a host passes, as upstream's tools have it.
+/// How long a host is allowed, as in upstream's tools.
 pub(crate) const SECONDS: u32 = 300;
-/// How many events are shown.
+/// The number of events that are shown.
 pub(crate) const EVENTS: usize = 100;
 
 const LEVEL: &str = "polis:config:security_level";
 const LOG: &str = "polis:log:events";
 
-/// What is asked for everything that is pending.
+/// The query for all pending requests.
 pub(crate) fn ask_pending() -> Vec<String> {
     words(&["list", BLOCKED])
 }
 
-/// What is asked for `status`.
+/// The query for `status`.
 pub(crate) fn ask_status() -> Vec<String> {
     let (level, log) = (format!("get {LEVEL}"), format!("zcard {LOG}"));
     words(&["list", BLOCKED, "list", ALLOWED, "run", &level, &log])
 }
 
-/// What is asked for the newest events, `step` at a time.
+/// The query for the newest events, `step` at a time.
 pub(crate) fn ask_events(step: usize) -> Vec<String> {
     words(&["events", &EVENTS.to_string(), &step.to_string()])
 }
 
-/// What is asked for one request.
+/// The query for one request.
 pub(crate) fn ask_request(id: &Id) -> Vec<String> {
     words(&["list", &id.key()])
 }
 
-/// What is asked for the level.
+/// The query for the level.
 pub(crate) fn ask_level() -> Vec<String> {
     words(&["run", &format!("get {LEVEL}")])
 }
@@ -61,12 +61,12 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// A change: commands of one transaction.
+/// A change: the commands of one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change(Vec<String>);
 
 impl Change {
-    /// Lets requests to `host` pass, and forgets the request that was blocked, if there is one.
+    /// Allows requests to `host`, and removes the blocked request, if there is one.
     pub(crate) fn allow(now: u64, host: &Host, request: Option<&Request>) -> Self {
         let (kind, id) = match request {
             Some(request) => ("approved_via_cli", Some(&request.id)),
@@ -81,7 +81,7 @@ impl Change {
         Self(commands)
     }
 
-    /// Forgets a request without letting anything pass. One that cannot be read goes too.
+    /// Removes a request, readable or not, without allowing anything.
     pub(crate) fn deny(now: u64, id: &Id, request: Option<&Request>) -> Self {
         let host = request.and_then(Request::host);
         let details = host.map_or("no host".to_owned(), |host| host.to_string());
@@ -100,13 +100,13 @@ impl Change {
         ])
     }
 
-    /// How many commands there are.
+    /// The number of commands.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// What is asked to make it.
-    pub(crate) fn asked(&self) -> Vec<String> {
+    /// The query that makes the change.
+    pub(crate) fn words(&self) -> Vec<String> {
         let mut asked = words(&["run", "multi"]);
         asked.extend(self.0.iter().cloned());
         asked.push("exec".to_owned());
@@ -114,7 +114,7 @@ impl Change {
     }
 }
 
-/// Removes a blocked request, and the note by which the same block is not recorded twice: the next one is.
+/// Removes a blocked request, and the key that keeps the same block from being recorded again.
 fn forget(id: &Id, request: Option<&Request>) -> String {
     let twin = request.and_then(|request| {
         let host = request.host()?;
@@ -126,7 +126,7 @@ fn forget(id: &Id, request: Option<&Request>) -> String {
     format!("del {}{}", id.key(), twin.unwrap_or_default())
 }
 
-/// Adds an event as toolbox writes and reads them.
+/// Adds an event in toolbox's format.
 fn record(now: u64, kind: &str, id: Option<&Id>, details: &str) -> String {
     let event = json!({
         "timestamp": utc(now),
@@ -134,23 +134,23 @@ fn record(now: u64, kind: &str, id: Option<&Id>, details: &str) -> String {
         "request_id": id.map(ToString::to_string),
         "details": details,
     });
-    // Nothing in it has a quote, a backslash or a blank at its end: hosts, IDs and words of ours.
+    // Needs no quoting: it consists of hosts, IDs and our own words.
     format!("zadd {LOG} {now} '{event}'")
 }
 
-/// The level that applies, and where it comes from.
+/// The level that applies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Set {
     pub(crate) level: Level,
-    /// What is set; null for the default.
+    /// The stored value; null for the default.
     pub(crate) set: Option<String>,
 }
 
 impl Set {
-    /// Reads the reply as sentinel does: quotes and case do not matter, and an unknown word means balanced.
+    /// Parses the reply as sentinel does: quotes and case are ignored, and an unknown word means balanced.
     ///
     /// # Errors
-    /// With Valkey's words when it gave no level.
+    /// With Valkey's message when it returned no level.
     pub(crate) fn parse(reply: Option<&Reply>) -> std::result::Result<Self, String> {
         let set = match reply {
             Some(Reply::Nil) => None,
@@ -170,14 +170,14 @@ impl Set {
     }
 }
 
-/// A host that passes, and for how long.
+/// An allowed host, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Allowed {
     pub(crate) host: String,
     pub(crate) seconds: i64,
 }
 
-/// The hosts that pass now.
+/// The hosts that are allowed now.
 pub(crate) fn allowed(keys: &Keys) -> Vec<Allowed> {
     let prefix = ALLOWED.trim_end_matches('*');
     let entries = keys.entries.iter().filter(|entry| entry.left != -2);
@@ -213,7 +213,7 @@ mod tests {
         let request = request("Example.org:8443", Some("new_domain_prompt"));
         let host = request.approvable().unwrap();
         let change = Change::allow(1_764_228_488, &host, Some(&request));
-        let asked = change.asked();
+        let asked = change.words();
         assert_eq!(
             asked.iter().map(String::as_str).collect::<Vec<_>>(),
             [
@@ -248,7 +248,7 @@ mod tests {
             (None, "del polis:blocked:req-0a1b2c3d"),
         ] {
             let id = Id::parse("req-0a1b2c3d").unwrap();
-            let asked = Change::deny(17, &id, request.as_ref()).asked();
+            let asked = Change::deny(17, &id, request.as_ref()).words();
             assert_eq!(asked[2], expected);
             assert_eq!(asked.len(), 5);
             assert!(asked.iter().all(|line| !line.contains('\n')), "{asked:?}");

@@ -1,4 +1,4 @@
-//! What a person types or a request names: valid once made, so that it can stand in a command of Valkey.
+//! IDs and hosts, valid once constructed, so that they are safe in a command of Valkey.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,6 @@ use crate::error::{Error, Kind, Result};
 pub(crate) struct Id(String);
 
 impl Id {
-    /// Reads an ID.
     ///
     /// # Errors
     /// Of kind `Usage`.
@@ -22,12 +21,12 @@ impl Id {
         }
         Err(Error::new(
             Kind::Usage,
-            format!("invalid ID `{text}`: expected `req-` and eight hexadecimal digits, as in req-0a1b2c3d"),
+            format!("invalid ID `{text}`: expected `req-` and eight hexadecimal digits, such as req-0a1b2c3d"),
         )
         .next("polis security pending   (lists them)"))
     }
 
-    /// Where the request stands.
+    /// The key of the request.
     pub(crate) fn key(&self) -> String {
         format!("polis:blocked:{}", self.0)
     }
@@ -44,13 +43,13 @@ impl fmt::Display for Id {
     }
 }
 
-/// A Host header: a name as RFC 1123 has it or an address, and perhaps a port. The case stays, because sentinel compares
-/// the header byte for byte.
+/// A Host header: a name (RFC 1123) or an address, with an optional port. Case is kept, because sentinel compares the header
+/// byte by byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host(String);
 
 impl Host {
-    /// Reads a host that somebody typed. Clients send it in lower case.
+    /// Parses a typed host, in lower case as clients send it.
     ///
     /// # Errors
     /// Of kind `Usage`.
@@ -58,7 +57,7 @@ impl Host {
         Self::exact(&text.to_ascii_lowercase()).ok_or_else(|| {
             Error::new(
                 Kind::Usage,
-                format!("invalid host `{text}`: expected a name or an address, and perhaps a port, as in api.example.org:8443"),
+                format!("invalid host `{text}`: expected a name or an address with an optional port, such as api.example.org:8443"),
             )
             .because("it is compared with the Host header of each request: no scheme, no path, no wildcard")
         })
@@ -84,8 +83,8 @@ impl Host {
     }
 }
 
-/// Whether `name` is one as RFC 1123 has it; a dot at its end is allowed. One whose last label is a number is no name:
-/// programs take it for an address.
+/// Whether `name` is a host name (RFC 1123); a trailing dot is allowed. If the last label is a number, programs take it for an
+/// address.
 fn is_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let label = |label: &str| {

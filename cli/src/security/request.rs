@@ -6,12 +6,11 @@ use super::names::{Host, Id};
 use crate::error::{Error, Kind, Result};
 use crate::guest::valkey::{Keys, Reply};
 
-/// The patterns under which the DLP service blocks a destination that it does not know: with the level `balanced` and
-/// with `strict`. It lifts these, and no others. The reason says nothing of it: the service records every block of its
-/// own as `credential_detected`.
+/// The patterns under which the DLP service blocks unknown destinations, at the levels `balanced` and `strict`. Approvals lift
+/// only these. The reason does not show it: the service records all its blocks as `credential_detected`.
 const NEW: [&str; 2] = ["new_domain_prompt", "new_domain_blocked"];
 
-/// A blocked request. What it says is what was written there, by sentinel or by the agent.
+/// A blocked request, written by sentinel or by the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) id: Id,
@@ -21,7 +20,7 @@ pub(crate) struct Request {
     pub(crate) blocked_at: Option<String>,
 }
 
-/// The document of a request; what else is in it does not matter here.
+/// The document of a request; other keys are ignored.
 #[derive(Deserialize)]
 struct Document {
     request_id: String,
@@ -32,10 +31,10 @@ struct Document {
 }
 
 impl Request {
-    /// Reads what stands under the key of `id`.
+    /// Parses the value of the key of `id`.
     ///
     /// # Errors
-    /// With what is wrong about it.
+    /// Why it is invalid.
     pub(crate) fn parse(id: &Id, value: &Reply) -> std::result::Result<Self, String> {
         let text = match value {
             Reply::Text(text) => text,
@@ -56,7 +55,7 @@ impl Request {
         })
     }
 
-    /// The Host header of the request, if its destination is one.
+    /// The Host header of the request, if its destination is valid.
     pub(crate) fn host(&self) -> Option<Host> {
         Host::exact(&self.destination)
     }
@@ -67,7 +66,7 @@ impl Request {
         pattern.is_some_and(|pattern| NEW.contains(&pattern))
     }
 
-    /// The host that an approval lets pass.
+    /// The host that an approval allows.
     ///
     /// # Errors
     /// Of kind `Usage`, when no approval lifts this block.
@@ -75,7 +74,7 @@ impl Request {
         let refused = |why: String| {
             Error::new(Kind::Usage, format!("{} cannot be approved", self.id))
                 .because(why)
-                .next(format!("polis security deny {}   (forgets it)", self.id))
+                .next(format!("polis security deny {}   (discards it)", self.id))
         };
         if !self.is_new_destination() {
             let lifted = "approvals lift only blocks of new destinations";
@@ -96,7 +95,7 @@ impl Request {
         })
     }
 
-    /// Why it was blocked, in a few words.
+    /// Why it was blocked.
     pub(crate) fn why(&self) -> String {
         match (self.is_new_destination(), &self.pattern) {
             (true, _) => "new destination".to_owned(),
@@ -106,7 +105,7 @@ impl Request {
     }
 }
 
-/// `text` on one line, as far as a table shows it.
+/// `text` on one line, truncated for a table.
 pub(crate) fn one_line(text: &str) -> String {
     const MOST: usize = 100;
     let mut line = String::new();
@@ -123,25 +122,25 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// What waits for a person.
+/// The pending requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Pending {
-    /// In the order of their IDs.
+    /// Sorted by ID.
     pub(crate) requests: Vec<Waiting>,
-    /// Whether there are more than were looked at.
+    /// Whether there are more than were read.
     pub(crate) more: bool,
 }
 
-/// A request for a report.
+/// A pending request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Waiting {
     pub(crate) id: String,
-    /// Null when the request cannot be read; then `problem` says why.
+    /// Null when the request is unreadable; `problem` says why.
     pub(crate) destination: Option<String>,
     pub(crate) reason: Option<String>,
     pub(crate) pattern: Option<String>,
     pub(crate) blocked_at: Option<String>,
-    /// Until Valkey forgets it; null when it does not.
+    /// Seconds until it expires; null if it does not.
     pub(crate) seconds_left: Option<i64>,
     pub(crate) approvable: bool,
     pub(crate) problem: Option<String>,
@@ -150,12 +149,11 @@ pub(crate) struct Waiting {
 }
 
 impl Pending {
-    /// Reads the keys of blocked requests.
     pub(crate) fn parse(keys: &Keys) -> Self {
         let mut requests: Vec<Waiting> = keys
             .entries
             .iter()
-            // Gone between the two commands.
+            // It expired between the two commands.
             .filter(|entry| entry.left != -2)
             .filter_map(|entry| {
                 let id = Id::of_key(&entry.key)?;
@@ -188,7 +186,7 @@ impl Waiting {
         }
     }
 
-    /// The line of a table.
+    /// A line of the table.
     pub(crate) fn line(&self) -> String {
         let (id, left) = (&self.id, self.seconds_left);
         let left = left.map_or("no end".to_owned(), |left| {
@@ -196,7 +194,7 @@ impl Waiting {
         });
         match (&self.problem, &self.destination) {
             (Some(problem), _) => {
-                format!("{id}  {left:>6}  cannot be read: {}\n", one_line(problem))
+                format!("{id}  {left:>6}  unreadable: {}\n", one_line(problem))
             }
             (None, destination) => {
                 let destination = one_line(destination.as_deref().unwrap_or_default());

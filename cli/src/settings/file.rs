@@ -8,14 +8,14 @@ use crate::error::{Error, Kind, Result};
 use crate::instance;
 use crate::proxy::url;
 
-/// The table of the configuration file with a table for each workspace.
+/// The table with a subtable for each workspace.
 const TABLES: &str = "workspace";
 
-/// The values of the configuration file; paths in it are relative to it.
+/// The values of the configuration file, with its relative paths resolved.
 #[derive(Default)]
 pub(super) struct FromFile {
     pub(super) all: BTreeMap<String, String>,
-    /// Those of a table `[workspace.NAME]`, which count before the others where that is the workspace.
+    /// The values of each table `[workspace.NAME]`, which override the others for that workspace.
     pub(super) each: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -31,8 +31,8 @@ pub(super) fn from_file(path: &Path) -> Result<FromFile> {
         }
         Err(error) => {
             return Err(
-                Error::new(Kind::Usage, format!("`{}` cannot be read", path.display()))
-                    .because(error.to_string()),
+                Error::new(Kind::Usage, format!("could not read `{}`", path.display()))
+                    .caused_by(&error),
             );
         }
     };
@@ -50,12 +50,12 @@ pub(super) fn from_file(path: &Path) -> Result<FromFile> {
     let each = match table.remove(TABLES) {
         Some(toml::Value::Table(each)) => each,
         None => toml::Table::new(),
-        Some(_) => return Err(broken(format!("`{TABLES}` is no table of workspaces"))),
+        Some(_) => return Err(broken(format!("`{TABLES}` is not a table of workspaces"))),
     };
     for (name, own) in each {
         instance::check(&name).map_err(broken)?;
         let toml::Value::Table(own) = own else {
-            return Err(broken(format!("`{TABLES}.{name}` is no table")));
+            return Err(broken(format!("`{TABLES}.{name}` is not a table")));
         };
         if own.contains_key("name") {
             return Err(broken(format!("`{TABLES}.{name}` cannot set `name`")));
@@ -66,7 +66,7 @@ pub(super) fn from_file(path: &Path) -> Result<FromFile> {
     Ok(says)
 }
 
-/// The settings of one table of the file at `path`; the reason if it is wrong.
+/// The settings of one table of the file at `path`, or why it is invalid.
 fn values(
     path: &Path,
     table: toml::Table,
@@ -86,8 +86,7 @@ fn values(
                 ));
             }
         };
-        let relative = matches!(key.name, "cloud-init" | "agent" | "ca-file")
-            && Path::new(&value).is_relative();
+        let relative = key.is_path && Path::new(&value).is_relative();
         let value = match path.parent() {
             Some(dir) if relative => dir.join(value).display().to_string(),
             _ => value,
@@ -98,5 +97,6 @@ fn values(
 }
 
 fn names() -> String {
-    KEYS.map(|key| key.name).join(", ")
+    let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    names.join(", ")
 }

@@ -1,185 +1,173 @@
-//! The table of settings: the name, the meaning, the default and the valid values of each.
+//! The table of settings: the type, the default, the parser and the meaning of each.
 
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::layers::{Layers, Shown, Sourced};
+use crate::error::Result;
 use crate::instance;
-use crate::multipass::size;
+use crate::multipass::size::{self, Size};
 use crate::proxy::url;
 use crate::release::url as release_url;
 
-/// Something that can be set.
+/// A row of the table, for `--help`, the man page and the configuration file.
 pub(super) struct Key {
     pub(super) name: &'static str,
-    /// For people.
     pub(super) meaning: &'static str,
     pub(super) default: Option<&'static str>,
-    pub(super) check: fn(&str) -> std::result::Result<String, String>,
+    /// Whether it is a path, which the configuration file gives relative to itself.
+    pub(super) is_path: bool,
 }
 
-/// Every setting.
-pub(super) const KEYS: [Key; 20] = [
-    // First: it says which table of the configuration file counts.
-    Key {
-        name: "name",
-        meaning: "the workspace, as `--name`",
-        default: Some(instance::DEFAULT),
-        check: instance::check,
-    },
-    Key {
-        name: "cpus",
-        meaning: "CPUs of a new VM",
-        default: Some("4"),
-        check: size::cpus,
-    },
-    Key {
-        name: "memory",
-        meaning: "memory of a new VM",
-        default: Some("8G"),
-        check: memory,
-    },
-    Key {
-        name: "disk",
-        meaning: "disk of a new VM",
-        default: Some("40G"),
-        check: disk,
-    },
-    Key {
-        name: "timeout",
-        meaning: "seconds for launch and provisioning together",
-        default: Some("900"),
-        check: seconds,
-    },
-    Key {
-        name: "pull-timeout",
-        meaning: "seconds for pulling the images",
-        default: Some("1800"),
-        check: seconds,
-    },
-    Key {
-        name: "health-timeout",
-        meaning: "seconds until every service is healthy",
-        default: Some("900"),
-        check: seconds,
-    },
-    Key {
-        name: "call-timeout",
-        meaning: "seconds for one short call of Multipass",
+/// Makes [`Settings`], [`KEYS`] and what reads and shows them from one table.
+macro_rules! settings {
+    (
+        with_default { $($field:ident $name:literal: $type:ty = $default:expr, $parse:expr, $meaning:literal;)* }
+        optional { $($may:ident $may_name:literal: $may_type:ty, $may_parse:expr, $may_meaning:literal;)* }
+        paths { $($path:ident $path_name:literal: $path_meaning:literal;)* }
+    ) => {
+        /// All settings, each with its origin.
+        #[derive(Clone, PartialEq, Eq)]
+        pub(crate) struct Settings {
+            $(pub(crate) $field: Sourced<$type>,)*
+            $(pub(crate) $may: Option<Sourced<$may_type>>,)*
+            $(pub(crate) $path: Option<Sourced<PathBuf>>,)*
+            /// The workspace that applies where neither the environment nor a flag names one.
+            pub(super) usual_name: String,
+        }
+
+        /// Every setting.
+        pub(super) const KEYS: &[Key] = &[
+            $(Key { name: $name, meaning: $meaning, default: Some($default), is_path: false },)*
+            $(Key { name: $may_name, meaning: $may_meaning, default: None, is_path: false },)*
+            $(Key { name: $path_name, meaning: $path_meaning, default: None, is_path: true },)*
+        ];
+
+        impl Settings {
+            /// Parses every setting from its layers.
+            pub(super) fn parse(layers: &Layers<'_>, usual_name: String) -> Result<Self> {
+                Ok(Self {
+                    $($field: layers.get_or($name, $default, $parse)?,)*
+                    $($may: layers.get($may_name, $may_parse)?,)*
+                    $($path: layers.get($path_name, path)?,)*
+                    usual_name,
+                })
+            }
+
+            /// The settings that have a value, by name.
+            pub(super) fn shown(&self) -> Vec<Shown> {
+                let mut all = vec![
+                    $(Some(Shown::new($name, &self.$field.value, self.$field.origin)),)*
+                    $(self.$may.as_ref().map(|it| Shown::new($may_name, &it.value, it.origin)),)*
+                    $(self.$path.as_ref().map(|it| Shown::new($path_name, &it.value.display(), it.origin)),)*
+                ];
+                all.sort_by_key(|setting| setting.as_ref().map(|setting| setting.name));
+                all.into_iter().flatten().collect()
+            }
+        }
+    };
+}
+
+settings! {
+    with_default {
+        name "name": String = instance::DEFAULT, instance::check, "the workspace, as `--name`";
+        cpus "cpus": u16 = "4", size::cpus, "CPUs of a new VM";
+        memory "memory": Size = "8G", Size::memory, "memory of a new VM";
+        disk "disk": Size = "40G", Size::disk, "disk of a new VM";
+        timeout "timeout": Seconds = "900", seconds, "seconds for launch and provisioning together";
+        pull_timeout "pull-timeout": Seconds = "1800", seconds, "seconds for pulling the images";
+        health_timeout "health-timeout": Seconds = "900", seconds, "seconds until every service is healthy";
         // Calls wait for one another in the daemon, which blocks for 300 s when a VM ignores its power button.
-        default: Some("360"),
-        check: seconds,
-    },
-    Key {
-        name: "copy-size",
-        meaning: "how large a copy may be",
-        default: Some("4G"),
-        check: bytes,
-    },
-    Key {
-        name: "copy-entries",
-        meaning: "how many files, directories and links a copy may have",
-        default: Some("200000"),
-        check: count,
-    },
-    Key {
-        name: "copy-timeout",
-        meaning: "seconds for each of packing, transferring and unpacking a copy",
-        default: Some("3600"),
-        check: seconds,
-    },
-    Key {
-        name: "delivery",
-        meaning: "how Multipass gets what it reads: auto, pipe or file",
-        default: Some("auto"),
-        check: delivery,
-    },
-    Key {
-        name: "release-url",
-        meaning: "where `polis update` looks for releases",
-        default: Some(concat!(env!("CARGO_PKG_REPOSITORY"), "/releases")),
-        check: release_url::check,
-    },
-    Key {
-        name: "update-timeout",
-        meaning: "seconds for each file that `polis update` downloads",
-        default: Some("900"),
-        check: seconds,
-    },
-    Key {
-        name: "http-proxy",
-        meaning: "the proxy for http://",
-        default: None,
-        check: url::check,
-    },
-    Key {
-        name: "https-proxy",
-        meaning: "the proxy for https://",
-        default: None,
-        check: url::check,
-    },
-    Key {
-        name: "no-proxy",
-        meaning: "hosts that are reached without a proxy",
-        default: None,
-        check: url::check_list,
-    },
-    Key {
-        name: "ca-file",
-        meaning: "certificate authorities that are trusted beside the usual ones",
-        default: None,
-        check: path,
-    },
-    Key {
-        name: "cloud-init",
-        meaning: "a file with user-data of your own, for a new VM",
-        default: None,
-        check: path,
-    },
-    Key {
-        name: "agent",
-        meaning: "the directory of an agent, as `polis start --agent`",
-        default: None,
-        check: path,
-    },
-];
-
-fn memory(text: &str) -> std::result::Result<String, String> {
-    size::at_least(text, size::LEAST_MEMORY)
-}
-
-fn disk(text: &str) -> std::result::Result<String, String> {
-    size::at_least(text, size::LEAST_DISK)
-}
-
-fn seconds(text: &str) -> std::result::Result<String, String> {
-    match text.parse::<u32>() {
-        Ok(count) if count > 0 => Ok(count.to_string()),
-        _ => Err(format!(
-            "invalid number of seconds `{text}`: expected 1 or more"
-        )),
+        call_timeout "call-timeout": Seconds = "360", seconds, "seconds for one short call of Multipass";
+        copy_size "copy-size": Size = "4G", Size::parse, "how large a copy may be";
+        copy_entries "copy-entries": u32 = "200000", count, "how many files, directories and links a copy may have";
+        copy_timeout "copy-timeout": Seconds = "3600", seconds,
+            "seconds for each of packing, transferring and unpacking a copy";
+        delivery "delivery": Delivery = "auto", Delivery::parse,
+            "how Multipass gets what it reads: auto, pipe or file";
+        release_url "release-url": String = concat!(env!("CARGO_PKG_REPOSITORY"), "/releases"), release_url::check,
+            "where `polis update` looks for releases";
+        update_timeout "update-timeout": Seconds = "900", seconds,
+            "seconds for each file that `polis update` downloads";
+    }
+    optional {
+        http_proxy "http-proxy": String, url::check, "the proxy for http://";
+        https_proxy "https-proxy": String, url::check, "the proxy for https://";
+        no_proxy "no-proxy": String, url::check_list, "hosts that are reached without a proxy";
+    }
+    paths {
+        ca_file "ca-file": "certificate authorities that are trusted beside the usual ones";
+        cloud_init "cloud-init": "a file with user-data of your own, for a new VM";
+        agent "agent": "the directory of an agent, as `polis start --agent`";
     }
 }
 
-fn bytes(text: &str) -> std::result::Result<String, String> {
-    size::bytes(text).map(|_| text.to_owned())
-}
+/// A whole number of seconds, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seconds(u32);
 
-fn count(text: &str) -> std::result::Result<String, String> {
-    match text.parse::<u32>() {
-        Ok(count) if count > 0 => Ok(count.to_string()),
-        _ => Err(format!("invalid number `{text}`: expected 1 or more")),
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
-fn delivery(text: &str) -> std::result::Result<String, String> {
-    match text {
-        "auto" | "pipe" | "file" => Ok(text.to_owned()),
-        _ => Err(format!(
-            "invalid value `{text}`: expected auto, pipe or file"
-        )),
+impl Sourced<Seconds> {
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs(self.value.0.into())
     }
 }
 
-fn path(text: &str) -> std::result::Result<String, String> {
+/// How Multipass gets the user-data and the files for the VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Through a pipe where the system's Multipass reads one unchanged.
+    Auto,
+    Pipe,
+    File,
+}
+
+impl Delivery {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "pipe" => Ok(Self::Pipe),
+            "file" => Ok(Self::File),
+            _ => Err(format!(
+                "invalid value `{text}`: expected auto, pipe or file"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Pipe => "pipe",
+            Self::File => "file",
+        })
+    }
+}
+
+fn positive(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|count| *count > 0)
+}
+
+fn seconds(text: &str) -> std::result::Result<Seconds, String> {
+    positive(text)
+        .map(Seconds)
+        .ok_or_else(|| format!("invalid number of seconds `{text}`: expected 1 or more"))
+}
+
+fn count(text: &str) -> std::result::Result<u32, String> {
+    positive(text).ok_or_else(|| format!("invalid number `{text}`: expected 1 or more"))
+}
+
+fn path(text: &str) -> std::result::Result<PathBuf, String> {
     if text.is_empty() {
         return Err("it is empty; expected a path".to_owned());
     }
-    Ok(text.to_owned())
+    Ok(PathBuf::from(text))
 }

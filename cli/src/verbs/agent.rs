@@ -1,4 +1,4 @@
-//! `polis agent`: the agents of the workspace. What an agent is and may ask for, `crate::agent` decides.
+//! `polis agent`: the agents of the workspace. `crate::agent` decides what an agent may ask for.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ use crate::guest::agents::AgentsReport;
 use crate::guest::probe::{Guest, Installed, RECREATE_WORKSPACE};
 use crate::guest::run::Target;
 use crate::instance::named;
-use crate::multipass::{AN_OUTPUT, Multipass};
+use crate::multipass::{Multipass, USER_OUTPUT};
 use crate::output::Done;
 use crate::plan::{self, Desired};
 use crate::reconcile::Reconciler;
 
-/// How many agents a workspace can have: what the probe prints of them has to stay short.
-const MOST: usize = 6;
+/// The most agents of a workspace: the probe's output has to stay short.
+const MOST_AGENTS: usize = 6;
 
 /// Runs `polis agent ...`.
 pub(crate) fn run(context: &Context, verb: &AgentVerb) -> Result<Done> {
@@ -32,23 +32,23 @@ pub(crate) fn run(context: &Context, verb: &AgentVerb) -> Result<Done> {
         AgentVerb::Remove { name, purge, yes } => remove(context, name, *purge, *yes),
         AgentVerb::Restart { name } => restart(context, name),
         AgentVerb::Check { dir } => check(dir),
-        AgentVerb::Logs { .. } => Err(Error::new(Kind::Unexpected, "logs end with no report")),
+        AgentVerb::Logs { .. } => Err(Error::new(Kind::Unexpected, "`agent logs` has no report")),
     }
 }
 
-/// `polis agent check`: what would be made from a directory.
+/// `polis agent check`: prints the files generated from the agent in `dir`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// When the agent is not valid.
 pub(crate) fn check(dir: &Path) -> Result<Done> {
     let agent = agent::read(dir, false)?;
     let Some(manifest) = &agent.manifest else {
         return Err(Error::new(
             Kind::Unexpected,
-            "an agent without a manifest was taken",
+            "an agent without a manifest was accepted",
         ));
     };
-    let (overlay, unit) = agent::made(manifest);
+    let (overlay, unit) = agent::generated(manifest);
     let text = format!(
         "The agent `{}` is valid. These files are generated from it:\n\n# Compose\n{overlay}\n# systemd\n{unit}",
         agent.name
@@ -57,10 +57,10 @@ pub(crate) fn check(dir: &Path) -> Result<Done> {
     Ok(Done::new(text, data))
 }
 
-/// Asks for the keys that the agent cannot do without and that are neither given nor stored, where `ask` allows it.
+/// Asks for the required keys that are neither given nor stored, if `ask` allows it.
 ///
 /// # Errors
-/// Of kind `Usage`, when they are still missing, or when there are too many agents.
+/// Of kind `Usage`, when they are still missing, or there are too many agents.
 pub(super) fn complete(
     context: &Context,
     multipass: &Multipass,
@@ -73,30 +73,31 @@ pub(super) fn complete(
     };
     let known = guest.map_or(&[][..], |guest| &guest.agents);
     let is_new = known.iter().all(|known| known.name != agent.name);
-    if is_new && known.len() >= MOST {
-        return Err(
-            Error::new(Kind::Usage, format!("there are {MOST} agents already"))
-                .next("polis agent remove NAME"),
-        );
+    if is_new && known.len() >= MOST_AGENTS {
+        return Err(Error::new(
+            Kind::Usage,
+            format!("there are already {MOST_AGENTS} agents"),
+        )
+        .next("polis agent remove NAME"));
     }
     let Some(manifest) = &agent.manifest else {
         return Ok(());
     };
-    let mut lacking = agent.keys.lacking(manifest, &[]);
-    if !lacking.is_empty() && !is_new {
-        let stored = asked(multipass)?.keys_of(&agent.name);
-        lacking = agent.keys.lacking(manifest, &stored);
+    let mut missing = agent.keys.missing(manifest, &[]);
+    if !missing.is_empty() && !is_new {
+        let stored = agents_report(multipass)?.keys_of(&agent.name);
+        missing = agent.keys.missing(manifest, &stored);
     }
-    if lacking.is_empty() {
+    if missing.is_empty() {
         return Ok(());
     }
-    let names = lacking.join(", ");
+    let names = missing.join(", ");
     if ask && super::can_ask(context) {
         context.output.ask(&format!(
             "the agent `{}` needs one of these keys: {names}",
             agent.name
         ));
-        for key in lacking {
+        for key in missing {
             let value = super::asked_for_secret(&format!("{key} (empty: skip to the next one): "))?;
             if !value.is_empty() {
                 return agent.keys.add(key, value);
@@ -117,12 +118,12 @@ fn add(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Done> {
     desired.agents = true;
     let multipass = context.multipass()?;
     let _lock = context.store.lock()?;
-    let guest = look(&multipass)?;
+    let guest = probe(&multipass)?;
     complete(context, &multipass, &mut desired, Some(&guest), true)?;
     let mut reconciler = Reconciler::new(context, &multipass, &desired);
     reconciler.run(&plan::agent_steps(&guest, &desired))?;
     let Some(agent) = desired.agent.as_ref() else {
-        return Err(Error::new(Kind::Unexpected, "the agent is lost"));
+        return Err(Error::new(Kind::Unexpected, "the agent was lost"));
     };
     let did: Vec<_> = reconciler.did.iter().map(|(step, _)| *step).collect();
     let next = named("polis start");
@@ -136,14 +137,17 @@ fn add(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Done> {
     Ok(Done::new(text, json!({"name": agent.name, "did": did})))
 }
 
-/// What the agents have, and how they are.
-pub(super) fn asked(multipass: &Multipass) -> Result<AgentsReport> {
+/// The ports, keys and states of the agents.
+pub(super) fn agents_report(multipass: &Multipass) -> Result<AgentsReport> {
     let answer = multipass.call(&guest::agents(), Kind::Unexpected)?;
     Ok(AgentsReport::parse(&answer))
 }
 
-/// The guest, which has to hold this version's stack.
-pub(super) fn look(multipass: &Multipass) -> Result<Guest> {
+/// Probes the guest.
+///
+/// # Errors
+/// When the VM is not running, or holds another version's stack.
+pub(super) fn probe(multipass: &Multipass) -> Result<Guest> {
     super::must_run(multipass)?;
     let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
     match guest.bundle == Some(Digest::of(&embedded::bundle().bytes)) {
@@ -155,7 +159,6 @@ pub(super) fn look(multipass: &Multipass) -> Result<Guest> {
     }
 }
 
-/// An agent that is installed.
 fn find<'a>(guest: &'a Guest, name: &str) -> Result<&'a Installed> {
     let found = guest.agents.iter().find(|agent| agent.name == name);
     found.ok_or_else(|| {
@@ -167,7 +170,7 @@ fn list(context: &Context) -> Result<Done> {
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
     let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
-    let agents = asked(&multipass)?;
+    let agents = agents_report(&multipass)?;
     let text = match guest.agents.is_empty() {
         true => format!(
             "No agent is installed. To add one: {}\n",
@@ -180,9 +183,10 @@ fn list(context: &Context) -> Result<Done> {
 
 fn show(context: &Context, name: &str) -> Result<Done> {
     let multipass = context.multipass()?;
-    let guest = look(&multipass)?;
+    let guest = probe(&multipass)?;
     let agent = find(&guest, name)?;
-    let file = |path: &str| multipass.read(&format!("/opt/polis/agents/{name}/{path}"), AN_OUTPUT);
+    let file =
+        |path: &str| multipass.read(&format!("/opt/polis/agents/{name}/{path}"), USER_OUTPUT);
     if agent.trusted {
         let compose = String::from_utf8_lossy(&file("compose.yaml")?).into_owned();
         let text = format!("{name}: a Compose file of its own, which was trusted:\n{compose}");
@@ -195,19 +199,19 @@ fn show(context: &Context, name: &str) -> Result<Done> {
     let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| {
         Error::new(
             Kind::Unexpected,
-            "what the VM knows of the agent cannot be read",
+            "cannot read the description of the agent in the VM",
         )
-        .because(error.to_string())
-        .next(format!("polis agent add DIR   (brings `{name}` again)"))
+        .caused_by(&error)
+        .next(format!("polis agent add DIR   (installs `{name}` again)"))
     })?;
-    let text = described(&manifest, &asked(&multipass)?.keys_of(name));
+    let text = described(&manifest, &agents_report(&multipass)?.keys_of(name));
     Ok(Done::new(
         text,
         json!({"name": name, "manifest": manifest, "compose": null}),
     ))
 }
 
-/// What `show` prints of a manifest.
+/// What `show` prints about a manifest.
 fn described(manifest: &Value, given: &[String]) -> String {
     let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
     let list = |value: &Value| -> Vec<Value> { value.as_array().cloned().unwrap_or_default() };
@@ -251,28 +255,28 @@ fn described(manifest: &Value, given: &[String]) -> String {
 fn remove(context: &Context, name: &str, purge: bool, yes: bool) -> Result<Done> {
     let multipass = context.multipass()?;
     let _lock = context.store.lock()?;
-    let guest = look(&multipass)?;
+    let guest = probe(&multipass)?;
     find(&guest, name)?;
     if purge && !yes {
         if !super::can_ask(context) {
             return Err(Error::new(
                 Kind::Usage,
-                "`polis agent remove --purge` needs a confirmation",
+                "`polis agent remove --purge` needs confirmation",
             )
             .because("it can ask only on a terminal, and not with `--json`")
             .next(format!("polis agent remove {name} --purge --yes")));
         }
         if !super::asked(&format!(
-            "Remove the agent `{name}` with all that it has stored?"
+            "Remove the agent `{name}` and everything it has stored?"
         ))? {
             let data = json!({"name": name, "removed": false, "purged": false});
             return Ok(Done::new("Nothing was removed.\n", data));
         }
     }
     multipass.call(&guest::remove_agent(name, purge), Kind::Unexpected)?;
-    let mut text = format!("The agent `{name}` is removed, and its keys are gone.\n");
-    // A container that mounts them cannot do without its files.
-    if look(&multipass)?.workspace_differs.is_some() {
+    let mut text = format!("The agent `{name}` and its keys are removed.\n");
+    // A container cannot start without the files that it mounts.
+    if probe(&multipass)?.workspace_differs.is_some() {
         let volumes = if purge { " and its volumes" } else { "" };
         text.push_str(&format!(
             "Its files{volumes} are deleted when the workspace's container is recreated: {}\n",
@@ -297,7 +301,7 @@ fn in_workspace(words: &[&str]) -> Vec<String> {
 fn restart(context: &Context, name: &str) -> Result<Done> {
     let multipass = context.multipass()?;
     let _lock = context.store.lock()?;
-    let guest = look(&multipass)?;
+    let guest = probe(&multipass)?;
     find(&guest, name)?;
     multipass.call(&guest::restart_agent(name), Kind::Unhealthy)?;
     let text = format!(
@@ -310,10 +314,10 @@ fn restart(context: &Context, name: &str) -> Result<Done> {
 /// `polis agent logs`; returns the exit code.
 ///
 /// # Errors
-/// When there is no such agent, or the workspace does not run.
+/// When there is no such agent, or the workspace is not running.
 pub(crate) fn logs(context: &Context, name: &str, follow: bool, tail: u32) -> Result<u8> {
     let multipass = context.multipass()?;
-    find(&look(&multipass)?, name)?;
+    find(&probe(&multipass)?, name)?;
     super::logs::may_follow(context, follow)?;
     let tail = tail.to_string();
     let mut words = in_workspace(&["log", name, &tail]);
@@ -322,11 +326,11 @@ pub(crate) fn logs(context: &Context, name: &str, follow: bool, tail: u32) -> Re
         terminal: false,
         root: true,
     };
-    let manner = super::logs::manner(false);
-    super::exec::enter(context, &words, place, manner)
+    let terminal = super::logs::terminal_use(false);
+    super::exec::enter(context, &words, place, terminal)
 }
 
-/// The agents for people, a line each.
+/// The agents, one per line.
 pub(super) fn to_text(guest: &Guest, agents: &AgentsReport) -> String {
     let line = |agent: &Installed| {
         let state = agents.state(&agent.name);
@@ -349,7 +353,7 @@ pub(super) fn to_text(guest: &Guest, agents: &AgentsReport) -> String {
                     named(RECREATE_WORKSPACE)
                 )
             }
-            (_, None) => "the workspace does not say".to_owned(),
+            (_, None) => "unknown: the workspace does not report it".to_owned(),
         };
         let ports = agents.ports_of(&agent.name);
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
@@ -362,7 +366,6 @@ pub(super) fn to_text(guest: &Guest, agents: &AgentsReport) -> String {
     guest.agents.iter().map(line).collect()
 }
 
-/// The agents for programs.
 pub(super) fn to_json(guest: &Guest, agents: &AgentsReport) -> Vec<Value> {
     let value = |agent: &Installed| {
         let state = agents.state(&agent.name);
@@ -380,10 +383,10 @@ pub(super) fn to_json(guest: &Guest, agents: &AgentsReport) -> Vec<Value> {
     guest.agents.iter().map(value).collect()
 }
 
-/// Tells of agents that are unhealthy or still on their way; a start does not fail because of them.
-pub(super) fn tell(context: &Context, agents: &AgentsReport) {
+/// Notes the agents that are unhealthy or still starting, which do not make a start fail.
+pub(super) fn note_states(context: &Context, agents: &AgentsReport) {
     for state in &agents.states {
-        if state.is_unhealthy() || state.is_on_its_way() {
+        if state.is_unhealthy() || state.is_starting() {
             let name = &state.name;
             context.output.note(&format!(
                 "{}\nhint: {} {name}",

@@ -35,26 +35,26 @@ use crate::view::View;
 /// When nothing was copied.
 pub(crate) fn run(context: &Context, args: &CpArgs) -> Result<Done> {
     let home = if args.root { "/root" } else { "/home/polis" };
-    let way = Direction::of(&args.source, &args.destination, home)?;
+    let direction = Direction::of(&args.source, &args.destination, home)?;
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
     let mut copy = CopyJob {
         multipass: &multipass,
         bounds: Bounds {
-            bytes: context.settings.size("copy-size"),
-            entries: context.settings.count("copy-entries"),
+            bytes: context.settings.copy_size.value.bytes(),
+            entries: context.settings.copy_entries.value.into(),
         },
-        limit: context.settings.time("copy-timeout"),
+        limit: context.settings.copy_timeout.duration(),
         root: args.root,
         view: View::moving(context.output, context.verbose),
     };
-    let copied = match way {
-        Direction::In { from, to } => copy.bring_in(&from, &to),
-        Direction::Out { from, to } => copy.bring_out(&from, &to),
+    let copied = match direction {
+        Direction::In { from, to } => copy.copy_in(&from, &to),
+        Direction::Out { from, to } => copy.copy_out(&from, &to),
     };
     let (copied, destination) = copied.map_err(|mut error| {
         if error.kind == Kind::Interrupted {
-            error.next = vec!["run this again: nothing was left half-way".to_owned()];
+            error.next = vec!["run this again: no partial copy was left".to_owned()];
         }
         error
     })?;
@@ -76,7 +76,7 @@ struct CopyJob<'a> {
 }
 
 impl CopyJob<'_> {
-    fn bring_in(&mut self, from: &Path, to: &WorkspacePath) -> Result<(Copied, String)> {
+    fn copy_in(&mut self, from: &Path, to: &WorkspacePath) -> Result<(Copied, String)> {
         let spool = self.multipass.spool()?;
         let view = &mut self.view;
         view.step("Reading");
@@ -109,7 +109,7 @@ impl CopyJob<'_> {
         }
     }
 
-    fn bring_out(&mut self, from: &WorkspacePath, to: &Path) -> Result<(Copied, String)> {
+    fn copy_out(&mut self, from: &WorkspacePath, to: &Path) -> Result<(Copied, String)> {
         let name = from.name().ok_or_else(|| {
             Error::new(Kind::Usage, format!("`{}` cannot be copied", from.shown()))
                 .because("its path does not end in a name")
@@ -148,11 +148,11 @@ impl CopyJob<'_> {
         Ok((copied, path.display().to_string()))
     }
 
-    /// The archive whose digest the script has answered.
+    /// Fetches the archive, and checks it against the digest in the script's answer.
     fn fetch(&mut self, archive: &str, answer: &str, most: u64) -> Result<fs::File> {
         let hex = guest::answer(answer, calls::MADE).map(str::trim);
         let digest = hex.and_then(|hex| Digest::from_hex(hex).ok());
-        let digest = digest.ok_or_else(|| unreadable("the VM does not say what it holds"))?;
+        let digest = digest.ok_or_else(|| unreadable("the VM did not report its digest"))?;
         let spool = self.multipass.spool()?;
         let view = &mut self.view;
         view.step("Copying");
@@ -170,22 +170,22 @@ impl CopyJob<'_> {
         }
     }
 
-    /// Removes an archive from the VM. The copy is over, and what is left goes with a later one.
+    /// Removes an archive from the VM. Failures are ignored; a later copy removes what is left.
     fn forget(&self, archive: &str) {
-        let _it_stays = self
+        let _ignored = self
             .multipass
             .call(&calls::forget(archive), Kind::Unexpected);
     }
 
-    /// Why the scripts have copied nothing.
+    /// The error of a script that has copied nothing.
     fn refused(&self, call: &Call, output: &Output, inside: &WorkspacePath) -> Box<Error> {
         let words = refusal::reasons(&output.stderr);
-        // Of what tar says the first line tells most; a script of ours says one line, after what its commands say.
+        // The first line of tar is the most specific; our own scripts print one line, after the output of their commands.
         let reason = match output.code {
             Some(calls::FAILED) => words.first().cloned(),
             _ => words.last().cloned(),
         };
-        let reason = reason.unwrap_or_else(|| "the workspace does not say why".to_owned());
+        let reason = reason.unwrap_or_else(|| "the workspace gave no reason".to_owned());
         let what = |kind| {
             let what = format!("`{}` was not copied", inside.shown());
             Error::new(kind, what)
@@ -203,21 +203,21 @@ impl CopyJob<'_> {
     }
 }
 
-/// Where a copy goes on this machine.
+/// The destination of a copy on this machine.
 #[derive(Debug)]
 struct Destination {
     dir: PathBuf,
     name: OsString,
-    /// Whether only a directory can be called so.
+    /// Whether it has to become a directory.
     directory: bool,
 }
 
 impl Destination {
-    /// Below `to` under `name` if that is a directory, else as `to`.
+    /// `name` inside `to` if that is a directory, otherwise `to` itself.
     fn of(to: &Path, name: &str) -> Result<Self> {
         if fs::metadata(to).is_ok_and(|data| data.is_dir()) {
             let taken = match HERE {
-                System::Windows => names::windows_takes(name.as_bytes()),
+                System::Windows => names::check_for_windows(name.as_bytes()),
                 System::Linux | System::MacOs => Ok(()),
             };
             taken.map_err(|reason| {
@@ -234,7 +234,7 @@ impl Destination {
         let dir = dir.unwrap_or(Path::new("."));
         let name = to
             .file_name()
-            .ok_or_else(|| unwritable(to, "it is not there"))?;
+            .ok_or_else(|| unwritable(to, "it does not exist"))?;
         if !fs::metadata(dir).is_ok_and(|data| data.is_dir()) {
             let reason = format!("there is no directory `{}`", dir.display());
             return Err(unwritable(to, reason));
@@ -253,16 +253,16 @@ impl Destination {
         }
     }
 
-    /// Whether a directory, or else a file, can be put there.
+    /// Checks that a directory (or a file) can be written there.
     fn takes(&self, directory: bool) -> Result<()> {
         let path = self.path();
         let found = fs::symlink_metadata(&path);
         let reason = match found {
             _ if self.directory && !directory => {
-                "it has to be a directory, but the source is a file"
+                "its trailing slash requires a directory, but the source is a file"
             }
-            Ok(_) if directory => "it exists already",
-            Ok(found) if !found.is_file() => "it exists already, and is not a file",
+            Ok(_) if directory => "it already exists",
+            Ok(found) if !found.is_file() => "it already exists, and is not a file",
             _ => return Ok(()),
         };
         Err(unwritable(&path, reason))
@@ -275,5 +275,5 @@ fn unwritable(path: &Path, reason: impl Into<String>) -> Box<Error> {
 }
 
 fn unreadable(reason: &str) -> Box<Error> {
-    Error::new(Kind::Transfer, "the copy could not be read").because(reason)
+    Error::new(Kind::Transfer, "could not read the copy").because(reason)
 }

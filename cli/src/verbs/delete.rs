@@ -1,4 +1,4 @@
-//! `polis delete`: asks first, and never touches another VM.
+//! `polis delete`: asks for confirmation, and never touches another VM.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         let text = "Nothing was deleted.\n";
         return Ok(Done::new(text, json!({"changed": false, "purged": false})));
     }
-    // Never a bare `purge`, which takes every deleted VM of the user with it.
+    // Never a bare `purge`, which purges every deleted VM of the user.
     let mut words = vec!["delete"];
     words.extend(args.purge.then_some("--purge"));
     words.push(vm());
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         "The VM is deleted for good.\n".to_owned()
     } else {
         format!(
-            "The VM is deleted. To have it back: multipass recover {}\n",
+            "The VM is deleted. To recover it: multipass recover {}\n",
             vm()
         )
     };
@@ -55,14 +55,11 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
     ))
 }
 
-/// Asks on the terminal.
 fn confirmed(context: &Context, purge: bool) -> Result<bool> {
     if !super::can_ask(context) {
-        return Err(
-            Error::new(Kind::Usage, "`polis delete` needs a confirmation")
-                .because("it can ask only on a terminal, and not with `--json`")
-                .next("polis delete --yes"),
-        );
+        return Err(Error::new(Kind::Usage, "`polis delete` needs confirmation")
+            .because("it can ask only on a terminal, and not with `--json`")
+            .next("polis delete --yes"));
     }
     let lost = if purge {
         "Everything in it will be lost, and its snapshots too."

@@ -18,24 +18,25 @@ use crate::{embedded, platform};
 pub(super) fn desired(context: &Context, given: &GivenArgs, agents: bool) -> Result<Desired> {
     let settings = &context.settings;
     let proxies = Proxies::read(settings)?;
-    let (user_data, marker) = match settings.path("cloud-init") {
-        Some(path) => (own_user_data(&path)?, None),
+    let (user_data, marker) = match &settings.cloud_init {
+        Some(path) => (own_user_data(&path.value)?, None),
         None => (
             proxies.merged_into(embedded::user_data())?,
             Some(embedded::marker()),
         ),
     };
-    let dir = settings.path("agent").filter(|_| agents);
-    let agent = dir.map(|dir| agent(context, &dir, given)).transpose()?;
+    let dir = settings.agent.as_ref().filter(|_| agents);
+    let agent = dir.map(|dir| agent(context, &dir.value, given));
+    let agent = agent.transpose()?;
     if agent.is_none() && !(given.keys.is_empty() && given.env_file.is_none()) {
         return Err(Error::new(Kind::Usage, "keys were given without an agent")
             .next("polis start --agent DIR -e KEY"));
     }
     Ok(Desired {
-        cpus: settings.text("cpus").to_owned(),
-        memory: settings.text("memory").to_owned(),
-        disk: settings.text("disk").to_owned(),
-        timeout: settings.text("timeout").to_owned(),
+        cpus: settings.cpus.value,
+        memory: settings.memory.value.clone(),
+        disk: settings.disk.value.clone(),
+        timeout: settings.timeout.duration(),
         user_data,
         marker,
         proxies,

@@ -28,12 +28,12 @@ const HOSTS: &str = "download.docker.com:443 github.com:443 ghcr.io:443";
 /// Names other hosts: mirrors that stand in for those.
 const HOSTS_VARIABLE: &str = "POLIS_DOWNLOAD_HOSTS";
 /// How long a host may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs `polis doctor`.
 ///
 /// # Errors
-/// With `--fix`, when something cannot be mended.
+/// With `--fix`, when something cannot be repaired.
 pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
     let fixed = match args.fix {
         true => Some(fix::run(context, args)?),
@@ -93,19 +93,16 @@ fn facts(context: &Context) -> HostFacts {
         hosts: hosts(proxies.as_ref().unwrap_or(&Proxies::default())),
         proxies: proxies.map(|proxies| proxies.shown()).transpose(),
         troubles: troubles(silent),
-        wanted: (
-            settings.text("memory").to_owned(),
-            settings.text("disk").to_owned(),
-        ),
+        wanted: (settings.memory.value.clone(), settings.disk.value.clone()),
     }
 }
 
-/// A running VM's own word.
+/// Probes a running VM.
 fn guest(multipass: &Multipass) -> Result<Guest> {
     Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)
 }
 
-/// The free space where VMs are kept: the disk whose mount point is the longest above it.
+/// The free space where VMs are kept, on the disk with the longest matching mount point.
 fn free_disk() -> Option<u64> {
     let vms = Path::new(HERE.vms());
     let disks = Disks::new_with_refreshed_list();
@@ -130,7 +127,7 @@ fn virtualisation() -> Option<std::result::Result<(), String>> {
             missing,
         } => {
             let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-            let output = process::run(Path::new(program), &args, PATIENCE).ok()?;
+            let output = process::run(Path::new(program), &args, TIMEOUT).ok()?;
             let is_present = output.code == Some(0) && output.stdout.contains(expected);
             Some(if is_present {
                 Ok(())
@@ -141,7 +138,7 @@ fn virtualisation() -> Option<std::result::Result<(), String>> {
     }
 }
 
-/// Each host with whether it can be reached, all asked at once.
+/// Whether each host can be reached, tried in parallel.
 fn hosts(proxies: &Proxies) -> Vec<(String, std::result::Result<(), String>)> {
     let hosts = std::env::var(HOSTS_VARIABLE).unwrap_or_else(|_| HOSTS.to_owned());
     let hosts: Vec<String> = hosts.split_whitespace().map(str::to_owned).collect();
@@ -150,7 +147,7 @@ fn hosts(proxies: &Proxies) -> Vec<(String, std::result::Result<(), String>)> {
             .iter()
             .map(|host| {
                 scope.spawn(|| match proxies.are_set() {
-                    true => curl::reach(proxies, host, PATIENCE),
+                    true => curl::reach(proxies, host, TIMEOUT),
                     false => reach(host),
                 })
             })
@@ -167,7 +164,7 @@ fn reach(host: &str) -> std::result::Result<(), String> {
     let addresses = host.to_socket_addrs().map_err(|error| error.to_string())?;
     let mut reason = "it has no address".to_owned();
     for address in addresses {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, TIMEOUT) {
             Ok(_) => return Ok(()),
             Err(error) => reason = error.to_string(),
         }
@@ -175,8 +172,8 @@ fn reach(host: &str) -> std::result::Result<(), String> {
     Err(reason)
 }
 
-/// What is known to come between Multipass and its VMs, and is here. A file or a program that is
-/// not there belongs to another system. `silent` says that the VM does not answer.
+/// Known causes of trouble between Multipass and its VMs that apply here. Missing files and programs belong to other
+/// systems. `silent`: the VM does not answer.
 fn troubles(silent: bool) -> Vec<Trouble> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let interfaces = fs::read_dir("/sys/class/net");
@@ -190,7 +187,7 @@ fn troubles(silent: bool) -> Vec<Trouble> {
     let firewall = Path::new("/usr/libexec/ApplicationFirewall/socketfilterfw");
     let firewall = if firewall.exists() {
         let args = ["--getglobalstate".to_owned()];
-        process::run(firewall, &args, PATIENCE).map(|output| output.stdout)
+        process::run(firewall, &args, TIMEOUT).map(|output| output.stdout)
     } else {
         Ok(String::new())
     };

@@ -6,42 +6,45 @@ use std::time::Duration;
 use crate::args::WhereArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result, cut};
-use crate::guest::run::{CODE_IN_FILE, NO_STACK, RUNS, Run, Target, UNRECORDED};
+use crate::guest::run::{CODE_IN_FILE, CommandRun, NO_STACK, RUNS, Target, UNRECORDED};
 use crate::handover::{self, HandedOver, TerminalUse};
 use crate::instance::vm;
-use crate::multipass::{A_NOTE, AN_OUTPUT, Multipass, TRANSFER, failed, interrupted, size};
+use crate::multipass::{Multipass, SMALL_FILE, TRANSFER, USER_OUTPUT, failed, interrupted, size};
 use crate::{output, process};
 
-/// What `exec` ends with when polis itself fails.
+/// The exit code of `exec` when polis itself fails.
 pub(crate) const POLIS_FAILED: u8 = 125;
 
-/// What `exec` ends with when nobody reads its output any more: what a shell reports of a command that SIGPIPE ended.
+/// The exit code of `exec` when the reader of its output has closed the pipe: what a shell reports for SIGPIPE.
 const UNREAD: u8 = 141;
 
-/// How much a command may read where its output has to be captured.
+/// The most bytes of standard input for a command whose output is captured.
 const MOST_INPUT: u64 = 64 << 20;
-/// After how long the user is told that the command waits for the end of it.
+/// How long until the user is told that the command waits for the end of standard input.
 const WAITS: Duration = Duration::from_secs(5);
 
 /// Runs `words`, in the VM itself or in the workspace; returns the exit code.
 ///
 /// # Errors
-/// When it could not be run, or its end is not known.
+/// When it cannot be run, or its exit code is unknown.
 pub(crate) fn run(context: &Context, words: &[String], place: WhereArgs) -> Result<u8> {
-    let terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+    let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     let root = place.root;
     let place = match place.vm {
         true => Target::Machine,
-        false => Target::Workspace { terminal, root },
+        false => Target::Workspace {
+            terminal: is_terminal,
+            root,
+        },
     };
-    let manner = match terminal {
+    let terminal = match is_terminal {
         true => TerminalUse::Terminal,
         false => TerminalUse::Streams,
     };
-    enter(context, words, place, manner)
+    enter(context, words, place, terminal)
 }
 
-/// Runs `words` in this place; returns the exit code.
+/// Runs `words` in `place`; returns the exit code.
 ///
 /// # Errors
 /// As [`run`].
@@ -49,47 +52,47 @@ pub(crate) fn enter(
     context: &Context,
     words: &[String],
     place: Target,
-    manner: TerminalUse,
+    terminal: TerminalUse,
 ) -> Result<u8> {
     let multipass = context.multipass()?;
     super::must_run(&multipass)?;
     let captured = !io::stdout().is_terminal() && !multipass.takes_long_output();
-    let run = Run::new();
+    let run = CommandRun::new();
     if captured && place != Target::Stack && !io::stdin().is_terminal() {
         bring_input(context, &multipass, &run)?;
     }
-    let manner = if captured {
+    let terminal = if captured {
         TerminalUse::Captured
     } else {
-        manner
+        terminal
     };
     let call = run.command(place, words, captured);
-    match handover::hand_over(&multipass, &run, &call, manner)? {
+    match handover::hand_over(&multipass, &run, &call, terminal)? {
         HandedOver::Unread => Ok(UNREAD),
         HandedOver::Signalled(signal) => Ok(128 + signal),
-        HandedOver::Ended(Some(CODE_IN_FILE)) => noted(context, &multipass, &run, captured),
+        HandedOver::Ended(Some(CODE_IN_FILE)) => recorded(context, &multipass, &run, captured),
         HandedOver::Ended(Some(UNRECORDED)) => Err(Error::new(
             Kind::Unexpected,
-            "the exit code of the command is not known",
+            "the exit code of the command is unknown",
         )
         .because(format!(
             "the VM cannot write to {RUNS}: its disk may be full"
         ))
         .next("polis doctor")),
-        // Multipass's own, whose words have been printed.
+        // Multipass's own exit codes; it has printed its message.
         HandedOver::Ended(None | Some(1 | 2 | 5 | 255)) => Err(Error::new(
             Kind::Machine,
             "Multipass could not run the command",
         )
         .next("polis status")),
         HandedOver::Ended(Some(code)) => {
-            u8::try_from(code).map_err(|_| unknown_end(&code.to_string()))
+            u8::try_from(code).map_err(|_| invalid_code(&code.to_string()))
         }
     }
 }
 
-/// Brings all of standard input into the VM: where a command's output has to be captured, its input cannot be piped either.
-fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()> {
+/// Transfers all of standard input into the VM: where output has to be captured, input cannot be piped either.
+fn bring_input(context: &Context, multipass: &Multipass, run: &CommandRun) -> Result<()> {
     let read = || {
         let mut bytes = Vec::new();
         let read = io::stdin().take(MOST_INPUT + 1).read_to_end(&mut bytes);
@@ -98,12 +101,12 @@ fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()
     let mut told = false;
     let read = process::beside(read, |since| {
         if since >= WAITS && !std::mem::replace(&mut told, true) {
-            let note = "the command starts at the end of standard input";
+            let note = "waiting for the end of standard input; the command starts then";
             context.output.note(note);
         }
     });
     let bytes = read.map_err(|_| interrupted())?.map_err(|error| {
-        Error::new(Kind::Unexpected, "standard input could not be read").because(error.to_string())
+        Error::new(Kind::Unexpected, "could not read standard input").caused_by(&error)
     })?;
     if bytes.len() as u64 > MOST_INPUT {
         let most = size::words(MOST_INPUT);
@@ -111,7 +114,7 @@ fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()
             Kind::Usage,
             format!("the command's input is larger than {most}"),
         )
-        .because("Multipass cannot pipe it here, so it is brought into the VM as a file")
+        .because("Multipass cannot pipe it here, so it is transferred into the VM as a file")
         .next(format!(
             "multipass transfer FILE {}:   (and give the command its name)",
             vm()
@@ -129,38 +132,39 @@ fn bring_input(context: &Context, multipass: &Multipass, run: &Run) -> Result<()
     Err(failed(&call, &output, Kind::Transfer))
 }
 
-/// The exit code that a command left in the VM, after printing what else it left.
-fn noted(context: &Context, multipass: &Multipass, run: &Run, captured: bool) -> Result<u8> {
-    let code = multipass.read(&run.file("code"), A_NOTE)?;
+/// Prints the captured output of a command, and returns the exit code that it left in the VM.
+fn recorded(
+    context: &Context,
+    multipass: &Multipass,
+    run: &CommandRun,
+    captured: bool,
+) -> Result<u8> {
+    let code = multipass.read(&run.file("code"), SMALL_FILE)?;
     let code = String::from_utf8_lossy(&code);
     if code.trim() == NO_STACK {
         forget(context, multipass, run);
         return Err(super::workspace::no_stack(multipass));
     }
     if captured {
-        let stderr = multipass.read(&run.file("stderr"), AN_OUTPUT)?;
-        output::print(&multipass.read(&run.file("stdout"), AN_OUTPUT)?)?;
+        let stderr = multipass.read(&run.file("stderr"), USER_OUTPUT)?;
+        output::print(&multipass.read(&run.file("stdout"), USER_OUTPUT)?)?;
         output::pass_on(&stderr);
     }
     forget(context, multipass, run);
-    code.trim().parse().map_err(|_| unknown_end(code.trim()))
+    code.trim().parse().map_err(|_| invalid_code(code.trim()))
 }
 
-/// Removes what the command left. The command is over, so a failure is worth a word and changes nothing: what is left
-/// goes with a later one.
-fn forget(context: &Context, multipass: &Multipass, run: &Run) {
+/// Removes the command's files from the VM. A failure is only noted: the command has ended, and a later one removes them.
+fn forget(context: &Context, multipass: &Multipass, run: &CommandRun) {
     if let Err(error) = multipass.call(&run.forget(), Kind::Unexpected) {
         let cause = cut(error.causes.first().unwrap_or(&error.message));
         context.output.note(&format!(
-            "what the command left in the VM could not be removed: {cause}"
+            "could not remove the command's files from the VM: {cause}"
         ));
     }
 }
 
-fn unknown_end(code: &str) -> Box<Error> {
-    Error::new(
-        Kind::Unexpected,
-        "the exit code of the command is not known",
-    )
-    .because(format!("invalid exit code `{code}`"))
+fn invalid_code(code: &str) -> Box<Error> {
+    Error::new(Kind::Unexpected, "the exit code of the command is unknown")
+        .because(format!("invalid exit code `{code}`"))
 }

@@ -1,5 +1,5 @@
-//! `polis doctor --fix`: what polis itself has left in disorder, and what mends it without losing anything. Nothing that is
-//! not ours is touched: no VM is started or stopped, and no file that no run of polis has left.
+//! `polis doctor --fix`: repairs what polis itself has left behind, without losing anything. It starts and stops no VM, and
+//! touches no file that polis has not written.
 
 use std::fs;
 use std::io;
@@ -18,27 +18,26 @@ use crate::multipass::state::VmState;
 use crate::release::place::Installation;
 use crate::store::Store;
 
-/// Something that can be mended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fix {
-    /// Others may read, or more, what is for this user alone.
+    /// A private file that other users can open.
     Close(PathBuf),
-    /// A killed run has left it.
+    /// A file that a killed run has left.
     Remove(PathBuf),
-    /// A killed update has left it beside the program.
+    /// A file that a killed update has left beside the program.
     RemoveUpdate(PathBuf),
-    /// The line of the user's configuration of OpenSSH.
+    /// The `Include` line in the user's configuration of OpenSSH.
     Include(&'static str),
-    /// So many things in the VM that killed runs have left.
+    /// Files in the VM that killed runs have left: their number.
     Guest(u32),
 }
 
 impl Fix {
-    /// What is wrong, and what is done about it.
+    /// The problem and its repair.
     fn words(&self) -> String {
         match self {
             Self::Close(path) => format!(
-                "other users can open `{}`: it is taken from them",
+                "other users can open `{}`: their access is removed",
                 path.display()
             ),
             Self::Remove(path) | Self::RemoveUpdate(path) => {
@@ -54,8 +53,8 @@ impl Fix {
         }
     }
 
-    /// Mends it, unless that is done already; looks again at what it removes.
-    fn mend(&self, context: &Context, multipass: Option<&Multipass>) -> Result<()> {
+    /// Applies the fix, unless that has already happened.
+    fn apply(&self, context: &Context, multipass: Option<&Multipass>) -> Result<()> {
         let done = match self {
             Self::Close(path) => close(path),
             Self::Remove(path) => match context.store.left_over().contains(path) {
@@ -63,7 +62,7 @@ impl Fix {
                 false => Ok(()),
             },
             Self::RemoveUpdate(path) => removed(path),
-            Self::Include(_) => return ssh::mend_include(context),
+            Self::Include(_) => return ssh::fix_include(context),
             Self::Guest(_) => {
                 let Some(multipass) = multipass else {
                     return Ok(());
@@ -73,9 +72,9 @@ impl Fix {
             }
         };
         done.map_err(|error| {
-            Error::new(Kind::Unexpected, "this could not be mended")
+            Error::new(Kind::Unexpected, "could not repair this")
                 .because(self.words())
-                .because(error.to_string())
+                .caused_by(&error)
         })
     }
 }
@@ -87,7 +86,7 @@ fn removed(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes a file or a directory of this user from everybody else.
+/// Removes the access of other users to a file or directory.
 #[cfg(unix)]
 fn close(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -99,27 +98,27 @@ fn close(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
-/// Below a user's profile Windows lets nobody else in.
+/// On Windows, other users cannot access a user's profile.
 #[cfg(not(unix))]
 fn close(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Shows what can be mended, mends what is agreed to, and returns it for the report: as text and as JSON.
+/// Shows the fixes, applies those that are confirmed, and returns the report as text and as JSON.
 ///
 /// # Errors
-/// When something cannot be mended, or another polis is at work.
+/// When a fix fails, or another polis is running.
 pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<(String, Value)> {
     let multipass = context.multipass().ok();
     let found = found(context, multipass.as_ref());
     let mut agreed = Vec::new();
     for fix in &found {
         context.output.ask(&fix.words());
-        let yes = args.yes || (super::can_ask(context) && super::asked("Mend it?")?);
+        let yes = args.yes || (super::can_ask(context) && super::asked("Fix it?")?);
         agreed.push(yes);
     }
     if agreed.contains(&true) {
-        // Of this workspace, and of updates of the program.
+        // The lock of this workspace, and that of updates.
         let _own = context.store.lock()?;
         let all = Store::new(context.store.state().to_owned());
         let _all = match context.store.is_default() {
@@ -127,7 +126,7 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<(String, Value
             false => Some(all.lock()?),
         };
         for (fix, _) in found.iter().zip(&agreed).filter(|(_, agreed)| **agreed) {
-            fix.mend(context, multipass.as_ref())?;
+            fix.apply(context, multipass.as_ref())?;
         }
     }
     Ok(report(&found, &agreed, super::can_ask(context)))
@@ -140,12 +139,10 @@ fn report(found: &[Fix], agreed: &[bool], asked: bool) -> (String, Value) {
         text.push_str(&format!("{word:<5} {}\n", fix.words()));
     }
     if found.is_empty() {
-        text.push_str("Nothing of polis's own has to be mended.\n");
+        text.push_str("There is nothing to fix.\n");
     } else if !asked && agreed.contains(&false) {
         let next = named("polis doctor --fix --yes");
-        text.push_str(&format!(
-            "It can be asked only on a terminal. Next: {next}\n"
-        ));
+        text.push_str(&format!("polis can ask only on a terminal. Next: {next}\n"));
     }
     let each = found.iter().zip(agreed);
     let each = each.map(|(fix, agreed)| json!({"what": fix.words(), "mended": agreed}));
@@ -161,7 +158,7 @@ fn found(context: &Context, multipass: Option<&Multipass>) -> Vec<Fix> {
     found.extend(ssh::wrong_include(context).map(Fix::Include));
     let runs = |multipass: &&Multipass| matches!(multipass.state(), Ok(Some(VmState::Running)));
     if let Some(multipass) = multipass.filter(runs) {
-        // What cannot be seen is not mended; the checks say why.
+        // A VM that does not answer is left alone; the checks report it.
         let answer = multipass.call(&guest::leftovers(false), Kind::Unexpected);
         let count = answer.map_or(0, |answer| guest::left_over(&answer));
         found.extend((count > 0).then_some(Fix::Guest(count)));

@@ -1,4 +1,4 @@
-//! `polis list`: the workspaces of this user, by the names of their VMs. None is entered, since that would start it.
+//! `polis list`: the workspaces of this user, found by the names of their VMs. No VM is entered, since that would start it.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `polis logs`: what the services print.
+//! `polis logs`: the output of the services.
 
 use std::io::IsTerminal;
 
@@ -11,7 +11,7 @@ use crate::handover::TerminalUse;
 /// Shows the logs; returns the exit code.
 ///
 /// # Errors
-/// When there is no such service, or the workspace does not run.
+/// When there is no such service, or the workspace is not running.
 pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
     let mut words: Vec<String> = ["docker", "compose", "logs", "--tail"]
         .map(str::to_owned)
@@ -21,35 +21,34 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
     if let Some(service) = &args.service {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if !service.bytes().all(plain) || service.starts_with('-') || service.is_empty() {
-            return Err(Error::new(
-                Kind::Usage,
-                format!("invalid name of a service `{service}`"),
-            )
-            .next("polis status   (lists them)"));
+            return Err(
+                Error::new(Kind::Usage, format!("invalid service name `{service}`"))
+                    .next("polis status   (lists them)"),
+            );
         }
         words.push(service.clone());
     }
     may_follow(context, args.follow)?;
-    super::exec::enter(context, &words, Target::Stack, manner(args.raw))
+    super::exec::enter(context, &words, Target::Stack, terminal_use(args.raw))
 }
 
-/// Refuses to follow where what is followed would not come.
+/// Refuses `--follow` where Multipass would hold the output back.
 ///
 /// # Errors
-/// Of kind `Usage`, on Windows when standard output is no console.
+/// Of kind `Usage`, on Windows when standard output is not a console.
 pub(super) fn may_follow(context: &Context, follow: bool) -> Result<()> {
     if follow && !context.settings.pipes() && !std::io::stdout().is_terminal() {
         return Err(
             Error::new(Kind::Usage, "logs cannot be followed into a file here")
-                .because("Multipass for Windows holds back what is not shown on a console")
+                .because("Multipass for Windows holds output back unless it goes to a console")
                 .next("polis logs   (without --follow)"),
         );
     }
     Ok(())
 }
 
-/// How a log is shown: what a terminal obeys comes through only where `raw` asks for it.
-pub(super) fn manner(raw: bool) -> TerminalUse {
+/// How a log is shown: control sequences reach a terminal only with `raw`.
+pub(super) fn terminal_use(raw: bool) -> TerminalUse {
     match (
         std::io::stdout().is_terminal(),
         std::io::stdin().is_terminal(),

@@ -1,4 +1,4 @@
-//! `polis man`: the man pages, from the same definitions as `--help`; one about polis, and one about each command.
+//! `polis man`: the man pages, from the same definitions as `--help`: one for polis and one for each command.
 
 use clap::{Arg, Command};
 use clap_mangen::Man;
@@ -9,12 +9,11 @@ use crate::error::{EXIT_CODES, Error, Kind, Result};
 use crate::help;
 use crate::settings;
 
-/// What the page about a command says of its exit code.
+/// The exit status of most commands.
 const EXIT: &str = "0 when it is done; polis(1) lists the codes of failures.";
-/// The same about a command that runs another one.
-const EXIT_OF_COMMAND: &str = "That of the command; 125 when polis itself fails, and 141 when nobody reads the output any more.";
+/// The exit status of a command that runs another one.
+const EXIT_OF_COMMAND: &str = "That of the command; 125 when polis itself fails, and 141 when the reader of its output has closed the pipe.";
 
-/// Files that a user may want to know of.
 const FILES: [(&str, &str); 2] = [
     (
         "~/.config/polis/config.toml",
@@ -27,7 +26,7 @@ const FILES: [(&str, &str); 2] = [
     ),
 ];
 
-/// The page about the command of these words.
+/// The page of the command that `words` name.
 ///
 /// # Errors
 /// When there is no such command.
@@ -44,7 +43,7 @@ pub(crate) fn page(words: &[String]) -> Result<Vec<u8>> {
     // An alias has no page of its own.
     let name = command.get_bin_name().unwrap_or("polis").to_owned();
     render(command, &name).map_err(|error| {
-        Error::new(Kind::Unexpected, "could not write the man page").because(error.to_string())
+        Error::new(Kind::Unexpected, "could not write the man page").caused_by(&error)
     })
 }
 
@@ -53,14 +52,14 @@ fn unknown(words: &[String]) -> Box<Error> {
     Error::new(Kind::Usage, format!("there is no command `{command}`")).next("polis --help")
 }
 
-/// The page about `command`, whose words are `name`.
+/// The page of `command`, which is typed as `name`.
 fn render(command: &Command, name: &str) -> std::io::Result<Vec<u8>> {
     let whole = name == "polis";
     let title = name.replace(' ', "-");
     let own = own(command, whole);
     let page = Man::new(own.clone());
     let mut out = Vec::new();
-    // Not clap_mangen's title: without a date, which a release has none of, its words move up.
+    // Not clap_mangen's title: it shifts its fields when there is no date, and a release has none.
     let label = embedded::LABEL;
     let line = format!(
         ".TH {} 1 \"\" \"polis {label}\" \"Polis\"\n",
@@ -108,7 +107,7 @@ fn render(command: &Command, name: &str) -> std::io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// `command` without the options that the page about polis describes, and without `--help`.
+/// `command` without `--help` and the global options, which polis(1) describes.
 fn own(command: &Command, whole: bool) -> Command {
     let everywhere = |arg: &Arg| !whole && (arg.is_global_set() || arg.get_id() == "help");
     command
@@ -120,7 +119,7 @@ fn own(command: &Command, whole: bool) -> Command {
         })
 }
 
-/// The pages about what `name` is a command of.
+/// The pages of the commands above `name`.
 fn parents(name: &str) -> String {
     let mut words: Vec<&str> = name.split(' ').collect();
     let mut pages = Vec::new();
@@ -134,7 +133,7 @@ fn heading(roff: &mut Roff, name: &str) {
     roff.control("SH", [name]);
 }
 
-/// Lines that are shown as they are.
+/// Adds lines without filling them.
 fn verbatim(roff: &mut Roff, text: &str) {
     roff.control("nf", []);
     for line in text.lines() {

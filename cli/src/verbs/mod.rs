@@ -1,4 +1,4 @@
-//! One file for each command.
+//! One file per command.
 
 pub(crate) mod agent;
 pub(crate) mod cp;
@@ -36,15 +36,15 @@ use crate::multipass::{self, Multipass};
 use crate::output;
 use crate::{platform, process};
 
-/// Whether a question can be asked: there is a terminal, and no JSON is wanted.
+/// Whether the user can be asked a question: on a terminal, and without `--json`.
 fn can_ask(context: &Context) -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal() && !context.output.is_json()
 }
 
-/// Asks on the terminal; any answer but yes counts as no.
+/// Asks a question on the terminal; any answer but yes counts as no.
 ///
 /// # Errors
-/// Of kind `Interrupted`, at once, when the user wants to stop.
+/// Of kind `Interrupted`, immediately, when a signal arrives.
 fn asked(question: &str) -> Result<bool> {
     output::question(&format!("{question} [y/N] "));
     let answer = answered(|| {
@@ -54,20 +54,20 @@ fn asked(question: &str) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Asks for something that nobody may read over the user's shoulder; empty when there is no answer.
+/// Asks for a secret without echoing it; empty when there is no answer.
 ///
 /// # Errors
 /// As [`asked`].
 fn asked_for_secret(question: &str) -> Result<String> {
-    // Dropped on every way out, so that the terminal shows again what is typed.
+    // Restores the echo when dropped, on every return path.
     let _unseen = platform::HiddenInput::begin();
     output::question(question);
-    let answer = answered(platform::read_unseen);
+    let answer = answered(platform::read_hidden);
     output::tell("");
     Ok(answer?.trim().to_owned())
 }
 
-/// The answer that `read` waits for; empty where there is none.
+/// The line that `read` returns; empty if it fails.
 fn answered(read: impl FnOnce() -> io::Result<String> + Send + 'static) -> Result<String> {
     let answer = process::beside(read, |_| {}).map_err(|_| {
         output::tell("");
@@ -76,7 +76,6 @@ fn answered(read: impl FnOnce() -> io::Result<String> + Send + 'static) -> Resul
     Ok(answer.unwrap_or_default())
 }
 
-/// The services for a report.
 fn services_json(guest: &Guest) -> Vec<Value> {
     let services = guest.services.iter().map(|service| {
         json!({
@@ -88,7 +87,7 @@ fn services_json(guest: &Guest) -> Vec<Value> {
     services.collect()
 }
 
-/// Refuses unless the VM runs: `exec` would start a stopped one without a word.
+/// Refuses unless the VM is running: `exec` would silently start a stopped one.
 fn must_run(multipass: &Multipass) -> Result<()> {
     let state = multipass.state()?;
     let not_running = |why: &str, next: &str| Err(not_running(why).next(next));
@@ -101,7 +100,6 @@ fn must_run(multipass: &Multipass) -> Result<()> {
     }
 }
 
-/// There is nothing that a command could be run in.
 fn not_running(why: &str) -> Box<Error> {
     Error::new(Kind::NotRunning, "the workspace is not running").because(why)
 }

@@ -1,4 +1,4 @@
-//! `polis port`: the ports at the VM's address that lead into the workspace. What may be opened, `guest::ports` decides.
+//! `polis port`: the ports at the VM's address that lead into the workspace. `guest::ports` decides which may be opened.
 
 use serde_json::json;
 
@@ -23,22 +23,22 @@ pub(crate) fn run(context: &Context, verb: &PortVerb) -> Result<Done> {
         }
         PortVerb::Remove { port } => {
             let _lock = context.store.lock()?;
-            super::agent::look(&multipass)?;
-            asked(&multipass)?.may_remove(*port)?;
+            super::agent::probe(&multipass)?;
+            open_ports(&multipass)?.may_remove(*port)?;
             multipass.call(&guest::remove_port(*port), Kind::Unexpected)?;
             report(&multipass, format!("Port {port} is closed.\n"), *port)
         }
     }
 }
 
-/// The ports.
-pub(super) fn asked(multipass: &Multipass) -> Result<Ports> {
+/// The ports that are open or asked for.
+pub(super) fn open_ports(multipass: &Multipass) -> Result<Ports> {
     Ports::parse(&multipass.call(&guest::ports(), Kind::Unexpected)?)
 }
 
 fn list(multipass: &Multipass) -> Result<Done> {
-    let guest = super::agent::look(multipass)?;
-    let ports = asked(multipass)?;
+    let guest = super::agent::probe(multipass)?;
+    let ports = open_ports(multipass)?;
     let text = match ports.all.is_empty() {
         true => {
             let next = named("polis port add PORT");
@@ -50,26 +50,25 @@ fn list(multipass: &Multipass) -> Result<Done> {
 }
 
 fn add(multipass: &Multipass, port: u16, target: u16) -> Result<Done> {
-    let guest = super::agent::look(multipass)?;
-    if asked(multipass)?.may_add(port, target)? {
+    let guest = super::agent::probe(multipass)?;
+    if open_ports(multipass)?.may_add(port, target)? {
         let call = guest::add_port(port, target);
         let output = multipass.output(&call, None)?;
         match output.code {
             Some(0) => {}
             Some(guest::NOT_OPENED) => {
-                return Err(Error::new(
-                    Kind::Unhealthy,
-                    format!("port {port} could not be opened"),
-                )
-                .because(refusal::reasons(&output.stderr).pop().unwrap_or_default())
-                .next("polis exec --vm -- ss -ltn   (tells what listens in the VM)"));
+                return Err(
+                    Error::new(Kind::Unhealthy, format!("could not open port {port}"))
+                        .because(refusal::reasons(&output.stderr).pop().unwrap_or_default())
+                        .next("polis exec --vm -- ss -ltn   (lists what listens in the VM)"),
+                );
             }
             _ => return Err(multipass::failed(&call, &output, Kind::Unexpected)),
         }
     }
-    let text = match asked(multipass)?.url(port) {
+    let text = match open_ports(multipass)?.url(port) {
         Some(url) if guest.has_containers() => {
-            format!("The workspace's port {target} is reached at {url}\n")
+            format!("The workspace's port {target} is reachable at {url}\n")
         }
         _ => format!(
             "Port {port} opens with the workspace. Next: {}\n",
@@ -79,10 +78,10 @@ fn add(multipass: &Multipass, port: u16, target: u16) -> Result<Done> {
     report(multipass, text, port)
 }
 
-/// What is open now.
+/// Reports `text` and the ports that are open now.
 fn report(multipass: &Multipass, text: String, port: u16) -> Result<Done> {
     let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
-    let ports = asked(multipass)?;
+    let ports = open_ports(multipass)?;
     Ok(Done::new(
         text,
         json!({"port": port, "ports": ports.to_json(&guest)}),

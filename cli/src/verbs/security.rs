@@ -1,4 +1,4 @@
-//! `polis security`: asks Valkey, shows what a person has to know, and makes the change that is decided.
+//! `polis security`: reads blocked requests, events and the level from Valkey, and writes the user's decisions.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use serde_json::json;
 use crate::args::{Level, SecurityVerb};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::run::Run;
+use crate::guest::run::CommandRun;
 use crate::guest::valkey::{self, Answer, IN_FILE, NO_STACK};
 use crate::instance::named;
-use crate::multipass::{AN_OUTPUT, Multipass};
+use crate::multipass::{Multipass, USER_OUTPUT};
 use crate::output::{self, Done};
 use crate::security::{self, Change, Event, Host, Id, Pending, Request, SECONDS, Set};
 use crate::{platform, process};
 use polis_base::shown::shown;
 
-/// How often `--watch` and `--follow` look.
-const GLANCE: Duration = Duration::from_secs(2);
-/// How much may be printed where Multipass holds back more than 4096 bytes, and elsewhere.
+/// How often `--watch` and `--follow` poll.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// The most output where Multipass holds back more than 4096 bytes, and elsewhere.
 const SHORT: usize = 3500;
 const LONG: usize = 8 << 20;
 
-/// Runs `polis security`. What is typed wrong is refused before anything is called.
+/// Runs `polis security`. Arguments are parsed before Multipass is called.
 pub(crate) fn run(context: &Context, verb: &SecurityVerb) -> Result<Done> {
     let (id, host) = match verb {
         SecurityVerb::Approve { id, .. } | SecurityVerb::Deny { id } => {
@@ -34,9 +34,9 @@ pub(crate) fn run(context: &Context, verb: &SecurityVerb) -> Result<Done> {
         {
             return Err(Error::new(
                 Kind::Usage,
-                "`--json` prints one document, and a watch never ends",
+                "`--json` prints one document, but a watch does not end",
             )
-            .next("run it again and again, without `--watch` or `--follow`"));
+            .next("run it repeatedly, without `--watch` or `--follow`"));
         }
         _ => (None, None),
     };
@@ -63,21 +63,20 @@ struct Valkey<'a> {
 }
 
 impl Valkey<'_> {
-    /// Asks, and reads the answer.
     fn ask(&self, args: &[String]) -> Result<Answer> {
         let most = if self.multipass.takes_long_output() {
             LONG
         } else {
             SHORT
         };
-        let run = Run::new();
+        let run = CommandRun::new();
         let file = run.file("valkey");
         let call = valkey::call(most, &file, args);
         let answer = self.multipass.call(&call, Kind::Unhealthy)?;
         let body = match valkey::body(&answer) {
             Some(NO_STACK) => return Err(super::workspace::no_stack(&self.multipass)),
             Some(IN_FILE) => {
-                let bytes = self.multipass.read(&file, AN_OUTPUT)?;
+                let bytes = self.multipass.read(&file, USER_OUTPUT)?;
                 self.multipass.call(&run.forget(), Kind::Unexpected)?;
                 String::from_utf8_lossy(&bytes).into_owned()
             }
@@ -86,26 +85,26 @@ impl Valkey<'_> {
         Answer::parse(&body).map_err(refused)
     }
 
-    /// Makes a change, whole or not at all.
+    /// Makes a change atomically.
     fn change(&self, change: &Change) -> Result<()> {
-        let answer = self.ask(&change.asked())?;
+        let answer = self.ask(&change.words())?;
         valkey::executed(&answer.replies, change.len()).map_err(refused)
     }
 
-    /// A request, with the VM's time; the reason when it cannot be read.
+    /// A request, or why it cannot be parsed, with the VM's time.
     fn request(&self, id: &Id) -> Result<(u64, std::result::Result<Request, String>)> {
         let answer = self.ask(&security::ask_request(id))?;
         let entry = answer.keys.first().and_then(|keys| keys.entries.first());
         let entry = entry.filter(|entry| entry.left != -2).ok_or_else(|| {
             Error::new(Kind::Usage, format!("there is no blocked request {id}"))
-                .because("it was approved or denied already, or it is older than an hour")
+                .because("it was already approved or denied, or it is older than an hour")
                 .next("polis security pending")
         })?;
         Ok((answer.now, Request::parse(id, &entry.value)))
     }
 }
 
-/// Valkey did not do what it was asked.
+/// The error about an unexpected answer.
 fn refused(why: String) -> Box<Error> {
     let mut error = Error::new(Kind::Unhealthy, "Valkey did not answer as expected")
         .because(why)
@@ -120,10 +119,10 @@ fn approve(valkey: &Valkey, id: &Id, yes: bool) -> Result<Done> {
     let request = request.map_err(|why| {
         Error::new(Kind::Usage, format!("{id} cannot be approved"))
             .because(why)
-            .next(format!("polis security deny {id}   (forgets it)"))
+            .next(format!("polis security deny {id}   (discards it)"))
     })?;
     let host = request.approvable()?;
-    // The agent can write what a request says, also after it was listed.
+    // The agent can change a request, even after it was listed.
     let question = || super::asked(&format!("Let requests to `{host}` pass for {SECONDS} s?"));
     if !yes && super::can_ask(valkey.context) && !question()? {
         let data = json!({"changed": false, "id": id.to_string(), "host": host.to_string(), "seconds": SECONDS});
@@ -168,7 +167,7 @@ fn level_of(valkey: &Valkey, wanted: Option<Level>) -> Result<Done> {
     };
     valkey.change(&Change::level(answer.now, level))?;
     let text = format!(
-        "The level is {}; it was {}. Sentinel reads it anew after some requests.\n",
+        "The level is {}; it was {}. Sentinel picks it up after some requests.\n",
         level.word(),
         words(&before)
     );
@@ -194,7 +193,7 @@ fn pending(valkey: &Valkey) -> Result<Done> {
     Ok(Done::new(text, json!(pending)))
 }
 
-/// What a person can do about what waits.
+/// The hint below pending requests.
 const HOW: &str = "hint: polis security approve ID, or polis security deny ID";
 
 fn lines(pending: &Pending) -> String {
@@ -209,7 +208,7 @@ fn lines(pending: &Pending) -> String {
     text
 }
 
-/// The keys of an answer to one pattern.
+/// The keys of an answer for a single pattern.
 fn only(answer: Answer) -> Result<valkey::Keys> {
     let keys = answer.keys.into_iter().next();
     keys.ok_or_else(|| refused("the answer has no keys".to_owned()))
@@ -250,11 +249,11 @@ fn show_status(valkey: &Valkey) -> Result<Done> {
     Ok(Done::new(text, data))
 }
 
-/// The newest events, newest first. One that is too large makes Valkey's client give up on all that it is asked for at
-/// once, so they are asked for one by one then.
+/// The newest events, newest first. If one of them is too large, Valkey's client gives up on the whole request, so they are
+/// then fetched one by one.
 fn events(valkey: &Valkey) -> Result<Vec<Event>> {
     let all = valkey.ask(&security::ask_events(security::EVENTS))?;
-    if let Some(events) = Event::whole(&all.events).map_err(refused)? {
+    if let Some(events) = Event::all(&all.events).map_err(refused)? {
         return Ok(events);
     }
     let each = valkey.ask(&security::ask_events(1))?;
@@ -271,7 +270,7 @@ fn log(valkey: &Valkey) -> Result<Done> {
     Ok(Done::new(text, json!({"events": events})))
 }
 
-/// What `pending --watch` prints at each look: the requests that were not there at the one before.
+/// What `pending --watch` prints at each poll: the requests that are new since the last one.
 fn new_requests() -> impl FnMut(&Valkey) -> Result<String> {
     let mut known: Vec<String> = Vec::new();
     move |valkey| {
@@ -286,7 +285,7 @@ fn new_requests() -> impl FnMut(&Valkey) -> Result<String> {
     }
 }
 
-/// The same of `log --follow`.
+/// The same for the events of `log --follow`.
 fn new_events() -> impl FnMut(&Valkey) -> Result<String> {
     let mut known: Vec<Event> = Vec::new();
     move |valkey| {
@@ -298,7 +297,7 @@ fn new_events() -> impl FnMut(&Valkey) -> Result<String> {
     }
 }
 
-/// Prints what `look` has to say, again and again, until the user stops it or nobody reads it: both are its end.
+/// Prints what `look` returns until a signal arrives or the reader of the output closes the pipe; both are a success.
 fn watch(valkey: &Valkey, mut look: impl FnMut(&Valkey) -> Result<String>) -> Result<Done> {
     loop {
         let text = match look(valkey) {
@@ -306,7 +305,7 @@ fn watch(valkey: &Valkey, mut look: impl FnMut(&Valkey) -> Result<String>) -> Re
             text => text?,
         };
         output::print(shown(&text).as_bytes())?;
-        if platform::output_is_unread() || process::pause(GLANCE).is_err() {
+        if platform::stdout_is_closed() || process::pause(INTERVAL).is_err() {
             break;
         }
     }

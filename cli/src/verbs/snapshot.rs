@@ -1,4 +1,4 @@
-//! `polis snapshot`: keeps the whole VM as it is, and brings it back. Multipass does it, and only with a VM that is stopped.
+//! `polis snapshot`: takes and restores snapshots of the whole VM. Multipass does this only while the VM is stopped.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::output::Done;
 use crate::process::Failure;
 use crate::view::View;
 
-/// How long Multipass may work on a disk.
+/// How long an operation on a disk may take.
 const LIMIT: Duration = Duration::from_secs(900);
 /// How long a VM may take to boot.
 const BOOT: Duration = Duration::from_secs(300);
@@ -27,7 +27,7 @@ const BOOT: Duration = Duration::from_secs(300);
 /// Runs `polis snapshot`.
 ///
 /// # Errors
-/// When there is no VM or no such snapshot, nobody can say yes, or Multipass fails.
+/// When there is no VM or no such snapshot, the user cannot be asked, or Multipass fails.
 pub(crate) fn run(context: &Context, verb: &SnapshotVerb) -> Result<Done> {
     let multipass = context.multipass()?;
     if matches!(verb, SnapshotVerb::List) {
@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context, verb: &SnapshotVerb) -> Result<Done> {
     let _lock = context.store.lock()?;
     let machine = multipass.state()?;
     let known = known(&multipass)?;
-    let at = VmAtWork {
+    let at = SnapshottedVm {
         context,
         multipass: &multipass,
         runs: may_change(machine.as_ref())?,
@@ -73,7 +73,7 @@ fn find<'a>(known: &'a [Snapshot], name: &str) -> Result<&'a str> {
     })
 }
 
-/// Whether the VM runs; refused in a state between running and stopped.
+/// Whether the VM is running; an error in a state between running and stopped.
 fn may_change(machine: Option<&VmState>) -> Result<bool> {
     let Some(state) = machine else {
         return Err(Error::new(Kind::NotRunning, "there is no workspace").next("polis start"));
@@ -87,20 +87,20 @@ fn may_change(machine: Option<&VmState>) -> Result<bool> {
             Kind::Machine,
             format!("the VM is in the state `{}`", state.word()),
         )
-        .because("Multipass handles the snapshots of a VM that is stopped")
+        .because("Multipass handles snapshots only while the VM is stopped")
         .next("polis start, then run this again")),
     }
 }
 
-/// A VM whose snapshots are changed.
-struct VmAtWork<'a> {
+/// The VM whose snapshots are changed.
+struct SnapshottedVm<'a> {
     context: &'a Context,
     multipass: &'a Multipass<'a>,
-    /// Whether it runs, so that it has to be stopped, and started again.
+    /// Whether it is running, and so has to be stopped and started again.
     runs: bool,
 }
 
-impl VmAtWork<'_> {
+impl SnapshottedVm<'_> {
     fn create(&self, known: &[Snapshot], name: Option<&str>, yes: bool) -> Result<Done> {
         let name = match name {
             None => snapshots::free_name(known),
@@ -110,13 +110,13 @@ impl VmAtWork<'_> {
         };
         if known.iter().any(|snapshot| snapshot.name == name) {
             return Err(
-                Error::new(Kind::Usage, format!("there is a snapshot `{name}` already"))
+                Error::new(Kind::Usage, format!("there is already a snapshot `{name}`"))
                     .next(format!("polis snapshot delete {name}"))
                     .next("polis snapshot list"),
             );
         }
         let consent = format!("polis snapshot create {name} --yes");
-        // A VM that is stopped loses nothing.
+        // Nothing is lost if the VM is stopped.
         if self.runs && !yes && !self.agreed("Take the snapshot?", &consent)? {
             return Ok(nothing(&name));
         }
@@ -128,7 +128,7 @@ impl VmAtWork<'_> {
 
     fn restore(&self, name: &str, yes: bool) -> Result<Done> {
         let question = format!(
-            "Restore the snapshot `{name}`? What has changed in the VM since then is lost for good."
+            "Restore the snapshot `{name}`? Changes in the VM since then are lost for good."
         );
         let consent = format!("polis snapshot restore {name} --yes");
         if !yes && !self.agreed(&question, &consent)? {
@@ -140,10 +140,7 @@ impl VmAtWork<'_> {
             "Restoring the snapshot",
             &Call::new("restore the snapshot", &args),
         )?;
-        let text = format!(
-            "The VM is as it was in the snapshot `{name}`.{}\n",
-            self.afterwards()
-        );
+        let text = format!("The snapshot `{name}` is restored.{}\n", self.afterwards());
         Ok(Done::new(text, self.data(name)))
     }
 
@@ -161,15 +158,18 @@ impl VmAtWork<'_> {
                 false => error,
             })?;
         let data = json!({"changed": true, "name": name, "restarted": false});
-        Ok(Done::new(format!("The snapshot `{name}` is gone.\n"), data))
+        Ok(Done::new(
+            format!("The snapshot `{name}` is deleted.\n"),
+            data,
+        ))
     }
 
-    /// The same as [`Self::confirmed`] for what stops a VM that runs.
+    /// As [`Self::confirmed`], and says that a running VM will be stopped.
     fn agreed(&self, question: &str, consent: &str) -> Result<bool> {
         match self.runs {
             true => {
                 let stops =
-                    "The VM is stopped for it, which ends what runs there, and started again.";
+                    "This stops the VM and everything that runs in it, and starts it again.";
                 self.confirmed(&format!("{question} {stops}"), consent)
             }
             false => self.confirmed(question, consent),
@@ -180,14 +180,14 @@ impl VmAtWork<'_> {
         if super::can_ask(self.context) {
             return super::asked(question);
         }
-        Err(Error::new(Kind::Usage, "this needs a confirmation")
+        Err(Error::new(Kind::Usage, "this needs confirmation")
             .because(format!(
-                "{question} It can be asked only on a terminal, and not with `--json`"
+                "{question} polis can ask only on a terminal, and not with `--json`"
             ))
             .next(consent))
     }
 
-    /// Makes a call for which the VM has to be stopped, and starts it again if it ran: also if the call fails.
+    /// Makes a call that needs a stopped VM. A VM that was running is started again, even if the call fails.
     fn while_stopped(&self, title: &str, call: &Call) -> Result<()> {
         if self.runs {
             stop::halt(self.context, self.multipass)?;
@@ -203,7 +203,7 @@ impl VmAtWork<'_> {
 
     fn handle(&self, title: &str, call: &Call) -> Result<()> {
         self.long(title, call, LIMIT).map_err(|mut error| {
-            // A start does not help.
+            // The usual hint, `polis start`, does not help here.
             if error.kind == Kind::Machine {
                 error.next.clear();
                 error = error.next("polis snapshot list").next("polis doctor");
@@ -213,7 +213,7 @@ impl VmAtWork<'_> {
     }
 
     fn long(&self, title: &str, call: &Call, limit: Duration) -> Result<()> {
-        let limit = limit + self.context.settings.time("call-timeout");
+        let limit = limit + self.context.settings.call_timeout.duration();
         let mut view = View::new(self.context.output, self.context.verbose);
         view.step(title);
         let ended = self.multipass.watched(call, limit, |running| {
@@ -229,11 +229,11 @@ impl VmAtWork<'_> {
         }
     }
 
-    /// What is left to do.
+    /// The state of the VM, and the next command.
     fn afterwards(&self) -> String {
         match self.runs {
             true => format!(
-                " The VM runs again, and its services come up. Next: {}",
+                " The VM is running again, and its services are starting. Next: {}",
                 named("polis start")
             ),
             false => format!(" The VM is stopped. Next: {}", named("polis start")),
@@ -245,7 +245,7 @@ impl VmAtWork<'_> {
     }
 }
 
-/// After a no.
+/// The result when the user declines.
 fn nothing(name: &str) -> Done {
     let data = json!({"changed": false, "name": name, "restarted": false});
     Done::new("Nothing was changed.\n", data)

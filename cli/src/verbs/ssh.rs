@@ -1,7 +1,7 @@
-//! `polis ssh-config`, `polis connect` and `polis _ssh-proxy`: OpenSSH into the workspace, through `multipass exec`, so that
-//! no port is opened anywhere.
+//! `polis ssh-config`, `polis connect` and `polis _ssh-proxy`: OpenSSH into the workspace through `multipass exec`, without an
+//! open port.
 //!
-//! The key pair is made by OpenSSH's own `ssh-keygen`, which is wherever `ssh` is: no cryptography of ours.
+//! OpenSSH's own `ssh-keygen` creates the key pair; it is installed wherever `ssh` is.
 
 use std::fs;
 use std::io;
@@ -24,28 +24,28 @@ use crate::process::{self, Failure};
 use crate::store::Store;
 use crate::{platform, signals, ssh};
 
-/// Files of the state directory: the private key, what pins the workspace's key, and the `Host` block.
+/// Files of the state directory: the private key, the workspace's pinned host key, and the `Host` block.
 const IDENTITY: &str = "ssh_key";
 const KNOWN_HOSTS: &str = "ssh_known_hosts";
 const CONFIG: &str = "ssh_config";
 
 /// How long `ssh-keygen` may take.
 const KEYGEN: Duration = Duration::from_secs(60);
-/// How large the user's configuration may be.
+/// The largest configuration of the user.
 const MOST_CONFIG: u64 = 1 << 20;
 
 /// Runs `polis ssh-config`.
 ///
 /// # Errors
-/// When the workspace does not run, or a file cannot be written.
+/// When the workspace is not running, or a file cannot be written.
 pub(crate) fn config(context: &Context, args: &SshConfigArgs) -> Result<Done> {
     let config = context.store.path(CONFIG)?;
     let include = Include::of(context)?;
     let line = &include.line;
     if args.remove {
         let _lock = context.store.lock()?;
-        let users = Users::read(line)?;
-        // The line is for all workspaces.
+        let users = UserConfig::read(line)?;
+        // All workspaces share the line.
         let others = context.store.others_have(CONFIG);
         let changed = !others && users.change(|text| include.taken_from(text))?;
         remove(&context.store)?;
@@ -53,7 +53,7 @@ pub(crate) fn config(context: &Context, args: &SshConfigArgs) -> Result<Done> {
         return Ok(done(text.to_owned(), &config, false, changed, None));
     }
     let block = prepare(context)?;
-    let users = Users::read(line);
+    let users = UserConfig::read(line);
     if !args.install {
         let installed = users.is_ok_and(|users| include.is_in(&users.text));
         return Ok(done(block.clone(), &config, installed, false, Some(&block)));
@@ -85,7 +85,7 @@ fn done(text: String, config: &Path, installed: bool, changed: bool, block: Opti
     Done::new(text, data)
 }
 
-/// Makes the keys, pins the workspace's, and writes the `Host` block, which it returns.
+/// Creates the keys, pins the workspace's host key, and writes the `Host` block; returns the block.
 fn prepare(context: &Context) -> Result<String> {
     must_pipe(context)?;
     let multipass = context.multipass()?;
@@ -93,7 +93,7 @@ fn prepare(context: &Context) -> Result<String> {
     let store = &context.store;
     let _lock = store.lock()?;
     let polis = std::env::current_exe().map_err(|error| {
-        Error::new(Kind::Unexpected, "polis cannot find its own file").because(error.to_string())
+        Error::new(Kind::Unexpected, "cannot find the file of this program").caused_by(&error)
     })?;
     let call = calls::host_key();
     let output = multipass.output(&call, None)?;
@@ -116,30 +116,30 @@ fn prepare(context: &Context) -> Result<String> {
     Ok(block)
 }
 
-/// The public half of the user's key for the workspace, which is made where there is none.
+/// The public half of the user's key for the workspace; creates the key if there is none.
 fn key_pair(store: &Store) -> Result<PublicKey> {
     let (identity, new) = (store.path(IDENTITY)?, store.path("ssh_key_new")?);
     let public = store.path("ssh_key_new.pub")?;
     if !identity.exists() {
-        // Of an earlier run that was killed.
-        gone(&new)?;
+        // Left by an earlier run that was killed.
+        remove_file(&new)?;
         let file = new.display().to_string();
         let args = ["-q", "-t", "ed25519", "-N", "", "-C", "polis", "-f", &file];
         keygen(&args)?;
         fs::rename(&new, &identity).map_err(|error| unwritable(&identity, &error))?;
-        gone(&public)?;
+        remove_file(&public)?;
     }
-    let said = keygen(&["-y", "-f", &identity.display().to_string()])?;
-    PublicKey::parse(&said).ok_or_else(|| {
+    let public = keygen(&["-y", "-f", &identity.display().to_string()])?;
+    PublicKey::parse(&public).ok_or_else(|| {
         Error::new(
             Kind::Unexpected,
-            format!("`{}` holds no Ed25519 key", identity.display()),
+            format!("`{}` is not an Ed25519 key", identity.display()),
         )
         .next("polis ssh-config --remove, then: polis ssh-config --install")
     })
 }
 
-/// What `ssh-keygen` prints.
+/// Runs `ssh-keygen`; returns its output.
 fn keygen(args: &[&str]) -> Result<String> {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let error = |reason: String| {
@@ -156,15 +156,15 @@ fn keygen(args: &[&str]) -> Result<String> {
     }
 }
 
-/// Removes what this verb keeps.
+/// Removes the files of `ssh-config`.
 fn remove(store: &Store) -> Result<()> {
     for name in [CONFIG, KNOWN_HOSTS, IDENTITY] {
-        gone(&store.path(name)?)?;
+        remove_file(&store.path(name)?)?;
     }
     Ok(())
 }
 
-fn gone(path: &Path) -> Result<()> {
+fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(path, &error)),
         _ => Ok(()),
@@ -173,13 +173,13 @@ fn gone(path: &Path) -> Result<()> {
 
 fn unwritable(path: &Path, error: &io::Error) -> Box<Error> {
     let what = format!("`{}` cannot be written", path.display());
-    Error::new(Kind::Unexpected, what).because(error.to_string())
+    Error::new(Kind::Unexpected, what).caused_by(&error)
 }
 
-/// The line of the user's own configuration that reads ours.
+/// The `Include` line in the user's own configuration.
 struct Include {
     line: String,
-    /// What earlier releases have written, which reads the block of the default workspace alone.
+    /// The line that earlier releases wrote, which includes only the default workspace.
     old: String,
 }
 
@@ -192,7 +192,7 @@ impl Include {
         })
     }
 
-    /// Whether `text` begins with a line that reads this workspace's block.
+    /// Whether `text` begins with a line that includes this workspace's block.
     fn is_in(&self, text: &str) -> bool {
         let first = text.lines().next().map(str::trim);
         let is_default = instance::name() == instance::DEFAULT;
@@ -208,35 +208,35 @@ impl Include {
     }
 }
 
-/// What is wrong with the line in the user's configuration, which had it once; none where all is well, or it cannot be changed.
+/// What is wrong with the `Include` line in the user's configuration; none if it is correct or cannot be changed.
 pub(super) fn wrong_include(context: &Context) -> Option<&'static str> {
     let (users, wanted) = included(context)?;
     match (users.text == wanted, context.store.any_has(CONFIG)) {
         (true, _) => None,
         (_, true) => Some(
-            "the line for polis in ~/.ssh/config is not the first one or reads one workspace alone: it is put right",
+            "the line for polis in ~/.ssh/config is not the first one, or includes only one workspace: it is corrected",
         ),
         (_, false) => {
-            Some("the line for polis in ~/.ssh/config reads nothing any more: it is removed")
+            Some("the line for polis in ~/.ssh/config no longer includes anything: it is removed")
         }
     }
 }
 
-/// Puts that right.
+/// Corrects or removes the `Include` line.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(super) fn mend_include(context: &Context) -> Result<()> {
+pub(super) fn fix_include(context: &Context) -> Result<()> {
     match included(context) {
         Some((users, wanted)) => users.change(|_| wanted).map(drop),
         None => Ok(()),
     }
 }
 
-/// The user's configuration, and how it should be, if it has the line anywhere.
-fn included(context: &Context) -> Option<(Users, String)> {
+/// The user's configuration and its corrected text.
+fn included(context: &Context) -> Option<(UserConfig, String)> {
     let include = Include::of(context).ok()?;
-    let users = Users::read(&include.line).ok()?;
+    let users = UserConfig::read(&include.line).ok()?;
     let without = include.taken_from(&users.text);
     let wanted = match (without == users.text, context.store.any_has(CONFIG)) {
         (true, _) | (_, false) => without,
@@ -246,13 +246,13 @@ fn included(context: &Context) -> Option<(Users, String)> {
 }
 
 /// The user's own configuration of OpenSSH.
-struct Users {
+struct UserConfig {
     dir: PathBuf,
     text: String,
 }
 
-impl Users {
-    /// Reads it. What is no plain file belongs to a program that manages it, and is left alone.
+impl UserConfig {
+    /// Reads it. Anything but a regular file is managed by another program, and left alone.
     fn read(line: &str) -> Result<Self> {
         let home = platform::home().ok_or_else(|| {
             Error::new(Kind::Usage, "this user has no home directory")
@@ -293,46 +293,46 @@ impl Users {
         self.dir.join("config")
     }
 
-    /// Replaces it, whole; returns whether it has changed.
+    /// Replaces the file; returns whether it has changed.
     fn change(&self, change: impl FnOnce(&str) -> String) -> Result<bool> {
         let text = change(&self.text);
         if text == self.text {
             return Ok(false);
         }
-        // For the user alone, as OpenSSH wants it.
+        // Private, as OpenSSH requires.
         Store::new(self.dir.clone()).keep("config", text.as_bytes())?;
         Ok(true)
     }
 }
 
-/// Refuses where Multipass cannot pipe.
+/// Refuses if Multipass cannot pipe.
 fn must_pipe(context: &Context) -> Result<()> {
     if context.settings.pipes() {
         return Ok(());
     }
     let what = "SSH into the workspace is not possible on this machine";
     Err(Error::new(Kind::Usage, what)
-        .because("Multipass for Windows holds back what is piped through it")
+        .because("Multipass for Windows buffers piped data")
         .next("polis shell   (a shell in the workspace)")
         .next("polis cp SRC DST   (files and directories)"))
 }
 
-/// Refuses where `polis ssh-config` has not been run, or the workspace does not run.
-pub(super) fn must_know(context: &Context) -> Result<()> {
+/// Refuses if `polis ssh-config` has not been run, or the workspace is not running.
+pub(super) fn must_be_set_up(context: &Context) -> Result<()> {
     must_pipe(context)?;
     if !context.store.path(CONFIG)?.exists() {
-        return Err(unknown());
+        return Err(not_set_up());
     }
     super::must_run(&context.multipass()?)
 }
 
-/// The configuration of OpenSSH with the `Host` block, as it can stand between quotes in a shell.
+/// The path of the `Host` block, checked to be safe between quotes in a shell.
 pub(super) fn config_file(context: &Context) -> Result<String> {
     Include::of(context)?;
     Ok(context.store.path(CONFIG)?.display().to_string())
 }
 
-fn unknown() -> Box<Error> {
+fn not_set_up() -> Box<Error> {
     Error::new(Kind::Usage, "OpenSSH is not set up for the workspace")
         .next("polis ssh-config --install")
 }
@@ -345,11 +345,11 @@ pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     must_pipe(context)?;
     let config = context.store.path(CONFIG)?;
     let include = Include::of(context)?;
-    // The login needs no line in the user's configuration; an editor starts `ssh` itself.
-    if args.with != Client::Ssh && !include.is_in(&Users::read(&include.line)?.text) {
-        return Err(unknown());
+    // A login works without the `Include` line; an editor starts `ssh` itself, and needs it.
+    if args.with != Client::Ssh && !include.is_in(&UserConfig::read(&include.line)?.text) {
+        return Err(not_set_up());
     }
-    must_know(context)?;
+    must_be_set_up(context)?;
     let remote = format!("ssh-remote+{}", vm());
     let editor = ["--remote", &remote, "/home/polis"];
     let file = config.display().to_string();
@@ -360,13 +360,13 @@ pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     };
     if args.with != Client::Ssh {
         context.output.note(
-            "an editor trusts the machine that it is connected to: a hostile workspace can act on this machine through it",
+            "an editor trusts the machine that it connects to: a hostile workspace can act on this machine through it",
         );
     }
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     wait_for(program, &words).map_err(|error| {
-        Error::new(Kind::Usage, format!("`{program}` could not be run"))
-            .because(error.to_string())
+        Error::new(Kind::Usage, format!("could not run `{program}`"))
+            .caused_by(&error)
             .next(format!(
                 "put it on the PATH, or connect it to the host `{}`",
                 vm()
@@ -375,7 +375,7 @@ pub(crate) fn connect(context: &Context, args: &ConnectArgs) -> Result<u8> {
     })
 }
 
-/// Runs a program on our terminal, to its end.
+/// Runs a program on our terminal and forwards signals to it; returns its exit code.
 fn wait_for(program: &str, words: &[String]) -> io::Result<u8> {
     let mut child = process::interactive(Path::new(program), words, true, false)?;
     loop {

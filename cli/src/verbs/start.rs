@@ -1,4 +1,4 @@
-//! `polis start`: compares the observed state with the desired one, does what is missing, and says what it did.
+//! `polis start`: compares the observed state with the desired one, executes the steps between them, and reports them.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use crate::plan::{self, Desired, Observed};
 use crate::reconcile::Reconciler;
 use crate::{guest, process};
 
-/// How often the state may change under our hands before we give up: once for a VM that has to
-/// start, once more for what was in the way.
+/// How many times the VM is observed and its steps executed before a start gives up. Two are usual: one boots the VM, one
+/// does the rest.
 const ROUNDS: usize = 8;
-/// How long to wait when the daemon's own words about the VM disagree.
+/// How long to wait before asking again when the daemon contradicts itself about the VM.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Runs `polis start`.
@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
     if let Some(warning) = warning {
         context.output.note(&warning);
     }
-    let observed = look(&multipass)?;
+    let observed = observe(&multipass)?;
     super::agent::complete(
         context,
         &multipass,
@@ -66,7 +66,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
         return Ok(started.done_with(&kept));
     }
     desired.recreate_workspace = true;
-    let observed = look(&multipass)?;
+    let observed = observe(&multipass)?;
     Ok(reconcile(context, &multipass, observed, &desired)?.done())
 }
 
@@ -77,7 +77,7 @@ struct KeptWorkspace {
 }
 
 impl KeptWorkspace {
-    /// Asks the guest what a recreation would lose. A start that succeeded does not fail if the guest cannot tell.
+    /// Asks the guest what a recreation would lose. A failure to answer does not fail a start that has succeeded.
     fn of(multipass: &Multipass, differs: Option<Difference>) -> Option<Self> {
         let differs = differs?;
         let answer = multipass.call(&guest::outside(), Kind::Unexpected);
@@ -85,7 +85,7 @@ impl KeptWorkspace {
         Some(Self { differs, outside })
     }
 
-    /// The difference, the container's `fate` and what its recreation loses.
+    /// The difference, what happens to the container (`fate`), and what its recreation would lose.
     fn note(&self, fate: &str) -> String {
         let lost = self.outside.lines();
         let lost: String = lost.iter().map(|line| format!("\n  {line}")).collect();
@@ -96,8 +96,8 @@ impl KeptWorkspace {
     }
 }
 
-/// The observed state, in one or two calls, none of which changes anything.
-fn look(multipass: &Multipass) -> Result<Observed> {
+/// Observes the state with one or two read-only calls.
+fn observe(multipass: &Multipass) -> Result<Observed> {
     let machine = multipass.state()?;
     let guest = match machine {
         Some(VmState::Running) => probe(multipass)?,
@@ -106,7 +106,7 @@ fn look(multipass: &Multipass) -> Result<Observed> {
     Ok(Observed { machine, guest })
 }
 
-/// The guest; none where SSH has not come up, which `list` may have seen otherwise a moment ago.
+/// Probes the guest; none if SSH is not up yet, although `list` may have reported the VM as running a moment ago.
 fn probe(multipass: &Multipass) -> Result<Option<Guest>> {
     let call = guest::probe();
     let output = multipass.output(&call, None)?;
@@ -122,7 +122,7 @@ fn probe(multipass: &Multipass) -> Result<Option<Guest>> {
     }
 }
 
-/// The steps, or the refusal with what was asked.
+/// The steps; a refusal names the call that it is based on.
 fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<plan::Step>> {
     let asked = || list_call().to_text();
     plan::steps(observed, desired).map_err(|error| error.while_at(asked))
@@ -130,7 +130,10 @@ fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<plan::Step>> {
 
 fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Result<Done> {
     let steps = steps(observed, desired)?;
-    let looking: Vec<_> = plan::looking().iter().map(|call| call.to_json()).collect();
+    let observing: Vec<_> = plan::observing()
+        .iter()
+        .map(|call| call.to_json())
+        .collect();
     let differs = observed
         .guest
         .as_ref()
@@ -146,18 +149,18 @@ fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Res
         };
         text.extend(note.lines().map(|line| format!("# {line}\n")));
     }
-    let mut data = json!({"dry_run": true, "looked": looking, "plan": plan::to_json(&steps)});
-    tell_kept(&mut data, kept.as_ref());
+    let mut data = json!({"dry_run": true, "looked": observing, "plan": plan::to_json(&steps)});
+    report_kept(&mut data, kept.as_ref());
     Ok(Done::new(text, data))
 }
 
 /// Adds to a report how the workspace differs, and what its recreation would lose.
-fn tell_kept(data: &mut Value, kept: Option<&KeptWorkspace>) {
+fn report_kept(data: &mut Value, kept: Option<&KeptWorkspace>) {
     data["workspace_differs"] = json!(kept.map(|kept| kept.differs));
     data["outside_volumes"] = json!(kept.map(|kept| &kept.outside));
 }
 
-/// A workspace that runs.
+/// The report of a start that has succeeded.
 struct Started {
     text: String,
     data: Value,
@@ -167,12 +170,12 @@ struct Started {
 
 impl Started {
     fn done(mut self) -> Done {
-        tell_kept(&mut self.data, None);
+        report_kept(&mut self.data, None);
         Done::new(self.text, self.data)
     }
 
     fn done_with(mut self, kept: &KeptWorkspace) -> Done {
-        tell_kept(&mut self.data, Some(kept));
+        report_kept(&mut self.data, Some(kept));
         Done::new(self.text, self.data)
     }
 }
@@ -196,13 +199,15 @@ fn reconcile(
                 begun.elapsed(),
             ));
         }
-        observed = look(multipass)?;
+        observed = observe(multipass)?;
     }
-    Err(Error::new(Kind::Machine, "the VM does not settle")
-        .because(format!(
-            "after {ROUNDS} rounds there is still something to do"
-        ))
-        .next("polis status"))
+    Err(
+        Error::new(Kind::Machine, "the VM does not reach a stable state")
+            .because(format!(
+                "there were still steps to do after {ROUNDS} rounds"
+            ))
+            .next("polis status"),
+    )
 }
 
 fn report(
@@ -231,7 +236,7 @@ fn report(
     };
     text.push_str(&directions(seen, desired));
     let agents = &reconciler.agents;
-    super::agent::tell(context, agents);
+    super::agent::note_states(context, agents);
     if let Some(manifest) = desired
         .agent
         .as_ref()
@@ -259,8 +264,7 @@ fn report(
     }
 }
 
-/// What a person wants to know of a workspace that runs: where files go, which agents are in it, what was blocked, and how
-/// to stop it.
+/// Where to go from a running workspace: its files, its agents, its blocked requests, and how to stop it.
 fn directions(seen: Option<&Guest>, desired: &Desired) -> String {
     let added = desired.agent.iter().map(|agent| agent.name.as_str());
     let installed = seen.into_iter().flat_map(|guest| &guest.agents);
@@ -270,7 +274,7 @@ fn directions(seen: Option<&Guest>, desired: &Desired) -> String {
         0 => "none; to add one: polis agent add DIR".to_owned(),
         _ => {
             let names: Vec<&str> = agents.into_iter().collect();
-            format!("{}; how they are: polis agent list", names.join(", "))
+            format!("{}; to see their state: polis agent list", names.join(", "))
         }
     };
     named(&format!(

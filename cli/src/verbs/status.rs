@@ -1,5 +1,5 @@
-//! `polis status`: how the workspace is. It asks in ways that change nothing: a VM that is not
-//! running is not entered, since that would start it.
+//! `polis status`: the state of the workspace. It changes nothing: a VM that is not running is not entered, since that
+//! would start it.
 
 use polis_base::Digest;
 use serde_json::{Value, json};
@@ -21,9 +21,8 @@ use crate::multipass::version::Versions;
 use crate::multipass::version_call;
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
-use crate::proxy::url;
 use crate::security;
-use crate::settings::Settings;
+use crate::settings::{Settings, Shown};
 use crate::verbs::workspace::{self, WorkspaceStatus};
 
 /// Runs `polis status`.
@@ -31,7 +30,7 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     let multipass = context.multipass()?;
     let machine = multipass.state()?;
     let inside = match machine {
-        Some(VmState::Running) => Some(Survey::look(&multipass)?),
+        Some(VmState::Running) => Some(Survey::take(&multipass)?),
         _ => None,
     };
     let guest = inside.as_ref().map(|inside| &inside.guest);
@@ -70,7 +69,7 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     Ok(Done::new(text, data))
 }
 
-/// Which Multipass this is; none where it does not say so.
+/// The version of Multipass, if it reports one.
 fn version(multipass: &Multipass) -> Result<Option<String>> {
     match multipass.call(&version_call(), Kind::Unexpected) {
         Ok(answer) => Ok(Versions::parse(&answer).ok().map(|it| it.multipass)),
@@ -79,7 +78,7 @@ fn version(multipass: &Multipass) -> Result<Option<String>> {
     }
 }
 
-/// What is in a VM that runs.
+/// The contents of a running VM.
 struct Survey {
     guest: Guest,
     volumes: Vec<Volume>,
@@ -89,17 +88,17 @@ struct Survey {
 }
 
 impl Survey {
-    /// Asks only for what there is.
-    fn look(multipass: &Multipass) -> Result<Self> {
+    /// Asks for agents and ports only if there are any.
+    fn take(multipass: &Multipass) -> Result<Self> {
         let answer = multipass.call(&guest::survey(security::BLOCKED), Kind::Unexpected)?;
         let guest = Guest::parse(&answer)?;
         let agents = match guest.agents.is_empty() {
             true => AgentsReport::default(),
-            false => super::agent::asked(multipass)?,
+            false => super::agent::agents_report(multipass)?,
         };
         let mut services = guest.services.iter();
         let ports = match services.any(|service| service.name == FORWARDER) {
-            true => super::port::asked(multipass)?,
+            true => super::port::open_ports(multipass)?,
             false => Ports::default(),
         };
         Ok(Self {
@@ -203,7 +202,7 @@ fn heading(verdict: WorkspaceStatus, machine: Option<&str>) -> String {
     text
 }
 
-/// What is at work, each with its version. Those in the VM only where that was asked.
+/// The versions of all programs; those in the VM only if it was surveyed.
 fn versions(inside: Option<&Survey>, multipass: Option<&str>) -> String {
     let known = |version: Option<&str>| version.unwrap_or("unknown").to_owned();
     let mut each = vec![
@@ -223,28 +222,33 @@ fn versions(inside: Option<&Survey>, multipass: Option<&str>) -> String {
     format!("versions   {}\n", each.join(", "))
 }
 
-/// How old the certificates are, and when the first of them ends.
+/// The age of the certificates, and when the first of them expires.
 fn certificates(facts: &GuestFacts) -> String {
-    let words = facts.first_to_end().map_or("unknown".to_owned(), |first| {
-        let ends = match first.days_left {
-            left if left < 0 => "has expired".to_owned(),
-            left => format!("expires in {left} days"),
-        };
-        let count = facts.certificates.len();
-        format!(
-            "{count}; {}, {} days old, {ends}",
-            first.name, first.days_old
-        )
-    });
+    let words = facts
+        .first_to_expire()
+        .map_or("unknown".to_owned(), |first| {
+            let ends = match first.days_left {
+                left if left < 0 => "has expired".to_owned(),
+                left => format!("expires in {left} days"),
+            };
+            let count = facts.certificates.len();
+            format!(
+                "{count}; {}, {} days old, {ends}",
+                first.name, first.days_old
+            )
+        });
     format!("certs      {words}\n")
 }
 
-/// Each setting that is not at its default, with where it comes from.
+/// The settings that are not at their default, each with its origin.
 fn settings(settings: &Settings) -> String {
-    let lines = settings.changed().map(|(name, setting)| {
-        let value = url::masked(&setting.value);
-        format!("  {name:<16} {value} ({})\n", setting.origin.words(name))
-    });
+    let lines = settings.changed().map(
+        |Shown {
+             name,
+             value,
+             origin,
+         }| { format!("  {name:<16} {value} ({})\n", origin.words(name)) },
+    );
     let lines: String = lines.collect();
     match lines.is_empty() {
         true => lines,
@@ -252,10 +256,9 @@ fn settings(settings: &Settings) -> String {
     }
 }
 
-/// What somebody should look at.
 fn warnings(guest: &Guest, facts: &GuestFacts) -> String {
     let mut text = String::new();
-    let certificates = facts.first_to_end().and_then(Certificate::warning);
+    let certificates = facts.first_to_expire().and_then(Certificate::warning);
     let certificates = certificates.map(|warning| (warning, "renew all", RENEW));
     let disk = guest.disk.as_ref().and_then(Disk::warning);
     let disk = disk.map(|warning| (warning, "make room", MAKE_ROOM));

@@ -1,4 +1,4 @@
-//! `polis stop`: the VM goes down in an orderly way, and what is in it stays.
+//! `polis stop`: shuts the VM down cleanly and keeps everything in it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::output::Done;
 use crate::process::Failure;
 use crate::view::View;
 
-/// How long the daemon waits for a VM that does not go down, as early in its boot.
+/// How long the daemon waits for a VM that ignores its power button, as it does early in its boot.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs `polis stop`.
@@ -42,12 +42,12 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
 /// Presses the VM's power button and waits until it is off.
 ///
 /// # Errors
-/// When it does not go down.
+/// When it does not shut down.
 pub(super) fn halt(context: &Context, multipass: &Multipass) -> Result<()> {
     let call = Call::new("stop the VM", &["stop", vm()]);
     let mut view = View::new(context.output, context.verbose);
     view.step("Stopping the VM");
-    let limit = LIMIT + context.settings.time("call-timeout");
+    let limit = LIMIT + context.settings.call_timeout.duration();
     let ended = multipass.watched(&call, limit, |running| {
         view.stages(&running.stdout_so_far());
     })?;
@@ -67,7 +67,7 @@ pub(super) fn halt(context: &Context, multipass: &Multipass) -> Result<()> {
     Ok(())
 }
 
-/// What ends a VM that does not go down.
+/// The command that ends a VM that does not shut down.
 fn force() -> String {
     format!("multipass stop --force {}", vm())
 }

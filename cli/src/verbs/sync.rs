@@ -1,8 +1,8 @@
-//! `polis sync`: a directory into the workspace, and what became of it there back, as a diff that is judged and shown first.
+//! `polis sync`: sends a directory to the workspace, and brings its changes back as a diff that is checked and shown first.
 //!
-//! Git does the work, over SSH: it is on both sides, compares, transfers what differs, and refuses names that would lead out
-//! of a directory. The repositories are our own, beside the directories: a `.git` of the user's is neither read nor sent.
-//! Nothing of the user's or the workspace's configuration of git applies here.
+//! Git does the work over SSH: it transfers only differences, and refuses names that lead out of a directory. The
+//! repositories belong to polis and lie beside the directories; the user's `.git` is neither read nor sent, and no
+//! configuration of git on either side applies.
 
 mod watch;
 
@@ -22,17 +22,17 @@ use crate::output::Done;
 use crate::process::{self, Failure, Output};
 use crate::store::Lock;
 
-/// Starts git alone with its arguments. The first argument is the size in 512 bytes that no file may exceed.
+/// Runs git without the user's environment and configuration. `$0` is the largest size of a file, in blocks of 512 bytes.
 const GIT: &str = "\
 unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_NAMESPACE GIT_CONFIG_PARAMETERS GIT_CONFIG_COUNT
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_ATTR_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 LC_ALL=C
 ulimit -f \"$0\" && exec git \"$@\"";
 
-/// Contents pass as they are, whatever attributes the directory has.
+/// Contents stay unchanged, whatever attributes the directory sets.
 const ATTRIBUTES: &str = "* !text !eol !ident !filter !working-tree-encoding !diff !merge\n";
 
-/// How long another run is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for another run.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 const BASE: &str = "refs/polis/base";
 const WORK: &str = "refs/polis/work";
@@ -42,7 +42,7 @@ const WORK: &str = "refs/polis/work";
 /// # Errors
 /// When nothing was synced.
 pub(crate) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
-    super::ssh::must_know(context)?;
+    super::ssh::must_be_set_up(context)?;
     if args.watch {
         return watch::run(context, args);
     }
@@ -73,23 +73,23 @@ pub(crate) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
     Ok(sync.done(text, true, Some(diff)))
 }
 
-/// Keeps other runs out. One that watches lets go every second, so it is waited for.
+/// Takes the lock. A run with `--watch` releases it every second, so this waits for it.
 fn lock(context: &Context) -> Result<Lock> {
     let since = Instant::now();
     loop {
         match context.store.lock() {
-            Err(error) if error.kind == Kind::Busy && since.elapsed() < PATIENCE => {}
+            Err(error) if error.kind == Kind::Busy && since.elapsed() < LOCK_TIMEOUT => {}
             lock => return lock,
         }
         process::pause(process::TICK).map_err(|_| interrupted())?;
     }
 }
 
-/// Shows the changes, and asks on the terminal.
+/// Shows the changes and asks whether to apply them.
 fn confirmed(context: &Context, diff: &str) -> Result<bool> {
     if !super::can_ask(context) {
         return Err(
-            Error::new(Kind::Usage, "`polis sync --apply` needs a confirmation")
+            Error::new(Kind::Usage, "`polis sync --apply` needs confirmation")
                 .because("it can ask only on a terminal, and not with `--json`")
                 .next("polis sync DIR --diff, then: polis sync DIR --apply --yes"),
         );
@@ -104,14 +104,15 @@ struct Sync {
     /// The directory, absolute and without links.
     dir: PathBuf,
     name: String,
-    /// What our repositories of it are called.
+    /// The name of its repositories on both sides.
     key: String,
-    /// Our repository on this machine.
+    /// The repository on this machine.
     repository: PathBuf,
-    /// The configuration of OpenSSH.
+    /// The path of the configuration of OpenSSH.
     config: String,
     limit: Duration,
-    most: u64,
+    /// The largest size of a file, in blocks of 512 bytes.
+    max_blocks: u64,
 }
 
 impl Sync {
@@ -134,8 +135,8 @@ impl Sync {
             name: name.to_owned(),
             repository: context.store.path(&format!("sync-{key}.git"))?,
             config: super::ssh::config_file(context)?,
-            limit: context.settings.time("copy-timeout"),
-            most: context.settings.size("copy-size") / 512,
+            limit: context.settings.copy_timeout.duration(),
+            max_blocks: context.settings.copy_size.value.bytes() / 512,
             key,
             dir,
         };
@@ -144,7 +145,7 @@ impl Sync {
             let init = ["init", "--quiet", "--bare", "--template=", &path];
             let output = sync.run(
                 "sh",
-                &[&["-c", GIT, &sync.most.to_string()][..], &init].concat(),
+                &[&["-c", GIT, &sync.max_blocks.to_string()][..], &init].concat(),
             )?;
             sync.succeeded(output)?;
         }
@@ -165,7 +166,7 @@ impl Sync {
         Done::new(text, data)
     }
 
-    /// Brings what is here into the workspace, unless that has changes of its own.
+    /// Sends the directory to the workspace, unless that has changes of its own.
     fn bring_in(&self) -> Result<()> {
         self.ask("ready", "")?;
         let new = self.snapshot()?;
@@ -174,15 +175,15 @@ impl Sync {
         self.git(&["update-ref", BASE, &new]).map(drop)
     }
 
-    /// Brings the tree `tree` in, beside the changes that the workspace has of its own. Returns the names of the files that
-    /// have changed on both sides; these stay as they are, here and there.
+    /// Merges `tree` with the workspace's own changes. Returns the names of the files that have changed on both sides, which
+    /// stay as they are on each.
     fn merge_in(&self, tree: &str) -> Result<Vec<String>> {
         let mut base = self.commit(tree)?;
         self.push(&base)?;
         let kept = self.ask("merge", "")?;
         let kept: Vec<String> = kept.split_terminator('\0').map(str::to_owned).collect();
         if !kept.is_empty() {
-            // As the workspace has it too: nothing was synced of these.
+            // These were not synced, so the base keeps the workspace's version.
             let mut reset = vec!["--literal-pathspecs", "reset", "--quiet", BASE, "--"];
             reset.extend(kept.iter().map(String::as_str));
             self.git(&reset)?;
@@ -202,12 +203,12 @@ impl Sync {
         self.remote(&push, &format!("{commit}:refs/polis/new"))
     }
 
-    /// Records what is here as a commit without a history.
+    /// Commits the directory's contents, without a parent.
     fn snapshot(&self) -> Result<String> {
         self.commit(&self.tree()?)
     }
 
-    /// The tree of what is here.
+    /// Writes the directory's contents as a tree.
     fn tree(&self) -> Result<String> {
         self.git(&["add", "--all", "."])?;
         self.git(&["write-tree"])
@@ -217,7 +218,7 @@ impl Sync {
         self.git(&["commit-tree", "-m", "polis sync", tree])
     }
 
-    /// What has changed in the workspace since the last sync.
+    /// The changes in the workspace since the last sync.
     fn diff(&self) -> Result<String> {
         if self
             .git(&["rev-parse", "--quiet", "--verify", BASE])
@@ -245,7 +246,7 @@ impl Sync {
         self.git(&[&diff[..], options, &[BASE, WORK, "--"]].concat())
     }
 
-    /// Refuses what no file of a directory is: links and repositories. Git itself refuses `.git` and names that lead out.
+    /// Refuses links and repositories. Git itself refuses `.git` and names that lead out of the directory.
     fn judge(&self) -> Result<()> {
         let raw = self.compare(&["--raw", "-z"])?;
         match refused(&raw) {
@@ -256,7 +257,7 @@ impl Sync {
         }
     }
 
-    /// Applies all changes, or none where one does not fit what is here by now.
+    /// Applies all changes, or none if one of them conflicts with the directory's current contents.
     fn apply(&self) -> Result<()> {
         let before = self.snapshot()?;
         self.git(&["update-ref", "refs/polis/before", &before])?;
@@ -266,7 +267,7 @@ impl Sync {
         self.git(&["apply", "--whitespace=nowarn", &patch.display().to_string()])
             .map_err(|error| {
                 error.next(format!(
-                    "what was here before: git --git-dir='{}' show refs/polis/before:FILE",
+                    "to see a file as it was before: git --git-dir='{}' show refs/polis/before:FILE",
                     self.repository.display()
                 ))
             })?;
@@ -275,7 +276,7 @@ impl Sync {
         self.ask("applied", &work).map(drop)
     }
 
-    /// Our script in the workspace; returns what it prints.
+    /// Runs `sync.sh` in the workspace; returns its output.
     fn ask(&self, verb: &str, commit: &str) -> Result<String> {
         let (name, key) = (&self.name, &self.key);
         let script = include_str!("../guest/sync.sh");
@@ -292,7 +293,7 @@ impl Sync {
         Err(self.failed(&output, Kind::Transfer).next(next))
     }
 
-    /// A transfer between our repositories.
+    /// Transfers between the two repositories.
     fn remote(&self, words: &[&str], refs: &str) -> Result<()> {
         let ssh = format!(
             "core.sshCommand=ssh -F \"{}\" -o BatchMode=yes",
@@ -304,9 +305,9 @@ impl Sync {
             .map(drop)
     }
 
-    /// What git prints, which has to succeed.
+    /// Runs git, which has to succeed; returns its output.
     fn git(&self, args: &[&str]) -> Result<String> {
-        let (most, dir) = (self.most.to_string(), self.dir.display().to_string());
+        let (most, dir) = (self.max_blocks.to_string(), self.dir.display().to_string());
         let repository = format!("--git-dir={}", self.repository.display());
         let tree = format!("--work-tree={dir}");
         let mut words = vec!["-c", GIT, &most, "-C", &dir, &repository, &tree];
@@ -356,7 +357,7 @@ impl Sync {
     }
 }
 
-/// Why the changes that `git diff --raw -z` lists are not applied, if one must not be.
+/// Why the changes listed by `git diff --raw -z` must not be applied; none if they may.
 fn refused(raw: &str) -> Option<String> {
     let mut parts = raw.split_terminator('\0');
     while let Some(about) = parts.next() {

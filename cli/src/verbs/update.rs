@@ -1,4 +1,4 @@
-//! `polis update`: the newest release takes the place of this program, verified by the key that it carries.
+//! `polis update`: replaces this program with the newest release, which is verified with the key built into the program.
 
 use std::time::Duration;
 
@@ -23,49 +23,49 @@ use crate::release::statement::{self, Statement, Verdict};
 use crate::store::Store;
 use crate::view::View;
 
-/// How large the signature and the list may be; a release has some twenty files.
+/// The largest signature and checksum list; a release has some twenty files.
 const MOST_SIGNATURE: usize = 4 << 10;
 const MOST_SUMS: usize = 64 << 10;
-/// How large an archive may be.
+/// The largest archive.
 const MOST_ARCHIVE: usize = 64 << 20;
-/// How long the new program may take to say which one it is.
+/// How long the new program may take to print its version.
 const SELF_TEST: Duration = Duration::from_secs(20);
 
 /// Runs `polis update`.
 pub(crate) fn run(context: &Context, args: &UpdateArgs) -> Result<Done> {
     let key = key()?;
     let current = Version::parse(embedded::LABEL).map_err(|error| {
-        Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
+        Error::new(Kind::Unexpected, "this program is damaged").caused_by(&error)
     })?;
     let settings = &context.settings;
     let proxies = Proxies::read(settings)?;
     let releases = Releases::at(
-        settings.text("release-url"),
-        settings.time("update-timeout"),
+        &settings.release_url.value,
+        settings.update_timeout.duration(),
         &proxies,
     )?;
     let mut view = View::new(context.output, context.verbose);
     if args.check {
-        let statement = stated(&releases, &key, args.version.as_ref(), &mut view)?;
-        let verdict = judged(&current, &statement, args)?;
-        return Ok(told(&current, &statement.version, verdict, None));
+        let statement = fetch_statement(&releases, &key, args.version.as_ref(), &mut view)?;
+        let verdict = compare(&current, &statement, args)?;
+        return Ok(report(&current, &statement.version, verdict, None));
     }
     let place = Installation::find()?;
-    // The program is that of all workspaces.
+    // All workspaces share the program.
     let _lock = Store::new(context.store.state().to_owned()).lock()?;
     let staged = place.stage()?;
-    let statement = stated(&releases, &key, args.version.as_ref(), &mut view)?;
-    let verdict = judged(&current, &statement, args)?;
+    let statement = fetch_statement(&releases, &key, args.version.as_ref(), &mut view)?;
+    let verdict = compare(&current, &statement, args)?;
     if verdict == Verdict::Newer {
         install(&releases, &statement, staged, &mut view)?;
     }
-    Ok(told(&current, &statement.version, verdict, Some(&place)))
+    Ok(report(&current, &statement.version, verdict, Some(&place)))
 }
 
-/// The key by which a release is known.
+/// The key that verifies releases.
 fn key() -> Result<String> {
     let facts = embedded::facts().map_err(|error| {
-        Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
+        Error::new(Kind::Unexpected, "this program is damaged").caused_by(&error)
     })?;
     if facts.key == NO_KEY {
         return Err(Error::new(Kind::Update, "this program cannot be updated")
@@ -75,8 +75,8 @@ fn key() -> Result<String> {
     Ok(facts.key)
 }
 
-/// What the newest release states, or the one that was asked for.
-fn stated(
+/// Fetches and verifies the statement of the newest release, or of the requested one.
+fn fetch_statement(
     releases: &Releases<'_>,
     key: &str,
     asked: Option<&Version>,
@@ -95,7 +95,7 @@ fn stated(
         .as_deref()
         .map_or(ReleaseRef::Latest, ReleaseRef::Version);
     let signature = releases.get(of, SIGNATURE, MOST_SIGNATURE, |_| {})?;
-    // Only to know where its list is, which may no longer be that of the newest one.
+    // Only to find its checksum list: a newer release may have been published in the meantime.
     let claimed = statement::claimed(&signature).map_err(forged)?;
     if let Some(asked) = asked
         && *asked != claimed
@@ -109,8 +109,8 @@ fn stated(
     Ok(statement)
 }
 
-/// Judges the release; one that is older is an error.
-fn judged(current: &Version, statement: &Statement, args: &UpdateArgs) -> Result<Verdict> {
+/// Compares the release with this program; an older one is an error.
+fn compare(current: &Version, statement: &Statement, args: &UpdateArgs) -> Result<Verdict> {
     let found = &statement.version;
     let verdict = statement::judge(current, found, args.version.is_some());
     if verdict == Verdict::Older {
@@ -118,13 +118,13 @@ fn judged(current: &Version, statement: &Statement, args: &UpdateArgs) -> Result
             Kind::Update,
             format!("the release {found} is older than this program, {current}"),
         )
-        .because("polis never downgrades: whoever serves an old release in place of a new one must not gain by it")
+        .because("polis never downgrades: otherwise an attacker could serve an old release in place of a new one")
         .next(format!("to downgrade anyway, install it with its script: {}", embedded::INSTALL)));
     }
     Ok(verdict)
 }
 
-/// Downloads the release, verifies and tries it, and puts it in place.
+/// Downloads, verifies and tests the release, and installs it.
 fn install(
     releases: &Releases<'_>,
     statement: &Statement,
@@ -139,7 +139,7 @@ fn install(
     };
     let expected = statement.digest(&name).map_err(|why| {
         wrong(why).next(format!(
-            "see for which systems {version} was released: {}",
+            "see which systems {version} was released for: {}",
             embedded::INSTALL
         ))
     })?;
@@ -174,7 +174,7 @@ fn install(
     Ok(())
 }
 
-/// Runs the new program once: it must start here and be what it is taken for.
+/// Runs the new program once: it must start on this machine and report the expected version.
 fn try_out(staged: &Staged<'_>, version: &str) -> Result<()> {
     let broken = |why: String| {
         Error::new(Kind::Update, "the new program does not run on this machine")
@@ -188,13 +188,13 @@ fn try_out(staged: &Staged<'_>, version: &str) -> Result<()> {
         Err(Failure::TimedOut(limit)) => {
             return Err(broken(format!("it took more than {} s", limit.as_secs())));
         }
-        Err(_) => return Err(broken("it does not stop printing".to_owned())),
+        Err(_) => return Err(broken("it printed too much".to_owned())),
     };
-    let says = output.stdout.lines().next().unwrap_or_default();
+    let reported = output.stdout.lines().next().unwrap_or_default();
     match output.code {
-        Some(0) if says == format!("polis {version}") => Ok(()),
+        Some(0) if reported == format!("polis {version}") => Ok(()),
         Some(0) => Err(broken(format!(
-            "it calls itself `{says}`, expected `polis {version}`"
+            "it reports `{reported}`, expected `polis {version}`"
         ))),
         code => {
             let code = code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
@@ -204,8 +204,8 @@ fn try_out(staged: &Staged<'_>, version: &str) -> Result<()> {
     }
 }
 
-/// What is told of `found`; with `place` the program there was to be updated.
-fn told(
+/// The report about the release `found`; `place` is the program that was to be updated.
+fn report(
     current: &Version,
     found: &Version,
     verdict: Verdict,
@@ -213,7 +213,7 @@ fn told(
 ) -> Done {
     let text = match (verdict, place) {
         (Verdict::Newer, Some(_)) => format!(
-            "polis is now {found}; it was {current}. Next: {}, which brings the VM to it\n",
+            "polis is now {found}; it was {current}. Next: {}, which updates the VM\n",
             named("polis start")
         ),
         (Verdict::Newer, None) => {

@@ -7,14 +7,14 @@ use crate::embedded;
 use crate::error::{Error, Kind, Result};
 use crate::output::Done;
 
-/// The version, the digests of what the program carries, and the key by which it knows a release.
+/// The version, the digests of the embedded files, and the key that verifies releases.
 pub(crate) fn run() -> Result<Done> {
     let facts = embedded::facts().map_err(|error| {
-        Error::new(Kind::Unexpected, "this program is damaged").because(error.to_string())
+        Error::new(Kind::Unexpected, "this program is damaged").caused_by(&error)
     })?;
     let mut text = format!("polis {}\n", facts.label);
     let mut data = Map::new();
-    // The version stands in every document already.
+    // Every document already contains the version.
     for (name, value) in facts.fields().into_iter().skip(1) {
         let value = Some(value).filter(|value| value != NO_KEY);
         let shown = value.as_deref().unwrap_or("none");

@@ -1,4 +1,4 @@
-//! How the workspace is, in one word, and which command goes on from there.
+//! The state of the workspace in one word, and the next command.
 
 use polis_base::Digest;
 
@@ -9,13 +9,12 @@ use crate::multipass::Multipass;
 use crate::multipass::state::{Outlook, VmState, WAITING};
 use crate::{blocked, embedded, guest};
 
-/// What goes on from here: what a start would say that refuses, else our own word.
+/// The next command: the hint of a start that would refuse, otherwise that of the status.
 pub(super) fn next(status: WorkspaceStatus, blocked: Option<&Error>) -> String {
     let first = blocked.and_then(|error| error.next.first());
     first.cloned().unwrap_or_else(|| named(status.next()))
 }
 
-/// How the workspace is, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WorkspaceStatus {
     Absent,
@@ -70,7 +69,7 @@ impl WorkspaceStatus {
         }
     }
 
-    /// The command that goes on from here, where no person has to act first.
+    /// The next command, unless a person has to act first.
     fn next(self) -> &'static str {
         match self {
             Self::Running => "polis shell",
@@ -79,17 +78,17 @@ impl WorkspaceStatus {
         }
     }
 
-    /// Why nothing can be run in a workspace whose VM runs, where no person has to act first.
+    /// Why a command cannot run in the workspace although its VM runs, unless a person has to act first.
     fn reason(self) -> &'static str {
         match self {
             Self::Provisioning => "the VM is being provisioned",
-            Self::ProvisioningFailed => "the provisioning of the VM has not come to its end",
+            Self::ProvisioningFailed => "the provisioning of the VM has not finished",
             _ => "the stack is not in the VM yet",
         }
     }
 }
 
-/// The error of a command for which there is no stack yet: how the workspace is, and what goes on from there.
+/// The error of a command that needs the stack before it exists: the workspace's state, and the next command.
 pub(super) fn no_stack(multipass: &Multipass) -> Box<Error> {
     let answer = multipass.call(&guest::probe(), Kind::Unexpected);
     let guest = match answer.and_then(|answer| Guest::parse(&answer)) {

@@ -246,7 +246,7 @@ fn json_is_refused_where_there_is_no_report() {
         let known = schema["properties"]["command"]["enum"].as_array().unwrap();
         assert!(known.contains(&document["command"]), "{}", ran.seen());
         assert!(
-            ran.stderr.contains("`--json` means nothing"),
+            ran.stderr.contains("so `--json` does not apply"),
             "{}",
             ran.seen()
         );
@@ -355,17 +355,17 @@ fn the_help_is_the_table_of_contents() {
           6    Multipass does not let this user in
           7    the VM is deleted, but not purged
           8    the provisioning of the VM failed
-          9    out of time; `polis start` goes on where it stopped
+          9    out of time; `polis start` continues where it stopped
           10   a transfer into the VM or out of it failed
-          11   an image could not be pulled
+          11   could not pull an image
           12   a service is not healthy
           13   the workspace is not running
-          14   another polis is at work
+          14   another polis is running
           15   Multipass could not launch or start the VM, or handle its snapshots
-          16   polis could not be updated; it is the old one
-          130  interrupted; `polis start` goes on where it stopped
+          16   polis could not be updated, and is unchanged
+          130  interrupted; `polis start` continues where it stopped
         `exec` and `shell` end with the code of the command; when polis itself fails there, with 125,
-        and with 141 when nobody reads the output any more.
+        and with 141 when the reader of the output has closed the pipe.
     "#]].assert_eq(&ran.seen());
 }
 

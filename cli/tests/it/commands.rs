@@ -152,7 +152,7 @@ fn deleting_asks_and_touches_no_other_vm() {
     expect![[r#"
         exit 2
         --- stderr
-        error: `polis delete` needs a confirmation
+        error: `polis delete` needs confirmation
           caused by: it can ask only on a terminal, and not with `--json`
           hint: polis delete --yes
     "#]]
@@ -168,7 +168,7 @@ fn deleting_asks_and_touches_no_other_vm() {
         --- stderr
         error: the VM `polis` is deleted, and its name is still taken
           tried: multipass list --format json --no-ipv4
-          hint: multipass recover polis, then: polis start   (to have it back)
+          hint: multipass recover polis, then: polis start   (recovers it)
           hint: polis delete --purge, then: polis start   (to start over; everything in it is lost)
     "#]]
     .assert_eq(&seen(&ran));
@@ -227,7 +227,7 @@ fn what_a_command_reads_is_passed_on_where_it_cannot_be_piped() {
     );
     assert_eq!(ran.stdout, "0\nsame\n0\nsame\n0\nlate\n", "{}", ran.seen());
     expect![[r#"
-        note: the command starts at the end of standard input
+        note: waiting for the end of standard input; the command starts then
     "#]]
     .assert_eq(&ran.stderr);
     let runs = fs::read_dir(world.guest().path("/home/ubuntu/.polis-runs"));
@@ -239,7 +239,7 @@ fn what_a_command_reads_is_passed_on_where_it_cannot_be_piped() {
     assert_eq!(ran.stdout, "125\n");
     expect![[r#"
         error: the command's input is larger than 64.0 MiB
-          caused by: Multipass cannot pipe it here, so it is brought into the VM as a file
+          caused by: Multipass cannot pipe it here, so it is transferred into the VM as a file
           hint: multipass transfer FILE polis:   (and give the command its name)
     "#]]
     .assert_eq(&ran.stderr);

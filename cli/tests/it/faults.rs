@@ -78,7 +78,7 @@ fn multipass_that_will_not_do_is_named() {
         &expect![[r#"
         exit 6
         --- stderr
-        error: Multipass's socket is not open to this user
+        error: this user may not open the socket of Multipass
           caused by: list failed: multipass socket access denied
           tried: multipass list --format json --no-ipv4
           hint: add this user to the group that owns /var/snap/multipass/common/multipass_socket (sudo usermod -aG sudo $USER), then log in again
@@ -91,7 +91,7 @@ fn multipass_that_will_not_do_is_named() {
         &expect![[r#"
         exit 6
         --- stderr
-        error: Multipass has not authenticated this user: whoever used it first has to let others in
+        error: Multipass has not authenticated this user: the user who set it up has to allow others
           caused by: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
           tried: multipass list --format json --no-ipv4
           hint: multipass authenticate
@@ -118,7 +118,7 @@ fn a_vm_in_the_trash_is_left_there() {
             --- stderr
             error: the VM `polis` is deleted, and its name is still taken
               tried: multipass list --format json --no-ipv4
-              hint: multipass recover polis, then: polis start   (to have it back)
+              hint: multipass recover polis, then: polis start   (recovers it)
               hint: polis delete --purge, then: polis start   (to start over; everything in it is lost)
         "#]],
     );
@@ -136,9 +136,9 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
             --- stderr
             error: the VM does not answer
               caused by: exec failed: ssh connection failed: 'Connection refused'
-              tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
+              tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
               hint: multipass stop --force polis, then: polis start
-              hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+              hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` fixes the last
         "#]],
     );
     ends(
@@ -150,7 +150,7 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
               caused by: launch failed: The following errors occurred:; polis: timed out waiting for response
               tried: multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -
               hint: multipass stop --force polis, then: polis start
-              hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+              hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` fixes the last
         "#]],
     );
     ends(
@@ -181,7 +181,7 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
             --- stderr
             error: the provisioning of the VM failed in its step `sysbox`
               caused by: sysbox-mgr.service: not within 120 s (exit code 1)
-              tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
+              tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
               log: polis-provision: step docker-repo start 0
               log: polis-provision: step docker-repo done 0
               log: polis-provision: step docker-engine start 0
@@ -198,7 +198,7 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
               log: polis-provision: time ready          pending      0
               log: polis-provision: time total                       0
               log: polis-provision: failed in step sysbox: sysbox-mgr.service: not within 120 s (exit code 1; the whole log is /var/log/polis-provision.log)
-              hint: polis start   (provisions again; what is done is skipped)
+              hint: polis start   (provisions again; finished steps are skipped)
               hint: polis exec --vm -- sudo less /var/log/polis-provision.log
         "#]],
     );
@@ -218,8 +218,8 @@ fn user_data_that_was_never_applied_is_noticed() {
             exit 8
             --- stderr
             error: the VM was not provisioned
-              caused by: cloud-init has ended without our user-data: Multipass did not pass it on
-              tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
+              caused by: cloud-init finished without the user-data of polis: Multipass did not pass it on
+              tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
               hint: polis delete --purge, then: polis start
         "#]],
     );

@@ -57,14 +57,14 @@ fn a_pull_that_fails_is_tried_again_and_then_named() {
     expect![[r#"
         exit 11
         --- stderr
-        error: an image could not be pulled
+        error: could not pull an image
           caused by: Error response from daemon: toomanyrequests: retry-after: 1s
           tried: multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
           log:  gate Error toomanyrequests: retry-after: 1s
           log: Error response from daemon: toomanyrequests: retry-after: 1s
           log: stack: not pulled: ghcr.io/odralabshq/polis-gate-oss:[PIN]
           hint: polis start
-          hint: polis doctor   (tells whether the registry is reachable)
+          hint: polis doctor   (checks whether the registry is reachable)
     "#]].assert_eq(&without_others(&seen(&ran)));
 }
 
@@ -140,7 +140,7 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
                 --- stderr
                 error: the service `toolbox` is not healthy
                   caused by: its state: restarting
-                  tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
+                  tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
                   log: cannot bind 0.0.0.0:1344
                   hint: polis logs toolbox
                   hint: polis start   (starts it again)

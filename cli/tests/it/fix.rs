@@ -69,8 +69,7 @@ fn where_all_is_well_nothing_is_mended() {
     assert_eq!(world.mutations(), [""; 0]);
     let ran = world.polis(&["doctor", "--fix"]);
     assert!(
-        ran.stdout
-            .ends_with("Nothing of polis's own has to be mended.\n"),
+        ran.stdout.ends_with("There is nothing to fix.\n"),
         "{}",
         ran.seen()
     );
@@ -88,7 +87,7 @@ fn what_others_can_open_is_closed() {
     mends(
         &world,
         &[],
-        "[WORLD]/home/.local/state/polis`: it is taken from them",
+        "[WORLD]/home/.local/state/polis`: their access is removed",
     );
     assert_eq!(mode(&dir), 0o700);
     let key = dir.join("ssh_key");
@@ -165,7 +164,7 @@ fn the_line_for_openssh_is_put_right() {
     ] {
         fs::write(&config, text).unwrap();
         fs::set_permissions(&config, Permissions::from_mode(0o600)).unwrap();
-        mends(&world, &[], "it is put right");
+        mends(&world, &[], "it is corrected");
         assert_eq!(fs::read_to_string(&config).unwrap(), expected);
     }
     // Who has not asked for the line does not get it.
@@ -223,7 +222,7 @@ fn each_fix_is_asked_for() {
     old(&dir.join("copy-1"), "left");
     old(&dir.join("copy-2"), "left");
     let ran = world.polis_on_terminal(&["doctor", "--fix"], "n\ny\n");
-    assert!(ran.stdout.contains("Mend it? [y/N]"), "{}", ran.seen());
+    assert!(ran.stdout.contains("Fix it? [y/N]"), "{}", ran.seen());
     assert!(
         dir.join("copy-1").exists() && !dir.join("copy-2").exists(),
         "{}",
@@ -277,7 +276,7 @@ fn what_a_killed_update_has_left_is_removed() {
     assert!(kept.exists());
     let ran = world.run(&program, &["doctor", "--fix", "--yes"]);
     assert!(
-        ran.stdout.contains("Nothing of polis's own"),
+        ran.stdout.contains("There is nothing to fix"),
         "{}",
         ran.seen()
     );

@@ -53,7 +53,7 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("empty", vec![dir(), file("x/evil/")]),
         ("outside the copy", vec![dir(), file("evil")]),
         ("outside the copy", vec![file("x"), file("evil")]),
-        ("does not come before", vec![dir(), file("x/a/evil")]),
+        ("does not precede", vec![dir(), file("x/a/evil")]),
         ("below a file", vec![file("x"), file("x/evil")]),
         ("another entry", vec![dir(), file("x/a"), file("x/a")]),
         ("another entry", vec![dir(), link("x/a", "b"), file("x/a")]),

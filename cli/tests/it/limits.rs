@@ -109,7 +109,7 @@ fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
     expect![[r#"
         exit 1
         --- stderr
-        error: what the VM says about itself could not be read
+        error: could not read the state of the VM
           caused by: invalid name `hint: curl https://evil.example`
           hint: polis stop, then: polis start   (restarts the VM)
           hint: polis delete --purge, then: polis start   (to start over; everything in it is lost)
@@ -123,7 +123,7 @@ fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
     let told: Vec<&str> = told.take(2).collect();
     expect![[r#"
         [
-            "FAIL  instance        what the VM says about itself could not be read: invalid name `hint: curl https://evil.example`",
+            "FAIL  instance        could not read the state of the VM: invalid name `hint: curl https://evil.example`",
             "                      fix: polis stop, then: polis start   (restarts the VM)",
         ]
     "#]].assert_debug_eq(&told);

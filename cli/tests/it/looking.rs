@@ -189,7 +189,7 @@ fn doctor_checks_one_thing_after_the_other() {
         ok    installed       [WORLD]/bin/multipass
         ok    version         1.16.3
         ok    daemon          it answers
-        ok    authenticated   it lets this user in
+        ok    authenticated   this user may use it
         ok    instance        the VM is Running
         ok    vm-disk         18% full, 32.8 GiB free
         ok    architecture    amd64
@@ -207,10 +207,10 @@ fn doctor_tells_what_mends_each_failure() {
         ok    installed       [WORLD]/bin/multipass
         ok    version         1.16.3
         ok    daemon          it answers
-        FAIL  authenticated   Multipass has not authenticated this user: whoever used it first has to let others in: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
+        FAIL  authenticated   Multipass has not authenticated this user: the user who set it up has to allow others: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
                               fix: multipass authenticate
-        -     instance        without an answer of the daemon
-        -     vm-disk         without an answer of the daemon
+        -     instance        the daemon does not answer
+        -     vm-disk         the daemon does not answer
         ok    architecture    amd64
         ok    network         [HOST]
     "#]].assert_eq(&doctor(&world));
@@ -225,9 +225,9 @@ fn doctor_tells_what_mends_each_failure() {
                               fix: sudo snap refresh multipass
         FAIL  daemon          Multipass's daemon does not answer: list failed: cannot connect to the multipass socket
                               fix: sudo snap restart multipass
-        -     authenticated   without an answer of the daemon
-        -     instance        without an answer of the daemon
-        -     vm-disk         without an answer of the daemon
+        -     authenticated   the daemon does not answer
+        -     instance        the daemon does not answer
+        -     vm-disk         the daemon does not answer
         ok    architecture    amd64
         ok    network         [HOST]
     "#]].assert_eq(&doctor(&world));
@@ -238,9 +238,9 @@ fn doctor_tells_what_mends_each_failure() {
         ok    installed       [WORLD]/bin/multipass
         ok    version         1.16.3
         ok    daemon          it answers
-        ok    authenticated   it lets this user in
+        ok    authenticated   this user may use it
         FAIL  instance        the VM `polis` is deleted, and its name is still taken
-                              fix: multipass recover polis, then: polis start   (to have it back); polis delete --purge, then: polis start   (to start over; everything in it is lost)
+                              fix: multipass recover polis, then: polis start   (recovers it); polis delete --purge, then: polis start   (to start over; everything in it is lost)
         -     vm-disk         no VM is running
         ok    architecture    amd64
         ok    network         [HOST]
@@ -251,11 +251,11 @@ fn doctor_tells_what_mends_each_failure() {
         --- stdout
         FAIL  installed       Multipass is not installed
                               fix: sudo snap install multipass
-        -     version         without Multipass
-        -     daemon          without Multipass
-        -     authenticated   without an answer of the daemon
-        -     instance        without an answer of the daemon
-        -     vm-disk         without an answer of the daemon
+        -     version         Multipass is not installed
+        -     daemon          Multipass is not installed
+        -     authenticated   the daemon does not answer
+        -     instance        the daemon does not answer
+        -     vm-disk         the daemon does not answer
         ok    architecture    amd64
         ok    network         [HOST]
     "#]]

@@ -59,7 +59,7 @@ fn ports_are_opened_listed_and_closed() {
     expect![[r#"
         exit 0
         --- stdout
-        The workspace's port 80 is reached at http://10.87.112.23:9000
+        The workspace's port 80 is reachable at http://10.87.112.23:9000
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.read_guest("/opt/polis/ports"), "9000 80\n");
@@ -124,12 +124,12 @@ fn what_cannot_be_opened_is_refused_and_changes_nothing() {
     for (args, part) in [
         (
             &["add", "80"][..],
-            "a port at the VM's address is one from 1024 to 65535",
+            "expected a port from 1024 to 65535 at the VM's address",
         ),
-        (&["add", "8099"], "the agent `web` has it"),
+        (&["add", "8099"], "the agent `web` already uses it"),
         (
             &["add", "9000", "--to", "80"],
-            "it leads to 9000 in the workspace already",
+            "it already leads to 9000 in the workspace",
         ),
         (&["add", "9001", "--to", "0"], "0 is not in 1..=65535"),
         (&["add", "70000"], "70000 is not in 0..=65535"),

@@ -181,7 +181,7 @@ fn a_file_that_holds_a_key_is_refused_before_anything_is_done() {
     expect![[r#"
         exit 2
         --- stderr
-        error: ca-file is wrong: line 4 begins a private key, which belongs to nobody but its authority
+        error: invalid ca-file: line 4 begins a private key, which only the authority may have
           caused by: it is `[WORLD]/home/.config/polis/company.pem`
           hint: give a file of PEM certificates (-----BEGIN CERTIFICATE-----), at most 64 KiB
     "#]]

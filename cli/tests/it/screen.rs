@@ -109,7 +109,7 @@ fn a_start_shows_what_is_done_and_the_next_command() {
         ✓ Launching the VM (N s)
         ✓ Provisioning the VM (N s)
         ✓ Transferring the bundle (N s)
-        ✓ Making certificates and secrets (N s)
+        ✓ Creating certificates and secrets (N s)
         ✓ Pulling the images (N s)
         ✓ Starting the services (N s)
         ✓ Waiting until every service is healthy (N s)
@@ -140,7 +140,7 @@ fn a_step_that_fails_is_marked_and_explained() {
     assert_eq!(ran.code, Some(11), "{}", ran.seen());
     let shown = screen(&ran);
     assert!(
-        shown.contains("\n✗ Pulling the images (N s)\nerror: an image could not be pulled\n"),
+        shown.contains("\n✗ Pulling the images (N s)\nerror: could not pull an image\n"),
         "{shown}"
     );
 }

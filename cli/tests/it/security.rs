@@ -90,7 +90,7 @@ fn what_waits_is_listed_and_nothing_of_it_is_obeyed() {
         --- stdout
         req-00000001  60 min  Api.example:8443  (new destination)
         req-00000002  60 min  b.example  (credential_detected: anthropic; cannot be approved)
-        req-00000003   1 min  cannot be read: it is larger than 4,000 bytes, or not UTF-8
+        req-00000003   1 min  unreadable: it is larger than 4,000 bytes, or not UTF-8
         hint: polis security approve ID, or polis security deny ID
     "#]]
     .assert_eq(&seen(&world.polis(&["security", "pending"])));
@@ -141,7 +141,7 @@ fn an_approval_opens_the_exact_host_and_forgets_the_request() {
         exit 2
         --- stderr
         error: there is no blocked request req-00000001
-          caused by: it was approved or denied already, or it is older than an hour
+          caused by: it was already approved or denied, or it is older than an hour
           hint: polis security pending
     "#]]
     .assert_eq(&seen(&ran));
@@ -170,7 +170,7 @@ fn a_block_for_a_credential_is_never_lifted() {
         --- stderr
         error: req-00000002 cannot be approved
           caused by: it was blocked for a credential (`anthropic`), and such a block is never lifted
-          hint: polis security deny req-00000002   (forgets it)
+          hint: polis security deny req-00000002   (discards it)
     "#]]
     .assert_eq(&seen(&world.polis(&[
         "security",
@@ -222,7 +222,7 @@ fn a_host_is_let_pass_and_the_level_is_set() {
     expect![[r#"
         exit 0
         --- stdout
-        The level is strict; it was balanced (the default). Sentinel reads it anew after some requests.
+        The level is strict; it was balanced (the default). Sentinel picks it up after some requests.
     "#]].assert_eq(&seen(&world.polis(&["security", "level", "strict"])));
     assert_eq!(
         world.read_guest(&file("polis:config:security_level")),

@@ -95,7 +95,7 @@ fn a_command_that_ignores_the_signal_is_named() {
     let ran = child.wait();
     assert_eq!(ran.code, Some(143), "{}", ran.seen());
     ends_within(15, begun);
-    assert!(ran.stderr.contains("may go on"), "{}", ran.seen());
+    assert!(ran.stderr.contains("may keep running"), "{}", ran.seen());
     assert!(is_there(process));
 }
 

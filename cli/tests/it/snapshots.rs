@@ -34,7 +34,7 @@ fn the_vm_is_as_it_was() {
     expect![[r#"
         exit 0
         --- stdout
-        The VM is as it was in the snapshot `snapshot1`. The VM runs again, and its services come up. Next: polis start
+        The snapshot `snapshot1` is restored. The VM is running again, and its services are starting. Next: polis start
     "#]]
     .assert_eq(&seen(&ran));
     assert_eq!(world.read_guest(FILE), "before");
@@ -50,7 +50,7 @@ fn the_vm_is_as_it_was() {
     let ran = world.polis(&["snapshot", "delete", "snapshot1", "--yes"]);
     assert_eq!(
         ran.stdout,
-        "The snapshot `snapshot1` is gone.\n",
+        "The snapshot `snapshot1` is deleted.\n",
         "{}",
         ran.seen()
     );
@@ -97,7 +97,7 @@ fn nothing_is_stopped_or_lost_without_a_yes() {
                 "{}",
                 ran.seen()
             );
-            let warns = ["is lost for good", "which ends what runs there"];
+            let warns = ["lost for good", "everything that runs in it"];
             assert!(
                 warns.iter().any(|words| ran.stdout.contains(words)),
                 "{}",
@@ -108,7 +108,7 @@ fn nothing_is_stopped_or_lost_without_a_yes() {
     assert_eq!(world.mutations(), [""; 0]);
     if Path::new("/usr/bin/script").exists() {
         let ran = world.polis_on_terminal(&["snapshot", "delete", "kept"], "y\n");
-        assert!(ran.stdout.contains("is gone"), "{}", ran.seen());
+        assert!(ran.stdout.contains("is deleted"), "{}", ran.seen());
     }
 }
 
@@ -120,7 +120,7 @@ fn what_cannot_be_done_is_said_before_the_vm_is_stopped() {
     for (args, says) in [
         (
             &["create", "kept", "--yes"][..],
-            "there is a snapshot `kept` already",
+            "there is already a snapshot `kept`",
         ),
         (
             &["create", "a.b", "--yes"],

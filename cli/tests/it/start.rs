@@ -18,7 +18,7 @@ fn a_first_start_goes_all_the_way() {
         Launching the VM
         Provisioning the VM
         Transferring the bundle
-        Making certificates and secrets
+        Creating certificates and secrets
         Pulling the images
         Starting the services
         Waiting until every service is healthy
@@ -90,27 +90,27 @@ fn a_dry_run_is_readable() {
         --- stdout
         # Launching the VM
         multipass launch 24.04 --name polis --cpus 4 --memory 8G --disk 40G --timeout 900 --cloud-init -  < cloud-init.yaml ([N] bytes, [DIGEST])
-        multipass list --format json --no-ipv4  # now and then, meanwhile
-        multipass exec -n polis -- bash -c '[script: see how far the VM is]' polis  # now and then, meanwhile
-        multipass exec -n polis -- bash -c '[script: make the folder of polis]' polis  # meanwhile, once the VM runs
+        multipass list --format json --no-ipv4  # repeatedly, meanwhile
+        multipass exec -n polis -- bash -c '[script: read the progress of the provisioning]' polis  # repeatedly, meanwhile
+        multipass exec -n polis -- bash -c '[script: create the directory of polis]' polis  # meanwhile, once the VM runs
         multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar  < bundle.tar ([N] bytes, [DIGEST])  # meanwhile, once the VM runs
-        multipass exec -n polis -- bash -c '[script: put the bundle in its place]' polis /opt/polis/.incoming-[DIGEST].tar [DIGEST]  # meanwhile, once the VM runs
+        multipass exec -n polis -- bash -c '[script: install the bundle]' polis /opt/polis/.incoming-[DIGEST].tar [DIGEST]  # meanwhile, once the VM runs
         multipass exec -n polis -- bash -c '[script: pull the images ahead]' polis pull-[DIGEST] ubuntu scripts/stack.sh pull  # meanwhile, once the VM runs
         # Provisioning the VM
-        multipass exec -n polis -- bash -c '[script: see how the VM is]' polis  # again and again, until the marker is there
+        multipass exec -n polis -- bash -c '[script: probe the VM]' polis  # repeatedly, until the marker exists
         # Transferring the bundle
         multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar  < bundle.tar ([N] bytes, [DIGEST])
-        multipass exec -n polis -- bash -c '[script: put the bundle in its place]' polis /opt/polis/.incoming-[DIGEST].tar [DIGEST]
-        # Making certificates and secrets
-        multipass exec -n polis -- bash -c '[script: make certificates and secrets]' polis
+        multipass exec -n polis -- bash -c '[script: install the bundle]' polis /opt/polis/.incoming-[DIGEST].tar [DIGEST]
+        # Creating certificates and secrets
+        multipass exec -n polis -- bash -c '[script: create certificates and secrets]' polis
         # Pulling the images
         multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST] ubuntu scripts/stack.sh pull
-        multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST]  # again and again, until it has ended
+        multipass exec -n polis -- bash -c '[script: pull the images]' polis pull-[DIGEST]  # repeatedly, until it has ended
         # Starting the services
         multipass exec -n polis -- bash -c '[script: start the services]' polis up-[DIGEST] ubuntu scripts/stack.sh up
-        multipass exec -n polis -- bash -c '[script: start the services]' polis up-[DIGEST]  # again and again, until it has ended
+        multipass exec -n polis -- bash -c '[script: start the services]' polis up-[DIGEST]  # repeatedly, until it has ended
         # Waiting until every service is healthy
-        multipass exec -n polis -- bash -c '[script: see how the VM is]' polis  # again and again, until every service is healthy
+        multipass exec -n polis -- bash -c '[script: probe the VM]' polis  # repeatedly, until every service is healthy
         # Recording that the workspace is complete
         multipass exec -n polis -- bash -c '[script: record that the stack is complete]' polis [DIGEST]
     "#]].assert_eq(&seen(&ran));

@@ -299,7 +299,7 @@ fn a_watch_sends_what_changes_here_and_touches_nothing_that_changes_there() {
     agent(&world, "echo theirs >theirs && echo x >run.sh");
     said(
         &watching,
-        "2 files changed there; polis sync project --diff\n",
+        "2 files changed in the workspace; to see them: polis sync project --diff\n",
     );
     fs::write(here(&world, "mine"), "mine").unwrap();
     said(&watching, "Sent 1 file\n");
@@ -312,7 +312,7 @@ fn a_watch_sends_what_changes_here_and_touches_nothing_that_changes_there() {
     fs::write(here(&world, "mine"), "more").unwrap();
     said(
         &watching,
-        "Not sent, since it has changed there too: run.sh\n",
+        "Not sent, since it has also changed in the workspace: run.sh\n",
     );
     assert_eq!(fs::read(inside.join("mine")).unwrap(), b"more");
     assert_eq!(fs::read(inside.join("run.sh")).unwrap(), b"x\n");

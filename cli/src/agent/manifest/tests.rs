@@ -49,17 +49,17 @@ fn what_is_wrong_is_told_with_its_place() {
     expect_test::expect![[r#"
         17:3: unknown key `instal`; did you mean `install`?
         2:7: unknown value `AgentPlugins`; did you mean `AgentPlugin`?
-        22:11: `Polis!` is not the name of a user
-        32:15: `30` is not a length of time; expected 1s to 1h, as in `30s` or `2m30s`
-        48:18: 80 is not a port for an agent; expected 1024 to 65535
-        11:3: the key `version` is missing here
-        53:18: `lots` is not an amount of memory; expected 16M to 1024G, as in `512M` or `2G`
+        22:11: invalid user name `Polis!`
+        32:15: invalid duration `30`: expected 1s to 1h, such as `30s` or `2m30s`
+        48:18: invalid port 80 of an agent: expected 1024 to 65535
+        11:3: missing key `version`
+        53:18: invalid memory size `lots`: expected 16M to 1024G, such as `512M` or `2G`
         38:20: unknown value `stritc`; did you mean `strict`?
         42:22: invalid boolean
-        5:9: `../x` is not a name; expected up to 40 of a-z, 0-9 and -, beginning with a letter
-        5:9: `docker` is the name of a part of the workspace; choose another one
+        5:9: invalid name `../x`: expected up to 40 of a-z, 0-9 and -, beginning with a letter
+        5:9: the name `docker` is reserved for a part of the workspace
         22:5: unknown key `privileged`; expected one of command, workdir, user, envFile, env
-        62:9: `BRAVE-KEY` is not the name of an environment variable
+        62:9: invalid variable name `BRAVE-KEY`
         34:14: invalid u8
         16:14: externally tagged enum expected scalar or mapping
         17:3: duplicate mapping key: packaging

@@ -30,8 +30,8 @@ const NAMES: usize = 20;
 /// When something could not be synced, and when the user stops it.
 pub(super) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
     if context.output.is_json() {
-        let what = "`--json` prints one document, and a watch never ends";
-        return Err(Error::new(Kind::Usage, what).next("polis sync DIR --json, again and again"));
+        let what = "`--json` prints one document, but a watch does not end";
+        return Err(Error::new(Kind::Usage, what).next("polis sync DIR --json, repeatedly"));
     }
     let sync = {
         let _lock = context.store.lock()?;
@@ -51,9 +51,9 @@ pub(super) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
         asked: Instant::now(),
         misses: 0,
     };
-    while !platform::output_is_unread() {
+    while !platform::stdout_is_closed() {
         process::pause(GLANCE).map_err(|_| ended())?;
-        // Whoever else is at work, as `sync --diff` in another terminal, comes first.
+        // Another run, such as `sync --diff` in another terminal, goes first.
         let _lock = match context.store.lock() {
             Err(error) if error.kind == Kind::Busy => continue,
             lock => lock?,
@@ -67,7 +67,8 @@ pub(super) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
 }
 
 fn ended() -> Box<Error> {
-    Error::new(Kind::Interrupted, "the watch was ended").next("polis sync DIR   (sends the rest)")
+    Error::new(Kind::Interrupted, "the watch was interrupted")
+        .next("polis sync DIR   (sends the rest)")
 }
 
 fn tell(text: &str) -> Result<()> {
@@ -78,16 +79,16 @@ struct Watch {
     sync: Sync,
     /// The tree that was sent last.
     sent: String,
-    /// The one that was seen last.
+    /// The tree at the last poll.
     seen: String,
-    /// How many files had changed in the workspace when it was last asked.
+    /// How many files had changed in the workspace at the last check.
     there: usize,
     asked: Instant,
     misses: usize,
 }
 
 impl Watch {
-    /// Looks once, does what is to be done, and returns what there is to say.
+    /// Polls once, syncs what has settled, and returns the text to print.
     fn look(&mut self) -> Result<String> {
         let tree = match self.sync.tree() {
             Err(error) if error.kind != Kind::Interrupted && self.misses < MISSES => {
@@ -119,7 +120,7 @@ impl Watch {
         let count = changed
             .split_terminator('\0')
             .filter(|name| !kept.contains(&(*name).to_owned()));
-        // What is new there may be due to this.
+        // The merge itself may change the count.
         self.there = usize::MAX;
         Ok(format!("Sent {}\n{}", files(count.count()), refused(&kept)))
     }
@@ -133,7 +134,7 @@ impl Watch {
             0 => String::new(),
             _ if count == before => String::new(),
             _ => format!(
-                "{} changed there; polis sync {} --diff\n",
+                "{} changed in the workspace; to see them: polis sync {} --diff\n",
                 files(count),
                 self.sync.name
             ),
@@ -145,11 +146,11 @@ fn files(count: usize) -> String {
     format!("{count} file{}", if count == 1 { "" } else { "s" })
 }
 
-/// What is said of files that have changed on both sides.
+/// The lines about files that have changed on both sides.
 fn refused(names: &[String]) -> String {
     let line = |name: &String| {
         let name = name.replace('\n', " ");
-        format!("Not sent, since it has changed there too: {name}\n")
+        format!("Not sent, since it has also changed in the workspace: {name}\n")
     };
     let mut text: String = names.iter().take(NAMES).map(line).collect();
     if names.len() > NAMES {

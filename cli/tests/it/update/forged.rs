@@ -148,7 +148,7 @@ fn what_the_key_has_not_signed_for_this_is_refused() {
           caused by: it is for `another program 9.8.7`, expected `Polis` and a version
         ---
         error: the release 0.0.1 is older than this program, [HERE]
-          caused by: polis never downgrades: whoever serves an old release in place of a new one must not gain by it
+          caused by: polis never downgrades: otherwise an attacker could serve an old release in place of a new one
         ---
         error: the signature of the release is not valid
           caused by: it is not the signature of this list and this version
@@ -157,13 +157,13 @@ fn what_the_key_has_not_signed_for_this_is_refused() {
           caused by: SHA256SUMS does not list `polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
         ---
         error: the new program does not run on this machine
-          caused by: it calls itself `polis 9.8.6`, expected `polis 9.8.7`
+          caused by: it reports `polis 9.8.6`, expected `polis 9.8.7`
         ---
         error: the new program does not run on this machine
           caused by: `polis version` ended with exit code 3: broken
         ---
         error: the new program does not run on this machine
-          caused by: it does not stop printing
+          caused by: it printed too much
         ---
         error: the new program does not run on this machine
           caused by: Exec format error (os error 8)
@@ -251,7 +251,7 @@ fn a_directory_that_cannot_be_written_is_found_first() {
         --- stderr
         error: `[WORLD]/programs` cannot be written
           caused by: Permission denied (os error 13)
-          hint: run this as the user who installed polis, or install it into a directory of yours
+          hint: run this as the user who installed polis, or install it into a directory that you own
     "#]]
     .assert_eq(&scene.seen(&ran));
     assert_eq!(scene.server.seen(), [""; 0]);

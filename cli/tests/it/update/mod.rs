@@ -167,7 +167,7 @@ fn a_newer_release_takes_the_place_of_the_program() {
     expect![[r#"
         exit 0
         --- stdout
-        polis is now 9.8.7; it was [HERE]. Next: polis start, which brings the VM to it
+        polis is now 9.8.7; it was [HERE]. Next: polis start, which updates the VM
         --- stderr
         Looking for a release
         Downloading polis 9.8.7
