@@ -75,6 +75,8 @@ pub enum Verb {
     Lab(LabVerb),
     /// Run everything that must pass: checks, lints and all tests
     Ci(CiArgs),
+    /// Prepare a developer's machine: test tools, cargo-nextest, a pre-commit hook
+    Setup(SetupArgs),
 }
 
 /// Arguments of `check`.
@@ -321,6 +323,14 @@ pub struct CiArgs {
     pub list: bool,
 }
 
+/// Arguments of `setup`.
+#[derive(Debug, Clone, Args)]
+pub struct SetupArgs {
+    /// Carry out the plan instead of printing it
+    #[arg(long)]
+    pub yes: bool,
+}
+
 impl Cli {
     /// Reads the command line `args`, the program's name first.
     ///
@@ -365,6 +375,7 @@ impl Verb {
             Self::Lab(LabVerb::Status) => "lab status",
             Self::Lab(LabVerb::Serve) => "lab serve",
             Self::Ci(_) => "ci",
+            Self::Setup(_) => "setup",
         }
     }
 
@@ -390,7 +401,8 @@ impl Verb {
             | Self::VerifyPins(VerifyPinsArgs { offline: true, .. })
             | Self::Docs(_)
             | Self::Prepare(_)
-            | Self::Ci(_) => Package::Xtask,
+            | Self::Ci(_)
+            | Self::Setup(_) => Package::Xtask,
             Self::Images(ImagesVerb::Push(_))
             | Self::Pin(_)
             | Self::VerifyPins(_)

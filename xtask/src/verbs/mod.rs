@@ -4,4 +4,5 @@ pub mod ci;
 pub mod docs;
 pub mod images;
 pub mod prepare;
+pub mod setup;
 pub mod verify_pins;
