@@ -3,7 +3,9 @@
 //! Everything here is pure: values in, values out, no file, process or socket. `cli` and
 //! `xtask` both depend on this crate; neither depends on the other.
 
+#[cfg(feature = "archive")]
 pub mod archive;
+#[cfg(feature = "archive")]
 pub mod bundle;
 pub mod digest;
 pub mod facts;

@@ -1,33 +1,50 @@
-//! `cargo xtask`: dispatches the verbs; the offline ones are answered here.
+//! `cargo xtask`: answers the offline verbs, and runs the programs that answer the others.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
 
-use xtask::cli::{Cli, ImagesVerb, Package, Verb};
-use xtask::verbs::{ci, docs, images, prepare, setup, verify_pins};
-use xtask_host::error::{Error, Result};
+use xtask::cli::{Cli, Delegated, ImagesVerb, Verb};
+use xtask::delegate::{self, Package};
+use xtask::verbs::{bench, ci, docs, images, prepare, setup};
+use xtask_host::program::{self, answer};
 use xtask_host::progress::Progress;
-use xtask_host::report::Report;
-use xtask_host::workspace::Workspace;
+use xtask_host::{print, secrets};
+use xtask_pins::verify_pins;
 
 fn main() -> ExitCode {
-    xtask::program::main(Package::Xtask, run)
+    secrets::take();
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => return program::refuse(&error),
+    };
+    let progress = Progress::new(cli.global.quiet);
+    let to = |package, args: &Delegated| become_program(&cli, package, args.is_quiet());
+    match &cli.verb {
+        Verb::Images(ImagesVerb::List) => answer(&cli, images::list),
+        Verb::VerifyPins(args) if args.offline => answer(&cli, |tree| verify_pins::run(tree, args)),
+        Verb::Prepare(args) => answer(&cli, |tree| prepare::run(tree, args)),
+        Verb::Docs(args) => answer(&cli, |tree| docs::run(tree, args)),
+        Verb::Ci(args) => answer(&cli, |tree| ci::run(tree, args, &cli.global)),
+        Verb::Setup(args) => answer(&cli, |tree| setup::run(tree, args, progress)),
+        Verb::Bench(args) => answer(&cli, |tree| bench::run(tree, args, progress)),
+        Verb::Check(args) => to(Package::Check, args),
+        Verb::Dist(args) | Verb::Images(ImagesVerb::Build(args)) => to(Package::Dist, args),
+        Verb::Lab(args) => to(Package::Proof, args),
+        Verb::VerifyPins(_) => become_program(&cli, Package::Online, false),
+        Verb::Images(ImagesVerb::Push(args))
+        | Verb::Pin(args)
+        | Verb::VerifyImages(args)
+        | Verb::VerifyChecksums(args)
+        | Verb::Update(args)
+        | Verb::Drift(args)
+        | Verb::Release(args) => to(Package::Online, args),
+    }
 }
 
-fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
-    let progress = Progress::new(cli.global.quiet);
-    match &cli.verb {
-        Verb::Images(ImagesVerb::List) => images::list(workspace),
-        Verb::Images(ImagesVerb::Build(args)) => images::build(workspace, args, progress),
-        Verb::VerifyPins(args) => verify_pins::run(workspace, args),
-        Verb::Prepare(args) => prepare::run(workspace, args),
-        Verb::Docs(args) => docs::run(workspace, args),
-        Verb::Ci(args) => ci::run(workspace, args, &cli.global),
-        Verb::Setup(args) => setup::run(workspace, args, progress),
-        other => Err(Error::usage(format!(
-            "`{}` is answered elsewhere",
-            other.name()
-        ))),
-    }
+/// Becomes the program of `package`; returns only where that fails, or where a process cannot become another.
+fn become_program(cli: &Cli, package: Package, quiet: bool) -> ExitCode {
+    let ran = delegate::run(package, quiet || cli.global.quiet);
+    let name = program::Verb::name(&cli.verb);
+    ExitCode::from(ran.unwrap_or_else(|error| print::finish(name, cli.global.format, Err(error))))
 }

@@ -2,26 +2,55 @@
 
 use std::process::ExitCode;
 
+use clap::Subcommand;
 use polis_stack_proof::lab::Lab;
-use xtask::cli::{Cli, LabVerb, Package, Verb};
-use xtask_host::error::{Error, Result};
-use xtask_host::report::Report;
-use xtask_host::workspace::Workspace;
+use xtask_host::program;
 
-fn main() -> ExitCode {
-    xtask::program::main(Package::Proof, run)
+#[derive(Debug, Clone, Subcommand)]
+enum Verb {
+    /// Start a machine by hand on which `polis` can be tried: real cloud-init, systemd and Docker
+    #[command(subcommand)]
+    Lab(LabVerb),
 }
 
-fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
-    let lab = Lab::of(workspace);
-    match &cli.verb {
-        Verb::Lab(LabVerb::Up) => lab.up(cli.global.quiet),
-        Verb::Lab(LabVerb::Down) => lab.down(),
-        Verb::Lab(LabVerb::Status) => lab.status(),
-        Verb::Lab(LabVerb::Serve) => lab.serve(),
-        other => Err(Error::usage(format!(
-            "`{}` is answered elsewhere",
-            other.name()
-        ))),
+/// The verbs under `lab`.
+#[derive(Debug, Clone, Subcommand)]
+enum LabVerb {
+    /// Start it, unless it runs, and say how to use it
+    Up,
+    /// Take it down, with the machine and all that is in it
+    Down,
+    /// Say how it is, and how to use it
+    Status,
+    /// Be the lab until the process is ended: what `up` leaves running
+    #[command(hide = true)]
+    Serve,
+}
+
+impl program::Verb for Verb {
+    fn name(&self) -> &'static str {
+        let Self::Lab(verb) = self;
+        match verb {
+            LabVerb::Up => "lab up",
+            LabVerb::Down => "lab down",
+            LabVerb::Status => "lab status",
+            LabVerb::Serve => "lab serve",
+        }
     }
+
+    fn has_findings(&self) -> bool {
+        false
+    }
+}
+
+fn main() -> ExitCode {
+    program::main(|cli, workspace| {
+        let (Verb::Lab(verb), lab) = (&cli.verb, Lab::of(workspace));
+        match verb {
+            LabVerb::Up => lab.up(cli.global.quiet),
+            LabVerb::Down => lab.down(),
+            LabVerb::Status => lab.status(),
+            LabVerb::Serve => lab.serve(),
+        }
+    })
 }

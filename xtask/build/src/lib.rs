@@ -4,4 +4,5 @@
 
 pub mod images;
 pub mod oci;
+pub mod report;
 pub mod rust_build;

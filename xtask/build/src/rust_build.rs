@@ -14,6 +14,7 @@ use polis_base::Digest;
 use xtask_host::error::{Error, Result};
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
+use xtask_host::toolchain::{has_target, tool};
 use xtask_host::workspace::Workspace;
 
 /// A Rust target that can be built here.
@@ -60,7 +61,7 @@ pub fn linux_targets(workspace: &Workspace) -> Result<(Vec<Target>, Vec<LeftOut>
     for (architecture, arch) in ARCHITECTURES {
         let musl = format!("{arch}-unknown-linux-musl");
         let gnu = format!("{arch}-unknown-linux-gnu");
-        let triple = if installed(workspace, &musl)? {
+        let triple = if has_target(&workspace.root, &musl)? {
             musl
         } else if gnu == host {
             gnu
@@ -87,22 +88,11 @@ pub fn linux_targets(workspace: &Workspace) -> Result<(Vec<Target>, Vec<LeftOut>
 pub fn cli_target(workspace: &Workspace) -> Result<String> {
     let host = host(workspace)?;
     let musl = host.replace("-linux-gnu", "-linux-musl");
-    Ok(if installed(workspace, &musl)? {
+    Ok(if has_target(&workspace.root, &musl)? {
         musl
     } else {
         host
     })
-}
-
-/// Whether the toolchain of the tree can build for `triple`.
-///
-/// # Errors
-/// When `rustc` cannot be asked.
-pub fn installed(workspace: &Workspace, triple: &str) -> Result<bool> {
-    let libdir = rustc(workspace)
-        .args(["--print", "target-libdir", "--target", triple])
-        .output()?;
-    Ok(Path::new(&libdir).exists())
 }
 
 fn host(workspace: &Workspace) -> Result<String> {
@@ -122,14 +112,6 @@ fn verbose_version(workspace: &Workspace, field: &str) -> Result<String> {
 
 fn rustc(workspace: &Workspace) -> Run {
     tool(&workspace.root, "rustc")
-}
-
-/// `program` (`cargo`, `rustc`) of the toolchain that the tree at `root` names, run there. `CARGO` and
-/// `RUSTUP_TOOLCHAIN` are set by the cargo that runs us, for the tree that it was called in, and
-/// `RUSTC` would bypass every tree's choice.
-pub fn tool(root: &Path, program: &str) -> Run {
-    let others = ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"].into_iter();
-    others.fold(Run::new(program).cwd(root), Run::env_remove)
 }
 
 /// Builds the program `bin` of the package in `package_dir` (relative to the root) for `triple`.

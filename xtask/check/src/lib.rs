@@ -4,17 +4,18 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+use clap::{Args, Subcommand};
 use serde_json::json;
-use time::Date;
 
-use xtask::cli::CheckArgs;
 use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
+use xtask_host::program;
 use xtask_host::report::Report;
 use xtask_host::source::Source;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
 use xtask_pins::compose::{self, Compose};
+use xtask_pins::date::Date;
 use xtask_pins::inventory::{Inventory, judge};
 use xtask_pins::pins_env;
 use xtask_pins::versions;
@@ -34,6 +35,37 @@ pub const CLOUD_CONFIG_SCHEMA: &str = "schemas/cloud-config.schema.json";
 
 /// The workflow that builds the CLI for its targets.
 const BUILD: &str = ".github/workflows/build.yml";
+
+/// The verb of this program.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    /// Check the cloud-init file, the compose file, the pins and the versions
+    Check(CheckArgs),
+}
+
+impl program::Verb for Verb {
+    fn name(&self) -> &'static str {
+        "check"
+    }
+
+    fn has_findings(&self) -> bool {
+        true
+    }
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CheckArgs {
+    /// Judge only these [default: everything]
+    #[arg(value_name = "FILE", value_parser = [pins_env::CLOUD_INIT, compose::PATH])]
+    pub files: Vec<String>,
+    /// Leave shellcheck out: it takes longer than all the rest
+    #[arg(long)]
+    pub no_shell: bool,
+    /// The day on which waivers are judged [default: today, UTC]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub today: Option<String>,
+}
 
 /// Runs the verb.
 ///

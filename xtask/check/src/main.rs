@@ -4,21 +4,11 @@
 
 use std::process::ExitCode;
 
-use xtask::cli::{Cli, Package, Verb};
-use xtask_host::error::{Error, Result};
-use xtask_host::report::Report;
-use xtask_host::workspace::Workspace;
+use xtask_check::Verb;
+use xtask_host::program;
 
 fn main() -> ExitCode {
-    xtask::program::main(Package::Check, run)
-}
-
-fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
-    match &cli.verb {
+    program::main(|cli, workspace| match &cli.verb {
         Verb::Check(args) => xtask_check::run(workspace, args),
-        other => Err(Error::usage(format!(
-            "`{}` is answered elsewhere",
-            other.name()
-        ))),
-    }
+    })
 }

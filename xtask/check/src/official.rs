@@ -1,9 +1,9 @@
 //! cloud-init's own validator, where it is installed: our schema is stricter, but not the judge.
 
-use xtask::parts;
 use xtask_host::finding::Finding;
 use xtask_host::process::Run;
 use xtask_host::source::Source;
+use xtask_host::tools;
 use xtask_host::workspace::Workspace;
 
 /// What the official validator said.
@@ -18,7 +18,7 @@ pub struct Official {
 /// Asks `cloud-init schema` about the file.
 pub fn check(workspace: &Workspace, source: &Source) -> Official {
     // Starting a program that is not there costs more than looking for it.
-    if !parts::on_path("cloud-init") {
+    if !tools::installed("cloud-init") {
         return Official::default();
     }
     let Ok(version) = Run::new("cloud-init").arg("--version").output() else {

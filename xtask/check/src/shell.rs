@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use xtask::parts;
 use xtask_host::error::Result;
 use xtask_host::finding::{Finding, Severity};
 use xtask_host::process::Run;
 use xtask_host::source::Source;
+use xtask_host::tools;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
 use xtask_pins::yaml::Node;
@@ -52,7 +52,7 @@ struct Comment {
 /// # Errors
 /// When shellcheck says something that is no answer.
 pub fn in_cloud_init(source: &Source, root: &Node) -> Result<Vec<Finding>> {
-    if !parts::on_path("shellcheck") {
+    if !tools::installed("shellcheck") {
         return Ok(vec![missing(source)]);
     }
     let judged: Result<Vec<_>> = embedded(source, root).iter().map(judge).collect();
@@ -64,7 +64,7 @@ pub fn in_cloud_init(source: &Source, root: &Node) -> Result<Vec<Finding>> {
 /// # Errors
 /// When a script cannot be read, or shellcheck says something that is no answer.
 pub fn in_stack(workspace: &Workspace, beside: &Source) -> Result<Vec<Finding>> {
-    if !parts::on_path("shellcheck") {
+    if !tools::installed("shellcheck") {
         return Ok(vec![missing(beside)]);
     }
     let mut findings = Vec::new();
@@ -86,7 +86,7 @@ pub fn in_stack(workspace: &Workspace, beside: &Source) -> Result<Vec<Finding>> 
 fn missing(source: &Source) -> Finding {
     let place = source.place(0..0);
     let message = "shellcheck is not installed, so no script was checked";
-    let finding = match std::env::var_os("CI").or_else(|| std::env::var_os(parts::REQUIRE)) {
+    let finding = match std::env::var_os("CI").or_else(|| std::env::var_os(tools::REQUIRE)) {
         Some(_) => Finding::error(MISSING, place, message),
         None => Finding::warning(MISSING, place, message),
     };

@@ -8,7 +8,6 @@ use polis_base::facts::{self as program, Facts};
 use polis_base::{Digest, bundle};
 use semver::Version;
 
-use xtask::verbs::verify_pins;
 use xtask_build::images::Image;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::progress::Progress;
@@ -102,7 +101,7 @@ pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
         kind: inputs.kind,
         commit: inputs.commit,
         images,
-        downloads: &verify_pins::read_downloads(workspace)?.downloads,
+        downloads: &xtask_pins::verify_pins::read_downloads(workspace)?.downloads,
         facts: &facts,
         archives: &inspected,
     })?;

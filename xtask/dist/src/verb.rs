@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::args::DistArgs;
 use crate::assemble::{self, Archives, Inputs};
 use crate::files::{Asset, Signed};
 use crate::name::{Kind, RELEASE_TARGETS};
 use crate::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
-use xtask::cli::DistArgs;
 use xtask_build::images;
 use xtask_build::rust_build;
 use xtask_host::error::{Error, Outcome, Result};

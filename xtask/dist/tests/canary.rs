@@ -1,4 +1,4 @@
-//! No secret of the environment reaches what `dist` starts: not git, not cargo, not the compiler,
+//! No secret of the environment reaches what `dist` and `images build` start: not git, not cargo, not the compiler,
 //! no build script, no procedural macro.
 #![cfg(target_os = "linux")]
 
@@ -8,13 +8,40 @@ use xtask_testkit::{Canary, Tree, repository};
 
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
 
+fn canary() -> Canary {
+    Canary::new(secrets::READ.into_iter().chain(secrets::UNUSED))
+}
+
+#[test]
+fn images_are_built_by_children_that_know_no_secret() {
+    let tree = Tree::data();
+    let canary = canary().watching(&["cargo", "rustc"]);
+    canary.small_crates(&tree, "1.2.3");
+    let ran = canary.run(&tree, DIST, &["images", "build"], &[]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let started = ["cargo build", "rustc", "build script", "procedural macro"];
+    canary.assert_unseen(&ran, &started);
+}
+
+#[test]
+fn docker_knows_no_secret_of_ours() {
+    let tree = Tree::data();
+    let canary = canary()
+        .watching(&["cargo", "rustc"])
+        .replacing("docker", "[ \"$2\" = version ]");
+    canary.small_crates(&tree, "1.2.3");
+    tree.write("services/init/Dockerfile", "FROM debian:12\nRUN true\n");
+    let ran = canary.run(&tree, DIST, &["images", "build"], &[]);
+    assert_eq!(ran.code, 5, "{}", ran.seen());
+    canary.assert_unseen(&ran, &["docker buildx version", "docker buildx build"]);
+}
+
 #[test]
 fn what_is_signed_is_built_by_children_that_know_no_secret() {
     let (tree, pair) = (Tree::data(), KeyPair::generate_unencrypted_keypair());
     let pair = pair.expect("a key");
     let key = pair.sk.to_box(None).expect("a key file");
-    let names = secrets::READ.into_iter().chain(secrets::UNUSED);
-    let canary = Canary::new(names)
+    let canary = canary()
         .with(secrets::SIGNING_KEY, &key.into_string())
         .watching(&["cargo", "rustc", "git"]);
     canary.small_crates(&tree, "1.2.3");

@@ -216,7 +216,7 @@ impl Run {
     ///
     /// # Errors
     /// When it cannot be started; elsewhere than on Unix also when it was ended.
-    pub fn become_it(&self) -> Result<i32> {
+    pub fn exec(&self) -> Result<i32> {
         #[cfg(unix)]
         {
             use std::os::unix::process::CommandExt as _;

@@ -1,16 +1,20 @@
 //! Progress of long work: a bar or spinner on a terminal, plain lines elsewhere, nothing with
 //! `--quiet`. Always on standard error; standard output belongs to results.
+//!
+//! Only a program with the feature `bars` draws: the offline verbs have nothing to draw, and do not compile it.
+
+#[cfg(feature = "bars")]
+mod bar;
+#[cfg(not(feature = "bars"))]
+#[path = "progress/no_bar.rs"]
+mod bar;
 
 use std::io::{IsTerminal, stderr};
-use std::sync::LazyLock;
 use std::time::Instant;
-
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::say;
 
-/// The live lines of all tasks under way: there is one terminal.
-static LIVE: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+use bar::Bar;
 
 /// Where progress goes.
 #[derive(Debug, Clone, Copy)]
@@ -23,12 +27,11 @@ pub enum Progress {
     Live,
 }
 
-/// A task under way. It says that it has ended when [`Task::done`] is called; dropped before,
-/// it leaves no such claim.
+/// A task under way. Dropped before [`Task::done`], it does not claim to have ended.
 #[derive(Debug)]
 pub struct Task {
     progress: Progress,
-    bar: ProgressBar,
+    bar: Bar,
     name: String,
     started: Instant,
 }
@@ -36,7 +39,7 @@ pub struct Task {
 impl Progress {
     /// What suits this run.
     pub fn new(quiet: bool) -> Self {
-        match (quiet, stderr().is_terminal()) {
+        match (quiet, cfg!(feature = "bars") && stderr().is_terminal()) {
             (true, _) => Self::Silent,
             (false, true) => Self::Live,
             (false, false) => Self::Lines,
@@ -47,16 +50,12 @@ impl Progress {
     pub fn task(self, name: impl Into<String>) -> Task {
         let name = say::shown(&name.into()).into_owned();
         let bar = match self {
-            Self::Live => {
-                let bar = LIVE.add(ProgressBar::new_spinner().with_message(name.clone()));
-                bar.enable_steady_tick(std::time::Duration::from_millis(120));
-                bar
-            }
+            Self::Live => Bar::start(&name),
             Self::Lines => {
                 say::note(&format!("{name} ..."));
-                ProgressBar::hidden()
+                Bar::hidden()
             }
-            Self::Silent => ProgressBar::hidden(),
+            Self::Silent => Bar::hidden(),
         };
         Task {
             progress: self,
@@ -66,34 +65,27 @@ impl Progress {
         }
     }
 
-    /// Says something in passing.
+    /// Prints a line, above the bars where there are any.
     pub fn note(self, text: &str) {
         match self {
             Self::Silent => {}
             Self::Lines => say::note(text),
-            Self::Live => LIVE.suspend(|| say::note(text)),
+            Self::Live => bar::suspend(|| say::note(text)),
         }
     }
 }
 
 impl Task {
-    /// Tells how far it is, in bytes; the total where it is known.
+    /// Shows how many bytes are done; of how many, where that is known.
     pub fn bytes(&self, done: u64, total: Option<u64>) {
-        if let (Progress::Live, Some(total)) = (self.progress, total)
-            && self.bar.length() != Some(total)
-        {
-            self.bar.set_length(total);
-            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}")
-            {
-                self.bar.set_style(style);
-            }
+        if matches!(self.progress, Progress::Live) {
+            self.bar.bytes(done, total);
         }
-        self.bar.set_position(done);
     }
 
-    /// Says that the task has ended, and how.
+    /// Ends the task and says how.
     pub fn done(self, how: &str) {
-        self.bar.finish_and_clear();
+        self.bar.clear();
         let seconds = self.started.elapsed().as_secs_f64();
         self.progress
             .note(&format!("{}: {how} ({seconds:.1} s)", self.name));
@@ -102,6 +94,6 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.bar.clear();
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use xtask::cli::{Cli, Verb};
 use xtask_host::error::{Error, Result};
 use xtask_host::options::ENDPOINTS;
+use xtask_host::program;
 use xtask_host::progress::Progress;
 use xtask_host::workspace::Workspace;
 use xtask_host::{say, secrets};
+use xtask_online::args::Verb;
 use xtask_online::github::Token;
 use xtask_online::registry::{Logins, Registry};
 use xtask_online::{Cosign, Endpoints, RetryPolicy, Verifier};
@@ -17,6 +18,8 @@ use xtask_pins::contract;
 const DEADLINE: Duration = Duration::from_secs(900);
 /// The same for a verb that reads all layers of the images: gigabytes, but within the timeout of the nightly job.
 const DEADLINE_OF_IMAGES: Duration = Duration::from_secs(1500);
+
+type Cli = program::Cli<Verb>;
 
 /// The repository whose releases these are.
 pub(crate) const REPOSITORY: &str = "odralabshq/polis";

@@ -4,6 +4,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod args;
 mod client;
 pub mod download;
 pub mod endpoint;

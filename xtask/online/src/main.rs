@@ -5,10 +5,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use xtask::cli::{Cli, ImagesVerb, Package, Verb};
 use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::program;
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
+use xtask_online::args::{ImagesVerb, Verb};
 
 mod context;
 mod failure;
@@ -22,11 +23,11 @@ use context::Context;
 const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    xtask::program::main(Package::Online, run)
+    program::main(run)
 }
 
 /// Runs one verb on a runtime of its own, until it ends or a signal does.
-fn run(cli: &Cli, workspace: &Workspace) -> Result<Report> {
+fn run(cli: &program::Cli<Verb>, workspace: &Workspace) -> Result<Report> {
     logging::start(cli.global.verbose)?;
     let context = Context::new(cli, workspace)?;
     let verb = cli.verb.clone();
@@ -97,10 +98,6 @@ async fn dispatch(verb: Verb, context: Context) -> Result<Report> {
         Verb::Drift(args) if args.pull_request => verbs::propose::run(&context, &args).await,
         Verb::Drift(args) => verbs::drift::run(&context, &args).await,
         Verb::Release(args) => release::verb::release(context, &args).await,
-        other => Err(Error::usage(format!(
-            "`{}` is answered elsewhere",
-            other.name()
-        ))),
     }
 }
 

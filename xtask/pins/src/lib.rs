@@ -6,11 +6,13 @@
 
 pub mod compose;
 pub mod contract;
+pub mod date;
 pub mod dockerfile;
 pub mod edit;
 pub mod inventory;
 mod mapped;
 pub mod pins_env;
+pub mod verify_pins;
 pub mod versions;
 pub mod waivers;
 pub mod yaml;

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use time::{Date, Month, OffsetDateTime};
-
+use crate::date::Date;
 use crate::edit::At;
 use crate::edit::Edit;
 use crate::yaml::{self, Node};
@@ -147,14 +146,9 @@ fn wrong(source: &Source, node: &Node, message: &str) -> Finding {
     Finding::error("waiver-malformed", source.place(node.span.clone()), message)
 }
 
-/// Reads `YYYY-MM-DD`.
+/// Parses `YYYY-MM-DD`.
 pub fn parse_date(text: &str) -> Option<Date> {
-    let [year, month, day] = text.split('-').collect::<Vec<_>>().try_into().ok()?;
-    if [year, month, day].map(str::len) != [4, 2, 2] {
-        return None;
-    }
-    let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
-    Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
+    text.parse().ok()
 }
 
 /// The day on which waivers are judged: the one given, else today in UTC.
@@ -163,7 +157,7 @@ pub fn parse_date(text: &str) -> Option<Date> {
 /// When the given one is not a date.
 pub fn today(given: Option<&str>) -> Result<Date> {
     match given {
-        None => Ok(OffsetDateTime::now_utc().date()),
+        None => Ok(Date::today()),
         Some(text) => parse_date(text)
             .ok_or_else(|| Error::usage(format!("--today `{text}` is not a date YYYY-MM-DD"))),
     }

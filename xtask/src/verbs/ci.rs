@@ -1,6 +1,7 @@
 //! `ci`: everything that must pass, in the order in which it fails fastest; the test command of
 //! this project, for people and for machines.
 
+mod lock;
 mod scratch;
 mod slowest;
 mod steps;
@@ -14,7 +15,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::cli::CiArgs;
-use crate::parts::{self, Parts};
+use crate::tools::{self, Provided};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::options::{Format, Global};
 use xtask_host::process::Run;
@@ -22,6 +23,7 @@ use xtask_host::progress::Progress;
 use xtask_host::report::Report;
 use xtask_host::say;
 use xtask_host::signals;
+use xtask_host::tools::{REQUIRE, installed};
 use xtask_host::workspace::Workspace;
 
 use steps::{Round, Step};
@@ -44,23 +46,29 @@ const NAMED: usize = 10;
 /// When an installation fails, or at the first step that does not pass.
 pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Report> {
     signals::pass_on();
-    let rounds = steps::wanted(args, parts::on_path(NEXTEST));
+    let rounds = steps::selected(args, installed(NEXTEST), tools::is_root());
     if args.list {
         return Ok(listed(&rounds));
     }
+    usual_umask();
+    // What `--quick` runs has no files of its own but cargo's, which cargo locks.
+    let _lock = match args.quick {
+        true => None,
+        false => Some(lock::take(workspace)?),
+    };
     let mut times = Vec::new();
     let started = Instant::now();
     let install = !args.no_install && !args.quick;
-    let parts = parts::provide(workspace, install, Progress::new(global.quiet))?;
-    for left_out in &parts.left_out {
+    let tools = tools::provide(workspace, install, Progress::new(global.quiet))?;
+    for left_out in &tools.left_out {
         say::note(&format!(
-            "left out, since the part is not installed: {left_out}"
+            "left out, since the tool is not installed: {left_out}"
         ));
     }
-    times.push(("parts", started.elapsed()));
+    times.push(("tools", started.elapsed()));
     let runner = Runner {
         workspace,
-        parts: &parts,
+        tools: &tools,
         scratch: scratch::in_memory(),
         format: global.format,
     };
@@ -87,7 +95,7 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
     }
     let data = json!({
         "seconds": times.iter().map(|(name, time)| ((*name).to_owned(), json!(time.as_secs_f64()))).collect::<serde_json::Map<_, _>>(),
-        "left_out": parts.left_out,
+        "left_out": tools.left_out,
     });
     Ok(Report::new("ci", data, format!("{summary}\nall passed")))
 }
@@ -125,7 +133,7 @@ type Done = (Step, Duration, Result<()>);
 /// What the steps have in common.
 struct Runner<'a> {
     workspace: &'a Workspace,
-    parts: &'a Parts,
+    tools: &'a Provided,
     scratch: Option<TempDir>,
     format: Format,
 }
@@ -196,21 +204,32 @@ impl Runner<'_> {
         run.inherit()
     }
 
-    /// cargo, with the parts that the tests use.
+    /// cargo, with the tools that the tests use. Tests read what programs print, so these speak English.
     fn cargo(&self, arguments: &[&str]) -> Result<Run> {
-        let parts = self.parts;
+        let tools = self.tools;
         let mut run = Run::cargo().args(arguments).cwd(&self.workspace.root);
-        if !parts.path.is_empty() {
-            run = run.env("PATH", path_with(&parts.path)?);
+        run = run
+            .env_remove("LC_*")
+            .env_remove("LANGUAGE")
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC0");
+        if !tools.path.is_empty() {
+            run = run.env("PATH", path_with(&tools.path)?);
         }
-        if let Some(dir) = &parts.cloud_init {
+        if let Some(dir) = &tools.cloud_init {
             run = run.env("POLIS_CLOUD_INIT", dir);
         }
-        if parts.left_out.is_empty() {
-            run = run.env(parts::REQUIRE, "1");
+        if tools.left_out.is_empty() {
+            run = run.env(REQUIRE, "1");
         }
         Ok(run)
     }
+}
+
+/// Files that tests write get the modes that tests expect, whatever the umask of whoever started us.
+fn usual_umask() {
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
 }
 
 fn path_with(dirs: &[PathBuf]) -> Result<OsString> {

@@ -8,7 +8,7 @@ use crate::cli::DocsArgs;
 use xtask_host::error::{Outcome, Result};
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
-use xtask_pins::edit::{self, Change};
+use xtask_pins::edit;
 use xtask_pins::inventory::{Files, page};
 
 /// Runs the verb.
@@ -45,21 +45,4 @@ pub fn run(workspace: &Workspace, args: &DocsArgs) -> Result<Report> {
         report.outcome = Outcome::Findings;
     }
     Ok(report)
-}
-
-/// Adds to `changes` what they change in the table of pins, if the tree has that page.
-///
-/// # Errors
-/// When a file cannot be read, or the page lacks the marks around the table.
-pub fn with_page(
-    workspace: &Workspace,
-    files: &Files,
-    mut changes: Vec<Change>,
-) -> Result<Vec<Change>> {
-    if !workspace.root.join(page::PATH).exists() {
-        return Ok(changes);
-    }
-    let more = page::refresh(&workspace.read(page::PATH)?, &files.changed(&changes))?;
-    changes.extend(more);
-    Ok(changes)
 }

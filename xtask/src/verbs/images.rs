@@ -1,13 +1,8 @@
-//! `images list` and `images build`: what the compose file builds, and the OCI layout of it.
-
-use std::path::{Path, PathBuf};
+//! `images list`: the images that the compose file builds, and those that it pulls.
 
 use serde_json::json;
 
-use crate::cli::ImagesBuildArgs;
-use xtask_build::images::{self, Image};
 use xtask_host::error::Result;
-use xtask_host::progress::Progress;
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
 use xtask_pins::compose::Compose;
@@ -40,33 +35,4 @@ pub fn list(workspace: &Workspace) -> Result<Report> {
         "pulled": pulled.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     Ok(Report::new("images list", data, text))
-}
-
-/// Runs `images build`.
-///
-/// # Errors
-/// When a build fails; the layout is then what it was before.
-pub fn build(workspace: &Workspace, args: &ImagesBuildArgs, progress: Progress) -> Result<Report> {
-    let layout = args
-        .output
-        .clone()
-        .unwrap_or_else(|| default_layout(workspace));
-    let images = images::build(workspace, &layout, progress)?;
-    Ok(report("images build", &images, &layout))
-}
-
-/// Where `images build` and `images push` put the layout by default.
-pub fn default_layout(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("images")
-}
-
-/// The report over built images.
-pub fn report(verb: &'static str, images: &[Image], layout: &Path) -> Report {
-    let mut text: String = images.iter().map(Image::to_text).collect();
-    text.push_str(&format!("OCI image layout: {}\n", layout.display()));
-    let data = json!({
-        "layout": layout.display().to_string(),
-        "images": images.iter().map(Image::to_json).collect::<Vec<_>>(),
-    });
-    Report::new(verb, data, text)
 }

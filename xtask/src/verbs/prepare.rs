@@ -6,12 +6,11 @@ use semver::Version;
 use serde_json::json;
 
 use crate::cli::PrepareArgs;
-use crate::verbs::docs;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
 use xtask_pins::edit::{self, Edit};
-use xtask_pins::inventory::{FileKind, Files, Inventory};
+use xtask_pins::inventory::{FileKind, Files, Inventory, page};
 use xtask_pins::versions::{self, CHANGELOG, LOCK, MANIFEST};
 
 /// Runs the verb.
@@ -29,7 +28,7 @@ pub fn run(workspace: &Workspace, args: &PrepareArgs) -> Result<Report> {
     edits.extend(versions::announce(&version, &changelog)?);
     edits.extend(tags(&Inventory::extract(&files), &version)?);
     let changes = edit::apply(files.all().chain([&lock, &changelog]), &edits)?;
-    let changes = docs::with_page(workspace, &files, changes)?;
+    let changes = page::follow(workspace, &files, changes)?;
     if !args.check {
         edit::write(&workspace.root, &changes)?;
     }

@@ -8,11 +8,12 @@ use polis_base::archive::EXECUTABLE;
 use serde_json::json;
 
 use crate::cli::SetupArgs;
-use crate::parts as tools;
+use crate::tools;
 use xtask_host::error::Result;
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
 use xtask_host::report::Report;
+use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
 
@@ -56,7 +57,7 @@ pub fn run(workspace: &Workspace, args: &SetupArgs, progress: Progress) -> Resul
     let missing = missing.filter(|_| tools::is_debian_like());
     let plan = plan(
         missing.map(str::to_owned).collect(),
-        tools::on_path(NEXTEST),
+        installed(NEXTEST),
         hooks(&workspace.root),
     );
     if args.yes {

@@ -8,6 +8,7 @@
 
 mod download;
 mod recipe;
+mod verb;
 
 use std::path::Path;
 

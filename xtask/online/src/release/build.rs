@@ -7,10 +7,9 @@ use futures_util::future::join_all;
 use polis_base::Digest;
 use tokio::task::spawn_blocking;
 
-use xtask::cli::CheckArgs;
-use xtask::verbs::images::default_layout;
-use xtask::verbs::verify_pins;
 use xtask_build::images::{self, Image};
+use xtask_build::report::default_layout;
+use xtask_check::CheckArgs;
 use xtask_dist::{Inputs, Kind, Signed};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::{Finding, Severity};
@@ -18,6 +17,7 @@ use xtask_pins::compose::Compose;
 use xtask_pins::edit;
 use xtask_pins::inventory::{Files, Inventory};
 use xtask_pins::pins_env::Download;
+use xtask_pins::verify_pins;
 
 use super::order::Order;
 use super::plan::Plan;

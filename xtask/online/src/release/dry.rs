@@ -1,8 +1,8 @@
 //! What a release would do, without doing any of it: the tree is judged, and GitHub and the registry
 //! are read as far as credentials or public access allow.
 
-use xtask::cli::Until;
 use xtask_host::error::{Error, Result};
+use xtask_online::args::Until;
 use xtask_online::github::{GitHub, Setting, TagRef};
 use xtask_online::registry::Registry;
 

@@ -31,8 +31,8 @@ mod upload;
 pub(crate) mod verb;
 mod verify;
 
-use xtask::cli::Until;
 use xtask_host::error::{Outcome, Result};
+use xtask_online::args::Until;
 
 use crate::context::Context;
 use order::{Order, Released};

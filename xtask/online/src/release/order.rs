@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use semver::Version;
 
-use xtask::cli::Until;
 use xtask_build::images::Image;
 use xtask_dist::{Archives, Asset, Kind};
+use xtask_online::args::Until;
 use xtask_online::github::{GitHub, Release};
 use xtask_online::registry::Registry;
 

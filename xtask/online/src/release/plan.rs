@@ -4,9 +4,9 @@ use polis_base::ImageRef;
 use semver::Version;
 use serde_json::{Value, json};
 
-use xtask::cli::Until;
 use xtask_dist::Asset;
 use xtask_host::error::{Error, Outcome, Result};
+use xtask_online::args::Until;
 use xtask_online::github::{self, Release, ReleaseFields, Setting};
 
 use super::decide::{

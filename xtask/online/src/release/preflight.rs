@@ -2,11 +2,11 @@
 
 use polis_base::ImageRef;
 
-use xtask::cli::Until;
 use xtask_dist::Kind;
 use xtask_dist::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::Severity;
+use xtask_online::args::Until;
 use xtask_online::github::{GitHub, Token};
 use xtask_online::images::Subject;
 use xtask_online::registry::{Logins, Registry};

@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 
 use polis_base::{Digest, ImageRef};
 
-use xtask::verbs::images::default_layout;
-use xtask::verbs::{docs, verify_pins};
 use xtask_build::images;
+use xtask_build::report::default_layout;
 use xtask_host::error::{Error, Result};
 use xtask_host::process::Run as Process;
 use xtask_host::workspace::Workspace;
@@ -23,7 +22,9 @@ use xtask_host::write;
 use xtask_pins::compose::Compose;
 use xtask_pins::contract;
 use xtask_pins::edit;
+use xtask_pins::inventory::page;
 use xtask_pins::inventory::{Files, Inventory};
+use xtask_pins::verify_pins;
 use xtask_pins::versions;
 use xtask_pins::waivers;
 
@@ -270,7 +271,7 @@ async fn publish_and_pin(context: &Context) -> Result<()> {
     let built = images::build(workspace, &default_layout(workspace), context.progress)?;
     let digests: BTreeMap<ImageRef, Digest> = pin::digests(&registry, pulled, &built).await?;
     let changes = pin::changes(&files, &inventory, &digests)?;
-    let changes = docs::with_page(workspace, &files, changes)?;
+    let changes = page::follow(workspace, &files, changes)?;
     edit::write(&workspace.root, &changes)
 }
 

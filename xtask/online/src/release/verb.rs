@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use xtask::cli::{ReleaseArgs, Until};
 use xtask_build::rust_build;
 use xtask_dist::{Archives, Kind, RELEASE_TARGETS};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
+use xtask_online::args::{ReleaseArgs, Until};
 use xtask_pins::versions;
 
 use super::dry::dry_run;

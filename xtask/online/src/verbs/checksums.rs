@@ -2,7 +2,6 @@
 
 use polis_base::Digest;
 
-use xtask::verbs::verify_pins as offline;
 use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
 use xtask_host::report::Report;
@@ -10,6 +9,7 @@ use xtask_online::Endpoints;
 use xtask_online::download::hash_url;
 use xtask_pins::inventory::{Inventory, Pin, What};
 use xtask_pins::pins_env::Download;
+use xtask_pins::verify_pins as offline;
 
 use super::verify_pins;
 use crate::context::Context;

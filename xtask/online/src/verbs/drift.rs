@@ -7,12 +7,13 @@
 
 use serde_json::json;
 
-use xtask::cli::{DriftArgs, VerifyPinsArgs};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::{Finding, Severity};
 use xtask_host::report::Report;
 use xtask_host::say;
+use xtask_online::args::DriftArgs;
 use xtask_online::github::{Issue, Token, Tracker};
+use xtask_pins::verify_pins::VerifyPinsArgs;
 
 use super::{verify_images, verify_pins};
 use crate::context::Context;

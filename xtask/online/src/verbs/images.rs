@@ -1,10 +1,10 @@
 //! `images push`: builds the images and pushes them under their version tags.
 
-use xtask::cli::ImagesPushArgs;
-use xtask::verbs::images::{default_layout, report};
 use xtask_build::images::{self, Image};
+use xtask_build::report::{default_layout, report};
 use xtask_host::error::Result;
 use xtask_host::report::Report;
+use xtask_online::args::ImagesPushArgs;
 use xtask_online::registry::Registry;
 
 use crate::context::Context;

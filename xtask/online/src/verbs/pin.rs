@@ -6,15 +6,15 @@ use futures_util::{StreamExt as _, stream};
 use polis_base::{Digest, ImageRef};
 use serde_json::json;
 
-use xtask::cli::PinArgs;
-use xtask::verbs::docs;
-use xtask::verbs::images::default_layout;
 use xtask_build::images::{self, Image};
+use xtask_build::report::default_layout;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::Finding;
 use xtask_host::report::Report;
+use xtask_online::args::PinArgs;
 use xtask_online::registry::Registry;
 use xtask_pins::edit::{self, Change};
+use xtask_pins::inventory::page;
 use xtask_pins::inventory::{Files, Inventory};
 use xtask_pins::waivers;
 
@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context, args: &PinArgs) -> Result<Report> {
     // Everything is pinned then, so nothing needs a waiver any more.
     edits.extend(waivers::delete_all(&files.waivers).map_err(unreadable)?);
     let changes = edit::apply(files.all(), &edits)?;
-    let changes = docs::with_page(workspace, &files, changes)?;
+    let changes = page::follow(workspace, &files, changes)?;
     if !args.check {
         edit::write(&workspace.root, &changes)?;
     }

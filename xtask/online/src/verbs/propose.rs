@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use xtask::cli::DriftArgs;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::{Finding, Severity};
 use xtask_host::report::Report;
 use xtask_host::say;
 use xtask_host::source::Source;
+use xtask_online::args::DriftArgs;
 use xtask_online::github::{Branch, GitHub, Pull, Token, blob_name};
 use xtask_pins::edit::{self, Change};
 use xtask_pins::inventory::{Files, Inventory, judge, page};

@@ -6,14 +6,14 @@ use polis_base::{Digest, ImageRef};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use xtask::cli::{UpdateArgs, UpdateSomeArgs, UpdateVerb};
-use xtask::verbs::docs;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::report::Report;
+use xtask_online::args::{UpdateArgs, UpdateSomeArgs, UpdateVerb};
 use xtask_online::download::hash_url;
 use xtask_online::github::{Tags, Version};
 use xtask_online::registry::Registry;
 use xtask_pins::edit::{self, Change, Edit};
+use xtask_pins::inventory::page;
 use xtask_pins::inventory::{Action, Download, Files, Inventory, Pin, What, update};
 
 use crate::context::Context;
@@ -126,7 +126,7 @@ pub(crate) async fn everything(
 pub(crate) fn changes(context: &Context, files: &Files, moves: &[Move]) -> Result<Vec<Change>> {
     let edits: Vec<Edit> = moves.iter().flat_map(|one| one.edits.clone()).collect();
     let changes = edit::apply(files.all(), &edits)?;
-    docs::with_page(&context.workspace, files, changes)
+    page::follow(&context.workspace, files, changes)
 }
 
 /// Makes the edits of all `moves`, or shows them.

@@ -1,11 +1,11 @@
 //! `verify-pins`: what the files tell about every pin, and what the world does.
 
-use xtask::cli::VerifyPinsArgs;
 use xtask_host::error::Result;
 use xtask_host::report::Report;
 use xtask_online::{Cosign, Count, State, Verifier};
 use xtask_pins::inventory::table::{self, Row};
 use xtask_pins::inventory::{Inventory, Pin, judge};
+use xtask_pins::verify_pins::VerifyPinsArgs;
 use xtask_pins::waivers;
 
 use crate::context::Context;

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xtask::cli::VerifyPinsArgs;
-use xtask::verbs::verify_pins;
 use xtask_host::finding::Severity;
 use xtask_host::workspace::Workspace;
 use xtask_pins::edit::At;
 use xtask_pins::inventory::{Inventory, Part};
+use xtask_pins::verify_pins;
+use xtask_pins::verify_pins::VerifyPinsArgs;
 
 use crate::support::world::World;
 

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use polis_base::ImageRef;
-use time::Date;
-
 use super::model::{Action, CommitError, Part, Pin, What, is_release, is_version};
 use super::{Inventory, Use};
+use crate::date::Date;
 use crate::waivers::Waiver;
+use polis_base::ImageRef;
 use xtask_host::finding::{Finding, any_error};
 
 /// Judges the pins of the tree on the day `today`.

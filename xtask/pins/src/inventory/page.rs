@@ -5,6 +5,7 @@ use super::{Files, Inventory};
 use crate::edit::{At, Change, Edit, apply};
 use xtask_host::error::{Error, Result};
 use xtask_host::source::Source;
+use xtask_host::workspace::Workspace;
 
 /// Where the page stands in the tree.
 pub const PATH: &str = "docs/pins.md";
@@ -43,6 +44,22 @@ pub fn fill(page: &Source, begin: &str, end: &str, text: String) -> Result<Vec<C
         .hint(format!("add to it:\n{begin}{end}"))
     })?;
     apply([page], &[Edit::new(&At::new(page, span), text)])
+}
+
+/// `changes`, and what they change on the page where the tree has it.
+///
+/// # Errors
+/// When a file cannot be read, or the page lacks the marks around the table.
+pub fn follow(
+    workspace: &Workspace,
+    files: &Files,
+    mut changes: Vec<Change>,
+) -> Result<Vec<Change>> {
+    if workspace.root.join(PATH).exists() {
+        let more = refresh(&workspace.read(PATH)?, &files.changed(&changes))?;
+        changes.extend(more);
+    }
+    Ok(changes)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The steps of `ci`, and which of them are wanted.
+//! The steps of `ci`, and which of them a run selects.
 
 use crate::cli::CiArgs;
 
-/// A step after the parts: its name, and cargo's arguments.
+/// A step: its name, and cargo's arguments.
 pub(super) type Step = (&'static str, &'static [&'static str]);
 
 /// Lanes that run side by side, each with its steps one after the other. The first lane prints as it goes, the others
@@ -115,19 +115,25 @@ const ROUNDS: [&[&[Step]]; 8] = [
     &[&[WINE]],
 ];
 
-/// What an author asks for after each change.
+/// What an author runs after each change.
 const QUICK: [Step; 5] = [FORMAT, LINT, PINS, CHECK, UNIT_TESTS];
 
-/// The rounds that `args` asks for, the tests through cargo-nextest where it is there.
-pub(super) fn wanted(args: &CiArgs, nextest: bool) -> Vec<Round> {
+/// What starts machines, containers and network namespaces.
+const AS_ROOT: [Step; 3] = [PROVISION, FIRST, STACK];
+
+/// The rounds that `args` selects. The tests run through cargo-nextest where `nextest` is installed; steps that only
+/// `root` can run are left out for anybody else.
+pub(super) fn selected(args: &CiArgs, nextest: bool, root: bool) -> Vec<Round> {
     if args.quick {
         return QUICK.iter().map(|step| vec![vec![*step]]).collect();
     }
-    let is_wanted =
-        |(name, _): &&Step| args.only.is_empty() || args.only.iter().any(|only| only == name);
+    let is_selected = |step: &&Step| {
+        let named = args.only.is_empty() || args.only.iter().any(|only| only == step.0);
+        named && (root || !AS_ROOT.contains(step))
+    };
     let lane = |lane: &&[Step]| {
         lane.iter()
-            .filter(is_wanted)
+            .filter(is_selected)
             .map(|step| match *step == TEST && !nextest {
                 true => TEST_PLAIN,
                 false => *step,
@@ -156,28 +162,40 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 mod tests {
     use super::*;
 
-    fn asked(quick: bool, only: &[&str]) -> Vec<Vec<Vec<&'static str>>> {
+    fn names_of(quick: bool, only: &[&str], root: bool) -> Vec<Vec<Vec<&'static str>>> {
         let args = CiArgs {
             quick,
             only: only.iter().map(|&name| name.to_owned()).collect(),
             ..CiArgs::default()
         };
         let names = |lane: Vec<Step>| lane.iter().map(|(name, _)| *name).collect();
-        let rounds = wanted(&args, true).into_iter();
+        let rounds = selected(&args, true, root).into_iter();
         rounds
             .map(|round| round.into_iter().map(names).collect())
             .collect()
     }
 
     #[test]
-    fn everything_is_wanted_unless_something_is_named() {
-        let all: Vec<&str> = asked(false, &[]).into_iter().flatten().flatten().collect();
+    fn everything_runs_unless_steps_are_named() {
+        let all: Vec<&str> = names_of(false, &[], true)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .collect();
         assert_eq!(all, names().collect::<Vec<_>>());
         assert_eq!(
-            asked(false, &["stack", "first", "lint"]),
+            names_of(false, &["stack", "first", "lint"], true),
             [vec![vec!["first", "lint"]], vec![vec!["stack"]]]
         );
-        assert_eq!(asked(true, &[]).len(), QUICK.len());
+        assert_eq!(names_of(true, &[], true).len(), QUICK.len());
+    }
+
+    #[test]
+    fn an_ordinary_user_runs_no_machines() {
+        assert_eq!(
+            names_of(false, &["stack", "first", "lint"], false),
+            [[["lint"]]]
+        );
     }
 
     #[test]

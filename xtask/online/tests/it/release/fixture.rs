@@ -15,14 +15,14 @@ use polis_base::facts::Facts;
 use polis_base::pages::{self, PAGES};
 use polis_base::{Digest, ImageRef};
 use tempfile::TempDir;
-use xtask::cli::DocsArgs;
 use xtask_build::oci::{self, Blobs, Execution, Platform};
 use xtask_dist::{Archives, Inputs, Kind};
 use xtask_host::progress::Progress;
 use xtask_host::workspace::Workspace;
 use xtask_loopback::EmbeddedRegistry;
 use xtask_online::registry::{Logins, Registry};
-use xtask_pins::inventory::Inventory;
+use xtask_pins::edit;
+use xtask_pins::inventory::{self, Inventory, page};
 use xtask_testkit::Tree;
 
 use crate::support::world::{COMPOSE, Others};
@@ -161,8 +161,10 @@ impl Fixture {
         self.tree
             .write("compose/pin-waivers.yaml", "version: 1\nwaivers: []\n");
         // The page of pins follows the files.
-        let args = DocsArgs { check: false };
-        xtask::verbs::docs::run(&self.workspace(), &args).unwrap();
+        let workspace = self.workspace();
+        let files = inventory::Files::read(&workspace.root).unwrap();
+        let changes = page::follow(&workspace, &files, Vec::new()).unwrap();
+        edit::write(&workspace.root, &changes).unwrap();
     }
 
     /// Our image as `images build` writes it, of a layer of a few bytes; returns its digest.

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use xtask_host::error::{Error, Result};
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
+use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
-
-use super::on_path;
 
 /// Where the packages are pinned, with their hashes.
 const PINNED: &str = "xtask/online/tests/prism";
@@ -19,7 +18,7 @@ const DESCRIPTION: &str = "api.github.com.json";
 
 /// What is left out where there is no Prism.
 pub(super) fn missing() -> Option<String> {
-    (!on_path("prism")).then(|| {
+    (!installed("prism")).then(|| {
         "prism: compares our requests to GitHub, and the answers of our own server, with GitHub's description"
             .to_owned()
     })

@@ -1,24 +1,55 @@
-//! Verbs that compile more than `xtask` does live in packages of their own; this builds and runs
-//! them.
+//! Builds and runs the programs of the verbs that compile more than `xtask` does.
 //!
-//! Building and running are apart, unlike in `cargo run`: no compiler, build script or procedural
-//! macro gets a secret, and the program gets those that it may need.
+//! Cargo builds, and the program is run by us, unlike in `cargo run`: so no compiler, build script or procedural macro
+//! gets a secret, and the program gets the ones that it may need.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::cli::Package;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::process::Run;
 use xtask_host::{say, secrets};
 
-/// Builds `package` and runs its program with this process's own arguments; returns its exit code.
-/// On Unix it does not return: this process becomes the program.
+/// A package with verbs of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Package {
+    /// What needs the JSON Schema validator.
+    Check,
+    /// What builds images and the files of a release: archives, signatures.
+    Dist,
+    /// What needs the network.
+    Online,
+    /// What starts machines.
+    Proof,
+}
+
+impl Package {
+    /// The name of the package and of its program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Check => "xtask-check",
+            Self::Dist => "xtask-dist",
+            Self::Online => "xtask-online",
+            Self::Proof => "polis-stack-proof",
+        }
+    }
+
+    /// The secrets that its program may need.
+    fn secrets(self) -> &'static [&'static str] {
+        match self {
+            Self::Check | Self::Proof => &[],
+            Self::Dist => &[secrets::SIGNING_KEY, secrets::SIGNING_PASSWORD],
+            Self::Online => &secrets::READ,
+        }
+    }
+}
+
+/// Builds `package` and runs its program with this process's own arguments; returns its exit code. On Unix this process
+/// becomes the program, so a signal reaches one process.
 ///
 /// # Errors
-/// When cargo or the program cannot be started. A failed build of the package is cargo's to
-/// explain; its exit code is "this machine".
+/// When cargo or the program cannot be started. Cargo itself explains a failed build, whose exit code is "this machine".
 pub fn run(package: Package, quiet: bool) -> Result<u8> {
     if secrets::get(secrets::SIGNING_KEY).is_some() && std::env::var_os("CARGO").is_some() {
         say::note(
@@ -32,7 +63,6 @@ pub fn run(package: Package, quiet: bool) -> Result<u8> {
         return Ok(Outcome::Machine.code());
     };
     let mut run = Run::new(program)
-        // It is this program going on: it needs what this one needs.
         .passing(&["*"])
         .args(std::env::args_os().skip(1));
     for name in package.secrets() {
@@ -40,7 +70,7 @@ pub fn run(package: Package, quiet: bool) -> Result<u8> {
             run = run.env(name, secret.reveal());
         }
     }
-    let code = run.become_it()?;
+    let code = run.exec()?;
     Ok(u8::try_from(code).unwrap_or(Outcome::Machine.code()))
 }
 
@@ -48,27 +78,29 @@ pub fn run(package: Package, quiet: bool) -> Result<u8> {
 fn build(package: Package, quiet: bool) -> Result<std::result::Result<PathBuf, i32>> {
     let name = package.name();
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    if !quiet && !built(name) {
+    if !quiet && !is_built(name) {
         say::note(&format!(
             "building {name}, once: it compiles more than the offline verbs need"
         ));
     }
-    let said = Run::cargo()
+    let built = Run::cargo()
         .args(["build", "--quiet", "--locked", "--package", name])
         .arg("--message-format=json-render-diagnostics")
         .arg("--manifest-path")
         .arg(manifest)
         .output_or_code()?;
-    match said {
+    match built {
         Err(code) => Ok(Err(code)),
-        Ok(messages) => program(&messages, name).map(Ok).ok_or_else(|| {
-            Error::machine(format!("cargo built `{name}` and named no program of it"))
+        Ok(messages) => executable(&messages, name).map(Ok).ok_or_else(|| {
+            Error::machine(format!(
+                "cargo built `{name}` but reported no executable of it"
+            ))
         }),
     }
 }
 
-/// The program `name` in cargo's messages, which are one JSON document a line.
-fn program(messages: &str, name: &str) -> Option<PathBuf> {
+/// The executable `name` in cargo's messages, one JSON document a line.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Message {
         target: Target,
@@ -88,8 +120,8 @@ fn program(messages: &str, name: &str) -> Option<PathBuf> {
         .find_map(|found| found.executable)
 }
 
-/// Whether the program stands beside ours already.
-fn built(name: &str) -> bool {
+/// Whether the program was built before, beside ours.
+fn is_built(name: &str) -> bool {
     let sibling = std::env::current_exe()
         .map(|exe| exe.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)));
     sibling.is_ok_and(|path| path.exists())
@@ -100,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_is_the_one_that_cargo_names() {
+    fn the_executable_comes_from_cargos_messages() {
         let artifact = |name: &str, kind: &str, executable: &str| {
             format!(
                 r#"{{"reason":"compiler-artifact","target":{{"name":"{name}","kind":["{kind}"]}},"executable":{executable}}}"#
@@ -113,8 +145,8 @@ mod tests {
             artifact("xtask-dist", "bin", r#""/t/xtask-dist""#),
             r#"{"reason":"build-finished","success":true}"#.to_owned(),
         ];
-        let found = program(&messages.join("\n"), "xtask-dist");
+        let found = executable(&messages.join("\n"), "xtask-dist");
         assert_eq!(found, Some(PathBuf::from("/t/xtask-dist")));
-        assert_eq!(program(&messages[..3].join("\n"), "xtask-dist"), None);
+        assert_eq!(executable(&messages[..3].join("\n"), "xtask-dist"), None);
     }
 }

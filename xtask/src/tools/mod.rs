@@ -1,8 +1,7 @@
-//! The real parts that tests use: programs which judge our work from outside.
+//! The tools that tests use: programs of others that judge our work.
 //!
-//! A registry that we wrote proves little about one that Docker wrote. On Debian and Ubuntu
-//! `cargo xtask ci` installs what is missing, and says which and why; elsewhere it says which
-//! tests are left out.
+//! A registry that we wrote proves little about the one that Docker wrote. On Debian and Ubuntu `cargo xtask ci` installs
+//! the missing tools and says why; elsewhere it lists the tests that are left out.
 
 mod cloud_init;
 mod debian;
@@ -16,14 +15,12 @@ use std::path::{Path, PathBuf};
 use xtask_host::error::{Error, Result};
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
+use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 
-/// The variable that turns a missing part from a skipped test into a failed one.
-pub const REQUIRE: &str = "POLIS_REQUIRE_REAL_PARTS";
-
-/// Something from a distribution's package.
+/// A tool from a package of the distribution.
 #[derive(Debug, Clone, Copy)]
-pub struct Part {
+pub struct Tool {
     /// A program on `PATH`, or the absolute path of another file.
     pub needs: &'static str,
     /// The package on Debian and Ubuntu.
@@ -32,224 +29,227 @@ pub struct Part {
     pub why: &'static str,
 }
 
-/// The parts, in the order in which they are reported.
-pub const PARTS: &[Part] = &[
-    Part {
+/// The mode of a program.
+const EXECUTABLE: u32 = 0o755;
+
+/// The tools, in the order of reports.
+pub const TOOLS: &[Tool] = &[
+    Tool {
         needs: "shellcheck",
         package: "shellcheck",
         why: "checks every script that a release ships",
     },
-    Part {
+    Tool {
         needs: "docker-registry",
         package: "docker-registry",
         why: "Docker's own registry: what we push and pin must hold there too",
     },
-    Part {
+    Tool {
         needs: "skopeo",
         package: "skopeo",
         why: "a registry client that is not ours reads what we push",
     },
-    Part {
+    Tool {
         needs: "zstd",
         package: "zstd",
         why: "packs layers of images that a decoder of ours unpacks",
     },
-    Part {
+    Tool {
         needs: "htpasswd",
         package: "apache2-utils",
         why: "passwords for a registry that asks for one",
     },
-    Part {
+    Tool {
         needs: "openssl",
         package: "openssl",
         why: "a certificate authority for a registry over TLS",
     },
-    Part {
+    Tool {
         needs: "minisign",
         package: "minisign",
         why: "verifies the signature as a user would",
     },
-    Part {
+    Tool {
         needs: "unzip",
         package: "unzip",
         why: "unpacks the archive for Windows as a user would",
     },
-    Part {
+    Tool {
         needs: "iptables-nft",
         package: "iptables",
         why: "reads the rule that polis-init writes",
     },
-    Part {
+    Tool {
         needs: "nft",
         package: "nftables",
         why: "makes the table of Docker's nftables backend",
     },
-    Part {
+    Tool {
         needs: "ip",
         package: "iproute2",
         why: "a network namespace for each test of that rule",
     },
-    Part {
+    Tool {
         needs: "setpriv",
         package: "util-linux",
         why: "takes capabilities away from polis-init",
     },
-    Part {
+    Tool {
         needs: "g++",
         package: "g++",
         why: "compiles a round trip through Multipass's YAML library",
     },
-    Part {
+    Tool {
         needs: "/usr/include/yaml-cpp/yaml.h",
         package: "libyaml-cpp-dev",
         why: "the library through which Multipass passes user-data on",
     },
-    Part {
+    Tool {
         needs: "/usr/lib/python3/dist-packages/configobj",
         package: "python3-configobj",
         why: "cloud-init's validator imports it",
     },
-    Part {
+    Tool {
         needs: "/usr/lib/python3/dist-packages/jinja2",
         package: "python3-jinja2",
         why: "cloud-init's validator imports it",
     },
-    Part {
+    Tool {
         needs: "/usr/lib/python3/dist-packages/jsonpatch.py",
         package: "python3-jsonpatch",
         why: "cloud-init's validator imports it",
     },
-    Part {
+    Tool {
         needs: "/usr/lib/python3/dist-packages/jsonschema",
         package: "python3-jsonschema",
         why: "cloud-init's validator imports it",
     },
-    Part {
+    Tool {
         needs: "/usr/lib/python3/dist-packages/requests",
         package: "python3-requests",
         why: "cloud-init's validator imports it",
     },
-    Part {
+    Tool {
         needs: "/usr/lib/python3/dist-packages/yaml",
         package: "python3-yaml",
         why: "cloud-init's validator imports it",
     },
-    Part {
+    Tool {
         needs: "update-ca-certificates",
         package: "ca-certificates",
         why: "trusts the workspace's CA, or does not",
     },
-    Part {
+    Tool {
         needs: "c-icap",
         package: "c-icap",
         why: "is what gate's health check looks into",
     },
-    Part {
+    Tool {
         needs: "redis-server",
         package: "redis-server",
         why: "answers what the stack's access rules allow, as Valkey does",
     },
-    Part {
+    Tool {
         needs: "/usr/sbin/sshd",
         package: "openssh-server",
         why: "lets OpenSSH's client into the workspace",
     },
-    Part {
+    Tool {
         needs: "ssh",
         package: "openssh-client",
         why: "logs in to the workspace as a user does",
     },
-    Part {
+    Tool {
         needs: "dockerd",
         package: "docker.io",
         why: "runs the machines on which cloud-init provisions",
     },
-    Part {
+    Tool {
         needs: "mmdebstrap",
         package: "mmdebstrap",
         why: "makes the root file system of those machines",
     },
-    Part {
+    Tool {
         needs: "gpg",
         package: "gnupg",
         why: "makes the keys of the package repository they use",
     },
-    Part {
+    Tool {
         needs: "dpkg-deb",
         package: "dpkg",
         why: "builds the packages in it",
     },
-    Part {
+    Tool {
         needs: debian::KEYRING,
         package: "debian-archive-keyring",
         why: "verifies the packages of a newer Debian that are unpacked for tests",
     },
-    Part {
+    Tool {
         needs: "node",
         package: "nodejs",
         why: "runs Prism, which holds us to GitHub's description of its API",
     },
-    Part {
+    Tool {
         needs: "npm",
         package: "npm",
         why: "installs Prism and GitHub's description",
     },
-    Part {
+    Tool {
         needs: "jq",
         package: "jq",
         why: "reads the reports of the provisioning script",
     },
-    Part {
+    Tool {
         needs: "qemu-aarch64-static",
         package: "qemu-user-static",
         why: "starts the CLI for arm64",
     },
-    Part {
+    Tool {
         needs: "x86_64-w64-mingw32-gcc",
         package: "gcc-mingw-w64-x86-64",
         why: "links polis.exe, which Wine runs",
     },
-    Part {
+    Tool {
         needs: "pgrep",
         package: "procps",
         why: "sees whether its downloads have ended with it",
     },
-    Part {
+    Tool {
         needs: "curl",
         package: "curl",
         why: "downloads a release for install.sh",
     },
-    Part {
+    Tool {
         needs: "wget",
         package: "wget",
         why: "downloads a release for install.sh where there is no curl",
     },
-    Part {
+    Tool {
         needs: "shasum",
         package: "perl",
         why: "hashes for install.sh where there is no sha256sum",
     },
-    Part {
+    Tool {
         needs: "busybox",
         package: "busybox-static",
         why: "runs install.sh as on Alpine",
     },
-    Part {
+    Tool {
         needs: "zsh",
         package: "zsh",
         why: "runs install.sh as some users do",
     },
-    Part {
+    Tool {
         needs: "ruby",
         package: "ruby",
         why: "evaluates the Homebrew formula",
     },
 ];
 
-/// What became of the parts.
+/// The tools that [`provide`] found or installed.
 #[derive(Debug, Default)]
-pub struct Parts {
-    /// The programs that are missing, each with what it would have proven.
+pub struct Provided {
+    /// The tools that are missing, each with what it would have proven.
     pub left_out: Vec<String>,
     /// Directories to put before `PATH`.
     pub path: Vec<PathBuf>,
@@ -257,89 +257,82 @@ pub struct Parts {
     pub cloud_init: Option<PathBuf>,
 }
 
-impl Part {
-    fn is_there(&self) -> bool {
+impl Tool {
+    fn exists(&self) -> bool {
         match self.needs.starts_with('/') {
             true => Path::new(self.needs).exists(),
-            false => on_path(self.needs),
+            false => installed(self.needs),
         }
     }
 }
 
-/// Makes the parts available: installs what is missing where `install` allows it and the system
-/// is Debian or Ubuntu.
+/// Installs the missing tools where `install` allows it and the system is Debian or Ubuntu; lists them elsewhere.
 ///
 /// # Errors
 /// When an installation fails.
-pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Result<Parts> {
-    let missing: Vec<Part> = PARTS
-        .iter()
-        .copied()
-        .filter(|part| !part.is_there())
-        .collect();
-    let mut parts = Parts::default();
-    if install && is_debian_like() {
+pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Result<Provided> {
+    let mut provided = Provided::default();
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !tool.exists()).collect();
+    if install && is_debian_like() && (missing.is_empty() || may_install()) {
         apt_install(&missing, progress)?;
         targets::provide(workspace, progress)?;
         // npm takes half a minute, the others the other half.
-        parts.path = std::thread::scope(|scope| {
+        provided.path = std::thread::scope(|scope| {
             let prism = scope.spawn(|| prism::provide(workspace, progress));
             let mut path = debian::provide(workspace, progress)?;
             path.push(python::provide(workspace, progress)?);
             path.push(wine::provide(workspace, progress)?);
-            parts.cloud_init = cloud_init::provide(workspace, progress)?;
+            provided.cloud_init = cloud_init::provide(workspace, progress)?;
             let prism = prism.join();
             path.push(prism.map_err(|_| Error::machine("a thread panicked"))??);
             Ok::<_, Error>(path)
         })?;
     } else {
-        parts.left_out.extend(python::missing());
-        parts.left_out.extend(cloud_init::missing());
-        parts.left_out.extend(debian::missing());
-        parts.left_out.extend(prism::missing());
-        parts.left_out.extend(wine::missing());
-        parts.left_out.extend(targets::missing(workspace)?);
+        provided.left_out.extend(python::missing());
+        provided.left_out.extend(cloud_init::missing());
+        provided.left_out.extend(debian::missing());
+        provided.left_out.extend(prism::missing());
+        provided.left_out.extend(wine::missing());
+        provided.left_out.extend(targets::missing(workspace)?);
     }
     if !is_root() {
-        parts
-            .left_out
-            .push("root: file owners, network namespaces and machines of the tests".to_owned());
+        let root = "root: file owners and network namespaces of tests; the steps provision, first and stack";
+        provided.left_out.push(root.to_owned());
     }
-    let still = PARTS.iter().filter(|part| !part.is_there());
-    parts
-        .left_out
-        .extend(still.map(|part| format!("{}: {}", part.needs, part.why)));
-    Ok(parts)
+    let missing = TOOLS.iter().filter(|tool| !tool.exists());
+    let missing = missing.map(|tool| format!("{}: {}", tool.needs, tool.why));
+    provided.left_out.extend(missing);
+    Ok(provided)
 }
 
-fn apt_install(missing: &[Part], progress: Progress) -> Result<()> {
+fn apt_install(missing: &[&Tool], progress: Progress) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    for part in missing {
+    for tool in missing {
         progress.note(&format!(
             "installing {} for {}: {}",
-            part.package, part.needs, part.why
+            tool.package, tool.needs, tool.why
         ));
     }
-    let packages: Vec<&str> = missing.iter().map(|part| part.package).collect();
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
     as_root(&["apt-get", "update", "-q"]).output()?;
     as_root(&["apt-get", "install", "-q", "-y", "--no-install-recommends"])
         .args(&packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .output()?;
     // A package may start its service: the tests start their own, each on a port of its own.
-    match missing.iter().find(|part| !part.is_there()) {
+    match missing.iter().find(|tool| !tool.exists()) {
         None => Ok(()),
-        Some(part) => Err(Error::machine(format!(
-            "`{}` was installed and `{}` is not on PATH",
-            part.package, part.needs
+        Some(tool) => Err(Error::machine(format!(
+            "`{}` was installed, but `{}` is not on PATH",
+            tool.package, tool.needs
         ))
         .hint("is /usr/sbin on your PATH?")),
     }
 }
 
-/// The command as root: as it is where we are root already.
+/// The command, through sudo unless we are root.
 fn as_root(words: &[&str]) -> Run {
     let mut words = words.iter();
     if is_root() {
@@ -349,7 +342,12 @@ fn as_root(words: &[&str]) -> Run {
     }
 }
 
-fn is_root() -> bool {
+/// Whether we are root, or sudo makes us root without asking.
+fn may_install() -> bool {
+    is_root() || as_root(&["true"]).output().is_ok()
+}
+
+pub(crate) fn is_root() -> bool {
     Run::new("id").arg("-u").output().is_ok_and(|id| id == "0")
 }
 
@@ -365,10 +363,4 @@ fn os_is(id: &str) -> bool {
         line.strip_prefix("ID=")
             .is_some_and(|found| found.trim_matches('"') == id)
     })
-}
-
-/// Whether `program` stands in a directory of `PATH`.
-pub fn on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir: PathBuf| Path::is_file(&dir.join(program)))
 }

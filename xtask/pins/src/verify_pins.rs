@@ -1,16 +1,31 @@
 //! `verify-pins --offline`: what the files themselves can tell about every pin.
 
-use crate::cli::VerifyPinsArgs;
+use clap::Args;
+
+use crate::inventory::table::{self, Row};
+use crate::inventory::{Inventory, judge};
+use crate::pins_env::{self, Pins};
+use crate::waivers;
+use crate::yaml;
 use xtask_host::error::{Error, Result};
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
-use xtask_pins::inventory::table::{self, Row};
-use xtask_pins::inventory::{Inventory, judge};
-use xtask_pins::pins_env::{self, Pins};
-use xtask_pins::waivers;
-use xtask_pins::yaml;
 
-/// Runs the verb.
+/// Arguments of `verify-pins`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyPinsArgs {
+    /// Only what the files themselves can tell; no socket is opened
+    #[arg(long)]
+    pub offline: bool,
+    /// Also have `cosign` verify the signatures of the images whose contracts name a signer
+    #[arg(long, conflicts_with = "offline")]
+    pub signatures: bool,
+    /// The day on which waivers are judged [default: today, UTC]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub today: Option<String>,
+}
+
+/// Runs the verb, of which only `today` counts here.
 ///
 /// # Errors
 /// When a file cannot be read at all; everything else is a finding of the report.

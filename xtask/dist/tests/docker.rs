@@ -2,7 +2,7 @@
 
 use xtask_testkit::{Tree, VERSION};
 
-const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
+const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
 
 #[test]
 fn docker_builds_polis_init_too() {
@@ -16,7 +16,7 @@ fn docker_builds_polis_init_too() {
         println!("skipped: no Docker engine with buildx runs here");
         return;
     }
-    let built = tree.run(XTASK, &["images", "build", "--format", "json"]);
+    let built = tree.run(DIST, &["images", "build", "--format", "json"]);
     assert_eq!(built.code, 0, "{}", built.seen());
     let context = tree.root().join("services/init");
     let context = context.to_str().expect("a path in UTF-8");

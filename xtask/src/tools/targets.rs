@@ -1,10 +1,10 @@
 //! The targets of a release that this machine can build for: without them `polis` and `polis-init` are not what a release
 //! carries, no rehearsal is whole, and nothing runs the code for Windows.
 
-use xtask_build::rust_build;
 use xtask_host::error::Result;
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
+use xtask_host::toolchain::has_target;
 use xtask_host::workspace::Workspace;
 
 /// Each target, with what it is for. Rust links the static ones itself.
@@ -46,7 +46,7 @@ pub(super) fn missing(workspace: &Workspace) -> Result<Vec<String>> {
 fn missing_targets(workspace: &Workspace) -> Result<Vec<(&'static str, &'static str)>> {
     let mut missing = Vec::new();
     for (triple, why) in TARGETS {
-        if !rust_build::installed(workspace, triple)? {
+        if !has_target(&workspace.root, triple)? {
             missing.push((triple, why));
         }
     }
