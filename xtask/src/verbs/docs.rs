@@ -1,5 +1,7 @@
 //! `docs`: writes the generated parts of the documentation.
 
+mod crates;
+
 use serde_json::json;
 
 use crate::cli::DocsArgs;
@@ -12,27 +14,34 @@ use xtask_pins::inventory::{Files, page};
 /// Runs the verb.
 ///
 /// # Errors
-/// When a file cannot be read or written, or the page has no place for the table.
+/// When a file cannot be read or written, or a page lacks the marks around its generated part.
 pub fn run(workspace: &Workspace, args: &DocsArgs) -> Result<Report> {
     let files = Files::read(&workspace.root)?;
-    let changes = page::refresh(&workspace.read(page::PATH)?, &files)?;
+    let mut changes = page::refresh(&workspace.read(page::PATH)?, &files)?;
+    // The files that the offline checks read may be all there is of the tree.
+    if workspace.root.join(crates::PAGE).exists() {
+        let section = crates::section(workspace)?;
+        let page = workspace.read(crates::PAGE)?;
+        changes.extend(page::fill(&page, crates::BEGIN, crates::END, section)?);
+    }
     if !args.check {
         edit::write(&workspace.root, &changes)?;
     }
-    let text = match args.check {
-        _ if changes.is_empty() => format!("`{}` is as the tree says", page::PATH),
-        true => format!(
+    let stale = !changes.is_empty();
+    let text = match (args.check, stale) {
+        (_, false) => "the generated parts of the documentation are up to date".to_owned(),
+        (true, true) => format!(
             "{}would change; run `cargo xtask docs`",
             edit::diff(&changes)
         ),
-        false => format!("written to {}", page::PATH),
+        (false, true) => {
+            let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+            format!("updated {}", paths.join(" and "))
+        }
     };
-    let data = json!({
-        "written": !args.check && !changes.is_empty(),
-        "diff": edit::diff(&changes),
-    });
+    let data = json!({"written": !args.check && stale, "diff": edit::diff(&changes)});
     let mut report = Report::new("docs", data, text);
-    if args.check && !changes.is_empty() {
+    if args.check && stale {
         report.outcome = Outcome::Findings;
     }
     Ok(report)

@@ -1,5 +1,5 @@
-//! Benchmarks: each prints what it measured and fails where it is worse than promised. They want
-//! the machine for themselves, so only `xtask/online/bench.sh` runs them, one after the other.
+//! Benchmarks: each prints its measurement and fails if it misses its limit. They need a quiet machine, so only
+//! `cargo xtask bench online` runs them, one after the other.
 
 use std::fs;
 use std::path::Path;

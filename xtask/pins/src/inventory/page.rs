@@ -21,15 +21,29 @@ const END: &str = "\n\n<!-- pins: end -->";
 pub fn refresh(page: &Source, files: &Files) -> Result<Vec<Change>> {
     let inventory = Inventory::extract(files);
     inventory.require_readable()?;
-    let begin = page.text.find(BEGIN).map(|at| at + BEGIN.len());
-    let span = begin.and_then(|begin| Some(begin..begin + page.text[begin..].find(END)?));
+    fill(
+        page,
+        BEGIN,
+        END,
+        table::page(&Row::offline(&inventory.pins)),
+    )
+}
+
+/// The change that puts `text` between the marks `begin` and `end` of `page`; none if it is already there.
+///
+/// # Errors
+/// When a mark is missing.
+pub fn fill(page: &Source, begin: &str, end: &str, text: String) -> Result<Vec<Change>> {
+    let start = page.text.find(begin).map(|at| at + begin.len());
+    let span = start.and_then(|start| Some(start..start + page.text[start..].find(end)?));
     let span = span.ok_or_else(|| {
-        Error::findings(format!("`{}` has no place for the table", page.path))
-            .hint(format!("write into it:\n{BEGIN}{}", END))
+        Error::findings(format!(
+            "`{}` lacks the marks around its generated part",
+            page.path
+        ))
+        .hint(format!("add to it:\n{begin}{end}"))
     })?;
-    let table = table::page(&Row::offline(&inventory.pins));
-    let edit = Edit::new(&At::new(page, span), table);
-    apply([page], &[edit])
+    apply([page], &[Edit::new(&At::new(page, span), text)])
 }
 
 /// `changes`, and what they change on the page where the tree has it.

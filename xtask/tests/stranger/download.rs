@@ -1,25 +1,14 @@
-//! The recipes of CONTRIBUTING.md, followed on a copy of the tree as they are written: whoever does all that a recipe says
-//! is done, and whoever forgets a part of it is told which.
+//! The recipe for a download, followed on a copy of the tree: who follows all of it is done, and who forgets a part is
+//! told which.
 
 use polis_base::Digest;
 use xtask_testkit::{Ran, Tree};
 
+use crate::recipe::block;
+
 const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 
-/// The block of CONTRIBUTING.md below the comment `recipe: NAME`, without its indentation.
-fn block(name: &str) -> String {
-    let page = include_str!("../../CONTRIBUTING.md");
-    let mark = format!("<!-- recipe: {name} -->\n");
-    let (_, rest) = page.split_once(&mark).expect("a block of the recipe");
-    let (fence, rest) = rest.split_once('\n').expect("a fence");
-    let indent = &fence[..fence.len() - fence.trim_start().len()];
-    let (body, _) = rest.split_once("```").expect("the end of the block");
-    let lines = body.lines();
-    let lines = lines.map(|line| line.strip_prefix(indent).unwrap_or(line));
-    lines.map(|line| format!("{line}\n")).collect()
-}
-
-/// One part of what the recipe asks for.
+/// A part of the recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Part {
     Pins,
@@ -31,7 +20,7 @@ fn xtask(tree: &Tree, args: &[&str]) -> Ran {
     tree.run(env!("CARGO_BIN_EXE_xtask"), args)
 }
 
-/// Puts `text` into the cloud-init file before `anchor`, as deep as the text of an entry stands.
+/// Inserts `text` into the cloud-init file before `anchor`, indented like the text of an entry.
 fn insert(tree: &Tree, anchor: &str, text: &str) {
     let indented = |line: &str| match line {
         "" => "\n".to_owned(),
@@ -41,7 +30,7 @@ fn insert(tree: &Tree, anchor: &str, text: &str) {
     tree.replace(CLOUD_INIT, anchor, &format!("{text}\n{anchor}"));
 }
 
-/// A copy of the tree in which `parts` of the recipe for a download have been done.
+/// A copy of the tree after `parts` of the recipe.
 fn with(parts: &[Part]) -> Tree {
     let tree = Tree::data();
     if parts.contains(&Part::Pins) {
@@ -64,13 +53,13 @@ fn with(parts: &[Part]) -> Tree {
     }
     if parts.contains(&Part::Docs) {
         let ran = xtask(&tree, &["docs"]);
-        // The table has the pins that can be read; what cannot is a finding of the checks.
+        // 1: the table lists the pins that can be read, and the checks report the others.
         assert!(ran.code <= 1, "{}", ran.seen());
     }
     tree
 }
 
-/// What the checks say: the rules and messages of their findings, and `docs` where the page is behind.
+/// The findings of the checks, and `docs` if the generated page is stale.
 fn found(tree: &Tree) -> Vec<String> {
     let pins = xtask(
         tree,

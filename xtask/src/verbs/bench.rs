@@ -1,0 +1,153 @@
+//! `bench`: measures the figures that this repository promises, and fails if one misses its limit. Wall-clock times: run it
+//! on a quiet machine.
+
+mod measure;
+mod tree;
+
+use serde_json::json;
+
+use crate::cli::BenchArgs;
+use measure::Measured;
+use xtask_host::error::{Outcome, Result};
+use xtask_host::progress::Progress;
+use xtask_host::report::Report;
+use xtask_host::workspace::Workspace;
+
+/// The bound that a figure must keep.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// Something that is measured.
+struct Figure {
+    name: &'static str,
+    about: &'static str,
+    limit: Limit,
+    unit: &'static str,
+    measure: fn(&Workspace) -> Result<Measured>,
+}
+
+const FIGURES: [Figure; 7] = [
+    Figure {
+        name: "polis-size",
+        about: "size of the release build of `polis`",
+        limit: Limit::AtMost(3.0),
+        unit: "MB",
+        measure: measure::polis_size,
+    },
+    Figure {
+        name: "polis-start",
+        about: "`polis version`, from start to exit",
+        limit: Limit::AtMost(5.0),
+        unit: "ms",
+        measure: measure::polis_start,
+    },
+    Figure {
+        name: "pins-growth",
+        about: "`verify-pins --offline` with 8,000 services, compared to 4,000",
+        limit: Limit::AtMost(3.0),
+        unit: "times",
+        measure: measure::pins_growth,
+    },
+    Figure {
+        name: "check-speed",
+        about: "cloud-init's validator, compared to `check` on the same file",
+        limit: Limit::AtLeast(50.0),
+        unit: "times",
+        measure: measure::check_speed,
+    },
+    Figure {
+        name: "online",
+        about: "the online verbs, compared to `skopeo inspect` and `sha256sum`",
+        limit: Limit::AtMost(0.0),
+        unit: "failures",
+        measure: measure::online,
+    },
+    Figure {
+        name: "rehearsal",
+        about: "`release --rehearse` with everything built",
+        limit: Limit::AtMost(20.0),
+        unit: "s",
+        measure: measure::rehearsal,
+    },
+    Figure {
+        name: "rehearsal-after-change",
+        about: "the same after a change of one line in the CLI",
+        limit: Limit::AtMost(60.0),
+        unit: "s",
+        measure: measure::rehearsal_after_change,
+    },
+];
+
+impl Limit {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+
+    fn describe(self, unit: &str) -> String {
+        match self {
+            Self::AtMost(most) => format!("at most {most} {unit}"),
+            Self::AtLeast(least) => format!("at least {least} {unit}"),
+        }
+    }
+}
+
+/// The names that the verb takes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FIGURES.iter().map(|figure| figure.name)
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a build or a measured program fails.
+pub fn run(workspace: &Workspace, args: &BenchArgs, progress: Progress) -> Result<Report> {
+    let wanted = |figure: &&Figure| {
+        args.figures.is_empty() || args.figures.iter().any(|name| name == figure.name)
+    };
+    let (mut lines, mut values, mut missed) = (Vec::new(), Vec::new(), 0);
+    for figure in FIGURES.iter().filter(wanted) {
+        let limit = figure.limit.describe(figure.unit);
+        if args.list {
+            lines.push(format!("{:<23} {limit:<18} {}", figure.name, figure.about));
+            continue;
+        }
+        progress.note(&format!("measuring {}", figure.name));
+        let (value, shown) = match (figure.measure)(workspace)? {
+            Measured::Value(value) => {
+                let holds = figure.limit.holds(value);
+                missed += usize::from(!holds);
+                let verdict = if holds { "" } else { "  MISSED" };
+                let shown = format!("{value:.2} {}, {limit}{verdict}", figure.unit);
+                (Some(value), shown)
+            }
+            Measured::Skipped(why) => (None, format!("skipped: {why}")),
+        };
+        lines.push(format!("{:<23} {shown}", figure.name));
+        values.push(
+            json!({"name": figure.name, "value": value, "unit": figure.unit, "limit": limit}),
+        );
+    }
+    let mut report = Report::new("bench", json!({"figures": values}), lines.join("\n"));
+    if missed > 0 {
+        report.outcome = Outcome::Findings;
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_inclusive_and_has_a_direction() {
+        assert!(Limit::AtMost(3.0).holds(3.0) && !Limit::AtMost(3.0).holds(3.1));
+        assert!(Limit::AtLeast(50.0).holds(50.0) && !Limit::AtLeast(50.0).holds(49.9));
+        assert_eq!(Limit::AtMost(3.0).describe("MB"), "at most 3 MB");
+    }
+}
