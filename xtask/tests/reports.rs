@@ -124,7 +124,7 @@ fn a_stopped_verb_is_a_sarif_log_too() {
     assert_eq!(invocation["executionSuccessful"], false);
     assert_eq!(
         invocation["toolExecutionNotifications"][0]["message"]["text"],
-        "--today `tomorrow` is not a date YYYY-MM-DD"
+        "invalid value `tomorrow` for `--today`: expected YYYY-MM-DD"
     );
 }
 
