@@ -91,7 +91,9 @@ fn a_digest_of_the_wrong_length_is_shown_in_its_line() {
            --> compose/docker-compose.yml:103:12
             |
         103 |     image: ghcr.io/odralabshq/polis-gate-oss:v0.4.0@sha256:12ab
-            |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#]]
+            |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            |
+            = help: a digest is `sha256:` and 64 hex digits; delete it and run `cargo xtask pin`, which looks it up"#]]
     .assert_eq(&error);
 }
 
@@ -108,7 +110,7 @@ fn broken_files_are_errors_with_their_place() {
         8 |     x: 1
           | ^^^^
           |
-          = help: indent with spaces; cloud-init's and Multipass's parsers refuse tabs"#]]
+          = help: indent with spaces: the parsers of cloud-init and Multipass reject tabs"#]]
     .assert_eq(ran.stderr.trim_end());
 
     let tree = Tree::data();

@@ -235,8 +235,8 @@ pub(super) const SERVICES: &[Row] = &[
             "volumes rw workspace-home /home",
             "volumes rw workspace-root /root",
             "volumes rw workspace-docker /var/lib/docker",
-            // What `polis` makes of an agent's manifest (`cli/src/agent/overlay.rs`): its directory and its keys, for
-            // reading, volumes of its own, and more memory.
+            // The overlay of an agent (`cli/src/agent/overlay.rs`): its directory and its keys, read-only, its own
+            // volumes, and more memory.
             "deploy resources.reservations.memory=*",
             "volumes ro ./agents/*",
             "volumes ro ./agent-keys/*",
@@ -287,13 +287,13 @@ pub(super) const SERVICES: &[Row] = &[
             "volumes ro ./certs/valkey/client.key /etc/valkey/tls/client.key",
         ],
     },
-    // Made by `scripts/ports.sh`, when there is a port.
+    // Created by `scripts/ports.sh` for the first port.
     Row {
         name: "forward",
         common: &STAYS,
         must: &[
             "user 65532:65532",
-            // It dials the workspace, whatever else has that name.
+            // Connects to the workspace only: the range excludes the fixed addresses of the services.
             "command forward --to workspace --within 10.10.1.128/25 *",
             "dns 10.10.1.2",
         ],

@@ -22,7 +22,7 @@ pub(super) fn judge(document: &Node) -> Vec<Offence> {
 }
 
 /// The services that run once and exit: with `restart: "no"`, or where others wait for their completion.
-fn inits(services: &[(Node, Node)]) -> BTreeSet<&str> {
+pub(super) fn inits(services: &[(Node, Node)]) -> BTreeSet<&str> {
     let mut inits = BTreeSet::new();
     for (name, service) in services {
         if service.get("restart").and_then(Node::text) == Some("no") {

@@ -16,6 +16,7 @@ pub(super) fn complete(compose: &Compose) -> (Node, Vec<Finding>) {
     let mut root = compose.root.clone();
     let mut findings = Vec::new();
     let shared = anchored(compose);
+    let inits = service::inits(compose.services());
     let Value::Map(sections) = &mut root.value else {
         return (root, findings);
     };
@@ -38,7 +39,12 @@ pub(super) fn complete(compose: &Compose) -> (Node, Vec<Finding>) {
         if before < ENOUGH {
             continue;
         }
-        let merged = shared.iter().map(|(anchor, settings)| {
+        let is_init = name.text().is_some_and(|name| inits.contains(name));
+        let fitting = shared.iter().filter(|(_, settings)| {
+            let restart = settings.get("restart").and_then(Node::text);
+            (restart == Some("no")) == is_init
+        });
+        let merged = fitting.map(|(anchor, settings)| {
             let merged = merge(service, settings);
             (count(&merged), *anchor, *settings, merged)
         });

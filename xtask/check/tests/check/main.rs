@@ -102,7 +102,7 @@ fn a_finding_shows_its_place_and_the_next_step() {
         MMM |     permissions: '0755'
             |                  ^^^^^^
             |
-            = help: Multipass drops the quotes and cloud-init then reads another number; leave the key out where 0644 is meant
+            = help: write an octal literal, or omit the key for 0644: Multipass drops the quotes, and cloud-init then reads another number
 
         error[runcmd]: `runcmd` does not run an executable script of `write_files`
            --> cloud-init/cloud-init.yaml:NNN:5
@@ -112,13 +112,13 @@ fn a_finding_shows_its_place_and_the_next_step() {
             |
             = help: write the script with `permissions: 0o755`
 
-        error[sandbox]: `configs` is not allowed at the top of the file
+        error[sandbox]: `configs` is not allowed at the top level
          --> compose/docker-compose.yml:1:1
           |
         1 | configs: {all: {file: /}}
           | ^^^^^^^
           |
-          = help: allowed are `name: polis`, services, networks, volumes, secrets and extension fields"#]].assert_eq(&errors);
+          = help: allowed: `name: polis`, services, networks, volumes, secrets and extension fields"#]].assert_eq(&errors);
 }
 
 #[test]

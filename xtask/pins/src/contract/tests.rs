@@ -299,7 +299,7 @@ fn every_defect_is_a_finding_at_its_place() {
             19,
             "`/usr/lib/m.so` is listed twice",
         ),
-        ("name: A_B", "name: A-B", 21, "expected `name`"),
+        ("name: A_B", "name: A-B", 21, "expected the `name`"),
         (
             "read_by: /usr/lib/m.so}]",
             "read_by: /usr/lib/n.so}]",

@@ -201,7 +201,7 @@ impl Lines<'_> {
     }
 }
 
-/// The line without the escape character that joins it with the next; `None` where it ends here.
+/// The line without the escape character that continues it on the next; `None` if it ends here.
 fn continued(line: &str, escape: char) -> Option<&str> {
     let kept = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     (!kept.ends_with(escape)).then_some(kept)
@@ -209,17 +209,17 @@ fn continued(line: &str, escape: char) -> Option<&str> {
 
 /// The escape character and the bytes of the `syntax` reference.
 ///
-/// Directives are the comments of their form before everything else, with any names. BuildKit looks for `syntax` behind
-/// a line with `#!` too, and in comments that begin with `//`.
+/// Directives are the leading comments of the form `# name=value`, with any name. BuildKit also finds `syntax` after a line
+/// with `#!`, and in comments with `//`.
 fn directives(text: &str) -> (char, Option<Range<usize>>) {
     let (mut escape, mut syntax) = ('\\', None);
     let mut lines = Lines { text, at: 0 };
-    let mut behind = false;
+    let mut after_shebang = false;
     while let Some(span) = lines.next() {
         let line = &text[span.clone()];
         let line = line.strip_prefix('\u{feff}').unwrap_or(line);
         if line.starts_with("#!") && span.start == 0 {
-            behind = true;
+            after_shebang = true;
             continue;
         }
         let comment = line.trim_start();
@@ -236,7 +236,7 @@ fn directives(text: &str) -> (char, Option<Range<usize>>) {
             "syntax" => {
                 syntax.get_or_insert(start..start + value.trim().len());
             }
-            "escape" if !behind && !line.starts_with("//") => {
+            "escape" if !after_shebang && !line.starts_with("//") => {
                 escape = value.trim().chars().next().unwrap_or(escape);
             }
             _ => {}

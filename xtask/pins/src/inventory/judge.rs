@@ -1,4 +1,4 @@
-//! What the files alone tell about the pins: whether everything is pinned, and whether all places agree.
+//! Judges the pins by the files alone: everything must be pinned, and all places must agree.
 
 mod waived;
 
@@ -60,7 +60,7 @@ fn judge_image(pin: &Pin, image: &ImageRef) -> Vec<Finding> {
         let message = format!("`{image}` is not pinned by digest: its tag can be moved");
         let help = match is_moving {
             true => "write the version as the tag, then run `cargo xtask pin`",
-            false => "run `cargo xtask pin`, which writes the digest behind the tag",
+            false => "run `cargo xtask pin`, which appends the digest to the tag",
         };
         findings.extend(at_each(
             pin,
@@ -96,7 +96,7 @@ fn judge_action(pin: &Pin, action: &Action) -> Vec<Finding> {
         }
     };
     if let Some((rule, message)) = commit {
-        let help = "write the 40 digits of the commit, and its tag behind it as a comment";
+        let help = "write the 40 digits of the commit, followed by its tag as a comment";
         findings.extend(at_each(pin, Field::Commit, rule, &message, help));
     }
     let (field, message) = match tag {
@@ -111,7 +111,7 @@ fn judge_action(pin: &Pin, action: &Action) -> Vec<Finding> {
         }
     };
     let help =
-        "write it behind the commit, as in `# v1.2.3`: people and `cargo xtask update` read it";
+        "write it after the commit, as in `# v1.2.3`: people and `cargo xtask update` read it";
     findings.extend(at_each(pin, field, "action-tag", &message, help));
     findings
 }
@@ -195,7 +195,7 @@ fn claims_of(pin: &Pin, field: Field) -> Vec<(String, String)> {
             let digest = image.digest().map(|digest| digest.to_string());
             let subject = format!("the digest of `{}`", image.unpinned());
             let mut claims = vec![(subject, or_none(digest))];
-            // What runs has one version; one Dockerfile may well need two tags of one image.
+            // A service runs one version of an image, but a Dockerfile may need two tags of one image.
             if matches!(pin.dependency, Dependency::Image(_)) {
                 let tag = or_none(image.tag().map(str::to_owned));
                 claims.push((format!("the tag of `{}`", image.name()), tag));

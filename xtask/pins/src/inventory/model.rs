@@ -24,7 +24,7 @@ pub enum Field {
     Fingerprint,
     /// The commit of an action.
     Commit,
-    /// The version of an action, in the comment behind its commit.
+    /// The version of an action, in the comment after its commit.
     Tag,
     /// The version of the Rust toolchain.
     Channel,
@@ -103,9 +103,9 @@ pub struct Key {
 pub struct Action {
     /// `owner/repository`.
     pub repository: String,
-    /// The text behind the `@`: a commit, if it is pinned.
+    /// The text after the `@`: a commit, if it is pinned.
     pub reference: String,
-    /// The tag in the comment behind it.
+    /// The tag in the comment after it.
     pub tag: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Action {
     /// The commit that it is pinned to.
     ///
     /// # Errors
-    /// When the text behind the `@` is not a full commit.
+    /// When the text after the `@` is not a full commit.
     pub fn commit(&self) -> Result<Commit, CommitError> {
         self.reference.parse()
     }

@@ -2,22 +2,22 @@
 
 use super::{Common, Row};
 
-/// A network of Docker's own driver. IPv6 would pass beside rules that are written for IPv4.
+/// A bridge network. IPv6 would bypass rules for IPv4.
 const BRIDGE: Common = Common {
     must: &["driver bridge", "enable_ipv6 false"],
     may: &["name polis_{name}"],
 };
 
-/// The networks. Docker reaches the internet from each that is not internal.
+/// The networks. Each one that is not internal has access to the internet.
 pub(in crate::sandbox) const NETWORKS: &[Row] = &[
     Row {
         name: "internal-bridge",
         common: &BRIDGE,
         must: &[
             "internal true",
-            // No address for the machine on this bridge.
+            // The VM has no address on this bridge.
             "driver_opts com.docker.network.bridge.inhibit_ipv4=true",
-            // The rules of `host-init` name it.
+            // The firewall rules of `host-init` use this name.
             "driver_opts com.docker.network.bridge.name=polis-internal",
             "ipam config.subnet=10.10.1.0/24",
         ],
@@ -45,7 +45,7 @@ pub(in crate::sandbox) const NETWORKS: &[Row] = &[
         ],
         may: &["ipam config.ip_range=10.20.1.128/25"],
     },
-    // The rules of `host-init` let it answer only.
+    // The firewall rules of `host-init` only let it answer.
     Row {
         name: "forward-bridge",
         common: &BRIDGE,
@@ -63,7 +63,7 @@ pub(in crate::sandbox) const NETWORKS: &[Row] = &[
     },
 ];
 
-/// A volume, which is Docker's own and has no option that would make it a folder of the machine; or a secret.
+/// A secret, or a volume without options: driver options could mount a directory of the VM.
 const OURS: Common = Common {
     must: &[],
     may: &["name polis_{name}"],
@@ -84,7 +84,7 @@ pub(in crate::sandbox) const VOLUMES: &[Row] = &[
     },
 ];
 
-/// A volume that an agent asks for. Docker knows it by the same name, so that it outlasts the project's.
+/// A volume of an agent. Its fixed name keeps it independent of the name of the project.
 const OF_AGENTS: Common = Common {
     must: &["name polis-agent-*"],
     may: &[],
@@ -99,7 +99,7 @@ const fn volume(name: &'static str) -> Row {
     }
 }
 
-/// The secrets: files that `generate-secrets.sh` makes.
+/// The secrets: files that `generate-secrets.sh` creates.
 pub(in crate::sandbox) const SECRETS: &[Row] = &[
     secret(
         "valkey_dlp_password",

@@ -296,6 +296,6 @@ fn findings_name_the_other_place_and_the_next_command() {
     let found = judged(vec![(FileKind::Compose, source("c.yml", text))], &[]);
     assert_eq!(
         found[0].help.as_deref(),
-        Some("run `cargo xtask pin`, which writes the digest behind the tag")
+        Some("run `cargo xtask pin`, which appends the digest to the tag")
     );
 }

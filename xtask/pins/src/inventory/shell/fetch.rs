@@ -116,10 +116,7 @@ fn runs(commands: &[Command], at: usize) -> bool {
 /// The commands after `at` in its pipeline.
 fn readers(commands: &[Command], at: usize) -> impl Iterator<Item = usize> {
     let next = move |writer: &usize| {
-        let behind = writer + 1..commands.len();
-        behind
-            .into_iter()
-            .find(|reader| commands[*reader].reads == Some(*writer))
+        (writer + 1..commands.len()).find(|reader| commands[*reader].reads == Some(*writer))
     };
     std::iter::successors(next(&at), next)
 }
@@ -157,9 +154,9 @@ fn reads_code(program: &str, words: &[Mapped]) -> bool {
 
 /// Whether a checksum or a signature is verified after the command `at`: in its pipeline, if it has one.
 fn compared(commands: &[Command], at: usize) -> bool {
-    let mut behind = readers(commands, at).peekable();
-    if behind.peek().is_some() {
-        return behind.any(|reader| checks(&commands[reader]));
+    let mut later = readers(commands, at).peekable();
+    if later.peek().is_some() {
+        return later.any(|reader| checks(&commands[reader]));
     }
     commands[at + 1..].iter().any(checks)
 }

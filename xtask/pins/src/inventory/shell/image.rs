@@ -1,6 +1,6 @@
 //! Images in commands of Docker, Podman and nerdctl.
 
-use super::behind_flags;
+use super::after_flags;
 use crate::mapped::Mapped;
 
 /// Programs with Docker's command line.
@@ -43,7 +43,7 @@ pub(super) fn of(program: &str, arguments: &[Mapped]) -> Vec<Mapped> {
     if !ENGINES.contains(&program) {
         return Vec::new();
     }
-    let mut words = behind_flags(arguments, &GLOBAL);
+    let mut words = after_flags(arguments, &GLOBAL);
     if let [group, rest @ ..] = words
         && ["container", "image", "buildx"].contains(&group.text())
     {
@@ -53,9 +53,9 @@ pub(super) fn of(program: &str, arguments: &[Mapped]) -> Vec<Mapped> {
         return Vec::new();
     };
     match verb.text() {
-        "run" | "create" => behind_run(words).cloned().into_iter().collect(),
+        "run" | "create" => after_run_flags(words).cloned().into_iter().collect(),
         "pull" => {
-            let image = behind_flags(words, &["--platform", "--arch", "--os", "--creds"]);
+            let image = after_flags(words, &["--platform", "--arch", "--os", "--creds"]);
             image.first().cloned().into_iter().collect()
         }
         "build" => words.iter().filter_map(frontend).collect(),
@@ -64,7 +64,7 @@ pub(super) fn of(program: &str, arguments: &[Mapped]) -> Vec<Mapped> {
 }
 
 /// The first word after the flags of `run`.
-fn behind_run(words: &[Mapped]) -> Option<&Mapped> {
+fn after_run_flags(words: &[Mapped]) -> Option<&Mapped> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let text = word.text();

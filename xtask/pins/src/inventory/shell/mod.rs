@@ -57,7 +57,7 @@ impl Command {
             let Some((_, valued)) = WRAPPERS.iter().find(|(wrapper, _)| *wrapper == name) else {
                 return Some((name, rest));
             };
-            words = behind_flags(words, valued);
+            words = after_flags(words, valued);
             if name == "timeout" {
                 words = words.get(1..).unwrap_or_default();
             }
@@ -75,7 +75,7 @@ fn assigns(word: &str) -> bool {
 }
 
 /// The words after the flags. The flags in `valued` take the next word.
-fn behind_flags<'a>(words: &'a [Mapped], valued: &[&str]) -> &'a [Mapped] {
+fn after_flags<'a>(words: &'a [Mapped], valued: &[&str]) -> &'a [Mapped] {
     let mut at = 0;
     while let Some(word) = words.get(at).map(Mapped::text) {
         if !word.starts_with('-') || word == "-" {

@@ -16,12 +16,12 @@ pub(super) fn unpinned(program: &str, words: &[Mapped]) -> Option<&'static str> 
         program = texts.remove(0);
     }
     match program {
-        "pip" | "pipx" => behind_verb(&texts, &["install", "download", "wheel", "run"])
+        "pip" | "pipx" => after_verb(&texts, &["install", "download", "wheel", "run"])
             .filter(|rest| !python(rest))
             .map(|_| "give each package an exact version, as in `name==1.2.3`; use `--require-hashes` with requirement files"),
         "npm" | "pnpm" | "yarn" | "bun" => {
             let verbs = ["install", "i", "add", "exec", "dlx", "x", "update", "upgrade"];
-            behind_verb(&texts, &verbs)
+            after_verb(&texts, &verbs)
                 .filter(|rest| !node(rest))
                 .map(|_| "run `npm ci` with a lock file, or give each package an exact version, as in `name@1.2.3`")
         }
@@ -29,10 +29,10 @@ pub(super) fn unpinned(program: &str, words: &[Mapped]) -> Option<&'static str> 
             // The words after the first name are its arguments.
             .filter(|rest| !node(names(rest, &[]).get(..1).unwrap_or_default()))
             .map(|_| "give the package an exact version, as in `name@1.2.3`"),
-        "go" => behind_verb(&texts, &["install", "get", "run"])
+        "go" => after_verb(&texts, &["install", "get", "run"])
             .filter(|rest| !go(rest))
             .map(|_| "give the module an exact version, as in `path@v1.2.3`"),
-        "cargo" => behind_verb(&texts, &["install", "binstall"])
+        "cargo" => after_verb(&texts, &["install", "binstall"])
             .filter(|rest| !cargo(rest))
             .map(|_| "give the crate an exact version, as in `name@1.2.3`"),
         _ => None,
@@ -40,7 +40,7 @@ pub(super) fn unpinned(program: &str, words: &[Mapped]) -> Option<&'static str> 
 }
 
 /// The words after the verb, if the first word that is not a flag is one of `verbs`.
-fn behind_verb<'a>(words: &[&'a str], verbs: &[&str]) -> Option<Vec<&'a str>> {
+fn after_verb<'a>(words: &[&'a str], verbs: &[&str]) -> Option<Vec<&'a str>> {
     let at = words.iter().position(|word| !word.starts_with('-'))?;
     verbs.contains(&words[at]).then(|| words[at + 1..].to_vec())
 }
