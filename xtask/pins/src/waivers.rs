@@ -71,6 +71,26 @@ pub fn parse(source: &Source) -> std::result::Result<Vec<Waiver>, Vec<Finding>> 
     }
 }
 
+/// The edits that turn waivers for the image `from` into waivers for `to`.
+///
+/// # Errors
+/// When the file is malformed.
+pub fn rename(
+    source: &Source,
+    from: &str,
+    to: &str,
+) -> std::result::Result<Vec<Edit>, Vec<Finding>> {
+    let root = yaml::parse(source).map_err(|finding| vec![*finding])?;
+    let items = root.get("waivers").map_or(&[][..], Node::items).iter();
+    let images = items.filter_map(|item| item.get("image"));
+    let spans = images
+        .filter(|image| image.text() == Some(from))
+        .filter_map(|image| yaml::text_span(source, image));
+    Ok(spans
+        .map(|span| Edit::new(&Location::new(source, span), to))
+        .collect())
+}
+
 /// The edit that deletes all waivers of `source`; `None` without waivers.
 ///
 /// # Errors
