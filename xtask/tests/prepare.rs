@@ -58,6 +58,18 @@ fn versions(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
+/// Otherwise the next version could not be tested before its images are pinned.
+#[test]
+fn a_waived_image_stays_waived_in_the_next_version() {
+    let tree = Tree::whole();
+    tree.write(CHANGELOG, NEXT);
+    let ran = prepare(&tree, &["0.6.0"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let ran = tree.run(XTASK, &["verify-pins", "--offline"]);
+    assert_eq!(ran.code, 0, "{}", ran.seen());
+    assert!(!ran.stderr.contains("stale-waiver"), "{}", ran.seen());
+}
+
 #[test]
 fn the_next_version_is_everywhere_and_nothing_else_changes() {
     let tree = tree();

@@ -124,7 +124,7 @@ fn a_stopped_verb_is_a_sarif_log_too() {
     assert_eq!(invocation["executionSuccessful"], false);
     assert_eq!(
         invocation["toolExecutionNotifications"][0]["message"]["text"],
-        "--today `tomorrow` is not a date YYYY-MM-DD"
+        "invalid value `tomorrow` for `--today`: expected YYYY-MM-DD"
     );
 }
 
@@ -138,20 +138,21 @@ fn github_gets_annotations_and_a_summary() {
     expect![[r#"
         exit 1
         --- stdout
-        ::error file=compose/docker-compose.yml,line=3,col=13,endColumn=26,title=image-reference::the image of service é: `o/é` is not a repository name
-        ::error file=.github/workflows/ci.yml,line=4,col=32,endColumn=36,title=unpinned-action::`actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved%0Awrite the 40 digits of the commit, and the tag behind it as a comment
-        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned; images that cannot be read: 1
+        ::error file=compose/docker-compose.yml,line=3,col=13,endColumn=26,title=image-reference::the image of service é: `o/é` is not a repository name%0Awrite `registry/owner/name:version`; `cargo xtask pin` adds the digest
+        ::error file=.github/workflows/ci.yml,line=4,col=32,endColumn=36,title=unpinned-action::`actions/checkout` is not pinned by commit: `main` is a branch or a tag, which can be moved%0Awrite the 40 digits of the commit, followed by its tag as a comment
+        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned; unreadable images: 1
+        not looked up: `cargo xtask verify-pins` without `--offline` compares the pins with the servers
     "#]].assert_eq(&ran.seen());
     expect![[r#"
         before
         ## `cargo xtask verify-pins`: findings
 
-        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned; images that cannot be read: 1
+        images: 1 pinned; downloads: 4 pinned; keys: 1 pinned; actions: 1 pinned, 1 unpinned; toolchains: 1 pinned; unreadable images: 1
 
         |  | rule | place | what |
         | --- | --- | --- | --- |
-        | error | `image-reference` | `compose/docker-compose.yml:3:13` | the image of service é: `o/é` is not a repository name |
-        | error | `unpinned-action` | `.github/workflows/ci.yml:4:32` | `actions/checkout` is not pinned by commit: `main` is a branch or a tag, and both can be moved<br>write the 40 digits of the commit, and the tag behind it as a comment |
+        | error | `image-reference` | `compose/docker-compose.yml:3:13` | the image of service é: `o/é` is not a repository name<br>write `registry/owner/name:version`; `cargo xtask pin` adds the digest |
+        | error | `unpinned-action` | `.github/workflows/ci.yml:4:32` | `actions/checkout` is not pinned by commit: `main` is a branch or a tag, which can be moved<br>write the 40 digits of the commit, followed by its tag as a comment |
 
         | kind | pin | pinned to | places | state |
         | --- | --- | --- | --- | --- |

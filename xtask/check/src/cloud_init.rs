@@ -1,4 +1,4 @@
-//! Our rules on the cloud-init file: what a schema cannot say, each with its reason.
+//! Our rules on the cloud-init file, beyond the schema.
 
 use std::collections::BTreeSet;
 
@@ -7,23 +7,23 @@ use xtask_host::source::Source;
 use xtask_pins::pins_env;
 use xtask_pins::yaml::{self, Node, Value};
 
-/// Keys that the schema refuses as unknown, and why we do not want them.
+/// Keys that the schema rejects as unknown, with the reason.
 const UNWANTED: [(&str, &str); 4] = [
     (
         "hostname",
-        "on Hyper-V Multipass reaches the guest as <instance>.mshome.net; another host name breaks every restart",
+        "on Hyper-V, Multipass reaches the guest as <instance>.mshome.net: another host name breaks every restart",
     ),
     (
         "fqdn",
-        "on Hyper-V Multipass reaches the guest as <instance>.mshome.net; another name breaks every restart",
+        "on Hyper-V, Multipass reaches the guest as <instance>.mshome.net: another name breaks every restart",
     ),
     (
         "users",
-        "the image's own user stays as it is; the provisioning script adds it to the docker group",
+        "keep the image's own user: the provisioning script adds it to the docker group",
     ),
     (
         "groups",
-        "a group made before Docker's package takes the id that belongs to ubuntu",
+        "a group created before Docker's package would take the gid of the user ubuntu",
     ),
 ];
 
@@ -46,8 +46,12 @@ pub fn check(source: &Source, root: &Node) -> Vec<Finding> {
         if let Some((key_node, _)) = root.entry(key) {
             let place = source.place(key_node.span.clone());
             findings.push(
-                Finding::error("unwanted-key", place, format!("`{key}` is not for us"))
-                    .help(reason),
+                Finding::error(
+                    "unwanted-key",
+                    place,
+                    format!("`{key}` is not allowed in the cloud-init file"),
+                )
+                .help(reason),
             );
         }
     }
@@ -73,18 +77,17 @@ fn plain_text(source: &Source) -> Option<Finding> {
     let message = format!("`{}` in the cloud-init file", found.escape_default());
     Some(
         Finding::error("plain-text", place, message).help(
-            "write printable ASCII: cloud-init refuses some other characters even in comments",
+            "write printable ASCII: cloud-init rejects some other characters even in comments",
         ),
     )
 }
 
-/// An unknown tag, a wrong merge or a dot in an anchor is an error to cloud-init and none to us,
-/// and nothing of ours needs any of them.
+/// cloud-init rejects unknown tags, invalid merges and dots in anchors, which our parser accepts.
 fn plain_yaml(source: &Source) -> Vec<Finding> {
     let finding = |(span, what)| {
         let message = format!("{what} in the cloud-init file");
         Finding::error("plain-yaml", source.place(span), message)
-            .help("write plain maps, lists and scalars: Multipass and cloud-init read the rest in ways of their own")
+            .help("write plain maps, lists and scalars: Multipass and cloud-init disagree about other features")
     };
     yaml::beyond_plain(source)
         .into_iter()
@@ -92,7 +95,7 @@ fn plain_yaml(source: &Source) -> Vec<Finding> {
         .collect()
 }
 
-/// Ubuntu's own Docker ships a runc that Sysbox's `/proc` breaks (spec, P3).
+/// Ubuntu's own Docker has a runc that fails with Sysbox's `/proc` (spec, P3).
 fn packages(source: &Source, root: &Node) -> Vec<Finding> {
     let listed = root.get("packages").map_or(&[][..], Node::items).iter();
     let mut spans: Vec<_> = listed
@@ -127,7 +130,7 @@ fn packages(source: &Source, root: &Node) -> Vec<Finding> {
         .collect()
 }
 
-/// The script installs what `packages` may have failed to, so both name the same packages.
+/// The script retries packages that the module failed to install, so both lists must be the same.
 fn base_packages(source: &Source, root: &Node) -> Option<Finding> {
     let (key, listed) = root.entry("packages")?;
     let listed = listed.items().iter().filter_map(Node::text).collect();
@@ -135,7 +138,7 @@ fn base_packages(source: &Source, root: &Node) -> Option<Finding> {
     let message = format!("`packages` and the script's BASE_PACKAGES differ: {differ}");
     Some(
         Finding::error("packages-differ", source.place(key.span.clone()), message)
-            .help("name the same packages in both: the script makes good what the module failed to install"),
+            .help("list the same packages in both: the script retries those that the module failed to install"),
     )
 }
 
@@ -145,15 +148,15 @@ fn script_list<'a>(source: &'a Source, name: &str) -> Option<Vec<&'a str>> {
     Some(list.split_once(')')?.0.split_whitespace().collect())
 }
 
-/// What is in one of the lists and not in the other.
+/// The words that are in only one of the lists.
 fn differ(one: Vec<&str>, other: Vec<&str>) -> Option<String> {
     let [here, there] = [&one, &other].map(|list| list.iter().copied().collect::<BTreeSet<_>>());
     let differ: Vec<&str> = here.symmetric_difference(&there).copied().collect();
     (!differ.is_empty()).then(|| differ.join(", "))
 }
 
-/// Multipass prints user-data again through yaml-cpp, which drops the quotes of `'0644'`: it
-/// arrives as the integer 420. An octal literal goes through unchanged.
+/// Multipass re-emits user-data with yaml-cpp, which drops the quotes of `'0644'`: it arrives as the integer 420. An
+/// octal literal is unchanged.
 fn permissions(source: &Source, item: &Node) -> Option<Finding> {
     let node = item.get("permissions")?;
     let text = source.text[node.span.clone()].trim();
@@ -167,10 +170,10 @@ fn permissions(source: &Source, item: &Node) -> Option<Finding> {
         source.place(node.span.clone()),
         format!("`{text}` is not an octal literal such as `0o755`"),
     );
-    Some(finding.help("Multipass drops the quotes and cloud-init then reads another number; leave the key out where 0644 is meant"))
+    Some(finding.help("write an octal literal, or omit the key for 0644: Multipass drops the quotes, and cloud-init then reads another number"))
 }
 
-/// With `live-restore` Docker re-attaches to network namespaces that Sysbox has replaced.
+/// With `live-restore`, Docker reattaches to network namespaces that Sysbox has replaced.
 fn daemon_json(source: &Source, item: &Node) -> Option<Finding> {
     if item.get("path").and_then(Node::text) != Some("/etc/docker/daemon.json") {
         return None;
@@ -184,7 +187,7 @@ fn daemon_json(source: &Source, item: &Node) -> Option<Finding> {
         Err(error) => Some(Finding::error(
             "daemon-json",
             at(""),
-            format!("daemon.json is not JSON: {error}"),
+            format!("daemon.json is not valid JSON: {error}"),
         )),
         Ok(daemon) if daemon.get("live-restore").is_some() => Some(
             Finding::error(
@@ -192,27 +195,27 @@ fn daemon_json(source: &Source, item: &Node) -> Option<Finding> {
                 at("live-restore"),
                 "daemon.json sets `live-restore`",
             )
-            .help("leave it out: re-attaching to old network namespaces fails with Sysbox"),
+            .help("remove it: reattaching to old network namespaces fails with Sysbox"),
         ),
         Ok(_) => None,
     }
 }
 
-/// One entry, and it runs a script that `write_files` writes executable: cloud-init joins a list
-/// into a shell script without `-e`, where a failure is lost.
+/// Requires a single entry that runs an executable script of `write_files`: cloud-init joins several entries into a
+/// shell script without `-e`, which ignores failures.
 fn runcmd(source: &Source, root: &Node) -> Option<Finding> {
     let place = |node: &Node| source.place(node.span.clone());
     let Some((key, list)) = root.entry("runcmd") else {
         return Some(Finding::error(
             "runcmd",
             source.place(root.span.start..root.span.start),
-            "nothing runs the provisioning script",
+            "`runcmd` is missing: nothing runs the provisioning script",
         ));
     };
     let [entry] = list.items() else {
         return Some(
             Finding::error("runcmd", place(key), "`runcmd` does not have exactly one entry")
-                .help("cloud-init joins the entries into a script without `-e`: only the last one's failure counts"),
+                .help("keep one entry: cloud-init joins the entries into a script without `-e`, in which only the last failure counts"),
         );
     };
     let program = match &entry.value {

@@ -1,7 +1,7 @@
-//! Holds the compose file, and everything that its services mount, to the contracts of the images.
+//! Compares the compose file, and the files that its services mount, with the contracts of the images.
 //!
-//! The images are not here: what their contracts promise is all that can be relied on. A program, a path or a variable
-//! that a contract does not promise is a finding, since nobody would see that it is missing before a stack starts.
+//! The images are not available offline. A program, a path or a variable that no contract lists is a finding, because
+//! otherwise it would be missed only when the stack starts.
 
 mod paths;
 mod platforms;
@@ -21,10 +21,10 @@ use service::Service;
 pub use platforms::{DOCUMENTS, Promises};
 pub use service::Texts;
 
-/// What people do by hand in a container: it may read a secret that nothing else there does.
+/// Describes manual steps in containers, which may read a secret that no program reads.
 const MANUAL: &str = "compose/README.md";
 
-/// Judges the compose file by the contracts; `texts` reads what it mounts.
+/// Compares the compose file with the contracts. `texts` reads the mounted files.
 pub fn check(compose: &Compose, contracts: &[Contract], texts: &Texts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut used = Vec::new();
@@ -41,8 +41,8 @@ pub fn check(compose: &Compose, contracts: &[Contract], texts: &Texts<'_>) -> Ve
         let Some(contract) = of_image(contracts, &image) else {
             let place = compose.place(at);
             let message =
-                format!("nothing says what `{image}` holds, so `{name}` cannot be checked");
-            let help = "write its contract in compose/images; schemas/image-contract.schema.json describes it";
+                format!("`{image}` has no contract, so service `{name}` cannot be checked");
+            let help = "write a contract in compose/images, as schemas/image-contract.schema.json describes it";
             findings.push(Finding::error("contract-missing", place, message).help(help));
             continue;
         };
@@ -52,7 +52,7 @@ pub fn check(compose: &Compose, contracts: &[Contract], texts: &Texts<'_>) -> Ve
         findings.extend(programs::check(&service));
         findings.extend(paths::check(&service, &manual));
     }
-    // The image that cannot be read may be the one that a contract is about.
+    // An unreadable image may be the one with the contract.
     let unused = contracts
         .iter()
         .filter(|contract| !unread && !used.contains(&contract.image));
@@ -64,12 +64,12 @@ pub fn check(compose: &Compose, contracts: &[Contract], texts: &Texts<'_>) -> Ve
     findings
 }
 
-/// Judges what the images' platforms demand of the rest of the tree.
+/// Compares the platforms of the images with the rest of the tree.
 pub fn check_platforms(contracts: &[Contract], promises: &Promises<'_>) -> Vec<Finding> {
     platforms::check(contracts, promises)
 }
 
-/// The name of each image with its bytes, by what uses it.
+/// The name and the bytes of each image, by its user.
 fn images(compose: &Compose) -> HashMap<String, (String, Range<usize>)> {
     let mut images = HashMap::new();
     for found in compose.references().0 {
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// With a look at all references for each service this took minutes.
+    /// Searching all references for each service took minutes.
     #[test]
     fn the_time_is_linear_in_the_number_of_services() {
         let services: String = (0..4000)

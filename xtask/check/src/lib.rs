@@ -1,6 +1,6 @@
-//! `check`: everything that the files of the tree must satisfy, reported at once.
+//! `check`: every rule on the files of the tree, reported at once.
 //!
-//! Its own package, because the JSON Schema validator doubles what an offline verb compiles.
+//! A crate of its own, because the JSON Schema validator doubles the compile time of an offline verb.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -11,6 +11,7 @@ use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
 use xtask_host::program;
 use xtask_host::report::Report;
+use xtask_host::say::counted;
 use xtask_host::source::Source;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
@@ -30,10 +31,10 @@ pub mod schema;
 pub mod shell;
 pub mod stack;
 
-/// Where the schema of our cloud-config stands.
+/// The path of our schema for the cloud-init file.
 pub const CLOUD_CONFIG_SCHEMA: &str = "schemas/cloud-config.schema.json";
 
-/// The workflow that builds the CLI for its targets.
+/// The workflow that builds the CLI for each target.
 const BUILD: &str = ".github/workflows/build.yml";
 
 /// The verb of this program.
@@ -70,54 +71,56 @@ pub struct CheckArgs {
 /// Runs the verb.
 ///
 /// # Errors
-/// When a file cannot be read at all; everything else is a finding of the report.
+/// When a file cannot be read. Everything else is a finding of the report.
 pub fn run(workspace: &Workspace, args: &CheckArgs) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
-    let wanted = |path: &str| args.files.is_empty() || args.files.iter().any(|file| file == path);
+    let all = args.files.is_empty();
+    let selected = |path: &str| all || args.files.iter().any(|file| file == path);
     let mut findings = Vec::new();
     let mut version = None;
-    if wanted(pins_env::CLOUD_INIT) {
+    if selected(pins_env::CLOUD_INIT) {
         let official = guest(workspace, args.no_shell, &mut findings)?;
         version = Some(official.version);
         findings.extend(official.findings);
     }
-    if wanted(compose::PATH) {
-        stack(workspace, args.no_shell, today, &mut findings)?;
+    if selected(compose::PATH) {
+        scripts(workspace, args.no_shell, &mut findings)?;
+        // A pin that cannot be read may cause findings of the stack, so it comes first.
+        let pins = match all {
+            true => judge(&Inventory::read(&workspace.root)?, today),
+            false => pins_of_stack(workspace, today)?,
+        };
+        add_new(pins, &mut findings);
+        add_new(stack(workspace)?, &mut findings);
     }
-    if args.files.is_empty() {
-        pins(workspace, today, &mut findings)?;
-    }
-    let is_error =
-        |finding: &&Finding| xtask_host::finding::any_error(std::slice::from_ref(finding));
-    let errors = findings.iter().filter(is_error).count();
-    let judge = match &version {
-        None => "the cloud-init file was left out".to_owned(),
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    let validator = match &version {
+        None => "cloud-init.yaml was not selected".to_owned(),
         Some(None) => {
-            "cloud-init is not installed here, so its own validator was not asked".to_owned()
+            "not checked by cloud-init's own validator: cloud-init is not installed".to_owned()
         }
-        Some(Some(version)) => format!("also judged by {version}"),
+        Some(Some(version)) => format!("also checked by {version}"),
     };
     let text = format!(
-        "{errors} errors, {} warnings; {judge}",
-        findings.len() - errors
+        "{}, {}; {validator}",
+        counted(errors, "error"),
+        counted(findings.len() - errors, "warning")
     );
     let data = json!({"official_cloud_init": version.flatten()});
     Ok(Report::new("check", data, text).with_findings(findings))
 }
 
-/// Judges the pins of all files, workflows and Dockerfiles too, as `verify-pins --offline` does.
-fn pins(workspace: &Workspace, today: Date, findings: &mut Vec<Finding>) -> Result<()> {
-    let all = judge(&Inventory::read(&workspace.root)?, today);
-    for finding in all {
+/// Adds the findings whose rule and place are not known yet: two readers report a file that is not YAML.
+fn add_new(more: Vec<Finding>, findings: &mut Vec<Finding>) {
+    for finding in more {
         let same = |known: &Finding| known.rule == finding.rule && known.place == finding.place;
         if !findings.iter().any(same) {
             findings.push(finding);
         }
     }
-    Ok(())
 }
 
-/// Judges the cloud-init file and its scripts; returns what cloud-init itself says.
+/// Judges the cloud-init file and its scripts. Returns the result of cloud-init's own validator.
 fn guest(
     workspace: &Workspace,
     no_shell: bool,
@@ -136,54 +139,58 @@ fn guest(
     Ok(official::check(workspace, &source))
 }
 
-/// Judges the compose file, its scripts, its pins and its version.
-fn stack(
-    workspace: &Workspace,
-    no_shell: bool,
-    today: Date,
-    findings: &mut Vec<Finding>,
-) -> Result<()> {
-    let source = workspace.read(compose::PATH)?;
-    // One report of a missing shellcheck is enough.
-    let told = findings
-        .iter()
-        .any(|finding| finding.rule == shell::MISSING);
-    if !no_shell && !told {
-        findings.extend(shell::in_stack(workspace, &source)?);
+/// Judges the scripts of the stack.
+fn scripts(workspace: &Workspace, no_shell: bool, findings: &mut Vec<Finding>) -> Result<()> {
+    // A missing shellcheck is reported once.
+    let is_missing = findings.iter().any(|found| found.rule == shell::MISSING);
+    if !no_shell && !is_missing {
+        findings.extend(shell::in_stack(workspace, &workspace.read(compose::PATH)?)?);
     }
-    let compose = match Compose::parse(source) {
-        Ok(compose) => compose,
-        Err(finding) => {
-            findings.push(*finding);
-            return Ok(());
-        }
-    };
-    findings.extend(contracts(workspace, &compose)?);
-    let exists = |path: &str| workspace.root.join(path).exists();
-    findings.extend(stack::check(&compose, &exists));
-    findings.extend(stack::beside(&compose, &exists));
-    let waivers = waivers::parse(&workspace.read(waivers::PATH)?).unwrap_or_else(|more| {
-        findings.extend(more);
-        Vec::new()
-    });
-    findings.extend(judge(&Inventory::of_stack(&compose, waivers), today));
-    let manifest = workspace.read("Cargo.toml")?;
-    let changelog = workspace.read("CHANGELOG.md")?;
-    findings.extend(versions::check(&manifest, &changelog, &compose));
     Ok(())
 }
 
-/// Judges the compose file and the promises of the tree by the contracts of the images.
+/// Judges the pins of the compose file alone.
+fn pins_of_stack(workspace: &Workspace, today: Date) -> Result<Vec<Finding>> {
+    let compose = match Compose::parse(workspace.read(compose::PATH)?) {
+        Ok(compose) => compose,
+        Err(finding) => return Ok(vec![*finding]),
+    };
+    let waivers = waivers::parse(&workspace.read(waivers::PATH)?);
+    let (waivers, mut findings) = match waivers {
+        Ok(waivers) => (waivers, Vec::new()),
+        Err(findings) => (Vec::new(), findings),
+    };
+    findings.extend(judge(&Inventory::of_stack(&compose, waivers), today));
+    Ok(findings)
+}
+
+/// Judges the compose file and its version.
+fn stack(workspace: &Workspace) -> Result<Vec<Finding>> {
+    let compose = match Compose::parse(workspace.read(compose::PATH)?) {
+        Ok(compose) => compose,
+        Err(finding) => return Ok(vec![*finding]),
+    };
+    let mut findings = contracts(workspace, &compose)?;
+    let exists = |path: &str| workspace.root.join(path).exists();
+    findings.extend(stack::check(&compose, &exists));
+    findings.extend(stack::beside(&compose, &exists));
+    let manifest = workspace.read("Cargo.toml")?;
+    let changelog = workspace.read("CHANGELOG.md")?;
+    findings.extend(versions::check(&manifest, &changelog, &compose));
+    Ok(findings)
+}
+
+/// Compares the compose file, the pins and the documents with the contracts of the images.
 fn contracts(workspace: &Workspace, compose: &Compose) -> Result<Vec<Finding>> {
     let (contracts, malformed) = xtask_pins::contract::read(&workspace.root)?;
     if !malformed.is_empty() {
-        // What a contract that cannot be read would have promised, nobody knows.
+        // Without all contracts, the comparison would report false differences.
         return Ok(malformed);
     }
     let texts = |path: &str| texts(workspace, path);
     let mut findings = contract::check(compose, &contracts, &texts);
     let guest = workspace.read(pins_env::CLOUD_INIT)?;
-    // The cloud-init file is judged on its own.
+    // Its errors are reported by the rules on the cloud-init file.
     let pins = yaml::parse(&guest)
         .ok()
         .and_then(|root| pins_env::read(&guest, &root).ok());
@@ -209,11 +216,11 @@ fn contracts(workspace: &Workspace, compose: &Compose) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// The texts at and below `path`; what is no text holds no path that could be checked.
+/// The files at and below `path` that are UTF-8: others hold no path that could be checked.
 fn texts(workspace: &Workspace, path: &str) -> Vec<(String, Source)> {
     let mut found = Vec::new();
     if workspace.root.join(path).is_dir() {
-        // A directory that cannot be read is missing to Docker too, which another rule reports.
+        // Another rule reports a directory that cannot be read.
         drop(write::files_below(&workspace.root, path, &mut found));
     } else {
         found.push(path.to_owned());
@@ -225,21 +232,24 @@ fn texts(workspace: &Workspace, path: &str) -> Vec<(String, Source)> {
     texts.collect()
 }
 
-/// The targets that the workflow `source` builds the CLI for.
+/// The targets for which the workflow `source` builds the CLI.
 fn targets(source: &Source) -> Vec<String> {
     let lines = source.text.lines().map(str::trim);
     let targets = lines.filter_map(|line| line.strip_prefix("- target: "));
     targets.map(str::to_owned).collect()
 }
 
-/// The schema and the rules on the cloud-init file.
+/// Judges the cloud-init file by our rules and by the schema.
 fn check_cloud_init(workspace: &Workspace, source: &Source, root: &Node) -> Result<Vec<Finding>> {
     let schema = workspace.read(CLOUD_CONFIG_SCHEMA)?;
     let schema = schema::Schema::parse(&schema).map_err(|why| {
-        Error::findings(format!("`{CLOUD_CONFIG_SCHEMA}` is no JSON Schema")).because(why)
+        Error::findings(format!(
+            "`{CLOUD_CONFIG_SCHEMA}` is not a valid JSON Schema"
+        ))
+        .because(why)
     })?;
     let mut findings = cloud_init::check(source, root);
-    // A rule of ours explains better than the schema what is wrong at the same place.
+    // At the same place, our rules explain more than the schema.
     for finding in schema.check(source, root) {
         let known = findings.iter().any(|other| same_place(other, &finding));
         if !known {

@@ -1,4 +1,4 @@
-//! Runs `check` for `cargo xtask`.
+//! The program behind `cargo xtask check`.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

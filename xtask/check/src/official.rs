@@ -1,4 +1,4 @@
-//! cloud-init's own validator, where it is installed: our schema is stricter, but not the judge.
+//! Runs cloud-init's own validator, where it is installed. Our schema is stricter, but not authoritative.
 
 use xtask_host::finding::Finding;
 use xtask_host::process::Run;
@@ -6,19 +6,19 @@ use xtask_host::source::Source;
 use xtask_host::tools;
 use xtask_host::workspace::Workspace;
 
-/// What the official validator said.
+/// The result of the official validator.
 #[derive(Debug, Default)]
 pub struct Official {
     /// The program and its version; `None` where it is not installed.
     pub version: Option<String>,
-    /// What it refused.
+    /// Its errors.
     pub findings: Vec<Finding>,
 }
 
-/// Asks `cloud-init schema` about the file.
+/// Runs `cloud-init schema` on the file.
 pub fn check(workspace: &Workspace, source: &Source) -> Official {
-    // Starting a program that is not there costs more than looking for it.
-    if !tools::installed("cloud-init") {
+    // Looking for the program is cheaper than failing to start it.
+    if !parts::on_path("cloud-init") {
         return Official::default();
     }
     let Ok(version) = Run::new("cloud-init").arg("--version").output() else {
@@ -34,7 +34,7 @@ pub fn check(workspace: &Workspace, source: &Source) -> Official {
             Finding::error(
                 "official-schema",
                 source.place(0..0),
-                "cloud-init's own validator refuses the file",
+                "cloud-init's own validator rejects the file",
             )
             .help(error.causes.join("\n")),
         ],

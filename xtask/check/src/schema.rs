@@ -1,4 +1,4 @@
-//! A JSON Schema over YAML, with every violation at its place in the file.
+//! Validates YAML by a JSON Schema. Violations have their place in the file.
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
@@ -15,7 +15,7 @@ impl Schema {
     /// Compiles the schema in `source`.
     ///
     /// # Errors
-    /// The text of what is wrong with it.
+    /// When it is not a valid JSON Schema.
     pub fn parse(source: &Source) -> Result<Self, String> {
         let document = serde_json::from_str(&source.text).map_err(|error| error.to_string())?;
         let validator = jsonschema::validator_for(&document).map_err(|error| error.to_string())?;
@@ -50,7 +50,7 @@ fn findings(error: &ValidationError<'_>, source: &Source, root: &Node) -> Vec<Fi
                 )
             })
             .collect(),
-        // The key says more than a value of many lines.
+        // The key is a better place than a value of many lines.
         ValidationErrorKind::Required { .. } => {
             vec![Finding::error(
                 "schema",
@@ -79,7 +79,7 @@ fn findings(error: &ValidationError<'_>, source: &Source, root: &Node) -> Vec<Fi
     }
 }
 
-/// The one alternative that the value was meant to be: its type fits, and those of the others do not.
+/// The only alternative whose type matches that of the value.
 fn meant<'a>(
     alternatives: &'a [Vec<ValidationError<'static>>],
     pointer: &str,
@@ -97,7 +97,7 @@ fn meant<'a>(
     }
 }
 
-/// What each alternative lacks, each thing once.
+/// The errors of all alternatives, each once.
 fn none_of(alternatives: &[Vec<ValidationError<'static>>]) -> String {
     let mut reasons: Vec<String> = Vec::new();
     for error in alternatives.iter().flatten() {
@@ -109,7 +109,7 @@ fn none_of(alternatives: &[Vec<ValidationError<'static>>]) -> String {
     reasons.join(", and ")
 }
 
-/// The violation without the value, which may be a whole script.
+/// The error without the value, which may be a long script.
 fn masked(error: &ValidationError<'_>) -> String {
     error.masked_with("this value").to_string()
 }
@@ -126,9 +126,9 @@ fn under(pointer: &str) -> String {
 mod tests {
     use super::*;
 
-    /// People read what is wrong with the form that they chose, and no words of JSON Schema.
+    /// Messages explain the chosen form, without terms of JSON Schema.
     #[test]
-    fn an_alternative_is_judged_as_what_it_was_meant_to_be() {
+    fn a_value_is_judged_by_the_alternative_of_its_type() {
         let source = |path: &str, text: &str| Source {
             path: path.to_owned(),
             text: text.to_owned(),

@@ -1,5 +1,4 @@
-//! `shellcheck` on every script that a release ships, with its findings at the script's place
-//! in the file that carries it.
+//! Runs `shellcheck` on every script of a release. Findings have their place in the file that contains the script.
 
 use std::ops::Range;
 
@@ -14,17 +13,17 @@ use xtask_host::workspace::Workspace;
 use xtask_host::write;
 use xtask_pins::yaml::Node;
 
-/// Where a script without a package of its own lives.
+/// The directories with scripts.
 const SCRIPT_DIRS: [&str; 2] = ["compose/config", "compose/scripts"];
 
-/// The rule of a shellcheck that is not there.
+/// The rule for a missing shellcheck.
 pub const MISSING: &str = "shellcheck-missing";
 
-/// A script and where it stands.
+/// A script with its place.
 struct Script<'a> {
-    /// The file that carries it.
+    /// The file that contains it.
     source: &'a Source,
-    /// What the script calls itself, for messages.
+    /// Its path, for messages.
     name: String,
     /// The bytes of each of its lines in the file.
     lines: Vec<Range<usize>>,
@@ -50,7 +49,7 @@ struct Comment {
 /// Checks the scripts in the cloud-init file.
 ///
 /// # Errors
-/// When shellcheck says something that is no answer.
+/// When the output of shellcheck cannot be parsed.
 pub fn in_cloud_init(source: &Source, root: &Node) -> Result<Vec<Finding>> {
     if !tools::installed("shellcheck") {
         return Ok(vec![missing(source)]);
@@ -62,7 +61,7 @@ pub fn in_cloud_init(source: &Source, root: &Node) -> Result<Vec<Finding>> {
 /// Checks the scripts beside the compose file `beside`.
 ///
 /// # Errors
-/// When a script cannot be read, or shellcheck says something that is no answer.
+/// When a script cannot be read, or the output of shellcheck cannot be parsed.
 pub fn in_stack(workspace: &Workspace, beside: &Source) -> Result<Vec<Finding>> {
     if !tools::installed("shellcheck") {
         return Ok(vec![missing(beside)]);
@@ -82,15 +81,15 @@ pub fn in_stack(workspace: &Workspace, beside: &Source) -> Result<Vec<Finding>> 
     Ok(findings)
 }
 
-/// Where nobody looks at warnings, a check that was left out is a failure.
+/// A warning; an error in CI, where warnings go unread.
 fn missing(source: &Source) -> Finding {
     let place = source.place(0..0);
-    let message = "shellcheck is not installed, so no script was checked";
-    let finding = match std::env::var_os("CI").or_else(|| std::env::var_os(tools::REQUIRE)) {
+    let message = "scripts were not checked: shellcheck is not installed";
+    let finding = match std::env::var_os("CI").or_else(|| std::env::var_os(parts::REQUIRE)) {
         Some(_) => Finding::error(MISSING, place, message),
         None => Finding::warning(MISSING, place, message),
     };
-    finding.help("install shellcheck, or leave scripts out with --no-shell")
+    finding.help("install shellcheck, or skip the scripts with `--no-shell`")
 }
 
 /// The scripts among the files that cloud-init writes.
@@ -112,8 +111,7 @@ fn embedded<'a>(source: &'a Source, root: &Node) -> Vec<Script<'a>> {
         .collect()
 }
 
-/// The bytes of each line in `block`, without the indentation that the first line has: a
-/// literal block keeps lines one to one.
+/// The bytes of each line in the literal block `block`, without its indentation.
 fn line_spans(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
     let line_start = text[..block.start].rfind('\n').map_or(0, |at| at + 1);
     let indent = block.start - line_start;
@@ -146,7 +144,7 @@ fn judge(script: &Script<'_>) -> Result<Vec<Finding>> {
         .map(|span| format!("{}\n", &script.source.text[span.clone()]))
         .collect();
     let dir = tempfile::tempdir().map_err(|error| {
-        xtask_host::error::Error::machine("cannot make a scratch directory")
+        xtask_host::error::Error::machine("cannot create a temporary directory")
             .because(error.to_string())
     })?;
     let file = dir.path().join("script");
@@ -157,7 +155,7 @@ fn judge(script: &Script<'_>) -> Result<Vec<Finding>> {
         .output_of_any_exit()?;
     let answer: Answer = serde_json::from_str(&said).map_err(|error| {
         xtask_host::error::Error::machine(format!(
-            "shellcheck gave no answer for `{}`",
+            "cannot parse the output of shellcheck for `{}`",
             script.name
         ))
         .because(error.to_string())

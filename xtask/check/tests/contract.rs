@@ -151,7 +151,7 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "nft list table",
         "if nft list table",
         "contract-program",
-        "cannot read this as shell",
+        "syntax error",
     ),
     (
         "compose/images/gate.yaml",
@@ -313,7 +313,7 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         COMPOSE,
-        "    environment:\n      # g3fcgen takes its address from here alone.\n      UDP_LISTEN_ADDR: 10.30.1.7:2999\n",
+        "    environment:\n      # g3fcgen takes its address only from here.\n      UDP_LISTEN_ADDR: 10.30.1.7:2999\n",
         "    environment: [LISTEN=1]\n",
         "contract-environment",
         "`LISTEN`",
@@ -324,28 +324,28 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "[linux/amd64]",
         "[linux/arm64]",
         "contract-platform",
-        "no platform is one of all images",
+        "the images have no platform in common",
     ),
     (
         "compose/images/init.yaml",
         "[linux/amd64, linux/arm64]",
         "[linux/arm64]",
         "contract-platform",
-        "no platform is one of all images",
+        "the images have no platform in common",
     ),
     (
         "docs/polis.md",
         "for `linux/amd64`",
         "for `linux/amd64`, `linux/arm64`",
         "contract-platform",
-        "this document",
+        "the document",
     ),
     (
         "docs/install.md",
         "The service images are published",
         "They are published",
         "contract-platform",
-        "this document",
+        "the document",
     ),
 ];
 

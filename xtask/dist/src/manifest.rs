@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use xtask_build::images::Image;
 use xtask_host::error::{Error, Result};
 use xtask_pins::compose::Compose;
-use xtask_pins::pins_env::Download;
+use xtask_pins::pins_env::GuestDownload;
 
 use crate::inspect::Inspected;
 use crate::name::{self, Kind};
@@ -104,7 +104,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) kind: Kind,
     pub(crate) commit: &'a str,
     pub(crate) images: Vec<ManifestImage>,
-    pub(crate) downloads: &'a [Download],
+    pub(crate) downloads: &'a [GuestDownload],
     /// What this tree would put into a CLI.
     pub(crate) facts: &'a Facts,
     /// What was found in the archives.

@@ -56,6 +56,11 @@ impl Finding {
         }
     }
 
+    /// Whether it fails the check.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// Adds the next step.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -121,7 +126,5 @@ impl Finding {
 
 /// Whether any of them fails the check.
 pub fn any_error(findings: &[Finding]) -> bool {
-    findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Error)
+    findings.iter().any(Finding::is_error)
 }

@@ -28,6 +28,12 @@ pub fn shown_json(document: &Value) -> String {
     shown::shown_json(&format!("{document:#}\n"))
 }
 
+/// `1 error`, `2 errors`: a count with its noun, which takes an `s` in the plural.
+pub fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use tar::{Builder, EntryType, Header};
 use xtask_build::oci::{self, Blobs, Descriptor, Execution, Platform};
 use xtask_host::error::{Error, Result};
 use xtask_pins::compose::Compose;
-use xtask_pins::contract::{self, Contract, Kind};
+use xtask_pins::contract::{self, Contract, PathKind};
 
 use crate::images::{Use, uses_in};
 
@@ -112,9 +112,9 @@ fn files(contract: &Contract, uses: &[Use], text: &str) -> Files {
     let owner = contract.user.as_ref().map_or(0, |fact| fact.value);
     for fact in &contract.paths {
         let content = match fact.value.kind {
-            Kind::Writable => Content::Directory { owner },
-            Kind::Module | Kind::File => plain(""),
-            Kind::Config => continue,
+            PathKind::Writable => Content::Directory { owner },
+            PathKind::Module | PathKind::File => plain(""),
+            PathKind::Config => continue,
         };
         files.insert(fact.value.path.trim_start_matches('/').to_owned(), content);
     }

@@ -9,7 +9,7 @@ use reqwest::Client;
 use tokio::sync::Semaphore;
 use xtask_host::progress::Progress;
 use xtask_pins::contract::{self, Contract};
-use xtask_pins::inventory::{Action, Download, Key, Pin, What};
+use xtask_pins::inventory::{Action, Dependency, Download, Key, Pin};
 
 use crate::client::{ask, in_time};
 use crate::download::{hash_url, small_file};
@@ -111,7 +111,7 @@ impl Verifier {
             if let Some(image) = pin.image().filter(|image| image.digest().is_some()) {
                 let needed = wanted.entry(image).or_default();
                 needed.built |= pin.built;
-                needed.everywhere |= pin.built || matches!(pin.what, What::Base(_));
+                needed.everywhere |= pin.built || matches!(pin.dependency, Dependency::Base(_));
             }
         }
         let mut registries: BTreeMap<&str, Vec<(ImageRef, Needed)>> = BTreeMap::new();
@@ -160,12 +160,12 @@ impl Verifier {
     /// The state of what is no image.
     async fn other(&self, pin: &Pin) -> Option<State> {
         pin.pinned()?;
-        let state = match &pin.what {
-            What::Image(_) | What::Base(_) => return None,
-            What::Download(download) => self.download(&pin.name(), download).await,
-            What::Key(key) => self.key(key).await,
-            What::Action(action) => self.action(action).await?,
-            What::Toolchain(channel) => self.toolchain(channel).await,
+        let state = match &pin.dependency {
+            Dependency::Image(_) | Dependency::Base(_) => return None,
+            Dependency::Download(download) => self.download(&pin.name(), download).await,
+            Dependency::Key(key) => self.key(key).await,
+            Dependency::Action(action) => self.action(action).await?,
+            Dependency::Toolchain(channel) => self.toolchain(channel).await,
         };
         Some(state.unwrap_or_else(|error| State::failed(&error)))
     }

@@ -1,4 +1,4 @@
-//! The compose file as the release reads it: which images it names, and which it builds.
+//! The images of the compose file: those that it pulls, and those that it builds.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,26 +11,26 @@ use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
 use xtask_host::source::{Place, Source};
 
-/// Where the compose file stands in the tree.
+/// The path of the compose file in the tree.
 pub const PATH: &str = xtask_host::workspace::LANDMARK;
 
 /// The compose file, parsed.
 #[derive(Debug)]
 pub struct Compose {
-    /// The text.
+    /// The file.
     pub source: Source,
     /// The document.
     pub root: Node,
 }
 
-/// One place that names an image: a service's, a volume's, or a build context's.
+/// An image reference of a service, a volume or a build context.
 #[derive(Debug, Clone)]
 pub struct ImageUse {
-    /// What uses it: `service gate`, `volume of gate`, `build of gate`.
+    /// The user of the image: `service gate`, `volume of gate`, `build of gate`.
     pub by: String,
-    /// The reference, or why it is none.
+    /// The parsed reference.
     pub image: std::result::Result<ImageRef, ImageRefError>,
-    /// The bytes of the reference itself, without quotes or anchor.
+    /// The bytes of the reference, without quotes and anchor.
     pub span: Range<usize>,
     /// The service's `build:` entry.
     pub build: Option<Build>,
@@ -50,7 +50,7 @@ pub struct Build {
 pub struct BuiltImage {
     /// Its reference, with the tag and without a digest.
     pub image: ImageRef,
-    /// How it is built.
+    /// Its `build:` entry.
     pub build: Build,
 }
 
@@ -58,7 +58,7 @@ impl Compose {
     /// Reads the compose file of the tree at `root`.
     ///
     /// # Errors
-    /// When it cannot be read or is not YAML; the error shows the place.
+    /// When it cannot be read or is not valid YAML.
     pub fn load(root: &Path) -> Result<Self> {
         let source = Source::read(root, PATH)?;
         Self::parse(source).map_err(|finding| Error::in_file(PATH, vec![*finding]))
@@ -67,23 +67,22 @@ impl Compose {
     /// Parses the compose file.
     ///
     /// # Errors
-    /// The finding that says why it is not YAML.
+    /// When it is not valid YAML.
     pub fn parse(source: Source) -> std::result::Result<Self, Box<Finding>> {
         let root = yaml::parse(&source)?;
         Ok(Self { source, root })
     }
 
-    /// The services with their name nodes.
+    /// The names and values of the services.
     pub fn services(&self) -> &[(Node, Node)] {
         self.root.get("services").map_or(&[], Node::entries)
     }
 
-    /// Every image value, in the order of the file: of services, of their volumes of
-    /// `type: image`, and of their build contexts.
+    /// The images of services, of their volumes of `type: image` and of their build contexts, in the order of the file.
     ///
     /// # Errors
-    /// Findings for values that are no plain text, so that they could not be edited either, and
-    /// for entries that bring in what is read by nobody here.
+    /// Findings for values that are not plain text, and so cannot be edited, and for keys that bring in images which no
+    /// reader covers.
     pub fn images(&self) -> std::result::Result<Vec<ImageUse>, Vec<Finding>> {
         let (uses, findings) = self.references();
         if findings.is_empty() {
@@ -93,7 +92,7 @@ impl Compose {
         }
     }
 
-    /// As [`Self::images`], with what could be read beside the findings.
+    /// Like [`Self::images`], but returns the readable images together with the findings.
     pub fn references(&self) -> (Vec<ImageUse>, Vec<Finding>) {
         let mut reader = Reader {
             compose: self,
@@ -107,8 +106,7 @@ impl Compose {
         (reader.uses, reader.findings)
     }
 
-    /// The texts that services set for the `ARG`s of Dockerfiles: the Dockerfile, the name, and the
-    /// bytes of the text where it is one piece.
+    /// The build arguments of services: the Dockerfile, the name, and the bytes of the value where it is contiguous.
     pub fn arguments(&self) -> Vec<(String, String, Option<Range<usize>>)> {
         let builds = self.services().iter();
         let mut arguments = Vec::new();
@@ -121,7 +119,7 @@ impl Compose {
             };
             for item in args.items() {
                 let span = yaml::text_span(&self.source, item);
-                // A name alone takes the value from the environment.
+                // Without `=`, the value comes from the environment.
                 let text = item.text().unwrap_or_default();
                 let (name, value) = text.split_once('=').unwrap_or((text, ""));
                 let value = span.map(|span| span.end - value.len()..span.end);
@@ -135,8 +133,7 @@ impl Compose {
         arguments
     }
 
-    /// The names that services give to further build contexts, in lower case: a Dockerfile may
-    /// say `FROM` one of them.
+    /// The names of additional build contexts, in lower case. `FROM` may name one of them.
     pub fn context_names(&self) -> Vec<String> {
         let builds = self.services().iter();
         let contexts =
@@ -154,15 +151,15 @@ impl Compose {
     /// The images that this repository builds, each once.
     ///
     /// # Errors
-    /// When an image value cannot be read.
+    /// When an image cannot be read.
     pub fn built(&self) -> Result<Vec<BuiltImage>> {
         Ok(built_of(&self.readable_images()?))
     }
 
-    /// Every image value, where all of them are references.
+    /// All images, which must be valid references.
     ///
     /// # Errors
-    /// The first value that is none, with its place.
+    /// The first invalid reference, with its place.
     pub fn readable_images(&self) -> Result<Vec<ImageUse>> {
         let uses = self
             .images()
@@ -222,11 +219,11 @@ impl Reader<'_> {
                 let build = node.and_then(|build| self.compose.build(build));
                 self.image(image, by, build, "");
             }
-            // In another file it may only add to a service of this one.
+            // A service of another file may only extend one of this file.
             None if self.compose.source.path == PATH => self.finding(
                 "image-missing",
                 service,
-                format!("service `{name}` names no image"),
+                format!("service `{name}` has no `image`"),
             ),
             None => {}
         }
@@ -239,8 +236,7 @@ impl Reader<'_> {
         self.contexts(name, node);
     }
 
-    /// The build contexts: images are pins, other files of the tree are not, and the rest comes
-    /// from where nothing is compared.
+    /// Build contexts: images are pins, directories of the tree need none, and everything else is unverified.
     fn contexts(&mut self, name: &str, build: Option<&Node>) {
         let by = format!("build of {name}");
         let Some(build) = build else { return };
@@ -258,7 +254,7 @@ impl Reader<'_> {
                 self.finding(
                     "pin-uncovered",
                     context,
-                    format!("the {by} takes `{text}`, which no digest pins"),
+                    format!("the {by} uses `{text}`, which cannot be pinned by digest"),
                 );
             }
         }
@@ -266,7 +262,7 @@ impl Reader<'_> {
 
     fn image(&mut self, node: &Node, by: String, build: Option<Build>, after: &str) {
         let Some(mut span) = yaml::text_span(&self.compose.source, node) else {
-            let message = format!("the image of {by} is not one piece of plain text");
+            let message = format!("the image of {by} is not contiguous plain text");
             return self.finding("image-reference", node, message);
         };
         let text = &self.compose.source.text[span.clone()];
@@ -289,11 +285,11 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses what would bring in images that nobody here reads.
+    /// Reports keys that bring in images which no reader covers.
     fn uncovered(&mut self, node: &Node, by: &str, keys: &[&str]) {
         for name in keys {
             if let Some((key, _)) = node.entry(name) {
-                let message = format!("{by} has `{name}`, which brings in what no pin covers");
+                let message = format!("{by} uses `{name}`, whose images would not be pinned");
                 self.finding("pin-uncovered", key, message);
             }
         }
@@ -305,9 +301,9 @@ impl Reader<'_> {
     }
 }
 
-/// The bytes of the reference in `text`: of `${NAME:-reference}` the reference, else all of it.
+/// The bytes of the reference in `text`: the default in `${NAME:-reference}`, else all of it.
 ///
-/// Whoever sets the variable pulls something else; the file alone says what everybody else pulls.
+/// The default is what everyone pulls who does not set the variable.
 pub fn reference_in(text: &str) -> Range<usize> {
     let inside = text
         .strip_prefix("${")
@@ -340,7 +336,7 @@ impl Compose {
     }
 }
 
-/// A path given relative to `dir`, relative to the root of the tree.
+/// The path from the root of the tree for `path`, which is relative to `dir`.
 pub fn from_root(dir: &str, path: &str) -> String {
     let mut parts: Vec<&str> = dir.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
@@ -404,9 +400,9 @@ pub(crate) mod tests {
         assert_eq!(found, expected);
     }
 
-    /// What the reader does not follow is refused: a skipped image would be an unpinned one.
+    /// A skipped image would be an unpinned one.
     #[test]
-    fn what_brings_in_more_is_refused() {
+    fn keys_that_bring_in_other_images_are_refused() {
         for text in [
             "include: [x.yml]\nservices: {}\n",
             "models: {m: {model: ai/m}}\nservices: {}\n",
@@ -423,7 +419,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_image_that_cannot_be_read_is_an_error_with_its_place() {
+    fn an_unreadable_image_is_an_error_with_its_place() {
         let compose = compose("services:\n  a:\n    image: ghcr.io/o/a:${V}\n");
         let error = compose.built().expect_err("a variable").to_string();
         assert!(error.contains("compose/docker-compose.yml:3:12"), "{error}");

@@ -1,9 +1,8 @@
-//! Contracts: what an image of the stack holds, as far as our files rely on it.
+//! Contracts: the facts about an image of the stack that our files rely on.
 //!
-//! The images are built elsewhere and only pulled here, so nothing here can know what is in them. Each file of
-//! `compose/images` says it once, every fact under the source that it comes from; what no source tells is absent.
-//! `check` holds the compose file to the contracts, `verify-images` holds the images to them, and the images that
-//! tests run are built from them.
+//! The images are built elsewhere. Each file of `compose/images` lists the facts about one image, under the source of
+//! each fact; a fact without a source is left out. `check` compares the compose file with the contracts,
+//! `verify-images` compares the images with them, and the images of the tests are built from them.
 
 mod reader;
 
@@ -11,10 +10,10 @@ use xtask_host::source::{Place, Source};
 
 pub use reader::{load, read};
 
-/// Where the contracts stand in the tree, one file for each image.
+/// The directory of the contracts, with one file for each image.
 pub const DIR: &str = "compose/images";
 
-/// The directories that a bare name is looked for in: the PATH of Debian's images and of Docker itself.
+/// The search path for bare names: the PATH of Debian's images, and Docker's default.
 pub const SEARCHED: [&str; 6] = [
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -24,13 +23,13 @@ pub const SEARCHED: [&str; 6] = [
     "/bin",
 ];
 
-/// The directories that Debian merges into `/usr`: a bare name is found by any of these.
+/// The directories that Debian merges into `/usr`: a program is found under each of them.
 const MERGED: [&str; 4] = ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"];
 
-/// A fact, where it comes from and where it stands.
+/// A fact with its source and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact<T> {
-    /// What is the case.
+    /// The fact.
     pub value: T,
     /// The name of its source, a key of [`Contract::sources`].
     pub from: String,
@@ -38,44 +37,43 @@ pub struct Fact<T> {
     pub place: Place,
 }
 
-/// What one image promises.
+/// The contract of one image.
 #[derive(Debug, Clone)]
 pub struct Contract {
     /// The file.
     pub source: Source,
     /// The image, `registry/repository` without tag and digest.
     pub image: String,
-    /// Where the file names the image.
+    /// The place of the image's name in the file.
     pub place: Place,
-    /// Where facts come from: a name and what it stands for.
+    /// The sources of facts: names and descriptions.
     pub sources: Vec<(String, String)>,
-    /// The platforms that it is published for, as `linux/amd64`; never empty.
+    /// The platforms that it is published for, as in `linux/amd64`. Never empty.
     pub platforms: Vec<Fact<String>>,
-    /// The uid that the configuration's `User` is, by number or by a name of the image's own passwd; 0 where it is
-    /// empty.
+    /// The uid of the configuration's `User`, which may be a number or a name in the image's passwd; 0 if it is empty.
     pub user: Option<Fact<u32>>,
-    /// The configuration's `Entrypoint`; `[]` where it has none.
+    /// The configuration's `Entrypoint`; `[]` without one.
     pub entrypoint: Option<Fact<Vec<String>>>,
-    /// The configuration's `Cmd`; `[]` where it has none.
+    /// The configuration's `Cmd`; `[]` without one.
     pub command: Option<Fact<Vec<String>>>,
-    /// Executables that our files may name: an absolute path, or a bare name to be found in [`SEARCHED`].
+    /// Programs that our files may run: absolute paths, or bare names in [`SEARCHED`].
     pub programs: Vec<Fact<String>>,
-    /// Programs that are known not to be there, as bare names.
+    /// Programs that are known to be missing, as bare names.
     pub without: Vec<Fact<String>>,
-    /// Paths that our files may name or replace.
+    /// Paths that our files may use or mount over.
     pub paths: Vec<Fact<ImagePath>>,
-    /// Environment that a program of the image reads.
+    /// Environment variables that a program of the image reads.
     pub environment: Vec<Fact<Variable>>,
     /// Accounts of the image's `/etc/passwd`.
     pub users: Vec<Fact<Account>>,
-    /// Where its publisher says which digest each of its versions has.
+    /// The publisher's list of digests.
     pub digests: Option<Fact<DigestList>>,
-    /// Who has signed it.
+    /// Its signature.
     pub signature: Option<Fact<Signature>>,
 }
 
-/// A file of every release of a repository: JSON, a map from references with a tag to digests. The release of an image
-/// has the image's tag.
+/// An asset of every release of a repository: a JSON map from tagged references to digests. The release of an image has
+/// the image's tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DigestList {
     /// The repository at GitHub, `owner/name`.
@@ -87,24 +85,23 @@ pub struct DigestList {
 /// A signature that `cosign verify` accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// Who must have made it.
+    /// The required signer.
     pub signer: Signer,
-    /// The oldest major version of cosign that finds it: an older one takes the image for unsigned.
+    /// The oldest major version of cosign that finds it. To older ones, the image looks unsigned.
     pub cosign: Option<u32>,
 }
 
-/// Who signs an image.
+/// The signer of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signer {
-    /// Whoever `issuer` vouches for under a name that `identity` matches as a whole: a regular expression from `^` to
-    /// `$`.
+    /// An identity from `issuer` that matches `identity`, a regular expression from `^` to `$`.
     Keyless {
         /// The regular expression, in Go's syntax.
         identity: String,
         /// The URL of the OpenID Connect issuer.
         issuer: String,
     },
-    /// Whoever holds the private key of a public one.
+    /// The holder of a private key.
     Key {
         /// The file of the public key in the tree.
         path: String,
@@ -118,22 +115,22 @@ pub enum Signer {
 pub struct ImagePath {
     /// Absolute, without a trailing slash.
     pub path: String,
-    /// What it is.
-    pub kind: Kind,
+    /// Its kind.
+    pub kind: PathKind,
     /// The program, or the path of the module, that reads it.
     pub read_by: Option<String>,
 }
 
-/// What a path of an image is.
+/// The kind of a path in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A library that a program of the image loads; the image ships it.
+pub enum PathKind {
+    /// A library of the image that one of its programs loads.
     Module,
-    /// A file that `read_by` reads if it is there. We mount it; the image need not ship one.
+    /// A file that `read_by` reads if it exists. We mount it; the image need not have one.
     Config,
-    /// A directory that the image ships and its programs, or `read_by` alone, must be able to write to.
+    /// A directory of the image that its programs, or `read_by` alone, must be able to write to.
     Writable,
-    /// Any other file or directory that the image ships.
+    /// Any other file or directory of the image.
     File,
 }
 
@@ -155,8 +152,8 @@ pub struct Account {
     pub uid: u32,
 }
 
-impl Kind {
-    /// Every kind with its word in the file.
+impl PathKind {
+    /// Every kind with its name in the file.
     pub const ALL: [(&'static str, Self); 4] = [
         ("module", Self::Module),
         ("config", Self::Config),
@@ -164,22 +161,21 @@ impl Kind {
         ("file", Self::File),
     ];
 
-    /// Whether the image itself has the path.
+    /// Whether the image contains the path.
     pub fn is_shipped(self) -> bool {
         self != Self::Config
     }
 }
 
 impl Contract {
-    /// Its file's name without `.yaml`, as messages call it.
+    /// The name of its file, without `.yaml`.
     pub fn name(&self) -> &str {
         stem(&self.source.path)
     }
 
     /// Whether the image has `program`, a bare name or an absolute path.
     ///
-    /// A bare name of the contract answers to every directory that Debian merges into `/usr`, since the contract says
-    /// no more than that it is found; `/usr/local` is none of these.
+    /// A bare name in the contract matches in every directory that Debian merges into `/usr`, but not in `/usr/local`.
     pub fn has_program(&self, program: &str) -> bool {
         self.programs.iter().any(|fact| {
             let known = fact.value.as_str();
@@ -195,18 +191,18 @@ impl Contract {
         })
     }
 
-    /// The fact that `program` is known to be missing, which explains more than that it is not listed.
+    /// The fact that the image lacks `program`: it explains more than a missing entry.
     pub fn lacks(&self, program: &str) -> Option<&Fact<String>> {
         let name = program.rsplit('/').next().unwrap_or(program);
         self.without.iter().find(|fact| fact.value == name)
     }
 
-    /// What the contract says of exactly this path.
+    /// The fact about exactly this path.
     pub fn path(&self, path: &str) -> Option<&Fact<ImagePath>> {
         self.paths.iter().find(|fact| fact.value.path == path)
     }
 
-    /// What the source named `from` stands for.
+    /// The description of the source `from`.
     pub fn describe(&self, from: &str) -> Option<&str> {
         let found = self.sources.iter().find(|(name, _)| name == from)?;
         Some(&found.1)
@@ -218,7 +214,7 @@ pub fn of_image<'a>(contracts: &'a [Contract], name: &str) -> Option<&'a Contrac
     contracts.iter().find(|contract| contract.image == name)
 }
 
-/// The platforms that every image of `contracts` has, in the order of the first one: those on which the stack runs.
+/// The platforms of the stack: those that every image has, in the order of the first one.
 pub fn offered(contracts: &[Contract]) -> Vec<String> {
     let Some((first, others)) = contracts.split_first() else {
         return Vec::new();

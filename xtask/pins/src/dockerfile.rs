@@ -1,7 +1,7 @@
-//! Dockerfiles: which we can assemble ourselves, and how.
+//! Decides how to build a Dockerfile.
 //!
-//! A `FROM scratch` image that only copies files needs no engine: its layer is a tar and its
-//! configuration is JSON. Everything else goes to `docker buildx build`.
+//! A `FROM scratch` image that only copies files needs no engine: its layer is a tar and its configuration is JSON. All
+//! others are built by `docker buildx build`.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ use reader::Instruction;
 /// How an image is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipe {
-    /// Assembled here.
+    /// Without Docker.
     Native(Native),
-    /// Built by Docker; holds the first instruction that only Docker understands.
+    /// By Docker; holds the first instruction that needs it.
     Docker(String),
 }
 
 /// A `FROM scratch` image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Native {
-    /// What is copied in, in order.
+    /// The copied files, in order.
     pub copies: Vec<Copy>,
     /// `ENTRYPOINT`, exec form.
     pub entrypoint: Vec<String>,
@@ -44,24 +44,24 @@ pub struct Copy {
     pub source: String,
     /// Absolute path in the image.
     pub target: String,
-    /// Its mode there.
+    /// Its mode in the image.
     pub mode: u32,
 }
 
-/// What is wrong with a Dockerfile.
+/// Why a Dockerfile is refused.
 #[derive(Debug)]
 pub struct DockerfileError {
-    /// Where.
+    /// The place.
     pub place: Place,
-    /// What, and what was expected.
+    /// The problem and the expectation.
     pub message: String,
 }
 
 /// Reads a Dockerfile.
 ///
 /// # Errors
-/// When it has no `FROM`, or when a `FROM scratch` image copies without `--chmod`: the mode
-/// would then be this machine's.
+/// When it has no `FROM`, or when a `FROM scratch` image copies without `--chmod`: then the mode would depend on the
+/// machine.
 pub fn parse(source: &Source) -> Result<Recipe, DockerfileError> {
     let mut native = Native::default();
     let mut from = None;
@@ -110,7 +110,7 @@ pub fn parse(source: &Source) -> Result<Recipe, DockerfileError> {
             return Ok(Recipe::Docker(format!("{} {rest}", line.keyword)));
         }
     }
-    // What begins with another frontend is not for us to understand.
+    // Another frontend may have other instructions.
     if let Some(syntax) = dockerfile.syntax {
         return Ok(Recipe::Docker(format!("# syntax={}", &source.text[syntax])));
     }
@@ -131,7 +131,7 @@ fn copy(line: &Instruction) -> Result<Option<Copy>, &'static str> {
     let (source, target) = (source.text(), target.text());
     let [flag] = line.flags.as_slice() else {
         return if line.flags.is_empty() {
-            Err("give the copy a `--chmod`: else the mode is that of the machine which builds")
+            Err("add `--chmod`: without it the mode depends on the machine that builds")
         } else {
             Ok(None)
         };
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scratch_image_is_ours() {
+    fn a_scratch_image_is_native() {
         let text = "# why\nFROM scratch\nARG TARGETARCH\nLABEL a=\"x \\\"y\\\"\" \\\n      b=z\nCOPY --chmod=0755 bin/${TARGETARCH}/p /p\nUSER 1:1\nENTRYPOINT [\"/p\"]\nCMD [\"--help\"]\n";
         let Recipe::Native(native) = recipe(text).unwrap() else {
             panic!("native")
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_dockers() {
+    fn everything_else_needs_docker() {
         for text in [
             "FROM debian:12\n",
             "FROM scratch AS x\n",
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_from_this_machine_is_refused() {
+    fn a_copy_without_a_mode_is_refused() {
         let error = recipe("FROM scratch\nCOPY a /a\n").expect_err("no mode");
         assert_eq!(error.place.line, 2);
         assert!(error.message.contains("--chmod"));

@@ -1,7 +1,6 @@
-//! Edits: they replace the bytes of a place and no others, in as many files as it takes.
+//! Edits of files: each replaces the bytes of a place and no others.
 //!
-//! Comments, quoting, anchors, line ends and a missing final newline stay as they are. What is
-//! pinned as asked already gives no edit, so that a second run changes nothing.
+//! Comments, quoting, anchors, line ends and a missing final newline stay as they are.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,16 +12,16 @@ use xtask_host::error::{Error, Result};
 use xtask_host::source::{Place, Source};
 use xtask_host::write;
 
-/// Bytes of a file, and the same as people find them.
+/// Bytes of a file, with their file, line and column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct At {
-    /// The bytes in the file; an edit replaces exactly these.
+pub struct Location {
+    /// The bytes, as an edit replaces them.
     pub span: Range<usize>,
     /// File, line and column.
     pub place: Place,
 }
 
-impl At {
+impl Location {
     /// The bytes `span` of `source`.
     pub fn new(source: &Source, span: Range<usize>) -> Self {
         Self {
@@ -39,13 +38,13 @@ pub struct Edit {
     pub path: String,
     /// The bytes.
     pub span: Range<usize>,
-    /// What stands there afterwards.
+    /// The new text.
     pub text: String,
 }
 
 impl Edit {
-    /// The replacement of what stands at `at`.
-    pub fn new(at: &At, text: impl Into<String>) -> Self {
+    /// The replacement of the bytes at `at`.
+    pub fn new(at: &Location, text: impl Into<String>) -> Self {
         Self {
             path: at.place.path.clone(),
             span: at.span.clone(),
@@ -54,14 +53,14 @@ impl Edit {
     }
 }
 
-/// What edits make of one file.
+/// The effect of edits on one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The file, relative to the root of the tree.
     pub path: String,
     /// Its text before.
     pub before: String,
-    /// Its text after; never the same.
+    /// Its text after, which always differs.
     pub after: String,
 }
 
@@ -82,10 +81,10 @@ pub fn diff(changes: &[Change]) -> String {
     changes.iter().map(Change::diff).collect()
 }
 
-/// Applies `edits` to the `sources` that they name. Files that stay the same are not returned.
+/// Applies `edits` to the `sources` that they name. Returns the changed files.
 ///
 /// # Errors
-/// When an edit is of none of the sources, or two want different texts at one place.
+/// When an edit names none of the sources, or two edits of one place differ.
 pub fn apply<'a>(
     sources: impl IntoIterator<Item = &'a Source>,
     edits: &[Edit],
@@ -122,7 +121,7 @@ pub fn apply<'a>(
     }
     match by_path.into_keys().next() {
         Some(path) => Err(Error::machine(format!(
-            "`{path}` was to be changed, and was not read"
+            "cannot edit `{path}`: it was not read"
         ))),
         None => Ok(changes),
     }
@@ -141,7 +140,7 @@ pub fn write(root: &Path, changes: &[Change]) -> Result<()> {
 
 fn contradiction(edit: &Edit) -> Error {
     Error::findings(format!(
-        "`{}` would hold two values at byte {}",
+        "two edits of `{}` differ at byte {}",
         edit.path, edit.span.start
     ))
 }
@@ -151,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn edits_that_contradict_each_other_or_lead_nowhere_are_refused() {
+    fn conflicting_edits_and_edits_of_unknown_files_are_refused() {
         let source = Source {
             path: "a".to_owned(),
             text: "0123456789".to_owned(),
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_diff_shows_line_ends_as_they_are() {
+    fn a_diff_preserves_line_ends() {
         let change = Change {
             path: "x/y".to_owned(),
             before: "a\r\nb\r\nc\r\nd".to_owned(),

@@ -1,6 +1,7 @@
-//! What the tree says, with the place of every word: pins, versions, waivers and contracts of images.
+//! Readers and rules for the files of the tree: pins, versions, waivers, and the contracts of images. Every value has
+//! its place in a file.
 //!
-//! Everything here decides: it reads files of the tree and starts no program. Edits are values; who writes them is elsewhere.
+//! Starts no program and writes no file: edits are values that the caller writes.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

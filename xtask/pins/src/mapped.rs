@@ -1,9 +1,9 @@
-//! Text put together from pieces of a file, which knows where in the file each of its bytes stands: joined lines of a
-//! Dockerfile, words without their quotes, block scalars without their indentation.
+//! Text assembled from pieces of a file, with the origin of each byte: joined lines of a Dockerfile, words without
+//! their quotes, block scalars without their indentation.
 
 use std::ops::Range;
 
-/// A text and, for each byte of it, the byte of the file that it came from.
+/// A text and, for each of its bytes, the offset in the file that it came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mapped {
     text: String,
@@ -18,7 +18,7 @@ impl Mapped {
         mapped
     }
 
-    /// `text`, of which only the place in the file is known where it comes from.
+    /// `text`, with the origin `start` for every byte: the file spells it differently.
     pub fn somewhere(text: &str, start: usize) -> Self {
         Self {
             text: text.to_owned(),
@@ -26,19 +26,19 @@ impl Mapped {
         }
     }
 
-    /// Adds `piece`, which stands at `start` in the file.
+    /// Appends `piece`, which is at `start` in the file.
     pub fn push(&mut self, piece: &str, start: usize) {
         self.text.push_str(piece);
         self.origin.extend(start..start + piece.len());
     }
 
-    /// Adds another.
+    /// Appends another text.
     pub fn append(&mut self, other: &Self) {
         self.text.push_str(&other.text);
         self.origin.extend(&other.origin);
     }
 
-    /// Adds a part of another.
+    /// Appends a part of another text.
     pub fn append_part(&mut self, other: &Self, range: Range<usize>) {
         self.text.push_str(&other.text[range.clone()]);
         self.origin.extend_from_slice(&other.origin[range]);
@@ -49,7 +49,7 @@ impl Mapped {
         &self.text
     }
 
-    /// A part of it.
+    /// The text in `range`.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {
         Self {
@@ -58,19 +58,19 @@ impl Mapped {
         }
     }
 
-    /// It without blanks at both ends.
+    /// The text without leading and trailing whitespace.
     #[must_use]
     pub fn trimmed(&self) -> Self {
         let start = self.text.len() - self.text.trim_start().len();
         self.slice(start..start + self.text.trim().len())
     }
 
-    /// Where its first byte stands in the file; `None` for an empty text.
+    /// The offset of its first byte in the file; `None` for an empty text.
     pub fn start(&self) -> Option<usize> {
         self.origin.first().copied()
     }
 
-    /// The bytes of the file, where they are one piece; only these can be edited.
+    /// Its bytes in the file, where they are contiguous. Only such a text can be edited.
     pub fn span(&self) -> Option<Range<usize>> {
         let (first, last) = (*self.origin.first()?, *self.origin.last()?);
         let mut pairs = self.origin.windows(2);
@@ -79,12 +79,12 @@ impl Mapped {
             .then_some(first..last + 1)
     }
 
-    /// The words between blanks, each without the quotes and escapes that a shell would remove.
+    /// The words, without the quotes and escapes that a shell would remove.
     pub fn words(&self) -> Vec<Self> {
         self.split(false)
     }
 
-    /// The words between blanks as they are written.
+    /// The words, with their quotes and escapes.
     pub fn raw_words(&self) -> Vec<Self> {
         self.split(true)
     }
@@ -142,14 +142,14 @@ impl Mapped {
         fields
     }
 
-    /// Its two parts around the first `sign`.
+    /// The parts before and after the first `sign`.
     pub fn split_once(&self, sign: char) -> Option<(Self, Self)> {
         let at = self.text.find(sign)?;
         let after = at + sign.len_utf8();
         Some((self.slice(0..at), self.slice(after..self.text.len())))
     }
 
-    /// The strings of a JSON list; `None` where it is none.
+    /// The strings of a JSON list; `None` if it is not one.
     pub fn json_list(&self) -> Option<Vec<Self>> {
         let strings: Vec<String> = serde_json::from_str(&self.text).ok()?;
         let mut at = 0;
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn words_lose_quotes_and_keep_their_places() {
+    fn words_lose_their_quotes_and_keep_their_places() {
         let text = of("a 'b c'\"d\\\"\" \\e '' é");
         assert_eq!(texts(&text.words()), ["a", "b cd\"", "e", "", "é"]);
         assert_eq!(
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_and_lists_are_taken_apart() {
+    fn fields_and_lists_are_split() {
         assert_eq!(texts(&of("a,\"b=c,d\",e").fields()), ["a", "b=c,d", "e"]);
         let list = of("[ \"a b\",\n \"\\u0063\" ]").json_list().unwrap();
         assert_eq!(texts(&list), ["a b", "c"]);

@@ -1,26 +1,26 @@
 //! `/etc/polis/pins.env`: what the VM downloads, and the checksums it must have.
 //!
-//! It is one `write_files` entry of the cloud-init file, and the only list of downloads: the tools are those that it
-//! names, and every name must be one that the provisioning script beside it reads as `${PIN[NAME]}`.
+//! One `write_files` entry of the cloud-init file is the only list of downloads. Each of its names must be read by the
+//! provisioning script of the same file, as `${PIN[NAME]}`, and the other way round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use polis_base::Digest;
 
-use crate::edit::At;
+use crate::edit::Location;
 use crate::yaml::Node;
 use xtask_host::finding::Finding;
 use xtask_host::source::{Place, Source};
 
-/// Where the cloud-init file stands in the tree.
+/// The path of the cloud-init file in the tree.
 pub const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 /// The path of the entry in the VM.
 pub const PINS_ENV: &str = "/etc/polis/pins.env";
 
-/// The architectures that a release serves, by the name Debian and OCI give them.
+/// The architectures of a release, by their names in Debian and OCI.
 pub const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
-/// The names that belong to no tool.
+/// The names of Docker's package repository.
 const REPOSITORY: [&str; 4] = [
     "DOCKER_KEY_URL",
     "DOCKER_KEY_FINGERPRINT",
@@ -28,61 +28,61 @@ const REPOSITORY: [&str; 4] = [
     "DOCKER_REPO_SUITE",
 ];
 
-/// The pins.
+/// The content of `pins.env`.
 #[derive(Debug, Clone)]
 pub struct Pins {
-    /// Where Docker's package signing key is served.
+    /// The URL of Docker's package signing key.
     pub docker_key_url: String,
-    /// The fingerprint of the one primary key that may be in it.
+    /// The fingerprint of its only primary key.
     pub docker_key_fingerprint: String,
-    /// Where the URL, the fingerprint and the URL of the repository that the key signs stand.
-    pub key_at: KeyAt,
+    /// The places of the key's URL and fingerprint, and of the URL of the repository that it signs.
+    pub key_at: KeyLocations,
     /// The files, each with its checksum.
-    pub downloads: Vec<Download>,
+    pub downloads: Vec<GuestDownload>,
 }
 
-/// Where the values about the key stand.
+/// The places of the values about the key.
 #[derive(Debug, Clone)]
-pub struct KeyAt {
+pub struct KeyLocations {
     /// `DOCKER_KEY_URL`.
-    pub url: At,
+    pub url: Location,
     /// `DOCKER_KEY_FINGERPRINT`.
-    pub fingerprint: At,
+    pub fingerprint: Location,
     /// `DOCKER_REPO_URL`.
-    pub repository: At,
+    pub repository: Location,
 }
 
 /// A file that the VM downloads.
 #[derive(Debug, Clone)]
-pub struct Download {
-    /// Such as `yq`: the names of its pins start with `YQ_`.
+pub struct GuestDownload {
+    /// As in `yq`, whose names start with `YQ_`.
     pub tool: String,
-    /// Its version, as pinned.
+    /// The pinned version.
     pub version: String,
     /// `amd64` or `arm64`.
     pub architecture: &'static str,
-    /// Where it is served.
+    /// Its URL.
     pub url: String,
-    /// What it must hash to.
+    /// Its pinned checksum.
     pub sha256: Digest,
-    /// Where the checksum stands.
+    /// The place of the checksum.
     pub place: Place,
-    /// Where version, URL and checksum stand.
-    pub at: DownloadAt,
+    /// The places of version, URL and checksum.
+    pub at: DownloadLocations,
 }
 
-/// Where the values about a download stand.
+/// The places of the values about a download.
 #[derive(Debug, Clone)]
-pub struct DownloadAt {
+pub struct DownloadLocations {
     /// `TOOL_VERSION`, one for all architectures.
-    pub version: At,
+    pub version: Location,
     /// `TOOL_URL_ARCHITECTURE`.
-    pub url: At,
+    pub url: Location,
     /// `TOOL_SHA256_ARCHITECTURE`.
-    pub sha256: At,
+    pub sha256: Location,
 }
 
-/// One line `NAME=value` with the bytes of its value.
+/// One line `NAME=value`, with the span of its value.
 struct Line<'a> {
     value: &'a str,
     span: Range<usize>,
@@ -91,8 +91,7 @@ struct Line<'a> {
 /// Reads the pins out of the parsed cloud-init file.
 ///
 /// # Errors
-/// Every finding: a missing entry, an unknown, doubled or missing name, a value that is not
-/// what its name promises.
+/// One finding for each missing entry, unknown, duplicate or missing name, and malformed value.
 pub fn read(source: &Source, root: &Node) -> Result<Pins, Vec<Finding>> {
     let Some(content) = entry(root, PINS_ENV) else {
         let files = root.entry("write_files");
@@ -104,7 +103,7 @@ pub fn read(source: &Source, root: &Node) -> Result<Pins, Vec<Finding>> {
                 place,
                 format!("no `write_files` entry writes `{PINS_ENV}`"),
             )
-            .help("the pins of what the VM downloads stand there, and only there"),
+            .help("list every download of the VM there, and only there"),
         ]);
     };
     let mut reader = Reader {
@@ -135,14 +134,14 @@ pub fn entry<'a>(root: &'a Node, path: &str) -> Option<&'a Node> {
 struct Reader<'a> {
     source: &'a Source,
     block: Range<usize>,
-    /// What the script reads.
+    /// The names that the script reads.
     used: BTreeSet<String>,
     lines: BTreeMap<&'a str, Line<'a>>,
     findings: Vec<Finding>,
 }
 
 impl<'a> Reader<'a> {
-    /// Takes the lines as they stand in the file: a literal block keeps them one to one.
+    /// Reads the lines from the source, which a literal block holds verbatim.
     fn collect(&mut self, content: &'a Node) {
         let mut at = self.block.start;
         for raw in self.source.text[self.block.clone()].split_inclusive('\n') {
@@ -160,22 +159,22 @@ impl<'a> Reader<'a> {
             if !value.is_empty() && value.contains([' ', '"', '\'', '$', '`', '\\']) {
                 self.wrong(
                     span,
-                    "a value is plain text, without quotes, blanks or expansions",
+                    "invalid value: expected plain text without quotes, blanks or expansions",
                 );
             } else if !REPOSITORY.contains(&name) && tool_of(name).is_none() {
-                self.wrong(span, &format!("`{name}` is not the name of a pin: {NAMES}"));
+                self.wrong(span, &format!("`{name}` does not name a pin: {NAMES}"));
             } else if !self.is_read(name) {
-                let message = format!("`{name}` is not a pin that the provisioning script reads");
+                let message = format!("the provisioning script does not read `{name}`");
                 self.wrong(span, &message);
             } else if self.lines.contains_key(name) {
-                self.wrong(span, &format!("`{name}` stands here a second time"));
+                self.wrong(span, &format!("`{name}` is defined twice"));
             } else {
                 let span = span.start + name.len() + 1..span.end;
                 self.lines.insert(name, Line { value, span });
             }
         }
         if content.text().is_none() {
-            self.wrong(self.block.clone(), "the content is not text");
+            self.wrong(self.block.clone(), "the content is not plain text");
         }
     }
 
@@ -190,7 +189,7 @@ impl<'a> Reader<'a> {
         let suite = self.checked(
             "DOCKER_REPO_SUITE",
             is_suite,
-            "the code name of a release of Ubuntu",
+            "the code name of an Ubuntu release",
         );
         let mut downloads = Vec::new();
         for tool in self.tools() {
@@ -205,14 +204,14 @@ impl<'a> Reader<'a> {
         let (repository, repository_at) = repository?;
         suite?;
         if !key.starts_with(&format!("{repository}/")) {
-            let message = "the key's URL is not below that of the repository that it signs";
+            let message = "the URL of the key is not below the URL of the repository that it signs";
             self.wrong(key_at.span.clone(), message);
             self.wrong(repository_at.span.clone(), message);
         }
         Some(Pins {
             docker_key_url: key,
             docker_key_fingerprint: fingerprint,
-            key_at: KeyAt {
+            key_at: KeyLocations {
                 url: key_at,
                 fingerprint: fingerprint_at,
                 repository: repository_at,
@@ -221,21 +220,21 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Whether the script reads `name`. A version need not be read: it is what the URLs name, and what `update` moves.
+    /// Whether the script reads `name`. A version counts as read with any other name of its tool: it is there for
+    /// `update` and for the comparison with the URLs.
     fn is_read(&self, name: &str) -> bool {
         let tool = tool_of(name).filter(|_| name.ends_with("_VERSION"));
         let of_tool = |used: &String| tool.is_some() && tool_of(used) == tool;
         self.used.contains(name) || self.used.iter().any(of_tool)
     }
 
-    /// Every tool of which a name is pinned or read. A name that the script reads and that is none of a pin is a
-    /// finding here.
+    /// The tools of all names in the file and in the script. Adds a finding for each other name that the script reads.
     fn tools(&mut self) -> BTreeSet<String> {
         let used: Vec<_> = self.used.iter().cloned().collect();
         for name in used {
             if tool_of(&name).is_none() && !REPOSITORY.contains(&name.as_str()) {
                 let message =
-                    format!("the script reads `{name}`, which is not the name of a pin: {NAMES}");
+                    format!("the script reads `{name}`, which does not name a pin: {NAMES}");
                 self.wrong(self.block.start..self.block.start, &message);
             }
         }
@@ -244,7 +243,7 @@ impl<'a> Reader<'a> {
         names.filter_map(tool_of).collect()
     }
 
-    fn download(&mut self, tool: &str, architecture: &'static str) -> Option<Download> {
+    fn download(&mut self, tool: &str, architecture: &'static str) -> Option<GuestDownload> {
         let [name, arch] = [tool, architecture].map(str::to_ascii_uppercase);
         let version = self.checked(
             &format!("{name}_VERSION"),
@@ -260,17 +259,17 @@ impl<'a> Reader<'a> {
         let ((version, version_at), (url, url_at)) = (version?, url?);
         let (sha256, sha256_at) = sha256?;
         if !url.contains(architecture) {
-            let message = format!("the URL does not name `{architecture}`, which it is pinned for");
+            let message = format!("the URL does not contain its architecture, `{architecture}`");
             self.wrong(url_at.span.clone(), &message);
         }
-        Some(Download {
+        Some(GuestDownload {
             tool: tool.to_owned(),
             version,
             architecture,
             url,
             sha256: Digest::from_hex(&sha256).ok()?,
             place: sha256_at.place.clone(),
-            at: DownloadAt {
+            at: DownloadLocations {
                 version: version_at,
                 url: url_at,
                 sha256: sha256_at,
@@ -278,44 +277,50 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The two files of one tool differ in their architecture and in nothing else, and every
-    /// version in their URLs is the pinned one.
-    fn agree(&mut self, one: &Download, other: &Download) {
-        let neutral = |download: &Download| download.url.replace(download.architecture, "*");
+    /// Requires that the two URLs of a tool differ in the architecture alone, and contain the pinned version and no
+    /// other.
+    fn agree(&mut self, one: &GuestDownload, other: &GuestDownload) {
+        let neutral = |download: &GuestDownload| download.url.replace(download.architecture, "*");
         if neutral(one) != neutral(other) {
             for (this, that) in [(one, other), (other, one)] {
                 let message = format!(
-                    "the URL differs from that for {} in more than the architecture",
+                    "the URL differs from the one for {} in more than the architecture",
                     that.architecture
                 );
                 self.wrong(this.at.url.span.clone(), &message);
             }
         }
-        let names = |download: &Download| names_version(&download.url, &download.version);
-        let (right, version) = ([names(one), names(other)], &one.version);
-        for (download, right) in [one, other].into_iter().zip(right) {
-            if !right {
-                let message = format!("the URL is not that of `{version}`, which is pinned");
-                self.wrong(download.at.url.span.clone(), &message);
+        let names = |download: &GuestDownload| names_version(&download.url, &download.version);
+        let (tool, version) = (&one.tool, &one.version);
+        match [names(one), names(other)] {
+            [true, true] => {}
+            // The version was changed alone: one cause, one finding.
+            [false, false] => {
+                let message = format!("neither URL of `{tool}` is for version `{version}`");
+                let help = format!(
+                    "restore the version, then run `cargo xtask update {tool} {version}`: it changes version, URLs and checksums together"
+                );
+                self.wrong_with(one.at.version.span.clone(), &message, help);
+            }
+            right => {
+                let wrong = if right[0] { other } else { one };
+                let message = format!("the URL is not for the pinned version `{version}`");
+                self.wrong(wrong.at.url.span.clone(), &message);
             }
         }
-        if right == [false, false] {
-            let message = format!("no URL is that of `{version}`");
-            self.wrong(one.at.version.span.clone(), &message);
-        }
         if one.sha256 == other.sha256 {
-            let message = "two architectures cannot have one checksum";
+            let message = "both architectures have the same checksum";
             self.wrong(other.at.sha256.span.clone(), message);
         }
     }
 
-    /// The value of `name`, where it is there and is what `expected` says.
+    /// The value of `name`. Adds a finding where it is missing, or where `is` refuses it.
     fn checked(
         &mut self,
         name: &str,
         is: impl Fn(&str) -> bool,
         expected: &str,
-    ) -> Option<(String, At)> {
+    ) -> Option<(String, Location)> {
         match self.lines.get(name) {
             None => {
                 let start = self.block.start;
@@ -327,22 +332,39 @@ impl<'a> Reader<'a> {
                 None
             }
             Some(line) if !is(line.value) => {
-                let (span, found) = (line.span.clone(), line.value.len());
-                self.wrong(
-                    span,
-                    &format!("`{name}` is not {expected} (it has {found} characters)"),
-                );
+                let (span, found) = (line.span.clone(), line.value.chars().count());
+                let message =
+                    format!("invalid `{name}`: expected {expected}, found {found} characters");
+                match self.how_to_hash(name) {
+                    Some(help) => self.wrong_with(span, &message, help),
+                    None => self.wrong(span, &message),
+                }
                 None
             }
             Some(line) => Some((
                 line.value.to_owned(),
-                At::new(self.source, line.span.clone()),
+                Location::new(self.source, line.span.clone()),
             )),
         }
     }
 
+    /// How to compute the checksum `name`, from the URL beside it.
+    fn how_to_hash(&self, name: &str) -> Option<String> {
+        let url = self.lines.get(&*name.replace("_SHA256_", "_URL_"))?.value;
+        let hashed = name.contains("_SHA256_") && is_https(url);
+        hashed.then(|| format!("compute it with `curl -fsSL {url} | sha256sum`"))
+    }
+
     fn wrong(&mut self, span: Range<usize>, message: &str) {
         self.push("pins-malformed", span, message);
+    }
+
+    fn wrong_with(&mut self, span: Range<usize>, message: &str, help: String) {
+        let before = self.findings.len();
+        self.wrong(span, message);
+        for finding in &mut self.findings[before..] {
+            finding.help = Some(help.clone());
+        }
     }
 
     fn push(&mut self, rule: &'static str, span: Range<usize>, message: &str) {
@@ -356,11 +378,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How the names of pins are made.
+/// The names that are allowed, as findings say them.
 const NAMES: &str =
     "expected TOOL_VERSION, TOOL_URL_AMD64, TOOL_SHA256_AMD64, and the same for ARM64";
 
-/// The tool that `name` is about: `yq` for `YQ_VERSION` and `YQ_URL_AMD64`.
+/// The tool in `name`: `yq` for `YQ_VERSION` and `YQ_URL_AMD64`.
 fn tool_of(name: &str) -> Option<String> {
     let tool = name.strip_suffix("_VERSION").or_else(|| {
         let of_architecture = |architecture: &str| {
@@ -374,7 +396,7 @@ fn tool_of(name: &str) -> Option<String> {
     (!tool.is_empty() && tool.chars().all(upper)).then(|| tool.to_ascii_lowercase())
 }
 
-/// The pins that the script in `text` reads: `${PIN[NAME]}`, and `${PIN[NAME_$ARCH]}` for each architecture.
+/// The names that the script in `text` reads: `${PIN[NAME]}`, and `${PIN[NAME_$ARCH]}` for each architecture.
 fn used(text: &str) -> BTreeSet<String> {
     let names = text.split("{PIN[").skip(1);
     let names = names.filter_map(|rest| Some(rest.split_once(']')?.0));
@@ -389,8 +411,8 @@ fn used(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Whether `url` names `version`, and no other one: a release URL names it in its path and often
-/// again in the file's name.
+/// Whether `url` contains `version` and no other one. A release URL has it in its path, and often again in the file
+/// name.
 fn names_version(url: &str, version: &str) -> bool {
     let path = url.splitn(4, '/').nth(3).unwrap_or("");
     let number = version.trim_start_matches('v');

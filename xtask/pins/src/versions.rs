@@ -1,26 +1,26 @@
-//! One version in three places: Cargo.toml, CHANGELOG.md and the tag of what this repository
-//! builds must agree, or a release would not say what it is.
+//! The version of the workspace, which Cargo.toml, CHANGELOG.md and the tags of the images that this repository builds
+//! must agree on.
 
 use semver::Version;
 use serde::Deserialize;
 
 use crate::compose::{self, Compose};
-use crate::edit::At;
 use crate::edit::Edit;
+use crate::edit::Location;
 use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
 use xtask_host::source::Source;
 use xtask_host::workspace::Workspace;
 
-/// Where the version of the workspace stands.
+/// The manifest of the workspace, with its version.
 pub const MANIFEST: &str = "Cargo.toml";
-/// Where people read what a version brings.
+/// The changelog.
 pub const CHANGELOG: &str = "CHANGELOG.md";
-/// Where cargo locks the versions of all crates, those of the workspace among them.
+/// Cargo's lock file, which also lists the crates of the workspace.
 pub const LOCK: &str = "Cargo.lock";
 
 #[derive(Deserialize)]
-struct Manifest {
+struct WorkspaceManifest {
     workspace: WorkspaceTable,
 }
 
@@ -37,7 +37,7 @@ struct PackageTable {
 /// The version of the workspace.
 ///
 /// # Errors
-/// When Cargo.toml has none, or it is not semantic versioning.
+/// When Cargo.toml has no version, or it is not a semantic version.
 pub fn of_workspace(workspace: &Workspace) -> Result<Version> {
     let source = workspace.read(MANIFEST)?;
     in_manifest(&source)
@@ -51,10 +51,10 @@ fn in_manifest(
     let failed = |span: std::ops::Range<usize>, message: String| {
         Box::new(Finding::error("version", source.place(span), message))
     };
-    let manifest: Manifest = toml::from_str(&source.text).map_err(|error| {
+    let manifest: WorkspaceManifest = toml::from_str(&source.text).map_err(|error| {
         failed(
             error.span().unwrap_or(0..0),
-            format!("not our Cargo.toml: {}", error.message()),
+            format!("cannot read the workspace version: {}", error.message()),
         )
     })?;
     let version = manifest.workspace.package.version;
@@ -66,18 +66,18 @@ fn in_manifest(
         .map_err(|error| {
             failed(
                 span,
-                format!("`{}` is no version: {error}", version.get_ref()),
+                format!("invalid version `{}`: {error}", version.get_ref()),
             )
         })
 }
 
-/// The edits that give the workspace the version `to`, in the manifest `Cargo.toml` and in the lock
-/// file: what `cargo update --workspace` would write, found by the manifests alone.
+/// The edits that set the version of the workspace to `to`, in Cargo.toml and in the lock file, as
+/// `cargo update --workspace` would write it.
 ///
-/// `manifests` are those of all crates; the ones that say `version.workspace = true` move.
+/// `manifests` are those of all crates. Crates with `version.workspace = true` move.
 ///
 /// # Errors
-/// When one of the files cannot be read as what it is.
+/// When Cargo.toml or the lock file is malformed.
 pub fn set<'a>(
     to: &Version,
     manifest: &Source,
@@ -87,18 +87,21 @@ pub fn set<'a>(
     let (_, span) =
         in_manifest(manifest).map_err(|finding| Error::in_file(&manifest.path, vec![*finding]))?;
     let text = format!("\"{to}\"");
-    let mut edits = vec![Edit::new(&At::new(manifest, span), &text)];
+    let mut edits = vec![Edit::new(&Location::new(manifest, span), &text)];
     let Some(lock) = lock else { return Ok(edits) };
     let members: Vec<String> = manifests.into_iter().filter_map(inheriting).collect();
     let locked: Locked = toml::from_str(&lock.text).map_err(|error| {
-        let message = format!("not a lock file of cargo: {}", error.message());
+        let message = format!("invalid Cargo.lock: {}", error.message());
         let place = lock.place(error.span().unwrap_or(0..0));
         Error::in_file(&lock.path, vec![Finding::error("version", place, message)])
     })?;
     for package in locked.package {
-        // What comes from a registry has a source, and may have the name of a crate of ours.
+        // A crate with a source comes from a registry, even if one of ours has its name.
         if package.source.is_none() && members.contains(&package.name) {
-            edits.push(Edit::new(&At::new(lock, package.version.span()), &text));
+            edits.push(Edit::new(
+                &Location::new(lock, package.version.span()),
+                &text,
+            ));
         }
     }
     Ok(edits)
@@ -132,25 +135,25 @@ struct Inherited {
     workspace: bool,
 }
 
-/// The name of the crate, where its manifest takes the version of the workspace.
+/// The name of a crate that takes the version of the workspace.
 fn inheriting(manifest: &Source) -> Option<String> {
     let member: Member = toml::from_str(&manifest.text).ok()?;
     let package = member.package;
     package.version.workspace.then_some(package.name)
 }
 
-/// What marks a section of the changelog whose version is not out yet.
+/// The mark of a changelog section whose version is not released.
 const UNRELEASED: &str = "(unreleased)";
 
-/// The edit that announces `version`: the heading of its section in the changelog, which must be the
-/// newest and have text, loses its `(unreleased)`. None where it has lost it already.
+/// The edit that announces `version`: removes `(unreleased)` from the heading of its section, which must be the newest
+/// and have text. `None` if it is already removed.
 ///
 /// # Errors
-/// When there is no such section, at the place where it is missing.
+/// When there is no such section.
 pub fn announce(version: &Version, changelog: &Source) -> Result<Option<Edit>> {
     let wrong = |span: std::ops::Range<usize>, message: String| {
         let finding = Finding::error("version", changelog.place(span), message).help(format!(
-            "write what {version} brings to a section `## {version} {UNRELEASED}`"
+            "describe the changes in a section `## {version} {UNRELEASED}`"
         ));
         Error::in_file(&changelog.path, vec![finding])
     };
@@ -161,26 +164,29 @@ pub fn announce(version: &Version, changelog: &Source) -> Result<Option<Edit>> {
         heading(line).map(|found| (found, span))
     });
     let Some((newest, span)) = found else {
-        return Err(wrong(0..0, "it has no section of a version".to_owned()));
+        return Err(wrong(
+            0..0,
+            "the changelog has no section for a version".to_owned(),
+        ));
     };
     if newest != *version {
         return Err(wrong(
             span,
-            format!("the newest section is that of {newest}"),
+            format!("the newest section is for {newest}, expected {version}"),
         ));
     }
     if changelog_section(&changelog.text, version).is_none_or(|body| body.is_empty()) {
-        return Err(wrong(span, "the section says nothing".to_owned()));
+        return Err(wrong(span, "the section is empty".to_owned()));
     }
     let line = &changelog.text[span.clone()];
     let Some(at) = line.find(UNRELEASED) else {
         return Ok(None);
     };
     let text = [line[..at].trim_end(), &line[at + UNRELEASED.len()..]].concat();
-    Ok(Some(Edit::new(&At::new(changelog, span), text)))
+    Ok(Some(Edit::new(&Location::new(changelog, span), text)))
 }
 
-/// The section of the changelog for `version`: its text without the heading.
+/// The text of the changelog section for `version`, without the heading.
 pub fn changelog_section(changelog: &str, version: &Version) -> Option<String> {
     let mut lines = changelog
         .lines()
@@ -190,7 +196,7 @@ pub fn changelog_section(changelog: &str, version: &Version) -> Option<String> {
     Some(body.join("\n").trim().to_owned())
 }
 
-/// Where the heading of `version` says `(unreleased)`, if it does.
+/// The heading of `version`, if it says `(unreleased)`.
 pub fn unreleased(changelog: &str, version: &Version) -> Option<std::ops::Range<usize>> {
     let mut start = 0;
     for line in changelog.split_inclusive('\n') {
@@ -203,13 +209,13 @@ pub fn unreleased(changelog: &str, version: &Version) -> Option<std::ops::Range<
     None
 }
 
-/// The version in a heading `## 1.2.3`, whatever follows.
+/// The version in a heading `## 1.2.3 ...`.
 fn heading(line: &str) -> Option<Version> {
     let words = line.strip_prefix("## ")?;
     words.split_whitespace().next()?.parse().ok()
 }
 
-/// Checks that the three agree.
+/// Checks that manifest, changelog and compose file agree.
 pub fn check(manifest: &Source, changelog: &Source, compose: &Compose) -> Vec<Finding> {
     let (version, span) = match in_manifest(manifest) {
         Ok(found) => found,
@@ -225,7 +231,7 @@ pub fn check(manifest: &Source, changelog: &Source, compose: &Compose) -> Vec<Fi
             Finding::error(
                 "version",
                 changelog.place(at..at + length),
-                format!("the newest section is {found}, Cargo.toml has `{version}`"),
+                format!("the newest section is for {found}, but Cargo.toml has `{version}`"),
             )
             .help(format!("write a section `## {version}`")),
         );
@@ -233,11 +239,11 @@ pub fn check(manifest: &Source, changelog: &Source, compose: &Compose) -> Vec<Fi
         findings.push(Finding::error(
             "version",
             manifest.place(span),
-            format!("the changelog says nothing about `{version}`"),
+            format!("the changelog section for `{version}` is empty"),
         ));
     }
     let tag = format!("v{version}");
-    // What cannot be read is a finding of its own, and hides none of these.
+    // Another rule reports images that cannot be read.
     let (uses, _) = compose.references();
     let built = compose::built_of(&uses);
     for image_use in &uses {
@@ -249,7 +255,7 @@ pub fn check(manifest: &Source, changelog: &Source, compose: &Compose) -> Vec<Fi
             findings.push(Finding::error(
                 "version",
                 compose.place(image_use.span.clone()),
-                format!("`{image}` is built here, so its tag is `{tag}`"),
+                format!("`{image}` is built here: expected the tag `{tag}`"),
             ));
         }
     }
@@ -293,34 +299,34 @@ mod tests {
     }
 
     #[test]
-    fn agreement_and_every_disagreement() {
+    fn every_disagreement_is_reported() {
         let fine = "# C\n\n## 0.5.0 (unreleased)\n\n- New.\n\n## 0.4.0\n";
         assert_eq!(messages("0.5.0", fine, "ghcr.io/o/a:v0.5.0"), [""; 0]);
         assert_eq!(
             messages("0.6.0", fine, "ghcr.io/o/a:v0.6.0"),
-            ["the newest section is `0.5.0`, Cargo.toml has `0.6.0`"]
+            ["the newest section is for `0.5.0`, but Cargo.toml has `0.6.0`"]
         );
         assert_eq!(
             messages("0.5.0", fine, "ghcr.io/o/a:v0.4.0"),
-            ["`ghcr.io/o/a:v0.4.0` is built here, so its tag is `v0.5.0`"]
+            ["`ghcr.io/o/a:v0.4.0` is built here: expected the tag `v0.5.0`"]
         );
-        // Another image that cannot be read hides nothing.
+        // An unreadable image hides no disagreement.
         assert_eq!(
             messages(
                 "0.5.0",
                 fine,
                 "ghcr.io/o/a:v0.4.0\n    build: ../a\n  b:\n    image: ${B}"
             ),
-            ["`ghcr.io/o/a:v0.4.0` is built here, so its tag is `v0.5.0`"]
+            ["`ghcr.io/o/a:v0.4.0` is built here: expected the tag `v0.5.0`"]
         );
         assert_eq!(messages("0.5", fine, "ghcr.io/o/a:v0.5.0").len(), 1);
         assert_eq!(
             messages("0.5.0", "# C\n", "ghcr.io/o/a:v0.5.0"),
-            ["the newest section is no version, Cargo.toml has `0.5.0`"]
+            ["the newest section is for no version, but Cargo.toml has `0.5.0`"]
         );
         assert_eq!(
             messages("0.5.0", "## 0.5.0\n## 0.4.0\n- x\n", "ghcr.io/o/a:v0.5.0"),
-            ["the changelog says nothing about `0.5.0`"]
+            ["the changelog section for `0.5.0` is empty"]
         );
     }
 }

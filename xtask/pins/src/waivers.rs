@@ -1,16 +1,17 @@
-//! Waivers: images that are not pinned yet, in the open, each with a reason and an end.
+//! Waivers: images that may go unpinned for now, each with a reason and an expiry date.
 
 use std::path::Path;
 
-use crate::date::Date;
-use crate::edit::At;
+use time::{Date, Month, OffsetDateTime};
+
 use crate::edit::Edit;
+use crate::edit::Location;
 use crate::yaml::{self, Node};
 use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
 use xtask_host::source::{Place, Source};
 
-/// Where the waivers stand in the tree.
+/// The path of the waivers in the tree.
 pub const PATH: &str = "compose/pin-waivers.yaml";
 
 /// One waiver.
@@ -20,16 +21,16 @@ pub struct Waiver {
     pub image: String,
     /// Why it is not pinned.
     pub reason: String,
-    /// The last day on which it holds.
+    /// The last day on which it is valid.
     pub expires: Date,
-    /// Where it stands.
+    /// Its place.
     pub place: Place,
 }
 
 /// Reads the waivers of the tree at `root`.
 ///
 /// # Errors
-/// When the file cannot be read or holds anything but waivers; the error shows the places.
+/// When the file cannot be read or is malformed; the error shows the places.
 pub fn load(root: &Path) -> Result<Vec<Waiver>> {
     let source = Source::read(root, PATH)?;
     parse(&source).map_err(|findings| Error::in_file(PATH, findings))
@@ -38,7 +39,7 @@ pub fn load(root: &Path) -> Result<Vec<Waiver>> {
 /// Parses the waivers.
 ///
 /// # Errors
-/// A finding for every unknown key, missing field, wrong date or empty reason.
+/// One finding for each unknown key, missing field, invalid date and empty reason.
 pub fn parse(source: &Source) -> std::result::Result<Vec<Waiver>, Vec<Finding>> {
     let root = yaml::parse(source).map_err(|finding| vec![*finding])?;
     let mut findings = Vec::new();
@@ -70,10 +71,30 @@ pub fn parse(source: &Source) -> std::result::Result<Vec<Waiver>, Vec<Finding>> 
     }
 }
 
-/// The edit that deletes all waivers of `source`; none where there are none.
+/// The edits that turn waivers for the image `from` into waivers for `to`.
 ///
 /// # Errors
-/// A finding where the file holds anything but waivers.
+/// When the file is malformed.
+pub fn rename(
+    source: &Source,
+    from: &str,
+    to: &str,
+) -> std::result::Result<Vec<Edit>, Vec<Finding>> {
+    let root = yaml::parse(source).map_err(|finding| vec![*finding])?;
+    let items = root.get("waivers").map_or(&[][..], Node::items).iter();
+    let images = items.filter_map(|item| item.get("image"));
+    let spans = images
+        .filter(|image| image.text() == Some(from))
+        .filter_map(|image| yaml::text_span(source, image));
+    Ok(spans
+        .map(|span| Edit::new(&Location::new(source, span), to))
+        .collect())
+}
+
+/// The edit that deletes all waivers of `source`; `None` without waivers.
+///
+/// # Errors
+/// When the file is malformed.
 pub fn delete_all(source: &Source) -> std::result::Result<Option<Edit>, Vec<Finding>> {
     if parse(source)?.is_empty() {
         return Ok(None);
@@ -82,20 +103,20 @@ pub fn delete_all(source: &Source) -> std::result::Result<Option<Edit>, Vec<Find
     let Some((key, value)) = root.entry("waivers") else {
         return Ok(None);
     };
-    // From behind the colon to the end of the last waiver; what a comment says below it stays.
+    // From the colon to the end of the last waiver. Comments below it stay.
     let colon = source.text[key.span.end..].find(':').unwrap_or_default();
     let start = key.span.end + colon + 1;
     let items = value.items().last();
     let entries = items.and_then(|item| item.entries().last());
     let mut end = entries.map_or(value.span.end, |(_, last)| last.span.end);
-    // The span of a block also has the lines behind it, that of `{}` and `[]` not their ends.
+    // The span of a block includes the lines after it; that of `{}` and `[]` excludes the closing bracket.
     let around = [items.map(|item| (item, '{', '}')), Some((value, '[', ']'))];
     for (node, open, close) in around.into_iter().flatten() {
         if source.text[node.span.start..].starts_with(open) {
             end += source.text[end..].find(close).map_or(0, |at| at + 1);
         }
     }
-    Ok(Some(Edit::new(&At::new(source, start..end), " []")))
+    Ok(Some(Edit::new(&Location::new(source, start..end), " []")))
 }
 
 fn waiver(source: &Source, item: &Node) -> std::result::Result<Waiver, Vec<Finding>> {
@@ -115,7 +136,7 @@ fn waiver(source: &Source, item: &Node) -> std::result::Result<Waiver, Vec<Findi
             findings.push(wrong(
                 source,
                 item,
-                &format!("the waiver has no `{name}` (as text)"),
+                &format!("the waiver has no `{name}`, or it is not a string"),
             ));
         }
         text.to_owned()
@@ -134,7 +155,7 @@ fn waiver(source: &Source, item: &Node) -> std::result::Result<Waiver, Vec<Findi
                 findings.push(wrong(
                     source,
                     item,
-                    &format!("`{expires}` is not a date YYYY-MM-DD"),
+                    &format!("invalid date `{expires}`: expected YYYY-MM-DD"),
                 ));
             }
             Err(findings)
@@ -151,15 +172,18 @@ pub fn parse_date(text: &str) -> Option<Date> {
     text.parse().ok()
 }
 
-/// The day on which waivers are judged: the one given, else today in UTC.
+/// The day for judging waivers: `given`, else today in UTC.
 ///
 /// # Errors
-/// When the given one is not a date.
+/// A usage error when `given` is not a date.
 pub fn today(given: Option<&str>) -> Result<Date> {
     match given {
-        None => Ok(Date::today()),
-        Some(text) => parse_date(text)
-            .ok_or_else(|| Error::usage(format!("--today `{text}` is not a date YYYY-MM-DD"))),
+        None => Ok(OffsetDateTime::now_utc().date()),
+        Some(text) => parse_date(text).ok_or_else(|| {
+            Error::usage(format!(
+                "invalid value `{text}` for `--today`: expected YYYY-MM-DD"
+            ))
+        }),
     }
 }
 
@@ -182,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn all_are_deleted_and_nothing_else() {
+    fn deleting_all_waivers_keeps_everything_else() {
         let one = "  - image: ghcr.io/o/a:v1\n    reason: 'not: yet' # why\n    expires: \"2027-02-28\"\n";
         let two = "  - {image: a.b/o/b:v1, reason: x, expires: 2027-02-28}\n";
         let source = |text: String| Source {
@@ -211,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_everything_else() {
+    fn malformed_waivers_are_refused() {
         for (text, message) in [
             ("version: 2\nwaivers: []\n", "expected `version: 1`"),
             ("waivers: []\n", "`version: 1` is missing"),
@@ -221,15 +245,15 @@ mod tests {
             ),
             (
                 "version: 1\nwaivers:\n  - {image: a, reason: b}\n",
-                "no `expires`",
+                "has no `expires`",
             ),
             (
                 "version: 1\nwaivers:\n  - {image: a, reason: '', expires: 2027-01-01}\n",
-                "no `reason`",
+                "has no `reason`",
             ),
             (
                 "version: 1\nwaivers:\n  - {image: a, reason: b, expires: 2027-02-30}\n",
-                "`2027-02-30` is not a date",
+                "invalid date `2027-02-30`",
             ),
             (
                 "version: 1\nwaivers:\n  - {image: a, reason: b, expires: 2027-02-03, who: c}\n",

@@ -1,4 +1,4 @@
-//! YAML with the place of every node, and its errors as findings in their file.
+//! YAML with the place of every node. Errors are findings.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use xtask_host::source::Source;
 /// Parses a source that holds exactly one document.
 ///
 /// # Errors
-/// One finding: a syntax error, a tab, a duplicate key, an unknown alias, no document or several.
+/// A syntax error, a tab, a duplicate key, an unknown alias, no document or several.
 pub fn parse(source: &Source) -> Result<Node, Box<Finding>> {
     xtask_yaml::parse(&source.text).map_err(|wrong| {
         let finding = Finding::error(wrong.rule, source.place(wrong.span), wrong.message);
@@ -20,14 +20,14 @@ pub fn parse(source: &Source) -> Result<Node, Box<Finding>> {
     })
 }
 
-/// What `source` uses beyond plain maps, lists and scalars, each with its bytes: see [`xtask_yaml::beyond_plain`].
+/// Features of YAML beyond plain maps, lists and scalars: see [`xtask_yaml::beyond_plain`].
 pub fn beyond_plain(source: &Source) -> Vec<(Range<usize>, &'static str)> {
     xtask_yaml::beyond_plain(&source.text)
 }
 
-/// The exact bytes of a string's text: a node's span may begin with an anchor, a tag and a quote.
+/// The bytes of a string without anchor, tag and quotes, which are part of the node's span.
 ///
-/// Returns `None` where the text is not one piece of the file: an escape, a folded line.
+/// `None` where an escape or a folded line makes the text differ from the file.
 pub fn text_span(source: &Source, node: &Node) -> Option<Range<usize>> {
     let text = node.text()?;
     let slice = &source.text[node.span.clone()];
@@ -41,8 +41,8 @@ pub fn text_span(source: &Source, node: &Node) -> Option<Range<usize>> {
     rest.starts_with(text).then(|| start..start + text.len())
 }
 
-/// The text of a scalar with the places of its bytes: a block scalar has lost its indentation, a folded one its line ends.
-/// Where the file spells it otherwise, by escapes, only its beginning is known.
+/// The text of a scalar with the origin of each byte, also of a block scalar, which loses its indentation, and of a
+/// folded one, which loses its line ends. With escapes, only the start is known.
 pub fn mapped(source: &Source, node: &Node) -> Mapped {
     let Some(text) = node.text() else {
         return Mapped::default();
@@ -63,7 +63,7 @@ pub fn mapped(source: &Source, node: &Node) -> Mapped {
     mapped
 }
 
-/// Adds a line that stands in the file as it is, behind some indentation. Returns the byte behind it.
+/// Appends a line that is in the file verbatim, after indentation. Returns the offset after it.
 fn whole_line(source: &Source, line: &str, at: usize, into: &mut Mapped) -> Option<usize> {
     let blank = |text: &str| text.len() - text.trim_start_matches(' ').len();
     let at = at + blank(&source.text[at..]).checked_sub(blank(line))?;
@@ -74,11 +74,11 @@ fn whole_line(source: &Source, line: &str, at: usize, into: &mut Mapped) -> Opti
     })
 }
 
-/// The same, letter by letter, where line ends were folded.
+/// The same for a folded line, character by character.
 fn by_letter(source: &Source, line: &str, mut at: usize, into: &mut Mapped) -> Option<usize> {
     for c in line.chars() {
         let rest = &source.text[at..];
-        // Indentation, and blanks that folding dropped.
+        // Indentation, and whitespace that folding dropped.
         let skipped = rest.find(|found: char| found == c || !found.is_whitespace());
         at += skipped.unwrap_or(rest.len());
         let piece = c.encode_utf8(&mut [0; 4]).to_owned();
@@ -86,7 +86,7 @@ fn by_letter(source: &Source, line: &str, mut at: usize, into: &mut Mapped) -> O
             into.push(&piece, at);
             at += c.len_utf8();
         } else if c.is_whitespace() {
-            // A line end that became a blank, or one that the file ends without.
+            // A line end that became a space, or one that is missing at the end of the file.
             into.append(&Mapped::somewhere(&piece, at));
         } else {
             return None;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_a_string_is_found_behind_anchor_tag_and_quote() {
+    fn the_text_of_a_string_excludes_anchor_tag_and_quotes() {
         for (text, expected) in [
             ("a: v1\n", Some(3)),
             ("a: &v1 v1\n", Some(7)),

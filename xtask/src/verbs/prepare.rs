@@ -2,6 +2,7 @@
 //!
 //! What it cannot know it leaves to others: the text of the changelog to people, digests to `pin`.
 
+use polis_base::ImageRef;
 use semver::Version;
 use serde_json::json;
 
@@ -12,6 +13,7 @@ use xtask_host::workspace::Workspace;
 use xtask_pins::edit::{self, Edit};
 use xtask_pins::inventory::{FileKind, Files, Inventory, page};
 use xtask_pins::versions::{self, CHANGELOG, LOCK, MANIFEST};
+use xtask_pins::waivers;
 
 /// Runs the verb.
 ///
@@ -26,7 +28,9 @@ pub fn run(workspace: &Workspace, args: &PrepareArgs) -> Result<Report> {
     let manifest = workspace.read(MANIFEST)?;
     let mut edits = versions::set(&version, &manifest, Some(&lock), manifests)?;
     edits.extend(versions::announce(&version, &changelog)?);
-    edits.extend(tags(&Inventory::extract(&files), &version)?);
+    let inventory = Inventory::extract(&files);
+    edits.extend(tags(&inventory, &version)?);
+    edits.extend(waived(&inventory, &files, &version)?);
     let changes = edit::apply(files.all().chain([&lock, &changelog]), &edits)?;
     let changes = page::follow(workspace, &files, changes)?;
     if !args.check {
@@ -70,15 +74,34 @@ fn version(workspace: &Workspace, args: &PrepareArgs) -> Result<Version> {
 fn tags(inventory: &Inventory, version: &Version) -> Result<Vec<Edit>> {
     let built = inventory.pins.iter().filter(|pin| pin.built);
     let built: Vec<String> = built.filter_map(|pin| Some(pin.image()?.name())).collect();
-    let tag = format!("v{version}");
-    inventory.edit_images(|image, _| {
-        if !built.contains(&image.name()) || image.tag() == Some(&tag) {
-            return Ok(image.clone());
+    inventory.edit_images(|image, _| match built.contains(&image.name()) {
+        true => tagged(image, version),
+        false => Ok(image.clone()),
+    })
+}
+
+/// The edits that keep the waivers of the images built here: an unpinned image stays waived under its new tag.
+fn waived(inventory: &Inventory, files: &Files, version: &Version) -> Result<Vec<Edit>> {
+    let mut edits = Vec::new();
+    for pin in inventory.pins.iter().filter(|pin| pin.built) {
+        if let (Some(image), Some(waiver)) = (pin.image(), &pin.waiver) {
+            let to = tagged(image, version)?.to_string();
+            let renamed = waivers::rename(&files.waivers, &waiver.image, &to);
+            edits.extend(renamed.map_err(|found| Error::in_file(waivers::PATH, found))?);
         }
-        image.unpinned().with_tag(&tag).map_err(|error| {
-            Error::usage(format!("`{tag}` cannot be the tag of an image"))
-                .because(error.to_string())
-                .hint("take a version without build metadata (`+...`)")
-        })
+    }
+    Ok(edits)
+}
+
+/// The image with the tag of `version`; unchanged if it has it.
+fn tagged(image: &ImageRef, version: &Version) -> Result<ImageRef> {
+    let tag = format!("v{version}");
+    if image.tag() == Some(&tag) {
+        return Ok(image.clone());
+    }
+    image.unpinned().with_tag(&tag).map_err(|error| {
+        Error::usage(format!("`{tag}` cannot be the tag of an image"))
+            .because(error.to_string())
+            .hint("take a version without build metadata (`+...`)")
     })
 }

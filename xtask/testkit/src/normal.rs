@@ -11,7 +11,7 @@ use polis_base::Digest;
 use xtask_host::source::Source;
 use xtask_pins::edit::{Change, Edit, apply};
 use xtask_pins::inventory::{
-    Action, Download, FileKind, Files, Inventory, Part, Pin, What, page, update,
+    Action, Dependency, Download, Field, FileKind, Files, Inventory, Pin, page, update,
 };
 use xtask_pins::{versions, waivers};
 
@@ -143,8 +143,8 @@ fn edits_of_pins(inventory: &Inventory, built: bool) -> Vec<Edit> {
         .collect();
     let mut edits = Vec::new();
     for pin in &inventory.pins {
-        match &pin.what {
-            What::Image(image) => {
+        match &pin.dependency {
+            Dependency::Image(image) => {
                 let tag = match ours.contains(&image.name()) {
                     true => format!("v{VERSION}"),
                     false => PUBLISHED.to_owned(),
@@ -152,11 +152,11 @@ fn edits_of_pins(inventory: &Inventory, built: bool) -> Vec<Edit> {
                 let normal = image.unpinned().with_tag(&tag).expect("a tag");
                 edits.extend(update::image(pin, &normal));
             }
-            What::Download(download) => edits.extend(edits_of_download(pin, download)),
-            What::Action(action) => edits.extend(edits_of_action(pin, action)),
-            What::Key(_) => edits.extend(edits_of(pin, Part::Fingerprint, FINGERPRINT)),
-            What::Toolchain(_) if !built => edits.extend(edits_of(pin, Part::Channel, RUST)),
-            What::Toolchain(_) | What::Base(_) => {}
+            Dependency::Download(download) => edits.extend(edits_of_download(pin, download)),
+            Dependency::Action(action) => edits.extend(edits_of_action(pin, action)),
+            Dependency::Key(_) => edits.extend(edits_of(pin, Field::Fingerprint, FINGERPRINT)),
+            Dependency::Toolchain(_) if !built => edits.extend(edits_of(pin, Field::Channel, RUST)),
+            Dependency::Toolchain(_) | Dependency::Base(_) => {}
         }
     }
     edits
@@ -188,7 +188,9 @@ fn edits_of_action(pin: &Pin, action: &Action) -> Vec<Edit> {
     update::action(pin, action, tag, &commit).expect("an action with its tag")
 }
 
-fn edits_of(pin: &Pin, part: Part, text: &str) -> Vec<Edit> {
-    let uses = pin.uses.iter().filter(|found| found.part == part);
-    uses.map(|found| Edit::new(&found.at, text)).collect()
+fn edits_of(pin: &Pin, field: Field, text: &str) -> Vec<Edit> {
+    let occurrences = pin.occurrences.iter().filter(|found| found.field == field);
+    occurrences
+        .map(|found| Edit::new(&found.at, text))
+        .collect()
 }

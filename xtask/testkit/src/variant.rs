@@ -3,7 +3,7 @@
 use polis_base::{Digest, ImageRef};
 use xtask_host::source::Source;
 use xtask_pins::edit::{Change, Edit, apply};
-use xtask_pins::inventory::{FileKind, Files, Inventory, Part, What, page, update};
+use xtask_pins::inventory::{Dependency, Field, FileKind, Files, Inventory, page, update};
 use xtask_pins::{versions, waivers};
 
 use crate::normal::{VERSION, waivers_for};
@@ -83,14 +83,14 @@ fn pinned(inventory: &Inventory, wanted: impl Fn(usize) -> bool) -> Vec<Edit> {
 fn moved(inventory: &Inventory) -> Vec<Edit> {
     let mut edits = Vec::new();
     for pin in &inventory.pins {
-        match &pin.what {
-            What::Action(action) => {
+        match &pin.dependency {
+            Dependency::Action(action) => {
                 let digest = Digest::of(pin.name().as_bytes()).hex();
                 let commit = digest[..40].parse().expect("a commit");
                 let moved = update::action(pin, action, "v98.7.6", &commit);
                 edits.extend(moved.expect("an action with its tag"));
             }
-            What::Download(download) => {
+            Dependency::Download(download) => {
                 let v = download.version.as_deref().unwrap_or_default();
                 let v = if v.starts_with('v') { "v" } else { "" };
                 let sha256 = Digest::of(pin.name().as_bytes());
@@ -101,12 +101,12 @@ fn moved(inventory: &Inventory) -> Vec<Edit> {
                     sha256,
                 ));
             }
-            What::Key(_) => {
-                let uses = pin.uses.iter();
-                let uses = uses.filter(|found| found.part == Part::Fingerprint);
-                edits.extend(uses.map(|found| Edit::new(&found.at, "A1".repeat(20))));
+            Dependency::Key(_) => {
+                let occurrences = pin.occurrences.iter();
+                let occurrences = occurrences.filter(|found| found.field == Field::Fingerprint);
+                edits.extend(occurrences.map(|found| Edit::new(&found.at, "A1".repeat(20))));
             }
-            What::Image(_) | What::Base(_) | What::Toolchain(_) => {}
+            Dependency::Image(_) | Dependency::Base(_) | Dependency::Toolchain(_) => {}
         }
     }
     edits

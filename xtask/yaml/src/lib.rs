@@ -1,175 +1,39 @@
 //! YAML with the place of every node.
 //!
-//! The release tools do not only read YAML, they point into it and change single values of it,
-//! so each node keeps the bytes it came from. Merge keys (`<<`) are resolved the way Compose
-//! does; an alias keeps the place of what it stands for, since that is what an edit must touch.
+//! The release tools point into files and edit single values, so each node keeps its bytes. Merge keys (`<<`) are
+//! resolved as Compose resolves them. An alias has the place of its anchor, which is what an edit must change.
 //!
-//! A package of its own, because the parser is generic, so that it is compiled with whoever calls it: here it is
-//! compiled with optimizations even where the rest of the tools is not.
+//! A crate of its own, because the generic parser is compiled into its caller: this crate alone is optimized in
+//! development builds.
+
+mod depth;
+mod error;
+mod node;
+mod offsets;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use saphyr::{MarkedYaml, Scalar, YamlData, YamlLoader};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, SpannedEventReceiver};
-use serde_json::Value as Json;
 
-/// What keeps a text from being read: the rule, the bytes it points at, what is wrong, and the next step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
-    /// `yaml-tab` or `yaml-syntax`.
-    pub rule: &'static str,
-    /// The bytes.
-    pub span: Range<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// The next step.
-    pub help: Option<&'static str>,
-}
+use depth::{DEEPEST, Depth};
+use offsets::Offsets;
 
-impl Wrong {
-    fn syntax(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            rule: "yaml-syntax",
-            span,
-            message: message.into(),
-            help: None,
-        }
-    }
-}
-
-/// How deep lists and maps may be nested: the deepest file of ours has 11 levels. Readers recurse, so depth is stack.
-const DEEPEST: usize = 64;
-
-/// A node: its value and its bytes in the source.
-#[derive(Debug, Clone)]
-pub struct Node {
-    /// What it holds.
-    pub value: Value,
-    /// The bytes it came from, with anchor and tag.
-    pub span: Range<usize>,
-}
-
-/// What a node holds.
-#[derive(Debug, Clone)]
-pub enum Value {
-    /// `null`, `~` or nothing.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// An integer, also in hexadecimal or octal.
-    Int(i64),
-    /// A floating-point number.
-    Float(f64),
-    /// Any other scalar, and every quoted one.
-    Text(String),
-    /// A sequence.
-    Seq(Vec<Node>),
-    /// A mapping in the order of the file.
-    Map(Vec<(Node, Node)>),
-}
-
-impl Node {
-    /// The value under `key`, where this is a mapping that has it.
-    pub fn get(&self, key: &str) -> Option<&Self> {
-        self.entry(key).map(|(_, value)| value)
-    }
-
-    /// The key node and the value under `key`.
-    pub fn entry(&self, key: &str) -> Option<&(Self, Self)> {
-        self.entries()
-            .iter()
-            .find(|(found, _)| found.text() == Some(key))
-    }
-
-    /// The entries of a mapping; none for anything else.
-    pub fn entries(&self) -> &[(Self, Self)] {
-        match &self.value {
-            Value::Map(entries) => entries,
-            _ => &[],
-        }
-    }
-
-    /// The items of a sequence; none for anything else.
-    pub fn items(&self) -> &[Self] {
-        match &self.value {
-            Value::Seq(items) => items,
-            _ => &[],
-        }
-    }
-
-    /// The text of a string.
-    pub fn text(&self) -> Option<&str> {
-        match &self.value {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The value as JSON, for a schema to judge. Keys that are not strings take their text.
-    pub fn to_json(&self) -> Json {
-        match &self.value {
-            Value::Null => Json::Null,
-            Value::Bool(value) => Json::from(*value),
-            Value::Int(value) => Json::from(*value),
-            Value::Float(value) => Json::from(*value),
-            Value::Text(value) => Json::from(value.as_str()),
-            Value::Seq(items) => items.iter().map(Self::to_json).collect(),
-            Value::Map(entries) => entries
-                .iter()
-                .map(|(key, value)| (key.key_text(), value.to_json()))
-                .collect(),
-        }
-    }
-
-    /// The node that the JSON pointer `pointer` names, with its key where it is a mapping's
-    /// value; the deepest existing one where the pointer leads nowhere.
-    pub fn at_pointer(&self, pointer: &str) -> (Option<&Self>, &Self) {
-        let mut found = (None, self);
-        for token in pointer.split('/').skip(1) {
-            let token = token.replace("~1", "/").replace("~0", "~");
-            let next = match &found.1.value {
-                Value::Map(entries) => entries
-                    .iter()
-                    .find(|(key, _)| key.key_text() == token)
-                    .map(|(key, value)| (Some(key), value)),
-                Value::Seq(items) => token
-                    .parse::<usize>()
-                    .ok()
-                    .and_then(|at| items.get(at))
-                    .map(|item| (None, item)),
-                _ => None,
-            };
-            match next {
-                Some(next) => found = next,
-                None => break,
-            }
-        }
-        found
-    }
-
-    fn key_text(&self) -> String {
-        match &self.value {
-            Value::Text(text) => text.clone(),
-            Value::Bool(value) => value.to_string(),
-            Value::Int(value) => value.to_string(),
-            Value::Float(value) => value.to_string(),
-            _ => String::from("null"),
-        }
-    }
-}
+pub use error::ParseError;
+pub use node::{Node, Value};
 
 /// Parses a text that holds exactly one document.
 ///
 /// # Errors
 /// A syntax error, a tab, a duplicate key, an unknown alias, no document or several.
-pub fn parse(text: &str) -> Result<Node, Wrong> {
+pub fn parse(text: &str) -> Result<Node, ParseError> {
     if let Some(at) = text.find('\t') {
-        return Err(Wrong {
+        return Err(ParseError {
             rule: "yaml-tab",
             span: at..at + 1,
             message: "a tab in a YAML file".to_owned(),
-            help: Some("indent with spaces; cloud-init's and Multipass's parsers refuse tabs"),
+            help: Some("indent with spaces: the parsers of cloud-init and Multipass reject tabs"),
         });
     }
     let offsets = Offsets::new(text);
@@ -183,21 +47,24 @@ pub fn parse(text: &str) -> Result<Node, Wrong> {
             };
             Ok(converter.node(document))
         }
-        [] => Err(Wrong::syntax(0..0, "the file holds no YAML document")),
+        [] => Err(ParseError::syntax(
+            0..0,
+            "the file contains no YAML document",
+        )),
         [_, second, ..] => {
             let at = offsets.byte(second.span.start.index());
-            let message = "a second YAML document; one file holds one";
-            Err(Wrong::syntax(at..at, message))
+            let message = "a second YAML document: expected one per file";
+            Err(ParseError::syntax(at..at, message))
         }
     }
 }
 
-/// The documents of `text`. The events are fed one by one, since the parser's own loop recurses.
-fn load<'a>(text: &'a str, offsets: &Offsets) -> Result<Vec<MarkedYaml<'a>>, Wrong> {
+/// The documents of `text`. Feeds the events one by one, because the parser's own loop recurses.
+fn load<'a>(text: &'a str, offsets: &Offsets) -> Result<Vec<MarkedYaml<'a>>, ParseError> {
     let wrong = |error: &ScanError| {
         let at = offsets.byte(error.marker().index());
         let end = text.len().min(at + 1);
-        Wrong::syntax(at..end, format!("not valid YAML: {}", error.info()))
+        ParseError::syntax(at..end, format!("not valid YAML: {}", error.info()))
     };
     let mut loader = YamlLoader::default();
     let mut depth = Depth::default();
@@ -205,9 +72,9 @@ fn load<'a>(text: &'a str, offsets: &Offsets) -> Result<Vec<MarkedYaml<'a>>, Wro
         let (event, span) = item.map_err(|error| wrong(&error))?;
         if !depth.admits(&event) {
             let at = offsets.byte(span.start.index());
-            return Err(Wrong::syntax(
+            return Err(ParseError::syntax(
                 at..at,
-                format!("nested more than {DEEPEST} deep"),
+                format!("more than {DEEPEST} levels of nesting"),
             ));
         }
         loader.on_event(event, span);
@@ -218,41 +85,8 @@ fn load<'a>(text: &'a str, offsets: &Offsets) -> Result<Vec<MarkedYaml<'a>>, Wro
     Ok(loader.into_documents())
 }
 
-/// How deep the events so far are nested, with what each alias stands for.
-#[derive(Default)]
-struct Depth {
-    /// The anchor of each open list or map, 0 for none, and the height of what it holds so far.
-    open: Vec<(usize, usize)>,
-    /// The height of each anchored node.
-    heights: HashMap<usize, usize>,
-}
-
-impl Depth {
-    /// Whether `event` leaves the nesting within [`DEEPEST`].
-    fn admits(&mut self, event: &Event<'_>) -> bool {
-        let height = match event {
-            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
-                self.open.push((*anchor, 0));
-                0
-            }
-            Event::SequenceEnd | Event::MappingEnd => {
-                let (anchor, inside) = self.open.pop().unwrap_or_default();
-                self.heights.insert(anchor, inside + 1);
-                inside + 1
-            }
-            Event::Alias(anchor) => self.heights.get(anchor).copied().unwrap_or(0),
-            _ => 0,
-        };
-        if let Some((_, inside)) = self.open.last_mut() {
-            *inside = height.max(*inside);
-        }
-        self.open.len() + height <= DEEPEST
-    }
-}
-
-/// What `text` uses beyond plain maps, lists and scalars, each with its bytes: anchors,
-/// aliases, tags, merge keys and document markers, without which there are no directives either.
-/// Parsers disagree about these, and `parse` resolves them.
+/// Features of YAML beyond plain maps, lists and scalars, each with its bytes: anchors, aliases, tags, merge keys and
+/// document markers. Parsers disagree about these; [`parse`] resolves them. Directives need a document marker.
 pub fn beyond_plain(text: &str) -> Vec<(Range<usize>, &'static str)> {
     let offsets = Offsets::new(text);
     let mut found = Vec::new();
@@ -278,35 +112,10 @@ pub fn beyond_plain(text: &str) -> Vec<(Range<usize>, &'static str)> {
     found
 }
 
-/// Finds bytes by characters, which is what saphyr counts.
-struct Offsets {
-    /// Of every character, and the length at the end; `None` where each character is one byte.
-    table: Option<Vec<usize>>,
-    length: usize,
-}
-
-impl Offsets {
-    fn new(text: &str) -> Self {
-        let ends = || text.char_indices().map(|(at, _)| at).chain([text.len()]);
-        Self {
-            table: (!text.is_ascii()).then(|| ends().collect()),
-            length: text.len(),
-        }
-    }
-
-    /// The byte at which the character `index` starts; the end of the text for any beyond it.
-    fn byte(&self, index: usize) -> usize {
-        match &self.table {
-            Some(table) => table.get(index).copied().unwrap_or(self.length),
-            None => index.min(self.length),
-        }
-    }
-}
-
 struct Converter<'a> {
     text: &'a str,
     offsets: &'a Offsets,
-    /// The bytes of each anchored node seen so far.
+    /// The bytes of each anchored node so far.
     anchors: HashMap<&'a str, Range<usize>>,
 }
 
@@ -360,14 +169,14 @@ impl<'a> Converter<'a> {
     }
 }
 
-/// The anchor or alias name that `slice` starts with, after its `sign`.
+/// The name of the anchor or alias at the start of `slice`, after its `sign`.
 fn name_after(slice: &str, sign: char) -> Option<&str> {
     let rest = slice.strip_prefix(sign)?;
     rest.split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}'))
         .next()
 }
 
-/// Resolves `<<`: what is written beside it wins over what it brings in.
+/// Resolves `<<`: keys beside it override the merged ones.
 fn merged(entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
     let is_merge = |key: &Node| key.text() == Some("<<");
     if !entries.iter().any(|(key, _)| is_merge(key)) {
@@ -399,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_bytes_whatever_the_line_ends_and_letters() {
+    fn spans_are_bytes_with_any_line_end_and_letter() {
         let source = "# é\r\na: &x 'q'\r\nb: *x\r\nc: {k: \"v\"} # c\r\nd: |\r\n  é1\r\n";
         let root = parse(source).unwrap();
         let text = |key: &str| &source[root.get(key).unwrap().span.clone()];
@@ -411,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn merge_keys_give_way_to_what_is_written() {
+    fn explicit_keys_override_merged_ones() {
         let root = parse("x: &x {a: 1, b: 2}\ny:\n  <<: *x\n  b: 3\n").unwrap();
         assert_eq!(
             root.get("y").unwrap().to_json(),
@@ -420,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_plain_yaml_is_found_in_its_place() {
+    fn features_beyond_plain_yaml_are_found_in_their_places() {
         let text = "---\na: &x !y 1\nb: *x\n<<: {}\nc: [!!str é, '<<']\n";
         let line = |at: usize| text[..at].matches('\n').count() + 1;
         let found: Vec<_> = beyond_plain(text)
@@ -438,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_a_limit_before_a_tree_is_built() {
+    fn deep_nesting_is_refused_before_a_tree_is_built() {
         let deep = |depth: usize| format!("{}a\n", "- ".repeat(depth));
         assert!(parse(&deep(DEEPEST)).is_ok());
         for text in [
@@ -453,8 +262,8 @@ mod tests {
             "? ".repeat(50_000),
         ] {
             let wrong = parse(&text).expect_err("too deep");
-            // The parser has a limit of its own for `[`.
-            let limit = ["nested more than 64 deep", "recursion limit exceeded"];
+            // The parser has its own limit for `[`.
+            let limit = ["more than 64 levels of nesting", "recursion limit exceeded"];
             assert!(
                 limit.iter().any(|said| wrong.message.contains(said)),
                 "{}",
@@ -481,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_document_is_wrong_in_its_place() {
+    fn a_text_that_is_not_one_document_is_an_error_in_its_place() {
         for (text, message, at) in [
             ("a: 1\n\tb: 2\n", "a tab in a YAML file", 5),
             (
@@ -491,10 +300,10 @@ mod tests {
             ),
             (
                 "a: 1\n---\nb: 2\n",
-                "a second YAML document; one file holds one",
+                "a second YAML document: expected one per file",
                 9,
             ),
-            ("", "the file holds no YAML document", 0),
+            ("", "the file contains no YAML document", 0),
             ("a: [1\nb: 2\n", "not valid YAML: ", 7),
         ] {
             let wrong = parse(text).expect_err(text);

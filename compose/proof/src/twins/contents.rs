@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use xtask_pins::contract::{Contract, Kind, SEARCHED};
+use xtask_pins::contract::{Contract, PathKind, SEARCHED};
 
 use super::base::Base;
 use super::files::{base_name, entries, read};
@@ -246,7 +246,8 @@ fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<Stri
     }
     let paths = contract.paths.iter().map(|fact| &fact.value);
     for path in paths {
-        let is_directory = path.kind == Kind::Writable || DIRECTORIES.contains(&path.path.as_str());
+        let is_directory =
+            path.kind == PathKind::Writable || DIRECTORIES.contains(&path.path.as_str());
         // Paths that were added above, or that every file system has, stay as they are.
         if is_directory && !tree.has(&path.path) {
             tree.directory(&path.path, 0o755, user);

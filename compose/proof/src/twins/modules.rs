@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cloud_init_proof::run::Run;
-use xtask_pins::contract::{Contract, Kind};
+use xtask_pins::contract::{Contract, PathKind};
 
 use super::base::Base;
 use super::files::{base_name, read};
@@ -46,7 +46,7 @@ pub(crate) fn add(
     linked: &mut Vec<String>,
 ) -> Result<()> {
     let modules = contract.paths.iter().map(|fact| &fact.value);
-    for module in modules.filter(|path| path.kind == Kind::Module) {
+    for module in modules.filter(|path| path.kind == PathKind::Module) {
         let name = base_name(&module.path);
         let debian = format!("{}/{name}", MODULES.0);
         if base.path(&debian).is_file() {

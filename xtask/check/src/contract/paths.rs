@@ -1,19 +1,19 @@
-//! Every path and every variable that our files name is there, and everything that is mounted is read by somebody.
+//! Every path and variable that our files use must exist, and every mount must have a reader.
 
 use std::ops::Range;
 
 use xtask_host::finding::Finding;
 use xtask_host::source::{Place, Source};
-use xtask_pins::contract::Kind;
+use xtask_pins::contract::PathKind;
 use xtask_pins::yaml::Node;
 
 use super::programs;
 use super::service::{File, Health, Mount, MountKind, Service, canonical, is_below};
 
-/// Where c-icap 0.6.4, built with the prefix /usr, looks for a module that is named without a directory.
+/// The directory in which c-icap 0.6.4, built with the prefix /usr, looks for modules without a directory.
 const C_ICAP_MODULES: &str = "/usr/lib/c_icap";
 
-/// What Docker and the kernel put into each container.
+/// Paths that Docker and the kernel add to each container.
 const PROVIDED: [&str; 6] = [
     "/dev",
     "/etc/hostname",
@@ -23,30 +23,30 @@ const PROVIDED: [&str; 6] = [
     "/sys",
 ];
 
-/// What a path begins with: anything else that begins with a slash is a pattern, a part of a URL or a command's own.
+/// The first segments of paths. Other text with a leading slash is a pattern, part of a URL or an argument.
 const TOP: [&str; 20] = [
     "bin", "boot", "data", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc",
     "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var",
 ];
 
-/// A path that something of ours names.
+/// A path that one of our files uses.
 struct Named {
     path: String,
     place: Place,
 }
 
-/// Judges the paths, mounts and variables of a service. `manual` is what people do by hand in its container.
+/// Judges the paths, mounts and variables of a service. `manual` describes manual steps in its container.
 pub(super) fn check(service: &Service<'_>, manual: &[(String, Source)]) -> Vec<Finding> {
     let named = named(service);
     let mut findings = Vec::new();
     let mut known: Vec<(&str, &Place)> = Vec::new();
     for Named { path, place } in &named {
-        // A word may be found twice: by itself, and inside the word around it.
+        // A word may be found twice: alone, and inside another word.
         if !exists(service, path) && !known.contains(&(path, place)) {
             known.push((path, place));
             let name = service.name;
             let message = format!(
-                "there is no `{path}` in `{name}`: its image has none, and nothing is mounted there"
+                "`{path}` does not exist in `{name}`: it is not in the image, and nothing is mounted there"
             );
             findings.push(
                 Finding::error("contract-path", place.clone(), message)
@@ -61,7 +61,7 @@ pub(super) fn check(service: &Service<'_>, manual: &[(String, Source)]) -> Vec<F
     findings
 }
 
-/// The paths that files of ours in the container, the command lines and the variables of the service name.
+/// The paths in our files in the container, and in the command lines and variables of the service.
 fn named(service: &Service<'_>) -> Vec<Named> {
     let mut named = Vec::new();
     for file in &service.files {
@@ -70,7 +70,7 @@ fn named(service: &Service<'_>) -> Vec<Named> {
             None => without_comments(&file.source.text),
         };
         for (text, at) in texts {
-            // A quoted word begins behind its quote.
+            // The text of a quoted word begins after its quote.
             let quote = at.len().saturating_sub(text.len()) / 2;
             for span in paths_in(&text) {
                 let start = at.start + quote + span.start;
@@ -104,7 +104,7 @@ fn named(service: &Service<'_>) -> Vec<Named> {
     named
 }
 
-/// Whether the container has `path`, or may make it.
+/// Whether the container has `path`, or may create it.
 fn exists(service: &Service<'_>, path: &str) -> bool {
     let path = canonical(path);
     let mounted = service.mounts.iter().any(|mount| {
@@ -115,9 +115,9 @@ fn exists(service: &Service<'_>, path: &str) -> bool {
     let shipped = service.contract.paths.iter().any(|fact| {
         let known = canonical(&fact.value.path);
         let made = match fact.value.kind {
-            Kind::Writable => true,
-            Kind::File => !service.is_read_only(),
-            Kind::Module | Kind::Config => false,
+            PathKind::Writable => true,
+            PathKind::File => !service.is_read_only(),
+            PathKind::Module | PathKind::Config => false,
         };
         fact.value.kind.is_shipped()
             && (is_below(&known, &path) || (made && is_below(&path, &known)))
@@ -128,7 +128,7 @@ fn exists(service: &Service<'_>, path: &str) -> bool {
         || service.contract.has_program(&path)
 }
 
-/// The help for a path that is not there.
+/// The help for a missing path.
 fn missing(service: &Service<'_>, path: &str) -> String {
     let file = &service.contract.source.path;
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -140,14 +140,14 @@ fn missing(service: &Service<'_>, path: &str) -> String {
     match same {
         Some(fact) if fact.value.kind.is_shipped() => format!("{file} has `{}`", fact.value.path),
         Some(fact) if fact.value.path == path => "mount it: the image need not have one".to_owned(),
-        _ => format!("mount it, or add it to {file} with the source that tells of it"),
+        _ => format!("mount it, or add it to {file} under its source"),
     }
 }
 
-/// Modules of c-icap that are named without a directory and are not in c-icap's own.
+/// Modules without a directory that are not in c-icap's own directory.
 fn modules(service: &Service<'_>, file: &File) -> Vec<Finding> {
     let paths = &service.contract.paths;
-    if file.script.is_some() || !paths.iter().any(|fact| fact.value.kind == Kind::Module) {
+    if file.script.is_some() || !paths.iter().any(|fact| fact.value.kind == PathKind::Module) {
         return Vec::new();
     }
     let services = without_comments(&file.source.text)
@@ -180,7 +180,7 @@ fn modules(service: &Service<'_>, file: &File) -> Vec<Finding> {
     services.map(finding).collect()
 }
 
-/// What is mounted where nobody looks.
+/// Mounts without a reader.
 fn unread(service: &Service<'_>, named: &[Named], manual: &[(String, Source)]) -> Vec<Finding> {
     let by_hand: Vec<String> = manual
         .iter()
@@ -192,38 +192,38 @@ fn unread(service: &Service<'_>, named: &[Named], manual: &[(String, Source)]) -
         .collect();
     let unread = service.mounts.iter().filter(|mount| {
         let target = canonical(&mount.target);
-        let contract =
-            service.contract.paths.iter().any(|fact| {
-                fact.value.kind != Kind::Module && canonical(&fact.value.path) == target
-            });
+        let contract = service.contract.paths.iter().any(|fact| {
+            fact.value.kind != PathKind::Module && canonical(&fact.value.path) == target
+        });
         let ours = named
             .iter()
             .any(|named| is_about(&canonical(&named.path), &target));
         let hand = mount.kind == MountKind::Secret && by_hand.contains(&mount.target);
-        // What is installed in a file system that can be written, no contract knows.
+        // Programs installed in a writable file system are in no contract.
         let open = mount.kind == MountKind::Volume && !service.is_read_only();
         mount.kind != MountKind::Tmpfs && !contract && !ours && !hand && !open
     });
     let finding = |mount: &Mount<'_>| {
         let place = service.place(mount.node, &mount.target);
         let message = format!(
-            "nothing in `{}` reads `{}`, which is mounted",
+            "no program of `{}` reads the mount `{}`",
             service.name, mount.target
         );
         let file = &service.contract.source.path;
-        let help = format!("mount it where {file} or a file of ours names it, or not at all");
+        let help =
+            format!("mount it at a path of {file} or of a mounted file, or remove the mount");
         Finding::error("contract-mount", place, message).help(help)
     };
     unread.map(finding).collect()
 }
 
-/// Whether what names `path` reads what is mounted at `target`: itself, something in it, or its directory.
+/// Whether a reader of `path` reads the mount at `target`: the mount, something in it, or its directory.
 fn is_about(path: &str, target: &str) -> bool {
     let is_deep = path.matches('/').count() > 1;
     is_below(path, target) || (is_deep && is_below(target, path))
 }
 
-/// Directories that a program must write to and cannot.
+/// Directories that a program must write to but cannot.
 fn unwritable(service: &Service<'_>) -> Vec<Finding> {
     if !service.is_read_only() {
         return Vec::new();
@@ -240,7 +240,7 @@ fn unwritable(service: &Service<'_>) -> Vec<Finding> {
             .mounts
             .iter()
             .any(|mount| !mount.read_only && is_below(&path, &canonical(&mount.target)));
-        fact.value.kind == Kind::Writable && runs && !covered
+        fact.value.kind == PathKind::Writable && runs && !covered
     });
     let finding = |path: &str| {
         let key = service.compose.services().iter().map(|(key, _)| key);
@@ -250,7 +250,7 @@ fn unwritable(service: &Service<'_>) -> Vec<Finding> {
             .unwrap_or(service.node);
         let place = service.compose.place(key.span.clone());
         let message = format!(
-            "`{}` cannot write to `{path}`, which its program must",
+            "`{}` must write to `{path}`, which is read-only",
             service.name
         );
         let help = "the root file system is read-only: mount a tmpfs or a volume there";
@@ -290,7 +290,7 @@ fn environment(service: &Service<'_>) -> Vec<Finding> {
     unread.map(finding).collect()
 }
 
-/// The entries of `environment`: the node with the name, and the value where it has a node of its own.
+/// The entries of `environment`: the node with the name, and the node with the value, which may be the same.
 fn variables<'a>(service: &Service<'a>) -> Vec<(&'a Node, Option<&'a Node>)> {
     let Some(node) = service.node.get("environment") else {
         return Vec::new();
@@ -304,7 +304,7 @@ fn variables<'a>(service: &Service<'a>) -> Vec<(&'a Node, Option<&'a Node>)> {
         .collect()
 }
 
-/// The lines of a configuration without what stands behind a `#`, with their bytes.
+/// The lines of a configuration without comments, with their bytes.
 fn without_comments(text: &str) -> Vec<(String, Range<usize>)> {
     let mut start = 0;
     let lines = text.split_inclusive('\n').map(|line| {
@@ -336,7 +336,7 @@ fn paths_in(text: &str) -> Vec<Range<usize>> {
             .find(|c| !is_part(c))
             .unwrap_or(text.len() - start);
         at = start + length;
-        // Behind or before an expansion it is a part of a path.
+        // Next to an expansion, it is only part of a path.
         let before = text[..start].chars().next_back();
         let after = text[at..].chars().next();
         let is_whole = !before.is_some_and(|c| "$})`*~".contains(c))
@@ -361,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_told_from_what_looks_like_them() {
+    fn paths_are_told_from_similar_text() {
         for (text, expected) in [
             ("dir /data", "/data"),
             (

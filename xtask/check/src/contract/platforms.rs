@@ -1,19 +1,19 @@
-//! The platforms that all images have are those that the rest of the tree promises.
+//! The platforms that all images have must match the pins, the targets of the CLI, and the documents.
 
 use xtask_host::finding::Finding;
 use xtask_host::source::Source;
 use xtask_pins::contract::{Contract, offered};
 
-/// The documents that say on which platforms a workspace runs.
+/// The documents that list the platforms of a workspace.
 pub const DOCUMENTS: [&str; 2] = ["docs/install.md", "docs/polis.md"];
 
-/// How they say it.
+/// The sentence that lists them.
 const SENTENCE: &str = "The service images are published for ";
 
-/// What speaks of platforms beside the contracts.
+/// The parts of the tree that depend on platforms.
 #[derive(Debug)]
 pub struct Promises<'a> {
-    /// The architectures, in Debian's terms, for which every download of the VM is pinned.
+    /// The architectures, by their Debian names, for which every download of the VM is pinned.
     pub pinned: &'a [String],
     /// The Rust targets that the CLI is built for.
     pub targets: &'a [String],
@@ -21,12 +21,12 @@ pub struct Promises<'a> {
     pub documents: &'a [Source],
 }
 
-/// Judges the promises by what all images have.
+/// Compares the promises with the platforms of all images.
 pub(super) fn check(contracts: &[Contract], promises: &Promises<'_>) -> Vec<Finding> {
     let offered = offered(contracts);
     let mut findings = Vec::new();
     if offered.is_empty() {
-        let message = "no platform is one of all images, so the stack runs nowhere";
+        let message = "the images have no platform in common";
         findings.extend(contracts.last().map(|contract| {
             Finding::error(
                 "contract-platform",
@@ -84,7 +84,7 @@ pub(super) fn check(contracts: &[Contract], promises: &Promises<'_>) -> Vec<Find
     findings
 }
 
-/// The finding on a document that does not say exactly what is offered.
+/// The finding on a document that does not list exactly the offered platforms.
 fn misprint(document: &Source, offered: &[String]) -> Option<Finding> {
     let expected = offered.iter().map(|platform| format!("`{platform}`"));
     let expected = format!("{SENTENCE}{}", expected.collect::<Vec<_>>().join(", "));
@@ -98,11 +98,11 @@ fn misprint(document: &Source, offered: &[String]) -> Option<Finding> {
         return None;
     }
     let place = document.place(at.map_or(0..0, |at| at..at + said.len()));
-    let message = "this document does not say for which platforms the service images are published";
+    let message = "the document does not list the platforms of the service images";
     Some(Finding::error("contract-platform", place, message).help(format!("write `{expected}`")))
 }
 
-/// The machine of a Rust target for an architecture in Debian's terms.
+/// The machine of a Rust target, for the Debian name of an architecture.
 fn machine(architecture: &str) -> &str {
     match architecture {
         "amd64" => "x86_64",
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_images_have_is_what_the_tree_promises() {
+    fn promises_must_match_the_platforms_of_all_images() {
         let both = "linux/arm64, linux/amd64";
         let said = "The service images are published for `linux/amd64`. More.";
         assert!(judged([both, "linux/amd64"], said).is_empty());
@@ -144,7 +144,7 @@ mod tests {
         let expected = [
             "all images are for `linux/arm64`, but no download of the VM is pinned for it",
             "all images are for `linux/arm64`, but the CLI is not built for aarch64",
-            "this document does not say for which platforms the service images are published",
+            "the document does not list the platforms of the service images",
         ];
         assert_eq!(found, expected);
         let found = judged(["linux/arm64", "linux/amd64"], said);

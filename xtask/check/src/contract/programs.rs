@@ -1,4 +1,4 @@
-//! Every program that a service is told to run is in its image.
+//! Every program that a service runs must be in its image.
 
 use xtask_host::finding::Finding;
 use xtask_host::source::Place;
@@ -6,23 +6,23 @@ use xtask_host::source::Place;
 use super::script;
 use super::service::{Health, Service, Words, place_in};
 
-/// A program that something of ours runs in a container.
+/// A program that one of our files runs in a container.
 struct Need {
     program: String,
     place: Place,
     by: String,
 }
 
-/// Reports the programs that the contract does not promise.
+/// Reports the programs that the contract does not list.
 pub(super) fn check(service: &Service<'_>) -> Vec<Finding> {
     let missing = needs(service)
         .into_iter()
-        .filter(|need| !is_there(service, &need.program));
+        .filter(|need| !has(service, &need.program));
     missing.map(|need| finding(service, need)).collect()
 }
 
-/// The programs that the container itself starts, where the compose file says so: else it is the image's own entry
-/// point, which may start any.
+/// The programs that the container starts, where the compose file sets the entry point. The image's own entry point may
+/// start any.
 pub(super) fn started(service: &Service<'_>) -> Option<Vec<String>> {
     service.node.get("entrypoint")?;
     let needs = needs(service).into_iter().filter(|need| need.by != HEALTH);
@@ -57,7 +57,7 @@ fn needs(service: &Service<'_>) -> Vec<Need> {
     let command = service.words("command").unwrap_or_default();
     let started = match &entrypoint {
         Some(entrypoint) if !entrypoint.is_empty() => [entrypoint.clone(), command].concat(),
-        // The image's entry point takes the command's words, unless it has none.
+        // The command's words are arguments of the image's entry point, unless it has none.
         None if own.is_some_and(|own| !own.value.is_empty()) => Vec::new(),
         _ => command,
     };
@@ -100,7 +100,7 @@ fn line(service: &Service<'_>, words: &Words<'_>, by: &str, needs: &mut Vec<Need
     }
 }
 
-fn is_there(service: &Service<'_>, program: &str) -> bool {
+fn has(service: &Service<'_>, program: &str) -> bool {
     service.contract.has_program(program)
         || service
             .files
@@ -119,12 +119,12 @@ fn finding(service: &Service<'_>, need: Need) -> Finding {
         Some(fact) => {
             let source = contract.describe(&fact.from).unwrap_or(&fact.from);
             format!(
-                "{} says that it is not there: {source}",
+                "{} lists it as missing, according to {source}",
                 contract.source.path
             )
         }
         None => format!(
-            "use a program of {}, or add this one there with the source that tells of it",
+            "use a program of {}, or add this one there under its source",
             contract.source.path
         ),
     };

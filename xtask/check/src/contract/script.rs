@@ -1,40 +1,40 @@
-//! Which programs a shell text runs, and which paths it names, by the syntax tree of tree-sitter's grammar of bash.
+//! Programs and words of shell scripts, from the syntax tree of tree-sitter's bash grammar.
 //!
-//! A name that only a variable holds is not known before the script runs: such a call is left out.
+//! Calls of a program whose name is in a variable are left out.
 
 use std::ops::Range;
 
 use tree_sitter::{Node, Parser};
 
-/// A program that a text or a command line runs.
+/// A program that a script or a command line runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     /// A bare name or a path.
     pub(super) program: String,
-    /// Its bytes in the text, or the index of the word in a command line.
+    /// Its bytes in the script, or the index of the word in a command line.
     pub(super) at: Range<usize>,
 }
 
-/// A shell text, taken apart.
+/// A parsed script.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    /// What it runs that is neither built into its shell nor a function of its own.
+    /// The programs that it runs, without builtins and its own functions.
     pub(super) calls: Vec<Call>,
-    /// The texts of its words that are known, with their bytes.
+    /// Its literal words, with their bytes.
     pub(super) words: Vec<(String, Range<usize>)>,
-    /// The first bytes that are no shell.
+    /// The first syntax error.
     pub(super) error: Option<Range<usize>>,
 }
 
-/// What every POSIX shell has built in, as dash 0.5 has it.
+/// The builtins of every POSIX shell, from dash 0.5.
 const POSIX: &str = ". : [ alias bg break cd command continue echo eval exec exit export false fg getopts hash jobs \
     kill local printf pwd read readonly return set shift test times trap true type ulimit umask unalias unset wait";
 
-/// What bash 5 has beyond that.
+/// Further builtins of bash 5.
 const BASH: &str = "bind builtin caller compgen complete compopt declare dirs disown enable fc help history let logout \
     mapfile popd pushd readarray shopt source suspend typeset";
 
-/// Programs that run another one: the options whose value is a word of its own, and how many words stand before it.
+/// Programs that run another one: their options that take the next word, and the number of words before the program.
 const WRAPPERS: [(&str, &[&str], usize); 11] = [
     ("command", &[], 0),
     ("env", &["-C", "-u"], 0),
@@ -53,10 +53,10 @@ const WRAPPERS: [(&str, &[&str], usize); 11] = [
     ),
 ];
 
-/// The shells whose `-c` takes a text.
+/// Shells whose `-c` takes a script.
 const SHELLS: [&str; 3] = ["bash", "dash", "sh"];
 
-/// Takes a shell text apart. `shell` is the program that runs it: its builtins are no programs.
+/// Parses a script. `shell` is the program that runs it, whose builtins are left out.
 pub(super) fn read(text: &str, shell: &str) -> Script {
     let mut parser = Parser::new();
     let grammar = tree_sitter_bash::LANGUAGE.into();
@@ -78,7 +78,7 @@ pub(super) fn read(text: &str, shell: &str) -> Script {
     reader.script
 }
 
-/// What a command line runs: its program, and what that one runs in turn.
+/// The programs that a command line runs: its own, and those that it wraps.
 pub(super) fn command_line(words: &[&str]) -> Vec<Call> {
     let words: Vec<Option<&str>> = words.iter().copied().map(Some).collect();
     let mut calls = Vec::new();
@@ -93,7 +93,7 @@ pub(super) fn command_line(words: &[&str]) -> Vec<Call> {
     calls
 }
 
-/// Adds what the program at the head of `words` runs; `at` counts words.
+/// Adds the programs that the first of `words` runs. `at` counts words.
 fn run_by(words: &[Option<&str>], calls: &mut Vec<Call>) {
     let Some(Some(program)) = words.first() else {
         return;
@@ -127,13 +127,13 @@ fn run_by(words: &[Option<&str>], calls: &mut Vec<Call>) {
     }));
 }
 
-/// The index of the word that the wrapper `name`, which heads `words`, runs.
+/// The index of the program that the wrapper `name`, the first of `words`, runs.
 fn wrapped(name: &str, words: &[Option<&str>]) -> Option<usize> {
     let (_, valued, mut before) = *WRAPPERS.iter().find(|(wrapper, ..)| *wrapper == name)?;
     let mut at = 1;
     while at < words.len() {
         match words[at] {
-            // It only asks whether there is such a program.
+            // This only looks the program up.
             Some("-v" | "-V") if name == "command" => return None,
             Some("--") => return (at + 1 + before < words.len()).then_some(at + 1 + before),
             Some(option) if valued.contains(&option) => at += 1,
@@ -168,8 +168,8 @@ impl<'a> Reader<'a> {
     }
 
     fn visit(&mut self, node: Node<'_>) {
-        // Of some redirections that bash knows the grammar takes a sign for an error: `done <<<x`, `3<>"x"`. Nothing
-        // that is run hides in signs, and whether they are right, shellcheck says.
+        // The grammar rejects the operators of some valid redirections: `done <<<x`, `3<>"x"`. An error without letters
+        // hides no call, and shellcheck finds real mistakes.
         let words = |text: &str| text.contains(char::is_alphanumeric);
         let lost = node.is_error() && words(&self.text[node.byte_range()]);
         let wrong = lost || node.is_missing();
@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
         let mut cursor = node.walk();
         let arguments = node.children_by_field_name("argument", &mut cursor);
         let nodes: Vec<Node<'_>> = std::iter::once(name).chain(arguments).collect();
-        // Of an option it is enough that it is one.
+        // An option may contain expansions.
         let option = |node: &Node<'_>| {
             let text = &self.text[node.byte_range()];
             text.starts_with('-').then_some(text)
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
             });
         }
         run_by(&words, &mut calls);
-        // `command` and `exec` are the shell's own, so what they run may be too.
+        // `command` and `exec` also run builtins.
         let of_shell = matches!(program, "command" | "exec");
         calls.retain(|call| !(of_shell && self.is_own(&call.program)));
         let calls = calls.into_iter();
@@ -234,8 +234,8 @@ impl<'a> Reader<'a> {
         }));
     }
 
-    /// Reads the body of a here-document as what it is to the shell, a text in double quotes: the grammar loses a
-    /// substitution behind a line's indentation.
+    /// Reads the body of a here-document as a double-quoted string, as the shell does: the grammar misses substitutions after
+    /// indentation.
     fn here_document(&mut self, body: Node<'_>) {
         let start = body
             .prev_named_sibling()
@@ -262,13 +262,13 @@ impl<'a> Reader<'a> {
         self.script.error = self.script.error.take().or(inner.error.map(at));
     }
 
-    /// Whether the shell finds `name` without a program.
+    /// Whether `name` is a builtin or a function.
     fn is_own(&self, name: &str) -> bool {
         let built_in = |names: &str| names.split_whitespace().any(|known| known == name);
         built_in(POSIX) || (self.bash && built_in(BASH)) || self.functions.contains(&name)
     }
 
-    /// The text of a word without expansions.
+    /// The text of a word, if it has no expansions.
     fn literal(&self, node: Node<'_>) -> Option<&'a str> {
         let text = &self.text[node.byte_range()];
         match node.kind() {
@@ -288,7 +288,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The last part of a program's path.
+/// The file name of a program.
 pub(super) fn base(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_found_wherever_a_shell_runs_them() {
+    fn programs_are_found_in_every_position() {
         for (text, expected) in [
             ("a; b | c && d & e", "a b c d e"),
             ("x() { a; }\nx; y", "a y"),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_line_runs_what_its_words_say() {
+    fn a_command_line_runs_its_program_and_the_wrapped_ones() {
         let line = |words: &[&str]| {
             let calls = command_line(words).into_iter();
             calls
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_shell_is_told() {
+    fn a_syntax_error_is_reported() {
         assert!(read("if a; then", "sh").error.is_some());
     }
 }

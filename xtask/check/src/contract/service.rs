@@ -1,4 +1,4 @@
-//! One service as its container will see it: what is mounted where, and the texts of ours that are in it.
+//! A service from the view of its container: its mounts, and our files in them.
 
 use std::ops::Range;
 
@@ -10,30 +10,30 @@ use xtask_pins::yaml::{Node, Value};
 
 use super::script::{self, Script};
 
-/// The texts at and below a path of the tree, each with its path below that one: a file has one, with no path.
+/// Reads the files at and below a path of the tree, each with its path relative to it: empty for a single file.
 pub type Texts<'a> = dyn Fn(&str) -> Vec<(String, Source)> + 'a;
 
-/// A service of the compose file with the contract of its image.
+/// A service with the contract of its image.
 pub(super) struct Service<'a> {
     pub(super) compose: &'a Compose,
     pub(super) name: &'a str,
     pub(super) node: &'a Node,
     pub(super) contract: &'a Contract,
     pub(super) mounts: Vec<Mount<'a>>,
-    /// The files of ours that are mounted, scripts and configuration.
+    /// Our mounted files: scripts and configuration.
     pub(super) files: Vec<File>,
 }
 
-/// Something that the container sees in the place of what the image has.
+/// A mount, which hides the image's own path.
 pub(super) struct Mount<'a> {
-    /// Where, in the shortest form.
+    /// Its path in the container, without a trailing slash.
     pub(super) target: String,
     pub(super) kind: MountKind,
     pub(super) read_only: bool,
     pub(super) node: &'a Node,
 }
 
-/// What is mounted.
+/// The kind of a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MountKind {
     Bind,
@@ -43,12 +43,12 @@ pub(super) enum MountKind {
     Secret,
 }
 
-/// A text of the tree in the container.
+/// A mounted file of the tree.
 pub(super) struct File {
-    /// Its path there.
+    /// Its path in the container.
     pub(super) target: String,
     pub(super) source: Source,
-    /// Of a script: the words behind `#!`, and what it runs.
+    /// For a script: the words after `#!`, and the parsed script.
     pub(super) script: Option<(Vec<String>, Script)>,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Service<'a> {
         }
     }
 
-    /// Whether the container's own file system cannot be written.
+    /// Whether the root file system is read-only.
     pub(super) fn is_read_only(&self) -> bool {
         matches!(
             self.node.get("read_only").map(|node| &node.value),
@@ -105,7 +105,7 @@ impl<'a> Service<'a> {
         self.compose.place(within.unwrap_or(span))
     }
 
-    /// The words of a key that Compose takes as a list or as one text.
+    /// The words of a key that may be a list or a string.
     pub(super) fn words(&self, key: &str) -> Option<Words<'a>> {
         let node = self.node.get(key)?;
         Some(match node.text() {
@@ -121,7 +121,7 @@ impl<'a> Service<'a> {
         })
     }
 
-    /// The health check: a command line, or a text for the image's `sh`.
+    /// The health check: a command line, or a script for the image's `sh`.
     pub(super) fn health(&self) -> Option<Health<'a>> {
         let test = self.node.get("healthcheck")?.get("test")?;
         if test.text().is_some() {
@@ -139,12 +139,12 @@ impl<'a> Service<'a> {
         }
     }
 
-    /// Mounted scripts that are none: nothing else that is said of them would be worth much.
+    /// Mounted scripts with syntax errors.
     pub(super) fn scripts_that_fail(&self) -> Vec<Finding> {
         let scripts = self.files.iter().filter_map(|file| {
             let error = file.script.as_ref()?.1.error.clone()?;
             let message = format!(
-                "cannot read this as shell, so what `{}` runs is not known",
+                "syntax error: the programs that `{}` runs are unknown",
                 self.name
             );
             Some(Finding::error(
@@ -157,7 +157,7 @@ impl<'a> Service<'a> {
     }
 }
 
-/// Words with the nodes that they stand in.
+/// Words with their nodes.
 pub(super) type Words<'a> = Vec<(String, &'a Node)>;
 
 /// A health check.
@@ -192,7 +192,7 @@ impl File {
     }
 }
 
-/// A path without what Debian links: `/var/run` is `/run`, `/var/lock` is `/run/lock`.
+/// The path with Debian's links resolved: `/var/run` is `/run`, `/var/lock` is `/run/lock`.
 pub(super) fn canonical(path: &str) -> String {
     for (link, real) in [("/var/run", "/run"), ("/var/lock", "/run/lock")] {
         if let Some(rest) = path
@@ -211,7 +211,7 @@ pub(super) fn is_below(path: &str, dir: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || dir == "/")
 }
 
-/// Where `word` stands in `text` as a word of its own.
+/// The offset of `word` in `text` as a whole word.
 fn find_word(text: &str, word: &str) -> Option<usize> {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/');
     text.match_indices(word).map(|(at, _)| at).find(|at| {
@@ -221,7 +221,7 @@ fn find_word(text: &str, word: &str) -> Option<usize> {
     })
 }
 
-/// The text of a node, as the container gets it: Compose takes `$$` for `$`.
+/// The text of a node in the container: Compose replaces `$$` with `$`.
 fn unescaped(node: &Node) -> String {
     node.text().unwrap_or_default().replace("$$", "$")
 }

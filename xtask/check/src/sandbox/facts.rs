@@ -1,24 +1,23 @@
-//! What a service, a network, a volume or a secret has, one fact a line, whichever of Compose's
-//! spellings it was written in.
+//! The settings of a service, network, volume or secret as facts, independent of Compose's spellings.
 //!
 //! A fact is a key and a value, such as `cap_add NET_ADMIN`, `sysctls net.ipv4.ip_forward=0` or
-//! `volumes ro ./certs/ca/ca.pem /ca.pem`. No shape of a value yields no fact, except an empty one.
+//! `volumes ro ./certs/ca/ca.pem /ca.pem`. Every value except an empty one yields a fact.
 
 use std::ops::Range;
 
 use xtask_pins::yaml::{Node, Value};
 
-/// One thing that something has.
+/// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fact {
     /// The key and the value, separated by a space.
     pub(super) text: String,
-    /// The bytes that say so.
+    /// Its bytes.
     pub(super) span: Range<usize>,
 }
 
 impl Fact {
-    /// The key of the service, network, volume or secret that says so.
+    /// Its key in the service, network, volume or secret.
     pub(super) fn key(&self) -> &str {
         key_of(&self.text)
     }
@@ -29,7 +28,7 @@ pub(super) fn key_of(text: &str) -> &str {
     text.split(' ').next().unwrap_or_default()
 }
 
-/// Reads facts; `home` is the directory that relative paths start from.
+/// Reads facts. `home` is the base of relative paths.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub(super) home: &'a str,
@@ -72,7 +71,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `OPTIONS SOURCE TARGET`; the options are `ro` or `rw`, and whatever else is asked for.
+    /// `OPTIONS SOURCE TARGET`; the first option is `ro` or `rw`.
     fn mount(self, mount: &Node) -> String {
         let Value::Map(entries) = &mount.value else {
             return self.short_mount(&scalar(mount));
@@ -121,7 +120,7 @@ impl Reader<'_> {
         format!("{} {source} {target}", options.join(","))
     }
 
-    /// `at ADDRESS PUBLISHED:TARGET` for TCP at one address; whatever else it is, `everywhere` and all that it says.
+    /// `at ADDRESS PUBLISHED:TARGET` for TCP at one address; for everything else, `everywhere` and all leaves.
     fn port(self, port: &Node) -> String {
         let get = |key: &str| port.get(key).map(scalar).unwrap_or_default();
         let known = ["host_ip", "published", "target", "protocol", "mode"];
@@ -145,7 +144,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `SOURCE TARGET`: the secret, and its file below `/run/secrets`.
+    /// `SOURCE TARGET`: the secret and its file in `/run/secrets`, then other keys.
     fn secret(self, secret: &Node) -> String {
         if secret.entries().is_empty() {
             let name = scalar(secret);
@@ -167,7 +166,7 @@ impl Reader<'_> {
         parts.join(" ")
     }
 
-    /// `TARGET`, and the options that are not about its size and owner or already the default.
+    /// `TARGET`, then options except size, owner and defaults.
     fn tmpfs(self, tmpfs: &Node) -> String {
         let text = scalar(tmpfs);
         let (target, options) = text.split_once(':').unwrap_or((&text, ""));
@@ -202,7 +201,7 @@ impl Reader<'_> {
         facts
     }
 
-    /// A path of the machine: `./` below `home`, `../` beside it, absolute elsewhere.
+    /// A path in the VM: `./` below `home`, `../` beside it, absolute elsewhere.
     fn path(self, path: &str) -> String {
         if path.contains('$') || path.starts_with('~') {
             return path.to_owned();
@@ -226,7 +225,7 @@ impl Reader<'_> {
     }
 }
 
-/// An absolute path without `.`, `..` and empty parts.
+/// The absolute path without `.`, `..` and empty segments.
 fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -239,7 +238,7 @@ fn normal(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The networks, and what is asked of each.
+/// The networks, and the settings of each.
 fn members(name: &str, value: &Node) -> Vec<Fact> {
     let mut facts = Vec::new();
     for (network, settings) in value.entries() {
@@ -257,7 +256,7 @@ fn members(name: &str, value: &Node) -> Vec<Fact> {
     facts
 }
 
-/// The leaves below `name`: `name a.b=value`; the items of a list have no number.
+/// The leaves below `name`: `name a.b=value`. List items have no index.
 fn leaves(name: &str, value: &Node) -> Vec<Fact> {
     let mut facts = Vec::new();
     collect(name, "", value, &value.span, &mut facts);
@@ -267,7 +266,7 @@ fn leaves(name: &str, value: &Node) -> Vec<Fact> {
 fn collect(name: &str, path: &str, value: &Node, span: &Range<usize>, into: &mut Vec<Fact>) {
     let is_empty = value.entries().is_empty() && value.items().is_empty();
     match &value.value {
-        // Of a key within another, that it is there is a fact.
+        // The presence of an empty nested key is a fact.
         Value::Map(_) | Value::Seq(_) if is_empty && !path.is_empty() => into.push(Fact {
             text: format!("{name} {path}"),
             span: span.clone(),
@@ -289,7 +288,7 @@ fn collect(name: &str, path: &str, value: &Node, span: &Range<usize>, into: &mut
         leaf => {
             let value = match (path, leaf) {
                 ("", _) => scalar(value),
-                // Compose takes it from its own environment, where it may be.
+                // Compose takes the value from its own environment.
                 (path, Value::Null) => path.to_owned(),
                 (path, _) => format!("{path}={}", scalar(value)),
             };

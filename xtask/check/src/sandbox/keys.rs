@@ -1,97 +1,91 @@
-//! The keys of a service that need no row, and the reasons for those that have none.
+//! The keys of a service that the table does not restrict, and reasons for those that it does not allow.
 
-/// Keys of a service that give it no power, so that any value will do, and why.
+/// Keys that grant nothing, so any value is allowed, each with the reason.
 pub const FREE: &[(&str, &str)] = &[
     (
         "cap_drop",
-        "only takes away; that it takes all is the rule `cap-drop`",
+        "only takes capabilities away; the rule `cap-drop` requires all",
     ),
     ("cpus", "a limit"),
     ("depends_on", "an order"),
     (
         "healthcheck",
-        "runs in the container, as its user; that there is one is the rule `healthcheck`",
+        "runs in the container as its user; the rule `healthcheck` requires one",
     ),
-    ("image", "the rules on pins judge it"),
+    ("image", "the rules on pins check it"),
     ("init", "Docker's own first process"),
-    ("logging", "the rule `log-limit` judges it"),
-    ("mem_limit", "a limit; the rule `memory-limit` judges it"),
-    ("pids_limit", "a limit; the rule `pids-limit` judges it"),
+    ("logging", "the rule `log-limit` checks it"),
+    ("mem_limit", "a limit; the rule `memory-limit` checks it"),
+    ("pids_limit", "a limit; the rule `pids-limit` checks it"),
     ("stop_grace_period", "a time"),
-    ("stop_signal", "reaches the container's own first process"),
+    (
+        "stop_signal",
+        "is sent to the container's own first process",
+    ),
 ];
 
-/// Why some keys are in no row.
+/// Reasons for keys that no row allows.
 pub(super) const REASONS: &[(&str, &str)] = &[
     (
         "annotations",
-        "they switch on features of the runtime that no other key shows",
+        "they enable features of the runtime that no other key shows",
     ),
     ("build", "only the image of `services/init` is built here"),
     ("cap_add", "add the one capability that it needs to its row"),
     (
         "cgroup",
-        "the host's control groups would let it lift its own limits",
+        "with the host's control groups it could lift its own limits",
     ),
-    ("cgroup_parent", "its own control group is what limits it"),
     (
-        "configs",
-        "a configuration is a mount that the rows do not show",
+        "cgroup_parent",
+        "its limits belong to its own control group",
     ),
+    ("configs", "a config is a mount that the rows do not show"),
     (
         "credential_spec",
-        "an identity of the host has no place in a container",
+        "a container must not have an identity of the host",
     ),
-    (
-        "develop",
-        "watched files would be copied past the mounts that the row allows",
-    ),
-    ("device_cgroup_rules", "a device is a way to the kernel"),
-    ("devices", "a device is a way to the kernel"),
+    ("develop", "watched files bypass the mounts of the row"),
+    ("device_cgroup_rules", "a device exposes kernel drivers"),
+    ("devices", "a device exposes kernel drivers"),
     (
         "env_file",
-        "variables that the row does not show may hold secrets of the machine",
+        "it sets variables that the row does not show, and that may be secrets of the VM",
     ),
-    ("extends", "it brings in keys that are not in this file"),
+    ("extends", "it adds keys that are not in this file"),
     (
         "external_links",
-        "it would join containers outside the stack",
+        "it connects to containers outside of the stack",
     ),
     (
         "extra_hosts",
-        "names are resolver's to answer; `host-gateway` is the machine",
+        "resolver answers for names, and `host-gateway` is the VM",
     ),
-    ("gpus", "a device is a way to the kernel"),
+    ("gpus", "a device exposes kernel drivers"),
     ("group_add", "a group of the host may own its sockets"),
-    ("ipc", "shared memory is a channel past gate"),
-    ("labels", "other programs on the machine act on labels"),
-    ("models", "it brings in a service that is not in this file"),
-    (
-        "network_mode",
-        "it would be on a network that gate does not see",
-    ),
-    ("pid", "it would see and signal the processes of others"),
-    (
-        "ports",
-        "only the forwarder is reached from outside the machine",
-    ),
-    ("post_start", "a hook runs with rights of its own"),
-    ("pre_start", "a hook runs with rights of its own"),
-    ("pre_stop", "a hook runs with rights of its own"),
+    ("ipc", "shared memory bypasses gate"),
+    ("labels", "other programs in the VM act on labels"),
+    ("models", "it adds a service that is not in this file"),
+    ("network_mode", "its traffic would bypass gate"),
+    ("pid", "it could see and signal foreign processes"),
+    ("ports", "only the forwarder publishes ports"),
+    ("post_start", "a hook has its own user and privileges"),
+    ("pre_start", "a hook has its own user and privileges"),
+    ("pre_stop", "a hook has its own user and privileges"),
     ("privileged", "add the one capability that it needs"),
-    ("provider", "it runs a program on the machine"),
+    ("provider", "it runs a program in the VM"),
     (
         "runtime",
-        "only the workspace has another runtime, which gives it a user namespace",
+        "only the workspace has another runtime, Sysbox, for its user namespace",
     ),
-    ("use_api_socket", "the Docker socket is root on the host"),
+    (
+        "use_api_socket",
+        "whoever can write to the Docker socket is root on the host",
+    ),
     (
         "userns_mode",
         "root in the container would be root on the host",
     ),
-    ("uts", "the host's name is not the container's to change"),
-    (
-        "volumes_from",
-        "it brings in mounts that the row does not show",
-    ),
+    ("uts", "it could change the host name of the VM"),
+    ("volumes_from", "it adds mounts that the row does not show"),
 ];

@@ -1,8 +1,7 @@
-//! What the services of the stack may have, held against one table.
+//! Compares the services, networks, volumes and secrets of the stack with a table of what they may have.
 //!
-//! A list of forbidden keys is never complete: Compose gains keys with each version. So the table lists what is
-//! allowed, and everything else is an offence. [`judge`] is pure and takes any parsed Compose document, also the one
-//! that `docker compose config` makes of several files.
+//! The table is an allowlist: each version of Compose adds keys, so a list of forbidden ones would never be complete.
+//! [`judge`] takes any parsed Compose document, also the merged output of `docker compose config`.
 
 mod facts;
 mod keys;
@@ -17,32 +16,32 @@ use table::Row;
 
 pub use keys::FREE;
 
-/// Where the table stands, for whoever has to change it.
+/// The file of the table, for messages.
 pub const TABLE: &str = "xtask/check/src/sandbox/table.rs";
 
-/// Where the stack is at home in the virtual machine.
+/// The directory of the stack in the VM.
 pub const HOME: &str = "/opt/polis";
 
-/// The name of the stack, by which Docker finds its volumes again.
+/// The name of the stack, which is part of the names of its volumes.
 const PROJECT: &str = "polis";
 
-/// Something that the table does not allow, or that it demands.
+/// A violation of the table or of another rule on the stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offence {
-    /// `sandbox`, or `sandbox-missing` for what the table demands.
+    /// The rule. For the table `sandbox`, or `sandbox-missing` for a required line.
     pub rule: &'static str,
-    /// The bytes of the document.
+    /// Its bytes in the document.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What is allowed, and why no more is.
+    /// The next step, or what is allowed.
     pub help: String,
 }
 
-/// The services, networks, volumes or secrets.
+/// A section of the compose file with its rows.
 struct Section {
     key: &'static str,
-    /// What one of them is called.
+    /// The word for one member.
     one: &'static str,
     rows: &'static [Row],
     free: &'static [(&'static str, &'static str)],
@@ -75,8 +74,7 @@ const SECTIONS: [Section; 4] = [
     },
 ];
 
-/// Everything in `document` that the table does not allow. `home` is the directory that its relative paths start
-/// from.
+/// The offences of `document`. `home` is the base of its relative paths.
 pub fn judge(document: &Node, home: &str) -> Vec<Offence> {
     let reader = Reader { home };
     let mut offences = Vec::new();
@@ -92,10 +90,10 @@ pub fn judge(document: &Node, home: &str) -> Vec<Offence> {
                 rule: "sandbox",
                 span: key.span.clone(),
                 message: match name.as_str() {
-                    "name" => format!("the stack may not have the name `{}`", scalar(value)),
-                    _ => format!("`{name}` is not allowed at the top of the file"),
+                    "name" => format!("the stack is named `{}`: expected `{PROJECT}`", scalar(value)),
+                    _ => format!("`{name}` is not allowed at the top level"),
                 },
-                help: format!("allowed are `name: {PROJECT}`, services, networks, volumes, secrets and extension fields"),
+                help: format!("allowed: `name: {PROJECT}`, services, networks, volumes, secrets and extension fields"),
             }),
         }
     }
@@ -111,8 +109,8 @@ impl Section {
                 None => vec![Offence {
                     rule: "sandbox",
                     span: name.span.clone(),
-                    message: format!("the table of the sandbox knows no {} `{text}`", self.one),
-                    help: format!("say in {TABLE} what it may have"),
+                    message: format!("the table of the sandbox has no {} `{text}`", self.one),
+                    help: format!("add a row to {TABLE} with what it may have"),
                 }],
             }
         });
@@ -140,7 +138,7 @@ impl Section {
         offences
     }
 
-    /// A key that no line of the row has.
+    /// The offence of a key that no line of the row allows.
     fn unknown(&self, row: &Row, text: &str, key: &Node) -> Offence {
         let reason = keys::REASONS.iter().find(|(of, _)| *of == text);
         let reason = reason.map_or(String::new(), |(_, reason)| format!("{reason}; "));
@@ -148,11 +146,11 @@ impl Section {
             rule: "sandbox",
             span: key.span.clone(),
             message: format!("{} `{}` may not have `{text}`", self.one, row.name),
-            help: format!("{reason}what it may have is in {TABLE}"),
+            help: format!("{reason}{TABLE} lists what it may have"),
         }
     }
 
-    /// A value that no line of the row has.
+    /// The offence of a value that no line of the row allows.
     fn value(&self, row: &Row, fact: &Fact) -> Offence {
         let shown = |text: &str| {
             text.split_once(' ')
@@ -177,7 +175,7 @@ impl Section {
         }
     }
 
-    /// What the row demands and nothing says.
+    /// The required lines of the row that no fact matches.
     fn missing(&self, row: &Row, name: &Node, facts: &[Fact]) -> Vec<Offence> {
         let offence = |message: String, help: String| Offence {
             rule: "sandbox-missing",
@@ -186,7 +184,7 @@ impl Section {
             help,
         };
         let says = |line: &str| facts.iter().any(|fact| matches(line, &fact.text));
-        // Another value in its place is an offence already.
+        // A wrong value is reported by itself.
         let is_told = |line: &str| {
             let mut alike = facts
                 .iter()
@@ -200,7 +198,10 @@ impl Section {
                 let message = format!("{} `{}` lacks `{key}: {value}`", self.one, row.name);
                 offence(
                     message,
-                    format!("without it, it could do more than {TABLE} allows"),
+                    format!(
+                        "add it: without it, the {} could do more than {TABLE} allows",
+                        self.one
+                    ),
                 )
             })
             .collect();
@@ -208,8 +209,8 @@ impl Section {
             .iter()
             .any(|fact| ["networks", "network_mode"].contains(&fact.key()));
         if self.one == "service" && !is_placed {
-            let message = format!("service `{}` names no network", row.name);
-            let help = "Compose would put it on a network of its own, which leads to the internet";
+            let message = format!("service `{}` has no `networks`", row.name);
+            let help = "list its networks: Compose's default network has access to the internet";
             offences.push(offence(message, help.to_owned()));
         }
         offences
@@ -219,11 +220,11 @@ impl Section {
 impl Row {
     fn lines(&self) -> impl Iterator<Item = &'static str> {
         self.musts()
-            .chain(self.kind.may.iter().chain(self.may).copied())
+            .chain(self.common.may.iter().chain(self.may).copied())
     }
 
     fn musts(&self) -> impl Iterator<Item = &'static str> {
-        self.kind.must.iter().chain(self.must).copied()
+        self.common.must.iter().chain(self.must).copied()
     }
 
     fn allows(&self, fact: &Fact) -> bool {
@@ -236,13 +237,13 @@ impl Row {
     }
 }
 
-/// What a fact is about: all of it up to a `=`, or its key.
+/// The subject of a fact: the text before `=`, or its key.
 fn subject(text: &str) -> &str {
     text.split_once('=')
         .map_or(key_of(text), |(subject, _)| subject)
 }
 
-/// Whether the line of the table says what the fact says.
+/// Whether the line of the table matches the fact.
 fn matches(line: &str, fact: &str) -> bool {
     match line.strip_suffix('*') {
         Some(start) => fact

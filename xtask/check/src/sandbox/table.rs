@@ -1,34 +1,36 @@
-//! What the stack may have: one row for each service, network, volume and secret.
+//! The table of the sandbox: a row for each service, network, volume and secret.
 //!
-//! A line is a fact in one spelling, whichever of Compose's spellings the file uses: the key, a space, the value.
-//! A `*` at the end stands for any text without a variable, `{name}` for the row's own name. What no line allows is a
-//! finding, and so is a line of `must` that is missing. Whoever gives a service something new adds a line here, where
-//! a reviewer sees it.
+//! A line is a fact: the key, a space, the value, independent of Compose's spellings. A trailing `*` stands for any
+//! text without a variable, `{name}` for the name of the row. A fact without a line is a finding, and so is a missing
+//! line of `must`. To grant something new, add a line here, where a reviewer sees it.
 
-/// What one service, network, volume or secret must and may have; of all whose names begin with its own if that ends
-/// with a `*`.
+mod resources;
+
+pub(super) use resources::{NETWORKS, SECRETS, VOLUMES};
+
+/// The settings of one member. A name with a trailing `*` matches all names that begin with it.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: &'static str,
-    /// What all of its kind must and may have.
-    pub(super) kind: &'static Kind,
-    /// What it must have: without it, it could do more.
+    /// The settings of all members of its kind.
+    pub(super) common: &'static Common,
+    /// Required settings: without them, it could do more.
     pub(super) must: &'static [&'static str],
-    /// What it may have besides.
+    /// Allowed settings.
     pub(super) may: &'static [&'static str],
 }
 
-/// What rows have in common.
+/// Settings that rows share.
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct Common {
     pub(super) must: &'static [&'static str],
     pub(super) may: &'static [&'static str],
 }
 
-/// A service that stays.
-const STAYS: Kind = Kind {
-    // Docker gives a new network namespace the machine's `ip_forward`: a service on two networks would be a way
-    // around gate. IPv6 would pass beside rules that are written for IPv4.
+/// A service that keeps running.
+const STAYS: Common = Common {
+    // A new network namespace inherits `ip_forward` from the VM: a service on two networks could bypass gate. IPv6
+    // would bypass rules for IPv4.
     must: &[
         "sysctls net.ipv4.ip_forward=0",
         "sysctls net.ipv6.conf.all.disable_ipv6=1",
@@ -39,7 +41,7 @@ const STAYS: Kind = Kind {
         "deploy resources.limits.cpus=*",
         "deploy resources.limits.memory=*",
         "deploy resources.limits.pids=*",
-        // Compose writes it, empty, when it puts files together.
+        // Compose adds it, empty, when it merges files.
         "deploy placement",
         "read_only true",
         "restart unless-stopped",
@@ -48,8 +50,8 @@ const STAYS: Kind = Kind {
     ],
 };
 
-/// The one service that forwards packets.
-const FORWARDS: Kind = Kind {
+/// The only service that forwards packets.
+const FORWARDS: Common = Common {
     must: &[
         "sysctls net.ipv4.ip_forward=1",
         "sysctls net.ipv6.conf.all.disable_ipv6=1",
@@ -58,8 +60,8 @@ const FORWARDS: Kind = Kind {
     may: STAYS.may,
 };
 
-/// The agent's machine, which asks more of the kernel than a server.
-const MACHINE: Kind = Kind {
+/// The agent's workspace, a Sysbox container, which needs more of the kernel.
+const MACHINE: Common = Common {
     must: &[
         "sysctls net.ipv4.ip_forward=0",
         "sysctls net.ipv6.conf.all.disable_ipv6=1",
@@ -67,8 +69,8 @@ const MACHINE: Kind = Kind {
     may: STAYS.may,
 };
 
-/// A service that does one thing and ends.
-const ENDS: Kind = Kind {
+/// A service that runs once and exits.
+const ENDS: Common = Common {
     must: &["user 0:0"],
     may: &[
         "container_name polis-{name}",
@@ -86,7 +88,7 @@ const ENDS: Kind = Kind {
 pub(super) const SERVICES: &[Row] = &[
     Row {
         name: "resolver",
-        kind: &STAYS,
+        common: &STAYS,
         must: &["user 65532:65532"],
         may: &[
             "networks gateway-bridge",
@@ -99,7 +101,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "certgen",
-        kind: &STAYS,
+        common: &STAYS,
         must: &["user 65532:65532"],
         may: &[
             "environment UDP_LISTEN_ADDR=*",
@@ -114,7 +116,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "gate",
-        kind: &FORWARDS,
+        common: &FORWARDS,
         must: &["user 0:0", "entrypoint /init.sh"],
         may: &[
             "cap_add NET_ADMIN",
@@ -141,7 +143,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "sentinel",
-        kind: &STAYS,
+        common: &STAYS,
         must: &[
             "user 65532:65532",
             // Looks at what c-icap makes of its configuration.
@@ -170,7 +172,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "scanner",
-        kind: &STAYS,
+        common: &STAYS,
         must: &[
             "user 65532:65532",
             // Past the image's entry point, which starts freshclam beside clamd.
@@ -188,7 +190,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "freshclam",
-        kind: &STAYS,
+        common: &STAYS,
         must: &[
             "user 65532:65532",
             "entrypoint freshclam --daemon --foreground --config-file=/etc/clamav/freshclam.conf",
@@ -207,7 +209,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "workspace",
-        kind: &MACHINE,
+        common: &MACHINE,
         must: &[
             "runtime sysbox-runc",
             // Where credentials would lie on a person's machine: closed and empty.
@@ -233,8 +235,8 @@ pub(super) const SERVICES: &[Row] = &[
             "volumes rw workspace-home /home",
             "volumes rw workspace-root /root",
             "volumes rw workspace-docker /var/lib/docker",
-            // What `polis` makes of an agent's manifest (`cli/src/agent/overlay.rs`): its directory and its keys, for
-            // reading, volumes of its own, and more memory.
+            // The overlay of an agent (`cli/src/agent/overlay.rs`): its directory and its keys, read-only, its own
+            // volumes, and more memory.
             "deploy resources.reservations.memory=*",
             "volumes ro ./agents/*",
             "volumes ro ./agent-keys/*",
@@ -243,7 +245,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "state",
-        kind: &STAYS,
+        common: &STAYS,
         must: &[
             "user 65532:65532",
             "entrypoint valkey-server",
@@ -267,7 +269,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "toolbox",
-        kind: &STAYS,
+        common: &STAYS,
         must: &["user 65532:65532"],
         may: &[
             "environment RUST_LOG=*",
@@ -285,13 +287,13 @@ pub(super) const SERVICES: &[Row] = &[
             "volumes ro ./certs/valkey/client.key /etc/valkey/tls/client.key",
         ],
     },
-    // Made by `scripts/ports.sh`, when there is a port.
+    // Created by `scripts/ports.sh` for the first port.
     Row {
         name: "forward",
-        kind: &STAYS,
+        common: &STAYS,
         must: &[
             "user 65532:65532",
-            // It dials the workspace, whatever else has that name.
+            // Connects to the workspace only: the range excludes the fixed addresses of the services.
             "command forward --to workspace --within 10.10.1.128/25 *",
             "dns 10.10.1.2",
         ],
@@ -304,7 +306,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "host-init",
-        kind: &ENDS,
+        common: &ENDS,
         must: &[
             "network_mode host",
             "command bridge-accept polis-internal --egress polis-external --egress polis-internet --ingress polis-forward",
@@ -317,7 +319,7 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "scanner-init",
-        kind: &ENDS,
+        common: &ENDS,
         must: &[
             "network_mode none",
             "command chown -R 65532:65532 /var/lib/clamav",
@@ -330,143 +332,8 @@ pub(super) const SERVICES: &[Row] = &[
     },
     Row {
         name: "state-init",
-        kind: &ENDS,
+        common: &ENDS,
         must: &["network_mode none", "command chown -R 65532:65532 /data"],
         may: &["cap_add CHOWN", "volumes rw state-data /data"],
     },
 ];
-
-/// A network of Docker's own driver. IPv6 would pass beside rules that are written for IPv4.
-const BRIDGE: Kind = Kind {
-    must: &["driver bridge", "enable_ipv6 false"],
-    may: &["name polis_{name}"],
-};
-
-/// The networks. Docker reaches the internet from each that is not internal.
-pub(super) const NETWORKS: &[Row] = &[
-    Row {
-        name: "internal-bridge",
-        kind: &BRIDGE,
-        must: &[
-            "internal true",
-            // No address for the machine on this bridge.
-            "driver_opts com.docker.network.bridge.inhibit_ipv4=true",
-            // The rules of `host-init` name it.
-            "driver_opts com.docker.network.bridge.name=polis-internal",
-            "ipam config.subnet=10.10.1.0/24",
-        ],
-        may: &[
-            "driver_opts com.docker.network.bridge.enable_icc=true",
-            "ipam config.ip_range=10.10.1.128/25",
-        ],
-    },
-    Row {
-        name: "gateway-bridge",
-        kind: &BRIDGE,
-        must: &[
-            "driver_opts com.docker.network.bridge.name=polis-gateway",
-            "internal true",
-            "ipam config.subnet=10.30.1.0/24",
-        ],
-        may: &["ipam config.ip_range=10.30.1.128/25"],
-    },
-    Row {
-        name: "external-bridge",
-        kind: &BRIDGE,
-        must: &[
-            "driver_opts com.docker.network.bridge.name=polis-external",
-            "ipam config.subnet=10.20.1.0/24",
-        ],
-        may: &["ipam config.ip_range=10.20.1.128/25"],
-    },
-    // The rules of `host-init` let it answer only.
-    Row {
-        name: "forward-bridge",
-        kind: &BRIDGE,
-        must: &[
-            "driver_opts com.docker.network.bridge.name=polis-forward",
-            "driver_opts com.docker.network.bridge.enable_ip_masquerade=false",
-        ],
-        may: &[],
-    },
-    Row {
-        name: "internet",
-        kind: &BRIDGE,
-        must: &["driver_opts com.docker.network.bridge.name=polis-internet"],
-        may: &["driver_opts com.docker.network.bridge.name=polis-internet"],
-    },
-];
-
-/// A volume, which is Docker's own and has no option that would make it a folder of the machine; or a secret.
-const OURS: Kind = Kind {
-    must: &[],
-    may: &["name polis_{name}"],
-};
-
-/// The volumes.
-pub(super) const VOLUMES: &[Row] = &[
-    volume("scanner-db"),
-    volume("state-data"),
-    volume("workspace-home"),
-    volume("workspace-root"),
-    volume("workspace-docker"),
-    Row {
-        name: "polis-agent-*",
-        kind: &OF_AGENTS,
-        must: &[],
-        may: &[],
-    },
-];
-
-/// A volume that an agent asks for. Docker knows it by the same name, so that it outlasts the project's.
-const OF_AGENTS: Kind = Kind {
-    must: &["name polis-agent-*"],
-    may: &[],
-};
-
-const fn volume(name: &'static str) -> Row {
-    Row {
-        name,
-        kind: &OURS,
-        must: &[],
-        may: &[],
-    }
-}
-
-/// The secrets: files that `generate-secrets.sh` makes.
-pub(super) const SECRETS: &[Row] = &[
-    secret(
-        "valkey_dlp_password",
-        &["file ./secrets/valkey_dlp_password.txt"],
-    ),
-    secret(
-        "valkey_reqmod_password",
-        &["file ./secrets/valkey_reqmod_password.txt"],
-    ),
-    secret(
-        "valkey_respmod_password",
-        &["file ./secrets/valkey_respmod_password.txt"],
-    ),
-    secret(
-        "valkey_mcp_agent_password",
-        &["file ./secrets/valkey_mcp_agent_password.txt"],
-    ),
-    secret(
-        "valkey_mcp_admin_password",
-        &["file ./secrets/valkey_mcp_admin_password.txt"],
-    ),
-    secret(
-        "valkey_healthcheck_password",
-        &["file ./secrets/valkey_healthcheck_password.txt"],
-    ),
-    secret("valkey_users_acl", &["file ./secrets/valkey_users.acl"]),
-];
-
-const fn secret(name: &'static str, must: &'static [&'static str]) -> Row {
-    Row {
-        name,
-        kind: &OURS,
-        must,
-        may: &[],
-    }
-}

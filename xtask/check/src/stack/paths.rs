@@ -1,14 +1,14 @@
-//! The files and directories that the compose file names must be in the tree: Docker would make an empty directory in
-//! the place of one that is mounted, and Compose fails on the others only when it starts.
+//! The files and directories that the compose file names must exist. For a missing mount, Docker would create an empty
+//! directory; for others, Compose fails only at the start.
 
 use xtask_host::finding::Finding;
 use xtask_pins::compose::{Compose, from_root};
 use xtask_pins::yaml::{Node, Value};
 
-/// What `generate-secrets.sh` makes, in the machine and nowhere else.
+/// Directories that `generate-secrets.sh` creates in the VM.
 const GENERATED: [&str; 2] = ["certs/", "secrets/"];
 
-/// A finding for each relative path that leads nowhere; `exists` is asked about paths from the root of the tree.
+/// A finding for each missing relative path. `exists` takes paths from the root of the tree.
 pub(super) fn check(compose: &Compose, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     let path = &compose.source.path;
     let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
@@ -27,7 +27,7 @@ pub(super) fn check(compose: &Compose, exists: &dyn Fn(&str) -> bool) -> Vec<Fin
     missing
         .map(|path| {
             let place = compose.place(path.node.span.clone());
-            let message = format!("`{}` is named by {} and does not exist", path.full, path.by);
+            let message = format!("`{}` does not exist, but {} names it", path.full, path.by);
             Finding::error("mount-missing", place, message)
         })
         .collect()
@@ -98,7 +98,7 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// In the short spelling, what does not begin like a path is the name of a volume.
+    /// In the short syntax, a source that does not begin with `.`, `/` or `~` is a volume.
     fn mount(&mut self, by: &str, mount: &'a Node) {
         if let Some((source, _)) = mount.text().and_then(|text| text.split_once(':')) {
             if source.starts_with('.') {
@@ -121,7 +121,7 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// The contexts, and the Dockerfile within the first.
+    /// The contexts, and the Dockerfile in the main one.
     fn build(&mut self, by: &str, build: &'a Node) {
         let node = build.get("context").unwrap_or(build);
         let context = node.text().unwrap_or(".");
@@ -169,7 +169,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Whether a path is one from the compose file on; what a variable makes of it is not known.
+/// Whether a path is relative to the compose file. A path with a variable may not be.
 fn is_relative(path: &str) -> bool {
     !path.starts_with(['/', '~']) && !path.contains('$')
 }
@@ -180,7 +180,7 @@ fn is_local(context: &str) -> bool {
     !context.contains("://") && !elsewhere.iter().any(|start| context.starts_with(start))
 }
 
-/// The items of a list, or the one value in its place.
+/// The items of a list, or a single value.
 fn one_or_more(node: Option<&Node>) -> impl Iterator<Item = &Node> {
     let items = node.map_or(&[][..], Node::items);
     let one = node.filter(|node| !matches!(node.value, Value::Seq(_) | Value::Null));

@@ -173,29 +173,29 @@ include: [other.yml, {path: [third.yml], env_file: four.env, project_directory: 
         })
         .collect();
     expect_test::expect![[r#"
-        33: `compose/config.txt` is named by `c` of `configs` and does not exist
-        36: `compose/keys/secret.txt` is named by `s` of `secrets` and does not exist
-        38: `compose/other.yml` is named by `include` and does not exist
-        38: `compose/third.yml` is named by `include` and does not exist
-        38: `compose/four.env` is named by `include` and does not exist
-        38: `compose/project` is named by `include` and does not exist
-        5: `compose/data/short` is named by service `a` and does not exist
-        6: `beside` is named by service `a` and does not exist
-        7: `compose/data/long` is named by service `a` and does not exist
-        16: `compose/one.env` is named by service `a` and does not exist
-        17: `compose/two.env` is named by service `a` and does not exist
-        19: `compose/labels` is named by service `a` and does not exist
-        20: `compose/profile.json` is named by service `a` and does not exist
-        20: `compose/other.json` is named by service `a` and does not exist
-        21: `compose/credential.json` is named by service `a` and does not exist
-        22: `compose/base.yml` is named by service `a` and does not exist
-        23: `compose/watched` is named by service `a` and does not exist
-        3: `built` is named by service `a` and does not exist
-        3: `built/Dockerfile` is named by service `a` and does not exist
-        29: `compose/three.env` is named by service `b` and does not exist
-        26: `compose/context` is named by service `b` and does not exist
-        27: `compose/context/Other` is named by service `b` and does not exist
-        28: `compose/more` is named by service `b` and does not exist"#]]
+        33: `compose/config.txt` does not exist, but `c` of `configs` names it
+        36: `compose/keys/secret.txt` does not exist, but `s` of `secrets` names it
+        38: `compose/other.yml` does not exist, but `include` names it
+        38: `compose/third.yml` does not exist, but `include` names it
+        38: `compose/four.env` does not exist, but `include` names it
+        38: `compose/project` does not exist, but `include` names it
+        5: `compose/data/short` does not exist, but service `a` names it
+        6: `beside` does not exist, but service `a` names it
+        7: `compose/data/long` does not exist, but service `a` names it
+        16: `compose/one.env` does not exist, but service `a` names it
+        17: `compose/two.env` does not exist, but service `a` names it
+        19: `compose/labels` does not exist, but service `a` names it
+        20: `compose/profile.json` does not exist, but service `a` names it
+        20: `compose/other.json` does not exist, but service `a` names it
+        21: `compose/credential.json` does not exist, but service `a` names it
+        22: `compose/base.yml` does not exist, but service `a` names it
+        23: `compose/watched` does not exist, but service `a` names it
+        3: `built` does not exist, but service `a` names it
+        3: `built/Dockerfile` does not exist, but service `a` names it
+        29: `compose/three.env` does not exist, but service `b` names it
+        26: `compose/context` does not exist, but service `b` names it
+        27: `compose/context/Other` does not exist, but service `b` names it
+        28: `compose/more` does not exist, but service `b` names it"#]]
     .assert_eq(&missing.join("\n"));
     assert_eq!(
         asked.into_inner().len(),

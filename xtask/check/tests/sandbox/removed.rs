@@ -18,7 +18,7 @@ const FREE_TO_REMOVE: &[(&str, &str)] = &[
         "the program has defaults, and misses what has none",
     ),
     ("services hostname", "Docker makes one up"),
-    ("services image", "the rules on pins judge it"),
+    ("services image", "the rules on pins check it"),
     ("services init", "the container is killed after ten seconds"),
     (
         "services read_only",

@@ -26,21 +26,21 @@ fn facts() -> Facts {
     }
 }
 
-fn download() -> Download {
+fn download() -> GuestDownload {
     let source = Source {
         path: "x".to_owned(),
         text: "x".to_owned(),
     };
     let place: Place = source.place(0..1);
-    let at = || xtask_pins::edit::At::new(&source, 0..1);
-    Download {
+    let at = || xtask_pins::edit::Location::new(&source, 0..1);
+    GuestDownload {
         tool: "yq".to_owned(),
         version: "v1.0.0".to_owned(),
         architecture: "arm64",
         url: "https://e.example/v1.0.0/yq_arm64".to_owned(),
         sha256: Digest::of(b"yq"),
         place,
-        at: xtask_pins::pins_env::DownloadAt {
+        at: xtask_pins::pins_env::DownloadLocations {
             version: at(),
             url: at(),
             sha256: at(),

@@ -4,7 +4,7 @@
 use polis_base::Digest;
 use serde::Deserialize;
 use xtask_host::source::Place;
-use xtask_pins::contract::{Contract, Fact, ImagePath, Kind as PathKind, SEARCHED};
+use xtask_pins::contract::{Contract, Fact, ImagePath, PathKind, SEARCHED};
 
 use super::files::{Files, Found, Is, Lost, Node};
 use super::state::{Kind, Problem};

@@ -16,8 +16,7 @@ use xtask_host::finding::{Finding, Severity};
 use xtask_pins::compose::Compose;
 use xtask_pins::edit;
 use xtask_pins::inventory::{Files, Inventory};
-use xtask_pins::pins_env::Download;
-use xtask_pins::verify_pins;
+use xtask_pins::pins_env::GuestDownload;
 
 use super::order::Order;
 use super::plan::Plan;
@@ -109,7 +108,7 @@ async fn hash_downloads(context: &Context, kind: Kind) -> Vec<Error> {
     hashed.into_iter().filter_map(Result::err).collect()
 }
 
-async fn hash_download(context: &Context, kind: Kind, download: &Download) -> Result<()> {
+async fn hash_download(context: &Context, kind: Kind, download: &GuestDownload) -> Result<()> {
     let expected = match kind {
         Kind::Release => download.sha256,
         Kind::Rehearsal => Digest::of(&sandbox::stand_in(&download.url)),

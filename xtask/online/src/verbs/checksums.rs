@@ -7,9 +7,8 @@ use xtask_host::finding::Finding;
 use xtask_host::report::Report;
 use xtask_online::Endpoints;
 use xtask_online::download::hash_url;
-use xtask_pins::inventory::{Inventory, Pin, What};
-use xtask_pins::pins_env::Download;
-use xtask_pins::verify_pins as offline;
+use xtask_pins::inventory::{Dependency, Inventory, Pin};
+use xtask_pins::pins_env::GuestDownload;
 
 use super::verify_pins;
 use crate::context::Context;
@@ -19,14 +18,15 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
     // What is malformed there stops the verb, with every place.
     offline::read_downloads(&context.workspace)?;
     let inventory = Inventory::read(&context.workspace.root)?;
-    let fetched = |pin: &Pin| matches!(pin.what, What::Download(_) | What::Key(_));
+    let fetched =
+        |pin: &Pin| matches!(pin.dependency, Dependency::Download(_) | Dependency::Key(_));
     let pins: Vec<Pin> = inventory.pins.into_iter().filter(fetched).collect();
     verify_pins::ask(&context.verifier()?, None, "verify-checksums", &pins).await
 }
 
 /// The file as messages call it.
-pub(crate) fn name_of(download: &Download) -> String {
-    let Download {
+pub(crate) fn name_of(download: &GuestDownload) -> String {
+    let GuestDownload {
         tool,
         version,
         architecture,
@@ -51,7 +51,7 @@ pub(crate) async fn hash(
 }
 
 /// The finding for a file that is not what is pinned: both values, at the pin.
-pub(crate) fn mismatch(download: &Download, found: Digest) -> Finding {
+pub(crate) fn mismatch(download: &GuestDownload, found: Digest) -> Finding {
     let message = format!(
         "{} {} for {} is not what is pinned: expected {}, found {}",
         download.tool,

@@ -13,8 +13,7 @@ use xtask_online::download::hash_url;
 use xtask_online::github::{Tags, Version};
 use xtask_online::registry::Registry;
 use xtask_pins::edit::{self, Change, Edit};
-use xtask_pins::inventory::page;
-use xtask_pins::inventory::{Action, Download, Files, Inventory, Pin, What, update};
+use xtask_pins::inventory::{Action, Dependency, Download, Files, Inventory, Pin, update};
 
 use crate::context::Context;
 use crate::failure;
@@ -193,8 +192,8 @@ async fn tool(
     let downloads: Vec<(&Pin, &Download)> = inventory
         .pins
         .iter()
-        .filter_map(|pin| match &pin.what {
-            What::Download(download) if download.tool == tool => Some((pin, download)),
+        .filter_map(|pin| match &pin.dependency {
+            Dependency::Download(download) if download.tool == tool => Some((pin, download)),
             _ => None,
         })
         .collect();
@@ -321,8 +320,8 @@ async fn actions(
     let actions: Vec<(&Pin, &Action)> = inventory
         .pins
         .iter()
-        .filter_map(|pin| match &pin.what {
-            What::Action(action) => Some((pin, action)),
+        .filter_map(|pin| match &pin.dependency {
+            Dependency::Action(action) => Some((pin, action)),
             _ => None,
         })
         .filter(|(_, action)| {

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask_loopback::{EmbeddedGitHub, Fault, Faults};
-use xtask_pins::inventory::{Inventory, What};
+use xtask_pins::inventory::{Dependency, Inventory};
 use xtask_testkit::Ran;
 
 use crate::support::world::World;
@@ -27,13 +27,16 @@ impl Nights {
         let world = World::start();
         let (dir, faults) = (tempfile::tempdir().unwrap(), Faults::none());
         let inventory = Inventory::read(world.tree.root()).unwrap();
-        let tags = inventory.pins.iter().filter_map(|pin| match &pin.what {
-            What::Action(action) => {
-                let name = format!("{} {}", action.repository, action.tag.as_ref()?);
-                Some((name, action.reference.clone()))
-            }
-            _ => None,
-        });
+        let tags = inventory
+            .pins
+            .iter()
+            .filter_map(|pin| match &pin.dependency {
+                Dependency::Action(action) => {
+                    let name = format!("{} {}", action.repository, action.tag.as_ref()?);
+                    Some((name, action.reference.clone()))
+                }
+                _ => None,
+            });
         let tags: BTreeMap<String, String> = tags.collect();
         fs::write(dir.path().join("tags.json"), json!(tags).to_string()).unwrap();
         let github =

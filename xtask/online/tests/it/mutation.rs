@@ -8,26 +8,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xtask_host::finding::Severity;
 use xtask_host::workspace::Workspace;
-use xtask_pins::edit::At;
-use xtask_pins::inventory::{Inventory, Part};
-use xtask_pins::verify_pins;
-use xtask_pins::verify_pins::VerifyPinsArgs;
+use xtask_pins::edit::Location;
+use xtask_pins::inventory::{Field, Inventory};
 
 use crate::support::world::World;
 
 /// The ways in which what stands at a place is altered, by name.
-fn mutants(part: Part, text: &str) -> Vec<(&'static str, String)> {
-    match part {
-        Part::Reference => {
+fn mutants(field: Field, text: &str) -> Vec<(&'static str, String)> {
+    match field {
+        Field::Reference => {
             let (name, digest) = text.split_once("@sha256:").expect("a digest");
             vec![
                 ("digest", format!("{name}@sha256:{}", first_digit(digest))),
                 ("tag", format!("{}@sha256:{digest}", last_digit(name))),
             ]
         }
-        Part::Checksum | Part::Fingerprint | Part::Commit => vec![("digit", first_digit(text))],
-        Part::Version | Part::Channel | Part::Tag => vec![("version", last_digit(text))],
-        Part::Url => {
+        Field::Checksum | Field::Fingerprint | Field::Commit => vec![("digit", first_digit(text))],
+        Field::Version | Field::Channel | Field::Tag => vec![("version", last_digit(text))],
+        Field::Url => {
             let at = text.rfind('/').expect("a path");
             vec![("path", format!("{}x{}", &text[..at], &text[at..]))]
         }
@@ -51,7 +49,7 @@ fn last_digit(text: &str) -> String {
     format!("{}{other}{}", &text[..at], &text[at + 1..])
 }
 
-fn alter(world: &World, at: &At, text: &str) -> String {
+fn alter(world: &World, at: &Location, text: &str) -> String {
     let path = &at.place.path;
     let before = world.tree.read(path);
     let after = [&before[..at.span.start], text, &before[at.span.end..]].concat();
@@ -103,11 +101,11 @@ fn no_pin_of_the_tree_can_be_altered_unnoticed() {
     let mut shown: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     let mut unnoticed = Vec::new();
     for pin in &inventory.pins {
-        for found in &pin.uses {
+        for found in &pin.occurrences {
             let place = &found.at.place;
             let old = world.tree.read(&place.path)[found.at.span.clone()].to_owned();
             let here = format!("{}:{}", place.path, place.line);
-            for (class, new) in mutants(found.part, &old) {
+            for (class, new) in mutants(found.field, &old) {
                 let before = alter(&world, &found.at, &new);
                 let by = match () {
                     () if offline(&world).contains(&here) => "offline",
@@ -117,7 +115,7 @@ fn no_pin_of_the_tree_can_be_altered_unnoticed() {
                         "by nothing"
                     }
                 };
-                let class = format!("{} {}, {class}", pin.kind(), found.part.word());
+                let class = format!("{} {}, {class}", pin.kind(), found.field.word());
                 shown.entry(class).or_default().insert(by);
                 world.tree.write(&place.path, &before);
             }

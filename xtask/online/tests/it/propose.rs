@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask_loopback::{EmbeddedGitHub, Entry, Faults, Journal};
-use xtask_pins::inventory::{Inventory, What};
+use xtask_pins::inventory::{Dependency, Inventory};
 use xtask_testkit::Ran;
 
 use crate::support::world::World;
@@ -49,8 +49,8 @@ impl Scene {
         let inventory = Inventory::read(scene.world.tree.root()).unwrap();
         let mut tags = BTreeMap::new();
         for pin in &inventory.pins {
-            match &pin.what {
-                What::Action(action) => {
+            match &pin.dependency {
+                Dependency::Action(action) => {
                     let tag = action.tag.as_deref().unwrap();
                     tags.insert(
                         format!("{} {tag}", action.repository),
@@ -58,7 +58,7 @@ impl Scene {
                     );
                     scene.releases(&action.repository, &[tag]);
                 }
-                What::Download(download) => {
+                Dependency::Download(download) => {
                     let repository = xtask_pins::inventory::update::repository(download).unwrap();
                     let version = download.version.as_deref().unwrap();
                     let tag = format!("v{}", version.trim_start_matches('v'));

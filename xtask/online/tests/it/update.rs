@@ -4,7 +4,7 @@
 use expect_test::expect;
 use polis_base::{Digest, ImageRef};
 use serde_json::json;
-use xtask_pins::inventory::{Inventory, What};
+use xtask_pins::inventory::{Dependency, Inventory};
 
 use crate::support::world::{CLOUD_INIT, COMPOSE, World};
 
@@ -25,12 +25,15 @@ fn releases(world: &mut World, repository: &str, tags: &[&str]) {
 /// The actions of the tree but checkout, each with its tag.
 fn other_actions(world: &World) -> Vec<(String, String)> {
     let inventory = Inventory::read(world.tree.root()).expect("pins");
-    let actions = inventory.pins.iter().filter_map(|pin| match &pin.what {
-        What::Action(action) if action.repository != "actions/checkout" => {
-            Some((action.repository.clone(), action.tag.clone()?))
-        }
-        _ => None,
-    });
+    let actions = inventory
+        .pins
+        .iter()
+        .filter_map(|pin| match &pin.dependency {
+            Dependency::Action(action) if action.repository != "actions/checkout" => {
+                Some((action.repository.clone(), action.tag.clone()?))
+            }
+            _ => None,
+        });
     actions.collect()
 }
 

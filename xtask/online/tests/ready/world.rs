@@ -1,5 +1,5 @@
 //! The world that a release meets, on loopback: a registry with stand-ins for the published images,
-//! GitHub, and the hosts of the downloads. What they hold stays when they end.
+//! GitHub, and the hosts of the downloads. Dependency they hold stays when they end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use xtask_online::github::{API, UPLOADS};
 use xtask_online::registry::{Logins, Registry};
 use xtask_online::stand_in;
 use xtask_pins::edit::{self, apply};
-use xtask_pins::inventory::{Files, Inventory, What, update};
+use xtask_pins::inventory::{Dependency, Files, Inventory, update};
 
 /// The token that this GitHub knows.
 pub(crate) const TOKEN: &str = "ready-token";
@@ -21,7 +21,7 @@ pub(crate) struct World {
     endpoints: Vec<String>,
     registry: EmbeddedRegistry,
     pub(crate) github: EmbeddedGitHub,
-    /// What the servers were asked to change.
+    /// Dependency the servers were asked to change.
     pub(crate) journal: Journal,
     _files: EmbeddedFiles,
 }
@@ -99,7 +99,7 @@ fn downloads(tree: &Path) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
     let inventory = Inventory::extract(&files);
     let (mut served, mut hosts, mut edits) = (BTreeMap::new(), Vec::new(), Vec::new());
     for pin in &inventory.pins {
-        let What::Download(download) = &pin.what else {
+        let Dependency::Download(download) = &pin.dependency else {
             continue;
         };
         let bytes = format!("stand-in for {}\n", download.url).into_bytes();

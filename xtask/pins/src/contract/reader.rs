@@ -1,22 +1,23 @@
-//! Reads one contract strictly: every unknown key, wrong value and fact without a source is a finding at its place.
+//! The strict reader of contracts: unknown keys, invalid values and facts without a source are findings.
 
 mod publisher;
+mod values;
 
 use std::path::Path;
 
 use polis_base::ImageRef;
 
-use super::{Account, Contract, DIR, Fact, ImagePath, Kind, Variable};
-use crate::yaml::{self, Node, Value};
+use super::{Account, Contract, DIR, Fact};
+use crate::yaml::{self, Node};
 use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
 use xtask_host::source::{Place, Source};
 use xtask_host::write;
 
-/// The rule of everything that is wrong in a contract.
+/// The rule of every finding in a contract.
 const RULE: &str = "contract-malformed";
 
-/// The sections of facts, each a map from a source to what it tells.
+/// The sections of facts: maps from a source to the facts that it states.
 const SECTIONS: [&str; 11] = [
     "platforms",
     "user",
@@ -31,10 +32,10 @@ const SECTIONS: [&str; 11] = [
     "signature",
 ];
 
-/// Reads the contracts of the tree at `root`, in the order of their names, and what is wrong with them.
+/// Reads the contracts of the tree at `root`, in the order of their names. Returns the valid ones, and the findings.
 ///
 /// # Errors
-/// When the directory or a file cannot be read at all.
+/// When the directory or a file cannot be read.
 pub fn read(root: &Path) -> Result<(Vec<Contract>, Vec<Finding>)> {
     let mut paths = Vec::new();
     write::files_below(root, DIR, &mut paths)?;
@@ -52,7 +53,7 @@ pub fn read(root: &Path) -> Result<(Vec<Contract>, Vec<Finding>)> {
 /// The contracts of the tree at `root`.
 ///
 /// # Errors
-/// When one cannot be read or is wrong; the error shows the places.
+/// When one cannot be read or is malformed; the error shows the places.
 pub fn load(root: &Path) -> Result<Vec<Contract>> {
     match read(root)? {
         (contracts, findings) if findings.is_empty() => Ok(contracts),
@@ -64,7 +65,7 @@ impl Contract {
     /// Parses a contract.
     ///
     /// # Errors
-    /// A finding for everything that is wrong: unknown keys, wrong values, facts without a source.
+    /// One finding for each unknown key, invalid value and fact without a source.
     pub fn parse(source: Source) -> std::result::Result<Self, Vec<Finding>> {
         let root = yaml::parse(&source).map_err(|finding| vec![*finding])?;
         let mut reader = Reader {
@@ -102,7 +103,7 @@ impl Reader<'_> {
         let image = self.image(root);
         let platforms = self.listed(root, "platforms", Self::platform);
         if platforms.is_empty() {
-            self.wrong(root, "expected `platforms`, at least one: which are there?");
+            self.wrong(root, "expected `platforms` with at least one platform");
         }
         let programs = self.listed(root, "programs", Self::program);
         let without = self.listed(root, "without", Self::bare_name);
@@ -131,7 +132,7 @@ impl Reader<'_> {
         Some(contract)
     }
 
-    /// What stands twice, what contradicts, and who reads something without being there.
+    /// Reports duplicates, contradictions, and readers that the contract does not list.
     fn judge(&mut self, contract: &Contract) {
         self.twice(&contract.platforms, String::as_str);
         self.twice(&contract.programs, String::as_str);
@@ -154,8 +155,10 @@ impl Reader<'_> {
             if !contract.has_program(reader) && contract.path(reader).is_none() {
                 let message = format!("`{reader}` reads this, but is not in `programs` or `paths`");
                 let finding = Finding::error(RULE, place.clone(), message);
-                self.findings
-                    .push(finding.help("add it there: who reads something is in the image"));
+                self.findings.push(
+                    finding
+                        .help("add it there: a program that reads something is part of the image"),
+                );
             }
         }
     }
@@ -166,7 +169,7 @@ impl Reader<'_> {
                 .iter()
                 .any(|known| name(&known.value) == name(&fact.value));
             if known {
-                let message = format!("`{}` is here twice", name(&fact.value));
+                let message = format!("`{}` is listed twice", name(&fact.value));
                 self.findings
                     .push(Finding::error(RULE, fact.place.clone(), message));
             }
@@ -175,20 +178,17 @@ impl Reader<'_> {
 
     fn sources(&mut self, root: &Node) {
         let Some((key, node)) = root.entry("sources") else {
-            return self.wrong(
-                root,
-                "expected `sources`, a map from a name to what it stands for",
-            );
+            return self.wrong(root, "expected `sources`, a map from names to descriptions");
         };
         if node.entries().is_empty() {
-            self.wrong(key, "expected a map from a name to what it stands for");
+            self.wrong(key, "expected a map from names to descriptions");
         }
         for (name, what) in node.entries() {
             match (name.text(), what.text()) {
                 (Some(name), Some(what)) if !what.trim().is_empty() => {
                     self.sources.push((name.to_owned(), what.trim().to_owned()));
                 }
-                _ => self.wrong(name, "expected a name and, as text, what it stands for"),
+                _ => self.wrong(name, "expected a name and its description"),
             }
         }
     }
@@ -225,7 +225,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The parts of a section, each with its source.
+    /// The entries of a section: a source, and the facts that it states.
     fn parts<'n>(&mut self, root: &'n Node, section: &str) -> Vec<(String, &'n Node)> {
         let Some((key, node)) = root.entry(section) else {
             return Vec::new();
@@ -233,14 +233,14 @@ impl Reader<'_> {
         if node.entries().is_empty() {
             self.wrong(
                 key,
-                format!("expected `{section}` to be a map from a source to what it tells"),
+                format!("expected `{section}` to be a map from sources to facts"),
             );
         }
         let mut parts = Vec::new();
         for (name, told) in node.entries() {
             let text = name.text().unwrap_or_default();
             if !self.sources.iter().any(|(known, _)| known == text) {
-                self.wrong(name, format!("`{text}` is not a name of `sources`"));
+                self.wrong(name, format!("`{text}` is not defined in `sources`"));
             }
             self.used.push(text.to_owned());
             parts.push((text.to_owned(), told));
@@ -248,7 +248,7 @@ impl Reader<'_> {
         parts
     }
 
-    /// The facts of a section in which each source gives a list.
+    /// The facts of a section in which each source has a list.
     fn listed<T>(
         &mut self,
         root: &Node,
@@ -268,7 +268,7 @@ impl Reader<'_> {
         facts
     }
 
-    /// The fact of a section that one source tells.
+    /// The fact of a section with exactly one source.
     fn single<T>(
         &mut self,
         root: &Node,
@@ -312,111 +312,6 @@ impl Reader<'_> {
         }
     }
 
-    fn platform(&mut self, node: &Node) -> Option<String> {
-        let text = node.text().unwrap_or_default();
-        let parts: Vec<&str> = text.split('/').collect();
-        let word = |part: &&str| {
-            !part.is_empty()
-                && part
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-        };
-        let right = matches!(parts.len(), 2 | 3) && parts.iter().all(word);
-        self.expect(
-            right.then(|| text.to_owned()),
-            node,
-            "a platform such as `linux/amd64`",
-        )
-    }
-
-    fn program(&mut self, node: &Node) -> Option<String> {
-        let text = node.text().unwrap_or_default();
-        let right = is_absolute(text) || is_name(text);
-        self.expect(
-            right.then(|| text.to_owned()),
-            node,
-            "a program: a name, or an absolute path",
-        )
-    }
-
-    fn bare_name(&mut self, node: &Node) -> Option<String> {
-        let text = node.text().unwrap_or_default();
-        self.expect(
-            is_name(text).then(|| text.to_owned()),
-            node,
-            "a program's name without a directory",
-        )
-    }
-
-    fn uid(&mut self, node: &Node) -> Option<u32> {
-        let uid = match node.value {
-            Value::Int(uid) => u32::try_from(uid).ok(),
-            _ => None,
-        };
-        self.expect(uid, node, "a uid as a number")
-    }
-
-    fn words(&mut self, node: &Node) -> Option<Vec<String>> {
-        let words: Option<Vec<String>> = match &node.value {
-            Value::Seq(items) => items
-                .iter()
-                .map(|item| item.text().map(str::to_owned))
-                .collect(),
-            _ => None,
-        };
-        self.expect(
-            words,
-            node,
-            "a list of texts, as the image's configuration has it",
-        )
-    }
-
-    fn path(&mut self, node: &Node) -> Option<ImagePath> {
-        self.keys(node, &["path", "kind", "read_by"]);
-        let text = |key: &str| node.get(key).and_then(Node::text).unwrap_or_default();
-        let path = text("path");
-        if !is_absolute(path) {
-            self.wrong(
-                node,
-                "expected `path` to be absolute, without `.`, `..` and a slash at its end",
-            );
-        }
-        let kind = Kind::ALL.iter().find(|(word, _)| *word == text("kind"));
-        let words = Kind::ALL.map(|(word, _)| word).join(", ");
-        let kind = self
-            .expect(kind, node, &format!("`kind` to be one of {words}"))?
-            .1;
-        let read_by = node.get("read_by").and_then(Node::text).map(str::to_owned);
-        if kind == Kind::Config && read_by.is_none() {
-            self.wrong(
-                node,
-                "expected `read_by`: a configuration that nobody reads is none",
-            );
-        }
-        Some(ImagePath {
-            path: path.to_owned(),
-            kind,
-            read_by,
-        })
-    }
-
-    fn variable(&mut self, node: &Node) -> Option<Variable> {
-        self.keys(node, &["name", "read_by"]);
-        let text = |key: &str| node.get(key).and_then(Node::text).unwrap_or_default();
-        let name = text("name");
-        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let right = !name.is_empty() && name.chars().all(is_word) && !text("read_by").is_empty();
-        let variable = right.then(|| Variable {
-            name: name.to_owned(),
-            read_by: text("read_by").to_owned(),
-        });
-        self.expect(
-            variable,
-            node,
-            "`name`, a variable, and `read_by`, the program that reads it",
-        )
-    }
-
     fn keys(&mut self, node: &Node, known: &[&str]) {
         for (key, _) in node.entries() {
             let name = key.text().unwrap_or_default();
@@ -440,17 +335,4 @@ impl Reader<'_> {
         let place = self.source.place(node.span.clone());
         self.findings.push(Finding::error(RULE, place, message));
     }
-}
-
-/// Whether `text` is an absolute path in its shortest form.
-fn is_absolute(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix('/') else {
-        return false;
-    };
-    rest.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        && !text.contains(char::is_whitespace)
-}
-
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|c: char| c == '/' || c.is_whitespace())
 }

@@ -52,7 +52,7 @@ fn reads_every_fact_with_its_source_and_its_place() {
     assert_eq!(entrypoint.value, ["/usr/bin/a", "-x"]);
     assert_eq!(contract.command, None);
     let module = contract.path("/usr/lib/m.so").expect("a module");
-    assert_eq!(module.value.kind, Kind::Module);
+    assert_eq!(module.value.kind, PathKind::Module);
     assert_eq!(module.place.line, 19);
     assert_eq!(contract.environment[0].value.name, "A_B");
     assert_eq!(contract.users[0].value.uid, 65532);
@@ -164,7 +164,7 @@ fn a_bare_name_is_found_where_the_image_looks_for_it() {
 }
 
 #[test]
-fn everything_else_is_a_finding_at_its_place() {
+fn every_defect_is_a_finding_at_its_place() {
     for (from, to, line, message) in [
         (
             "image: v.example/o/a",
@@ -193,7 +193,7 @@ fn everything_else_is_a_finding_at_its_place() {
             "[linux/amd64]",
             "[linux/amd64, linux/amd64]",
             6,
-            "`linux/amd64` is here twice",
+            "`linux/amd64` is listed twice",
         ),
         (
             "here: 65532",
@@ -212,7 +212,7 @@ fn everything_else_is_a_finding_at_its_place() {
             "  here: 65532\n",
             "  there: 65532\n",
             8,
-            "`there` is not a name of `sources`",
+            "`there` is not defined in `sources`",
         ),
         (
             "user:\n  here: 65532",
@@ -224,13 +224,13 @@ fn everything_else_is_a_finding_at_its_place() {
             "[/usr/bin/a, -x]",
             "/usr/bin/a",
             10,
-            "expected a list of texts",
+            "expected a list of strings",
         ),
         (
             "[/usr/bin/a, -x]",
             "[/usr/bin/a, 1]",
             10,
-            "expected a list of texts",
+            "expected a list of strings",
         ),
         (
             "base: [bash]",
@@ -248,13 +248,13 @@ fn everything_else_is_a_finding_at_its_place() {
             "base: [bash]",
             "base: [bash, bash]",
             13,
-            "`bash` is here twice",
+            "`bash` is listed twice",
         ),
         (
             "base: [grep]",
             "base: [/bin/grep]",
             15,
-            "expected a program's name",
+            "expected the name of a program",
         ),
         (
             "base: [grep]",
@@ -290,16 +290,16 @@ fn everything_else_is_a_finding_at_its_place() {
             "/etc/a.conf",
             "etc/a.conf",
             18,
-            "expected `path` to be absolute",
+            "expected an absolute `path`",
         ),
-        ("/etc/a.conf", "/etc/", 18, "expected `path` to be absolute"),
+        ("/etc/a.conf", "/etc/", 18, "expected an absolute `path`"),
         (
             "/etc/a.conf",
             "/usr/lib/m.so",
             19,
-            "`/usr/lib/m.so` is here twice",
+            "`/usr/lib/m.so` is listed twice",
         ),
-        ("name: A_B", "name: A-B", 21, "expected `name`"),
+        ("name: A_B", "name: A-B", 21, "expected the `name`"),
         (
             "read_by: /usr/lib/m.so}]",
             "read_by: /usr/lib/n.so}]",
@@ -317,7 +317,7 @@ fn everything_else_is_a_finding_at_its_place() {
             "  base: its base image\n",
             "  base: ''\n",
             4,
-            "expected a name and, as text",
+            "expected a name and its description",
         ),
         ("platforms:\n", "platforms:\n\there", 6, "a tab"),
     ] {

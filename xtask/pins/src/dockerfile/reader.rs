@@ -1,35 +1,35 @@
-//! The one reader of Dockerfiles: directives, instructions with their flags, here-documents.
+//! The reader of Dockerfiles: directives, instructions with their flags, here-documents.
 //!
-//! It follows BuildKit's parser (moby/buildkit, `frontend/dockerfile/parser`) where that surprises: an escape character
-//! before the last one ends no line, joined lines lose no blanks, comments between them vanish, flags lose their quotes,
-//! and a here-document may begin at any unquoted word. The crate `parse-dockerfile` (0.1.9) differs there, and so
-//! takes an instruction behind `\\` for a part of the one before.
+//! Follows BuildKit's parser (moby/buildkit, `frontend/dockerfile/parser`), surprises included: a doubled escape
+//! character does not continue a line, joined lines keep their whitespace, comments between them vanish, flags lose
+//! their quotes, and any unquoted word may open a here-document. The crate `parse-dockerfile` (0.1.9) differs: it takes
+//! an instruction after `\\` for a part of the previous one.
 
 use std::ops::Range;
 
 use crate::mapped::Mapped;
 
-/// A Dockerfile, taken apart.
+/// A parsed Dockerfile.
 #[derive(Debug)]
 pub struct Dockerfile {
     /// The bytes of the reference in a `syntax` directive.
     pub syntax: Option<Range<usize>>,
-    /// The instructions, in their order.
+    /// The instructions, in order.
     pub instructions: Vec<Instruction>,
-    /// Where an instruction begins whose here-document does not end.
+    /// The start of an instruction whose here-document is not closed.
     pub open: Option<usize>,
 }
 
-/// One instruction, its lines joined.
+/// One instruction, with its lines joined.
 #[derive(Debug)]
 pub struct Instruction {
     /// Its name, in upper case.
     pub keyword: String,
     /// Its first byte in the file.
     pub start: usize,
-    /// The flags before everything else.
+    /// The leading flags.
     pub flags: Vec<Flag>,
-    /// What follows.
+    /// The text after the flags.
     pub rest: Mapped,
     /// The texts of its here-documents.
     pub documents: Vec<Mapped>,
@@ -38,9 +38,9 @@ pub struct Instruction {
 /// `--name=value`, without quotes.
 #[derive(Debug)]
 pub struct Flag {
-    /// What stands between `--` and `=`.
+    /// The text between `--` and `=`.
     pub name: String,
-    /// What stands behind `=`; empty where there is none.
+    /// The text after `=`; empty without one.
     pub value: Mapped,
 }
 
@@ -60,7 +60,7 @@ impl Instruction {
         }
     }
 
-    /// The instruction that `ONBUILD` holds.
+    /// The instruction of `ONBUILD`.
     pub fn inner(&self) -> Self {
         Self {
             documents: self.documents.clone(),
@@ -69,7 +69,7 @@ impl Instruction {
     }
 }
 
-/// Takes the words that start with `--` off the beginning of `text`.
+/// Splits the leading words that start with `--` from `text`.
 fn flags(text: &Mapped) -> (Vec<Flag>, Mapped) {
     let mut flags = Vec::new();
     let mut rest = text.trimmed();
@@ -91,7 +91,7 @@ fn flags(text: &Mapped) -> (Vec<Flag>, Mapped) {
     (flags, rest)
 }
 
-/// Reads a Dockerfile. Every text is one for this reader; what makes no sense is an unknown keyword.
+/// Reads a Dockerfile. Accepts any text; nonsense becomes an instruction with an unknown keyword.
 pub fn read(text: &str) -> Dockerfile {
     let (escape, syntax) = directives(text);
     let mut lines = Lines { text, at: 0 };
@@ -115,7 +115,7 @@ pub fn read(text: &str) -> Dockerfile {
     }
 }
 
-/// What ends a here-document.
+/// The end of a here-document.
 struct End {
     name: String,
     /// Whether tabs may stand before it, as with `<<-`.
@@ -201,7 +201,7 @@ impl Lines<'_> {
     }
 }
 
-/// The line without the escape character that joins it with the next; `None` where it ends here.
+/// The line without the escape character that continues it on the next; `None` if it ends here.
 fn continued(line: &str, escape: char) -> Option<&str> {
     let kept = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     (!kept.ends_with(escape)).then_some(kept)
@@ -209,17 +209,17 @@ fn continued(line: &str, escape: char) -> Option<&str> {
 
 /// The escape character and the bytes of the `syntax` reference.
 ///
-/// Directives are the comments of their form before everything else, with any names. BuildKit looks for `syntax` behind a
-/// line with `#!` too, and in comments that begin with `//`.
+/// Directives are the leading comments of the form `# name=value`, with any name. BuildKit also finds `syntax` after a line
+/// with `#!`, and in comments with `//`.
 fn directives(text: &str) -> (char, Option<Range<usize>>) {
     let (mut escape, mut syntax) = ('\\', None);
     let mut lines = Lines { text, at: 0 };
-    let mut behind = false;
+    let mut after_shebang = false;
     while let Some(span) = lines.next() {
         let line = &text[span.clone()];
         let line = line.strip_prefix('\u{feff}').unwrap_or(line);
         if line.starts_with("#!") && span.start == 0 {
-            behind = true;
+            after_shebang = true;
             continue;
         }
         let comment = line.trim_start();
@@ -236,7 +236,7 @@ fn directives(text: &str) -> (char, Option<Range<usize>>) {
             "syntax" => {
                 syntax.get_or_insert(start..start + value.trim().len());
             }
-            "escape" if !behind && !line.starts_with("//") => {
+            "escape" if !after_shebang && !line.starts_with("//") => {
                 escape = value.trim().chars().next().unwrap_or(escape);
             }
             _ => {}

@@ -1,72 +1,86 @@
-//! Where the readers of all files put what they find: equal pins become one, with all its uses.
+//! Collects pins and findings from all readers. Equal pins are merged, with all their occurrences.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use polis_base::ImageRef;
+use polis_base::image::ImageRefError;
 
-use super::model::{Part, Pin, Use, What};
-use crate::edit::At;
+use super::model::{Dependency, Field, Occurrence, Pin};
+use crate::edit::Location;
 use crate::mapped::Mapped;
 use xtask_host::finding::Finding;
 use xtask_host::source::{Lines, Source};
 
-/// The pins and findings so far.
+/// Pins and findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     pub(super) pins: Vec<Pin>,
     pub(super) findings: Vec<Finding>,
-    /// Where each pin is in `pins`.
-    known: HashMap<What, usize>,
-    /// Where the use of a pin at a place is among its uses.
-    used: HashMap<(usize, Part, String, Range<usize>), usize>,
+    /// The index of each pin in `pins`.
+    known: HashMap<Dependency, usize>,
+    /// The index of each occurrence among those of its pin.
+    used: HashMap<(usize, Field, String, Range<usize>), usize>,
     built: HashSet<ImageRef>,
-    /// The lines of the file that was asked for last, by its path.
+    /// The path and the lines of the last file: a cache.
     lines: Option<(String, Lines)>,
 }
 
 impl Collector {
-    /// The bytes `span` of `source` with their place; `source` is one of the files of the tree.
-    pub(super) fn at(&mut self, source: &Source, span: Range<usize>) -> At {
+    /// The bytes `span` of `source`, with their place.
+    pub(super) fn at(&mut self, source: &Source, span: Range<usize>) -> Location {
         let known = self.lines.take().filter(|(path, _)| *path == source.path);
         let (path, lines) = known.unwrap_or_else(|| (source.path.clone(), Lines::of(&source.text)));
         let place = source.place_by(&lines, span.clone());
         self.lines = Some((path, lines));
-        At { span, place }
+        Location { span, place }
     }
 
-    /// Adds a pin with its uses, or these uses to the equal pin that is there.
-    pub(super) fn pin(&mut self, what: What, uses: impl IntoIterator<Item = Use>) {
+    /// Adds a pin, or only the occurrences where an equal pin exists.
+    pub(super) fn pin(
+        &mut self,
+        dependency: Dependency,
+        occurrences: impl IntoIterator<Item = Occurrence>,
+    ) {
         let next = self.pins.len();
-        let at = *self.known.entry(key(&what)).or_insert(next);
+        let at = *self.known.entry(key(&dependency)).or_insert(next);
         if at == next {
             self.pins.push(Pin {
-                what: what.clone(),
+                dependency: dependency.clone(),
                 built: false,
                 waiver: None,
-                uses: Vec::new(),
+                occurrences: Vec::new(),
             });
         }
         let pin = &mut self.pins[at];
-        // What the stack runs is an image, whoever else builds upon it.
-        if matches!(what, What::Image(_)) {
-            pin.what = what;
+        // An image that also serves as a base counts as an image.
+        if matches!(dependency, Dependency::Image(_)) {
+            pin.dependency = dependency;
         }
-        for one in uses {
-            // Services that take an image from one anchor have one place between them.
-            let place = (at, one.part, one.at.place.path.clone(), one.at.span.clone());
-            match self.used.get(&place).map(|known| &mut pin.uses[*known]) {
+        for one in occurrences {
+            // Services that share an anchor share the place.
+            let place = (
+                at,
+                one.field,
+                one.at.place.path.clone(),
+                one.at.span.clone(),
+            );
+            match self
+                .used
+                .get(&place)
+                .map(|known| &mut pin.occurrences[*known])
+            {
                 Some(known) if known.by != one.by => known.by = format!("{}, {}", known.by, one.by),
                 Some(_) => {}
                 None => {
-                    self.used.insert(place, pin.uses.len());
-                    pin.uses.push(one);
+                    self.used.insert(place, pin.occurrences.len());
+                    pin.occurrences.push(one);
                 }
             }
         }
     }
 
-    /// The pins, when all files are read.
+    /// The pins and findings of all files.
     pub(super) fn into_pins(mut self) -> (Vec<Pin>, Vec<Finding>) {
         for pin in &mut self.pins {
             pin.built = pin.image().is_some_and(|image| self.built.contains(image));
@@ -74,14 +88,14 @@ impl Collector {
         (self.pins, self.findings)
     }
 
-    /// Adds the image that the bytes `span` name.
+    /// Adds the image at `span`.
     pub(super) fn image(&mut self, source: &Source, span: Range<usize>, by: &str) {
-        self.reference(source, span, by, What::Image);
+        self.reference(source, span, by, Dependency::Image);
     }
 
-    /// Adds the image that the bytes `span` name, where a Dockerfile builds upon it.
+    /// Adds the base image at `span`.
     pub(super) fn base(&mut self, source: &Source, span: Range<usize>, by: &str) {
-        self.reference(source, span, by, What::Base);
+        self.reference(source, span, by, Dependency::Base);
     }
 
     /// Marks the image as built by this repository.
@@ -94,33 +108,33 @@ impl Collector {
         source: &Source,
         span: Range<usize>,
         by: &str,
-        kind: impl Fn(ImageRef) -> What,
+        kind: impl Fn(ImageRef) -> Dependency,
     ) {
         let at = self.at(source, span.clone());
         match source.text[span].parse() {
             Ok(image) => {
-                let a_use = Use {
-                    part: Part::Reference,
+                let occurrence = Occurrence {
+                    field: Field::Reference,
                     by: by.to_owned(),
                     at,
                 };
-                self.pin(kind(image), [a_use]);
+                self.pin(kind(image), [occurrence]);
             }
-            Err(error) => self.error(
-                "image-reference",
-                &at,
-                format!("the image of {by}: {error}"),
-            ),
+            Err(error) => {
+                let message = format!("the image of {by}: {error}");
+                let finding = Finding::error("image-reference", at.place, message);
+                self.findings.push(finding.help(way_out(&error)));
+            }
         }
     }
 
     /// Adds an error at a place.
-    pub(super) fn error(&mut self, rule: &'static str, at: &At, message: impl Into<String>) {
+    pub(super) fn error(&mut self, rule: &'static str, at: &Location, message: impl Into<String>) {
         self.findings
             .push(Finding::error(rule, at.place.clone(), message));
     }
 
-    /// Adds an error about a text, at its first byte where it stands in pieces.
+    /// Adds an error about a text: at its first byte, where it is not contiguous.
     pub(super) fn error_in(
         &mut self,
         source: &Source,
@@ -135,26 +149,39 @@ impl Collector {
         self.findings.push(finding.help(help));
     }
 
-    /// Adds the error about an image reference that could not be edited.
+    /// Adds the error about an image reference that cannot be edited.
     pub(super) fn in_pieces(&mut self, source: &Source, text: &Mapped, by: &str) {
         let message = format!(
-            "the image of {by} is not one piece of plain text: `{}`",
+            "the image of {by} is not contiguous plain text: `{}`",
             text.text()
         );
-        let help = "write the reference without quotes, escapes and line ends in it";
+        let help = "write the reference without quotes, escapes and line breaks inside it";
         self.error_in(source, text, "image-reference", message, help);
     }
 }
 
-/// What is the same for two that are one pin: an image is the same wherever it is used.
-fn key(what: &What) -> What {
-    match what {
-        What::Base(image) => What::Image(image.clone()),
-        _ => what.clone(),
+/// How to mend an image reference.
+fn way_out(error: &ImageRefError) -> &'static str {
+    match error {
+        ImageRefError::Digest(_) => {
+            "a digest is `sha256:` and 64 hex digits; delete it and run `cargo xtask pin`, which looks it up"
+        }
+        ImageRefError::Variable => {
+            "write the reference itself, or `${NAME:-reference}`: only the file can be pinned"
+        }
+        _ => "write `registry/owner/name:version`; `cargo xtask pin` adds the digest",
     }
 }
 
-/// Adds the bytes of each word of `text`, which starts at `start`.
+/// What equal pins have in common: an image is one pin, whether it runs or is a base.
+fn key(dependency: &Dependency) -> Dependency {
+    match dependency {
+        Dependency::Base(image) => Dependency::Image(image.clone()),
+        _ => dependency.clone(),
+    }
+}
+
+/// Adds the span of each word of `text`, which begins at `start`.
 pub(super) fn split(text: &str, start: usize, words: &mut Vec<Range<usize>>) {
     let mut at = start;
     for piece in text.split_inclusive(char::is_whitespace) {

@@ -1,6 +1,6 @@
-//! What a Dockerfile fetches: base images, images that it copies from, its own syntax, files, packages.
+//! Pins of a Dockerfile: base images, images that it copies from, its syntax, files, packages.
 //!
-//! What cannot be followed is a finding, so that nothing is skipped.
+//! A construct that cannot be analyzed is a finding, never skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -8,16 +8,17 @@ use std::ops::Range;
 use polis_base::Digest;
 
 use super::collect::Collector;
-use super::model::{Download, Part, Use, What};
+use super::model::{Dependency, Download, Field, Occurrence};
 use super::remote::{self, Values};
 use super::scripts;
 use super::stack::{Argument, Builds};
 use crate::compose::reference_in;
 use crate::dockerfile::reader::{self, Instruction};
 use crate::mapped::Mapped;
+use xtask_host::finding::Finding;
 use xtask_host::source::Source;
 
-/// Instructions that fetch nothing while the image is built.
+/// Instructions that fetch nothing during the build.
 const OTHERS: [&str; 11] = [
     "CMD",
     "ENTRYPOINT",
@@ -32,7 +33,7 @@ const OTHERS: [&str; 11] = [
     "WORKDIR",
 ];
 
-/// Collects the pins of `source`, which compose files build as `builds` say.
+/// Collects the pins of `source`. `builds` has the arguments and contexts that compose files give it.
 pub(super) fn extract(source: &Source, builds: &Builds, into: &mut Collector) {
     let dockerfile = reader::read(&source.text);
     let mut reader = Reader {
@@ -56,7 +57,7 @@ pub(super) fn extract(source: &Source, builds: &Builds, into: &mut Collector) {
         into.error(
             "dockerfile",
             &at,
-            "a here-document that begins here does not end",
+            "the here-document that begins here is not closed",
         );
     } else if !began {
         let at = into.at(source, 0..0);
@@ -68,11 +69,11 @@ struct Reader<'a> {
     source: &'a Source,
     into: &'a mut Collector,
     builds: &'a Builds,
-    /// Names of stages and contexts, in lower case: what follows `--from=` and is no image.
+    /// Names of stages and contexts, in lower case, which `--from=` may name instead of an image.
     names: BTreeSet<String>,
-    /// The defaults of the `ARG`s before the first `FROM`, which alone count in a `FROM`.
+    /// The defaults of the `ARG`s before the first `FROM`: the only ones that `FROM` can use.
     arguments: BTreeMap<String, Mapped>,
-    /// All that `ARG` and `ENV` give to a name anywhere in the file.
+    /// The values of every `ARG` and `ENV` in the file.
     values: Values,
     stage: Option<String>,
 }
@@ -98,7 +99,7 @@ impl<'a> Reader<'a> {
             keyword => {
                 let end = instruction.start + self.keyword_length(instruction);
                 let at = self.into.at(self.source, instruction.start..end);
-                let message = format!("`{keyword}` is no instruction of a Dockerfile");
+                let message = format!("unknown instruction `{keyword}`");
                 self.into.error("dockerfile", &at, message);
             }
         }
@@ -109,7 +110,7 @@ impl<'a> Reader<'a> {
         rest.find(char::is_whitespace).unwrap_or(rest.len())
     }
 
-    /// `NAME=value ...`; `ENV` also knows `NAME value`.
+    /// `NAME=value ...`, and for `ENV` also `NAME value`.
     fn assigned(&mut self, instruction: &Instruction, argument: bool) {
         let words = instruction.rest.words();
         let old = !argument && words.first().is_some_and(|word| !word.text().contains('='));
@@ -148,8 +149,8 @@ impl<'a> Reader<'a> {
         self.stage = Some(by);
     }
 
-    /// Of `$NAME`, `${NAME}` and `${NAME:-reference}` the default of that `ARG`, which goes before
-    /// the one beside its use; else the word itself. What compose files set instead is added.
+    /// For `$NAME`, `${NAME}` and `${NAME:-reference}` the default of the `ARG`, which takes precedence over the one in
+    /// the word; else the word. Also adds the values that compose files set.
     fn argument_in(&mut self, word: &Mapped, by: &str) -> Mapped {
         let Some(rest) = word.text().strip_prefix('$') else {
             return word.clone();
@@ -178,7 +179,7 @@ impl<'a> Reader<'a> {
             None => {
                 let at = self.into.at(source, 0..0);
                 let message = format!(
-                    "the image of {by} is the argument `{name}`, which is no plain text here"
+                    "the image of {by} is the build argument `{name}`, which is not contiguous plain text"
                 );
                 self.into.error("image-reference", &at, message);
             }
@@ -191,7 +192,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The images that are mounted, and what the commands fetch.
+    /// Mounted images, and downloads of the commands.
     fn run(&mut self, instruction: &Instruction) {
         for flag in instruction.flags.iter().filter(|flag| flag.name == "mount") {
             for field in flag.value.fields() {
@@ -210,12 +211,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands behind `from=`: a stage by name or number, a context, or an image.
+    /// The value of `from=`: a stage by name or number, a context, or an image.
     fn other(&mut self, word: &Mapped, start: usize) {
         let text = word.text();
         if text.is_empty() {
             let at = self.into.at(self.source, start..start);
-            let message = "`from=` names nothing".to_owned();
+            let message = "`from=` is empty".to_owned();
             return self.into.error("image-reference", &at, message);
         }
         let stage = text.bytes().all(|byte| byte.is_ascii_digit())
@@ -226,7 +227,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Files that `ADD` fetches must carry their checksum.
+    /// Files that `ADD` downloads, which need a checksum.
     fn added(&mut self, instruction: &Instruction) {
         let mut flags = instruction.flags.iter();
         let checksum = flags.find(|flag| flag.name == "checksum");
@@ -256,32 +257,36 @@ impl<'a> Reader<'a> {
         let (Some(Ok(sha256)), Some(sum), Some(_)) = (&sha256, sum, plain) else {
             let why = match sha256 {
                 Some(Err(error)) => error.to_string(),
-                Some(Ok(_)) => "is not one address in plain text".to_owned(),
+                Some(Ok(_)) => "is not a URL in contiguous plain text".to_owned(),
                 None => "has no `--checksum=sha256:...`".to_owned(),
             };
-            return self
-                .into
-                .error("unpinned-download", &at, format!("`{url}`: {why}"));
+            let help = format!(
+                "write `ADD --checksum=sha256:<sum> {url}`, with the sum of `curl -fsSL {url} | sha256sum`"
+            );
+            let finding = Finding::error("unpinned-download", at.place, format!("`{url}`: {why}"));
+            return self.into.findings.push(finding.help(help));
         };
         let by = self.stage.clone().unwrap_or_default();
-        let what = What::Download(Download {
+        let dependency = Dependency::Download(Download {
             tool: url.to_owned(),
             version: None,
             architecture: None,
             url: url.to_owned(),
             sha256: *sha256,
         });
-        let a_use = |part, at| Use {
-            part,
+        let occurrence = |field, at| Occurrence {
+            field,
             by: by.clone(),
             at,
         };
         let sum = self.into.at(self.source, sum);
-        self.into
-            .pin(what, [a_use(Part::Url, at), a_use(Part::Checksum, sum)]);
+        self.into.pin(
+            dependency,
+            [occurrence(Field::Url, at), occurrence(Field::Checksum, sum)],
+        );
     }
 
-    /// An image in a word of an instruction.
+    /// Adds the image that a word names.
     fn word(&mut self, word: &Mapped, by: &str) {
         match word.span() {
             Some(span) => self.image(span, by),
@@ -313,8 +318,8 @@ mod tests {
             arguments: BTreeMap::new(),
         };
         extract(&source, &builds, &mut collector);
-        let uses = collector.pins.iter().flat_map(|pin| &pin.uses);
-        let uses = uses.map(|found| {
+        let occurrences = collector.pins.iter().flat_map(|pin| &pin.occurrences);
+        let occurrences = occurrences.map(|found| {
             let place = &found.at.place;
             format!(
                 "{}:{} {}: {}",
@@ -328,7 +333,7 @@ mod tests {
             let place = finding.place.as_ref().unwrap();
             format!("{}:{} {}", place.line, place.column, finding.rule)
         });
-        (uses.collect(), findings.collect())
+        (occurrences.collect(), findings.collect())
     }
 
     #[test]
@@ -358,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_followed_is_a_finding() {
+    fn constructs_that_cannot_be_analyzed_are_findings() {
         for (text, finding) in [
             ("# nothing\n", "1:1 dockerfile"),
             ("FROM debian:12\n", "1:6 image-reference"),

@@ -1,9 +1,9 @@
-//! What the machine downloads: files with their checksums, and a key with its fingerprint; and what its scripts run.
+//! Pins of the cloud-init file: downloads with their checksums, and Docker's signing key. Also judges its scripts.
 
 use super::collect::Collector;
-use super::model::{Download, Key, Part, Use, What};
+use super::model::{Dependency, Download, Field, Key, Occurrence};
 use super::scripts;
-use crate::edit::At;
+use crate::edit::Location;
 use crate::pins_env;
 use crate::yaml::{self, Node};
 use xtask_host::source::Source;
@@ -19,12 +19,12 @@ pub(super) fn extract(source: &Source, into: &mut Collector) {
         Ok(pins) => pins,
         Err(findings) => return into.findings.extend(findings),
     };
-    let a_use = |part: Part, at: &At| Use {
-        part,
+    let occurrence = |field: Field, at: &Location| Occurrence {
+        field,
         by: "cloud-init".to_owned(),
         at: at.clone(),
     };
-    let key = What::Key(Key {
+    let key = Dependency::Key(Key {
         url: pins.docker_key_url,
         fingerprint: pins.docker_key_fingerprint,
     });
@@ -32,30 +32,30 @@ pub(super) fn extract(source: &Source, into: &mut Collector) {
     into.pin(
         key,
         [
-            a_use(Part::Url, &places.url),
-            a_use(Part::Fingerprint, &places.fingerprint),
-            // The packages themselves are signed by the key, so they have no checksum here.
-            a_use(Part::Url, &places.repository),
+            occurrence(Field::Url, &places.url),
+            occurrence(Field::Fingerprint, &places.fingerprint),
+            // The key signs the packages, so they need no checksum.
+            occurrence(Field::Url, &places.repository),
         ],
     );
     for download in pins.downloads {
-        let uses = [
-            a_use(Part::Version, &download.at.version),
-            a_use(Part::Url, &download.at.url),
-            a_use(Part::Checksum, &download.at.sha256),
+        let occurrences = [
+            occurrence(Field::Version, &download.at.version),
+            occurrence(Field::Url, &download.at.url),
+            occurrence(Field::Checksum, &download.at.sha256),
         ];
-        let what = What::Download(Download {
+        let dependency = Dependency::Download(Download {
             tool: download.tool,
             version: Some(download.version),
             architecture: Some(download.architecture.to_owned()),
             url: download.url,
             sha256: download.sha256,
         });
-        into.pin(what, uses);
+        into.pin(dependency, occurrences);
     }
 }
 
-/// The scripts that cloud-init writes and the commands that it runs: nothing of the network runs unseen.
+/// Judges the scripts that cloud-init writes and the commands that it runs.
 fn run(source: &Source, root: &Node, into: &mut Collector) {
     let items = |key: &str| root.get(key).map_or(&[][..], Node::items);
     let files = items("write_files").iter();

@@ -1,11 +1,11 @@
-//! Edits of pins. What is pinned as asked already gives none, so that a second run changes nothing.
+//! Edits of image pins. A second run gives no edits.
 
 use std::collections::BTreeMap;
 
 use polis_base::{Digest, ImageRef};
 
 use super::Inventory;
-use super::model::{Part, Use};
+use super::model::{Field, Occurrence};
 use crate::edit::Edit;
 use xtask_host::error::{Error, Result};
 
@@ -13,7 +13,7 @@ impl Inventory {
     /// The edits that pin every image to its digest in `digests` (by image without digest).
     ///
     /// # Errors
-    /// When an image has no digest there: a failed look-up is an error, never a skip.
+    /// When `digests` lacks an image: a failed look-up is an error, never a skip.
     pub fn pin_images(&self, digests: &BTreeMap<ImageRef, Digest>) -> Result<Vec<Edit>> {
         self.edit_images(|image, place| {
             let digest = digests.get(&image.unpinned()).ok_or_else(|| {
@@ -27,19 +27,19 @@ impl Inventory {
     /// The edits that change every image reference, at each of its places, as `change` says.
     ///
     /// # Errors
-    /// What `change` returns, and where the pins of the tree could not all be read.
+    /// Errors of `change`, and when some pins cannot be read.
     pub fn edit_images(
         &self,
-        change: impl Fn(&ImageRef, &Use) -> Result<ImageRef>,
+        change: impl Fn(&ImageRef, &Occurrence) -> Result<ImageRef>,
     ) -> Result<Vec<Edit>> {
         self.require_readable()?;
         let mut edits = Vec::new();
         for pin in self.images() {
             let Some(image) = pin.image() else { continue };
             for found in pin
-                .uses
+                .occurrences
                 .iter()
-                .filter(|found| found.part == Part::Reference)
+                .filter(|found| found.field == Field::Reference)
             {
                 let changed = change(image, found)?;
                 if changed != *image {
@@ -73,8 +73,7 @@ mod tests {
             .map_or_else(|| text.to_owned(), |change| change.after))
     }
 
-    /// Anchors, quotes, CRLF, comments and a missing final newline survive; only the image
-    /// values change, and a second run changes nothing.
+    /// Anchors, quotes, CRLF, comments and a missing final newline survive.
     #[test]
     fn pinning_changes_only_the_references() {
         let old = HEX.replace('e', "0");
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_whole_is_not_edited() {
+    fn a_file_with_an_unreadable_image_is_not_edited() {
         let text = "services:\n  a: {image: ghcr.io/o/a:v1}\n  b: {image: 'ghcr.io/o/b:${V}'}\n";
         let error = pinned(text, &["ghcr.io/o/a:v1"]).expect_err("a variable");
         assert_eq!(error.findings[0].rule, "image-reference");

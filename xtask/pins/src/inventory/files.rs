@@ -1,6 +1,6 @@
-//! The files of the tree that can hold pins: found by their names, read once.
+//! Finds and reads the files of the tree that can contain pins.
 //!
-//! The only module of `pins` that touches the file system.
+//! The only I/O of the inventory.
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,21 +13,21 @@ use xtask_host::error::{Error, Result};
 use xtask_host::source::Source;
 use xtask_host::tree;
 
-/// Where rustup finds the toolchain.
+/// The file from which rustup reads the toolchain.
 pub const TOOLCHAIN: &str = "rust-toolchain.toml";
-/// Where rustup looks before it looks there.
-pub(super) const TOOLCHAIN_BEFORE: &str = "rust-toolchain";
-/// Directories without content of ours, at the top; `.gitignore` names them too.
+/// The older name, which rustup prefers.
+pub(super) const LEGACY_TOOLCHAIN: &str = "rust-toolchain";
+/// Generated directories at the top of the tree; `.gitignore` lists them too.
 const BUILT: [&str; 2] = ["target", "dist"];
-/// The same at any depth.
+/// Directories with foreign content, at any depth.
 const FOREIGN: [&str; 3] = [".git", ".venv", "node_modules"];
 
-/// What a file can pin.
+/// A kind of file, by the pins that it can contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// A compose file: images.
     Compose,
-    /// A bake file, which nothing here reads.
+    /// A bake file: not supported.
     Bake,
     /// A Dockerfile: base images.
     Dockerfile,
@@ -35,21 +35,21 @@ pub enum FileKind {
     Workflow,
     /// GitHub's lock file: the commits of actions.
     ActionsLock,
-    /// A Cargo manifest, or clippy's configuration: the minimum Rust version.
+    /// A Cargo manifest or clippy's configuration: the minimum Rust version.
     Manifest,
 }
 
-/// All files that can hold pins.
+/// All files that can contain pins.
 #[derive(Debug, Clone)]
 pub struct Files {
-    /// The files that are found by name, in the order of their paths.
+    /// The files found by name or content, sorted by path.
     pub found: Vec<(FileKind, Source)>,
-    /// The cloud-init file, which holds the downloads.
+    /// The cloud-init file, with the downloads of the VM.
     pub cloud_init: Source,
-    /// The file that names the toolchain; `None` when there is none.
+    /// `rust-toolchain.toml`; `None` if missing.
     pub toolchain: Option<Source>,
-    /// A file of the older form, which rustup prefers; there must be none.
-    pub toolchain_before: Option<Source>,
+    /// `rust-toolchain`, which must not exist: rustup prefers it.
+    pub legacy_toolchain: Option<Source>,
     /// The waivers.
     pub waivers: Source,
 }
@@ -66,10 +66,10 @@ impl Files {
         let mut found = Vec::new();
         for (named, path) in paths {
             match named {
-                Named::Kind(kind) => found.push((kind, Source::read(root, &path)?)),
-                Named::Perhaps(kind) => {
+                Recognized::ByName(kind) => found.push((kind, Source::read(root, &path)?)),
+                Recognized::ByContent(kind) => {
                     let bytes = tree::bytes(root, &path)?;
-                    // What is not UTF-8 is read by nothing that reads YAML or HCL here.
+                    // YAML and HCL are UTF-8.
                     let text = String::from_utf8(bytes).ok();
                     if let Some(text) = text.filter(|text| looks_like(kind, text)) {
                         found.push((kind, Source { path, text }));
@@ -85,7 +85,7 @@ impl Files {
             found,
             cloud_init: Source::read(root, CLOUD_INIT)?,
             toolchain: optional(TOOLCHAIN)?,
-            toolchain_before: optional(TOOLCHAIN_BEFORE)?,
+            legacy_toolchain: optional(LEGACY_TOOLCHAIN)?,
             waivers: Source::read(root, waivers::PATH)?,
         })
     }
@@ -102,7 +102,7 @@ impl Files {
         found.map(|source| source.path.as_str()).collect()
     }
 
-    /// The same files with `changes` made.
+    /// The files after `changes`.
     #[must_use]
     pub fn changed(&self, changes: &[Change]) -> Self {
         let mut files = self.clone();
@@ -116,40 +116,40 @@ impl Files {
         files
     }
 
-    /// All of them.
+    /// All files.
     pub fn all(&self) -> impl Iterator<Item = &Source> {
         let found = self.found.iter().map(|(_, source)| source);
         let others = [&self.cloud_init, &self.waivers].into_iter();
         found
             .chain(others)
             .chain(&self.toolchain)
-            .chain(&self.toolchain_before)
+            .chain(&self.legacy_toolchain)
     }
 }
 
-/// What the name of a file says.
+/// How a file is recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Named {
-    /// It is of this kind.
-    Kind(FileKind),
-    /// It is of this kind if it looks like it: Docker takes any name behind `--file`.
-    Perhaps(FileKind),
+enum Recognized {
+    /// By its name alone.
+    ByName(FileKind),
+    /// By its name and content: Docker accepts any name with `--file`.
+    ByContent(FileKind),
 }
 
-fn walk(root: &Path, dir: &str, paths: &mut Vec<(Named, String)>) -> Result<()> {
+fn walk(root: &Path, dir: &str, paths: &mut Vec<(Recognized, String)>) -> Result<()> {
     let full = root.join(dir);
     let failed = |error: &std::io::Error| Error::io("read", &full, error);
     for entry in fs::read_dir(&full).map_err(|error| failed(&error))? {
         let entry = entry.map_err(|error| failed(&error))?;
         let name = entry.file_name();
-        // A name that is not UTF-8 is none of those we look for.
+        // All names that we look for are UTF-8.
         let Some(name) = name.to_str() else { continue };
         let path = if dir.is_empty() {
             name.to_owned()
         } else {
             format!("{dir}/{name}")
         };
-        // A link leads to what is found by its own path, or out of the tree.
+        // Links are not followed: they lead to a file with its own path, or out of the tree.
         let kind = entry.file_type().map_err(|error| failed(&error))?;
         if kind.is_dir() {
             if !BUILT.contains(&path.as_str()) && !FOREIGN.contains(&name) {
@@ -162,16 +162,16 @@ fn walk(root: &Path, dir: &str, paths: &mut Vec<(Named, String)>) -> Result<()> 
     Ok(())
 }
 
-/// What the file `name` in `dir` can pin, by the names that Docker, GitHub and cargo look for.
-fn kind_of(dir: &str, name: &str) -> Option<Named> {
+/// The kind of the file `name` in `dir`, by the names that Docker, GitHub and cargo look for.
+fn kind_of(dir: &str, name: &str) -> Option<Recognized> {
     let lower = name.to_ascii_lowercase();
     let kind = by_name(dir, name, &lower);
     let (_, end) = lower.rsplit_once('.').unwrap_or_default();
-    kind.map(Named::Kind).or(match end {
+    kind.map(Recognized::ByName).or(match end {
         _ if dir.starts_with(".github") => None,
-        "yml" | "yaml" => Some(Named::Perhaps(FileKind::Compose)),
-        "json" if lower.contains("compose") => Some(Named::Perhaps(FileKind::Compose)),
-        "hcl" => Some(Named::Perhaps(FileKind::Bake)),
+        "yml" | "yaml" => Some(Recognized::ByContent(FileKind::Compose)),
+        "json" if lower.contains("compose") => Some(Recognized::ByContent(FileKind::Compose)),
+        "hcl" => Some(Recognized::ByContent(FileKind::Bake)),
         _ => None,
     })
 }
@@ -195,18 +195,18 @@ fn by_name(dir: &str, name: &str, lower: &str) -> Option<FileKind> {
     }
 }
 
-/// `compose`, `docker-compose`, and either with more behind a dot.
+/// `compose`, `docker-compose`, and both with a suffix after a dot.
 fn is_compose(stem: &str) -> bool {
     let first = stem.split('.').next().unwrap_or(stem);
     matches!(first, "compose" | "docker-compose")
 }
 
-/// `docker-bake.hcl`, `docker-bake.json`, and either with more before the end.
+/// `docker-bake.hcl`, `docker-bake.json`, and both with an infix, as in `docker-bake.override.json`.
 fn is_bake(name: &str) -> bool {
     name.starts_with("docker-bake.") && (name.ends_with(".hcl") || name.ends_with(".json"))
 }
 
-/// Whether a file of any name is a compose file or a bake file, by what every one of them has.
+/// Whether the text is that of a compose file or a bake file, by the keys that each of them has.
 fn looks_like(kind: FileKind, text: &str) -> bool {
     match kind {
         FileKind::Bake => text.lines().any(|line| {
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_known_by_the_names_that_their_readers_look_for() {
+    fn files_are_recognized_by_the_names_that_tools_look_for() {
         for (dir, name, kind) in [
             (".github/workflows", "ci.yml", Some(FileKind::Workflow)),
             (".github/workflows", "x.yaml", Some(FileKind::Workflow)),
@@ -270,8 +270,8 @@ mod tests {
             ("src", "dockerfile.rs", None),
             ("cli", "Cargo.toml", Some(FileKind::Manifest)),
         ] {
-            let found = kind_of(dir, name).filter(|named| matches!(named, Named::Kind(_)));
-            assert_eq!(found, kind.map(Named::Kind), "{dir}/{name}");
+            let found = kind_of(dir, name).filter(|named| matches!(named, Recognized::ByName(_)));
+            assert_eq!(found, kind.map(Recognized::ByName), "{dir}/{name}");
         }
     }
 }

@@ -1,45 +1,45 @@
-//! `.github/workflows/actions.lock`: the commits that GitHub runs for the actions of the workflows listed in it, in the
-//! format `v0.0.2` of `gh actions-lock`. GitHub ignores a workflow that the file does not list, so the file alone says
-//! nothing: it counts for a workflow where it lists exactly what that one uses. Reusable workflows are not in it.
+//! `.github/workflows/actions.lock`: the commits that GitHub runs for the actions of the listed workflows, in the
+//! format `v0.0.2` of `gh actions-lock`. GitHub ignores the file for workflows that it does not list, so an entry
+//! counts only where the file lists exactly the actions that a workflow uses. Reusable workflows are never in it.
 //!
-//! The format is a preview: what is new in it is a warning, and what is missing in it an error.
+//! The format is a preview: unknown keys are warnings, missing ones are errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::collect::Collector;
-use super::model::{Action, Commit, Part, Use, What, is_version};
-use crate::edit::At;
+use super::model::{Action, Commit, Dependency, Field, Occurrence, is_version};
+use crate::edit::Location;
 use crate::yaml::{self, Node};
 use xtask_host::finding::Finding;
 use xtask_host::source::Source;
 
-/// The version of the format that is read here.
+/// The supported version of the format.
 const VERSION: &str = "v0.0.2";
-/// What each dependency must have.
+/// The required keys of a dependency.
 const FIELDS: [&str; 4] = ["ref", "commit", "owner_id", "repo_id"];
 
-/// A commit in the file, and what it is for.
+/// A locked action.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     /// The commit.
     pub(super) commit: String,
-    /// The branch or tag that it was taken from.
+    /// The branch or tag that the commit was resolved from.
     pub(super) reference: String,
-    /// Where the commit stands.
-    pub(super) at: At,
+    /// The place of the commit.
+    pub(super) at: Location,
 }
 
 /// The lock file.
 #[derive(Debug, Default)]
 pub(super) struct Lock {
-    /// By workflow, where it is listed and what it is said to use.
-    workflows: BTreeMap<String, (At, BTreeSet<String>)>,
+    /// By workflow: its place in the file, and its listed actions.
+    workflows: BTreeMap<String, (Location, BTreeSet<String>)>,
     /// By `owner/repository@reference`.
     entries: BTreeMap<String, Entry>,
 }
 
 impl Lock {
-    /// Reads the file; what is wrong with it is a finding, and what remains counts.
+    /// Reads the file. Adds findings for errors, and returns the valid rest.
     pub(super) fn read(source: &Source, into: &mut Collector) -> Self {
         let root = match yaml::parse(source) {
             Ok(root) => root,
@@ -70,13 +70,13 @@ impl Lock {
         reader.lock
     }
 
-    /// What `workflow` runs for `name`: an entry counts only where the workflow is listed with it.
+    /// The locked action `name`, where the file lists it for `workflow`.
     pub(super) fn entry(&self, workflow: &str, name: &str) -> Option<&Entry> {
         let (_, uses) = self.workflows.get(workflow)?;
         self.entries.get(name).filter(|_| uses.contains(name))
     }
 
-    /// Compares what the file lists of `workflow` with what that one uses.
+    /// Compares the listed actions of `workflow` with those that it uses.
     pub(super) fn compare(
         &mut self,
         workflow: &str,
@@ -87,12 +87,13 @@ impl Lock {
             return;
         };
         for name in used.difference(&listed) {
-            let message =
-                format!("the list of `{workflow}` lacks `{name}`, so GitHub does not run it");
+            let message = format!(
+                "`{name}` is missing from the list of `{workflow}`, so GitHub does not run it"
+            );
             let finding = Finding::error("actions-lock", at.place.clone(), message);
             into.findings.push(finding.help("run `gh actions-lock`"));
         }
-        // Actions of this repository may use them.
+        // A warning, because actions of this repository may use them.
         for name in listed.difference(used) {
             let message = format!("no step of `{workflow}` uses `{name}`");
             let place = at.place.clone();
@@ -101,30 +102,30 @@ impl Lock {
         }
     }
 
-    /// Reports the workflows that were listed and never compared, as they are not there, and adds what actions use in
-    /// turn: these commits run too.
+    /// Reports the listed workflows that do not exist, and adds the actions that other actions use: their commits run
+    /// too.
     pub(super) fn finish(self, into: &mut Collector) {
         for (name, entry) in self.entries {
             let repository = name
                 .split_once('@')
                 .map_or("", |(repository, _)| repository);
-            // Others name a branch or a moving tag, which upstream chose.
+            // Others have a branch or a moving tag, which upstream chose.
             if is_version(&entry.reference) {
-                let what = What::Action(Action {
+                let dependency = Dependency::Action(Action {
                     repository: repository.to_owned(),
                     reference: entry.commit,
                     tag: Some(entry.reference),
                 });
-                let a_use = Use {
-                    part: Part::Commit,
+                let occurrence = Occurrence {
+                    field: Field::Commit,
                     by: "lock file".to_owned(),
                     at: entry.at,
                 };
-                into.pin(what, [a_use]);
+                into.pin(dependency, [occurrence]);
             }
         }
         for (workflow, (at, _)) in self.workflows {
-            let message = format!("there is no workflow `{workflow}`");
+            let message = format!("the workflow `{workflow}` does not exist");
             let finding = Finding::error("actions-lock", at.place, message);
             into.findings.push(finding.help("run `gh actions-lock`"));
         }
@@ -142,11 +143,10 @@ impl Reader<'_> {
         match root.get("version") {
             Some(version) if version.text() == Some(VERSION) => {}
             Some(version) => {
-                let message =
-                    format!("this version of the format is not known here, only `{VERSION}`");
+                let message = format!("unknown version of the format: expected `{VERSION}`");
                 self.warn(version, &message);
             }
-            None => self.wrong(root, "no `version` is named"),
+            None => self.wrong(root, "`version` is missing"),
         }
     }
 
@@ -154,7 +154,7 @@ impl Reader<'_> {
         for (key, _) in node.entries() {
             let name = key.text().unwrap_or_default();
             if !known.contains(&name) {
-                self.warn(key, &format!("`{name}` is not known here"));
+                self.warn(key, &format!("unknown key `{name}`"));
             }
         }
     }
@@ -180,7 +180,7 @@ impl Reader<'_> {
         });
         let Some((commit, span)) = commit else {
             let place = node.get("commit").unwrap_or(node);
-            return self.wrong(place, "expected `sha1-` and the 40 digits of a commit");
+            return self.wrong(place, "expected `sha1-` and the 40 hex digits of a commit");
         };
         let pinned = text
             .split_once('@')
@@ -208,7 +208,7 @@ impl Reader<'_> {
         self.lock.workflows.insert(path, (at, listed));
     }
 
-    /// A name in a list, which must have an entry.
+    /// The name of a listed action, which must have an entry.
     fn listed(&mut self, used: &Node, names: &BTreeSet<&str>) -> Option<String> {
         let name = used.text().unwrap_or_default();
         if !names.contains(name) {
@@ -222,7 +222,7 @@ impl Reader<'_> {
         let finding = Finding::error("actions-lock", at.place, message);
         self.into
             .findings
-            .push(finding.help("run `gh actions-lock`; GitHub ignores what it cannot read"));
+            .push(finding.help("run `gh actions-lock`: GitHub ignores a file that it cannot read"));
     }
 
     fn warn(&mut self, node: &Node, message: &str) {

@@ -1,8 +1,7 @@
-//! Pins: every byte that the release and the machine fetch, as the files of the tree name it.
+//! The inventory of pins: everything that a release and the VM fetch.
 //!
-//! An [`Inventory`] is extracted from the files that use the pins; there is no second list.
-//! [`judge`] says what the files alone can tell; the network is asked elsewhere. All of it but
-//! [`Files::read`] is pure.
+//! An [`Inventory`] is extracted from the files that use the pins; there is no second list. [`judge`] needs the files
+//! alone, no network. Only [`Files::read`] does I/O.
 
 mod collect;
 mod dockerfile;
@@ -36,16 +35,18 @@ use lock::Lock;
 
 pub use files::{FileKind, Files, TOOLCHAIN};
 pub use judge::judge;
-pub use model::{Action, Commit, CommitError, Download, Key, Part, Pin, Use, What, is_release};
+pub use model::{
+    Action, Commit, CommitError, Dependency, Download, Field, Key, Occurrence, Pin, is_release,
+};
 
 /// Every pin of the tree.
 #[derive(Debug)]
 pub struct Inventory {
-    /// The pins, in the order of files and places; equal ones are one.
+    /// The pins, each once, in the order of files and places.
     pub pins: Vec<Pin>,
-    /// What is wrong with the files: what cannot be read, is malformed or brings in more.
+    /// Findings of the readers: unreadable and malformed values, and constructs that no reader covers.
     pub findings: Vec<Finding>,
-    /// All waivers, also those that nothing needs.
+    /// All waivers, also unneeded ones.
     pub waivers: Vec<Waiver>,
 }
 
@@ -53,7 +54,7 @@ impl Inventory {
     /// The pins of the tree at `root`.
     ///
     /// # Errors
-    /// When a file cannot be read at all.
+    /// When a file cannot be read.
     pub fn read(root: &Path) -> Result<Self> {
         Files::read(root).map(|files| Self::extract(&files))
     }
@@ -65,7 +66,7 @@ impl Inventory {
         let builds = stack::read(files, &dockerfiles, &mut into);
         for source in files.of(FileKind::Bake) {
             let at = into.at(source, 0..0);
-            let message = "bake files are not read, so nothing in them is pinned";
+            let message = "bake files are not supported: their images would not be pinned";
             into.error("pin-uncovered", &at, message);
         }
         for source in files.of(FileKind::Dockerfile) {
@@ -110,25 +111,24 @@ impl Inventory {
         }
     }
 
-    /// Requires that all files could be read: an edit of what was skipped would be none.
+    /// Requires that every file was read without errors: edits would leave out what was skipped.
     ///
     /// # Errors
-    /// All findings of reading them.
+    /// The findings of the readers.
     pub fn require_readable(&self) -> Result<()> {
         if !any_error(&self.findings) {
             return Ok(());
         }
         Err(Error {
             findings: self.findings.clone(),
-            ..Error::findings("the pins of the tree cannot all be read")
+            ..Error::findings("some pins of the tree cannot be read")
         })
     }
 
-    /// The images to ask a registry for, each once and without its digest: all that this
-    /// repository does not build.
+    /// The images that this repository does not build, each once and without its digest.
     ///
     /// # Errors
-    /// Where the pins of the tree could not all be read.
+    /// When some pins cannot be read.
     pub fn to_resolve(&self) -> Result<Vec<ImageRef>> {
         self.require_readable()?;
         let named = |pin: &Pin| pin.image().map(ImageRef::unpinned);
@@ -147,7 +147,7 @@ impl Inventory {
         Ok(images)
     }
 
-    /// The images, of compose files, workflows and Dockerfiles.
+    /// The images and base images.
     pub fn images(&self) -> impl Iterator<Item = &Pin> {
         self.pins.iter().filter(|pin| pin.image().is_some())
     }

@@ -1,19 +1,18 @@
-//! What a pin is: one thing that the release or the machine fetches, what it is pinned to, and
-//! every place in the tree that says so.
+//! A pin: a dependency of a release or of the VM, the value that it is pinned to, and every place that names it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use polis_base::{Digest, ImageRef};
 
-use crate::edit::At;
+use crate::edit::Location;
 use crate::waivers::Waiver;
 use xtask_host::source::Place;
 
-/// Which part of a pin stands at a place.
+/// The part of a pin that an occurrence names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// A whole image reference: name, tag and digest.
+pub enum Field {
+    /// An image reference: name, tag and digest.
     Reference,
     /// The version of a download.
     Version,
@@ -25,14 +24,14 @@ pub enum Part {
     Fingerprint,
     /// The commit of an action.
     Commit,
-    /// The tag in the comment behind an action.
+    /// The version of an action, in the comment after its commit.
     Tag,
     /// The version of the Rust toolchain.
     Channel,
 }
 
-impl Part {
-    /// The word that stands for it in reports.
+impl Field {
+    /// Its name in reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Reference => "reference",
@@ -47,23 +46,23 @@ impl Part {
     }
 }
 
-/// One place that uses a pin.
+/// A place that names a pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Use {
-    /// Which part of it stands here.
-    pub part: Part,
-    /// What uses it: `service gate`, `stage build`, `job tests`.
+pub struct Occurrence {
+    /// The part that it names.
+    pub field: Field,
+    /// The user of the pin: `service gate`, `stage build`, `job tests`.
     pub by: String,
-    /// Where.
-    pub at: At,
+    /// Its place.
+    pub at: Location,
 }
 
-/// What is pinned, and to what.
+/// A dependency with the value that it is pinned to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum Dependency {
     /// An image that a compose file or a workflow runs.
     Image(ImageRef),
-    /// An image that a Dockerfile builds upon or copies from.
+    /// An image that a Dockerfile builds on or copies from.
     Base(ImageRef),
     /// A file, by its checksum.
     Download(Download),
@@ -75,25 +74,25 @@ pub enum What {
     Toolchain(String),
 }
 
-/// A file that is fetched and compared with its checksum.
+/// A file with its checksum.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Download {
-    /// What it is, as in `sysbox`; the URL where the file gives it no other name.
+    /// Its name, as in `sysbox`; the URL where the file names no tool.
     pub tool: String,
     /// Its version, where the file names one.
     pub version: Option<String>,
-    /// `amd64` or `arm64`, where there is one file for each.
+    /// `amd64` or `arm64`, where each architecture has its own file.
     pub architecture: Option<String>,
-    /// Where it is served.
+    /// Its URL.
     pub url: String,
-    /// What it must hash to.
+    /// Its checksum.
     pub sha256: Digest,
 }
 
 /// A key file that must hold exactly one primary key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// Where it is served.
+    /// Its URL.
     pub url: String,
     /// The fingerprint of the one primary key in it, 40 upper-case hex digits.
     pub fingerprint: String,
@@ -104,9 +103,9 @@ pub struct Key {
 pub struct Action {
     /// `owner/repository`.
     pub repository: String,
-    /// What stands behind the `@`: a commit, unless it is not pinned.
+    /// The text after the `@`: a commit, if it is pinned.
     pub reference: String,
-    /// The tag that the comment behind it names.
+    /// The tag in the comment after it.
     pub tag: Option<String>,
 }
 
@@ -114,7 +113,7 @@ impl Action {
     /// The commit that it is pinned to.
     ///
     /// # Errors
-    /// Why what stands behind the `@` is none.
+    /// When the text after the `@` is not a full commit.
     pub fn commit(&self) -> Result<Commit, CommitError> {
         self.reference.parse()
     }
@@ -123,34 +122,34 @@ impl Action {
 /// One pin of the tree.
 #[derive(Debug, Clone)]
 pub struct Pin {
-    /// What is pinned, and to what.
-    pub what: What,
-    /// Whether this repository builds it; then it is published by a release, not before.
+    /// The dependency.
+    pub dependency: Dependency,
+    /// Whether this repository builds it. Then its first release publishes it.
     pub built: bool,
-    /// The waiver, where it may stand without a digest for now.
+    /// The waiver that allows an image without a digest.
     pub waiver: Option<Waiver>,
-    /// Every place that uses it, in the order of files and lines; never empty.
-    pub uses: Vec<Use>,
+    /// Every place that names it, in the order of files and lines. Never empty.
+    pub occurrences: Vec<Occurrence>,
 }
 
 impl Pin {
     /// The kind, as reports call it.
     pub fn kind(&self) -> &'static str {
-        match &self.what {
-            What::Image(_) => "image",
-            What::Base(_) => "base",
-            What::Download(_) => "download",
-            What::Key(_) => "key",
-            What::Action(_) => "action",
-            What::Toolchain(_) => "toolchain",
+        match &self.dependency {
+            Dependency::Image(_) => "image",
+            Dependency::Base(_) => "base",
+            Dependency::Download(_) => "download",
+            Dependency::Key(_) => "key",
+            Dependency::Action(_) => "action",
+            Dependency::Toolchain(_) => "toolchain",
         }
     }
 
-    /// What is pinned, in one line and without what it is pinned to.
+    /// The dependency in one line, without its pinned value.
     pub fn name(&self) -> String {
-        match &self.what {
-            What::Image(image) | What::Base(image) => image.unpinned().to_string(),
-            What::Download(download) => {
+        match &self.dependency {
+            Dependency::Image(image) | Dependency::Base(image) => image.unpinned().to_string(),
+            Dependency::Download(download) => {
                 let more = [&download.version, &download.architecture];
                 let words = [Some(&download.tool)].into_iter();
                 let words: Vec<&str> = words
@@ -160,61 +159,64 @@ impl Pin {
                     .collect();
                 words.join(" ")
             }
-            What::Key(key) => key.url.clone(),
-            What::Action(action) => match &action.tag {
+            Dependency::Key(key) => key.url.clone(),
+            Dependency::Action(action) => match &action.tag {
                 Some(tag) => format!("{} {tag}", action.repository),
                 None => action.repository.clone(),
             },
-            What::Toolchain(_) => "rust".to_owned(),
+            Dependency::Toolchain(_) => "rust".to_owned(),
         }
     }
 
-    /// What it is pinned to; `None` where it is not pinned.
+    /// The pinned value; `None` where it is not pinned.
     pub fn pinned(&self) -> Option<String> {
-        match &self.what {
-            What::Image(image) | What::Base(image) => image.digest().map(|pin| pin.to_string()),
-            What::Download(download) => Some(download.sha256.to_string()),
-            What::Key(key) => Some(key.fingerprint.clone()),
-            What::Action(action) => action.commit().ok().map(|commit| commit.to_string()),
-            What::Toolchain(channel) => is_release(channel).then(|| channel.clone()),
+        match &self.dependency {
+            Dependency::Image(image) | Dependency::Base(image) => {
+                image.digest().map(|pin| pin.to_string())
+            }
+            Dependency::Download(download) => Some(download.sha256.to_string()),
+            Dependency::Key(key) => Some(key.fingerprint.clone()),
+            Dependency::Action(action) => action.commit().ok().map(|commit| commit.to_string()),
+            Dependency::Toolchain(channel) => is_release(channel).then(|| channel.clone()),
         }
     }
 
     /// The image reference, where it is an image of either kind.
     pub fn image(&self) -> Option<&ImageRef> {
-        match &self.what {
-            What::Image(image) | What::Base(image) => Some(image),
+        match &self.dependency {
+            Dependency::Image(image) | Dependency::Base(image) => Some(image),
             _ => None,
         }
     }
 
-    /// The place of the first use of `part`.
-    pub fn place_of(&self, part: Part) -> Option<&Place> {
-        let mut uses = self.uses.iter();
-        uses.find(|a_use| a_use.part == part)
-            .map(|a_use| &a_use.at.place)
+    /// The place of the first occurrence of `field`.
+    pub fn place_of(&self, field: Field) -> Option<&Place> {
+        let mut occurrences = self.occurrences.iter();
+        occurrences
+            .find(|occurrence| occurrence.field == field)
+            .map(|occurrence| &occurrence.at.place)
     }
 
-    /// The place that a report about what it is pinned to points at.
+    /// The place of its pinned value.
     ///
     /// # Panics
-    /// Never for pins of an inventory: each has a use.
+    /// Never for pins of an inventory: each has an occurrence.
     pub fn place(&self) -> &Place {
-        let parts = [
-            Part::Reference,
-            Part::Checksum,
-            Part::Fingerprint,
-            Part::Commit,
-            Part::Channel,
+        let fields = [
+            Field::Reference,
+            Field::Checksum,
+            Field::Fingerprint,
+            Field::Commit,
+            Field::Channel,
         ];
-        parts
+        fields
             .into_iter()
-            .find_map(|part| self.place_of(part))
-            .unwrap_or_else(|| &self.uses[0].at.place)
+            .find_map(|field| self.place_of(field))
+            .unwrap_or_else(|| &self.occurrences[0].at.place)
     }
 }
 
-/// Whether `channel` names one release of Rust, as in `1.95.0`, and not what moves.
+/// Whether `channel` is a full version of Rust, as in `1.95.0`.
 pub fn is_release(channel: &str) -> bool {
     let parts: Vec<&str> = channel.split('.').collect();
     let number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -225,14 +227,14 @@ pub fn is_release(channel: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Commit(String);
 
-/// Why a text is no commit.
+/// Why a text is not a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitError {
-    /// It is no hexadecimal number, so it is a branch or a tag: both can be moved.
+    /// It is not hexadecimal: a branch or a tag, which can be moved.
     Name,
-    /// The digits are upper-case, which nothing that compares texts takes for the same commit.
+    /// It has upper-case digits, which differ from git's output.
     UpperCase,
-    /// The number of digits: an abbreviation is no identity.
+    /// It does not have 40 digits; holds their number.
     Length(usize),
 }
 
@@ -240,7 +242,7 @@ impl FromStr for Commit {
     type Err = CommitError;
 
     fn from_str(text: &str) -> Result<Self, CommitError> {
-        // Short names such as `a1` are rather tags than abbreviations; git's shortest is 7.
+        // Git's shortest abbreviation has 7 digits. A shorter name, such as `a1`, is likely a tag.
         let hex = text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         match text.len() {
             _ if !hex => Err(CommitError::Name),
@@ -260,16 +262,19 @@ impl fmt::Display for Commit {
 impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name => write!(f, "is a branch or a tag, and both can be moved"),
-            Self::UpperCase => write!(f, "has upper-case digits; git prints lower-case ones"),
-            Self::Length(found) => write!(f, "has {found} hex digits; a commit has 40"),
+            Self::Name => write!(f, "is a branch or a tag, which can be moved"),
+            Self::UpperCase => write!(
+                f,
+                "has upper-case digits: expected lower case, as git prints it"
+            ),
+            Self::Length(found) => write!(f, "has {found} hex digits: expected 40"),
         }
     }
 }
 
 impl std::error::Error for CommitError {}
 
-/// `v1.2.3`, `1.2`, `v1.2.3-rc.1`: two numbers at least, since one alone moves by custom.
+/// `v1.2.3`, `1.2`, `v1.2.3-rc.1`: at least two numbers, since a tag such as `v1` is moved by convention.
 pub(super) fn is_version(tag: &str) -> bool {
     let digits = tag.strip_prefix('v').unwrap_or(tag);
     let core = digits.split(['-', '+']).next().unwrap_or(digits);

@@ -1,23 +1,23 @@
-//! The page of the documentation that lists every pin; its table is generated.
+//! The generated table of pins in the documentation.
 
 use super::table::{self, Row};
 use super::{Files, Inventory};
-use crate::edit::{At, Change, Edit, apply};
+use crate::edit::{Change, Edit, Location, apply};
 use xtask_host::error::{Error, Result};
 use xtask_host::source::Source;
 use xtask_host::workspace::Workspace;
 
-/// Where the page stands in the tree.
+/// The page.
 pub const PATH: &str = "docs/pins.md";
 const BEGIN: &str = "<!-- pins: written by `cargo xtask docs` -->\n\n";
 const END: &str = "\n\n<!-- pins: end -->";
 
-/// The change that makes the table of `page` that of `files`; none where it is that already.
+/// The change that updates the table of `page`; empty if it is up to date.
 ///
-/// The states are those that the files tell, so that the page depends on the tree alone.
+/// Shows offline states, so the page depends on the tree alone.
 ///
 /// # Errors
-/// When the page lacks the marks around the table, or the pins cannot all be read.
+/// When the page lacks the markers around the table, or some pins cannot be read.
 pub fn refresh(page: &Source, files: &Files) -> Result<Vec<Change>> {
     let inventory = Inventory::extract(files);
     inventory.require_readable()?;
@@ -38,28 +38,14 @@ pub fn fill(page: &Source, begin: &str, end: &str, text: String) -> Result<Vec<C
     let span = start.and_then(|start| Some(start..start + page.text[start..].find(end)?));
     let span = span.ok_or_else(|| {
         Error::findings(format!(
-            "`{}` lacks the marks around its generated part",
+            "`{}` has no markers for the table of pins",
             page.path
         ))
-        .hint(format!("add to it:\n{begin}{end}"))
+        .hint(format!("add these lines:\n{BEGIN}{}", END))
     })?;
-    apply([page], &[Edit::new(&At::new(page, span), text)])
-}
-
-/// `changes`, and what they change on the page where the tree has it.
-///
-/// # Errors
-/// When a file cannot be read, or the page lacks the marks around the table.
-pub fn follow(
-    workspace: &Workspace,
-    files: &Files,
-    mut changes: Vec<Change>,
-) -> Result<Vec<Change>> {
-    if workspace.root.join(PATH).exists() {
-        let more = refresh(&workspace.read(PATH)?, &files.changed(&changes))?;
-        changes.extend(more);
-    }
-    Ok(changes)
+    let table = table::page(&Row::offline(&inventory.pins));
+    let edit = Edit::new(&Location::new(page, span), table);
+    apply([page], &[edit])
 }
 
 #[cfg(test)]
@@ -75,7 +61,7 @@ mod tests {
         }
     }
 
-    /// The page that belongs to a tree with this workflow.
+    /// The page for a tree with this workflow.
     fn page(workflow: &str) -> String {
         let files = Files {
             found: vec![(
@@ -90,7 +76,7 @@ mod tests {
                 crate::inventory::TOOLCHAIN,
                 "[toolchain]\nchannel = \"1.2.3\"\n",
             )),
-            toolchain_before: None,
+            legacy_toolchain: None,
             waivers: source(waivers::PATH, "version: 1\nwaivers: []\n"),
         };
         let before = source(PATH, &format!("# Pins\n\n{BEGIN}old{END}\n"));
@@ -99,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_line_in_a_workflow_changes_nothing_on_the_page() {
+    fn a_new_line_in_a_workflow_does_not_change_the_page() {
         let uses = "uses: o/r@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v1.2.3\n";
         let workflow = format!("jobs:\n  a:\n    steps:\n      - {uses}      - {uses}");
         let text = page(&workflow);

@@ -1,8 +1,8 @@
-//! Whether a source of `ADD` is an address, through the variables of the Dockerfile.
+//! Whether a source of `ADD` is a URL, after expanding the variables of the Dockerfile.
 
 use std::collections::BTreeMap;
 
-/// What BuildKit itself sets: names of platforms, which are no addresses.
+/// Variables that BuildKit sets. They hold names of platforms, not URLs.
 const PLATFORM: [&str; 8] = [
     "BUILDPLATFORM",
     "BUILDOS",
@@ -13,10 +13,10 @@ const PLATFORM: [&str; 8] = [
     "TARGETARCH",
     "TARGETVARIANT",
 ];
-/// As many texts are tried for one word; a word with more is taken for an address.
+/// The limit of expansions for one word. A word with more counts as a URL.
 const MOST: usize = 64;
 
-/// All values that names have anywhere in a Dockerfile.
+/// All values that variables have anywhere in a Dockerfile.
 #[derive(Debug, Default)]
 pub(super) struct Values(BTreeMap<String, Vec<String>>);
 
@@ -29,15 +29,15 @@ impl Values {
             .push(value.to_owned());
     }
 
-    /// Whether `word` is an address, or may become one: with a variable that nothing here sets, or that is set
-    /// elsewhere as `set_elsewhere` says.
+    /// Whether `word` is or may become a URL. An unknown variable may have any value, and so may one that is
+    /// `set_elsewhere`.
     pub(super) fn may_be_remote(&self, word: &str, set_elsewhere: impl Fn(&str) -> bool) -> bool {
         let mut texts = vec![String::new()];
         let mut rest = word;
         while let Some(at) = rest.find('$') {
             let fixed = &rest[..at];
             texts.iter_mut().for_each(|text| text.push_str(fixed));
-            // Behind the first `/` of a path no address begins.
+            // After the first `/` of a path, no URL can begin.
             if texts.iter().all(|text| text.contains('/')) {
                 break;
             }
@@ -70,7 +70,7 @@ impl Values {
     }
 }
 
-/// The name behind a `$`, the default beside it, and what follows.
+/// The name after a `$`, its default, and the text after it.
 fn variable(text: &str) -> (&str, Option<&str>, &str) {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (inside, after) = match text.strip_prefix('{') {
@@ -81,12 +81,12 @@ fn variable(text: &str) -> (&str, Option<&str>, &str) {
     match rest.strip_prefix(":-").or(rest.strip_prefix('-')) {
         Some(default) => (name, Some(default), after),
         None if rest.is_empty() => (name, None, after),
-        // Substitution of patterns: nobody here follows it.
+        // Pattern substitution is not supported.
         None => ("", None, after),
     }
 }
 
-/// An address of a server: with a scheme, as `user@host:path`, or as BuildKit's short form of GitHub.
+/// Whether `text` is a URL, `user@host:path` or BuildKit's short form of GitHub.
 pub(super) fn is_remote(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let scp = text.split_once('@').is_some_and(|(user, host)| {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_are_followed_and_unknown_ones_suspected() {
+    fn variables_are_expanded_and_unknown_ones_suspected() {
         let mut values = Values::default();
         for (name, value) in [
             ("U", "https://a/b"),

@@ -1,24 +1,24 @@
-//! What scripts fetch, as pins and findings: `RUN` of Dockerfiles, steps of workflows, scripts of the machine.
+//! Pins and findings in scripts: `RUN` of Dockerfiles, steps of workflows, scripts of the VM.
 
 use super::collect::Collector;
 use super::shell::{Found, scan};
 use crate::mapped::Mapped;
 use xtask_host::source::Source;
 
-/// A script that builds an image: everything that it fetches must be pinned.
+/// A script that builds an image: everything it fetches must be pinned.
 pub(super) fn built(source: &Source, script: &Mapped, by: &str, into: &mut Collector) {
     for found in scan(script) {
         match found {
             Found::Piped(command) => piped(source, &command, into),
             Found::TooDeep(script) => too_deep(source, &script, into),
             Found::Download(command) => {
-                let message = format!("nothing compares what `{}` fetches", command.text());
+                let message = format!("the download of `{}` is not verified", command.text());
                 let help =
-                    "compare it behind the download: `echo \"<sum>  <file>\" | sha256sum --check`";
+                    "verify it after the download: `echo \"<sum>  <file>\" | sha256sum --check`";
                 into.error_in(source, &command, "unpinned-download", message, help);
             }
             Found::Package(command, help) => {
-                let message = format!("`{}` takes what is newest", command.text());
+                let message = format!("`{}` installs whatever is newest", command.text());
                 into.error_in(source, &command, "unpinned-package", message, help);
             }
             Found::Image(word) => image(source, &word, by, into),
@@ -26,7 +26,7 @@ pub(super) fn built(source: &Source, script: &Mapped, by: &str, into: &mut Colle
     }
 }
 
-/// A script of a workflow: nothing runs unseen, and its images are pins.
+/// A script of a workflow: no piped downloads, and its images are pins.
 pub(super) fn step(source: &Source, script: &Mapped, by: &str, into: &mut Collector) {
     for found in scan(script) {
         match found {
@@ -38,7 +38,7 @@ pub(super) fn step(source: &Source, script: &Mapped, by: &str, into: &mut Collec
     }
 }
 
-/// A script of the machine: nothing runs unseen. Its images are of its own making.
+/// A script of the VM: no piped downloads. It builds its images itself.
 pub(super) fn machine(source: &Source, script: &Mapped, into: &mut Collector) {
     for found in scan(script) {
         match found {
@@ -49,7 +49,7 @@ pub(super) fn machine(source: &Source, script: &Mapped, into: &mut Collector) {
     }
 }
 
-/// The words of a list as one command that a shell would split into them.
+/// A shell command that splits into `words`.
 pub(super) fn quoted(words: &[Mapped]) -> Mapped {
     let mut script = Mapped::default();
     for word in words {
@@ -68,14 +68,17 @@ pub(super) fn quoted(words: &[Mapped]) -> Mapped {
 }
 
 fn piped(source: &Source, command: &Mapped, into: &mut Collector) {
-    let message = format!("what `{}` fetches is run unseen", command.text());
-    let help = "write it into a file, compare its SHA-256, then run it";
+    let message = format!(
+        "the download of `{}` is run without verification",
+        command.text()
+    );
+    let help = "write it to a file, verify its SHA-256, then run it";
     into.error_in(source, command, "piped-download", message, help);
 }
 
 fn too_deep(source: &Source, script: &Mapped, into: &mut Collector) {
-    let message = "this script nests too deep to be read".to_owned();
-    let help = "write it with fewer substitutions inside of each other";
+    let message = "the script nests too deeply to be analyzed".to_owned();
+    let help = "nest fewer substitutions";
     into.error_in(source, script, "script", message, help);
 }
 

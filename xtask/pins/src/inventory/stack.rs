@@ -1,4 +1,4 @@
-//! What compose files say: images, and what they build from Dockerfiles.
+//! Pins of compose files, and how they build Dockerfiles.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
@@ -8,23 +8,23 @@ use super::files::{FileKind, Files};
 use crate::compose::{Compose, ImageUse};
 use xtask_host::source::Source;
 
-/// What compose files say about the Dockerfiles that they build.
+/// The builds of all compose files.
 #[derive(Debug, Default)]
 pub(super) struct Builds {
-    /// The names of build contexts, in lower case: a Dockerfile may say `FROM` one of them.
+    /// The names of additional build contexts, in lower case. `FROM` may name one of them.
     pub(super) contexts: BTreeSet<String>,
-    /// By Dockerfile and name, the texts of arguments.
+    /// The values of build arguments, by Dockerfile and name.
     pub(super) arguments: BTreeMap<(String, String), Vec<Argument>>,
 }
 
-/// The text of a build argument: the compose file, and its bytes where it is one piece.
+/// The value of a build argument: the compose file, and its bytes where it is contiguous.
 #[derive(Debug, Clone)]
 pub(super) struct Argument {
     pub(super) source: Source,
     pub(super) span: Option<Range<usize>>,
 }
 
-/// The images of all compose files. Returns what they say about builds.
+/// Collects the images of all compose files. Returns their builds.
 pub(super) fn read(files: &Files, dockerfiles: &HashSet<&str>, into: &mut Collector) -> Builds {
     let mut builds = Builds::default();
     for source in files.of(FileKind::Compose) {
@@ -62,19 +62,19 @@ pub(super) fn read(files: &Files, dockerfiles: &HashSet<&str>, into: &mut Collec
     builds
 }
 
-/// The frontend that builds a Dockerfile instead of the one that it names.
+/// The frontend that replaces the one of the Dockerfile.
 fn frontend(compose: &Compose, span: Option<Range<usize>>, into: &mut Collector) {
     match span {
         Some(span) => into.image(&compose.source, span, "syntax of a build"),
         None => {
             let at = into.at(&compose.source, 0..0);
-            let message = "an argument `BUILDKIT_SYNTAX` of a build is no plain text here";
+            let message = "the build argument `BUILDKIT_SYNTAX` is not contiguous plain text";
             into.error("image-reference", &at, message);
         }
     }
 }
 
-/// The images of one compose file.
+/// Collects the images of one compose file.
 pub(super) fn images(compose: &Compose, into: &mut Collector) -> Vec<ImageUse> {
     let (uses, findings) = compose.references();
     into.findings.extend(findings);
@@ -87,7 +87,7 @@ pub(super) fn images(compose: &Compose, into: &mut Collector) -> Vec<ImageUse> {
     uses
 }
 
-/// A Dockerfile that is built must be among those that are read.
+/// Requires that the inventory reads the Dockerfile `path`.
 fn dockerfile_of(
     dockerfiles: &HashSet<&str>,
     span: &Range<usize>,
@@ -98,7 +98,7 @@ fn dockerfile_of(
     if !dockerfiles.contains(path) {
         let at = into.at(&compose.source, span.clone());
         let message = format!(
-            "`{path}`, which this image is built from, is missing or is not named like a Dockerfile"
+            "the Dockerfile `{path}` of this image does not exist, or is not named `Dockerfile`"
         );
         into.error("dockerfile", &at, message);
     }

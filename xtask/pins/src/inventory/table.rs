@@ -1,20 +1,20 @@
-//! The pins with their states, as every report shows them: text, JSON, Markdown.
+//! The table of pins and their states, in text, JSON and Markdown.
 
 use serde_json::{Value, json};
 
-use super::model::{Pin, What};
+use super::model::{Dependency, Pin};
 use xtask_host::finding::Finding;
 use xtask_host::report::markdown::{self, cell_text, code};
 use xtask_host::source::Place;
 
-/// What is known of a pin.
+/// The state of a pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct PinState {
     /// One word, or two: `ok`, `drifted`, `not looked up`.
     pub word: &'static str,
-    /// What the world serves instead of what is pinned.
+    /// The value that the server has instead of the pinned one.
     pub found: Option<String>,
-    /// Why, where the word does not say it all.
+    /// The reason, where the word is not enough.
     pub reason: Option<String>,
 }
 
@@ -24,11 +24,11 @@ pub struct Row<'a> {
     /// The pin.
     pub pin: &'a Pin,
     /// Its state.
-    pub state: State,
+    pub state: PinState,
 }
 
-impl State {
-    /// A state without more to say.
+impl PinState {
+    /// A state without details.
     pub fn new(word: &'static str) -> Self {
         Self {
             word,
@@ -37,7 +37,7 @@ impl State {
         }
     }
 
-    /// What the files alone tell: `waived`, `unpinned`, or that nobody asked the world.
+    /// The state by the files alone: `waived`, `unpinned` or `not looked up`.
     pub fn offline(pin: &Pin) -> Self {
         match &pin.waiver {
             _ if pin.pinned().is_some() => Self::new("not looked up"),
@@ -51,11 +51,11 @@ impl State {
 }
 
 impl<'a> Row<'a> {
-    /// The rows of pins of which nothing but the files is known.
+    /// The rows of pins that were not looked up.
     pub fn offline(pins: &'a [Pin]) -> Vec<Self> {
         let rows = pins.iter().map(|pin| Self {
             pin,
-            state: State::offline(pin),
+            state: PinState::offline(pin),
         });
         rows.collect()
     }
@@ -64,8 +64,8 @@ impl<'a> Row<'a> {
     fn places(&self) -> String {
         let mut places: Vec<String> = Vec::new();
         let mut last: Option<&Place> = None;
-        for place in self.pin.uses.iter().map(|found| &found.at.place) {
-            // One file with many places is named once, and a line once.
+        for place in self.pin.occurrences.iter().map(|found| &found.at.place) {
+            // Each file and each line once.
             let same_file = last.is_some_and(|last| last.path == place.path);
             if !(same_file && last.is_some_and(|last| last.line == place.line)) {
                 let path = if same_file { "" } else { &place.path };
@@ -76,10 +76,10 @@ impl<'a> Row<'a> {
         places.join(" ")
     }
 
-    /// Every file with what uses the pin there: what a change of another line leaves as it is.
+    /// Every file with the users of the pin in it. Edits of other lines leave this unchanged.
     fn keys(&self) -> String {
         let mut files: Vec<(&str, Vec<&str>)> = Vec::new();
-        for found in &self.pin.uses {
+        for found in &self.pin.occurrences {
             let path = found.at.place.path.as_str();
             if files.last().is_none_or(|(last, _)| *last != path) {
                 files.push((path, Vec::new()));
@@ -117,9 +117,9 @@ impl<'a> Row<'a> {
     /// The row in a JSON report.
     pub fn to_json(&self) -> Value {
         let Self { pin, state } = self;
-        let uses = pin.uses.iter().map(|found| {
+        let occurrences = pin.occurrences.iter().map(|found| {
             json!({
-                "part": found.part.word(),
+                "part": found.field.word(),
                 "by": found.by,
                 "path": found.at.place.path,
                 "line": found.at.place.line,
@@ -130,9 +130,9 @@ impl<'a> Row<'a> {
             "kind": pin.kind(),
             "name": pin.name(),
             "pinned": pin.pinned(),
-            "url": match &pin.what {
-                What::Download(download) => Some(&download.url),
-                What::Key(key) => Some(&key.url),
+            "url": match &pin.dependency {
+                Dependency::Download(download) => Some(&download.url),
+                Dependency::Key(key) => Some(&key.url),
                 _ => None,
             },
             "built": pin.built,
@@ -140,7 +140,7 @@ impl<'a> Row<'a> {
             "state": state.word,
             "found": state.found,
             "reason": state.reason,
-            "uses": uses.collect::<Vec<_>>(),
+            "uses": occurrences.collect::<Vec<_>>(),
         })
     }
 }
@@ -150,12 +150,12 @@ pub fn to_json(rows: &[Row<'_>]) -> Value {
     json!({"pins": rows.iter().map(Row::to_json).collect::<Vec<_>>()})
 }
 
-/// The table in Markdown: what is pinned, to what, where, and its state.
+/// The table in Markdown.
 pub fn markdown(rows: &[Row<'_>]) -> String {
     table(rows, Row::places)
 }
 
-/// The same for a page that is kept: without line numbers, which any edit of another line would change.
+/// The table for a committed page: without line numbers, which every edit would change.
 pub fn page(rows: &[Row<'_>]) -> String {
     table(rows, Row::keys)
 }
@@ -165,18 +165,18 @@ fn table<'a>(rows: &[Row<'a>], places: fn(&Row<'a>) -> String) -> String {
     markdown::table(&["kind", "pin", "pinned to", "places", "state"], &rows)
 }
 
-/// How many images of the tree are no pins because they cannot be read, to follow a [`summary`] without them.
+/// The number of images that cannot be read, to be appended to a [`summary`].
 pub fn unread(findings: &[Finding]) -> String {
     let unread = findings
         .iter()
         .filter(|finding| finding.rule == "image-reference");
     match unread.count() {
         0 => String::new(),
-        count => format!("; images that cannot be read: {count}"),
+        count => format!("; unreadable images: {count}"),
     }
 }
 
-/// How many pins of each kind there are, in one line.
+/// The number of pins of each kind, in one line.
 pub fn summary(pins: &[Pin]) -> String {
     let count = |wanted: &dyn Fn(&Pin) -> bool| pins.iter().filter(|pin| wanted(pin)).count();
     let kinds = [

@@ -1,4 +1,4 @@
-//! The Rust toolchain: what `rust-toolchain.toml` names, and everything that names one beside it.
+//! Pins of the Rust toolchain: in `rust-toolchain.toml`, in manifests, and in commands of workflows and Dockerfiles.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::collect::{Collector, split};
 use super::files::{FileKind, Files, TOOLCHAIN};
-use super::model::{Part, Use, What};
+use super::model::{Dependency, Field, Occurrence};
 use xtask_host::source::Source;
 
 #[derive(Deserialize)]
@@ -19,9 +19,9 @@ struct Table {
     channel: Option<toml::Spanned<String>>,
 }
 
-/// What of a manifest, or of clippy's configuration, names a version of Rust.
+/// The Rust versions in a manifest or in clippy's configuration.
 #[derive(Deserialize)]
-struct Manifest {
+struct RustVersions {
     package: Option<Package>,
     workspace: Option<Workspace>,
     msrv: Option<toml::Spanned<String>>,
@@ -34,15 +34,15 @@ struct Workspace {
 
 #[derive(Deserialize)]
 struct Package {
-    /// Text, or a table where a member takes it from the workspace.
+    /// A string, or a table in a member that inherits it.
     #[serde(rename = "rust-version")]
     rust_version: Option<toml::Spanned<toml::Value>>,
 }
 
-/// Collects the mentions of a toolchain in all files.
+/// Collects the toolchains that the files name.
 pub(super) fn extract(files: &Files, into: &mut Collector) {
-    if let Some(source) = &files.toolchain_before {
-        let message = format!("rustup reads this file and then ignores `{TOOLCHAIN}`");
+    if let Some(source) = &files.legacy_toolchain {
+        let message = format!("rustup prefers this file to `{TOOLCHAIN}`: delete it");
         let at = into.at(source, 0..0);
         into.error("toolchain", &at, message);
     }
@@ -79,14 +79,14 @@ fn channel(source: &Source, into: &mut Collector) {
         }
         Ok(_) => {
             let at = into.at(source, 0..0);
-            into.error("toolchain", &at, "no `channel` is named");
+            into.error("toolchain", &at, "`channel` is missing");
         }
         Err(error) => syntax(source, &error, into),
     }
 }
 
 fn manifest(source: &Source, into: &mut Collector) {
-    // Most manifests take it from the workspace; these need no parser.
+    // A shortcut: most manifests inherit the version, and need no parser.
     let own = |line: &str| {
         let line = line.trim_start();
         line.starts_with("rust-version =")
@@ -96,7 +96,7 @@ fn manifest(source: &Source, into: &mut Collector) {
     if !source.text.lines().any(own) {
         return;
     }
-    let manifest = match toml::from_str::<Manifest>(&source.text) {
+    let manifest = match toml::from_str::<RustVersions>(&source.text) {
         Ok(manifest) => manifest,
         Err(error) => return syntax(source, &error, into),
     };
@@ -122,11 +122,11 @@ fn syntax(source: &Source, error: &toml::de::Error, into: &mut Collector) {
     into.error("toml-syntax", &at, error.message().to_owned());
 }
 
-/// Mentions `text`, which the TOML string at `span` of `source` holds.
+/// Adds `text`, the value of the TOML string at `span`.
 fn quoted(source: &Source, span: Range<usize>, text: &str, by: &str, into: &mut Collector) {
     let quotes = span.len().saturating_sub(text.len()) / 2;
     let inside = span.start + quotes..span.end - quotes;
-    // With an escape the string has other bytes than its text, and cannot be edited.
+    // A string with escapes cannot be edited.
     if source.text.get(inside.clone()) == Some(text) {
         return mention(source, inside, by, into);
     }
@@ -135,8 +135,8 @@ fn quoted(source: &Source, span: Range<usize>, text: &str, by: &str, into: &mut 
     into.error("toolchain", &at, message);
 }
 
-/// Lines that name a toolchain: `rustup toolchain install 1.2.3`, `cargo +1.2.3`, `toolchain: 1.2.3`
-/// for an action, `RUSTUP_TOOLCHAIN` in an environment.
+/// Adds the toolchains of commands, inputs and variables: `rustup toolchain install 1.2.3`, `cargo +1.2.3`,
+/// `toolchain: 1.2.3`, `RUSTUP_TOOLCHAIN`.
 fn commands(source: &Source, into: &mut Collector) {
     const SIGNS: [&str; 5] = [
         "rustup",
@@ -159,7 +159,7 @@ fn commands(source: &Source, into: &mut Collector) {
     }
 }
 
-/// The bytes of the toolchains that this line names.
+/// The spans of the toolchains in a line.
 fn named(line: &str) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
     split(line, 0, &mut spans);
@@ -198,15 +198,15 @@ fn mention(source: &Source, span: Range<usize>, by: &str, into: &mut Collector) 
     let channel = source.text[span.clone()].to_owned();
     let at = into.at(source, span);
     if channel.is_empty() {
-        let message = "this names no toolchain: expected a version, such as 1.95.0";
+        let message = "the toolchain is empty: expected a version, such as 1.95.0";
         return into.error("toolchain", &at, message);
     }
-    let a_use = Use {
-        part: Part::Channel,
+    let occurrence = Occurrence {
+        field: Field::Channel,
         by: by.to_owned(),
         at,
     };
-    into.pin(What::Toolchain(channel), [a_use]);
+    into.pin(Dependency::Toolchain(channel), [occurrence]);
 }
 
 #[cfg(test)]
@@ -224,9 +224,10 @@ mod tests {
         let source = source("x", text);
         let mut collector = Collector::default();
         read(&source, &mut collector);
-        let uses = collector.pins.iter().flat_map(|pin| &pin.uses);
+        let occurrences = collector.pins.iter().flat_map(|pin| &pin.occurrences);
         (
-            uses.map(|found| text[found.at.span.clone()].to_owned())
+            occurrences
+                .map(|found| text[found.at.span.clone()].to_owned())
                 .collect(),
             collector
                 .findings
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_name_is_a_finding_and_no_panic() {
+    fn an_empty_toolchain_is_a_finding() {
         for text in [
             "  RUSTUP_TOOLCHAIN='' cargo b\n",
             "cargo +\"\" b\n",
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_names_a_channel() {
+    fn the_toolchain_file_names_a_channel() {
         let text = "[toolchain]\nchannel = '1.95.0' # why\n";
         assert_eq!(found(channel, text), (vec!["1.95.0".to_owned()], vec![]));
         assert_eq!(
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn manifests_and_clippy_name_it_too() {
+    fn manifests_and_clippy_name_a_version() {
         for (text, value) in [
             (
                 "[workspace.package]\nrust-version = \"1.95.0\"\n",
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_name_one_are_found() {
+    fn toolchains_of_commands_are_found() {
         for (line, value) in [
             (
                 "      - run: rustup toolchain install --no-self-update",

@@ -1,10 +1,10 @@
-//! Moving a pin to another version: which one, and the edits that it takes.
+//! Moves a pin to another version: selects it, and makes the edits.
 //!
-//! Pure: what versions there are, and what their bytes hash to, is asked elsewhere.
+//! The caller looks up the versions and the checksums.
 
 use polis_base::{Digest, ImageRef};
 
-use super::model::{Action, Commit, Download, Part, Pin};
+use super::model::{Action, Commit, Download, Field, Pin};
 use crate::edit::Edit;
 use xtask_host::error::{Error, Result};
 
@@ -13,7 +13,7 @@ use xtask_host::error::{Error, Result};
 struct Tag<'a> {
     v: bool,
     numbers: Vec<u64>,
-    /// What follows the numbers: a prerelease, or the variant of an image.
+    /// The text after the numbers: a prerelease, or the variant of an image.
     suffix: &'a str,
 }
 
@@ -31,20 +31,20 @@ impl<'a> Tag<'a> {
         })
     }
 
-    /// Whether `other` is written the same way, so that the two can be compared at all.
+    /// Whether the two tags have the same form, and so can be compared.
     fn is_like(&self, other: &Self) -> bool {
         (self.v, self.numbers.len(), self.suffix) == (other.v, other.numbers.len(), other.suffix)
     }
 }
 
-/// The version to move to from `current`: `wanted` where one is named, else the newest of
-/// `tags`. `None` where `current` is the newest.
+/// The version to move to from `current`: `wanted` if given, else the newest of `tags`; `None` where `current` is the
+/// newest.
 ///
-/// A prerelease is never moved to; a tag like `1.2.3-alpine` only to others of that variant.
+/// Never a prerelease. From a tag like `1.2.3-alpine`, only one with the same suffix.
 ///
 /// # Errors
-/// Of usage, when `wanted` is a prerelease or no version; otherwise when `current` or none of
-/// `tags` is a version.
+/// A usage error when `wanted` is a prerelease or not a version. An error when `current` is not a version, or none of
+/// `tags` is.
 pub fn target<'a>(
     name: &str,
     current: &str,
@@ -53,7 +53,7 @@ pub fn target<'a>(
 ) -> Result<Option<String>> {
     let old = Tag::parse(current).ok_or_else(|| {
         Error::findings(format!(
-            "`{current}`, to which {name} is pinned, is no version"
+            "the pinned tag `{current}` of {name} is not a version"
         ))
     })?;
     if let Some(wanted) = wanted {
@@ -71,29 +71,29 @@ pub fn target<'a>(
         Some(_) => Ok(None),
         None => Err(Error::new(
             xtask_host::error::Outcome::Drift,
-            format!("no version of {name} is published that is written like `{current}`"),
+            format!("no published version of {name} has the form of `{current}`"),
         )),
     }
 }
 
-/// The version that somebody named, with the `v` that the pin has.
+/// The requested version, with a `v` if the pin has one.
 fn named(old: &Tag<'_>, wanted: &str) -> Result<String> {
     let Some(tag) = Tag::parse(wanted) else {
         return Err(Error::usage(format!("`{wanted}` is not a version")));
     };
     if !tag.suffix.is_empty() && tag.suffix != old.suffix {
         return Err(Error::usage(format!(
-            "`{wanted}` is a prerelease, and pins never move to one"
+            "`{wanted}` is a prerelease, which pins never move to"
         )));
     }
     let numbers = wanted.strip_prefix('v').unwrap_or(wanted);
     Ok(format!("{}{numbers}", if old.v { "v" } else { "" }))
 }
 
-/// The repository on GitHub that a download is a release file of, as `owner/name`.
+/// The GitHub repository whose release contains the download, as `owner/name`.
 ///
 /// # Errors
-/// When the URL is not that of a release file.
+/// When the URL is not that of a release asset.
 pub fn repository(download: &Download) -> Result<&str> {
     let path = download.url.strip_prefix("https://github.com/");
     let end = path.and_then(|path| path.find("/releases/download/"));
@@ -102,13 +102,13 @@ pub fn repository(download: &Download) -> Result<&str> {
         .filter(|name| name.matches('/').count() == 1)
         .ok_or_else(|| {
             Error::findings(format!(
-                "`{}` is not the address of a release file on GitHub",
+                "`{}` is not the URL of a release asset on GitHub",
                 download.url
             ))
         })
 }
 
-/// The address of the same file of the version `to`.
+/// The URL of the same file in the version `to`.
 pub fn moved_url(download: &Download, to: &str) -> String {
     let number = |version: &str| version.trim_start_matches('v').to_owned();
     let from = download.version.as_deref().map(number).unwrap_or_default();
@@ -120,49 +120,50 @@ pub fn moved_url(download: &Download, to: &str) -> String {
 
 /// The edits that move a download to the version `to`, whose file hashes to `sha256`.
 pub fn download(pin: &Pin, download: &Download, to: &str, sha256: Digest) -> Vec<Edit> {
-    let uses = pin.uses.iter().filter_map(|found| {
-        let text = match found.part {
-            Part::Version => to.to_owned(),
-            Part::Url => moved_url(download, to),
-            Part::Checksum => sha256.hex(),
+    let occurrences = pin.occurrences.iter().filter_map(|found| {
+        let text = match found.field {
+            Field::Version => to.to_owned(),
+            Field::Url => moved_url(download, to),
+            Field::Checksum => sha256.hex(),
             _ => return None,
         };
         Some(Edit::new(&found.at, text))
     });
-    uses.collect()
+    occurrences.collect()
 }
 
 /// The edits that move an action to the tag `to`, which names `commit`.
 ///
 /// # Errors
-/// When a place has no comment for the tag.
+/// When no comment names the version.
 pub fn action(pin: &Pin, action: &Action, to: &str, commit: &Commit) -> Result<Vec<Edit>> {
     if action.tag.is_none() {
         let place = pin.place();
         return Err(Error::findings(format!(
-            "{}:{}: no comment says which version of `{}` is used",
+            "{}:{}: no comment names the version of `{}`",
             place.path, place.line, action.repository
         ))
         .hint("run `cargo xtask verify-pins --offline`"));
     }
-    let uses = pin.uses.iter().filter_map(|found| {
-        let text = match found.part {
-            Part::Commit => commit.to_string(),
-            Part::Tag => to.to_owned(),
+    let occurrences = pin.occurrences.iter().filter_map(|found| {
+        let text = match found.field {
+            Field::Commit => commit.to_string(),
+            Field::Tag => to.to_owned(),
             _ => return None,
         };
         Some(Edit::new(&found.at, text))
     });
-    Ok(uses.collect())
+    Ok(occurrences.collect())
 }
 
-/// The edits that put `image` into every place of the pin.
+/// The edits that write `image` to every place of the pin.
 pub fn image(pin: &Pin, image: &ImageRef) -> Vec<Edit> {
-    let uses = pin
-        .uses
+    let occurrences = pin
+        .occurrences
         .iter()
-        .filter(|found| found.part == Part::Reference);
-    uses.map(|found| Edit::new(&found.at, image.to_string()))
+        .filter(|found| found.field == Field::Reference);
+    occurrences
+        .map(|found| Edit::new(&found.at, image.to_string()))
         .collect()
 }
 
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_version_of_the_same_kind_is_the_target() {
+    fn the_newest_version_of_the_same_form_is_the_target() {
         let tags = [
             "latest",
             "v1",
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_version_may_be_older_but_no_prerelease() {
+    fn a_requested_version_may_be_older_but_not_a_prerelease() {
         for (current, wanted, expected) in [
             ("v1.2.3", "1.0.0", Some("v1.0.0")),
             ("1.2.3", "v1.0.0", Some("1.0.0")),
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_file_moves_in_all_of_its_address() {
+    fn the_version_changes_everywhere_in_the_url() {
         let file = |url: &str, version: &str| Download {
             tool: "t".to_owned(),
             version: Some(version.to_owned()),

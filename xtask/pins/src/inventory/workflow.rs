@@ -1,14 +1,14 @@
-//! What a workflow or an action of this repository runs: other actions by commit, and images.
+//! Pins of workflows and of this repository's actions: actions by commit, and images.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use super::collect::Collector;
 use super::lock::Lock;
-use super::model::{Action, Commit, CommitError, Part, Use, What};
+use super::model::{Action, Commit, CommitError, Dependency, Field, Occurrence};
 use super::scripts;
 use crate::compose::{from_root, reference_in};
-use crate::edit::At;
+use crate::edit::Location;
 use crate::yaml::{self, Node};
 use xtask_host::source::Source;
 
@@ -56,7 +56,7 @@ struct Reader<'a> {
     source: &'a Source,
     into: &'a mut Collector,
     lock: &'a Lock,
-    /// The actions that steps use, as the lock file names them.
+    /// The actions of steps, by their names in the lock file.
     used: BTreeSet<String>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `docker://` and an image, or a Dockerfile beside the action, which is read as such.
+    /// An image with `docker://`, or a Dockerfile beside the action, which has its own reader.
     fn image_of_action(&mut self, image: &Node, dockerfiles: &HashSet<&str>) {
         let text = image.text().unwrap_or_default();
         if text.starts_with("docker://") || text.is_empty() {
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         if !dockerfiles.contains(path.as_str()) {
             let at = self.into.at(self.source, image.span.clone());
             let message = format!(
-                "`{path}`, which this action is built from, is missing or is not named like a Dockerfile"
+                "the Dockerfile `{path}` of this action does not exist, or is not named `Dockerfile`"
             );
             self.into.error("dockerfile", &at, message);
         }
@@ -106,11 +106,11 @@ impl<'a> Reader<'a> {
 
     fn unreadable(&mut self, node: &Node, by: &str) {
         let at = self.into.at(self.source, node.span.clone());
-        let message = format!("what {by} uses is not one piece of plain text");
+        let message = format!("`uses` of {by} is not contiguous plain text");
         self.into.error("action-reference", &at, message);
     }
 
-    /// One `uses:` value, of a step or of a job.
+    /// A `uses:` value of a step or a job.
     fn uses(&mut self, node: &Node, by: &str, step: bool) {
         let Some(span) = yaml::text_span(self.source, node) else {
             return self.unreadable(node, by);
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         if let Some(image) = text.strip_prefix("docker://") {
             self.image(span.end - image.len()..span.end, by);
         } else if is_local(text) {
-            // This repository at this commit: there is nothing to pin.
+            // This repository at this commit needs no pin.
         } else {
             self.action(span, by, step);
         }
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         let at = self.into.at(self.source, span.clone());
         if repository.len() < 2 || repository.iter().any(|part| !is_name(part)) {
             let message = format!(
-                "`{text}` names no action: expected `owner/name@commit`, or `$/path` for one of this repository"
+                "invalid action `{text}`: expected `owner/name@commit`, or `$/path` in this repository"
             );
             return self.into.error("action-reference", &at, message);
         }
@@ -145,38 +145,39 @@ impl<'a> Reader<'a> {
             let locked = format!("{}@{reference}", repository.join("/"));
             let entry = self.lock.entry(&self.source.path, &locked).cloned();
             self.used.insert(locked);
-            // The commit stands in the lock file, and its tag here.
+            // The commit is in the lock file, and its tag here.
             if let (Some(entry), Err(CommitError::Name)) = (entry, reference.parse::<Commit>()) {
-                let what = What::Action(Action {
+                let dependency = Dependency::Action(Action {
                     repository: repository.join("/"),
                     reference: entry.commit,
                     tag: Some(reference.to_owned()),
                 });
-                let uses = [(Part::Commit, entry.at), (Part::Tag, at)].map(|(part, at)| Use {
-                    part,
-                    by: by.to_owned(),
-                    at,
-                });
-                return self.into.pin(what, uses);
+                let occurrences =
+                    [(Field::Commit, entry.at), (Field::Tag, at)].map(|(field, at)| Occurrence {
+                        field,
+                        by: by.to_owned(),
+                        at,
+                    });
+                return self.into.pin(dependency, occurrences);
             }
         }
-        let mut uses = vec![(Part::Commit, at)];
-        uses.extend(tag.map(|(_, at)| (Part::Tag, at)));
-        let uses = uses.into_iter().map(|(part, at)| Use {
-            part,
+        let mut occurrences = vec![(Field::Commit, at)];
+        occurrences.extend(tag.map(|(_, at)| (Field::Tag, at)));
+        let occurrences = occurrences.into_iter().map(|(field, at)| Occurrence {
+            field,
             by: by.to_owned(),
             at,
         });
-        let what = What::Action(Action {
+        let dependency = Dependency::Action(Action {
             repository: repository.join("/"),
             reference: reference.to_owned(),
             tag: name,
         });
-        self.into.pin(what, uses);
+        self.into.pin(dependency, occurrences);
     }
 
-    /// The first word of the comment that follows on the line.
-    fn tag(&mut self, after: usize) -> Option<(&'a str, At)> {
+    /// The first word of the comment on the same line.
+    fn tag(&mut self, after: usize) -> Option<(&'a str, Location)> {
         let line = self.source.text[after..].lines().next().unwrap_or("");
         let sign = line.find(" #")?;
         let comment = &line[sign + 2..];
@@ -186,14 +187,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether `text` names a path of this repository: `./` below the checkout, `$/` at the commit that
-/// runs. A path that leaves it, or that names a version, is no such path.
+/// Whether `text` is a path in this repository: `./` in the checkout, `$/` at the commit that runs. Paths with `..` or
+/// a version are not.
 fn is_local(text: &str) -> bool {
     let path = text.strip_prefix("$/").or(text.strip_prefix("./"));
     path.is_some_and(|path| path.split('/').all(is_name))
 }
 
-/// A name of an owner or a repository on GitHub, or of a file here.
+/// Whether `text` can be the name of an owner, a repository or a file.
 fn is_name(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !matches!(text, "" | "." | "..") && text.chars().all(allowed)
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn every_use_of_a_workflow_is_found() {
+    fn every_action_and_image_of_a_workflow_is_found() {
         let text = format!(
             "jobs:\n  a:\n    container: v.example/c:1\n    services: {{s: {{image: v.example/s:1}}}}\n    steps:\n      \
              - uses: ./local\n      - uses: $/local\n      - run: true\n      - uses: \"o/r@{COMMIT}\" # v1.2.3 why\n      \
@@ -230,8 +231,11 @@ mod tests {
             .pins
             .iter()
             .map(|pin| {
-                let uses = pin.uses.iter().map(|found| &text[found.at.span.clone()]);
-                format!("{} {:?}", pin.name(), uses.collect::<Vec<_>>())
+                let occurrences = pin
+                    .occurrences
+                    .iter()
+                    .map(|found| &text[found.at.span.clone()]);
+                format!("{} {:?}", pin.name(), occurrences.collect::<Vec<_>>())
             })
             .collect();
         let expected = [
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_composite_action_and_a_docker_action_are_read_alike() {
+    fn composite_and_docker_actions_are_read() {
         let text =
             format!("runs:\n  using: composite\n  steps:\n    - uses: o/r@{COMMIT} # v1.0\n");
         assert_eq!(extracted(&text).pins.len(), 1);
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_action_is_a_finding() {
+    fn an_invalid_action_is_a_finding() {
         for (uses, rule) in [
             (&format!("r@{COMMIT} # v1.0.0"), "action-reference"),
             (&"docker://alpine:3".to_owned(), "image-reference"),

@@ -1,4 +1,4 @@
-//! Pins that are right, and each way in which they can be wrong.
+//! Valid pins, and one finding for each way in which they can be invalid.
 
 use super::*;
 
@@ -64,14 +64,13 @@ fn reads_every_download_with_its_place() {
     );
 }
 
-/// Each way a pin can be wrong gives its own message at its own line.
 #[test]
-fn every_wrong_pin_is_a_finding() {
+fn every_invalid_pin_is_a_finding() {
     let cases: [(&str, &str, &str); 11] = [
         (
             "DOCKER_REPO_SUITE=",
             "DOCKER_REPO_SUITE=../noble",
-            "is not the code name of a release of Ubuntu",
+            "expected the code name of an Ubuntu release",
         ),
         (
             "SYSBOX_SHA256_ARM64=",
@@ -81,43 +80,43 @@ fn every_wrong_pin_is_a_finding() {
         (
             "SYSBOX_SHA256_AMD64=",
             "SYSBOX_SHA256_AMD64=abc",
-            "is not 64 lower-case hex digits (it has 3 characters)",
+            "expected 64 lower-case hex digits, found 3 characters",
         ),
         (
             "YQ_URL_ARM64=",
             "YQ_URL_ARM64=http://g.example/v4.44.6/yq_arm64",
-            "is not an https URL",
+            "expected an https URL",
         ),
         (
             "YQ_URL_ARM64=",
             "YQ_URL_ARM64=https://g.example/v4.44.6/yq_amd64",
-            "does not name `arm64`",
+            "does not contain its architecture, `arm64`",
         ),
         (
             "YQ_VERSION=",
             "YQ_VERSION=v4.44.7",
-            "no URL is that of `v4.44.7`",
+            "neither URL of `yq` is for version `v4.44.7`",
         ),
         (
             "DOCKER_KEY_FINGERPRINT=",
             "DOCKER_KEY_FINGERPRINT=AB",
-            "is not 40 upper-case hex digits",
+            "expected 40 upper-case hex digits",
         ),
         (
             "DOCKER_KEY_URL=",
             "DOCKER_KEY_URI=https://d.example/gpg",
-            "`DOCKER_KEY_URI` is not the name of a pin",
+            "`DOCKER_KEY_URI` does not name a pin",
         ),
         (
             "DOCKER_REPO_URL=",
             "DOCKER_REPO_URL=\"https://d.example\"",
-            "a value is plain text",
+            "expected plain text",
         ),
         ("YQ_VERSION=", "YQ_VERSION", "expected `NAME=value`"),
         (
             "YQ_VERSION=",
             "JQ_VERSION=v4.44.6",
-            "`JQ_VERSION` is not a pin that the provisioning script reads",
+            "the provisioning script does not read `JQ_VERSION`",
         ),
     ];
     for (start, replacement, message) in cases {
@@ -140,9 +139,8 @@ fn every_wrong_pin_is_a_finding() {
     }
 }
 
-/// Which downloads there are is told by the lines and by the script: neither may know one that the other does not.
 #[test]
-fn the_script_and_the_lines_know_the_same_downloads() {
+fn the_script_and_pins_env_name_the_same_downloads() {
     let source = document(|line| line);
     let with = |from: &str, to: &str| {
         let text = source.text.replacen(from, to, 1);
@@ -157,7 +155,7 @@ fn the_script_and_the_lines_know_the_same_downloads() {
     };
     let unread = with("${PIN[YQ_SHA256_$ARCH]}", "");
     for name in ["YQ_SHA256_AMD64", "YQ_SHA256_ARM64"] {
-        let expected = format!("`{name}` is not a pin that the provisioning script reads");
+        let expected = format!("the provisioning script does not read `{name}`");
         assert!(unread.contains(&expected), "{unread}");
     }
     let unpinned = with(
@@ -170,6 +168,30 @@ fn the_script_and_the_lines_know_the_same_downloads() {
     }
     let nameless = with("${PIN[YQ_VERSION]}", "${PIN[YQ_VERSION]} ${PIN[JQ]}");
     assert!(nameless.contains("the script reads `JQ`"), "{nameless}");
+}
+
+/// A version that was changed alone gives one finding, not one for each URL too.
+#[test]
+fn findings_name_the_next_command() {
+    let help = |from: &str, to: &str| {
+        let source = document(|line| line);
+        let source = Source {
+            text: source.text.replacen(from, to, 1),
+            ..source
+        };
+        let findings = read_text(&source).expect_err(to);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        findings[0].help.clone().unwrap_or_default()
+    };
+    assert_eq!(
+        help("YQ_VERSION=v4.44.6", "YQ_VERSION=v4.44.7"),
+        "restore the version, then run `cargo xtask update yq v4.44.7`: it changes version, URLs and checksums together"
+    );
+    let sum = Digest::of(b"arm64").hex();
+    assert_eq!(
+        help(&format!("YQ_SHA256_ARM64={sum}"), "YQ_SHA256_ARM64=abc"),
+        "compute it with `curl -fsSL https://g.example/v4.44.6/yq_arm64 | sha256sum`"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use sha1::{Digest as _, Sha1};
 use tempfile::TempDir;
 use xtask_loopback::{EmbeddedFiles, EmbeddedRegistry, Faults};
 use xtask_online::registry::{Logins, Registry};
-use xtask_pins::inventory::{Inventory, What};
+use xtask_pins::inventory::{Dependency, Inventory};
 use xtask_testkit::{Ran, Tree};
 
 use super::{endpoints, layout};
@@ -51,30 +51,30 @@ impl Others {
             hosts: vec!["api.github.com".into(), "static.rust-lang.org".into()],
         };
         for pin in &inventory.pins {
-            match &pin.what {
-                What::Download(download) => {
+            match &pin.dependency {
+                Dependency::Download(download) => {
                     let bytes = format!("the bytes of {}", download.url).into_bytes();
                     let (old, new) = (download.sha256.hex(), Digest::of(&bytes).hex());
                     tree.replace(CLOUD_INIT, &old, &new);
                     others.add(&download.url, bytes);
                 }
-                What::Key(key) => {
+                Dependency::Key(key) => {
                     let (bytes, fingerprint) = key_file(b"the one key");
                     tree.replace(CLOUD_INIT, &key.fingerprint, &fingerprint);
                     others.add(&key.url, bytes);
                 }
-                What::Action(action) => {
+                Dependency::Action(action) => {
                     let repository = &action.repository;
                     let tag = action.tag.as_deref().expect("a tag");
                     others.tag(repository, tag, &action.reference);
                 }
-                What::Toolchain(channel) => {
+                Dependency::Toolchain(channel) => {
                     let path = format!("/dist/channel-rust-{channel}.toml");
                     others
                         .files
                         .insert(path, b"manifest-version = \"2\"".to_vec());
                 }
-                What::Image(_) | What::Base(_) => {}
+                Dependency::Image(_) | Dependency::Base(_) => {}
             }
         }
         others

@@ -1,4 +1,4 @@
-//! What a contract says of the image's publisher: where the digests are told, and who signs.
+//! The facts about an image's publisher: the list of digests, and the signer.
 
 use super::Reader;
 use crate::contract::{DigestList, Signature, Signer};
@@ -45,7 +45,7 @@ fn signer(node: &Node) -> Option<Signer> {
     let logged = node.get("logged").map(|node| &node.value);
     match (text("identity"), text("issuer"), text("key"), logged) {
         (Some(identity), Some(issuer), None, None) => {
-            // Without the anchors it would match in the middle of somebody else's name.
+            // Without the anchors, it would match part of another identity.
             let whole = identity.starts_with('^') && identity.ends_with('$') && identity.len() > 2;
             let right = whole && issuer.starts_with("https://") && is_one_word(issuer);
             right.then(|| Signer::Keyless {
@@ -64,7 +64,7 @@ fn signer(node: &Node) -> Option<Signer> {
     }
 }
 
-/// Whether `text` can be one part of a path and of a URL as it is.
+/// Whether `text` can be a segment of a path and of a URL.
 fn is_plain(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !matches!(text, "" | "." | "..") && text.chars().all(plain)

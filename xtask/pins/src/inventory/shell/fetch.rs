@@ -1,44 +1,44 @@
-//! What a script fetches: code that it runs unseen, files without a checksum, packages without a version, images.
+//! Downloads of a script: piped code, files without a checksum, packages without a version, images.
 
 use std::collections::BTreeMap;
 
 use super::{Command, commands, image, package};
 use crate::mapped::Mapped;
 
-/// Something that a script fetches.
+/// A download of a script.
 #[derive(Debug)]
 pub(in crate::inventory) enum Found {
-    /// Code from the network that an interpreter runs; the command that fetches it.
+    /// Code that is piped to an interpreter; holds the command that downloads it.
     Piped(Mapped),
-    /// A file that nothing compares; the command that fetches it.
+    /// A file that is not verified; holds the command that downloads it.
     Download(Mapped),
-    /// A package without one version, and what would pin it.
+    /// A package without an exact version, and how to pin it.
     Package(Mapped, &'static str),
     /// An image reference.
     Image(Mapped),
-    /// A script that nests deeper than anybody follows.
+    /// A script that nests too deeply.
     TooDeep(Mapped),
 }
 
-/// Programs that fetch an address.
+/// Programs that download a URL.
 const FETCHERS: [&str; 4] = ["curl", "wget", "fetch", "aria2c"];
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish"];
 const INTERPRETERS: [&str; 9] = [
     "python", "python3", "perl", "ruby", "node", "deno", "bun", "php", "pwsh",
 ];
-/// Programs that compare sums.
+/// Programs that verify checksums.
 const SUMS: [&str; 5] = ["sha256sum", "sha384sum", "sha512sum", "shasum", "b2sum"];
-/// Scripts inside of scripts are followed as deep as this.
+/// The limit of scripts inside of scripts.
 const DEPTH: usize = 8;
 
-/// Everything that `script` fetches, in the order of the file.
+/// All downloads of `script`, in the order of the file.
 pub(in crate::inventory) fn scan(script: &Mapped) -> Vec<Found> {
     let mut found = BTreeMap::new();
     walk(script, DEPTH, &mut found);
     found.into_values().collect()
 }
 
-/// Collects by place, so that what two readings find is told once; the worse of them first.
+/// Collects by place, so each download is reported once, with its worst kind.
 fn walk(script: &Mapped, depth: usize, found: &mut BTreeMap<usize, Found>) {
     let Some(commands) = commands(script).filter(|_| depth > 0) else {
         found.insert(script.start().unwrap_or(0), Found::TooDeep(script.clone()));
@@ -69,7 +69,7 @@ fn walk(script: &Mapped, depth: usize, found: &mut BTreeMap<usize, Found>) {
     }
 }
 
-/// The program and what follows it, for the message.
+/// The command line, for messages.
 fn whole(command: &Command) -> Mapped {
     let mut whole = Mapped::default();
     for word in &command.words {
@@ -95,7 +95,7 @@ fn is_address(word: &Mapped) -> bool {
     !word.text().starts_with('-') || word.text().contains("://")
 }
 
-/// Whether an interpreter runs what the command `at` fetches: behind a pipe, or as a part of its own words.
+/// Whether an interpreter runs the download of the command `at`: through a pipe, or substituted into its arguments.
 fn runs(commands: &[Command], at: usize) -> bool {
     let piped = readers(commands, at).any(|reader| {
         let program = commands[reader].program();
@@ -113,13 +113,10 @@ fn runs(commands: &[Command], at: usize) -> bool {
     piped || substituted
 }
 
-/// The commands that read, one behind the other, what `at` writes.
+/// The commands after `at` in its pipeline.
 fn readers(commands: &[Command], at: usize) -> impl Iterator<Item = usize> {
     let next = move |writer: &usize| {
-        let behind = writer + 1..commands.len();
-        behind
-            .into_iter()
-            .find(|reader| commands[*reader].reads == Some(*writer))
+        (writer + 1..commands.len()).find(|reader| commands[*reader].reads == Some(*writer))
     };
     std::iter::successors(next(&at), next)
 }
@@ -155,11 +152,11 @@ fn reads_code(program: &str, words: &[Mapped]) -> bool {
         .is_none_or(|word| word == "-" || word == "/dev/stdin")
 }
 
-/// Whether a sum or a signature is checked behind the command `at`: in its pipeline where it writes into one.
+/// Whether a checksum or a signature is verified after the command `at`: in its pipeline, if it has one.
 fn compared(commands: &[Command], at: usize) -> bool {
-    let mut behind = readers(commands, at).peekable();
-    if behind.peek().is_some() {
-        return behind.any(|reader| checks(&commands[reader]));
+    let mut later = readers(commands, at).peekable();
+    if later.peek().is_some() {
+        return later.any(|reader| checks(&commands[reader]));
     }
     commands[at + 1..].iter().any(checks)
 }
@@ -202,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_unseen_is_told_from_what_is_only_read() {
+    fn code_that_runs_is_told_from_data() {
         for script in [
             "curl u | sh",
             "wget -qO- u | tee f | gunzip | sudo -E bash -s -- -y",
@@ -233,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_counts_for_what_was_fetched_before_it() {
+    fn a_checksum_counts_for_earlier_downloads() {
         for (script, found) in [
             ("curl -o f u && sha256sum -c s", &[][..]),
             ("wget u; echo \"$S  f\" | shasum -a 256 -c", &[]),

@@ -1,11 +1,11 @@
-//! The images that a command of Docker, Podman or nerdctl names.
+//! Images in commands of Docker, Podman and nerdctl.
 
-use super::behind_flags;
+use super::after_flags;
 use crate::mapped::Mapped;
 
-/// The programs that share Docker's command line.
+/// Programs with Docker's command line.
 const ENGINES: [&str; 3] = ["docker", "podman", "nerdctl"];
-/// The flags of the program itself that take a value.
+/// Global flags that take a value.
 const GLOBAL: [&str; 7] = [
     "-c",
     "--context",
@@ -35,15 +35,15 @@ const BARE: [&str; 17] = [
     "--tty",
     "--use-api-socket",
 ];
-/// The same in one letter, which may stand together.
+/// The same as letters, which may be combined.
 const LETTERS: &str = "ditPq";
 
-/// The image that `program` with `arguments` pulls or runs, and the frontend that it builds with.
+/// The images that a command pulls or runs, and the frontends that it builds with.
 pub(super) fn of(program: &str, arguments: &[Mapped]) -> Vec<Mapped> {
     if !ENGINES.contains(&program) {
         return Vec::new();
     }
-    let mut words = behind_flags(arguments, &GLOBAL);
+    let mut words = after_flags(arguments, &GLOBAL);
     if let [group, rest @ ..] = words
         && ["container", "image", "buildx"].contains(&group.text())
     {
@@ -53,9 +53,9 @@ pub(super) fn of(program: &str, arguments: &[Mapped]) -> Vec<Mapped> {
         return Vec::new();
     };
     match verb.text() {
-        "run" | "create" => behind_run(words).cloned().into_iter().collect(),
+        "run" | "create" => after_run_flags(words).cloned().into_iter().collect(),
         "pull" => {
-            let image = behind_flags(words, &["--platform", "--arch", "--os", "--creds"]);
+            let image = after_flags(words, &["--platform", "--arch", "--os", "--creds"]);
             image.first().cloned().into_iter().collect()
         }
         "build" => words.iter().filter_map(frontend).collect(),
@@ -63,8 +63,8 @@ pub(super) fn of(program: &str, arguments: &[Mapped]) -> Vec<Mapped> {
     }
 }
 
-/// The first word behind the flags of `run`.
-fn behind_run(words: &[Mapped]) -> Option<&Mapped> {
+/// The first word after the flags of `run`.
+fn after_run_flags(words: &[Mapped]) -> Option<&Mapped> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let text = word.text();
@@ -76,7 +76,7 @@ fn behind_run(words: &[Mapped]) -> Option<&Mapped> {
         }
         let takes_value = match flag.strip_prefix('-') {
             Some(long) => !long.contains('=') && !BARE.contains(&text),
-            // The value may follow its letter at once.
+            // The value may follow its letter without a space.
             None => flag.find(|letter| !LETTERS.contains(letter)) == Some(flag.len() - 1),
         };
         if takes_value {
@@ -86,7 +86,7 @@ fn behind_run(words: &[Mapped]) -> Option<&Mapped> {
     None
 }
 
-/// The image in `BUILDKIT_SYNTAX=image`, also behind `--build-arg=`.
+/// The image in `BUILDKIT_SYNTAX=image`, also after `--build-arg=`.
 fn frontend(word: &Mapped) -> Option<Mapped> {
     let at = word.text().strip_prefix("--build-arg=").map_or(0, |_| 12);
     let word = word.slice(at..word.text().len());
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_image_is_the_first_word_behind_all_flags() {
+    fn the_image_is_the_first_word_after_the_flags() {
         for (command, image) in [
             ("docker run --rm -it -v /a:/b --name x img cmd", "img"),
             ("docker run -itv/a:/b img -v", "img"),

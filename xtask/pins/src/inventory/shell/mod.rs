@@ -1,5 +1,6 @@
-//! Shell scripts as far as pins need them: their commands with their words, what is piped into what, and what runs inside
-//! of what. Every text is a script here; what a shell would refuse is read as well as it goes.
+//! A parser for shell scripts: commands with their words, pipes and substitutions.
+//!
+//! Accepts any text, and makes the best of scripts that a shell would refuse.
 
 mod fetch;
 mod image;
@@ -16,15 +17,15 @@ struct Command {
     words: Vec<Mapped>,
     /// The command whose output it reads.
     reads: Option<usize>,
-    /// The command in whose words it is substituted.
+    /// The command that it is substituted into.
     inside: Option<usize>,
 }
 
-/// Words after which the command itself follows.
+/// Words before a command.
 const KEYWORDS: [&str; 11] = [
     "if", "then", "elif", "else", "while", "until", "do", "!", "{", "time", "in",
 ];
-/// Programs that run the command in their words, with those of their flags that take a value.
+/// Programs that run the command in their arguments, with their flags that take a value.
 const WRAPPERS: [(&str, &[&str]); 12] = [
     (
         "sudo",
@@ -56,7 +57,7 @@ impl Command {
             let Some((_, valued)) = WRAPPERS.iter().find(|(wrapper, _)| *wrapper == name) else {
                 return Some((name, rest));
             };
-            words = behind_flags(words, valued);
+            words = after_flags(words, valued);
             if name == "timeout" {
                 words = words.get(1..).unwrap_or_default();
             }
@@ -73,8 +74,8 @@ fn assigns(word: &str) -> bool {
     })
 }
 
-/// The words behind the flags, of which `valued` take the next word.
-fn behind_flags<'a>(words: &'a [Mapped], valued: &[&str]) -> &'a [Mapped] {
+/// The words after the flags. The flags in `valued` take the next word.
+fn after_flags<'a>(words: &'a [Mapped], valued: &[&str]) -> &'a [Mapped] {
     let mut at = 0;
     while let Some(word) = words.get(at).map(Mapped::text) {
         if !word.starts_with('-') || word == "-" {
@@ -89,10 +90,10 @@ fn behind_flags<'a>(words: &'a [Mapped], valued: &[&str]) -> &'a [Mapped] {
     words.get(at..).unwrap_or_default()
 }
 
-/// Substitutions and groups are followed as deep as this.
+/// The limit of nested substitutions and groups.
 const DEEPEST: usize = 64;
 
-/// The commands of a script, in the order in which they begin; `None` where it nests too deep to be read.
+/// The commands of a script, in the order of their first bytes; `None` where it nests too deeply.
 fn commands(script: &Mapped) -> Option<Vec<Command>> {
     let mut lexer = Lexer {
         script,
@@ -117,7 +118,7 @@ struct Lexer<'a> {
     ticks: usize,
     too_deep: bool,
     commands: Vec<Command>,
-    /// The words that end the here-documents opened on this line, and whether tabs may stand before.
+    /// The end words of the here-documents of this line, and whether tabs may precede them.
     documents: Vec<(String, bool)>,
 }
 
@@ -132,7 +133,7 @@ impl Lexer<'_> {
         taken
     }
 
-    /// Runs `read` one level deeper; too deep, the rest of the script is given up.
+    /// Runs `read` one level deeper. Beyond the limit, skips the rest of the script.
     fn deeper(&mut self, read: impl FnOnce(&mut Self)) {
         if self.depth == DEEPEST {
             self.too_deep = true;
@@ -165,7 +166,7 @@ impl Lexer<'_> {
                 }
                 _ if self.take("\n") => {
                     self.skip_documents();
-                    // A pipe goes on in the next line.
+                    // A pipe continues on the next line.
                     reads = if current.is_some() { None } else { reads };
                     current = None;
                 }
@@ -173,7 +174,7 @@ impl Lexer<'_> {
                     let outer = self.open(&mut current, reads, inside);
                     self.deeper(|lexer| lexer.list(Some(')'), Some(outer)));
                 }
-                // It ends what is substituted around this.
+                // It closes the enclosing substitution.
                 '`' if self.ticks > 0 => return,
                 '<' | '>' => self.redirect(inside),
                 '(' => {
@@ -219,7 +220,7 @@ impl Lexer<'_> {
         })
     }
 
-    /// A redirection with the word that it takes.
+    /// A redirection with its word.
     fn redirect(&mut self, inside: Option<usize>) {
         let document = self.rest().starts_with("<<") && !self.rest().starts_with("<<<");
         while self.rest().starts_with(['<', '>', '&', '|']) {
@@ -229,7 +230,7 @@ impl Lexer<'_> {
         while self.rest().starts_with([' ', '\t']) {
             self.at += 1;
         }
-        // What is substituted here is run, and nothing reads it as code.
+        // Substitutions in this word run, but no program reads their output as code.
         self.commands.push(Command {
             inside,
             ..Command::default()
@@ -240,7 +241,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Skips the here-documents that the line before opened.
+    /// Skips the here-documents of the previous line.
     fn skip_documents(&mut self) {
         for (end, tabs) in std::mem::take(&mut self.documents) {
             while !self.rest().is_empty() {
@@ -263,7 +264,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// One word of the command `outer`; what is substituted in it becomes commands inside of that one.
+    /// One word of the command `outer`. Adds the commands of its substitutions.
     fn word(&mut self, outer: usize) -> Mapped {
         let mut word = Mapped::default();
         let mut double = false;
@@ -294,7 +295,7 @@ impl Lexer<'_> {
                 }
                 _ if !double && (c.is_whitespace() || ";&|()<>".contains(c)) => break,
                 _ => {
-                    // All up to what may mean something, blanks too within quotes.
+                    // Up to the next special character; whitespace is special outside of quotes.
                     let special =
                         |c: char| "\"'\\$`;&|()<>".contains(c) || (!double && c.is_whitespace());
                     let length = self.rest()[c.len_utf8()..].find(special);
@@ -323,7 +324,7 @@ impl Lexer<'_> {
         true
     }
 
-    /// What follows `${`, up to its `}`.
+    /// The text after `${`, up to its `}`.
     fn parameter(&mut self, outer: usize) {
         let mut open = 1;
         while let (1.., Some(c)) = (open, self.rest().chars().next()) {
@@ -340,7 +341,7 @@ impl Lexer<'_> {
 mod tests {
     use super::*;
 
-    /// The commands as `program:arguments`, with what they read and what they are inside of.
+    /// The commands as `program:arguments`, with `<` and the command that they read, and `@` and the one around them.
     fn seen(text: &str) -> Vec<String> {
         let commands = commands(&Mapped::of(text, 0..text.len())).unwrap();
         let seen = commands.iter().map(|command| {
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_found_wherever_they_stand() {
+    fn commands_are_found_in_every_position() {
         for (script, expected) in [
             ("a b; c && d || e & f", &["a:b", "c:", "d:", "e:", "f:"][..]),
             ("a |\n # c\n b |& /x/c", &["a:", "b: <0", "c: <1"]),

@@ -1,8 +1,8 @@
-//! Packages that a command installs without naming one version of each.
+//! Packages that a command installs without an exact version.
 
 use crate::mapped::Mapped;
 
-/// What would pin a package that this command installs without one version; `None` where all have one.
+/// How to pin the packages of this command; `None` where all have an exact version.
 pub(super) fn unpinned(program: &str, words: &[Mapped]) -> Option<&'static str> {
     let mut texts: Vec<&str> = words.iter().map(Mapped::text).collect();
     let mut program = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
@@ -16,36 +16,36 @@ pub(super) fn unpinned(program: &str, words: &[Mapped]) -> Option<&'static str> 
         program = texts.remove(0);
     }
     match program {
-        "pip" | "pipx" => behind_verb(&texts, &["install", "download", "wheel", "run"])
+        "pip" | "pipx" => after_verb(&texts, &["install", "download", "wheel", "run"])
             .filter(|rest| !python(rest))
-            .map(|_| "give each package one version, as in `name==1.2.3`, and files of them `--require-hashes`"),
+            .map(|_| "give each package an exact version, as in `name==1.2.3`; use `--require-hashes` with requirement files"),
         "npm" | "pnpm" | "yarn" | "bun" => {
             let verbs = ["install", "i", "add", "exec", "dlx", "x", "update", "upgrade"];
-            behind_verb(&texts, &verbs)
+            after_verb(&texts, &verbs)
                 .filter(|rest| !node(rest))
-                .map(|_| "run `npm ci` with a lock file, or give each package one version, as in `name@1.2.3`")
+                .map(|_| "run `npm ci` with a lock file, or give each package an exact version, as in `name@1.2.3`")
         }
         "npx" | "bunx" => Some(texts)
-            // What follows the first name are its arguments.
+            // The words after the first name are its arguments.
             .filter(|rest| !node(names(rest, &[]).get(..1).unwrap_or_default()))
-            .map(|_| "give the package one version, as in `name@1.2.3`"),
-        "go" => behind_verb(&texts, &["install", "get", "run"])
+            .map(|_| "give the package an exact version, as in `name@1.2.3`"),
+        "go" => after_verb(&texts, &["install", "get", "run"])
             .filter(|rest| !go(rest))
-            .map(|_| "give the module one version, as in `path@v1.2.3`"),
-        "cargo" => behind_verb(&texts, &["install", "binstall"])
+            .map(|_| "give the module an exact version, as in `path@v1.2.3`"),
+        "cargo" => after_verb(&texts, &["install", "binstall"])
             .filter(|rest| !cargo(rest))
-            .map(|_| "give the crate one version, as in `name@1.2.3`"),
+            .map(|_| "give the crate an exact version, as in `name@1.2.3`"),
         _ => None,
     }
 }
 
-/// The words behind one of `verbs`, where it is the first word that is no flag.
-fn behind_verb<'a>(words: &[&'a str], verbs: &[&str]) -> Option<Vec<&'a str>> {
+/// The words after the verb, if the first word that is not a flag is one of `verbs`.
+fn after_verb<'a>(words: &[&'a str], verbs: &[&str]) -> Option<Vec<&'a str>> {
     let at = words.iter().position(|word| !word.starts_with('-'))?;
     verbs.contains(&words[at]).then(|| words[at + 1..].to_vec())
 }
 
-/// Words that are no flags and no values of the flags in `valued`.
+/// The words that are neither flags nor values of the flags in `valued`.
 fn names<'a>(words: &[&'a str], valued: &[&str]) -> Vec<&'a str> {
     let mut names = Vec::new();
     let mut words = words.iter();
@@ -63,7 +63,7 @@ fn local(name: &str) -> bool {
     name.starts_with(['.', '/']) && !name.contains("://")
 }
 
-/// `1.2.3`, also with more behind it: nothing that names a range or moves.
+/// Whether this is a version such as `1.2.3` or `1.2.3-rc.1`, not a range or a moving tag.
 fn exact(version: &str) -> bool {
     version.starts_with(|c: char| c.is_ascii_digit())
         && version.matches('.').count() >= 2
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_need_one_version() {
+    fn packages_need_an_exact_version() {
         for (script, pinned) in [
             ("pip install -U -t /x a==1.0 ./b", true),
             ("pip install -r r.txt --require-hashes", true),

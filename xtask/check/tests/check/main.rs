@@ -1,5 +1,6 @@
-//! `check` on the real tree, and on copies of it with one thing broken each: every rule that
-//! can fail is shown failing, at its line.
+//! `check` on the tree, and on copies of it with one defect each.
+
+mod rules;
 
 use expect_test::expect;
 use xtask_testkit::{AFTER_WAIVERS, Ran, Tree, has_part};
@@ -8,187 +9,6 @@ const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 const COMPOSE: &str = "compose/docker-compose.yml";
 const WAIVERS: &str = "compose/pin-waivers.yaml";
 const DAY: &str = "2026-11-01";
-
-const SHA: &str =
-    "SYSBOX_SHA256_ARM64=04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b";
-
-/// What is replaced in the cloud-init file, by what, and the rules that must then fail.
-const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 26] = [
-    ("# No `hostname`", "# No\u{7} `hostname`", &["plain-text"]),
-    ("# No `hostname`", "---\n# No `hostname`", &["plain-yaml"]),
-    (
-        "package_update: true",
-        "package_update: !x true",
-        &["plain-yaml"],
-    ),
-    (
-        "package_update: true",
-        "package_update: &a.b true",
-        &["plain-yaml"],
-    ),
-    (
-        "package_update: true",
-        "package_update: true\n<<: x",
-        &["plain-yaml"],
-    ),
-    (
-        "#cloud-config\n",
-        "#cloudconfig\n",
-        &["cloud-config-header"],
-    ),
-    (
-        "manage_etc_hosts: true",
-        "hostname: polis-vm",
-        &["unwanted-key"],
-    ),
-    (
-        "manage_etc_hosts: true",
-        "fqdn: polis.vm",
-        &["unwanted-key"],
-    ),
-    (
-        "manage_etc_hosts: true",
-        "users: [default]",
-        &["unwanted-key"],
-    ),
-    (
-        "manage_etc_hosts: true",
-        "groups: [docker]",
-        &["unwanted-key"],
-    ),
-    (
-        "manage_etc_hosts: true",
-        "manage_etc_host: true",
-        &["schema"],
-    ),
-    ("  - rsync\n", "", &["packages-differ"]),
-    ("  - rsync\n", "  - rsync\n  - docker.io\n", &["docker-io"]),
-    (
-        "docker-ce docker-ce-cli",
-        "docker.io docker-ce-cli",
-        &["docker-io"],
-    ),
-    (
-        "permissions: 0o755",
-        "permissions: '0755'",
-        &["permissions", "runcmd"],
-    ),
-    ("permissions: 0o755", "permissions: 493", &["permissions"]),
-    (
-        "permissions: 0o755",
-        "permissions: 0o644",
-        &["runcmd", "schema"],
-    ),
-    (
-        "\"userland-proxy\": false,",
-        "\"live-restore\": true,",
-        &["live-restore"],
-    ),
-    (
-        "\"userland-proxy\": false,",
-        "\"userland-proxy\": false",
-        &["daemon-json"],
-    ),
-    (
-        "  - [/usr/local/lib/polis/provision.sh]",
-        "  - [/usr/local/lib/polis/other.sh]",
-        &["runcmd"],
-    ),
-    (
-        "  - [/usr/local/lib/polis/provision.sh]",
-        "  - [/usr/local/lib/polis/provision.sh]\n  - echo done",
-        &["runcmd"],
-    ),
-    (SHA, "", &["pins-missing"]),
-    ("{PIN[YQ_URL_$ARCH]", "{YQ[URL_$ARCH]", &["pins-malformed"]),
-    (SHA, "SYSBOX_SHA256_ARM64=04ca894a", &["pins-malformed"]),
-    (
-        "/etc/polis/pins.env\n    content",
-        "/etc/polis/pin.env\n    content",
-        &["pins-missing"],
-    ),
-    (
-        "package_upgrade: false",
-        "\tpackage_upgrade: false",
-        &["yaml-tab"],
-    ),
-];
-
-/// A service about which nothing is said.
-const BARE: &str = "services:\n  bare: {image: x}\n";
-
-/// What is replaced in the compose file, by what, and the rule that must then fail.
-const STACK_CASES: [(&str, &str, &str); 21] = [
-    ("  cap_drop: [ALL]\n", "", "cap-drop"),
-    (
-        "  security_opt: [\"no-new-privileges:true\"]\n",
-        "",
-        "no-new-privileges",
-    ),
-    ("  read_only: true\n", "", "read-only"),
-    ("services:\n", BARE, "memory-limit"),
-    ("services:\n", BARE, "pids-limit"),
-    (
-        "  certgen:\n",
-        "  certgen:\n    privileged: true\n",
-        "sandbox",
-    ),
-    (
-        "  certgen:\n",
-        "  certgen:\n    network_mode: host\n",
-        "sandbox",
-    ),
-    ("  certgen:\n", "  certgen:\n    pid: host\n", "sandbox"),
-    (
-        "  certgen:\n",
-        "  certgen:\n    devices: [/var/run/docker.sock]\n",
-        "docker-socket",
-    ),
-    ("  restart: unless-stopped\n", "", "restart"),
-    ("  restart: \"no\"\n", "  restart: always\n", "restart"),
-    (
-        "    driver: json-file\n",
-        "    driver: syslog\n",
-        "log-limit",
-    ),
-    (
-        "    healthcheck:\n      # Assumes the image has CoreDNS",
-        "    x-healthcheck:\n      # Assumes the image has CoreDNS",
-        "healthcheck",
-    ),
-    ("    enable_ipv6: false\n", "", "sandbox-missing"),
-    (
-        "./config/resolver/Corefile:",
-        "./config/resolver/Corfile:",
-        "mount-missing",
-    ),
-    (
-        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
-        "dhi.io/alpine-base:3.23-dev",
-        "dhi-at-run-time",
-    ),
-    (
-        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
-        "ghcr.io/odralabshq/polis-gate-oss:v0.4.1",
-        "unpinned-image",
-    ),
-    (
-        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
-        "ghcr.io/odralabshq/polis-gate-oss:${GATE:-latest}",
-        "image-reference",
-    ),
-    (
-        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0",
-        "ghcr.io/odralabshq/polis-gate-oss:v0.4.0@sha256:abc",
-        "image-reference",
-    ),
-    (
-        "ghcr.io/odralabshq/polis-init-oss:v0.5.0",
-        "ghcr.io/odralabshq/polis-init-oss:v0.4.9",
-        "version",
-    ),
-    ("services:\n", "services: [\n", "yaml-syntax"),
-];
 
 fn check(tree: &Tree, more: &[&str]) -> Ran {
     let args = [&["check", "--today", DAY], more].concat();
@@ -209,7 +29,7 @@ fn broken(path: &str, from: &str, to: &str) -> Vec<String> {
 
 #[test]
 fn the_tree_is_fine() {
-    // As it is, and in the state in which the other tests break it.
+    // As it is, and as the other tests break it.
     for tree in [Tree::as_it_is(), Tree::data()] {
         let ran = check(&tree, &["--format", "json"]);
         assert_eq!(ran.code, 0, "{}", ran.seen());
@@ -217,42 +37,9 @@ fn the_tree_is_fine() {
     }
 }
 
+/// Compose prefers `compose.yaml`, and merges an override file.
 #[test]
-fn every_rule_on_the_cloud_init_file_can_fail() {
-    for (from, to, rules) in CLOUD_INIT_CASES {
-        let mut found = broken(CLOUD_INIT, from, to);
-        found.sort();
-        found.dedup();
-        for rule in rules {
-            assert!(
-                found.iter().any(|found| found == rule),
-                "{from:?} -> {to:?}: {found:?}, expected {rules:?}"
-            );
-        }
-    }
-}
-
-#[test]
-fn every_rule_on_the_stack_can_fail() {
-    for (from, to, rule) in STACK_CASES {
-        let found = broken(COMPOSE, from, to);
-        assert!(
-            found.iter().any(|found| found == rule),
-            "{from:?} -> {to:?}: {found:?}, expected {rule}"
-        );
-    }
-}
-
-/// What follows from an image that cannot be read is not reported beside it.
-#[test]
-fn a_malformed_digest_is_one_finding() {
-    let found = broken(COMPOSE, "polis-gate-oss:", "polis-gate-oss:x@sha256:zz");
-    assert_eq!(found, ["image-reference"]);
-}
-
-/// Compose prefers `compose.yaml`, and puts an override on top, whoever left them there.
-#[test]
-fn nothing_that_compose_reads_by_itself_stands_beside_the_file() {
+fn files_that_compose_would_read_as_well_are_errors() {
     for name in ["compose.yaml", "docker-compose.override.yml", ".env"] {
         let tree = Tree::data();
         tree.write(&format!("compose/{name}"), "{}\n");
@@ -266,7 +53,7 @@ fn nothing_that_compose_reads_by_itself_stands_beside_the_file() {
 }
 
 #[test]
-fn versions_and_waivers_must_agree_too() {
+fn versions_and_waivers_are_checked() {
     assert_eq!(broken("CHANGELOG.md", "## 0.5.0", "## 0.5.1"), ["version"]);
     assert!(
         broken("Cargo.toml", "version = \"0.5.0\"", "version = \"0.6.0\"")
@@ -290,7 +77,7 @@ fn versions_and_waivers_must_agree_too() {
 }
 
 #[test]
-fn a_finding_shows_the_place_and_the_way_out() {
+fn a_finding_shows_its_place_and_the_next_step() {
     let tree = Tree::data();
     tree.replace(CLOUD_INIT, "permissions: 0o755", "permissions: '0755'");
     let stack = tree.read(COMPOSE);
@@ -315,7 +102,7 @@ fn a_finding_shows_the_place_and_the_way_out() {
         MMM |     permissions: '0755'
             |                  ^^^^^^
             |
-            = help: Multipass drops the quotes and cloud-init then reads another number; leave the key out where 0644 is meant
+            = help: write an octal literal, or omit the key for 0644: Multipass drops the quotes, and cloud-init then reads another number
 
         error[runcmd]: `runcmd` does not run an executable script of `write_files`
            --> cloud-init/cloud-init.yaml:NNN:5
@@ -325,17 +112,17 @@ fn a_finding_shows_the_place_and_the_way_out() {
             |
             = help: write the script with `permissions: 0o755`
 
-        error[sandbox]: `configs` is not allowed at the top of the file
+        error[sandbox]: `configs` is not allowed at the top level
          --> compose/docker-compose.yml:1:1
           |
         1 | configs: {all: {file: /}}
           | ^^^^^^^
           |
-          = help: allowed are `name: polis`, services, networks, volumes, secrets and extension fields"#]].assert_eq(&errors);
+          = help: allowed: `name: polis`, services, networks, volumes, secrets and extension fields"#]].assert_eq(&errors);
 }
 
 #[test]
-fn the_official_validator_is_asked_where_it_is_installed() {
+fn the_official_validator_runs_where_it_is_installed() {
     let tree = Tree::data();
     let bin = tree.root().join("bin");
     std::fs::create_dir(&bin).expect("a directory");
@@ -369,7 +156,7 @@ fn executable(path: &std::path::Path) {
 }
 
 #[test]
-fn a_missing_file_and_a_wrong_day_are_errors_of_their_own() {
+fn a_missing_file_and_an_invalid_day_have_their_own_errors() {
     let tree = Tree::data();
     std::fs::remove_file(tree.root().join(CLOUD_INIT)).expect("removed");
     expect![[r#"
@@ -390,7 +177,7 @@ fn a_missing_file_and_a_wrong_day_are_errors_of_their_own() {
 }
 
 #[test]
-fn a_file_that_is_named_is_judged_alone() {
+fn a_selected_file_is_judged_alone() {
     let tree = Tree::data();
     tree.replace(CLOUD_INIT, "package_update: true\n", "");
     tree.replace(COMPOSE, "restart: unless-stopped", "restart: always");
@@ -443,7 +230,7 @@ fn every_script_is_checked_at_its_place() {
     assert_eq!(ran.code, 1, "{}", ran.seen());
 }
 
-/// A check that is left out is said so, and is a failure where nobody reads warnings.
+/// A skipped check is a warning, and an error in CI, where warnings go unread.
 #[test]
 fn a_missing_shellcheck_is_reported() {
     let tree = Tree::data();
@@ -467,9 +254,9 @@ fn a_missing_shellcheck_is_reported() {
     );
 }
 
-/// Both verbs say the same about pins, of workflows too.
+/// `check` and `verify-pins` report the same about pins, also those of workflows.
 #[test]
-fn every_finding_of_verify_pins_is_one_of_check() {
+fn check_reports_the_findings_of_verify_pins() {
     let tree = Tree::data();
     let workflow = ".github/workflows/ci.yml";
     let text = tree.read(workflow);
