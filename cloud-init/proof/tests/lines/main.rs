@@ -9,14 +9,15 @@ mod leaks;
 mod mutants;
 mod sandbox;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use cloud_init_proof::run::on_path;
 use cloud_init_proof::runner;
 
 use mutants::Mutant;
-use sandbox::Sandbox;
+use sandbox::{Sandbox, Trace};
 
 /// What the cases need on this machine.
 const NEEDED: [&str; 6] = ["bash", "jq", "setpriv", "flock", "pgrep", "timeout"];
@@ -65,7 +66,7 @@ fn each_broken_line_is_noticed() {
         return;
     }
     let script = sandbox::script();
-    let callers = callers(&script);
+    let cases = traced(&script);
     let mutants = mutants::all(&script);
     assert!(mutants.len() > 250, "only {} lines", mutants.len());
     let next = Mutex::new(mutants.iter());
@@ -76,7 +77,7 @@ fn each_broken_line_is_noticed() {
                 loop {
                     let mutant = next.lock().expect("no worker has panicked").next();
                     let Some(mutant) = mutant else { break };
-                    if !is_noticed(mutant, &callers) {
+                    if !is_noticed(&script, mutant, &cases) {
                         let mut survivors = survivors.lock().expect("no worker has panicked");
                         survivors.insert(mutant.to_string());
                     }
@@ -92,25 +93,28 @@ fn each_broken_line_is_noticed() {
     );
 }
 
-/// The names of the cases that run each function, the quickest first; all cases for what stands outside of functions.
-fn callers(script: &str) -> BTreeMap<String, Vec<String>> {
-    let mut callers: BTreeMap<String, Vec<(std::time::Duration, String)>> = BTreeMap::new();
-    for case in sandbox::cases() {
-        let start = std::time::Instant::now();
-        let called = Sandbox::new(script).traced(&case);
-        for function in called.into_iter().chain(named(script, &case)) {
-            let entry = callers.entry(function).or_default();
-            entry.push((start.elapsed(), case.clone()));
+/// A case that passes, and what it executes of the script.
+struct Case {
+    name: String,
+    took: Duration,
+    trace: Trace,
+}
+
+/// All cases, the quickest first.
+fn traced(script: &str) -> Vec<Case> {
+    let traced = |name: String| {
+        let start = Instant::now();
+        let mut trace = Sandbox::new(script).traced(&name);
+        trace.functions.extend(named(script, &name));
+        Case {
+            name,
+            took: start.elapsed(),
+            trace,
         }
-    }
-    let sorted = |mut cases: Vec<(std::time::Duration, String)>| {
-        cases.sort();
-        cases.into_iter().map(|(_, case)| case).collect()
     };
-    callers
-        .into_iter()
-        .map(|(function, cases)| (function, sorted(cases)))
-        .collect()
+    let mut cases: Vec<Case> = sandbox::cases().into_iter().map(traced).collect();
+    cases.sort_by_key(|case| case.took);
+    cases
 }
 
 /// The functions that a case is called after: it may run them in a bash of its own, where nothing is traced.
@@ -122,12 +126,49 @@ fn named(script: &str, case: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn is_noticed(mutant: &Mutant, callers: &BTreeMap<String, Vec<String>>) -> bool {
+/// The cases that can notice that a line of `mutant` is broken, the most likely first.
+///
+/// For a line of a function these are the cases that call it: first those that execute the line, or where bash gives
+/// another line of the same command as its number, the last one before it. For a line outside of functions these are all
+/// cases: first those that execute a line with the name that it sets.
+fn candidates<'a>(script: &str, mutant: &Mutant, cases: &'a [Case]) -> Vec<&'a Case> {
+    let lines: Vec<&str> = script.lines().collect();
+    let executes = |case: &Case, lines: &dyn Fn(usize) -> bool| {
+        case.trace.lines.iter().any(|line| lines(*line))
+    };
+    if mutant.function.is_empty() {
+        let set = lines[..=mutant.at]
+            .iter()
+            .rev()
+            .find_map(|line| constant(line));
+        let mentions = |at: usize| set.is_some_and(|name| lines[at].contains(name));
+        let mut found: Vec<&Case> = cases.iter().collect();
+        found.sort_by_key(|case| (!executes(case, &mentions), case.name != "constants"));
+        return found;
+    }
+    let mut found: Vec<&Case> = cases
+        .iter()
+        .filter(|case| case.trace.functions.contains(&mutant.function))
+        .collect();
+    let reached = |at: &usize| found.iter().any(|case| case.trace.lines.contains(at));
+    let nearest = (0..=mutant.at).rev().find(reached);
+    found.sort_by_key(|case| !executes(case, &|line| Some(line) == nearest));
+    found
+}
+
+/// The name in capitals that a line outside of functions begins to set.
+fn constant(line: &str) -> Option<&str> {
+    let mut words = line.split([' ', '=', '(']);
+    let name = words
+        .find(|word| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_'))?;
+    line.contains(&format!("{name}=")).then_some(name)
+}
+
+fn is_noticed(script: &str, mutant: &Mutant, cases: &[Case]) -> bool {
     if !leaks::leaks(&mutant.text).is_empty() {
         return true;
     }
-    let cases = callers.get(&mutant.function).cloned().unwrap_or_default();
-    cases
+    candidates(script, mutant, cases)
         .iter()
-        .any(|case| Sandbox::new(&mutant.text).run(case).is_err())
+        .any(|case| Sandbox::new(&mutant.text).run(&case.name).is_err())
 }

@@ -13,6 +13,8 @@ use crate::sandbox::is_script;
 pub(crate) struct Mutant {
     /// The function that the line is in; empty outside of any.
     pub(crate) function: String,
+    /// The index of the line.
+    pub(crate) at: usize,
     /// What was done to it.
     how: &'static str,
     /// The line.
@@ -46,6 +48,7 @@ pub(crate) fn all(script: &str) -> Vec<Mutant> {
         if !trimmed.is_empty() && !trimmed.starts_with('#') {
             mutants.extend(of_line(&lines, at).into_iter().map(|(how, text)| Mutant {
                 function: function.to_owned(),
+                at,
                 how,
                 line: (*line).to_owned(),
                 text,

@@ -54,6 +54,14 @@ pub(crate) fn is_script(script: &str) -> bool {
     ran.is_ok_and(|ran| ran.code == 0)
 }
 
+/// What a case executes of the script.
+#[derive(Default)]
+pub(crate) struct Trace {
+    pub(crate) functions: BTreeSet<String>,
+    /// Indices of lines.
+    pub(crate) lines: BTreeSet<usize>,
+}
+
 /// A directory with the script, which is removed with this value.
 pub(crate) struct Sandbox(PathBuf);
 
@@ -79,23 +87,30 @@ impl Sandbox {
         self.bash(&[], case)
     }
 
-    /// Runs a case that must hold and returns the functions of the script that it has run.
-    pub(crate) fn traced(&self, case: &str) -> BTreeSet<String> {
+    /// Runs a case that must pass and returns what it executed of the script.
+    pub(crate) fn traced(&self, case: &str) -> Trace {
         let trace = self.0.join("trace");
         let redirected = format!(
-            "exec 7>{}; BASH_XTRACEFD=7; PS4='+${{FUNCNAME[0]:-}} '; set -x",
+            "exec 7>{}; BASH_XTRACEFD=7; PS4='+ ${{BASH_SOURCE[0]}} ${{LINENO}} ${{FUNCNAME[0]:-}} '; set -x",
             trace.display()
         );
-        let held = self.bash(&[("TRACE", &redirected)], case);
-        assert_eq!(held, Ok(()), "{case}");
+        let passed = self.bash(&[("TRACE", &redirected)], case);
+        assert_eq!(passed, Ok(()), "{case}");
         let trace = fs::read_to_string(trace).expect("a trace");
-        let names = trace.lines().filter_map(|line| {
-            line.strip_prefix('+')?
-                .trim_start_matches('+')
-                .split(' ')
-                .next()
-        });
-        names.map(str::to_owned).collect()
+        let script = self.0.join("script").display().to_string();
+        let mut executed = Trace::default();
+        for line in trace.lines().filter(|line| line.starts_with('+')) {
+            let mut words = line.trim_start_matches('+').split(' ').skip(1);
+            if words.next() != Some(&script) {
+                continue;
+            }
+            let line = words.next().and_then(|number| number.parse::<usize>().ok());
+            executed
+                .lines
+                .extend(line.and_then(|line| line.checked_sub(1)));
+            executed.functions.extend(words.next().map(str::to_owned));
+        }
+        executed
     }
 
     fn bash(&self, env: &[(&str, &str)], case: &str) -> Result<(), String> {
