@@ -1,9 +1,8 @@
-//! Every line of the provisioning script matters, and a test says so: each function is run by bash under stand-ins for
-//! the commands that change a machine, and then again with each line broken in turn, which some case must notice.
+//! Mutation tests of the provisioning script: cases run each function in bash, with stand-ins for the commands that
+//! change a machine. Then each line is broken in turn, and at least one case must fail.
 //!
-//! A case takes milliseconds, so all lines can be tried, and things that a whole machine does not show: each option of a
-//! command, the last attempt of five. That the commands do what the script takes them to do is what the proofs on
-//! machines are for.
+//! A case takes milliseconds, so these tests reach every line, every option and the last of five attempts. The tests on
+//! real machines prove that the commands do what the script expects of them.
 
 mod leaks;
 mod mutants;
@@ -19,16 +18,17 @@ use cloud_init_proof::runner;
 use mutants::Mutant;
 use sandbox::{Sandbox, Trace};
 
-/// What the cases need on this machine.
+/// Programs that the cases run.
 const NEEDED: [&str; 6] = ["bash", "jq", "setpriv", "flock", "pgrep", "timeout"];
 
-/// Whether the cases can run here; where they must, that they cannot is a failure.
+/// Whether the cases can run on this machine. Otherwise reports the test as skipped, which fails where skipping is not
+/// allowed.
 fn can_run() -> bool {
     let missing = NEEDED.iter().find(|program| !on_path(program));
     let root = sandbox::is_root();
     let reason = match missing {
         Some(program) => format!("{program} is not installed"),
-        None if !root => "the script is for root, and so are its tests".to_owned(),
+        None if !root => "the script must run as root".to_owned(),
         None => return true,
     };
     runner::skip(&reason);
@@ -36,7 +36,7 @@ fn can_run() -> bool {
 }
 
 #[test]
-fn each_function_does_its_part() {
+fn each_case_passes() {
     if !can_run() {
         return;
     }
@@ -56,7 +56,7 @@ fn each_function_does_its_part() {
 }
 
 #[test]
-fn each_function_keeps_its_variables_to_itself() {
+fn no_function_leaks_a_variable() {
     assert_eq!(leaks::leaks(&sandbox::script()), Vec::<String>::new());
 }
 
@@ -86,7 +86,7 @@ fn each_broken_line_is_noticed() {
         }
     });
     let survivors = survivors.into_inner().expect("no worker has panicked");
-    println!("{} lines broken, each in its turn", mutants.len());
+    println!("{} mutants tested", mutants.len());
     assert!(
         survivors.is_empty(),
         "no case notices that these are broken: {survivors:#?}"
@@ -117,7 +117,7 @@ fn traced(script: &str) -> Vec<Case> {
     cases
 }
 
-/// The functions that a case is called after: it may run them in a bash of its own, where nothing is traced.
+/// The functions that the name of a case starts with. The case may run them in another bash, which is not traced.
 fn named(script: &str, case: &str) -> BTreeSet<String> {
     let functions = script.lines().filter_map(|line| line.strip_suffix("() {"));
     functions

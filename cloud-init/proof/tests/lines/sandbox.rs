@@ -1,4 +1,5 @@
-//! The script in a directory of its own: its paths lead there, and its last line, which runs it, is left out.
+//! A scratch directory with the provisioning script. The script's paths point into the directory, and the last line, which
+//! calls `main`, is removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,12 +10,12 @@ use cloud_init_proof::run::Run;
 
 /// The directories of the guest that the script touches.
 const PATHS: [&str; 5] = ["/etc/", "/var/", "/opt/", "/run/", "/usr/local/"];
-/// Longer than any case takes, for one that waits for what a broken line does not bring.
+/// Seconds until a case is stopped: a mutant may wait forever.
 const LIMIT: &str = "20";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// The script as the guest gets it, without the line that runs it.
+/// The script as written in the guest, without the call of `main`.
 pub(crate) fn script() -> String {
     let document = include_str!("../../../cloud-init.yaml");
     let lines: Vec<&str> = document
@@ -27,7 +28,6 @@ pub(crate) fn script() -> String {
     lines.join("\n") + "\n"
 }
 
-/// The names of all cases.
 pub(crate) fn cases() -> Vec<String> {
     let files = [
         include_str!("telling.sh"),
@@ -42,13 +42,12 @@ pub(crate) fn cases() -> Vec<String> {
         .collect()
 }
 
-/// Whether this is root.
 pub(crate) fn is_root() -> bool {
     let id = Run::new(&["id", "--user"]).output();
     id.is_ok_and(|id| id == "0")
 }
 
-/// Whether bash takes `script` for a script.
+/// Whether bash can parse `script`.
 pub(crate) fn is_script(script: &str) -> bool {
     let ran = Run::new(&["bash", "-n"]).input(script.as_bytes()).ran();
     ran.is_ok_and(|ran| ran.code == 0)
@@ -82,7 +81,7 @@ impl Sandbox {
     /// Runs a case.
     ///
     /// # Errors
-    /// What the case has found.
+    /// The output of a case that failed.
     pub(crate) fn run(&self, case: &str) -> Result<(), String> {
         self.bash(&[], case)
     }
