@@ -62,7 +62,7 @@ free() {
         if [[ $name == "$1" || ! -e agents/$name/.polis/claims ]]; then continue; fi
         claimed=$(grep -v '^memory ' "$2/.polis/claims" | grep -xFf - "agents/$name/.polis/claims" || true)
         if [[ -n $claimed ]]; then
-            printf 'the agent `%s` has %s already\n' "$name" "${claimed%%$'\n'*}" >&2
+            printf "the agent \`%s\` has %s already\n" "$name" "${claimed%%$'\n'*}" >&2
             return 1
         fi
     done

@@ -1,5 +1,6 @@
-//! Where the double's program is, and those for Windows.
+//! Finds or builds the double, and the programs for Windows.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -7,20 +8,48 @@ use serde_json::Value;
 
 use crate::process;
 
-/// The program, built at most once in each test process.
+/// The program, looked up at most once in each test process.
 ///
-/// Cargo tells a test where the programs of its own package are (`CARGO_BIN_EXE_...`) and nothing about those of another
-/// one, nor does it build them: a dev-dependency means the library alone. So this asks cargo, which has nothing to do when
-/// the program is fresh. `cargo test` has let go of the build directory by the time that tests run.
+/// Cargo builds it along with the tests of the workspace, but tells only its own package where it is. Each test may be a
+/// process of its own (nextest), and a start of cargo costs more than most tests: it is asked only if the program is older
+/// than one of its sources.
 ///
 /// # Panics
 /// When it cannot be built.
 pub(super) fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let built = build(&["--bin", "fake-multipass"]);
-        built.into_iter().next().expect("a program was built")
+        let fresh = target_directory()
+            .map(|target| target.join("debug/fake-multipass"))
+            .filter(|program| is_fresh(program));
+        fresh.unwrap_or_else(|| {
+            let built = build(&["--workspace", "--bin", "fake-multipass"]);
+            built.into_iter().next().expect("a program was built")
+        })
     })
+}
+
+/// Whether `program` is newer than all that it was built from, which cargo lists beside it, and was built from this
+/// checkout.
+fn is_fresh(program: &Path) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let Some((built, listed)) =
+        changed(program).zip(fs::read_to_string(program.with_extension("d")).ok())
+    else {
+        return false;
+    };
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources: Vec<&str> = listed.split_whitespace().skip(1).collect();
+    let workspace = ["Cargo.toml", "../../Cargo.toml", "../../Cargo.lock"];
+    let workspace = workspace.map(|name| package.join(name));
+    sources
+        .iter()
+        .any(|path| Path::new(path) == package.join("src/main.rs"))
+        && sources
+            .iter()
+            .map(Path::new)
+            .chain(workspace.iter().map(PathBuf::as_path))
+            .all(|source| changed(source).is_some_and(|changed| changed < built))
 }
 
 /// `polis.exe` and `multipass.exe`, built at most once in each test process.

@@ -14,7 +14,7 @@ mkdir -p "$top"/etc/{polis,docker,audit/rules.d,sysctl.d,systemd/system,apt/sour
 unset SECONDS
 SECONDS=0
 # A line that went missing may leave a loop without an end.
-ulimit -t 2
+ulimit -t 1
 exec 3>"$top/said"
 : >"$top/calls"
 

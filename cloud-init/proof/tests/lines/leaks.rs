@@ -1,5 +1,5 @@
-//! Variables that a function of a shell script sets and does not declare `local`: by the script's own rule those in small
-//! letters, since what all functions share is in capitals. A name that leaks changes another function's by chance, later.
+//! Finds lower-case variables that a function of a shell script sets without declaring them `local`. The script reserves
+//! capitals for globals; a leaked lower-case name can overwrite another function's variable.
 
 /// The leaks of `script`, as `function: name`.
 pub(crate) fn leaks(script: &str) -> Vec<String> {
@@ -30,7 +30,7 @@ pub(crate) fn leaks(script: &str) -> Vec<String> {
     leaks
 }
 
-/// The names in small letters that the words of a line set: `name=...`, `for name in`, `read ... name`.
+/// The lower-case names that a line sets: `name=...`, `for name in`, `read ... name`.
 fn assigned<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let mut names = Vec::new();
     let mut reading = false;
@@ -59,7 +59,7 @@ fn name_of(word: &str) -> &str {
 }
 
 #[test]
-fn what_is_set_and_not_local_leaks() {
+fn variables_that_are_set_but_not_local_leak() {
     let script = "f() {\n  local a b=1\n  a=2 c=3\n  for d in x; do e=1; done\n  while read -r b g; do :; done\n  B=1\n}\nh=1\n";
     assert_eq!(leaks(script), ["f: d", "f: e", "f: g"]);
 }

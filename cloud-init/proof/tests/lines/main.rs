@@ -1,33 +1,34 @@
-//! Every line of the provisioning script matters, and a test says so: each function is run by bash under stand-ins for
-//! the commands that change a machine, and then again with each line broken in turn, which some case must notice.
+//! Mutation tests of the provisioning script: cases run each function in bash, with stand-ins for the commands that
+//! change a machine. Then each line is broken in turn, and at least one case must fail.
 //!
-//! A case takes milliseconds, so all lines can be tried, and things that a whole machine does not show: each option of a
-//! command, the last attempt of five. That the commands do what the script takes them to do is what the proofs on
-//! machines are for.
+//! A case takes milliseconds, so these tests reach every line, every option and the last of five attempts. The tests on
+//! real machines prove that the commands do what the script expects of them.
 
 mod leaks;
 mod mutants;
 mod sandbox;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use cloud_init_proof::run::on_path;
 use cloud_init_proof::runner;
 
 use mutants::Mutant;
-use sandbox::Sandbox;
+use sandbox::{Sandbox, Trace};
 
-/// What the cases need on this machine.
+/// Programs that the cases run.
 const NEEDED: [&str; 6] = ["bash", "jq", "setpriv", "flock", "pgrep", "timeout"];
 
-/// Whether the cases can run here; where they must, that they cannot is a failure.
+/// Whether the cases can run on this machine. Otherwise reports the test as skipped, which fails where skipping is not
+/// allowed.
 fn can_run() -> bool {
     let missing = NEEDED.iter().find(|program| !on_path(program));
     let root = sandbox::is_root();
     let reason = match missing {
         Some(program) => format!("{program} is not installed"),
-        None if !root => "the script is for root, and so are its tests".to_owned(),
+        None if !root => "the script must run as root".to_owned(),
         None => return true,
     };
     runner::skip(&reason);
@@ -35,7 +36,7 @@ fn can_run() -> bool {
 }
 
 #[test]
-fn each_function_does_its_part() {
+fn each_case_passes() {
     if !can_run() {
         return;
     }
@@ -55,7 +56,7 @@ fn each_function_does_its_part() {
 }
 
 #[test]
-fn each_function_keeps_its_variables_to_itself() {
+fn no_function_leaks_a_variable() {
     assert_eq!(leaks::leaks(&sandbox::script()), Vec::<String>::new());
 }
 
@@ -65,7 +66,7 @@ fn each_broken_line_is_noticed() {
         return;
     }
     let script = sandbox::script();
-    let callers = callers(&script);
+    let cases = traced(&script);
     let mutants = mutants::all(&script);
     assert!(mutants.len() > 250, "only {} lines", mutants.len());
     let next = Mutex::new(mutants.iter());
@@ -76,7 +77,7 @@ fn each_broken_line_is_noticed() {
                 loop {
                     let mutant = next.lock().expect("no worker has panicked").next();
                     let Some(mutant) = mutant else { break };
-                    if !is_noticed(mutant, &callers) {
+                    if !is_noticed(&script, mutant, &cases) {
                         let mut survivors = survivors.lock().expect("no worker has panicked");
                         survivors.insert(mutant.to_string());
                     }
@@ -85,35 +86,38 @@ fn each_broken_line_is_noticed() {
         }
     });
     let survivors = survivors.into_inner().expect("no worker has panicked");
-    println!("{} lines broken, each in its turn", mutants.len());
+    println!("{} mutants tested", mutants.len());
     assert!(
         survivors.is_empty(),
         "no case notices that these are broken: {survivors:#?}"
     );
 }
 
-/// The names of the cases that run each function, the quickest first; all cases for what stands outside of functions.
-fn callers(script: &str) -> BTreeMap<String, Vec<String>> {
-    let mut callers: BTreeMap<String, Vec<(std::time::Duration, String)>> = BTreeMap::new();
-    for case in sandbox::cases() {
-        let start = std::time::Instant::now();
-        let called = Sandbox::new(script).traced(&case);
-        for function in called.into_iter().chain(named(script, &case)) {
-            let entry = callers.entry(function).or_default();
-            entry.push((start.elapsed(), case.clone()));
-        }
-    }
-    let sorted = |mut cases: Vec<(std::time::Duration, String)>| {
-        cases.sort();
-        cases.into_iter().map(|(_, case)| case).collect()
-    };
-    callers
-        .into_iter()
-        .map(|(function, cases)| (function, sorted(cases)))
-        .collect()
+/// A case that passes, and what it executes of the script.
+struct Case {
+    name: String,
+    took: Duration,
+    trace: Trace,
 }
 
-/// The functions that a case is called after: it may run them in a bash of its own, where nothing is traced.
+/// All cases, the quickest first.
+fn traced(script: &str) -> Vec<Case> {
+    let traced = |name: String| {
+        let start = Instant::now();
+        let mut trace = Sandbox::new(script).traced(&name);
+        trace.functions.extend(named(script, &name));
+        Case {
+            name,
+            took: start.elapsed(),
+            trace,
+        }
+    };
+    let mut cases: Vec<Case> = sandbox::cases().into_iter().map(traced).collect();
+    cases.sort_by_key(|case| case.took);
+    cases
+}
+
+/// The functions that the name of a case starts with. The case may run them in another bash, which is not traced.
 fn named(script: &str, case: &str) -> BTreeSet<String> {
     let functions = script.lines().filter_map(|line| line.strip_suffix("() {"));
     functions
@@ -122,12 +126,49 @@ fn named(script: &str, case: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn is_noticed(mutant: &Mutant, callers: &BTreeMap<String, Vec<String>>) -> bool {
+/// The cases that can notice that a line of `mutant` is broken, the most likely first.
+///
+/// For a line of a function these are the cases that call it: first those that execute the line, or where bash gives
+/// another line of the same command as its number, the last one before it. For a line outside of functions these are all
+/// cases: first those that execute a line with the name that it sets.
+fn candidates<'a>(script: &str, mutant: &Mutant, cases: &'a [Case]) -> Vec<&'a Case> {
+    let lines: Vec<&str> = script.lines().collect();
+    let executes = |case: &Case, lines: &dyn Fn(usize) -> bool| {
+        case.trace.lines.iter().any(|line| lines(*line))
+    };
+    if mutant.function.is_empty() {
+        let set = lines[..=mutant.at]
+            .iter()
+            .rev()
+            .find_map(|line| constant(line));
+        let mentions = |at: usize| set.is_some_and(|name| lines[at].contains(name));
+        let mut found: Vec<&Case> = cases.iter().collect();
+        found.sort_by_key(|case| (!executes(case, &mentions), case.name != "constants"));
+        return found;
+    }
+    let mut found: Vec<&Case> = cases
+        .iter()
+        .filter(|case| case.trace.functions.contains(&mutant.function))
+        .collect();
+    let reached = |at: &usize| found.iter().any(|case| case.trace.lines.contains(at));
+    let nearest = (0..=mutant.at).rev().find(reached);
+    found.sort_by_key(|case| !executes(case, &|line| Some(line) == nearest));
+    found
+}
+
+/// The name in capitals that a line outside of functions begins to set.
+fn constant(line: &str) -> Option<&str> {
+    let mut words = line.split([' ', '=', '(']);
+    let name = words
+        .find(|word| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_'))?;
+    line.contains(&format!("{name}=")).then_some(name)
+}
+
+fn is_noticed(script: &str, mutant: &Mutant, cases: &[Case]) -> bool {
     if !leaks::leaks(&mutant.text).is_empty() {
         return true;
     }
-    let cases = callers.get(&mutant.function).cloned().unwrap_or_default();
-    cases
+    candidates(script, mutant, cases)
         .iter()
-        .any(|case| Sandbox::new(&mutant.text).run(case).is_err())
+        .any(|case| Sandbox::new(&mutant.text).run(&case.name).is_err())
 }

@@ -1,8 +1,8 @@
-//! Ways to break one line of a shell script, as far as bash still takes the result for a script.
+//! Breaks one line of a shell script in each way that still parses.
 //!
-//! A line goes missing, or becomes `:` where something has to stand; the condition of an `if` always or never holds; a
-//! loop runs while it should not. Left alone are blank lines, comments, and lines that are nothing but syntax, which
-//! bash refuses to miss: `fi`, `done`, `}`, `else`, `esac`, the head of a function.
+//! A mutant drops the line (or replaces it by `:` where bash needs a command), makes the condition of an `if` always or
+//! never hold, or negates the condition of a loop. Blank lines, comments and pure syntax (`fi`, `done`, `}`, `esac`, the
+//! head of a function) have no mutants.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use crate::sandbox::is_script;
 /// The script with one line broken.
 #[derive(Debug)]
 pub(crate) struct Mutant {
-    /// The function that the line is in; empty outside of any.
+    /// The function that contains the line; empty at the top level.
     pub(crate) function: String,
-    /// What was done to it.
+    /// The index of the line.
+    pub(crate) at: usize,
     how: &'static str,
-    /// The line.
     line: String,
     /// The whole script.
     pub(crate) text: String,
@@ -33,7 +33,6 @@ impl fmt::Display for Mutant {
     }
 }
 
-/// All mutants of `script`.
 pub(crate) fn all(script: &str) -> Vec<Mutant> {
     let lines: Vec<&str> = script.lines().collect();
     let mut mutants = Vec::new();
@@ -46,6 +45,7 @@ pub(crate) fn all(script: &str) -> Vec<Mutant> {
         if !trimmed.is_empty() && !trimmed.starts_with('#') {
             mutants.extend(of_line(&lines, at).into_iter().map(|(how, text)| Mutant {
                 function: function.to_owned(),
+                at,
                 how,
                 line: (*line).to_owned(),
                 text,
@@ -58,7 +58,7 @@ pub(crate) fn all(script: &str) -> Vec<Mutant> {
     mutants
 }
 
-/// The broken scripts for the line `at`, each with what was done.
+/// The mutants of the line `at`, each with the kind of change.
 fn of_line(lines: &[&str], at: usize) -> Vec<(&'static str, String)> {
     let line = lines[at];
     let with = |new: &str| {
@@ -84,7 +84,7 @@ fn of_line(lines: &[&str], at: usize) -> Vec<(&'static str, String)> {
     }
     broken.extend(swapped("until ", "while ").map(|text| ("negated", text)));
     broken.extend(swapped("while ", "until ").map(|text| ("negated", text)));
-    // An option goes missing without what follows it.
+    // A dropped line keeps its continuation, so that only its own words go.
     let continued = line.ends_with('\\').then_some("\\");
     let instead = continued.into_iter().chain(["", ":"]);
     let missing = instead.map(with).find(|text| is_script(text));
@@ -93,7 +93,7 @@ fn of_line(lines: &[&str], at: usize) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn lines_are_broken_in_every_way_that_leaves_a_script() {
+fn lines_are_broken_in_every_way_that_parses() {
     let script = "f() {\n  # no\n  if a; then\n    c\n  fi\n  until d; do e; done\n}\nx=1\n";
     let found: Vec<String> = all(script).iter().map(Mutant::to_string).collect();
     let wanted = [

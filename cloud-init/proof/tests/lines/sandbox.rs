@@ -1,4 +1,5 @@
-//! The script in a directory of its own: its paths lead there, and its last line, which runs it, is left out.
+//! A scratch directory with the provisioning script. The script's paths point into the directory, and the last line, which
+//! calls `main`, is removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,12 +10,12 @@ use cloud_init_proof::run::Run;
 
 /// The directories of the guest that the script touches.
 const PATHS: [&str; 5] = ["/etc/", "/var/", "/opt/", "/run/", "/usr/local/"];
-/// Longer than any case takes, for one that waits for what a broken line does not bring.
+/// Seconds until a case is stopped: a mutant may wait forever.
 const LIMIT: &str = "20";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// The script as the guest gets it, without the line that runs it.
+/// The script as written in the guest, without the call of `main`.
 pub(crate) fn script() -> String {
     let document = include_str!("../../../cloud-init.yaml");
     let lines: Vec<&str> = document
@@ -27,7 +28,6 @@ pub(crate) fn script() -> String {
     lines.join("\n") + "\n"
 }
 
-/// The names of all cases.
 pub(crate) fn cases() -> Vec<String> {
     let files = [
         include_str!("telling.sh"),
@@ -42,16 +42,23 @@ pub(crate) fn cases() -> Vec<String> {
         .collect()
 }
 
-/// Whether this is root.
 pub(crate) fn is_root() -> bool {
     let id = Run::new(&["id", "--user"]).output();
     id.is_ok_and(|id| id == "0")
 }
 
-/// Whether bash takes `script` for a script.
+/// Whether bash can parse `script`.
 pub(crate) fn is_script(script: &str) -> bool {
     let ran = Run::new(&["bash", "-n"]).input(script.as_bytes()).ran();
     ran.is_ok_and(|ran| ran.code == 0)
+}
+
+/// What a case executes of the script.
+#[derive(Default)]
+pub(crate) struct Trace {
+    pub(crate) functions: BTreeSet<String>,
+    /// Indices of lines.
+    pub(crate) lines: BTreeSet<usize>,
 }
 
 /// A directory with the script, which is removed with this value.
@@ -74,28 +81,35 @@ impl Sandbox {
     /// Runs a case.
     ///
     /// # Errors
-    /// What the case has found.
+    /// The output of a case that failed.
     pub(crate) fn run(&self, case: &str) -> Result<(), String> {
         self.bash(&[], case)
     }
 
-    /// Runs a case that must hold and returns the functions of the script that it has run.
-    pub(crate) fn traced(&self, case: &str) -> BTreeSet<String> {
+    /// Runs a case that must pass and returns what it executed of the script.
+    pub(crate) fn traced(&self, case: &str) -> Trace {
         let trace = self.0.join("trace");
         let redirected = format!(
-            "exec 7>{}; BASH_XTRACEFD=7; PS4='+${{FUNCNAME[0]:-}} '; set -x",
+            "exec 7>{}; BASH_XTRACEFD=7; PS4='+ ${{BASH_SOURCE[0]}} ${{LINENO}} ${{FUNCNAME[0]:-}} '; set -x",
             trace.display()
         );
-        let held = self.bash(&[("TRACE", &redirected)], case);
-        assert_eq!(held, Ok(()), "{case}");
+        let passed = self.bash(&[("TRACE", &redirected)], case);
+        assert_eq!(passed, Ok(()), "{case}");
         let trace = fs::read_to_string(trace).expect("a trace");
-        let names = trace.lines().filter_map(|line| {
-            line.strip_prefix('+')?
-                .trim_start_matches('+')
-                .split(' ')
-                .next()
-        });
-        names.map(str::to_owned).collect()
+        let script = self.0.join("script").display().to_string();
+        let mut executed = Trace::default();
+        for line in trace.lines().filter(|line| line.starts_with('+')) {
+            let mut words = line.trim_start_matches('+').split(' ').skip(1);
+            if words.next() != Some(&script) {
+                continue;
+            }
+            let line = words.next().and_then(|number| number.parse::<usize>().ok());
+            executed
+                .lines
+                .extend(line.and_then(|line| line.checked_sub(1)));
+            executed.functions.extend(words.next().map(str::to_owned));
+        }
+        executed
     }
 
     fn bash(&self, env: &[(&str, &str)], case: &str) -> Result<(), String> {

@@ -1,10 +1,10 @@
 //! Reads the parts of the Corefile that the stand-in implements.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicUsize;
 
 use regex::Regex;
 
-use super::Running;
 use super::message::{NXDOMAIN, Question, REFUSED, SERVFAIL};
 
 /// The plugins of the image: CoreDNS's that our Corefile may name, and `blocklist`.
@@ -48,7 +48,8 @@ pub(crate) struct Zone {
 pub(crate) struct Forward {
     pub(crate) servers: Vec<SocketAddr>,
     pub(crate) limit: usize,
-    pub(crate) running: Running,
+    /// Queries that are being forwarded.
+    pub(crate) running: AtomicUsize,
 }
 
 /// A `template` without records.
@@ -243,7 +244,7 @@ fn forward(to: &[&str], lines: &[Line]) -> Result<Forward, String> {
     Ok(Forward {
         servers,
         limit,
-        running: Running::default(),
+        running: AtomicUsize::default(),
     })
 }
 

@@ -7,7 +7,7 @@ mod message;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use corefile::Zone;
@@ -164,9 +164,6 @@ fn by_zone(zone: &Zone, question: &Question, query: &[u8]) -> Vec<u8> {
         question.refusal(query, SERVFAIL)
     })
 }
-
-/// The number of queries that are being forwarded.
-pub(crate) type Running = AtomicUsize;
 
 fn ask(servers: &[SocketAddr], query: &[u8]) -> io::Result<Vec<u8>> {
     let mut failed = io::Error::other("no name server is configured");

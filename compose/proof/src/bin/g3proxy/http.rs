@@ -3,13 +3,18 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::IpAddr;
 
-use super::Proxy;
-use super::icap::Verdict;
+use super::icap::{Pool, Verdict};
 use super::message::{Message, broken, read_body, read_head};
+
+/// The services that inspect what passes.
+pub(crate) struct Inspection {
+    pub(crate) request: Pool,
+    pub(crate) response: Pool,
+}
 
 /// Forwards requests and responses until one side closes the connection.
 pub(crate) fn relay<C: Read + Write, S: Read + Write>(
-    proxy: &Proxy,
+    inspection: &Inspection,
     from: IpAddr,
     host: &str,
     client: &mut C,
@@ -26,7 +31,7 @@ pub(crate) fn relay<C: Read + Write, S: Read + Write>(
         }
         read_body(&mut client, &mut request, false)?;
         let last = request.closes();
-        match proxy.request.inspect(from, &request, None) {
+        match inspection.request.inspect(from, &request, None) {
             Ok(Verdict::Unchanged) => {}
             Ok(Verdict::Request(changed)) => {
                 request = Message {
@@ -48,7 +53,7 @@ pub(crate) fn relay<C: Read + Write, S: Read + Write>(
         request.write(server.get_mut())?;
         let (mut response, ended) = read_response(&mut server, &request)?;
         let last = last || ended || response.closes();
-        match proxy.response.inspect(from, &request, Some(&response)) {
+        match inspection.response.inspect(from, &request, Some(&response)) {
             Ok(Verdict::Unchanged) => {}
             Ok(Verdict::Request(_)) => {
                 return Err(broken("a RESPMOD service answered with a request"));

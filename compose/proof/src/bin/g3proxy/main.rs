@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Config;
+use http::Inspection;
 use icap::Pool;
 use tls::Tls;
 
@@ -26,10 +27,9 @@ const FIRST_BYTES: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// What all connections share.
-pub(crate) struct Proxy {
+struct Proxy {
     config: Config,
-    request: Pool,
-    response: Pool,
+    inspection: Inspection,
     tls: Tls,
 }
 
@@ -47,16 +47,18 @@ fn main() {
         Tls::new(config.certgen, config.authorities.as_deref()).unwrap_or_else(|why| stop(&why));
     println!("stand-in: g3proxy listens on {}", config.listen);
     let proxy = Arc::new(Proxy {
-        request: Pool::new(config.request.clone()),
-        response: Pool::new(config.response.clone()),
+        inspection: Inspection {
+            request: Pool::new(config.request.clone()),
+            response: Pool::new(config.response.clone()),
+        },
         tls,
         config,
     });
     let keeper = Arc::clone(&proxy);
     std::thread::spawn(move || {
         loop {
-            keeper.request.fill();
-            keeper.response.fill();
+            keeper.inspection.request.fill();
+            keeper.inspection.response.fill();
             std::thread::sleep(Duration::from_secs(1));
         }
     });
@@ -128,12 +130,24 @@ fn serve(proxy: &Proxy, client: TcpStream) -> io::Result<()> {
         [0x16, 0x03, ..] => {
             println!("stand-in: {from} -> {to}: tls");
             let (mut client, mut server, host) = proxy.tls.open(client, server, &host)?;
-            http::relay(proxy, from.ip(), &host, &mut client, &mut server)
+            http::relay(
+                &proxy.inspection,
+                from.ip(),
+                &host,
+                &mut client,
+                &mut server,
+            )
         }
         start if message::is_request(start) => {
             println!("stand-in: {from} -> {to}: http");
             let (mut client, mut server) = (client, server);
-            http::relay(proxy, from.ip(), &host, &mut client, &mut server)
+            http::relay(
+                &proxy.inspection,
+                from.ip(),
+                &host,
+                &mut client,
+                &mut server,
+            )
         }
         _ => {
             println!("stand-in: {from} -> {to}: not inspected");
