@@ -121,20 +121,20 @@ pub(crate) async fn ask(
 pub(crate) async fn send(builder: RequestBuilder, url: &str) -> Result<Response, NetError> {
     let (client, request) = builder.build_split();
     let request = request.map_err(|error| NetError::reqwest(url, error))?;
-    let told = Told::new(request.method(), request.url().as_str());
+    let told = RequestLog::new(request.method(), request.url().as_str());
     let sent = client.execute(request).await;
     told.end(sent.as_ref().ok().map(|response| response.status()));
     sent.map_err(|error| NetError::reqwest(url, error))
 }
 
 /// A request in the log: never with its query, in which signatures travel, its headers or a body.
-pub(crate) struct Told {
+pub(crate) struct RequestLog {
     method: Method,
     url: String,
     begun: Instant,
 }
 
-impl Told {
+impl RequestLog {
     /// A request that is about to be sent.
     pub(crate) fn new(method: &Method, url: &str) -> Self {
         let (method, url) = (method.clone(), bare(url));
@@ -191,7 +191,7 @@ fn follow(from: &str, location: &str) -> Result<String, String> {
     let from = Url::parse(from).map_err(|error| error.to_string())?;
     let next = from
         .join(location)
-        .map_err(|error| format!("redirects to what is not a URL: {error}"))?;
+        .map_err(|error| format!("redirects to an invalid URL: {error}"))?;
     if from.scheme() == "https" && next.scheme() != "https" {
         let host = next.host_str().unwrap_or_default();
         return Err(format!(

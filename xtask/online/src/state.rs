@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, NetError};
 
 /// The states of a pin. Each is exactly one class of exit codes: only the first two are fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PinStatus {
     /// What is pinned is what is served.
     Ok,
     /// This repository builds it, and has not published this version yet.
@@ -39,16 +39,16 @@ pub enum Kind {
 
 /// The state of a pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct PinState {
     /// Which it is.
-    pub kind: Kind,
+    pub kind: PinStatus,
     /// What is served instead of what is pinned.
     pub found: Option<String>,
     /// Why, where that is not all said.
     pub reason: Option<String>,
 }
 
-impl Kind {
+impl PinStatus {
     /// The words for it in reports.
     pub fn word(self) -> &'static str {
         match self {
@@ -111,35 +111,35 @@ impl Kind {
         match self {
             Self::Ok | Self::NotPublished => "",
             Self::Drifted => {
-                "find out who moved it and why; then `cargo xtask pin` takes over images, \
-                 `cargo xtask update` the rest"
+                "find out who moved it and why; then run `cargo xtask pin` for an image, \
+                 `cargo xtask update` for anything else"
             }
-            Self::Gone => "find out why it was taken away before pinning anything else",
-            Self::Unreachable => "run the same command again; this says nothing about the pin",
-            Self::RateLimited => "wait, or log in: who is logged in may ask more often",
+            Self::Gone => "find out why it was removed before you pin anything else",
+            Self::Unreachable => "run the same command again; the pin itself may be fine",
+            Self::RateLimited => "wait, or log in: logged-in clients may send more requests",
             Self::NotAuthorised => {
                 "log in with `docker login`, or set POLIS_REGISTRY, POLIS_REGISTRY_USER and \
                  POLIS_REGISTRY_PASSWORD"
             }
             Self::MissingPlatform => "have the image built for that platform, or pin another one",
-            Self::Mismatch => "do not use it before it is clear who changed the bytes",
+            Self::Mismatch => "do not use it until you know who changed the bytes",
             Self::Contradicted => {
-                "find out which of the two its publisher has built before it runs anywhere"
+                "find out which of the two digests its publisher built before you run it"
             }
             Self::Unconfirmed => {
-                "ask its publisher for the list; where there will be none, delete `digests` from \
-                 the contract"
+                "ask its publisher for the list; if there will never be one, delete `digests` \
+                 from the contract"
             }
-            Self::Unsigned => "do not use it before its publisher says why",
+            Self::Unsigned => "do not use it until its publisher explains why",
         }
     }
 }
 
-impl State {
+impl PinState {
     /// All is well.
     pub fn ok() -> Self {
         Self {
-            kind: Kind::Ok,
+            kind: PinStatus::Ok,
             found: None,
             reason: None,
         }
@@ -148,7 +148,7 @@ impl State {
     /// `found` is served under the name of what is pinned.
     pub fn drifted(found: impl ToString) -> Self {
         Self {
-            kind: Kind::Drifted,
+            kind: PinStatus::Drifted,
             found: Some(found.to_string()),
             reason: None,
         }
@@ -157,13 +157,13 @@ impl State {
     /// The bytes are `found`, whatever was promised.
     pub fn mismatch(found: impl ToString) -> Self {
         Self {
-            kind: Kind::Mismatch,
+            kind: PinStatus::Mismatch,
             ..Self::drifted(found)
         }
     }
 
     /// `kind`, because of `reason`.
-    pub(crate) fn because(kind: Kind, reason: impl Into<String>) -> Self {
+    pub(crate) fn because(kind: PinStatus, reason: impl Into<String>) -> Self {
         Self {
             kind,
             found: None,
@@ -188,15 +188,15 @@ impl State {
     /// The state that a failed look-up makes.
     pub fn failed(error: &NetError) -> Self {
         let kind = match error.kind {
-            ErrorKind::RateLimited => Kind::RateLimited,
-            ErrorKind::Unauthorised => Kind::NotAuthorised,
-            ErrorKind::NotFound => Kind::Gone,
-            ErrorKind::MissingPlatform => Kind::MissingPlatform,
-            ErrorKind::Mismatch { .. } => Kind::Mismatch,
+            ErrorKind::RateLimited => PinStatus::RateLimited,
+            ErrorKind::Unauthorised => PinStatus::NotAuthorised,
+            ErrorKind::NotFound => PinStatus::Gone,
+            ErrorKind::MissingPlatform => PinStatus::MissingPlatform,
+            ErrorKind::Mismatch { .. } => PinStatus::Mismatch,
             ErrorKind::Unreachable
             | ErrorKind::Rejected(_)
             | ErrorKind::Protocol
-            | ErrorKind::Local => Kind::Unreachable,
+            | ErrorKind::Local => PinStatus::Unreachable,
         };
         Self {
             kind,
@@ -219,7 +219,7 @@ impl State {
             Ok(found) => Self::drifted(found),
             Err(error) if built && error.is_not_found() => {
                 return Self {
-                    kind: Kind::NotPublished,
+                    kind: PinStatus::NotPublished,
                     found: None,
                     reason: Some(format!("{} is published by a release", image.unpinned())),
                 };
@@ -250,12 +250,14 @@ impl State {
         let (name, pinned) = (pin.name(), pin.pinned().unwrap_or_default());
         let mut message = format!("`{name}` is {}", self.kind.word());
         match (&self.found, self.kind) {
-            (Some(found), Kind::Contradicted) => {
-                message = format!("`{name}` is {found} to its publisher, pinned is {pinned}");
+            (Some(found), PinStatus::Contradicted) => {
+                message = format!("`{name}`: its publisher lists {found}, but {pinned} is pinned");
             }
-            (Some(found), _) => message = format!("`{name}` is {found} now, pinned is {pinned}"),
-            (None, Kind::Mismatch) => message = format!("`{name}` does not match its pin"),
-            (None, Kind::MissingPlatform) => message = format!("`{name}` lacks a platform"),
+            (Some(found), _) => {
+                message = format!("`{name}` is now {found}, but {pinned} is pinned")
+            }
+            (None, PinStatus::Mismatch) => message = format!("`{name}` does not match its pin"),
+            (None, PinStatus::MissingPlatform) => message = format!("`{name}` lacks a platform"),
             _ => {}
         }
         if let Some(reason) = &self.reason {

@@ -6,7 +6,7 @@ use semver::Version;
 
 use xtask::cli::Until;
 use xtask_build::images::Image;
-use xtask_dist::{Archives, Asset, Kind};
+use xtask_dist::{Archives, ReleaseFile, ReleaseKind};
 use xtask_online::github::{GitHub, Release};
 use xtask_online::registry::Registry;
 
@@ -16,7 +16,7 @@ use super::sandbox::Sandbox;
 #[derive(Debug)]
 pub(crate) struct Order {
     /// A release or a rehearsal of one.
-    pub(crate) kind: Kind,
+    pub(crate) kind: ReleaseKind,
     /// The version.
     pub(crate) version: Version,
     /// The targets that it has an archive for.
@@ -54,7 +54,7 @@ pub(crate) struct Released {
     /// The images.
     pub(crate) images: Vec<Image>,
     /// The files.
-    pub(crate) assets: Vec<Asset>,
+    pub(crate) assets: Vec<ReleaseFile>,
     /// The release on GitHub, where it went that far.
     pub(crate) release: Option<Release>,
     /// Whether the signing key has a password; `None` where nothing was signed.

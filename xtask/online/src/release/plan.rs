@@ -5,14 +5,14 @@ use semver::Version;
 use serde_json::{Value, json};
 
 use xtask::cli::Until;
-use xtask_dist::Asset;
+use xtask_dist::ReleaseFile;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_online::github::{self, Release, ReleaseFields, Setting};
 
 use super::decide::{
     Draft, Promotion, Push, Put, draft, is_latest, no_foreign, promote, push, put, readable_latest,
 };
-use super::observed::{Held, Latest, Observed, require_tag};
+use super::observed::{LatestTag, Observed, PublishedImage, require_tag};
 
 /// What a release shall come to.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub(crate) struct Wanted {
     /// Its images, pinned; in a dry run some may not have a digest yet.
     pub(crate) images: Vec<ImageRef>,
     /// Its files; `None` before they are made.
-    pub(crate) assets: Option<Vec<Asset>>,
+    pub(crate) assets: Option<Vec<ReleaseFile>>,
 }
 
 /// What is done with a thing.
@@ -100,7 +100,7 @@ impl Plan {
             );
         }
         if observed.immutable == Setting::Off {
-            plan.notes.push("releases of this repository are not immutable: what is published can be changed afterwards (RELEASING.md)".to_owned());
+            plan.notes.push("releases of this repository are not immutable: published files can still be changed (RELEASING.md)".to_owned());
         }
         plan.ask(readable_latest(observed.latest.as_ref()));
         let decided = draft(&observed.releases, tag);
@@ -121,7 +121,7 @@ impl Plan {
                 "push",
                 image.unpinned().to_string(),
                 Action::Unknown,
-                "not looked at",
+                "not checked",
             );
         }
         for (stage, what) in [("draft", "draft "), ("publish", "")] {
@@ -129,7 +129,7 @@ impl Plan {
                 stage,
                 format!("{what}{}", wanted.fields.tag),
                 Action::Unknown,
-                "not looked at",
+                "not checked",
             );
         }
         plan
@@ -163,10 +163,10 @@ impl Plan {
                 .digest()
                 .map_or_else(|| "what is built".to_owned(), |digest| digest.to_string());
             let (action, why) = match self.ask(decided) {
-                Some(Push::Skip) => (Action::Skip, format!("it is {now} already")),
+                Some(Push::Skip) => (Action::Skip, format!("already {now}")),
                 Some(Push::Create) => (Action::Create, now),
                 Some(Push::Replace(was)) => (Action::Replace, format!("was {was}, now {now}")),
-                None => (Action::Refuse, "it belongs to a public release".to_owned()),
+                None => (Action::Refuse, "belongs to a public release".to_owned()),
             };
             self.line("push", name.to_string(), action, why);
         }
@@ -176,7 +176,7 @@ impl Plan {
         let what = format!("draft {}", wanted.fields.tag);
         let there: &[github::Asset] = match release {
             Draft::Create => {
-                self.line("draft", what, Action::Create, "there is none");
+                self.line("draft", what, Action::Create, "does not exist yet");
                 &[]
             }
             Draft::TakeUp(draft) if draft.says(&wanted.fields) => {
@@ -184,7 +184,7 @@ impl Plan {
                     "draft",
                     what,
                     Action::Skip,
-                    format!("it is there: {}", draft.page),
+                    format!("already exists: {}", draft.page),
                 );
                 self.there(observed, draft)
             }
@@ -193,7 +193,7 @@ impl Plan {
                     "draft",
                     what,
                     Action::Replace,
-                    format!("title, notes or commit change: {}", draft.page),
+                    format!("its title, notes or commit change: {}", draft.page),
                 );
                 self.there(observed, draft)
             }
@@ -202,7 +202,7 @@ impl Plan {
                     "draft",
                     what,
                     Action::Skip,
-                    format!("it is public: {}", public.page),
+                    format!("already public: {}", public.page),
                 );
                 self.there(observed, public)
             }
@@ -219,12 +219,14 @@ impl Plan {
                 put => Ok(put),
             });
             let (action, why) = match self.ask(decided) {
-                Some(Put::Skip) => (Action::Skip, "the same bytes are there".to_owned()),
+                Some(Put::Skip) => (Action::Skip, "already uploaded".to_owned()),
                 Some(Put::Create) => (Action::Create, format!("{} bytes", asset.size)),
-                Some(Put::Finish(_)) => (Action::Replace, "an upload broke off".to_owned()),
+                Some(Put::Finish(_)) => {
+                    (Action::Replace, "replaces an interrupted upload".to_owned())
+                }
                 Some(Put::Keep(_)) => (
                     Action::Skip,
-                    "a signature is there; it stays if it is good".to_owned(),
+                    "a signature exists; it stays if it is valid".to_owned(),
                 ),
                 None => (Action::Refuse, "see below".to_owned()),
             };
@@ -243,16 +245,16 @@ impl Plan {
             false => "not GitHub's latest",
         };
         let (action, why) = match public {
-            true => (Action::Skip, "it is public".to_owned()),
+            true => (Action::Skip, "already public".to_owned()),
             false => (Action::Create, how.to_owned()),
         };
         self.line("publish", wanted.fields.tag.clone(), action, why);
         if !wanted.version.pre.is_empty() {
             return;
         }
-        let none = Held {
+        let none = PublishedImage {
             version: None,
-            latest: Latest::Missing,
+            latest: LatestTag::Missing,
         };
         for image in &wanted.images {
             let held = observed.images.get(&image.unpinned()).unwrap_or(&none);
@@ -316,15 +318,15 @@ impl Plan {
 }
 
 /// The refusal for a public release that lacks a file.
-fn missing(asset: &Asset, tag: &str) -> Error {
+fn missing(asset: &ReleaseFile, tag: &str) -> Error {
     Error::new(
         Outcome::Drift,
         format!(
-            "the public release {tag} does not hold `{}` whole",
+            "the public release {tag} lacks `{}`, or holds only a part of it",
             asset.name
         ),
     )
-    .hint("a published release is never touched: release the next version")
+    .hint("a published release never changes: release the next version")
 }
 
 #[cfg(test)]

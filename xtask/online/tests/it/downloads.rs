@@ -155,7 +155,7 @@ async fn addresses_in_the_clear_or_with_secrets_are_refused() {
         (
             "https://me:s3cret@github.com/x",
             "(not shown): not acceptable: a URL with a user name or password is refused; \
-             give credentials by environment",
+             pass credentials in the environment",
         ),
     ] {
         let error = hash(&Endpoints::public(), url).await.unwrap_err();
