@@ -1,5 +1,5 @@
-//! The one reqwest client behind registries, downloads and GitHub: the same TLS, roots, proxy and
-//! time-outs, and the one way in which a redirect is followed.
+//! The reqwest client for registries, downloads and GitHub: the same TLS, roots, proxy, time-outs and
+//! redirect policy for all of them.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::endpoint::{Endpoints, authority};
 use crate::error::{NetError, chain};
 use crate::{proxy, tls};
 
-/// What we call ourselves.
+/// The `User-Agent` of every request.
 pub(crate) const USER_AGENT: &str = concat!("polis-release/", env!("CARGO_PKG_VERSION"));
 /// How many redirects are followed; GitHub's downloads need one.
 pub(crate) const MOST_REDIRECTS: usize = 5;
@@ -143,7 +143,7 @@ impl RequestLog {
         Self { method, url, begun }
     }
 
-    /// It was answered with `status`, or not at all.
+    /// Logs the answer with `status`, or that there was none.
     pub(crate) fn end(self, status: Option<StatusCode>) {
         let Self { method, url, begun } = self;
         let ms = begun.elapsed().as_millis();
@@ -154,7 +154,7 @@ impl RequestLog {
     }
 }
 
-/// `url` without what may be secret: user, query and fragment.
+/// `url` without its possibly secret parts: user, query and fragment.
 pub(crate) fn bare(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return "(not a URL)".to_owned();

@@ -1,8 +1,7 @@
-//! Where the clients of this crate go, and how long they wait there.
+//! Endpoint overrides, time-outs and retries of the clients.
 //!
-//! A rehearsal, a mirror and a test reach their servers through the very code of a release: they
-//! only map a public host to another address. The map is consulted for every request and for
-//! every redirect, so nothing slips past it to the public host.
+//! Rehearsals, mirrors and tests use the same code as a release; they only map a public host to another address. The
+//! map applies to every request and every redirect, so nothing reaches the public host past it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +24,7 @@ pub struct Endpoints {
     pub(crate) client: Arc<OnceLock<Client>>,
 }
 
-/// Why a text is not an endpoint override, or an address is not to be used.
+/// Why an endpoint override or an address was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointError {
     /// The override is not `HOST=URL`.

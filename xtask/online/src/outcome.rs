@@ -1,4 +1,4 @@
-//! How a network failure ends a verb: which exit code, and what to do next.
+//! The exit code and the hint for each kind of network failure.
 
 use xtask_host::error::{Error, Outcome};
 
@@ -31,7 +31,7 @@ impl From<NetError> for Error {
                 Outcome::Findings,
                 "find out who changed the bytes before you use them",
             ),
-            ErrorKind::Rejected(rejection) => cure(*rejection),
+            ErrorKind::Rejected(rejection) => remedy(*rejection),
             ErrorKind::Protocol => (
                 Outcome::Network,
                 "check that this is the right server; a proxy may be in the way",
@@ -45,8 +45,8 @@ impl From<NetError> for Error {
     }
 }
 
-/// How a rejection ends a verb, and what cures it.
-fn cure(rejection: Rejection) -> (Outcome, &'static str) {
+/// The outcome and the hint for a rejection.
+fn remedy(rejection: Rejection) -> (Outcome, &'static str) {
     match rejection {
         Rejection::Immutable => (
             Outcome::Drift,

@@ -1,6 +1,6 @@
-//! What the publisher of an image says about its digest: a list among the files of each of its releases.
+//! Compares the digest of an image with the list that its publisher attaches to each release.
 //!
-//! Each list is downloaded once, whichever images it names. It is public, so nobody logs in for it.
+//! Each list is downloaded once, without a login.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -22,7 +22,7 @@ use crate::state::{PinState, PinStatus};
 /// The largest list that is read: a hundred bytes for each image.
 const LARGEST: usize = 1024 * 1024;
 
-/// The lists that have been asked for, by their URLs.
+/// The lists requested so far, by URL.
 #[derive(Default)]
 pub(crate) struct Lists(Mutex<BTreeMap<String, Arc<Slot>>>);
 

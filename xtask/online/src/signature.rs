@@ -153,7 +153,7 @@ impl Cosign {
         else {
             return Ok(Check::NotNeeded);
         };
-        let there = state.is_some_and(|state| state.kind.is_there());
+        let there = state.is_some_and(|state| state.kind.exists());
         let Some(digest) = image.digest().filter(|_| there) else {
             return Ok(Check::LeftOut);
         };

@@ -1,4 +1,4 @@
-//! What the world says about a pin.
+//! The state of a pin, as found on the network.
 
 use polis_base::{Digest, ImageRef};
 use xtask_host::error::Outcome;
@@ -11,29 +11,29 @@ use crate::error::{ErrorKind, NetError};
 /// The states of a pin. Each is exactly one class of exit codes: only the first two are fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PinStatus {
-    /// What is pinned is what is served.
+    /// The registry or server has what is pinned.
     Ok,
     /// This repository builds it, and has not published this version yet.
     NotPublished,
     /// The tag names something else now.
     Drifted,
-    /// It is not there any more.
+    /// It no longer exists.
     Gone,
-    /// Nobody could be asked, or the answer was of no use.
+    /// The server did not answer, or its answer was unusable.
     Unreachable,
-    /// The server wants fewer requests.
+    /// The server refused for too many requests.
     RateLimited,
-    /// The server wants another login.
+    /// The server refused the login.
     NotAuthorised,
     /// An image lacks a platform on which it is used.
     MissingPlatform,
-    /// The bytes are not those that were promised.
+    /// The bytes differ from the pinned ones.
     Mismatch,
-    /// Its publisher says that it has another digest.
+    /// Its publisher lists a different digest.
     Contradicted,
-    /// Its publisher does not say which digest it has, as its contract promises.
+    /// Its publisher does not list its digest, although its contract requires that.
     Unconfirmed,
-    /// It has no valid signature of whom its contract names.
+    /// It has no valid signature by the signer in its contract.
     Unsigned,
 }
 
@@ -42,9 +42,9 @@ pub enum PinStatus {
 pub struct PinState {
     /// Which it is.
     pub kind: PinStatus,
-    /// What is served instead of what is pinned.
+    /// What was found instead of what is pinned.
     pub found: Option<String>,
-    /// Why, where that is not all said.
+    /// The reason, if the status alone does not say it.
     pub reason: Option<String>,
 }
 
@@ -67,8 +67,8 @@ impl PinStatus {
         }
     }
 
-    /// What it makes of a run: wrong bytes are a finding, what moved or left is drift, what could
-    /// not be verified is the network's.
+    /// The outcome of a run: wrong bytes are a finding, moved or deleted content is drift, and what could
+    /// not be verified counts as a network failure.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Ok | Self::NotPublished => Outcome::Ok,
@@ -82,8 +82,8 @@ impl PinStatus {
         }
     }
 
-    /// Whether the bytes that are pinned are there.
-    pub(crate) fn is_there(self) -> bool {
+    /// Whether the pinned bytes exist.
+    pub(crate) fn exists(self) -> bool {
         matches!(
             self,
             Self::Ok | Self::Drifted | Self::Contradicted | Self::Unconfirmed
@@ -136,7 +136,7 @@ impl PinStatus {
 }
 
 impl PinState {
-    /// All is well.
+    /// The pin holds.
     pub fn ok() -> Self {
         Self {
             kind: PinStatus::Ok,
@@ -145,7 +145,7 @@ impl PinState {
         }
     }
 
-    /// `found` is served under the name of what is pinned.
+    /// The pinned name now refers to `found`.
     pub fn drifted(found: impl ToString) -> Self {
         Self {
             kind: PinStatus::Drifted,
@@ -154,7 +154,7 @@ impl PinState {
         }
     }
 
-    /// The bytes are `found`, whatever was promised.
+    /// The bytes are `found`, not the pinned ones.
     pub fn mismatch(found: impl ToString) -> Self {
         Self {
             kind: PinStatus::Mismatch,
@@ -171,7 +171,7 @@ impl PinState {
         }
     }
 
-    /// The worse of two states of one pin; of two that are as bad, this one. What it does not tell, the other does.
+    /// The worse of two states of one pin, or this one if they are equally bad, completed from the other.
     #[must_use]
     pub(crate) fn worse(self, other: Self) -> Self {
         let (worse, better) = match other.kind.outcome() > self.kind.outcome() {
@@ -185,7 +185,7 @@ impl PinState {
         }
     }
 
-    /// The state that a failed look-up makes.
+    /// The state after a failed look-up.
     pub fn failed(error: &NetError) -> Self {
         let kind = match error.kind {
             ErrorKind::RateLimited => PinStatus::RateLimited,
@@ -232,7 +232,7 @@ impl PinState {
         }
     }
 
-    /// The same for a table of pins.
+    /// As a row of a table of pins.
     pub fn to_row(&self) -> table::State {
         table::State {
             word: self.kind.word(),
@@ -241,7 +241,7 @@ impl PinState {
         }
     }
 
-    /// What a report says about `pin` in this state; nothing where it is fine.
+    /// The finding about `pin` in this state; `None` if it is fine.
     pub fn finding(&self, pin: &Pin) -> Option<Finding> {
         let outcome = self.kind.outcome();
         if outcome == Outcome::Ok {

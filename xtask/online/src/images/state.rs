@@ -47,9 +47,9 @@ pub enum ImageStatus {
     UnexpectedProgram,
     /// No answer, or none that could be used.
     Unreachable,
-    /// The server wants fewer requests.
+    /// The server refused for too many requests.
     RateLimited,
-    /// The server wants another login.
+    /// The server refused the login.
     NotAuthorised,
 }
 

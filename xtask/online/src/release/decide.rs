@@ -1,8 +1,7 @@
-//! The decision on each thing that a release meets, without I/O: skip, create, replace or refuse.
+//! The decisions of a release, without I/O: skip, create, replace or refuse.
 //!
-//! The same functions decide what [`plan`](super::plan) prints, in a dry run too, and what each stage does when it
-//! looks again just before it acts. Nothing here deletes: what holds bytes stays, or the release
-//! refuses.
+//! [`plan`](super::plan) prints these decisions, also in a dry run, and each stage makes them again from a fresh
+//! observation just before it acts. None of them deletes anything: existing bytes stay, or the release refuses.
 
 use polis_base::{Digest, ImageRef};
 use semver::Version;
@@ -13,25 +12,25 @@ use xtask_online::github::{self, Release};
 
 use super::observed::{LatestTag, of_tag};
 
-/// Which release carries the files.
+/// The release that gets the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Draft {
-    /// One that is to be made.
+    /// A new draft.
     Create,
-    /// A draft that is there.
+    /// An existing draft.
     TakeUp(Release),
-    /// One that is public: it is only verified.
+    /// A public release, which is only verified.
     Public(Release),
 }
 
 /// What is done with the version tag of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Push {
-    /// It names the image already.
+    /// It already names the image.
     Skip,
     /// It is not there yet.
     Create,
-    /// It names other bytes, of an attempt that never became a release.
+    /// It names a different image, from an attempt that never became a release.
     Replace(Digest),
 }
 
@@ -42,9 +41,9 @@ pub(crate) enum Put {
     Skip,
     /// It is uploaded.
     Create,
-    /// What a broken upload left is cleared away, then it is uploaded.
+    /// Replaces an interrupted upload.
     Finish(github::Asset),
-    /// A signature is there; it stays if it is one of ours over the same checksums.
+    /// A signature exists; it stays if it is by our key over the same checksums.
     Keep(github::Asset),
 }
 

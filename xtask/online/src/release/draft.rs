@@ -1,4 +1,4 @@
-//! Makes the draft, or takes up the one that is there and makes it right.
+//! Creates the draft, or reuses and corrects an existing one.
 
 use xtask_dist::Signed;
 use xtask_host::error::{Error, Result};

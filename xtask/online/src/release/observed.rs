@@ -1,4 +1,4 @@
-//! What GitHub and the registry hold before a release touches them. Nothing here changes anything.
+//! The state of GitHub and the registry, as observed. Nothing here changes anything.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a release takes and what it gives: the types that every stage shares.
+//! The input and output of a release: types that all stages share.
 
 use std::path::PathBuf;
 

@@ -27,18 +27,18 @@ pub(crate) struct Wanted {
     pub(crate) assets: Option<Vec<ReleaseFile>>,
 }
 
-/// What is done with a thing.
+/// What a release does with an image, a file, a tag or a draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// It is as it shall be.
+    /// Already as desired.
     Skip,
     /// It is not there yet.
     Create,
-    /// It is there and changes.
+    /// Exists and changes.
     Replace,
-    /// It is there, must not change and is not what it shall be: the release does not start.
+    /// Exists, differs and must not change, so the release does not start.
     Refuse,
-    /// What is published could not be read.
+    /// The published state could not be read.
     Unknown,
 }
 
@@ -54,20 +54,20 @@ impl Action {
     }
 }
 
-/// What is done with one thing, and why.
+/// One decision and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// The stage that does it.
+    /// The stage that carries it out.
     pub(crate) stage: &'static str,
-    /// The thing.
+    /// Its subject.
     pub(crate) what: String,
-    /// What is done with it.
+    /// The decision.
     pub(crate) action: Action,
     /// Why, or what it was.
     pub(crate) why: String,
 }
 
-/// A decision on each thing.
+/// All decisions of a release.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// The decisions, in the order in which they are carried out.
@@ -299,7 +299,7 @@ impl Plan {
         text
     }
 
-    /// Everything at which `--execute` would stop at present.
+    /// Everything that would stop `--execute` now.
     pub(crate) fn blockers(&self) -> Vec<&str> {
         let refusals = self.refusals.iter().map(|refusal| refusal.message.as_str());
         let lacking = self.lacking.iter().map(String::as_str);

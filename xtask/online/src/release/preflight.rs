@@ -1,4 +1,4 @@
-//! The first stage: everything that can be refused before anything is built or changed.
+//! The first stage: every check that is possible before anything is built or changed.
 
 use polis_base::ImageRef;
 

@@ -1,8 +1,8 @@
-//! Moves `latest`, on GitHub and in the registry, to the newest version that is public.
+//! Moves `latest`, on GitHub and in the registry, to the newest public version.
 //!
-//! Neither offers a compare-and-swap, so two releases at once could move it backwards: the older one
-//! looks, the newer one finishes, the older one writes. Therefore each looks again after every
-//! write, and moves `latest` on to whatever is newest then, be it its own version or not.
+//! Neither offers a compare-and-swap, so two concurrent releases could move it backwards: the older one reads, the newer
+//! one finishes, the older one writes. Each therefore reads again after every write, and moves `latest` to the newest
+//! version at that time, whether it is its own or not.
 
 use polis_base::{Digest, ImageRef};
 use semver::Version;

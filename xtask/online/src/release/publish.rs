@@ -1,4 +1,4 @@
-//! Makes the release public, and asks GitHub what it has made of it.
+//! Publishes the release, and checks the result on GitHub.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the tree says about its release: the commit, the tag, the notes, the pins.
+//! What a release needs from the tree: the commit, the tag, the notes, the pins.
 
 use semver::Version;
 

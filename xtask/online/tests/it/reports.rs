@@ -34,14 +34,14 @@ fn drift_is_annotated_at_its_pin_and_keeps_its_exit_code() {
     let github = test_env.run_with(&args, &[("GITHUB_STEP_SUMMARY", summary)]);
     assert_eq!(github.code, 2, "{}", github.seen());
     let first = github.stdout.lines().next().expect("an annotation");
-    expect!["::error file=compose/docker-compose.yml,line=LINE,col=12,endColumn=124,title=pin-drifted::`ghcr.io/odralabshq/polis-gate-oss:v0.4.0` is NEW now, pinned is OLD%0Afind out who moved it and why; then `cargo xtask pin` takes over images, `cargo xtask update` the rest"].assert_eq(&told(first));
+    expect!["::error file=compose/docker-compose.yml,line=LINE,col=12,endColumn=124,title=pin-drifted::`ghcr.io/odralabshq/polis-gate-oss:v0.4.0` is now NEW, but OLD is pinned%0Afind out who moved it and why; then run `cargo xtask pin` for an image, `cargo xtask update` for anything else"].assert_eq(&told(first));
     let summary = told(&test_env.tree.read("summary.md"));
     let lines = summary
         .lines()
         .filter(|line| line.starts_with("##") || line.contains("polis-gate-oss"));
     expect![[r#"
         ## `cargo xtask verify-pins`: drift
-        | error | `pin-drifted` | `compose/docker-compose.yml:LINE:12` | `ghcr.io/odralabshq/polis-gate-oss:v0.4.0` is NEW now, pinned is OLD<br>find out who moved it and why; then `cargo xtask pin` takes over images, `cargo xtask update` the rest |
+        | error | `pin-drifted` | `compose/docker-compose.yml:LINE:12` | `ghcr.io/odralabshq/polis-gate-oss:v0.4.0` is now NEW, but OLD is pinned<br>find out who moved it and why; then run `cargo xtask pin` for an image, `cargo xtask update` for anything else |
         | image | `ghcr.io/odralabshq/polis-gate-oss:v0.4.0` | `OLD` | `compose/docker-compose.yml:LINE` | drifted<br>`NEW` |
     "#]].assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 }

@@ -396,7 +396,7 @@ fn a_release_is_only_planned_unless_told_otherwise() {
     assert_eq!(ran.code, 5, "{}", ran.seen());
     for words in [
         "unknown  ghcr.io/odralabshq/polis-init-oss:v0.5.0: not checked",
-        "note: GitHub and the registry were not read",
+        "note: GitHub and the registry could not be read",
         "not a git repository",
         "9 images are not pinned",
         "Would stop now, before anything is changed:\n",

@@ -181,12 +181,7 @@ fn no_byte_that_is_there_is_replaced() {
         Put::Finish(broken)
     );
     let error = put(&file, &[there("a.tar.gz", b"b", true)]).expect_err("other bytes");
-    assert!(
-        error
-            .to_string()
-            .contains("nothing that is there was touched"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("nothing was changed"), "{error}");
     let signature = there(SIGNATURE, b"another", true);
     assert_eq!(
         put(&asset(SIGNATURE, b"s"), std::slice::from_ref(&signature)).unwrap(),
@@ -268,7 +263,7 @@ fn the_plan_of_a_new_release_makes_everything() {
           create   ghcr.io/o/init:v0.5.0: sha256:ed5eb9a37e2d8231af3388319b941995f6dc8755c56043d0cc52b5fe405a87de
 
         draft
-          create   draft v0.5.0: there is none
+          create   draft v0.5.0: does not exist yet
 
         upload
           create   a.tar.gz: 1 bytes
@@ -305,17 +300,17 @@ fn everything_that_stands_against_a_release_is_told_at_once() {
     expect![[r#"
 
         push
-          refuse   ghcr.io/o/init:v0.5.0: it belongs to a public release
+          refuse   ghcr.io/o/init:v0.5.0: belongs to a public release
 
         draft
-          skip     draft v0.5.0: it is public: https://github.com/o/r/releases/5
+          skip     draft v0.5.0: already public: https://github.com/o/r/releases/5
 
         upload
           refuse   a.tar.gz: see below
           refuse   SHA256SUMS.minisig: see below
 
         publish
-          skip     v0.5.0: it is public
+          skip     v0.5.0: already public
 
         promote
           refuse   ghcr.io/o/init:latest: its version cannot be read
@@ -326,8 +321,8 @@ fn everything_that_stands_against_a_release_is_told_at_once() {
         refusal: GitHub's latest release is `nightly`, which is not a version
         refusal: `ghcr.io/o/init:v0.5.0` belongs to a public release and names different content
         refusal: the release v0.5.0 holds files that do not belong to it
-        refusal: the release holds another `a.tar.gz` than this one
-        refusal: the public release v0.5.0 does not hold `SHA256SUMS.minisig` whole
+        refusal: the release already holds a different `a.tar.gz`
+        refusal: the public release v0.5.0 lacks `SHA256SUMS.minisig`, or holds only a part of it
         refusal: `ghcr.io/o/init:latest` names an image without a version
     "#]].assert_eq(&shown(&Plan::new(&observed, &wanted(), Until::Published)));
 }

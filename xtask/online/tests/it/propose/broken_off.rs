@@ -98,7 +98,7 @@ fn a_commit_that_comes_meanwhile_is_not_lost() {
         let ran = running.join().unwrap();
         assert_eq!(ran.code, 1, "{}", ran.seen());
         assert!(
-            ran.seen().contains("somebody else has moved `polis/pins`"),
+            ran.seen().contains("someone else moved `polis/pins`"),
             "{}",
             ran.seen()
         );

@@ -37,7 +37,11 @@ fn what_would_not_pass_is_not_proposed() {
     assert_eq!(ran.code, 1, "{}", ran.seen());
     let found = ran.findings();
     assert!(found[0].starts_with("unpinned-image compose/"), "{found:?}");
-    assert!(ran.seen().contains("nothing is proposed"), "{}", ran.seen());
+    assert!(
+        ran.seen().contains("nothing was proposed"),
+        "{}",
+        ran.seen()
+    );
     assert_eq!(setup.journal.entries(), []);
 }
 

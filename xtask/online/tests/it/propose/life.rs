@@ -212,7 +212,7 @@ fn who_may_not_write_is_told_what_it_takes() {
     assert_eq!(ran.code, 3, "{}", ran.seen());
     assert!(
         ran.seen()
-            .contains("let GitHub Actions create pull requests"),
+            .contains("allow GitHub Actions to create pull requests"),
         "{}",
         ran.seen()
     );

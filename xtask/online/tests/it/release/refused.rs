@@ -239,7 +239,7 @@ fn files_of_others_are_named_and_stay() {
     refuses(
         &test_env,
         2,
-        &["files that are not of this release", "notes.pdf"],
+        &["files that do not belong to it", "notes.pdf"],
     );
     let other = ReleaseEnv::new("0.5.0");
     other.by_hand(async |github| {
@@ -252,10 +252,7 @@ fn files_of_others_are_named_and_stay() {
     refuses(
         &other,
         2,
-        &[
-            "holds another `cloud-init.yaml`",
-            "nothing that is there was touched",
-        ],
+        &["holds a different `cloud-init.yaml`", "nothing was changed"],
     );
     assert_eq!(draft.tag, "v0.5.0");
 }
@@ -279,7 +276,11 @@ fn a_public_release_is_never_touched() {
             .await
             .unwrap();
     });
-    refuses(&by_hand, 2, &["does not hold", "release the next version"]);
+    refuses(
+        &by_hand,
+        2,
+        &["holds only a part of it", "release the next version"],
+    );
 }
 
 #[test]
@@ -398,7 +399,7 @@ fn a_dry_run_shows_what_a_release_would_do() {
           create   ghcr.io/odralabshq/polis-init-oss:v0.5.0: [DIGEST]
 
         draft
-          create   draft v0.5.0: there is none
+          create   draft v0.5.0: does not exist yet
 
         publish
           create   v0.5.0: and GitHub's latest
