@@ -1,5 +1,4 @@
-//! Puts together what a release publishes, and signs it. Everything but the signature is the same
-//! bytes from the same commit.
+//! Assembles and signs the files of a release. The same commit always gives the same bytes, except for the signature.
 
 use std::path::{Path, PathBuf};
 
@@ -19,28 +18,28 @@ use xtask_pins::versions;
 
 use crate::build;
 use crate::content;
-use crate::files::{Asset, Piece, Signed, bytes, sums};
+use crate::files::{Piece, ReleaseFile, Signed, bytes, sums};
 use crate::inspect::{self, Expected, Inspected};
 use crate::installers;
 use crate::manifest::{self, Parts, ReleaseManifest};
-use crate::name::{self, Kind, MANIFEST, SIGNATURE, SUMS};
+use crate::name::{self, MANIFEST, ReleaseKind, SIGNATURE, SUMS};
 use crate::sbom;
 use crate::sign::{PUBLIC_KEY, SigningKey};
 
-/// What a release is made of.
+/// The inputs of a release.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
     /// The tree.
     pub workspace: &'a Workspace,
     /// A release or a rehearsal.
-    pub kind: Kind,
+    pub kind: ReleaseKind,
     /// The commit of the tree, in full.
     pub commit: &'a str,
-    /// The targets that there must be an archive for.
+    /// The targets, each of which needs an archive.
     pub targets: &'a [String],
     /// Where the archives come from.
     pub archives: &'a Archives,
-    /// The images that this repository builds, as they were built: their platforms are told.
+    /// The images that this repository builds, with their platforms.
     pub images: &'a [Image],
     /// The text of `minisign.pub`; only its key may sign.
     pub public_key: &'a str,
@@ -49,13 +48,12 @@ pub struct Inputs<'a> {
 /// Where the CLI archives come from.
 #[derive(Debug, Clone)]
 pub enum Archives {
-    /// Built here.
+    /// Build them here.
     Build,
-    /// Built before, one for each target, in this directory.
+    /// Take them from this directory, one per target.
     Prebuilt(PathBuf),
-    /// In this directory, with everything else that [`assemble`] makes: it was put together, and
-    /// perhaps attested, before. The SBOMs are taken over as well, so no cargo is asked; all other
-    /// files are made again and must be the same.
+    /// Take them, and the SBOMs, from a directory that [`assemble`] wrote earlier. This needs no
+    /// cargo. All other files are generated again and must be identical.
     Assembled(PathBuf),
 }
 
@@ -63,25 +61,25 @@ pub enum Archives {
 #[derive(Debug, Clone)]
 pub struct Assembled {
     version: Version,
-    kind: Kind,
+    kind: ReleaseKind,
     public_key: String,
     manifest: ReleaseManifest,
-    /// In the order of their names, the checksums last.
+    /// Sorted by name, with the checksums last.
     pieces: Vec<Piece>,
     sums: Vec<u8>,
 }
 
-/// Puts together everything that a release publishes except the signature.
+/// Assembles everything that a release publishes except the signature.
 ///
 /// # Errors
-/// When a build fails, an archive of a target is missing or is not what it should be, an image is
-/// not pinned, or the licences are not in order. The problems of all archives are told at once.
+/// When a build fails, an archive is missing or wrong, an image is not pinned, or a licence is not
+/// accepted. The problems of all archives are reported together.
 pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
     let workspace = inputs.workspace;
     let version = versions::of_workspace(workspace)?;
     let label = inputs.kind.label(&version);
     let targets = targets(inputs.targets)?;
-    // Before the builds, which take a minute: what is wrong with the tree is wrong at once.
+    // Builds take a minute, so check the tree first.
     manifest::require_commit(inputs.commit)?;
     let license = content::license(&workspace.root)?;
     let compose = Compose::load(&workspace.root)?;
@@ -114,7 +112,7 @@ pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
     pieces.extend(sboms(inputs, &label, &targets)?);
     pieces.push(Piece::new(MANIFEST, manifest.to_bytes()?));
     pieces.push(Piece::new(PUBLIC_KEY, inputs.public_key));
-    if inputs.kind == Kind::Rehearsal {
+    if inputs.kind == ReleaseKind::Rehearsal {
         pieces.push(Piece::new("REHEARSAL.txt", REHEARSAL));
     }
     pieces.sort_by(|one, other| one.name.cmp(&other.name));
@@ -134,7 +132,7 @@ pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
     })
 }
 
-/// The SBOMs of our programs: made, or taken over from what was assembled before.
+/// The SBOMs of our programs: generated, or copied from an earlier [`assemble`].
 fn sboms(inputs: &Inputs<'_>, label: &str, targets: &[String]) -> Result<Vec<Piece>> {
     let (workspace, kind) = (inputs.workspace, inputs.kind);
     let mut pieces = Vec::new();
@@ -150,7 +148,7 @@ fn sboms(inputs: &Inputs<'_>, label: &str, targets: &[String]) -> Result<Vec<Pie
     Ok(pieces)
 }
 
-/// Requires that the checksums in `dir` are `ours`: what was assembled there is what this tree makes.
+/// Requires that the checksums in `dir` are `ours`, so that this tree produces what was assembled there.
 fn require_same(dir: &Path, ours: &[u8]) -> Result<()> {
     let theirs = tree::bytes(dir, SUMS)?;
     if theirs == ours {
@@ -167,15 +165,16 @@ fn require_same(dir: &Path, ours: &[u8]) -> Result<()> {
         lines.map(|line| format!("{sign} {line}\n")).collect()
     };
     let path = dir.join(SUMS);
-    let message = format!("`{}` does not list what this tree releases", path.display());
+    let message = format!(
+        "`{}` does not match what this tree releases",
+        path.display()
+    );
     Err(Error::new(Outcome::Drift, message)
         .because(only('-', &theirs, &ours) + &only('+', &ours, &theirs))
-        .hint(
-            "assemble again, with `cargo xtask dist --unsigned`, from the commit that is released",
-        ))
+        .hint("assemble again with `cargo xtask dist --unsigned` from the commit being released"))
 }
 
-/// What people install the archives with: `archives`, one for each of `targets`.
+/// The installers for `archives`, one archive for each of `targets`.
 fn installers(
     inputs: &Inputs<'_>,
     version: &Version,
@@ -210,14 +209,13 @@ fn installers(
         .collect())
 }
 
-/// Looks into the archives in `dir`, one for each of `targets`, before anything else is done with
-/// them.
+/// Inspects the archives in `dir`, one for each of `targets`, before anything else uses them.
 ///
 /// # Errors
-/// When one is missing or is not what it should be; the problems of all of them are told at once.
+/// When one is missing or wrong. The problems of all archives are reported together.
 pub fn inspect_prebuilt(
     workspace: &Workspace,
-    kind: Kind,
+    kind: ReleaseKind,
     targets: &[String],
     dir: &Path,
 ) -> Result<Vec<Inspected>> {
@@ -229,13 +227,13 @@ pub fn inspect_prebuilt(
     inspect_all(&facts, &license, &targets, archives).map(|(_, inspected)| inspected)
 }
 
-/// Builds and inspects only the archives: for a machine that has one target of several.
+/// Builds and inspects only the archives, on a machine that builds some of the targets.
 ///
 /// # Errors
 /// As [`assemble`].
 pub(crate) fn archives(
     workspace: &Workspace,
-    kind: Kind,
+    kind: ReleaseKind,
     targets: &[String],
     progress: Progress,
 ) -> Result<Signed> {
@@ -251,23 +249,22 @@ pub(crate) fn archives(
 
 const REHEARSAL: &str = "\
 These files are from a rehearsal of a release, made by `cargo xtask release --rehearse` or
-`cargo xtask dist --rehearsal`. What they say of images and commits is not what anybody can have,
-and the signature is by a key that was made for this rehearsal and thrown away.
-Nobody should install them.
+`cargo xtask dist --rehearsal`. The images and commits they name were never published, and the key
+that signed them was generated for this rehearsal and discarded. Do not install them.
 ";
 
 impl Assembled {
-    /// The files, the checksums among them.
-    pub fn assets(&self) -> Vec<Asset> {
+    /// The files, including the checksums.
+    pub fn assets(&self) -> Vec<ReleaseFile> {
         self.pieces.iter().map(Piece::asset).collect()
     }
 
-    /// The text of `SHA256SUMS`: what is signed.
+    /// The content of `SHA256SUMS`, which is what gets signed.
     pub fn sums(&self) -> &[u8] {
         &self.sums
     }
 
-    /// What the release consists of.
+    /// The release manifest.
     pub fn manifest(&self) -> &ReleaseManifest {
         &self.manifest
     }
@@ -280,13 +277,12 @@ impl Assembled {
     /// Signs the checksums.
     ///
     /// # Errors
-    /// When `key` is not the one of the public key that the release carries, or the machine gives
-    /// no randomness.
+    /// When `key` does not match the public key in the release, or the system provides no randomness.
     pub fn sign(self, key: &SigningKey) -> Result<Signed> {
         if !key.matches(&self.public_key) {
-            let other = format!("the signing key is not the one of `{PUBLIC_KEY}`");
+            let other = format!("the signing key does not match `{PUBLIC_KEY}`");
             return Err(Error::new(Outcome::Network, other)
-                .hint("sign with the key whose public half the release carries"));
+                .hint("sign with the key that matches the public key in the release"));
         }
         let comment = self.kind.comment(&self.version);
         let signature = key.sign(&self.sums, &comment)?;
@@ -295,17 +291,17 @@ impl Assembled {
         Ok(Signed::of(pieces))
     }
 
-    /// Leaves the signature away: for a job without the key.
+    /// The files without a signature, for a job that does not have the key.
     pub fn unsigned(self) -> Signed {
         Signed::of(self.pieces)
     }
 }
 
-/// What a CLI of this tree must say about itself.
+/// The facts that a CLI built from this tree must carry.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn facts(workspace: &Workspace, kind: Kind, label: &str) -> Result<Facts> {
+pub fn facts(workspace: &Workspace, kind: ReleaseKind, label: &str) -> Result<Facts> {
     let dir = workspace.root.join("compose");
     let mut files = Files::new();
     for part in bundle::PARTS {
@@ -332,20 +328,20 @@ pub fn facts(workspace: &Workspace, kind: Kind, label: &str) -> Result<Facts> {
     })
 }
 
-/// The key by which a CLI of this tree knows later releases. Without one in the tree, and in a rehearsal, whose key is
-/// another one each time, the program cannot update itself.
-fn key(workspace: &Workspace, kind: Kind) -> Result<String> {
-    if kind == Kind::Rehearsal || !workspace.root.join(PUBLIC_KEY).exists() {
+/// The key with which a CLI of this tree verifies later releases. Without a key in the tree, or in a rehearsal, whose
+/// key changes each time, the program cannot update itself.
+fn key(workspace: &Workspace, kind: ReleaseKind) -> Result<String> {
+    if kind == ReleaseKind::Rehearsal || !workspace.root.join(PUBLIC_KEY).exists() {
         return Ok(program::NO_KEY.to_owned());
     }
     let text = tree::text(&workspace.root, PUBLIC_KEY)?;
     program::key(&text).map(str::to_owned).ok_or_else(|| {
         Error::findings(format!("`{PUBLIC_KEY}` is not a minisign public key file"))
-            .hint("take the file that `minisign -G` wrote")
+            .hint("use the file that `minisign -G` wrote")
     })
 }
 
-/// The targets, sorted, each once.
+/// The targets, sorted and without duplicates.
 fn targets(wanted: &[String]) -> Result<Vec<String>> {
     let mut targets = wanted.to_vec();
     targets.sort();
@@ -356,7 +352,7 @@ fn targets(wanted: &[String]) -> Result<Vec<String>> {
     }
 }
 
-/// The archives of the targets, each with why it cannot be read.
+/// The archives of the targets, or the reason why one cannot be read.
 fn prebuilt(
     label: &str,
     targets: &[String],
@@ -368,7 +364,7 @@ fn prebuilt(
     targets.iter().map(read).collect()
 }
 
-/// Looks into every archive; the problems of all of them are one error.
+/// Inspects every archive and reports the problems of all of them as one error.
 fn inspect_all(
     facts: &Facts,
     license: &str,
@@ -407,6 +403,6 @@ fn inspect_all(
     }
     let error = Error::findings("the CLI archives cannot be released");
     Err(problems.into_iter().fold(error, Error::because).hint(
-        "build each at the commit that is released, with `cargo xtask dist --archive-only --target TRIPLE`",
+        "build each from the commit being released with `cargo xtask dist --archive-only --target TRIPLE`",
     ))
 }

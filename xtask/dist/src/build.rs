@@ -1,5 +1,4 @@
-//! Builds the CLI archives: for several targets side by side, since linking with full LTO keeps
-//! one core busy for most of the time.
+//! Builds the CLI archives, several targets in parallel: linking with full LTO mostly keeps one core busy.
 
 use std::path::PathBuf;
 use std::thread;
@@ -28,7 +27,7 @@ pub(crate) fn archives(
     progress: Progress,
 ) -> Result<Vec<Vec<u8>>> {
     let label = facts.label.as_str();
-    // Before the builds, which take a minute: what fails here fails at once.
+    // Builds take a minute, so do first what may fail.
     content::license(&workspace.root)?;
     let all_notices: Vec<String> = targets
         .iter()
@@ -55,8 +54,7 @@ pub(crate) fn archives(
         .collect()
 }
 
-/// Builds the CLI for each of `triples`, each in a build directory of its own: cargo lets only one
-/// build at a time work in one.
+/// Builds the CLI for each of `triples` in a separate build directory, since cargo locks the one that it uses.
 fn programs(
     workspace: &Workspace,
     facts: &Facts,

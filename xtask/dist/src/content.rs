@@ -99,11 +99,10 @@ pub(crate) fn entry(stem: &str, path: &str, text: String) -> Entry {
 /// The licence of the tree.
 ///
 /// # Errors
-/// When the tree has none: nobody could tell what they may do with a release.
+/// When it is missing or empty: a release must state its licence.
 pub(crate) fn license(root: &Path) -> Result<String> {
-    let text = tree::text(root, LICENSE).map_err(|error| {
-        error.hint("restore it from git: a release carries the licence it is published under")
-    })?;
+    let text = tree::text(root, LICENSE)
+        .map_err(|error| error.hint("restore it from git: a release includes its licence"))?;
     if text.trim().is_empty() {
         let empty = format!("`{}` is empty", root.join(LICENSE).display());
         return Err(Error::findings(empty).hint("restore it from git"));

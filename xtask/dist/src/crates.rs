@@ -1,7 +1,7 @@
-//! Which crates a program is made of, as cargo itself resolves them.
+//! The crates that make up a program, as cargo resolves them.
 //!
-//! `cargo tree` resolves features as a build of that package for that target does; `cargo metadata`
-//! merges the features of the whole workspace, so only the descriptions are taken from it.
+//! `cargo tree` resolves features as a build of that package for that target does. `cargo metadata` merges the
+//! features of all workspace members, so we take only descriptions from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,32 +12,31 @@ use serde::Deserialize;
 use xtask_host::error::{Error, Result};
 use xtask_host::process::Run;
 
-/// A crate's name and version, which is unique in our `Cargo.lock`.
+/// A crate's name and version, a pair that is unique in our `Cargo.lock`.
 pub(crate) type Id = (String, String);
 
 /// A crate of a program.
 #[derive(Debug, Clone)]
 pub(crate) struct Crate {
-    /// Its name and version.
     pub(crate) id: Id,
     /// Its licence expression.
     pub(crate) license: Option<String>,
-    /// The file that its manifest names as its licence.
+    /// The licence file that its manifest names.
     pub(crate) license_file: Option<PathBuf>,
-    /// Where its source lies on this machine.
+    /// The directory of its source on this machine.
     pub(crate) dir: PathBuf,
     /// Where it is developed.
     pub(crate) repository: Option<String>,
-    /// The checksum of its package on the registry; none for a crate of this repository.
+    /// The checksum of its package on the registry; `None` for a crate of this repository.
     pub(crate) checksum: Option<String>,
-    /// The crates that it is built with.
+    /// Its dependencies.
     pub(crate) depends: BTreeSet<Id>,
-    /// Whether code of it is in the program: not so for what only a build script or a macro runs.
+    /// Whether its code is linked into the program, and not only run by a build script or a macro.
     pub(crate) linked: bool,
 }
 
 impl Crate {
-    /// Whether it is of this repository.
+    /// Whether it belongs to this repository.
     pub(crate) fn is_ours(&self) -> bool {
         self.checksum.is_none()
     }
@@ -48,8 +47,7 @@ impl Crate {
     }
 }
 
-/// Every crate that building `package` for any of `targets` compiles, sorted; the package itself
-/// is one of them.
+/// Every crate that building `package` for any of `targets` compiles, sorted, including the package itself.
 pub(crate) fn of(root: &Path, package: &str, targets: &[String]) -> Result<Vec<Crate>> {
     let built = tree(root, package, targets, "normal,build")?;
     let linked = tree(root, package, targets, "normal,no-proc-macro")?;
@@ -78,7 +76,7 @@ pub(crate) fn of(root: &Path, package: &str, targets: &[String]) -> Result<Vec<C
                     "`{} {}` has no checksum in Cargo.lock",
                     id.0, id.1
                 ))
-                .hint("take it from a registry: a release is made of what is pinned"));
+                .hint("use a version from a registry: a release contains only pinned crates"));
             }
             Ok(Crate {
                 license: package.license.clone(),
@@ -97,14 +95,14 @@ pub(crate) fn of(root: &Path, package: &str, targets: &[String]) -> Result<Vec<C
         .collect()
 }
 
-/// The crates whose code, or whose macros' code, is in the program.
+/// The crates whose code, or whose macros' output, is in the program.
 pub(crate) fn entering(root: &Path, package: &str, targets: &[String]) -> Result<BTreeSet<Id>> {
     Ok(tree(root, package, targets, "normal")?
         .into_keys()
         .collect())
 }
 
-/// The crates below `package`, each with those that it depends on.
+/// The dependency tree of `package`: each crate with its dependencies.
 fn tree(
     root: &Path,
     package: &str,
@@ -122,8 +120,7 @@ fn tree(
         .ok_or_else(|| Error::machine("cannot read what `cargo tree` printed").because(text))
 }
 
-/// Reads lines such as `2 name v1.2.3 (proc-macro) (*)`; what is marked `(*)` has been shown with
-/// its dependencies before.
+/// Reads lines such as `2 name v1.2.3 (proc-macro) (*)`; `(*)` marks a crate whose dependencies were printed earlier.
 fn read_tree(text: &str) -> Option<BTreeMap<Id, BTreeSet<Id>>> {
     let mut crates: BTreeMap<Id, BTreeSet<Id>> = BTreeMap::new();
     let mut path: Vec<Id> = Vec::new();

@@ -1,4 +1,4 @@
-//! The files of a release with their bytes, before they are written.
+//! The files of a release in memory, before they are written.
 
 use std::path::Path;
 
@@ -12,17 +12,17 @@ use crate::name::SUMS;
 
 /// A file of the release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asset {
+pub struct ReleaseFile {
     /// Its name.
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
-    /// What it hashes to.
+    /// Its digest.
     pub sha256: Digest,
 }
 
-impl Asset {
-    /// The asset in a JSON report.
+impl ReleaseFile {
+    /// As it appears in a JSON report.
     pub fn to_json(&self) -> Value {
         json!({"name": self.name, "size": self.size, "sha256": self.sha256.hex()})
     }
@@ -43,8 +43,8 @@ impl Piece {
         }
     }
 
-    pub(crate) fn asset(&self) -> Asset {
-        Asset {
+    pub(crate) fn asset(&self) -> ReleaseFile {
+        ReleaseFile {
             name: self.name.clone(),
             size: self.bytes.len() as u64,
             sha256: Digest::of(&self.bytes),
@@ -56,14 +56,11 @@ impl Piece {
 #[derive(Debug, Clone)]
 pub struct Signed {
     pieces: Vec<Piece>,
-    assets: Vec<Asset>,
+    assets: Vec<ReleaseFile>,
 }
 
 impl Signed {
-    /// Writes the files into the directory `dir`, beside what is there.
-    ///
-    /// # Errors
-    /// When the file system refuses.
+    /// Writes the files into the directory `dir`, and leaves other files there alone.
     pub(crate) fn write_into(&self, dir: &Path) -> Result<()> {
         let mut pieces = self.pieces.iter();
         pieces.try_for_each(|piece| write::atomically(&dir.join(&piece.name), &piece.bytes))
@@ -75,7 +72,7 @@ impl Signed {
     }
 
     /// The files, the checksums and their signature last.
-    pub fn assets(&self) -> &[Asset] {
+    pub fn assets(&self) -> &[ReleaseFile] {
         &self.assets
     }
 
@@ -87,7 +84,7 @@ impl Signed {
     /// Replaces the directory `dir` with the files.
     ///
     /// # Errors
-    /// When `dir` holds something else, or the file system refuses; it is then untouched.
+    /// When `dir` holds anything but a release, or cannot be written; it is then unchanged.
     pub fn write(&self, dir: &Path) -> Result<()> {
         write::directory(dir, SUMS, |fresh| self.write_into(fresh))
     }

@@ -1,7 +1,7 @@
-//! Looks into a CLI archive before it is released: that it opens, holds what it should and nothing
-//! else, and that the program in it is this version's, for its platform, with this tree's files.
+//! Inspects a CLI archive before it is released: it must unpack, contain exactly the expected files, and its program
+//! must be this version, for the right platform, with this tree's embedded files.
 //!
-//! Archives come from other machines. Nothing in them is run and nothing is trusted.
+//! Archives come from other machines. Nothing in them is run or trusted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,36 +15,36 @@ use crate::content::{self, LICENSE, MAN, NOTICES, README, README_TEXT};
 use crate::pack::{self, Entry, EntryKind};
 use crate::{name, platform};
 
-/// What an archive must be.
+/// The requirements on an archive.
 #[derive(Debug, Clone)]
 pub struct Expected {
-    /// The target it is for.
+    /// The target that it is for.
     pub triple: String,
-    /// What the program in it must say about itself.
+    /// The facts that its program must carry.
     pub facts: Facts,
     /// The text of the licence.
     pub license: String,
 }
 
-/// What an archive is.
+/// An archive that passed inspection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
-    /// The target it is for.
+    /// The target that it is for.
     pub triple: String,
-    /// What the program in it says about itself.
+    /// The facts that its program carries.
     pub facts: Facts,
     /// The size of the program in bytes.
     pub program_size: u64,
     /// The size of the archive in bytes.
     pub size: u64,
-    /// What the archive hashes to.
+    /// The digest of the archive.
     pub sha256: Digest,
 }
 
-/// Looks into the archive `name`.
+/// Inspects the archive `name`.
 ///
 /// # Errors
-/// Everything that is wrong with it, each as a cause.
+/// With every problem as a cause.
 pub fn inspect(name: &str, bytes: &[u8], expected: &Expected) -> Result<Inspected> {
     look(name, bytes, expected).map_err(|problems| {
         let error = Error::findings(format!("`{name}` cannot be released"));
@@ -52,7 +52,7 @@ pub fn inspect(name: &str, bytes: &[u8], expected: &Expected) -> Result<Inspecte
     })
 }
 
-/// As [`inspect`], with the problems as they are: for several archives in one error.
+/// As [`inspect`], but returns the problems themselves, so that several archives can share one error.
 pub(crate) fn look(
     name: &str,
     bytes: &[u8],
@@ -83,10 +83,10 @@ pub(crate) fn look(
             problems.extend(text(file, &entry.bytes, expected).err());
         }
     }
-    // Last, what no reader of entries sees: hidden bytes, odd headers, another compressor.
+    // Last, what entries do not show: hidden bytes, unusual headers, another compressor.
     if problems.is_empty() && pack::pack(name, &entries).as_deref() != Ok(bytes) {
         problems.push(
-            "its entries are right, but its bytes differ from what these tools pack from them"
+            "its entries are correct, but its bytes differ from what these tools pack from them"
                 .to_owned(),
         );
     }
@@ -102,7 +102,7 @@ pub(crate) fn look(
     }
 }
 
-/// Compares the entries with those that an archive has: path, type and mode of each.
+/// Compares the path, type and mode of each entry with the expected ones.
 fn structure(entries: &[Entry], expected: &Expected) -> Vec<String> {
     let stem = name::stem(&expected.facts.label, &expected.triple);
     let program = name::program_name(&expected.triple);
@@ -130,14 +130,11 @@ fn structure(entries: &[Entry], expected: &Expected) -> Vec<String> {
     let mut problems = Vec::new();
     for entry in entries {
         let Some((kind, mode)) = known.get(&entry.path) else {
-            problems.push(format!(
-                "`{}` does not belong in it",
-                entry.path.escape_debug()
-            ));
+            problems.push(format!("`{}` is unexpected", entry.path.escape_debug()));
             continue;
         };
         if missing.remove(&entry.path).is_none() {
-            problems.push(format!("`{}` is in it twice", entry.path));
+            problems.push(format!("`{}` appears twice", entry.path));
         }
         if entry.kind != *kind {
             problems.push(format!("`{}` is not a {}", entry.path, word(*kind)));
@@ -159,7 +156,7 @@ fn word(kind: EntryKind) -> &'static str {
     }
 }
 
-/// Compares what the program says with what it must say, field by field.
+/// Compares the program's facts with the expected ones, field by field.
 fn differences(found: &Facts, expected: &Facts) -> Vec<String> {
     let both = found.fields().into_iter().zip(expected.fields());
     both.filter(|((_, found), (_, expected))| found != expected)
@@ -176,25 +173,28 @@ fn differences(found: &Facts, expected: &Facts) -> Vec<String> {
         .collect()
 }
 
-/// Judges a file beside the program: text, and what its name promises.
+/// Checks a file beside the program: that it is text, with the content that its name implies.
 fn text(file: &str, bytes: &[u8], expected: &Expected) -> std::result::Result<(), String> {
     let text = std::str::from_utf8(bytes).ok();
     let text = text.filter(|text| !text.contains('\0') && !text.trim().is_empty());
     let text = text.ok_or(format!("`{file}` is not text"))?;
     let label = &expected.facts.label;
     let (well, why) = match file {
-        LICENSE => (text == expected.license, "is not the licence of the tree"),
+        LICENSE => (
+            text == expected.license,
+            "differs from the licence in the tree",
+        ),
         README => (
             text == README_TEXT,
             "differs from the one that these tools pack",
         ),
         _ if file.starts_with(&format!("{MAN}/")) => (
             text.contains(&format!("\"polis {label}\"")),
-            "is another version's",
+            "is for another version",
         ),
         NOTICES => {
             let title = crate::notices::title(label, &expected.triple);
-            (text.starts_with(&title), "is another version's or target's")
+            (text.starts_with(&title), "is for another version or target")
         }
         _ => (true, ""),
     };

@@ -1,7 +1,7 @@
-//! What a release publishes: archives, SBOMs, manifest, checksums, signature. No network.
+//! Builds the files of a release: archives, SBOMs, manifest, checksums, signature. It uses no network.
 //!
-//! It is a crate of its own so that the verbs that check pins compile neither cryptography nor
-//! archive formats. [`assemble`] makes everything but the signature, [`Assembled::sign`] the rest.
+//! It is a separate crate so that the verbs that check pins compile neither cryptography nor archive
+//! formats. [`assemble`] makes everything but the signature, [`Assembled::sign`] adds that.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -24,8 +24,8 @@ pub mod sign;
 pub mod verb;
 
 pub use assemble::{Archives, Assembled, Inputs, assemble, facts, inspect_prebuilt};
-pub use files::{Asset, Signed};
+pub use files::{ReleaseFile, Signed};
 pub use inspect::{Expected, Inspected, inspect};
 pub use manifest::{Embeds, ManifestArchive, ManifestDownload, ManifestImage, ReleaseManifest};
-pub use name::{Kind, MANIFEST, RELEASE_TARGETS, SIGNATURE, SUMS, archive_name};
+pub use name::{MANIFEST, RELEASE_TARGETS, ReleaseKind, SIGNATURE, SUMS, archive_name};
 pub use sbom::{sbom_name, sbom_of_init};

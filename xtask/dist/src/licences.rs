@@ -1,4 +1,4 @@
-//! The licences of others: which we accept, and the texts that have to travel with a program.
+//! The licences of dependencies: which ones we accept, and the texts that must accompany a program.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use spdx::{Expression, LicenseItem, LicenseReq, Licensee, ParseMode};
 
 use crate::crates::Crate;
 
-/// Permissive licences, whose terms the notices fulfil. Another one is a decision, not an entry.
+/// Permissive licences whose terms the notices fulfil. Adding another one is a legal decision.
 const ACCEPTED: [&str; 12] = [
     "MIT",
     "Apache-2.0",
@@ -22,7 +22,7 @@ const ACCEPTED: [&str; 12] = [
     "Zlib",
 ];
 
-/// How the names of licence files begin, in upper case.
+/// The upper-case prefixes of licence file names.
 const NAMES: [&str; 6] = [
     "LICENSE",
     "LICENCE",
@@ -32,14 +32,14 @@ const NAMES: [&str; 6] = [
     "UNLICENSE",
 ];
 
-/// A text with the name of the file that it stands in.
+/// A text and the name of its file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text {
     pub(crate) file: String,
     pub(crate) text: String,
 }
 
-/// The licence expression of a crate as the standard writes it.
+/// A crate's licence expression in canonical SPDX form.
 pub(crate) fn expression(license: &str) -> Result<String, String> {
     let failed =
         |error: spdx::ParseError| format!("`{license}` is not a licence expression: {error}");
@@ -47,8 +47,7 @@ pub(crate) fn expression(license: &str) -> Result<String, String> {
     Ok(canonical.unwrap_or_else(|| license.to_owned()))
 }
 
-/// The licence of `krate` that we take it under, and all texts that it ships; the standard's where
-/// it ships none.
+/// The licence under which we use `krate`, and all texts that it ships, or the standard text if it ships none.
 pub(crate) fn of(krate: &Crate) -> Result<(String, Vec<Text>), String> {
     let license = krate
         .license
@@ -79,7 +78,7 @@ fn shipped(krate: &Crate) -> Result<Vec<Text>, String> {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let upper = name.to_ascii_uppercase();
-        // Source files may begin with such a word too.
+        // Source files may have such names too.
         let source = Path::new(&name).extension().is_some_and(|end| end == "rs");
         if NAMES.iter().any(|start| upper.starts_with(start)) && !source && entry.path().is_file() {
             names.push(name);
@@ -106,15 +105,15 @@ fn shipped(krate: &Crate) -> Result<Vec<Text>, String> {
         .collect())
 }
 
-/// The text that the standard has for a licence.
+/// The standard text of a licence.
 fn standard(taken: &LicenseReq) -> Result<Text, String> {
     let LicenseItem::Spdx { id, .. } = &taken.license else {
-        return Err(format!("there is no text of `{taken}`"));
+        return Err(format!("there is no standard text for `{taken}`"));
     };
     let exception = match &taken.addition {
         None => String::new(),
         Some(spdx::AdditionItem::Spdx(id)) => format!("\n\n{}", normal(id.text())),
-        Some(_) => return Err(format!("there is no text of `{taken}`")),
+        Some(_) => return Err(format!("there is no standard text for `{taken}`")),
     };
     Ok(Text {
         file: format!("{taken}, the standard text"),
@@ -122,7 +121,7 @@ fn standard(taken: &LicenseReq) -> Result<Text, String> {
     })
 }
 
-/// The text without what differs between two copies of the same: line ends and blank edges.
+/// The text with line ends and surrounding blank lines normalized.
 pub(crate) fn normal(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let text = lines.join("\n");

@@ -1,7 +1,7 @@
-//! `release-manifest.json`: what a release consists of, for programs. Its schema is
+//! `release-manifest.json`: the machine-readable content of a release. Its schema is
 //! `schemas/release-manifest.schema.json`.
 //!
-//! Fields are written in the order of these types, so the same release gives the same bytes.
+//! Fields are written in the order of these types, so the same release always gives the same bytes.
 
 use polis_base::Digest;
 use polis_base::facts::Facts;
@@ -14,26 +14,26 @@ use xtask_pins::compose::Compose;
 use xtask_pins::pins_env::GuestDownload;
 
 use crate::inspect::Inspected;
-use crate::name::{self, Kind};
+use crate::name::{self, ReleaseKind};
 
-/// The version of the format; grows when a field changes its meaning.
+/// The version of the format; incremented when the meaning of a field changes.
 const SCHEMA: u32 = 1;
 
-/// What a release consists of.
+/// The content of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseManifest {
     /// The version of the format.
     pub schema: u32,
-    /// The version that is released.
+    /// The released version.
     pub version: String,
     /// `release` or `rehearsal`.
     pub kind: String,
     /// The git commit, in full.
     pub commit: String,
-    /// What every CLI of the release carries.
+    /// The files embedded in every CLI of the release.
     pub embeds: Embeds,
-    /// Every image of the compose file, each once.
+    /// Every image of the compose file, without duplicates.
     pub images: Vec<ManifestImage>,
     /// What the VM downloads.
     pub downloads: Vec<ManifestDownload>,
@@ -41,7 +41,7 @@ pub struct ReleaseManifest {
     pub archives: Vec<ManifestArchive>,
 }
 
-/// The SHA-256 of what every CLI of the release carries, in hex.
+/// The SHA-256 of each file embedded in the CLI, in hex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embeds {
@@ -63,7 +63,7 @@ pub struct ManifestImage {
     pub tag: Option<String>,
     /// Its digest; only a rehearsal may lack one.
     pub digest: Option<String>,
-    /// Its platforms, where they are known: those of the images that this repository builds.
+    /// Its platforms; known only for images that this repository builds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platforms: Option<Vec<String>>,
 }
@@ -72,15 +72,15 @@ pub struct ManifestImage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestDownload {
-    /// What it is.
+    /// Its name in the pins.
     pub tool: String,
     /// Its version, as pinned.
     pub version: String,
     /// In Debian's terms.
     pub architecture: String,
-    /// Where it is served.
+    /// Its URL.
     pub url: String,
-    /// What it must hash to, in hex.
+    /// Its SHA-256, in hex.
     pub sha256: String,
 }
 
@@ -98,21 +98,21 @@ pub struct ManifestArchive {
     pub sha256: String,
 }
 
-/// What a manifest is made of.
+/// The inputs of a manifest.
 pub(crate) struct Parts<'a> {
     pub(crate) version: &'a Version,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ReleaseKind,
     pub(crate) commit: &'a str,
     pub(crate) images: Vec<ManifestImage>,
-    pub(crate) downloads: &'a [GuestDownload],
-    /// What this tree would put into a CLI.
+    pub(crate) downloads: &'a [Download],
+    /// The facts that this tree puts into a CLI.
     pub(crate) facts: &'a Facts,
-    /// What was found in the archives.
+    /// The archives, as inspected.
     pub(crate) archives: &'a [Inspected],
 }
 
 impl ReleaseManifest {
-    /// Puts the manifest together, and compares it with what the archives say.
+    /// Builds the manifest, and compares it with the archives.
     pub(crate) fn new(parts: Parts<'_>) -> Result<Self> {
         let label = parts.kind.label(parts.version);
         let archives = parts.archives.iter().map(|archive| ManifestArchive {
@@ -146,10 +146,10 @@ impl ReleaseManifest {
         Ok(manifest)
     }
 
-    /// Compares the manifest with what the programs say that they carry.
+    /// Compares the manifest with the facts in the programs.
     ///
     /// # Errors
-    /// When one of them carries something else.
+    /// When they differ.
     fn compare(&self, label: &str, archives: &[Inspected]) -> Result<()> {
         let ours = [
             label,
@@ -163,7 +163,7 @@ impl ReleaseManifest {
             let theirs = [&facts.label, &hex[0], &hex[1], &hex[2]].map(String::as_str);
             if theirs != ours {
                 return Err(Error::findings(format!(
-                    "the CLI for {} does not carry what the manifest says",
+                    "the CLI for {} does not match the manifest",
                     archive.triple
                 ))
                 .because(format!(
@@ -179,7 +179,7 @@ impl ReleaseManifest {
     /// The file.
     ///
     /// # Errors
-    /// Never for these types; the library's signature allows one.
+    /// Never for these types, although the library's signature allows it.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| {
             Error::machine(format!("cannot write `{}`", name::MANIFEST)).because(error.to_string())
@@ -201,12 +201,15 @@ pub(crate) fn require_commit(text: &str) -> Result<()> {
     }
 }
 
-/// The images of the compose file, in its order, each once; of those in `built` the platforms are
-/// known.
+/// The images of the compose file, in its order and without duplicates, with the platforms of those in `built`.
 ///
 /// # Errors
-/// When one cannot be read, or one of a release is not pinned.
-pub(crate) fn images(kind: Kind, compose: &Compose, built: &[Image]) -> Result<Vec<ManifestImage>> {
+/// When one cannot be read, or a release has one that is not pinned.
+pub(crate) fn images(
+    kind: ReleaseKind,
+    compose: &Compose,
+    built: &[Image],
+) -> Result<Vec<ManifestImage>> {
     let mut images: Vec<ManifestImage> = Vec::new();
     let mut unpinned = Vec::new();
     for image_use in compose.readable_images()? {
@@ -229,7 +232,7 @@ pub(crate) fn images(kind: Kind, compose: &Compose, built: &[Image]) -> Result<V
     }
     unpinned.sort();
     unpinned.dedup();
-    if kind == Kind::Release && !unpinned.is_empty() {
+    if kind == ReleaseKind::Release && !unpinned.is_empty() {
         let error = Error::findings("a release pins every image by digest");
         return Err(unpinned
             .into_iter()

@@ -1,10 +1,10 @@
-//! How the files of a release are named, and which targets it has.
+//! The names of the files of a release, and its targets.
 
 use polis_base::release::COMMENT;
 pub use polis_base::release::{SIGNATURE, SUMS, archive_name, program_name, stem};
 use semver::Version;
 
-/// The targets that a release must have an archive for.
+/// The targets of a release, each with its archive.
 pub const RELEASE_TARGETS: [&str; 5] = [
     "aarch64-apple-darwin",
     "aarch64-unknown-linux-musl",
@@ -13,20 +13,20 @@ pub const RELEASE_TARGETS: [&str; 5] = [
     "x86_64-unknown-linux-musl",
 ];
 
-/// What the release consists of, for programs.
+/// The machine-readable list of what the release consists of.
 pub const MANIFEST: &str = "release-manifest.json";
 
 /// A real release or a rehearsal of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// What people install.
+pub enum ReleaseKind {
+    /// A release that people install.
     Release,
-    /// What nobody must take for a release: every name and the signature say so.
+    /// A trial run: every file name and the signature say so.
     Rehearsal,
 }
 
-impl Kind {
-    /// The version as file names show it.
+impl ReleaseKind {
+    /// The version as shown in file names.
     pub fn label(self, version: &Version) -> String {
         match self {
             Self::Release => version.to_string(),
@@ -58,8 +58,12 @@ mod tests {
     #[test]
     fn every_name_of_a_rehearsal_says_so() {
         let version = Version::new(1, 2, 3);
-        let label = Kind::Rehearsal.label(&version);
+        let label = ReleaseKind::Rehearsal.label(&version);
         assert_eq!(archive_name(&label, "t"), "polis-1.2.3-rehearsal-t.tar.gz");
-        assert!(Kind::Rehearsal.comment(&version).contains("REHEARSAL"));
+        assert!(
+            ReleaseKind::Rehearsal
+                .comment(&version)
+                .contains("REHEARSAL")
+        );
     }
 }

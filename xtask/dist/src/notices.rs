@@ -1,5 +1,5 @@
-//! `THIRD-PARTY-NOTICES`: everything in the CLI for one target that others wrote, with the texts of
-//! their licences. A crate without an accepted licence, or without any text, is an error.
+//! `THIRD-PARTY-NOTICES`: the third-party code in the CLI for one target, with its licence texts. A crate without an
+//! accepted licence, or without any text, is an error.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,9 +11,9 @@ use xtask_host::process::Run;
 use crate::crates::{self, Crate};
 use crate::licences::{self, Text};
 
-/// What the toolchain says about Rust's standard library, below its root.
+/// The toolchain's notice for Rust's standard library, relative to the sysroot.
 const STD: &str = "share/doc/rust/COPYRIGHT-library.html";
-/// What Debian's package of musl says about it; Rust's musl targets link that C library in.
+/// The copyright file of Debian's musl package; Rust's musl targets link that C library.
 const MUSL: &str = include_str!("../musl-copyright.txt");
 
 /// The first line.
@@ -23,8 +23,7 @@ pub(crate) fn title(label: &str, triple: &str) -> String {
 
 /// The notices of the CLI for `triple`.
 ///
-/// Normal dependencies, macros among them, since what they write is in the program; not what only
-/// build scripts run.
+/// They cover normal dependencies and macros, whose output is in the program, but not crates that only build scripts use.
 pub(crate) fn generate(root: &Path, label: &str, triple: &str) -> Result<String> {
     let targets = [triple.to_owned()];
     let crates = crates::of(root, "polis", &targets)?;
@@ -64,7 +63,7 @@ fn of_crates(crates: &[&Crate]) -> Result<String> {
         }
     }
     if !problems.is_empty() {
-        let error = Error::findings("the notices of third parties cannot be complete");
+        let error = Error::findings("the third-party notices would be incomplete");
         return Err(problems
             .into_iter()
             .fold(error, Error::because)
@@ -97,7 +96,7 @@ fn standard_library(root: &Path) -> Result<String> {
     let html = std::fs::read_to_string(&path).map_err(|error| {
         Error::machine(format!("cannot read `{}`", path.display()))
             .because(error.to_string())
-            .hint("use a toolchain that rustup installed: it brings the notices of its library")
+            .hint("use a toolchain installed by rustup, which includes the notices of its library")
     })?;
     let text = plain(&html);
     if !text.contains("The Rust Standard Library is dual-licensed") {
@@ -109,7 +108,7 @@ fn standard_library(root: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// HTML as text: without tags, blank runs cut to one blank line.
+/// HTML as text: without tags, and with runs of blank lines collapsed to one.
 fn plain(html: &str) -> String {
     let body = html.split_once("<body>").map_or(html, |(_, body)| body);
     let mut text = String::new();

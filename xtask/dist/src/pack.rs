@@ -1,7 +1,6 @@
-//! The CLI archives as bytes: `.tar.gz`, and `.zip` for Windows; the same entries give the same
-//! bytes on every machine and day.
+//! Packs and unpacks the CLI archives: `.tar.gz`, and `.zip` for Windows. The same entries always give the same bytes.
 //!
-//! Reading is bounded: a small file must not unpack to more than this machine holds.
+//! Reading is bounded, so that a small file cannot unpack to more than fits into memory.
 
 use std::io::{Cursor, Read, Write};
 
@@ -11,24 +10,24 @@ use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
 use xtask_build::oci::gzip;
 
-/// More than an archive of ours unpacks to.
+/// An upper limit on what one of our archives unpacks to.
 const MOST_BYTES: u64 = 64 << 20;
-/// More than an archive of ours has entries.
+/// An upper limit on the entries of one of our archives.
 const MOST_ENTRIES: usize = 128;
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     File,
     Directory,
-    /// A link, a device, or anything else that is not ours.
+    /// A link, a device or another type that our archives never contain.
     Other,
 }
 
 /// An entry of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The path as it stands there, without the slash after a directory.
+    /// The path as stored, without the trailing slash of a directory.
     pub(crate) path: String,
     pub(crate) kind: EntryKind,
     /// The permission bits.
@@ -36,7 +35,7 @@ pub(crate) struct Entry {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Packs `entries` as the archive `name`; directories come from their files.
+/// Packs the files of `entries` as the archive `name`, with the directories that they need.
 pub(crate) fn pack(name: &str, entries: &[Entry]) -> Result<Vec<u8>, String> {
     let files = || entries.iter().filter(|entry| entry.kind == EntryKind::File);
     if name.ends_with(".zip") {
@@ -50,7 +49,7 @@ pub(crate) fn pack(name: &str, entries: &[Entry]) -> Result<Vec<u8>, String> {
 }
 
 fn zip<'a>(files: impl Iterator<Item = &'a Entry>) -> zip::result::ZipResult<Vec<u8>> {
-    // All that a host would put in: its clock, its system, its idea of modes.
+    // Everything that a host would otherwise decide: time, system and modes.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(9))
@@ -75,7 +74,7 @@ fn zip<'a>(files: impl Iterator<Item = &'a Entry>) -> zip::result::ZipResult<Vec
     Ok(writer.finish()?.into_inner())
 }
 
-/// Reads the archive `name`, each entry as it stands there.
+/// Reads the entries of the archive `name` as stored.
 pub(crate) fn unpack(name: &str, bytes: &[u8]) -> Result<Vec<Entry>, String> {
     if name.ends_with(".zip") {
         unzip(bytes)
@@ -88,7 +87,7 @@ fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut decoder = flate2::bufread::GzDecoder::new(bytes);
     let mut tar = Vec::new();
     let read = decoder.by_ref().take(MOST_BYTES + 1).read_to_end(&mut tar);
-    read.map_err(|error| format!("it is not whole gzip: {error}"))?;
+    read.map_err(|error| format!("it is not complete gzip: {error}"))?;
     if tar.len() as u64 > MOST_BYTES {
         return Err(too_large());
     }
@@ -99,7 +98,7 @@ fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 fn untar(tar: &[u8]) -> Result<Vec<Entry>, String> {
-    let text = |error: std::io::Error| format!("it is not a whole tar: {error}");
+    let text = |error: std::io::Error| format!("it is not a complete tar: {error}");
     let mut entries = Vec::new();
     for entry in tar::Archive::new(tar).entries().map_err(text)?.raw(true) {
         let mut entry = entry.map_err(text)?;
@@ -118,7 +117,7 @@ fn untar(tar: &[u8]) -> Result<Vec<Entry>, String> {
 }
 
 fn unzip(bytes: &[u8]) -> Result<Vec<Entry>, String> {
-    let text = |error: zip::result::ZipError| format!("it is not a whole zip: {error}");
+    let text = |error: zip::result::ZipError| format!("it is not a complete zip: {error}");
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(text)?;
     let mut entries = Vec::new();
     let mut left = MOST_BYTES;
@@ -133,7 +132,7 @@ fn unzip(bytes: &[u8]) -> Result<Vec<Entry>, String> {
         };
         let mut bytes = Vec::new();
         let read = file.by_ref().take(left + 1).read_to_end(&mut bytes);
-        read.map_err(|error| format!("it is not a whole zip: `{path}`: {error}"))?;
+        read.map_err(|error| format!("it is not a complete zip: `{path}`: {error}"))?;
         left = left.checked_sub(bytes.len() as u64).ok_or_else(too_large)?;
         add(&mut entries, &path, kind, mode & 0o7777, bytes)?;
     }

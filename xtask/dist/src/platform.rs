@@ -1,5 +1,4 @@
-//! Which platform a program is for, by its first bytes: the archive of one target must not hold
-//! the program of another.
+//! The platform of a program, read from its first bytes, so that no archive holds another target's program.
 
 /// Why `program` is not one for `triple`.
 pub(crate) fn check(program: &[u8], triple: &str) -> Result<(), String> {
@@ -58,7 +57,7 @@ fn of(program: &[u8]) -> Option<(&'static str, &'static str)> {
         };
         return Some(("Mach-O", architecture));
     }
-    // PE: the offset of the header stands at 0x3c, the machine behind its signature.
+    // PE: 0x3c holds the offset of the header; the machine follows its signature.
     if program.starts_with(b"MZ") {
         let header = usize::try_from(word(0x3c)?).ok()?;
         if program.get(header..header.checked_add(4)?)? != b"PE\0\0" {

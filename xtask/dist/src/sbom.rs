@@ -15,7 +15,7 @@ use xtask_pins::versions;
 
 use crate::crates::{self, Crate, Id};
 use crate::licences;
-use crate::name::Kind;
+use crate::name::ReleaseKind;
 
 /// The targets that `polis-init` is built for.
 const INIT_TARGETS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
@@ -24,7 +24,7 @@ const INIT_TARGETS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-l
 ///
 /// # Errors
 /// When cargo cannot be asked, or a crate names no licence.
-pub fn sbom_of_init(workspace: &Workspace, kind: Kind) -> Result<Vec<u8>> {
+pub fn sbom_of_init(workspace: &Workspace, kind: ReleaseKind) -> Result<Vec<u8>> {
     let targets = INIT_TARGETS.map(str::to_owned);
     of_program(workspace, "polis-init", kind, &targets)
 }
@@ -38,7 +38,7 @@ pub fn sbom_name(program: &str, label: &str) -> String {
 pub(crate) fn of_program(
     workspace: &Workspace,
     program: &str,
-    kind: Kind,
+    kind: ReleaseKind,
     targets: &[String],
 ) -> Result<Vec<u8>> {
     let version = versions::of_workspace(workspace)?;
@@ -180,7 +180,7 @@ fn component(krate: &Crate) -> Result<Component> {
         .as_deref()
         .ok_or("its manifest names no licence".to_owned());
     let license = license.and_then(licences::expression).map_err(|why| {
-        Error::findings(format!("`{}` cannot stand in an SBOM", krate.title())).because(why)
+        Error::findings(format!("`{}` cannot be listed in an SBOM", krate.title())).because(why)
     })?;
     let checksum = krate.checksum.clone();
     let repository = krate.repository.clone().into_iter();
@@ -189,10 +189,10 @@ fn component(krate: &Crate) -> Result<Component> {
         bom_ref: reference(&krate.id),
         name: name.clone(),
         version: version.clone(),
-        // What only a build script or a macro uses is not in the program.
+        // A crate that only a build script or a macro uses is not linked into the program.
         scope: if krate.linked { "required" } else { "excluded" },
-        // A purl says where a package is had; our own crates are on no registry. `+` is the one
-        // character of a version that it escapes.
+        // A purl says where to get a package; our own crates are on no registry. `+` is the only
+        // character of a version that needs escaping.
         purl: checksum
             .as_ref()
             .map(|_| format!("pkg:cargo/{name}@{}", version.replace('+', "%2B"))),
@@ -216,8 +216,7 @@ fn reference((name, version): &Id) -> String {
     format!("{name}@{version}")
 }
 
-/// A UUID (version 8 of RFC 9562) from the content: the same document has the same number, and
-/// another one another.
+/// A UUID (version 8 of RFC 9562) derived from the content of the document.
 fn serial(document: &[u8]) -> String {
     let mut hex = Digest::of(document).hex();
     hex.replace_range(12..13, "8");

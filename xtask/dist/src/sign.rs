@@ -10,19 +10,19 @@ use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::secrets::{self, Secret};
 use zeroize::Zeroizing;
 
-/// The variable that holds the secret key: the text of a minisign key file.
+/// The variable with the secret key, as the text of a minisign key file.
 pub const KEY_VARIABLE: &str = secrets::SIGNING_KEY;
-/// The variable that holds its password.
+/// The variable with the password of the key.
 pub const PASSWORD_VARIABLE: &str = secrets::SIGNING_PASSWORD;
-/// Where the public key stands in the tree.
+/// The path of the public key in the tree.
 pub const PUBLIC_KEY: &str = "minisign.pub";
 
-/// What is said about a signing key without a password.
+/// The note about a signing key without a password.
 pub const UNPROTECTED: &str =
-    "the signing key has no password: whoever reads it once can sign releases";
+    "the signing key has no password: anyone who reads it can sign releases";
 
-/// Where a key file says how the key is encrypted: after the two bytes of the signature's
-/// algorithm. minisign's manual, "Secret key format".
+/// The bytes of a key file that say how the key is encrypted; they follow the two bytes of the signature algorithm.
+/// See "Secret key format" in minisign's manual.
 const KDF: std::ops::Range<usize> = 2..4;
 
 /// A key that signs a release.
@@ -43,11 +43,11 @@ impl SigningKey {
     /// The maintainers' key, from what the environment held when the program started.
     ///
     /// # Errors
-    /// When it is not set, is no key, or its password is missing, wrong or one too many.
+    /// When it is not set or not a key, or its password is missing, wrong or not needed.
     pub fn from_env() -> Result<Self> {
         let text = secrets::get(KEY_VARIABLE).ok_or_else(|| {
             Error::new(Outcome::Network, format!("`{KEY_VARIABLE}` is not set"))
-                .because("a release without a signature is no release")
+                .because("every release must be signed")
                 .hint(format!("put the text of the minisign secret key file into `{KEY_VARIABLE}` and its password into `{PASSWORD_VARIABLE}`"))
         })?;
         let password = secrets::get(PASSWORD_VARIABLE);
@@ -64,29 +64,31 @@ impl SigningKey {
         let password = password.filter(|password| !password.is_empty());
         let (bytes, encrypted) = decode(text).ok_or_else(|| {
             failed("it is not the text of a minisign secret key file").hint(
-                "take the whole file that `minisign -G -s FILE` wrote: a comment and a line of base64",
+                "use the complete file that `minisign -G -s FILE` wrote: a comment and a line of base64",
             )
         })?;
         let key = SecretKeyBox::from_string(text).map_err(library)?;
         let secret = match (encrypted, password) {
             (true, Some(password)) => key.into_secret_key(Some(password.to_owned())),
-            // As it is: `minisign -G -W` writes no checksum, which the library insists on.
+            // From the bytes: `minisign -G -W` writes no checksum, which the library's own reader requires.
             (false, None) => SecretKey::from_bytes(&bytes),
             (true, None) => {
-                let why = format!("the key is encrypted and `{PASSWORD_VARIABLE}` is not set");
+                let why = format!("the key is encrypted, but `{PASSWORD_VARIABLE}` is not set");
                 return Err(
                     failed(why).hint(format!("put its password into `{PASSWORD_VARIABLE}`"))
                 );
             }
             (false, Some(_)) => {
-                let why = format!("`{PASSWORD_VARIABLE}` is set and the key is not encrypted");
+                let why = format!("`{PASSWORD_VARIABLE}` is set, but the key is not encrypted");
                 return Err(failed(why).hint(format!(
-                    "is it the right key? `minisign -C -s FILE` gives it a password; else unset `{PASSWORD_VARIABLE}`"
+                    "check that it is the right key; set a password with `minisign -C -s FILE`, or unset `{PASSWORD_VARIABLE}`"
                 )));
             }
         };
         let secret = secret.map_err(|error| match error.kind() {
-            ErrorKind::Verify => failed(format!("`{PASSWORD_VARIABLE}` is not its password")),
+            ErrorKind::Verify => failed(format!(
+                "`{PASSWORD_VARIABLE}` is not the password of the key"
+            )),
             _ => library(error),
         })?;
         let key = Self {
@@ -99,19 +101,19 @@ impl SigningKey {
             .is_ok_and(|signed| key.verifies(&signed, b""))
         {
             true => Ok(key),
-            false => Err(failed("it is damaged: what it signs does not verify")),
+            false => Err(failed("it is damaged: its signatures do not verify")),
         }
     }
 
-    /// Whether the key was encrypted; where it was not, say [`UNPROTECTED`].
+    /// Whether the key was encrypted; if not, show [`UNPROTECTED`].
     pub fn is_protected(&self) -> bool {
         self.protected
     }
 
-    /// A key made for a rehearsal, and for nothing after it.
+    /// A new key for one rehearsal.
     ///
     /// # Errors
-    /// When the machine gives no randomness.
+    /// When the system provides no randomness.
     pub fn for_rehearsal() -> Result<Self> {
         let pair = KeyPair::generate_unencrypted_keypair().map_err(|error| {
             Error::machine("cannot make a signing key").because(error.to_string())
@@ -126,7 +128,7 @@ impl SigningKey {
     /// The public key file, as `minisign -p` reads it.
     ///
     /// # Errors
-    /// Never for a key that signs; the library's signature allows one.
+    /// Never for a valid key, although the library's signature allows it.
     pub fn public_key_file(&self) -> Result<String> {
         let public = self.public.to_box().map_err(|error| {
             Error::machine("cannot write the public key").because(error.to_string())
@@ -134,14 +136,14 @@ impl SigningKey {
         Ok(public.into_string())
     }
 
-    /// Whether `file`, a public key file, is this key's.
+    /// Whether the public key file `file` belongs to this key.
     pub fn matches(&self, file: &str) -> bool {
         let base64 = self.public.to_base64();
         file.lines().any(|line| line.trim() == base64)
     }
 
-    /// Whether `signature`, a signature file, is this key's over `bytes`. Two signatures over the
-    /// same bytes differ: a signature made earlier is as good as a new one.
+    /// Whether the signature file `signature` is by this key over `bytes`. Two signatures over the same bytes differ,
+    /// and both are valid.
     pub fn verifies(&self, signature: &str, bytes: &[u8]) -> bool {
         SignatureBox::from_string(signature).is_ok_and(|signature| {
             minisign::verify(
@@ -156,10 +158,10 @@ impl SigningKey {
         })
     }
 
-    /// The signature file over `bytes`; `comment` is signed with them.
+    /// A signature file over `bytes`, with `comment` as its trusted comment.
     ///
     /// # Errors
-    /// When the machine gives no randomness.
+    /// When the system provides no randomness.
     pub fn sign(&self, bytes: &[u8], comment: &str) -> Result<String> {
         let signature = minisign::sign(
             Some(&self.public),
@@ -245,11 +247,11 @@ mod tests {
         }
         for password in [None, Some(""), Some("\n")] {
             let said = refusal(&text, password);
-            assert!(said.contains("the key is encrypted and"), "{said}");
+            assert!(said.contains("the key is encrypted, but"), "{said}");
         }
         for password in ["q", "pass word"] {
             let said = refusal(&text, Some(password));
-            assert!(said.contains("is not its password"), "{said}");
+            assert!(said.contains("is not the password of the key"), "{said}");
         }
     }
 

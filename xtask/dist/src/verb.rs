@@ -1,4 +1,4 @@
-//! `dist`: what a release publishes, in `dist/`.
+//! `dist`: writes the files of a release to `dist/`.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::args::DistArgs;
 use crate::assemble::{self, Archives, Inputs};
-use crate::files::{Asset, Signed};
-use crate::name::{Kind, RELEASE_TARGETS};
+use crate::files::{ReleaseFile, Signed};
+use crate::name::{RELEASE_TARGETS, ReleaseKind};
 use crate::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask_build::images;
 use xtask_build::rust_build;
@@ -30,8 +30,8 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
         .clone()
         .unwrap_or_else(|| workspace.root.join("dist"));
     let kind = match args.rehearsal {
-        true => Kind::Rehearsal,
-        false => Kind::Release,
+        true => ReleaseKind::Rehearsal,
+        false => ReleaseKind::Release,
     };
     let commit = commit(workspace, kind)?;
     let targets = match (&args.targets[..], &args.prebuilt) {
@@ -44,11 +44,11 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
         archives.write_into(&output)?;
         return Ok(report(kind, &commit, false, &archives, &output));
     }
-    // The key is asked for before anything is built: the build takes a minute, the answer none.
+    // Read the key first: a build takes a minute, and a missing key should not cost one.
     let (key, public_key) = keys(workspace, kind, args.unsigned)?;
     if key
         .as_ref()
-        .is_some_and(|key| kind == Kind::Release && !key.is_protected())
+        .is_some_and(|key| kind == ReleaseKind::Release && !key.is_protected())
     {
         progress.note(&format!("note: {UNPROTECTED}"));
     }
@@ -82,11 +82,11 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
     Ok(report)
 }
 
-/// The commit of the tree; a release is nothing but a commit.
-fn commit(workspace: &Workspace, kind: Kind) -> Result<String> {
+/// The commit of the tree, which must be clean for a release.
+fn commit(workspace: &Workspace, kind: ReleaseKind) -> Result<String> {
     let git = |args: &[&str]| Run::new("git").args(args).cwd(&workspace.root).output();
-    if kind == Kind::Rehearsal {
-        // A tree that is no checkout can be rehearsed; nobody is to look for its commit.
+    if kind == ReleaseKind::Rehearsal {
+        // A rehearsal also works outside of a git checkout; the zero commit exists nowhere.
         return Ok(git(&["rev-parse", "HEAD"]).unwrap_or_else(|_| "0".repeat(40)));
     }
     let changed = git(&["status", "--porcelain"])?;
@@ -95,13 +95,17 @@ fn commit(workspace: &Workspace, kind: Kind) -> Result<String> {
     }
     Err(Error::findings("the work tree has uncommitted changes")
         .because(changed)
-        .hint("commit them or take them back: a release is a commit")
-        .hint("to try it as it is: `cargo xtask dist --rehearsal`, whose files say what they are"))
+        .hint("commit or revert them: a release is made from a commit")
+        .hint("to try it with these changes: `cargo xtask dist --rehearsal`"))
 }
 
-/// The key that signs, unless nothing is signed here, and the public key that users verify with.
-fn keys(workspace: &Workspace, kind: Kind, unsigned: bool) -> Result<(Option<SigningKey>, String)> {
-    if kind == Kind::Rehearsal {
+/// The signing key, unless `unsigned`, and the public key that users verify with.
+fn keys(
+    workspace: &Workspace,
+    kind: ReleaseKind,
+    unsigned: bool,
+) -> Result<(Option<SigningKey>, String)> {
+    if kind == ReleaseKind::Rehearsal {
         let key = SigningKey::for_rehearsal()?;
         let public = key.public_key_file()?;
         return Ok(((!unsigned).then_some(key), public));
@@ -116,7 +120,7 @@ fn keys(workspace: &Workspace, kind: Kind, unsigned: bool) -> Result<(Option<Sig
     })?;
     match &key {
         Some(key) if !key.matches(&public) => {
-            let other = format!("the signing key is not the one of `{}`", path.display());
+            let other = format!("the signing key does not match `{}`", path.display());
             Err(Error::new(Outcome::Network, other).hint(
                 "sign with the key whose public half is committed, or commit the new one and announce it",
             ))
@@ -125,7 +129,7 @@ fn keys(workspace: &Workspace, kind: Kind, unsigned: bool) -> Result<(Option<Sig
     }
 }
 
-fn report(kind: Kind, commit: &str, signed: bool, files: &Signed, output: &Path) -> Report {
+fn report(kind: ReleaseKind, commit: &str, signed: bool, files: &Signed, output: &Path) -> Report {
     let assets = files.assets();
     let text: String = assets
         .iter()
@@ -143,7 +147,7 @@ fn report(kind: Kind, commit: &str, signed: bool, files: &Signed, output: &Path)
         "commit": commit,
         "signed": signed,
         "directory": output.display().to_string(),
-        "assets": assets.iter().map(Asset::to_json).collect::<Vec<_>>(),
+        "assets": assets.iter().map(ReleaseFile::to_json).collect::<Vec<_>>(),
     });
     Report::new("dist", data, format!("{text}in {}", output.display()))
 }

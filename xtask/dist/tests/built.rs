@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use xtask_testkit::{Tree, has_part, repository};
+use xtask_testkit::{Tree, has_part, prepared, repository};
 
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
 const MUSL: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
 
-/// What the verb wrote, once for all tests here.
+/// What the verb wrote, once per test run.
 struct Built {
-    _tree: Tree,
     dist: PathBuf,
     targets: Vec<String>,
 }
@@ -39,12 +38,14 @@ fn build() -> Option<Built> {
     if targets.is_empty() {
         return None;
     }
-    let dist = tree.root().join("out");
-    let ran = dist_on_repository(&tree, &targets, &["--output", dist.to_str()?]);
-    assert_eq!(ran.code, 0, "{}", ran.seen());
+    let dist = prepared("dist", |dir| {
+        let out = dir.join("out");
+        let out = out.to_str().expect("a path in UTF-8");
+        let ran = dist_on_repository(&tree, &targets, &["--output", out]);
+        assert_eq!(ran.code, 0, "{}", ran.seen());
+    });
     Some(Built {
-        _tree: tree,
-        dist,
+        dist: dist.join("out"),
         targets,
     })
 }

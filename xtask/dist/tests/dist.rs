@@ -2,7 +2,7 @@
 //! anything is built.
 
 use expect_test::expect;
-use xtask_dist::Kind;
+use xtask_dist::ReleaseKind;
 use xtask_testkit::{Ran, Tree};
 
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
@@ -45,7 +45,7 @@ fn a_release_is_not_made_without_its_key() {
         exit 3
         --- stderr
         error: `POLIS_MINISIGN_SECRET_KEY` is not set
-          because: a release without a signature is no release
+          because: every release must be signed
           next: put the text of the minisign secret key file into `POLIS_MINISIGN_SECRET_KEY` and its password into `POLIS_MINISIGN_PASSWORD`
     "#]].assert_eq(&dist(&tree, &[], &[]).seen());
     let secret = "untrusted comment: x\nbm90IGEga2V5";
@@ -65,8 +65,8 @@ fn a_release_is_a_commit_with_the_public_half_of_its_key() {
         --- stderr
         error: the work tree has uncommitted changes
           because: ?? notes.txt
-          next: commit them or take them back: a release is a commit
-          next: to try it as it is: `cargo xtask dist --rehearsal`, whose files say what they are
+          next: commit or revert them: a release is made from a commit
+          next: to try it with these changes: `cargo xtask dist --rehearsal`
     "#]]
     .assert_eq(&dist(&tree, &["--archive-only"], &[]).seen());
     commit(&tree);
@@ -93,7 +93,7 @@ fn a_release_is_a_commit_with_the_public_half_of_its_key() {
     expect![[r#"
         exit 3
         --- stderr
-        error: the signing key is not the one of `[TREE]/minisign.pub`
+        error: the signing key does not match `[TREE]/minisign.pub`
           next: sign with the key whose public half is committed, or commit the new one and announce it
     "#]].assert_eq(&dist(&tree, &[], &signed).seen());
     tree.write("minisign.pub", &public);
@@ -125,7 +125,7 @@ fn a_tree_without_a_licence_is_refused() {
         --- stderr
         error: `[TREE]/LICENSE` is missing
           next: run this from a complete checkout, or name one with --root DIR
-          next: restore it from git: a release carries the licence it is published under
+          next: restore it from git: a release includes its licence
     "#]]
     .assert_eq(&dist(&tree, &["--rehearsal", "--archive-only"], &[]).seen());
     tree.write("LICENSE", "\n");
@@ -157,11 +157,11 @@ fn the_problems_of_all_archives_are_told_at_once() {
         assemble the release ...
         error: the CLI archives cannot be released
           because: polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz: `prebuilt/polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz` is missing
-          because: polis-VERSION-rehearsal-aarch64-unknown-linux-musl.tar.gz: it is not whole gzip: unexpected end of file
-          because: polis-VERSION-rehearsal-x86_64-apple-darwin.tar.gz: it is not whole gzip: unexpected end of file
-          because: polis-VERSION-rehearsal-x86_64-pc-windows-msvc.zip: it is not a whole zip: invalid Zip archive: Could not find EOCD
-          because: polis-VERSION-rehearsal-x86_64-unknown-linux-musl.tar.gz: it is not whole gzip: unexpected end of file
-          next: build each at the commit that is released, with `cargo xtask dist --archive-only --target TRIPLE`
+          because: polis-VERSION-rehearsal-aarch64-unknown-linux-musl.tar.gz: it is not complete gzip: unexpected end of file
+          because: polis-VERSION-rehearsal-x86_64-apple-darwin.tar.gz: it is not complete gzip: unexpected end of file
+          because: polis-VERSION-rehearsal-x86_64-pc-windows-msvc.zip: it is not a complete zip: invalid Zip archive: Could not find EOCD
+          because: polis-VERSION-rehearsal-x86_64-unknown-linux-musl.tar.gz: it is not complete gzip: unexpected end of file
+          next: build each from the commit being released with `cargo xtask dist --archive-only --target TRIPLE`
     "#]].assert_eq(&seen);
     // Of fewer targets there are fewer problems.
     let few = ["--target", "x86_64-unknown-linux-musl,x86_64-apple-darwin"];
@@ -222,14 +222,18 @@ fn only_the_program_of_a_release_has_the_key() {
     };
     let key_of = |kind| xtask_dist::facts(&workspace, kind, "1.2.3").map(|facts| facts.key);
     let none = polis_base::facts::NO_KEY;
-    assert_eq!(key_of(Kind::Release).unwrap(), none, "the tree has none");
+    assert_eq!(
+        key_of(ReleaseKind::Release).unwrap(),
+        none,
+        "the tree has none"
+    );
     let (_, public) = key();
     tree.write("minisign.pub", &public);
     let line = public.lines().nth(1).unwrap();
-    assert_eq!(key_of(Kind::Release).unwrap(), line);
-    assert_eq!(key_of(Kind::Rehearsal).unwrap(), none);
+    assert_eq!(key_of(ReleaseKind::Release).unwrap(), line);
+    assert_eq!(key_of(ReleaseKind::Rehearsal).unwrap(), none);
     tree.write("minisign.pub", "untrusted comment: somebody's\nRWQ=\n");
-    let error = key_of(Kind::Release).unwrap_err().to_string();
+    let error = key_of(ReleaseKind::Release).unwrap_err().to_string();
     assert!(error.contains("not a minisign public key file"), "{error}");
-    assert_eq!(key_of(Kind::Rehearsal).unwrap(), none);
+    assert_eq!(key_of(ReleaseKind::Rehearsal).unwrap(), none);
 }

@@ -1,5 +1,4 @@
-//! Faults that a server here can be told to commit, so that every way in which a network fails
-//! can be shown to end in a clear error.
+//! Faults that the servers commit on request, so that tests can show that every network failure ends in a clear error.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,9 +25,9 @@ pub enum Fault {
     Corrupt,
     /// Sends the body a byte at a time, with this pause before each.
     Drip(Duration),
-    /// Announces the whole body and closes the connection after so many bytes.
+    /// Announces the full length and closes the connection after this many bytes.
     Cut(usize),
-    /// Announces a body of so many bytes and sends the one that there is.
+    /// Announces a body of this many bytes and sends the real one.
     Length(usize),
     /// Answers with this `Docker-Content-Digest`.
     DigestHeader(String),
@@ -40,8 +39,7 @@ pub enum Fault {
     Stall,
 }
 
-/// What a server is told to do wrong; clones share the list, so that it can be added to while
-/// the server runs.
+/// The faults that a server is to commit; clones share the list, which may grow while the server runs.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Arc<Mutex<Vec<Rule>>>);
 
@@ -60,7 +58,7 @@ impl Faults {
     }
 
     /// Commits `fault` at the next `times` requests with this `method` (as `GET`) and a path
-    /// that starts with `prefix`. The oldest rule that fits is used up first.
+    /// that starts with `prefix`. The oldest matching rule is used up first.
     pub fn add(&self, method: &str, prefix: &str, times: usize, fault: Fault) {
         self.rules().push(Rule {
             method: method.to_owned(),
@@ -70,12 +68,12 @@ impl Faults {
         });
     }
 
-    /// How many announced faults were not committed yet.
+    /// How many faults have not been committed yet.
     pub fn left(&self) -> usize {
         self.rules().iter().map(|rule| rule.times).sum()
     }
 
-    /// `router` with these faults before it.
+    /// `router` with these faults applied.
     pub(super) fn before(&self, router: Router) -> Router {
         router.layer(middleware::from_fn_with_state(self.clone(), commit))
     }
@@ -133,7 +131,7 @@ fn set(response: &mut Response, name: &'static str, value: Option<&str>) {
     }
 }
 
-/// `response` with `length` announced, else its own, and broken off `after` so many bytes.
+/// `response` with `length` announced, or else its own length, and cut off `after` this many bytes.
 pub(super) async fn cut(response: Response, length: Option<usize>, after: usize) -> Response {
     let (mut parts, body) = response.into_parts();
     let Ok(whole) = to_bytes(body, usize::MAX).await else {
@@ -144,7 +142,7 @@ pub(super) async fn cut(response: Response, length: Option<usize>, after: usize)
         HeaderValue::from(length.unwrap_or(whole.len())),
     );
     let part = whole.slice(..after.min(whole.len()));
-    // The pause lets what is whole go out before the connection breaks.
+    // The pause lets complete pieces go out before the connection breaks.
     let broken = async {
         tokio::time::sleep(PAUSE).await;
         Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionAborted))

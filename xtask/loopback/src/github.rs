@@ -1,6 +1,6 @@
-//! The part of GitHub's API that a release and the nightly check need: releases and their assets,
-//! git tags, branches and commits, attestations, issues, pull requests, the runs of workflows, with GitHub's rules on drafts, tokens,
-//! names, validation and immutable releases.
+//! The part of GitHub's API that a release and the nightly check need: releases and their assets, git tags, branches and
+//! commits, attestations, issues, pull requests and workflow runs, with GitHub's rules on drafts, tokens, names,
+//! validation and immutable releases.
 
 mod assets;
 mod call;
@@ -40,7 +40,7 @@ use git::Git;
 use issues::Issues;
 use settings::Settings;
 use shared::Shared;
-use state::State;
+use state::RepositoryState;
 use tags::Tag;
 
 pub use settings::Probe;
@@ -54,11 +54,11 @@ pub struct EmbeddedGitHub {
 }
 
 impl EmbeddedGitHub {
-    /// Serves the releases in the directory `root` as those of `owner/repo`; who writes, or
-    /// reads drafts, must send `token`.
+    /// Serves the releases in the directory `root` as those of `owner/repo`; writing, and reading
+    /// drafts, requires `token`.
     ///
     /// # Errors
-    /// When the directory cannot be made or read, or no port is to be had.
+    /// When the directory cannot be created or read, or no port is available.
     pub fn start(root: &Path, owner: &str, repo: &str, token: &str) -> io::Result<Self> {
         Self::start_with(root, owner, repo, token, &Faults::none())
     }
@@ -66,7 +66,7 @@ impl EmbeddedGitHub {
     /// As [`Self::start`], committing `faults`.
     ///
     /// # Errors
-    /// When the directory cannot be made or read, or no port is to be had.
+    /// When the directory cannot be created or read, or no port is available.
     pub fn start_with(
         root: &Path,
         owner: &str,
@@ -77,10 +77,10 @@ impl EmbeddedGitHub {
         Self::start_journaled(root, owner, repo, token, faults, &Journal::default())
     }
 
-    /// As [`Self::start_with`], keeping what is changed in `journal`.
+    /// As [`Self::start_with`], recording changes in `journal`.
     ///
     /// # Errors
-    /// When the directory cannot be made or read, or no port is to be had.
+    /// When the directory cannot be created or read, or no port is available.
     pub fn start_journaled(
         root: &Path,
         owner: &str,
@@ -91,7 +91,7 @@ impl EmbeddedGitHub {
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             root: root.to_owned(),
-            state: Mutex::new(State::open(root, &format!("{owner}/{repo}"))?),
+            state: Mutex::new(RepositoryState::open(root, &format!("{owner}/{repo}"))?),
             issues: Mutex::new(Issues::open(root)?),
             git: Mutex::new(Git::open(root)?),
             token: token.to_owned(),
@@ -105,10 +105,10 @@ impl EmbeddedGitHub {
         })
     }
 
-    /// Another port onto the same repository, with the same faults and a journal of its own.
+    /// Another port for the same repository, with the same faults and a separate journal.
     ///
     /// # Errors
-    /// When no port is to be had.
+    /// When no port is available.
     pub fn door(&self, journal: &Journal) -> io::Result<Door> {
         Door::open(router(&self.shared, &self.faults, journal))
     }
@@ -118,13 +118,13 @@ impl EmbeddedGitHub {
         self.server.url()
     }
 
-    /// Stops after the requests under way.
+    /// Stops after the requests in progress.
     pub async fn stop(self) {
         self.server.stop().await;
     }
 
-    /// Makes or moves the annotated tag `tag` on `commit`, as a push would; returns the name of
-    /// the tag's object, which is what git would call it.
+    /// Creates the annotated tag `tag` on `commit`, or moves it there, as a push would; returns the
+    /// object ID of the tag, which is the one git would compute.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -135,7 +135,7 @@ impl EmbeddedGitHub {
         Ok(object)
     }
 
-    /// Makes or moves the lightweight tag `tag` on `commit`.
+    /// Creates the lightweight tag `tag` on `commit`, or moves it there.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -152,8 +152,8 @@ impl EmbeddedGitHub {
         self.shared.state().set_tag(tag, None)
     }
 
-    /// Puts a file into a release, past every rule; returns its number. One in a `state` other
-    /// than `uploaded` has the size 0 and no digest.
+    /// Adds a file to a release without applying any rule; returns its id. In a `state` other than
+    /// `uploaded` it has size 0 and no digest.
     ///
     /// # Errors
     /// When there is no such release, or the file cannot be written.
@@ -168,7 +168,7 @@ impl EmbeddedGitHub {
         world.plant_asset(release, name, bytes, state)
     }
 
-    /// Whether a release becomes immutable when it is published; at first not.
+    /// Whether publishing makes a release immutable; false by default.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -176,7 +176,7 @@ impl EmbeddedGitHub {
         self.set(|settings| settings.immutable = on)
     }
 
-    /// What `immutable-releases` answers; at first [`Probe::Forbidden`].
+    /// The answer of `immutable-releases`; [`Probe::Forbidden`] by default.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -184,7 +184,7 @@ impl EmbeddedGitHub {
         self.set(|settings| settings.probe = probe)
     }
 
-    /// Whether the token may push; at first it may.
+    /// Whether the token may push; true by default.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -200,7 +200,7 @@ impl EmbeddedGitHub {
         self.set(|settings| settings.gravatar = has)
     }
 
-    /// Whether the labels of an issue are names alone; at first they are objects.
+    /// Whether the labels of an issue are plain names; objects by default.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -208,8 +208,7 @@ impl EmbeddedGitHub {
         self.set(|settings| settings.plain_labels = plain)
     }
 
-    /// Lets the next `requests` for the attestation of a release find none; not kept over a
-    /// restart.
+    /// Makes the next `requests` for the attestation of a release find none; forgotten on restart.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -217,7 +216,7 @@ impl EmbeddedGitHub {
         self.set(|settings| settings.attestation_lag = requests)
     }
 
-    /// Whether a subject without attestations is answered with an empty list; at first with 404.
+    /// Whether a subject without attestations gets an empty list; 404 by default.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -225,7 +224,7 @@ impl EmbeddedGitHub {
         self.set(|settings| settings.empty_list = list)
     }
 
-    /// Whether the token may change workflows; at first it may. That of a workflow never may.
+    /// Whether the token may change workflows; true by default. The token of a workflow never may.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -247,7 +246,7 @@ impl EmbeddedGitHub {
         self.shared.git().push(branch, message, files)
     }
 
-    /// The files of the commit that `branch` names, by path their mode and text; none where there is no such branch.
+    /// The files of the commit that `branch` names, by path their mode and text; `None` if the branch does not exist.
     pub fn files(&self, branch: &str) -> BTreeMap<String, (String, String)> {
         self.shared.git().files(branch)
     }

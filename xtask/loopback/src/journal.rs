@@ -1,8 +1,7 @@
-//! What the servers of a test were asked to change, in order, and where one of these requests is
-//! held, refused or cut off.
+//! Records the requests that change something, and can hold, refuse or cut off one of them.
 //!
-//! A test first runs a release and reads the journal, then runs it again once for each entry and
-//! trips that one: a request that is new to the release is tripped without anyone listing it.
+//! A test first runs a release and reads the journal. It then repeats the release once per entry and
+//! trips that request, so new requests are covered without being listed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,14 +20,13 @@ use tokio::sync::watch;
 use super::fault;
 use super::serve::Line;
 
-/// The requests that change something (all but `GET` and `HEAD`), over all servers that share
-/// it; clones are the same journal.
+/// The requests other than `GET` and `HEAD` to all servers that share it; clones are the same journal.
 #[derive(Clone, Debug, Default)]
 pub struct Journal(Arc<Mutex<Book>>);
 
 #[derive(Debug, Default)]
 struct Book {
-    /// Told apart from entries that a request under way had before the last clear.
+    /// Distinguishes entries from those of requests that began before the last clear.
     generation: u64,
     entries: Vec<Entry>,
     trips: BTreeMap<usize, Trip>,
@@ -43,28 +41,26 @@ pub struct Entry {
     pub method: String,
     /// The path, with the query.
     pub path: String,
-    /// The status that was answered; none while the request is held or its client is gone.
+    /// The status of the answer; `None` while the request is held, or if its client is gone.
     pub status: Option<u16>,
 }
 
-/// What happens to one request.
+/// The fate of one request.
 #[derive(Clone, Debug)]
 pub enum Trip {
-    /// It is held before it is applied.
+    /// Held before it is applied.
     Before(Hold),
-    /// It is applied, and the answer held.
+    /// Applied, but its answer is held.
     After(Hold),
-    /// It is answered with this status and not applied.
+    /// Not applied, but answered with this status.
     RefuseBefore(u16),
-    /// It is applied and answered with this status instead of its own.
+    /// Applied, but answered with this status.
     AnswerAfter(u16),
-    /// It is applied, and the connection breaks in the middle of the answer; before an answer
-    /// that has no body.
+    /// Applied, but the connection breaks in the middle of the answer, or before it if it has no body.
     CutAfter,
 }
 
-/// Holds a request; clones hold the same one. A request that nobody releases stays held until
-/// its client is gone.
+/// Holds a request until it is released or its client is gone; clones hold the same one.
 #[derive(Clone, Debug, Default)]
 pub struct Hold(Arc<Gate>);
 
@@ -86,8 +82,7 @@ impl Default for Gate {
 }
 
 impl Hold {
-    /// Waits until a request is held here, for `timeout` at most; returns whether one is or was.
-    /// Blocks the thread: the servers run on threads of their own.
+    /// Blocks the thread until a request is held here, for at most `timeout`; returns whether one is or was.
     pub fn wait(&self, timeout: Duration) -> bool {
         let reached = lock(&self.0.reached);
         let waited = self
@@ -97,7 +92,7 @@ impl Hold {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Lets the request go on, also one that comes later.
+    /// Releases the request, also one that comes later.
     pub fn release(&self) {
         self.0.released.send_replace(true);
     }
@@ -106,13 +101,13 @@ impl Hold {
         *lock(&self.0.reached) = true;
         self.0.told.notify_all();
         let mut released = self.0.released.subscribe();
-        // The sender lives as long as this hold, so there is no error.
+        // Never fails: the sender lives as long as this hold.
         let _ = released.wait_for(|released| *released).await;
     }
 }
 
 impl Journal {
-    /// The requests since the last [`Self::clear`], in the order in which they came.
+    /// The requests since the last [`Self::clear`], in order of arrival.
     pub fn entries(&self) -> Vec<Entry> {
         self.book().entries.clone()
     }
@@ -125,17 +120,17 @@ impl Journal {
         book.trips.clear();
     }
 
-    /// Does `trip` to the request `number`, counted from 0 since the last [`Self::clear`].
+    /// Applies `trip` to the request `number`, counted from 0 since the last [`Self::clear`].
     pub fn trip(&self, number: usize, trip: Trip) {
         self.book().trips.insert(number, trip);
     }
 
-    /// `router` with this journal before it, kept for `server`.
+    /// `router`, with its requests recorded as those of `server`.
     pub(super) fn before(&self, router: Router, server: &'static str) -> Router {
         router.layer(middleware::from_fn_with_state((self.clone(), server), keep))
     }
 
-    /// Notes a request; returns what to say when it is answered, and what happens to it.
+    /// Records a request; returns its entry, to be completed with the answer, and its fate.
     fn enter(&self, server: &'static str, request: &Request) -> (Ticket, Option<Trip>) {
         let uri = request.uri();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -217,8 +212,8 @@ async fn keep(
     response
 }
 
-/// `request` with its body read, as far as it came: only then the server sees that the client of
-/// a held request is gone.
+/// `request` with its body read as far as it arrived: only then does the server notice that the client of a held
+/// request is gone.
 async fn received(request: Request) -> Request {
     let (parts, body) = request.into_parts();
     let mut pieces = body.into_data_stream();

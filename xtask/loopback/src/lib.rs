@@ -1,8 +1,7 @@
-//! Servers on loopback that stand in for the public ones: in a rehearsal of a release, and in
-//! tests.
+//! Loopback stand-ins for the public servers, for rehearsals and tests.
 //!
-//! They speak the real protocols and keep real bytes on disk, so that the code of a release runs
-//! unchanged against them and everyone can look at what it left.
+//! They speak the real protocols and keep real bytes on disk, so the release code runs against them
+//! unchanged and its results can be inspected.
 
 pub mod fault;
 pub mod files;
@@ -23,7 +22,7 @@ pub use proxy::EmbeddedProxy;
 pub use registry::EmbeddedRegistry;
 pub use serve::Door;
 
-/// The first value of `key` in the query of `uri`, with its escapes undone.
+/// The first value of `key` in the query of `uri`, decoded.
 fn query(uri: &Uri, key: &str) -> Option<String> {
     let url = Url::parse(&format!("http://localhost/?{}", uri.query()?)).ok()?;
     let mut pairs = url.query_pairs();

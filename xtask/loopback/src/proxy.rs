@@ -1,5 +1,4 @@
-//! A proxy before any of the servers, real ones too: it lets time pass, commits faults, and keeps
-//! what it was asked, so that a test can count.
+//! A proxy for any server, real ones included: it adds latency, commits faults, and records requests for tests to count.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,14 +22,14 @@ pub struct EmbeddedProxy {
     seen: Seen,
 }
 
-/// `METHOD /path` of each request, in the order of their arrival.
+/// `METHOD /path` of each request, in order of arrival.
 type Seen = Arc<Mutex<Vec<String>>>;
 
 #[derive(Clone)]
 struct Way {
     client: Client,
     target: String,
-    /// Where requests go that carry bytes or ask for them.
+    /// The target of requests that carry or request bytes.
     bytes: String,
     latency: Duration,
     seen: Seen,
@@ -40,7 +39,7 @@ impl EmbeddedProxy {
     /// Passes requests on to `target` (`http://127.0.0.1:PORT`) after `latency`, committing `faults`.
     ///
     /// # Errors
-    /// When no port or no client is to be had.
+    /// When no port is available, or the client cannot be built.
     pub fn start(target: &str, latency: Duration, faults: &Faults) -> io::Result<Self> {
         Self::start_way(target, target, latency, faults)
     }
@@ -49,7 +48,7 @@ impl EmbeddedProxy {
     /// (`application/octet-stream`) or ask for them to `bytes`.
     ///
     /// # Errors
-    /// When no port or no client is to be had.
+    /// When no port is available, or the client cannot be built.
     pub fn start_beside(judge: &str, bytes: &str) -> io::Result<Self> {
         Self::start_way(judge, bytes, Duration::ZERO, &Faults::none())
     }
@@ -60,7 +59,7 @@ impl EmbeddedProxy {
         latency: Duration,
         faults: &Faults,
     ) -> io::Result<Self> {
-        // An error only says that the program has installed one already.
+        // An error means that the program has already installed one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .no_proxy()
@@ -95,13 +94,13 @@ impl EmbeddedProxy {
         self.server.url()
     }
 
-    /// `METHOD /path` of each request since the last call, in the order of their arrival.
+    /// `METHOD /path` of each request since the last call, in order of arrival.
     pub fn take_seen(&self) -> Vec<String> {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Notes the request and lets the time pass, before any fault.
+/// Records the request and waits for the latency, before any fault.
 async fn look(State(way): State<Way>, request: Request, next: axum::middleware::Next) -> Response {
     let line = format!("{} {}", request.method(), request.uri().path());
     way.seen
@@ -120,7 +119,7 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
         false => &way.target,
     };
     let url = format!("{target}{path}");
-    // Without asking, a request that has no body would become a chunked one.
+    // Otherwise a request without a body would become a chunked one.
     let has_body = has_body(&parts.headers);
     let mut on = way.client.request(parts.method, url).headers(parts.headers);
     if has_body {
@@ -139,7 +138,7 @@ async fn pass(State(way): State<Way>, request: Request) -> Response {
     }
 }
 
-/// Whether a request with these headers carries or wants bytes.
+/// Whether a request with these headers carries or requests bytes.
 fn is_of_bytes(headers: &HeaderMap) -> bool {
     let kinds = [header::CONTENT_TYPE, header::ACCEPT];
     let mut kinds = kinds.iter().filter_map(|name| headers.get(name));

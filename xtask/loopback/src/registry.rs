@@ -1,9 +1,9 @@
 //! An OCI distribution registry: pull, push, tags and deletion, without authentication.
 //!
-//! It is as strict as Docker's: an upload must have the digest it claims, and a manifest is
-//! refused while anything that it names is missing, but for its `subject`, which the
-//! specification lets come later. As GHCR it has no Referrers API: an artifact of an image is found
-//! by its tag alone. It has no catalogue and no byte ranges either, because no release needs them.
+//! It is as strict as Docker's registry: an upload must have the digest that it claims, and a manifest
+//! is refused while anything that it references is missing, except its `subject`, which the
+//! specification allows to come later. Like GHCR it has no Referrers API: artifacts are found by the
+//! fallback tag. It has no catalogue and no byte ranges, which no release needs.
 
 mod refusal;
 mod store;
@@ -28,7 +28,7 @@ use super::serve::{Door, Server, file_body};
 use refusal::Refusal;
 use store::{Name, Store, Target, digest};
 
-/// The limit that Docker's registry has too.
+/// The limit of Docker's registry.
 const LARGEST_MANIFEST: usize = 4 * 1024 * 1024;
 const DIGEST: &str = "docker-content-digest";
 
@@ -41,10 +41,10 @@ pub struct EmbeddedRegistry {
 }
 
 impl EmbeddedRegistry {
-    /// Serves the content of the directory `root`, which is made where it is not there.
+    /// Serves the content of the directory `root`, which is created if it does not exist.
     ///
     /// # Errors
-    /// When the directory cannot be made or no port is to be had.
+    /// When the directory cannot be created or no port is available.
     pub fn start(root: &Path) -> io::Result<Self> {
         Self::start_with(root, &Faults::none())
     }
@@ -52,15 +52,15 @@ impl EmbeddedRegistry {
     /// As [`Self::start`], committing `faults`.
     ///
     /// # Errors
-    /// When the directory cannot be made or no port is to be had.
+    /// When the directory cannot be created or no port is available.
     pub fn start_with(root: &Path, faults: &Faults) -> io::Result<Self> {
         Self::start_journaled(root, faults, &Journal::default())
     }
 
-    /// As [`Self::start_with`], keeping what is changed in `journal`.
+    /// As [`Self::start_with`], recording changes in `journal`.
     ///
     /// # Errors
-    /// When the directory cannot be made or no port is to be had.
+    /// When the directory cannot be created or no port is available.
     pub fn start_journaled(root: &Path, faults: &Faults, journal: &Journal) -> io::Result<Self> {
         let store = Arc::new(Store::open(root)?);
         let server = Server::start(router(&store, faults, journal))?;
@@ -71,10 +71,10 @@ impl EmbeddedRegistry {
         })
     }
 
-    /// Another port onto the same content, with the same faults and a journal of its own.
+    /// Another port for the same content, with the same faults and a separate journal.
     ///
     /// # Errors
-    /// When no port is to be had.
+    /// When no port is available.
     pub fn door(&self, journal: &Journal) -> io::Result<Door> {
         Door::open(router(&self.store, &self.faults, journal))
     }
@@ -89,7 +89,7 @@ impl EmbeddedRegistry {
         self.server.url()
     }
 
-    /// Stops after the requests under way.
+    /// Stops after the requests in progress.
     pub async fn stop(self) {
         self.server.stop().await;
     }
@@ -239,7 +239,7 @@ fn blob(store: &Store, digest: &Digest) -> Result<Response, Refusal> {
     Ok(response)
 }
 
-/// Begins an upload; with `mount` or `digest` in the query it may end at once.
+/// Begins an upload; `mount` or `digest` in the query may complete it at once.
 async fn begin(store: &Store, name: &Name, uri: &Uri, body: Body) -> Result<Response, Refusal> {
     if let Some(mount) = query(uri, "mount") {
         let mount = digest(&mount)?;
@@ -257,7 +257,7 @@ async fn begin(store: &Store, name: &Name, uri: &Uri, body: Body) -> Result<Resp
     Ok(created(name, "blobs", &expected))
 }
 
-/// Adds the body to an upload; returns how much it holds then.
+/// Appends the body to an upload; returns its new size.
 async fn append(store: &Store, id: &str, headers: &HeaderMap, body: Body) -> Result<u64, Refusal> {
     let (mut file, mut held) = store.upload(id)?;
     if let Some(range) = headers.get(header::CONTENT_RANGE) {
@@ -300,7 +300,7 @@ fn list_tags(store: &Store, name: &Name, uri: &Uri) -> Result<Response, Refusal>
     Ok(response)
 }
 
-/// The answer to an upload under way.
+/// The answer to an unfinished upload.
 fn progress(status: StatusCode, name: &Name, id: &str, held: u64) -> Response {
     let headers = [
         (
@@ -334,7 +334,7 @@ fn created(name: &Name, kind: &str, digest: &Digest) -> Response {
 
 fn set<const N: usize>(response: &mut Response, headers: [(&'static str, String); N]) {
     for (name, value) in headers {
-        // Every value here is made of checked names, digests and numbers.
+        // Every value here consists of checked names, digests and numbers.
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }

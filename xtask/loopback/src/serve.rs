@@ -1,5 +1,5 @@
-//! Runs a router on a loopback port, on a thread and a runtime of its own: the servers here read
-//! and write files while they answer, and must not hold up the client beside them.
+//! Runs a router on a loopback port, with its own thread and runtime: the servers read and write files while they
+//! answer, and must not block the client in the same process.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,7 +17,7 @@ use futures_util::stream;
 use tokio::sync::watch;
 use xtask_host::say;
 
-/// How long requests under way may take after a stop.
+/// How long requests in progress may take after a stop.
 const GRACE: Duration = Duration::from_secs(1);
 /// How much of a file is in memory while it is sent.
 const PIECE: usize = 256 * 1024;
@@ -34,7 +34,7 @@ impl Server {
     /// Serves `router` on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// When no port or no thread is to be had.
+    /// When no port or thread is available.
     pub(super) fn start(router: Router) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -63,11 +63,11 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Stops and waits until requests under way are answered, for a second at most.
+    /// Stops, after waiting at most a second for requests in progress.
     pub(super) async fn stop(mut self) {
         self.stop.send_replace(true);
         if let Some(thread) = self.thread.take() {
-            // A panic of the server has been printed by its own thread.
+            // The server's thread has already printed its panic.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
@@ -82,14 +82,14 @@ impl Drop for Server {
     }
 }
 
-/// A connection as a handler may close it, without an answer.
+/// A handle with which a handler closes its connection without an answer.
 #[derive(Clone, Debug)]
 pub(super) struct Line(Arc<std::net::TcpStream>);
 
 impl Line {
-    /// Closes the connection; what is under way on it ends.
+    /// Closes the connection and ends its requests.
     pub(super) fn close(&self) {
-        // The other side may have closed it before.
+        // The client may have closed it already.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }
@@ -130,7 +130,7 @@ impl Listener for Lines {
     }
 }
 
-/// Another port of a server, which its own journal watches; dropping it closes it.
+/// Another port of a server, with a separate journal; dropping it closes the port.
 #[derive(Debug)]
 pub struct Door {
     server: Server,
@@ -161,7 +161,7 @@ async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<boo
         }
     };
     let told = |mut stopped: watch::Receiver<bool>| async move {
-        // An error says that the sender is gone, which is a stop as well.
+        // An error means that the sender is gone, which also stops the server.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let service = router.into_make_service_with_connect_info::<Line>();
@@ -176,7 +176,7 @@ async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<boo
     }
 }
 
-/// A response body that reads `path` piece by piece, and its length.
+/// A response body that streams `path`, and its length.
 ///
 /// # Errors
 /// When the file cannot be opened.

@@ -1,5 +1,5 @@
-//! The one reqwest client behind registries, downloads and GitHub: the same TLS, roots, proxy and
-//! time-outs, and the one way in which a redirect is followed.
+//! The reqwest client for registries, downloads and GitHub: the same TLS, roots, proxy, time-outs and
+//! redirect policy for all of them.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::endpoint::{Endpoints, authority};
 use crate::error::{NetError, chain};
 use crate::{proxy, tls};
 
-/// What we call ourselves.
+/// The `User-Agent` of every request.
 pub(crate) const USER_AGENT: &str = concat!("polis-release/", env!("CARGO_PKG_VERSION"));
 /// How many redirects are followed; GitHub's downloads need one.
 pub(crate) const MOST_REDIRECTS: usize = 5;
@@ -121,20 +121,20 @@ pub(crate) async fn ask(
 pub(crate) async fn send(builder: RequestBuilder, url: &str) -> Result<Response, NetError> {
     let (client, request) = builder.build_split();
     let request = request.map_err(|error| NetError::reqwest(url, error))?;
-    let told = Told::new(request.method(), request.url().as_str());
+    let told = RequestLog::new(request.method(), request.url().as_str());
     let sent = client.execute(request).await;
     told.end(sent.as_ref().ok().map(|response| response.status()));
     sent.map_err(|error| NetError::reqwest(url, error))
 }
 
 /// A request in the log: never with its query, in which signatures travel, its headers or a body.
-pub(crate) struct Told {
+pub(crate) struct RequestLog {
     method: Method,
     url: String,
     begun: Instant,
 }
 
-impl Told {
+impl RequestLog {
     /// A request that is about to be sent.
     pub(crate) fn new(method: &Method, url: &str) -> Self {
         let (method, url) = (method.clone(), bare(url));
@@ -143,7 +143,7 @@ impl Told {
         Self { method, url, begun }
     }
 
-    /// It was answered with `status`, or not at all.
+    /// Logs the answer with `status`, or that there was none.
     pub(crate) fn end(self, status: Option<StatusCode>) {
         let Self { method, url, begun } = self;
         let ms = begun.elapsed().as_millis();
@@ -154,7 +154,7 @@ impl Told {
     }
 }
 
-/// `url` without what may be secret: user, query and fragment.
+/// `url` without its possibly secret parts: user, query and fragment.
 pub(crate) fn bare(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return "(not a URL)".to_owned();
@@ -191,7 +191,7 @@ fn follow(from: &str, location: &str) -> Result<String, String> {
     let from = Url::parse(from).map_err(|error| error.to_string())?;
     let next = from
         .join(location)
-        .map_err(|error| format!("redirects to what is not a URL: {error}"))?;
+        .map_err(|error| format!("redirects to an invalid URL: {error}"))?;
     if from.scheme() == "https" && next.scheme() != "https" {
         let host = next.host_str().unwrap_or_default();
         return Err(format!(

@@ -1,4 +1,4 @@
-//! What every online verb needs: the tree, where hosts are reached, and where progress goes.
+//! The context of every online verb: the tree, the endpoints and the progress output.
 
 use std::time::Duration;
 

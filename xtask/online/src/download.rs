@@ -1,4 +1,4 @@
-//! Downloads that are hashed while they stream: constant memory, and no file.
+//! Downloads that are hashed while they stream, in constant memory and without a file.
 
 use bytes::Bytes;
 use polis_base::Digest;

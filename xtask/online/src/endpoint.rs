@@ -1,8 +1,7 @@
-//! Where the clients of this crate go, and how long they wait there.
+//! Endpoint overrides, time-outs and retries of the clients.
 //!
-//! A rehearsal, a mirror and a test reach their servers through the very code of a release: they
-//! only map a public host to another address. The map is consulted for every request and for
-//! every redirect, so nothing slips past it to the public host.
+//! Rehearsals, mirrors and tests use the same code as a release; they only map a public host to another address. The
+//! map applies to every request and every redirect, so nothing reaches the public host past it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +24,7 @@ pub struct Endpoints {
     pub(crate) client: Arc<OnceLock<Client>>,
 }
 
-/// Why a text is not an endpoint override, or an address is not to be used.
+/// Why an endpoint override or an address was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointError {
     /// The override is not `HOST=URL`.
@@ -226,16 +225,16 @@ impl fmt::Display for EndpointError {
         match self {
             Self::Form(text) => write!(
                 f,
-                "`{text}` is not `HOST=URL`, as in `ghcr.io=http://127.0.0.1:5000`"
+                "`{text}` is not of the form `HOST=URL`, as in `ghcr.io=http://127.0.0.1:5000`"
             ),
-            Self::Url(text, reason) => write!(f, "`{text}` is not a URL: {reason}"),
+            Self::Url(text, reason) => write!(f, "`{text}` is not a valid URL: {reason}"),
             Self::Plain(text) => write!(
                 f,
-                "`{text}` is refused: https is required, plain http only on a loopback address"
+                "`{text}` is refused: use https, or http on a loopback address"
             ),
             Self::Secret => write!(
                 f,
-                "a URL with a user name or password is refused; give credentials by environment"
+                "a URL with a user name or password is refused; pass credentials in the environment"
             ),
             Self::Path(text) => write!(
                 f,
@@ -286,11 +285,11 @@ mod tests {
 
     #[test]
     fn refuses_what_would_leave_in_the_clear_or_hide_something() {
-        let plain = "is refused: https is required, plain http only on a loopback address";
+        let plain = "is refused: use https, or http on a loopback address";
         let cases = [
             (
                 "ghcr.io",
-                "`ghcr.io` is not `HOST=URL`, as in `ghcr.io=http://127.0.0.1:5000`".to_owned(),
+                "`ghcr.io` is not of the form `HOST=URL`, as in `ghcr.io=http://127.0.0.1:5000`".to_owned(),
             ),
             (
                 "a.b=http://10.0.0.1:5000",
@@ -303,7 +302,7 @@ mod tests {
             ("a.b=ftp://localhost", format!("`ftp://localhost` {plain}")),
             (
                 "a.b=https://u:s3cret@c.d",
-                "a URL with a user name or password is refused; give credentials by environment"
+                "a URL with a user name or password is refused; pass credentials in the environment"
                     .to_owned(),
             ),
             (
@@ -313,7 +312,7 @@ mod tests {
             ),
             (
                 "a.b=https://:",
-                "`https://:` is not a URL: empty host".to_owned(),
+                "`https://:` is not a valid URL: empty host".to_owned(),
             ),
         ];
         for (text, message) in cases {

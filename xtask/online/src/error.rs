@@ -1,7 +1,7 @@
-//! What can go wrong on the network, told apart by what the caller can do about it.
+//! Network errors, classified by what the caller can do about them.
 //!
-//! Every error names the URL or the image reference that it is about; none holds a secret:
-//! reqwest's own URL is taken off, because that of a redirect may carry a signed query.
+//! Every error names the URL or image reference that it is about. None contains a secret: reqwest's own URL is removed,
+//! since that of a redirect may carry a signed query.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,9 +14,9 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 /// A failed network operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetError {
-    /// What sort of failure it is.
+    /// The kind of failure.
     pub kind: ErrorKind,
-    /// The URL or image reference that was asked.
+    /// The URL or image reference of the request.
     pub url: String,
     /// What happened, in words; may be empty.
     pub detail: String,
@@ -37,22 +37,22 @@ pub enum ErrorKind {
     NotFound,
     /// An image lacks a platform on which it is used.
     MissingPlatform,
-    /// The bytes are not those that were asked for.
+    /// The bytes are not the requested ones.
     Mismatch {
         /// The digest or size that was required.
         expected: String,
         /// The digest or size that was found.
         actual: String,
     },
-    /// The server understood and will not do it, however often it is asked.
+    /// The server understood the request and will never fulfil it.
     Rejected(Rejection),
-    /// An answer, a reference or an address that we do not accept.
+    /// An answer, a reference or an address that is not acceptable.
     Protocol,
     /// Reading or writing a file here failed.
     Local,
 }
 
-/// What GitHub does not do, told apart by the cure.
+/// Why GitHub rejects a request, classified by the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
     /// The release is immutable: its tag and its files are frozen.
@@ -189,7 +189,7 @@ impl NetError {
         self.kind == ErrorKind::NotFound
     }
 
-    /// Whether somebody else may have done it already: the name is taken, or the release public.
+    /// Whether someone else may have done it already: the name is taken, or the release public.
     pub fn is_settled(&self) -> bool {
         matches!(
             self.kind,
@@ -207,7 +207,7 @@ impl NetError {
     }
 }
 
-/// What `Retry-After` asks for: seconds, or an HTTP date. A date that has passed is no wait.
+/// The wait in `Retry-After`, given in seconds or as an HTTP date; zero for a date in the past.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
@@ -232,7 +232,7 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// The beginning of what a server said, on one line.
+/// The beginning of a server's message, on one line.
 pub(crate) fn excerpt(text: &str) -> String {
     const MOST: usize = 300;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

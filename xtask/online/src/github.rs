@@ -30,13 +30,13 @@ use crate::retry::retry;
 
 pub use assets::Upload;
 pub use git::{Branch, Entry, blob_name};
-pub use model::{Asset, Held, Release, ReleaseFields};
+pub use model::{Asset, ExistingAsset, Release, ReleaseFields};
 pub use pulls::Pull;
 pub use repository::{Setting, TagRef};
 pub use tags::Tags;
 pub use token::{Token, VARIABLE};
 pub use tracker::{Issue, Tracker};
-pub use versions::Version;
+pub use versions::PublishedVersion;
 
 /// The host of GitHub's API.
 pub const API: &str = "api.github.com";

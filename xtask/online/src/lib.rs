@@ -27,6 +27,6 @@ pub use endpoint::Endpoints;
 pub use error::{ErrorKind, NetError, Rejection};
 pub use retry::RetryPolicy;
 pub use signature::{Cosign, Count};
-pub use state::State;
+pub use state::PinState;
 pub use tls::EXTRA_CA;
 pub use verify::Verifier;

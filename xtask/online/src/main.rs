@@ -39,7 +39,7 @@ fn run(cli: &program::Cli<Verb>, workspace: &Workspace) -> Result<Report> {
                 // Dropping the work removes its temporary files.
                 work.abort();
                 let _ = (&mut work).await;
-                Err(Error::new(Outcome::Interrupted, "interrupted").hint("run the same command again: it goes on from what is there"))
+                Err(Error::new(Outcome::Interrupted, "interrupted").hint("run the same command again: it continues from where this one stopped"))
             }
         }
     })

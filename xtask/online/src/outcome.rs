@@ -1,4 +1,4 @@
-//! How a network failure ends a verb: which exit code, and what to do next.
+//! The exit code and the hint for each kind of network failure.
 
 use xtask_host::error::{Error, Outcome};
 
@@ -13,7 +13,7 @@ impl From<NetError> for Error {
             ),
             ErrorKind::RateLimited => (
                 Outcome::Network,
-                "wait, or log in: servers let who is logged in ask more often",
+                "wait, or log in: servers allow more requests to logged-in clients",
             ),
             ErrorKind::MissingPlatform => (
                 Outcome::Findings,
@@ -25,28 +25,28 @@ impl From<NetError> for Error {
             ),
             ErrorKind::NotFound => (
                 Outcome::Drift,
-                "check the name and the tag; what was there may have been deleted",
+                "check the name and the tag; it may have been deleted",
             ),
             ErrorKind::Mismatch { .. } => (
                 Outcome::Findings,
-                "do not go on before it is clear who changed the bytes",
+                "find out who changed the bytes before you use them",
             ),
-            ErrorKind::Rejected(rejection) => cure(*rejection),
+            ErrorKind::Rejected(rejection) => remedy(*rejection),
             ErrorKind::Protocol => (
                 Outcome::Network,
-                "is this the right server? a proxy may be in the way",
+                "check that this is the right server; a proxy may be in the way",
             ),
             ErrorKind::Local => (
                 Outcome::Machine,
-                "see to the file, then run the same command again",
+                "fix the problem with the file, then run the same command again",
             ),
         };
         Self::new(outcome, error.to_string()).hint(hint)
     }
 }
 
-/// How a rejection ends a verb, and what cures it.
-fn cure(rejection: Rejection) -> (Outcome, &'static str) {
+/// The outcome and the hint for a rejection.
+fn remedy(rejection: Rejection) -> (Outcome, &'static str) {
     match rejection {
         Rejection::Immutable => (
             Outcome::Drift,
@@ -54,7 +54,7 @@ fn cure(rejection: Rejection) -> (Outcome, &'static str) {
         ),
         Rejection::BurntTag => (
             Outcome::Findings,
-            "the name of this tag can never be used again: release the next version",
+            "this tag name can never be used again: release the next version",
         ),
         Rejection::NoTag => (
             Outcome::Findings,
@@ -62,15 +62,15 @@ fn cure(rejection: Rejection) -> (Outcome, &'static str) {
         ),
         Rejection::Ruleset => (
             Outcome::Findings,
-            "a rule of the repository forbids it: see its settings, Rules",
+            "a repository rule forbids it: see Settings, Rules",
         ),
         Rejection::Taken => (
             Outcome::Drift,
-            "something of that name is there already: look at it before anything else",
+            "something with that name already exists: look at it first",
         ),
         Rejection::Invalid => (
             Outcome::Findings,
-            "GitHub does not accept what was sent; its answer says why",
+            "GitHub rejected the request; its answer says why",
         ),
     }
 }

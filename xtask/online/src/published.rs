@@ -1,6 +1,6 @@
-//! What the publisher of an image says about its digest: a list among the files of each of its releases.
+//! Compares the digest of an image with the list that its publisher attaches to each release.
 //!
-//! Each list is downloaded once, whichever images it names. It is public, so nobody logs in for it.
+//! Each list is downloaded once, without a login.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,12 +17,12 @@ use xtask_pins::contract::DigestList;
 use crate::download::small_file;
 use crate::endpoint::Endpoints;
 use crate::error::{ErrorKind, NetError, excerpt};
-use crate::state::{Kind, State};
+use crate::state::{PinState, PinStatus};
 
 /// The largest list that is read: a hundred bytes for each image.
 const LARGEST: usize = 1024 * 1024;
 
-/// The lists that have been asked for, by their URLs.
+/// The lists requested so far, by URL.
 #[derive(Default)]
 pub(crate) struct Lists(Mutex<BTreeMap<String, Arc<Slot>>>);
 
@@ -40,10 +40,10 @@ impl Lists {
         list: &DigestList,
         image: &ImageRef,
         digest: Digest,
-    ) -> State {
+    ) -> PinState {
         let Some(tag) = image.tag() else {
-            let reason = "it is named without a tag, so no release can be asked about it";
-            return State::because(Kind::Unconfirmed, reason);
+            let reason = "its reference has no tag, so no release can list it";
+            return PinState::because(PinStatus::Unconfirmed, reason);
         };
         let DigestList { repository, asset } = list;
         let url = format!("https://github.com/{repository}/releases/download/{tag}/{asset}");
@@ -62,20 +62,25 @@ impl Lists {
 }
 
 /// The state that the list at `url` gives to `image`, pinned to `digest`.
-fn judge(list: &Result<Digests, NetError>, url: &str, image: &ImageRef, digest: Digest) -> State {
+fn judge(
+    list: &Result<Digests, NetError>,
+    url: &str,
+    image: &ImageRef,
+    digest: Digest,
+) -> PinState {
     match list {
         Ok(Digests(list)) => match list.get(&image.unpinned().to_string()) {
-            Some(listed) if *listed == digest => State::ok(),
-            Some(listed) => State {
+            Some(listed) if *listed == digest => PinState::ok(),
+            Some(listed) => PinState {
                 found: Some(listed.to_string()),
-                ..State::because(Kind::Contradicted, format!("by {url}"))
+                ..PinState::because(PinStatus::Contradicted, format!("listed in {url}"))
             },
-            None => State::because(Kind::Unconfirmed, format!("{url} does not list it")),
+            None => PinState::because(PinStatus::Unconfirmed, format!("{url} does not list it")),
         },
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Protocol) => {
-            State::because(Kind::Unconfirmed, error.to_string())
+            PinState::because(PinStatus::Unconfirmed, error.to_string())
         }
-        Err(error) => State::failed(error),
+        Err(error) => PinState::failed(error),
     }
 }
 

@@ -40,7 +40,7 @@ use crate::error::{ErrorKind, NetError};
 pub use credentials::Credentials;
 pub use docker_config::{DIRECTORY, DockerConfig};
 pub use login::{HOST, Logins, PASSWORD, USER};
-pub use platform::{Platform, SERVED};
+pub use platform::{LinuxPlatform, SERVED};
 
 use access::Access;
 pub(crate) use blob::Received;
@@ -60,7 +60,7 @@ pub struct Registry {
 
 /// A manifest or an index as the registry holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
+pub struct RawManifest {
     /// The exact bytes.
     pub bytes: Vec<u8>,
     /// What it is; one of [`media::ACCEPTED`].
@@ -124,7 +124,7 @@ impl Registry {
     /// Of kind `Mismatch` when the bytes have another digest than the reference or the
     /// registry's own header says, `Protocol` when they are no image (schema 1 included),
     /// `NotFound`, `Unauthorised`, or `Unreachable` and `RateLimited` after all retries.
-    pub async fn manifest(&self, image: &ImageRef) -> Result<Manifest, NetError> {
+    pub async fn manifest(&self, image: &ImageRef) -> Result<RawManifest, NetError> {
         let path = manifest_path(image)?;
         let answer = self.access.request(image, Method::GET, &path).await?;
         let digest = Digest::of(&answer.body);
@@ -135,7 +135,7 @@ impl Registry {
         }
         let media_type =
             media::media_type(&answer.body).map_err(|reason| NetError::protocol(image, reason))?;
-        Ok(Manifest {
+        Ok(RawManifest {
             bytes: answer.body,
             media_type,
             digest,

@@ -1,5 +1,5 @@
-//! One policy for trying again: only when the server was not reached or wants fewer requests, a
-//! few times, with backoff and jitter, as late as the server asks, and never past the deadline.
+//! The retry policy: a few attempts, and only if the server was not reached or limits requests, with backoff and jitter,
+//! no earlier than the server asks and never past the deadline.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +11,15 @@ use crate::error::NetError;
 /// How long a client waits and how often it tries again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// For a connection to be made.
+    /// To establish a connection.
     pub connect: Duration,
-    /// For the next bytes of an answer.
+    /// To receive the next bytes of an answer.
     pub read: Duration,
     /// Further attempts after a first one that did not reach the server.
     pub retries: usize,
     /// Before the first further attempt; doubled before each later one.
     pub delay: Duration,
-    /// When everything must be over, whatever a server asks us to wait.
+    /// When to give up, however long a server asks to wait.
     pub deadline: Option<Instant>,
 }
 
@@ -46,7 +46,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// The longest wait that a server may ask for: GitHub counts requests by the hour.
+/// The longest wait that we accept from a server: GitHub's limits are hourly.
 const LONGEST: Duration = Duration::from_secs(65 * 60);
 
 /// Runs `operation` until it succeeds, fails for a reason that a retry does not mend, has used up

@@ -25,7 +25,7 @@ use xtask_pins::inventory::Pin;
 use crate::endpoint::{Endpoints, authority};
 use crate::error::excerpt;
 use crate::registry::{DIRECTORY, Logins};
-use crate::state::{Kind, State};
+use crate::state::{PinState, PinStatus};
 
 /// The program.
 const COSIGN: &str = "cosign";
@@ -106,7 +106,7 @@ impl Cosign {
         {
             let message = format!("cosign {needed} or newer is needed");
             let because = format!(
-                "the one on PATH has the version `{}`, and by `{path}` an older one takes what is signed for unsigned",
+                "the cosign on PATH is version `{}`; according to `{path}`, older versions report signed images as unsigned",
                 excerpt(&found)
             );
             return Err(Error::machine(message).because(because).hint(INSTALL));
@@ -125,7 +125,7 @@ impl Cosign {
     ///
     /// # Errors
     /// When a key file cannot be used, or this machine fails.
-    pub async fn verify(&self, pins: &[Pin], states: &mut [Option<State>]) -> Result<Count> {
+    pub async fn verify(&self, pins: &[Pin], states: &mut [Option<PinState>]) -> Result<Count> {
         let known = pins.iter().zip(states.iter());
         let checks = known.map(|(pin, state)| self.check(pin, state.as_ref()));
         let checked = try_join_all(checks).await?;
@@ -136,7 +136,7 @@ impl Cosign {
                 Check::LeftOut => count.left_out += 1,
                 Check::Done(found) => {
                     match found.kind {
-                        Kind::Ok => count.verified += 1,
+                        PinStatus::Ok => count.verified += 1,
                         _ => count.failed += 1,
                     }
                     *state = state.take().map(|state| state.worse(found));
@@ -146,14 +146,14 @@ impl Cosign {
         Ok(count)
     }
 
-    async fn check(&self, pin: &Pin, state: Option<&State>) -> Result<Check> {
+    async fn check(&self, pin: &Pin, state: Option<&PinState>) -> Result<Check> {
         let signed =
             |image: &ImageRef| of_image(&self.contracts, &image.name())?.signature.as_ref();
         let Some((image, signature)) = pin.image().and_then(|image| Some((image, signed(image)?)))
         else {
             return Ok(Check::NotNeeded);
         };
-        let there = state.is_some_and(|state| state.kind.is_there());
+        let there = state.is_some_and(|state| state.kind.exists());
         let Some(digest) = image.digest().filter(|_| there) else {
             return Ok(Check::LeftOut);
         };
@@ -167,7 +167,7 @@ impl Cosign {
         Ok(Check::Done(state))
     }
 
-    async fn ask(&self, image: &ImageRef, digest: Digest, signer: &Signer) -> Result<State> {
+    async fn ask(&self, image: &ImageRef, digest: Digest, signer: &Signer) -> Result<PinState> {
         let host = image.registry();
         let base = self.endpoints.base(host);
         let base = base.map_err(|error| error.at(image))?;
@@ -178,7 +178,7 @@ impl Cosign {
         };
         let login = match self.logins.docker_config(host, &at).await {
             Ok(login) => login,
-            Err(error) => return Ok(State::failed(&error)),
+            Err(error) => return Ok(PinState::failed(&error)),
         };
         let scratch = self.scratch(&login, at != host);
         let scratch = scratch.map_err(|error| {
@@ -220,7 +220,7 @@ enum Check {
     NotNeeded,
     /// It is not pinned, or not there.
     LeftOut,
-    Done(State),
+    Done(PinState),
 }
 
 /// Writes a new file that only we may read.
@@ -260,31 +260,33 @@ fn arguments(root: &Path, signer: &Signer) -> Result<Vec<OsString>> {
 }
 
 /// What `answer` says of a signature by `signer`.
-fn judge(signer: &Signer, answer: Result<Answer>) -> State {
+fn judge(signer: &Signer, answer: Result<Answer>) -> PinState {
     let who = match signer {
         Signer::Keyless { identity, .. } => format!("`{identity}`"),
         Signer::Key { path, .. } => format!("the key `{path}`"),
     };
     let answer = match answer {
         Ok(answer) if answer.success => {
-            return State::because(Kind::Ok, format!("signed by {who}"));
+            return PinState::because(PinStatus::Ok, format!("signed by {who}"));
         }
         Ok(answer) => answer,
         Err(error) => {
             let causes = error.causes.join(": ");
-            return State::because(Kind::Unreachable, format!("`cosign verify`: {causes}"));
+            return PinState::because(PinStatus::Unreachable, format!("`cosign verify`: {causes}"));
         }
     };
     let said = said(&answer.stderr);
     let refused = answer.code.is_some_and(|code| REFUSED.contains(&code));
     let kind = match () {
-        () if !refused && NO_ANSWER.iter().any(|words| said.contains(words)) => Kind::Unreachable,
+        () if !refused && NO_ANSWER.iter().any(|words| said.contains(words)) => {
+            PinStatus::Unreachable
+        }
         // Also for what is not understood: what is not proven is not signed.
-        () => Kind::Unsigned,
+        () => PinStatus::Unsigned,
     };
-    State::because(
+    PinState::because(
         kind,
-        format!("`cosign verify` does not find a signature of {who}: {said}"),
+        format!("`cosign verify` found no signature by {who}: {said}"),
     )
 }
 
@@ -295,7 +297,7 @@ fn said(stderr: &str) -> String {
         .strip_prefix("error during command execution: ")
         .unwrap_or(line);
     match excerpt(line) {
-        empty if empty.is_empty() => "it does not say why".to_owned(),
+        empty if empty.is_empty() => "no reason given".to_owned(),
         said => said,
     }
 }
@@ -321,23 +323,31 @@ mod tests {
         };
         let tuf = "error during command execution: getting Rekor public keys: tuf: failed to download 13.root.json";
         for (code, stderr, kind) in [
-            (Some(0), "anything", Kind::Ok),
+            (Some(0), "anything", PinStatus::Ok),
             (
                 Some(10),
                 "error during command execution: no signatures found",
-                Kind::Unsigned,
+                PinStatus::Unsigned,
             ),
-            (Some(12), "no matching signatures: dial tcp", Kind::Unsigned),
-            (Some(13), "no certificate", Kind::Unsigned),
-            (Some(1), "no matching attestations: ...", Kind::Unsigned),
-            (Some(1), "", Kind::Unsigned),
-            (Some(2), "panic", Kind::Unsigned),
-            (None, "", Kind::Unsigned),
-            (Some(1), tuf, Kind::Unreachable),
+            (
+                Some(12),
+                "no matching signatures: dial tcp",
+                PinStatus::Unsigned,
+            ),
+            (Some(13), "no certificate", PinStatus::Unsigned),
+            (
+                Some(1),
+                "no matching attestations: ...",
+                PinStatus::Unsigned,
+            ),
+            (Some(1), "", PinStatus::Unsigned),
+            (Some(2), "panic", PinStatus::Unsigned),
+            (None, "", PinStatus::Unsigned),
+            (Some(1), tuf, PinStatus::Unreachable),
             (
                 Some(1),
                 "Get \"https://a/v2/\": dial tcp: no such host",
-                Kind::Unreachable,
+                PinStatus::Unreachable,
             ),
         ] {
             assert_eq!(
@@ -350,7 +360,7 @@ mod tests {
             &signer,
             Err(Error::machine("x").because("no answer within 60 s")),
         );
-        assert_eq!(late.kind, Kind::Unreachable);
+        assert_eq!(late.kind, PinStatus::Unreachable);
         assert_eq!(
             late.reason.as_deref(),
             Some("`cosign verify`: no answer within 60 s")

@@ -12,7 +12,7 @@ use xtask_host::error::{Error, Result};
 use xtask_pins::compose::Compose;
 use xtask_pins::contract::{self, Contract, PathKind};
 
-use crate::images::{Use, uses_in};
+use crate::images::{ImageUse, uses_in};
 
 /// What is at a path.
 enum Content {
@@ -38,7 +38,7 @@ pub fn write(root: &Path, image: &ImageRef, text: &str, dir: &Path) -> Result<Op
     let mine = uses
         .into_iter()
         .filter(|(used, _)| used.unpinned() == image.unpinned());
-    let uses: Vec<Use> = mine.flat_map(|(_, uses)| uses).collect();
+    let uses: Vec<ImageUse> = mine.flat_map(|(_, uses)| uses).collect();
     let failed =
         |why: String| Error::machine(format!("cannot pack a stand-in for `{image}`")).because(why);
     let mut blobs = Blobs::default();
@@ -63,7 +63,7 @@ pub fn write(root: &Path, image: &ImageRef, text: &str, dir: &Path) -> Result<Op
 fn add(
     blobs: &mut Blobs,
     contract: &Contract,
-    uses: &[Use],
+    uses: &[ImageUse],
     text: &str,
 ) -> io::Result<Vec<Descriptor>> {
     let layer = layer(&files(contract, uses, text))?;
@@ -91,7 +91,7 @@ fn add(
         .collect())
 }
 
-fn files(contract: &Contract, uses: &[Use], text: &str) -> Files {
+fn files(contract: &Contract, uses: &[ImageUse], text: &str) -> Files {
     let mut files = Files::new();
     for (name, target) in [("bin", "usr/bin"), ("sbin", "usr/sbin")] {
         files.insert(name.to_owned(), Content::Symlink(target));

@@ -1,4 +1,4 @@
-//! What the world says about a pin.
+//! The state of a pin, as found on the network.
 
 use polis_base::{Digest, ImageRef};
 use xtask_host::error::Outcome;
@@ -10,45 +10,45 @@ use crate::error::{ErrorKind, NetError};
 
 /// The states of a pin. Each is exactly one class of exit codes: only the first two are fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// What is pinned is what is served.
+pub enum PinStatus {
+    /// The registry or server has what is pinned.
     Ok,
     /// This repository builds it, and has not published this version yet.
     NotPublished,
     /// The tag names something else now.
     Drifted,
-    /// It is not there any more.
+    /// It no longer exists.
     Gone,
-    /// Nobody could be asked, or the answer was of no use.
+    /// The server did not answer, or its answer was unusable.
     Unreachable,
-    /// The server wants fewer requests.
+    /// The server refused for too many requests.
     RateLimited,
-    /// The server wants another login.
+    /// The server refused the login.
     NotAuthorised,
     /// An image lacks a platform on which it is used.
     MissingPlatform,
-    /// The bytes are not those that were promised.
+    /// The bytes differ from the pinned ones.
     Mismatch,
-    /// Its publisher says that it has another digest.
+    /// Its publisher lists a different digest.
     Contradicted,
-    /// Its publisher does not say which digest it has, as its contract promises.
+    /// Its publisher does not list its digest, although its contract requires that.
     Unconfirmed,
-    /// It has no valid signature of whom its contract names.
+    /// It has no valid signature by the signer in its contract.
     Unsigned,
 }
 
 /// The state of a pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct PinState {
     /// Which it is.
-    pub kind: Kind,
-    /// What is served instead of what is pinned.
+    pub kind: PinStatus,
+    /// What was found instead of what is pinned.
     pub found: Option<String>,
-    /// Why, where that is not all said.
+    /// The reason, if the status alone does not say it.
     pub reason: Option<String>,
 }
 
-impl Kind {
+impl PinStatus {
     /// The words for it in reports.
     pub fn word(self) -> &'static str {
         match self {
@@ -67,8 +67,8 @@ impl Kind {
         }
     }
 
-    /// What it makes of a run: wrong bytes are a finding, what moved or left is drift, what could
-    /// not be verified is the network's.
+    /// The outcome of a run: wrong bytes are a finding, moved or deleted content is drift, and what could
+    /// not be verified counts as a network failure.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Ok | Self::NotPublished => Outcome::Ok,
@@ -82,8 +82,8 @@ impl Kind {
         }
     }
 
-    /// Whether the bytes that are pinned are there.
-    pub(crate) fn is_there(self) -> bool {
+    /// Whether the pinned bytes exist.
+    pub(crate) fn exists(self) -> bool {
         matches!(
             self,
             Self::Ok | Self::Drifted | Self::Contradicted | Self::Unconfirmed
@@ -111,59 +111,59 @@ impl Kind {
         match self {
             Self::Ok | Self::NotPublished => "",
             Self::Drifted => {
-                "find out who moved it and why; then `cargo xtask pin` takes over images, \
-                 `cargo xtask update` the rest"
+                "find out who moved it and why; then run `cargo xtask pin` for an image, \
+                 `cargo xtask update` for anything else"
             }
-            Self::Gone => "find out why it was taken away before pinning anything else",
-            Self::Unreachable => "run the same command again; this says nothing about the pin",
-            Self::RateLimited => "wait, or log in: who is logged in may ask more often",
+            Self::Gone => "find out why it was removed before you pin anything else",
+            Self::Unreachable => "run the same command again; the pin itself may be fine",
+            Self::RateLimited => "wait, or log in: logged-in clients may send more requests",
             Self::NotAuthorised => {
                 "log in with `docker login`, or set POLIS_REGISTRY, POLIS_REGISTRY_USER and \
                  POLIS_REGISTRY_PASSWORD"
             }
             Self::MissingPlatform => "have the image built for that platform, or pin another one",
-            Self::Mismatch => "do not use it before it is clear who changed the bytes",
+            Self::Mismatch => "do not use it until you know who changed the bytes",
             Self::Contradicted => {
-                "find out which of the two its publisher has built before it runs anywhere"
+                "find out which of the two digests its publisher built before you run it"
             }
             Self::Unconfirmed => {
-                "ask its publisher for the list; where there will be none, delete `digests` from \
-                 the contract"
+                "ask its publisher for the list; if there will never be one, delete `digests` \
+                 from the contract"
             }
-            Self::Unsigned => "do not use it before its publisher says why",
+            Self::Unsigned => "do not use it until its publisher explains why",
         }
     }
 }
 
-impl State {
-    /// All is well.
+impl PinState {
+    /// The pin holds.
     pub fn ok() -> Self {
         Self {
-            kind: Kind::Ok,
+            kind: PinStatus::Ok,
             found: None,
             reason: None,
         }
     }
 
-    /// `found` is served under the name of what is pinned.
+    /// The pinned name now refers to `found`.
     pub fn drifted(found: impl ToString) -> Self {
         Self {
-            kind: Kind::Drifted,
+            kind: PinStatus::Drifted,
             found: Some(found.to_string()),
             reason: None,
         }
     }
 
-    /// The bytes are `found`, whatever was promised.
+    /// The bytes are `found`, not the pinned ones.
     pub fn mismatch(found: impl ToString) -> Self {
         Self {
-            kind: Kind::Mismatch,
+            kind: PinStatus::Mismatch,
             ..Self::drifted(found)
         }
     }
 
     /// `kind`, because of `reason`.
-    pub(crate) fn because(kind: Kind, reason: impl Into<String>) -> Self {
+    pub(crate) fn because(kind: PinStatus, reason: impl Into<String>) -> Self {
         Self {
             kind,
             found: None,
@@ -171,7 +171,7 @@ impl State {
         }
     }
 
-    /// The worse of two states of one pin; of two that are as bad, this one. What it does not tell, the other does.
+    /// The worse of two states of one pin, or this one if they are equally bad, completed from the other.
     #[must_use]
     pub(crate) fn worse(self, other: Self) -> Self {
         let (worse, better) = match other.kind.outcome() > self.kind.outcome() {
@@ -185,18 +185,18 @@ impl State {
         }
     }
 
-    /// The state that a failed look-up makes.
+    /// The state after a failed look-up.
     pub fn failed(error: &NetError) -> Self {
         let kind = match error.kind {
-            ErrorKind::RateLimited => Kind::RateLimited,
-            ErrorKind::Unauthorised => Kind::NotAuthorised,
-            ErrorKind::NotFound => Kind::Gone,
-            ErrorKind::MissingPlatform => Kind::MissingPlatform,
-            ErrorKind::Mismatch { .. } => Kind::Mismatch,
+            ErrorKind::RateLimited => PinStatus::RateLimited,
+            ErrorKind::Unauthorised => PinStatus::NotAuthorised,
+            ErrorKind::NotFound => PinStatus::Gone,
+            ErrorKind::MissingPlatform => PinStatus::MissingPlatform,
+            ErrorKind::Mismatch { .. } => PinStatus::Mismatch,
             ErrorKind::Unreachable
             | ErrorKind::Rejected(_)
             | ErrorKind::Protocol
-            | ErrorKind::Local => Kind::Unreachable,
+            | ErrorKind::Local => PinStatus::Unreachable,
         };
         Self {
             kind,
@@ -219,7 +219,7 @@ impl State {
             Ok(found) => Self::drifted(found),
             Err(error) if built && error.is_not_found() => {
                 return Self {
-                    kind: Kind::NotPublished,
+                    kind: PinStatus::NotPublished,
                     found: None,
                     reason: Some(format!("{} is published by a release", image.unpinned())),
                 };
@@ -232,16 +232,16 @@ impl State {
         }
     }
 
-    /// The same for a table of pins.
-    pub fn to_row(&self) -> table::PinState {
-        table::PinState {
+    /// As a row of a table of pins.
+    pub fn to_row(&self) -> table::State {
+        table::State {
             word: self.kind.word(),
             found: self.found.clone(),
             reason: self.reason.clone(),
         }
     }
 
-    /// What a report says about `pin` in this state; nothing where it is fine.
+    /// The finding about `pin` in this state; `None` if it is fine.
     pub fn finding(&self, pin: &Pin) -> Option<Finding> {
         let outcome = self.kind.outcome();
         if outcome == Outcome::Ok {
@@ -250,12 +250,14 @@ impl State {
         let (name, pinned) = (pin.name(), pin.pinned().unwrap_or_default());
         let mut message = format!("`{name}` is {}", self.kind.word());
         match (&self.found, self.kind) {
-            (Some(found), Kind::Contradicted) => {
-                message = format!("`{name}` is {found} to its publisher, pinned is {pinned}");
+            (Some(found), PinStatus::Contradicted) => {
+                message = format!("`{name}`: its publisher lists {found}, but {pinned} is pinned");
             }
-            (Some(found), _) => message = format!("`{name}` is {found} now, pinned is {pinned}"),
-            (None, Kind::Mismatch) => message = format!("`{name}` does not match its pin"),
-            (None, Kind::MissingPlatform) => message = format!("`{name}` lacks a platform"),
+            (Some(found), _) => {
+                message = format!("`{name}` is now {found}, but {pinned} is pinned")
+            }
+            (None, PinStatus::Mismatch) => message = format!("`{name}` does not match its pin"),
+            (None, PinStatus::MissingPlatform) => message = format!("`{name}` lacks a platform"),
             _ => {}
         }
         if let Some(reason) = &self.reason {

@@ -18,9 +18,9 @@ use crate::error::NetError;
 use crate::github::{Tags, Token};
 use crate::openpgp;
 use crate::published::Lists;
-use crate::registry::{Logins, Platform, Registry, SERVED};
+use crate::registry::{LinuxPlatform, Logins, Registry, SERVED};
 use crate::retry::retry;
-use crate::state::State;
+use crate::state::PinState;
 
 /// How many images of one registry are under way at once: each asks two things at a time, which is
 /// what the registry's client lets through.
@@ -91,7 +91,7 @@ impl Verifier {
     }
 
     /// The state of each of `pins`, in their order; none for what is not pinned.
-    pub async fn states(&self, pins: &[Pin]) -> Vec<Option<State>> {
+    pub async fn states(&self, pins: &[Pin]) -> Vec<Option<PinState>> {
         let (images, others) = join(
             self.images(pins),
             join_all(pins.iter().map(|pin| self.other(pin))),
@@ -105,7 +105,7 @@ impl Verifier {
     }
 
     /// The state of each pinned image, whichever pins name it.
-    async fn images(&self, pins: &[Pin]) -> BTreeMap<ImageRef, State> {
+    async fn images(&self, pins: &[Pin]) -> BTreeMap<ImageRef, PinState> {
         let mut wanted: BTreeMap<&ImageRef, Needed> = BTreeMap::new();
         for pin in pins {
             if let Some(image) = pin.image().filter(|image| image.digest().is_some()) {
@@ -128,14 +128,14 @@ impl Verifier {
         join_all(states).await.into_iter().flatten().collect()
     }
 
-    async fn image(&self, image: ImageRef, needed: Needed) -> (ImageRef, State) {
+    async fn image(&self, image: ImageRef, needed: Needed) -> (ImageRef, PinState) {
         let Some(digest) = image.digest() else {
-            return (image, State::ok());
+            return (image, PinState::ok());
         };
         let task = self.progress.task(format!("verify {}", image.unpinned()));
         let required = match needed.everywhere {
             true => &SERVED[..],
-            false => &[Platform::linux("amd64")],
+            false => &[LinuxPlatform::linux("amd64")],
         };
         let tag = async {
             match image.tag() {
@@ -151,14 +151,14 @@ impl Verifier {
         };
         let whole = self.registry.check_platforms(&image, required);
         let (tag, whole, told) = join3(tag, whole, told).await;
-        let state = State::of_image(&image, digest, needed.built, tag, whole);
-        let state = told.into_iter().fold(state, State::worse);
+        let state = PinState::of_image(&image, digest, needed.built, tag, whole);
+        let state = told.into_iter().fold(state, PinState::worse);
         task.done(state.kind.word());
         (image, state)
     }
 
     /// The state of what is no image.
-    async fn other(&self, pin: &Pin) -> Option<State> {
+    async fn other(&self, pin: &Pin) -> Option<PinState> {
         pin.pinned()?;
         let state = match &pin.dependency {
             Dependency::Image(_) | Dependency::Base(_) => return None,
@@ -167,29 +167,29 @@ impl Verifier {
             Dependency::Action(action) => self.action(action).await?,
             Dependency::Toolchain(channel) => self.toolchain(channel).await,
         };
-        Some(state.unwrap_or_else(|error| State::failed(&error)))
+        Some(state.unwrap_or_else(|error| PinState::failed(&error)))
     }
 
-    async fn download(&self, name: &str, download: &Download) -> Result<State, NetError> {
+    async fn download(&self, name: &str, download: &Download) -> Result<PinState, NetError> {
         let task = self.progress.task(format!("download {name}"));
         let progress = |done, total| task.bytes(done, total);
         let (found, size) = hash_url(&self.endpoints, &download.url, progress).await?;
         task.done(&format!("{size} bytes"));
         Ok(match found == download.sha256 {
-            true => State::ok(),
-            false => State::mismatch(found),
+            true => PinState::ok(),
+            false => PinState::mismatch(found),
         })
     }
 
-    async fn key(&self, key: &Key) -> Result<State, NetError> {
+    async fn key(&self, key: &Key) -> Result<PinState, NetError> {
         let url = &key.url;
         let file = small_file(&self.client, &self.endpoints, url, LARGEST_KEY).await?;
         let found = openpgp::primary_fingerprints(&file)
             .map_err(|reason| NetError::protocol(&key.url, reason))?;
         if found == [key.fingerprint.as_str()] {
-            return Ok(State::ok());
+            return Ok(PinState::ok());
         }
-        let state = State::mismatch(match found.is_empty() {
+        let state = PinState::mismatch(match found.is_empty() {
             true => "no key".to_owned(),
             false => found.join(" "),
         });
@@ -197,26 +197,26 @@ impl Verifier {
             let keys = found.len();
             format!("{keys} keys are in the file, and each of them would be trusted")
         });
-        Ok(State { reason, ..state })
+        Ok(PinState { reason, ..state })
     }
 
     /// Nothing for an action without a tag: the files alone show that.
-    async fn action(&self, action: &Action) -> Option<Result<State, NetError>> {
+    async fn action(&self, action: &Action) -> Option<Result<PinState, NetError>> {
         let tag = action.tag.as_deref()?;
         let _place = self.gate.acquire().await;
         let found = self.tags.commit(&action.repository, tag).await;
         Some(found.map(|found| match found == action.reference {
-            true => State::ok(),
-            false => State::drifted(found),
+            true => PinState::ok(),
+            false => PinState::drifted(found),
         }))
     }
 
-    async fn toolchain(&self, channel: &str) -> Result<State, NetError> {
+    async fn toolchain(&self, channel: &str) -> Result<PinState, NetError> {
         let url = format!("{RUST}/channel-rust-{channel}.toml");
         let fetch = || async {
             let response = ask(&self.endpoints, &url, |url, _| self.client.head(url)).await?;
             match response.status() {
-                status if status.is_success() => Ok(State::ok()),
+                status if status.is_success() => Ok(PinState::ok()),
                 status => {
                     let error = NetError::status(&url, status.as_u16(), "");
                     Err(error.after(response.headers()))

@@ -11,11 +11,13 @@
 mod canary;
 pub mod fuzz;
 mod normal;
+mod prepared;
 pub mod programs;
 mod tree;
 mod variant;
 
 pub use canary::{Canary, Given};
 pub use normal::{AFTER_WAIVERS, VERSION};
+pub use prepared::prepared;
 pub use tree::{Ran, TREE, Tree, has_part, repository};
 pub use variant::Variant;

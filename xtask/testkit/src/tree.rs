@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::normal::{self, Overlay};
+use crate::prepared;
 
 /// What a checkout has that is not its content.
 const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];
@@ -50,10 +51,12 @@ const QUICK_PROFILE: [(&str, &str); 3] = [
 /// Names the tree that is copied, where it is not the one that the tests were built from.
 pub const TREE: &str = "POLIS_TEST_TREE";
 
-/// A copy of this repository in a directory of its own, removed when dropped.
+/// A copy of this repository in a temporary directory, which is removed when this is dropped.
 #[derive(Debug)]
 pub struct Tree {
-    dir: TempDir,
+    root: PathBuf,
+    /// `None` for a tree that the tests share.
+    _dir: Option<TempDir>,
 }
 
 /// What a program did.
@@ -100,7 +103,7 @@ impl Tree {
     pub fn data() -> Self {
         static OVERLAY: OnceLock<Overlay> = OnceLock::new();
         let tree = Self::as_it_is();
-        let overlay = OVERLAY.get_or_init(|| normal::overlay(tree.root(), false));
+        let overlay = OVERLAY.get_or_init(|| overlay("overlay-data", &tree, false));
         tree.normal(overlay)
     }
 
@@ -108,7 +111,7 @@ impl Tree {
     pub fn whole() -> Self {
         static OVERLAY: OnceLock<Overlay> = OnceLock::new();
         let tree = Self::of(&|name| !NOT_CONTENT.iter().any(|not| name == *not));
-        let overlay = OVERLAY.get_or_init(|| normal::overlay(tree.root(), true));
+        let overlay = OVERLAY.get_or_init(|| overlay("overlay-whole", &tree, true));
         tree.normal(overlay)
     }
 
@@ -138,9 +141,21 @@ impl Tree {
         tree
     }
 
-    /// None of it, for a program that reads no file of ours.
+    /// An empty directory, for a program that reads no file of ours.
     pub fn empty() -> Self {
         Self::of(&|_| false)
+    }
+
+    /// A copy of the tree at `root`.
+    pub fn copy_of(root: &Path) -> Self {
+        let tree = Self::empty();
+        copy(root, tree.root());
+        tree
+    }
+
+    /// The tree at `root`, which other tests use too: nothing may write to it, and nothing removes it.
+    pub fn shared(root: PathBuf) -> Self {
+        Self { root, _dir: None }
     }
 
     fn normal(self, overlay: &Overlay) -> Self {
@@ -155,18 +170,22 @@ impl Tree {
 
     fn of(wanted: &dyn Fn(&OsStr) -> bool) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = dir.path().to_owned();
         for entry in fs::read_dir(repository()).expect("the repository can be read") {
             let entry = entry.expect("an entry");
             if wanted(&entry.file_name()) {
-                copy(&entry.path(), &dir.path().join(entry.file_name()));
+                copy(&entry.path(), &root.join(entry.file_name()));
             }
         }
-        Self { dir }
+        Self {
+            root,
+            _dir: Some(dir),
+        }
     }
 
     /// The top directory of the copy.
     pub fn root(&self) -> &Path {
-        self.dir.path()
+        &self.root
     }
 
     /// The text of a file.
@@ -353,6 +372,21 @@ impl Ran {
             })
             .collect()
     }
+}
+
+/// What normalises `tree`. The tests of a run share it: it takes longer to find than many a test.
+fn overlay(name: &str, tree: &Tree, built: bool) -> Overlay {
+    if std::env::var_os(TREE).is_some() {
+        // Another tree, which may change between two tests.
+        return normal::overlay(tree.root(), built);
+    }
+    let dir = prepared(name, |dir| {
+        let overlay = normal::overlay(tree.root(), built);
+        let json = serde_json::to_vec(&overlay).expect("JSON");
+        fs::write(dir.join("overlay.json"), json).expect("the overlay");
+    });
+    let json = fs::read(dir.join("overlay.json")).expect("the overlay");
+    serde_json::from_slice(&json).expect("JSON")
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -150,31 +150,31 @@ fn what_does_not_open_is_refused() {
         seen(WINDOWS, &good),
     ];
     expect![[r#"
-        it is not whole gzip: invalid gzip header
+        it is not complete gzip: invalid gzip header
         ---
-        it is not whole gzip: unexpected end of file
+        it is not complete gzip: unexpected end of file
         ---
-        it is not whole gzip: incomplete deflate stream
+        it is not complete gzip: incomplete deflate stream
         ---
-        it is not whole gzip: incomplete deflate stream
+        it is not complete gzip: incomplete deflate stream
         ---
         7 bytes follow the end of the gzip stream
         ---
         [SIZE] bytes follow the end of the gzip stream
         ---
-        it is not a whole tar: failed to read entire block
+        it is not a complete tar: failed to read entire block
         ---
         it unpacks to more than 64 MiB
         ---
-        it is not a whole zip: invalid Zip archive: Could not find EOCD
+        it is not a complete zip: invalid Zip archive: Could not find EOCD
         ---
-        it is not a whole zip: invalid Zip archive: Unexpected end of zip::format::blocks::Zip32CDEBlock
+        it is not a complete zip: invalid Zip archive: Unexpected end of zip::format::blocks::Zip32CDEBlock
         ---
-        its entries are right, but its bytes differ from what these tools pack from them
+        its entries are correct, but its bytes differ from what these tools pack from them
         ---
-        its entries are right, but its bytes differ from what these tools pack from them
+        its entries are correct, but its bytes differ from what these tools pack from them
         ---
-        it is not a whole zip: invalid Zip archive: Could not find EOCD"#]].assert_eq(&cases.join("\n---\n"));
+        it is not a complete zip: invalid Zip archive: Could not find EOCD"#]].assert_eq(&cases.join("\n---\n"));
 }
 
 #[test]
@@ -256,27 +256,27 @@ fn other_entries_types_and_modes_are_refused() {
         ---
         `polis-1.2.3-x86_64-unknown-linux-musl/man/polis-start.1` is missing
         ---
-        `polis-1.2.3-x86_64-unknown-linux-musl/polis2` does not belong in it
+        `polis-1.2.3-x86_64-unknown-linux-musl/polis2` is unexpected
         ---
-        `install.sh` does not belong in it
+        `install.sh` is unexpected
         ---
-        `polis-1.2.3-x86_64-unknown-linux-musl/sh` does not belong in it
+        `polis-1.2.3-x86_64-unknown-linux-musl/sh` is unexpected
         ---
-        `../../etc/cron.d/polis` does not belong in it
+        `../../etc/cron.d/polis` is unexpected
         ---
-        `/etc/passwd` does not belong in it
+        `/etc/passwd` is unexpected
         ---
-        `polis-1.2.3-x86_64-unknown-linux-musl/man/polis.1` is in it twice
-        `man/polis.1` is another version's
+        `polis-1.2.3-x86_64-unknown-linux-musl/man/polis.1` appears twice
+        `man/polis.1` is for another version
         ---
-        `pax` does not belong in it
+        `pax` is unexpected
         ---
         `polis-1.2.3-x86_64-pc-windows-msvc/polis.exe` has mode 0644, expected 0755
         ---
-        `polis.cmd` does not belong in it
+        `polis.cmd` is unexpected
         ---
-        `..` does not belong in it
-        `../up` does not belong in it"#]].assert_eq(&cases.join("\n---\n"));
+        `..` is unexpected
+        `../up` is unexpected"#]].assert_eq(&cases.join("\n---\n"));
 }
 
 #[test]

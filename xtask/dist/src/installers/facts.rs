@@ -4,7 +4,7 @@ use minisign::PublicKey;
 use polis_base::Digest;
 use semver::Version;
 
-use crate::name::{Kind, RELEASE_TARGETS};
+use crate::name::{RELEASE_TARGETS, ReleaseKind};
 use xtask_host::error::{Error, Result};
 
 /// An archive of the command line program.
@@ -23,19 +23,19 @@ pub struct Archive<'a> {
 pub struct Facts<'a> {
     /// Its version.
     pub version: &'a Version,
-    /// The version as file names show it: that of [`Kind::label`].
+    /// The version as shown in file names, from [`ReleaseKind::label`].
     pub label: &'a str,
     /// Its git tag.
     pub tag: &'a str,
-    /// `https://HOST/OWNER/NAME`, with or without a slash at the end.
+    /// `https://HOST/OWNER/NAME`, with or without a trailing slash.
     pub repository: &'a str,
     /// The text of `minisign.pub`: two lines.
     pub public_key: &'a str,
-    /// One for each target that is released, in any order.
+    /// One per released target, in any order.
     pub archives: &'a [Archive<'a>],
 }
 
-/// Facts that hold together.
+/// Facts that were checked for consistency.
 pub(super) struct Checked<'a> {
     pub(super) label: &'a str,
     /// The trusted comment of the signature.
@@ -53,9 +53,9 @@ pub(super) struct Checked<'a> {
 
 impl<'a> Facts<'a> {
     /// # Errors
-    /// Names the fact that does not hold.
+    /// Names the wrong fact.
     pub(super) fn check(&self) -> Result<Checked<'a>> {
-        let kind = [Kind::Release, Kind::Rehearsal]
+        let kind = [ReleaseKind::Release, ReleaseKind::Rehearsal]
             .into_iter()
             .find(|kind| kind.label(self.version) == self.label);
         let kind = kind.ok_or_else(|| {
@@ -134,7 +134,7 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// The repository without a slash at its end, its owner and its name.
+/// The repository without its trailing slash, its owner and its name.
 fn repository(url: &str) -> Result<(&str, &str, &str)> {
     let trimmed = url.trim_end_matches('/');
     let parts: Vec<&str> = trimmed.split('/').collect();
@@ -148,12 +148,12 @@ fn repository(url: &str) -> Result<(&str, &str, &str)> {
     }
 }
 
-/// The key of a public key file, which must be minisign's own and in two lines.
+/// The key in a public key file, which must have the two lines that minisign writes.
 fn key(file: &str) -> Result<&str> {
     let failed = |because: &str| {
         Error::findings("the public key is not a minisign public key file")
             .because(because)
-            .hint("take `minisign.pub` as `minisign -G` wrote it")
+            .hint("use `minisign.pub` as `minisign -G` wrote it")
     };
     let lines: Vec<&str> = file.lines().collect();
     let [comment, key] = lines[..] else {
@@ -165,7 +165,7 @@ fn key(file: &str) -> Result<&str> {
         ));
     }
     let parsed = PublicKey::from_base64(key).map_err(|error| failed(&error.to_string()))?;
-    // Base64 has several spellings of some keys, and a script needs the one that programs write.
+    // Some keys have several Base64 encodings; scripts compare with the canonical one.
     if parsed.to_base64() != key || !parsed.to_bytes().starts_with(b"Ed") {
         return Err(failed("its second line is not an Ed25519 key"));
     }

@@ -1,7 +1,7 @@
-//! What people install a release with: scripts, a Homebrew formula, winget manifests.
+//! The installers of a release: scripts, a Homebrew formula, winget manifests.
 //!
-//! Pure: from the facts of one release to the bytes of its assets. Every fact is checked first,
-//! so that an installer which names something that was not released is not made.
+//! Pure: the facts of a release in, the bytes of its assets out. Every fact is checked first, so no
+//! installer names something that was not released.
 
 mod facts;
 mod quote;
@@ -22,8 +22,8 @@ const WINGET_VERSION: &str = include_str!("../../installers/winget/version.yaml"
 const WINGET_INSTALLER: &str = include_str!("../../installers/winget/installer.yaml");
 const WINGET_LOCALE: &str = include_str!("../../installers/winget/locale.en-US.yaml");
 
-/// What the installers take out of an archive, as paths in its directory, besides the man pages; on Windows only the
-/// program, which is `polis.exe` there. They refuse an archive that lacks any of it.
+/// The files that the installers extract besides the man pages, relative to the directory in the archive; on Windows
+/// only the program, `polis.exe`. They refuse an archive that lacks any of them.
 pub const TAKEN: [&str; 4] = [
     "polis",
     "completions/polis.bash",
@@ -58,17 +58,17 @@ const HOMEBREW: [(&str, &str, &str, &str, &str); 4] = [
 ];
 const WINDOWS: &str = "x86_64-pc-windows-msvc";
 
-/// The installers of a release: pairs of an asset's name and its bytes, in the order of the names.
+/// The installers of a release: the name and bytes of each asset, sorted by name.
 ///
-/// `install.sh` and `install.ps1` are always there and refuse targets without an archive. The
-/// formula is there when Homebrew can install any of the archives, the winget manifests when
-/// there is one for Windows.
+/// `install.sh` and `install.ps1` always exist and refuse targets without an archive. The formula
+/// exists if Homebrew can install any of the archives, the winget manifests if there is an archive
+/// for Windows.
 ///
 /// The winget manifests are three files because winget-pkgs, the repository behind `winget
 /// install`, takes no other form: a maintainer copies them there as they are.
 ///
 /// # Errors
-/// When a fact is not what a release has, or a template and its values do not fit.
+/// When a fact is invalid, or a template and its values do not match.
 pub fn render(facts: &Facts<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     let facts = facts.check()?;
     let mut files = vec![
@@ -94,7 +94,7 @@ pub fn render(facts: &Facts<'_>) -> Result<Vec<(String, Vec<u8>)>> {
         .collect())
 }
 
-/// The files of the man pages, separated by blanks.
+/// The file names of the man pages, separated by spaces.
 fn man_pages() -> String {
     PAGES.map(pages::file).join(" ")
 }
@@ -152,8 +152,7 @@ fn formula(facts: &Checked<'_>) -> Result<String> {
 
 fn winget(facts: &Checked<'_>, archive: &Archive<'_>) -> Result<[(String, String); 3]> {
     let repository = facts.repository;
-    // As everyone who has no older claim in winget-pkgs: the publisher and the package as their
-    // releases are found.
+    // winget-pkgs names a package after the owner and the repository of its releases.
     let identifier = format!("{}.{}", facts.owner, facts.name);
     let path = format!("polis-{}-{WINDOWS}/polis.exe", facts.label);
     let publisher_url = repository
@@ -166,7 +165,7 @@ fn winget(facts: &Checked<'_>, archive: &Archive<'_>) -> Result<[(String, String
     let installer = [
         ("path", yaml(&path)),
         ("url", yaml(&facts.url(archive.name))),
-        // In the case that winget's own tools write.
+        // Upper case, as winget's own tools write it.
         ("sha256", yaml(&archive.sha256.hex().to_uppercase())),
     ];
     let locale = [

@@ -1,17 +1,16 @@
-//! Literals of the languages that the installers are written in.
+//! Quotes values for the languages of the installers.
 //!
-//! Each function returns one literal that its language reads back as exactly the given text, so
-//! that no value can end its literal and become code.
+//! Each function returns a literal that its language reads back as exactly the given text, so that
+//! no value can break out of its literal.
 
 use std::fmt::Write as _;
 
-/// A word of POSIX sh. Nothing is special between single quotes but the quote itself.
+/// A word of POSIX sh. Only the quote itself is special between single quotes.
 pub(super) fn sh(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A string of PowerShell. It takes four typographic quotes for single quotes as well; each is
-/// written twice.
+/// A PowerShell string. PowerShell also treats four typographic quotes as single quotes; each is doubled.
 pub(super) fn powershell(text: &str) -> String {
     let mut literal = String::from("'");
     for c in text.chars() {
@@ -24,7 +23,7 @@ pub(super) fn powershell(text: &str) -> String {
     literal
 }
 
-/// A string of Ruby, in the double quotes that Homebrew's style asks for.
+/// A Ruby string, in the double quotes that Homebrew's style requires.
 pub(super) fn ruby(text: &str) -> String {
     escaped(text, &['"', '\\', '#'], |c| {
         format!("\\u{{{:x}}}", u32::from(c))
@@ -36,7 +35,7 @@ pub(super) fn yaml(text: &str) -> String {
     escaped(text, &['"', '\\'], |c| format!("\\U{:08X}", u32::from(c)))
 }
 
-/// `text` in double quotes: `special` after a backslash, what is not printable ASCII by `number`.
+/// `text` in double quotes: `special` characters after a backslash, and those outside of printable ASCII by `number`.
 fn escaped(text: &str, special: &[char], number: impl Fn(char) -> String) -> String {
     let mut literal = String::from("\"");
     for c in text.chars() {

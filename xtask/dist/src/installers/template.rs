@@ -2,14 +2,13 @@
 
 use xtask_host::error::{Error, Result};
 
-/// Brackets a name on both sides; it stands nowhere else in a template.
+/// Delimits a name on both sides; it occurs nowhere else in a template.
 const MARK: &str = "@@";
 
-/// The template with each placeholder replaced by its value, in one pass: a value is never read
-/// as a template.
+/// The template with each placeholder replaced by its value, in one pass, so that values are never expanded.
 ///
 /// # Errors
-/// When a placeholder has no value, a value has no placeholder, or a value has the mark in it.
+/// When a placeholder has no value, a value has no placeholder, or a value contains the mark.
 pub(super) fn fill(path: &str, template: &str, values: &[(&str, String)]) -> Result<String> {
     let wrong = |what: String| Error::findings(format!("`{path}`: {what}"));
     let mut used = vec![false; values.len()];

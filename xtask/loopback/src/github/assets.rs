@@ -7,7 +7,7 @@ use polis_base::Digest;
 
 use super::disk;
 use super::refusal::Refusal;
-use super::state::{Asset, Release, State, UPLOADED};
+use super::state::{RepositoryState, StoredAsset, StoredRelease, UPLOADED};
 
 /// A file as a request brings it.
 #[derive(Debug)]
@@ -15,14 +15,17 @@ pub(super) struct Upload<'a> {
     pub(super) name: &'a str,
     pub(super) label: Option<String>,
     pub(super) content_type: &'a str,
-    /// All bytes; none where the connection broke before they had come.
+    /// All bytes; `None` if the connection broke before they arrived.
     pub(super) bytes: Option<&'a [u8]>,
 }
 
-impl State {
-    /// Adds a file to a release. One whose bytes did not all come stays as a `starter`, which
-    /// blocks its name.
-    pub(super) fn add_asset(&mut self, release: u64, upload: Upload<'_>) -> Result<Asset, Refusal> {
+impl RepositoryState {
+    /// Adds a file to a release. An incomplete one stays as a `starter`, which blocks its name.
+    pub(super) fn add_asset(
+        &mut self,
+        release: u64,
+        upload: Upload<'_>,
+    ) -> Result<StoredAsset, Refusal> {
         let name = file_name(upload.name);
         let known = self.release(release, true)?;
         if known.immutable {
@@ -46,7 +49,7 @@ impl State {
         Ok(self.keep_asset(release, &name, upload, state)?)
     }
 
-    /// Puts a file into a release, past every rule; returns its number.
+    /// Adds a file to a release without applying any rule; returns its id.
     pub(super) fn plant_asset(
         &mut self,
         release: u64,
@@ -71,11 +74,11 @@ impl State {
         name: &str,
         upload: Upload<'_>,
         state: &str,
-    ) -> io::Result<Asset> {
+    ) -> io::Result<StoredAsset> {
         let bytes = upload.bytes.unwrap_or_default();
         disk::write_bytes(&self.asset_path(release, name), bytes)?;
         self.data.last_id += 1;
-        let asset = Asset {
+        let asset = StoredAsset {
             id: self.data.last_id,
             name: name.to_owned(),
             label: upload.label,
@@ -92,8 +95,12 @@ impl State {
         Ok(asset)
     }
 
-    /// The asset `id` with its release, of a draft only where `drafts` says so.
-    pub(super) fn asset(&self, id: u64, drafts: bool) -> Result<(&Release, &Asset), Refusal> {
+    /// The asset `id` with its release; that of a draft only with `drafts`.
+    pub(super) fn asset(
+        &self,
+        id: u64,
+        drafts: bool,
+    ) -> Result<(&StoredRelease, &StoredAsset), Refusal> {
         let mut pairs = self
             .data
             .releases
@@ -119,8 +126,7 @@ impl State {
     }
 }
 
-/// The name under which GitHub keeps a file: what it does not like becomes a dot, and none
-/// starts with one.
+/// The name under which GitHub stores a file: other characters become dots, and no name starts with one.
 fn file_name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '@');
     let name: String = name

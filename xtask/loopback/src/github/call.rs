@@ -1,4 +1,4 @@
-//! One request, read: who asks, for what; and the answers that several resources share.
+//! A parsed request: who asks for what; and answers that several resources share.
 
 use axum::body::Bytes;
 use axum::http::request::Parts;
@@ -10,10 +10,10 @@ use std::sync::MutexGuard;
 use super::refusal::Refusal;
 use super::shared::Shared;
 use super::site::Site;
-use super::state::State;
+use super::state::RepositoryState;
 use crate::query;
 
-/// GitHub's page size where none is asked for, and the largest.
+/// GitHub's default page size, and the largest.
 pub(super) const PAGE: (usize, usize) = (30, 100);
 
 /// One request, read.
@@ -21,9 +21,9 @@ pub(super) struct Call<'a> {
     pub(super) shared: &'a Shared,
     pub(super) site: Site,
     pub(super) parts: Parts,
-    /// The body; none where it did not come whole.
+    /// The body; `None` if it arrived incomplete.
     pub(super) body: Option<Bytes>,
-    /// Whether the right token came with it.
+    /// Whether it carries the right token.
     pub(super) trusted: bool,
     /// Whether it may write to the repository, and so see drafts.
     pub(super) pushes: bool,
@@ -92,13 +92,13 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The body, which must have come whole.
+    /// The complete body.
     pub(super) fn body(&self) -> Result<&[u8], Refusal> {
         let whole = self.body.as_deref();
         whole.ok_or(Refusal::bad_request("the body did not come whole"))
     }
 
-    /// Refuses a request that changes the repository where the caller may not.
+    /// Refuses a change by a caller without write access.
     pub(super) fn must_push(&self) -> Result<(), Refusal> {
         match (self.trusted, self.pushes) {
             (false, _) => Err(Refusal::requires_authentication()),
@@ -115,7 +115,7 @@ impl<'a> Call<'a> {
         self.parts.headers.get(name)?.to_str().ok()
     }
 
-    /// The page of `items` that the query asks for, with a link to the next one.
+    /// The requested page of `items`, with a link to the next one.
     pub(super) fn page(&self, items: Vec<Value>) -> Result<Response, Refusal> {
         let asked = |key| query(&self.parts.uri, key).and_then(|text| text.parse::<usize>().ok());
         let size = asked("per_page").unwrap_or(PAGE.0).clamp(1, PAGE.1);
@@ -134,12 +134,12 @@ impl<'a> Call<'a> {
         Ok(response)
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, RepositoryState> {
         self.shared.state()
     }
 }
 
-/// Whether a path below `git/` is one of these, and not of a tag.
+/// Whether a path below `git/` names one of these, and not a tag.
 fn is_data(path: &[&str]) -> bool {
     matches!(
         path,

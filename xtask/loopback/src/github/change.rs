@@ -13,12 +13,12 @@ pub(super) struct Change {
     pub(super) body: Option<String>,
     pub(super) draft: Option<bool>,
     pub(super) prerelease: Option<bool>,
-    pub(super) make_latest: Option<Latest>,
+    pub(super) make_latest: Option<MakeLatest>,
 }
 
 /// What `make_latest` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Latest {
+pub(super) enum MakeLatest {
     Yes,
     No,
     /// GitHub decides, by the version.
@@ -49,8 +49,8 @@ impl Change {
                 ("body", Value::String(text)) => change.body = Some(text),
                 ("draft", Value::Bool(yes)) => change.draft = Some(yes),
                 ("prerelease", Value::Bool(yes)) => change.prerelease = Some(yes),
-                ("make_latest", Value::String(text)) if Latest::parse(&text).is_some() => {
-                    change.make_latest = Latest::parse(&text);
+                ("make_latest", Value::String(text)) if MakeLatest::parse(&text).is_some() => {
+                    change.make_latest = MakeLatest::parse(&text);
                 }
                 (key, value) => {
                     let message = format!("For 'properties/{key}', {value} is not permitted.");
@@ -62,7 +62,7 @@ impl Change {
     }
 }
 
-impl Latest {
+impl MakeLatest {
     fn parse(text: &str) -> Option<Self> {
         match text {
             "true" => Some(Self::Yes),

@@ -1,4 +1,4 @@
-//! How the server keeps its knowledge: JSON files that are replaced as a whole.
+//! The server's state on disk: JSON files that are replaced atomically.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What the file at `path` holds; nothing where it is not there.
+/// The content of the file at `path`, or the default if it does not exist.
 pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
     match fs::read(path) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
@@ -23,7 +23,7 @@ pub(super) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     write_bytes(path, &text)
 }
 
-/// Writes beside `path` and renames, so that no reader meets half a file.
+/// Writes a temporary file and renames it to `path`, so that no reader sees a partial file.
 pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir)?;

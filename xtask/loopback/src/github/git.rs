@@ -12,10 +12,10 @@ use super::issues::not_permitted;
 use super::refusal::Refusal;
 use super::tags::sha1;
 
-/// What no token changes that may not change workflows.
+/// The directory that only tokens with workflow permission may change.
 const WORKFLOWS: &str = ".github/workflows/";
 
-/// A tree, flat: by path the mode and the name of a file.
+/// A flat tree: the mode and object ID of each file by path.
 pub(super) type Tree = BTreeMap<String, (String, String)>;
 
 /// What a commit says.
@@ -45,7 +45,7 @@ pub(super) struct Git {
 }
 
 impl Git {
-    /// What `root` holds; nothing where it is empty.
+    /// The content of `root`, which may be empty.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let path = root.join("git.json");
         let objects = disk::read(&path)?;
@@ -98,14 +98,14 @@ impl Git {
         self.objects.branches.get(branch).map(String::as_str)
     }
 
-    /// The tree that `name`, a tree or a commit, names.
+    /// The tree of `name`, a tree or a commit.
     pub(super) fn tree(&self, name: &str) -> Option<&Tree> {
         let commit = self.objects.commits.get(name);
         let tree = commit.map_or(name, |commit| commit.tree.as_str());
         self.objects.trees.get(tree)
     }
 
-    /// Whether `old` is `new` or before it.
+    /// Whether `old` is `new` or an ancestor of it.
     fn leads_to(&self, old: &str, new: &str) -> bool {
         let mut open = vec![new];
         while let Some(name) = open.pop() {
@@ -183,7 +183,7 @@ pub(super) fn tree_name(tree: &Tree, dir: &str, found: &mut BTreeMap<String, Str
 
 type Fields = serde_json::Map<String, Value>;
 
-/// Refuses fields beyond `known`, and returns the text of the first of these, which must be there.
+/// Refuses fields other than `known`, and returns the text of the first of them, which is required.
 fn read<'a>(fields: &'a Fields, known: &[&str]) -> Result<&'a str, Refusal> {
     if let Some((key, value)) = fields
         .iter()

@@ -1,4 +1,4 @@
-//! The requests on the git objects of the served repository, and what is answered of them.
+//! Requests for git objects of the served repository.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::site::{Site, TIME};
 use crate::query;
 
 impl Call<'_> {
-    /// The requests on git objects of the served repository.
+    /// Answers requests for git objects of the served repository.
     pub(super) fn git_data(&self, path: &[&str]) -> Result<Response, Refusal> {
         let mut git = self.shared.git();
         let site = &self.site;

@@ -1,5 +1,4 @@
-//! The one question that `gh` asks in GraphQL before it reads or changes a release: which one has
-//! a tag, drafts included.
+//! The one GraphQL query that `gh` sends before it reads or changes a release: which one has a tag, drafts included.
 
 use axum::http::StatusCode;
 use axum::response::Response;

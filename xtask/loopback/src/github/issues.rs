@@ -14,45 +14,45 @@ use super::site::{Site, TIME};
 #[derive(Debug)]
 pub(super) struct Issues {
     root: PathBuf,
-    issues: Vec<Issue>,
+    issues: Vec<StoredIssue>,
 }
 
 /// An issue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Issue {
+pub(super) struct StoredIssue {
     pub(super) number: usize,
     pub(super) title: String,
     pub(super) body: Option<String>,
     pub(super) open: bool,
     labels: Vec<String>,
     pub(super) comments: Vec<String>,
-    /// What a pull request is beyond an issue: GitHub numbers and keeps the two together.
+    /// The fields that a pull request has beyond those of an issue; GitHub numbers the two together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) pull: Option<Pull>,
+    pub(super) pull: Option<StoredPull>,
 }
 
 /// The branches of a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Pull {
+pub(super) struct StoredPull {
     pub(super) head: String,
     pub(super) base: String,
     #[serde(default)]
     pub(super) merged: bool,
 }
 
-/// The fields of a request to make or change an issue.
+/// The fields of a request to create or change an issue.
 #[derive(Debug, Default)]
-struct Change {
+struct IssueChange {
     title: Option<String>,
     body: Option<String>,
     labels: Option<Vec<String>>,
     open: Option<bool>,
 }
 
-impl Change {
-    /// Reads the body of a request; `new` says that the issue is to be made.
+impl IssueChange {
+    /// Parses the body of a request; `new` if it creates an issue.
     fn parse(bytes: &[u8], new: bool) -> Result<Self, Refusal> {
         let mut change = Self::default();
         for (key, value) in object(bytes)? {
@@ -79,7 +79,7 @@ impl Change {
 }
 
 impl Issues {
-    /// What `root` holds; nothing where it is empty.
+    /// The content of `root`, which may be empty.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         Ok(Self {
             root: root.to_owned(),
@@ -87,9 +87,9 @@ impl Issues {
         })
     }
 
-    /// The issues in `state` that have every one of `labels`, newest first.
-    pub(super) fn list(&self, state: &str, labels: &[&str]) -> Vec<&Issue> {
-        let wanted = |issue: &&Issue| {
+    /// The issues in `state` that have all `labels`, newest first.
+    pub(super) fn list(&self, state: &str, labels: &[&str]) -> Vec<&StoredIssue> {
+        let wanted = |issue: &&StoredIssue| {
             let state = match state {
                 "all" => true,
                 "closed" => !issue.open,
@@ -104,8 +104,8 @@ impl Issues {
     }
 
     /// Makes an issue.
-    pub(super) fn create(&mut self, bytes: &[u8]) -> Result<&Issue, Refusal> {
-        let change = Change::parse(bytes, true)?;
+    pub(super) fn create(&mut self, bytes: &[u8]) -> Result<&StoredIssue, Refusal> {
+        let change = IssueChange::parse(bytes, true)?;
         let Some(title) = change.title.filter(|title| !title.is_empty()) else {
             return Err(Refusal::validation("Issue", "missing_field", "title"));
         };
@@ -118,9 +118,9 @@ impl Issues {
         title: String,
         body: Option<String>,
         labels: Vec<String>,
-        pull: Option<Pull>,
-    ) -> Result<&Issue, Refusal> {
-        self.issues.push(Issue {
+        pull: Option<StoredPull>,
+    ) -> Result<&StoredIssue, Refusal> {
+        self.issues.push(StoredIssue {
             number: self.issues.len() + 1,
             title,
             body,
@@ -134,8 +134,8 @@ impl Issues {
     }
 
     /// Changes an issue.
-    pub(super) fn update(&mut self, number: u64, bytes: &[u8]) -> Result<&Issue, Refusal> {
-        let change = Change::parse(bytes, false)?;
+    pub(super) fn update(&mut self, number: u64, bytes: &[u8]) -> Result<&StoredIssue, Refusal> {
+        let change = IssueChange::parse(bytes, false)?;
         let issue = self.issue(number)?;
         issue.title = change.title.unwrap_or_else(|| issue.title.clone());
         issue.body = change.body.or(issue.body.take());
@@ -145,7 +145,7 @@ impl Issues {
         self.issue(number).map(|issue| &*issue)
     }
 
-    /// Adds a comment to an issue; returns how many it has then, and its text.
+    /// Adds a comment to an issue; returns the number of comments, and its text.
     pub(super) fn comment(
         &mut self,
         number: u64,
@@ -162,7 +162,7 @@ impl Issues {
         Ok((count, body.to_owned()))
     }
 
-    pub(super) fn issue(&mut self, number: u64) -> Result<&mut Issue, Refusal> {
+    pub(super) fn issue(&mut self, number: u64) -> Result<&mut StoredIssue, Refusal> {
         let mut issues = self.issues.iter_mut();
         issues
             .find(|issue| issue.number as u64 == number)
@@ -191,7 +191,7 @@ pub(super) fn not_permitted(key: &str, value: &Value) -> Refusal {
 
 impl Site {
     /// An issue, with every field that GitHub's description requires.
-    pub(super) fn issue(&self, issue: &Issue) -> Value {
+    pub(super) fn issue(&self, issue: &StoredIssue) -> Value {
         let Self {
             url, owner, repo, ..
         } = self;

@@ -1,4 +1,4 @@
-//! The requests on pull requests, which are issues with two branches.
+//! Requests for pull requests, which are issues with two branches.
 
 use std::sync::PoisonError;
 
@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 
 use super::call::{Call, json, number};
 use super::git::Git;
-use super::issues::{Issue, Pull, not_permitted, object};
+use super::issues::{StoredIssue, StoredPull, not_permitted, object};
 use super::refusal::Refusal;
 use super::site::{Site, TIME};
 use crate::query;
 
 impl Call<'_> {
     pub(super) fn pulls(&self, path: &[&str]) -> Result<Response, Refusal> {
-        // Both are locked in this order only.
+        // Always lock in this order.
         let git = self.shared.git();
         let issues = &self.shared.issues;
         let mut issues = issues.lock().unwrap_or_else(PoisonError::into_inner);
@@ -25,9 +25,9 @@ impl Call<'_> {
                 let state = asked("state").unwrap_or_default();
                 let (head, base) = (asked("head"), asked("base"));
                 let owner = format!("{}:", self.shared.owner);
-                // What is no `OWNER:BRANCH` is no filter.
+                // GitHub ignores a filter that is not `OWNER:BRANCH`.
                 let head = head.as_deref().and_then(|head| head.strip_prefix(&owner));
-                let wanted = |pull: &Pull| {
+                let wanted = |pull: &StoredPull| {
                     head.is_none_or(|head| pull.head == head)
                         && base.as_ref().is_none_or(|base| pull.base == *base)
                 };
@@ -81,7 +81,7 @@ impl Call<'_> {
 }
 
 /// The title, text and branches that a request asks for.
-fn new(fields: &Map<String, Value>) -> Result<(String, Option<String>, Pull), Refusal> {
+fn new(fields: &Map<String, Value>) -> Result<(String, Option<String>, StoredPull), Refusal> {
     let known = ["title", "body", "head", "base"];
     if let Some((key, value)) = fields
         .iter()
@@ -93,7 +93,7 @@ fn new(fields: &Map<String, Value>) -> Result<(String, Option<String>, Pull), Re
         let text = fields.get(key).and_then(Value::as_str).map(str::to_owned);
         text.ok_or(Refusal::validation("PullRequest", "missing_field", key))
     };
-    let pull = Pull {
+    let pull = StoredPull {
         head: text("head")?,
         base: text("base")?,
         merged: false,
@@ -103,7 +103,7 @@ fn new(fields: &Map<String, Value>) -> Result<(String, Option<String>, Pull), Re
 
 impl Site {
     /// A pull request, as lists show it, with every field that GitHub's description requires.
-    fn pull(&self, issue: &Issue, git: &Git) -> Value {
+    fn pull(&self, issue: &StoredIssue, git: &Git) -> Value {
         let Self {
             url, owner, repo, ..
         } = self;
@@ -114,12 +114,12 @@ impl Site {
             format!("{api}/issues/{number}"),
         );
         let page = format!("{url}/{owner}/{repo}/pull/{number}");
-        let none = Pull {
+        let none = StoredPull {
             head: String::new(),
             base: String::new(),
             merged: false,
         };
-        let Pull { head, base, merged } = issue.pull.as_ref().unwrap_or(&none);
+        let StoredPull { head, base, merged } = issue.pull.as_ref().unwrap_or(&none);
         let branch = |name: &str| {
             json!({
                 "label": format!("{owner}:{name}"),
@@ -176,8 +176,8 @@ impl Site {
         })
     }
 
-    /// The same with what only its own address tells.
-    fn whole_pull(&self, issue: &Issue, git: &Git) -> Value {
+    /// The same, with the fields that only its own URL returns.
+    fn whole_pull(&self, issue: &StoredIssue, git: &Git) -> Value {
         let mut pull = self.pull(issue, git);
         let rest = json!({
             "merged": issue.pull.as_ref().is_some_and(|pull| pull.merged),

@@ -50,7 +50,7 @@ impl Refusal {
         )
     }
 
-    /// What GitHub answers where it names no field of the request.
+    /// GitHub's answer when it names no field of the request.
     pub(super) fn unprocessable(message: &str) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }
@@ -60,14 +60,14 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
-    /// A validation that only its message explains.
+    /// A validation error explained only by its message.
     pub(super) fn custom(resource: &str, field: Option<&str>, message: &str) -> Self {
         let mut refusal = Self::unprocessable("Validation Failed");
         refusal.body["errors"] = json!([]);
         refusal.and(resource, field, message)
     }
 
-    /// As [`Self::custom`], with one more of its kind.
+    /// Adds another error like [`Self::custom`].
     pub(super) fn and(mut self, resource: &str, field: Option<&str>, message: &str) -> Self {
         let mut error = json!({"resource": resource, "code": "custom", "message": message});
         if let Some(field) = field {

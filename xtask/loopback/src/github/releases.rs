@@ -1,4 +1,4 @@
-//! The requests on releases and their files.
+//! Requests for releases and their files.
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
@@ -8,7 +8,7 @@ use super::assets::Upload;
 use super::call::{Call, json, number};
 use super::change::Change;
 use super::refusal::Refusal;
-use super::state::{Asset, Release, UPLOADED};
+use super::state::{StoredAsset, StoredRelease, UPLOADED};
 use crate::query;
 use crate::serve::file_body;
 
@@ -56,7 +56,7 @@ impl Call<'_> {
         }
     }
 
-    fn one(&self, release: &Release) -> Result<Response, Refusal> {
+    fn one(&self, release: &StoredRelease) -> Result<Response, Refusal> {
         Ok(json(StatusCode::OK, &self.site.release(release)))
     }
 
@@ -93,13 +93,13 @@ impl Call<'_> {
         };
         let mut state = self.state();
         let asset = state.add_asset(release, upload)?;
-        // Nobody reads the answer to an upload that broke off.
+        // The client of an interrupted upload does not read the answer.
         self.body()?;
         let created = self.site.asset(state.release(release, true)?, &asset);
         Ok(json(StatusCode::CREATED, &created))
     }
 
-    /// What an asset is or, where the caller accepts bytes, a redirect to them.
+    /// The description of an asset, or a redirect to its bytes if the caller accepts them.
     fn asset(&self, id: u64) -> Result<Response, Refusal> {
         let state = self.state();
         let (release, asset) = state.asset(id, self.pushes)?;
@@ -111,7 +111,7 @@ impl Call<'_> {
         Ok(json(StatusCode::OK, &self.site.asset(release, asset)))
     }
 
-    /// The bytes of an asset, at the address that only the API tells.
+    /// The bytes of an asset, at the URL that only the API returns.
     pub(super) fn stored_file(&self, id: u64) -> Result<Response, Refusal> {
         let state = self.state();
         let (release, asset) = state.asset(id, true)?;
@@ -119,7 +119,7 @@ impl Call<'_> {
         Ok(file(body, length))
     }
 
-    /// The bytes of an asset, at the address for everyone.
+    /// The bytes of an asset, at its public URL.
     pub(super) fn public_file(&self, tag: &str, name: &str) -> Result<Response, Refusal> {
         let state = self.state();
         let release = state.by_tag(tag)?;
@@ -133,7 +133,7 @@ impl Call<'_> {
     }
 }
 
-fn whole(asset: &Asset) -> Result<(), Refusal> {
+fn whole(asset: &StoredAsset) -> Result<(), Refusal> {
     match asset.state == UPLOADED {
         true => Ok(()),
         false => Err(Refusal::not_found()),

@@ -1,5 +1,4 @@
-//! The requests on the repository itself: what it is, its git tags, whether its releases are
-//! immutable and what attests them.
+//! Requests for the repository itself: its description, git tags, the immutable-releases setting, attestations.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +13,10 @@ use super::disk;
 use super::refusal::Refusal;
 use super::settings::Probe;
 use super::site::{Site, TIME};
-use super::state::Release;
+use super::state::StoredRelease;
 use crate::query;
 
-/// From this version of its API on, GitHub gives the address of a bundle in the place of it.
+/// From this API version on, GitHub returns the URL of a bundle instead of the bundle.
 const WITHOUT_BUNDLES: &str = "2026-03-10";
 
 impl Call<'_> {
@@ -57,8 +56,8 @@ impl Call<'_> {
         Ok(json(StatusCode::OK, &answer))
     }
 
-    /// The releases of another repository than the served one. Tests put them into `elsewhere.json`: by `OWNER/NAME` a
-    /// list of `[TAG, TIME]`, newest first.
+    /// The releases of another repository. Tests write them to `elsewhere.json`: by `OWNER/NAME` a list of
+    /// `[TAG, TIME]`, newest first.
     pub(super) fn elsewhere(&self, owner: &str, repo: &str) -> Result<Response, Refusal> {
         let known: BTreeMap<String, Vec<(String, String)>> =
             disk::read(&self.shared.root.join("elsewhere.json"))?;
@@ -69,7 +68,7 @@ impl Call<'_> {
             ..self.site.clone()
         };
         let release = |(number, (tag, time)): (usize, &(String, String))| {
-            let mut release = site.release(&Release {
+            let mut release = site.release(&StoredRelease {
                 id: number as u64 + 1,
                 tag_name: tag.clone(),
                 target_commitish: "main".to_owned(),
@@ -100,7 +99,7 @@ impl Call<'_> {
         }
     }
 
-    /// What attests the release whose tag names the object `subject` (`sha1:HEX`).
+    /// The attestations of the release whose tag names the object `subject` (`sha1:HEX`).
     fn attestations(&self, subject: &str) -> Result<Response, Refusal> {
         let mut state = self.state();
         let asked = query(&self.parts.uri, "predicate_type");
@@ -126,7 +125,7 @@ impl Call<'_> {
         Ok(json(StatusCode::OK, &json!({"attestations": found})))
     }
 
-    /// The bundle at the address that the list of attestations tells.
+    /// The bundle at the URL in the list of attestations.
     pub(super) fn stored_attestation(&self, sha: &str) -> Result<Response, Refusal> {
         let state = self.state();
         let releases = state.attested(sha)?;
@@ -135,8 +134,7 @@ impl Call<'_> {
     }
 }
 
-/// The fields of a repository that are an address of the API, with what comes after the
-/// repository's own.
+/// The fields of a repository that are API URLs, with their path after that of the repository.
 const ADDRESSES: [(&str, &str); 37] = [
     ("archive_url", "/{archive_format}{/ref}"),
     ("assignees_url", "/assignees{/user}"),
@@ -245,7 +243,7 @@ impl Site {
         json!({"admin": false, "maintain": false, "push": push, "triage": push, "pull": true})
     }
 
-    fn attestation(&self, release: &Release, sha: &str, bundled: bool) -> Value {
+    fn attestation(&self, release: &StoredRelease, sha: &str, bundled: bool) -> Value {
         let mut attestation = json!({
             "repository_id": 1,
             "bundle_url": format!("{}/storage/attestations/{sha}", self.url),
@@ -257,9 +255,8 @@ impl Site {
         attestation
     }
 
-    /// A bundle that says what GitHub's says of a release. It has no signature: only GitHub can
-    /// make one.
-    fn bundle(&self, release: &Release, sha: &str) -> Value {
+    /// A bundle with the statement that GitHub makes about a release, but unsigned.
+    fn bundle(&self, release: &StoredRelease, sha: &str) -> Value {
         let tag = &release.tag_name;
         let package = format!("pkg:github/{}/{}@{tag}", self.owner, self.repo);
         let assets = release.assets.iter().filter_map(|asset| {

@@ -1,12 +1,11 @@
-//! What an owner sets on GitHub's pages, and what a test lets the server do; kept in
-//! `settings.json`.
+//! The settings of a repository, and those with which a test controls the server; stored in `settings.json`.
 
 use serde::{Deserialize, Serialize};
 
-/// What `GET /repos/OWNER/REPO/immutable-releases` answers.
+/// The answer to `GET /repos/OWNER/REPO/immutable-releases`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Probe {
-    /// 403, as to the token of a workflow, which cannot have the permission that it takes.
+    /// 403, as for the token of a workflow, which cannot have the required permission.
     #[default]
     Forbidden,
     /// The setting as it is.
@@ -19,20 +18,20 @@ pub enum Probe {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Settings {
-    /// Whether a release becomes immutable when it is published.
+    /// Whether publishing makes a release immutable.
     pub(super) immutable: bool,
     /// Whether the token may push.
     pub(super) push: bool,
     pub(super) probe: Probe,
     /// Whether users have a `gravatar_id`, which may be null by GitHub's description.
     pub(super) gravatar: bool,
-    /// Whether the labels of an issue are names alone, which GitHub's description allows too.
+    /// Whether the labels of an issue are plain names, which GitHub's description also allows.
     pub(super) plain_labels: bool,
     /// Whether the token may change workflows.
     pub(super) workflows: bool,
-    /// Whether a subject without attestations is answered with an empty list, and not 404.
+    /// Whether a subject without attestations gets an empty list, and not 404.
     pub(super) empty_list: bool,
-    /// How many requests for the attestation of a release find none, though there is one.
+    /// How many requests for an existing attestation of a release find none.
     #[serde(skip)]
     pub(super) attestation_lag: usize,
 }

@@ -1,18 +1,18 @@
-//! The JSON of GitHub's answers, with every field that its description requires. All addresses
-//! in it lead to this server, so that nobody takes a rehearsal's release for a public one.
+//! The JSON of GitHub's answers, with every field that its description requires. All URLs in it point to this server, so
+//! that a rehearsed release cannot be mistaken for a public one.
 
 use serde_json::{Value, json};
 
 use super::site::{Site, TIME};
-use super::state::{Asset, Release};
+use super::state::{StoredAsset, StoredRelease};
 
 impl Site {
     /// A release.
-    pub(super) fn release(&self, release: &Release) -> Value {
+    pub(super) fn release(&self, release: &StoredRelease) -> Value {
         let Self {
             url, owner, repo, ..
         } = self;
-        let Release {
+        let StoredRelease {
             id,
             tag_name,
             draft,
@@ -46,11 +46,11 @@ impl Site {
     }
 
     /// An asset of `release`.
-    pub(super) fn asset(&self, release: &Release, asset: &Asset) -> Value {
+    pub(super) fn asset(&self, release: &StoredRelease, asset: &StoredAsset) -> Value {
         let Self {
             url, owner, repo, ..
         } = self;
-        let Asset { id, name, .. } = asset;
+        let StoredAsset { id, name, .. } = asset;
         let tag = &release.tag_name;
         json!({
             "url": format!("{url}/repos/{owner}/{repo}/releases/assets/{id}"),
@@ -71,7 +71,7 @@ impl Site {
         })
     }
 
-    /// Where the bytes of an asset are, apart from the API as at GitHub.
+    /// The URL of the bytes of an asset, which is separate from the API, as on GitHub.
     pub(super) fn storage(&self, asset: u64) -> String {
         format!("{}/storage/{asset}", self.url)
     }

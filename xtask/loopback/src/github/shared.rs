@@ -1,17 +1,16 @@
-//! What the handlers of all requests share.
+//! State that all request handlers share.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::git::Git;
 use super::issues::Issues;
-use super::state::State;
+use super::state::RepositoryState;
 
-/// What the handlers share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) root: PathBuf,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<RepositoryState>,
     pub(super) issues: Mutex<Issues>,
     pub(super) git: Mutex<Git>,
     pub(super) token: String,
@@ -20,7 +19,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, RepositoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

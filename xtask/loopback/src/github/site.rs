@@ -1,11 +1,10 @@
-//! Where the server is and whose repository it serves, for the addresses in its answers.
+//! The server's address and repository, for the URLs in its answers.
 
 use serde_json::{Value, json};
 
-/// Every time in every answer: what a rehearsal answers does not depend on the day.
+/// The time in every answer, so that rehearsals do not depend on the date.
 pub(super) const TIME: &str = "1970-01-01T00:00:00Z";
 
-/// Where the server is, and whose repository it serves.
 #[derive(Debug, Clone)]
 pub(super) struct Site {
     /// `http://127.0.0.1:PORT`.
@@ -14,7 +13,7 @@ pub(super) struct Site {
     pub(super) repo: String,
     /// Whether users have a `gravatar_id`.
     pub(super) gravatar: bool,
-    /// Whether the labels of an issue are names alone.
+    /// Whether the labels of an issue are plain names.
     pub(super) plain_labels: bool,
 }
 

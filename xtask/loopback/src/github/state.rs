@@ -1,5 +1,5 @@
-//! The releases as a value with GitHub's rules, and their home on disk: `releases.json`, and the
-//! bytes of the assets as `assets/RELEASE/NAME`.
+//! The releases with GitHub's rules, and their storage: `releases.json`, and the bytes of the assets as
+//! `assets/RELEASE/NAME`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::change::{Change, Latest};
+use super::change::{Change, MakeLatest};
 use super::disk;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use super::tags::{Tag, Tags, commit_of};
 
-/// Everything that the server knows of the repository, but for its issues.
+/// The state of the repository, except for its issues.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct RepositoryState {
     root: PathBuf,
     /// `owner/name`.
     repository: String,
@@ -29,12 +29,12 @@ pub(super) struct State {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Data {
-    /// The number that was given last, to a release or an asset.
+    /// The last id given to a release or an asset.
     pub(super) last_id: u64,
-    /// The release that is called the latest.
+    /// The release marked as the latest.
     latest: Option<u64>,
-    pub(super) releases: Vec<Release>,
-    /// The tags of immutable releases that were deleted: no release gets such a one again.
+    pub(super) releases: Vec<StoredRelease>,
+    /// The tags of deleted immutable releases, which can never be used again.
     #[serde(default)]
     burnt: BTreeSet<String>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Data {
 /// A release.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Release {
+pub(super) struct StoredRelease {
     pub(super) id: u64,
     pub(super) tag_name: String,
     pub(super) target_commitish: String,
@@ -52,49 +52,49 @@ pub(super) struct Release {
     pub(super) prerelease: bool,
     #[serde(default)]
     pub(super) immutable: bool,
-    pub(super) assets: Vec<Asset>,
+    pub(super) assets: Vec<StoredAsset>,
 }
 
 /// A file of a release.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asset {
+pub(super) struct StoredAsset {
     pub(super) id: u64,
     pub(super) name: String,
     pub(super) label: Option<String>,
     pub(super) content_type: String,
-    /// `uploaded`; `starter` while its bytes have not all come.
+    /// `uploaded`; `starter` while it is incomplete.
     #[serde(default = "uploaded")]
     pub(super) state: String,
     pub(super) size: u64,
-    /// Known once all bytes are there.
+    /// Known once the upload is complete.
     pub(super) digest: Option<String>,
 }
 
 const NO_TAG: &str = "Published releases must have a valid tag";
 
-/// The state of an asset that is whole.
+/// The state of a complete asset.
 pub(super) const UPLOADED: &str = "uploaded";
 
 fn uploaded() -> String {
     UPLOADED.to_owned()
 }
 
-impl Release {
-    /// Whether it can be called the latest.
+impl StoredRelease {
+    /// Whether it can be the latest.
     fn is_eligible(&self) -> bool {
         !self.draft && !self.prerelease
     }
 
-    /// By what GitHub finds the newest release: the version, then the order of creation.
+    /// The order by which GitHub finds the newest release: the version, then creation.
     fn age(&self) -> (Option<Version>, u64) {
         let tag = self.tag_name.trim_start_matches('v');
         (Version::parse(tag).ok(), self.id)
     }
 }
 
-impl State {
-    /// What `root` holds of `repository`; nothing where it is empty.
+impl RepositoryState {
+    /// The state of `repository` in `root`, which may be empty.
     pub(super) fn open(root: &Path, repository: &str) -> io::Result<Self> {
         fs::create_dir_all(root.join("assets"))?;
         Ok(Self {
@@ -106,25 +106,25 @@ impl State {
         })
     }
 
-    /// The releases, newest first; drafts only where `drafts` says so.
-    pub(super) fn list(&self, drafts: bool) -> Vec<&Release> {
+    /// The releases, newest first; with drafts only if `drafts`.
+    pub(super) fn list(&self, drafts: bool) -> Vec<&StoredRelease> {
         let releases = self.data.releases.iter().rev();
         releases
             .filter(|release| drafts || !release.draft)
             .collect()
     }
 
-    /// The release `id`, a draft only where `drafts` says so.
-    pub(super) fn release(&self, id: u64, drafts: bool) -> Result<&Release, Refusal> {
+    /// The release `id`; a draft only if `drafts`.
+    pub(super) fn release(&self, id: u64, drafts: bool) -> Result<&StoredRelease, Refusal> {
         let found = self.data.releases.iter().find(|release| release.id == id);
         found
             .filter(|release| drafts || !release.draft)
             .ok_or(Refusal::not_found())
     }
 
-    /// The public release of `tag`. A draft has no tag yet and is not found, as at GitHub.
-    pub(super) fn by_tag(&self, tag: &str) -> Result<&Release, Refusal> {
-        let public = |release: &&Release| !release.draft && release.tag_name == tag;
+    /// The public release of `tag`. As on GitHub, a draft is not found by its tag.
+    pub(super) fn by_tag(&self, tag: &str) -> Result<&StoredRelease, Refusal> {
+        let public = |release: &&StoredRelease| !release.draft && release.tag_name == tag;
         self.data
             .releases
             .iter()
@@ -133,13 +133,13 @@ impl State {
     }
 
     /// The latest release.
-    pub(super) fn latest(&self) -> Result<&Release, Refusal> {
+    pub(super) fn latest(&self) -> Result<&StoredRelease, Refusal> {
         let id = self.data.latest.ok_or(Refusal::not_found())?;
         self.release(id, false)
     }
 
     /// The immutable releases whose tag names the object `sha`.
-    pub(super) fn attested(&self, sha: &str) -> io::Result<Vec<&Release>> {
+    pub(super) fn attested(&self, sha: &str) -> io::Result<Vec<&StoredRelease>> {
         let mut found = Vec::new();
         for release in self
             .data
@@ -156,11 +156,11 @@ impl State {
     }
 
     /// Makes a release.
-    pub(super) fn create(&mut self, change: Change) -> Result<&Release, Refusal> {
+    pub(super) fn create(&mut self, change: Change) -> Result<&StoredRelease, Refusal> {
         if change.tag_name.as_deref().unwrap_or_default().is_empty() {
             return Err(Refusal::validation("Release", "missing_field", "tag_name"));
         }
-        let release = Release {
+        let release = StoredRelease {
             id: self.data.last_id + 1,
             tag_name: String::new(),
             target_commitish: "main".to_owned(),
@@ -175,17 +175,17 @@ impl State {
     }
 
     /// Changes a release.
-    pub(super) fn update(&mut self, id: u64, change: Change) -> Result<&Release, Refusal> {
+    pub(super) fn update(&mut self, id: u64, change: Change) -> Result<&StoredRelease, Refusal> {
         let release = self.release(id, true)?.clone();
         self.apply(release, change)
     }
 
-    fn apply(&mut self, before: Release, change: Change) -> Result<&Release, Refusal> {
+    fn apply(&mut self, before: StoredRelease, change: Change) -> Result<&StoredRelease, Refusal> {
         let was_public = self.release(before.id, false).is_ok();
         let (asked, named) = (change.make_latest, change.tag_name.is_some());
         let mut release = changed(&before, change);
         if before.draft && release.draft && !named {
-            // GitHub forgets the tag of a draft that is edited without it.
+            // GitHub drops the tag of a draft that is edited without it.
             release.tag_name = format!("untagged-{:020x}", release.id);
         }
         let kept = before.draft == release.draft
@@ -195,7 +195,7 @@ impl State {
             let message = "state cannot be changed when release is immutable";
             return Err(Refusal::custom("Release", None, message));
         }
-        if asked == Some(Latest::Yes) && !release.is_eligible() {
+        if asked == Some(MakeLatest::Yes) && !release.is_eligible() {
             let message = "Latest release cannot be draft or prerelease";
             return Err(Refusal::custom("Release", None, message));
         }
@@ -214,8 +214,8 @@ impl State {
         self.release(id, true)
     }
 
-    /// Whether the public `release` may have its tag, which is made where it is not there.
-    fn check_tag(&self, release: &Release) -> Result<(), Refusal> {
+    /// Whether the public `release` may have its tag, which is created if it does not exist.
+    fn check_tag(&self, release: &StoredRelease) -> Result<(), Refusal> {
         let tag = &release.tag_name;
         if self.by_tag(tag).is_ok_and(|other| other.id != release.id) {
             return Err(Refusal::validation("Release", "already_exists", "tag_name"));
@@ -235,16 +235,19 @@ impl State {
         Ok(self.tags.set(&self.repository, tag, made)?)
     }
 
-    /// Decides anew which release is the latest, after `id` was changed.
-    fn settle_latest(&mut self, id: u64, asked: Option<Latest>, new: bool) {
-        let eligible = |id: u64| self.release(id, false).is_ok_and(Release::is_eligible);
+    /// Decides which release is the latest after `id` has changed.
+    fn settle_latest(&mut self, id: u64, asked: Option<MakeLatest>, new: bool) {
+        let eligible = |id: u64| {
+            self.release(id, false)
+                .is_ok_and(StoredRelease::is_eligible)
+        };
         let latest = self.data.latest;
         let chosen = match asked {
-            Some(Latest::Yes) => Some(id),
-            // Unasked, GitHub makes what has just been published the latest.
+            Some(MakeLatest::Yes) => Some(id),
+            // By default, GitHub marks a newly published release as the latest.
             None if new && eligible(id) => Some(id),
-            Some(Latest::Legacy) => self.newest(None).or(latest),
-            Some(Latest::No) if latest == Some(id) => self.newest(Some(id)),
+            Some(MakeLatest::Legacy) => self.newest(None).or(latest),
+            Some(MakeLatest::No) if latest == Some(id) => self.newest(Some(id)),
             _ => latest,
         };
         self.data.latest = match chosen {
@@ -253,7 +256,7 @@ impl State {
         };
     }
 
-    /// The newest release that can be the latest, but not `but`.
+    /// The newest release other than `but` that can be the latest.
     fn newest(&self, but: Option<u64>) -> Option<u64> {
         let releases = self.data.releases.iter();
         let eligible = releases.filter(|known| known.is_eligible() && Some(known.id) != but);
@@ -262,7 +265,7 @@ impl State {
             .map(|known| known.id)
     }
 
-    /// Deletes a release and its files; its tag stays, but that of an immutable one is burnt.
+    /// Deletes a release and its files, but not its tag. The tag of an immutable one can never be used again.
     pub(super) fn delete(&mut self, id: u64) -> Result<(), Refusal> {
         let release = self.release(id, true)?.clone();
         if release.immutable {
@@ -285,7 +288,7 @@ impl State {
             .join(name)
     }
 
-    /// Makes, moves or deletes a tag of the repository, as a push would.
+    /// Creates, moves or deletes a tag of the repository, as a push would.
     pub(super) fn set_tag(&self, tag: &str, value: Option<Tag>) -> io::Result<()> {
         self.tags.set(&self.repository, tag, value)
     }
@@ -301,8 +304,8 @@ impl State {
     }
 }
 
-/// What is said to a release whose tag a deleted immutable one had. Where the tag is gone as well,
-/// making it is refused too, as when it is pushed.
+/// The refusal of a release whose tag belonged to a deleted immutable one. If the tag is gone too, creating it is
+/// refused as well, as a push would be.
 fn burnt(exists: bool) -> Refusal {
     let message = "tag_name was used by an immutable release";
     if exists {
@@ -315,9 +318,9 @@ fn burnt(exists: bool) -> Refusal {
 }
 
 /// `release` with the fields of `change`.
-fn changed(release: &Release, change: Change) -> Release {
+fn changed(release: &StoredRelease, change: Change) -> StoredRelease {
     let old = release.clone();
-    Release {
+    StoredRelease {
         tag_name: change.tag_name.unwrap_or(old.tag_name),
         target_commitish: change.target_commitish.unwrap_or(old.target_commitish),
         name: change.name.or(old.name),

@@ -1,7 +1,7 @@
 //! The git tags, of the served repository and of others, kept in `tags.json`: by `OWNER/REPOSITORY
 //! TAG` a commit (a lightweight tag) or `{"object", "commit"}` (an annotated one).
 //!
-//! The file is read at each request, so that a test may write it beside the server.
+//! The file is read for each request, so that a test may write to it while the server runs.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,16 +15,16 @@ use super::disk;
 use super::refusal::Refusal;
 use super::site::{Site, TIME};
 
-/// Who makes a tag here.
+/// The tagger of tags made here.
 const TAGGER: (&str, &str) = ("Tagger", "tagger@localhost");
 
 /// A tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Tag {
-    /// It names the commit itself.
+    /// Names the commit directly.
     Lightweight(String),
-    /// It names an object that names the commit.
+    /// Names a tag object that names the commit.
     Annotated {
         /// The name of the object.
         object: String,
@@ -34,7 +34,7 @@ pub(super) enum Tag {
 }
 
 impl Tag {
-    /// An annotated tag; its object has the name that git would give it.
+    /// An annotated tag with the object ID that git would compute.
     pub(super) fn annotated(tag: &str, commit: &str) -> Self {
         let (name, mail) = TAGGER;
         let text = format!(
@@ -52,7 +52,7 @@ impl Tag {
         }
     }
 
-    /// What the tag names: the type and the name of the object.
+    /// The type and ID of the object that the tag names.
     fn object(&self) -> (&'static str, &str) {
         match self {
             Self::Lightweight(commit) => ("commit", commit),
@@ -60,7 +60,7 @@ impl Tag {
         }
     }
 
-    /// The name of the object that the tag names.
+    /// The ID of the object that the tag names.
     pub(super) fn sha(&self) -> &str {
         self.object().1
     }
@@ -97,14 +97,14 @@ impl Tags {
         Ok(named.collect())
     }
 
-    /// The annotated tag of `repository` with the object `sha`, and its name.
+    /// The name and value of the annotated tag of `repository` with the object `sha`.
     fn by_object(&self, repository: &str, sha: &str) -> io::Result<Option<(String, Tag)>> {
         let tags = self.of(repository)?.into_iter();
         let mut annotated = tags.filter(|(_, tag)| matches!(tag, Tag::Annotated { .. }));
         Ok(annotated.find(|(_, tag)| tag.sha() == sha))
     }
 
-    /// Makes, moves or (without `value`) deletes `tag` of `repository`.
+    /// Creates, moves or (without `value`) deletes `tag` of `repository`.
     pub(super) fn set(&self, repository: &str, tag: &str, value: Option<Tag>) -> io::Result<()> {
         let mut tags = self.all()?;
         let name = format!("{repository} {tag}");
@@ -116,8 +116,7 @@ impl Tags {
     }
 }
 
-/// The commit that `reference` names when GitHub makes a tag on it: itself where it is one, else
-/// a branch, whose head is made up.
+/// The commit on which GitHub creates a tag for `reference`: the commit itself, or the invented head of a branch.
 pub(super) fn commit_of(reference: &str) -> String {
     let full = reference.len() == 40 && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
     match full {
@@ -126,14 +125,14 @@ pub(super) fn commit_of(reference: &str) -> String {
     }
 }
 
-/// The SHA-1 of `text`, by which git names what has this content.
+/// The SHA-1 of `text`, as in git object IDs.
 pub(super) fn sha1(text: impl AsRef<[u8]>) -> String {
     let hash = Sha1::digest(text.as_ref());
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Site {
-    /// What `git/ref/tags/TAG` answers.
+    /// The answer to `git/ref/tags/TAG`.
     pub(super) fn tag_ref(
         &self,
         tags: &Tags,
@@ -151,7 +150,7 @@ impl Site {
         }))
     }
 
-    /// What the list of the tags holds, the newest name first.
+    /// The answer to the list of tags, in descending order of names.
     pub(super) fn tag_list(&self, tags: &Tags, repository: &str) -> Result<Vec<Value>, Refusal> {
         let api = format!("{}/repos/{repository}", self.url);
         let tags = tags.of(repository)?.into_iter().rev();
@@ -168,7 +167,7 @@ impl Site {
         Ok(tags.map(entry).collect())
     }
 
-    /// What `git/tags/SHA` answers.
+    /// The answer to `git/tags/SHA`.
     pub(super) fn tag_object(
         &self,
         tags: &Tags,

@@ -1,5 +1,4 @@
-//! The requests on issues and on the runs of workflows. How runs ended is what tests put into
-//! `runs.json`: a list of conclusions, newest first.
+//! Requests for issues and workflow runs. Tests write the conclusions of runs to `runs.json`, newest first.
 
 use std::sync::PoisonError;
 
@@ -53,7 +52,7 @@ impl Call<'_> {
         }
     }
 
-    /// The runs of the one workflow.
+    /// The runs of the only workflow.
     pub(super) fn runs(&self) -> Result<Response, Refusal> {
         let ends: Vec<String> = disk::read(&self.shared.root.join("runs.json"))?;
         let most = query(&self.parts.uri, "per_page").and_then(|text| text.parse().ok());
@@ -68,7 +67,7 @@ impl Call<'_> {
 }
 
 impl Site {
-    /// The scheduled run `number` of a workflow that ended as `end`, with every field that
+    /// The scheduled run `number` of a workflow with the conclusion `end`, with every field that
     /// GitHub's description requires.
     fn run(&self, number: usize, end: &str) -> Value {
         let Self {

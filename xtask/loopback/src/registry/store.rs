@@ -5,11 +5,10 @@
 //! repositories/NAME/_manifests/HEX            a manifest or an index
 //! repositories/NAME/_manifests/HEX.type       its media type
 //! repositories/NAME/_tags/TAG                 the digest that the tag names
-//! uploads/ID                                  blobs on their way
+//! uploads/ID                                  unfinished blobs
 //! ```
 //!
-//! A repository name never has a component that starts with `_`, so names and these folders
-//! cannot meet.
+//! No component of a repository name starts with `_`, so names cannot collide with these directories.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -31,11 +30,11 @@ pub(super) struct Store {
     next: AtomicU64,
 }
 
-/// The name of a repository, checked: no part of it can leave the root.
+/// The name of a repository, checked so that it cannot lead out of the root.
 #[derive(Debug, Clone)]
 pub(super) struct Name(String);
 
-/// What a manifest is asked for by.
+/// How a request names a manifest.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
     /// Its digest.
@@ -54,7 +53,7 @@ pub(super) struct Stored {
 
 impl Name {
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
-        // The project's own reference type knows what a repository name is.
+        // The project's reference type knows valid repository names.
         match format!("localhost/{text}:x").parse::<ImageRef>() {
             Ok(image) if image.repository() == text => Ok(Self(text.to_owned())),
             _ => Err(Refusal::name_invalid(text)),
@@ -78,14 +77,14 @@ impl Target {
     }
 }
 
-/// Reads a digest out of a request.
+/// Parses a digest from a request.
 pub(super) fn digest(text: &str) -> Result<Digest, Refusal> {
     text.parse()
         .map_err(|error| Refusal::digest_invalid(format!("`{text}`: {error}")))
 }
 
 impl Store {
-    /// The store in `root`, which is made where it is not there.
+    /// The store in `root`, which is created if it does not exist.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         for dir in ["blobs/sha256", "repositories", "uploads"] {
             fs::create_dir_all(root.join(dir))?;
@@ -96,7 +95,7 @@ impl Store {
         })
     }
 
-    /// The file of a blob, and whether it is there.
+    /// The file of a blob, and whether it exists.
     pub(super) fn blob(&self, digest: &Digest) -> Result<PathBuf, Refusal> {
         let path = self.blob_path(digest);
         if path.is_file() {
@@ -127,7 +126,7 @@ impl Store {
         }
     }
 
-    /// The file of an upload, to be appended to, and how much it holds.
+    /// The file of an upload, opened to append, and its size.
     pub(super) fn upload(&self, id: &str) -> Result<(File, u64), Refusal> {
         let path = self.upload_path(id)?;
         let file = OpenOptions::new().append(true).open(path)?;
@@ -139,7 +138,7 @@ impl Store {
         Ok(fs::remove_file(self.upload_path(id)?)?)
     }
 
-    /// Turns an upload into a blob if it has the digest `expected`; else it is gone.
+    /// Turns an upload into a blob if it has the digest `expected`, and deletes it otherwise.
     pub(super) fn finish(&self, id: &str, expected: &Digest) -> Result<(), Refusal> {
         let path = self.upload_path(id)?;
         let actual = Digest::of_reader(File::open(&path)?)?;
@@ -173,7 +172,7 @@ impl Store {
         })
     }
 
-    /// Takes in a manifest, after everything that it names.
+    /// Stores a manifest once everything that it references exists.
     pub(super) fn put_manifest(
         &self,
         name: &Name,
@@ -205,7 +204,7 @@ impl Store {
         Ok(actual)
     }
 
-    /// Refuses a manifest that names what is not here.
+    /// Refuses a manifest with missing references.
     fn complete(&self, name: &Name, json: &Value) -> Result<(), Refusal> {
         let list = |key: &str| json[key].as_array().cloned().unwrap_or_default();
         let named = |descriptor: &Value| -> Result<Digest, Refusal> {
@@ -217,7 +216,7 @@ impl Store {
         let config = json.get("config").cloned();
         for descriptor in config.into_iter().chain(list("layers")) {
             let digest = named(&descriptor)?;
-            // A layer with addresses of its own is not kept in registries.
+            // Layers with external URLs are not stored in registries.
             if descriptor.get("urls").is_none() && !self.blob_path(&digest).is_file() {
                 return Err(Refusal::manifest_blob_unknown(digest));
             }
@@ -291,7 +290,7 @@ impl Store {
         }
     }
 
-    /// Writes beside and renames, so that no reader meets half a file.
+    /// Writes a temporary file and renames it, so that no reader sees a partial file.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
@@ -310,7 +309,7 @@ fn read(path: &Path, unknown: impl FnOnce() -> Refusal) -> Result<Vec<u8>, Refus
     })
 }
 
-/// The media type of a manifest or an index, which the OCI specification lets both leave out.
+/// The media type of a manifest or an index; the OCI specification makes the field optional.
 fn media_type(json: &Value) -> Result<&str, Refusal> {
     if json["schemaVersion"] != 2 {
         return Err(Refusal::manifest_invalid("`schemaVersion` is not 2"));

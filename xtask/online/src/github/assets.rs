@@ -6,7 +6,7 @@ use http::{Method, Request, header};
 use polis_base::Digest;
 use reqwest::Url;
 
-use super::model::{Asset, Held};
+use super::model::{Asset, ExistingAsset};
 use super::{GitHub, MOST_PAGES, PAGE, call};
 use crate::error::NetError;
 use crate::retry::retry;
@@ -70,17 +70,17 @@ impl GitHub {
                 Err(error) if error.is_passing() || error.is_settled() => error,
                 Err(error) => return Err(error),
             };
-            match Held::find(&self.assets(release).await?, name, size, digest) {
-                Held::Same(asset) => Ok(Upload::There(asset)),
-                Held::Other(asset) => Ok(Upload::Other(asset)),
-                Held::Unfinished(asset) => {
+            match ExistingAsset::find(&self.assets(release).await?, name, size, digest) {
+                ExistingAsset::Same(asset) => Ok(Upload::There(asset)),
+                ExistingAsset::Other(asset) => Ok(Upload::Other(asset)),
+                ExistingAsset::Unfinished(asset) => {
                     self.delete_unfinished(release, &asset).await?;
                     Err(NetError::unreachable(
                         &url,
                         format!("the upload broke off: {}", failed.detail),
                     ))
                 }
-                Held::Absent => Err(failed),
+                ExistingAsset::Absent => Err(failed),
             }
         })
         .await?;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::failure;
-use crate::client::Told;
+use crate::client::RequestLog;
 use crate::error::{NetError, chain};
 use crate::retry::RetryPolicy;
 
@@ -68,7 +68,7 @@ async fn answer<B: Into<OctoBody>>(
     most: usize,
 ) -> Result<Bytes, NetError> {
     let translate = |error| failure::translate(url, error);
-    let told = Told::new(request.method(), url);
+    let told = RequestLog::new(request.method(), url);
     let sent = crab.execute(request).await;
     told.end(sent.as_ref().ok().map(Response::status));
     let (parts, body) = sent.map_err(translate)?.into_parts();

@@ -86,7 +86,7 @@ pub struct Asset {
 
 /// What stands under the name of a file that is to be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
+pub enum ExistingAsset {
     /// Nothing.
     Absent,
     /// The very bytes.
@@ -97,7 +97,7 @@ pub enum Held {
     Other(Asset),
 }
 
-impl Held {
+impl ExistingAsset {
     /// What `assets` hold under `name`, compared with `size` and `digest`.
     pub fn find(assets: &[Asset], name: &str, size: u64, digest: Digest) -> Self {
         match assets.iter().find(|asset| asset.name == name) {
@@ -142,11 +142,11 @@ mod tests {
         )
         .unwrap();
         assert!(release.immutable && release.name.is_empty() && release.body.is_empty());
-        let held = Held::find(&release.assets, "a", 0, Digest::of(b""));
-        assert_eq!(held, Held::Unfinished(release.assets[0].clone()));
+        let held = ExistingAsset::find(&release.assets, "a", 0, Digest::of(b""));
+        assert_eq!(held, ExistingAsset::Unfinished(release.assets[0].clone()));
         assert_eq!(
-            Held::find(&release.assets, "b", 0, Digest::of(b"")),
-            Held::Absent
+            ExistingAsset::find(&release.assets, "b", 0, Digest::of(b"")),
+            ExistingAsset::Absent
         );
     }
 }

@@ -58,12 +58,12 @@ impl Label {
 }
 
 #[derive(Deserialize)]
-struct Runs {
-    workflow_runs: Vec<Run>,
+struct WorkflowRuns {
+    workflow_runs: Vec<WorkflowRun>,
 }
 
 #[derive(Deserialize)]
-struct Run {
+struct WorkflowRun {
     conclusion: Option<String>,
 }
 
@@ -177,7 +177,7 @@ impl Tracker {
             "{}/actions/workflows/{workflow}/runs?event=schedule&status=completed&per_page={most}",
             self.repository
         );
-        let Runs { workflow_runs } = self.get(&url).await?;
+        let WorkflowRuns { workflow_runs } = self.get(&url).await?;
         let conclusions = workflow_runs
             .iter()
             .filter_map(|run| run.conclusion.as_deref());

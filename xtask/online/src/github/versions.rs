@@ -12,7 +12,7 @@ use crate::retry::retry;
 const MOST_PAGES: usize = 10;
 
 #[derive(Deserialize)]
-struct Release {
+struct PublicRelease {
     tag_name: String,
     draft: bool,
     prerelease: bool,
@@ -41,7 +41,7 @@ struct Dated {
 
 /// A version that a repository has published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
+pub struct PublishedVersion {
     /// Its tag.
     pub tag: String,
     /// When its release was published, as GitHub writes it (`2026-01-02T03:04:05Z`); `None` for a tag without a release.
@@ -54,12 +54,12 @@ impl Tags {
     ///
     /// # Errors
     /// As every request.
-    pub async fn versions(&self, repository: &str) -> Result<Vec<Version>, NetError> {
-        let releases: Vec<Release> = self.list(repository, "releases").await?;
-        let released: Vec<Version> = releases
+    pub async fn versions(&self, repository: &str) -> Result<Vec<PublishedVersion>, NetError> {
+        let releases: Vec<PublicRelease> = self.list(repository, "releases").await?;
+        let released: Vec<PublishedVersion> = releases
             .into_iter()
             .filter(|release| !release.draft && !release.prerelease)
-            .map(|release| Version {
+            .map(|release| PublishedVersion {
                 tag: release.tag_name,
                 published: release.published_at,
             })
@@ -68,7 +68,7 @@ impl Tags {
             return Ok(released);
         }
         let tags: Vec<Named> = self.list(repository, "tags").await?;
-        let version = |tag: Named| Version {
+        let version = |tag: Named| PublishedVersion {
             tag: tag.name,
             published: None,
         };

@@ -3,7 +3,7 @@
 use polis_base::ImageRef;
 use serde::Deserialize;
 
-use super::state::{Kind, Problem};
+use super::state::{ImageStatus, Problem};
 
 #[derive(Deserialize)]
 pub(super) struct Index {
@@ -14,11 +14,11 @@ pub(super) struct Index {
 pub(super) struct Child {
     pub(super) digest: String,
     pub(super) size: u64,
-    pub(super) platform: Option<Says>,
+    pub(super) platform: Option<PlatformFields>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Says {
+pub(super) struct PlatformFields {
     #[serde(default)]
     pub(super) os: String,
     #[serde(default)]
@@ -45,7 +45,7 @@ pub(super) fn parse<'b, T: Deserialize<'b>>(
 ) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|error| {
         Problem::new(
-            Kind::Unreadable,
+            ImageStatus::Unreadable,
             format!("cannot parse a document of {}: {error}", image.unpinned()),
         )
     })

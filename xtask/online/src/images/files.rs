@@ -22,7 +22,7 @@ pub(super) struct Files(BTreeMap<Box<str>, Node>);
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
-    pub(super) is: Is,
+    pub(super) is: NodeKind,
     /// The permission bits.
     pub(super) mode: u32,
     pub(super) uid: u64,
@@ -31,7 +31,7 @@ pub(super) struct Node {
 
 /// What a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Is {
+pub(super) enum NodeKind {
     Directory,
     File(Option<Box<[u8]>>),
     Symlink(Box<str>),
@@ -63,7 +63,7 @@ impl Node {
     /// A directory that no layer describes, as engines create it.
     fn directory() -> Self {
         Self {
-            is: Is::Directory,
+            is: NodeKind::Directory,
             mode: 0o755,
             uid: 0,
             gid: 0,
@@ -99,7 +99,7 @@ impl Files {
     /// The text of the file at `path`, if its bytes were kept.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         match &self.find(path).ok()?.node.is {
-            Is::File(Some(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            NodeKind::File(Some(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
             _ => None,
         }
     }
@@ -126,10 +126,10 @@ impl Files {
             return Ok(());
         }
         let is = match &entry.what {
-            What::Directory => Is::Directory,
-            What::File(bytes) => Is::File(bytes.clone()),
-            What::Symlink(target) => Is::Symlink(target.clone()),
-            What::Special => Is::Special,
+            What::Directory => NodeKind::Directory,
+            What::File(bytes) => NodeKind::File(bytes.clone()),
+            What::Symlink(target) => NodeKind::Symlink(target.clone()),
+            What::Special => NodeKind::Special,
             What::Link(target) => {
                 let node = self.linked(target).cloned().ok_or_else(|| {
                     format!(
@@ -154,7 +154,7 @@ impl Files {
         let (parent, name) = split(target);
         let parent = self.real(parent)?;
         let node = self.0.get(join(&parent, name).as_str())?;
-        (node.is != Is::Directory).then_some(node)
+        (node.is != NodeKind::Directory).then_some(node)
     }
 
     fn put(&mut self, parent: &str, name: &str, node: Node) -> Result<(), String> {
@@ -163,14 +163,14 @@ impl Files {
             None => self.make(parent)?,
         };
         let path = join(&parent, name);
-        if path.is_empty() && node.is != Is::Directory {
+        if path.is_empty() && node.is != NodeKind::Directory {
             return Err("the root is not a directory".to_owned());
         }
-        let merges = node.is == Is::Directory
+        let merges = node.is == NodeKind::Directory
             && self
                 .0
                 .get(path.as_str())
-                .is_some_and(|old| old.is == Is::Directory);
+                .is_some_and(|old| old.is == NodeKind::Directory);
         if !merges {
             self.remove(&path);
         }
@@ -202,7 +202,7 @@ impl Files {
     /// The path of the directory `path` after all links are resolved; `None` if it is not a directory.
     fn real(&self, path: &str) -> Option<String> {
         let found = self.walk(path).ok()?;
-        (found.node.is == Is::Directory).then(|| found.path[1..].to_owned())
+        (found.node.is == NodeKind::Directory).then(|| found.path[1..].to_owned())
     }
 
     fn remove(&mut self, path: &str) {
@@ -240,7 +240,7 @@ impl Files {
                 }
                 _ => {}
             }
-            if node.is != Is::Directory {
+            if node.is != NodeKind::Directory {
                 return Err(Lost::NoDirectory(format!("/{here}")));
             }
             through.push(node);
@@ -250,7 +250,7 @@ impl Files {
                 .get(next.as_str())
                 .ok_or_else(|| Lost::Missing(format!("/{next}")))?;
             match &node.is {
-                Is::Symlink(target) => {
+                NodeKind::Symlink(target) => {
                     links += 1;
                     if links > MOST_LINKS {
                         return Err(Lost::Loop);

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use xtask_host::source::Place;
 use xtask_pins::contract::{Contract, Fact, ImagePath, PathKind, SEARCHED};
 
-use super::files::{Files, Found, Is, Lost, Node};
-use super::state::{Kind, Problem};
-use super::uses::Use;
-use super::who::{Access, Who, account, groups, uid_of};
+use super::files::{Files, Found, Lost, Node, NodeKind};
+use super::state::{ImageStatus, Problem};
+use super::uses::ImageUse;
+use super::who::{ImageUser, Permission, account, groups, uid_of};
 
 /// The configuration of an image, as far as it is judged.
 #[derive(Debug, Deserialize)]
@@ -43,14 +43,14 @@ struct Judge<'a> {
     contract: &'a Contract,
     config: &'a Config,
     files: &'a Files,
-    uses: &'a [Use],
+    uses: &'a [ImageUse],
     problems: Vec<Problem>,
 }
 
 /// Every way in which the image of `config` and `files` breaks `contract` or lacks what `uses` start.
 pub(super) fn judge(
     contract: &Contract,
-    uses: &[Use],
+    uses: &[ImageUse],
     config: &Config,
     files: &Files,
 ) -> Vec<Problem> {
@@ -92,7 +92,7 @@ pub(super) fn judge(
 }
 
 impl Judge<'_> {
-    fn broken(&mut self, kind: Kind, place: &Place, about: impl Into<String>) {
+    fn broken(&mut self, kind: ImageStatus, place: &Place, about: impl Into<String>) {
         self.problems.push(Problem::broken(kind, place, about));
     }
 
@@ -105,11 +105,11 @@ impl Judge<'_> {
             Some((uid, _)) if uid == u64::from(fact.value) => {}
             Some((uid, _)) => {
                 let about = format!("runs as uid {uid}, the contract says {}", fact.value);
-                self.broken(Kind::WrongUser, &fact.place, about);
+                self.broken(ImageStatus::WrongUser, &fact.place, about);
             }
             None => {
                 let about = format!("runs as `{spec}`, who is not in /etc/passwd");
-                self.broken(Kind::WrongUser, &fact.place, about);
+                self.broken(ImageStatus::WrongUser, &fact.place, about);
             }
         }
     }
@@ -132,7 +132,7 @@ impl Judge<'_> {
                     "the {what} is {found:?}, the contract says {:?}",
                     fact.value
                 );
-                self.broken(Kind::WrongEntryPoint, &fact.place, about);
+                self.broken(ImageStatus::WrongEntryPoint, &fact.place, about);
             }
         }
     }
@@ -149,12 +149,12 @@ impl Judge<'_> {
                 Some(None) => format!("/etc/passwd has no `{name}`"),
                 None => format!("no /etc/passwd, the contract expects `{name}` in it"),
             };
-            self.broken(Kind::WrongUser, &fact.place, about);
+            self.broken(ImageStatus::WrongUser, &fact.place, about);
         }
     }
 
-    /// Who runs the image: the user of each service, else that of the image.
-    fn who(&mut self) -> Vec<Who> {
+    /// ImageUser runs the image: the user of each service, else that of the image.
+    fn who(&mut self) -> Vec<ImageUser> {
         let mut found = Vec::new();
         for used in self.uses {
             let own = self.config.config.user.as_deref().unwrap_or_default();
@@ -166,11 +166,12 @@ impl Judge<'_> {
                         "service {} runs as `{spec}`, who is not in /etc/passwd",
                         used.service
                     );
-                    self.problems.push(Problem::new(Kind::WrongUser, about));
+                    self.problems
+                        .push(Problem::new(ImageStatus::WrongUser, about));
                 }
                 (0, 0)
             });
-            found.push(Who {
+            found.push(ImageUser {
                 uid,
                 groups: groups(self.files, uid, gid),
                 overrides: uid == 0 && used.overrides,
@@ -181,14 +182,14 @@ impl Judge<'_> {
     }
 
     /// Requires that `program` exists and that everyone in `who` may run it.
-    fn program(&mut self, program: &str, place: &Place, by: &str, who: &[Who]) {
+    fn program(&mut self, program: &str, place: &Place, by: &str, who: &[ImageUser]) {
         let (mut forbidden, mut lost) = (None, None);
         for path in self.places(program) {
             match self.files.find(&path) {
-                Ok(found) if !matches!(found.node.is, Is::File(_)) => {
+                Ok(found) if !matches!(found.node.is, NodeKind::File(_)) => {
                     lost.get_or_insert(format!("{path} is not a file"));
                 }
-                Ok(found) => match who.iter().find(|who| !who.may(&found, Access::Execute)) {
+                Ok(found) => match who.iter().find(|who| !who.may(&found, Permission::Execute)) {
                     None => return,
                     Some(who) => {
                         forbidden.get_or_insert(format!(
@@ -204,11 +205,11 @@ impl Judge<'_> {
             }
         }
         if let Some(about) = forbidden {
-            return self.broken(Kind::NotExecutable, place, about);
+            return self.broken(ImageStatus::NotExecutable, place, about);
         }
         let about = lost.unwrap_or_else(|| format!("not in {}", self.search_path().join(":")));
         self.broken(
-            Kind::PathMissing,
+            ImageStatus::PathMissing,
             place,
             format!("`{program}`{by}: {about}"),
         );
@@ -222,14 +223,14 @@ impl Judge<'_> {
             let Ok(found) = self.files.find(&path) else {
                 continue;
             };
-            if matches!(found.node.is, Is::File(_)) && found.node.mode & 0o111 != 0 {
+            if matches!(found.node.is, NodeKind::File(_)) && found.node.mode & 0o111 != 0 {
                 let about = format!("found `{}` at {}", fact.value, found.path);
-                return self.broken(Kind::UnexpectedProgram, &fact.place, about);
+                return self.broken(ImageStatus::UnexpectedProgram, &fact.place, about);
             }
         }
     }
 
-    fn path(&mut self, fact: &Fact<ImagePath>, who: &[Who]) {
+    fn path(&mut self, fact: &Fact<ImagePath>, who: &[ImageUser]) {
         let ImagePath { path, kind, .. } = &fact.value;
         if !kind.is_shipped() {
             return;
@@ -238,22 +239,23 @@ impl Judge<'_> {
             Ok(found) => found,
             Err(error) => {
                 let about = format!("`{path}`: {error}");
-                return self.broken(Kind::PathMissing, &fact.place, about);
+                return self.broken(ImageStatus::PathMissing, &fact.place, about);
             }
         };
         let (kind, about) = match kind {
             PathKind::Module => {
-                let barred = who.iter().find(|who| !who.may(&found, Access::Read));
+                let barred = who.iter().find(|who| !who.may(&found, Permission::Read));
                 let Some(who) = barred else { return };
                 let mode = mode(found.node);
                 let about = format!("`{path}`: {mode} does not let {} read it", who.name);
-                (Kind::NotReadable, about)
+                (ImageStatus::NotReadable, about)
             }
-            PathKind::Writable if found.node.is != Is::Directory => {
-                (Kind::PathMissing, format!("`{path}` is not a directory"))
-            }
+            PathKind::Writable if found.node.is != NodeKind::Directory => (
+                ImageStatus::PathMissing,
+                format!("`{path}` is not a directory"),
+            ),
             PathKind::Writable => match self.unwritable(path, &found, who) {
-                Some(about) => (Kind::NotWritable, about),
+                Some(about) => (ImageStatus::NotWritable, about),
                 None => return,
             },
             PathKind::Config | PathKind::File => return,
@@ -263,15 +265,15 @@ impl Judge<'_> {
 
     /// Why neither the image's own user nor that of any service can write to a directory; `None` if one can, or if a
     /// service mounts something over it and so does not depend on what the image has there.
-    fn unwritable(&self, path: &str, found: &Found<'_>, who: &[Who]) -> Option<String> {
+    fn unwritable(&self, path: &str, found: &Found<'_>, who: &[ImageUser]) -> Option<String> {
         let own = self.config.config.user.as_deref().unwrap_or_default();
-        let own = account(self.files, own).map(|(uid, gid)| Who {
+        let own = account(self.files, own).map(|(uid, gid)| ImageUser {
             uid,
             groups: groups(self.files, uid, gid),
             overrides: uid == 0,
             name: format!("uid {uid}"),
         });
-        let covered = |used: &Use| {
+        let covered = |used: &ImageUse| {
             let mut mounts = used.mounts.iter();
             mounts.any(|mount| {
                 path == mount
@@ -284,7 +286,7 @@ impl Judge<'_> {
             || own
                 .iter()
                 .chain(who)
-                .any(|who| who.may(found, Access::Write))
+                .any(|who| who.may(found, Permission::Write))
         {
             return None;
         }
@@ -338,7 +340,7 @@ pub(super) fn unpacked(config: &Config, found: &[Digest]) -> Option<Problem> {
             promised.len(),
             found.len()
         );
-        return Some(Problem::new(Kind::Unreadable, about));
+        return Some(Problem::new(ImageStatus::Unreadable, about));
     }
     let mut both = promised.iter().zip(found).enumerate();
     let (at, (promised, found)) =
@@ -347,7 +349,7 @@ pub(super) fn unpacked(config: &Config, found: &[Digest]) -> Option<Problem> {
         "layer {} unpacks to {found}, the configuration says {promised}",
         at + 1
     );
-    Some(Problem::new(Kind::WrongDigest, about))
+    Some(Problem::new(ImageStatus::WrongDigest, about))
 }
 
 impl std::fmt::Display for Lost {

@@ -54,7 +54,7 @@ pub(super) struct Entry {
     pub(super) gid: u64,
 }
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Debug)]
 pub(super) enum What {
     Directory,

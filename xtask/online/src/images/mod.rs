@@ -25,14 +25,14 @@ use xtask_host::progress::Progress;
 use xtask_host::source::Place;
 use xtask_pins::contract::Contract;
 
-use crate::registry::{Manifest, Registry, media};
+use crate::registry::{RawManifest, Registry, media};
 
 use document::{Child, Content, Index, parse};
 use files::Files;
 use layer::Layer;
 
-pub use state::{Kind, Problem};
-pub use uses::{Start, Use, uses_in};
+pub use state::{ImageStatus, Problem};
+pub use uses::{ImageUse, Start, uses_in};
 
 /// How many images are read at once; each holds one connection and one unpacker thread.
 const AT_ONCE: usize = 4;
@@ -53,18 +53,18 @@ pub struct Subject<'a> {
     /// Its contract.
     pub contract: Option<&'a Contract>,
     /// The services that run it.
-    pub uses: Vec<Use>,
+    pub uses: Vec<ImageUse>,
 }
 
 /// The result of reading an image.
 #[derive(Debug, Clone)]
 pub struct Verdict {
     /// The state: that of the most severe problem.
-    pub kind: Kind,
+    pub kind: ImageStatus,
     /// Why it is in that state, if the state is not a problem.
     pub reason: Option<String>,
     /// What was read, by platform.
-    pub platforms: Vec<Seen>,
+    pub platforms: Vec<ReadPlatform>,
     /// The platforms that it is published for and that the contract does not list.
     pub more: Vec<String>,
     /// Everything that keeps it from being verified.
@@ -73,7 +73,7 @@ pub struct Verdict {
 
 /// One platform of an image that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct ReadPlatform {
     /// As `linux/amd64`.
     pub platform: String,
     /// How many layers it has.
@@ -101,7 +101,7 @@ struct Known {
 type Result<T> = std::result::Result<T, Problem>;
 
 impl Verdict {
-    fn fine(kind: Kind, reason: Option<String>) -> Self {
+    fn fine(kind: ImageStatus, reason: Option<String>) -> Self {
         Self {
             kind,
             reason,
@@ -112,7 +112,7 @@ impl Verdict {
     }
 
     fn failed(problem: Problem) -> Self {
-        Self::fine(Kind::Verified, None).with(vec![problem])
+        Self::fine(ImageStatus::Verified, None).with(vec![problem])
     }
 
     fn with(mut self, problems: Vec<Problem>) -> Self {
@@ -148,23 +148,24 @@ impl<'a> Images<'a> {
         let image = &subject.image;
         if image.digest().is_none() {
             return match &subject.waived {
-                Some(reason) => Verdict::fine(Kind::Waived, Some(reason.clone())),
-                None => {
-                    Verdict::failed(Problem::new(Kind::Unpinned, "the reference has no digest"))
-                }
+                Some(reason) => Verdict::fine(ImageStatus::Waived, Some(reason.clone())),
+                None => Verdict::failed(Problem::new(
+                    ImageStatus::Unpinned,
+                    "the reference has no digest",
+                )),
             };
         }
         let Some(contract) = subject.contract else {
             let about = format!("no contract in {} names it", xtask_pins::contract::DIR);
-            return Verdict::failed(Problem::new(Kind::NoContract, about));
+            return Verdict::failed(Problem::new(ImageStatus::NoContract, about));
         };
         let root = match self.registry.manifest(image).await {
             Err(error) if error.is_not_found() && subject.built => {
                 let reason = format!("{} is published by a release", image.unpinned());
-                return Verdict::fine(Kind::NotPublished, Some(reason));
+                return Verdict::fine(ImageStatus::NotPublished, Some(reason));
             }
             Err(error) => {
-                return Verdict::failed(Problem::failed(&error, Kind::MissingManifest));
+                return Verdict::failed(Problem::failed(&error, ImageStatus::MissingManifest));
             }
             Ok(root) => root,
         };
@@ -178,7 +179,7 @@ impl<'a> Images<'a> {
         &self,
         subject: &Subject<'_>,
         contract: &Contract,
-        root: &Manifest,
+        root: &RawManifest,
     ) -> Result<Verdict> {
         let image = &subject.image;
         let children = match media::is_index(root.media_type) {
@@ -190,7 +191,7 @@ impl<'a> Images<'a> {
             .flatten()
             .filter_map(Child::platform)
             .collect();
-        let mut verdict = Verdict::fine(Kind::Verified, None);
+        let mut verdict = Verdict::fine(ImageStatus::Verified, None);
         let mut problems = Vec::new();
         for fact in &contract.platforms {
             let platform = fact.value.as_str();
@@ -203,7 +204,7 @@ impl<'a> Images<'a> {
                             .find(|child| child.platform().as_deref() == Some(platform));
                         let child = child.ok_or_else(|| {
                             let about = format!("the index offers {}", listed(&offered));
-                            Problem::broken(Kind::MissingPlatform, &fact.place, about)
+                            Problem::broken(ImageStatus::MissingPlatform, &fact.place, about)
                         })?;
                         self.child(image, child).await?
                     }
@@ -237,22 +238,26 @@ impl<'a> Images<'a> {
         subject: &Subject<'_>,
         contract: &Contract,
         fact: &xtask_pins::contract::Fact<String>,
-        manifest: &Manifest,
-    ) -> Result<(Seen, Vec<Problem>)> {
+        manifest: &RawManifest,
+    ) -> Result<(ReadPlatform, Vec<Problem>)> {
         let image = &subject.image;
         let content: Content = parse(image, &manifest.bytes)?;
         let config = self.config(image, &content.config).await?;
         let found = format!("{}/{}", config.os, config.architecture);
         if found != fact.value {
             let about = format!("the configuration is for {found}");
-            return Err(Problem::broken(Kind::MissingPlatform, &fact.place, about));
+            return Err(Problem::broken(
+                ImageStatus::MissingPlatform,
+                &fact.place,
+                about,
+            ));
         }
         if content.layers.len() > MOST_LAYERS {
             let about = format!(
                 "{} layers, but engines accept at most {MOST_LAYERS}",
                 content.layers.len()
             );
-            return Err(Problem::new(Kind::Unreadable, about));
+            return Err(Problem::new(ImageStatus::Unreadable, about));
         }
         let mut layers = Vec::new();
         for (at, layer) in content.layers.iter().enumerate() {
@@ -269,8 +274,8 @@ impl<'a> Images<'a> {
             return Err(problem);
         }
         let files = Files::of(layers.iter().map(Arc::as_ref));
-        let files = files.map_err(|reason| Problem::new(Kind::Unreadable, reason))?;
-        let seen = Seen {
+        let files = files.map_err(|reason| Problem::new(ImageStatus::Unreadable, reason))?;
+        let seen = ReadPlatform {
             platform: found,
             layers: layers.len(),
             bytes: content.layers.iter().map(|layer| layer.size).sum(),

@@ -10,19 +10,20 @@ use tokio::sync::mpsc;
 use super::document::{Child, Descriptor, parse};
 use super::judge::Config;
 use super::layer::{self, Layer};
-use super::{Images, Kind, Known, Problem, Result};
+use super::{ImageStatus, Images, Known, Problem, Result};
 use crate::error::NetError;
-use crate::registry::{Manifest, Received, media};
+use crate::registry::{RawManifest, Received, media};
 
 /// How many chunks of a layer may be queued for the unpacker.
 const WAITING: usize = 8;
 
 impl Images<'_> {
     /// The manifest behind an entry of an index.
-    pub(super) async fn child(&self, image: &ImageRef, child: &Child) -> Result<Manifest> {
+    pub(super) async fn child(&self, image: &ImageRef, child: &Child) -> Result<RawManifest> {
         let pinned = image.pinned(digest(image, &child.digest)?);
         let manifest = self.registry.manifest(&pinned).await;
-        let manifest = manifest.map_err(|error| Problem::failed(&error, Kind::MissingManifest))?;
+        let manifest =
+            manifest.map_err(|error| Problem::failed(&error, ImageStatus::MissingManifest))?;
         sized(
             "manifest",
             &child.digest,
@@ -31,7 +32,7 @@ impl Images<'_> {
         )?;
         match media::is_index(manifest.media_type) {
             true => Err(Problem::new(
-                Kind::Unreadable,
+                ImageStatus::Unreadable,
                 "the index lists another index, which engines do not follow",
             )),
             false => Ok(manifest),
@@ -41,7 +42,7 @@ impl Images<'_> {
     pub(super) async fn config(&self, image: &ImageRef, descriptor: &Descriptor) -> Result<Config> {
         let digest = digest(image, &descriptor.digest)?;
         let bytes = self.registry.blob(image, digest).await.map_err(|error| {
-            let mut problem = Problem::failed(&error, Kind::MissingBlob);
+            let mut problem = Problem::failed(&error, ImageStatus::MissingBlob);
             problem.about = format!("configuration {digest}: {}", problem.about);
             problem
         })?;
@@ -68,7 +69,7 @@ impl Images<'_> {
                 "{}: `{}` is not the media type of a layer",
                 descriptor.digest, descriptor.media_type
             );
-            return Err(Problem::new(Kind::Unreadable, about));
+            return Err(Problem::new(ImageStatus::Unreadable, about));
         }
         let digest = digest(image, &descriptor.digest)?;
         let slot = {
@@ -84,11 +85,11 @@ impl Images<'_> {
                     Ok(true) => known.repositories.push(repository),
                     Ok(false) => {
                         return Err(Problem::new(
-                            Kind::MissingBlob,
+                            ImageStatus::MissingBlob,
                             format!("layer {digest}: not found"),
                         ));
                     }
-                    Err(error) => return Err(Problem::failed(&error, Kind::MissingBlob)),
+                    Err(error) => return Err(Problem::failed(&error, ImageStatus::MissingBlob)),
                 }
             }
             return Ok(Arc::clone(&known.layer));
@@ -117,18 +118,19 @@ impl Images<'_> {
             Received::Whole => None,
             Received::Size(found) => {
                 let about = format!("layer {digest}: {found}, the manifest says {size} bytes");
-                Some(Problem::new(Kind::WrongSize, about))
+                Some(Problem::new(ImageStatus::WrongSize, about))
             }
             Received::Digest(found) => {
                 let about = format!("layer {digest}: the content has digest {found}");
-                Some(Problem::new(Kind::WrongDigest, about))
+                Some(Problem::new(ImageStatus::WrongDigest, about))
             }
         };
         if let Some(problem) = wrong {
             return Err(problem);
         }
-        let unreadable =
-            |reason: String| Problem::new(Kind::Unreadable, format!("layer {digest}: {reason}"));
+        let unreadable = |reason: String| {
+            Problem::new(ImageStatus::Unreadable, format!("layer {digest}: {reason}"))
+        };
         let layer = layer.map_err(|error| unreadable(error.to_string()))?;
         let layer = layer.map_err(unreadable)?;
         task.done(&format!("{size} bytes"));
@@ -174,7 +176,7 @@ impl Read for Pieces {
 }
 
 fn absent(error: &NetError, digest: Digest) -> Problem {
-    let mut problem = Problem::failed(error, Kind::MissingBlob);
+    let mut problem = Problem::failed(error, ImageStatus::MissingBlob);
     problem.about = format!("layer {digest}: {}", problem.about);
     problem
 }
@@ -184,13 +186,13 @@ fn sized(what: &str, digest: &str, promised: u64, found: u64) -> Result<()> {
         return Ok(());
     }
     let about = format!("{what} {digest}: {found} bytes, its descriptor says {promised}");
-    Err(Problem::new(Kind::WrongSize, about))
+    Err(Problem::new(ImageStatus::WrongSize, about))
 }
 
 fn digest(image: &ImageRef, text: &str) -> Result<Digest> {
     text.parse().map_err(|error| {
         Problem::new(
-            Kind::Unreadable,
+            ImageStatus::Unreadable,
             format!("{}: `{text}`: {error}", image.unpinned()),
         )
     })

@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, NetError};
 
 /// The states of an image. Each is exactly one class of exit codes: only the first three are fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ImageStatus {
     /// Every byte was read, and the image keeps every promise of its contract.
     Verified,
     /// This repository builds it, and has not published this version yet.
@@ -47,9 +47,9 @@ pub enum Kind {
     UnexpectedProgram,
     /// No answer, or none that could be used.
     Unreachable,
-    /// The server wants fewer requests.
+    /// The server refused for too many requests.
     RateLimited,
-    /// The server wants another login.
+    /// The server refused the login.
     NotAuthorised,
 }
 
@@ -57,7 +57,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The state that it puts the image in.
-    pub kind: Kind,
+    pub kind: ImageStatus,
     /// The platform, if it is about one.
     pub platform: Option<String>,
     /// What it is about, and what was found instead.
@@ -66,7 +66,7 @@ pub struct Problem {
     pub place: Option<Box<Place>>,
 }
 
-impl Kind {
+impl ImageStatus {
     /// The words for it in reports.
     pub fn word(self) -> &'static str {
         match self {
@@ -151,10 +151,10 @@ impl Kind {
                 "add a contract to compose/images that says what our files rely on in it"
             }
             Self::MissingManifest | Self::MissingBlob => {
-                "find out why it was taken away before pinning anything else"
+                "find out why it was removed before you pin anything else"
             }
             Self::WrongDigest | Self::WrongSize => {
-                "do not use it before it is clear who changed the bytes"
+                "do not use it until you know who changed the bytes"
             }
             Self::Unreadable => "no engine can run it: rebuild and republish it",
             Self::MissingPlatform => "have the image built for that platform, or pin another one",
@@ -168,8 +168,8 @@ impl Kind {
                 "pin an image that keeps its contract; or correct the contract, and whatever \
                  `cargo xtask check` then reports"
             }
-            Self::Unreachable => "run the same command again; this says nothing about the image",
-            Self::RateLimited => "wait, or log in: who is logged in may ask more often",
+            Self::Unreachable => "run the same command again; the image itself may be fine",
+            Self::RateLimited => "wait, or log in: logged-in clients may send more requests",
             Self::NotAuthorised => {
                 "log in with `docker login`, or set POLIS_REGISTRY, POLIS_REGISTRY_USER and \
                  POLIS_REGISTRY_PASSWORD"
@@ -180,7 +180,7 @@ impl Kind {
 
 impl Problem {
     /// Something about the image as a whole.
-    pub(super) fn new(kind: Kind, about: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ImageStatus, about: impl Into<String>) -> Self {
         Self {
             kind,
             platform: None,
@@ -190,7 +190,7 @@ impl Problem {
     }
 
     /// The promise at `place` is broken.
-    pub(super) fn broken(kind: Kind, place: &Place, about: impl Into<String>) -> Self {
+    pub(super) fn broken(kind: ImageStatus, place: &Place, about: impl Into<String>) -> Self {
         Self {
             place: Some(Box::new(place.clone())),
             ..Self::new(kind, about)
@@ -198,17 +198,17 @@ impl Problem {
     }
 
     /// The problem behind a failed request; `absent` is its kind if the registry answered "not found".
-    pub(super) fn failed(error: &NetError, absent: Kind) -> Self {
+    pub(super) fn failed(error: &NetError, absent: ImageStatus) -> Self {
         let kind = match error.kind {
-            ErrorKind::RateLimited => Kind::RateLimited,
-            ErrorKind::Unauthorised => Kind::NotAuthorised,
+            ErrorKind::RateLimited => ImageStatus::RateLimited,
+            ErrorKind::Unauthorised => ImageStatus::NotAuthorised,
             ErrorKind::NotFound => absent,
-            ErrorKind::MissingPlatform => Kind::MissingPlatform,
-            ErrorKind::Mismatch { .. } => Kind::WrongDigest,
+            ErrorKind::MissingPlatform => ImageStatus::MissingPlatform,
+            ErrorKind::Mismatch { .. } => ImageStatus::WrongDigest,
             ErrorKind::Unreachable
             | ErrorKind::Rejected(_)
             | ErrorKind::Protocol
-            | ErrorKind::Local => Kind::Unreachable,
+            | ErrorKind::Local => ImageStatus::Unreachable,
         };
         Self::new(kind, error.to_string())
     }

@@ -11,7 +11,7 @@ use xtask_pins::yaml::Node;
 
 /// One service that runs an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Use {
+pub struct ImageUse {
     /// The service.
     pub service: String,
     /// Its `user`; `None` if the image decides.
@@ -36,7 +36,7 @@ pub struct Start {
 }
 
 /// How the services of `compose`, the compose file of the tree at `root`, run their images.
-pub fn uses_in(root: &Path, compose: &Compose) -> BTreeMap<ImageRef, Vec<Use>> {
+pub fn uses_in(root: &Path, compose: &Compose) -> BTreeMap<ImageRef, Vec<ImageUse>> {
     let dir = Path::new(&compose.source.path).with_file_name("");
     let full = |path: &str| dir.join(path).to_string_lossy().into_owned();
     uses(compose, |path| tree::text(root, &full(path)).ok())
@@ -44,8 +44,11 @@ pub fn uses_in(root: &Path, compose: &Compose) -> BTreeMap<ImageRef, Vec<Use>> {
 
 /// How the services of `compose` run their images. `read` returns the text of a file by its path relative to
 /// the compose file.
-fn uses(compose: &Compose, read: impl Fn(&str) -> Option<String>) -> BTreeMap<ImageRef, Vec<Use>> {
-    let mut uses: BTreeMap<ImageRef, Vec<Use>> = BTreeMap::new();
+fn uses(
+    compose: &Compose,
+    read: impl Fn(&str) -> Option<String>,
+) -> BTreeMap<ImageRef, Vec<ImageUse>> {
+    let mut uses: BTreeMap<ImageRef, Vec<ImageUse>> = BTreeMap::new();
     let (references, _) = compose.references();
     for (name, service) in compose.services() {
         let name = name.text().unwrap_or_default();
@@ -64,7 +67,7 @@ fn of_service(
     name: &str,
     service: &Node,
     read: impl Fn(&str) -> Option<String>,
-) -> Use {
+) -> ImageUse {
     let mounts = mounts(service);
     let mut starts = Vec::new();
     for (by, node) in started(service) {
@@ -89,7 +92,7 @@ fn of_service(
             });
         }
     }
-    Use {
+    ImageUse {
         service: name.to_owned(),
         user: service
             .get("user")

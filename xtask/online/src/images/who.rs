@@ -1,10 +1,10 @@
 //! The users that run an image, and what the permissions of its files let them do.
 
-use super::files::{Files, Found, Is, Node};
+use super::files::{Files, Found, Node, NodeKind};
 
 /// A user that runs something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Who {
+pub(super) struct ImageUser {
     pub(super) uid: u64,
     pub(super) groups: Vec<u64>,
     pub(super) overrides: bool,
@@ -14,26 +14,26 @@ pub(super) struct Who {
 
 /// A kind of access; the value is its permission bit for others.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Access {
+pub(super) enum Permission {
     Execute = 0o1,
     Write = 0o2,
     Read = 0o4,
 }
 
-impl Who {
+impl ImageUser {
     /// Whether the permissions of `found`, and of the directories on the way to it, allow this user `access`.
-    pub(super) fn may(&self, found: &Found<'_>, access: Access) -> bool {
+    pub(super) fn may(&self, found: &Found<'_>, access: Permission) -> bool {
         let through = found.through.iter();
-        let mut through = through.map(|dir| (*dir, Access::Execute));
+        let mut through = through.map(|dir| (*dir, Permission::Execute));
         through.all(|(dir, access)| self.has(dir, access)) && self.has(found.node, access)
     }
 
-    fn has(&self, node: &Node, access: Access) -> bool {
+    fn has(&self, node: &Node, access: Permission) -> bool {
         let bit = access as u32;
         if self.overrides {
             // Even root may only run a file that has an execute bit.
-            let runs = node.is == Is::Directory || node.mode & 0o111 != 0;
-            return !matches!(access, Access::Execute) || runs;
+            let runs = node.is == NodeKind::Directory || node.mode & 0o111 != 0;
+            return !matches!(access, Permission::Execute) || runs;
         }
         let shift = match node {
             node if node.uid == self.uid => 6,

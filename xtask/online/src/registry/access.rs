@@ -178,7 +178,8 @@ impl Access {
             Challenge::Basic => match login {
                 Login::Basic(credentials) => Ok(Grant::Basic(credentials.clone())),
                 Login::Identity(_) => {
-                    let reason = "the login is an identity token, the registry wants a password";
+                    let reason =
+                        "the login is an identity token, but the registry wants a password";
                     Err(NetError::unauthorised(image, reason))
                 }
                 // The registry's own refusal says it best.

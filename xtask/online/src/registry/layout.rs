@@ -10,7 +10,7 @@ use polis_base::Digest;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Manifest, media};
+use super::{RawManifest, media};
 use crate::error::NetError;
 
 /// An index may hold indexes, but not without end.
@@ -22,7 +22,7 @@ pub(super) struct Layout {
     /// Configurations and layers, each once.
     pub(super) blobs: Vec<Blob>,
     /// Manifests and indexes, each after everything that it names; the root is the last.
-    pub(super) manifests: Vec<Manifest>,
+    pub(super) manifests: Vec<RawManifest>,
 }
 
 /// A checked file of the layout.
@@ -94,7 +94,7 @@ impl Layout {
 struct Walk<'a> {
     dir: &'a Path,
     blobs: BTreeMap<Digest, Blob>,
-    manifests: Vec<Manifest>,
+    manifests: Vec<RawManifest>,
 }
 
 impl Walk<'_> {
@@ -129,7 +129,7 @@ impl Walk<'_> {
         for blob in document.config.iter().chain(&document.layers) {
             self.blob(&path, blob)?;
         }
-        self.manifests.push(Manifest {
+        self.manifests.push(RawManifest {
             bytes,
             media_type,
             digest,

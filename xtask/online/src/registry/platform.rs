@@ -5,19 +5,20 @@ use futures_util::future::try_join_all;
 use polis_base::{Digest, ImageRef};
 use serde::Deserialize;
 
-use super::{Manifest, Registry, media};
+use super::{RawManifest, Registry, media};
 use crate::error::NetError;
 
 /// The platforms that Polis serves: those of the machines that it is started on.
-pub const SERVED: [Platform; 2] = [Platform::linux("amd64"), Platform::linux("arm64")];
+pub const SERVED: [LinuxPlatform; 2] =
+    [LinuxPlatform::linux("amd64"), LinuxPlatform::linux("arm64")];
 
 /// An operating system and an architecture, by OCI's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Platform {
+pub struct LinuxPlatform {
     architecture: &'static str,
 }
 
-impl Platform {
+impl LinuxPlatform {
     /// Linux on `architecture`.
     pub const fn linux(architecture: &'static str) -> Self {
         Self { architecture }
@@ -28,7 +29,7 @@ impl Platform {
     }
 }
 
-impl std::fmt::Display for Platform {
+impl std::fmt::Display for LinuxPlatform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "linux/{}", self.architecture)
     }
@@ -43,7 +44,7 @@ struct Index {
 struct Child {
     digest: String,
     size: u64,
-    platform: Option<Says>,
+    platform: Option<PlatformFields>,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +59,7 @@ struct Config {
 
 /// What a descriptor or a configuration says about the platform.
 #[derive(Deserialize)]
-struct Says {
+struct PlatformFields {
     #[serde(default)]
     os: String,
     #[serde(default)]
@@ -76,7 +77,7 @@ impl Registry {
     pub async fn check_platforms(
         &self,
         image: &ImageRef,
-        required: &[Platform],
+        required: &[LinuxPlatform],
     ) -> Result<(), NetError> {
         let root = self.manifest(image).await?;
         if !media::is_index(root.media_type) {
@@ -111,7 +112,7 @@ impl Registry {
         &self,
         image: &ImageRef,
         child: &Child,
-        platform: Platform,
+        platform: LinuxPlatform,
     ) -> Result<(), NetError> {
         let pinned = image.pinned(digest(image, &child.digest)?);
         let absent = |error: NetError| match error.is_not_found() {
@@ -142,7 +143,11 @@ impl Registry {
     }
 
     /// What the configuration of the manifest of `image` says.
-    async fn platform_of(&self, image: &ImageRef, manifest: &Manifest) -> Result<Says, NetError> {
+    async fn platform_of(
+        &self,
+        image: &ImageRef,
+        manifest: &RawManifest,
+    ) -> Result<PlatformFields, NetError> {
         let Image { config } = parse(image, &manifest.bytes)?;
         let config = digest(image, &config.digest)?;
         let bytes = self.blob(image, config).await;
@@ -157,13 +162,13 @@ impl Registry {
     }
 }
 
-impl Says {
-    fn is(&self, platform: Platform) -> bool {
+impl PlatformFields {
+    fn is(&self, platform: LinuxPlatform) -> bool {
         platform.is(&self.os, &self.architecture)
     }
 }
 
-impl std::fmt::Display for Says {
+impl std::fmt::Display for PlatformFields {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)
     }
@@ -171,10 +176,10 @@ impl std::fmt::Display for Says {
 
 fn lacks<'a>(
     image: &ImageRef,
-    platform: Platform,
-    offered: impl IntoIterator<Item = &'a Says>,
+    platform: LinuxPlatform,
+    offered: impl IntoIterator<Item = &'a PlatformFields>,
 ) -> NetError {
-    let mut offered: Vec<String> = offered.into_iter().map(Says::to_string).collect();
+    let mut offered: Vec<String> = offered.into_iter().map(PlatformFields::to_string).collect();
     offered.dedup();
     let offered = match offered.is_empty() {
         true => "none".to_owned(),

@@ -16,7 +16,7 @@ use tracing::info;
 
 use super::access::{Actions, Grant};
 use super::layout::{Blob, Layout};
-use super::{Manifest, Registry, failure};
+use super::{RawManifest, Registry, failure};
 use crate::client::USER_AGENT;
 use crate::endpoint::{Endpoints, authority};
 use crate::error::{ErrorKind, NetError, chain};
@@ -97,7 +97,7 @@ impl Registry {
     pub(super) async fn push_missing(
         &self,
         pinned: &ImageRef,
-        manifest: &Manifest,
+        manifest: &RawManifest,
     ) -> Result<(), NetError> {
         match self.resolve(pinned).await {
             Ok(_) => Ok(()),

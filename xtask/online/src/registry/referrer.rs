@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::layout::Blob;
 use super::media::{OCI_INDEX, OCI_MANIFEST};
-use super::{Manifest, Registry};
+use super::{RawManifest, Registry};
 use crate::error::NetError;
 
 /// The empty JSON document, which is the configuration of an artifact that has none (OCI image
@@ -96,7 +96,7 @@ impl Registry {
 }
 
 /// The manifest of the artifact that attaches `document` to `subject`.
-fn artifact(subject: &Manifest, media_type: &str, document: &[u8]) -> Manifest {
+fn artifact(subject: &RawManifest, media_type: &str, document: &[u8]) -> RawManifest {
     let blob = |media_type: &str, bytes: &[u8]| {
         json!({
             "mediaType": media_type,
@@ -113,14 +113,14 @@ fn artifact(subject: &Manifest, media_type: &str, document: &[u8]) -> Manifest {
         "subject": blob(subject.media_type, &subject.bytes),
     });
     let bytes = manifest.to_string().into_bytes();
-    Manifest {
+    RawManifest {
         digest: Digest::of(&bytes),
         media_type: OCI_MANIFEST,
         bytes,
     }
 }
 
-fn descriptor(artifact: &Manifest, artifact_type: &str) -> Value {
+fn descriptor(artifact: &RawManifest, artifact_type: &str) -> Value {
     json!({
         "mediaType": artifact.media_type,
         "digest": artifact.digest.to_string(),
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_same_document_gives_the_same_artifact() {
-        let subject = Manifest {
+        let subject = RawManifest {
             bytes: b"{}".to_vec(),
             media_type: OCI_INDEX,
             digest: Digest::of(b"{}"),

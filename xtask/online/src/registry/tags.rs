@@ -30,8 +30,9 @@ impl Registry {
         for _ in 0..MOST_PAGES {
             let path = format!("tags/list?{query}");
             let answer = self.access.request(image, Method::GET, &path).await?;
-            let list: List = serde_json::from_slice(&answer.body)
-                .map_err(|error| NetError::protocol(image, format!("no list of tags: {error}")))?;
+            let list: List = serde_json::from_slice(&answer.body).map_err(|error| {
+                NetError::protocol(image, format!("not a list of tags: {error}"))
+            })?;
             tags.extend(list.tags.unwrap_or_default());
             match next(&answer.headers) {
                 Some(next) => query = next,

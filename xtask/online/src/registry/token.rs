@@ -83,7 +83,7 @@ pub(super) async fn fetch(
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let said = failure::said(response).await;
             let what = match login {
-                Login::Anonymous => "there is no token without a login",
+                Login::Anonymous => "the server gives no token without a login",
                 _ => "the login was refused",
             };
             return Err(NetError::unauthorised(
@@ -103,13 +103,14 @@ pub(super) async fn fetch(
 /// The token in a reply to a request that was sent at `sent`.
 pub(super) fn read(body: &[u8], sent: Instant) -> Result<Token, &'static str> {
     // serde's own words may quote the token.
-    let reply: Reply = serde_json::from_slice(body).map_err(|_| "the reply is not a token's")?;
+    let reply: Reply =
+        serde_json::from_slice(body).map_err(|_| "the reply is not a token response")?;
     let text = match reply.token.is_empty() {
         true => reply.access_token,
         false => reply.token,
     };
     if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
-        return Err("the reply holds no token that a header can carry");
+        return Err("the reply holds no usable token");
     }
     // The registry's clock decides, so the last sixth of the life is left alone.
     let life = reply.expires_in.unwrap_or(LIFE).clamp(1, LONGEST);

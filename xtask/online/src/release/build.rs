@@ -8,9 +8,7 @@ use polis_base::Digest;
 use tokio::task::spawn_blocking;
 
 use xtask_build::images::{self, Image};
-use xtask_build::report::default_layout;
-use xtask_check::CheckArgs;
-use xtask_dist::{Inputs, Kind, Signed};
+use xtask_dist::{Inputs, ReleaseKind, Signed};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::{Finding, Severity};
 use xtask_pins::compose::Compose;
@@ -92,11 +90,11 @@ fn check(workspace: &xtask_host::workspace::Workspace) -> Result<usize> {
         findings: errors,
         ..Error::findings("the tree does not pass its checks")
     };
-    Err(failed.hint("mend them; `cargo xtask check` shows the same"))
+    Err(failed.hint("fix these findings; `cargo xtask check` shows them too"))
 }
 
 /// Downloads what the machine downloads, all at once, and compares the checksums.
-async fn hash_downloads(context: &Context, kind: Kind) -> Vec<Error> {
+async fn hash_downloads(context: &Context, kind: ReleaseKind) -> Vec<Error> {
     let downloads = match verify_pins::read_downloads(&context.workspace) {
         Ok(pins) => pins.downloads,
         Err(error) => return vec![error],
@@ -108,10 +106,10 @@ async fn hash_downloads(context: &Context, kind: Kind) -> Vec<Error> {
     hashed.into_iter().filter_map(Result::err).collect()
 }
 
-async fn hash_download(context: &Context, kind: Kind, download: &GuestDownload) -> Result<()> {
+async fn hash_download(context: &Context, kind: ReleaseKind, download: &Download) -> Result<()> {
     let expected = match kind {
-        Kind::Release => download.sha256,
-        Kind::Rehearsal => Digest::of(&sandbox::stand_in(&download.url)),
+        ReleaseKind::Release => download.sha256,
+        ReleaseKind::Rehearsal => Digest::of(&sandbox::stand_in(&download.url)),
     };
     let name = checksums::name_of(download);
     let (found, _) = checksums::hash(context, &context.endpoints, &name, &download.url).await?;
@@ -127,7 +125,7 @@ async fn hash_download(context: &Context, kind: Kind, download: &GuestDownload) 
 /// The images and the layout that holds them: built here, or taken from `given`.
 fn images_of(
     context: &Context,
-    kind: Kind,
+    kind: ReleaseKind,
     given: Option<PathBuf>,
 ) -> Result<(Vec<Image>, PathBuf)> {
     let workspace = &context.workspace;
@@ -140,12 +138,12 @@ fn images_of(
     };
     for image in &built {
         match (kind, image.not_portable()) {
-            (Kind::Release, _) => image.require_portable()?,
-            (Kind::Rehearsal, Some(why)) => {
+            (ReleaseKind::Release, _) => image.require_portable()?,
+            (ReleaseKind::Rehearsal, Some(why)) => {
                 let name = image.image.unpinned();
                 context.progress.note(&format!("{name}: {why}"));
             }
-            (Kind::Rehearsal, None) => {}
+            (ReleaseKind::Rehearsal, None) => {}
         }
     }
     require_built_as_pinned(context, &built)?;
@@ -164,7 +162,7 @@ fn require_built_as_pinned(context: &Context, images: &[Image]) -> Result<()> {
             .find(|built| built.image.unpinned() == pinned.unpinned());
         if let Some(built) = built.filter(|built| built.image != pinned) {
             let message = format!(
-                "`{}` was built with another digest than is pinned",
+                "`{}` was built with a different digest than the pinned one",
                 pinned.unpinned()
             );
             return Err(Error::new(Outcome::Drift, message)
@@ -212,7 +210,7 @@ async fn files(
 }
 
 fn crashed(error: &tokio::task::JoinError) -> Error {
-    Error::machine("a part of the release crashed").because(error.to_string())
+    Error::machine("a task of the release crashed").because(error.to_string())
 }
 
 /// Resolves every image, observes again and decides; refuses while nothing is changed.
@@ -238,14 +236,14 @@ pub(super) async fn planned(context: &Context, order: &Order, mut built: Built) 
 }
 
 /// Every image that the tree pins must be what the registries serve.
-async fn require_served(context: &Context, kind: Kind, built: &Built) -> Result<()> {
+async fn require_served(context: &Context, kind: ReleaseKind, built: &Built) -> Result<()> {
     let task = context.progress.task("resolve the pinned images");
     let root = &context.workspace.root;
     let files = Files::read(root)?;
     let inventory = match kind {
-        Kind::Release => Inventory::extract(&files),
+        ReleaseKind::Release => Inventory::extract(&files),
         // What a Dockerfile builds upon is not in the registry of the sandbox.
-        Kind::Rehearsal => Inventory::of_stack(&Compose::load(root)?, Vec::new()),
+        ReleaseKind::Rehearsal => Inventory::of_stack(&Compose::load(root)?, Vec::new()),
     };
     let to_resolve = inventory.to_resolve()?;
     let digests = pin::digests(&built.ready.clients.registry, to_resolve, &built.images).await?;
@@ -253,7 +251,7 @@ async fn require_served(context: &Context, kind: Kind, built: &Built) -> Result<
     if !changes.is_empty() {
         return Err(Error::new(
             Outcome::Drift,
-            "the tree does not pin what the registry serves",
+            "the pins in the tree differ from what the registry serves",
         )
         .because(edit::diff(&changes))
         .hint("review the change, run `cargo xtask pin`, commit, and release that commit"));

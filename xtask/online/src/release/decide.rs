@@ -1,37 +1,36 @@
-//! The decision on each thing that a release meets, without I/O: skip, create, replace or refuse.
+//! The decisions of a release, without I/O: skip, create, replace or refuse.
 //!
-//! The same functions decide what [`plan`](super::plan) prints, in a dry run too, and what each stage does when it
-//! looks again just before it acts. Nothing here deletes: what holds bytes stays, or the release
-//! refuses.
+//! [`plan`](super::plan) prints these decisions, also in a dry run, and each stage makes them again from a fresh
+//! observation just before it acts. None of them deletes anything: existing bytes stay, or the release refuses.
 
 use polis_base::{Digest, ImageRef};
 use semver::Version;
 
-use xtask_dist::{Asset, SIGNATURE};
+use xtask_dist::{ReleaseFile, SIGNATURE};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_online::github::{self, Release};
 
-use super::observed::{Latest, of_tag};
+use super::observed::{LatestTag, of_tag};
 
-/// Which release carries the files.
+/// The release that gets the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Draft {
-    /// One that is to be made.
+    /// A new draft.
     Create,
-    /// A draft that is there.
+    /// An existing draft.
     TakeUp(Release),
-    /// One that is public: it is only verified.
+    /// A public release, which is only verified.
     Public(Release),
 }
 
 /// What is done with the version tag of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Push {
-    /// It names the image already.
+    /// It already names the image.
     Skip,
     /// It is not there yet.
     Create,
-    /// It names other bytes, of an attempt that never became a release.
+    /// It names a different image, from an attempt that never became a release.
     Replace(Digest),
 }
 
@@ -42,9 +41,9 @@ pub(crate) enum Put {
     Skip,
     /// It is uploaded.
     Create,
-    /// What a broken upload left is cleared away, then it is uploaded.
+    /// Replaces an interrupted upload.
     Finish(github::Asset),
-    /// A signature is there; it stays if it is one of ours over the same checksums.
+    /// A signature exists; it stays if it is by our key over the same checksums.
     Keep(github::Asset),
 }
 
@@ -84,24 +83,22 @@ pub(crate) fn draft(releases: &[Release], tag: &str) -> Result<(Draft, Vec<Strin
         [] => return Ok((Draft::Create, Vec::new())),
         [one] => *one,
         // Of several of ours, all clients choose the same one: the oldest.
-        several => {
-            match several.iter().find(ours) {
-                Some(one) => *one,
-                None => {
-                    let refusal = Error::new(
-                        Outcome::Drift,
-                        format!(
-                            "there are {} drafts of {tag}, none of them made by a release",
-                            several.len()
-                        ),
-                    );
-                    let refusal = several
-                        .iter()
-                        .fold(refusal, |refusal, draft| refusal.because(describe(draft)));
-                    return Err(refusal.hint("look at them and delete what is not needed; then run the same command again"));
-                }
+        several => match several.iter().find(ours) {
+            Some(one) => *one,
+            None => {
+                let refusal = Error::new(
+                    Outcome::Drift,
+                    format!(
+                        "there are {} drafts of {tag}, none of them made by a release",
+                        several.len()
+                    ),
+                );
+                let refusal = several
+                    .iter()
+                    .fold(refusal, |refusal, draft| refusal.because(describe(draft)));
+                return Err(refusal.hint("look at them and delete those that are not needed; then run the same command again"));
             }
-        }
+        },
     };
     Ok((Draft::TakeUp(chosen.clone()), rest(chosen.id)))
 }
@@ -119,14 +116,14 @@ fn describe(release: &Release) -> String {
 /// What is done with the version tag of `image`, which names `held` now.
 ///
 /// # Errors
-/// When the tag belongs to a release that is public and names something else.
+/// When the tag belongs to a public release and names something else.
 pub(crate) fn push(image: &ImageRef, held: Option<Digest>, public: bool) -> Result<Push> {
     match (held, image.digest()) {
         (None, _) => Ok(Push::Create),
         (Some(held), Some(digest)) if held == digest => Ok(Push::Skip),
         (Some(held), Some(digest)) if public => Err(Error::new(
             Outcome::Drift,
-            format!("`{}` belongs to a release that is public and names other bytes", image.unpinned()),
+            format!("`{}` belongs to a public release and names different content", image.unpinned()),
         )
         .because(format!("in the registry: {held}\nreleased:        {digest}"))
         .hint("a published version never changes: find out who moved the tag, and release the next version")),
@@ -138,24 +135,24 @@ pub(crate) fn push(image: &ImageRef, held: Option<Digest>, public: bool) -> Resu
 ///
 /// # Errors
 /// When other bytes stand under its name.
-pub(crate) fn put(ours: &Asset, there: &[github::Asset]) -> Result<Put> {
-    match github::Held::find(there, &ours.name, ours.size, ours.sha256) {
-        github::Held::Absent => Ok(Put::Create),
-        github::Held::Same(_) => Ok(Put::Skip),
-        github::Held::Unfinished(asset) => Ok(Put::Finish(asset)),
-        github::Held::Other(asset) if ours.name == SIGNATURE => Ok(Put::Keep(asset)),
-        github::Held::Other(asset) => Err(other_bytes(ours, &asset)),
+pub(crate) fn put(ours: &ReleaseFile, there: &[github::Asset]) -> Result<Put> {
+    match github::ExistingAsset::find(there, &ours.name, ours.size, ours.sha256) {
+        github::ExistingAsset::Absent => Ok(Put::Create),
+        github::ExistingAsset::Same(_) => Ok(Put::Skip),
+        github::ExistingAsset::Unfinished(asset) => Ok(Put::Finish(asset)),
+        github::ExistingAsset::Other(asset) if ours.name == SIGNATURE => Ok(Put::Keep(asset)),
+        github::ExistingAsset::Other(asset) => Err(other_bytes(ours, &asset)),
     }
 }
 
 /// The refusal for a file whose name holds other bytes.
-pub(crate) fn other_bytes(ours: &Asset, there: &github::Asset) -> Error {
+pub(crate) fn other_bytes(ours: &ReleaseFile, there: &github::Asset) -> Error {
     let found = there
         .digest
         .map_or_else(|| "unknown".to_owned(), |digest| digest.hex());
     Error::new(
         Outcome::Drift,
-        format!("the release holds another `{}` than this one", ours.name),
+        format!("the release already holds a different `{}`", ours.name),
     )
     .because(format!(
         "there: {found} ({} bytes)\nhere:  {} ({} bytes)",
@@ -163,14 +160,14 @@ pub(crate) fn other_bytes(ours: &Asset, there: &github::Asset) -> Error {
         ours.sha256.hex(),
         ours.size
     ))
-    .hint("nothing that is there was touched; if another build left it in a draft, delete that draft and run the same command again")
+    .hint("nothing was changed; if another build left it in a draft, delete that draft and run the same command again")
 }
 
 /// The files of the release that are not ours.
 ///
 /// # Errors
 /// When there are any, naming them.
-pub(crate) fn no_foreign(ours: &[Asset], there: &[github::Asset], tag: &str) -> Result<()> {
+pub(crate) fn no_foreign(ours: &[ReleaseFile], there: &[github::Asset], tag: &str) -> Result<()> {
     let known = |name: &str| ours.iter().any(|ours| ours.name == name);
     let foreign: Vec<&str> = there
         .iter()
@@ -182,12 +179,10 @@ pub(crate) fn no_foreign(ours: &[Asset], there: &[github::Asset], tag: &str) -> 
     }
     Err(Error::new(
         Outcome::Drift,
-        format!("the release {tag} holds files that are not of this release"),
+        format!("the release {tag} holds files that do not belong to it"),
     )
     .because(foreign.join("\n"))
-    .hint(
-        "take them out of the draft, if they do not belong there, and run the same command again",
-    ))
+    .hint("remove them from the draft, then run the same command again"))
 }
 
 /// The newest version that is public and no prerelease, with its release.
@@ -220,15 +215,12 @@ pub(crate) fn readable_latest(latest: Option<&Release>) -> Result<()> {
         Some(release) if version_of_tag(&release.tag).is_none() => Err(Error::new(
             Outcome::Drift,
             format!(
-                "GitHub's latest release is `{}`, which is no version",
+                "GitHub's latest release is `{}`, which is not a version",
                 release.tag
             ),
         )
-        .because(format!(
-            "whether it is newer cannot be told: {}",
-            release.page
-        ))
-        .hint("make another release the latest one: `gh release edit TAG --latest`")),
+        .because(format!("cannot tell whether it is newer: {}", release.page))
+        .hint("mark another release as the latest: `gh release edit TAG --latest`")),
         _ => Ok(()),
     }
 }
@@ -241,22 +233,22 @@ pub(crate) fn promote(
     image: &ImageRef,
     version: &Version,
     digest: Option<Digest>,
-    latest: &Latest,
+    latest: &LatestTag,
 ) -> Result<Promotion> {
     match latest {
-        Latest::Missing => Ok(Promotion::Move(None)),
-        Latest::At(there, _) if Some(*there) == digest => {
-            Ok(Promotion::Stay(format!("it is {version} already")))
+        LatestTag::Missing => Ok(Promotion::Move(None)),
+        LatestTag::At(there, _) if Some(*there) == digest => {
+            Ok(Promotion::Stay(format!("already {version}")))
         }
-        Latest::At(there, None) => Err(Error::new(
+        LatestTag::At(there, None) => Err(Error::new(
             Outcome::Drift,
             format!("`{}:latest` names an image without a version", image.name()),
         )
-        .because(format!("it stands on {there}; whether that is newer cannot be told"))
-        .hint("find out what it is; then put `latest` by hand on the image of the newest release (RELEASING.md, \"Roll back\")")),
-        Latest::At(_, Some(there)) if there > version => {
+        .because(format!("it names {there}; cannot tell whether that is newer"))
+        .hint("find out what it is; then move `latest` by hand to the image of the newest release (RELEASING.md, \"Roll back\")")),
+        LatestTag::At(_, Some(there)) if there > version => {
             Ok(Promotion::Stay(format!("it is {there}, which is newer")))
         }
-        Latest::At(_, Some(there)) => Ok(Promotion::Move(Some(there.clone()))),
+        LatestTag::At(_, Some(there)) => Ok(Promotion::Move(Some(there.clone()))),
     }
 }

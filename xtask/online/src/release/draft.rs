@@ -1,4 +1,4 @@
-//! Makes the draft, or takes up the one that is there and makes it right.
+//! Creates the draft, or reuses and corrects an existing one.
 
 use xtask_dist::Signed;
 use xtask_host::error::{Error, Result};
@@ -34,13 +34,13 @@ pub(super) async fn drafted(context: &Context, Pushed(mut built): Pushed) -> Res
     let github = &built.ready.clients.github;
     let (found, _) = decide::draft(&github.releases().await?, &wanted.tag)?;
     let (release, how) = match found {
-        Draft::Public(release) => (release, "is public already"),
-        Draft::TakeUp(release) if release.says(wanted) => (release, "taken up"),
+        Draft::Public(release) => (release, "already public"),
+        Draft::TakeUp(release) if release.says(wanted) => (release, "reused"),
         Draft::TakeUp(release) => {
             keep_notes(context, &release)?;
             (
                 github.correct(release.id, wanted).await?,
-                "taken up and made right",
+                "reused and corrected",
             )
         }
         Draft::Create => (create(&built).await?, "created"),
@@ -75,7 +75,7 @@ async fn create(built: &Built) -> Result<Release> {
         (Draft::TakeUp(chosen) | Draft::Public(chosen), _) => Ok(chosen),
         (Draft::Create, Ok(made)) => {
             let lost = format!(
-                "the draft {} was made and is not in the list of releases",
+                "the draft {} was created but is missing from the list of releases",
                 made.id
             );
             Err(NetError::unusable(made.page, lost).into())
@@ -91,7 +91,7 @@ fn keep_notes(context: &Context, release: &Release) -> Result<()> {
     let text = format!("# {}\n\n{}\n", release.name, release.body);
     write::atomically(&path, text.as_bytes())?;
     let kept = format!(
-        "the title and the notes that stood there are kept in {}",
+        "the previous title and notes are kept in {}",
         path.display()
     );
     context.progress.note(&kept);

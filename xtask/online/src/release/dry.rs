@@ -29,7 +29,7 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
     let mut notes = Vec::new();
     match tree::local_tag(workspace, &order.tag()) {
         // Whoever reads the plan makes the tag afterwards.
-        Ok(None) => notes.push(format!("the tag {} is not made yet", order.tag())),
+        Ok(None) => notes.push(format!("the tag {} does not exist yet", order.tag())),
         found => ask(found.and_then(|_| tree::require_local_tag(workspace, &order.tag(), &commit))),
     }
     ask(tree::require_pinned(workspace));
@@ -67,7 +67,7 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
         }
         Err(error) => Plan {
             notes: vec![format!(
-                "GitHub and the registry were not read, so it is not known what they hold: {}",
+                "GitHub and the registry could not be read, so their content is unknown: {}",
                 error.message
             )],
             ..Plan::of_nothing(&wanted)
@@ -110,7 +110,7 @@ async fn look(context: &Context, wanted: &Wanted) -> Result<(Observed, Vec<Strin
     let token = context.github_token()?;
     let mut notes = Vec::new();
     if token.is_none() {
-        notes.push("drafts were not looked for: GITHUB_TOKEN is not set".to_owned());
+        notes.push("drafts were not checked: GITHUB_TOKEN is not set".to_owned());
     }
     let registry = context.registry()?;
     let clients = Clients {
@@ -120,8 +120,10 @@ async fn look(context: &Context, wanted: &Wanted) -> Result<(Observed, Vec<Strin
     };
     let observed = observe(&clients, wanted).await?;
     if observed.immutable == Setting::Unknown {
-        notes
-            .push("whether releases are immutable is not known: this token may not ask".to_owned());
+        notes.push(
+            "cannot tell whether releases are immutable: the token may not read that setting"
+                .to_owned(),
+        );
     }
     Ok((observed, notes))
 }

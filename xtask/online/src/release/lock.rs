@@ -14,7 +14,7 @@ impl Lock {
     /// Takes the lock of the checkout.
     ///
     /// # Errors
-    /// When another release runs there.
+    /// When another release is running there.
     pub(crate) fn take(workspace: &Workspace) -> Result<Self> {
         let path = workspace.target.join("release.lock");
         let failed = |error: std::io::Error| Error::io("lock", &path, &error);
@@ -28,13 +28,15 @@ impl Lock {
                 let mut holder = String::new();
                 // Who holds it is a courtesy; some systems do not let a locked file be read.
                 let _ = file.read_to_string(&mut holder);
-                return Err(Error::machine("another release runs in this checkout")
-                    .because(format!(
-                        "`{}` is held by process {}",
-                        path.display(),
-                        holder.trim()
-                    ))
-                    .hint("wait until it has ended, then run the same command again"));
+                return Err(
+                    Error::machine("another release is running in this checkout")
+                        .because(format!(
+                            "`{}` is held by process {}",
+                            path.display(),
+                            holder.trim()
+                        ))
+                        .hint("wait until it has ended, then run the same command again"),
+                );
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
@@ -58,7 +60,7 @@ mod tests {
         };
         let first = Lock::take(&workspace).unwrap();
         let error = Lock::take(&workspace).expect_err("held").to_string();
-        assert!(error.contains("another release runs"), "{error}");
+        assert!(error.contains("another release is running"), "{error}");
         assert!(error.contains(&std::process::id().to_string()), "{error}");
         drop(first);
         assert!(Lock::take(&workspace).is_ok());

@@ -46,9 +46,9 @@ pub(crate) async fn run(context: &Context, order: &Order, times: &mut Times) -> 
     stages(context, order, times)
         .await
         .map_err(|error| match error.outcome {
-            Outcome::Network | Outcome::Interrupted => {
-                error.hint("then run the same release command again: it goes on from what is there")
-            }
+            Outcome::Network | Outcome::Interrupted => error.hint(
+                "then run the same release command again: it continues from where this one stopped",
+            ),
             _ => error,
         })
 }

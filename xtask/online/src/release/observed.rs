@@ -1,4 +1,4 @@
-//! What GitHub and the registry hold before a release touches them. Nothing here changes anything.
+//! The state of GitHub and the registry, as observed. Nothing here changes anything.
 
 use std::collections::BTreeMap;
 
@@ -32,21 +32,21 @@ pub(crate) struct Observed {
     /// The release that GitHub calls the latest.
     pub(crate) latest: Option<Release>,
     /// What the registry holds of each image that is released, by its name and tag.
-    pub(crate) images: BTreeMap<ImageRef, Held>,
+    pub(crate) images: BTreeMap<ImageRef, PublishedImage>,
 }
 
 /// What a registry holds of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct PublishedImage {
     /// What the version tag names.
     pub(crate) version: Option<Digest>,
     /// What `latest` names.
-    pub(crate) latest: Latest,
+    pub(crate) latest: LatestTag,
 }
 
 /// What the tag `latest` of an image names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Latest {
+pub(crate) enum LatestTag {
     /// Nothing.
     Missing,
     /// This digest, of the version that its annotation says, where it says one.
@@ -65,7 +65,7 @@ impl Observed {
         images: &[ImageRef],
     ) -> Result<Self> {
         let held = try_join_all(images.iter().map(|image| async move {
-            let held = Held::observe(registry, image).await?;
+            let held = PublishedImage::observe(registry, image).await?;
             Ok::<_, NetError>((image.unpinned(), held))
         }));
         let (may_write, immutable, tag_ref, releases, latest, held) = tokio::try_join!(
@@ -112,18 +112,18 @@ pub(crate) async fn version_tag(registry: &Registry, image: &ImageRef) -> Asked<
     }
 }
 
-impl Held {
+impl PublishedImage {
     async fn observe(registry: &Registry, image: &ImageRef) -> Asked<Self> {
         let version = version_tag(registry, image).await?;
-        let latest = match Latest::observe(registry, image).await {
-            Err(error) if is_absent(&error) => Latest::Missing,
+        let latest = match LatestTag::observe(registry, image).await {
+            Err(error) if is_absent(&error) => LatestTag::Missing,
             latest => latest?,
         };
         Ok(Self { version, latest })
     }
 }
 
-impl Latest {
+impl LatestTag {
     /// What `latest` of the repository of `image` names.
     ///
     /// # Errors
@@ -163,19 +163,19 @@ pub(crate) fn version_of(manifest: &[u8]) -> Option<Version> {
 /// Requires that the git tag on GitHub is the commit that is released.
 ///
 /// # Errors
-/// When it is missing or names another commit.
+/// When it is missing or names a different commit.
 pub(crate) fn require_tag(found: Option<&TagRef>, tag: &str, commit: &str) -> Result<()> {
     match found {
         Some(found) if found.commit == commit => Ok(()),
         Some(found) => Err(Error::findings(format!(
-            "the tag `{tag}` on GitHub names another commit than the one that is released"
+            "the tag `{tag}` on GitHub names a different commit than the one being released"
         ))
         .because(format!(
             "on GitHub: {}\nreleased:  {commit}",
             found.commit
         ))
         .hint(format!(
-            "release the commit of the tag, or make the tag anew: `git push --delete origin {tag}`, then tag and push"
+            "release the tag's commit, or recreate the tag: `git push --delete origin {tag}`, then tag and push"
         ))),
         None => Err(
             Error::findings(format!("the tag `{tag}` does not exist on GitHub"))
@@ -209,7 +209,7 @@ mod tests {
         assert!(require_tag(Some(&tag("abc")), "v1.0.0", "abc").is_ok());
         let other = require_tag(Some(&tag("def")), "v1.0.0", "abc").expect_err("another commit");
         assert!(
-            other.to_string().contains("names another commit"),
+            other.to_string().contains("names a different commit"),
             "{other}"
         );
         let missing = require_tag(None, "v1.0.0", "abc").expect_err("no tag");

@@ -1,12 +1,11 @@
-//! What a release takes and what it gives: the types that every stage shares.
+//! The input and output of a release: types that all stages share.
 
 use std::path::PathBuf;
 
 use semver::Version;
 
 use xtask_build::images::Image;
-use xtask_dist::{Archives, Asset, Kind};
-use xtask_online::args::Until;
+use xtask_dist::{Archives, ReleaseFile, ReleaseKind};
 use xtask_online::github::{GitHub, Release};
 use xtask_online::registry::Registry;
 
@@ -16,7 +15,7 @@ use super::sandbox::Sandbox;
 #[derive(Debug)]
 pub(crate) struct Order {
     /// A release or a rehearsal of one.
-    pub(crate) kind: Kind,
+    pub(crate) kind: ReleaseKind,
     /// The version.
     pub(crate) version: Version,
     /// The targets that it has an archive for.
@@ -54,7 +53,7 @@ pub(crate) struct Released {
     /// The images.
     pub(crate) images: Vec<Image>,
     /// The files.
-    pub(crate) assets: Vec<Asset>,
+    pub(crate) assets: Vec<ReleaseFile>,
     /// The release on GitHub, where it went that far.
     pub(crate) release: Option<Release>,
     /// Whether the signing key has a password; `None` where nothing was signed.

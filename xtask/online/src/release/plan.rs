@@ -4,7 +4,8 @@ use polis_base::ImageRef;
 use semver::Version;
 use serde_json::{Value, json};
 
-use xtask_dist::Asset;
+use xtask::cli::Until;
+use xtask_dist::ReleaseFile;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_online::args::Until;
 use xtask_online::github::{self, Release, ReleaseFields, Setting};
@@ -12,7 +13,7 @@ use xtask_online::github::{self, Release, ReleaseFields, Setting};
 use super::decide::{
     Draft, Promotion, Push, Put, draft, is_latest, no_foreign, promote, push, put, readable_latest,
 };
-use super::observed::{Held, Latest, Observed, require_tag};
+use super::observed::{LatestTag, Observed, PublishedImage, require_tag};
 
 /// What a release shall come to.
 #[derive(Debug, Clone)]
@@ -24,21 +25,21 @@ pub(crate) struct Wanted {
     /// Its images, pinned; in a dry run some may not have a digest yet.
     pub(crate) images: Vec<ImageRef>,
     /// Its files; `None` before they are made.
-    pub(crate) assets: Option<Vec<Asset>>,
+    pub(crate) assets: Option<Vec<ReleaseFile>>,
 }
 
-/// What is done with a thing.
+/// What a release does with an image, a file, a tag or a draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// It is as it shall be.
+    /// Already as desired.
     Skip,
     /// It is not there yet.
     Create,
-    /// It is there and changes.
+    /// Exists and changes.
     Replace,
-    /// It is there, must not change and is not what it shall be: the release does not start.
+    /// Exists, differs and must not change, so the release does not start.
     Refuse,
-    /// What is published could not be read.
+    /// The published state could not be read.
     Unknown,
 }
 
@@ -54,20 +55,20 @@ impl Action {
     }
 }
 
-/// What is done with one thing, and why.
+/// One decision and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// The stage that does it.
+    /// The stage that carries it out.
     pub(crate) stage: &'static str,
-    /// The thing.
+    /// Its subject.
     pub(crate) what: String,
-    /// What is done with it.
+    /// The decision.
     pub(crate) action: Action,
     /// Why, or what it was.
     pub(crate) why: String,
 }
 
-/// A decision on each thing.
+/// All decisions of a release.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// The decisions, in the order in which they are carried out.
@@ -100,7 +101,7 @@ impl Plan {
             );
         }
         if observed.immutable == Setting::Off {
-            plan.notes.push("releases of this repository are not immutable: what is published can be changed afterwards (RELEASING.md)".to_owned());
+            plan.notes.push("releases of this repository are not immutable: published files can still be changed (RELEASING.md)".to_owned());
         }
         plan.ask(readable_latest(observed.latest.as_ref()));
         let decided = draft(&observed.releases, tag);
@@ -121,7 +122,7 @@ impl Plan {
                 "push",
                 image.unpinned().to_string(),
                 Action::Unknown,
-                "not looked at",
+                "not checked",
             );
         }
         for (stage, what) in [("draft", "draft "), ("publish", "")] {
@@ -129,7 +130,7 @@ impl Plan {
                 stage,
                 format!("{what}{}", wanted.fields.tag),
                 Action::Unknown,
-                "not looked at",
+                "not checked",
             );
         }
         plan
@@ -163,10 +164,10 @@ impl Plan {
                 .digest()
                 .map_or_else(|| "what is built".to_owned(), |digest| digest.to_string());
             let (action, why) = match self.ask(decided) {
-                Some(Push::Skip) => (Action::Skip, format!("it is {now} already")),
+                Some(Push::Skip) => (Action::Skip, format!("already {now}")),
                 Some(Push::Create) => (Action::Create, now),
                 Some(Push::Replace(was)) => (Action::Replace, format!("was {was}, now {now}")),
-                None => (Action::Refuse, "it belongs to a public release".to_owned()),
+                None => (Action::Refuse, "belongs to a public release".to_owned()),
             };
             self.line("push", name.to_string(), action, why);
         }
@@ -176,7 +177,7 @@ impl Plan {
         let what = format!("draft {}", wanted.fields.tag);
         let there: &[github::Asset] = match release {
             Draft::Create => {
-                self.line("draft", what, Action::Create, "there is none");
+                self.line("draft", what, Action::Create, "does not exist yet");
                 &[]
             }
             Draft::TakeUp(draft) if draft.says(&wanted.fields) => {
@@ -184,7 +185,7 @@ impl Plan {
                     "draft",
                     what,
                     Action::Skip,
-                    format!("it is there: {}", draft.page),
+                    format!("already exists: {}", draft.page),
                 );
                 self.there(observed, draft)
             }
@@ -193,7 +194,7 @@ impl Plan {
                     "draft",
                     what,
                     Action::Replace,
-                    format!("title, notes or commit change: {}", draft.page),
+                    format!("its title, notes or commit change: {}", draft.page),
                 );
                 self.there(observed, draft)
             }
@@ -202,7 +203,7 @@ impl Plan {
                     "draft",
                     what,
                     Action::Skip,
-                    format!("it is public: {}", public.page),
+                    format!("already public: {}", public.page),
                 );
                 self.there(observed, public)
             }
@@ -219,12 +220,14 @@ impl Plan {
                 put => Ok(put),
             });
             let (action, why) = match self.ask(decided) {
-                Some(Put::Skip) => (Action::Skip, "the same bytes are there".to_owned()),
+                Some(Put::Skip) => (Action::Skip, "already uploaded".to_owned()),
                 Some(Put::Create) => (Action::Create, format!("{} bytes", asset.size)),
-                Some(Put::Finish(_)) => (Action::Replace, "an upload broke off".to_owned()),
+                Some(Put::Finish(_)) => {
+                    (Action::Replace, "replaces an interrupted upload".to_owned())
+                }
                 Some(Put::Keep(_)) => (
                     Action::Skip,
-                    "a signature is there; it stays if it is good".to_owned(),
+                    "a signature exists; it stays if it is valid".to_owned(),
                 ),
                 None => (Action::Refuse, "see below".to_owned()),
             };
@@ -243,16 +246,16 @@ impl Plan {
             false => "not GitHub's latest",
         };
         let (action, why) = match public {
-            true => (Action::Skip, "it is public".to_owned()),
+            true => (Action::Skip, "already public".to_owned()),
             false => (Action::Create, how.to_owned()),
         };
         self.line("publish", wanted.fields.tag.clone(), action, why);
         if !wanted.version.pre.is_empty() {
             return;
         }
-        let none = Held {
+        let none = PublishedImage {
             version: None,
-            latest: Latest::Missing,
+            latest: LatestTag::Missing,
         };
         for image in &wanted.images {
             let held = observed.images.get(&image.unpinned()).unwrap_or(&none);
@@ -297,7 +300,7 @@ impl Plan {
         text
     }
 
-    /// Everything at which `--execute` would stop at present.
+    /// Everything that would stop `--execute` now.
     pub(crate) fn blockers(&self) -> Vec<&str> {
         let refusals = self.refusals.iter().map(|refusal| refusal.message.as_str());
         let lacking = self.lacking.iter().map(String::as_str);
@@ -316,15 +319,15 @@ impl Plan {
 }
 
 /// The refusal for a public release that lacks a file.
-fn missing(asset: &Asset, tag: &str) -> Error {
+fn missing(asset: &ReleaseFile, tag: &str) -> Error {
     Error::new(
         Outcome::Drift,
         format!(
-            "the public release {tag} does not hold `{}` whole",
+            "the public release {tag} lacks `{}`, or holds only a part of it",
             asset.name
         ),
     )
-    .hint("a published release is never touched: release the next version")
+    .hint("a published release never changes: release the next version")
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! The first stage: everything that can be refused before anything is built or changed.
+//! The first stage: every check that is possible before anything is built or changed.
 
 use polis_base::ImageRef;
 
-use xtask_dist::Kind;
+use xtask::cli::Until;
+use xtask_dist::ReleaseKind;
 use xtask_dist::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::Severity;
@@ -55,7 +56,7 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
     };
     if key
         .as_ref()
-        .is_some_and(|key| order.kind == Kind::Release && !key.is_protected())
+        .is_some_and(|key| order.kind == ReleaseKind::Release && !key.is_protected())
     {
         context.progress.note(&format!("note: {UNPROTECTED}"));
     }
@@ -84,7 +85,7 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
         (clients, fields, images, public_key)
     else {
         return Err(Error::machine(
-            "the preflight found neither a tree nor a problem",
+            "the preflight found neither a releasable tree nor a problem",
         ));
     };
     Ok(Ready {
@@ -166,7 +167,7 @@ pub(super) fn signing_key(order: &Order, public_key: Option<&str>) -> Result<Sig
     match public_key {
         Some(file) if !key.matches(file) => Err(Error::new(
             Outcome::Network,
-            format!("the signing key is not the one of `{PUBLIC_KEY}`"),
+            format!("the signing key does not match `{PUBLIC_KEY}`"),
         )
         .hint("sign with the key whose public half is committed, or commit the new one and announce it")),
         _ => Ok(key),
@@ -176,10 +177,10 @@ pub(super) fn signing_key(order: &Order, public_key: Option<&str>) -> Result<Sig
 fn clients(context: &Context, order: &Order) -> Result<Clients> {
     let (token, logins) = match (&order.sandbox, order.kind) {
         (Some(sandbox), _) => (sandbox.token(), Logins::none()),
-        (None, Kind::Rehearsal) => {
-            return Err(Error::machine("a rehearsal without servers of its own"));
+        (None, ReleaseKind::Rehearsal) => {
+            return Err(Error::machine("a rehearsal has no sandbox"));
         }
-        (None, Kind::Release) => (Token::from_env()?, Logins::from_env()?),
+        (None, ReleaseKind::Release) => (Token::from_env()?, Logins::from_env()?),
     };
     Ok(Clients {
         github: GitHub::new(&context.endpoints, REPOSITORY, Some(&token))?,

@@ -1,8 +1,8 @@
-//! Moves `latest`, on GitHub and in the registry, to the newest version that is public.
+//! Moves `latest`, on GitHub and in the registry, to the newest public version.
 //!
-//! Neither offers a compare-and-swap, so two releases at once could move it backwards: the older one
-//! looks, the newer one finishes, the older one writes. Therefore each looks again after every
-//! write, and moves `latest` on to whatever is newest then, be it its own version or not.
+//! Neither offers a compare-and-swap, so two concurrent releases could move it backwards: the older one reads, the newer
+//! one finishes, the older one writes. Each therefore reads again after every write, and moves `latest` to the newest
+//! version at that time, whether it is its own or not.
 
 use polis_base::{Digest, ImageRef};
 use semver::Version;
@@ -13,7 +13,7 @@ use xtask_online::github::{GitHub, Release};
 use xtask_online::registry::Registry;
 
 use super::decide::{self, Promotion};
-use super::observed::Latest;
+use super::observed::LatestTag;
 use super::order::{Clients, Released};
 use super::publish::Published;
 use crate::context::Context;
@@ -81,7 +81,7 @@ async fn settle_image(
     for _ in 0..MOST_LOOKS {
         let releases = clients.github.releases().await?;
         let (newest, digest) = target(&clients.registry, &releases, version, ours).await?;
-        let latest = Latest::observe(&clients.registry, ours).await?;
+        let latest = LatestTag::observe(&clients.registry, ours).await?;
         match decide::promote(ours, &newest, Some(digest), &latest)? {
             Promotion::Stay(why) => {
                 task.done(&why);
@@ -125,6 +125,6 @@ async fn target(
 fn restless(what: &str) -> Error {
     Error::new(
         Outcome::Network,
-        format!("{what} does not come to rest: other releases move it"),
+        format!("{what} keeps changing: other releases are moving it"),
     )
 }

@@ -1,4 +1,4 @@
-//! Makes the release public, and asks GitHub what it has made of it.
+//! Publishes the release, and checks the result on GitHub.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(super) async fn published(context: &Context, Verified(drafted): Verified) ->
         if !now.says(&wanted.fields) {
             return Err(Error::new(
                 Outcome::Network,
-                format!("the draft {tag} was changed while it was released"),
+                format!("the draft {tag} changed during the release"),
             )
             .because(now.page));
         }
@@ -57,7 +57,7 @@ pub(super) async fn published(context: &Context, Verified(drafted): Verified) ->
     let (release, warnings) = confirm(&drafted).await?;
     task.done(&match now.draft {
         true => release.page.clone(),
-        false => format!("was public already: {}", release.page),
+        false => format!("already public: {}", release.page),
     });
     for warning in &warnings {
         context.progress.note(&format!("warning: {warning}"));
@@ -78,7 +78,7 @@ async fn confirm(drafted: &Drafted) -> Result<(Release, Vec<String>)> {
         return Err(Error::new(
             Outcome::Network,
             format!(
-                "the release {} is still a draft after it was published",
+                "the release {} is still a draft after publishing",
                 release.tag
             ),
         ));
@@ -89,7 +89,7 @@ async fn confirm(drafted: &Drafted) -> Result<(Release, Vec<String>)> {
     let mut warnings = Vec::new();
     match (release.immutable, &tag) {
         (false, _) => warnings.push(format!(
-            "the release {} is NOT immutable: its files and its tag can be replaced by whoever may write. Switch on immutable releases (RELEASING.md, \"Set up, once\") before the next one",
+            "the release {} is NOT immutable: anyone with write access can replace its files and its tag. Enable immutable releases (RELEASING.md, \"Set up, once\") before the next one",
             release.tag
         )),
         (true, Some(tag)) => warnings.extend(attestation(drafted, tag).await?),
@@ -110,7 +110,7 @@ async fn attestation(drafted: &Drafted, tag: &TagRef) -> Result<Option<String>> 
         }
     }
     Ok(Some(format!(
-        "GitHub shows no attestation of the release {0} yet; look later with `gh release verify {0}`",
+        "GitHub has no attestation for the release {0} yet; check later with `gh release verify {0}`",
         drafted.release.tag
     )))
 }

@@ -45,7 +45,7 @@ async fn push_one(context: &Context, built: &Built, image: &Image) -> Result<()>
     let public = observed::of_tag(&releases, tag).any(|release| !release.draft);
     let held = observed::version_tag(&clients.registry, &image.image).await?;
     let done = match decide::push(&image.image, held, public)? {
-        decide::Push::Skip => "is there already".to_owned(),
+        decide::Push::Skip => "already exists".to_owned(),
         decide::Push::Create => {
             let digest = clients
                 .registry
@@ -69,7 +69,7 @@ async fn push_one(context: &Context, built: &Built, image: &Image) -> Result<()>
         .await?;
     task.done(match attached {
         true => "attached",
-        false => "is there already",
+        false => "already exists",
     });
     Ok(())
 }

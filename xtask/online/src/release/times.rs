@@ -1,4 +1,4 @@
-//! Where the time of a release goes: a heading for each stage, and a table at the end.
+//! Times the stages of a release: a heading for each stage, and a table at the end.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
-//! What the tree says about its release: the commit, the tag, the notes, the pins.
+//! What a release needs from the tree: the commit, the tag, the notes, the pins.
 
 use semver::Version;
 
-use xtask_dist::Kind;
+use xtask_dist::ReleaseKind;
 use xtask_host::error::{Error, Result};
 use xtask_host::finding::{Finding, Severity};
 use xtask_host::process::Run as Process;
@@ -22,7 +22,7 @@ pub(super) fn clean_commit(workspace: &Workspace) -> Result<String> {
     if !changed.is_empty() {
         return Err(Error::findings("the work tree has uncommitted changes")
             .because(changed)
-            .hint("commit them or take them back: a release is a commit"));
+            .hint("commit or revert them: a release is made from a commit"));
     }
     head(workspace)
 }
@@ -55,12 +55,12 @@ pub(super) fn require_local_tag(workspace: &Workspace, tag: &str, commit: &str) 
         Some(found) if found == commit => return Ok(()),
         None => Error::findings(format!("there is no tag `{tag}` in this repository")),
         Some(other) => Error::findings(format!(
-            "the tag `{tag}` names another commit than the one that is checked out"
+            "the tag `{tag}` names a different commit than the one that is checked out"
         ))
         .because(format!("tag:         {other}\nchecked out: {commit}")),
     };
     Err(error.hint(format!(
-        "check out the tag, or make it: `git tag -s {tag} -m \"Polis {}\"`",
+        "check out the tag, or create it: `git tag -s {tag} -m \"Polis {}\"`",
         tag.trim_start_matches('v')
     )))
 }
@@ -82,7 +82,7 @@ pub(super) fn require_pinned(workspace: &Workspace) -> Result<()> {
             findings: wrong,
             ..Error::findings("not everything is pinned")
         }
-        .hint("run `cargo xtask verify-pins --offline` until it finds nothing"));
+        .hint("fix what `cargo xtask verify-pins --offline` reports"));
     }
     let unpinned: Vec<String> = inventory
         .images()
@@ -105,7 +105,7 @@ pub(super) fn require_pinned(workspace: &Workspace) -> Result<()> {
 /// When the changelog has no section, or calls the version unreleased.
 pub(super) fn fields(
     workspace: &Workspace,
-    kind: Kind,
+    kind: ReleaseKind,
     version: &Version,
     commit: &str,
 ) -> Result<ReleaseFields> {
@@ -115,12 +115,12 @@ pub(super) fn fields(
             .hint(format!("write a section `## {version}`"))
     })?;
     if let Some(span) = versions::unreleased(&changelog.text, version) {
-        let message = format!("the changelog calls {version} unreleased");
+        let message = format!("the changelog marks {version} as unreleased");
         let finding = Finding::error("version", changelog.place(span), message)
-            .help("`cargo xtask prepare` takes the word out");
+            .help("`cargo xtask prepare` removes the word");
         return Err(Error {
             findings: vec![finding],
-            ..Error::findings("the notes are not those of a release")
+            ..Error::findings("the changelog is not ready for a release")
         });
     }
     let tag = format!("v{version}");
@@ -129,8 +129,8 @@ pub(super) fn fields(
         commit: commit.to_owned(),
         name: format!("Polis {}", kind.label(version)),
         body: match kind {
-            Kind::Release => format!("{notes}\n\n{marker}"),
-            Kind::Rehearsal => {
+            ReleaseKind::Release => format!("{notes}\n\n{marker}"),
+            ReleaseKind::Rehearsal => {
                 format!("This is a rehearsal, not a release.\n\n{notes}\n\n{marker}")
             }
         },

@@ -3,7 +3,7 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use xtask_dist::{Asset, SIGNATURE};
+use xtask_dist::{ReleaseFile, SIGNATURE};
 use xtask_host::error::{Error, Result};
 use xtask_online::github::{self, Upload};
 
@@ -43,16 +43,16 @@ pub(super) async fn uploaded(context: &Context, drafted: Drafted) -> Result<Uplo
 async fn upload(
     context: &Context,
     drafted: &Drafted,
-    asset: &Asset,
+    asset: &ReleaseFile,
     put: Result<Put>,
 ) -> Result<()> {
     let github = &drafted.built.ready.clients.github;
     let task = context.progress.task(format!("upload {}", asset.name));
     match put? {
-        Put::Skip => return done(task, "is there already"),
+        Put::Skip => return done(task, "already exists"),
         Put::Keep(there) => {
             require_signature(drafted, &there).await?;
-            return done(task, "a good signature is there already");
+            return done(task, "a valid signature already exists");
         }
         Put::Finish(broken) => {
             github
@@ -73,7 +73,7 @@ async fn upload(
         Upload::There(_) => done(task, &format!("{} bytes", asset.size)),
         Upload::Other(there) if there.name == SIGNATURE => {
             require_signature(drafted, &there).await?;
-            done(task, "a good signature is there already")
+            done(task, "a valid signature already exists")
         }
         Upload::Other(there) => Err(decide::other_bytes(asset, &there)),
     }
@@ -103,11 +103,9 @@ pub(super) async fn require_signature(drafted: &Drafted, there: &github::Asset) 
         true => Ok(()),
         false => Err(Error::new(
             xtask_host::error::Outcome::Drift,
-            format!("`{SIGNATURE}` of the release is no signature of these checksums"),
+            format!("`{SIGNATURE}` of the release does not sign these checksums"),
         )
         .because(there.download.clone())
-        .hint(
-            "somebody signed other files, or with another key: find out who before anything else",
-        )),
+        .hint("someone signed different files, or used a different key: find out who first")),
     }
 }

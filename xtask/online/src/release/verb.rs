@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use xtask_build::rust_build;
-use xtask_dist::{Archives, Kind, RELEASE_TARGETS};
+use xtask_dist::{Archives, RELEASE_TARGETS, ReleaseKind};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
@@ -25,14 +25,16 @@ pub(crate) async fn release(context: Context, args: &ReleaseArgs) -> Result<Repo
         &versions::of_workspace(&context.workspace)?,
     )?;
     if args.rehearse && context.moved {
-        return Err(Error::usage("--endpoint has no place in a rehearsal")
-            .because("it brings its own servers"));
+        return Err(
+            Error::usage("--endpoint cannot be combined with --rehearse")
+                .because("a rehearsal starts its own servers"),
+        );
     }
     let mut order = Order {
         kind: if args.rehearse {
-            Kind::Rehearsal
+            ReleaseKind::Rehearsal
         } else {
-            Kind::Release
+            ReleaseKind::Release
         },
         version,
         targets: targets(&context.workspace, args)?,
@@ -204,11 +206,13 @@ fn report(context: &Context, order: &Order, released: &Released, times: &Times) 
 fn headline(order: &Order, released: &Released) -> String {
     let version = &order.version;
     match (order.kind, &released.release) {
-        (Kind::Rehearsal, _) => {
+        (ReleaseKind::Rehearsal, _) => {
             format!("Rehearsed the release of Polis {version}. Nothing has left this machine.\n")
         }
-        (Kind::Release, Some(release)) => format!("Released Polis {version}: {}\n", release.page),
-        (Kind::Release, None) => format!("Pushed the images of Polis {version}.\n"),
+        (ReleaseKind::Release, Some(release)) => {
+            format!("Released Polis {version}: {}\n", release.page)
+        }
+        (ReleaseKind::Release, None) => format!("Pushed the images of Polis {version}.\n"),
     }
 }
 
@@ -216,17 +220,17 @@ const REHEARSED: &str = "
 what was not real
   the published service images were placeholders, labelled `io.polis.rehearsal`
   the downloads of the VM were stand-ins from a loopback server; their pins are unproven here
-  the signature is by a key made for this rehearsal
+  the signature was made with a key generated for this rehearsal
 ";
 
 fn data(order: &Order, released: &Released, times: &Times) -> Value {
     json!({
         "version": order.version.to_string(),
         "tag": order.tag(),
-        "rehearsal": order.kind == Kind::Rehearsal,
+        "rehearsal": order.kind == ReleaseKind::Rehearsal,
         "targets": order.targets,
         "images": released.images.iter().map(xtask_build::images::Image::to_json).collect::<Vec<_>>(),
-        "assets": released.assets.iter().map(xtask_dist::Asset::to_json).collect::<Vec<_>>(),
+        "assets": released.assets.iter().map(xtask_dist::ReleaseFile::to_json).collect::<Vec<_>>(),
         "directory": order.dist.display().to_string(),
         "warnings": released.warnings,
         "signing_key_protected": released.protected,

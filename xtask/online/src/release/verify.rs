@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use polis_base::Digest;
 
 use xtask_build::images::Image;
-use xtask_dist::{Asset, SIGNATURE};
+use xtask_dist::{ReleaseFile, SIGNATURE};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_online::github;
 
@@ -58,16 +58,16 @@ pub(super) fn require_complete(drafted: &Drafted, there: &[github::Asset]) -> Re
     let tag = &drafted.release.tag;
     decide::no_foreign(drafted.files.assets(), there, tag)?;
     for ours in drafted.files.assets() {
-        match github::Held::find(there, &ours.name, ours.size, ours.sha256) {
-            github::Held::Same(_) => {}
-            github::Held::Other(_) if ours.name == SIGNATURE => {}
-            github::Held::Other(there) => return Err(decide::other_bytes(ours, &there)),
-            github::Held::Absent | github::Held::Unfinished(_) => {
+        match github::ExistingAsset::find(there, &ours.name, ours.size, ours.sha256) {
+            github::ExistingAsset::Same(_) => {}
+            github::ExistingAsset::Other(_) if ours.name == SIGNATURE => {}
+            github::ExistingAsset::Other(there) => return Err(decide::other_bytes(ours, &there)),
+            github::ExistingAsset::Absent | github::ExistingAsset::Unfinished(_) => {
                 return Err(Error::new(
                     Outcome::Drift,
-                    format!("the release {tag} does not hold `{}` whole", ours.name),
+                    format!("the release {tag} lacks `{}`, or holds only a part of it", ours.name),
                 )
-                .hint("run the same command again; a public release that lacks a file is replaced by the next version"));
+                .hint("run the same command again; if the release is already public, release the next version"));
             }
         }
     }
@@ -84,21 +84,21 @@ async fn verify_file(context: &Context, drafted: &Drafted, asset: &github::Asset
     let bytes = drafted.built.ready.clients.github.download(asset).await?;
     let found = Digest::of(&bytes);
     if ours.is_some_and(|ours| ours.sha256 == found) {
-        task.done("the same bytes");
+        task.done("identical");
         return Ok(());
     }
     if asset.name == SIGNATURE {
         require_signature(drafted, asset).await?;
-        task.done("our signature, from an earlier run");
+        task.done("a valid signature from an earlier run");
         return Ok(());
     }
     Err(came_back(asset, ours, found))
 }
 
-fn came_back(asset: &github::Asset, ours: Option<&Asset>, found: Digest) -> Error {
+fn came_back(asset: &github::Asset, ours: Option<&ReleaseFile>, found: Digest) -> Error {
     let expected = ours.map_or_else(String::new, |ours| ours.sha256.hex());
     let message = format!(
-        "`{}` was downloaded with other bytes than were uploaded",
+        "`{}` came back with different bytes than were uploaded",
         asset.download
     );
     Error::new(Outcome::Drift, message)
@@ -122,7 +122,7 @@ async fn verify_image(context: &Context, drafted: &Drafted, image: &Image) -> Re
     let expected = expected.map_or_else(String::new, |digest| digest.to_string());
     Err(Error::new(
         Outcome::Drift,
-        format!("`{name}` names another digest than was pushed"),
+        format!("`{name}` names a different digest than the one pushed"),
     )
     .because(format!("expected {expected}\nfound    {found}")))
 }

@@ -53,7 +53,7 @@ pub(crate) async fn hash(
 /// The finding for a file that is not what is pinned: both values, at the pin.
 pub(crate) fn mismatch(download: &GuestDownload, found: Digest) -> Finding {
     let message = format!(
-        "{} {} for {} is not what is pinned: expected {}, found {}",
+        "{} {} for {} does not match its pin: expected {}, found {}",
         download.tool,
         download.version,
         download.architecture,
@@ -61,7 +61,7 @@ pub(crate) fn mismatch(download: &GuestDownload, found: Digest) -> Finding {
         found.hex()
     );
     Finding::error("checksum-mismatch", download.place.clone(), message).help(format!(
-        "find out why before anything else: {} serves other bytes than those that were reviewed",
+        "find out why first: {} no longer serves the bytes that were reviewed",
         download.url
     ))
 }

@@ -32,14 +32,14 @@ const LONGEST: usize = 60_000;
 
 /// What happens to the issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
+enum IssueAction {
     None,
     Create,
     Update,
     Close,
 }
 
-impl Action {
+impl IssueAction {
     fn word(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -52,15 +52,15 @@ impl Action {
 
 /// What to do after a run that ended with `outcome`, where `open` tells whether the issue is open
 /// and `failed` how many runs before it failed in a row.
-fn decide(outcome: Outcome, open: bool, failed: usize) -> Action {
+fn decide(outcome: Outcome, open: bool, failed: usize) -> IssueAction {
     match (outcome, open) {
-        (Outcome::Ok, true) => Action::Close,
-        (Outcome::Ok, false) => Action::None,
+        (Outcome::Ok, true) => IssueAction::Close,
+        (Outcome::Ok, false) => IssueAction::None,
         // What is open stays as it is: this run has learnt less than the one that wrote it.
-        (Outcome::Network, true) => Action::None,
-        (Outcome::Network, false) if failed + 1 < THRESHOLD => Action::None,
-        (_, true) => Action::Update,
-        (_, false) => Action::Create,
+        (Outcome::Network, true) => IssueAction::None,
+        (Outcome::Network, false) if failed + 1 < THRESHOLD => IssueAction::None,
+        (_, true) => IssueAction::Update,
+        (_, false) => IssueAction::Create,
     }
 }
 
@@ -103,7 +103,7 @@ async fn in_step(
     token: Option<&Token>,
     report: &Report,
     dry_run: bool,
-) -> Result<(Action, Option<Issue>)> {
+) -> Result<(IssueAction, Option<Issue>)> {
     let tracker = Tracker::new(&context.endpoints, &repository(), token, LABEL, MARKER)?;
     let open = tracker.open().await?;
     let outcome = report.outcome();
@@ -116,37 +116,37 @@ async fn in_step(
         return Ok((action, open));
     }
     Ok(match (action, open) {
-        (Action::Create, _) => (action, Some(tracker.create(TITLE, &body(report)).await?)),
-        (Action::Update, Some(issue)) => match tracker.update(&issue, &body(report)).await? {
+        (IssueAction::Create, _) => (action, Some(tracker.create(TITLE, &body(report)).await?)),
+        (IssueAction::Update, Some(issue)) => match tracker.update(&issue, &body(report)).await? {
             true => (action, Some(issue)),
-            false => (Action::None, Some(issue)),
+            false => (IssueAction::None, Some(issue)),
         },
-        (Action::Close, Some(issue)) => {
+        (IssueAction::Close, Some(issue)) => {
             tracker.close(&issue, "All pins hold again.").await?;
             (action, Some(issue))
         }
-        (_, open) => (Action::None, open),
+        (_, open) => (IssueAction::None, open),
     })
 }
 
 /// `report` with what became of the issue.
-fn told(mut report: Report, action: Action, issue: Option<&Issue>, dry_run: bool) -> Report {
+fn told(mut report: Report, action: IssueAction, issue: Option<&Issue>, dry_run: bool) -> Report {
     let place = issue.map_or_else(|| "no issue".to_owned(), |issue| issue.url.clone());
     let verb = match action {
-        Action::None => "left as it is",
-        Action::Create if dry_run => "one would be made",
-        Action::Create => "made",
-        Action::Update if dry_run => "would be updated",
-        Action::Update => "updated",
-        Action::Close if dry_run => "would be closed",
-        Action::Close => "closed",
+        IssueAction::None => "unchanged",
+        IssueAction::Create if dry_run => "would be created",
+        IssueAction::Create => "created",
+        IssueAction::Update if dry_run => "would be updated",
+        IssueAction::Update => "updated",
+        IssueAction::Close if dry_run => "would be closed",
+        IssueAction::Close => "closed",
     };
     report.text.push_str(&format!("issue: {place}: {verb}\n"));
     report.data["issue"] = json!({
         "action": action.word(),
         "number": issue.map(|issue| issue.number),
         "url": issue.map(|issue| &issue.url),
-        "done": !dry_run && action != Action::None,
+        "done": !dry_run && action != IssueAction::None,
     });
     report
 }
@@ -155,8 +155,8 @@ fn told(mut report: Report, action: Action, issue: Option<&Issue>, dry_run: bool
 /// written again.
 fn body(report: &Report) -> String {
     let mut text = String::from(
-        "The nightly check fetched everything that the release and the machine download. Some of it is not, or \
-         could not be shown to be, what this repository pins and relies on. `cargo xtask verify-pins` and \
+        "The nightly check fetched everything that the release and the machine download. Some of it does \
+         not match what this repository pins and relies on, or could not be verified. `cargo xtask verify-pins` and \
          `cargo xtask verify-images` reproduce this on any machine. The check updates this issue and closes it.\n\n",
     );
     let errors = report.findings.iter();
@@ -197,16 +197,16 @@ mod tests {
     #[test]
     fn every_outcome_has_its_action() {
         for (outcome, open, failed, action) in [
-            (Outcome::Ok, false, 0, Action::None),
-            (Outcome::Ok, true, 0, Action::Close),
-            (Outcome::Drift, false, 0, Action::Create),
-            (Outcome::Drift, true, 0, Action::Update),
-            (Outcome::Findings, false, 0, Action::Create),
-            (Outcome::Findings, true, 0, Action::Update),
-            (Outcome::Network, false, 0, Action::None),
-            (Outcome::Network, false, 1, Action::None),
-            (Outcome::Network, false, 2, Action::Create),
-            (Outcome::Network, true, 9, Action::None),
+            (Outcome::Ok, false, 0, IssueAction::None),
+            (Outcome::Ok, true, 0, IssueAction::Close),
+            (Outcome::Drift, false, 0, IssueAction::Create),
+            (Outcome::Drift, true, 0, IssueAction::Update),
+            (Outcome::Findings, false, 0, IssueAction::Create),
+            (Outcome::Findings, true, 0, IssueAction::Update),
+            (Outcome::Network, false, 0, IssueAction::None),
+            (Outcome::Network, false, 1, IssueAction::None),
+            (Outcome::Network, false, 2, IssueAction::Create),
+            (Outcome::Network, true, 9, IssueAction::None),
         ] {
             assert_eq!(
                 decide(outcome, open, failed),

@@ -122,7 +122,7 @@ fn not_portable(inventory: &Inventory, built: &[Image]) -> Vec<Finding> {
         let pin = inventory
             .images()
             .find(|pin| pin.image().map(ImageRef::unpinned).as_ref() == Some(&name))?;
-        let message = format!("`{name}` has another digest when a release builds it: {why}");
+        let message = format!("`{name}` gets a different digest when a release builds it: {why}");
         Some(Finding::warning("pin-not-portable", pin.place().clone(), message)
             .help("install the targets and pin again:\nrustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl"))
     });

@@ -24,12 +24,11 @@ use xtask_pins::waivers;
 use super::drift::{cut, repository};
 use super::update::{self, Move};
 use crate::context::Context;
-use plan::{BRANCH, Left, Plan, Proposal, Seen, Step, plan};
+use plan::{BRANCH, Left, Plan, Proposal, RemoteState, Step, plan};
 
 /// What GitHub lets no `GITHUB_TOKEN` change.
 const WORKFLOWS: &str = ".github/workflows/";
-const COMMENT: &str =
-    "Nothing is left to propose: the pins have moved otherwise, or these versions are gone.";
+const COMMENT: &str = "There is nothing left to propose: the pins were updated in another way, or these versions no longer exist.";
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
@@ -55,13 +54,13 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
     }
 
     let github = GitHub::new(&context.endpoints, &repository(), token.as_ref())?;
-    let scene = Scene::look(&github, context, &files).await?;
-    let plan = plan(proposal.as_ref(), &scene.seen);
+    let remote = Remote::look(&github, context, &files).await?;
+    let plan = plan(proposal.as_ref(), &remote.seen);
     let mut opened = None;
     if let (Ok(steps), false) = (&plan.steps, args.dry_run) {
         for step in steps {
             let proposal = proposal.as_ref();
-            let done = scene.take(step, proposal, &changes, plan.pull).await;
+            let done = remote.take(step, proposal, &changes, plan.pull).await;
             opened = done.map_err(hinted)?.or(opened);
         }
     }
@@ -88,7 +87,7 @@ fn kept_back(moves: &mut Vec<Move>, token: Option<&Token>) -> Option<Finding> {
     (!names.is_empty()).then(|| {
         warning(
             "proposal-workflows",
-            format!("not proposed: {}; GitHub lets no `GITHUB_TOKEN` change workflows", names.join(", ")),
+            format!("not proposed: {}; GitHub does not let `GITHUB_TOKEN` change workflows", names.join(", ")),
             "run `cargo xtask update actions`, or give the job a token that may change workflows, as docs/pins.md says",
         )
     })
@@ -111,26 +110,26 @@ fn judged(files: &Files, changes: &[Change]) -> Result<Vec<Finding>> {
         false => Ok(findings),
         true => Err(Error {
             findings,
-            ..Error::findings("nothing is proposed: `verify-pins --offline` would fail on it")
+            ..Error::findings(
+                "nothing was proposed: `verify-pins --offline` would fail on the result",
+            )
         }
-        .hint(
-            "mend in the tree what it finds there; `cargo xtask verify-pins --offline` shows it",
-        )),
+        .hint("fix these findings in the tree; `cargo xtask verify-pins --offline` shows them")),
     }
 }
 
 /// GitHub as it is, and who changes it.
-struct Scene<'a> {
+struct Remote<'a> {
     github: &'a GitHub,
     /// The name of the default branch.
     base: String,
     head: Branch,
     /// The modes of the files at the head, by their paths.
     modes: BTreeMap<String, String>,
-    seen: Seen,
+    seen: RemoteState,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Remote<'a> {
     /// Looks, and requires that the files here are those of the default branch: a commit made of others would take
     /// back what they do not have.
     async fn look(github: &'a GitHub, context: &Context, files: &Files) -> Result<Self> {
@@ -146,9 +145,9 @@ impl<'a> Scene<'a> {
             there.is_none_or(|there| there.sha != blob_name(source.text.as_bytes()))
         };
         if let Some(other) = files.all().chain(&documentation).find(differs) {
-            let message = format!("`{}` is not what `{base}` holds on GitHub", other.path);
+            let message = format!("`{}` differs from `{base}` on GitHub", other.path);
             return Err(Error::findings(message).hint(format!(
-                "check out the head of `{base}` as it is there, then run the same command again"
+                "check out the head of `{base}` from GitHub, then run the same command again"
             )));
         }
         let modes = entries.into_iter().map(|(path, entry)| (path, entry.mode));
@@ -156,7 +155,7 @@ impl<'a> Scene<'a> {
             github,
             head,
             modes: modes.collect(),
-            seen: Seen {
+            seen: RemoteState {
                 pulls: github.pulls(BRANCH, &base).await?,
                 branch: github.branch(BRANCH).await?,
             },
@@ -190,7 +189,7 @@ impl<'a> Scene<'a> {
                 let change = json!({"state": "closed", "body": plan::withdrawn(pull)});
                 github.change_pull(*number, &change).await?;
             }
-            _ => return Err(Error::machine("a step without what it is about")),
+            _ => return Err(Error::machine("a step lacks its proposal or pull request")),
         }
         Ok(None)
     }
@@ -215,7 +214,7 @@ impl<'a> Scene<'a> {
         let now = github.branch(BRANCH).await?.map(|branch| branch.commit);
         if now.as_deref() != from {
             return Err(
-                Error::findings(format!("somebody else has moved `{BRANCH}` meanwhile"))
+                Error::findings(format!("someone else moved `{BRANCH}` in the meantime"))
                     .hint("nothing was changed: run the same command again"),
             );
         }
@@ -228,7 +227,7 @@ impl<'a> Scene<'a> {
 fn hinted(error: Error) -> Error {
     match error.outcome {
         Outcome::Network => error.hint(
-            "the job must grant `contents: write` and `pull-requests: write`, and the repository let GitHub Actions create pull requests (Settings, Actions, General)",
+            "the job must grant `contents: write` and `pull-requests: write`, and the repository must allow GitHub Actions to create pull requests (Settings, Actions, General)",
         ),
         _ => error,
     }
@@ -242,9 +241,9 @@ fn foreign(plan: &Plan<'_>) -> Option<Finding> {
     Some(warning(
         "proposal-foreign-commit",
         format!(
-            "`{BRANCH}` ends with `{commit}`, which this check has not made: nothing was changed"
+            "the last commit on `{BRANCH}`, `{commit}`, is not from this check: nothing was changed"
         ),
-        "merge it or delete the branch; the check then goes on by itself",
+        "merge it or delete the branch; the next check then proposes again",
     ))
 }
 
@@ -268,7 +267,7 @@ fn report(
 ) -> Report {
     let pull = opened.or(plan.pull);
     let (action, said) = match &plan.steps {
-        Err(left) => ("none", format!("left as it is ({})", left.word())),
+        Err(left) => ("none", format!("unchanged ({})", left.word())),
         Ok(steps) => {
             let (action, did, would) = match steps.last() {
                 Some(Step::Open) => ("create", "opened", "would be opened"),

@@ -10,7 +10,7 @@ use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::report::Report;
 use xtask_online::args::{UpdateArgs, UpdateSomeArgs, UpdateVerb};
 use xtask_online::download::hash_url;
-use xtask_online::github::{Tags, Version};
+use xtask_online::github::{PublishedVersion, Tags};
 use xtask_online::registry::Registry;
 use xtask_pins::edit::{self, Change, Edit};
 use xtask_pins::inventory::{Action, Dependency, Download, Files, Inventory, Pin, update};
@@ -146,7 +146,7 @@ fn report(
     text.push_str(&diff);
     text.push_str(&match args.check {
         _ if changes.is_empty() => {
-            "nothing to move: every pin is that version, or newer".to_owned()
+            "nothing to update: every pin already has that version or a newer one".to_owned()
         }
         true => format!("would change; run `cargo xtask {verb}`"),
         false => format!("written to {}", paths.join(", ")),
@@ -265,11 +265,11 @@ async fn target(
         let Some(to) = update::target(name, current, None, names)? else {
             return Ok(None);
         };
-        let is_chosen = |version: &Version| spelt(&version.tag) == to;
+        let is_chosen = |version: &PublishedVersion| spelt(&version.tag) == to;
         let Some(chosen) = published.iter().position(is_chosen) else {
             return Ok(None);
         };
-        let Version { tag, published } = published.remove(chosen);
+        let PublishedVersion { tag, published } = published.remove(chosen);
         // A tag without a release is as old as its commit.
         let date = match published {
             Some(date) => date,
@@ -304,9 +304,9 @@ async fn hash(context: &Context, download: &Download, to: &str) -> Result<Digest
     .map_err(Error::from)?;
     task.done(&format!("{size} bytes"));
     if download.version.as_deref() == Some(to) && found != download.sha256 {
-        return Err(Error::findings(format!("`{url}` is not what is pinned"))
+        return Err(Error::findings(format!("`{url}` does not match its pin"))
             .because(format!("pinned: {}\nfound:  {found}", download.sha256))
-            .hint("a version whose bytes have changed is not taken over: find out why they have"));
+            .hint("a version whose bytes changed is never pinned: find out why they changed"));
     }
     Ok(found)
 }
@@ -341,8 +341,10 @@ async fn actions(
         let version = &to.version;
         let commit = tags.commit(name, version).await?;
         let commit = commit.parse().map_err(|error| {
-            Error::findings(format!("the tag `{version}` of `{name}` names no commit"))
-                .because(format!("`{commit}` {error}"))
+            Error::findings(format!(
+                "the tag `{version}` of `{name}` does not name a commit"
+            ))
+            .because(format!("`{commit}` {error}"))
         })?;
         Ok(Some(Move {
             kind: "action",
@@ -368,7 +370,7 @@ async fn images(
 ) -> Result<Vec<Move>> {
     if args.update.min_age.is_some() {
         return Err(Error::usage(
-            "`--min-age` is not for images: registries tell no dates",
+            "`--min-age` does not apply to images: registries record no dates",
         ));
     }
     let images: Vec<(&Pin, &ImageRef)> = inventory
@@ -439,7 +441,7 @@ fn whole<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
         }
     }
     let message = format!(
-        "{} of {all} pins could not be moved; nothing was changed",
+        "{} of {all} pins could not be updated; nothing was changed",
         errors.len()
     );
     failure::all(message, errors).map_or(Ok(done), Err)

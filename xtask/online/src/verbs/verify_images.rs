@@ -7,8 +7,7 @@ use xtask_host::finding::Finding;
 use xtask_host::report::Report;
 use xtask_host::report::markdown::{self, cell_text, code};
 use xtask_host::source::Place;
-use xtask_online::args::VerifyImagesArgs;
-use xtask_online::images::{Images, Kind, Problem, Subject, Verdict, uses_in};
+use xtask_online::images::{ImageStatus, Images, Problem, Subject, Verdict, uses_in};
 use xtask_online::registry::Registry;
 use xtask_pins::compose::Compose;
 use xtask_pins::contract::{self, Contract};
@@ -147,7 +146,7 @@ fn findings(subject: &Subject<'_>, verdict: &Verdict) -> Vec<Finding> {
     let problems = verdict
         .problems
         .iter()
-        .filter(|problem| problem.kind != Kind::Unpinned);
+        .filter(|problem| problem.kind != ImageStatus::Unpinned);
     let mut findings: Vec<Finding> = problems
         .map(|problem| problem.finding(&name, &subject.place))
         .collect();

@@ -2,7 +2,7 @@
 
 use xtask_host::error::Result;
 use xtask_host::report::Report;
-use xtask_online::{Cosign, Count, State, Verifier};
+use xtask_online::{Cosign, Count, PinState, Verifier};
 use xtask_pins::inventory::table::{self, Row};
 use xtask_pins::inventory::{Inventory, Pin, judge};
 use xtask_pins::verify_pins::VerifyPinsArgs;
@@ -47,8 +47,8 @@ pub(crate) async fn ask(
     let mut rows = Vec::new();
     for (pin, state) in pins.iter().zip(&states) {
         findings.extend(state.as_ref().and_then(|state| state.finding(pin)));
-        let known = state.as_ref().map(State::to_row);
-        let state = known.unwrap_or_else(|| table::PinState::offline(pin));
+        let known = state.as_ref().map(PinState::to_row);
+        let state = known.unwrap_or_else(|| table::State::offline(pin));
         rows.push(Row { pin, state });
     }
     let text = format!("{}\n{signatures}{}", table::summary(pins), lines(&rows));
@@ -63,7 +63,7 @@ fn signatures(count: Count) -> String {
         failed,
         left_out,
     } = count;
-    format!("signatures: {verified} verified, {failed} failed, {left_out} not looked at\n")
+    format!("signatures: {verified} verified, {failed} failed, {left_out} not checked\n")
 }
 
 /// Each pin with its state, in one line.

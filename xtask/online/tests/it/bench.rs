@@ -17,8 +17,8 @@ use xtask_online::registry::{Credentials, Logins, Registry};
 use xtask_testkit::{Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
+use crate::support::test_env::{CLOUD_INIT, COMPOSE, Others, PROGRAM};
 use crate::support::tokens::{Issuer, Policy};
-use crate::support::world::{CLOUD_INIT, COMPOSE, Others, PROGRAM};
 use crate::support::{endpoints, layout, real_part, run};
 
 const LATENCY: Duration = Duration::from_millis(100);

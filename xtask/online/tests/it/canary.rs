@@ -6,7 +6,7 @@ use std::fs;
 use xtask_host::secrets;
 use xtask_testkit::{Canary, Tree};
 
-use crate::support::world::World;
+use crate::support::test_env::TestEnv;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 
@@ -28,7 +28,7 @@ fn what_a_release_starts_knows_no_secret() {
 
 #[test]
 fn a_credential_helper_knows_its_cloud_and_none_of_our_secrets() {
-    let world = World::start();
+    let test_env = TestEnv::start();
     let docker = tempfile::tempdir().expect("a directory");
     let config = r#"{"credHelpers": {"ghcr.io": "ours"}}"#;
     fs::write(docker.path().join("config.json"), config).expect("a file");
@@ -45,7 +45,7 @@ fn a_credential_helper_knows_its_cloud_and_none_of_our_secrets() {
         ("DOCKER_CONFIG", docker.path().to_str().expect("UTF-8")),
     ];
     let env: Vec<_> = ours.chain(more).collect();
-    let ran = world.run_with(&["verify-pins"], &env);
+    let ran = test_env.run_with(&["verify-pins"], &env);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     canary.assert_unseen(&ran, &["docker-credential-ours get"]);
 }

@@ -150,12 +150,12 @@ async fn addresses_in_the_clear_or_with_secrets_are_refused() {
         (
             "http://github.com/x",
             "http://github.com/x: not acceptable: `http://github.com/x` is refused: \
-             https is required, plain http only on a loopback address",
+             use https, or http on a loopback address",
         ),
         (
             "https://me:s3cret@github.com/x",
             "(not shown): not acceptable: a URL with a user name or password is refused; \
-             give credentials by environment",
+             pass credentials in the environment",
         ),
     ] {
         let error = hash(&Endpoints::public(), url).await.unwrap_err();

@@ -9,14 +9,14 @@ use xtask_loopback::{EmbeddedGitHub, Fault, Faults};
 use xtask_pins::inventory::{Dependency, Inventory};
 use xtask_testkit::Ran;
 
-use crate::support::world::World;
+use crate::support::test_env::TestEnv;
 use crate::support::{layout, prism};
 
 const ISSUES: &str = "/repos/odralabshq/polis/issues";
 
-/// A world with a GitHub that keeps issues.
+/// An environment with a GitHub that keeps issues.
 struct Nights {
-    world: World,
+    test_env: TestEnv,
     dir: TempDir,
     faults: Faults,
     github: EmbeddedGitHub,
@@ -24,25 +24,22 @@ struct Nights {
 
 impl Nights {
     fn start() -> Self {
-        let world = World::start();
+        let test_env = TestEnv::start();
         let (dir, faults) = (tempfile::tempdir().unwrap(), Faults::none());
-        let inventory = Inventory::read(world.tree.root()).unwrap();
-        let tags = inventory
-            .pins
-            .iter()
-            .filter_map(|pin| match &pin.dependency {
-                Dependency::Action(action) => {
-                    let name = format!("{} {}", action.repository, action.tag.as_ref()?);
-                    Some((name, action.reference.clone()))
-                }
-                _ => None,
-            });
+        let inventory = Inventory::read(test_env.tree.root()).unwrap();
+        let tags = inventory.pins.iter().filter_map(|pin| match &pin.what {
+            What::Action(action) => {
+                let name = format!("{} {}", action.repository, action.tag.as_ref()?);
+                Some((name, action.reference.clone()))
+            }
+            _ => None,
+        });
         let tags: BTreeMap<String, String> = tags.collect();
         fs::write(dir.path().join("tags.json"), json!(tags).to_string()).unwrap();
         let github =
             EmbeddedGitHub::start_with(dir.path(), "odralabshq", "polis", "s3cret", &faults);
         Self {
-            world,
+            test_env,
             dir,
             faults,
             github: github.unwrap(),
@@ -57,7 +54,9 @@ impl Nights {
     fn run_at(&self, url: &str, args: &[&str], token: &str) -> Ran {
         let api = [("api.github.com", url.to_owned())];
         let args = [&["drift", "--format", "json"], args].concat();
-        let ran = self.world.run_at(&args, &[("GITHUB_TOKEN", token)], &api);
+        let ran = self
+            .test_env
+            .run_at(&args, &[("GITHUB_TOKEN", token)], &api);
         assert!(!ran.seen().contains("s3cret"), "{}", ran.seen());
         ran
     }
@@ -88,19 +87,22 @@ fn github_describes_what_the_check_asks() {
     let Some(prism) = prism::start(&nights.github.url()) else {
         return;
     };
-    let gate = nights.world.image("gate");
-    nights.world.push(&gate, "moved");
+    let gate = nights.test_env.image("gate");
+    nights.test_env.push(&gate, "moved");
     let actions = ["create", "update", "close"];
     let contents = ["moved again", &gate.unpinned().to_string(), ""];
     for (action, next) in actions.into_iter().zip(contents) {
         let ran = nights.run_at(&prism.url(), &[], "s3cret");
         let report = ran.report();
         assert_eq!(report["data"]["issue"]["action"], action, "{}", ran.seen());
-        nights.world.push(&gate, next);
+        nights.test_env.push(&gate, next);
     }
     nights.earlier(&["failure", "failure", "success"]);
     let down = Fault::Status(503);
-    nights.world.registry_faults.add("GET", "/v2/", 1000, down);
+    nights
+        .test_env
+        .registry_faults
+        .add("GET", "/v2/", 1000, down);
     let ran = nights.run_at(&prism.url(), &[], "s3cret");
     assert_eq!(ran.code, 3, "{}", ran.seen());
     let log = prism.log();
@@ -119,8 +121,8 @@ fn done(code: i32, action: &str, number: u64) -> (i32, String, u64) {
 fn one_issue_lives_as_long_as_the_drift() {
     let nights = Nights::start();
     assert_eq!(nights.night(), done(0, "none", 0), "all is well");
-    let gate = nights.world.image("gate");
-    let (old, new) = (gate.digest().unwrap(), nights.world.push(&gate, "moved"));
+    let gate = nights.test_env.image("gate");
+    let (old, new) = (gate.digest().unwrap(), nights.test_env.push(&gate, "moved"));
     assert_eq!(nights.night(), done(2, "create", 1));
     assert_eq!(
         nights.night(),
@@ -135,16 +137,16 @@ fn one_issue_lives_as_long_as_the_drift() {
         body.contains(&new.to_string()) && body.contains(&old.to_string()),
         "{body}"
     );
-    let line = format!("`{}`", nights.world.line_of("gate"));
+    let line = format!("`{}`", nights.test_env.line_of("gate"));
     assert!(body.contains(&line), "{body}");
     assert!(
         body.contains("| drifted<br>") && body.contains("| ok |"),
         "{body}"
     );
 
-    nights.world.push(&gate, "moved again");
+    nights.test_env.push(&gate, "moved again");
     assert_eq!(nights.night(), done(2, "update", 1));
-    nights.world.push(&gate, &gate.unpinned().to_string());
+    nights.test_env.push(&gate, &gate.unpinned().to_string());
     assert_eq!(nights.night(), done(0, "close", 1));
     let issue = &nights.issues()[0];
     assert_eq!(
@@ -153,7 +155,7 @@ fn one_issue_lives_as_long_as_the_drift() {
     );
     assert_eq!(nights.night(), done(0, "none", 0));
     // What is closed stays closed: somebody may have decided that.
-    nights.world.push(&gate, "moved once more");
+    nights.test_env.push(&gate, "moved once more");
     assert_eq!(nights.night(), done(2, "create", 2));
     assert_eq!(nights.issues().len(), 2);
 }
@@ -161,8 +163,8 @@ fn one_issue_lives_as_long_as_the_drift() {
 #[test]
 fn an_image_that_is_no_longer_whole_makes_the_issue() {
     let nights = Nights::start();
-    let gate = nights.world.image("gate");
-    let layer = layout::stored_layer(nights.world.storage(), &gate);
+    let gate = nights.test_env.image("gate");
+    let layer = layout::stored_layer(nights.test_env.storage(), &gate);
     let bytes = fs::read(&layer).unwrap();
     fs::remove_file(&layer).unwrap();
     assert_eq!(nights.night(), done(2, "create", 1));
@@ -177,7 +179,9 @@ fn an_image_that_is_no_longer_whole_makes_the_issue() {
 #[test]
 fn an_issue_is_known_by_its_marker_and_label_alone() {
     let nights = Nights::start();
-    nights.world.push(&nights.world.image("gate"), "moved");
+    nights
+        .test_env
+        .push(&nights.test_env.image("gate"), "moved");
     let issue = |number: u32, title: &str, body: &str, label: &str| {
         json!({"number": number, "title": title, "body": body, "open": true,
                "labels": [label], "comments": []})
@@ -206,7 +210,9 @@ fn serve(nights: &Nights) -> EmbeddedGitHub {
 fn the_labels_of_an_issue_may_be_names_alone() {
     let nights = Nights::start();
     nights.github.set_plain_labels(true).unwrap();
-    nights.world.push(&nights.world.image("gate"), "moved");
+    nights
+        .test_env
+        .push(&nights.test_env.image("gate"), "moved");
     assert_eq!(nights.night(), done(2, "create", 1));
     assert_eq!(nights.night(), done(2, "none", 1));
 }
@@ -215,7 +221,7 @@ fn the_labels_of_an_issue_may_be_names_alone() {
 fn a_network_that_is_down_is_told_of_on_the_third_night() {
     let nights = Nights::start();
     nights
-        .world
+        .test_env
         .registry_faults
         .add("GET", "/v2/", 1000, Fault::Status(503));
     for (earlier, action) in [
@@ -235,7 +241,9 @@ fn a_network_that_is_down_is_told_of_on_the_third_night() {
 #[test]
 fn a_dry_run_touches_nothing_and_needs_no_token() {
     let nights = Nights::start();
-    nights.world.push(&nights.world.image("gate"), "moved");
+    nights
+        .test_env
+        .push(&nights.test_env.image("gate"), "moved");
     let ran = nights.run(&["--dry-run"], "");
     assert_eq!(ran.code, 2, "{}", ran.seen());
     let expected = json!({"action": "create", "number": null, "url": null, "done": false});
@@ -249,13 +257,15 @@ fn a_dry_run_touches_nothing_and_needs_no_token() {
 #[test]
 fn who_may_not_write_issues_is_told_and_the_drift_with_it() {
     let nights = Nights::start();
-    nights.world.push(&nights.world.image("gate"), "moved");
+    nights
+        .test_env
+        .push(&nights.test_env.image("gate"), "moved");
     nights.faults.add("POST", ISSUES, 1, Fault::Status(403));
     let ran = nights.run(&[], "s3cret");
     assert_eq!(ran.code, 2, "{}", ran.seen());
     assert_eq!(
         ran.findings(),
-        [format!("pin-drifted {}", nights.world.line_of("gate"))]
+        [format!("pin-drifted {}", nights.test_env.line_of("gate"))]
     );
     assert!(
         ran.seen().contains("the job must grant `issues: write`"),

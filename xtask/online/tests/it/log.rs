@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use xtask_loopback::Fault;
 use xtask_testkit::Ran;
 
-use crate::support::world::World;
+use crate::support::test_env::TestEnv;
 
 /// What must never be told: a token of GitHub, a password, what it is exchanged for, a signature, a body.
 const SECRETS: [&str; 5] = [
@@ -42,18 +42,24 @@ async fn registry(request: Request) -> Response {
 /// Looks every pin up, with a login at the registry, a token of GitHub, a redirect to a signed address and a passing
 /// fault.
 fn verify_pins(args: &[&str], env: &[(&str, &str)]) -> Ran {
-    let world = World::start();
+    let test_env = TestEnv::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
     let listener = listener.unwrap();
     let registry_url = format!("http://{}", listener.local_addr().unwrap());
     let service = axum::serve(listener, Router::new().fallback(registry));
     runtime.spawn(async { service.await });
-    let path = world.others.files.keys().find(|path| path.contains("/yq"));
+    let path = test_env
+        .others
+        .files
+        .keys()
+        .find(|path| path.contains("/yq"));
     let path = path.expect("the machine downloads yq");
     let signed = format!("https://github.com{path}?X-Amz-Signature=s1gnature");
-    world.other_faults.add("GET", path, 1, Fault::Status(503));
-    world
+    test_env
+        .other_faults
+        .add("GET", path, 1, Fault::Status(503));
+    test_env
         .other_faults
         .add("GET", path, 1, Fault::Redirect(signed));
     let secrets = [
@@ -62,7 +68,7 @@ fn verify_pins(args: &[&str], env: &[(&str, &str)]) -> Ran {
         ("POLIS_REGISTRY_PASSWORD", "passw0rd"),
     ];
     let args = [&["verify-pins"], args].concat();
-    let ran = world.run_at(
+    let ran = test_env.run_at(
         &args,
         &[&secrets, env].concat(),
         &[("ghcr.io", registry_url)],

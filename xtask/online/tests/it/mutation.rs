@@ -2,7 +2,7 @@
 //! a time, and `verify-pins` must fail with that file and line.
 //!
 //! What the files alone can show is shown offline. Only where they cannot, as with another digest
-//! that is well formed, is the world asked: here servers that serve what the tree pins.
+//! that is well formed, are the servers asked, which here serve what the tree pins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use xtask_host::workspace::Workspace;
 use xtask_pins::edit::Location;
 use xtask_pins::inventory::{Field, Inventory};
 
-use crate::support::world::World;
+use crate::support::test_env::TestEnv;
 
 /// The ways in which what stands at a place is altered, by name.
 fn mutants(field: Field, text: &str) -> Vec<(&'static str, String)> {
@@ -49,17 +49,17 @@ fn last_digit(text: &str) -> String {
     format!("{}{other}{}", &text[..at], &text[at + 1..])
 }
 
-fn alter(world: &World, at: &Location, text: &str) -> String {
+fn alter(test_env: &TestEnv, at: &At, text: &str) -> String {
     let path = &at.place.path;
-    let before = world.tree.read(path);
+    let before = test_env.tree.read(path);
     let after = [&before[..at.span.start], text, &before[at.span.end..]].concat();
-    world.tree.write(path, &after);
+    test_env.tree.write(path, &after);
     before
 }
 
 /// The errors that the files alone show, as `path:line`.
-fn offline(world: &World) -> Vec<String> {
-    let root = world.tree.root().to_owned();
+fn offline(test_env: &TestEnv) -> Vec<String> {
+    let root = test_env.tree.root().to_owned();
     let workspace = Workspace {
         target: root.join("target"),
         root,
@@ -80,9 +80,9 @@ fn offline(world: &World) -> Vec<String> {
         .collect()
 }
 
-/// The errors that the real program shows when it asks the world, as `path:line`.
-fn online(world: &World) -> Vec<String> {
-    let ran = world.run(&["verify-pins", "--format", "json"]);
+/// The errors that the real program shows when it asks the servers, as `path:line`.
+fn online(test_env: &TestEnv) -> Vec<String> {
+    let ran = test_env.run(&["verify-pins", "--format", "json"]);
     assert_ne!(ran.code, 0, "{}", ran.seen());
     let findings = ran.findings().into_iter();
     findings
@@ -92,10 +92,10 @@ fn online(world: &World) -> Vec<String> {
 
 #[test]
 fn no_pin_of_the_tree_can_be_altered_unnoticed() {
-    let world = World::start();
-    let inventory = Inventory::read(world.tree.root()).expect("pins");
-    assert_eq!(offline(&world), [""; 0]);
-    let whole = world.run(&["verify-pins"]);
+    let test_env = TestEnv::start();
+    let inventory = Inventory::read(test_env.tree.root()).expect("pins");
+    assert_eq!(offline(&test_env), [""; 0]);
+    let whole = test_env.run(&["verify-pins"]);
     assert_eq!(whole.code, 0, "{}", whole.seen());
 
     let mut shown: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
@@ -103,13 +103,13 @@ fn no_pin_of_the_tree_can_be_altered_unnoticed() {
     for pin in &inventory.pins {
         for found in &pin.occurrences {
             let place = &found.at.place;
-            let old = world.tree.read(&place.path)[found.at.span.clone()].to_owned();
+            let old = test_env.tree.read(&place.path)[found.at.span.clone()].to_owned();
             let here = format!("{}:{}", place.path, place.line);
-            for (class, new) in mutants(found.field, &old) {
-                let before = alter(&world, &found.at, &new);
+            for (class, new) in mutants(found.part, &old) {
+                let before = alter(&test_env, &found.at, &new);
                 let by = match () {
-                    () if offline(&world).contains(&here) => "offline",
-                    () if online(&world).contains(&here) => "online",
+                    () if offline(&test_env).contains(&here) => "offline",
+                    () if online(&test_env).contains(&here) => "online",
                     () => {
                         unnoticed.push(format!("{here}: {old} -> {new}"));
                         "by nothing"
@@ -117,7 +117,7 @@ fn no_pin_of_the_tree_can_be_altered_unnoticed() {
                 };
                 let class = format!("{} {}, {class}", pin.kind(), found.field.word());
                 shown.entry(class).or_default().insert(by);
-                world.tree.write(&place.path, &before);
+                test_env.tree.write(&place.path, &before);
             }
         }
     }

@@ -25,13 +25,13 @@ const FILES: [(&str, &str); 3] = [
     ),
 ];
 
-struct World {
+struct TestEnv {
     tree: Tree,
     registry: EmbeddedRegistry,
     _storage: tempfile::TempDir,
 }
 
-impl World {
+impl TestEnv {
     fn start() -> Self {
         let tree = Tree::data();
         for (path, text) in FILES {
@@ -82,12 +82,12 @@ impl World {
 
 #[test]
 fn several_files_are_pinned_together_or_not_at_all() {
-    let world = World::start();
+    let test_env = TestEnv::start();
     let images = ["a", "b", "c"].map(|name| format!("v.example/o/{name}:v1"));
-    let digests = images.each_ref().map(|image| world.push(image));
+    let digests = images.each_ref().map(|image| test_env.push(image));
 
     // One that cannot be looked up is named, and nothing is changed.
-    let failed = world.run(&["pin"]);
+    let failed = test_env.run(&["pin"]);
     assert_eq!(failed.code, 2, "{}", failed.seen());
     assert!(
         failed
@@ -97,13 +97,13 @@ fn several_files_are_pinned_together_or_not_at_all() {
         "{}",
         failed.seen()
     );
-    assert_eq!(world.texts(), FILES.map(|(_, text)| text.to_owned()));
+    assert_eq!(test_env.texts(), FILES.map(|(_, text)| text.to_owned()));
 
     let base = "v.example/o/base:v1".to_owned();
-    let base = (base.clone(), world.push(&base));
-    let check = world.run(&["pin", "--check"]);
+    let base = (base.clone(), test_env.push(&base));
+    let check = test_env.run(&["pin", "--check"]);
     assert_eq!(check.code, 2, "{}", check.seen());
-    assert_eq!(world.texts(), FILES.map(|(_, text)| text.to_owned()));
+    assert_eq!(test_env.texts(), FILES.map(|(_, text)| text.to_owned()));
     let pinned = images.into_iter().zip(digests).chain([base]);
     let pins: Vec<(String, String)> = pinned
         .map(|(image, digest)| (image.clone(), format!("{image}@{digest}")))
@@ -160,34 +160,34 @@ fn several_files_are_pinned_together_or_not_at_all() {
             .ends_with("would change; run `cargo xtask pin`\n")
     );
 
-    one_file_that_cannot_be_replaced_keeps_all(&world);
+    one_file_that_cannot_be_replaced_keeps_all(&test_env);
 
-    let ran = world.run(&["pin"]);
+    let ran = test_env.run(&["pin"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     let expected = FILES.map(|(_, text)| with_pins(text.to_owned()));
-    assert_eq!(world.texts(), expected);
-    let again = world.run(&["pin", "--format", "json"]).report()["data"].clone();
+    assert_eq!(test_env.texts(), expected);
+    let again = test_env.run(&["pin", "--format", "json"]).report()["data"].clone();
     assert_eq!(
         (&again["files"], &again["diff"]),
         (&serde_json::json!([]), &"".into())
     );
-    assert_eq!(world.texts(), expected);
+    assert_eq!(test_env.texts(), expected);
 }
 
 /// The last file is mounted, so that it can be written and not replaced: those before it are taken
 /// back.
-fn one_file_that_cannot_be_replaced_keeps_all(world: &World) {
-    let file = world.tree.root().join("tools/Dockerfile");
+fn one_file_that_cannot_be_replaced_keeps_all(test_env: &TestEnv) {
+    let file = test_env.tree.root().join("tools/Dockerfile");
     let file = file.to_str().expect("a path in UTF-8");
-    let mounted = world.tree.run("mount", &["--bind", file, file]);
+    let mounted = test_env.tree.run("mount", &["--bind", file, file]);
     if mounted.code != 0 {
         println!("skipped: nothing can be mounted here: {}", mounted.stderr);
         return;
     }
-    let ran = world.run(&["pin"]);
-    let texts = world.texts();
-    let left = names(&world.tree.root().join("tools"));
-    assert_eq!(world.tree.run("umount", &[file]).code, 0);
+    let ran = test_env.run(&["pin"]);
+    let texts = test_env.texts();
+    let left = names(&test_env.tree.root().join("tools"));
+    assert_eq!(test_env.tree.run("umount", &[file]).code, 0);
     assert_eq!(ran.code, 5, "{}", ran.seen());
     assert!(
         ran.stderr.contains("tools/Dockerfile") && ran.stderr.contains("nothing was changed"),

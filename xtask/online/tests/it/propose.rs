@@ -14,14 +14,14 @@ use xtask_loopback::{EmbeddedGitHub, Entry, Faults, Journal};
 use xtask_pins::inventory::{Dependency, Inventory};
 use xtask_testkit::Ran;
 
-use crate::support::world::World;
+use crate::support::test_env::TestEnv;
 
 const BRANCH: &str = "polis/pins";
 const TOKEN: &str = "s3cret";
 
-/// A world with a GitHub whose default branch holds the tree.
-struct Scene {
-    world: World,
+/// An environment with a GitHub whose default branch holds the tree.
+struct Setup {
+    test_env: TestEnv,
     dir: TempDir,
     faults: Faults,
     journal: Journal,
@@ -29,24 +29,24 @@ struct Scene {
     token: &'static str,
 }
 
-impl Scene {
+impl Setup {
     fn start() -> Self {
         Self::with_token(TOKEN)
     }
 
     fn with_token(token: &'static str) -> Self {
-        let (world, dir) = (World::start(), tempfile::tempdir().unwrap());
+        let (test_env, dir) = (TestEnv::start(), tempfile::tempdir().unwrap());
         let (faults, journal) = (Faults::none(), Journal::default());
         let github = serve(&dir, token, &faults, &journal);
-        let scene = Self {
-            world,
+        let setup = Self {
+            test_env,
             dir,
             faults,
             journal,
             github,
             token,
         };
-        let inventory = Inventory::read(scene.world.tree.root()).unwrap();
+        let inventory = Inventory::read(setup.test_env.tree.root()).unwrap();
         let mut tags = BTreeMap::new();
         for pin in &inventory.pins {
             match &pin.dependency {
@@ -56,20 +56,20 @@ impl Scene {
                         format!("{} {tag}", action.repository),
                         action.reference.clone(),
                     );
-                    scene.releases(&action.repository, &[tag]);
+                    setup.releases(&action.repository, &[tag]);
                 }
                 Dependency::Download(download) => {
                     let repository = xtask_pins::inventory::update::repository(download).unwrap();
                     let version = download.version.as_deref().unwrap();
                     let tag = format!("v{}", version.trim_start_matches('v'));
-                    scene.releases(repository, &[&tag]);
+                    setup.releases(repository, &[&tag]);
                 }
                 _ => {}
             }
         }
-        scene.write("tags.json", &json!(tags));
-        scene.push_tree();
-        scene
+        setup.write("tags.json", &json!(tags));
+        setup.push_tree();
+        setup
     }
 
     fn write(&self, name: &str, value: &Value) {
@@ -96,7 +96,7 @@ impl Scene {
         for arch in ["amd64", "arm64"] {
             let path = format!("/mikefarah/yq/releases/download/{version}/yq_linux_{arch}");
             let bytes = format!("yq {version} {arch}").into_bytes();
-            self.world.others.files.insert(path, bytes);
+            self.test_env.others.files.insert(path, bytes);
         }
         self.releases("mikefarah/yq", &["v4.44.6", version]);
     }
@@ -113,7 +113,7 @@ impl Scene {
     /// Commits the tree as it is here on the default branch.
     fn push_tree(&self) {
         let mut files = BTreeMap::new();
-        read(self.world.tree.root(), "", &mut files);
+        read(self.test_env.tree.root(), "", &mut files);
         self.github.push("main", "Work", &files).unwrap();
     }
 
@@ -124,7 +124,7 @@ impl Scene {
     fn run_at(&self, url: &str, more: &[&str], env: &[(&str, &str)]) -> Ran {
         let api = [("api.github.com", url.to_owned())];
         let args = [&["drift", "--pull-request", "--format", "json"], more].concat();
-        let ran = self.world.run_at(&args, env, &api);
+        let ran = self.test_env.run_at(&args, env, &api);
         assert!(!ran.seen().contains("s3cret"), "{}", ran.seen());
         ran
     }
@@ -208,7 +208,7 @@ impl Scene {
     /// Makes the tree here what the proposal makes of it.
     fn merge_here(&self) {
         for (path, (_, text)) in self.github.files(BRANCH) {
-            self.world.tree.write(&path, &text);
+            self.test_env.tree.write(&path, &text);
         }
     }
 }

@@ -4,30 +4,33 @@ use polis_base::Digest;
 use serde_json::{Map, Value, json};
 use xtask_loopback::Fault;
 
-use crate::support::world::{DIGESTS, SERVICES, World};
+use crate::support::test_env::{DIGESTS, SERVICES, TestEnv};
 
 const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
 
 /// What the release lists.
-fn list(world: &World) -> Map<String, Value> {
-    serde_json::from_slice(&world.others.files[DIGESTS]).unwrap()
+fn list(test_env: &TestEnv) -> Map<String, Value> {
+    serde_json::from_slice(&test_env.others.files[DIGESTS]).unwrap()
 }
 
-fn replace(world: &mut World, text: impl Into<Vec<u8>>) {
-    world.others.files.insert(DIGESTS.to_owned(), text.into());
+fn replace(test_env: &mut TestEnv, text: impl Into<Vec<u8>>) {
+    test_env
+        .others
+        .files
+        .insert(DIGESTS.to_owned(), text.into());
 }
 
 #[test]
 fn a_pin_that_the_release_contradicts_is_a_finding_with_both_digests() {
-    let mut world = World::start();
-    let mut listed = list(&world);
+    let mut test_env = TestEnv::start();
+    let mut listed = list(&test_env);
     assert_eq!(listed.len(), 8);
     let other = Digest::of(b"what the publisher has built").to_string();
     listed[GATE] = json!(other);
-    replace(&mut world, json!(listed).to_string());
-    assert_eq!(world.states(), (1, vec![format!("contradicted {GATE}")]));
-    let ran = world.run(&["verify-pins", "--format", "json"]);
-    let expected = format!("pin-contradicted {}", world.line_of("gate"));
+    replace(&mut test_env, json!(listed).to_string());
+    assert_eq!(test_env.states(), (1, vec![format!("contradicted {GATE}")]));
+    let ran = test_env.run(&["verify-pins", "--format", "json"]);
+    let expected = format!("pin-contradicted {}", test_env.line_of("gate"));
     assert_eq!(ran.findings(), [expected]);
     let pins = ran.report()["data"]["pins"].clone();
     let gate = pins
@@ -36,41 +39,41 @@ fn a_pin_that_the_release_contradicts_is_a_finding_with_both_digests() {
         .iter()
         .find(|pin| pin["name"] == GATE);
     assert_eq!(gate.unwrap()["found"], other.as_str());
-    let pinned = world.image("gate").digest().unwrap();
+    let pinned = test_env.image("gate").digest().unwrap();
     let said = format!(
-        "`{GATE}` is {other} to its publisher, pinned is {pinned}: by https://github.com{DIGESTS}"
+        "`{GATE}`: its publisher lists {other}, but {pinned} is pinned: listed in https://github.com{DIGESTS}"
     );
     assert!(ran.stdout.contains(&said), "{}", ran.seen());
     // A tag that has moved as well hides nothing.
-    world.push(&world.image("gate"), "somebody moved the tag");
-    assert_eq!(world.states(), (1, vec![format!("contradicted {GATE}")]));
+    test_env.push(&test_env.image("gate"), "somebody moved the tag");
+    assert_eq!(test_env.states(), (1, vec![format!("contradicted {GATE}")]));
 }
 
 #[test]
 fn what_the_release_does_not_list_is_unconfirmed() {
-    let mut world = World::start();
-    let mut listed = list(&world);
+    let mut test_env = TestEnv::start();
+    let mut listed = list(&test_env);
     listed.remove(GATE);
-    replace(&mut world, json!(listed).to_string());
-    assert_eq!(world.states(), (1, vec![format!("unconfirmed {GATE}")]));
+    replace(&mut test_env, json!(listed).to_string());
+    assert_eq!(test_env.states(), (1, vec![format!("unconfirmed {GATE}")]));
     // Under another tag it is another image.
     listed.insert(
         GATE.replace("v0.4.0", "v0.4.1"),
-        json!(world.image("gate").digest().unwrap().to_string()),
+        json!(test_env.image("gate").digest().unwrap().to_string()),
     );
-    replace(&mut world, json!(listed).to_string());
-    assert_eq!(world.states().0, 1);
-    world.others.files.remove(DIGESTS);
-    let (code, states) = world.states();
+    replace(&mut test_env, json!(listed).to_string());
+    assert_eq!(test_env.states().0, 1);
+    test_env.others.files.remove(DIGESTS);
+    let (code, states) = test_env.states();
     assert_eq!((code, states.len()), (1, 8), "{states:?}");
     assert!(states.iter().all(|state| state.starts_with("unconfirmed ")));
 }
 
 #[test]
 fn a_list_that_is_none_confirms_nothing_and_says_where() {
-    let mut world = World::start();
-    let whole = json!(list(&world)).to_string();
-    let digest = world.image("gate").digest().unwrap().to_string();
+    let mut test_env = TestEnv::start();
+    let whole = json!(list(&test_env)).to_string();
+    let digest = test_env.image("gate").digest().unwrap().to_string();
     let entry = format!("\"{GATE}\":\"{digest}\"");
     assert!(whole.contains(&entry), "{whole}");
     for (text, said) in [
@@ -100,8 +103,8 @@ fn a_list_that_is_none_confirms_nothing_and_says_where() {
             "",
         ),
     ] {
-        replace(&mut world, text);
-        let ran = world.run(&["verify-pins"]);
+        replace(&mut test_env, text);
+        let ran = test_env.run(&["verify-pins"]);
         assert_eq!(ran.code, 1, "{}", ran.seen());
         let unconfirmed = ran.stdout.matches("unconfirmed       image ").count();
         assert_eq!(unconfirmed, 8, "{}", ran.seen());
@@ -118,33 +121,33 @@ fn a_list_that_is_none_confirms_nothing_and_says_where() {
 
 #[test]
 fn one_download_serves_all_images_and_one_that_fails_is_the_networks() {
-    let world = World::start();
-    world
+    let test_env = TestEnv::start();
+    test_env
         .other_faults
         .add("GET", DIGESTS, 1, Fault::Status(503));
-    assert_eq!(world.states(), (0, vec![]), "it is tried again");
-    assert_eq!(world.other_faults.left(), 0);
+    assert_eq!(test_env.states(), (0, vec![]), "it is tried again");
+    assert_eq!(test_env.other_faults.left(), 0);
     // Four attempts at one list, whatever number of images wait for it.
-    world
+    test_env
         .other_faults
         .add("GET", DIGESTS, 100, Fault::Status(503));
-    let (code, states) = world.states();
+    let (code, states) = test_env.states();
     assert_eq!((code, states.len()), (3, 8), "{states:?}");
     assert!(states.iter().all(|state| state.starts_with("unreachable ")));
-    assert_eq!(world.other_faults.left(), 96);
+    assert_eq!(test_env.other_faults.left(), 96);
 }
 
 #[test]
 fn what_no_contract_promises_is_not_asked() {
-    let mut world = World::start();
-    world.others.files.remove(DIGESTS);
+    let mut test_env = TestEnv::start();
+    test_env.others.files.remove(DIGESTS);
     for service in SERVICES {
         let path = format!("compose/images/{service}.yaml");
-        let text = world.tree.read(&path);
+        let text = test_env.tree.read(&path);
         let section =
             "digests:\n  release: {repository: odralabshq/polis, asset: image-digests.json}\n";
         assert!(text.contains(section), "{path}");
-        world.tree.write(&path, &text.replace(section, ""));
+        test_env.tree.write(&path, &text.replace(section, ""));
     }
-    assert_eq!(world.states(), (0, vec![]));
+    assert_eq!(test_env.states(), (0, vec![]));
 }

@@ -16,32 +16,32 @@ use xtask_testkit::{Canary, Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
 use crate::support::keys::{KEY, Keys, REPOSITORY, only_gate};
-use crate::support::world::{COMPOSE, Others, PROGRAM, World};
+use crate::support::test_env::{COMPOSE, Others, PROGRAM, TestEnv};
 use crate::support::{endpoints, layout, real_part, run};
 
 const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
-/// A world in which the gate image must be signed.
+/// An environment in which the gate image must be signed.
 struct Signing {
-    world: World,
+    test_env: TestEnv,
     keys: Keys,
 }
 
 impl Signing {
     /// Nothing where cosign is not installed.
     fn start() -> Option<Self> {
-        let (keys, world) = (Keys::make()?, World::start());
-        keys.demand(&world.tree);
-        Some(Self { world, keys })
+        let (keys, test_env) = (Keys::make()?, TestEnv::start());
+        keys.demand(&test_env.tree);
+        Some(Self { test_env, keys })
     }
 
     fn sign(&self, key: &str, digest: Digest) {
-        let host = self.world.registry.host();
+        let host = self.test_env.registry.host();
         let plain = ["--allow-http-registry"];
         self.keys.sign(key, &host, digest, &plain);
     }
 
     fn gate(&self) -> ImageRef {
-        self.world.image("gate")
+        self.test_env.image("gate")
     }
 
     fn digest(&self) -> Digest {
@@ -49,7 +49,10 @@ impl Signing {
     }
 
     fn repository(&self) -> PathBuf {
-        self.world.storage().join("repositories").join(REPOSITORY)
+        self.test_env
+            .storage()
+            .join("repositories")
+            .join(REPOSITORY)
     }
 
     /// The file that says what the tag of the signature of `digest` names.
@@ -69,22 +72,21 @@ impl Signing {
     }
 
     fn verify(&self) -> Ran {
-        self.world
+        self.test_env
             .run(&["verify-pins", "--signatures", "--format", "json"])
     }
 
     /// The signature is refused, and `said` is why.
     fn refused(&self, said: &str) {
         let ran = self.verify();
-        let expected = format!("pin-unsigned {}", self.world.line_of("gate"));
+        let expected = format!("pin-unsigned {}", self.test_env.line_of("gate"));
         assert_eq!(
             (ran.code, ran.findings()),
             (1, vec![expected]),
             "{}",
             ran.seen()
         );
-        let reason =
-            format!("`cosign verify` does not find a signature of the key `{KEY}`: {said}");
+        let reason = format!("`cosign verify` found no signature by the key `{KEY}`: {said}");
         assert_eq!(
             state(&ran, GATE),
             ("unsigned".to_owned(), reason),
@@ -120,15 +122,15 @@ fn a_signature_of_the_right_key_is_told() {
         "{}",
         ran.seen()
     );
-    let ran = signing.world.run(&["verify-pins", "--signatures"]);
-    let told = "\nsignatures: 1 verified, 0 failed, 0 not looked at\n";
+    let ran = signing.test_env.run(&["verify-pins", "--signatures"]);
+    let told = "\nsignatures: 1 verified, 0 failed, 0 not checked\n";
     assert!(ran.stdout.contains(told), "{}", ran.seen());
     // Another signature beside it takes nothing away.
     signing.sign("wrong", signing.digest());
     assert_eq!(signing.verify().code, 0);
     // The pin itself is judged as ever, and so is the signature of what is pinned.
     signing
-        .world
+        .test_env
         .push(&signing.gate(), "somebody moved the tag");
     let ran = signing.verify();
     assert_eq!(
@@ -153,7 +155,7 @@ fn no_signature_and_every_wrong_one_are_findings() {
 
     // A valid signature of another image, at the place of this one's.
     let other = signing.gate().with_tag("other").unwrap();
-    let other = signing.world.push(&other.unpinned(), "another image");
+    let other = signing.test_env.push(&other.unpinned(), "another image");
     signing.sign("right", other);
     fs::copy(signing.tag_of(other), signing.tag_of(signing.digest())).unwrap();
     signing.refused(&format!(
@@ -201,7 +203,7 @@ fn a_signature_that_was_tampered_with_is_a_finding() {
     // What was signed, with another digest in it.
     let payload: Digest = layer["digest"].as_str().unwrap().parse().unwrap();
     let payload = signing
-        .world
+        .test_env
         .storage()
         .join("blobs/sha256")
         .join(payload.hex());
@@ -226,7 +228,7 @@ fn a_key_that_is_not_there_is_named() {
     let Some(signing) = Signing::start() else {
         return;
     };
-    fs::remove_file(signing.world.tree.root().join(KEY)).unwrap();
+    fs::remove_file(signing.test_env.tree.root().join(KEY)).unwrap();
     let ran = signing.verify();
     assert_eq!(ran.code, 1, "{}", ran.seen());
     assert!(
@@ -242,9 +244,9 @@ fn what_is_not_there_is_not_asked_about() {
         return;
     };
     fs::remove_dir_all(signing.repository().join("_tags")).unwrap();
-    let ran = signing.world.run(&["verify-pins", "--signatures"]);
+    let ran = signing.test_env.run(&["verify-pins", "--signatures"]);
     assert_eq!(ran.code, 2, "{}", ran.seen());
-    let told = "signatures: 0 verified, 0 failed, 1 not looked at\n";
+    let told = "signatures: 0 verified, 0 failed, 1 not checked\n";
     assert!(ran.stdout.contains(told), "{}", ran.seen());
 }
 
@@ -307,11 +309,11 @@ fn cosign_logs_in_where_a_registry_wants_it() {
         ("POLIS_REGISTRY_PASSWORD", "s3cret"),
     ];
     let ran = verify_there(&tree, &endpoint, &login);
-    let told = "signatures: 1 verified, 0 failed, 0 not looked at\n";
+    let told = "signatures: 1 verified, 0 failed, 0 not checked\n";
     assert!(ran.code == 0 && ran.stdout.contains(told), "{}", ran.seen());
     assert!(!ran.seen().contains("s3cret"), "{}", ran.seen());
     let ran = verify_there(&tree, &endpoint, &[]);
-    let told = "signatures: 0 verified, 0 failed, 1 not looked at\n";
+    let told = "signatures: 0 verified, 0 failed, 1 not checked\n";
     assert!(ran.code == 3 && ran.stdout.contains(told), "{}", ran.seen());
 }
 
@@ -330,7 +332,7 @@ fn cosign_trusts_the_extra_root_of_a_registry_that_has_moved() {
         return;
     };
     let ran = verify_there(&tree, &endpoint, &[("POLIS_EXTRA_CA", &ca_path)]);
-    let told = "signatures: 1 verified, 0 failed, 0 not looked at\n";
+    let told = "signatures: 1 verified, 0 failed, 0 not checked\n";
     assert!(ran.code == 0 && ran.stdout.contains(told), "{}", ran.seen());
 }
 
@@ -340,8 +342,8 @@ fn a_cosign_that_may_not_see_the_signatures_is_refused() {
     if real_part("cosign").is_none() {
         return;
     }
-    let world = World::start();
-    let ran = world.run(&["verify-pins", "--signatures"]);
+    let test_env = TestEnv::start();
+    let ran = test_env.run(&["verify-pins", "--signatures"]);
     assert_eq!(ran.code, 5, "{}", ran.seen());
     for words in [
         "cosign 3 or newer is needed",

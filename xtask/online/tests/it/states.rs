@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use xtask_loopback::Fault;
 
 use crate::support::docker::DockerRegistry;
-use crate::support::world::{CLOUD_INIT, COMPOSE, World, key_file};
+use crate::support::test_env::{CLOUD_INIT, COMPOSE, TestEnv, key_file};
 use crate::support::{layout, real_part, run};
 
 const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
@@ -19,19 +19,19 @@ const GATE_MANIFESTS: &str = "/v2/odralabshq/polis-gate-oss/manifests";
 const INIT: &str = "ghcr.io/odralabshq/polis-init-oss:v0.5.0";
 
 /// One state of the gate image, with the exit code that it makes.
-fn gate(world: &World, state: &str) {
+fn gate(test_env: &TestEnv, state: &str) {
     let code = match state {
         "missing platform" | "mismatch" => 1,
         "drifted" | "gone" => 2,
         _ => 3,
     };
-    assert_eq!(world.states(), (code, vec![format!("{state} {GATE}")]));
+    assert_eq!(test_env.states(), (code, vec![format!("{state} {GATE}")]));
 }
 
 #[test]
 fn everything_is_fine_in_a_world_that_is_whole() {
-    let world = World::start();
-    let ran = world.run(&["verify-pins"]);
+    let test_env = TestEnv::start();
+    let ran = test_env.run(&["verify-pins"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     let said = ran.stdout.lines().collect::<Vec<_>>();
     let fine = said.iter().filter(|line| line.starts_with("ok  "));
@@ -45,21 +45,21 @@ fn everything_is_fine_in_a_world_that_is_whole() {
 
 #[test]
 fn an_image_that_moved_is_shown_with_both_digests_at_its_line() {
-    let world = World::start();
-    let old = world.image("gate");
-    let new = world.push(&old, "somebody moved the tag");
-    gate(&world, "drifted");
-    let ran = world.run(&["verify-pins"]);
+    let test_env = TestEnv::start();
+    let old = test_env.image("gate");
+    let new = test_env.push(&old, "somebody moved the tag");
+    gate(&test_env, "drifted");
+    let ran = test_env.run(&["verify-pins"]);
     let old = old.digest().unwrap();
     assert!(
         ran.stderr
-            .contains(&format!("`{GATE}` is {new} now, pinned is {old}")),
+            .contains(&format!("`{GATE}` is now {new}, but {old} is pinned")),
         "{}",
         ran.seen()
     );
     assert!(
         ran.stderr
-            .contains(&format!("{}:12", world.line_of("gate"))),
+            .contains(&format!("{}:12", test_env.line_of("gate"))),
         "{}",
         ran.seen()
     );
@@ -67,13 +67,13 @@ fn an_image_that_moved_is_shown_with_both_digests_at_its_line() {
 
 #[test]
 fn what_left_is_gone_unless_it_was_never_published() {
-    let world = World::start();
+    let test_env = TestEnv::start();
     for service in ["gate", "init"] {
         let name = format!("repositories/odralabshq/polis-{service}-oss/_tags");
-        fs::remove_dir_all(world.storage().join(name)).unwrap();
+        fs::remove_dir_all(test_env.storage().join(name)).unwrap();
     }
     let states = vec![format!("gone {GATE}"), format!("not published {INIT}")];
-    assert_eq!(world.states(), (2, states));
+    assert_eq!(test_env.states(), (2, states));
 }
 
 #[test]
@@ -86,13 +86,13 @@ fn who_does_not_answer_or_refuses_is_told_apart_and_never_fine() {
         (Fault::Status(429), "rate limited"),
         (Fault::Status(410), "gone"),
     ] {
-        let world = World::start();
+        let test_env = TestEnv::start();
         for method in ["HEAD", "GET"] {
-            world
+            test_env
                 .registry_faults
                 .add(method, GATE_MANIFESTS, 100, fault.clone());
         }
-        gate(&world, state);
+        gate(&test_env, state);
     }
 }
 
@@ -106,25 +106,29 @@ fn bytes_that_differ_or_come_in_part_are_never_fine() {
             "mismatch",
         ),
     ] {
-        let world = World::start();
+        let test_env = TestEnv::start();
         // The tag, when it is asked for, must be read as well to show a lying header.
         if let Fault::DigestHeader(_) = fault {
-            world
+            test_env
                 .registry_faults
                 .add("HEAD", GATE_MANIFESTS, 100, fault);
         } else {
-            world.registry_faults.add("GET", GATE_MANIFESTS, 100, fault);
+            test_env
+                .registry_faults
+                .add("GET", GATE_MANIFESTS, 100, fault);
         }
-        gate(&world, state);
+        gate(&test_env, state);
     }
 }
 
 #[test]
 fn a_deadline_ends_what_would_take_for_ever() {
-    let world = World::start();
+    let test_env = TestEnv::start();
     let drip = Fault::Drip(Duration::from_millis(200));
-    world.registry_faults.add("GET", GATE_MANIFESTS, 100, drip);
-    let ran = world.run(&["verify-pins", "--deadline", "2"]);
+    test_env
+        .registry_faults
+        .add("GET", GATE_MANIFESTS, 100, drip);
+    let ran = test_env.run(&["verify-pins", "--deadline", "2"]);
     assert_eq!(ran.code, 3, "{}", ran.seen());
     assert!(
         ran.stdout
@@ -135,7 +139,7 @@ fn a_deadline_ends_what_would_take_for_ever() {
 }
 
 /// Puts what `change` makes of the index of the gate image in the place of that index.
-fn with_index(world: &mut World, change: impl FnOnce(&mut Value)) {
+fn with_index(test_env: &mut TestEnv, change: impl FnOnce(&mut Value)) {
     let dir = tempfile::tempdir().unwrap();
     let root = layout::index(dir.path(), "changed");
     let blobs = dir.path().join("blobs/sha256");
@@ -149,14 +153,14 @@ fn with_index(world: &mut World, change: impl FnOnce(&mut Value)) {
         "mediaType": index["mediaType"], "digest": root.to_string(), "size": bytes.len(),
     }]});
     fs::write(dir.path().join("index.json"), top.to_string()).unwrap();
-    let image = world.image("gate");
-    let digest = world.push_layout(&image, dir.path());
-    world.tree.replace(
+    let image = test_env.image("gate");
+    let digest = test_env.push_layout(&image, dir.path());
+    test_env.tree.replace(
         COMPOSE,
         &image.to_string(),
         &image.pinned(digest).to_string(),
     );
-    world.others.list(&world.tree);
+    test_env.others.list(&test_env.tree);
 }
 
 fn child<'a>(index: &'a mut Value, architecture: &str) -> &'a mut Value {
@@ -168,48 +172,48 @@ fn child<'a>(index: &'a mut Value, architecture: &str) -> &'a mut Value {
 
 #[test]
 fn an_index_must_name_the_platform() {
-    let mut world = World::start();
-    with_index(&mut world, |index| {
+    let mut test_env = TestEnv::start();
+    with_index(&mut test_env, |index| {
         child(index, "amd64")["platform"]["architecture"] = "riscv64".into()
     });
-    gate(&world, "missing platform");
+    gate(&test_env, "missing platform");
     // What others publish need not be there for arm64; what we build must.
-    let mut world = World::start();
-    with_index(&mut world, |index| {
+    let mut test_env = TestEnv::start();
+    with_index(&mut test_env, |index| {
         drop(index["manifests"].as_array_mut().unwrap().pop())
     });
-    assert_eq!(world.states(), (0, vec![]));
-    let (world, dir) = (World::start(), tempfile::tempdir().unwrap());
+    assert_eq!(test_env.states(), (0, vec![]));
+    let (test_env, dir) = (TestEnv::start(), tempfile::tempdir().unwrap());
     layout::single(dir.path(), "ours");
-    let init = world.image("init");
-    let digest = world.push_layout(&init, dir.path());
-    let text = world.tree.read(COMPOSE);
-    world.tree.write(
+    let init = test_env.image("init");
+    let digest = test_env.push_layout(&init, dir.path());
+    let text = test_env.tree.read(COMPOSE);
+    test_env.tree.write(
         COMPOSE,
         &text.replace(&init.to_string(), &init.pinned(digest).to_string()),
     );
     assert_eq!(
-        world.states(),
+        test_env.states(),
         (1, vec![format!("missing platform {INIT}")])
     );
 }
 
 #[test]
 fn what_an_index_names_must_be_there_and_be_it() {
-    let mut world = World::start();
-    with_index(&mut world, |_| {});
-    let storage = world.storage();
+    let mut test_env = TestEnv::start();
+    with_index(&mut test_env, |_| {});
+    let storage = test_env.storage();
     let manifests = storage.join("repositories/odralabshq/polis-gate-oss/_manifests");
-    let root = world.image("gate").digest().unwrap();
+    let root = test_env.image("gate").digest().unwrap();
     let index: Value =
         serde_json::from_slice(&fs::read(manifests.join(root.hex())).unwrap()).unwrap();
     let amd64 = index["manifests"][0]["digest"].as_str().unwrap();
     let (_, hex) = amd64.split_once(':').unwrap();
     let manifest = fs::read(manifests.join(hex)).unwrap();
     fs::remove_file(manifests.join(hex)).unwrap();
-    gate(&world, "missing platform");
+    gate(&test_env, "missing platform");
     fs::write(manifests.join(hex), &manifest).unwrap();
-    assert_eq!(world.states().0, 0);
+    assert_eq!(test_env.states().0, 0);
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     let (_, config) = manifest["config"]["digest"]
         .as_str()
@@ -217,35 +221,35 @@ fn what_an_index_names_must_be_there_and_be_it() {
         .split_once(':')
         .unwrap();
     fs::remove_file(storage.join("blobs/sha256").join(config)).unwrap();
-    gate(&world, "missing platform");
+    gate(&test_env, "missing platform");
     // A descriptor that says amd64 for what is arm64.
-    let mut world = World::start();
-    with_index(&mut world, |index| {
+    let mut test_env = TestEnv::start();
+    with_index(&mut test_env, |index| {
         let arm64 = child(index, "arm64").clone();
         let amd64 = child(index, "amd64");
         amd64["digest"] = arm64["digest"].clone();
         amd64["size"] = arm64["size"].clone();
     });
-    gate(&world, "mismatch");
+    gate(&test_env, "mismatch");
 }
 
 #[test]
 fn of_several_states_the_most_severe_is_the_exit_code() {
-    let mut world = World::start();
-    world
+    let mut test_env = TestEnv::start();
+    test_env
         .others
         .files
         .retain(|path, _| !path.starts_with("/dist/"));
-    world
+    test_env
         .registry_faults
         .add("HEAD", GATE_MANIFESTS, 100, Fault::Status(401));
-    assert_eq!(world.states().0, 2, "drift goes before the network");
+    assert_eq!(test_env.states().0, 2, "drift goes before the network");
     let key = key_file(b"another key").0;
-    world
+    test_env
         .others
         .files
         .insert("/linux/ubuntu/gpg".to_owned(), key);
-    assert_eq!(world.states().0, 1, "wrong bytes go before drift");
+    assert_eq!(test_env.states().0, 1, "wrong bytes go before drift");
 }
 
 #[test]
@@ -268,17 +272,17 @@ fn a_credential_helper_is_asked_and_its_failure_is_no_anonymity() {
     );
     let config = dir.path().display().to_string();
     let env = [("PATH", path.as_str()), ("DOCKER_CONFIG", config.as_str())];
-    let verify = |world: &World| world.run_with(&["verify-pins"], &env);
-    let world = World::start();
+    let verify = |test_env: &TestEnv| test_env.run_with(&["verify-pins"], &env);
+    let test_env = TestEnv::start();
     // It reads the host on its standard input and is told nothing else.
     helper(
         r#"[ "$*" = get ] && [ "$(cat)" = ghcr.io ] && echo '{"Username":"me","Secret":"s3cret"}'"#,
     );
-    let ran = verify(&world);
+    let ran = verify(&test_env);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     helper("echo credentials not found in native keychain; exit 1");
     assert_eq!(
-        verify(&world).code,
+        verify(&test_env).code,
         0,
         "not found is anonymous, by the helpers' protocol"
     );
@@ -297,7 +301,7 @@ fn a_credential_helper_is_asked_and_its_failure_is_no_anonymity() {
         ),
     ] {
         helper(script);
-        let ran = verify(&world);
+        let ran = verify(&test_env);
         assert_eq!(ran.code, 3, "{}", ran.seen());
         assert!(ran.stderr.contains(said), "{}", ran.seen());
         assert!(!ran.seen().contains("s3cret"), "{}", ran.seen());
@@ -309,7 +313,7 @@ fn a_credential_helper_is_asked_and_its_failure_is_no_anonymity() {
         );
     }
     fs::remove_file(dir.path().join("docker-credential-test")).unwrap();
-    let ran = verify(&world);
+    let ran = verify(&test_env);
     assert!(
         ran.stderr.contains("did not answer: cannot start it"),
         "{}",
@@ -323,9 +327,9 @@ fn the_token_of_the_run_goes_to_no_registry_and_a_login_to_its_own() {
     let Some(server) = DockerRegistry::with_password(user, password) else {
         return;
     };
-    let world = World::start();
+    let test_env = TestEnv::start();
     let registry = [("ghcr.io", format!("http://{}", server.host()))];
-    let verify = |env: &[(&str, &str)]| world.run_at(&["verify-pins"], env, &registry);
+    let verify = |env: &[(&str, &str)]| test_env.run_at(&["verify-pins"], env, &registry);
     let ran = verify(&[("GITHUB_TOKEN", password)]);
     let told = format!("not authorised    image {GATE}");
     assert!(

@@ -48,7 +48,7 @@ async fn a_password_is_exchanged_for_a_token_that_dockers_registry_accepts() {
     assert!(
         error
             .detail
-            .starts_with("there is no token without a login"),
+            .starts_with("the server gives no token without a login"),
         "{error}"
     );
 }

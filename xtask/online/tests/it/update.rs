@@ -6,62 +6,59 @@ use polis_base::{Digest, ImageRef};
 use serde_json::json;
 use xtask_pins::inventory::{Dependency, Inventory};
 
-use crate::support::world::{CLOUD_INIT, COMPOSE, World};
+use crate::support::test_env::{CLOUD_INIT, COMPOSE, TestEnv};
 
 const CI: &str = ".github/workflows/ci.yml";
 const RELEASE: &str = ".github/workflows/release.yml";
 
 /// Publishes the releases `tags` of `repository`; the last two are a prerelease and a draft.
-fn releases(world: &mut World, repository: &str, tags: &[&str]) {
+fn releases(test_env: &mut TestEnv, repository: &str, tags: &[&str]) {
     let release = |tag: &str, draft: bool, prerelease: bool| json!({"tag_name": tag, "draft": draft, "prerelease": prerelease, "published_at": "2020-01-01T00:00:00Z"});
     let mut list: Vec<_> = tags.iter().map(|tag| release(tag, false, false)).collect();
     list.push(release("v98.0.0", false, true));
     list.push(release("v99.0.0", true, false));
     let path = format!("/repos/{repository}/releases");
     let bytes = serde_json::Value::from(list).to_string().into_bytes();
-    world.others.files.insert(path, bytes);
+    test_env.others.files.insert(path, bytes);
 }
 
 /// The actions of the tree but checkout, each with its tag.
-fn other_actions(world: &World) -> Vec<(String, String)> {
-    let inventory = Inventory::read(world.tree.root()).expect("pins");
-    let actions = inventory
-        .pins
-        .iter()
-        .filter_map(|pin| match &pin.dependency {
-            Dependency::Action(action) if action.repository != "actions/checkout" => {
-                Some((action.repository.clone(), action.tag.clone()?))
-            }
-            _ => None,
-        });
+fn other_actions(test_env: &TestEnv) -> Vec<(String, String)> {
+    let inventory = Inventory::read(test_env.tree.root()).expect("pins");
+    let actions = inventory.pins.iter().filter_map(|pin| match &pin.what {
+        What::Action(action) if action.repository != "actions/checkout" => {
+            Some((action.repository.clone(), action.tag.clone()?))
+        }
+        _ => None,
+    });
     actions.collect()
 }
 
 /// Serves the files of a version of yq.
-fn yq(world: &mut World, version: &str) -> [Digest; 2] {
+fn yq(test_env: &mut TestEnv, version: &str) -> [Digest; 2] {
     ["amd64", "arm64"].map(|arch| {
         let path = format!("/mikefarah/yq/releases/download/{version}/yq_linux_{arch}");
         let bytes = format!("yq {version} {arch}").into_bytes();
         let digest = Digest::of(&bytes);
-        world.others.files.insert(path, bytes);
+        test_env.others.files.insert(path, bytes);
         digest
     })
 }
 
 #[test]
 fn a_tool_moves_to_its_newest_version_in_place() {
-    let mut world = World::start();
+    let mut test_env = TestEnv::start();
     releases(
-        &mut world,
+        &mut test_env,
         "mikefarah/yq",
         &["v4.45.1", "v4.46.0", "v4.9.9", "v3.0"],
     );
-    let [amd64, arm64] = yq(&mut world, "v4.46.0");
-    let before = world.tree.read(CLOUD_INIT);
+    let [amd64, arm64] = yq(&mut test_env, "v4.46.0");
+    let before = test_env.tree.read(CLOUD_INIT);
 
-    let check = world.run(&["update", "yq", "--check"]);
+    let check = test_env.run(&["update", "yq", "--check"]);
     assert_eq!(check.code, 2, "{}", check.seen());
-    assert_eq!(world.tree.read(CLOUD_INIT), before);
+    assert_eq!(test_env.tree.read(CLOUD_INIT), before);
     let (said, page) = check
         .stdout
         .split_once("--- a/docs/pins.md")
@@ -79,12 +76,12 @@ fn a_tool_moves_to_its_newest_version_in_place() {
     "#]]
     .assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 
-    let ran = world.run(&["update", "yq", "--format", "json"]);
+    let ran = test_env.run(&["update", "yq", "--format", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     let data = ran.report()["data"].clone();
     assert_eq!(data["files"], json!([CLOUD_INIT, "docs/pins.md"]));
     assert_eq!(data["updates"][1]["to"], "v4.46.0");
-    let after = world.tree.read(CLOUD_INIT);
+    let after = test_env.tree.read(CLOUD_INIT);
     let changed: Vec<&str> = after
         .lines()
         .zip(before.lines())
@@ -100,127 +97,135 @@ fn a_tool_moves_to_its_newest_version_in_place() {
         format!("YQ_SHA256_ARM64={}", arm64.hex()),
     ];
     assert_eq!(changed, expected);
-    assert_eq!(world.run(&["verify-pins"]).code, 0);
+    assert_eq!(test_env.run(&["verify-pins"]).code, 0);
 
     // A second run changes nothing, and nothing is ever moved back without being told to.
-    assert_eq!(world.run(&["update", "yq", "--check"]).code, 0);
-    releases(&mut world, "mikefarah/yq", &["v4.45.1"]);
-    let older = world.run(&["update", "yq", "--check"]);
+    assert_eq!(test_env.run(&["update", "yq", "--check"]).code, 0);
+    releases(&mut test_env, "mikefarah/yq", &["v4.45.1"]);
+    let older = test_env.run(&["update", "yq", "--check"]);
     assert_eq!(older.code, 0, "{}", older.seen());
-    yq(&mut world, "v4.45.1");
-    let named = world.run(&["update", "yq", "4.45.1"]);
+    yq(&mut test_env, "v4.45.1");
+    let named = test_env.run(&["update", "yq", "4.45.1"]);
     assert_eq!(named.code, 0, "{}", named.seen());
-    assert!(world.tree.read(CLOUD_INIT).contains("YQ_VERSION=v4.45.1\n"));
+    assert!(
+        test_env
+            .tree
+            .read(CLOUD_INIT)
+            .contains("YQ_VERSION=v4.45.1\n")
+    );
 }
 
 #[test]
 fn what_cannot_be_had_whole_changes_nothing() {
-    let mut world = World::start();
-    let before = world.tree.read(CLOUD_INIT);
-    yq(&mut world, "v4.46.0");
+    let mut test_env = TestEnv::start();
+    let before = test_env.tree.read(CLOUD_INIT);
+    yq(&mut test_env, "v4.46.0");
     let arm64 = "/mikefarah/yq/releases/download/v4.46.0/yq_linux_arm64";
-    world.others.files.remove(arm64);
-    let ran = world.run(&["update", "yq", "v4.46.0"]);
+    test_env.others.files.remove(arm64);
+    let ran = test_env.run(&["update", "yq", "v4.46.0"]);
     assert_eq!(ran.code, 2, "{}", ran.seen());
     assert!(ran.stderr.contains(arm64), "{}", ran.seen());
     for (version, code) in [("v4.46.0-rc.1", 4), ("newest", 4)] {
-        let ran = world.run(&["update", "yq", version]);
+        let ran = test_env.run(&["update", "yq", version]);
         assert_eq!(ran.code, code, "{}", ran.seen());
     }
     // The version that is pinned, whose bytes are others now.
-    yq(&mut world, "v4.44.6");
-    let ran = world.run(&["update", "yq", "v4.44.6"]);
+    yq(&mut test_env, "v4.44.6");
+    let ran = test_env.run(&["update", "yq", "v4.44.6"]);
     assert_eq!(ran.code, 1, "{}", ran.seen());
     assert!(
-        ran.stderr.contains("is not what is pinned"),
+        ran.stderr.contains("does not match its pin"),
         "{}",
         ran.seen()
     );
-    assert_eq!(world.tree.read(CLOUD_INIT), before);
+    assert_eq!(test_env.tree.read(CLOUD_INIT), before);
 }
 
 #[test]
 fn actions_move_with_their_comments_in_every_file() {
-    let mut world = World::start();
+    let mut test_env = TestEnv::start();
     let new = "0123456789abcdef0123456789abcdef01234567";
-    world.others.tag("actions/checkout", "v6.1.0", new);
+    test_env.others.tag("actions/checkout", "v6.1.0", new);
     releases(
-        &mut world,
+        &mut test_env,
         "actions/checkout",
         &["v6", "v6.0.2", "v6.1.0", "v5.9.9"],
     );
-    let others = other_actions(&world);
+    let others = other_actions(&test_env);
     let [first, second, ..] = others.as_slice() else {
         panic!("two more actions: {others:?}");
     };
     for (name, tag) in &others {
-        releases(&mut world, name, &[tag.as_str()]);
+        releases(&mut test_env, name, &[tag.as_str()]);
     }
     // No release of its own kind, so that its tags are asked; with none published, and with others.
-    releases(&mut world, &first.0, &[]);
+    releases(&mut test_env, &first.0, &[]);
     let path = format!("/repos/{}/tags", first.0);
     let tags = json!([{"name": first.1}, {"name": "v4"}]).to_string();
-    world.others.files.insert(path, tags.into_bytes());
+    test_env.others.files.insert(path, tags.into_bytes());
     let path = format!("/repos/{}/", second.0);
     let none = b"[]".to_vec();
-    world.others.files.insert(format!("{path}releases"), none);
+    test_env
+        .others
+        .files
+        .insert(format!("{path}releases"), none);
     let tags = json!([{"name": second.1}]).to_string();
-    world
+    test_env
         .others
         .files
         .insert(format!("{path}tags"), tags.into_bytes());
 
-    let (ci, release) = (world.tree.read(CI), world.tree.read(RELEASE));
-    let ran = world.run(&["update", "actions"]);
+    let (ci, release) = (test_env.tree.read(CI), test_env.tree.read(RELEASE));
+    let ran = test_env.run(&["update", "actions"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     let old = "de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2";
     let moved = |text: &str| text.replace(old, &format!("{new} # v6.1.0"));
-    assert_eq!(world.tree.read(CI), moved(&ci));
-    assert_eq!(world.tree.read(RELEASE), moved(&release));
-    assert_eq!(world.run(&["verify-pins"]).code, 0);
+    assert_eq!(test_env.tree.read(CI), moved(&ci));
+    assert_eq!(test_env.tree.read(RELEASE), moved(&release));
+    assert_eq!(test_env.run(&["verify-pins"]).code, 0);
 
-    let none = world.run(&["update", "actions", "--only", "actions/nothing"]);
+    let none = test_env.run(&["update", "actions", "--only", "actions/nothing"]);
     assert_eq!(none.code, 4, "{}", none.seen());
     // One that fails keeps all of them where they are.
     let path = format!("/repos/{}/releases", first.0);
-    world.others.files.remove(&path);
-    world.others.tag("actions/checkout", "v6.2.0", new);
-    releases(&mut world, "actions/checkout", &["v6.2.0"]);
-    let failed = world.run(&["update", "actions"]);
+    test_env.others.files.remove(&path);
+    test_env.others.tag("actions/checkout", "v6.2.0", new);
+    releases(&mut test_env, "actions/checkout", &["v6.2.0"]);
+    let failed = test_env.run(&["update", "actions"]);
     assert_eq!(failed.code, 2, "{}", failed.seen());
-    assert_eq!(world.tree.read(CI), moved(&ci));
-    let one = world.run(&["update", "actions", "--only", "actions/checkout"]);
+    assert_eq!(test_env.tree.read(CI), moved(&ci));
+    let one = test_env.run(&["update", "actions", "--only", "actions/checkout"]);
     assert_eq!(one.code, 0, "{}", one.seen());
-    assert!(world.tree.read(CI).contains("# v6.2.0\n"));
+    assert!(test_env.tree.read(CI).contains("# v6.2.0\n"));
 }
 
 #[test]
 fn images_move_to_the_newest_tag_and_its_digest() {
-    let world = World::start();
-    let gate: ImageRef = world.image("gate").unpinned();
+    let test_env = TestEnv::start();
+    let gate: ImageRef = test_env.image("gate").unpinned();
     let mut digests = Vec::new();
     for tag in ["v0.4.1", "v0.10.0", "v0.11.0-rc.1", "v1", "latest"] {
         let image = gate.with_tag(tag).expect("a tag");
-        digests.push(world.push(&image, tag));
+        digests.push(test_env.push(&image, tag));
     }
-    let before = world.tree.read(COMPOSE);
-    let old = world.image("gate").to_string();
-    let ran = world.run(&["update", "images"]);
+    let before = test_env.tree.read(COMPOSE);
+    let old = test_env.image("gate").to_string();
+    let ran = test_env.run(&["update", "images"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     let new = gate.with_tag("v0.10.0").expect("a tag").pinned(digests[1]);
     let expected = before.replace(&old, &new.to_string());
-    assert_eq!(world.tree.read(COMPOSE), expected);
+    assert_eq!(test_env.tree.read(COMPOSE), expected);
 
     let name = gate.name();
     let only = ["update", "images", "v0.4.1", "--only", &name];
-    assert_eq!(world.run(&only).code, 0);
+    assert_eq!(test_env.run(&only).code, 0);
     let new = gate.with_tag("v0.4.1").expect("a tag").pinned(digests[0]);
     assert_eq!(
-        world.tree.read(COMPOSE),
+        test_env.tree.read(COMPOSE),
         before.replace(&old, &new.to_string())
     );
     // The other images have no such tag.
-    let all = world.run(&["update", "images", "v0.4.1"]);
+    let all = test_env.run(&["update", "images", "v0.4.1"]);
     assert_eq!(all.code, 2, "{}", all.seen());
     assert!(all.stderr.contains("nothing was changed"), "{}", all.seen());
 }
@@ -228,26 +233,30 @@ fn images_move_to_the_newest_tag_and_its_digest() {
 /// A version of today is left alone for a week, unless somebody names it or wants it at once.
 #[test]
 fn a_version_must_have_been_out_for_some_days() {
-    let mut world = World::start();
+    let mut test_env = TestEnv::start();
     let release = |tag: &str, date: &str| json!({"tag_name": tag, "draft": false, "prerelease": false, "published_at": date});
     let list = json!([
         release("v4.47.0", "9999-01-01T00:00:00Z"),
         release("v4.46.0", "2020-01-01T00:00:00Z"),
     ]);
     let path = "/repos/mikefarah/yq/releases".to_owned();
-    world
+    test_env
         .others
         .files
         .insert(path, list.to_string().into_bytes());
-    yq(&mut world, "v4.46.0");
-    yq(&mut world, "v4.47.0");
-    let to = |world: &World, more: &[&str]| {
-        let ran = world.run(&[&["update", "yq", "--check", "--format", "json"], more].concat());
+    yq(&mut test_env, "v4.46.0");
+    yq(&mut test_env, "v4.47.0");
+    let to = |test_env: &TestEnv, more: &[&str]| {
+        let ran = test_env.run(&[&["update", "yq", "--check", "--format", "json"], more].concat());
         ran.report()["data"]["updates"][0]["to"].clone()
     };
-    assert_eq!(to(&world, &[]), "v4.46.0");
-    assert_eq!(to(&world, &["--min-age", "0"]), "v4.46.0", "of the future");
-    assert_eq!(to(&world, &["v4.47.0"]), "v4.47.0");
-    let images = world.run(&["update", "images", "--min-age", "1"]);
+    assert_eq!(to(&test_env, &[]), "v4.46.0");
+    assert_eq!(
+        to(&test_env, &["--min-age", "0"]),
+        "v4.46.0",
+        "of the future"
+    );
+    assert_eq!(to(&test_env, &["v4.47.0"]), "v4.47.0");
+    let images = test_env.run(&["update", "images", "--min-age", "1"]);
     assert_eq!(images.code, 4, "{}", images.seen());
 }

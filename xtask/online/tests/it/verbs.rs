@@ -10,20 +10,20 @@ use xtask_loopback::{EmbeddedRegistry, Fault, Faults};
 use xtask_testkit::{Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
-use crate::support::world::{COMPOSE, Others, PROGRAM, SERVICES};
+use crate::support::test_env::{COMPOSE, Others, PROGRAM, SERVICES};
 use crate::support::{layout, names, real_part, run};
 use expect_test::expect;
 
 const WAIVERS: &str = "compose/pin-waivers.yaml";
 
 /// The tree against a registry in the place of ghcr.io, and stand-ins of everyone else.
-struct World<'a> {
+struct Setup<'a> {
     tree: &'a Tree,
     registry: String,
     others: Others,
 }
 
-impl World<'_> {
+impl Setup<'_> {
     fn run(&self, args: &[&str]) -> Ran {
         let mut others = self.others.clone();
         others.list(self.tree);
@@ -41,8 +41,8 @@ impl World<'_> {
     }
 }
 
-fn world<'a>(tree: &'a Tree, host: &str) -> World<'a> {
-    World {
+fn setup<'a>(tree: &'a Tree, host: &str) -> Setup<'a> {
+    Setup {
         tree,
         registry: format!("ghcr.io=http://{host}"),
         others: Others::of(tree),
@@ -72,25 +72,25 @@ fn publish(skopeo: &Path, host: &str, service: &str, text: &str) -> Digest {
 
 /// From an empty registry to pins that hold, then everything that can happen to them.
 fn life_of_a_pin(tree: &Tree, skopeo: &Path, host: &str) {
-    let world = world(tree, host);
+    let setup = setup(tree, host);
     let original = [COMPOSE, WAIVERS].map(|path| tree.read(path));
-    nothing_is_published(&world);
+    nothing_is_published(&setup);
     for service in SERVICES {
         publish(skopeo, host, service, service);
     }
-    what_skopeo_pushed_is_pinned(&world);
-    what_we_push_skopeo_reads(&world, skopeo, host);
-    only_the_tag_that_moves_is_told(&world, skopeo, host);
+    what_skopeo_pushed_is_pinned(&setup);
+    what_we_push_skopeo_reads(&setup, skopeo, host);
+    only_the_tag_that_moves_is_told(&setup, skopeo, host);
     for (path, text) in [COMPOSE, WAIVERS].iter().zip(&original) {
         tree.write(path, text);
     }
 }
 
-fn nothing_is_published(world: &World<'_>) {
-    let tree = world.tree;
+fn nothing_is_published(setup: &Setup<'_>) {
+    let tree = setup.tree;
     let original = tree.read(COMPOSE);
     // Nothing is published: every image is named, and the file is what it was.
-    let failed = world.run(&["pin"]);
+    let failed = setup.run(&["pin"]);
     assert_eq!(failed.code, 2, "{}", failed.seen());
     for service in SERVICES {
         assert!(
@@ -105,10 +105,10 @@ fn nothing_is_published(world: &World<'_>) {
 }
 
 /// Only image values change, and only once.
-fn what_skopeo_pushed_is_pinned(world: &World<'_>) {
-    let tree = world.tree;
+fn what_skopeo_pushed_is_pinned(setup: &Setup<'_>) {
+    let tree = setup.tree;
     let original = tree.read(COMPOSE);
-    let would = world.json(&["pin", "--check"]);
+    let would = setup.json(&["pin", "--check"]);
     let data = would.report()["data"].clone();
     assert_eq!((would.code, &data["files"][0]), (2, &COMPOSE.into()));
     let diff = data["diff"].as_str().unwrap();
@@ -118,7 +118,7 @@ fn what_skopeo_pushed_is_pinned(world: &World<'_>) {
         .filter(|line| line.starts_with("    image: "));
     assert_eq!(added.count(), named.count(), "{diff}");
     assert_eq!(tree.read(COMPOSE), original);
-    let pinned = world.json(&["pin"]);
+    let pinned = setup.json(&["pin"]);
     assert_eq!(
         (pinned.code, pinned.report()["data"]["written"].as_bool()),
         (0, Some(true)),
@@ -136,14 +136,14 @@ fn what_skopeo_pushed_is_pinned(world: &World<'_>) {
     assert_eq!(unpinned, original);
     assert_eq!(tree.read(WAIVERS), "version: 1\nwaivers: []\n");
     assert_eq!(
-        world.json(&["pin"]).report()["data"]["files"],
+        setup.json(&["pin"]).report()["data"]["files"],
         serde_json::json!([])
     );
     assert_eq!(tree.read(COMPOSE), text);
 }
 
-fn what_we_push_skopeo_reads(world: &World<'_>, skopeo: &Path, host: &str) {
-    let push = world.json(&["images", "push", "--partial"]);
+fn what_we_push_skopeo_reads(setup: &Setup<'_>, skopeo: &Path, host: &str) {
+    let push = setup.json(&["images", "push", "--partial"]);
     assert_eq!(push.code, 0, "{}", push.seen());
     let digest = push.report()["data"]["images"][0]["digest"]
         .as_str()
@@ -178,10 +178,10 @@ fn not_fine(ran: &Ran) -> Vec<(String, String)> {
         .collect()
 }
 
-fn only_the_tag_that_moves_is_told(world: &World<'_>, skopeo: &Path, host: &str) {
-    assert_eq!(not_fine(&world.json(&["verify-pins"])), []);
+fn only_the_tag_that_moves_is_told(setup: &Setup<'_>, skopeo: &Path, host: &str) {
+    assert_eq!(not_fine(&setup.json(&["verify-pins"])), []);
     let moved = publish(skopeo, host, "gate", "somebody moved the tag");
-    let drift = world.json(&["verify-pins"]);
+    let drift = setup.json(&["verify-pins"]);
     let expected = ("drifted".to_owned(), moved.to_string());
     assert_eq!(not_fine(&drift), [expected], "{}", drift.seen());
 }
@@ -230,7 +230,7 @@ fn a_full_disk_costs_nothing(tree: &Tree, host: &str) {
     assert!(full.is_some());
     let before = tree.read(COMPOSE);
     let listed = names(&dir);
-    let ran = world(tree, host).run(&["pin"]);
+    let ran = setup(tree, host).run(&["pin"]);
     let after = (tree.read(COMPOSE), names(&dir));
     run("umount", [mount_point]);
     assert_eq!(ran.code, 5, "{}", ran.seen());
@@ -260,7 +260,7 @@ fn pinned_tree(digest: Digest) -> Tree {
 #[test]
 fn a_registry_that_is_down_is_no_drift() {
     let tree = pinned_tree(Digest::of(b""));
-    let ran = world(&tree, "127.0.0.1:9").json(&["verify-pins"]);
+    let ran = setup(&tree, "127.0.0.1:9").json(&["verify-pins"]);
     assert_eq!(ran.code, 3, "{}", ran.seen());
     let states = not_fine(&ran);
     assert_eq!(states.len(), SERVICES.len());
@@ -395,8 +395,8 @@ fn a_release_is_only_planned_unless_told_otherwise() {
     // Of a tree that is no repository the rest is told all the same.
     assert_eq!(ran.code, 5, "{}", ran.seen());
     for words in [
-        "unknown  ghcr.io/odralabshq/polis-init-oss:v0.5.0: not looked at",
-        "note: GitHub and the registry were not read",
+        "unknown  ghcr.io/odralabshq/polis-init-oss:v0.5.0: not checked",
+        "note: GitHub and the registry could not be read",
         "not a git repository",
         "9 images are not pinned",
         "Would stop now, before anything is changed:\n",

@@ -5,7 +5,7 @@
 
 mod maintainer;
 mod page;
-mod world;
+mod servers;
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use xtask_testkit::{Tree, has_part, repository};
 
 use maintainer::{Maintainer, Tools};
 use page::{Who, commands, script, who};
-use world::{TOKEN, World};
+use servers::{Servers, TOKEN};
 
 /// The version that is cut: the one after that of a copy.
 const VERSION: &str = "0.6.0";
@@ -89,8 +89,10 @@ fn a_tree_made_ready_by_the_page_can_be_released() {
         let _ = fs::remove_dir_all(dir.join(stale));
     }
     let maintainer = Maintainer::new(&dir, &content);
-    let world = timed("start the servers", || World::start(&dir, &maintainer.tree));
-    let maintainer = maintainer.in_world(&world);
+    let servers = timed("start the servers", || {
+        Servers::start(&dir, &maintainer.tree)
+    });
+    let maintainer = maintainer.in_world(&servers);
     timed("make the checkout", || begin(&maintainer));
 
     for command in commands(&page, "Set up, once", VERSION) {
@@ -102,11 +104,13 @@ fn a_tree_made_ready_by_the_page_can_be_released() {
         timed(&command, || cut(&maintainer, &command, &tests));
     }
     timed("look at what came out", || is_ready(&maintainer, &before));
-    timed("the release itself", || release(&maintainer, &world, &page));
+    timed("the release itself", || {
+        release(&maintainer, &servers, &page)
+    });
 }
 
 /// Releases the tree by the page's own words, twice: the second time nothing is left to do.
-fn release(maintainer: &Maintainer, world: &World, page: &str) {
+fn release(maintainer: &Maintainer, servers: &Servers, page: &str) {
     let installed = maintainer.run("rustup target list --installed", Tools::Built);
     let installed = installed.unwrap_or_default();
     for target in TARGETS {
@@ -117,7 +121,7 @@ fn release(maintainer: &Maintainer, world: &World, page: &str) {
     }
     let tag = format!("v{VERSION}");
     let head = git(maintainer, "rev-parse HEAD");
-    world.github.tag(&tag, &head).expect("the tag on GitHub");
+    servers.github.tag(&tag, &head).expect("the tag on GitHub");
     let script = script(page, "Without Actions", VERSION);
     let secrets = format!("{TOKEN}\n{PASSWORD}\n");
     let said = maintainer.session(&script, &secrets);
@@ -126,14 +130,14 @@ fn release(maintainer: &Maintainer, world: &World, page: &str) {
         "{said}"
     );
     println!("{said}");
-    world.journal.clear();
+    servers.journal.clear();
     let again = maintainer.session(&script, &secrets);
     assert!(
         again.contains(&format!("Released Polis {VERSION}: ")),
         "{again}"
     );
     assert_eq!(
-        world.journal.entries(),
+        servers.journal.entries(),
         [],
         "a run after success changes nothing"
     );

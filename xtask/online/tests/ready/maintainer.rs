@@ -13,7 +13,7 @@ use xtask_host::error::Result;
 use xtask_host::process::Run;
 use xtask_testkit::Tree;
 
-use crate::world::World;
+use crate::servers::Servers;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 /// Longer than any command takes.
@@ -108,9 +108,9 @@ impl Maintainer {
         maintainer
     }
 
-    /// The same machine, from which hosts lead to `world`.
-    pub(crate) fn in_world(mut self, world: &World) -> Self {
-        self.endpoints = world.endpoints();
+    /// The same machine, with the hosts redirected to `servers`.
+    pub(crate) fn in_world(mut self, servers: &Servers) -> Self {
+        self.endpoints = servers.endpoints();
         self
     }
 

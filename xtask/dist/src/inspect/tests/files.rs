@@ -94,11 +94,11 @@ fn what_is_beside_the_program_is_this_version_s_text() {
         with("_polis", b"\xff\xfe"),
     ];
     expect![[r#"
-        `LICENSE` is not the licence of the tree
+        `LICENSE` differs from the licence in the tree
         ---
-        `THIRD-PARTY-NOTICES` is another version's or target's
+        `THIRD-PARTY-NOTICES` is for another version or target
         ---
-        `man/polis.1` is another version's
+        `man/polis.1` is for another version
         ---
         `README.md` differs from the one that these tools pack
         ---
@@ -131,6 +131,6 @@ fn a_name_of_something_else_is_refused() {
         encoder.write_all(&tar).unwrap();
         encoder.finish().unwrap()
     });
-    expect!["its entries are right, but its bytes differ from what these tools pack from them"]
+    expect!["its entries are correct, but its bytes differ from what these tools pack from them"]
         .assert_eq(&best);
 }

@@ -44,8 +44,8 @@ fn ours(id: u64) -> Release {
     }
 }
 
-fn asset(name: &str, bytes: &[u8]) -> Asset {
-    Asset {
+fn asset(name: &str, bytes: &[u8]) -> ReleaseFile {
+    ReleaseFile {
         name: name.to_owned(),
         size: bytes.len() as u64,
         sha256: Digest::of(bytes),
@@ -119,7 +119,7 @@ fn two_drafts_of_other_people_are_both_shown() {
         error: there are 2 drafts of v0.5.0, none of them made by a release
           because: id 3, "Polis 0.5.0", 0 files, https://github.com/o/r/releases/3
           because: id 4, "Polis 0.5.0", 0 files, https://github.com/o/r/releases/4
-          next: look at them and delete what is not needed; then run the same command again"#]]
+          next: look at them and delete those that are not needed; then run the same command again"#]]
     .assert_eq(&error.to_string());
 }
 
@@ -181,12 +181,7 @@ fn no_byte_that_is_there_is_replaced() {
         Put::Finish(broken)
     );
     let error = put(&file, &[there("a.tar.gz", b"b", true)]).expect_err("other bytes");
-    assert!(
-        error
-            .to_string()
-            .contains("nothing that is there was touched"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("nothing was changed"), "{error}");
     let signature = there(SIGNATURE, b"another", true);
     assert_eq!(
         put(&asset(SIGNATURE, b"s"), std::slice::from_ref(&signature)).unwrap(),
@@ -204,9 +199,9 @@ fn no_byte_that_is_there_is_replaced() {
 fn latest_only_moves_forward() {
     let version = Version::new(0, 5, 0);
     let digest = Some(Digest::of(b"now"));
-    let at = |bytes: &[u8], version: Option<Version>| Latest::At(Digest::of(bytes), version);
-    let decide = |latest: &Latest| promote(&image(), &version, digest, latest);
-    assert_eq!(decide(&Latest::Missing).unwrap(), Promotion::Move(None));
+    let at = |bytes: &[u8], version: Option<Version>| LatestTag::At(Digest::of(bytes), version);
+    let decide = |latest: &LatestTag| promote(&image(), &version, digest, latest);
+    assert_eq!(decide(&LatestTag::Missing).unwrap(), Promotion::Move(None));
     let older = Version::new(0, 4, 9);
     assert_eq!(
         decide(&at(b"x", Some(older.clone()))).unwrap(),
@@ -268,7 +263,7 @@ fn the_plan_of_a_new_release_makes_everything() {
           create   ghcr.io/o/init:v0.5.0: sha256:ed5eb9a37e2d8231af3388319b941995f6dc8755c56043d0cc52b5fe405a87de
 
         draft
-          create   draft v0.5.0: there is none
+          create   draft v0.5.0: does not exist yet
 
         upload
           create   a.tar.gz: 1 bytes
@@ -286,9 +281,9 @@ fn the_plan_of_a_new_release_makes_everything() {
 #[test]
 fn everything_that_stands_against_a_release_is_told_at_once() {
     let public = release(5, TAG, false);
-    let held = Held {
+    let held = PublishedImage {
         version: Some(Digest::of(b"was")),
-        latest: Latest::At(Digest::of(b"?"), None),
+        latest: LatestTag::At(Digest::of(b"?"), None),
     };
     let observed = Observed {
         may_write: Some(false),
@@ -305,29 +300,29 @@ fn everything_that_stands_against_a_release_is_told_at_once() {
     expect![[r#"
 
         push
-          refuse   ghcr.io/o/init:v0.5.0: it belongs to a public release
+          refuse   ghcr.io/o/init:v0.5.0: belongs to a public release
 
         draft
-          skip     draft v0.5.0: it is public: https://github.com/o/r/releases/5
+          skip     draft v0.5.0: already public: https://github.com/o/r/releases/5
 
         upload
           refuse   a.tar.gz: see below
           refuse   SHA256SUMS.minisig: see below
 
         publish
-          skip     v0.5.0: it is public
+          skip     v0.5.0: already public
 
         promote
           refuse   ghcr.io/o/init:latest: its version cannot be read
 
-        note: releases of this repository are not immutable: what is published can be changed afterwards (RELEASING.md)
+        note: releases of this repository are not immutable: published files can still be changed (RELEASING.md)
         refusal: the tag `v0.5.0` does not exist on GitHub
         refusal: the token may not write to the repository
-        refusal: GitHub's latest release is `nightly`, which is no version
-        refusal: `ghcr.io/o/init:v0.5.0` belongs to a release that is public and names other bytes
-        refusal: the release v0.5.0 holds files that are not of this release
-        refusal: the release holds another `a.tar.gz` than this one
-        refusal: the public release v0.5.0 does not hold `SHA256SUMS.minisig` whole
+        refusal: GitHub's latest release is `nightly`, which is not a version
+        refusal: `ghcr.io/o/init:v0.5.0` belongs to a public release and names different content
+        refusal: the release v0.5.0 holds files that do not belong to it
+        refusal: the release already holds a different `a.tar.gz`
+        refusal: the public release v0.5.0 lacks `SHA256SUMS.minisig`, or holds only a part of it
         refusal: `ghcr.io/o/init:latest` names an image without a version
     "#]].assert_eq(&shown(&Plan::new(&observed, &wanted(), Until::Published)));
 }
@@ -339,9 +334,9 @@ fn the_plan_after_success_skips_everything() {
         ..release(5, TAG, false)
     };
     let digest = image().digest().unwrap();
-    let held = Held {
+    let held = PublishedImage {
         version: Some(digest),
-        latest: Latest::At(digest, Some(Version::new(0, 5, 0))),
+        latest: LatestTag::At(digest, Some(Version::new(0, 5, 0))),
     };
     let observed = Observed {
         assets: BTreeMap::from([(

@@ -39,7 +39,7 @@ pub(super) struct Proposal {
 
 /// What GitHub has.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct RemoteState {
     /// The head of [`BRANCH`].
     pub(super) branch: Option<Branch>,
     /// Its pull requests, newest first.
@@ -93,7 +93,7 @@ pub(super) struct Plan<'a> {
 }
 
 /// What brings GitHub in step with `proposal`.
-pub(super) fn plan<'a>(proposal: Option<&Proposal>, seen: &'a Seen) -> Plan<'a> {
+pub(super) fn plan<'a>(proposal: Option<&Proposal>, seen: &'a RemoteState) -> Plan<'a> {
     let open = seen.pulls.iter().find(|pull| pull.open);
     let left = |left, pull| Plan {
         steps: Err(left),
@@ -247,11 +247,11 @@ fn body(moves: &[Move], key: &str) -> String {
     let (begin, end) = MARKER;
     format!(
         "{begin}{key}{end}\n\
-         The nightly check found newer versions of what this repository pins. It has downloaded and hashed them, and \
-         `cargo xtask verify-pins --offline` has nothing against the result. `cargo xtask update` makes the same \
+         The nightly check found newer versions of what this repository pins. It downloaded and hashed them, and \
+         `cargo xtask verify-pins --offline` passes on the result. `cargo xtask update` makes the same \
          changes on any machine.\n\n{}\n\n\
-         The check keeps this in step for as long as the last commit of `{BRANCH}` is its own. Close it to turn these \
-         versions down: the next ones are proposed again.\n",
+         The check updates this pull request as long as the last commit on `{BRANCH}` is its own. Close it to reject \
+         these versions; later ones are proposed again.\n",
         moves_table(moves)
     )
 }

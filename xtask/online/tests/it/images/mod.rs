@@ -18,7 +18,7 @@ use xtask_testkit::{Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
 use crate::support::real_part;
-use crate::support::world::{COMPOSE, PROGRAM};
+use crate::support::test_env::{COMPOSE, PROGRAM};
 use build::{Pushed, Pusher, stored, text};
 use cases::{After, Case, bytes, fine, good, kept, promises};
 

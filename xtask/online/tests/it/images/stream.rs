@@ -10,7 +10,7 @@ use xtask_testkit::Tree;
 use super::build::{Entry, Image, Layer, Packed};
 use super::cases::{Case, fine};
 use super::{Site, states};
-use crate::support::world::PROGRAM;
+use crate::support::test_env::PROGRAM;
 
 /// More than the program may have in memory, packed and unpacked. The bytes cannot be packed any smaller.
 const LARGE: usize = 80 << 20;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use xtask_loopback::{Entry, Hold, Trip};
 
-use super::world::{End, World, finish};
+use super::release_env::{End, ReleaseEnv, finish};
 
 /// How one request is broken off.
 #[derive(Debug, Clone, Copy)]
@@ -37,30 +37,30 @@ const BREAKS: [Break; 5] = [
 
 /// What a whole release leaves, and how many requests it makes.
 fn whole() -> (End, Vec<Entry>) {
-    let world = World::new("0.5.0");
-    let ran = world.release();
+    let test_env = ReleaseEnv::new("0.5.0");
+    let ran = test_env.release();
     assert_eq!(ran.code, 0, "{}", ran.seen());
-    let entries = world.journal.entries();
+    let entries = test_env.journal.entries();
     assert!(entries.len() > 20, "{entries:#?}");
-    let end = world.end();
+    let end = test_env.end();
     assert_eq!(end.releases.len(), 1, "{end:#?}");
-    world.journal.clear();
-    let again = world.release();
+    test_env.journal.clear();
+    let again = test_env.release();
     assert_eq!(again.code, 0, "{}", again.seen());
     assert_eq!(
-        world.journal.entries(),
+        test_env.journal.entries(),
         [],
         "a run after success changes nothing"
     );
-    assert_eq!(world.end(), end);
+    assert_eq!(test_env.end(), end);
     (end, entries)
 }
 
 /// Breaks the release off at the request `number`; says what is wrong afterwards.
 fn problem(number: usize, how: Break, whole: &End) -> Option<String> {
-    let world = World::new("0.5.0");
+    let test_env = ReleaseEnv::new("0.5.0");
     let hold = Hold::default();
-    world.journal.trip(
+    test_env.journal.trip(
         number,
         match how {
             Break::KilledBefore => Trip::Before(hold.clone()),
@@ -70,8 +70,8 @@ fn problem(number: usize, how: Break, whole: &End) -> Option<String> {
             Break::Cut => Trip::CutAfter,
         },
     );
-    let hosts = (world.github.url(), world.registry.url());
-    let (mut child, files) = world.start("0.5.0", &hosts, &[], &[]);
+    let hosts = (test_env.github.url(), test_env.registry.url());
+    let (mut child, files) = test_env.start("0.5.0", &hosts, &[], &[]);
     match how {
         Break::KilledBefore | Break::KilledAfter => {
             if !hold.wait(Duration::from_secs(120)) {
@@ -82,8 +82,8 @@ fn problem(number: usize, how: Break, whole: &End) -> Option<String> {
         }
         _ => drop(finish((child, files))),
     }
-    let ran = world.release();
-    let entries = world.journal.entries();
+    let ran = test_env.release();
+    let entries = test_env.journal.entries();
     let deleted: Vec<&Entry> = entries
         .iter()
         .filter(|entry| entry.method == "DELETE")
@@ -91,7 +91,9 @@ fn problem(number: usize, how: Break, whole: &End) -> Option<String> {
     match () {
         () if ran.code != 0 => Some(ran.seen()),
         () if !deleted.is_empty() => Some(format!("deleted {deleted:?}")),
-        () if world.end() != *whole => Some(format!("{:#?}\nexpected {whole:#?}", world.end())),
+        () if test_env.end() != *whole => {
+            Some(format!("{:#?}\nexpected {whole:#?}", test_env.end()))
+        }
         () => None,
     }
 }

@@ -14,28 +14,28 @@ use polis_base::archive::{EXECUTABLE, Files, PLAIN};
 use polis_base::facts::Facts;
 use polis_base::pages::{self, PAGES};
 use polis_base::{Digest, ImageRef};
-use tempfile::TempDir;
+use xtask::cli::DocsArgs;
 use xtask_build::oci::{self, Blobs, Execution, Platform};
-use xtask_dist::{Archives, Inputs, Kind};
+use xtask_dist::{Archives, Inputs, ReleaseKind};
 use xtask_host::progress::Progress;
 use xtask_host::workspace::Workspace;
 use xtask_loopback::EmbeddedRegistry;
 use xtask_online::registry::{Logins, Registry};
-use xtask_pins::edit;
-use xtask_pins::inventory::{self, Inventory, page};
-use xtask_testkit::Tree;
+use xtask_pins::inventory::Inventory;
+use xtask_testkit::{Tree, prepared};
 
-use crate::support::world::{COMPOSE, Others};
-use crate::support::{endpoints, layout, real_part, run};
+use crate::support::test_env::{COMPOSE, Others};
+use crate::support::{copy, endpoints, layout, real_part, run};
 
 /// The targets of the fixture: what a job of one kind of runner could build.
 pub(super) const TARGETS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
 
-/// The parts that all worlds share.
+/// What all environments of a version share.
 pub(super) struct Fixture {
     pub(super) tree: Tree,
     pub(super) others: Others,
-    pub(super) parts: TempDir,
+    /// The directory of everything else.
+    pub(super) parts: PathBuf,
     pub(super) secret_key: String,
 }
 
@@ -47,21 +47,36 @@ pub(super) fn fixture(version: &'static str) -> &'static Fixture {
         "0.5.0" => &OLDER,
         _ => &NEWER,
     };
-    cell.get_or_init(|| Fixture::make(version))
+    cell.get_or_init(|| {
+        let parts = prepared(&format!("release-{version}"), |dir| {
+            Fixture::make(dir, version)
+        });
+        Fixture {
+            tree: Tree::shared(parts.join("tree")),
+            others: Others::load(&parts),
+            secret_key: fs::read_to_string(parts.join("key")).unwrap(),
+            parts,
+        }
+    })
 }
 
 impl Fixture {
-    fn make(version: &str) -> Self {
-        let tree = Tree::whole();
+    /// Fills the directory `parts`.
+    fn make(parts: &Path, version: &str) {
+        let whole = Tree::whole();
+        copy(whole.root(), &parts.join("tree"));
+        let tree = Tree::shared(parts.join("tree"));
         let others = Others::of(&tree);
+        others.save(parts);
         let key = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
         let fixture = Self {
             others,
-            parts: tempfile::tempdir().unwrap(),
+            parts: parts.to_owned(),
             secret_key: key.sk.to_box(None).unwrap().into_string(),
             tree,
         };
-        let bin = fixture.parts.path().join("bin");
+        fs::write(parts.join("key"), &fixture.secret_key).unwrap();
+        let bin = fixture.parts.join("bin");
         fs::create_dir(&bin).unwrap();
         std::os::unix::fs::symlink(real_part("git").unwrap(), bin.join("git")).unwrap();
         let tree = &fixture.tree;
@@ -77,24 +92,23 @@ impl Fixture {
         // A checkout is copied hundreds of times: one file of objects instead of hundreds.
         git(tree.root(), &["gc", "--quiet", "--prune=now"]);
         fixture.assemble();
-        fixture
     }
 
     /// Puts everything but the signature together, as the job before the release does.
     fn assemble(&self) {
         let workspace = self.workspace();
-        let layout = self.parts.path().join("layout");
+        let layout = self.parts.join("layout");
         let inputs = Inputs {
             workspace: &workspace,
-            kind: Kind::Release,
+            kind: ReleaseKind::Release,
             commit: &head(self.tree.root()),
             targets: &TARGETS.map(str::to_owned),
-            archives: &Archives::Prebuilt(self.parts.path().join("prebuilt")),
+            archives: &Archives::Prebuilt(self.parts.join("prebuilt")),
             images: &xtask_build::images::of_layout(&workspace, &layout).unwrap(),
             public_key: &self.tree.read("minisign.pub"),
         };
         let assembled = xtask_dist::assemble(&inputs, Progress::Silent).unwrap();
-        let dir = self.parts.path().join("assembled");
+        let dir = self.parts.join("assembled");
         assembled.unsigned().write(&dir).unwrap();
     }
 
@@ -143,10 +157,10 @@ impl Fixture {
 
     /// Pushes every image that others publish, lays out ours, and pins all of them.
     fn publish_and_pin(&self, version: &str) {
-        let registry = EmbeddedRegistry::start(&self.parts.path().join("registry")).unwrap();
+        let registry = EmbeddedRegistry::start(&self.parts.join("registry")).unwrap();
         let inventory = Inventory::read(self.tree.root()).unwrap();
         let mut text = self.tree.read(COMPOSE);
-        let ours = self.lay_out(version, &self.parts.path().join("layout"));
+        let ours = self.lay_out(version, &self.parts.join("layout"));
         for image in inventory.images().filter_map(|pin| pin.image()) {
             let digest = match image.repository() == "odralabshq/polis-init-oss" {
                 true => ours,
@@ -195,8 +209,8 @@ impl Fixture {
 
     /// The archives, as their jobs would have made them.
     fn pack(&self, version: &str) {
-        let facts = xtask_dist::facts(&self.workspace(), Kind::Release, version).unwrap();
-        let dir = self.parts.path().join("prebuilt");
+        let facts = xtask_dist::facts(&self.workspace(), ReleaseKind::Release, version).unwrap();
+        let dir = self.parts.join("prebuilt");
         fs::create_dir_all(&dir).unwrap();
         for triple in TARGETS {
             let bytes = archive(&facts, triple, self.tree.root());
@@ -206,7 +220,7 @@ impl Fixture {
 
     /// Where the files are that were put together.
     pub(super) fn assembled(&self) -> PathBuf {
-        self.parts.path().join("assembled")
+        self.parts.join("assembled")
     }
 }
 
@@ -284,23 +298,4 @@ pub(super) fn git(root: &Path, args: &[&str]) -> String {
 /// The commit that is checked out in `root`.
 pub(super) fn head(root: &Path) -> String {
     git(root, &["rev-parse", "HEAD"])
-}
-
-pub(super) fn copy(from: &Path, to: &Path) {
-    place(from, to, &|from, to| {
-        fs::copy(from, to).unwrap();
-    });
-}
-
-/// Makes the directory `to` as `from`, each file by `file`.
-pub(super) fn place(from: &Path, to: &Path, file: &dyn Fn(&Path, &Path)) {
-    if from.is_dir() {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            place(&entry.path(), &to.join(entry.file_name()), file);
-        }
-    } else {
-        file(from, to);
-    }
 }

@@ -3,19 +3,19 @@
 use polis_base::{Digest, ImageRef};
 use xtask_online::registry::{Logins, Registry};
 
-use super::world::{World, finish};
+use super::release_env::{ReleaseEnv, finish};
 use crate::support::docker::DockerRegistry;
 use crate::support::{endpoints, layout, oras, prism};
 
 #[test]
 fn githubs_description_accepts_every_request_and_every_answer() {
-    let world = World::new("0.5.0");
-    let Some(prism) = prism::start(&world.github.url()) else {
+    let test_env = ReleaseEnv::new("0.5.0");
+    let Some(prism) = prism::start(&test_env.github.url()) else {
         return;
     };
     for _ in 0..2 {
-        let hosts = (prism.url(), world.registry.url());
-        let ran = finish(world.start("0.5.0", &hosts, &[], &[]));
+        let hosts = (prism.url(), test_env.registry.url());
+        let ran = finish(test_env.start("0.5.0", &hosts, &[], &[]));
         assert_eq!(ran.code, 0, "{}\n{}", ran.seen(), prism.log());
     }
     assert_eq!(prism.violations(), [""; 0]);
@@ -28,10 +28,10 @@ fn githubs_description_accepts_every_request_and_every_answer() {
 
 #[test]
 fn oras_finds_the_sbom_beside_the_released_image() {
-    let world = World::new("0.5.0");
-    let ran = world.release();
+    let test_env = ReleaseEnv::new("0.5.0");
+    let ran = test_env.release();
     assert_eq!(ran.code, 0, "{}", ran.seen());
-    let host = world.registry.host();
+    let host = test_env.registry.host();
     let image = format!("{host}/odralabshq/polis-init-oss:v0.5.0");
     let Some(referrers) = oras::discover(&image) else {
         return;
@@ -42,8 +42,8 @@ fn oras_finds_the_sbom_beside_the_released_image() {
         .collect();
     assert_eq!(types, ["application/vnd.cyclonedx+json"]);
     assert_eq!(
-        world.tags()["v0.5.0"],
-        world.image("0.5.0"),
+        test_env.tags()["v0.5.0"],
+        test_env.image("0.5.0"),
         "the image is the same"
     );
 }

@@ -6,5 +6,5 @@ mod fixture;
 mod judged;
 mod race;
 mod refused;
+mod release_env;
 mod states;
-mod world;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use xtask_loopback::{EmbeddedFiles, Hold, Journal, Trip};
 
-use super::world::{World, finish};
+use super::release_env::{ReleaseEnv, finish};
 
 /// How long a program may take from one request to the next.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,7 +27,7 @@ struct Stepped {
 impl Stepped {
     /// Starts a release of `version` in `root` by doors of its own, and lets it make its first `free`
     /// requests; then it stands.
-    fn start(world: &World, root: &Path, version: &'static str, free: usize) -> Self {
+    fn start(test_env: &ReleaseEnv, root: &Path, version: &'static str, free: usize) -> Self {
         let journal = Journal::default();
         let holds: Vec<Hold> = (0..MOST).map(|_| Hold::default()).collect();
         for (number, hold) in holds.iter().enumerate() {
@@ -36,10 +36,10 @@ impl Stepped {
             }
             journal.trip(number, Trip::Before(hold.clone()));
         }
-        let github = world.github.door(&journal).unwrap();
-        let registry = world.registry.door(&journal).unwrap();
+        let github = test_env.github.door(&journal).unwrap();
+        let registry = test_env.registry.door(&journal).unwrap();
         let hosts = (github.url(), registry.url());
-        let running = world.start_in(root, version, &hosts, &[], &[]);
+        let running = test_env.start_in(root, version, &hosts, &[], &[]);
         // The doors stay open as long as the test's process: a release outlives this function.
         std::mem::forget((github, registry));
         let mut stepped = Self {
@@ -115,10 +115,10 @@ fn all(count: usize, case: impl Fn(usize) -> Option<String> + Sync) -> Vec<Strin
 
 /// How many requests a release makes, and which of them publishes.
 fn requests() -> (usize, usize) {
-    let world = World::new("0.5.0");
-    let ran = world.release();
+    let test_env = ReleaseEnv::new("0.5.0");
+    let ran = test_env.release();
     assert_eq!(ran.code, 0, "{}", ran.seen());
-    let entries = world.journal.entries();
+    let entries = test_env.journal.entries();
     let publish = entries
         .iter()
         .position(|entry| entry.method == "PATCH")
@@ -140,12 +140,12 @@ fn latest_is_the_newer_version_in_every_order_of_two_releases() {
     let (_, publish) = requests();
     let orders = orders(3);
     let problems = all(orders.len(), |number| {
-        let world = World::new("0.5.0");
-        world.check_out("1.0.0");
-        let newer = world.check_out("1.0.0");
+        let test_env = ReleaseEnv::new("0.5.0");
+        test_env.check_out("1.0.0");
+        let newer = test_env.check_out("1.0.0");
         // Both have everything in place and are about to publish.
-        let mut older = Stepped::start(&world, &world.root(), "0.5.0", publish);
-        let mut newer = Stepped::start(&world, &newer, "1.0.0", publish);
+        let mut older = Stepped::start(&test_env, &test_env.root(), "0.5.0", publish);
+        let mut newer = Stepped::start(&test_env, &newer, "1.0.0", publish);
         for first in &orders[number] {
             match first {
                 true => older.step(),
@@ -153,12 +153,12 @@ fn latest_is_the_newer_version_in_every_order_of_two_releases() {
             }
         }
         let (older, newer) = (older.run(), newer.run());
-        let latest = world.by_hand(async |github| github.latest().await.unwrap().unwrap());
+        let latest = test_env.by_hand(async |github| github.latest().await.unwrap().unwrap());
         match () {
             () if older.code != 0 => Some(older.seen()),
             () if newer.code != 0 => Some(newer.seen()),
             () if latest.tag != "v1.0.0" => Some(format!("GitHub's latest is {}", latest.tag)),
-            () if world.tags()["latest"] != world.image("1.0.0") => {
+            () if test_env.tags()["latest"] != test_env.image("1.0.0") => {
                 Some("the registry's latest is the older one".to_owned())
             }
             () => None,
@@ -173,14 +173,14 @@ fn latest_is_the_newer_version_in_every_order_of_two_releases() {
     );
 }
 
-/// A copy of the world's checkout: two releases never share one.
-fn second_checkout(world: &World) -> PathBuf {
-    let second = world.dir.path().join("second");
+/// A second copy of the checkout: two releases never share one.
+fn second_checkout(test_env: &ReleaseEnv) -> PathBuf {
+    let second = test_env.dir.path().join("second");
     crate::support::run(
         "cp",
         [
             "-r",
-            world.root().to_str().unwrap(),
+            test_env.root().to_str().unwrap(),
             second.to_str().unwrap(),
         ],
     );
@@ -190,18 +190,19 @@ fn second_checkout(world: &World) -> PathBuf {
 #[test]
 fn two_releases_of_the_same_version_make_one() {
     let (count, _) = requests();
-    let whole = World::new("0.5.0");
+    let whole = ReleaseEnv::new("0.5.0");
     assert_eq!(whole.release().code, 0);
     let end = whole.end();
     // One stands before each of its requests in turn, while the other runs from start to end; and
     // both go step by step.
     let problems = all(count + 1, |number| {
-        let world = World::new("0.5.0");
-        let second = second_checkout(&world);
+        let test_env = ReleaseEnv::new("0.5.0");
+        let second = second_checkout(&test_env);
         let together = number == count;
         let free = if together { 0 } else { number };
-        let mut one = Stepped::start(&world, &world.root(), "0.5.0", free);
-        let mut other = Stepped::start(&world, &second, "0.5.0", if together { 0 } else { MOST });
+        let mut one = Stepped::start(&test_env, &test_env.root(), "0.5.0", free);
+        let mut other =
+            Stepped::start(&test_env, &second, "0.5.0", if together { 0 } else { MOST });
         for _ in 0..if together { count } else { 0 } {
             one.step();
             other.step();
@@ -210,7 +211,9 @@ fn two_releases_of_the_same_version_make_one() {
         match () {
             () if one.code != 0 => Some(one.seen()),
             () if other.code != 0 => Some(other.seen()),
-            () if world.end() != end => Some(format!("{:#?}\nexpected {end:#?}", world.end())),
+            () if test_env.end() != end => {
+                Some(format!("{:#?}\nexpected {end:#?}", test_env.end()))
+            }
             () => None,
         }
     });

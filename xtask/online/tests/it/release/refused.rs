@@ -13,7 +13,7 @@ use xtask_testkit::{Canary, Ran};
 use crate::support::layout;
 
 use super::fixture::{TARGETS, archive, fixture, git};
-use super::world::{World, finish};
+use super::release_env::{ReleaseEnv, finish};
 
 fn fields(body: &str) -> ReleaseFields {
     ReleaseFields {
@@ -27,65 +27,65 @@ fn fields(body: &str) -> ReleaseFields {
 
 const MARKED: &str = "<!-- cargo xtask release v0.5.0 -->";
 
-/// Releases into `world`, which must refuse with `code` and `words` and change nothing.
-fn refuses(world: &World, code: i32, words: &[&str]) -> Ran {
-    refuses_with(world, &[], code, words)
+/// Releases into `test_env`, which must refuse with `code` and `words` and change nothing.
+fn refuses(test_env: &ReleaseEnv, code: i32, words: &[&str]) -> Ran {
+    refuses_with(test_env, &[], code, words)
 }
 
-fn refuses_with(world: &World, more: &[&str], code: i32, words: &[&str]) -> Ran {
-    let before = world.end();
-    let ran = world.release_with(more);
+fn refuses_with(test_env: &ReleaseEnv, more: &[&str], code: i32, words: &[&str]) -> Ran {
+    let before = test_env.end();
+    let ran = test_env.release_with(more);
     assert_eq!(ran.code, code, "{}", ran.seen());
     for word in words {
         assert!(ran.seen().contains(word), "`{word}`: {}", ran.seen());
     }
-    assert_eq!(world.journal.entries(), [], "a refusal changes nothing");
-    assert_eq!(world.end(), before);
+    assert_eq!(test_env.journal.entries(), [], "a refusal changes nothing");
+    assert_eq!(test_env.end(), before);
     ran
 }
 
 #[test]
 fn the_tag_must_be_on_github_and_name_the_commit() {
-    let world = World::new("0.5.0");
-    world.github.untag("v0.5.0").unwrap();
+    let test_env = ReleaseEnv::new("0.5.0");
+    test_env.github.untag("v0.5.0").unwrap();
     refuses(
-        &world,
+        &test_env,
         1,
         &[
             "`v0.5.0` does not exist on GitHub",
             "git push origin v0.5.0",
         ],
     );
-    world.github.tag("v0.5.0", &"9".repeat(40)).unwrap();
-    refuses(&world, 1, &["on GitHub names another commit"]);
-    git(&world.root(), &["tag", "--delete", "v0.5.0"]);
-    refuses(&world, 1, &["there is no tag `v0.5.0`"]);
+    test_env.github.tag("v0.5.0", &"9".repeat(40)).unwrap();
+    refuses(&test_env, 1, &["on GitHub names a different commit"]);
+    git(&test_env.root(), &["tag", "--delete", "v0.5.0"]);
+    refuses(&test_env, 1, &["there is no tag `v0.5.0`"]);
     git(
-        &world.root(),
+        &test_env.root(),
         &["commit", "--quiet", "--allow-empty", "--message", "x"],
     );
-    git(&world.root(), &["tag", "v0.5.0", "HEAD~1"]);
+    git(&test_env.root(), &["tag", "v0.5.0", "HEAD~1"]);
     refuses(
-        &world,
+        &test_env,
         1,
-        &["names another commit than the one that is checked out"],
+        &["names a different commit than the one that is checked out"],
     );
 }
 
 #[test]
 fn an_image_of_the_stack_that_is_not_whole_stops_the_release() {
-    let world = World::new("0.5.0");
-    let compose = Compose::load(&world.root()).unwrap();
+    let test_env = ReleaseEnv::new("0.5.0");
+    let compose = Compose::load(&test_env.root()).unwrap();
     let pulled = compose.readable_images().unwrap().into_iter();
     let mut pulled = pulled
         .filter(|used| used.build.is_none())
         .map(|used| used.image.unwrap());
     let image = pulled.next().unwrap();
-    let layer = layout::stored_layer(&world.dir.path().join("registry"), &image);
+    let layer = layout::stored_layer(&test_env.dir.path().join("registry"), &image);
     fs::remove_file(layer).unwrap();
     let name = image.unpinned().to_string();
     refuses(
-        &world,
+        &test_env,
         2,
         &[
             "missing blob: layer sha256:",
@@ -97,58 +97,58 @@ fn an_image_of_the_stack_that_is_not_whole_stops_the_release() {
 
 #[test]
 fn a_tag_that_moves_while_it_is_released_stops_the_release() {
-    let world = World::new("0.5.0");
+    let test_env = ReleaseEnv::new("0.5.0");
     let hold = Hold::default();
-    world.journal.trip(20, Trip::After(hold.clone()));
-    let hosts = (world.github.url(), world.registry.url());
-    let running = world.start("0.5.0", &hosts, &[], &[]);
+    test_env.journal.trip(20, Trip::After(hold.clone()));
+    let hosts = (test_env.github.url(), test_env.registry.url());
+    let running = test_env.start("0.5.0", &hosts, &[], &[]);
     assert!(hold.wait(Duration::from_secs(120)));
-    world.github.tag("v0.5.0", &"9".repeat(40)).unwrap();
+    test_env.github.tag("v0.5.0", &"9".repeat(40)).unwrap();
     hold.release();
     let ran = finish(running);
     assert_eq!(ran.code, 1, "{}", ran.seen());
-    let releases = world.by_hand(async |github| github.releases().await.unwrap());
+    let releases = test_env.by_hand(async |github| github.releases().await.unwrap());
     assert!(releases.iter().all(|release| release.draft), "{releases:?}");
-    assert!(!world.tags().contains_key("latest"));
+    assert!(!test_env.tags().contains_key("latest"));
 }
 
 #[test]
 fn the_tree_must_be_ready() {
-    let world = World::new("0.5.0");
-    let root = world.root();
+    let test_env = ReleaseEnv::new("0.5.0");
+    let root = test_env.root();
     let commit = |message: &str| {
         git(&root, &["commit", "--quiet", "--all", "--message", message]);
         git(&root, &["tag", "--force", "v0.5.0"]);
         let head = git(&root, &["rev-parse", "HEAD"]);
-        world.github.tag("v0.5.0", &head).unwrap();
+        test_env.github.tag("v0.5.0", &head).unwrap();
     };
     fs::write(root.join("new"), "x").unwrap();
-    refuses(&world, 1, &["uncommitted changes"]);
+    refuses(&test_env, 1, &["uncommitted changes"]);
     fs::remove_file(root.join("new")).unwrap();
     let changelog = fs::read_to_string(root.join("CHANGELOG.md")).unwrap();
     let unreleased = changelog.replacen("## 0.5.0", "## 0.5.0 (unreleased)", 1);
     fs::write(root.join("CHANGELOG.md"), unreleased).unwrap();
     commit("unreleased");
     refuses(
-        &world,
+        &test_env,
         1,
-        &["calls 0.5.0 unreleased", "cargo xtask prepare"],
+        &["marks 0.5.0 as unreleased", "cargo xtask prepare"],
     );
     fs::write(root.join("CHANGELOG.md"), changelog).unwrap();
     fs::remove_file(root.join("LICENSE")).unwrap();
     commit("no licence");
-    refuses(&world, 1, &["LICENSE` is missing"]);
+    refuses(&test_env, 1, &["LICENSE` is missing"]);
 }
 
 #[test]
 fn every_problem_is_told_at_once() {
-    let world = World::new("0.5.0");
-    world.github.untag("v0.5.0").unwrap();
-    world.github.set_push(false).unwrap();
-    world.push_image("latest", None);
-    fs::write(world.root().join("new"), "x").unwrap();
+    let test_env = ReleaseEnv::new("0.5.0");
+    test_env.github.untag("v0.5.0").unwrap();
+    test_env.github.set_push(false).unwrap();
+    test_env.push_image("latest", None);
+    fs::write(test_env.root().join("new"), "x").unwrap();
     let ran = refuses(
-        &world,
+        &test_env,
         1,
         &[
             "uncommitted changes",
@@ -165,8 +165,8 @@ fn every_problem_is_told_at_once() {
 
 #[test]
 fn each_archive_is_opened_before_anything_is_changed() {
-    let world = World::new("0.5.0");
-    let dir = world.dir.path().join("assembled");
+    let test_env = ReleaseEnv::new("0.5.0");
+    let dir = test_env.dir.path().join("assembled");
     let fine = || {
         fs::create_dir_all(&dir).unwrap();
         for entry in fs::read_dir(fixture("0.5.0").assembled()).unwrap() {
@@ -180,46 +180,55 @@ fn each_archive_is_opened_before_anything_is_changed() {
     for triple in TARGETS {
         fs::write(file(triple), "five text files were published once\n").unwrap();
     }
-    let ran = refuses_with(&world, &more, 1, &[]);
+    let ran = refuses_with(&test_env, &more, 1, &[]);
     for triple in TARGETS {
         assert!(ran.seen().contains(triple), "{}", ran.seen());
     }
     fine();
     fs::remove_file(file(TARGETS[0])).unwrap();
-    refuses_with(&world, &more, 1, &[TARGETS[0]]);
+    refuses_with(&test_env, &more, 1, &[TARGETS[0]]);
     fine();
     let workspace = xtask_host::workspace::Workspace {
-        root: world.root(),
-        target: world.root().join("target"),
+        root: test_env.root(),
+        target: test_env.root().join("target"),
     };
-    let mut facts = xtask_dist::facts(&workspace, xtask_dist::Kind::Release, "0.5.0").unwrap();
+    let mut facts =
+        xtask_dist::facts(&workspace, xtask_dist::ReleaseKind::Release, "0.5.0").unwrap();
     facts.compose = polis_base::Digest::of(b"another compose file");
-    fs::write(file(TARGETS[1]), archive(&facts, TARGETS[1], &world.root())).unwrap();
-    refuses_with(&world, &more, 1, &["the compose file in the program is"]);
+    fs::write(
+        file(TARGETS[1]),
+        archive(&facts, TARGETS[1], &test_env.root()),
+    )
+    .unwrap();
+    refuses_with(&test_env, &more, 1, &["the compose file in the program is"]);
     fine();
     let sbom = dir.join("polis-0.5.0.cdx.json");
     fs::write(&sbom, "{}").unwrap();
     let words = [
-        "does not list what this tree releases",
+        "does not match what this tree releases",
         "polis-0.5.0.cdx.json",
     ];
-    refuses_with(&world, &more, 2, &words);
+    refuses_with(&test_env, &more, 2, &words);
 }
 
 #[test]
 fn drafts_that_nobody_marked_are_shown_and_left_alone() {
-    let world = World::new("0.5.0");
-    world.by_hand(async |github| {
+    let test_env = ReleaseEnv::new("0.5.0");
+    test_env.by_hand(async |github| {
         github.create_draft(&fields("one")).await.unwrap();
         github.create_draft(&fields("two")).await.unwrap();
     });
-    refuses(&world, 2, &["there are 2 drafts of v0.5.0", "id 1", "id 2"]);
+    refuses(
+        &test_env,
+        2,
+        &["there are 2 drafts of v0.5.0", "id 1", "id 2"],
+    );
 }
 
 #[test]
 fn files_of_others_are_named_and_stay() {
-    let world = World::new("0.5.0");
-    let draft = world.by_hand(async |github| {
+    let test_env = ReleaseEnv::new("0.5.0");
+    let draft = test_env.by_hand(async |github| {
         let draft = github.create_draft(&fields(MARKED)).await.unwrap();
         github
             .upload(draft.id, "notes.pdf", b"x".to_vec())
@@ -228,11 +237,11 @@ fn files_of_others_are_named_and_stay() {
         draft
     });
     refuses(
-        &world,
+        &test_env,
         2,
-        &["files that are not of this release", "notes.pdf"],
+        &["files that do not belong to it", "notes.pdf"],
     );
-    let other = World::new("0.5.0");
+    let other = ReleaseEnv::new("0.5.0");
     other.by_hand(async |github| {
         let draft = github.create_draft(&fields(MARKED)).await.unwrap();
         let there = github
@@ -243,25 +252,22 @@ fn files_of_others_are_named_and_stay() {
     refuses(
         &other,
         2,
-        &[
-            "holds another `cloud-init.yaml`",
-            "nothing that is there was touched",
-        ],
+        &["holds a different `cloud-init.yaml`", "nothing was changed"],
     );
     assert_eq!(draft.tag, "v0.5.0");
 }
 
 #[test]
 fn a_public_release_is_never_touched() {
-    let world = World::new("0.5.0");
-    let first = world.release();
+    let test_env = ReleaseEnv::new("0.5.0");
+    let first = test_env.release();
     assert_eq!(first.code, 0, "{}", first.seen());
-    world.journal.clear();
+    test_env.journal.clear();
     // Somebody moves the version tag of the public release.
-    world.push_image("v0.5.0", Some("0.5.0"));
-    refuses(&world, 2, &["belongs to a release that is public"]);
+    test_env.push_image("v0.5.0", Some("0.5.0"));
+    refuses(&test_env, 2, &["belongs to a public release"]);
 
-    let by_hand = World::new("0.5.0");
+    let by_hand = ReleaseEnv::new("0.5.0");
     by_hand.github.set_immutable(false).unwrap();
     by_hand.by_hand(async |github| {
         let draft = github.create_draft(&fields("by hand")).await.unwrap();
@@ -270,15 +276,19 @@ fn a_public_release_is_never_touched() {
             .await
             .unwrap();
     });
-    refuses(&by_hand, 2, &["does not hold", "release the next version"]);
+    refuses(
+        &by_hand,
+        2,
+        &["holds only a part of it", "release the next version"],
+    );
 }
 
 #[test]
 fn what_stands_unreadable_on_latest_stops_the_release() {
-    let world = World::new("0.5.0");
-    let digest = world.push_image("latest", None).to_string();
-    refuses(&world, 2, &["names an image without a version", &digest]);
-    let nightly = World::new("0.5.0");
+    let test_env = ReleaseEnv::new("0.5.0");
+    let digest = test_env.push_image("latest", None).to_string();
+    refuses(&test_env, 2, &["names an image without a version", &digest]);
+    let nightly = ReleaseEnv::new("0.5.0");
     nightly.github.set_immutable(false).unwrap();
     nightly.github.tag("nightly", &"9".repeat(40)).unwrap();
     nightly.by_hand(async |github| {
@@ -294,13 +304,13 @@ fn what_stands_unreadable_on_latest_stops_the_release() {
 
 #[test]
 fn a_burnt_tag_asks_for_the_next_version() {
-    let world = World::new("0.5.0");
-    let first = world.release();
+    let test_env = ReleaseEnv::new("0.5.0");
+    let first = test_env.release();
     assert_eq!(first.code, 0, "{}", first.seen());
-    let release = world.by_hand(async |github| github.releases().await.unwrap().remove(0));
+    let release = test_env.by_hand(async |github| github.releases().await.unwrap().remove(0));
     let url = format!(
         "{}/repos/odralabshq/polis/releases/{}",
-        world.github.url(),
+        test_env.github.url(),
         release.id
     );
     crate::support::run(
@@ -314,7 +324,7 @@ fn a_burnt_tag_asks_for_the_next_version() {
             &url,
         ],
     );
-    let ran = world.release();
+    let ran = test_env.release();
     assert_eq!(ran.code, 1, "{}", ran.seen());
     let seen = ran.seen();
     assert!(seen.contains("was used by an immutable release"), "{seen}");
@@ -324,18 +334,18 @@ fn a_burnt_tag_asks_for_the_next_version() {
 
 #[test]
 fn one_release_at_a_time_in_a_checkout() {
-    let world = World::new("0.5.0");
+    let test_env = ReleaseEnv::new("0.5.0");
     let hold = Hold::default();
-    world.journal.trip(0, Trip::Before(hold.clone()));
-    let hosts = (world.github.url(), world.registry.url());
-    let running = world.start("0.5.0", &hosts, &[], &[]);
+    test_env.journal.trip(0, Trip::Before(hold.clone()));
+    let hosts = (test_env.github.url(), test_env.registry.url());
+    let running = test_env.start("0.5.0", &hosts, &[], &[]);
     assert!(hold.wait(Duration::from_secs(120)));
-    let second = world.release();
+    let second = test_env.release();
     assert_eq!(second.code, 5, "{}", second.seen());
     assert!(
         second
             .seen()
-            .contains("another release runs in this checkout"),
+            .contains("another release is running in this checkout"),
         "{}",
         second.seen()
     );
@@ -346,35 +356,35 @@ fn one_release_at_a_time_in_a_checkout() {
 
 #[test]
 fn a_password_for_a_key_without_one_and_no_key_at_all() {
-    let world = World::new("0.5.0");
-    let ran = world.release_env(&[], &[("POLIS_MINISIGN_PASSWORD", "p")]);
+    let test_env = ReleaseEnv::new("0.5.0");
+    let ran = test_env.release_env(&[], &[("POLIS_MINISIGN_PASSWORD", "p")]);
     assert_eq!(ran.code, 3, "{}", ran.seen());
-    let ran = world.release_env(&[], &[("POLIS_MINISIGN_SECRET_KEY", "")]);
+    let ran = test_env.release_env(&[], &[("POLIS_MINISIGN_SECRET_KEY", "")]);
     assert_eq!(ran.code, 3, "{}", ran.seen());
-    assert_eq!(world.journal.entries(), []);
+    assert_eq!(test_env.journal.entries(), []);
 }
 
 /// No secret of the environment reaches git or cargo, through a whole release.
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_that_a_release_starts_knows_a_secret() {
-    let world = World::new("0.5.0");
+    let test_env = ReleaseEnv::new("0.5.0");
     let secrets = xtask_host::secrets::READ
         .into_iter()
         .chain(xtask_host::secrets::UNUSED);
     let canary = Canary::new(secrets).watching(&["git", "cargo", "rustc"]);
-    let (ran, canary) = world.release_watched(canary);
+    let (ran, canary) = test_env.release_watched(canary);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     canary.assert_unseen(&ran, &["git "]);
 }
 
 #[test]
 fn a_dry_run_shows_what_a_release_would_do() {
-    let world = World::new("0.5.0");
-    let text = |world: &World| {
-        let ran = world.plan();
-        assert_eq!(world.journal.entries(), [], "a dry run changes nothing");
-        ran.seen().replace(&world.image("0.5.0"), "[DIGEST]")
+    let test_env = ReleaseEnv::new("0.5.0");
+    let text = |test_env: &ReleaseEnv| {
+        let ran = test_env.plan();
+        assert_eq!(test_env.journal.entries(), [], "a dry run changes nothing");
+        ran.seen().replace(&test_env.image("0.5.0"), "[DIGEST]")
     };
     expect![[r#"
         exit 0
@@ -389,7 +399,7 @@ fn a_dry_run_shows_what_a_release_would_do() {
           create   ghcr.io/odralabshq/polis-init-oss:v0.5.0: [DIGEST]
 
         draft
-          create   draft v0.5.0: there is none
+          create   draft v0.5.0: does not exist yet
 
         publish
           create   v0.5.0: and GitHub's latest
@@ -397,18 +407,18 @@ fn a_dry_run_shows_what_a_release_would_do() {
         promote
           create   ghcr.io/odralabshq/polis-init-oss:latest: 0.5.0
 
-        note: whether releases are immutable is not known: this token may not ask
+        note: cannot tell whether releases are immutable: the token may not read that setting
 
         Would stop now, before anything is changed:
           - `POLIS_MINISIGN_SECRET_KEY` is not set
 
         This is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.
-    "#]].assert_eq(&text(&world));
-    let first = world.release();
+    "#]].assert_eq(&text(&test_env));
+    let first = test_env.release();
     assert_eq!(first.code, 0, "{}", first.seen());
-    world.journal.clear();
-    world.push_image("v0.5.0", Some("0.5.0"));
-    let after = text(&world);
+    test_env.journal.clear();
+    test_env.push_image("v0.5.0", Some("0.5.0"));
+    let after = text(&test_env);
     assert!(
         after.contains("refuse   ghcr.io/odralabshq/polis-init-oss:v0.5.0"),
         "{after}"

@@ -7,7 +7,7 @@ use xtask_online::github::{Release, ReleaseFields, Upload};
 use xtask_testkit::Ran;
 
 use super::fixture::head;
-use super::world::{World, finish};
+use super::release_env::{ReleaseEnv, finish};
 
 fn stale(tag: &str) -> ReleaseFields {
     ReleaseFields {
@@ -27,22 +27,23 @@ fn ours() -> ReleaseFields {
     }
 }
 
-fn releases(world: &World) -> Vec<Release> {
-    world.by_hand(async |github| github.releases().await.unwrap())
+fn releases(test_env: &ReleaseEnv) -> Vec<Release> {
+    test_env.by_hand(async |github| github.releases().await.unwrap())
 }
 
-fn released(world: &World) -> Ran {
-    let ran = world.release();
+fn released(test_env: &ReleaseEnv) -> Ran {
+    let ran = test_env.release();
     assert_eq!(ran.code, 0, "{}", ran.seen());
     ran
 }
 
 #[test]
 fn a_draft_that_is_taken_up_says_what_the_release_says() {
-    let world = World::new("0.5.0");
-    let draft = world.by_hand(async |github| github.create_draft(&stale("v0.5.0")).await.unwrap());
-    released(&world);
-    let [release] = &releases(&world)[..] else {
+    let test_env = ReleaseEnv::new("0.5.0");
+    let draft =
+        test_env.by_hand(async |github| github.create_draft(&stale("v0.5.0")).await.unwrap());
+    released(&test_env);
+    let [release] = &releases(&test_env)[..] else {
         panic!("one release");
     };
     assert_eq!(release.id, draft.id);
@@ -52,10 +53,10 @@ fn a_draft_that_is_taken_up_says_what_the_release_says() {
             release.commit.as_str(),
             release.prerelease
         ),
-        ("Polis 0.5.0", head(&world.root()).as_str(), false)
+        ("Polis 0.5.0", head(&test_env.root()).as_str(), false)
     );
     assert!(!release.body.contains("by hand"), "{}", release.body);
-    let kept = world
+    let kept = test_env
         .root()
         .join(format!("target/replaced/draft-{}.md", draft.id));
     let kept = std::fs::read_to_string(kept).unwrap();
@@ -67,13 +68,13 @@ fn a_draft_that_is_taken_up_says_what_the_release_says() {
 
 #[test]
 fn of_two_drafts_the_one_with_our_marker_is_taken_and_the_other_left_alone() {
-    let world = World::new("0.5.0");
-    let (by_hand, marked) = world.by_hand(async |github| {
+    let test_env = ReleaseEnv::new("0.5.0");
+    let (by_hand, marked) = test_env.by_hand(async |github| {
         let by_hand = github.create_draft(&stale("v0.5.0")).await.unwrap();
         (by_hand, github.create_draft(&ours()).await.unwrap())
     });
-    released(&world);
-    let releases = releases(&world);
+    released(&test_env);
+    let releases = releases(&test_env);
     let of = |id: u64| releases.iter().find(|release| release.id == id).unwrap();
     assert!(!of(marked.id).draft && of(by_hand.id).draft);
     assert_eq!(of(by_hand.id).body, "Written by hand.");
@@ -81,9 +82,9 @@ fn of_two_drafts_the_one_with_our_marker_is_taken_and_the_other_left_alone() {
 
 #[test]
 fn what_a_broken_upload_left_is_replaced_and_a_good_signature_kept() {
-    let world = World::new("0.5.0");
+    let test_env = ReleaseEnv::new("0.5.0");
     // The release is killed when it is about to publish: everything is uploaded.
-    let whole = World::new("0.5.0");
+    let whole = ReleaseEnv::new("0.5.0");
     released(&whole);
     let entries = whole.journal.entries();
     let publish = entries
@@ -91,13 +92,13 @@ fn what_a_broken_upload_left_is_replaced_and_a_good_signature_kept() {
         .position(|entry| entry.method == "PATCH")
         .unwrap();
     let hold = Hold::default();
-    world.journal.trip(publish, Trip::Before(hold.clone()));
-    let hosts = (world.github.url(), world.registry.url());
-    let (mut child, files) = world.start("0.5.0", &hosts, &[], &[]);
+    test_env.journal.trip(publish, Trip::Before(hold.clone()));
+    let hosts = (test_env.github.url(), test_env.registry.url());
+    let (mut child, files) = test_env.start("0.5.0", &hosts, &[], &[]);
     assert!(hold.wait(Duration::from_secs(120)));
     child.kill().unwrap();
     finish((child, files));
-    let (draft, before) = world.by_hand(async |github| {
+    let (draft, before) = test_env.by_hand(async |github| {
         let draft = github.releases().await.unwrap().remove(0);
         let assets = github.assets(draft.id).await.unwrap();
         (draft, assets)
@@ -110,7 +111,7 @@ fn what_a_broken_upload_left_is_replaced_and_a_good_signature_kept() {
         .unwrap();
     let url = format!(
         "{}/repos/odralabshq/polis/releases/assets/{}",
-        world.github.url(),
+        test_env.github.url(),
         broken.id
     );
     crate::support::run(
@@ -124,19 +125,19 @@ fn what_a_broken_upload_left_is_replaced_and_a_good_signature_kept() {
             &url,
         ],
     );
-    world
+    test_env
         .github
         .plant_asset(draft.id, "cloud-init.yaml", b"", "starter")
         .unwrap();
-    world.journal.clear();
-    released(&world);
-    let deletions = world
+    test_env.journal.clear();
+    released(&test_env);
+    let deletions = test_env
         .journal
         .entries()
         .into_iter()
         .filter(|entry| entry.method == "DELETE");
     assert_eq!(deletions.count(), 1, "only the broken one");
-    let after = world.by_hand(async |github| github.assets(draft.id).await.unwrap());
+    let after = test_env.by_hand(async |github| github.assets(draft.id).await.unwrap());
     for old in before.iter().filter(|old| old.name != "cloud-init.yaml") {
         assert!(after.contains(old), "{old:?} is another file now");
     }
@@ -144,38 +145,38 @@ fn what_a_broken_upload_left_is_replaced_and_a_good_signature_kept() {
 
 #[test]
 fn an_image_of_an_attempt_that_never_was_a_release_is_replaced_and_said() {
-    let world = World::new("0.5.0");
-    let was = world.push_image("v0.5.0", Some("0.5.0"));
-    let ran = world.release_with(&["--until", "pushed"]);
+    let test_env = ReleaseEnv::new("0.5.0");
+    let was = test_env.push_image("v0.5.0", Some("0.5.0"));
+    let ran = test_env.release_with(&["--until", "pushed"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
-    assert!(releases(&world).is_empty(), "before any release exists");
-    let now = world.image("0.5.0");
-    assert_eq!(world.tags()["v0.5.0"], now);
+    assert!(releases(&test_env).is_empty(), "before any release exists");
+    let now = test_env.image("0.5.0");
+    assert_eq!(test_env.tags()["v0.5.0"], now);
     assert_ne!(was.to_string(), now);
 }
 
 #[test]
 fn latest_never_moves_backwards() {
-    let world = World::new("0.5.0");
-    world.check_out("1.0.0");
-    let hosts = (world.github.url(), world.registry.url());
-    let newer = finish(world.start("1.0.0", &hosts, &[], &[]));
+    let test_env = ReleaseEnv::new("0.5.0");
+    test_env.check_out("1.0.0");
+    let hosts = (test_env.github.url(), test_env.registry.url());
+    let newer = finish(test_env.start("1.0.0", &hosts, &[], &[]));
     assert_eq!(newer.code, 0, "{}", newer.seen());
-    released(&world);
-    let latest = world.by_hand(async |github| github.latest().await.unwrap().unwrap());
+    released(&test_env);
+    let latest = test_env.by_hand(async |github| github.latest().await.unwrap().unwrap());
     assert_eq!(latest.tag, "v1.0.0");
-    assert_eq!(world.tags()["latest"], world.image("1.0.0"));
-    assert_eq!(world.tags()["v0.5.0"], world.image("0.5.0"));
+    assert_eq!(test_env.tags()["latest"], test_env.image("1.0.0"));
+    assert_eq!(test_env.tags()["v0.5.0"], test_env.image("0.5.0"));
 }
 
 #[test]
 fn a_release_that_can_still_be_changed_is_said_loudly() {
-    let world = World::new("0.5.0");
-    world.github.set_immutable(false).unwrap();
-    let ran = released(&world);
+    let test_env = ReleaseEnv::new("0.5.0");
+    test_env.github.set_immutable(false).unwrap();
+    let ran = released(&test_env);
     let warnings = ran.report()["data"]["warnings"].to_string();
     assert!(warnings.contains("NOT immutable"), "{warnings}");
-    let frozen = World::new("0.5.0");
+    let frozen = ReleaseEnv::new("0.5.0");
     let data = released(&frozen).report()["data"].clone();
     assert_eq!(data["warnings"], serde_json::json!([]));
     assert_eq!(data["signing_key_protected"], false);
@@ -183,13 +184,13 @@ fn a_release_that_can_still_be_changed_is_said_loudly() {
 
 #[test]
 fn the_attestation_of_the_release_is_waited_for_but_not_for_ever() {
-    let late = World::new("0.5.0");
+    let late = ReleaseEnv::new("0.5.0");
     late.github.set_attestation_lag(1).unwrap();
     assert_eq!(
         released(&late).report()["data"]["warnings"],
         serde_json::json!([])
     );
-    let never = World::new("0.5.0");
+    let never = ReleaseEnv::new("0.5.0");
     never.github.set_attestation_lag(1000).unwrap();
     let warnings = released(&never).report()["data"]["warnings"].to_string();
     assert!(warnings.contains("no attestation"), "{warnings}");
@@ -197,15 +198,15 @@ fn the_attestation_of_the_release_is_waited_for_but_not_for_ever() {
 
 #[test]
 fn an_answer_that_only_octocrab_would_refuse_is_taken() {
-    let world = World::new("0.5.0");
-    world.github.set_gravatar(false).unwrap();
-    released(&world);
+    let test_env = ReleaseEnv::new("0.5.0");
+    test_env.github.set_gravatar(false).unwrap();
+    released(&test_env);
 }
 
 #[test]
 fn a_file_that_a_colleague_takes_away_again_is_uploaded() {
-    let world = World::new("0.5.0");
-    let draft = world.by_hand(async |github| {
+    let test_env = ReleaseEnv::new("0.5.0");
+    let draft = test_env.by_hand(async |github| {
         let draft = github.create_draft(&ours()).await.unwrap();
         let there = github
             .upload(draft.id, "notes.pdf", b"x".to_vec())
@@ -214,12 +215,12 @@ fn a_file_that_a_colleague_takes_away_again_is_uploaded() {
         assert!(matches!(there, Upload::There(_)));
         draft
     });
-    let ran = world.release();
+    let ran = test_env.release();
     assert_eq!(ran.code, 2, "{}", ran.seen());
-    let assets = world.by_hand(async |github| github.assets(draft.id).await.unwrap());
+    let assets = test_env.by_hand(async |github| github.assets(draft.id).await.unwrap());
     let url = format!(
         "{}/repos/odralabshq/polis/releases/assets/{}",
-        world.github.url(),
+        test_env.github.url(),
         assets[0].id
     );
     crate::support::run(
@@ -233,5 +234,5 @@ fn a_file_that_a_colleague_takes_away_again_is_uploaded() {
             &url,
         ],
     );
-    released(&world);
+    released(&test_env);
 }

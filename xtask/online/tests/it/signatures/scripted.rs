@@ -12,11 +12,11 @@ fn scripted(script: &str) -> TempDir {
     dir
 }
 
-fn run_with(world: &World, cosign: &TempDir, args: &[&str]) -> Ran {
+fn run_with(test_env: &TestEnv, cosign: &TempDir, args: &[&str]) -> Ran {
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:{path}", cosign.path().display());
     let args = [&["verify-pins", "--signatures"], args].concat();
-    world.run_with(&args, &[("PATH", &path)])
+    test_env.run_with(&args, &[("PATH", &path)])
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_missing_cosign_is_this_machines_and_says_how_to_get_it() {
 
 #[test]
 fn cosign_gets_the_signer_the_registry_and_one_login_and_no_secret() {
-    let world = World::start();
+    let test_env = TestEnv::start();
     let docker = tempfile::tempdir().unwrap();
     // user:password
     let login = r#"{"auths": {"ghcr.io": {"auth": "dXNlcjpwYXNzd29yZA=="}, "a.b": {"auth": "eDpvdGhlcg=="}}}"#;
@@ -64,10 +64,10 @@ fn cosign_gets_the_signer_the_registry_and_one_login_and_no_secret() {
         ("SIGSTORE_ROOT_FILE", "/evil"),
     ];
     let env: Vec<_> = ours.chain(more).collect();
-    let ran = world.run_with(&["verify-pins", "--signatures", "--format", "json"], &env);
+    let ran = test_env.run_with(&["verify-pins", "--signatures", "--format", "json"], &env);
     assert_eq!(ran.code, 0, "{}", ran.seen());
-    let image = world.image("gate");
-    let host = world.registry.host();
+    let image = test_env.image("gate");
+    let host = test_env.registry.host();
     let started = format!(
         "cosign verify --certificate-identity-regexp ^https://github\\.com/odralabshq/polis/\\.github/workflows/release\\.yml@refs/(tags/v[0-9A-Za-z.-]+|heads/main)$ --certificate-oidc-issuer https://token.actions.githubusercontent.com --allow-http-registry {host}/{REPOSITORY}@{}",
         image.digest().unwrap()
@@ -98,15 +98,15 @@ fn cosign_gets_the_signer_the_registry_and_one_login_and_no_secret() {
 
 #[test]
 fn what_cosign_says_is_bounded_in_size_and_time_and_cannot_write_to_a_terminal() {
-    let world = World::start();
-    only_gate(&world.tree, "{identity: ^a$, issuer: https://b.example}");
+    let test_env = TestEnv::start();
+    only_gate(&test_env.tree, "{identity: ^a$, issuer: https://b.example}");
     let flood = scripted("head -c 30000000 /dev/zero; exit 1");
-    let ran = run_with(&world, &flood, &[]);
+    let ran = run_with(&test_env, &flood, &[]);
     let told = "it said more than 16777216 bytes";
     assert!(ran.code == 3 && ran.stderr.contains(told), "{}", ran.seen());
     let slow = scripted("sleep 100");
     let begun = Instant::now();
-    let ran = run_with(&world, &slow, &["--deadline", "3"]);
+    let ran = run_with(&test_env, &slow, &["--deadline", "3"]);
     assert!(
         ran.code == 3 && ran.stderr.contains("no answer within"),
         "{}",
@@ -114,7 +114,7 @@ fn what_cosign_says_is_bounded_in_size_and_time_and_cannot_write_to_a_terminal()
     );
     assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
     let rude = scripted("printf 'error: \\033]52;c;eA==\\007\\n' >&2; exit 12");
-    let ran = run_with(&world, &rude, &[]);
+    let ran = run_with(&test_env, &rude, &[]);
     assert_eq!(ran.code, 1, "{}", ran.seen());
     assert!(ran.stderr.contains("]52;c;eA=="), "{}", ran.seen());
     assert!(!ran.seen().contains(['\u{1b}', '\u{7}']), "{}", ran.seen());
@@ -141,6 +141,6 @@ fn an_image_without_a_digest_has_nothing_to_verify() {
     args.extend(nowhere.iter().flat_map(|endpoint| ["--endpoint", endpoint]));
     args.extend(["--deadline", "5"]);
     let ran = tree.run_with(PROGRAM, &args, &[("PATH", &path)]);
-    let told = "signatures: 0 verified, 0 failed, 8 not looked at\n";
+    let told = "signatures: 0 verified, 0 failed, 8 not checked\n";
     assert!(ran.stdout.contains(told), "{}", ran.seen());
 }

@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 fn downloads_hash_to_their_pins() {
-    let mut world = World::start();
-    let yq = |world: &mut World, change: &dyn Fn(&mut Vec<u8>)| {
-        let mut files = world.others.files.iter_mut();
+    let mut test_env = TestEnv::start();
+    let yq = |test_env: &mut TestEnv, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut files = test_env.others.files.iter_mut();
         change(
             files
                 .find(|(path, _)| path.ends_with("yq_linux_amd64"))
@@ -14,24 +14,24 @@ fn downloads_hash_to_their_pins() {
                 .1,
         );
     };
-    yq(&mut world, &|bytes| bytes.push(b'!'));
+    yq(&mut test_env, &|bytes| bytes.push(b'!'));
     assert_eq!(
-        world.states(),
+        test_env.states(),
         (1, vec!["mismatch yq v4.44.6 amd64".to_owned()])
     );
-    yq(&mut world, &|bytes| bytes.truncate(bytes.len() - 1));
-    world
+    yq(&mut test_env, &|bytes| bytes.truncate(bytes.len() - 1));
+    test_env
         .others
         .files
         .retain(|path, _| !path.ends_with("yq_linux_arm64"));
     assert_eq!(
-        world.states(),
+        test_env.states(),
         (2, vec!["gone yq v4.44.6 arm64".to_owned()])
     );
-    world
+    test_env
         .other_faults
         .add("GET", "/mikefarah", 100, Fault::Cut(5));
-    let checksums = world.run(&["verify-checksums"]);
+    let checksums = test_env.run(&["verify-checksums"]);
     assert_eq!(checksums.code, 2, "{}", checksums.seen());
     assert!(
         checksums
@@ -44,17 +44,17 @@ fn downloads_hash_to_their_pins() {
 
 #[test]
 fn the_key_file_holds_exactly_the_one_key() {
-    let mut world = World::start();
+    let mut test_env = TestEnv::start();
     let url = "https://download.docker.com/linux/ubuntu/gpg";
     let (one, _) = key_file(b"the one key");
     let (other, _) = key_file(b"another key");
     let path = "/linux/ubuntu/gpg".to_owned();
     for bytes in [other.clone(), [one, other].concat(), Vec::new()] {
-        world.others.files.insert(path.clone(), bytes);
-        assert_eq!(world.states(), (1, vec![format!("mismatch {url}")]));
+        test_env.others.files.insert(path.clone(), bytes);
+        assert_eq!(test_env.states(), (1, vec![format!("mismatch {url}")]));
     }
-    world.others.files.insert(path, b"<html>".to_vec());
-    assert_eq!(world.states(), (3, vec![format!("unreachable {url}")]));
+    test_env.others.files.insert(path, b"<html>".to_vec());
+    assert_eq!(test_env.states(), (3, vec![format!("unreachable {url}")]));
 }
 
 /// GnuPG's own keys and fingerprints, armoured and not, RSA and elliptic.
@@ -63,7 +63,7 @@ fn fingerprints_are_those_of_gnupg() {
     let Some(gpg) = real_part("gpg") else {
         return;
     };
-    let mut world = World::start();
+    let mut test_env = TestEnv::start();
     for algorithm in ["rsa2048", "ed25519"] {
         let home = tempfile::tempdir().unwrap();
         let home = home.path().display().to_string();
@@ -84,19 +84,19 @@ fn fingerprints_are_those_of_gnupg() {
             .find(|line| line.starts_with("fpr:"))
             .unwrap();
         let fingerprint = line.split(':').nth(9).unwrap().to_owned();
-        let text = world.tree.read(CLOUD_INIT);
+        let text = test_env.tree.read(CLOUD_INIT);
         let name = "DOCKER_KEY_FINGERPRINT=";
         let at = text.find(name).unwrap() + name.len();
         let old = text[at..at + 40].to_owned();
-        world
+        test_env
             .tree
             .write(CLOUD_INIT, &text.replace(&old, &fingerprint));
         for export in [&["--export"][..], &["--armor", "--export"]] {
-            world
+            test_env
                 .others
                 .files
                 .insert("/linux/ubuntu/gpg".to_owned(), call(export));
-            assert_eq!(world.states(), (0, vec![]), "{algorithm} {export:?}");
+            assert_eq!(test_env.states(), (0, vec![]), "{algorithm} {export:?}");
         }
         stop_agent(&home);
     }
@@ -110,10 +110,10 @@ fn stop_agent(home: &str) {
 
 #[test]
 fn the_toolchain_is_one_that_was_released() {
-    let mut world = World::start();
-    world
+    let mut test_env = TestEnv::start();
+    test_env
         .others
         .files
         .retain(|path, _| !path.starts_with("/dist/"));
-    assert_eq!(world.states(), (2, vec!["gone rust".to_owned()]));
+    assert_eq!(test_env.states(), (2, vec!["gone rust".to_owned()]));
 }

@@ -7,7 +7,7 @@ use polis_base::Digest;
 use tempfile::TempDir;
 use xtask_testkit::Tree;
 
-use super::world::SERVICES;
+use super::test_env::SERVICES;
 use super::{command, real_part};
 
 pub(crate) const REPOSITORY: &str = "odralabshq/polis-gate-oss";

@@ -5,11 +5,12 @@ pub(crate) mod keys;
 pub(crate) mod layout;
 pub(crate) mod oras;
 pub(crate) mod prism;
+pub(crate) mod test_env;
 pub(crate) mod tokens;
 pub(crate) mod twin;
-pub(crate) mod world;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -107,4 +108,24 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Copies the directory `from` to `to`.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    place(from, to, &|from, to| {
+        fs::copy(from, to).unwrap();
+    });
+}
+
+/// Recreates the directory `from` as `to`; `file` copies or links each file.
+pub(crate) fn place(from: &Path, to: &Path, file: &dyn Fn(&Path, &Path)) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            place(&entry.path(), &to.join(entry.file_name()), file);
+        }
+    } else {
+        file(from, to);
+    }
 }

@@ -54,7 +54,7 @@ fn steps(
     branch: Option<Branch>,
     pulls: Vec<Pull>,
 ) -> Result<Vec<Step>, &'static str> {
-    let seen = Seen { branch, pulls };
+    let seen = RemoteState { branch, pulls };
     plan(proposal, &seen).steps.map_err(|left| left.word())
 }
 
@@ -240,7 +240,7 @@ fn the_moves_are_the_same_wherever_they_stand() {
     let (one, other) = (proposal("v2", ""), proposal("v2", "more\n"));
     assert_eq!(one.moves, other.moves);
     assert_ne!(one.content, other.content);
-    let seen = Seen {
+    let seen = RemoteState {
         branch: Some(branch(one.message(TREE))),
         pulls: vec![pull(7, "open", &one.body)],
     };

@@ -1,4 +1,4 @@
-//! A world to release the fixture into: a checkout, the real program, and servers that keep a journal.
+//! Where the fixture is released: a checkout, the real program, and servers that keep a journal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,15 +14,15 @@ use xtask_online::github::{API, GitHub, Token, UPLOADS};
 use xtask_online::registry::{Logins, Registry};
 use xtask_testkit::{Canary, Ran};
 
-use super::fixture::{TARGETS, copy, fixture, head, place};
-use crate::support::world::PROGRAM;
-use crate::support::{endpoints, run};
+use super::fixture::{TARGETS, fixture, head};
+use crate::support::test_env::PROGRAM;
+use crate::support::{copy, endpoints, place, run};
 
 /// The token that this GitHub takes.
 const TOKEN: &str = "a-token-that-writes";
 
 /// One GitHub, one registry, one checkout.
-pub(super) struct World {
+pub(super) struct ReleaseEnv {
     pub(super) dir: TempDir,
     pub(super) journal: Journal,
     pub(super) github: EmbeddedGitHub,
@@ -40,14 +40,16 @@ pub(super) struct End {
     pub(super) tags: BTreeMap<String, String>,
 }
 
-impl World {
-    /// A world in which nothing of `version` has been released.
+impl ReleaseEnv {
+    /// An environment in which nothing of `version` has been released.
     pub(super) fn new(version: &'static str) -> Self {
         let (dir, journal) = (tempfile::tempdir().unwrap(), Journal::default());
-        let registry = fixture(version).parts.path().join("registry");
+        let registry = fixture(version).parts.join("registry");
         place(&registry, &dir.path().join("registry"), &|from, to| {
-            // The registry replaces its files and never writes into them.
-            fs::hard_link(from, to).unwrap();
+            // The registry replaces its files and never writes into them, so links do unless they cross file systems.
+            if fs::hard_link(from, to).is_err() {
+                fs::copy(from, to).unwrap();
+            }
         });
         let github = EmbeddedGitHub::start_journaled(
             &dir.path().join("github"),
@@ -62,17 +64,17 @@ impl World {
             &Faults::none(),
             &journal,
         );
-        let world = Self {
+        let test_env = Self {
             dir,
             journal,
             github: github.unwrap(),
             registry: registry.unwrap(),
             version,
         };
-        world.github.set_immutable(true).unwrap();
-        world.check_out(version);
-        world.journal.clear();
-        world
+        test_env.github.set_immutable(true).unwrap();
+        test_env.check_out(version);
+        test_env.journal.clear();
+        test_env
     }
 
     /// A checkout of `version`, whose tag GitHub then has; returns where it is.
@@ -87,12 +89,12 @@ impl World {
         root
     }
 
-    /// The checkout of this world's version.
+    /// The checkout of its version.
     pub(super) fn root(&self) -> PathBuf {
         self.dir.path().join(format!("tree-{}", self.version))
     }
 
-    /// Releases this world's version to the end.
+    /// Releases its version to the end.
     pub(super) fn release(&self) -> Ran {
         self.release_with(&[])
     }
@@ -138,7 +140,7 @@ impl World {
             args.drain(at..at + 2);
         }
         args.extend(more.iter().map(|more| (*more).to_owned()));
-        let bin = fixture.parts.path().join("bin");
+        let bin = fixture.parts.join("bin");
         let mut vars = vec![
             // git and nothing else: no compiler, and no cargo.
             ("PATH", bin.to_str().unwrap()),
@@ -165,7 +167,7 @@ impl World {
         endpoints.push(format!("api.github.com={github}"));
         endpoints.push(format!("uploads.github.com={github}"));
         endpoints.push(format!("ghcr.io={registry}"));
-        let layout = fixture.parts.path().join("layout").display().to_string();
+        let layout = fixture.parts.join("layout").display().to_string();
         let (root, targets) = (root.display().to_string(), TARGETS.join(","));
         let assembled = fixture.assembled().display().to_string();
         let mut args = vec!["release".to_owned(), "--quiet".to_owned()];
@@ -211,7 +213,7 @@ impl World {
         (ran, canary)
     }
 
-    /// What the world holds.
+    /// What GitHub and the registry hold.
     pub(super) fn end(&self) -> End {
         let get = |path: &str| -> serde_json::Value {
             let url = format!("{}{path}", self.github.url());
@@ -313,7 +315,7 @@ impl World {
 
     /// The digest of the image of `version`.
     pub(super) fn image(&self, version: &'static str) -> String {
-        let index = fixture(version).parts.path().join("layout/index.json");
+        let index = fixture(version).parts.join("layout/index.json");
         let index: serde_json::Value = serde_json::from_slice(&fs::read(index).unwrap()).unwrap();
         index["manifests"][0]["digest"].as_str().unwrap().to_owned()
     }

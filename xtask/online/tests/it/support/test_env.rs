@@ -1,18 +1,20 @@
-//! The world on loopback: a registry, GitHub, and everyone else whose files the tree pins, serving
-//! just what a copy of the tree is made to pin.
+//! Servers on loopback for everything that a copy of the tree pins: a registry, GitHub and the download hosts.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use polis_base::{Digest, ImageRef};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha1::{Digest as _, Sha1};
 use tempfile::TempDir;
 use xtask_loopback::{EmbeddedFiles, EmbeddedRegistry, Faults};
 use xtask_online::registry::{Logins, Registry};
-use xtask_pins::inventory::{Dependency, Inventory};
-use xtask_testkit::{Ran, Tree};
+use xtask_pins::inventory::{Inventory, What};
+use xtask_testkit::{Ran, Tree, prepared};
 
-use super::{endpoints, layout};
+use super::{copy, endpoints, layout};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 pub(crate) const COMPOSE: &str = "compose/docker-compose.yml";
@@ -34,7 +36,7 @@ pub(crate) const SERVICES: [&str; 8] = [
 pub(crate) const DIGESTS: &str = "/odralabshq/polis/releases/download/v0.4.0/image-digests.json";
 
 /// Everyone but the registry. Paths do not collide, so one server stands for all of their hosts.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Others {
     /// By path, what is served.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
@@ -78,6 +80,18 @@ impl Others {
             }
         }
         others
+    }
+
+    /// Writes these to a file in `dir`, for other test processes.
+    pub(crate) fn save(&self, dir: &Path) {
+        let json = serde_json::to_vec(self).expect("JSON");
+        fs::write(dir.join("others.json"), json).expect("others.json");
+    }
+
+    /// Reads what [`Self::save`] wrote.
+    pub(crate) fn load(dir: &Path) -> Self {
+        let json = fs::read(dir.join("others.json")).expect("others.json");
+        serde_json::from_slice(&json).expect("JSON")
     }
 
     /// The releases of the images list what `tree` pins, each its own version.
@@ -141,7 +155,7 @@ pub(crate) fn key_file(bytes: &[u8]) -> (Vec<u8>, String) {
 }
 
 /// A copy of the tree in which everything is pinned, and everyone who serves what it pins.
-pub(crate) struct World {
+pub(crate) struct TestEnv {
     pub(crate) tree: Tree,
     pub(crate) others: Others,
     pub(crate) registry: EmbeddedRegistry,
@@ -152,24 +166,36 @@ pub(crate) struct World {
     storage: TempDir,
 }
 
-impl World {
+impl TestEnv {
     pub(crate) fn start() -> Self {
-        let tree = Tree::data();
-        let others = Others::of(&tree);
-        let registry_faults = Faults::none();
+        let prepared = prepared("test-env", |dir| {
+            let tree = Tree::data();
+            let storage = tempfile::tempdir().expect("storage");
+            let others = Others::of(&tree);
+            let mut env = Self::serve(tree, others, storage);
+            env.publish_and_pin();
+            env.others.list(&env.tree);
+            env.others.save(dir);
+            copy(env.tree.root(), &dir.join("tree"));
+            copy(env.storage(), &dir.join("registry"));
+        });
         let storage = tempfile::tempdir().expect("storage");
+        copy(&prepared.join("registry"), storage.path());
+        let tree = Tree::copy_of(&prepared.join("tree"));
+        Self::serve(tree, Others::load(&prepared), storage)
+    }
+
+    fn serve(tree: Tree, others: Others, storage: TempDir) -> Self {
+        let registry_faults = Faults::none();
         let registry = EmbeddedRegistry::start_with(storage.path(), &registry_faults);
-        let mut world = Self {
+        Self {
             tree,
             others,
             registry: registry.expect("registry"),
             registry_faults,
             other_faults: Faults::none(),
             storage,
-        };
-        world.publish_and_pin();
-        world.others.list(&world.tree);
-        world
+        }
     }
 
     /// Pushes an image for every reference and pins it.
@@ -195,7 +221,7 @@ impl World {
     }
 
     /// Pushes the layout in `dir` as `image`.
-    pub(crate) fn push_layout(&self, image: &ImageRef, dir: &std::path::Path) -> Digest {
+    pub(crate) fn push_layout(&self, image: &ImageRef, dir: &Path) -> Digest {
         let endpoint = format!("{}={}", image.registry(), self.registry.url());
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
         let push = async {
@@ -206,7 +232,7 @@ impl World {
     }
 
     /// The directory in which the registry keeps its content.
-    pub(crate) fn storage(&self) -> &std::path::Path {
+    pub(crate) fn storage(&self) -> &Path {
         self.storage.path()
     }
 

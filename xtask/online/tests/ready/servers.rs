@@ -1,5 +1,5 @@
-//! The world that a release meets, on loopback: a registry with stand-ins for the published images,
-//! GitHub, and the hosts of the downloads. Dependency they hold stays when they end.
+//! The servers that a release meets, on loopback: a registry with stand-ins for the published images,
+//! GitHub, and the hosts of the downloads. What they hold stays when they end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use xtask_pins::inventory::{Dependency, Files, Inventory, update};
 pub(crate) const TOKEN: &str = "ready-token";
 
 /// Running servers.
-pub(crate) struct World {
+pub(crate) struct Servers {
     endpoints: Vec<String>,
     registry: EmbeddedRegistry,
     pub(crate) github: EmbeddedGitHub,
@@ -26,7 +26,7 @@ pub(crate) struct World {
     _files: EmbeddedFiles,
 }
 
-impl World {
+impl Servers {
     /// Serves what the tree at `tree` fetches, and keeps it below `dir`. The checksums in the tree become
     /// those of what is served here: the real bytes are not to be had.
     pub(crate) fn start(dir: &Path, tree: &Path) -> Self {
@@ -51,14 +51,14 @@ impl World {
         let mut endpoints = vec![format!("{API}={}", github.url())];
         endpoints.push(format!("{UPLOADS}={}", github.url()));
         endpoints.extend(hosts.iter().map(|host| format!("{host}={}", files.url())));
-        let world = Self {
+        let servers = Self {
             endpoints,
             registry,
             github,
             journal,
             _files: files,
         };
-        world.publish(tree)
+        servers.publish(tree)
     }
 
     /// The servers as `POLIS_ENDPOINTS` names them.
