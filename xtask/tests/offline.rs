@@ -198,46 +198,6 @@ fn usage_errors_have_their_exit_code() {
     .assert_eq(&elsewhere.seen());
 }
 
-/// What is not `FROM scratch` goes to Docker; a fake one shows with which words.
-#[cfg(unix)]
-#[test]
-fn another_dockerfile_goes_to_buildx() {
-    use std::os::unix::fs::PermissionsExt;
-    let tree = Tree::data();
-    tree.write("services/init/Dockerfile", "FROM debian:12\nRUN true\n");
-    tree.write(
-        "docker",
-        "#!/bin/sh\n[ \"$2\" != version ] || exec cat \"$HOME/plugin\"\n\
-         echo \"$@\" >\"$HOME/docker-args\"\necho 'no engine' >&2\nexit 1\n",
-    );
-    let docker = tree.root().join("docker");
-    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-    let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", tree.root().display());
-    let build = || tree.run_with(XTASK, &["images", "build"], &[("PATH", &path)]);
-    let ran = build();
-    assert_eq!(ran.code, 5, "{}", ran.seen());
-    assert!(
-        ran.stderr.contains("`docker buildx` is not installed"),
-        "{}",
-        ran.seen()
-    );
-    assert!(!tree.root().join("docker-args").exists());
-    tree.write("plugin", "v0.29.1\n");
-    let ran = build();
-    assert_eq!(ran.code, 5, "{}", ran.seen());
-    assert!(
-        ran.stderr.contains("no engine") && ran.stderr.contains("FROM debian:12"),
-        "{}",
-        ran.seen()
-    );
-    let words = tree.read("docker-args");
-    assert!(
-        words.starts_with("buildx build --platform linux/amd64,linux/arm64 "),
-        "{words}"
-    );
-}
-
 /// Compose v2 itself accepts the file that users get.
 #[test]
 fn compose_accepts_the_compose_file() {
