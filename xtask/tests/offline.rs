@@ -178,7 +178,7 @@ fn usage_errors_have_their_exit_code() {
     let tree = Tree::data();
     for args in [
         &["publish"][..],
-        &["release", "--execute", "--rehearse"],
+        &["ci", "--quick", "--only", "test"],
         &["verify-pins", "--oflline"],
         &[],
     ] {
@@ -196,71 +196,6 @@ fn usage_errors_have_their_exit_code() {
           next: name one with --root DIR
     "#]]
     .assert_eq(&elsewhere.seen());
-}
-
-#[test]
-fn a_build_that_cannot_be_made_says_why() {
-    let tree = Tree::data();
-    std::fs::remove_file(tree.root().join("services/init/Dockerfile")).expect("a Dockerfile");
-    let ran = tree.run(XTASK, &["images", "build"]);
-    assert_eq!(ran.code, 1, "{}", ran.seen());
-    assert!(
-        ran.stderr.contains("services/init/Dockerfile` is missing"),
-        "{}",
-        ran.seen()
-    );
-
-    tree.write(
-        "services/init/Dockerfile",
-        "FROM scratch\nCOPY bin/${TARGETARCH}/polis-init /polis-init\n",
-    );
-    let ran = tree.run(XTASK, &["images", "build"]);
-    assert_eq!(ran.code, 1, "{}", ran.seen());
-    assert!(
-        ran.stderr.contains("services/init/Dockerfile:2:1"),
-        "{}",
-        ran.seen()
-    );
-}
-
-/// What is not `FROM scratch` goes to Docker; a fake one shows with which words.
-#[cfg(unix)]
-#[test]
-fn another_dockerfile_goes_to_buildx() {
-    use std::os::unix::fs::PermissionsExt;
-    let tree = Tree::data();
-    tree.write("services/init/Dockerfile", "FROM debian:12\nRUN true\n");
-    tree.write(
-        "docker",
-        "#!/bin/sh\n[ \"$2\" != version ] || exec cat \"$HOME/plugin\"\n\
-         echo \"$@\" >\"$HOME/docker-args\"\necho 'no engine' >&2\nexit 1\n",
-    );
-    let docker = tree.root().join("docker");
-    std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-    let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", tree.root().display());
-    let build = || tree.run_with(XTASK, &["images", "build"], &[("PATH", &path)]);
-    let ran = build();
-    assert_eq!(ran.code, 5, "{}", ran.seen());
-    assert!(
-        ran.stderr.contains("`docker buildx` is not installed"),
-        "{}",
-        ran.seen()
-    );
-    assert!(!tree.root().join("docker-args").exists());
-    tree.write("plugin", "v0.29.1\n");
-    let ran = build();
-    assert_eq!(ran.code, 5, "{}", ran.seen());
-    assert!(
-        ran.stderr.contains("no engine") && ran.stderr.contains("FROM debian:12"),
-        "{}",
-        ran.seen()
-    );
-    let words = tree.read("docker-args");
-    assert!(
-        words.starts_with("buildx build --platform linux/amd64,linux/arm64 "),
-        "{words}"
-    );
 }
 
 /// Compose v2 itself accepts the file that users get.

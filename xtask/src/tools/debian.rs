@@ -198,7 +198,7 @@ mod tests {
             format!("Suite: {SUITE}\nCodename: {SUITE}\nComponents: main\nArchitectures: all\n");
         let sha256 = Digest::of(b"").hex();
         let entry = format!(
-            "Package: {name}\nVersion: 2\nArchitecture: all\nFilename: pool/{name}.deb\nSize: 0\nSHA256: {sha256}\n"
+            "Package: {name}\nVersion: 2\nArchitecture: all\nFilename: pool/{name}.deb\nSize: 1\nSHA256: {sha256}\n"
         );
         let index = packages.join("Packages");
         fs::write(&index, &entry).unwrap();
