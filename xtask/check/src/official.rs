@@ -18,7 +18,7 @@ pub struct Official {
 /// Runs `cloud-init schema` on the file.
 pub fn check(workspace: &Workspace, source: &Source) -> Official {
     // Looking for the program is cheaper than failing to start it.
-    if !parts::on_path("cloud-init") {
+    if !tools::installed("cloud-init") {
         return Official::default();
     }
     let Ok(version) = Run::new("cloud-init").arg("--version").output() else {

@@ -85,7 +85,7 @@ pub fn in_stack(workspace: &Workspace, beside: &Source) -> Result<Vec<Finding>> 
 fn missing(source: &Source) -> Finding {
     let place = source.place(0..0);
     let message = "scripts were not checked: shellcheck is not installed";
-    let finding = match std::env::var_os("CI").or_else(|| std::env::var_os(parts::REQUIRE)) {
+    let finding = match std::env::var_os("CI").or_else(|| std::env::var_os(tools::REQUIRE)) {
         Some(_) => Finding::error(MISSING, place, message),
         None => Finding::warning(MISSING, place, message),
     };

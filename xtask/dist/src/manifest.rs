@@ -104,7 +104,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) kind: ReleaseKind,
     pub(crate) commit: &'a str,
     pub(crate) images: Vec<ManifestImage>,
-    pub(crate) downloads: &'a [Download],
+    pub(crate) downloads: &'a [GuestDownload],
     /// The facts that this tree puts into a CLI.
     pub(crate) facts: &'a Facts,
     /// The archives, as inspected.

@@ -233,8 +233,8 @@ impl PinState {
     }
 
     /// As a row of a table of pins.
-    pub fn to_row(&self) -> table::State {
-        table::State {
+    pub fn to_row(&self) -> table::PinState {
+        table::PinState {
             word: self.kind.word(),
             found: self.found.clone(),
             reason: self.reason.clone(),

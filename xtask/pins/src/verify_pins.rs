@@ -14,7 +14,21 @@ use xtask_host::workspace::Workspace;
 /// What the report leaves open.
 const NOT_LOOKED_UP: &str = "not looked up: `cargo xtask verify-pins` without `--offline` compares the pins with the servers";
 
-/// Runs the verb.
+/// Arguments of `verify-pins`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyPinsArgs {
+    /// Judge the files alone, without opening a socket
+    #[arg(long)]
+    pub offline: bool,
+    /// Also have `cosign` verify the signatures of the images whose contracts name a signer
+    #[arg(long, conflicts_with = "offline")]
+    pub signatures: bool,
+    /// The day on which waivers are judged [default: today, UTC]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub today: Option<String>,
+}
+
+/// Runs the verb, of which only `today` counts here.
 ///
 /// # Errors
 /// When a file cannot be read. Everything else is a finding of the report.

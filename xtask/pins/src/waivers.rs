@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use time::{Date, Month, OffsetDateTime};
-
+use crate::date::Date;
 use crate::edit::Edit;
 use crate::edit::Location;
 use crate::yaml::{self, Node};
@@ -178,7 +177,7 @@ pub fn parse_date(text: &str) -> Option<Date> {
 /// A usage error when `given` is not a date.
 pub fn today(given: Option<&str>) -> Result<Date> {
     match given {
-        None => Ok(OffsetDateTime::now_utc().date()),
+        None => Ok(Date::today()),
         Some(text) => parse_date(text).ok_or_else(|| {
             Error::usage(format!(
                 "invalid value `{text}` for `--today`: expected YYYY-MM-DD"

@@ -8,6 +8,8 @@ use polis_base::Digest;
 use tokio::task::spawn_blocking;
 
 use xtask_build::images::{self, Image};
+use xtask_build::report::default_layout;
+use xtask_check::CheckArgs;
 use xtask_dist::{Inputs, ReleaseKind, Signed};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::{Finding, Severity};
@@ -15,6 +17,7 @@ use xtask_pins::compose::Compose;
 use xtask_pins::edit;
 use xtask_pins::inventory::{Files, Inventory};
 use xtask_pins::pins_env::GuestDownload;
+use xtask_pins::verify_pins;
 
 use super::order::Order;
 use super::plan::Plan;
@@ -106,7 +109,11 @@ async fn hash_downloads(context: &Context, kind: ReleaseKind) -> Vec<Error> {
     hashed.into_iter().filter_map(Result::err).collect()
 }
 
-async fn hash_download(context: &Context, kind: ReleaseKind, download: &Download) -> Result<()> {
+async fn hash_download(
+    context: &Context,
+    kind: ReleaseKind,
+    download: &GuestDownload,
+) -> Result<()> {
     let expected = match kind {
         ReleaseKind::Release => download.sha256,
         ReleaseKind::Rehearsal => Digest::of(&sandbox::stand_in(&download.url)),

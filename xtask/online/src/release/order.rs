@@ -6,6 +6,7 @@ use semver::Version;
 
 use xtask_build::images::Image;
 use xtask_dist::{Archives, ReleaseFile, ReleaseKind};
+use xtask_online::args::Until;
 use xtask_online::github::{GitHub, Release};
 use xtask_online::registry::Registry;
 

@@ -4,7 +4,6 @@ use polis_base::ImageRef;
 use semver::Version;
 use serde_json::{Value, json};
 
-use xtask::cli::Until;
 use xtask_dist::ReleaseFile;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_online::args::Until;

@@ -2,7 +2,6 @@
 
 use polis_base::ImageRef;
 
-use xtask::cli::Until;
 use xtask_dist::ReleaseKind;
 use xtask_dist::sign::{PUBLIC_KEY, SigningKey, UNPROTECTED};
 use xtask_host::error::{Error, Outcome, Result};

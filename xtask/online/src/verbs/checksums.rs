@@ -9,6 +9,7 @@ use xtask_online::Endpoints;
 use xtask_online::download::hash_url;
 use xtask_pins::inventory::{Dependency, Inventory, Pin};
 use xtask_pins::pins_env::GuestDownload;
+use xtask_pins::verify_pins as offline;
 
 use super::verify_pins;
 use crate::context::Context;

@@ -13,6 +13,7 @@ use xtask_online::download::hash_url;
 use xtask_online::github::{PublishedVersion, Tags};
 use xtask_online::registry::Registry;
 use xtask_pins::edit::{self, Change, Edit};
+use xtask_pins::inventory::page;
 use xtask_pins::inventory::{Action, Dependency, Download, Files, Inventory, Pin, update};
 
 use crate::context::Context;

@@ -7,6 +7,7 @@ use xtask_host::finding::Finding;
 use xtask_host::report::Report;
 use xtask_host::report::markdown::{self, cell_text, code};
 use xtask_host::source::Place;
+use xtask_online::args::VerifyImagesArgs;
 use xtask_online::images::{ImageStatus, Images, Problem, Subject, Verdict, uses_in};
 use xtask_online::registry::Registry;
 use xtask_pins::compose::Compose;

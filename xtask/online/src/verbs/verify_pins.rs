@@ -48,7 +48,7 @@ pub(crate) async fn ask(
     for (pin, state) in pins.iter().zip(&states) {
         findings.extend(state.as_ref().and_then(|state| state.finding(pin)));
         let known = state.as_ref().map(PinState::to_row);
-        let state = known.unwrap_or_else(|| table::State::offline(pin));
+        let state = known.unwrap_or_else(|| table::PinState::offline(pin));
         rows.push(Row { pin, state });
     }
     let text = format!("{}\n{signatures}{}", table::summary(pins), lines(&rows));

@@ -27,13 +27,16 @@ impl Nights {
         let test_env = TestEnv::start();
         let (dir, faults) = (tempfile::tempdir().unwrap(), Faults::none());
         let inventory = Inventory::read(test_env.tree.root()).unwrap();
-        let tags = inventory.pins.iter().filter_map(|pin| match &pin.what {
-            What::Action(action) => {
-                let name = format!("{} {}", action.repository, action.tag.as_ref()?);
-                Some((name, action.reference.clone()))
-            }
-            _ => None,
-        });
+        let tags = inventory
+            .pins
+            .iter()
+            .filter_map(|pin| match &pin.dependency {
+                Dependency::Action(action) => {
+                    let name = format!("{} {}", action.repository, action.tag.as_ref()?);
+                    Some((name, action.reference.clone()))
+                }
+                _ => None,
+            });
         let tags: BTreeMap<String, String> = tags.collect();
         fs::write(dir.path().join("tags.json"), json!(tags).to_string()).unwrap();
         let github =

@@ -10,6 +10,7 @@ use xtask_host::finding::Severity;
 use xtask_host::workspace::Workspace;
 use xtask_pins::edit::Location;
 use xtask_pins::inventory::{Field, Inventory};
+use xtask_pins::verify_pins::{self, VerifyPinsArgs};
 
 use crate::support::test_env::TestEnv;
 
@@ -49,7 +50,7 @@ fn last_digit(text: &str) -> String {
     format!("{}{other}{}", &text[..at], &text[at + 1..])
 }
 
-fn alter(test_env: &TestEnv, at: &At, text: &str) -> String {
+fn alter(test_env: &TestEnv, at: &Location, text: &str) -> String {
     let path = &at.place.path;
     let before = test_env.tree.read(path);
     let after = [&before[..at.span.start], text, &before[at.span.end..]].concat();
@@ -105,7 +106,7 @@ fn no_pin_of_the_tree_can_be_altered_unnoticed() {
             let place = &found.at.place;
             let old = test_env.tree.read(&place.path)[found.at.span.clone()].to_owned();
             let here = format!("{}:{}", place.path, place.line);
-            for (class, new) in mutants(found.part, &old) {
+            for (class, new) in mutants(found.field, &old) {
                 let before = alter(&test_env, &found.at, &new);
                 let by = match () {
                     () if offline(&test_env).contains(&here) => "offline",

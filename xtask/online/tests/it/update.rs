@@ -25,12 +25,15 @@ fn releases(test_env: &mut TestEnv, repository: &str, tags: &[&str]) {
 /// The actions of the tree but checkout, each with its tag.
 fn other_actions(test_env: &TestEnv) -> Vec<(String, String)> {
     let inventory = Inventory::read(test_env.tree.root()).expect("pins");
-    let actions = inventory.pins.iter().filter_map(|pin| match &pin.what {
-        What::Action(action) if action.repository != "actions/checkout" => {
-            Some((action.repository.clone(), action.tag.clone()?))
-        }
-        _ => None,
-    });
+    let actions = inventory
+        .pins
+        .iter()
+        .filter_map(|pin| match &pin.dependency {
+            Dependency::Action(action) if action.repository != "actions/checkout" => {
+                Some((action.repository.clone(), action.tag.clone()?))
+            }
+            _ => None,
+        });
     actions.collect()
 }
 

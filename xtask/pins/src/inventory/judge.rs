@@ -4,8 +4,8 @@ mod waived;
 
 use std::collections::BTreeMap;
 
+use crate::date::Date;
 use polis_base::ImageRef;
-use time::Date;
 
 use super::model::{Action, CommitError, Dependency, Field, Pin, is_release, is_version};
 use super::{Inventory, Occurrence};

@@ -38,14 +38,28 @@ pub fn fill(page: &Source, begin: &str, end: &str, text: String) -> Result<Vec<C
     let span = start.and_then(|start| Some(start..start + page.text[start..].find(end)?));
     let span = span.ok_or_else(|| {
         Error::findings(format!(
-            "`{}` has no markers for the table of pins",
+            "`{}` has no markers around its generated part",
             page.path
         ))
-        .hint(format!("add these lines:\n{BEGIN}{}", END))
+        .hint(format!("add these lines:\n{begin}{end}"))
     })?;
-    let table = table::page(&Row::offline(&inventory.pins));
-    let edit = Edit::new(&Location::new(page, span), table);
-    apply([page], &[edit])
+    apply([page], &[Edit::new(&Location::new(page, span), text)])
+}
+
+/// `changes`, and what they change on the page where the tree has it.
+///
+/// # Errors
+/// When a file cannot be read, or the page lacks the markers around the table.
+pub fn follow(
+    workspace: &Workspace,
+    files: &Files,
+    mut changes: Vec<Change>,
+) -> Result<Vec<Change>> {
+    if workspace.root.join(PATH).exists() {
+        let more = refresh(&workspace.read(PATH)?, &files.changed(&changes))?;
+        changes.extend(more);
+    }
+    Ok(changes)
 }
 
 #[cfg(test)]

@@ -14,14 +14,14 @@ use polis_base::archive::{EXECUTABLE, Files, PLAIN};
 use polis_base::facts::Facts;
 use polis_base::pages::{self, PAGES};
 use polis_base::{Digest, ImageRef};
-use xtask::cli::DocsArgs;
 use xtask_build::oci::{self, Blobs, Execution, Platform};
 use xtask_dist::{Archives, Inputs, ReleaseKind};
 use xtask_host::progress::Progress;
 use xtask_host::workspace::Workspace;
 use xtask_loopback::EmbeddedRegistry;
 use xtask_online::registry::{Logins, Registry};
-use xtask_pins::inventory::Inventory;
+use xtask_pins::edit;
+use xtask_pins::inventory::{self, Inventory, page};
 use xtask_testkit::{Tree, prepared};
 
 use crate::support::test_env::{COMPOSE, Others};

@@ -11,7 +11,7 @@ use sha1::{Digest as _, Sha1};
 use tempfile::TempDir;
 use xtask_loopback::{EmbeddedFiles, EmbeddedRegistry, Faults};
 use xtask_online::registry::{Logins, Registry};
-use xtask_pins::inventory::{Inventory, What};
+use xtask_pins::inventory::{Dependency, Inventory};
 use xtask_testkit::{Ran, Tree, prepared};
 
 use super::{copy, endpoints, layout};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use time::Date;
+use crate::date::Date;
 
 use crate::inventory::Inventory;
 use crate::inventory::model::{Field, Pin};
