@@ -81,6 +81,9 @@ impl Program {
                 verbs::exec::run(context, &shell, args.place)
             }),
             Verb::Cp(args) => self.report(|context| verbs::cp::run(context, args)),
+            Verb::Sync(args) if args.watch => {
+                self.report(|context| verbs::sync_watch::run(context, args))
+            }
             Verb::Sync(args) => self.report(|context| verbs::sync::run(context, args)),
             Verb::SshConfig(args) => self.report(|context| verbs::ssh::config(context, args)),
             Verb::Connect(args) => self.pass(|context| verbs::ssh::connect(context, args)),

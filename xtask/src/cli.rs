@@ -5,9 +5,10 @@
 
 use std::ffi::OsString;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
+use crate::verbs::bench::BenchArgs;
+use crate::verbs::ci::CiArgs;
 use xtask_host::program;
 use xtask_pins::verify_pins::VerifyPinsArgs;
 
@@ -96,40 +97,12 @@ pub struct DocsArgs {
     pub check: bool,
 }
 
-/// Arguments of `ci`.
-#[derive(Debug, Clone, Default, Args)]
-pub struct CiArgs {
-    /// Do not install missing parts; say which tests are left out
-    #[arg(long)]
-    pub no_install: bool,
-    /// Only what an author asks after each change: format, lint, pins, check and unit tests; installs nothing
-    #[arg(long, conflicts_with = "only")]
-    pub quick: bool,
-    /// Only this step, or several [see `--list`]
-    #[arg(long, value_name = "STEP", value_parser = PossibleValuesParser::new(crate::verbs::ci::names()), hide_possible_values = true)]
-    pub only: Vec<String>,
-    /// Show the steps and their commands, and run none
-    #[arg(long)]
-    pub list: bool,
-}
-
 /// Arguments of `setup`.
 #[derive(Debug, Clone, Args)]
 pub struct SetupArgs {
     /// Carry out the plan instead of printing it
     #[arg(long)]
     pub yes: bool,
-}
-
-/// Arguments of `bench`.
-#[derive(Debug, Clone, Args)]
-pub struct BenchArgs {
-    /// Measure only these [default: all; see `--list`]
-    #[arg(value_name = "FIGURE", value_parser = PossibleValuesParser::new(crate::verbs::bench::names()), hide_possible_values = true)]
-    pub figures: Vec<String>,
-    /// List the figures with their limits, and measure none
-    #[arg(long)]
-    pub list: bool,
 }
 
 impl program::Verb for Verb {

@@ -19,8 +19,6 @@ use crate::multipass::call::Payload;
 pub(crate) use keys::Keys;
 pub(crate) use manifest::Manifest;
 
-/// The directory in the archive for generated files.
-const GENERATED: &str = ".polis";
 /// The user's own Compose file, which may ask for anything.
 const COMPOSE: &str = "compose.yaml";
 
@@ -111,9 +109,12 @@ fn trusted(path: &Path, bytes: &[u8], trust: bool) -> Result<String> {
 fn generate(manifest: &Manifest, files: &mut Files) -> std::result::Result<(), String> {
     if files
         .paths()
-        .any(|path| path.split('/').next() == Some(GENERATED))
+        .any(|path| path.split('/').next() == Some(overlay::GENERATED))
     {
-        return Err(format!("its directory `{GENERATED}` would be overwritten"));
+        return Err(format!(
+            "its directory `{}` would be overwritten",
+            overlay::GENERATED
+        ));
     }
     for (key, path) in manifest.files() {
         if files.get(path).is_none() {
@@ -133,7 +134,11 @@ fn generate(manifest: &Manifest, files: &mut Files) -> std::result::Result<(), S
             format!("{:#}\n", described(manifest)),
         ),
     ] {
-        files.add(&format!("{GENERATED}/{file}"), PLAIN, text.into_bytes());
+        files.add(
+            &format!("{}/{file}", overlay::GENERATED),
+            PLAIN,
+            text.into_bytes(),
+        );
     }
     Ok(())
 }

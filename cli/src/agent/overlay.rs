@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::GENERATED;
 use super::manifest::Manifest;
+
+/// The directory in the archive for generated files.
+pub(super) const GENERATED: &str = ".polis";
 
 /// The memory in MiB that the stack gives the workspace; an agent can only ask for more.
 const MEMORY: u32 = 4096;

@@ -18,6 +18,7 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod sync;
+pub(crate) mod sync_watch;
 pub(crate) mod update;
 pub(crate) mod version;
 mod workspace;

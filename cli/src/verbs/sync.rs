@@ -4,8 +4,6 @@
 //! repositories belong to polis and lie beside the directories; the user's `.git` is neither read nor sent, and no
 //! configuration of git on either side applies.
 
-mod watch;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -34,7 +32,7 @@ const ATTRIBUTES: &str = "* !text !eol !ident !filter !working-tree-encoding !di
 /// How long to wait for another run.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-const BASE: &str = "refs/polis/base";
+pub(super) const BASE: &str = "refs/polis/base";
 const WORK: &str = "refs/polis/work";
 
 /// Runs `polis sync`.
@@ -43,9 +41,6 @@ const WORK: &str = "refs/polis/work";
 /// When nothing was synced.
 pub(crate) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
     super::ssh::must_be_set_up(context)?;
-    if args.watch {
-        return watch::run(context, args);
-    }
     let _lock = lock(context)?;
     let sync = Sync::new(context, &args.dir)?;
     if !args.diff && !args.apply {
@@ -100,23 +95,23 @@ fn confirmed(context: &Context, diff: &str) -> Result<bool> {
     super::asked("Apply them here?")
 }
 
-struct Sync {
+pub(super) struct Sync {
     /// The directory, absolute and without links.
-    dir: PathBuf,
-    name: String,
+    pub(super) dir: PathBuf,
+    pub(super) name: String,
     /// The name of its repositories on both sides.
-    key: String,
+    pub(super) key: String,
     /// The repository on this machine.
-    repository: PathBuf,
+    pub(super) repository: PathBuf,
     /// The path of the configuration of OpenSSH.
-    config: String,
-    limit: Duration,
+    pub(super) config: String,
+    pub(super) limit: Duration,
     /// The largest size of a file, in blocks of 512 bytes.
-    max_blocks: u64,
+    pub(super) max_blocks: u64,
 }
 
 impl Sync {
-    fn new(context: &Context, dir: &Path) -> Result<Self> {
+    pub(super) fn new(context: &Context, dir: &Path) -> Result<Self> {
         let refused = |reason: String| {
             Error::new(Kind::Usage, format!("`{}` cannot be synced", dir.display())).because(reason)
         };
@@ -156,7 +151,7 @@ impl Sync {
         Ok(sync)
     }
 
-    fn done(&self, text: String, changed: bool, diff: Option<String>) -> Done {
+    pub(super) fn done(&self, text: String, changed: bool, diff: Option<String>) -> Done {
         let data = json!({
             "directory": self.dir.display().to_string(),
             "workspace": format!("workspace:/home/polis/{}", self.name),
@@ -167,7 +162,7 @@ impl Sync {
     }
 
     /// Sends the directory to the workspace, unless that has changes of its own.
-    fn bring_in(&self) -> Result<()> {
+    pub(super) fn bring_in(&self) -> Result<()> {
         self.ask("ready", "")?;
         let new = self.snapshot()?;
         self.push(&new)?;
@@ -177,7 +172,7 @@ impl Sync {
 
     /// Merges `tree` with the workspace's own changes. Returns the names of the files that have changed on both sides, which
     /// stay as they are on each.
-    fn merge_in(&self, tree: &str) -> Result<Vec<String>> {
+    pub(super) fn merge_in(&self, tree: &str) -> Result<Vec<String>> {
         let mut base = self.commit(tree)?;
         self.push(&base)?;
         let kept = self.ask("merge", "")?;
@@ -193,7 +188,7 @@ impl Sync {
         Ok(kept)
     }
 
-    fn push(&self, commit: &str) -> Result<()> {
+    pub(super) fn push(&self, commit: &str) -> Result<()> {
         let push = [
             "push",
             "--quiet",
@@ -204,22 +199,22 @@ impl Sync {
     }
 
     /// Commits the directory's contents, without a parent.
-    fn snapshot(&self) -> Result<String> {
+    pub(super) fn snapshot(&self) -> Result<String> {
         self.commit(&self.tree()?)
     }
 
     /// Writes the directory's contents as a tree.
-    fn tree(&self) -> Result<String> {
+    pub(super) fn tree(&self) -> Result<String> {
         self.git(&["add", "--all", "."])?;
         self.git(&["write-tree"])
     }
 
-    fn commit(&self, tree: &str) -> Result<String> {
+    pub(super) fn commit(&self, tree: &str) -> Result<String> {
         self.git(&["commit-tree", "-m", "polis sync", tree])
     }
 
     /// The changes in the workspace since the last sync.
-    fn diff(&self) -> Result<String> {
+    pub(super) fn diff(&self) -> Result<String> {
         if self
             .git(&["rev-parse", "--quiet", "--verify", BASE])
             .is_err()
@@ -241,13 +236,13 @@ impl Sync {
         Ok(if diff.is_empty() { diff } else { diff + "\n" })
     }
 
-    fn compare(&self, options: &[&str]) -> Result<String> {
+    pub(super) fn compare(&self, options: &[&str]) -> Result<String> {
         let diff = ["diff", "--no-ext-diff", "--no-textconv", "--no-renames"];
         self.git(&[&diff[..], options, &[BASE, WORK, "--"]].concat())
     }
 
     /// Refuses links and repositories. Git itself refuses `.git` and names that lead out of the directory.
-    fn judge(&self) -> Result<()> {
+    pub(super) fn judge(&self) -> Result<()> {
         let raw = self.compare(&["--raw", "-z"])?;
         match refused(&raw) {
             None => Ok(()),
@@ -258,7 +253,7 @@ impl Sync {
     }
 
     /// Applies all changes, or none if one of them conflicts with the directory's current contents.
-    fn apply(&self) -> Result<()> {
+    pub(super) fn apply(&self) -> Result<()> {
         let before = self.snapshot()?;
         self.git(&["update-ref", "refs/polis/before", &before])?;
         let patch = self.repository.join("patch");
@@ -277,7 +272,7 @@ impl Sync {
     }
 
     /// Runs `sync.sh` in the workspace; returns its output.
-    fn ask(&self, verb: &str, commit: &str) -> Result<String> {
+    pub(super) fn ask(&self, verb: &str, commit: &str) -> Result<String> {
         let (name, key) = (&self.name, &self.key);
         let script = include_str!("../guest/sync.sh");
         let command = format!("set -- {verb} {name} {key} {commit}\n{script}");
@@ -294,7 +289,7 @@ impl Sync {
     }
 
     /// Transfers between the two repositories.
-    fn remote(&self, words: &[&str], refs: &str) -> Result<()> {
+    pub(super) fn remote(&self, words: &[&str], refs: &str) -> Result<()> {
         let ssh = format!(
             "core.sshCommand=ssh -F \"{}\" -o BatchMode=yes",
             self.config
@@ -306,7 +301,7 @@ impl Sync {
     }
 
     /// Runs git, which has to succeed; returns its output.
-    fn git(&self, args: &[&str]) -> Result<String> {
+    pub(super) fn git(&self, args: &[&str]) -> Result<String> {
         let (most, dir) = (self.max_blocks.to_string(), self.dir.display().to_string());
         let repository = format!("--git-dir={}", self.repository.display());
         let tree = format!("--work-tree={dir}");
@@ -323,14 +318,14 @@ impl Sync {
         self.succeeded(self.run("sh", &[&words[..], args].concat())?)
     }
 
-    fn succeeded(&self, output: Output) -> Result<String> {
+    pub(super) fn succeeded(&self, output: Output) -> Result<String> {
         match output.code {
             Some(0) => Ok(output.stdout.trim_end_matches('\n').to_owned()),
             _ => Err(self.failed(&output, Kind::Transfer)),
         }
     }
 
-    fn run(&self, program: &str, args: &[&str]) -> Result<Output> {
+    pub(super) fn run(&self, program: &str, args: &[&str]) -> Result<Output> {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let failed = |reason: String| {
             let what = format!("`{}` was not synced", self.dir.display());
@@ -348,7 +343,7 @@ impl Sync {
         })
     }
 
-    fn failed(&self, output: &Output, kind: Kind) -> Box<Error> {
+    pub(super) fn failed(&self, output: &Output, kind: Kind) -> Box<Error> {
         let words = refusal::reasons(&output.stderr);
         let reason = words.last().cloned();
         let reason = reason.unwrap_or_else(|| format!("it ended with {}", output.ended()));
@@ -386,7 +381,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_files_come_out() {
+    pub(super) fn only_plain_files_come_out() {
         let raw = |old: &str, new: &str, path: &str| format!(":{old} {new} 1 2 M\0{path}\0");
         let well = raw("100644", "100755", "a")
             + &raw("000000", "100644", "b/c.git")

@@ -343,7 +343,7 @@ fn a_vm_that_ignores_its_power_button_is_named_with_what_mends_it() {
 #[test]
 fn a_call_that_waits_for_another_one_is_no_hang() {
     let world = running();
-    world.fault(Fault::of("stop", Effect::Busy(7_000)));
+    world.fault(Fault::of("stop", Effect::Busy(12_000)));
     let stopping = world.start_multipass(&["stop", "polis"], b"");
     wait_until(|| world.state().busy_until > 0);
     let ran = world.polis(&["status"]);

@@ -68,14 +68,12 @@ impl Run {
         }
     }
 
-    /// The cargo that runs us, or the one in `PATH`, without what cargo sets for the program it runs: a build script
-    /// that reads such a variable (ring's does) would run again, and everything above it be compiled again, whenever
-    /// a build is started by a program instead of a shell.
+    /// The cargo that runs us, or the one in `PATH`, without what cargo sets for the program it runs: build scripts
+    /// that read such a variable (ring's does) would run again whenever a program starts a build.
     pub fn cargo() -> Self {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        SET_BY_CARGO
-            .into_iter()
-            .fold(Self::new(cargo), Self::env_remove)
+        let unset = SET_BY_CARGO.into_iter();
+        unset.fold(Self::new(cargo), Self::env_remove)
     }
 
     /// Adds an argument.

@@ -115,6 +115,9 @@ fn keep_mode(_file: &NamedTempFile, _replaced: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The mode of a program.
+pub const EXECUTABLE: u32 = 0o755;
+
 /// Sets the mode of `path`, where the file system has modes.
 ///
 /// # Errors

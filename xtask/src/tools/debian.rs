@@ -10,7 +10,7 @@ use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
 
-use super::os_is;
+use super::os;
 
 /// The release that has what Debian 12 lacks.
 pub(super) const SUITE: &str = "trixie";
@@ -164,7 +164,7 @@ fn apt_get(options: &[String], words: &[&str], dir: &Path) -> Run {
 
 /// The mirror in the sources of a Debian system; elsewhere Debian's own archive.
 fn mirror() -> Result<String> {
-    if !os_is("debian") {
+    if !os::is("debian") {
         return Ok(ARCHIVE.to_owned());
     }
     let uris = Run::new("apt-get")

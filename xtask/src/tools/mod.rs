@@ -5,6 +5,7 @@
 
 mod cloud_init;
 mod debian;
+mod os;
 mod prism;
 mod python;
 mod targets;
@@ -28,9 +29,6 @@ pub struct Tool {
     /// What it proves.
     pub why: &'static str,
 }
-
-/// The mode of a program.
-const EXECUTABLE: u32 = 0o755;
 
 /// The tools, in the order of reports.
 pub const TOOLS: &[Tool] = &[
@@ -353,14 +351,5 @@ pub(crate) fn is_root() -> bool {
 
 /// Whether `provide` can install something here.
 pub fn is_debian_like() -> bool {
-    os_is("debian") || os_is("ubuntu")
-}
-
-/// Whether the system calls itself `id`, by `/etc/os-release`.
-fn os_is(id: &str) -> bool {
-    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    release.lines().any(|line| {
-        line.strip_prefix("ID=")
-            .is_some_and(|found| found.trim_matches('"') == id)
-    })
+    os::is("debian") || os::is("ubuntu")
 }

@@ -117,7 +117,7 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathB
             verify(file.path, file.sha256, &bytes)?;
             let tool = new.join("tools").join(file.name);
             write::atomically(&tool, &bytes)?;
-            write::set_mode(&tool, super::EXECUTABLE)?;
+            write::set_mode(&tool, write::EXECUTABLE)?;
         }
         write::atomically(&new.join(REQUIREMENTS), &pinned)
     })?;

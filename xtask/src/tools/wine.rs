@@ -64,7 +64,7 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathB
     for (name, script) in [("wine", WINE), ("wineserver", WINESERVER)] {
         let file = dir.join(name);
         write::atomically(&file, script.as_bytes())?;
-        write::set_mode(&file, super::EXECUTABLE)?;
+        write::set_mode(&file, write::EXECUTABLE)?;
     }
     Ok(dir)
 }

@@ -4,14 +4,26 @@
 mod measure;
 mod tree;
 
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
-use crate::cli::BenchArgs;
 use measure::Measured;
 use xtask_host::error::{Outcome, Result};
 use xtask_host::progress::Progress;
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
+
+/// Arguments of `bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// Measure only these [default: all; see `--list`]
+    #[arg(value_name = "FIGURE", value_parser = PossibleValuesParser::new(names()), hide_possible_values = true)]
+    pub figures: Vec<String>,
+    /// List the figures with their limits, and measure none
+    #[arg(long)]
+    pub list: bool,
+}
 
 /// The bound that a figure must keep.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,7 +110,7 @@ impl Limit {
 }
 
 /// The names that the verb takes.
-pub fn names() -> impl Iterator<Item = &'static str> {
+fn names() -> impl Iterator<Item = &'static str> {
     FIGURES.iter().map(|figure| figure.name)
 }
 

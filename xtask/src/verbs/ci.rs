@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::cli::CiArgs;
 use crate::tools::{self, Provided};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::options::{Format, Global};
@@ -28,7 +27,7 @@ use xtask_host::workspace::Workspace;
 
 use steps::{Round, Step};
 
-pub use steps::names;
+pub use steps::CiArgs;
 
 /// Runs every test in a process of its own, as many at once as the profile in `.config/nextest.toml` says. Where it is
 /// missing, `cargo test` runs one test program after the other.

@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use polis_base::archive::EXECUTABLE;
 use serde_json::json;
 
 use crate::cli::SetupArgs;
@@ -169,7 +168,7 @@ impl Step {
             }
             Self::Hook { path, .. } => {
                 write::atomically(path, HOOK.as_bytes())?;
-                write::set_mode(path, EXECUTABLE)
+                write::set_mode(path, write::EXECUTABLE)
             }
         }
     }

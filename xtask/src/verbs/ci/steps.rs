@@ -1,6 +1,24 @@
 //! The steps of `ci`, and which of them a run selects.
 
-use crate::cli::CiArgs;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+/// Arguments of `ci`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CiArgs {
+    /// Do not install missing parts; say which tests are left out
+    #[arg(long)]
+    pub no_install: bool,
+    /// Only what an author asks after each change: format, lint, pins, check and unit tests; installs nothing
+    #[arg(long, conflicts_with = "only")]
+    pub quick: bool,
+    /// Only this step, or several [see `--list`]
+    #[arg(long, value_name = "STEP", value_parser = PossibleValuesParser::new(names()), hide_possible_values = true)]
+    pub only: Vec<String>,
+    /// Show the steps and their commands, and run none
+    #[arg(long)]
+    pub list: bool,
+}
 
 /// A step: its name, and cargo's arguments.
 pub(super) type Step = (&'static str, &'static [&'static str]);
@@ -102,14 +120,15 @@ const STACK: Step = (
 
 /// What a change has to pass. What uses a Docker engine is in one lane of a round at most, since an engine serves one
 /// proof at a time.
-const ROUNDS: [&[&[Step]]; 8] = [
+const ROUNDS: [&[&[Step]]; 9] = [
     &[&[FORMAT]],
     &[&[PINS]],
     &[&[CHECK]],
     &[&[BUILD]],
     &[&[BUILD_STAGES]],
-    // The machines wait for most of their time, while the tests compute; these take longer than all the rest.
-    &[&[TEST], &[PROVISION, FIRST, LINT, LINT_STAGES]],
+    // Both have deadlines, and both use the cores: side by side they starve each other.
+    &[&[TEST]],
+    &[&[PROVISION, FIRST], &[LINT, LINT_STAGES]],
     // Measures, so it has the cores for itself.
     &[&[STACK]],
     &[&[WINE]],
@@ -153,7 +172,7 @@ pub(super) fn goes_on(round: &Round) -> bool {
 }
 
 /// The names that `--only` takes.
-pub fn names() -> impl Iterator<Item = &'static str> {
+fn names() -> impl Iterator<Item = &'static str> {
     let steps = ROUNDS.iter().flat_map(|round| round.iter());
     steps.flat_map(|lane| lane.iter()).map(|(name, _)| *name)
 }
@@ -185,7 +204,7 @@ mod tests {
         assert_eq!(all, names().collect::<Vec<_>>());
         assert_eq!(
             names_of(false, &["stack", "first", "lint"], true),
-            [vec![vec!["first", "lint"]], vec![vec!["stack"]]]
+            [vec![vec!["first"], vec!["lint"]], vec![vec!["stack"]]]
         );
         assert_eq!(names_of(true, &[], true).len(), QUICK.len());
     }

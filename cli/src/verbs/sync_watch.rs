@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use polis_base::shown::shown;
 use serde_json::json;
 
-use super::{BASE, Sync};
+use super::sync::{BASE, Sync};
 use crate::args::SyncArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -28,7 +28,8 @@ const NAMES: usize = 20;
 ///
 /// # Errors
 /// When something could not be synced, and when the user stops it.
-pub(super) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
+pub(crate) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
+    super::ssh::must_be_set_up(context)?;
     if context.output.is_json() {
         let what = "`--json` prints one document, but a watch does not end";
         return Err(Error::new(Kind::Usage, what).next("polis sync DIR --json, repeatedly"));
