@@ -9,53 +9,40 @@ use xtask_testkit::repository;
 /// Longest source file, in lines.
 const LINES: usize = 450;
 
-/// Files that are still longer.
-const LONG: [&str; 12] = [
-    "cli/tests/it/agents.rs",
-    "cli/tests/it/copy.rs",
-    "cli/tests/it/ssh.rs",
-    "xtask/build/src/images.rs",
-    "xtask/check/src/sandbox/table.rs",
-    "xtask/check/tests/check.rs",
-    "xtask/dist/installers/install.sh",
-    "xtask/pins/src/contract/reader.rs",
-    "xtask/pins/src/inventory/judge.rs",
-    "xtask/src/cli.rs",
-    "xtask/tests/hostile_pins.rs",
-    "xtask/yaml/src/lib.rs",
-];
+/// The exception: users download the installer as one file.
+const LONG: &str = "xtask/dist/installers/install.sh";
 
 /// Phrases that docs/STYLE.md rejects, each with how often the tree may still use it. Compared in lower case. Lower a
 /// number when you remove uses; never raise one.
 const BANNED: [(&str, usize); 24] = [
     ("are not whole", 0),
     ("are there already", 1),
-    ("as far as", 30),
-    ("by itself", 25),
-    ("go on", 18),
-    ("is asked", 80),
+    ("as far as", 20),
+    ("by itself", 18),
+    ("go on", 11),
+    ("is asked", 54),
     ("is no size", 0),
-    ("is not whole", 16),
-    ("is there already", 8),
-    ("is to be had", 14),
-    ("is told", 34),
-    ("is wanted", 5),
-    ("it is that", 2),
-    ("knows nothing of", 2),
-    ("mends", 48),
-    ("nobody", 148),
+    ("is not whole", 3),
+    ("is there already", 2),
+    ("is to be had", 1),
+    ("is told", 22),
+    ("is wanted", 3),
+    ("it is that", 0),
+    ("knows nothing of", 1),
+    ("mends", 30),
+    ("nobody", 87),
     ("nobody can be asked", 0),
-    ("of its own", 131),
-    ("real parts", 4),
-    ("says nothing of", 2),
+    ("of its own", 87),
+    ("real parts", 3),
+    ("says nothing of", 0),
     ("so many were not", 0),
-    ("stands there", 8),
-    ("the one that", 35),
-    ("whoever", 68),
+    ("stands there", 2),
+    ("the one that", 25),
+    ("whoever", 39),
 ];
 
-/// Quote the phrases in order to reject them.
-const QUOTING: [&str; 2] = ["docs/STYLE.md", "xtask/tests/tidy.rs"];
+/// Two quote the phrases in order to reject them, and a release rewrites the changelog.
+const SKIPPED: [&str; 3] = ["CHANGELOG.md", "docs/STYLE.md", "xtask/tests/tidy.rs"];
 
 /// The text files of the tree with these extensions, relative to its root.
 fn files(dir: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
@@ -90,7 +77,7 @@ fn no_banned_phrase_becomes_more_frequent() {
     let mut uses: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for path in found {
         let name = relative(&path);
-        if QUOTING.contains(&name.as_str()) {
+        if SKIPPED.contains(&name.as_str()) {
             continue;
         }
         let text = fs::read_to_string(&path).expect("text").to_lowercase();
@@ -102,15 +89,22 @@ fn no_banned_phrase_becomes_more_frequent() {
             }
         }
     }
-    for (phrase, most) in BANNED {
-        let places = uses.remove(phrase).unwrap_or_default();
-        let count = places.len();
-        assert!(
-            count <= most,
-            "`{phrase}` is in {count} lines, at most {most} are allowed; see docs/STYLE.md:\n{}",
-            places.join("\n")
-        );
-    }
+    let wrong: Vec<String> = BANNED
+        .iter()
+        .map(|(phrase, limit)| (phrase, limit, uses.remove(phrase).unwrap_or_default()))
+        .filter(|(_, limit, places)| places.len() != **limit)
+        .map(|(phrase, limit, places)| {
+            let count = places.len();
+            match count < *limit {
+                true => format!("`{phrase}` is in {count} lines: lower its limit from {limit}"),
+                false => format!(
+                    "`{phrase}` is in {count} lines, at most {limit} are allowed:\n  {}",
+                    places.join("\n  ")
+                ),
+            }
+        })
+        .collect();
+    assert!(wrong.is_empty(), "see docs/STYLE.md\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -121,7 +115,7 @@ fn no_source_file_is_too_long() {
     let long: Vec<String> = found
         .iter()
         .map(|path| (relative(path), lines(path)))
-        .filter(|(path, lines)| *lines > LINES && !LONG.contains(&path.as_str()))
+        .filter(|(path, lines)| *lines > LINES && path != LONG)
         .map(|(path, lines)| format!("{path}: {lines} lines"))
         .collect();
     assert!(long.is_empty(), "over {LINES} lines: {long:#?}");

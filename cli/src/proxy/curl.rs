@@ -115,7 +115,10 @@ fn reason(output: &Output) -> String {
             format!("the proxy does not connect to it ({status})")
         }
         (Some(5), _) => "the name of the proxy is not known".to_owned(),
-        (Some(UNTRUSTED), _) => "nobody that is trusted vouches for its certificate: is the proxy's authority in ca-file?".to_owned(),
+        (Some(UNTRUSTED), _) => {
+            "no trusted authority signed its certificate: does ca-file hold the proxy's authority?"
+                .to_owned()
+        }
         _ => said,
     }
 }

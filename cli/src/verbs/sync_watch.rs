@@ -24,7 +24,7 @@ const MISSES: usize = 5;
 /// How many names are shown at most.
 const NAMES: usize = 20;
 
-/// Runs it, until the user stops it or nobody reads what it says.
+/// Syncs until the user interrupts it or the reader of its output closes the pipe.
 ///
 /// # Errors
 /// When something could not be synced, and when the user stops it.

@@ -1,8 +1,8 @@
 //! Which variables of our environment a child gets: those that it needs to find its files, its
 //! tools and the network, and to print as the user wants. Pure.
 //!
-//! The list says what passes, not what is held back: a secret that nobody has thought of stays with
-//! us. What a program needs beyond the list is named where it is started (`Run::passing`).
+//! A list of what passes, not of what is held back: an unforeseen secret is never passed on. What a program
+//! needs beyond the list is named where it is started (`Run::passing`).
 
 /// What every child gets. A name that ends with `*` is a prefix.
 const PASSED: [&[&str]; 8] = [

@@ -18,7 +18,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The column in characters, from 1, behind the last one that is meant.
+    /// The column after the highlight, in characters from 1.
     pub fn end_column(&self) -> usize {
         self.column + self.excerpt[self.highlight.clone()].chars().count()
     }

@@ -8,7 +8,7 @@ use polis_base::shown;
 pub use polis_base::shown::shown;
 use serde_json::Value;
 
-/// Prints a line on standard error. Where nobody reads it, or it cannot be written, nothing is lost.
+/// Prints a line on standard error; a failure to write it is ignored.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", shown(text));
 }

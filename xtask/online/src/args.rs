@@ -171,7 +171,7 @@ pub struct ReleaseArgs {
 /// How far a release goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Until {
-    /// The images are in the registry under their version tags, where nobody looks yet
+    /// The images are in the registry under their version tags, and nothing refers to them yet
     Pushed,
     /// Everything is public and verified
     Published,

@@ -38,7 +38,7 @@ pub(crate) fn start(verbose: u8) -> Result<()> {
     Ok(())
 }
 
-/// What is told; nothing where nobody asks.
+/// The events to log; `None` unless `-v` or the variable asks for some.
 fn filter(verbose: u8, variable: &str) -> Result<Option<Targets>> {
     match (verbose, variable) {
         (0, "") => Ok(None),

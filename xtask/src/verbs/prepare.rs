@@ -18,8 +18,8 @@ use xtask_pins::waivers;
 /// Runs the verb.
 ///
 /// # Errors
-/// When a file cannot be read or written, the version is none, or the changelog says nothing about it;
-/// nothing is then changed.
+/// When a file cannot be read or written, the version is invalid, or the changelog has no section for it.
+/// Nothing has changed then.
 pub fn run(workspace: &Workspace, args: &PrepareArgs) -> Result<Report> {
     let version = version(workspace, args)?;
     let files = Files::read(&workspace.root)?;

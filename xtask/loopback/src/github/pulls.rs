@@ -109,10 +109,8 @@ impl Site {
         } = self;
         let number = issue.number;
         let api = format!("{url}/repos/{owner}/{repo}");
-        let (own, as_issue) = (
-            format!("{api}/pulls/{number}"),
-            format!("{api}/issues/{number}"),
-        );
+        let own = format!("{api}/pulls/{number}");
+        let as_issue = format!("{api}/issues/{number}");
         let page = format!("{url}/{owner}/{repo}/pull/{number}");
         let none = StoredPull {
             head: String::new(),

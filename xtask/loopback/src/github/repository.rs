@@ -72,12 +72,7 @@ impl Call<'_> {
                 id: number as u64 + 1,
                 tag_name: tag.clone(),
                 target_commitish: "main".to_owned(),
-                name: None,
-                body: None,
-                draft: false,
-                prerelease: false,
-                immutable: false,
-                assets: Vec::new(),
+                ..StoredRelease::default()
             });
             release["published_at"] = time.as_str().into();
             release

@@ -40,7 +40,7 @@ pub(super) struct Data {
 }
 
 /// A release.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StoredRelease {
     pub(super) id: u64,
@@ -162,14 +162,8 @@ impl RepositoryState {
         }
         let release = StoredRelease {
             id: self.data.last_id + 1,
-            tag_name: String::new(),
             target_commitish: "main".to_owned(),
-            name: None,
-            body: None,
-            draft: false,
-            prerelease: false,
-            immutable: false,
-            assets: Vec::new(),
+            ..StoredRelease::default()
         };
         self.apply(release, change)
     }
