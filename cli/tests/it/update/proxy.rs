@@ -217,7 +217,10 @@ fn it_goes_through_the_proxy_of_the_settings_and_trusts_their_authorities_too() 
     };
     let (network, _) = doctor(&[]);
     let network = network.expect("a check");
-    assert!(network.contains("no trusted authority signed its certificate"), "{network}");
+    assert!(
+        network.contains("no trusted authority signed its certificate"),
+        "{network}"
+    );
     let (network, shown) = doctor(&[("POLIS_CA_FILE", &certificate)]);
     assert_eq!(network, Some(format!("\"ok\" \"{host}\"")));
     let shown = shown.expect("a check");
