@@ -51,7 +51,9 @@ fn files(dir: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
         let name = entry.file_name();
         if path.is_dir() {
             let skipped = ["target", ".git", "corpus", "node_modules"];
-            if !skipped.iter().any(|skipped| name == *skipped) {
+            // A rehearsal leaves copies of the tree's files in the top directory's `dist`.
+            let released = path == repository().join("dist");
+            if !released && !skipped.iter().any(|skipped| name == *skipped) {
                 files(&path, extensions, found);
             }
         } else if path
