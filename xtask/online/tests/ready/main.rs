@@ -14,7 +14,7 @@ use std::time::Instant;
 use xtask_testkit::programs::{self, Chosen};
 use xtask_testkit::{Tree, has_part, repository};
 
-use maintainer::{Maintainer, Tools};
+use maintainer::Maintainer;
 use page::{Who, commands, script, who};
 use servers::{Servers, TOKEN};
 
@@ -111,7 +111,7 @@ fn a_tree_made_ready_by_the_page_can_be_released() {
 
 /// Releases the tree by the page's own words, twice: the second time nothing is left to do.
 fn release(maintainer: &Maintainer, servers: &Servers, page: &str) {
-    let installed = maintainer.run("rustup target list --installed", Tools::Built);
+    let installed = maintainer.run("rustup target list --installed");
     let installed = installed.unwrap_or_default();
     for target in TARGETS {
         if !installed.lines().any(|line| line == target) {
@@ -145,13 +145,13 @@ fn release(maintainer: &Maintainer, servers: &Servers, page: &str) {
 
 fn git(maintainer: &Maintainer, args: &str) -> String {
     let command = format!("git {args}");
-    let ran = maintainer.run(&command, Tools::Built);
+    let ran = maintainer.run(&command);
     ran.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The checkout as a maintainer finds it.
 fn begin(maintainer: &Maintainer) {
-    let docs = maintainer.run("cargo xtask docs", Tools::Built);
+    let docs = maintainer.run("cargo xtask docs");
     docs.unwrap_or_else(|error| panic!("{error}"));
     git(maintainer, "init --quiet");
     git(maintainer, "add --all");
@@ -169,12 +169,12 @@ fn set_up(maintainer: &Maintainer, command: &str) {
             maintainer.converse(key, &format!("{PASSWORD}\n{PASSWORD}\n"));
         }
         (_, targets) if targets.starts_with("rustup ") => {
-            if let Err(error) = maintainer.run(targets, Tools::Built) {
+            if let Err(error) = maintainer.run(targets) {
                 println!("          (left out: {error})");
             }
         }
         (_, command) => {
-            let ran = maintainer.run(command, Tools::Built);
+            let ran = maintainer.run(command);
             ran.map(drop).unwrap_or_else(|error| panic!("{error}"));
         }
     });
@@ -194,12 +194,7 @@ fn cut(maintainer: &Maintainer, command: &str, tests: &[programs::Program]) {
         (Some(Who::Person), _) => println!("          (needs a person)"),
         (_, "cargo xtask ci") => checked(maintainer, tests),
         (_, command) => {
-            // The alias itself, once: the verb that compiles least.
-            let tools = match command.starts_with("cargo xtask prepare ") {
-                true => Tools::Real,
-                false => Tools::Built,
-            };
-            let ran = maintainer.run(command, tools);
+            let ran = maintainer.run(command);
             ran.map(drop).unwrap_or_else(|error| panic!("{error}"));
         }
     }
@@ -213,7 +208,7 @@ fn unknown_command(command: &str) {
 /// What `cargo xtask ci` does that depends on the state of the tree.
 fn checked(maintainer: &Maintainer, tests: &[programs::Program]) {
     for command in ["cargo xtask check", "cargo xtask verify-pins --offline"] {
-        let ran = timed(command, || maintainer.run(command, Tools::Built));
+        let ran = timed(command, || maintainer.run(command));
         ran.map(drop).unwrap_or_else(|error| panic!("{error}"));
     }
     for line in programs::run_all(&TESTS, tests, &maintainer.tree) {
@@ -229,13 +224,10 @@ fn is_ready(maintainer: &Maintainer, before: &str) {
     let read = |path: &str| fs::read_to_string(maintainer.tree.join(path)).expect(path);
     assert!(read("compose/pin-waivers.yaml").ends_with("waivers: []\n"));
     let verify = "cargo xtask verify-pins --offline --format json";
-    let report = maintainer.run(verify, Tools::Built).expect("a report");
+    let report = maintainer.run(verify).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
     assert_eq!(report["findings"], serde_json::json!([]), "{report:#}");
-    let again = maintainer.run(
-        &format!("cargo xtask prepare {VERSION} --check"),
-        Tools::Built,
-    );
+    let again = maintainer.run(&format!("cargo xtask prepare {VERSION} --check"));
     again.map(drop).unwrap_or_else(|error| panic!("{error}"));
 
     let tag = format!("v{VERSION}");
@@ -256,6 +248,6 @@ fn signs(maintainer: &Maintainer) {
     let sign = "minisign -S -s ~/polis-release.key -m target/signed";
     maintainer.converse(sign, &format!("{PASSWORD}\n"));
     let verify = "minisign -V -p minisign.pub -m target/signed";
-    let said = maintainer.run(verify, Tools::Built);
+    let said = maintainer.run(verify);
     said.map(drop).unwrap_or_else(|error| panic!("{error}"));
 }

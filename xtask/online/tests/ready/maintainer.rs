@@ -1,7 +1,7 @@
 //! A maintainer's machine: a checkout with an `origin`, a home with keys, and the tools.
 //!
-//! The programs that are built already answer `cargo xtask`: to build them once more from another
-//! directory would take minutes and show nothing. The real alias is used where [`Tools`] says so.
+//! `cargo xtask` runs the programs that were built with the tests: building them once more in another directory would take
+//! minutes and prove nothing.
 
 use std::ffi::OsString;
 use std::fs;
@@ -51,15 +51,6 @@ esac
 exec 'REAL_CARGO' "$@"
 "#;
 
-/// Which cargo answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tools {
-    /// Cargo itself, which builds what the checkout says.
-    Real,
-    /// The programs that are built already.
-    Built,
-}
-
 /// The machine.
 pub(crate) struct Maintainer {
     /// The checkout.
@@ -98,9 +89,7 @@ impl Maintainer {
             format!("cp -a '{source}/.' '{tree}'"),
             format!("git init --quiet --bare --initial-branch=main '{origin}'"),
         ] {
-            maintainer
-                .run_in(dir, &command, Tools::Built)
-                .expect("a checkout");
+            maintainer.run_in(dir, &command).expect("a checkout");
         }
         if kept.exists() {
             fs::rename(&kept, maintainer.tree.join("target")).expect("the builds are kept");
@@ -129,26 +118,22 @@ impl Maintainer {
         fs::write(home.join(".gitconfig"), config).expect("git's configuration");
         let key = "chmod 755 ~/bin/cargo && mkdir -m 700 ~/.gnupg && gpg --batch --quiet --passphrase '' \
                    --quick-generate-key 'Polis tests <tests@polis.invalid>' ed25519 sign 2d";
-        self.run_in(home, key, Tools::Built)
-            .expect("a key for tags");
+        self.run_in(home, key).expect("a key for tags");
     }
 
     /// Runs a command at the top of the checkout, as it is written; returns its standard output.
-    pub(crate) fn run(&self, command: &str, tools: Tools) -> Result<String> {
-        self.run_in(&self.tree, command, tools)
+    pub(crate) fn run(&self, command: &str) -> Result<String> {
+        self.run_in(&self.tree, command)
     }
 
     /// Runs `script` in bash, as one session, with `answers` on standard input; returns its standard
     /// output. The programs that it would build are there already.
     pub(crate) fn session(&self, script: &str, answers: &str) -> String {
         let debug = self.tree.join("target/debug");
-        if fs::symlink_metadata(&debug).is_ok_and(|debug| debug.is_dir()) {
-            fs::remove_dir_all(&debug).expect("what `prepare` built is not needed any more");
-        }
         if !debug.exists() {
             std::os::unix::fs::symlink(programs(), &debug).expect("a link");
         }
-        let run = self.shell_of("bash", &self.tree, script, Tools::Built);
+        let run = self.shell_of("bash", &self.tree, script);
         let answer = run.converse(answers, LIMIT).expect("an answer");
         assert!(
             answer.success,
@@ -160,20 +145,20 @@ impl Maintainer {
 
     /// Runs a command that asks, with `answers` on standard input.
     pub(crate) fn converse(&self, command: &str, answers: &str) {
-        let run = self.shell(&self.tree, command, Tools::Built);
+        let run = self.shell(&self.tree, command);
         let answer = run.converse(answers, LIMIT).expect("an answer");
         assert!(answer.success, "{command}: {}", answer.stderr);
     }
 
-    fn run_in(&self, dir: &Path, command: &str, tools: Tools) -> Result<String> {
-        self.shell(dir, command, tools).output()
+    fn run_in(&self, dir: &Path, command: &str) -> Result<String> {
+        self.shell(dir, command).output()
     }
 
-    fn shell(&self, dir: &Path, command: &str, tools: Tools) -> Run {
-        self.shell_of("sh", dir, command, tools)
+    fn shell(&self, dir: &Path, command: &str) -> Run {
+        self.shell_of("sh", dir, command)
     }
 
-    fn shell_of(&self, shell: &str, dir: &Path, command: &str, tools: Tools) -> Run {
+    fn shell_of(&self, shell: &str, dir: &Path, command: &str) -> Run {
         let home = self.home.path();
         let mut run = Run::new(shell)
             .args(["-euc", command])
@@ -185,17 +170,11 @@ impl Maintainer {
             let real = real.or_else(|| Some(std::env::home_dir()?.join(dir)));
             run = run.env(name, real.expect("a home"));
         }
-        run = match tools {
-            // Not where the tests are built: their programs must stay those of the tree under test.
-            Tools::Real => run.env("CARGO_TARGET_DIR", self.tree.join("target")),
-            Tools::Built => {
-                let path = std::env::var_os("PATH").unwrap_or_default();
-                let path: OsString = [home.join("bin").into_os_string(), ":".into(), path]
-                    .into_iter()
-                    .collect();
-                run.env("PATH", path).env("CARGO", home.join("bin/cargo"))
-            }
-        };
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path: OsString = [home.join("bin").into_os_string(), ":".into(), path]
+            .into_iter()
+            .collect();
+        run = run.env("PATH", path).env("CARGO", home.join("bin/cargo"));
         for name in UNSET {
             run = run.env_remove(name);
         }
@@ -214,6 +193,6 @@ fn programs() -> &'static Path {
 impl Drop for Maintainer {
     fn drop(&mut self) {
         // The agent outlives whoever started it.
-        let _ = self.run_in(self.home.path(), "gpgconf --kill all", Tools::Built);
+        let _ = self.run_in(self.home.path(), "gpgconf --kill all");
     }
 }
