@@ -8,7 +8,7 @@ mod steps;
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -25,7 +25,7 @@ use xtask_host::signals;
 use xtask_host::tools::{REQUIRE, installed};
 use xtask_host::workspace::Workspace;
 
-use steps::{Round, Step};
+use steps::{Round, Selected, Step};
 
 pub use steps::CiArgs;
 
@@ -45,9 +45,9 @@ const NAMED: usize = 10;
 /// When an installation fails, or at the first step that does not pass.
 pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Report> {
     signals::pass_on();
-    let rounds = steps::selected(args, installed(NEXTEST), tools::is_root());
+    let selected = steps::selected(args, installed(NEXTEST), tools::is_root());
     if args.list {
-        return Ok(listed(&rounds));
+        return Ok(listed(&selected));
     }
     usual_umask();
     // What `--quick` runs has no files of its own but cargo's, which cargo locks.
@@ -55,54 +55,55 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         true => None,
         false => Some(lock::take(workspace)?),
     };
-    let mut times = Vec::new();
     let started = Instant::now();
+    let scratch = scratch::in_memory();
+    let runner = |tools| Runner {
+        workspace,
+        tools,
+        scratch: scratch.as_ref().map(TempDir::path),
+        format: global.format,
+    };
+    let (no_tools, mut record) = (Provided::default(), Record::default());
     let install = !args.no_install && !args.quick;
-    let tools = tools::provide(workspace, install, Progress::new(global.quiet))?;
+    let tools = std::thread::scope(|scope| {
+        let tools = scope.spawn(|| {
+            let tools = tools::provide(workspace, install, Progress::new(global.quiet));
+            (tools, started.elapsed())
+        });
+        let passed = runner(&no_tools).rounds(&selected.without_tools, &mut record);
+        let (tools, time) = tools
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        record.times.push(("tools", time));
+        passed.and(tools)
+    })?;
     for left_out in &tools.left_out {
         say::note(&format!(
             "left out, since the tool is not installed: {left_out}"
         ));
     }
-    times.push(("tools", started.elapsed()));
-    let runner = Runner {
-        workspace,
-        tools: &tools,
-        scratch: scratch::in_memory(),
-        format: global.format,
-    };
-    let mut failed = Vec::new();
-    for round in &rounds {
-        for ((name, arguments), time, passed) in runner.round(round) {
-            times.push((name, time));
-            if let Err(error) = passed {
-                if error.outcome == Outcome::Interrupted {
-                    return Err(error);
-                }
-                let hint = format!("`cargo {}` runs {name} alone", arguments.join(" "));
-                failed.push((name, error.message, hint));
-            }
-        }
-        if !failed.is_empty() && !steps::goes_on(round) {
-            break;
-        }
+    if record.failed.is_empty() {
+        runner(&tools).rounds(&selected.with_tools, &mut record)?;
     }
-    let summary = summary(workspace, &times, started);
-    if !failed.is_empty() {
+    let summary = summary(workspace, &record.times, started);
+    if !record.failed.is_empty() {
         say::note(summary.trim_end());
-        return Err(stopped(&failed));
+        return Err(stopped(&record.failed));
     }
+    let seconds = record.times.iter();
+    let seconds = seconds.map(|(name, time)| ((*name).to_owned(), json!(time.as_secs_f64())));
     let data = json!({
-        "seconds": times.iter().map(|(name, time)| ((*name).to_owned(), json!(time.as_secs_f64()))).collect::<serde_json::Map<_, _>>(),
+        "seconds": seconds.collect::<serde_json::Map<_, _>>(),
         "left_out": tools.left_out,
     });
     Ok(Report::new("ci", data, format!("{summary}\nall passed")))
 }
 
 /// The steps, each with the command that runs it alone.
-fn listed(rounds: &[Round]) -> Report {
-    let steps = rounds.iter().flatten().flatten();
-    let rows = steps.map(|(name, arguments)| (*name, format!("cargo {}", arguments.join(" "))));
+fn listed(selected: &Selected) -> Report {
+    let rows = selected
+        .steps()
+        .map(|(name, arguments)| (*name, format!("cargo {}", arguments.join(" "))));
     let rows: Vec<(&str, String)> = rows.collect();
     let text: Vec<String> = rows
         .iter()
@@ -115,9 +116,19 @@ fn listed(rounds: &[Round]) -> Report {
     Report::new("ci", json!({"steps": steps}), text.join("\n"))
 }
 
-/// The error that names every step that failed, each with its message and the command that repeats it.
-fn stopped(failed: &[(&str, String, String)]) -> Error {
-    let list = |part: fn(&(&str, String, String)) -> String, by: &str| {
+/// A step that failed: its name, its message, and the command that repeats it.
+type Failed = (&'static str, String, String);
+
+/// How the steps ended so far.
+#[derive(Default)]
+struct Record {
+    times: Vec<(&'static str, Duration)>,
+    failed: Vec<Failed>,
+}
+
+/// The error that names every step that failed.
+fn stopped(failed: &[Failed]) -> Error {
+    let list = |part: fn(&Failed) -> String, by: &str| {
         failed.iter().map(part).collect::<Vec<_>>().join(by)
     };
     let names = list(|(name, _, _)| (*name).to_owned(), " and ");
@@ -133,11 +144,34 @@ type Done = (Step, Duration, Result<()>);
 struct Runner<'a> {
     workspace: &'a Workspace,
     tools: &'a Provided,
-    scratch: Option<TempDir>,
+    scratch: Option<&'a Path>,
     format: Format,
 }
 
 impl Runner<'_> {
+    /// Runs `rounds` one after the other, until one fails that the next ones depend on.
+    ///
+    /// # Errors
+    /// When the user interrupts a step.
+    fn rounds(&self, rounds: &[Round], record: &mut Record) -> Result<()> {
+        for round in rounds {
+            for ((name, arguments), time, passed) in self.round(round) {
+                record.times.push((name, time));
+                if let Err(error) = passed {
+                    if error.outcome == Outcome::Interrupted {
+                        return Err(error);
+                    }
+                    let hint = format!("`cargo {}` runs {name} alone", arguments.join(" "));
+                    record.failed.push((name, error.message, hint));
+                }
+            }
+            if !record.failed.is_empty() && !steps::goes_on(round) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the lanes of a round side by side. A step that fails ends its lane.
     fn round(&self, lanes: &Round) -> Vec<Done> {
         std::thread::scope(|scope| {
@@ -176,9 +210,9 @@ impl Runner<'_> {
         let header = format!("== {name}: cargo {}", arguments.join(" "));
         let mut run = self.cargo(arguments)?;
         if name == steps::TEST.0
-            && let Some(dir) = &self.scratch
+            && let Some(dir) = self.scratch
         {
-            run = run.env("TMPDIR", dir.path());
+            run = run.env("TMPDIR", dir);
         }
         if aside {
             let log = self

@@ -118,20 +118,18 @@ const STACK: Step = (
     &["test", "--locked", "--workspace", "--test", "stack"],
 );
 
-/// What a change has to pass. What uses a Docker engine is in one lane of a round at most, since an engine serves one
-/// proof at a time.
-const ROUNDS: [&[&[Step]]; 9] = [
-    &[&[FORMAT]],
-    &[&[PINS]],
+/// What needs no test tools: these steps run while the tools are being installed.
+const WITHOUT_TOOLS: [&[&[Step]]; 4] = [&[&[FORMAT]], &[&[PINS]], &[&[BUILD]], &[&[BUILD_STAGES]]];
+
+/// The rest of what a change has to pass. What uses a Docker engine is in one lane of a round at most, since an engine
+/// serves one proof at a time.
+const WITH_TOOLS: [&[&[Step]]; 4] = [
     &[&[CHECK]],
-    &[&[BUILD]],
-    &[&[BUILD_STAGES]],
     // Both have deadlines, and both use the cores: side by side they starve each other.
     &[&[TEST]],
-    &[&[PROVISION, FIRST], &[LINT, LINT_STAGES]],
+    &[&[PROVISION, FIRST], &[LINT, LINT_STAGES, WINE]],
     // Measures, so it has the cores for itself.
     &[&[STACK]],
-    &[&[WINE]],
 ];
 
 /// What an author runs after each change.
@@ -140,11 +138,32 @@ const QUICK: [Step; 5] = [FORMAT, LINT, PINS, CHECK, UNIT_TESTS];
 /// What starts machines, containers and network namespaces.
 const AS_ROOT: [Step; 3] = [PROVISION, FIRST, STACK];
 
+/// The rounds of a run, in two parts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Selected {
+    /// What runs while the test tools are being installed.
+    pub(super) without_tools: Vec<Round>,
+    /// What runs once they are installed.
+    pub(super) with_tools: Vec<Round>,
+}
+
+impl Selected {
+    /// All steps, in their order.
+    pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
+        let rounds = self.without_tools.iter().chain(&self.with_tools);
+        rounds.flatten().flatten()
+    }
+}
+
 /// The rounds that `args` selects. The tests run through cargo-nextest where `nextest` is installed; steps that only
 /// `root` can run are left out for anybody else.
-pub(super) fn selected(args: &CiArgs, nextest: bool, root: bool) -> Vec<Round> {
+pub(super) fn selected(args: &CiArgs, nextest: bool, root: bool) -> Selected {
     if args.quick {
-        return QUICK.iter().map(|step| vec![vec![*step]]).collect();
+        // Installs nothing.
+        return Selected {
+            without_tools: Vec::new(),
+            with_tools: QUICK.iter().map(|step| vec![vec![*step]]).collect(),
+        };
     }
     let is_selected = |step: &&Step| {
         let named = args.only.is_empty() || args.only.iter().any(|only| only == step.0);
@@ -159,11 +178,17 @@ pub(super) fn selected(args: &CiArgs, nextest: bool, root: bool) -> Vec<Round> {
             })
             .collect::<Vec<Step>>()
     };
-    let rounds = ROUNDS.iter().map(|round| {
-        let lanes = round.iter().map(lane);
-        lanes.filter(|lane| !lane.is_empty()).collect::<Round>()
-    });
-    rounds.filter(|round| !round.is_empty()).collect()
+    let rounds = |rounds: &[&[&[Step]]]| -> Vec<Round> {
+        let rounds = rounds.iter().map(|round| {
+            let lanes = round.iter().map(lane);
+            lanes.filter(|lane| !lane.is_empty()).collect::<Round>()
+        });
+        rounds.filter(|round| !round.is_empty()).collect()
+    };
+    Selected {
+        without_tools: rounds(&WITHOUT_TOOLS),
+        with_tools: rounds(&WITH_TOOLS),
+    }
 }
 
 /// Whether the rest is worth its time when a step of `round` has failed: a failed test says nothing about a stage.
@@ -173,8 +198,9 @@ pub(super) fn goes_on(round: &Round) -> bool {
 
 /// The names that `--only` takes.
 fn names() -> impl Iterator<Item = &'static str> {
-    let steps = ROUNDS.iter().flat_map(|round| round.iter());
-    steps.flat_map(|lane| lane.iter()).map(|(name, _)| *name)
+    let rounds = WITHOUT_TOOLS.iter().chain(&WITH_TOOLS);
+    let lanes = rounds.flat_map(|round| round.iter());
+    lanes.flat_map(|lane| lane.iter()).map(|(name, _)| *name)
 }
 
 #[cfg(test)]
@@ -188,8 +214,10 @@ mod tests {
             ..CiArgs::default()
         };
         let names = |lane: Vec<Step>| lane.iter().map(|(name, _)| *name).collect();
-        let rounds = selected(&args, true, root).into_iter();
+        let selected = selected(&args, true, root);
+        let rounds = selected.without_tools.into_iter();
         rounds
+            .chain(selected.with_tools)
             .map(|round| round.into_iter().map(names).collect())
             .collect()
     }
