@@ -103,9 +103,7 @@ fn a_tree_made_ready_by_the_page_can_be_released() {
     for command in commands(&page, "Cut a release", VERSION) {
         timed(&command, || cut(&maintainer, &command, &tests));
     }
-    timed("check the result", || {
-        assert_ready(&maintainer, &before)
-    });
+    timed("check the result", || assert_ready(&maintainer, &before));
     timed("the release itself", || {
         release(&maintainer, &servers, &page)
     });
