@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every fuzzer for SECONDS each from a seed that nobody has tried: what CI does in a minute, for longer.
+# Runs each fuzzer for SECONDS from a new seed. CI runs them for about a minute, from a fixed seed.
 # usage: xtask/fuzz.sh [SECONDS [NAME]]     a failure names its seed and the file that holds its input
 set -eu
 export POLIS_FUZZ_SECONDS="${1:-600}" POLIS_FUZZ_SEED="${POLIS_FUZZ_SEED:-$(date +%s)}"

@@ -1,7 +1,7 @@
-//! The command line of `cargo xtask`: `--help` is the table of contents of all release programs.
+//! The command line of `cargo xtask`. `--help` is the table of contents of all release programs.
 //!
-//! The verbs that compile more than the offline ones belong to programs of their own, which also parse their arguments;
-//! here they are a name, a summary and the arguments to pass on.
+//! Verbs that need more dependencies than the offline ones live in other programs, which also parse their arguments.
+//! Here they have only a name, a summary and the arguments to pass on.
 
 use std::ffi::OsString;
 
@@ -12,10 +12,10 @@ use crate::verbs::ci::CiArgs;
 use xtask_host::program;
 use xtask_pins::verify_pins::VerifyPinsArgs;
 
-/// The command line.
+/// The command line of `cargo xtask`.
 pub type Cli = program::Cli<Verb>;
 
-/// The verbs.
+/// The verbs of `cargo xtask`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
     /// Check the cloud-init file, the compose file, the pins and the versions
@@ -25,25 +25,25 @@ pub enum Verb {
     Images(ImagesVerb),
     /// Write the digests of the images into the compose file
     Pin(Delegated),
-    /// Give the tree the version of the next release: manifests, changelog, tags of the images
+    /// Set the version of the next release: manifests, changelog heading, image tags
     Prepare(PrepareArgs),
-    /// Verify that everything is pinned, and that the pins still hold
+    /// Verify that everything is pinned, and that servers still have it
     VerifyPins(VerifyPinsArgs),
-    /// Read the pinned images whole, and hold them to what our files rely on in them
+    /// Read every layer of the pinned images and verify that they meet their contracts
     VerifyImages(Delegated),
     /// Download what the VM downloads and compare the checksums
     VerifyChecksums(Delegated),
-    /// Move pins to another version: find it, download, hash, edit in place
+    /// Update pins to another version: look it up, download, hash, edit in place
     Update(Delegated),
     /// Write the generated parts of the documentation
     Docs(DocsArgs),
-    /// Verify all pins and keep one GitHub issue in step with what is found; or propose newer ones
+    /// Verify all pins and keep one GitHub issue up to date; or open a pull request with newer versions
     Drift(Delegated),
-    /// Build the CLI and put what a release publishes into dist/
+    /// Build what a release publishes into dist/
     Dist(Delegated),
     /// Plan a release; with --execute or --rehearse, run it
     Release(Delegated),
-    /// Start a machine by hand on which `polis` can be tried: real cloud-init, systemd and Docker
+    /// Start a machine to try `polis` on: real cloud-init, systemd and Docker
     Lab(Delegated),
     /// Run everything that must pass: checks, lints and all tests
     Ci(CiArgs),
@@ -64,7 +64,7 @@ pub enum ImagesVerb {
     Push(Delegated),
 }
 
-/// Arguments that another program parses, `--help` included.
+/// Arguments that another program parses, including `--help`.
 #[derive(Debug, Clone, Args)]
 #[command(disable_help_flag = true)]
 pub struct Delegated {
@@ -73,7 +73,7 @@ pub struct Delegated {
 }
 
 impl Delegated {
-    /// Whether progress is off, also where `--quiet` comes after an argument that only the other program knows.
+    /// Whether progress is off, even if `--quiet` follows an argument that only the other program knows.
     pub fn is_quiet(&self) -> bool {
         self.args.iter().any(|arg| arg == "--quiet" || arg == "-q")
     }
@@ -82,9 +82,9 @@ impl Delegated {
 /// Arguments of `prepare`.
 #[derive(Debug, Clone, Args)]
 pub struct PrepareArgs {
-    /// The version to release next [default: the one of Cargo.toml]
+    /// The version of the next release [default: the one in Cargo.toml]
     pub version: Option<String>,
-    /// Change nothing; exit 1 when something would change
+    /// Change nothing; exit 1 if something would change
     #[arg(long)]
     pub check: bool,
 }
@@ -92,7 +92,7 @@ pub struct PrepareArgs {
 /// Arguments of `docs`.
 #[derive(Debug, Clone, Args)]
 pub struct DocsArgs {
-    /// Change nothing; exit 1 when a page is not what the tree says
+    /// Change nothing; exit 1 if a generated page is stale
     #[arg(long)]
     pub check: bool,
 }

@@ -1,7 +1,7 @@
-//! Builds and runs the programs of the verbs that compile more than `xtask` does.
+//! Builds and runs the programs of the verbs that need more dependencies than `xtask` has.
 //!
-//! Cargo builds, and the program is run by us, unlike in `cargo run`: so no compiler, build script or procedural macro
-//! gets a secret, and the program gets the ones that it may need.
+//! Cargo builds the program, and then we run it, instead of using `cargo run`. No compiler, build script or procedural
+//! macro sees a secret, and the program gets only those that it may need.
 
 use std::path::{Path, PathBuf};
 
@@ -11,21 +11,21 @@ use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::process::Run;
 use xtask_host::{say, secrets};
 
-/// A package with verbs of its own.
+/// A package with its own verbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Package {
-    /// What needs the JSON Schema validator.
+    /// Verbs that need the JSON Schema validator.
     Check,
-    /// What builds images and the files of a release: archives, signatures.
+    /// Verbs that build images and release files: archives, signatures.
     Dist,
-    /// What needs the network.
+    /// Verbs that need the network.
     Online,
-    /// What starts machines.
+    /// Verbs that start machines.
     Proof,
 }
 
 impl Package {
-    /// The name of the package and of its program.
+    /// The name of the package, which is also that of its program.
     pub fn name(self) -> &'static str {
         match self {
             Self::Check => "xtask-check",
@@ -35,7 +35,7 @@ impl Package {
         }
     }
 
-    /// The secrets that its program may need.
+    /// The secrets that the program may need.
     fn secrets(self) -> &'static [&'static str] {
         match self {
             Self::Check | Self::Proof => &[],
@@ -45,15 +45,15 @@ impl Package {
     }
 }
 
-/// Builds `package` and runs its program with this process's own arguments; returns its exit code. On Unix this process
-/// becomes the program, so a signal reaches one process.
+/// Builds `package` and runs its program with this process's arguments; returns its exit code. On Unix the program
+/// replaces this process, so that signals reach it directly.
 ///
 /// # Errors
-/// When cargo or the program cannot be started. Cargo itself explains a failed build, whose exit code is "this machine".
+/// If cargo or the program cannot be started. A failed build is explained by cargo and returns [`Outcome::Machine`].
 pub fn run(package: Package, quiet: bool) -> Result<u8> {
     if secrets::get(secrets::SIGNING_KEY).is_some() && std::env::var_os("CARGO").is_some() {
         say::note(
-            "note: cargo was given the signing key, and so was whatever it compiled for this command",
+            "note: cargo and everything that it compiled for this command could read the signing key",
         );
         say::note(
             "note: build the programs first and start them directly: RELEASING.md, \"Without Actions\"",
@@ -74,13 +74,13 @@ pub fn run(package: Package, quiet: bool) -> Result<u8> {
     Ok(u8::try_from(code).unwrap_or(Outcome::Machine.code()))
 }
 
-/// Builds `package` and returns its program, or cargo's exit code.
+/// Builds `package` and returns the path of its program, or cargo's exit code.
 fn build(package: Package, quiet: bool) -> Result<std::result::Result<PathBuf, i32>> {
     let name = package.name();
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     if !quiet && !is_built(name) {
         say::note(&format!(
-            "building {name}, once: it compiles more than the offline verbs need"
+            "building {name}, which has more dependencies than the offline verbs"
         ));
     }
     let built = Run::cargo()
@@ -92,14 +92,12 @@ fn build(package: Package, quiet: bool) -> Result<std::result::Result<PathBuf, i
     match built {
         Err(code) => Ok(Err(code)),
         Ok(messages) => executable(&messages, name).map(Ok).ok_or_else(|| {
-            Error::machine(format!(
-                "cargo built `{name}` but reported no executable of it"
-            ))
+            Error::machine(format!("cargo built `{name}` but reported no executable"))
         }),
     }
 }
 
-/// The executable `name` in cargo's messages, one JSON document a line.
+/// The executable `name` in cargo's messages, which are one JSON document per line.
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Message {
@@ -120,7 +118,7 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
         .find_map(|found| found.executable)
 }
 
-/// Whether the program was built before, beside ours.
+/// Whether the program was already built, beside ours.
 fn is_built(name: &str) -> bool {
     let sibling = std::env::current_exe()
         .map(|exe| exe.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)));

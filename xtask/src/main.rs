@@ -1,4 +1,4 @@
-//! `cargo xtask`: answers the offline verbs, and runs the programs that answer the others.
+//! `cargo xtask`: runs the offline verbs, and the programs that own the others.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Becomes the program of `package`; returns only where that fails, or where a process cannot become another.
+/// Replaces this process with the program of `package`. Returns only if that fails or the platform does not support it.
 fn become_program(cli: &Cli, package: Package, quiet: bool) -> ExitCode {
     let ran = delegate::run(package, quiet || cli.global.quiet);
     let name = program::Verb::name(&cli.verb);

@@ -1,5 +1,5 @@
-//! No secret of the environment reaches what the offline verbs start, and the programs of other
-//! packages get those that they may need after they were built.
+//! No secret of the environment reaches the children of offline verbs. Programs of other packages are built without
+//! secrets and then get those that they may need.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -15,7 +15,7 @@ fn canary() -> Canary {
 }
 
 #[test]
-fn no_step_of_ci_knows_a_secret() {
+fn no_secret_reaches_a_step_of_ci() {
     let tree = Tree::data();
     let canary = canary()
         .replacing("cargo", "exit 0")
@@ -25,7 +25,7 @@ fn no_step_of_ci_knows_a_secret() {
     canary.assert_unseen(&ran, &["cargo clippy", "cargo test", "id"]);
 }
 
-/// A stand-in for the built program says how many secrets reached it, and how many of them sign.
+/// The fake program prints how many secrets reached it, and how many of them are for signing.
 #[test]
 fn a_delegated_program_is_built_without_secrets_and_gets_its_own() {
     let tree = Tree::data();
@@ -52,7 +52,7 @@ fn a_delegated_program_is_built_without_secrets_and_gets_its_own() {
 }
 
 #[test]
-fn a_program_that_cannot_be_built_is_this_machines_failure() {
+fn a_failed_build_is_a_machine_error() {
     let tree = Tree::data();
     let canary = canary().replacing("cargo", "echo 'error: no' >&2; exit 101");
     let ran = canary.run(&tree, XTASK, &["--quiet", "check"], &[]);

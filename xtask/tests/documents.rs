@@ -25,9 +25,9 @@ const DOCUMENTS: [&str; 13] = [
     "docs/polis.md",
 ];
 
-/// Why a command is known to work: the test that executes it, or why none does.
+/// How each command is tested: the test that executes it, or the reason why none does.
 ///
-/// The first entry that matches counts. An entry matches the document, if it names one, and the beginning of the command.
+/// The first matching entry counts. An entry matches the document, if it names one, and the beginning of the command.
 const COVERED: [(&str, &str, &str); 29] = [
     ("RELEASING.md", "git push --delete", "takes a real tag back"),
     ("RELEASING.md", "git ", "xtask/online/tests/ready"),
@@ -104,7 +104,7 @@ const COVERED: [(&str, &str, &str); 29] = [
     ("", "polis ", "cli/tests/it/examples.rs, for docs/polis.md"),
 ];
 
-/// Developer commands that take a test run or a machine of their own.
+/// Developer commands that take a whole test run or a machine.
 const DEVELOPERS: [(&str, &str); 5] = [
     (
         "UPDATE_EXPECT=1 cargo test",
@@ -125,7 +125,7 @@ const DEVELOPERS: [(&str, &str); 5] = [
     ),
 ];
 
-/// Whether a line of a block is a drawing, a path, a setting or output.
+/// Whether a line of a block is a diagram, a path, a setting or output.
 fn is_figure(line: &str) -> bool {
     let drawing = ["->", "+", "|", " = "]
         .iter()
@@ -139,7 +139,7 @@ fn is_figure(line: &str) -> bool {
     (drawing && !command) || other || line.is_empty()
 }
 
-/// The commands in the indented blocks of a document, without comments. A continued line is part of its command.
+/// The commands in the indented blocks of a document, without comments. Continued lines are joined.
 fn commands(page: &str) -> Vec<String> {
     let mut commands = Vec::new();
     let (mut fenced, mut deeper) = (false, false);
@@ -188,7 +188,7 @@ fn filled_in(command: &str) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// The `cargo xtask` command lines of a document: in blocks, and in the text between backquotes.
+/// The `cargo xtask` command lines of a document: in blocks, and in text between backquotes.
 fn ours(path: &str) -> Vec<String> {
     let page = page(path);
     let inline = page.lines().filter(|line| !line.starts_with("    "));
@@ -226,7 +226,7 @@ fn every_command_in_a_block_is_covered() {
 }
 
 #[test]
-fn every_entry_of_the_lists_is_needed() {
+fn every_entry_of_the_lists_is_used() {
     let all: Vec<(&str, Vec<String>)> = DOCUMENTS
         .iter()
         .map(|path| (*path, commands(&page(path))))
@@ -284,7 +284,7 @@ fn the_readme_lists_every_verb() {
 }
 
 #[test]
-fn relative_links_lead_to_files() {
+fn relative_links_point_to_files() {
     let mut broken = Vec::new();
     for path in DOCUMENTS
         .into_iter()

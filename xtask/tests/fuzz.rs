@@ -1,4 +1,4 @@
-//! Mutated inputs for every reader of the tree: none panics or hangs, and every finding can be shown.
+//! Mutated inputs for every reader of the tree: none panics or hangs, and every finding renders.
 
 use polis_base::{Digest, ImageRef};
 use xtask_host::finding::Finding;
@@ -10,7 +10,7 @@ use xtask_pins::{dockerfile, pins_env, waivers, yaml};
 use xtask_testkit::fuzz::fuzz;
 use xtask_testkit::{Tree, repository};
 
-/// What parsers have stumbled over, and what has much syntax in little space.
+/// Inputs that have broken parsers before, and inputs that are dense in syntax.
 const CORPUS: &str = "xtask/tests/corpus";
 /// Words that the readers look for.
 const WORDS: [&str; 24] = [
@@ -53,7 +53,7 @@ fn shown(findings: &[Finding]) {
     }
 }
 
-/// The corpus, whose names are none that hold pins, and the files of this tree whose names contain `part`.
+/// The corpus, and the files of this tree whose names contain `part`.
 fn corpus(part: &str) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for dir in [
@@ -162,7 +162,7 @@ fn references() {
     );
 }
 
-/// Any file that can hold pins, among the others of a tree.
+/// Any file that can hold pins, as part of a tree.
 #[test]
 fn a_tree() {
     let tree = Tree::as_it_is();

@@ -1,5 +1,5 @@
-//! What nobody vouches for, as users meet it: trees that hold more than files, output that has no
-//! reader or no room, texts that a terminal would obey.
+//! Untrusted input and output: trees that contain more than files, output that is closed or full, text that a terminal
+//! would obey.
 #![cfg(unix)]
 
 use std::fs;
@@ -14,7 +14,7 @@ fn verify_pins(tree: &Tree, more: &[&str]) -> Ran {
     tree.run(XTASK, &args)
 }
 
-/// Runs `verify-pins` through a shell, which sends its output elsewhere; twenty seconds are a hang.
+/// Runs `verify-pins` through a shell that redirects its output; fails after twenty seconds.
 fn through(tree: &Tree, rest: &str) -> Ran {
     let script = format!(
         "{{ timeout 20 '{XTASK}' verify-pins --offline --today 2026-11-01 --format json; echo $? >code; }} {rest}"
@@ -27,10 +27,10 @@ fn through(tree: &Tree, rest: &str) -> Ran {
 }
 
 #[test]
-fn what_is_no_file_of_the_tree_is_named_and_not_read() {
+fn files_that_are_special_or_outside_the_tree_are_reported_and_not_read() {
     let tree = Tree::data();
     let path = tree.root().join("compose.yaml");
-    // The last two are read only to see what they are: any name can be that of a compose file.
+    // Any name can be that of a compose file, so the last two are opened to look.
     for fifo in ["compose.yaml", "stack.yaml", "build.hcl"] {
         assert_eq!(tree.run("mkfifo", &[fifo]).code, 0);
         let ran = through(&tree, "");
@@ -75,7 +75,7 @@ fn a_closed_output_ends_quietly_and_a_full_one_is_an_error() {
         "{}",
         ran.seen()
     );
-    // Nobody hears why, and nothing panics over that.
+    // The error cannot be written, and that causes no panic.
     let ran = through(&tree, ">/dev/full 2>/dev/full");
     assert_eq!(ran.code, 5, "{}", ran.seen());
     let ran = through(&tree, "2>&- >&-");
@@ -83,7 +83,7 @@ fn a_closed_output_ends_quietly_and_a_full_one_is_an_error() {
 }
 
 #[test]
-fn nothing_that_a_terminal_obeys_is_printed() {
+fn control_sequences_are_not_printed() {
     let tree = Tree::data();
     let hostile =
         "services:\n  x:\n    image: \"g.io/a/b:\u{1b}]52;c;eA==\u{7}\u{202e}\u{9b}2J\"\n";
@@ -99,16 +99,16 @@ fn nothing_that_a_terminal_obeys_is_printed() {
 }
 
 #[test]
-fn a_signal_ends_what_ci_has_started() {
+fn a_signal_ends_the_children_of_ci() {
     for signal in ["INT", "TERM", "HUP"] {
         let ended = Tree::data().interrupt(XTASK, &["ci", "--no-install"], signal);
         assert_eq!(ended, (Some(130), Vec::new()), "{signal}");
     }
 }
 
-/// `nohup` and background jobs of a shell ignore signals; the umask, locale and time zone are the user's.
+/// `nohup` and background jobs ignore signals, and users have different umasks, locales and time zones.
 #[test]
-fn ci_runs_its_steps_the_same_whoever_starts_it() {
+fn ci_steps_do_not_depend_on_the_parent_process() {
     let tree = Tree::data();
     let cargo = tree.root().join("cargo");
     let script = "#!/bin/sh\necho \"$(umask) $LC_ALL $TZ ${LC_TIME-none}\" >>'SEEN'\n";
@@ -133,7 +133,7 @@ fn ci_runs_its_steps_the_same_whoever_starts_it() {
 }
 
 #[test]
-fn a_second_ci_in_a_checkout_is_refused() {
+fn a_second_ci_in_a_checkout_is_rejected() {
     let tree = Tree::data();
     let lock = tree.root().join("target/ci/lock");
     fs::create_dir_all(lock.with_file_name("")).expect("a directory");

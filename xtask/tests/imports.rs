@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use xtask_testkit::repository;
 
-/// Crates whose files still import each other in circles.
+/// Crates whose files may still import each other in cycles.
 const ALLOWED: [&str; 0] = [];
 
-/// Where a module stands in its crate: `["inventory", "edit"]`.
+/// The path of a module in its crate: `["inventory", "edit"]`.
 type Module = Vec<String>;
 
 /// The paths in the code of one file.
@@ -20,7 +20,7 @@ struct Named {
     paths: Vec<(Module, Vec<String>)>,
     /// The names that `use` imports into the file's own module, with their targets.
     aliases: BTreeMap<String, (Module, Vec<String>)>,
-    /// Those of them that are only re-exported: `pub use`.
+    /// The aliases that are only re-exported: `pub use`.
     re_exported: BTreeSet<String>,
 }
 
@@ -250,7 +250,7 @@ fn modules(dir: &Path, root: &Path, module: &Module, found: &mut Crate) {
     }
 }
 
-/// The crates of the repository, by the files at their tops.
+/// The root files of the crates of the repository.
 fn crates(dir: &Path, found: &mut Vec<PathBuf>) {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     // The files of a test program share its `main.rs`, and no crate depends on them.
@@ -305,7 +305,7 @@ fn of(files: &[(&str, &str)]) -> Crate {
 }
 
 #[test]
-fn circles_are_found_in_every_notation() {
+fn cycles_are_found_in_every_notation() {
     for (files, on_it) in [
         (
             vec![

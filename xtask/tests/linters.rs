@@ -1,5 +1,5 @@
-//! Linters that others wrote, on the files of this repository. Each test also breaks a file, to show that the linter reads
-//! it. There are no exceptions in this file; the configuration of a linter is at the top of the tree.
+//! External linters on the files of this repository. Each test also breaks a file, to show that the linter reads it.
+//! There are no exceptions in this file; the configuration of each linter is at the top of the tree.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ fn zizmor(tree: &Tree) -> Ran {
     tree.run("zizmor", &args)
 }
 
-/// The workflows, by their paths below the root of the tree.
+/// The paths of the workflows, relative to the root of the tree.
 fn workflows() -> Vec<String> {
     let dir = repository().join(".github/workflows");
     let entries = fs::read_dir(dir).expect("the workflows").flatten();
@@ -32,7 +32,7 @@ fn workflows() -> Vec<String> {
         .collect()
 }
 
-/// With shellcheck on `PATH`, it also checks the scripts.
+/// actionlint also checks the scripts if shellcheck is on `PATH`.
 fn actionlint(tree: &Tree) -> Ran {
     let paths = workflows();
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
@@ -94,7 +94,7 @@ fn typos_finds_nothing_in_the_tree() {
     let tree = Tree::whole();
     let ran = tree.run("typos", &["--format", "brief", "."]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
-    // Split, because this file is checked too.
+    // Split, because this file is checked, too.
     tree.write(".github/misspelt.md", &format!("t{}\n", "eh cat"));
     let ran = tree.run("typos", &["--format", "brief", "."]);
     assert_eq!(ran.code, 2, "{}", ran.seen());
@@ -140,7 +140,7 @@ fn the_dependencies_are_those_that_deny_toml_allows() {
     }
 }
 
-/// A JSON Schema that the test tools bring, which tests find on `PATH`.
+/// A JSON Schema among the test tools, which are on `PATH`.
 fn schema(name: &str) -> jsonschema::Validator {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut paths = std::env::split_paths(&path).map(|dir| dir.join(name));

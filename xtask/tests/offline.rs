@@ -12,9 +12,9 @@ fn verify_pins(tree: &Tree, more: &[&str]) -> Ran {
     tree.run(XTASK, &args)
 }
 
-/// In every state of the tree: some images may be waived, all of them pinned, anything bumped.
+/// In every state of the tree: some images may be waived, all of them pinned, anything updated.
 #[test]
-fn pins_of_the_tree_are_waived_or_whole() {
+fn pins_of_the_tree_are_complete_or_waived() {
     let ran = verify_pins(&Tree::as_it_is(), &["--format", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
     let data = &ran.report()["data"];
@@ -51,7 +51,7 @@ fn the_summary_counts_images_that_cannot_be_read() {
 }
 
 #[test]
-fn a_waiver_that_ended_fails() {
+fn an_expired_waiver_fails() {
     let tree = Tree::data();
     let args = [
         "verify-pins",
@@ -98,7 +98,7 @@ fn a_digest_of_the_wrong_length_is_shown_in_its_line() {
 }
 
 #[test]
-fn broken_files_are_errors_with_their_place() {
+fn malformed_files_are_errors_with_a_location() {
     let tree = Tree::data();
     tree.replace(COMPOSE, "name: polis\n", "name: polis\n\tx: 1\n");
     let ran = verify_pins(&tree, &[]);
@@ -138,7 +138,7 @@ fn broken_files_are_errors_with_their_place() {
     assert_eq!(ran.findings().len(), 1, "{}", ran.seen());
 }
 
-/// A checkout with Windows line ends and no final newline is read like any other.
+/// A checkout with Windows line ends and no final newline reads like any other.
 #[test]
 fn crlf_and_a_missing_final_newline_change_nothing() {
     let tree = Tree::data();
@@ -152,7 +152,7 @@ fn crlf_and_a_missing_final_newline_change_nothing() {
 }
 
 #[test]
-fn what_is_built_comes_from_the_compose_file() {
+fn the_list_of_images_comes_from_the_compose_file() {
     expect![[r#"
         exit 0
         --- stdout
@@ -192,8 +192,8 @@ fn usage_errors_have_their_exit_code() {
         exit 4
         --- stderr
         error: `/` is not a checkout of Polis
-          because: it has no `compose/docker-compose.yml`
-          next: name one with --root DIR
+          caused by: it has no `compose/docker-compose.yml`
+          hint: name one with --root DIR
     "#]]
     .assert_eq(&elsewhere.seen());
 }
@@ -230,14 +230,14 @@ fn compose_accepts_the_compose_file() {
     }
 }
 
-/// The documentation lists the pins of this very tree.
+/// The documentation lists the pins of this tree.
 #[test]
-fn the_page_of_pins_is_that_of_the_tree() {
+fn the_page_of_pins_is_up_to_date() {
     let tree = Tree::as_it_is();
     let ran = tree.run(XTASK, &["docs", "--check", "--format", "json"]);
     assert_eq!(ran.code, 0, "run `cargo xtask docs`: {}", ran.seen());
     ran.report();
-    // A line more in a file changes no pin; another pin does.
+    // An additional line in a file changes no pin; another pin does.
     tree.replace(CLOUD_INIT, "#cloud-config\n", "#cloud-config\n\n");
     assert_eq!(tree.run(XTASK, &["docs", "--check"]).code, 0);
     tree.replace("rust-toolchain.toml", "channel = \"", "channel = \"9");
@@ -253,9 +253,9 @@ fn the_page_of_pins_is_that_of_the_tree() {
     assert_eq!(tree.run(XTASK, &["docs", "--check"]).code, 0);
 }
 
-/// Wherever a file with pins stands in the tree, it is read; what was built is not of the tree.
+/// Files with pins are read anywhere in the tree, except in build directories.
 #[test]
-fn pins_are_found_wherever_they_stand() {
+fn pins_are_found_in_every_directory() {
     let tree = Tree::data();
     for dir in [".devcontainer", "tools/dist", "target/x", "dist"] {
         std::fs::create_dir_all(tree.root().join(dir)).expect("a directory");

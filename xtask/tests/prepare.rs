@@ -1,5 +1,4 @@
-//! `prepare` as maintainers see it: the real program on a copy of the tree, and cargo's own word for the
-//! result.
+//! `prepare` as maintainers see it: the real program on a copy of the tree, verified by cargo itself.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +18,7 @@ const FILES: [&str; 5] = [
 ];
 const NEXT: &str = "# Changelog\n\n## 0.6.0 (unreleased)\n\n- More.\n\n## 0.5.0\n\n- First.\n";
 
-/// A tree in which the next version has a section of the changelog, and the images of the old one are
-/// pinned.
+/// A tree whose changelog has a section for the next version, with pinned images of the old version.
 fn tree() -> Tree {
     let tree = Tree::whole();
     tree.write(CHANGELOG, NEXT);
@@ -35,7 +33,7 @@ fn prepare(tree: &Tree, more: &[&str]) -> Ran {
     tree.run(XTASK, &[&["prepare"], more].concat())
 }
 
-/// All files of the tree with their text.
+/// All files of the tree with their content.
 fn texts(tree: &Tree) -> BTreeMap<String, Vec<u8>> {
     let list = tree.run("find", &[".", "-type", "f"]);
     let paths = list.stdout.lines().map(|path| {
@@ -45,7 +43,7 @@ fn texts(tree: &Tree) -> BTreeMap<String, Vec<u8>> {
     paths.collect()
 }
 
-/// The versions of the crates of the workspace, as cargo reads them without changing the lock file.
+/// The versions of the workspace crates, as cargo reads them without changing the lock file.
 fn versions(tree: &Tree) -> Vec<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let args = ["metadata", "--locked", "--offline", "--format-version=1"];
@@ -112,7 +110,7 @@ fn the_next_version_is_everywhere_and_nothing_else_changes() {
         );
     }
 
-    // Once more, with and without the version: nothing is left to do, also not for a digest.
+    // Again, with and without the version: nothing is left to do, not even for a digest.
     tree.replace(
         COMPOSE,
         "init-oss:v0.6.0",
@@ -124,18 +122,18 @@ fn the_next_version_is_everywhere_and_nothing_else_changes() {
         let again = prepare(&tree, more);
         assert_eq!(
             again.seen(),
-            "exit 0\n--- stdout\nthe tree is that of 0.6.0\n"
+            "exit 0\n--- stdout\nthe tree already has version 0.6.0\n"
         );
     }
     assert_eq!(texts(&tree), done);
 }
 
 #[test]
-fn the_version_of_the_tree_is_announced_where_none_is_named() {
+fn the_version_of_the_tree_is_the_default() {
     let tree = Tree::whole();
     tree.replace(CHANGELOG, VERSION, "0.5.0 (unreleased)");
     let ran = prepare(&tree, &[]);
-    // An editor may take the space of an empty line in a diff away.
+    // Editors may strip the trailing space of an empty line in a diff.
     let seen = ran.seen();
     let lines = seen.lines().filter(|line| !line.trim().is_empty());
     expect![[r#"
@@ -151,9 +149,9 @@ fn the_version_of_the_tree_is_announced_where_none_is_named() {
     .assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 }
 
-/// What people have to write is not made up; until then nothing changes.
+/// Text that people must write is not invented, and nothing changes before it exists.
 #[test]
-fn a_version_without_its_text_is_refused() {
+fn a_version_without_a_changelog_section_is_rejected() {
     for (changelog, place) in [
         ("# Changelog\n", "CHANGELOG.md:1:1"),
         (

@@ -1,4 +1,4 @@
-//! What a check found, in each format that something else reads: GitHub, code scanning, people.
+//! Findings in each format that other programs read: GitHub, code scanning, Markdown.
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ const COMPOSE: &str = "compose/docker-compose.yml";
 const CI: &str = ".github/workflows/ci.yml";
 const COMMIT: &str = "de0fac2e4500dabe0009e67214ff5f5447ce83dd";
 
-/// A tree with one image, so that snapshots are short, and with one action that is not pinned.
+/// A tree with one image, so that snapshots are short, and with one unpinned action.
 fn broken() -> Tree {
     let tree = Tree::data();
     let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -42,7 +42,7 @@ fn run(tree: &Tree, format: &str, env: &[(&str, &str)]) -> Ran {
 }
 
 #[test]
-fn sarif_is_what_the_standard_and_github_ask_for() {
+fn sarif_follows_the_standard_and_github() {
     let ran = run(&broken(), "sarif", &[]);
     assert_eq!(ran.code, 1, "{}", ran.seen());
     let log = ran.sarif();
@@ -71,7 +71,7 @@ fn sarif_is_what_the_standard_and_github_ask_for() {
             "{fingerprint} twice"
         );
     }
-    // Columns count characters: `é` before it is one.
+    // Columns count characters, so the `é` before it counts once.
     let image = &results[0];
     assert_eq!(image["ruleId"], "image-reference");
     assert_eq!(image["level"], "error");
@@ -86,7 +86,7 @@ fn sarif_is_what_the_standard_and_github_ask_for() {
     );
 }
 
-/// An alert stays the same when lines are inserted above it, and another line is another alert.
+/// An alert stays the same when lines are inserted above it. Another line is another alert.
 #[test]
 fn a_fingerprint_survives_moved_lines() {
     let tree = broken();
@@ -108,7 +108,7 @@ fn a_fingerprint_survives_moved_lines() {
 }
 
 #[test]
-fn a_stopped_verb_is_a_sarif_log_too() {
+fn a_failed_verb_is_a_sarif_log_too() {
     let tree = Tree::data();
     let args = [
         "verify-pins",
@@ -181,7 +181,7 @@ fn only_verbs_that_check_something_print_findings() {
         exit 4
         --- stderr
         error: `images list` checks nothing, so it has no findings to print
-          next: use `--format human` or `--format json`
+          hint: use `--format human` or `--format json`
     "#]]
     .assert_eq(&ran.seen());
 }

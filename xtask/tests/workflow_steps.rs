@@ -1,5 +1,5 @@
-//! The scripts of the build workflow that pass checksums from job to job, run as a runner runs them:
-//! what one job gives out is what the next accepts, and nothing else.
+//! The scripts of the build workflow that pass checksums between jobs, run as a runner runs them: a job accepts exactly
+//! what another one has output.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -13,7 +13,7 @@ use xtask_testkit::{Ran, Tree, has_part};
 
 const BUILD: &str = ".github/workflows/build.yml";
 
-/// A runner: its work tree, and the outputs of steps.
+/// A runner: its working tree, and the outputs of steps.
 struct Runner {
     tree: Tree,
     workflow: Value,
@@ -30,7 +30,7 @@ impl Runner {
         Self { tree, workflow }
     }
 
-    /// Runs the one step of `job` whose script has `part`, as `shell: bash` does.
+    /// Runs the only step of `job` whose script contains `part`, as `shell: bash` does.
     fn step(&self, job: &str, part: &str, env: &[(&str, &str)]) -> Ran {
         let steps = self.workflow["jobs"][job]["steps"]
             .as_array()
@@ -80,7 +80,7 @@ impl Runner {
 }
 
 #[test]
-fn programs_are_run_only_as_they_were_built() {
+fn programs_run_only_if_unchanged_since_the_build() {
     let runner = Runner::new();
     for program in ["xtask", "xtask-dist", "xtask-online"] {
         runner.write(&format!("target/debug/{program}"), program);
@@ -111,7 +111,7 @@ fn programs_are_run_only_as_they_were_built() {
 }
 
 #[test]
-fn archives_are_assembled_only_as_they_were_built() {
+fn archives_are_assembled_only_if_unchanged_since_the_build() {
     let runner = Runner::new();
     for program in ["xtask", "xtask-dist", "xtask-online"] {
         runner.write(&format!("target/debug/{program}"), program);
@@ -128,7 +128,7 @@ fn archives_are_assembled_only_as_they_were_built() {
         let ran = runner.step("cli", "GITHUB_OUTPUT", &[("TARGET", target)]);
         assert_eq!(ran.code, 0, "{}", ran.seen());
         archives.push(runner.output(target));
-        // Each target has a runner of its own.
+        // Each target has its own runner.
         fs::remove_dir_all(runner.tree.root().join("target/prebuilt")).expect("a directory");
     }
     runner.write("target/prebuilt/polis-1.2.3-one.tar.gz", "one");
@@ -145,7 +145,7 @@ fn archives_are_assembled_only_as_they_were_built() {
 }
 
 #[test]
-fn the_image_that_is_attested_is_the_one_that_was_built() {
+fn the_attested_image_is_the_built_image() {
     if !has_part("jq") {
         return;
     }
@@ -171,7 +171,7 @@ fn the_image_that_is_attested_is_the_one_that_was_built() {
 }
 
 #[test]
-fn what_was_packed_is_started() {
+fn the_packed_program_is_started() {
     let runner = Runner::new();
     let pack = |script: &str| {
         runner.write("polis-1-T/polis", script);

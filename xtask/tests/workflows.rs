@@ -1,5 +1,5 @@
-//! What the workflows may do: nothing is compiled where a secret or a permission to write could be
-//! read, every build obeys `Cargo.lock`, and programs of another job are compared before they run.
+//! Security rules for the workflows: nothing is compiled where a secret or a write permission is available, every build
+//! uses `Cargo.lock`, and programs from other jobs are verified before they run.
 
 mod command_lines;
 
@@ -10,17 +10,17 @@ use xtask_host::source::Source;
 use xtask_pins::yaml;
 use xtask_testkit::repository;
 
-/// Programs that run code of others: compilers, package managers, interpreters.
+/// Programs that execute third-party code: compilers, package managers, interpreters.
 const BUILDERS: [&str; 16] = [
     "cargo", "rustup", "rustc", "cc", "gcc", "clang", "make", "cmake", "npm", "npx", "node", "pip",
     "pip3", "python", "python3", "docker",
 ];
-/// Verbs of cargo that read `Cargo.lock` and know `--locked`.
+/// Cargo commands that read `Cargo.lock` and accept `--locked`.
 const LOCKED: [&str; 12] = [
     "build", "b", "check", "clippy", "test", "t", "run", "r", "doc", "tree", "metadata", "install",
 ];
 
-/// The commands of a shell script, each as its words.
+/// The commands of a shell script, split into words.
 fn commands(script: &str) -> Vec<Vec<&str>> {
     let starts = [
         "exec", "then", "else", "do", "if", "!", "time", "sudo", "env", "command",
@@ -52,7 +52,7 @@ fn mentions_secret(node: &Value) -> bool {
         .any(|word| text.contains(word))
 }
 
-/// What is wrong with a workflow.
+/// The problems of a workflow.
 fn problems(path: &str, text: &str) -> Vec<String> {
     let source = Source {
         path: path.to_owned(),
@@ -80,7 +80,7 @@ fn of_job(job: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     let permissions = &job["permissions"];
     if !permissions.is_object() {
-        problems.push("no permissions of its own".to_owned());
+        problems.push("no permissions for the job".to_owned());
     }
     let Some(steps) = job["steps"].as_array() else {
         return problems;
@@ -119,7 +119,7 @@ fn of_job(job: &Value) -> Vec<String> {
 }
 
 #[test]
-fn nothing_is_built_where_secrets_are() {
+fn nothing_is_built_where_secrets_are_available() {
     let dir = repository().join(".github/workflows");
     let mut count = 0;
     for entry in fs::read_dir(dir).expect("the workflows") {
@@ -132,7 +132,7 @@ fn nothing_is_built_where_secrets_are() {
     assert!(count >= 4, "{count} workflows");
 }
 
-/// The one cargo command of the workflows that takes no `--locked` of its own.
+/// The only cargo command in the workflows without `--locked`: the alias adds it.
 #[test]
 fn the_alias_is_locked() {
     let config = fs::read_to_string(repository().join(".cargo/config.toml")).expect("the alias");
@@ -141,7 +141,7 @@ fn the_alias_is_locked() {
 }
 
 #[test]
-fn every_rule_finds_what_it_is_for() {
+fn every_rule_can_fail() {
     let job =
         |job: &str| format!("permissions: {{}}\njobs:\n  a:\n    timeout-minutes: 1\n    {job}");
     let reads = "permissions: {contents: read}";
@@ -154,8 +154,8 @@ fn every_rule_finds_what_it_is_for() {
             "jobs: {a: {permissions: {}, timeout-minutes: 1, steps: []}}".to_owned(),
             "own permissions are not empty",
         ),
-        (job("steps: []"), "no permissions of its own"),
-        (job("uses: $/x.yml"), "no permissions of its own"),
+        (job("steps: []"), "no permissions for the job"),
+        (job("uses: $/x.yml"), "no permissions for the job"),
         (
             job(
                 "permissions: {id-token: write}\n    steps: [{run: 'true && cargo build --locked'}]",
@@ -204,7 +204,7 @@ fn every_rule_finds_what_it_is_for() {
 }
 
 #[test]
-fn every_command_of_ours_is_understood() {
+fn every_command_of_ours_parses() {
     let dir = repository().join(".github/workflows");
     let (mut wrong, mut count) = (Vec::new(), 0);
     for entry in fs::read_dir(dir).expect("the workflows") {
@@ -217,7 +217,7 @@ fn every_command_of_ours_is_understood() {
                     [program, ref args @ ..] if program.contains("/xtask") => args,
                     _ => continue,
                 };
-                // Redirections are the shell's; a variable stands for one word.
+                // Redirections belong to the shell; a variable stands for one word.
                 let args = args.iter().take_while(|word| !word.starts_with('>'));
                 let line: Vec<&str> = ["xtask"].into_iter().chain(args.copied()).collect();
                 if let Err(error) = command_lines::parse(&line) {

@@ -1,5 +1,5 @@
-//! The images that this repository builds: from the compose file's `build:` entries to one OCI
-//! image layout, bit for bit the same from the same commit.
+//! Builds the images of the compose file's `build:` entries into one OCI image layout. The same commit always gives the
+//! same bytes.
 
 mod docker;
 
@@ -21,16 +21,16 @@ use xtask_host::{tree, write};
 use xtask_pins::compose::{BuiltImage, Compose};
 use xtask_pins::dockerfile::{self, Native, Recipe};
 
-/// An image that was built.
+/// A built image.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// Its reference, pinned to what was built.
+    /// Its reference, pinned to the built digest.
     pub image: ImageRef,
     /// Its platforms, as `linux/amd64`.
     pub platforms: Vec<String>,
-    /// The platforms that were left out, with the reason.
+    /// The platforms that were skipped, with the reason.
     pub left_out: Vec<LeftOut>,
-    /// The Rust targets of its programs; none where Docker built it.
+    /// The Rust targets of its programs; empty if Docker built it.
     pub targets: Vec<String>,
 }
 
@@ -40,11 +40,11 @@ impl Image {
         self.image.digest()
     }
 
-    /// Why another machine would build another digest from the same commit, if it would.
+    /// Why other machines may build another digest from the same commit; `None` if they may not.
     pub fn not_portable(&self) -> Option<String> {
         if let Some(left_out) = self.left_out.first() {
             return Some(format!(
-                "linux/{} is left out: {}",
+                "linux/{} was skipped: {}",
                 left_out.architecture, left_out.reason
             ));
         }
@@ -57,22 +57,23 @@ impl Image {
         ))
     }
 
-    /// Requires that a release may carry this image.
+    /// Requires that a release may contain this image.
     ///
     /// # Errors
-    /// When another machine would build another digest.
+    /// If other machines may build another digest.
     pub fn require_portable(&self) -> Result<()> {
         match self.not_portable() {
             None => Ok(()),
-            Some(why) => Err(
-                Error::machine(format!("`{}` is not whole", self.image.unpinned()))
-                    .because(why)
-                    .hint("rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl"),
-            ),
+            Some(why) => Err(Error::machine(format!(
+                "`{}` cannot be released",
+                self.image.unpinned()
+            ))
+            .because(why)
+            .hint("rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl")),
         }
     }
 
-    /// The image in a JSON report.
+    /// The image as it appears in a JSON report.
     pub fn to_json(&self) -> Value {
         json!({
             "image": self.image.unpinned().to_string(),
@@ -85,7 +86,7 @@ impl Image {
         })
     }
 
-    /// The image in lines for people.
+    /// The image as lines of text.
     pub fn to_text(&self) -> String {
         let mut text = format!(
             "{}\n  platforms: {}\n",
@@ -94,7 +95,7 @@ impl Image {
         );
         for left_out in &self.left_out {
             text.push_str(&format!(
-                "  left out: linux/{}: {}\n",
+                "  skipped: linux/{}: {}\n",
                 left_out.architecture, left_out.reason
             ));
         }
@@ -105,8 +106,7 @@ impl Image {
 /// Builds every image of the compose file's `build:` entries into the OCI layout `layout`.
 ///
 /// # Errors
-/// When a Dockerfile is wrong, a build fails, or no platform can be built here. `layout` is
-/// then what it was before.
+/// If a Dockerfile is invalid, a build fails, or no platform can be built here. `layout` is then unchanged.
 pub fn build(workspace: &Workspace, layout: &Path, progress: Progress) -> Result<Vec<Image>> {
     let compose = Compose::load(&workspace.root)?;
     let mut blobs = Blobs::default();
@@ -124,16 +124,16 @@ pub fn build(workspace: &Workspace, layout: &Path, progress: Progress) -> Result
     Ok(images)
 }
 
-/// The images of the OCI layout `layout`, which was built before from the same tree.
+/// The images of the OCI layout `layout`, built earlier from the same tree.
 ///
 /// # Errors
-/// When it cannot be read, or does not hold exactly the images of the compose file's `build:`
-/// entries. Its blobs are hashed where they are used.
+/// If it cannot be read, or does not contain exactly the images of the compose file's `build:` entries. Its blobs are
+/// hashed when they are used.
 pub fn of_layout(workspace: &Workspace, layout: &Path) -> Result<Vec<Image>> {
     let path = layout.join("index.json");
     let failed = |why: String| {
         Error::findings(format!(
-            "`{}` is no image layout of this tree",
+            "`{}` is not an image layout of this tree",
             layout.display()
         ))
         .because(why)
@@ -156,7 +156,7 @@ pub fn of_layout(workspace: &Workspace, layout: &Path) -> Result<Vec<Image>> {
     for built in Compose::load(&workspace.root)?.built()? {
         let entry = entries
             .remove(&built.image.to_string())
-            .ok_or_else(|| failed(format!("it does not hold `{}`", built.image)))?;
+            .ok_or_else(|| failed(format!("it does not contain `{}`", built.image)))?;
         let digest: Digest = entry
             .digest
             .parse()
@@ -174,7 +174,7 @@ pub fn of_layout(workspace: &Workspace, layout: &Path) -> Result<Vec<Image>> {
         });
     }
     match entries.keys().next() {
-        Some(other) => Err(failed(format!("it also holds `{other}`"))),
+        Some(other) => Err(failed(format!("it also contains `{other}`"))),
         None => Ok(images),
     }
 }
@@ -237,7 +237,7 @@ fn nothing_to_build(built: &BuiltImage, left_out: Vec<LeftOut>) -> Error {
     })
 }
 
-/// Puts a `FROM scratch` image together without an engine.
+/// Assembles a `FROM scratch` image without Docker.
 fn assemble(
     workspace: &Workspace,
     built: &BuiltImage,
@@ -288,8 +288,7 @@ fn execution(native: &Native) -> Execution {
     }
 }
 
-/// Builds the program that the image copies, and puts it where the Dockerfile finds it, so that
-/// `docker build` finds it too.
+/// Builds the program that the image contains, and puts it where the Dockerfile expects it, for `docker build` as well.
 fn stage(
     workspace: &Workspace,
     built: &BuiltImage,

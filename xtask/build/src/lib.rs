@@ -1,4 +1,4 @@
-//! Builds what this repository publishes, the same bytes everywhere: programs by cargo, images as OCI layouts.
+//! Reproducible builds of what this repository publishes: programs by cargo, images as OCI layouts.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,7 +1,7 @@
-//! OCI image documents and the image layout on disk, written byte for byte the same each time.
+//! OCI image documents and the image layout on disk, always written with the same bytes.
 //!
-//! The structs fix the order of the fields: JSON that goes into a digest must not depend on how
-//! some other crate configured its map type. Field names are the image specification's (v1.1).
+//! The structs fix the order of fields, because digests must not depend on how another crate configures its map type.
+//! Field names are those of the image specification (v1.1).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use xtask_host::error::{Error, Result};
 use xtask_host::write;
 
-/// An image index.
+/// The media type of an image index.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// An image manifest.
+/// The media type of an image manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// An image configuration.
+/// The media type of an image configuration.
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// A gzip-compressed layer.
+/// The media type of a gzip-compressed layer.
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// The annotation that names an image in a layout.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation that holds the version of the packaged software.
 pub const VERSION: &str = "org.opencontainers.image.version";
 
-/// Images carry no build date: the same content has the same digest on every day.
+/// Images carry no build date, so that their digest depends only on their content.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
 /// A content descriptor.
@@ -106,7 +106,7 @@ struct History {
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Execution {
-    /// The user, where one is set.
+    /// The user, if one is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The entry point.
@@ -139,8 +139,8 @@ impl Blobs {
         descriptor
     }
 
-    /// Adds an image of one layer, given as an uncompressed tar, and returns the descriptor of
-    /// its manifest with the platform set.
+    /// Adds a single-layer image, given as an uncompressed tar. Returns the descriptor of its manifest, with the
+    /// platform set.
     pub fn add_image(
         &mut self,
         platform: &Platform,
@@ -175,7 +175,7 @@ impl Blobs {
         descriptor
     }
 
-    /// Takes content over whose digest the caller has verified.
+    /// Adds content whose digest the caller has verified.
     pub fn keep(&mut self, digest: Digest, bytes: Vec<u8>) {
         self.0.insert(digest, bytes);
     }
@@ -213,7 +213,7 @@ impl Blobs {
     /// Writes the layout into the empty directory `dir`, with `images` as its entries.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// If the file system fails.
     pub fn write_layout(&self, dir: &Path, images: Vec<Descriptor>) -> Result<()> {
         let blobs = dir.join("blobs/sha256");
         std::fs::create_dir_all(&blobs).map_err(|error| Error::io("create", &blobs, &error))?;
@@ -242,7 +242,7 @@ fn json(document: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(document).expect("our documents are JSON")
 }
 
-/// A gzip stream without name and time.
+/// A gzip stream without a name or time.
 ///
 /// # Panics
 /// Never: writing into memory does not fail.
@@ -260,9 +260,9 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// The digest of a fixed image: a change here changes every image we pin.
+    /// A change of this digest changes every image that we pin.
     #[test]
-    fn the_same_content_has_the_same_digest_for_ever() {
+    fn the_digest_of_fixed_content_is_stable() {
         let platform = Platform {
             architecture: "amd64".to_owned(),
             os: "linux".to_owned(),

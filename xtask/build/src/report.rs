@@ -10,22 +10,22 @@ use xtask_host::workspace::Workspace;
 
 use crate::images::{self, Image};
 
-/// Runs `images build`; `output` is where the layout is written.
+/// Runs `images build`, which writes the layout to `output`.
 ///
 /// # Errors
-/// When a build fails; the layout is then what it was before.
+/// If a build fails; the layout is then unchanged.
 pub fn build(workspace: &Workspace, output: Option<PathBuf>, progress: Progress) -> Result<Report> {
     let layout = output.unwrap_or_else(|| default_layout(workspace));
     let images = images::build(workspace, &layout, progress)?;
     Ok(report("images build", &images, &layout))
 }
 
-/// Where `images build` and `images push` put the layout by default.
+/// The default path of the layout for `images build` and `images push`.
 pub fn default_layout(workspace: &Workspace) -> PathBuf {
     workspace.target.join("images")
 }
 
-/// The report over built images.
+/// The report on built images.
 pub fn report(verb: &'static str, images: &[Image], layout: &Path) -> Report {
     let mut text: String = images.iter().map(Image::to_text).collect();
     text.push_str(&format!("OCI image layout: {}\n", layout.display()));

@@ -1,11 +1,11 @@
-//! Release builds of our own programs, the same bytes in every directory.
+//! Reproducible release builds of our own programs.
 //!
-//! Paths of this machine are mapped away, the lock file is obeyed, and programs for Linux are
-//! linked statically: against musl where that target is installed (then no file of the host
-//! enters the link, and the bytes are the same on every host), else against the host's glibc.
+//! Local paths are remapped, the lock file is enforced, and programs for Linux are linked statically: against musl if
+//! that target is installed, which uses no file of the host and gives the same bytes everywhere, or else against the
+//! host's glibc.
 //!
-//! The compiler is the one of the tree that is built: cargo and rustc are started in it and without
-//! the toolchain of whoever started us, so that rustup obeys the tree's `rust-toolchain.toml`.
+//! The compiler is that of the tree being built: cargo and rustc run in it without the caller's toolchain variables, so
+//! that rustup follows the tree's `rust-toolchain.toml`.
 
 use std::path::{Path, PathBuf};
 
@@ -22,24 +22,24 @@ use xtask_host::workspace::Workspace;
 pub struct Target {
     /// The target triple.
     pub triple: String,
-    /// Its architecture as OCI names it.
+    /// The architecture in OCI's terms.
     pub architecture: &'static str,
 }
 
-/// An architecture that is not built, and why.
+/// An architecture that is not built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The architecture as OCI names it.
+    /// The architecture in OCI's terms.
     pub architecture: &'static str,
-    /// Why, and what would change it.
+    /// The reason, and what to do about it.
     pub reason: String,
 }
 
-/// The architectures of our images: OCI's name and Rust's.
+/// The architectures of our images, in OCI's and Rust's terms.
 const ARCHITECTURES: [(&str, &str); 2] = [("amd64", "x86_64"), ("arm64", "aarch64")];
 
-/// Variables that would change the bytes, or wrap the compiler.
-const OF_THIS_MACHINE: [&str; 7] = [
+/// Environment variables that would change the output, or wrap the compiler.
+const MACHINE_DEPENDENT: [&str; 7] = [
     "RUSTFLAGS",
     "RUSTC_WRAPPER",
     "RUSTC_WORKSPACE_WRAPPER",
@@ -49,11 +49,11 @@ const OF_THIS_MACHINE: [&str; 7] = [
     "CARGO_UNSTABLE_*",
 ];
 
-/// The static Linux targets that can be built here, one for each architecture of a release, and
-/// the architectures that are left out.
+/// The static Linux targets that can be built here, one per architecture of a release, and the architectures that
+/// cannot.
 ///
 /// # Errors
-/// When `rustc` cannot be asked.
+/// If `rustc` cannot be run.
 pub fn linux_targets(workspace: &Workspace) -> Result<(Vec<Target>, Vec<LeftOut>)> {
     let host = host(workspace)?;
     let mut targets = Vec::new();
@@ -81,10 +81,10 @@ pub fn linux_targets(workspace: &Workspace) -> Result<(Vec<Target>, Vec<LeftOut>
     Ok((targets, left_out))
 }
 
-/// The target for the CLI on this machine: static on Linux, the host's own elsewhere.
+/// The target of the CLI for this machine: static on Linux, the host's own elsewhere.
 ///
 /// # Errors
-/// When `rustc` cannot be asked.
+/// If `rustc` cannot be run.
 pub fn cli_target(workspace: &Workspace) -> Result<String> {
     let host = host(workspace)?;
     let musl = host.replace("-linux-gnu", "-linux-musl");
@@ -116,10 +116,10 @@ fn rustc(workspace: &Workspace) -> Run {
 
 /// Builds the program `bin` of the package in `package_dir` (relative to the root) for `triple`.
 ///
-/// Returns the path of the program. `env` is added to the build's environment.
+/// Returns the path of the program. `env` is added to the environment of the build.
 ///
 /// # Errors
-/// When cargo fails, or would have to change `Cargo.lock`.
+/// If cargo fails, or would have to change `Cargo.lock`.
 pub fn build(
     workspace: &Workspace,
     package_dir: &str,
@@ -148,7 +148,7 @@ pub fn build(
             flags(workspace, &target_dir, triple)?.join("\x1f"),
         )
         .env("CARGO_INCREMENTAL", "0");
-    for name in OF_THIS_MACHINE {
+    for name in MACHINE_DEPENDENT {
         run = run.env_remove(name);
     }
     for (name, value) in env {
@@ -167,24 +167,24 @@ pub fn build(
     Ok(program)
 }
 
-/// The compiler flags that make the bytes independent of this machine.
+/// The compiler flags that make the output independent of this machine.
 fn flags(workspace: &Workspace, target_dir: &Path, triple: &str) -> Result<Vec<String>> {
     let sysroot = rustc(workspace).args(["--print", "sysroot"]).output()?;
     let std_source = Path::new(&sysroot).join("lib/rustlib/src/rust");
     let std_name = format!("/rustc/{}", verbose_version(workspace, "commit-hash")?);
     let mut flags = vec![
-        // The last mapping that fits is the one rustc applies.
+        // rustc applies the last mapping that matches.
         remap(&workspace.root, "/polis"),
         remap(target_dir, "/target"),
         remap(&cargo_home()?, "/cargo"),
         remap(&std_source, &std_name),
     ];
-    // Windows too: a machine without Visual C++'s runtime must be able to run the CLI.
+    // On Windows too, so that the CLI runs without Visual C++'s runtime.
     if triple.contains("-linux-") || triple.contains("-windows-msvc") {
         flags.push("-Ctarget-feature=+crt-static".to_owned());
     }
     if triple.contains("-linux-musl") {
-        // The linker and the start files that come with Rust: nothing of the host enters.
+        // The linker and start files that come with Rust, instead of the host's.
         flags.extend(
             [
                 "-Clinker=rust-lld",

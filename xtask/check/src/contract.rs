@@ -90,7 +90,7 @@ mod tests {
 
     /// Searching all references for each service took minutes.
     #[test]
-    fn the_time_is_linear_in_the_number_of_services() {
+    fn running_time_is_linear_in_the_number_of_services() {
         let services: String = (0..4000)
             .map(|at| format!("  s{at}: {{image: ghcr.io/o/i{at}:v1}}\n"))
             .collect();

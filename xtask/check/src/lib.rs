@@ -1,6 +1,6 @@
 //! `check`: every rule on the files of the tree, reported at once.
 //!
-//! A crate of its own, because the JSON Schema validator doubles the compile time of an offline verb.
+//! This is a separate crate because the JSON Schema validator doubles the compile time of an offline verb.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -57,13 +57,13 @@ impl program::Verb for Verb {
 /// Arguments of `check`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CheckArgs {
-    /// Judge only these [default: everything]
+    /// Check only these files [default: everything]
     #[arg(value_name = "FILE", value_parser = [pins_env::CLOUD_INIT, compose::PATH])]
     pub files: Vec<String>,
-    /// Leave shellcheck out: it takes longer than all the rest
+    /// Skip shellcheck, which takes longer than everything else
     #[arg(long)]
     pub no_shell: bool,
-    /// The day on which waivers are judged [default: today, UTC]
+    /// The date on which waivers are checked for expiry [default: today, UTC]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub today: Option<String>,
 }
@@ -71,7 +71,7 @@ pub struct CheckArgs {
 /// Runs the verb.
 ///
 /// # Errors
-/// When a file cannot be read. Everything else is a finding of the report.
+/// If a file cannot be read. Everything else is a finding of the report.
 pub fn run(workspace: &Workspace, args: &CheckArgs) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
     let all = args.files.is_empty();

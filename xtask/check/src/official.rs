@@ -1,4 +1,4 @@
-//! Runs cloud-init's own validator, where it is installed. Our schema is stricter, but not authoritative.
+//! Runs cloud-init's own validator, if it is installed. Our schema is stricter, but not authoritative.
 
 use xtask_host::finding::Finding;
 use xtask_host::process::Run;
@@ -9,7 +9,7 @@ use xtask_host::workspace::Workspace;
 /// The result of the official validator.
 #[derive(Debug, Default)]
 pub struct Official {
-    /// The program and its version; `None` where it is not installed.
+    /// The program and its version; `None` if it is not installed.
     pub version: Option<String>,
     /// Its errors.
     pub findings: Vec<Finding>,

@@ -15,7 +15,7 @@ impl Schema {
     /// Compiles the schema in `source`.
     ///
     /// # Errors
-    /// When it is not a valid JSON Schema.
+    /// If it is not a valid JSON Schema.
     pub fn parse(source: &Source) -> Result<Self, String> {
         let document = serde_json::from_str(&source.text).map_err(|error| error.to_string())?;
         let validator = jsonschema::validator_for(&document).map_err(|error| error.to_string())?;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn every_violation_has_its_place() {
+    fn every_violation_has_a_location() {
         let source = |path: &str, text: &str| Source {
             path: path.to_owned(),
             text: text.to_owned(),

@@ -49,7 +49,7 @@ struct Comment {
 /// Checks the scripts in the cloud-init file.
 ///
 /// # Errors
-/// When the output of shellcheck cannot be parsed.
+/// If the output of shellcheck cannot be parsed.
 pub fn in_cloud_init(source: &Source, root: &Node) -> Result<Vec<Finding>> {
     if !tools::installed("shellcheck") {
         return Ok(vec![missing(source)]);
@@ -61,7 +61,7 @@ pub fn in_cloud_init(source: &Source, root: &Node) -> Result<Vec<Finding>> {
 /// Checks the scripts beside the compose file `beside`.
 ///
 /// # Errors
-/// When a script cannot be read, or the output of shellcheck cannot be parsed.
+/// If a script cannot be read, or the output of shellcheck cannot be parsed.
 pub fn in_stack(workspace: &Workspace, beside: &Source) -> Result<Vec<Finding>> {
     if !tools::installed("shellcheck") {
         return Ok(vec![missing(beside)]);

@@ -1,13 +1,13 @@
-//! The contracts of the images, and what `check` makes of the compose file by them.
+//! The contracts of the images, and the findings of `check` about the compose file by them.
 
 use xtask_check::schema::Schema;
 use xtask_host::source::Source;
 use xtask_pins::{contract, yaml};
 use xtask_testkit::{Ran, Tree, repository};
 
-/// The schema is what editors read; the strict reader is what decides. Both take the files of the tree.
+/// Editors read the schema, but the strict reader decides. Both accept the files of the tree.
 #[test]
-fn every_contract_is_as_the_schema_and_the_reader_say() {
+fn the_schema_and_the_reader_accept_every_contract() {
     let root = repository();
     let schema = Source::read(&root, "schemas/image-contract.schema.json").expect("the schema");
     let schema = Schema::parse(&schema).expect("a schema");
@@ -23,7 +23,7 @@ fn every_contract_is_as_the_schema_and_the_reader_say() {
 const COMPOSE: &str = "compose/docker-compose.yml";
 const DAY: &str = "2026-11-01";
 
-/// What is replaced in a file, by what, and the finding that must then be there and name the text.
+/// A text of a file, its replacement, and a finding that must then exist and name the text.
 const CASES: &[(&str, &str, &str, &str, &str)] = &[
     // Images and contracts.
     (

@@ -1,7 +1,7 @@
-//! Whatever cloud-init's own validator refuses, our schema and rules refuse: shown on thousands
-//! of documents that differ from ours by a few mistakes.
+//! Our schema and rules reject everything that cloud-init's own validator rejects, tested on thousands of documents
+//! that differ from ours by a few mistakes.
 //!
-//! We read YAML 1.2 and cloud-init reads YAML 1.1, so this is no matter of comparing schemas.
+//! Comparing schemas is not enough, because we read YAML 1.2 and cloud-init reads YAML 1.1.
 
 mod mutants;
 mod official;
@@ -19,18 +19,17 @@ use xtask_host::source::Source;
 use xtask_pins::yaml;
 
 const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
-/// Any number will do; a fixed one gives the same documents on every machine. For a longer hunt
-/// than a test run has time for, give another one in `POLIS_MUTANTS_SEED`.
+/// Fixed, so that every machine tests the same documents. For a longer search, set `POLIS_MUTANTS_SEED`.
 const SEED: usize = 2026;
-/// How many documents, where `POLIS_MUTANTS` does not say so.
+/// The number of documents, unless `POLIS_MUTANTS` is set.
 const DOCUMENTS: usize = 3000;
 
-/// Our judges, to be asked one after the other.
+/// Our validators, in the order in which they run.
 struct Ours {
     schema: Schema,
 }
 
-/// The first of our judges that refuses a document.
+/// The first of our validators that rejects a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     Parser,
@@ -67,7 +66,7 @@ fn ours() -> Source {
     Source::read(&xtask_testkit::repository(), CLOUD_INIT).expect("our user-data")
 }
 
-/// Our document with the long files cut short: mistakes inside a file's content prove nothing.
+/// Our document with long files shortened, because mistakes inside a file's content prove nothing.
 fn base() -> Doc {
     let source = ours();
     let root = yaml::parse(&source).expect("our user-data is YAML");
@@ -89,9 +88,9 @@ fn shorten(file: &mut Doc) {
     let Doc::Map(entries) = file else { return };
     for (key, value) in entries {
         let Doc::Scalar(text) = value else { continue };
-        // The pins and daemon.json are read by rules of ours, which want them whole.
+        // Our rules read the pins and daemon.json, and need all of them.
         if key == "content" && !text.contains("_SHA256_AMD64=") && !text.starts_with("|\n{") {
-            // A rule holds what the script reads to what is pinned.
+            // A rule compares what the script reads with what is pinned.
             let reads = |line: &&str| line.contains("{PIN[");
             let lines = text.lines().take(3);
             *text = lines
@@ -107,7 +106,7 @@ fn number(variable: &str, default: usize) -> usize {
     given.map_or(default, |given| given.parse().expect(variable))
 }
 
-/// As many different mutants as asked for, with their documents.
+/// Different mutants, as many as requested, with their documents.
 fn mutants(base: &Doc) -> Vec<(Mutant, String)> {
     let count = number("POLIS_MUTANTS", DOCUMENTS);
     let seed = u64::try_from(number("POLIS_MUTANTS_SEED", SEED));
@@ -124,7 +123,7 @@ fn mutants(base: &Doc) -> Vec<(Mutant, String)> {
     mutants
 }
 
-/// What `document` has that `base` has not, and the other way round.
+/// The lines of `document` that are not in `base`, and the reverse.
 fn difference(base: &str, document: &str) -> String {
     let only = |sign: &str, of: &str, not: &str| -> String {
         let not: Vec<&str> = not.split('\n').collect();
@@ -134,7 +133,7 @@ fn difference(base: &str, document: &str) -> String {
     only("-", base, document) + &only("+", document, base)
 }
 
-/// The smallest mutant that still is a violation, found by leaving mistakes out.
+/// The smallest mutant that is still a violation, found by leaving out mistakes.
 fn smallest(
     base: &Doc,
     mutant: &Mutant,
@@ -155,7 +154,7 @@ fn smallest(
 }
 
 #[test]
-fn what_cloud_init_refuses_we_refuse() {
+fn we_reject_everything_that_cloud_init_rejects() {
     let Some(official) = Official::find() else {
         return;
     };
@@ -203,14 +202,14 @@ fn what_cloud_init_refuses_we_refuse() {
     report(&base, &violations, &violates);
 }
 
-/// What both sides say about a document.
+/// The verdicts of both sides on a document.
 #[derive(Debug, Clone, Copy)]
 struct Both {
     they_refuse: bool,
     we_refuse: Option<Refusal>,
 }
 
-/// The judge asks the validator's own function; the program itself says the same.
+/// The oracle calls the validator's function; the program itself must agree.
 fn both_accept_what_we_start_from(official: &Official, ours: &Ours, base: &Doc) {
     let good = [self::ours().text, base.document()];
     for (verdict, document) in official.judge(&good, false).iter().zip(&good) {
@@ -222,8 +221,8 @@ fn both_accept_what_we_start_from(official: &Official, ours: &Ours, base: &Doc) 
     assert_ne!(official.program(bad).code, 0, "the program agrees");
 }
 
-/// A test that cannot fail proves nothing: each side must refuse many documents and accept many,
-/// and without our schema, or without our rules, there must be violations.
+/// Proves that this test can fail: each side must reject many documents and accept many, and without our schema, or
+/// without our rules, there must be violations.
 fn can_fail(verdicts: &[Both]) {
     let count =
         |wanted: &dyn Fn(&Both) -> bool| verdicts.iter().filter(|both| wanted(both)).count();
@@ -243,7 +242,7 @@ fn can_fail(verdicts: &[Both]) {
     }
 }
 
-/// Fails with the smallest documents when there is a violation.
+/// Fails with the smallest documents if there is a violation.
 fn report(base: &Doc, violations: &[&Mutant], violates: &dyn Fn(&[String]) -> Vec<Option<String>>) {
     if violations.is_empty() {
         return;
@@ -268,7 +267,7 @@ fn report(base: &Doc, violations: &[&Mutant], violates: &dyn Fn(&[String]) -> Ve
 }
 
 #[test]
-fn what_we_accept_arrives_and_reads_as_written() {
+fn accepted_documents_arrive_unchanged() {
     let (Some(official), Some(multipass)) = (Official::find(), Multipass::build()) else {
         return;
     };
@@ -307,8 +306,7 @@ fn what_we_accept_arrives_and_reads_as_written() {
     );
 }
 
-/// What the guest must read: what we read, with the modes as they are spelled, and what
-/// Multipass adds.
+/// What the guest must read: what we read, with the modes as they are spelled, and what Multipass adds.
 fn expected_reading(document: &str) -> Json {
     let source = Source {
         path: CLOUD_INIT.to_owned(),

@@ -1,10 +1,10 @@
-// Does to user-data what Multipass 1.16 does between `multipass launch --cloud-init` and the guest, so that a test sees
+// Processes user-data as Multipass 1.16 does between `multipass launch --cloud-init` and the guest, so that a test sees
 // what arrives. The client (src/client/cli/cmd/launch.cpp) parses the file and sends YAML::Dump of it; the daemon
 // (src/daemon/daemon.cpp, prepare_user_data) parses that, adds its own package, and prints it with an indentation of
 // two below the header (src/utils/yaml_node_utils.cpp, emit_cloud_config).
 //
-// Usage: round_trip launch|again DIRECTORY COUNT. Reads DIRECTORY/0 and so on; writes 0.out beside it, and nothing where
-// Multipass would refuse to launch. `again` leaves out what only a launch adds.
+// Usage: round_trip launch|again DIRECTORY COUNT. Reads DIRECTORY/0 and so on; writes 0.out beside it, unless Multipass
+// would refuse to launch. `again` omits what only a launch adds.
 
 #include <yaml-cpp/yaml.h>
 

@@ -1,5 +1,5 @@
-//! Our user-data after Multipass has parsed it and printed it again: every script is still the
-//! same byte for byte, and cloud-init's own validator accepts the result.
+//! Our user-data after Multipass has parsed and printed it: every script is unchanged, byte for byte, and cloud-init's
+//! own validator accepts the result.
 
 mod official;
 
@@ -28,7 +28,7 @@ fn parse(source: &Source) -> Node {
     yaml::parse(source).unwrap_or_else(|finding| panic!("{}", finding.render(false)))
 }
 
-/// Each file with its mode as it is spelled.
+/// Each file with its mode as spelled.
 fn files(source: &Source) -> Vec<(String, String, Option<String>)> {
     let text = |node: Option<&Node>| node.and_then(Node::text).expect("a string").to_owned();
     let root = parse(source);
@@ -56,7 +56,7 @@ fn judge(official: &Official, document: &str) -> Verdict {
 }
 
 #[test]
-fn our_user_data_arrives_as_it_was_written() {
+fn our_user_data_arrives_unchanged() {
     let Some(multipass) = Multipass::build() else {
         return;
     };
@@ -78,7 +78,7 @@ fn our_user_data_arrives_as_it_was_written() {
         "a script is executable, and its mode kept its spelling"
     );
 
-    // Everything else too, but for the package that Multipass adds.
+    // Everything else is unchanged, too, except for the package that Multipass adds.
     let mut expected = parse(&written).to_json();
     push(&mut expected["packages"]);
     assert_eq!(parse(&arrived).to_json(), expected);
@@ -91,7 +91,7 @@ fn our_user_data_arrives_as_it_was_written() {
 }
 
 #[test]
-fn cloud_init_accepts_and_reads_what_arrives() {
+fn cloud_init_accepts_the_result() {
     let (Some(multipass), Some(official)) = (Multipass::build(), Official::find()) else {
         return;
     };
@@ -105,7 +105,7 @@ fn cloud_init_accepts_and_reads_what_arrives() {
         official.version
     );
 
-    // cloud-init reads YAML 1.1: what it takes from the result is what it takes from our file.
+    // cloud-init reads YAML 1.1, and must read the same from the result as from our file.
     let mut expected = written.reading;
     push(&mut expected["packages"]);
     assert_eq!(arrived.reading, expected);
@@ -129,7 +129,7 @@ fn cloud_init_accepts_and_reads_what_arrives() {
     official_program_agrees(&official, &after);
 }
 
-/// The judge asks the validator's function: the program itself says the same.
+/// The oracle calls the validator's function; the program itself must agree.
 fn official_program_agrees(official: &Official, accepted: &str) {
     let ran = official.program(accepted);
     assert_eq!(ran.code, 0, "{}", ran.seen());
@@ -140,7 +140,7 @@ fn official_program_agrees(official: &Official, accepted: &str) {
 }
 
 #[test]
-fn quoted_permissions_arrive_as_a_number_and_are_refused() {
+fn quoted_permissions_arrive_as_a_number_and_are_rejected() {
     let (Some(multipass), Some(official)) = (Multipass::build(), Official::find()) else {
         return;
     };

@@ -4,22 +4,22 @@
 #
 # It downloads the checksums of one release with their signature, verifies the signature with the
 # key below, downloads the archive, compares it with its checksum, and only then replaces
-# polis.exe in one step. Any mismatch ends it, and what was installed before stays.
+# polis.exe in one step. Any mismatch ends it, and the old version stays installed.
 #
 #     POLIS_INSTALL_DIR   where polis.exe goes; %LOCALAPPDATA%\Programs\Polis by default
-#     POLIS_INSTALL_URL   a mirror: the directory that holds the files of this very release
+#     POLIS_INSTALL_URL   a mirror: the directory with the files of this release
 #
 # It needs Windows PowerShell 5.1 or PowerShell 7, and minisign: .NET has no Ed25519.
 #
-# It is one function that the last line calls, so that a script cut off on its way runs nothing,
+# It is one function that the last line calls, so that a truncated script runs nothing,
 # and it throws instead of exiting, so that `iex` does not close the window it runs in.
 
 function Install-Polis {
     Set-StrictMode -Version 3.0
     $ErrorActionPreference = 'Stop'
-    # The bar makes Windows PowerShell's downloads many times slower.
+    # The progress bar makes downloads in Windows PowerShell many times slower.
     $ProgressPreference = 'SilentlyContinue'
-    # Exit codes are read here, each with its own message.
+    # Exit codes are checked below, each with its own message.
     $PSNativeCommandUseErrorActionPreference = $false
 
     $label = @@label@@
@@ -29,63 +29,63 @@ function Install-Polis {
     $repository = @@repository@@
     $targets = @@targets@@ -split ' '
 
-    # Ends the installation: what happened, why, and what to do.
+    # Aborts: what happened, why, and what to do.
     function Stop-Installation([string] $Message, [string[]] $Lines) {
         $text = @("error: $Message") + @($Lines | ForEach-Object { "  $_" }) + @('  note: nothing was installed or changed')
         throw ($text -join "`n")
     }
 
     if ($env:OS -cne 'Windows_NT') {
-        Stop-Installation 'this script installs on Windows' @('next: run install.sh of the same release')
+        Stop-Installation 'this script installs on Windows' @('hint: run install.sh of the same release')
     }
-    # A 32-bit PowerShell sees the processor's own name in the second variable.
+    # In a 32-bit PowerShell, the second variable names the actual processor.
     $machine = $env:PROCESSOR_ARCHITECTURE
     if ($env:PROCESSOR_ARCHITEW6432) { $machine = $env:PROCESSOR_ARCHITEW6432 }
     if ($machine -cne 'AMD64') {
-        Stop-Installation "there is no build of Polis for Windows on $machine" @("next: see $repository for how to build it")
+        Stop-Installation "there is no build of Polis for Windows on $machine" @("hint: see $repository for how to build it")
     }
     $target = 'x86_64-pc-windows-msvc'
     if ($targets -cnotcontains $target) {
-        Stop-Installation "Polis $label was not released for $target" @("next: choose another release at $repository/releases")
+        Stop-Installation "Polis $label was not released for $target" @("hint: choose another release at $repository/releases")
     }
     $top = "polis-$label-$target"
     $archive = "$top.zip"
 
-    # https, and http only to this machine. No other character than those of plain URLs: a user
-    # name or a backslash could make another host of what looks like this machine.
+    # https, and http only to this machine. Only the characters of plain URLs, because a user name
+    # or a backslash could disguise another host as this machine.
     if ($env:POLIS_INSTALL_URL) { $base = $env:POLIS_INSTALL_URL }
     $base = $base.TrimEnd('/')
     $plain = $base -cmatch '\A[\]\[A-Za-z0-9.:/_~%+-]+\z'
     $secure = $base -cmatch '\Ahttps://.'
     $loopback = $base -cmatch '\Ahttp://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?(/|\z)'
     if (-not ($plain -and ($secure -or $loopback))) {
-        Stop-Installation "POLIS_INSTALL_URL is not acceptable: $base" @(
-            'because: it must begin with https:// (http:// only for 127.0.0.1, [::1] and localhost), without user name and query',
-            "next: remove POLIS_INSTALL_URL, or give the directory that holds $archive"
+        Stop-Installation "invalid POLIS_INSTALL_URL: $base" @(
+            'caused by: it must begin with https:// (http:// only for 127.0.0.1, [::1] and localhost), and have no user name and no query',
+            "hint: remove POLIS_INSTALL_URL, or set it to the directory with $archive"
         )
     }
 
     $minisign = @(Get-Command -Name 'minisign' -CommandType Application -ErrorAction SilentlyContinue)
     if ($minisign.Count -eq 0) {
         Stop-Installation 'the signature of the release cannot be verified here' @(
-            'because: minisign is not installed',
-            'next: winget install --exact --id jedisct1.minisign    (or: scoop install minisign), and run this again in a new window'
+            'caused by: minisign is not installed',
+            'hint: winget install --exact --id jedisct1.minisign    (or: scoop install minisign), and run this again in a new window'
         )
     }
 
     $dir = $env:POLIS_INSTALL_DIR
     if (-not $dir) {
         if (-not $env:LOCALAPPDATA) {
-            Stop-Installation 'LOCALAPPDATA is not set' @('next: set POLIS_INSTALL_DIR to the directory for polis.exe')
+            Stop-Installation 'LOCALAPPDATA is not set' @('hint: set POLIS_INSTALL_DIR to the directory for polis.exe')
         }
         $dir = Join-Path $env:LOCALAPPDATA 'Programs\Polis'
     }
     if (-not [IO.Path]::IsPathRooted($dir)) {
-        Stop-Installation "POLIS_INSTALL_DIR is not an absolute path: $dir" @('next: give the whole path')
+        Stop-Installation "POLIS_INSTALL_DIR is not an absolute path: $dir" @('hint: specify an absolute path')
     }
     $program = Join-Path $dir 'polis.exe'
     if (Test-Path -LiteralPath $program -PathType Container) {
-        Stop-Installation "$program is a directory" @('next: set POLIS_INSTALL_DIR to a directory of yours')
+        Stop-Installation "$program is a directory" @('hint: set POLIS_INSTALL_DIR to a directory that you own')
     }
 
     $unique = [Guid]::NewGuid().ToString('N')
@@ -100,7 +100,7 @@ function Install-Polis {
             [void] [IO.Directory]::CreateDirectory($dir)
             [IO.File]::WriteAllBytes($staged, [byte[]] @())
         } catch {
-            Stop-Installation "cannot write to $dir" @("because: $($_.Exception.Message)", 'next: set POLIS_INSTALL_DIR to a directory of yours')
+            Stop-Installation "cannot write to $dir" @("caused by: $($_.Exception.Message)", 'hint: set POLIS_INSTALL_DIR to a directory that you own')
         }
 
         $sums = Join-Path $work 'SHA256SUMS'
@@ -111,48 +111,48 @@ function Install-Polis {
             try {
                 Invoke-WebRequest -UseBasicParsing -Uri "$base/$Name" -OutFile $Path
             } catch {
-                Stop-Installation "cannot download $base/$Name" @("because: $($_.Exception.Message)", 'next: look at the network and run this again')
+                Stop-Installation "cannot download $base/$Name" @("caused by: $($_.Exception.Message)", 'hint: check the network and run this again')
             }
         }
         Get-File 'SHA256SUMS' $sums
         Get-File 'SHA256SUMS.minisig' $signature
 
-        # The comment names the release, so that the files of an older one, rightly signed, do
-        # not pass for this one. `ED` signs a BLAKE2b digest; in Base64 it is RU and a letter.
-        $advice = "next: do not use these files; report it at $repository/issues"
+        # The comment must name this release, so that validly signed files of an older one are
+        # rejected. `ED` signs a BLAKE2b digest; in Base64 it is RU and a letter.
+        $advice = "hint: do not use these files; report it at $repository/issues"
         $lines = [IO.File]::ReadAllLines($signature)
         if ($lines.Count -ne 4 -or $lines[1] -cnotmatch '\ARU[QRST]') {
-            Stop-Installation 'the signature of SHA256SUMS is not valid' @('because: SHA256SUMS.minisig is no signature of a Polis release', $advice)
+            Stop-Installation 'the signature of SHA256SUMS is not valid' @('caused by: SHA256SUMS.minisig is not a signature of a Polis release', $advice)
         }
-        # What minisign says on standard error goes to the window: in Windows PowerShell, to
-        # capture it is to make an error of it.
+        # minisign's standard error goes to the window, because capturing it in Windows
+        # PowerShell turns it into an error.
         $signed = @(& $minisign[0].Path -V -Q -P $key -m $sums -x $signature)
         if ($LASTEXITCODE -ne 0) {
-            Stop-Installation 'the signature of SHA256SUMS is not valid' @("because: minisign ended with exit code $LASTEXITCODE", $advice)
+            Stop-Installation 'the signature of SHA256SUMS is not valid' @("caused by: minisign exited with code $LASTEXITCODE", $advice)
         }
         if (($signed -join "`n") -cne $comment) {
-            Stop-Installation 'the signature of SHA256SUMS is not valid' @("because: it is for another release, expected ``$comment``", $advice)
+            Stop-Installation 'the signature of SHA256SUMS is not valid' @("caused by: it is for another release, expected ``$comment``", $advice)
         }
         Write-Host 'verified the signature of SHA256SUMS with minisign'
 
-        # The one checksum of the archive. Two would leave open which one counts.
+        # The only checksum of the archive. Two would be ambiguous.
         $pattern = '\A([0-9a-f]{64})  ' + [Regex]::Escape($archive) + '\z'
         $found = @([IO.File]::ReadAllLines($sums) | Where-Object { $_.EndsWith("  $archive", [StringComparison]::Ordinal) })
         if ($found.Count -ne 1 -or $found[0] -cnotmatch $pattern) {
-            Stop-Installation "SHA256SUMS does not have exactly one checksum for $archive" @("next: report it at $repository/issues")
+            Stop-Installation "SHA256SUMS does not have exactly one checksum for $archive" @("hint: report it at $repository/issues")
         }
         $expected = $found[0].Substring(0, 64)
         Get-File $archive $packed
         $actual = (Get-FileHash -LiteralPath $packed -Algorithm SHA256).Hash.ToLowerInvariant()
         if ($actual -cne $expected) {
             Stop-Installation "$archive is not the file that was released" @(
-                "because: its SHA-256 is $actual, expected $expected",
-                'next: run this again; if it stays, the download was tampered with'
+                "caused by: its SHA-256 is $actual, expected $expected",
+                'hint: run this again; if the error persists, the download was tampered with'
             )
         }
         Write-Host "verified the checksum of $archive"
 
-        # Takes out the program and nothing else, by its exact path.
+        # Extracts only the program, by its exact path.
         try {
             Add-Type -AssemblyName 'System.IO.Compression'
             Add-Type -AssemblyName 'System.IO.Compression.FileSystem'
@@ -165,10 +165,10 @@ function Install-Polis {
                 $zip.Dispose()
             }
         } catch {
-            Stop-Installation "cannot unpack $archive" @("because: $($_.Exception.Message)", "next: see that there is space in $dir")
+            Stop-Installation "cannot unpack $archive" @("caused by: $($_.Exception.Message)", "hint: make space in $dir")
         }
 
-        # Started once before it takes the old one's place. What cannot be started throws.
+        # Runs once before it replaces the old one. A program that cannot start throws.
         try {
             $said = @(& $staged --version) -join ' '
             $code = $LASTEXITCODE
@@ -177,20 +177,20 @@ function Install-Polis {
             $code = -1
         }
         if ($code -ne 0 -or $said -cne "polis $label") {
-            Stop-Installation "$archive holds another program, or one that does not run on this machine" @(
-                "because: polis --version ended with exit code $code and printed ``$said``, expected ``polis $label``",
-                "next: report it at $repository/issues"
+            Stop-Installation "$archive contains another program, or one that does not run on this machine" @(
+                "caused by: polis --version exited with code $code and printed ``$said``, expected ``polis $label``",
+                "hint: report it at $repository/issues"
             )
         }
         try {
             if (Test-Path -LiteralPath $program) {
-                # $null would become an empty path on its way into .NET.
+                # PowerShell passes $null to .NET as an empty path.
                 [IO.File]::Replace($staged, $program, [NullString]::Value)
             } else {
                 [IO.File]::Move($staged, $program)
             }
         } catch {
-            Stop-Installation "cannot replace $program" @("because: $($_.Exception.Message)", 'next: end every polis that runs, and run this again')
+            Stop-Installation "cannot replace $program" @("caused by: $($_.Exception.Message)", 'hint: stop all running polis processes, and run this again')
         }
     } finally {
         [Net.ServicePointManager]::SecurityProtocol = $protocol
@@ -203,8 +203,8 @@ function Install-Polis {
     if (($env:Path -split ';') -notcontains $dir) {
         Write-Host "  add $dir to Path: Settings, System, About, Advanced system settings, Environment Variables"
     }
-    Write-Host '  polis doctor   # what this machine lacks'
-    Write-Host '  polis start    # from there to a running workspace'
+    Write-Host '  polis doctor   # check what is missing on this machine'
+    Write-Host '  polis start    # start the workspace'
 }
 
 Install-Polis

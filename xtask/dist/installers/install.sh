@@ -5,15 +5,15 @@
 #
 # It downloads the checksums of one release with their signature, verifies the signature with the
 # key below, downloads the archive for this machine, compares it with its checksum, and only then
-# replaces `polis` by one rename. Any mismatch ends it, and what was installed before stays.
+# replaces `polis` by one rename. Any mismatch ends it, and the old version stays installed.
 #
-#     POLIS_INSTALL_DIR   where `polis` goes. Nothing is written elsewhere then; by default it is
-#                         ~/.local/bin, and the man pages and the completions go to ~/.local/share
-#     POLIS_INSTALL_URL   a mirror: the directory that holds the files of this very release
+#     POLIS_INSTALL_DIR   the directory for `polis`. If set, nothing is written elsewhere; by default it
+#                         is ~/.local/bin, and man pages and completions go to ~/.local/share
+#     POLIS_INSTALL_URL   a mirror: the directory with the files of this release
 #
 # It needs curl or wget, tar, and minisign or OpenSSL 3.
 #
-# The brace keeps a shell from running any part of a script that was cut off on its way.
+# The brace keeps a shell from running any part of a truncated script.
 {
 
 label=@@label@@
@@ -26,7 +26,7 @@ pages=@@pages@@
 
 main() {
     set -eu
-    # zsh splits no words and ties traps to functions unless it is told to act as sh.
+    # Without sh emulation, zsh does not split words, and ties traps to functions.
     if [ -n "${ZSH_VERSION:-}" ]; then emulate sh; fi
     case $# in
     0) ;;
@@ -49,7 +49,7 @@ main() {
     find_downloader
     find_verifier
     find_hasher
-    have tar || fail 'tar is not installed' 'next: install tar with your package manager'
+    have tar || fail 'tar is not installed' 'hint: install tar with your package manager'
     prepare
 
     fetch SHA256SUMS
@@ -83,7 +83,7 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# What a program said, on one line and without control characters. Set in `cause`.
+# Sets `cause` to a program's output, on one line and without control characters.
 read_cause() {
     cause=$(LC_ALL=C tr '\n' ' ' <"$work/said" | LC_ALL=C tr -cd ' -~' | cut -c1-300)
     cause=${cause% }
@@ -104,26 +104,26 @@ find_target() {
         ;;
     MINGW*/* | MSYS*/* | CYGWIN*/*)
         fail "this script does not install on Windows" \
-            "next: run install.ps1 of the same release in PowerShell"
+            "hint: run install.ps1 of the same release in PowerShell"
         ;;
     *)
         fail "there is no build of Polis for $system on $machine" \
-            "next: see $repository for how to build it"
+            "hint: see $repository for how to build it"
         ;;
     esac
     case " $targets " in
     *" $target "*) ;;
     *)
         fail "Polis $label was not released for $target" \
-            "next: choose another release at $repository/releases"
+            "hint: choose another release at $repository/releases"
         ;;
     esac
     top=polis-$label-$target
     archive=$top.tar.gz
 }
 
-# https, and http only to this machine. No other character than those of plain URLs: a user name
-# or a backslash could make another host of what looks like this machine.
+# https, and http only to this machine. Only the characters of plain URLs, because a user name or
+# a backslash could disguise another host as this machine.
 find_base() {
     base=${POLIS_INSTALL_URL:-$base}
     base=${base%/}
@@ -146,9 +146,9 @@ find_base() {
         ;;
     esac
     if [ -z "$scheme" ]; then
-        fail "POLIS_INSTALL_URL is not acceptable: $base" \
-            "because: it must begin with https:// (http:// only for 127.0.0.1, [::1] and localhost), without user name and query" \
-            "next: unset POLIS_INSTALL_URL, or give the directory that holds $archive"
+        fail "invalid POLIS_INSTALL_URL: $base" \
+            "caused by: it must begin with https:// (http:// only for 127.0.0.1, [::1] and localhost), and have no user name and no query" \
+            "hint: unset POLIS_INSTALL_URL, or set it to the directory with $archive"
     fi
 }
 
@@ -157,18 +157,18 @@ find_downloader() {
         downloader=curl
     elif have wget; then
         downloader=wget
-        # Options that only GNU Wget has; busybox's crashes on a time limit. It cannot be kept from
-        # following a redirect to http, but whatever arrives has to be signed.
+        # Options that only GNU Wget has; busybox's crashes on a time limit. It may follow a
+        # redirect to http, but the files must be signed anyway.
         case $(wget --version 2>&1 || :) in
         *'GNU Wget'*) wget_options="--secure-protocol=TLSv1_2 --tries=3 --timeout=30 --max-redirect=5" ;;
         *) wget_options='' ;;
         esac
     else
-        fail 'neither curl nor wget is installed' 'next: install curl with your package manager'
+        fail 'neither curl nor wget is installed' 'hint: install curl with your package manager'
     fi
 }
 
-# The macOS openssl is LibreSSL, which cannot do this; Homebrew's is not on PATH.
+# macOS's openssl is LibreSSL, which does not support this; Homebrew's is not on PATH.
 find_verifier() {
     if have minisign; then
         verifier=minisign
@@ -190,8 +190,8 @@ find_verifier() {
     *) advice='apt-get install minisign, apk add minisign or pacman -S minisign, as root' ;;
     esac
     fail 'the signature of the release cannot be verified here' \
-        'because: neither minisign nor OpenSSL 3 is installed' \
-        "next: $advice"
+        'caused by: neither minisign nor OpenSSL 3 is installed' \
+        "hint: $advice"
 }
 
 find_hasher() {
@@ -202,11 +202,11 @@ find_hasher() {
     elif have openssl; then
         hasher='openssl dgst -sha256 -r'
     else
-        fail 'no program here computes SHA-256' 'next: install sha256sum, shasum or openssl'
+        fail 'no program for SHA-256 is installed' 'hint: install sha256sum, shasum or openssl'
     fi
 }
 
-# The directories, so that one that cannot be written is found before anything is downloaded.
+# Creates the directories, to find one that is not writable before anything is downloaded.
 prepare() {
     if [ -n "${POLIS_INSTALL_DIR:-}" ]; then
         dir=$POLIS_INSTALL_DIR
@@ -218,24 +218,24 @@ prepare() {
     else
         case ${HOME:-} in
         /*) ;;
-        *) fail 'HOME is not set' 'next: set POLIS_INSTALL_DIR to the directory for polis' ;;
+        *) fail 'HOME is not set' 'hint: set POLIS_INSTALL_DIR to the directory for polis' ;;
         esac
         dir=$HOME/.local/bin
         extras=${XDG_DATA_HOME:-$HOME/.local/share}
     fi
     work=$(mktemp -d "${TMPDIR:-/tmp}/polis-install.XXXXXX") ||
-        fail "cannot make a temporary directory in ${TMPDIR:-/tmp}" 'next: set TMPDIR to another one'
-    next='next: set POLIS_INSTALL_DIR to a directory of yours'
+        fail "cannot create a temporary directory in ${TMPDIR:-/tmp}" 'hint: set TMPDIR to another directory'
+    next='hint: set POLIS_INSTALL_DIR to a directory that you own'
     mkdir -p "$dir" 2>"$work/said" || {
         read_cause
-        fail "cannot make the directory $dir" "because: $cause" "$next"
+        fail "cannot create the directory $dir" "caused by: $cause" "$next"
     }
     if [ -d "$dir/polis" ]; then
         fail "$dir/polis is a directory" "$next"
     fi
     staged=$(mktemp "$dir/.polis-install.XXXXXX" 2>"$work/said") || {
         read_cause
-        fail "cannot write to $dir" "because: $cause" "$next"
+        fail "cannot write to $dir" "caused by: $cause" "$next"
     }
 }
 
@@ -257,13 +257,13 @@ fetch() {
     if [ "$code" -ne 0 ]; then
         read_cause
         fail "cannot download $url" \
-            "because: $downloader ended with exit code $code${cause:+: $cause}" \
-            'next: look at the network and run this again'
+            "caused by: $downloader exited with code $code${cause:+: $cause}" \
+            'hint: check the network and run this again'
     fi
-    # A curl from a snap sees directories of its own and succeeds.
+    # curl from a snap has its own view of directories, and reports success.
     if [ ! -f "$work/$1" ]; then
-        fail "cannot download $url" "because: $downloader wrote no file into $work" \
-            'next: install curl from another source than a snap, or set TMPDIR to a directory that it can write'
+        fail "cannot download $url" "caused by: $downloader wrote no file into $work" \
+            'hint: install a curl that is not from a snap, or set TMPDIR to a directory that it can write to'
     fi
 }
 
@@ -276,7 +276,7 @@ verify_signature() {
             read_cause
             not_signed "$cause"
         }
-        [ "$signed" = "$comment" ] || not_signed "minisign read another trusted comment"
+        [ "$signed" = "$comment" ] || not_signed "minisign verified a different trusted comment"
         ;;
     openssl) verify_with_openssl ;;
     esac
@@ -284,13 +284,13 @@ verify_signature() {
 }
 
 not_signed() {
-    fail 'the signature of SHA256SUMS is not valid' "because: $1" \
-        "next: do not use these files; report it at $repository/issues"
+    fail 'the signature of SHA256SUMS is not valid' "caused by: $1" \
+        "hint: do not use these files; report it at $repository/issues"
 }
 
-# The four lines of a signature: a comment that nobody signed, the signature of the list, the
-# comment that is signed with it, and the signature of both. The second comment names the release,
-# so that the files of an older one, rightly signed, do not pass for this one.
+# A signature file has four lines: an unsigned comment, the signature of the list, the trusted
+# comment, and the signature of both. The trusted comment must name this release, so that validly
+# signed files of an older one are rejected.
 read_signature() {
     rest=''
     {
@@ -302,15 +302,15 @@ read_signature() {
     } <"$sums.minisig"
     case $untrusted in
     'untrusted comment: '*) ;;
-    *) not_signed 'SHA256SUMS.minisig is no minisign signature' ;;
+    *) not_signed 'SHA256SUMS.minisig is not a minisign signature' ;;
     esac
     # `ED`, the algorithm that signs a BLAKE2b digest, is `RU` and one of four letters in Base64.
     case $list_signature in
     RU[QRST]*) ;;
-    *) not_signed 'SHA256SUMS.minisig is not made by the algorithm of a Polis release' ;;
+    *) not_signed 'SHA256SUMS.minisig does not use the algorithm of Polis releases' ;;
     esac
     if [ "${#list_signature}" -ne 100 ] || [ "${#both_signature}" -ne 88 ] || [ -n "$rest" ]; then
-        not_signed 'SHA256SUMS.minisig is not whole'
+        not_signed 'SHA256SUMS.minisig is incomplete'
     fi
     if [ "$signed_comment" != "trusted comment: $comment" ]; then
         printf '%s' "${signed_comment#trusted comment: }" >"$work/said"
@@ -340,8 +340,8 @@ verify_with_openssl() {
         cat "$work/list.sig"
         printf '%s' "$comment"
     } >"$work/both"
-    check list || not_signed 'SHA256SUMS is not what was signed'
-    check both || not_signed 'its trusted comment is not what was signed'
+    check list || not_signed 'SHA256SUMS was not signed'
+    check both || not_signed 'its trusted comment was not signed'
 }
 
 # decode BASE64 NAME
@@ -359,7 +359,7 @@ check() {
         -in "$work/$1" -sigfile "$work/$1.sig" >/dev/null 2>&1
 }
 
-# The one checksum of the archive. Two would leave open which one counts.
+# The only checksum of the archive. Two would be ambiguous.
 find_checksum() {
     expected=''
     lines=0
@@ -376,7 +376,7 @@ find_checksum() {
     esac
     if [ "$lines" -ne 1 ] || [ "${#expected}" -ne 64 ]; then
         fail "SHA256SUMS does not have exactly one checksum for $archive" \
-            "next: report it at $repository/issues"
+            "hint: report it at $repository/issues"
     fi
 }
 
@@ -386,13 +386,13 @@ verify_archive() {
     actual=${actual%% *}
     if [ "$actual" != "$expected" ]; then
         fail "$archive is not the file that was released" \
-            "because: its SHA-256 is $actual, expected $expected" \
-            'next: run this again; if it stays, the download was tampered with'
+            "caused by: its SHA-256 is $actual, expected $expected" \
+            'hint: run this again; if the error persists, the download was tampered with'
     fi
     printf 'verified the checksum of %s\n' "$archive" >&2
 }
 
-# Takes out what is installed and nothing else, each by its exact path.
+# Extracts only the files to install, each by its exact path.
 unpack() {
     set -- "$top/polis"
     if [ -n "$extras" ]; then
@@ -403,43 +403,43 @@ unpack() {
     fi
     tar -xzf "$work/$archive" -C "$work" "$@" 2>"$work/said" || {
         read_cause
-        fail "cannot unpack $archive" "because: ${cause:-tar failed}" \
-            "next: see that there is space in ${TMPDIR:-/tmp}, or set TMPDIR to another directory"
+        fail "cannot unpack $archive" "caused by: ${cause:-tar failed}" \
+            "hint: make space in ${TMPDIR:-/tmp}, or set TMPDIR to another directory"
     }
     for file in "$@"; do
         if [ -L "$work/$top" ] || [ -L "$work/$file" ] || [ ! -f "$work/$file" ]; then
-            fail "$file in $archive is not a file" "next: report it at $repository/issues"
+            fail "$file in $archive is not a file" "hint: report it at $repository/issues"
         fi
     done
 }
 
-# Written beside the old program and started once before it takes its place.
+# Writes the program beside the old one, and runs it once before it replaces the old one.
 install_program() {
     { cp "$work/$top/polis" "$staged" && chmod 755 "$staged"; } 2>"$work/said" || {
         read_cause
-        fail "cannot write to $dir" "because: $cause" \
-            'next: make space, or set POLIS_INSTALL_DIR to another directory'
+        fail "cannot write to $dir" "caused by: $cause" \
+            'hint: make space, or set POLIS_INSTALL_DIR to another directory'
     }
     code=0
     "$staged" --version >"$work/said" 2>&1 || code=$?
     read_cause
     if [ "$code" -ne 0 ]; then
         fail 'the program does not run on this machine' \
-            "because: polis --version ended with exit code $code${cause:+: $cause}" \
-            "next: report it at $repository/issues, with the output of uname -a"
+            "caused by: polis --version exited with code $code${cause:+: $cause}" \
+            "hint: report it at $repository/issues, with the output of uname -a"
     fi
     if [ "$cause" != "polis $label" ]; then
-        fail "$archive holds another program" "because: it calls itself \`$cause\`, expected \`polis $label\`" \
-            "next: report it at $repository/issues"
+        fail "$archive contains another program" "caused by: its version is \`$cause\`, expected \`polis $label\`" \
+            "hint: report it at $repository/issues"
     fi
     mv -f "$staged" "$dir/polis" 2>"$work/said" || {
         read_cause
-        fail "cannot replace $dir/polis" "because: $cause"
+        fail "cannot replace $dir/polis" "caused by: $cause"
     }
     staged=''
 }
 
-# From here on polis is installed: what fails is said and changes nothing about that.
+# polis is installed at this point, so failures are only warnings.
 install_extras() {
     if [ -z "$extras" ]; then return; fi
     for page in $pages; do
@@ -478,8 +478,8 @@ say_next() {
         fi
         ;;
     esac
-    printf '  polis doctor   # what this machine lacks\n'
-    printf '  polis start    # from there to a running workspace\n'
+    printf '  polis doctor   # check what is missing on this machine\n'
+    printf '  polis start    # start the workspace\n'
 }
 
 main "$@"

@@ -1,4 +1,4 @@
-//! The arguments of the verbs that build what a release publishes.
+//! Arguments of the verbs that build what a release publishes.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use xtask_host::program;
 /// The verbs of this program; `cargo xtask` shows their summaries.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
-    /// Build the CLI and put what a release publishes into dist/
+    /// Build what a release publishes into dist/
     Dist(DistArgs),
     /// Build the images of the compose file
     #[command(subcommand)]
@@ -38,7 +38,7 @@ pub enum ImagesVerb {
 /// Arguments of `images build`.
 #[derive(Debug, Clone, Args)]
 pub struct ImagesBuildArgs {
-    /// Where the OCI image layout is written [default: target/images]
+    /// Where to write the OCI image layout [default: target/images]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 }
@@ -46,8 +46,8 @@ pub struct ImagesBuildArgs {
 /// Arguments of `dist`.
 #[derive(Debug, Clone, Args)]
 pub struct DistArgs {
-    /// The Rust targets of the CLI, repeated or separated by commas [default: this machine's, and
-    /// with --prebuilt those of a release]
+    /// Rust targets of the CLI, repeated or separated by commas [default: this machine's; with --prebuilt, those of a
+    /// release]
     #[arg(
         long = "target",
         visible_alias = "targets",
@@ -55,22 +55,22 @@ pub struct DistArgs {
         value_delimiter = ','
     )]
     pub targets: Vec<String>,
-    /// Only the archives: no checksums, no signature (a release runner's job for one target)
+    /// Build only the archives, without checksums and signature: for CI jobs that build one target
     #[arg(long)]
     pub archive_only: bool,
-    /// Take the CLI archives from here instead of building them
+    /// Take the CLI archives from this directory instead of building them
     #[arg(long, value_name = "DIR", conflicts_with = "archive_only")]
     pub prebuilt: Option<PathBuf>,
-    /// The OCI image layout of our images: the manifest then names their platforms, as in a release
+    /// The OCI image layout of our images, so that the manifest lists their platforms as in a release
     #[arg(long, value_name = "DIR", conflicts_with = "archive_only")]
     pub images: Option<PathBuf>,
-    /// Everything but the signature, for a job without the key
+    /// Build everything but the signature, for a job without the key
     #[arg(long, conflicts_with = "archive_only")]
     pub unsigned: bool,
-    /// Take the tree as it is, and say in every name and in the signature that it is no release
+    /// Accept the tree as it is, and mark all names and the signature as a rehearsal
     #[arg(long)]
     pub rehearsal: bool,
-    /// Where the files are written [default: dist]
+    /// Where to write the files [default: dist]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 }

@@ -72,7 +72,7 @@ pub struct Assembled {
 /// Assembles everything that a release publishes except the signature.
 ///
 /// # Errors
-/// When a build fails, an archive is missing or wrong, an image is not pinned, or a licence is not
+/// If a build fails, an archive is missing or wrong, an image is not pinned, or a licence is not
 /// accepted. The problems of all archives are reported together.
 pub fn assemble(inputs: &Inputs<'_>, progress: Progress) -> Result<Assembled> {
     let workspace = inputs.workspace;
@@ -212,7 +212,7 @@ fn installers(
 /// Inspects the archives in `dir`, one for each of `targets`, before anything else uses them.
 ///
 /// # Errors
-/// When one is missing or wrong. The problems of all archives are reported together.
+/// If one is missing or wrong. The problems of all archives are reported together.
 pub fn inspect_prebuilt(
     workspace: &Workspace,
     kind: ReleaseKind,
@@ -277,7 +277,7 @@ impl Assembled {
     /// Signs the checksums.
     ///
     /// # Errors
-    /// When `key` does not match the public key in the release, or the system provides no randomness.
+    /// If `key` does not match the public key in the release, or the system provides no randomness.
     pub fn sign(self, key: &SigningKey) -> Result<Signed> {
         if !key.matches(&self.public_key) {
             let other = format!("the signing key does not match `{PUBLIC_KEY}`");
@@ -300,7 +300,7 @@ impl Assembled {
 /// The facts that a CLI built from this tree must carry.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// If a file cannot be read.
 pub fn facts(workspace: &Workspace, kind: ReleaseKind, label: &str) -> Result<Facts> {
     let dir = workspace.root.join("compose");
     let mut files = Files::new();

@@ -19,7 +19,7 @@ use crate::{name, notices};
 /// that order.
 ///
 /// # Errors
-/// When a build fails; the error is that of the first target that failed.
+/// If a build fails; the error is that of the first target that failed.
 pub(crate) fn archives(
     workspace: &Workspace,
     facts: &Facts,
@@ -27,7 +27,7 @@ pub(crate) fn archives(
     progress: Progress,
 ) -> Result<Vec<Vec<u8>>> {
     let label = facts.label.as_str();
-    // Builds take a minute, so do first what may fail.
+    // Builds take a minute, so do what may fail first.
     content::license(&workspace.root)?;
     let all_notices: Vec<String> = targets
         .iter()
@@ -54,7 +54,7 @@ pub(crate) fn archives(
         .collect()
 }
 
-/// Builds the CLI for each of `triples` in a separate build directory, since cargo locks the one that it uses.
+/// Builds the CLI for each of `triples` in a separate build directory, because cargo locks a build directory in use.
 fn programs(
     workspace: &Workspace,
     facts: &Facts,

@@ -1,4 +1,4 @@
-//! What a CLI archive holds beside the program, and where each file comes from.
+//! The contents of a CLI archive besides the program, and the source of each file.
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ pub(crate) const NOTICES: &str = "THIRD-PARTY-NOTICES";
 /// The directory of the man pages.
 pub(crate) const MAN: &str = "man";
 pub(crate) const README: &str = "README.md";
-/// What it says, the same for every version.
+/// The README in the archive, the same for every version.
 pub(crate) const README_TEXT: &str = include_str!("../archive-readme.md");
 /// The directory of the completions.
 pub(crate) const COMPLETIONS: &str = "completions";
 
-/// The completions, each under the name by which its shell looks for it.
+/// The completions, each under the file name that its shell looks for.
 const SHELLS: [(&str, &str); 5] = [
     ("bash", "completions/polis.bash"),
     ("elvish", "completions/polis.elv"),
@@ -30,7 +30,7 @@ const SHELLS: [(&str, &str); 5] = [
     ("zsh", "completions/_polis"),
 ];
 
-/// Every file beside the program.
+/// All files besides the program.
 pub(crate) fn files() -> Vec<String> {
     let texts = [LICENSE, README, NOTICES].map(str::to_owned);
     let shells = SHELLS.map(|(_, path)| path.to_owned());
@@ -38,7 +38,7 @@ pub(crate) fn files() -> Vec<String> {
     texts.into_iter().chain(shells).chain(man).collect()
 }
 
-/// The path of the man page about the command of these words.
+/// The path of the man page of a command, given by its words.
 pub(crate) fn man_page(words: &str) -> String {
     format!("{MAN}/{}", pages::file(words))
 }
@@ -48,11 +48,11 @@ pub(crate) fn man_page(words: &str) -> String {
 pub(crate) struct Common(Vec<(String, String)>);
 
 impl Common {
-    /// Gathers them: man pages and completions from `program`, a build of the CLI that runs here.
+    /// Gathers the files: man pages and completions from `program`, a build of the CLI that runs here.
     ///
-    /// A program for another platform cannot be asked. They do not depend on the platform, so the
-    /// build for this machine answers for all; for a target that is this machine's it is the same
-    /// program that is packed, so a job of one target builds nothing twice.
+    /// A program for another platform cannot run here. Man pages and completions do not depend on the platform, so this
+    /// machine's build provides them for all. If this machine's target is one of those packed, it is the same program,
+    /// so a job for one target builds nothing twice.
     pub(crate) fn gather(root: &Path, program: &Path) -> Result<Self> {
         let ask = |args: &[&str]| {
             Run::new(program)
@@ -77,7 +77,7 @@ impl Common {
         Ok(Self(files))
     }
 
-    /// The entries of an archive for `stem`, but for the program and its notices.
+    /// The entries of an archive for `stem`, except for the program and its notices.
     pub(crate) fn entries(&self, stem: &str) -> Vec<Entry> {
         let files = self.0.iter();
         files
@@ -99,7 +99,7 @@ pub(crate) fn entry(stem: &str, path: &str, text: String) -> Entry {
 /// The licence of the tree.
 ///
 /// # Errors
-/// When it is missing or empty: a release must state its licence.
+/// If it is missing or empty: a release must state its licence.
 pub(crate) fn license(root: &Path) -> Result<String> {
     let text = tree::text(root, LICENSE)
         .map_err(|error| error.hint("restore it from git: a release includes its licence"))?;

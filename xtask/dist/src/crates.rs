@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn edges_are_read_from_the_depth_of_the_lines() {
+    fn edges_are_parsed_from_the_depth_of_lines() {
         let text = "0 a v1.0.0 (/somewhere/with a blank)\n1 b v2.0.0\n2 d v1.2.3 (proc-macro)\n1 c v3.0.0\n2 b v2.0.0 (*)\n\n0 a v1.0.0\n1 e v0.1.0\n";
         let crates = read_tree(text).unwrap();
         let id = |name: &str, version: &str| (name.to_owned(), version.to_owned());

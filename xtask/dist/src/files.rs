@@ -84,7 +84,7 @@ impl Signed {
     /// Replaces the directory `dir` with the files.
     ///
     /// # Errors
-    /// When `dir` holds anything but a release, or cannot be written; it is then unchanged.
+    /// If `dir` holds anything but a release, or cannot be written; it is then unchanged.
     pub fn write(&self, dir: &Path) -> Result<()> {
         write::directory(dir, SUMS, |fresh| self.write_into(fresh))
     }

@@ -60,7 +60,7 @@ pub(crate) fn look(
 ) -> std::result::Result<Inspected, Vec<String>> {
     let wanted = name::archive_name(&expected.facts.label, &expected.triple);
     if name != wanted {
-        return Err(vec![format!("it is called `{name}`, expected `{wanted}`")]);
+        return Err(vec![format!("its name is `{name}`, expected `{wanted}`")]);
     }
     let entries = pack::unpack(name, bytes).map_err(|problem| vec![problem])?;
     let mut problems = structure(&entries, expected);
@@ -111,7 +111,9 @@ fn structure(entries: &[Entry], expected: &Expected) -> Vec<String> {
     if let (1, Some(&top)) = (tops.len(), tops.first())
         && top != stem
     {
-        return vec![format!("it holds `{top}`, expected the directory `{stem}`")];
+        return vec![format!(
+            "it contains `{top}`, expected the directory `{stem}`"
+        )];
     }
     let mut missing: BTreeMap<String, (EntryKind, u32)> = content::files()
         .into_iter()
@@ -186,7 +188,7 @@ fn text(file: &str, bytes: &[u8], expected: &Expected) -> std::result::Result<()
         ),
         README => (
             text == README_TEXT,
-            "differs from the one that these tools pack",
+            "differs from the README that these tools pack",
         ),
         _ if file.starts_with(&format!("{MAN}/")) => (
             text.contains(&format!("\"polis {label}\"")),

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_without_an_accepted_licence_is_refused() {
+    fn a_crate_without_an_accepted_licence_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         for (license, why) in [
             (None, "its manifest names no licence"),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_accepted_licence_is_one() {
+    fn every_accepted_licence_is_a_valid_expression() {
         let dir = tempfile::tempdir().unwrap();
         for license in ACCEPTED {
             let (_, texts) = of(&krate(Some(license), dir.path())).unwrap();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_come_from_the_package_else_from_the_standard() {
+    fn texts_come_from_the_package_or_else_from_spdx() {
         let dir = tempfile::tempdir().unwrap();
         let both = krate(Some("MIT/Apache-2.0"), dir.path());
         let (license, texts) = of(&both).unwrap();

@@ -94,7 +94,7 @@ pub struct ManifestArchive {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
-    /// What it hashes to, in hex.
+    /// Its SHA-256, in hex.
     pub sha256: String,
 }
 
@@ -149,7 +149,7 @@ impl ReleaseManifest {
     /// Compares the manifest with the facts in the programs.
     ///
     /// # Errors
-    /// When they differ.
+    /// If they differ.
     fn compare(&self, label: &str, archives: &[Inspected]) -> Result<()> {
         let ours = [
             label,
@@ -204,7 +204,7 @@ pub(crate) fn require_commit(text: &str) -> Result<()> {
 /// The images of the compose file, in its order and without duplicates, with the platforms of those in `built`.
 ///
 /// # Errors
-/// When one cannot be read, or a release has one that is not pinned.
+/// If one cannot be read, or a release has one that is not pinned.
 pub(crate) fn images(
     kind: ReleaseKind,
     compose: &Compose,

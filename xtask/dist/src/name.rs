@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_of_a_rehearsal_says_so() {
+    fn every_name_in_a_rehearsal_is_marked() {
         let version = Version::new(1, 2, 3);
         let label = ReleaseKind::Rehearsal.label(&version);
         assert_eq!(archive_name(&label, "t"), "polis-1.2.3-rehearsal-t.tar.gz");

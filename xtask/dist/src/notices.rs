@@ -101,7 +101,7 @@ fn standard_library(root: &Path) -> Result<String> {
     let text = plain(&html);
     if !text.contains("The Rust Standard Library is dual-licensed") {
         return Err(
-            Error::machine(format!("`{}` does not read as expected", path.display()))
+            Error::machine(format!("`{}` has unexpected content", path.display()))
                 .because("it does not say how the standard library is licensed"),
         );
     }
@@ -148,7 +148,7 @@ fn plain(html: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Not only this machine's: a crate that only Windows or macOS needs is judged here too.
+    /// Every target, so that crates that only Windows or macOS needs are checked here, too.
     #[test]
     fn every_target_of_a_release_has_its_notices() {
         let root = xtask_testkit::repository();

@@ -1,6 +1,6 @@
-//! The platform of a program, read from its first bytes, so that no archive holds another target's program.
+//! Identifies the platform of a program by its first bytes, so that no archive contains another target's program.
 
-/// Why `program` is not one for `triple`.
+/// Checks that `program` is for `triple`.
 pub(crate) fn check(program: &[u8], triple: &str) -> Result<(), String> {
     let found = of(program);
     let expected = expected(triple);

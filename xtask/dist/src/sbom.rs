@@ -1,10 +1,9 @@
 //! The software bill of materials of a program: CycloneDX 1.6, from `Cargo.lock` as cargo resolves
 //! it for the targets of a release.
 //!
-//! Written here: the crate cyclonedx-bom would bring some twenty-five crates (XML, regular
-//! expressions, random UUIDs) for one document of these few fields. The official schema judges it in
-//! a test. It holds no time and no random number, and the order of its fields is that of the types
-//! below, so the same commit gives the same bytes.
+//! Written by hand, because the crate cyclonedx-bom would add some twenty-five crates (XML, regular expressions, random
+//! UUIDs) for one document with few fields. A test validates it by the official schema. It contains no time and no
+//! random number, and the types below fix the order of fields, so the same commit gives the same bytes.
 
 use polis_base::Digest;
 use serde::Serialize;
@@ -23,7 +22,7 @@ const INIT_TARGETS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-l
 /// The SBOM of `polis-init`, the program of our image.
 ///
 /// # Errors
-/// When cargo cannot be asked, or a crate names no licence.
+/// If cargo fails, or a crate names no licence.
 pub fn sbom_of_init(workspace: &Workspace, kind: ReleaseKind) -> Result<Vec<u8>> {
     let targets = INIT_TARGETS.map(str::to_owned);
     of_program(workspace, "polis-init", kind, &targets)

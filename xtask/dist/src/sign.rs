@@ -40,10 +40,10 @@ impl std::fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// The maintainers' key, from what the environment held when the program started.
+    /// The maintainers' key, from the environment at startup.
     ///
     /// # Errors
-    /// When it is not set or not a key, or its password is missing, wrong or not needed.
+    /// If it is not set or not a key, or its password is missing, wrong or not needed.
     pub fn from_env() -> Result<Self> {
         let text = secrets::get(KEY_VARIABLE).ok_or_else(|| {
             Error::new(Outcome::Network, format!("`{KEY_VARIABLE}` is not set"))
@@ -54,11 +54,11 @@ impl SigningKey {
         Self::from_text(text.reveal(), password.map(Secret::reveal))
     }
 
-    /// The key in `text`, a key file, that `password` decrypts. A line break at the end of the
-    /// password is not part of it: files and `echo` add one.
+    /// The key in `text`, a key file, decrypted by `password`. Ignores a line break at the end of the password, because
+    /// files and `echo` add one.
     ///
     /// # Errors
-    /// As [`Self::from_env`]. No error repeats anything of the key or the password.
+    /// As [`Self::from_env`]. No error contains any part of the key or the password.
     fn from_text(text: &str, password: Option<&str>) -> Result<Self> {
         let password = password.map(|password| password.trim_end_matches(['\r', '\n']));
         let password = password.filter(|password| !password.is_empty());
@@ -70,7 +70,7 @@ impl SigningKey {
         let key = SecretKeyBox::from_string(text).map_err(library)?;
         let secret = match (encrypted, password) {
             (true, Some(password)) => key.into_secret_key(Some(password.to_owned())),
-            // From the bytes: `minisign -G -W` writes no checksum, which the library's own reader requires.
+            // From the bytes, because `minisign -G -W` writes no checksum and the library's own reader requires one.
             (false, None) => SecretKey::from_bytes(&bytes),
             (true, None) => {
                 let why = format!("the key is encrypted, but `{PASSWORD_VARIABLE}` is not set");
@@ -105,15 +105,15 @@ impl SigningKey {
         }
     }
 
-    /// Whether the key was encrypted; if not, show [`UNPROTECTED`].
+    /// Whether the key was encrypted. If not, show [`UNPROTECTED`].
     pub fn is_protected(&self) -> bool {
         self.protected
     }
 
-    /// A new key for one rehearsal.
+    /// Generates a key for one rehearsal.
     ///
     /// # Errors
-    /// When the system provides no randomness.
+    /// If the system provides no randomness.
     pub fn for_rehearsal() -> Result<Self> {
         let pair = KeyPair::generate_unencrypted_keypair().map_err(|error| {
             Error::machine("cannot make a signing key").because(error.to_string())
@@ -142,8 +142,8 @@ impl SigningKey {
         file.lines().any(|line| line.trim() == base64)
     }
 
-    /// Whether the signature file `signature` is by this key over `bytes`. Two signatures over the same bytes differ,
-    /// and both are valid.
+    /// Whether the signature file `signature` is by this key over `bytes`. Signatures are randomized, so two over the
+    /// same bytes differ.
     pub fn verifies(&self, signature: &str, bytes: &[u8]) -> bool {
         SignatureBox::from_string(signature).is_ok_and(|signature| {
             minisign::verify(
@@ -161,7 +161,7 @@ impl SigningKey {
     /// A signature file over `bytes`, with `comment` as its trusted comment.
     ///
     /// # Errors
-    /// When the system provides no randomness.
+    /// If the system provides no randomness.
     pub fn sign(&self, bytes: &[u8], comment: &str) -> Result<String> {
         let signature = minisign::sign(
             Some(&self.public),
@@ -175,7 +175,7 @@ impl SigningKey {
     }
 }
 
-/// The key in the key file `text`, and whether it is encrypted; `None` where it holds no key.
+/// The key in the key file `text`, and whether it is encrypted; `None` if it contains no key.
 fn decode(text: &str) -> Option<(Zeroizing<Vec<u8>>, bool)> {
     let line = text.lines().nth(1)?;
     let key = Zeroizing::new(STANDARD.decode(line.trim()).ok()?);
@@ -188,14 +188,14 @@ fn decode(text: &str) -> Option<(Zeroizing<Vec<u8>>, bool)> {
 }
 
 fn failed(why: impl Into<String>) -> Error {
-    let message = format!("`{KEY_VARIABLE}` does not give a signing key");
+    let message = format!("`{KEY_VARIABLE}` does not contain a usable signing key");
     Error::new(Outcome::Network, message).because(why)
 }
 
-/// What the library says, without the values that it may quote.
+/// The library's error, without values that it may quote.
 fn library(error: PError) -> Error {
     failed(match error.kind() {
-        ErrorKind::KDF => "its password cannot be tried: the key asks for too much memory",
+        ErrorKind::KDF => "cannot check its password: the key requires too much memory",
         _ => "it is damaged",
     })
 }
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_verifies_and_another_text_does_not() {
+    fn only_the_signed_text_verifies() {
         let key = SigningKey::for_rehearsal().unwrap();
         let (one, other) = (
             key.sign(b"sums", "c").unwrap(),
@@ -226,7 +226,7 @@ mod tests {
         assert!(!other.matches(&key.public_key_file().unwrap()));
     }
 
-    /// What is said when `text` and `password` give no key; it repeats neither.
+    /// The error when `text` and `password` give no key. It contains neither.
     fn refusal(text: &str, password: Option<&str>) -> String {
         let error = SigningKey::from_text(text, password).expect_err("no key");
         assert_eq!(error.outcome, Outcome::Network);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_a_password_is_told_apart() {
+    fn a_key_without_a_password_is_detected() {
         let pair = KeyPair::generate_unencrypted_keypair().unwrap();
         let text = pair.sk.to_box(None).unwrap().into_string();
         assert!(!SigningKey::from_text(&text, None).unwrap().is_protected());
@@ -264,9 +264,9 @@ mod tests {
         assert!(said.contains("the key is not encrypted"), "{said}");
     }
 
-    /// Keys as maintainers make them, by minisign itself, which verifies what they sign.
+    /// Keys generated by minisign itself, which also verifies the signatures.
     #[test]
-    fn keys_of_minisign_itself_sign() {
+    fn keys_generated_by_minisign_can_sign() {
         if !xtask_testkit::has_part("minisign") {
             return;
         }
@@ -293,7 +293,7 @@ mod tests {
             std::fs::write(dir.path().join("sums.minisig"), signature).unwrap();
             minisign(&["-V", "-p", "key.pub", "-m", "sums"], "");
             if password.is_none() {
-                // With a password it would only take seconds more.
+                // A password would only make it slower.
                 minisign(&["-S", "-s", "key", "-m", "sums"], "");
                 assert!(key.verifies(&read("sums.minisig"), b"sums"));
             }
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_said_without_being_shown() {
+    fn the_error_for_an_invalid_key_does_not_show_it() {
         let pair = KeyPair::generate_unencrypted_keypair().unwrap();
         let text = pair.sk.to_box(None).unwrap().into_string();
         let public = pair.pk.to_box().unwrap().into_string();

@@ -21,7 +21,7 @@ use xtask_host::{signals, tree};
 /// Runs the verb.
 ///
 /// # Errors
-/// When the tree is not a clean commit, a build fails, an archive or the signing key is missing or
+/// If the tree is not a clean commit, a build fails, an archive or the signing key is missing or
 /// wrong, or the file system refuses.
 pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result<Report> {
     signals::pass_on();
@@ -93,7 +93,7 @@ fn commit(workspace: &Workspace, kind: ReleaseKind) -> Result<String> {
     if changed.is_empty() {
         return git(&["rev-parse", "HEAD"]);
     }
-    Err(Error::findings("the work tree has uncommitted changes")
+    Err(Error::findings("the working tree has uncommitted changes")
         .because(changed)
         .hint("commit or revert them: a release is made from a commit")
         .hint("to try it with these changes: `cargo xtask dist --rehearsal`"))

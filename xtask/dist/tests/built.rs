@@ -1,7 +1,7 @@
-//! A rehearsal of everything that a release publishes, built for real: with the programs that the
-//! linker, link-time optimization and `strip` leave, read by tools that are not ours.
+//! A rehearsal that builds everything that a release publishes. Programs have been through the linker, link-time
+//! optimization and `strip`, and external tools read them.
 //!
-//! It builds in this repository, where the second run finds the first one's work.
+//! It builds in this repository, so that a second run reuses the artifacts.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use xtask_testkit::{Tree, has_part, prepared, repository};
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
 const MUSL: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
 
-/// What the verb wrote, once per test run.
+/// The output of the verb, built once per test run.
 struct Built {
     dist: PathBuf,
     targets: Vec<String>,
@@ -33,7 +33,7 @@ fn build() -> Option<Built> {
         .map(|triple| (*triple).to_owned())
         .collect();
     if targets.len() < MUSL.len() {
-        eprintln!("left out: one of {MUSL:?} is not installed (rustup target add)");
+        eprintln!("skipped: one of {MUSL:?} is not installed (rustup target add)");
     }
     if targets.is_empty() {
         return None;
@@ -93,7 +93,7 @@ fn the_same_tree_gives_the_same_bytes() {
     let output = again.root().join("again");
     let output = output.to_str().expect("a path in UTF-8");
     for triple in &built.targets {
-        // A job of one target makes the archive that a machine with all of them makes.
+        // A job for one target makes the same archive as a machine that builds all of them.
         let one = [triple.clone()];
         let ran = dist_on_repository(
             &again,
@@ -129,7 +129,7 @@ fn the_same_tree_gives_the_same_bytes() {
             .file_name()
             .into_string()
             .expect("a name");
-        // Each rehearsal makes a key of its own; the scripts and the sums hold its public half.
+        // Each rehearsal generates its own key; the scripts and the checksums contain its public half.
         let of_key = [
             "install.ps1",
             "install.sh",
@@ -145,7 +145,7 @@ fn the_same_tree_gives_the_same_bytes() {
 }
 
 #[test]
-fn what_is_published_verifies_and_says_what_it_is() {
+fn published_files_verify_and_state_their_version() {
     let Some(built) = &*BUILT else { return };
     let tree = Tree::data();
     let dist = built.dist.to_str().expect("a path in UTF-8");
@@ -187,9 +187,9 @@ fn what_is_published_verifies_and_says_what_it_is() {
     }
 }
 
-/// The marker is in what a release build leaves, once, and says what the program itself says.
+/// A release build contains the marker exactly once, and it matches the program's own output.
 #[test]
-fn the_packed_program_says_what_the_manifest_says() {
+fn the_packed_program_matches_the_manifest() {
     let Some(built) = &*BUILT else { return };
     let embeds = &built.json("release-manifest.json")["embeds"];
     let host = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
@@ -253,7 +253,7 @@ fn the_notices_are_complete_and_name_no_machine() {
         for component in linked.filter(|component| component.get("purl").is_some()) {
             let of = |key: &str| component[key].as_str().unwrap_or_default().to_owned();
             let line = format!("\n{} {}\n    ", of("name"), of("version"));
-            // A crate may be of one target alone.
+            // Some crates are used on one target only.
             assert!(all.contains(&line), "{line}");
             count += usize::from(notices.contains(&line));
         }
@@ -290,7 +290,7 @@ fn the_notices_are_complete_and_name_no_machine() {
     }
 }
 
-/// CycloneDX's own schema judges the SBOMs.
+/// CycloneDX's own schema validates the SBOMs.
 #[test]
 fn the_sboms_are_cyclonedx() {
     let Some(built) = &*BUILT else { return };
@@ -304,7 +304,7 @@ fn the_sboms_are_cyclonedx() {
             include_str!("cyclonedx/jsf-0.82.SNAPSHOT.schema.json"),
         ),
     ] {
-        // Found by their `$id`, as the specification refers to them.
+        // They are found by their `$id`, as the specification refers to them.
         schema["definitions"][name] = serde_json::from_str(text).expect("JSON");
     }
     let text = schema
@@ -335,7 +335,7 @@ fn the_sboms_are_cyclonedx() {
                 assert!(known.contains(&reference), "{reference}");
             }
         }
-        // The schema has teeth.
+        // The schema rejects a broken document.
         let mut broken = sbom.clone();
         broken["components"][0]["licenses"][0]["expression"] = Value::from(1);
         assert!(!validator.is_valid(&broken));

@@ -1,5 +1,5 @@
-//! No secret of the environment reaches what `dist` and `images build` start: not git, not cargo, not the compiler,
-//! no build script, no procedural macro.
+//! No secret of the environment reaches the children of `dist` and `images build`: git, cargo, the compiler, build
+//! scripts, procedural macros.
 #![cfg(target_os = "linux")]
 
 use minisign::KeyPair;
@@ -13,7 +13,7 @@ fn canary() -> Canary {
 }
 
 #[test]
-fn images_are_built_by_children_that_know_no_secret() {
+fn no_secret_reaches_the_build_of_images() {
     let tree = Tree::data();
     let canary = canary().watching(&["cargo", "rustc"]);
     canary.small_crates(&tree, "1.2.3");
@@ -24,7 +24,7 @@ fn images_are_built_by_children_that_know_no_secret() {
 }
 
 #[test]
-fn docker_knows_no_secret_of_ours() {
+fn no_secret_reaches_docker() {
     let tree = Tree::data();
     let canary = canary()
         .watching(&["cargo", "rustc"])
@@ -37,7 +37,7 @@ fn docker_knows_no_secret_of_ours() {
 }
 
 #[test]
-fn what_is_signed_is_built_by_children_that_know_no_secret() {
+fn no_secret_reaches_the_build_of_signed_files() {
     let (tree, pair) = (Tree::data(), KeyPair::generate_unencrypted_keypair());
     let pair = pair.expect("a key");
     let key = pair.sk.to_box(None).expect("a key file");
@@ -65,9 +65,9 @@ fn what_is_signed_is_built_by_children_that_know_no_secret() {
         assert_eq!(ran.code, 0, "{}", ran.seen());
     }
     let args = ["dist", "--format", "json"];
-    // A key without a password; the other secrets stay.
+    // A key without a password; the other secrets stay set.
     let ran = canary.run(&tree, DIST, &args, &[(secrets::SIGNING_PASSWORD, "")]);
-    // Everything was built and started; what came out is not the CLI, and is refused.
+    // Everything was built and started. The result is not the CLI, so it is rejected.
     let error = ran.report()["error"]["message"].clone();
     assert_eq!(
         error,
@@ -84,7 +84,7 @@ fn what_is_signed_is_built_by_children_that_know_no_secret() {
     );
 }
 
-/// Pins the images of `tree` to a digest that is well formed and nobody's.
+/// Pins the images of `tree` to a well-formed digest that exists nowhere.
 fn pin_images(tree: &Tree) {
     const COMPOSE: &str = "compose/docker-compose.yml";
     let digest = format!("@sha256:{}", "0123456789abcdef".repeat(4));

@@ -1,5 +1,4 @@
-//! The verb `dist` as users see it: the real program on a copy of the tree, where it refuses before
-//! anything is built.
+//! The verb `dist` as users see it: the real program on a copy of the tree, refusing before it builds anything.
 
 use expect_test::expect;
 use xtask_dist::ReleaseKind;
@@ -8,7 +7,7 @@ use xtask_testkit::{Ran, Tree};
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
 const SECRET: &str = "POLIS_MINISIGN_SECRET_KEY";
 
-/// A copy of the tree that is a commit, with its licence.
+/// A copy of the tree, committed, with its licence.
 fn committed() -> Tree {
     let tree = Tree::data();
     tree.write("LICENSE", "some licence\n");
@@ -31,7 +30,7 @@ fn dist(tree: &Tree, args: &[&str], env: &[(&str, &str)]) -> Ran {
     tree.run_with(DIST, &[&["dist"], args].concat(), env)
 }
 
-/// A key that is nobody's: the text of its secret and of its public file.
+/// An arbitrary key: the text of its secret and of its public file.
 fn key() -> (String, String) {
     let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
     let secret = pair.sk.to_box(None).expect("its file").into_string();
@@ -39,14 +38,14 @@ fn key() -> (String, String) {
 }
 
 #[test]
-fn a_release_is_not_made_without_its_key() {
+fn a_release_needs_its_key() {
     let tree = committed();
     expect![[r#"
         exit 3
         --- stderr
         error: `POLIS_MINISIGN_SECRET_KEY` is not set
-          because: every release must be signed
-          next: put the text of the minisign secret key file into `POLIS_MINISIGN_SECRET_KEY` and its password into `POLIS_MINISIGN_PASSWORD`
+          caused by: every release must be signed
+          hint: put the text of the minisign secret key file into `POLIS_MINISIGN_SECRET_KEY` and its password into `POLIS_MINISIGN_PASSWORD`
     "#]].assert_eq(&dist(&tree, &[], &[]).seen());
     let secret = "untrusted comment: x\nbm90IGEga2V5";
     let ran = dist(&tree, &["--format", "json"], &[(SECRET, secret)]);
@@ -56,17 +55,17 @@ fn a_release_is_not_made_without_its_key() {
 }
 
 #[test]
-fn a_release_is_a_commit_with_the_public_half_of_its_key() {
+fn a_release_needs_a_commit_with_the_public_key() {
     let tree = committed();
     assert!(!tree.root().join("minisign.pub").exists());
     tree.write("notes.txt", "x");
     expect![[r#"
         exit 1
         --- stderr
-        error: the work tree has uncommitted changes
-          because: ?? notes.txt
-          next: commit or revert them: a release is made from a commit
-          next: to try it with these changes: `cargo xtask dist --rehearsal`
+        error: the working tree has uncommitted changes
+          caused by: ?? notes.txt
+          hint: commit or revert them: a release is made from a commit
+          hint: to try it with these changes: `cargo xtask dist --rehearsal`
     "#]]
     .assert_eq(&dist(&tree, &["--archive-only"], &[]).seen());
     commit(&tree);
@@ -76,16 +75,16 @@ fn a_release_is_a_commit_with_the_public_half_of_its_key() {
         exit 1
         --- stderr
         error: `[TREE]/minisign.pub` is missing
-          next: run this from a complete checkout, or name one with --root DIR
-          next: commit the public half of the signing key there: users verify releases with it
+          hint: run this from a complete checkout, or name one with --root DIR
+          hint: commit the public half of the signing key there: users verify releases with it
     "#]]
     .assert_eq(&dist(&tree, &[], &signed).seen());
     expect![[r#"
         exit 1
         --- stderr
         error: `[TREE]/minisign.pub` is missing
-          next: run this from a complete checkout, or name one with --root DIR
-          next: commit the public half of the signing key there: users verify releases with it
+          hint: run this from a complete checkout, or name one with --root DIR
+          hint: commit the public half of the signing key there: users verify releases with it
     "#]]
     .assert_eq(&dist(&tree, &["--unsigned"], &[]).seen());
     tree.write("minisign.pub", &key().1);
@@ -94,7 +93,7 @@ fn a_release_is_a_commit_with_the_public_half_of_its_key() {
         exit 3
         --- stderr
         error: the signing key does not match `[TREE]/minisign.pub`
-          next: sign with the key whose public half is committed, or commit the new one and announce it
+          hint: sign with the key whose public half is committed, or commit the new one and announce it
     "#]].assert_eq(&dist(&tree, &[], &signed).seen());
     tree.write("minisign.pub", &public);
     commit(&tree);
@@ -117,15 +116,15 @@ fn a_release_is_a_commit_with_the_public_half_of_its_key() {
 }
 
 #[test]
-fn a_tree_without_a_licence_is_refused() {
+fn a_tree_without_a_licence_is_rejected() {
     let tree = committed();
     std::fs::remove_file(tree.root().join("LICENSE")).unwrap();
     expect![[r#"
         exit 1
         --- stderr
         error: `[TREE]/LICENSE` is missing
-          next: run this from a complete checkout, or name one with --root DIR
-          next: restore it from git: a release includes its licence
+          hint: run this from a complete checkout, or name one with --root DIR
+          hint: restore it from git: a release includes its licence
     "#]]
     .assert_eq(&dist(&tree, &["--rehearsal", "--archive-only"], &[]).seen());
     tree.write("LICENSE", "\n");
@@ -133,9 +132,9 @@ fn a_tree_without_a_licence_is_refused() {
     assert!(ran.stderr.contains("LICENSE` is empty"), "{}", ran.seen());
 }
 
-/// Five text files with the names of archives were a release once.
+/// A release was once built from five text files with the names of archives.
 #[test]
-fn the_problems_of_all_archives_are_told_at_once() {
+fn the_problems_of_all_archives_are_reported_together() {
     let tree = committed();
     let dir = tree.root().join("prebuilt");
     std::fs::create_dir(&dir).unwrap();
@@ -156,14 +155,14 @@ fn the_problems_of_all_archives_are_told_at_once() {
         --- stderr
         assemble the release ...
         error: the CLI archives cannot be released
-          because: polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz: `prebuilt/polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz` is missing
-          because: polis-VERSION-rehearsal-aarch64-unknown-linux-musl.tar.gz: it is not complete gzip: unexpected end of file
-          because: polis-VERSION-rehearsal-x86_64-apple-darwin.tar.gz: it is not complete gzip: unexpected end of file
-          because: polis-VERSION-rehearsal-x86_64-pc-windows-msvc.zip: it is not a complete zip: invalid Zip archive: Could not find EOCD
-          because: polis-VERSION-rehearsal-x86_64-unknown-linux-musl.tar.gz: it is not complete gzip: unexpected end of file
-          next: build each from the commit being released with `cargo xtask dist --archive-only --target TRIPLE`
+          caused by: polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz: `prebuilt/polis-VERSION-rehearsal-aarch64-apple-darwin.tar.gz` is missing
+          caused by: polis-VERSION-rehearsal-aarch64-unknown-linux-musl.tar.gz: it is not complete gzip: unexpected end of file
+          caused by: polis-VERSION-rehearsal-x86_64-apple-darwin.tar.gz: it is not complete gzip: unexpected end of file
+          caused by: polis-VERSION-rehearsal-x86_64-pc-windows-msvc.zip: it is not a complete zip: invalid Zip archive: Could not find EOCD
+          caused by: polis-VERSION-rehearsal-x86_64-unknown-linux-musl.tar.gz: it is not complete gzip: unexpected end of file
+          hint: build each from the commit being released with `cargo xtask dist --archive-only --target TRIPLE`
     "#]].assert_eq(&seen);
-    // Of fewer targets there are fewer problems.
+    // Fewer targets, fewer problems.
     let few = ["--target", "x86_64-unknown-linux-musl,x86_64-apple-darwin"];
     let ran = dist(&tree, &[&prebuilt[..], &few].concat(), &[]);
     assert_eq!(ran.stderr.matches("because:").count(), 2, "{}", ran.seen());
@@ -172,7 +171,7 @@ fn the_problems_of_all_archives_are_told_at_once() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_what_dist_has_started() {
+fn a_signal_ends_the_children_of_dist() {
     let arguments = ["dist", "--rehearsal", "--archive-only"];
     for signal in ["INT", "TERM", "HUP"] {
         let ended = committed().interrupt(DIST, &arguments, signal);
@@ -180,10 +179,10 @@ fn a_signal_ends_what_dist_has_started() {
     }
 }
 
-/// What a release is made of is read from a directory, which can hold anything that has a name.
+/// The directory that a release is assembled from can contain any type of file.
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_is_named_and_not_read() {
+fn special_files_are_reported_and_not_read() {
     let tree = committed();
     let named = xtask_dist::archive_name("0.0.0-rehearsal", xtask_dist::RELEASE_TARGETS[0]);
     std::fs::create_dir(tree.root().join("prebuilt")).unwrap();
@@ -212,7 +211,8 @@ fn what_is_no_file_is_named_and_not_read() {
     }
 }
 
-/// What programs know releases by is the key of their tree; a rehearsal's is thrown away, so its programs have none.
+/// Installed programs verify releases by the key of their tree. A rehearsal's key is discarded, so its programs have
+/// none.
 #[test]
 fn only_the_program_of_a_release_has_the_key() {
     let tree = Tree::data();

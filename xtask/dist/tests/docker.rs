@@ -1,4 +1,4 @@
-//! Docker itself builds the Dockerfile that we assemble without it, and runs what it built.
+//! Docker itself builds the Dockerfile that we assemble without it, and runs the result.
 
 use xtask_testkit::{Tree, VERSION};
 

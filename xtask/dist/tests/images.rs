@@ -29,7 +29,7 @@ fn a_failed_build_says_why() {
     );
 }
 
-/// What is not `FROM scratch` goes to Docker; a fake one shows with which words.
+/// Images that are not `FROM scratch` go to Docker; a fake one shows the arguments.
 #[cfg(unix)]
 #[test]
 fn another_dockerfile_goes_to_buildx() {

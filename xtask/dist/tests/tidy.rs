@@ -1,10 +1,10 @@
-//! Properties of the project itself that nobody should have to remember.
+//! Properties of the repository that are easy to forget.
 
 use std::collections::BTreeSet;
 
 use xtask_testkit::repository;
 
-/// RELEASE_TARGETS and the matrix of the build workflow name the same targets.
+/// RELEASE_TARGETS and the matrix of the build workflow list the same targets.
 #[test]
 fn the_workflows_build_every_target() {
     let workflow = repository().join(".github/workflows/build.yml");
@@ -16,7 +16,7 @@ fn the_workflows_build_every_target() {
     assert_eq!(built, BTreeSet::from(xtask_dist::RELEASE_TARGETS));
 }
 
-/// Everything here is under one licence, whose text stands at the top of the tree.
+/// All packages are under one licence, whose text is at the top of the tree.
 #[test]
 fn every_package_is_under_the_licence_of_the_tree() {
     let manifest = repository().join("Cargo.toml");
@@ -49,7 +49,7 @@ fn every_package_is_under_the_licence_of_the_tree() {
     };
     let text = std::fs::read_to_string(repository().join("LICENSE")).expect("LICENSE");
     let standard = spdx::license_id("Apache-2.0").expect("a licence").text();
-    // The standard's copy names no place for the appendix's heading; the terms are what counts.
+    // The standard text does not say where the appendix's heading goes; only the terms count.
     let terms = |text: &str| {
         words(
             text.split("END OF TERMS AND CONDITIONS")

@@ -1,5 +1,5 @@
-//! The compiler that a release asks is the one of the tree that is released, from wherever and by
-//! whatever toolchain the verb was started.
+//! A release uses the compiler of the released tree, regardless of the directory and toolchain that the verb was
+//! started with.
 #![cfg(unix)]
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 use xtask_testkit::Tree;
 
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
-/// What rustup's proxies do: the variable wins, then the file of the directory.
+/// rustup's proxies: the variable wins, then the file in the directory.
 const PROXY: &str = r#"#!/bin/sh
 of_file=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml 2>/dev/null)
 echo "NAME ${RUSTUP_TOOLCHAIN:-${of_file:-the default}}" >>'SEEN'
@@ -23,7 +23,7 @@ fn proxy(dir: &Path, name: &str, then: &str) {
 }
 
 #[test]
-fn the_tree_that_is_released_names_the_compiler() {
+fn the_released_tree_selects_the_compiler() {
     let (tree, elsewhere) = (Tree::data(), Tree::data());
     tree.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.2.3\"\n");
     let bin = elsewhere.root();
@@ -43,7 +43,7 @@ fn the_tree_that_is_released_names_the_compiler() {
         ("RUSTC", "/toolchain/of/who/started/us/rustc"),
     ];
     let ran = elsewhere.run_with(DIST, &["images", "build", "--root", root], &env);
-    // The stand-in for cargo builds nothing.
+    // The fake cargo builds nothing.
     assert_eq!(ran.code, 5, "{}", ran.seen());
     let seen = elsewhere.read("seen");
     let mut seen: Vec<&str> = seen.lines().collect();

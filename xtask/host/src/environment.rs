@@ -1,12 +1,11 @@
-//! Which variables of our environment a child gets: those that it needs to find its files, its
-//! tools and the network, and to print as the user wants. Pure.
+//! Which of our environment variables a child inherits: those that let it find its files, tools and the network, and
+//! that choose how it prints. Pure.
 //!
-//! A list of what passes, not of what is held back: an unforeseen secret is never passed on. What a program
-//! needs beyond the list is named where it is started (`Run::passing`).
+//! This is an allow list, so an unforeseen secret never leaks. Callers name additional variables with `Run::passing`.
 
-/// What every child gets. A name that ends with `*` is a prefix.
+/// Every child inherits these. A name that ends with `*` is a prefix.
 const PASSED: [&[&str]; 8] = [
-    // Who and where we are, and how to print.
+    // User, host, locale and terminal.
     &[
         "PATH",
         "HOME",
@@ -29,7 +28,7 @@ const PASSED: [&[&str]; 8] = [
         "FORCE_COLOR",
         "CLICOLOR*",
     ],
-    // The network. A proxy's address may hold a login, without which nothing could be fetched.
+    // The network. A proxy URL may contain a login, but without it nothing can be downloaded.
     &[
         "HTTP_PROXY",
         "HTTPS_PROXY",
@@ -46,7 +45,7 @@ const PASSED: [&[&str]; 8] = [
         "REQUESTS_CA_BUNDLE",
         "GIT_SSL_CAINFO",
     ],
-    // Rust, and what finds the C compiler and linker that some crates need.
+    // Rust, and the C compiler and linker that some crates need.
     &[
         "CARGO",
         "CARGO_*",
@@ -72,7 +71,7 @@ const PASSED: [&[&str]; 8] = [
         "DEVELOPER_DIR",
         "MACOSX_DEPLOYMENT_TARGET",
     ],
-    // Docker's engine, and the package managers that bring the real parts of tests.
+    // Docker, and the package managers that install test tools.
     &[
         "DOCKER_HOST",
         "DOCKER_CONTEXT",
@@ -93,16 +92,16 @@ const PASSED: [&[&str]; 8] = [
         "NPM_CONFIG_*",
         "npm_config_*",
     ],
-    // Which configuration git reads. Not GIT_DIR and its like: git answers for the directory in
-    // which it is run, also when a hook of another repository has started us.
+    // Git's configuration, but not GIT_DIR and the like: git must use the directory it runs in, even when a hook of
+    // another repository started us.
     &[
         "GIT_CONFIG_GLOBAL",
         "GIT_CONFIG_SYSTEM",
         "GIT_CONFIG_NOSYSTEM",
         "GIT_EXEC_PATH",
     ],
-    // What our own tools and tests read, and what tells a program that it runs in CI. Not
-    // GITHUB_ENV and its like: what is written to their files reaches the later steps of a job.
+    // Variables of our own tools and tests, and those that indicate CI. GITHUB_ENV and the like are excluded, because
+    // writing to their files affects later steps of the job.
     &[
         "POLIS_*",
         "UPDATE_EXPECT",
@@ -111,7 +110,7 @@ const PASSED: [&[&str]; 8] = [
         "RUNNER_OS",
         "RUNNER_TEMP",
     ],
-    // Windows: without these hardly a program starts.
+    // Windows: most programs do not start without these.
     &[
         "SYSTEMROOT",
         "WINDIR",
@@ -133,7 +132,7 @@ const PASSED: [&[&str]; 8] = [
         "PROCESSOR_*",
         "MSYSTEM",
     ],
-    // Windows: where Visual Studio's command prompt says that its linker and libraries are.
+    // Windows: the Visual Studio command prompt sets these to locate its linker and libraries.
     &[
         "INCLUDE",
         "LIB",
@@ -147,7 +146,7 @@ const PASSED: [&[&str]; 8] = [
     ],
 ];
 
-/// Words in the names of variables that do not pass, whatever the list says.
+/// A variable whose name contains one of these is never inherited, even if the list above matches.
 const NEVER: [&str; 8] = [
     "TOKEN",
     "SECRET",
@@ -159,17 +158,16 @@ const NEVER: [&str; 8] = [
     "API_KEY",
 ];
 
-/// Whether every child gets the variable `name`.
 pub(crate) fn passes(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let never = NEVER.iter().any(|word| upper.contains(word));
     let listed = PASSED.iter().copied().flatten();
-    !never && listed.into_iter().any(|pattern| fits(pattern, name))
+    !never && listed.into_iter().any(|pattern| matches(pattern, name))
 }
 
-/// Whether `name` is `pattern`, or starts as one that ends with `*` does. Windows does not tell
-/// upper from lower case in names.
-pub(crate) fn fits(pattern: &str, name: &str) -> bool {
+/// Whether `name` equals `pattern`, or starts with it if the pattern ends with `*`. Ignores case on Windows, as Windows
+/// does.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let same = |one: &str, other: &str| match cfg!(windows) {
         true => one.eq_ignore_ascii_case(other),
         false => one == other,
@@ -188,7 +186,7 @@ mod tests {
     use crate::secrets;
 
     #[test]
-    fn no_secret_passes() {
+    fn no_secret_is_inherited() {
         let others = [
             "CARGO_REGISTRY_TOKEN",
             "CARGO_REGISTRIES_OURS_TOKEN",
@@ -210,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_tools_passes() {
+    fn variables_that_locate_tools_are_inherited() {
         for name in [
             "PATH",
             "HOME",

@@ -1,7 +1,7 @@
-//! What stops a verb: an error that says who must act, where, and what to do next.
+//! The error that stops a verb: who must act, what failed and where, and the next step.
 //!
-//! The [`Outcome`] is also the exit code, so a script can tell a wrong file from a network that
-//! is down. One function renders every error; nothing else prints one.
+//! The [`Outcome`] determines the exit code, so that scripts can distinguish a wrong file from an unreachable network.
+//! One function renders all errors.
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ pub struct Error {
     pub outcome: Outcome,
     /// What failed; names the path, URL or command.
     pub message: String,
-    /// The places in files that are to blame, shown before the message.
+    /// The locations at fault, shown before the message.
     pub findings: Vec<Finding>,
     /// Why, outermost first.
     pub causes: Vec<String>,
@@ -26,11 +26,11 @@ pub struct Error {
     pub hints: Vec<String>,
 }
 
-/// The result of anything that can stop a verb.
+/// The result of a fallible operation of the release tools.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failure of kind `outcome`.
+    /// An error with this outcome.
     pub fn new(outcome: Outcome, message: impl Into<String>) -> Self {
         Self {
             outcome,
@@ -54,12 +54,12 @@ impl Error {
         }
     }
 
-    /// The command line is wrong.
+    /// An invalid command line.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Outcome::Usage, message)
     }
 
-    /// This machine could not do its part.
+    /// A failure of this machine: a program is missing or failed, a disk is full.
     pub fn machine(message: impl Into<String>) -> Self {
         Self::new(Outcome::Machine, message)
     }
@@ -98,10 +98,10 @@ impl fmt::Display for Error {
         }
         write!(f, "error: {}", self.message)?;
         for cause in &self.causes {
-            write!(f, "\n  because: {}", cause.replace('\n', "\n    "))?;
+            write!(f, "\n  caused by: {}", cause.replace('\n', "\n    "))?;
         }
         for hint in &self.hints {
-            write!(f, "\n  next: {}", hint.replace('\n', "\n    "))?;
+            write!(f, "\n  hint: {}", hint.replace('\n', "\n    "))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! Findings: what a check has to say about a file, with file, line, column and excerpt.
+//! Findings: the problems that a check reports, each with file, line, column and excerpt.
 //!
-//! A check collects all of them and only then fails, so one run shows the whole work.
+//! A check collects all findings before it fails, so one run shows all the work to be done.
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -9,29 +9,29 @@ use crate::outcome::Outcome;
 use crate::place::Place;
 use crate::say;
 
-/// How bad a finding is.
+/// Whether a finding fails the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// Fails the check.
     Error,
-    /// Is shown and does not fail it.
+    /// Shown, but does not fail the check.
     Warning,
 }
 
-/// One thing that a check found.
+/// A problem that a check found.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// The rule, for people who search for it.
+    /// The identifier of the rule, which users can search for.
     pub rule: &'static str,
-    /// How bad it is.
+    /// Whether it fails the check.
     pub severity: Severity,
     /// What is wrong and what was expected.
     pub message: String,
-    /// Where; `None` when the thing is missing altogether.
+    /// The location; `None` if the subject is missing altogether.
     pub place: Option<Place>,
     /// The next step.
     pub help: Option<String>,
-    /// What an error makes of the run: that of a wrong tree, unless the world is to blame.
+    /// The outcome of the run if this is an error: [`Outcome::Findings`], unless a server is at fault.
     pub outcome: Outcome,
 }
 
@@ -56,7 +56,7 @@ impl Finding {
         }
     }
 
-    /// Whether it fails the check.
+    /// Whether its severity is [`Severity::Error`].
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
@@ -68,14 +68,14 @@ impl Finding {
         self
     }
 
-    /// Says that not the tree is wrong: the world serves something else, or does not answer.
+    /// Attributes the finding to a server that serves something else or does not answer, instead of the tree.
     #[must_use]
     pub fn with_outcome(mut self, outcome: Outcome) -> Self {
         self.outcome = outcome;
         self
     }
 
-    /// The finding as people read it, with an excerpt of the source.
+    /// The finding as text, with an excerpt of the source.
     pub fn render(&self, color: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -106,7 +106,7 @@ impl Finding {
         renderer.render(&[group])
     }
 
-    /// The finding in a JSON report.
+    /// The finding as it appears in a JSON report.
     pub fn to_json(&self) -> Value {
         json!({
             "rule": self.rule,
@@ -124,7 +124,7 @@ impl Finding {
     }
 }
 
-/// Whether any of them fails the check.
+/// Whether any finding fails the check.
 pub fn any_error(findings: &[Finding]) -> bool {
     findings.iter().any(Finding::is_error)
 }

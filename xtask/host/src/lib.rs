@@ -1,6 +1,6 @@
-//! What all release programs share: options, errors and findings, what they print, the files of the tree and child processes.
+//! Shared by all release programs: options, errors, findings, output, files of the tree and child processes.
 //!
-//! Nothing here knows what the tree holds.
+//! This crate does not depend on the content of the tree.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

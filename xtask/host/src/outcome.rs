@@ -1,22 +1,23 @@
-//! How a verb ends, which is its exit code: a script can tell a wrong file from a network that is down.
+//! The outcome of a verb, which determines its exit code: scripts can distinguish a wrong file from an unreachable
+//! network.
 
-/// How a verb ended; each has its own exit code.
+/// The outcome of a verb. Each has its own exit code.
 ///
-/// The order is the order of severity: where a run meets several, the greatest one is its
-/// outcome. So a wrong pin is never hidden behind a registry that did not answer.
+/// Ordered by severity: a run with several outcomes ends with the greatest. A wrong pin is never hidden by an
+/// unreachable registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Everything is as it should be.
+    /// Success.
     Ok,
-    /// The network or a credential is missing, so something could not be verified.
+    /// Something could not be verified, because the network or a credential is missing.
     Network,
-    /// What the world serves is no longer what is pinned.
+    /// A server no longer serves what is pinned.
     Drift,
-    /// Something in the tree is wrong: the findings say where.
+    /// Something in the tree is wrong; the findings show where.
     Findings,
     /// The command line is wrong.
     Usage,
-    /// This machine could not do its part: a program is missing or failed, a disk is full.
+    /// This machine failed: a program is missing or failed, a disk is full.
     Machine,
     /// Stopped by Ctrl-C.
     Interrupted,
@@ -36,7 +37,7 @@ impl Outcome {
         }
     }
 
-    /// The word that stands for it in JSON reports.
+    /// The name of the outcome in JSON reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",

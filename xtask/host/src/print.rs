@@ -1,4 +1,4 @@
-//! Prints what a verb returns, in the format that is asked for.
+//! Prints the result of a verb in the requested format.
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -11,12 +11,12 @@ use crate::options::Format;
 use crate::report::{Report, github, markdown, sarif};
 use crate::say;
 
-/// The version of the JSON report; it grows when a field changes its meaning.
+/// The version of the JSON report; incremented when the meaning of a field changes.
 pub const REPORT_VERSION: u32 = 1;
 
-/// Prints a verb's result in `format` and returns the exit code.
+/// Prints the result of a verb in `format` and returns the exit code.
 ///
-/// Text for people: findings and errors on standard error, facts on standard output.
+/// In the human format, findings and errors go to standard error, facts to standard output.
 pub fn finish(verb: &'static str, format: Format, result: Result<Report, Error>) -> u8 {
     let outcome = match &result {
         Ok(report) => report.outcome(),
@@ -42,7 +42,7 @@ pub fn finish(verb: &'static str, format: Format, result: Result<Report, Error>)
     };
     match printed {
         Ok(()) => outcome.code(),
-        // The reader has gone away; there is nobody left to tell.
+        // The reader of the pipe has closed it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => outcome.code(),
         Err(error) => {
             let failed = Error::machine("cannot write the result").because(error.to_string());
@@ -60,7 +60,7 @@ fn print(text: &str) -> io::Result<()> {
     say::result(&say::shown(text))
 }
 
-/// Appends to the summary of the job, where a job runs.
+/// Appends to the job summary of GitHub Actions, if there is one.
 fn summarize(text: &str) -> io::Result<()> {
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else {
         return Ok(());
@@ -73,7 +73,7 @@ fn summarize(text: &str) -> io::Result<()> {
 fn print_human(report: &Report) -> io::Result<()> {
     let color = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for finding in &report.findings {
-        // Colours are ours; what is the finding's own has been made harmless.
+        // The colours are ours; control sequences in the finding's own text are already escaped.
         let _ = writeln!(io::stderr().lock(), "{}\n", finding.render(color));
     }
     match report.text.trim_end() {

@@ -1,10 +1,10 @@
-//! The one wrapper around child processes.
+//! The only wrapper around child processes.
 //!
-//! Success is the default contract: a command that fails is an error which quotes the command
-//! and the tail of what it said. `clippy.toml` bans `std::process::Command` everywhere else.
+//! Success is the default contract: the error of a failed command quotes the command and the tail of its output.
+//! `clippy.toml` bans `std::process::Command` everywhere else.
 //!
-//! A child gets those variables of our environment that `environment` lists, what its caller names
-//! with [`Run::passing`], and what its caller sets: no secret by accident.
+//! A child inherits only the variables that `environment` lists and those that its caller names with [`Run::passing`]
+//! or sets, so no secret leaks by accident.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -21,25 +21,25 @@ use crate::environment;
 use crate::error::{Error, Outcome, Result};
 use crate::signals::{self, Watched};
 
-/// How many lines of a failed command's output an error quotes.
+/// How many lines of a failed command's output the error quotes.
 const TAIL: usize = 20;
-/// The most that [`Run::converse`] takes from each stream of a child: credentials and signatures are small.
-const MOST_SAID: u64 = 16 << 20;
-/// What cargo sets for the programs that it runs, and sets anew where it runs one.
+/// The most that [`Run::converse`] reads from each stream of a child. Credentials and signatures are small.
+const MAX_OUTPUT: u64 = 16 << 20;
+/// Cargo sets these for the programs that it runs, and sets them again for each build.
 pub const SET_BY_CARGO: [&str; 2] = ["CARGO_MANIFEST_*", "CARGO_PKG_*"];
-/// How often a child that has a time limit is looked after.
-const GLANCE: Duration = Duration::from_millis(5);
+/// How often to poll a child that has a time limit.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What a child answered.
+/// The answer of a child.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Whether its exit code was 0.
+    /// Whether the exit code was 0.
     pub success: bool,
-    /// Its exit code; none where a signal ended it.
+    /// The exit code; `None` if a signal ended the child.
     pub code: Option<i32>,
-    /// What it printed on standard output. It may be a secret, so nothing here shows it.
+    /// Standard output. It may be a secret, so `Debug` does not show it.
     pub stdout: String,
-    /// What it printed on standard error.
+    /// Standard error.
     pub stderr: String,
 }
 
@@ -55,7 +55,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// `program`, looked up in `PATH`.
+    /// A command that runs `program`, looked up in `PATH`.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
@@ -68,8 +68,9 @@ impl Run {
         }
     }
 
-    /// The cargo that runs us, or the one in `PATH`, without what cargo sets for the program it runs: build scripts
-    /// that read such a variable (ring's does) would run again whenever a program starts a build.
+    /// The cargo that runs us, or else the one in `PATH`, without the variables that cargo sets for the programs it
+    /// runs. Some build scripts (ring's, for example) read such a variable and would be rerun by every build that a
+    /// program starts.
     pub fn cargo() -> Self {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let unset = SET_BY_CARGO.into_iter();
@@ -91,23 +92,22 @@ impl Run {
         self
     }
 
-    /// Sets a variable for the child.
+    /// Sets an environment variable for the child.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.into(), value.as_ref().to_owned()));
         self
     }
 
-    /// Passes more of our environment on than every child gets: variables by name, or by a prefix
-    /// that ends with `*`. The secrets that [`crate::secrets`] has taken are no longer in it.
+    /// Passes on more of our environment: variables by name, or by a prefix that ends with `*`. Secrets that
+    /// [`crate::secrets`] has taken are no longer in the environment.
     #[must_use]
     pub fn passing(mut self, names: &[&str]) -> Self {
         self.passing.extend(names.iter().map(|&name| name.into()));
         self
     }
 
-    /// Hides variables of our environment from the child: one by its name, or all with a prefix
-    /// that ends with `*`.
+    /// Hides environment variables from the child: one by name, or all with a prefix that ends with `*`.
     #[must_use]
     pub fn env_remove(mut self, name: &str) -> Self {
         self.unset.push(name.into());
@@ -121,29 +121,29 @@ impl Run {
         self
     }
 
-    /// Sends what the child prints to our standard error: standard output then belongs to our
-    /// own result.
+    /// Redirects the child's standard output to our standard error, because our standard output is reserved for the
+    /// result.
     #[must_use]
     pub fn stdout_to_stderr(mut self) -> Self {
         self.stdout_to_stderr = true;
         self
     }
 
-    /// Runs it with our own standard streams.
+    /// Runs the command with our standard streams.
     ///
     /// # Errors
-    /// When it cannot be started or does not succeed.
+    /// If it cannot be started or fails.
     pub fn inherit(&self) -> Result<()> {
         match self.inherit_code()? {
             0 => Ok(()),
-            code => Err(self.failed(&format!("it ended with exit code {code}"))),
+            code => Err(self.failed(&format!("exited with code {code}"))),
         }
     }
 
-    /// Runs it with our own standard streams and returns its exit code.
+    /// Runs the command with our standard streams and returns its exit code.
     ///
     /// # Errors
-    /// When it cannot be started or was ended by a signal.
+    /// If it cannot be started or a signal ended it.
     pub fn inherit_code(&self) -> Result<i32> {
         let sh = self.shell()?;
         let mut command: std::process::Command = self.command(&sh).into();
@@ -153,13 +153,14 @@ impl Run {
         let status = self.status(&mut command)?;
         status
             .code()
-            .ok_or_else(|| self.failed(&format!("it was ended: {status}")))
+            .ok_or_else(|| self.failed(&format!("it was terminated: {status}")))
     }
 
-    /// Runs it with an empty standard input and with both output streams in the file `log`, which is made anew.
+    /// Runs the command with an empty standard input and writes both output streams to the file `log`, which is
+    /// truncated first.
     ///
     /// # Errors
-    /// When the file cannot be made, or the command cannot be started or does not succeed.
+    /// If the file cannot be created, or the command cannot be started or fails.
     pub fn inherit_into(&self, log: &Path) -> Result<()> {
         let file = (log.parent().map_or(Ok(()), fs::create_dir_all))
             .and_then(|()| File::create(log))
@@ -177,10 +178,10 @@ impl Run {
         Err(self.failed(&format!("{status}; see {}", log.display())))
     }
 
-    /// Runs it and returns what it printed on standard output, without the last newline.
+    /// Runs the command and returns its standard output without the last newline.
     ///
     /// # Errors
-    /// When it cannot be started or does not succeed; quotes the tail of its standard error.
+    /// If it cannot be started or fails; quotes the tail of its standard error.
     pub fn output(&self) -> Result<String> {
         let sh = self.shell()?;
         let mut command: std::process::Command = self.command(&sh).into();
@@ -199,11 +200,11 @@ impl Run {
         Err(self.failed(because.trim_end()))
     }
 
-    /// Runs it with our own standard input and error, and returns what it printed on standard
-    /// output once it has ended with 0; else its exit code.
+    /// Runs the command with our standard input and standard error. Returns its standard output on success, otherwise
+    /// its exit code.
     ///
     /// # Errors
-    /// When it cannot be started or was ended by a signal.
+    /// If it cannot be started or a signal ended it.
     pub fn output_or_code(&self) -> Result<std::result::Result<String, i32>> {
         let sh = self.shell()?;
         let mut command: std::process::Command = self.command(&sh).into();
@@ -212,15 +213,15 @@ impl Run {
         match output.status.code() {
             Some(0) => Ok(Ok(String::from_utf8_lossy(&output.stdout).into_owned())),
             Some(code) => Ok(Err(code)),
-            None => Err(self.failed(&format!("it was ended: {}", output.status))),
+            None => Err(self.failed(&format!("it was terminated: {}", output.status))),
         }
     }
 
-    /// Becomes the program, on Unix: signals and the exit code are then its own. Elsewhere runs it
-    /// and returns its exit code.
+    /// On Unix, replaces this process with the program, so that signals and the exit code are the program's. Elsewhere,
+    /// runs the program and returns its exit code.
     ///
     /// # Errors
-    /// When it cannot be started; elsewhere than on Unix also when it was ended.
+    /// If it cannot be started or, on systems other than Unix, if it was terminated.
     pub fn exec(&self) -> Result<i32> {
         #[cfg(unix)]
         {
@@ -233,11 +234,11 @@ impl Run {
         self.inherit_code()
     }
 
-    /// Runs it and returns what it printed on standard output, whatever its exit code: for
-    /// programs whose exit code is part of the answer.
+    /// Runs the command and returns its standard output whatever its exit code, for programs whose exit code is part of
+    /// the answer.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn output_of_any_exit(&self) -> Result<String> {
         let sh = self.shell()?;
         let mut command: std::process::Command = self.command(&sh).into();
@@ -246,12 +247,12 @@ impl Run {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs it with `input` on its standard input and returns its answer, whatever its exit code.
-    /// After `limit` it is ended, also where a child of its own holds its streams open. Unlike the
-    /// other ways to run it, no error quotes its output.
+    /// Runs the command with `input` on its standard input and returns its answer, whatever its exit code. Kills it
+    /// after `limit`, even if a grandchild holds the streams open. Unlike the other methods, its errors
+    /// never quote output.
     ///
     /// # Errors
-    /// When it cannot be started, does not end in time, or says more than 16 MiB.
+    /// If it cannot be started, does not end in time, or prints more than 16 MiB.
     pub fn converse(&self, input: &str, limit: Duration) -> Result<Answer> {
         let until = Instant::now() + limit;
         let sh = self.shell()?;
@@ -266,18 +267,18 @@ impl Run {
         let stderr = child.stderr.take().map(drain);
         if let Some(mut stdin) = child.stdin.take() {
             let input = input.to_owned();
-            // A child that answers without reading to the end has closed the pipe: its answer counts.
+            // A child that answers without reading all input closes the pipe; its answer still counts.
             thread::spawn(move || stdin.write_all(input.as_bytes()));
         }
-        let late = || self.failed(&format!("no answer within {} s", limit.as_secs()));
+        let late = || self.failed(&format!("no response within {} s", limit.as_secs()));
         let said = wait_for(stdout, until).and_then(|out| Ok((out, wait_for(stderr, until)?)));
         if said.is_err() {
-            // It may have ended just now, which is all that is wanted.
+            // This fails if the child has just exited, which is fine.
             let _ = child.kill();
             let _ = child.wait();
         }
         let (stdout, stderr) = said.map_err(|missing| match missing {
-            Missing::TooMuch => self.failed(&format!("it said more than {MOST_SAID} bytes")),
+            Missing::TooMuch => self.failed(&format!("it printed more than {MAX_OUTPUT} bytes")),
             Missing::TooLate => late(),
         })?;
         let status = self.wait(child, until)?.ok_or_else(late)?;
@@ -289,14 +290,14 @@ impl Run {
         })
     }
 
-    /// Runs `command` and returns how it ended.
+    /// Runs `command` and returns its exit status.
     fn status(&self, command: &mut std::process::Command) -> Result<ExitStatus> {
         let mut watched = self.spawn(command)?;
         let status = watched.child.wait();
         self.unless_interrupted(status)
     }
 
-    /// Runs `command` and returns what it printed on standard output, and on a standard error that is piped.
+    /// Runs `command` and returns its standard output, and its standard error if piped.
     fn answer(&self, command: &mut std::process::Command) -> Result<Output> {
         let Watched { child, group } = self.spawn(command.stdout(Stdio::piped()))?;
         let output = child.wait_with_output();
@@ -311,15 +312,15 @@ impl Run {
         })
     }
 
-    /// How a child ended, unless a signal was for us too: then that is why.
+    /// Replaces the result with an interruption if a signal was meant for us, too.
     fn unless_interrupted<T>(&self, ended: io::Result<T>) -> Result<T> {
-        if signals::came() {
+        if signals::received() {
             return Err(interrupted());
         }
         ended.map_err(|error| self.failed(&error.to_string()))
     }
 
-    /// How `child` ended; ends it, without an answer, at `until`.
+    /// Waits for `child` to exit. Kills it at `until` and returns `None`.
     fn wait(&self, child: &mut Child, until: Instant) -> Result<Option<ExitStatus>> {
         loop {
             let status = child
@@ -333,11 +334,11 @@ impl Run {
                 let _ = child.wait();
                 return Ok(None);
             }
-            thread::sleep(GLANCE);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// The command as one would type it.
+    /// The command as a user would type it.
     pub fn display(&self) -> String {
         let mut words = vec![self.program.to_string_lossy().into_owned()];
         words.extend(
@@ -365,12 +366,11 @@ impl Run {
         command
     }
 
-    /// Whether the child gets the variable `name` of our environment. Every name that we know is
-    /// Unicode.
+    /// Whether the child inherits the variable `name`. All names on our lists are valid Unicode.
     fn passes(&self, name: &OsStr) -> bool {
         let among = |patterns: &[String], name| {
             let mut patterns = patterns.iter();
-            patterns.any(|pattern| environment::fits(pattern, name))
+            patterns.any(|pattern| environment::matches(pattern, name))
         };
         name.to_str().is_some_and(|name| {
             !among(&self.unset, name) && (environment::passes(name) || among(&self.passing, name))
@@ -392,7 +392,7 @@ fn interrupted() -> Error {
     Error::new(Outcome::Interrupted, "interrupted").hint("run the same command again")
 }
 
-/// Not the values of variables: they may be secrets.
+/// Omits the values of variables, which may be secrets.
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
@@ -404,28 +404,28 @@ impl std::fmt::Debug for Run {
     }
 }
 
-/// Why there is nothing to read from a child.
+/// Why the output of a child is not available.
 enum Missing {
-    /// It said more than [`MOST_SAID`].
+    /// The child printed more than [`MAX_OUTPUT`].
     TooMuch,
-    /// The stream was not closed in time.
+    /// The child did not close the stream in time.
     TooLate,
 }
 
-/// Reads `pipe` to its end beside the caller, so that a full pipe blocks nobody. The thread ends
-/// with the pipe, which may be after us.
+/// Reads `pipe` to its end on another thread, so that the child never blocks on a full pipe. The thread ends when the
+/// pipe closes, which may be after we exit.
 fn drain(pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What came before a broken pipe is what the child said.
-        let _ = pipe.take(MOST_SAID + 1).read_to_end(&mut bytes);
+        // Bytes that were read before the pipe broke still count.
+        let _ = pipe.take(MAX_OUTPUT + 1).read_to_end(&mut bytes);
         sender.send(bytes)
     });
     receiver
 }
 
-/// What [`drain`] has read by `until`.
+/// The bytes that [`drain`] read by `until`.
 fn wait_for(
     stream: Option<mpsc::Receiver<Vec<u8>>>,
     until: Instant,
@@ -434,13 +434,12 @@ fn wait_for(
         return Ok(Vec::new());
     };
     match stream.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        Ok(bytes) if bytes.len() as u64 > MOST_SAID => Err(Missing::TooMuch),
+        Ok(bytes) if bytes.len() as u64 > MAX_OUTPUT => Err(Missing::TooMuch),
         Ok(bytes) => Ok(bytes),
         Err(_) => Err(Missing::TooLate),
     }
 }
 
-/// The last lines of `text`.
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     lines[lines.len().saturating_sub(TAIL)..].join("\n")

@@ -1,5 +1,5 @@
-//! How every release program runs: it takes the secrets out of the environment, parses its command line, runs one verb
-//! and turns the result into output and an exit code.
+//! The main loop of every release program: take the secrets out of the environment, parse the command line, run one
+//! verb, print its result and return the exit code.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ use crate::workspace::Workspace;
     disable_help_subcommand = true
 )]
 pub struct Cli<V: Verb> {
-    /// The options of every verb.
+    /// Global options.
     #[command(flatten)]
     pub global: Global,
     /// The verb, with its own arguments.
@@ -34,29 +34,29 @@ pub struct Cli<V: Verb> {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    everything is as it should be
+  0    success
   1    findings: something in the tree is wrong
-  2    drift: the world serves something other than what is pinned
+  2    drift: a server serves something other than what is pinned
   3    network or credentials: something could not be verified
   4    usage
-  5    this machine could not do its part: a program failed, a disk is full
+  5    this machine: a program failed, a disk is full
   130  interrupted
 Of several, the most severe counts: 5, 4, 1, 2, 3.";
 
-/// The verbs of one program.
+/// The verbs of a program.
 pub trait Verb: Subcommand {
-    /// The verb as typed, for reports.
+    /// The verb as typed by the user, for reports.
     fn name(&self) -> &'static str;
 
-    /// Whether the verb checks something: only then can it print findings alone.
+    /// Whether the verb produces findings. Only then does it accept formats that show findings alone.
     fn has_findings(&self) -> bool;
 }
 
 impl<V: Verb> Cli<V> {
-    /// Parses the command line `args`, the program's name first.
+    /// Parses the command line `args`, which starts with the program's name.
     ///
     /// # Errors
-    /// Those of clap, which also print help.
+    /// Those of clap, which include `--help` and `--version`.
     pub fn read<I>(args: I) -> clap::error::Result<Self>
     where
         I: IntoIterator,
@@ -70,8 +70,8 @@ impl<V: Verb> Cli<V> {
     }
 }
 
-/// Runs a program: parses its command line and runs the verb through `run`. Call it first in `main`, before any thread
-/// is started.
+/// Runs a program: parses its command line and calls `run` with the verb. Call it first in `main`, before any thread is
+/// started.
 pub fn main<V: Verb>(run: impl FnOnce(&Cli<V>, &Workspace) -> Result<Report>) -> ExitCode {
     secrets::take();
     match Cli::read(std::env::args_os()) {
@@ -90,9 +90,9 @@ pub fn answer<V: Verb>(cli: &Cli<V>, run: impl FnOnce(&Workspace) -> Result<Repo
     ExitCode::from(print::finish(name, format, result))
 }
 
-/// Prints what clap says instead of a command line: help, the version or a usage error.
+/// Prints clap's message: help, the version or a usage error.
 pub fn refuse(error: &clap::Error) -> ExitCode {
-    // Help that cannot be printed has no reader.
+    // The reader of the pipe has closed it.
     let _ = error.print();
     ExitCode::from(match error.use_stderr() {
         true => Outcome::Usage.code(),

@@ -1,7 +1,7 @@
-//! Progress of long work: a bar or spinner on a terminal, plain lines elsewhere, nothing with
-//! `--quiet`. Always on standard error; standard output belongs to results.
+//! Progress of long operations: a bar or spinner on a terminal, plain lines elsewhere, nothing with `--quiet`. Always
+//! on standard error, because standard output is reserved for results.
 //!
-//! Only a program with the feature `bars` draws: the offline verbs have nothing to draw, and do not compile it.
+//! Bars need the feature `bars`. Offline verbs have no use for them, so they do not compile it.
 
 #[cfg(feature = "bars")]
 mod bar;
@@ -16,10 +16,10 @@ use crate::say;
 
 use bar::Bar;
 
-/// Where progress goes.
+/// How progress is shown.
 #[derive(Debug, Clone, Copy)]
 pub enum Progress {
-    /// Nowhere.
+    /// Not at all.
     Silent,
     /// A line when a task starts and one when it ends.
     Lines,
@@ -27,7 +27,7 @@ pub enum Progress {
     Live,
 }
 
-/// A task under way. Dropped before [`Task::done`], it does not claim to have ended.
+/// A running task. If it is dropped before [`Task::done`], it is not reported as done.
 #[derive(Debug)]
 pub struct Task {
     progress: Progress,
@@ -37,7 +37,7 @@ pub struct Task {
 }
 
 impl Progress {
-    /// What suits this run.
+    /// The mode for this run: silent, lines or live.
     pub fn new(quiet: bool) -> Self {
         match (quiet, cfg!(feature = "bars") && stderr().is_terminal()) {
             (true, _) => Self::Silent,
@@ -65,7 +65,7 @@ impl Progress {
         }
     }
 
-    /// Prints a line, above the bars where there are any.
+    /// Prints a line, above the bars if there are any.
     pub fn note(self, text: &str) {
         match self {
             Self::Silent => {}
@@ -76,14 +76,14 @@ impl Progress {
 }
 
 impl Task {
-    /// Shows how many bytes are done; of how many, where that is known.
+    /// Updates the number of bytes done, of `total` if known.
     pub fn bytes(&self, done: u64, total: Option<u64>) {
         if matches!(self.progress, Progress::Live) {
             self.bar.bytes(done, total);
         }
     }
 
-    /// Ends the task and says how.
+    /// Finishes the task and prints `how` it ended.
     pub fn done(self, how: &str) {
         self.bar.clear();
         let seconds = self.started.elapsed().as_secs_f64();

@@ -1,8 +1,7 @@
-//! What a verb returns: the findings, the data and the words, printed in one place.
+//! The result of a verb: findings, data and text, all printed in one place.
 //!
-//! In JSON a verb prints exactly one document on standard output, described by
-//! `schemas/report.schema.json`; people get the same facts as text. What verbs find is also
-//! printed as SARIF, as commands of GitHub Actions, and as Markdown.
+//! As JSON, a verb prints exactly one document on standard output, described by `schemas/report.schema.json`; the text
+//! holds the same facts. Findings can also be printed as SARIF, workflow commands of GitHub Actions, and Markdown.
 
 pub(crate) mod github;
 pub mod markdown;
@@ -13,25 +12,25 @@ use serde_json::Value;
 use crate::error::Outcome;
 use crate::finding::{Finding, Severity};
 
-/// The result of a verb that ran to its end.
+/// The result of a verb that ran to completion.
 #[derive(Debug)]
 pub struct Report {
-    /// The verb, as typed.
+    /// The verb, as typed by the user.
     pub verb: &'static str,
-    /// How it ended, unless a finding makes it worse.
+    /// The outcome without the findings, which can only make it worse.
     pub outcome: Outcome,
-    /// What it found.
+    /// The findings.
     pub findings: Vec<Finding>,
-    /// The facts for programs.
+    /// The result as data.
     pub data: Value,
-    /// The same for people: whole lines, without the findings.
+    /// The result as text: whole lines, without the findings.
     pub text: String,
-    /// A table for Markdown, where the verb has one.
+    /// The result as a Markdown table, for verbs that have one.
     pub table: Option<String>,
 }
 
 impl Report {
-    /// A report that went well.
+    /// A successful report.
     pub fn new(verb: &'static str, data: Value, text: impl Into<String>) -> Self {
         Self {
             verb,
@@ -43,7 +42,7 @@ impl Report {
         }
     }
 
-    /// Adds the table that Markdown shows.
+    /// Adds the table for Markdown.
     #[must_use]
     pub fn with_table(mut self, table: String) -> Self {
         self.table = Some(table);
@@ -57,7 +56,7 @@ impl Report {
         self
     }
 
-    /// The most severe of the verb's own outcome and its findings.
+    /// The more severe of the verb's own outcome and that of its findings.
     pub fn outcome(&self) -> Outcome {
         let findings = self.findings.iter();
         let errors = findings.filter(|finding| finding.severity == Severity::Error);

@@ -1,10 +1,9 @@
-//! The secrets that these programs read, kept out of the environment.
+//! Keeps the secrets that these programs read out of the environment.
 //!
-//! Every child inherits the environment: cargo, the compiler, each build script and procedural
-//! macro of a hundred crates, git, Docker. So a program takes its secrets at its very start
-//! ([`take`]), removes them from its environment, and hands each to the one place that uses it
-//! ([`get`]). `process::Run` passes on a list of harmless variables besides, so that a secret which
-//! is not named here reaches no child either.
+//! Every child inherits the environment: cargo, the compiler, the build scripts and procedural macros of a hundred
+//! crates, git, Docker. A program therefore moves its secrets out of its environment at startup ([`take`]) and hands
+//! each to the one place that needs it ([`get`]). `process::Run` also passes only harmless variables on, so that
+//! secrets not named here do not reach a child either.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,14 +16,14 @@ use zeroize::Zeroize as _;
 pub const SIGNING_KEY: &str = "POLIS_MINISIGN_SECRET_KEY";
 /// The password of that key.
 pub const SIGNING_PASSWORD: &str = "POLIS_MINISIGN_PASSWORD";
-/// The token for GitHub, and for its registry.
+/// The token for GitHub and its container registry.
 pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
-/// The token that proposes pins, where it is another: one that may change workflows.
+/// The token that opens pull requests for pins, if a different one: it may change workflows.
 pub const PULL_REQUEST_TOKEN: &str = "POLIS_PULL_REQUEST_TOKEN";
-/// The password at another registry.
+/// The password for another registry.
 pub const REGISTRY_PASSWORD: &str = "POLIS_REGISTRY_PASSWORD";
 
-/// The secrets that we read.
+/// The secrets that our programs read.
 pub const READ: [&str; 5] = [
     SIGNING_KEY,
     SIGNING_PASSWORD,
@@ -33,9 +32,8 @@ pub const READ: [&str; 5] = [
     REGISTRY_PASSWORD,
 ];
 
-/// The secrets that are in an environment for others, and that none of our programs needs: those of
-/// GitHub's own client, and those with which a job of GitHub Actions proves its identity, or reads
-/// and writes caches and artifacts.
+/// Secrets that may be in the environment but that our programs never need: those of GitHub's own client, and those
+/// with which a job of GitHub Actions proves its identity or accesses caches and artifacts.
 pub const UNUSED: [&str; 7] = [
     "GH_TOKEN",
     "GH_ENTERPRISE_TOKEN",
@@ -48,12 +46,12 @@ pub const UNUSED: [&str; 7] = [
 
 static TAKEN: OnceLock<BTreeMap<&'static str, Secret>> = OnceLock::new();
 
-/// A text that nothing prints and that is overwritten when it is dropped.
+/// A text that is never printed, and is overwritten when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text`.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -76,13 +74,12 @@ impl Drop for Secret {
     }
 }
 
-/// Takes every secret out of the environment. `program::main` calls it first, before there is a
-/// second thread; later calls change nothing.
+/// Takes every secret out of the environment. `program::main` calls this first, while there is only one thread. Later
+/// calls do nothing.
 ///
-/// On Unix the values are overwritten where they stand, so that `/proc/PID/environ`, which shows
-/// the memory that the kernel filled at the start and not the current variables, holds them no
-/// longer either. What remains: what started us may keep its own copy, as a shell does; until this
-/// is called `/proc` shows ours; and a process of the same user that may trace us reads our memory.
+/// On Unix, the values are also overwritten in place, because `/proc/PID/environ` shows the memory that the kernel
+/// filled at startup. Copies can remain elsewhere: the parent process, such as a shell, may keep its own; `/proc`
+/// exposes ours until this call; and a process of the same user that may trace us can read our memory.
 pub fn take() {
     TAKEN.get_or_init(|| {
         let taken = READ.into_iter().chain(UNUSED);
@@ -91,23 +88,21 @@ pub fn take() {
     });
 }
 
-/// The secret that the variable `name` held when [`take`] was called. An empty one counts as
-/// missing: that is what GitHub Actions makes of a secret which does not exist.
+/// The secret that the variable `name` held when [`take`] was called. An empty value counts as missing, because GitHub
+/// Actions sets a secret that does not exist to the empty string.
 pub fn get(name: &str) -> Option<&'static Secret> {
     let secret = TAKEN.get()?.get(name)?;
     (!secret.0.trim().is_empty()).then_some(secret)
 }
 
-/// Removes the variable `name` and returns its value.
 fn remove(name: &str) -> Option<Secret> {
     let value = env::var_os(name)?;
     #[expect(
         unsafe_code,
         reason = "only `take` calls this, at the start of `main`, where no other thread can read the environment"
     )]
-    // SAFETY: there is one thread, so nobody else reads or changes the environment, and no pointer
-    // into it is held. `getenv` returns null or a C string of `value.len()` bytes and its
-    // terminator, in memory that the process may write.
+    // SAFETY: there is only one thread, so nothing else reads or changes the environment, and we hold no pointer into
+    // it. `getenv` returns null or a C string of `value.len()` bytes and its terminator, in writable memory.
     unsafe {
         #[cfg(unix)]
         if let Ok(name) = std::ffi::CString::new(name) {
@@ -118,7 +113,7 @@ fn remove(name: &str) -> Option<Secret> {
         }
         env::remove_var(name);
     }
-    // One that is not UTF-8 stays recognisable as set; whoever parses it will refuse it.
+    // Keep a value that is not UTF-8, so that its parser rejects it instead of finding it unset.
     Some(Secret(value.to_string_lossy().into_owned()))
 }
 
@@ -136,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_never_shows_itself() {
+    fn a_secret_is_never_printed() {
         let secret = Secret::new("s3cret");
         assert_eq!(format!("{secret:?}"), "Secret(redacted)");
         assert_eq!(secret.reveal(), "s3cret");

@@ -1,8 +1,9 @@
-//! Signals for verbs that run long programs: what asks us to end asks our children first.
+//! Signal handling for verbs that run long programs: a request to end goes to our children first.
 //!
-//! By default TERM ends us and leaves cargo, compilers and tests running. After [`pass_on`] every child of
-//! [`crate::process`] leads a process group of its own. INT, TERM and HUP reach that group and the verb then ends as
-//! interrupted, on the ordinary path that removes temporary files. A second signal, or ten seconds without an end, kills the group.
+//! By default, TERM ends this process and leaves cargo, compilers and tests running. After [`pass_on`], every child of
+//! [`crate::process`] leads its own process group. INT, TERM and HUP are forwarded to that group, and the verb then
+//! ends as interrupted by the normal path, which removes temporary files. A second signal, or ten seconds, kills the
+//! group.
 
 use std::io;
 use std::process::{Child, Command};
@@ -10,22 +11,22 @@ use std::process::{Child, Command};
 #[cfg(unix)]
 use self::unix as system;
 
-/// Takes over INT, TERM and HUP for the rest of this process, but for those that whoever started us ignores.
-/// On other systems than Unix the console tells every process itself, and this does nothing.
+/// Handles INT, TERM and HUP for the rest of this process, except those that our parent set to be ignored. Does nothing
+/// on systems other than Unix, where the console notifies every process itself.
 pub fn pass_on() {
     #[cfg(unix)]
     system::pass_on();
 }
 
-/// Whether a signal has asked us to end.
-pub(crate) fn came() -> bool {
+/// Whether a signal has asked this process to end.
+pub(crate) fn received() -> bool {
     #[cfg(unix)]
-    return system::came();
+    return system::received();
     #[cfg(not(unix))]
     false
 }
 
-/// A child, and what keeps it on the list of those that signals are passed on to.
+/// A child, registered as a recipient of signals.
 pub(crate) struct Watched {
     pub(crate) child: Child,
     pub(crate) group: Option<Group>,
@@ -39,7 +40,7 @@ pub(crate) struct Group;
 /// Starts `command`.
 ///
 /// # Errors
-/// When it cannot be started; [`io::ErrorKind::Interrupted`] when a signal came before.
+/// If it cannot be started; [`io::ErrorKind::Interrupted`] if a signal arrived before.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Watched> {
     #[cfg(unix)]
     return system::spawn(command);
@@ -61,29 +62,29 @@ mod unix {
 
     use super::{Child, Command, Watched, io};
 
-    /// How long children may take to end.
+    /// How long children may take to exit.
     const GRACE: Duration = Duration::from_secs(10);
 
-    static PASSING_ON: AtomicBool = AtomicBool::new(false);
-    static CAME: AtomicBool = AtomicBool::new(false);
-    /// The leaders of our children's groups.
+    static FORWARDING: AtomicBool = AtomicBool::new(false);
+    static RECEIVED: AtomicBool = AtomicBool::new(false);
+    /// The process group leaders among our children.
     static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-    /// Takes a child off the list when it has been waited for. After a signal nothing of its group outlives it: what a
-    /// shell starts in the background ignores INT.
+    /// Unregisters a child after it has been waited for. After a signal, also kills what is left of its group, because
+    /// shells start background jobs with INT ignored.
     pub(crate) struct Group(Pid);
 
     impl Drop for Group {
         fn drop(&mut self) {
-            if came() {
+            if received() {
                 send(&[self.0], Signal::KILL);
             }
             groups().retain(|group| *group != self.0);
         }
     }
 
-    pub(super) fn came() -> bool {
-        CAME.load(Ordering::SeqCst)
+    pub(super) fn received() -> bool {
+        RECEIVED.load(Ordering::SeqCst)
     }
 
     pub(super) fn pass_on() {
@@ -91,11 +92,11 @@ mod unix {
         let ours = [SIGINT, SIGTERM, SIGHUP]
             .into_iter()
             .filter(|signal| !polis_base::signals::is_ignored(status.as_deref(), *signal));
-        // Refused only for signals that cannot be caught.
+        // Fails only for signals that cannot be caught.
         let Ok(mut signals) = Signals::new(ours) else {
             return;
         };
-        PASSING_ON.store(true, Ordering::SeqCst);
+        FORWARDING.store(true, Ordering::SeqCst);
         thread::spawn(move || {
             for signal in signals.forever() {
                 let again = tell(match signal {
@@ -115,11 +116,11 @@ mod unix {
         });
     }
 
-    /// Sends `signal` to all groups. Returns whether another signal came before.
+    /// Sends `signal` to all groups. Returns whether another signal arrived before.
     fn tell(signal: Signal) -> bool {
-        // With the list locked, so that no child is started unseen.
+        // Hold the lock, so that no child is started unseen.
         let groups = groups();
-        let again = CAME.swap(true, Ordering::SeqCst);
+        let again = RECEIVED.swap(true, Ordering::SeqCst);
         send(&groups, signal);
         again
     }
@@ -130,18 +131,18 @@ mod unix {
 
     fn send(groups: &[Pid], signal: Signal) {
         for group in groups {
-            // One that has just ended needs no signal.
+            // Fails if the group has just exited.
             let _ = kill_process_group(*group, signal);
         }
     }
 
     pub(super) fn spawn(command: &mut Command) -> io::Result<Watched> {
-        if !PASSING_ON.load(Ordering::SeqCst) {
+        if !FORWARDING.load(Ordering::SeqCst) {
             let child = command.spawn()?;
             return Ok(Watched { child, group: None });
         }
         let mut groups = groups();
-        if came() {
+        if received() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let child: Child = command.process_group(0).spawn()?;

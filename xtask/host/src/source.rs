@@ -1,4 +1,4 @@
-//! A file of the tree with its text, and places in it that people can find again.
+//! A file of the tree with its text, and locations in it.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,7 +11,7 @@ pub use crate::place::Place;
 /// A text file, read once.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Path relative to the root of the tree, `/` separated.
+    /// The path relative to the root of the tree, separated by `/`.
     pub path: String,
     /// The whole text, exactly as on disk.
     pub text: String,
@@ -29,14 +29,14 @@ impl Source {
         })
     }
 
-    /// The place of the bytes `span`, cut to its first line.
+    /// The location of the bytes `span`, limited to its first line.
     pub fn place(&self, span: Range<usize>) -> Place {
         let start = floor_char(&self.text, span.start);
         let line = self.text[..start].matches('\n').count() + 1;
         self.place_in(line, span)
     }
 
-    /// The same, where `lines` are those of this text: for many places in one file.
+    /// As [`Self::place`], with precomputed `lines` of this text: for many locations in one file.
     pub fn place_by(&self, lines: &Lines, span: Range<usize>) -> Place {
         let start = floor_char(&self.text, span.start);
         self.place_in(lines.0.partition_point(|end| *end < start) + 1, span)
@@ -62,12 +62,12 @@ impl Source {
     }
 }
 
-/// Where the lines of a text end.
+/// The offsets of the line ends of a text.
 #[derive(Debug)]
 pub struct Lines(Vec<usize>);
 
 impl Lines {
-    /// Those of `text`.
+    /// The lines of `text`.
     pub fn of(text: &str) -> Self {
         Self(text.match_indices('\n').map(|(at, _)| at).collect())
     }

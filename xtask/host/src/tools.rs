@@ -1,9 +1,9 @@
-//! Programs of others that judge our work: some are optional, and a check without one says so.
+//! External programs that verify our work. Some are optional, and a check that skips one says so.
 
-/// The variable that turns a missing tool from a skipped check into a failed one.
+/// The environment variable that turns a skipped check for a missing tool into a failure.
 pub const REQUIRE: &str = "POLIS_REQUIRE_REAL_PARTS";
 
-/// Whether `program` can be started by its name.
+/// Whether `program` is on `PATH` and starts.
 pub fn installed(program: &str) -> bool {
     which::which(program).is_ok()
 }

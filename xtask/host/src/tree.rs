@@ -1,7 +1,7 @@
-//! Reads a file of a tree that nobody vouches for: a regular one, inside the root, of bounded size.
+//! Reads files of an untrusted tree: regular files inside the root, of bounded size.
 //!
-//! A pull request can bring links and, unpacked by hand, a tree anything else that has a name. What
-//! is read ends up in reports and images, so a link must not lead out of the tree.
+//! A pull request can contain links, and a tree that was unpacked by hand any type of file. What is read ends up in
+//! reports and images, so links must not lead out of the tree.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// The largest text of a tree: the files of ours have some hundred kilobytes at most.
+/// The size limit for text files; ours have at most some hundred kilobytes.
 const LARGEST_TEXT: u64 = 16 << 20;
-/// The largest file of any kind: programs that go into images.
+/// The size limit for any file, including the programs that go into images.
 const LARGEST: u64 = 512 << 20;
 
 /// The text of `root/path`.
 ///
 /// # Errors
-/// As [`bytes`], and when it is not UTF-8.
+/// As [`bytes`], and if it is not UTF-8.
 pub fn text(root: &Path, path: &str) -> Result<String> {
     let bytes = read(root, path, LARGEST_TEXT)?;
     String::from_utf8(bytes)
@@ -27,16 +27,15 @@ pub fn text(root: &Path, path: &str) -> Result<String> {
 /// The bytes of `root/path`.
 ///
 /// # Errors
-/// When it is missing, is not a regular file, leads out of `root` or is larger than any file of
-/// ours; the error names it.
+/// If it is missing, is not a regular file, leads out of `root`, or exceeds the size limit. The error names it.
 pub fn bytes(root: &Path, path: &str) -> Result<Vec<u8>> {
     read(root, path, LARGEST)
 }
 
-/// The path of `root/path` with all links followed.
+/// The path `root/path` with all links resolved.
 ///
 /// # Errors
-/// When it is missing or leads out of `root`.
+/// If it is missing or leads out of `root`.
 pub fn inside(root: &Path, path: &str) -> Result<PathBuf> {
     let full = root.join(path);
     let resolve = |path: &Path| fs::canonicalize(path);
@@ -55,7 +54,7 @@ fn read(root: &Path, path: &str, most: u64) -> Result<Vec<u8>> {
     let full = root.join(path);
     let found = inside(root, path)?;
     let failed = |error: io::Error| unreadable(&full, &error);
-    // Before it is opened: to open a FIFO waits for a writer.
+    // Check before opening, because opening a FIFO waits for a writer.
     if !fs::metadata(&found).map_err(failed)?.is_file() {
         return Err(refused(&full, "is not a regular file"));
     }
@@ -73,7 +72,7 @@ fn read(root: &Path, path: &str, most: u64) -> Result<Vec<u8>> {
 
 fn refused(full: &Path, reason: &str) -> Error {
     Error::findings(format!("`{}` {reason}", full.display()))
-        .hint("put a regular file there, as git keeps it")
+        .hint("replace it by the regular file in git")
 }
 
 fn unreadable(full: &Path, error: &io::Error) -> Error {

@@ -1,4 +1,4 @@
-//! Where things stand: the tree that is worked on and its build directory.
+//! The tree to work on and its build directory.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::options::Global;
 use crate::source::Source;
 
-/// The file by which a checkout is known: the compose file.
+/// The file that identifies a checkout: the compose file.
 pub const LANDMARK: &str = "compose/docker-compose.yml";
 
 /// A checkout.
@@ -14,19 +14,19 @@ pub const LANDMARK: &str = "compose/docker-compose.yml";
 pub struct Workspace {
     /// Its top directory, absolute.
     pub root: PathBuf,
-    /// Where builds go, absolute.
+    /// The build directory, absolute.
     pub target: PathBuf,
 }
 
 impl Workspace {
-    /// The tree that the options name, else the one these tools were built from.
+    /// The tree that the options name, or else the one these tools were built from.
     ///
     /// # Errors
-    /// When it is not a checkout of Polis.
+    /// If it is not a checkout of Polis.
     pub fn open(global: &Global) -> Result<Self> {
         let root = match &global.root {
             Some(root) => root.clone(),
-            // Cargo sets it to the directory of the package that it runs.
+            // Cargo sets this to the directory of the package that it runs.
             None => std::env::var_os("CARGO_MANIFEST_DIR")
                 .map_or_else(|| PathBuf::from("."), PathBuf::from)
                 .ancestors()
@@ -47,7 +47,7 @@ impl Workspace {
     /// Reads a file of the tree.
     ///
     /// # Errors
-    /// When it cannot be read; the error names it.
+    /// If it cannot be read; the error names it.
     pub fn read(&self, path: &str) -> Result<Source> {
         Source::read(&self.root, path)
     }

@@ -1,5 +1,5 @@
-//! Files are written beside their target and renamed: a reader sees the old file or the new
-//! one, never half of one, and a full disk or a kill costs nothing.
+//! Atomic writes: files are written to a temporary file in the same directory and renamed. Readers see either the old
+//! or the new content, and a full disk or a kill loses nothing.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,22 +10,21 @@ use tempfile::{NamedTempFile, PersistError};
 use crate::error::{Error, Result};
 use crate::tree;
 
-/// Replaces `path` with `bytes`, keeping its permissions where it exists; creates its directory.
+/// Replaces `path` with `bytes`. Keeps the mode of an existing file, and creates missing directories.
 ///
 /// # Errors
-/// When the file system refuses; the old file is then untouched and nothing else is left.
+/// If the file system fails; the old file is then unchanged, and no temporary file remains.
 pub fn atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     persist(staged(path, bytes)?, path)
 }
 
-/// Replaces several files as [`atomically`] does, all of them or none.
+/// Replaces several files as [`atomically`] does: either all of them or none.
 ///
-/// Everything that can fail for want of space or permission is done before the first file is
-/// replaced; where a replacement fails all the same, those before it are taken back.
+/// Everything that can fail for lack of space or permission happens before the first file is replaced. If a replacement
+/// fails nevertheless, the earlier ones are undone.
 ///
 /// # Errors
-/// When the file system refuses. Where it also refuses to take a file back, the error names the
-/// file that holds the old content.
+/// If the file system fails. If a file cannot be restored either, the error names the file that holds the old content.
 pub fn all_or_none(files: &[(PathBuf, &[u8])]) -> Result<()> {
     let mut fresh = Vec::new();
     for (path, bytes) in files {
@@ -35,7 +34,7 @@ pub fn all_or_none(files: &[(PathBuf, &[u8])]) -> Result<()> {
     replace_all(fresh, |file, path| file.persist(path).map(drop))
 }
 
-/// Puts each new file where its path says, by `persist`, or each old one back.
+/// Moves each new file to its path by `persist`, or restores all old files.
 fn replace_all(
     fresh: Vec<(&Path, NamedTempFile, NamedTempFile)>,
     persist: impl Fn(NamedTempFile, &Path) -> std::result::Result<(), PersistError>,
@@ -43,7 +42,7 @@ fn replace_all(
     let mut replaced = Vec::new();
     for (path, new, old) in fresh {
         if let Err(failed) = persist(new, path) {
-            let kept = take_back(replaced, persist);
+            let kept = restore(replaced, persist);
             let error = Error::io("replace", path, &failed.error);
             return Err(match kept.is_empty() {
                 true => error.hint("nothing was changed"),
@@ -55,9 +54,9 @@ fn replace_all(
     Ok(())
 }
 
-/// Puts every old file back, the last one first. Returns what to do where that fails: no old
-/// content is ever deleted.
-fn take_back(
+/// Restores all old files in reverse order. Returns hints for those that cannot be restored; no old content is ever
+/// deleted.
+fn restore(
     replaced: Vec<(&Path, NamedTempFile)>,
     persist: impl Fn(NamedTempFile, &Path) -> std::result::Result<(), PersistError>,
 ) -> Vec<String> {
@@ -70,15 +69,15 @@ fn take_back(
         let (path, copy_name) = (path.display(), copy.display());
         kept.push(match failed.file.keep() {
             Ok(_) => {
-                format!("`{path}` is changed: its old content is in `{copy_name}`, move it back")
+                format!("`{path}` was changed; its old content is in `{copy_name}`: move it back")
             }
-            Err(error) => format!("`{path}` is changed, and its old content is lost: {error}"),
+            Err(error) => format!("`{path}` was changed, and its old content is lost: {error}"),
         });
     }
     kept
 }
 
-/// The new content of `path`, complete on the disk, beside it.
+/// Writes the new content of `path` to a temporary file in the same directory, and syncs it.
 fn staged(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     let failed = |doing: &str, error: &io::Error| Error::io(doing, path, error);
     let dir = path.parent().unwrap_or(Path::new("."));
@@ -99,7 +98,7 @@ fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
         .map_err(|error| Error::io("replace", path, &error.error))
 }
 
-/// The mode of the file that is replaced, else 0644: a temporary file is born 0600.
+/// Copies the mode of the file to replace, or else sets 0644: temporary files are created with 0600.
 #[cfg(unix)]
 fn keep_mode(file: &NamedTempFile, replaced: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -115,13 +114,13 @@ fn keep_mode(_file: &NamedTempFile, _replaced: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The mode of a program.
+/// The mode of an executable file.
 pub const EXECUTABLE: u32 = 0o755;
 
-/// Sets the mode of `path`, where the file system has modes.
+/// Sets the mode of `path` if the file system supports modes.
 ///
 /// # Errors
-/// When the file system refuses.
+/// If the file system fails.
 pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
     #[cfg(unix)]
     {
@@ -136,14 +135,14 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
 /// Adds the paths of all files below `root/dir` to `found`, relative to `root`, sorted.
 ///
 /// # Errors
-/// When a directory cannot be read, or `dir` leads out of `root`.
+/// If a directory cannot be read, or `dir` leads out of `root`.
 pub fn files_below(root: &Path, dir: &str, found: &mut Vec<String>) -> Result<()> {
     let full = tree::inside(root, dir)?;
     let failed = |error: std::io::Error| Error::io("read", &full, &error);
     let mut names = Vec::new();
     for entry in fs::read_dir(&full).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // A link to a directory is not one: it may lead out of the tree, or round in it.
+        // Do not follow links to directories, which may lead out of the tree or form a cycle.
         let is_dir = entry.file_type().map_err(failed)?.is_dir();
         names.push((
             format!("{dir}/{}", entry.file_name().to_string_lossy()),
@@ -161,14 +160,13 @@ pub fn files_below(root: &Path, dir: &str, found: &mut Vec<String>) -> Result<()
     Ok(())
 }
 
-/// Replaces the directory `target` with what `fill` puts into a new one beside it.
+/// Replaces the directory `target` with a new one that `fill` populates.
 ///
-/// An existing `target` is replaced only when it is empty or holds the file `marker`: a
-/// mistyped `--output` must not cost anybody their files.
+/// An existing `target` is only replaced if it is empty or contains the file `marker`, so that a mistyped `--output`
+/// does not delete unrelated files.
 ///
 /// # Errors
-/// When `target` is not ours to replace, what `fill` returns, or the file system's refusal;
-/// `target` is then untouched.
+/// If `target` must not be replaced, `fill` fails, or the file system fails. `target` is then unchanged.
 pub fn directory(
     target: &Path,
     marker: &str,
@@ -176,7 +174,7 @@ pub fn directory(
 ) -> Result<()> {
     if !replaceable(target, marker)? {
         return Err(
-            Error::usage(format!("`{}` holds something else", target.display()))
+            Error::usage(format!("`{}` contains other files", target.display()))
                 .because(format!("it is not empty and has no `{marker}`"))
                 .hint("name a new directory, or empty this one"),
         );
@@ -196,7 +194,7 @@ pub fn directory(
     let old = fresh.path().join("old");
     match exchange(&inner, target, &old, |from, to| fs::rename(from, to)) {
         Err((error, false)) => {
-            // The old directory is in there, and is not ours to delete.
+            // The old directory is in there, so it must not be deleted.
             let _ = fresh.keep();
             Err(error)
         }
@@ -205,8 +203,7 @@ pub fn directory(
     }
 }
 
-/// Moves `target` to `old`, where it exists, and `new` to `target`. An error also tells whether
-/// `target` is what it was.
+/// Moves `target` to `old` if it exists, and `new` to `target`. The error also says whether `target` is unchanged.
 fn exchange(
     new: &Path,
     target: &Path,
@@ -261,12 +258,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_cannot_be_replaced_is_put_back() {
+    fn a_directory_that_cannot_be_replaced_is_restored() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("out");
         directory(&target, "a", |new| atomically(&new.join("a"), b"1")).unwrap();
         let failed = directory(&target, "a", |new| {
-            // Nothing is left to rename once the old directory has moved.
+            // The renames after the old directory has moved now fail.
             fs::remove_dir(new).map_err(|error| Error::io("remove", new, &error))
         });
         assert!(failed.is_err());
@@ -280,7 +277,7 @@ mod tests {
         let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
         fs::write(&one, "1").unwrap();
         fs::create_dir(&two).unwrap();
-        // A directory cannot be read, so nothing begins.
+        // Reading a directory fails, so nothing is replaced.
         let files = [(one.clone(), &b"x"[..]), (two.clone(), &b"y"[..])];
         assert!(all_or_none(&files).is_err());
         assert_eq!(fs::read(&one).unwrap(), b"1");
@@ -292,7 +289,7 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
-    /// Files, each rename of which `fails` by its number.
+    /// Replaces files while the renames with the numbers in `fails` fail.
     fn with_failures(fails: &[usize]) -> (Vec<String>, usize, Option<Error>) {
         let dir = tempfile::tempdir().unwrap();
         let paths = ["a", "b", "c"].map(|name| dir.path().join(name));
@@ -328,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_fails_every_other_file_is_taken_back() {
+    fn a_failure_restores_all_other_files() {
         assert_eq!(with_failures(&[]).0, ["new", "new", "new"]);
         for (fails, content, copies) in [
             (&[1][..], ["old", "old", "old"], 0),
@@ -371,12 +368,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_something_else_is_not_replaced() {
+    fn an_unrelated_directory_is_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         atomically(&dir.path().join("thesis.txt"), b"1").unwrap();
         let error = directory(dir.path(), "oci-layout", |_| Ok(())).expect_err("not ours");
         assert!(
-            error.to_string().contains("holds something else"),
+            error.to_string().contains("contains other files"),
             "{error}"
         );
         assert!(dir.path().join("thesis.txt").exists());

@@ -17,13 +17,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A misbehaviour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Answers with this status and does nothing else.
+    /// Answers with this status and nothing else.
     Status(u16),
     /// Answers with this status and this `Retry-After`.
     Busy(u16, &'static str),
     /// Flips a bit of the body.
     Corrupt,
-    /// Sends the body a byte at a time, with this pause before each.
+    /// Sends the body byte by byte, with this pause before each.
     Drip(Duration),
     /// Announces the full length and closes the connection after this many bytes.
     Cut(usize),
@@ -98,11 +98,11 @@ async fn commit(State(faults): State<Faults>, request: Request, next: Next) -> R
         None => next.run(request).await,
         Some(Fault::Status(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, "a fault, as told").into_response()
+            (status, "an injected fault").into_response()
         }
         Some(Fault::Busy(status, after)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, [(header::RETRY_AFTER, after)], "a fault, as told").into_response()
+            (status, [(header::RETRY_AFTER, after)], "an injected fault").into_response()
         }
         Some(Fault::Corrupt) => corrupt(next.run(request).await).await,
         Some(Fault::Drip(pause)) => drip(next.run(request).await, pause).await,

@@ -25,7 +25,7 @@ impl EmbeddedFiles {
     /// Serves `files`, pairs of an absolute URL path (`/a/b.deb`) and its bytes.
     ///
     /// # Errors
-    /// When no port is available.
+    /// If no port is available.
     pub fn start<I>(files: I) -> io::Result<Self>
     where
         I: IntoIterator<Item = (String, Vec<u8>)>,
@@ -36,7 +36,7 @@ impl EmbeddedFiles {
     /// As [`Self::start`], committing `faults`.
     ///
     /// # Errors
-    /// When no port is available.
+    /// If no port is available.
     pub fn start_with<I>(files: I, faults: &Faults) -> io::Result<Self>
     where
         I: IntoIterator<Item = (String, Vec<u8>)>,

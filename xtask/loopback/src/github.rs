@@ -58,7 +58,7 @@ impl EmbeddedGitHub {
     /// drafts, requires `token`.
     ///
     /// # Errors
-    /// When the directory cannot be created or read, or no port is available.
+    /// If the directory cannot be created or read, or no port is available.
     pub fn start(root: &Path, owner: &str, repo: &str, token: &str) -> io::Result<Self> {
         Self::start_with(root, owner, repo, token, &Faults::none())
     }
@@ -66,7 +66,7 @@ impl EmbeddedGitHub {
     /// As [`Self::start`], committing `faults`.
     ///
     /// # Errors
-    /// When the directory cannot be created or read, or no port is available.
+    /// If the directory cannot be created or read, or no port is available.
     pub fn start_with(
         root: &Path,
         owner: &str,
@@ -80,7 +80,7 @@ impl EmbeddedGitHub {
     /// As [`Self::start_with`], recording changes in `journal`.
     ///
     /// # Errors
-    /// When the directory cannot be created or read, or no port is available.
+    /// If the directory cannot be created or read, or no port is available.
     pub fn start_journaled(
         root: &Path,
         owner: &str,
@@ -108,7 +108,7 @@ impl EmbeddedGitHub {
     /// Another port for the same repository, with the same faults and a separate journal.
     ///
     /// # Errors
-    /// When no port is available.
+    /// If no port is available.
     pub fn door(&self, journal: &Journal) -> io::Result<Door> {
         Door::open(router(&self.shared, &self.faults, journal))
     }
@@ -127,7 +127,7 @@ impl EmbeddedGitHub {
     /// object ID of the tag, which is the one git would compute.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn tag(&self, tag: &str, commit: &str) -> io::Result<String> {
         let made = Tag::annotated(tag, commit);
         let object = made.sha().to_owned();
@@ -138,7 +138,7 @@ impl EmbeddedGitHub {
     /// Creates the lightweight tag `tag` on `commit`, or moves it there.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn tag_lightweight(&self, tag: &str, commit: &str) -> io::Result<()> {
         let made = Tag::Lightweight(commit.to_owned());
         self.shared.state().set_tag(tag, Some(made))
@@ -147,7 +147,7 @@ impl EmbeddedGitHub {
     /// Deletes `tag`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn untag(&self, tag: &str) -> io::Result<()> {
         self.shared.state().set_tag(tag, None)
     }
@@ -156,7 +156,7 @@ impl EmbeddedGitHub {
     /// `uploaded` it has size 0 and no digest.
     ///
     /// # Errors
-    /// When there is no such release, or the file cannot be written.
+    /// If there is no such release, or the file cannot be written.
     pub fn plant_asset(
         &self,
         release: u64,
@@ -171,7 +171,7 @@ impl EmbeddedGitHub {
     /// Whether publishing makes a release immutable; false by default.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn set_immutable(&self, on: bool) -> io::Result<()> {
         self.set(|settings| settings.immutable = on)
     }
@@ -179,7 +179,7 @@ impl EmbeddedGitHub {
     /// The answer of `immutable-releases`; [`Probe::Forbidden`] by default.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn set_probe(&self, probe: Probe) -> io::Result<()> {
         self.set(|settings| settings.probe = probe)
     }
@@ -187,7 +187,7 @@ impl EmbeddedGitHub {
     /// Whether the token may push; true by default.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn set_push(&self, may: bool) -> io::Result<()> {
         self.set(|settings| settings.push = may)
     }
@@ -195,7 +195,7 @@ impl EmbeddedGitHub {
     /// Whether users have a `gravatar_id`; without one it is null.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn set_gravatar(&self, has: bool) -> io::Result<()> {
         self.set(|settings| settings.gravatar = has)
     }
@@ -203,7 +203,7 @@ impl EmbeddedGitHub {
     /// Whether the labels of an issue are plain names; objects by default.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn set_plain_labels(&self, plain: bool) -> io::Result<()> {
         self.set(|settings| settings.plain_labels = plain)
     }
@@ -211,7 +211,7 @@ impl EmbeddedGitHub {
     /// Makes the next `requests` for the attestation of a release find none; forgotten on restart.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn set_attestation_lag(&self, requests: usize) -> io::Result<()> {
         self.set(|settings| settings.attestation_lag = requests)
     }
@@ -219,7 +219,7 @@ impl EmbeddedGitHub {
     /// Whether a subject without attestations gets an empty list; 404 by default.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn set_empty_attestations(&self, list: bool) -> io::Result<()> {
         self.set(|settings| settings.empty_list = list)
     }
@@ -227,7 +227,7 @@ impl EmbeddedGitHub {
     /// Whether the token may change workflows; true by default. The token of a workflow never may.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn set_workflows(&self, may: bool) -> io::Result<()> {
         self.set(|settings| settings.workflows = may)
     }
@@ -236,7 +236,7 @@ impl EmbeddedGitHub {
     /// as a person's push would; returns the name of the commit.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn push(
         &self,
         branch: &str,

@@ -212,7 +212,7 @@ async fn keep(
     response
 }
 
-/// `request` with its body read as far as it arrived: only then does the server notice that the client of a held
+/// Reads the body of `request` as long as bytes arrive. Only then does the server notice that the client of a held
 /// request is gone.
 async fn received(request: Request) -> Request {
     let (parts, body) = request.into_parts();
@@ -231,7 +231,7 @@ async fn received(request: Request) -> Request {
 fn told(code: u16) -> Response {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
-    (status, kind, r#"{"message":"a fault, as told"}"#).into_response()
+    (status, kind, r#"{"message":"an injected fault"}"#).into_response()
 }
 
 /// Breaks the connection in the middle of `response`.

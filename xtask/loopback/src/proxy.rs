@@ -39,16 +39,16 @@ impl EmbeddedProxy {
     /// Passes requests on to `target` (`http://127.0.0.1:PORT`) after `latency`, committing `faults`.
     ///
     /// # Errors
-    /// When no port is available, or the client cannot be built.
+    /// If no port is available, or the client cannot be built.
     pub fn start(target: &str, latency: Duration, faults: &Faults) -> io::Result<Self> {
         Self::start_way(target, target, latency, faults)
     }
 
-    /// Passes requests on to `judge`, which takes every body for text, and those that carry bytes
+    /// Forwards requests to `judge`, which treats every body as text, and those that carry bytes
     /// (`application/octet-stream`) or ask for them to `bytes`.
     ///
     /// # Errors
-    /// When no port is available, or the client cannot be built.
+    /// If no port is available, or the client cannot be built.
     pub fn start_beside(judge: &str, bytes: &str) -> io::Result<Self> {
         Self::start_way(judge, bytes, Duration::ZERO, &Faults::none())
     }

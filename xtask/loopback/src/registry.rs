@@ -44,7 +44,7 @@ impl EmbeddedRegistry {
     /// Serves the content of the directory `root`, which is created if it does not exist.
     ///
     /// # Errors
-    /// When the directory cannot be created or no port is available.
+    /// If the directory cannot be created or no port is available.
     pub fn start(root: &Path) -> io::Result<Self> {
         Self::start_with(root, &Faults::none())
     }
@@ -52,7 +52,7 @@ impl EmbeddedRegistry {
     /// As [`Self::start`], committing `faults`.
     ///
     /// # Errors
-    /// When the directory cannot be created or no port is available.
+    /// If the directory cannot be created or no port is available.
     pub fn start_with(root: &Path, faults: &Faults) -> io::Result<Self> {
         Self::start_journaled(root, faults, &Journal::default())
     }
@@ -60,7 +60,7 @@ impl EmbeddedRegistry {
     /// As [`Self::start_with`], recording changes in `journal`.
     ///
     /// # Errors
-    /// When the directory cannot be created or no port is available.
+    /// If the directory cannot be created or no port is available.
     pub fn start_journaled(root: &Path, faults: &Faults, journal: &Journal) -> io::Result<Self> {
         let store = Arc::new(Store::open(root)?);
         let server = Server::start(router(&store, faults, journal))?;
@@ -74,7 +74,7 @@ impl EmbeddedRegistry {
     /// Another port for the same content, with the same faults and a separate journal.
     ///
     /// # Errors
-    /// When no port is available.
+    /// If no port is available.
     pub fn door(&self, journal: &Journal) -> io::Result<Door> {
         Door::open(router(&self.store, &self.faults, journal))
     }

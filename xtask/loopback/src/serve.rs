@@ -34,7 +34,7 @@ impl Server {
     /// Serves `router` on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// When no port or thread is available.
+    /// If no port or thread is available.
     pub(super) fn start(router: Router) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -179,7 +179,7 @@ async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<boo
 /// A response body that streams `path`, and its length.
 ///
 /// # Errors
-/// When the file cannot be opened.
+/// If the file cannot be opened.
 pub(super) fn file_body(path: &Path) -> io::Result<(Body, u64)> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();

@@ -1,4 +1,4 @@
-//! The arguments of the verbs that need the network.
+//! Arguments of the verbs that need the network.
 
 use std::path::PathBuf;
 
@@ -14,16 +14,16 @@ pub enum Verb {
     Images(ImagesVerb),
     /// Write the digests of the images into the compose file
     Pin(PinArgs),
-    /// Verify that everything is pinned, and that the pins still hold
+    /// Verify that everything is pinned, and that servers still have it
     VerifyPins(VerifyPinsArgs),
-    /// Read the pinned images whole, and hold them to what our files rely on in them
+    /// Read every layer of the pinned images and verify that they meet their contracts
     VerifyImages(VerifyImagesArgs),
     /// Download what the VM downloads and compare the checksums
     VerifyChecksums,
-    /// Move pins to another version: find it, download, hash, edit in place
+    /// Update pins to another version: look it up, download, hash, edit in place
     #[command(subcommand)]
     Update(UpdateVerb),
-    /// Verify all pins and keep one GitHub issue in step with what is found; or propose newer ones
+    /// Verify all pins and keep one GitHub issue up to date; or open a pull request with newer versions
     Drift(DriftArgs),
     /// Plan a release; with --execute or --rehearse, run it
     Release(ReleaseArgs),
@@ -64,7 +64,7 @@ pub enum ImagesVerb {
 /// Arguments of `images push`.
 #[derive(Debug, Clone, Args)]
 pub struct ImagesPushArgs {
-    /// Push even what lacks a platform, or is linked against this machine's C library
+    /// Push images even if they lack a platform or are linked against this machine's C library
     #[arg(long)]
     pub partial: bool,
 }
@@ -72,7 +72,7 @@ pub struct ImagesPushArgs {
 /// Arguments of `pin`.
 #[derive(Debug, Clone, Args)]
 pub struct PinArgs {
-    /// Change nothing; exit 2 when a pin would change
+    /// Change nothing; exit 2 if a pin would change
     #[arg(long)]
     pub check: bool,
 }
@@ -80,37 +80,37 @@ pub struct PinArgs {
 /// Arguments of `verify-images`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct VerifyImagesArgs {
-    /// Only these, by the names of their contracts: `gate` is compose/images/gate.yaml [default: all]
+    /// Only these images, by the names of their contracts: `gate` is compose/images/gate.yaml [default: all]
     #[arg(value_name = "IMAGE")]
     pub images: Vec<String>,
-    /// The day on which waivers are judged [default: today, UTC]
+    /// The date on which waivers are checked for expiry [default: today, UTC]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub today: Option<String>,
 }
 
-/// What `update` moves.
+/// What to update.
 #[derive(Debug, Clone, Subcommand)]
 pub enum UpdateVerb {
     /// The container runtime of the workspace, on every architecture
     Sysbox(UpdateArgs),
     /// The YAML processor, on every architecture
     Yq(UpdateArgs),
-    /// Every action of the workflows, by commit; one with --only
+    /// All actions of the workflows, by commit; only one with --only
     Actions(UpdateSomeArgs),
-    /// Every image that others publish, by digest; one with --only
+    /// All images that other projects publish, by digest; only one with --only
     Images(UpdateSomeArgs),
 }
 
 /// Arguments of `update sysbox` and `update yq`.
 #[derive(Debug, Clone, Args)]
 pub struct UpdateArgs {
-    /// The version to move to, also an older one [default: the newest that is no prerelease]
+    /// The version to update to, which may be older [default: the newest that is not a prerelease]
     pub version: Option<String>,
-    /// Take no version younger than so many days: a bad one is often found in its first days [default: 7 for tools and
-    /// actions, unless a version is named]
+    /// Take no version that is younger than this many days, because bad ones are often found within days [default: 7
+    /// for tools and actions, unless a version is given]
     #[arg(long, value_name = "DAYS", conflicts_with = "version", value_parser = clap::value_parser!(u16).range(..=3650))]
     pub min_age: Option<u16>,
-    /// Change nothing; exit 2 when a pin would change
+    /// Change nothing; exit 2 if a pin would change
     #[arg(long)]
     pub check: bool,
 }
@@ -129,13 +129,13 @@ pub struct UpdateSomeArgs {
 /// Arguments of `drift`.
 #[derive(Debug, Clone, Args)]
 pub struct DriftArgs {
-    /// Change nothing on GitHub; tell what would be done
+    /// Change nothing on GitHub; print what would be done
     #[arg(long)]
     pub dry_run: bool,
-    /// Instead of all that: keep one pull request in step with what `update` would move
+    /// Keep one pull request up to date with what `update` would change, instead of the issue
     #[arg(long)]
     pub pull_request: bool,
-    /// Propose no version of a tool or an action younger than so many days [default: 7]
+    /// Propose no version of a tool or an action that is younger than this many days [default: 7]
     #[arg(long, value_name = "DAYS", requires = "pull_request", value_parser = clap::value_parser!(u16).range(..=3650))]
     pub min_age: Option<u16>,
 }
@@ -143,7 +143,7 @@ pub struct DriftArgs {
 /// Arguments of `release`.
 #[derive(Debug, Clone, Args)]
 pub struct ReleaseArgs {
-    /// The version to release; must be the one of Cargo.toml [default: that one]
+    /// The version to release; must be the one in Cargo.toml [default: that one]
     pub version: Option<String>,
     /// Run the plan for real
     #[arg(long, conflicts_with = "rehearse")]
@@ -151,19 +151,19 @@ pub struct ReleaseArgs {
     /// Run the plan in a scratch copy against servers on loopback
     #[arg(long)]
     pub rehearse: bool,
-    /// Take the CLI archives from here instead of building them
+    /// Take the CLI archives from this directory instead of building them
     #[arg(long, value_name = "DIR", conflicts_with = "assembled")]
     pub prebuilt: Option<PathBuf>,
-    /// Take the files that `dist --unsigned` has put together; they must be what this tree makes
+    /// Take the files that `dist --unsigned` assembled; they must be what this tree produces
     #[arg(long, value_name = "DIR")]
     pub assembled: Option<PathBuf>,
     /// Take the images from this OCI image layout instead of building them
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// Release the CLI for these targets only [default: all; a rehearsal: this machine's]
+    /// Release the CLI for these targets only [default: all; for a rehearsal: this machine's]
     #[arg(long, value_name = "TRIPLES", value_delimiter = ',')]
     pub targets: Vec<String>,
-    /// How far to go
+    /// The last stage to run
     #[arg(long, value_enum, default_value_t = Until::Published)]
     pub until: Until,
 }
@@ -171,7 +171,7 @@ pub struct ReleaseArgs {
 /// How far a release goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Until {
-    /// The images are in the registry under their version tags, and nothing refers to them yet
+    /// The images are in the registry under their version tags; nothing refers to them yet
     Pushed,
     /// Everything is public and verified
     Published,

@@ -1,5 +1,5 @@
-//! The reqwest client for registries, downloads and GitHub: the same TLS, roots, proxy, time-outs and
-//! redirect policy for all of them.
+//! The HTTP client for registries, downloads and GitHub. All of them share the same TLS setup, roots, proxy, timeouts
+//! and redirect policy.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,15 @@ use crate::{proxy, tls};
 
 /// The `User-Agent` of every request.
 pub(crate) const USER_AGENT: &str = concat!("polis-release/", env!("CARGO_PKG_VERSION"));
-/// How many redirects are followed; GitHub's downloads need one.
+/// The limit on redirects; GitHub's downloads need one.
 pub(crate) const MOST_REDIRECTS: usize = 5;
 
 impl Endpoints {
-    /// The client that follows no redirect by itself and gives up on an answer after
-    /// [`RetryPolicy::read`](crate::RetryPolicy::read) without a byte.
+    /// A client that does not follow redirects and aborts after [`RetryPolicy::read`](crate::RetryPolicy::read) without
+    /// a byte.
     ///
     /// # Errors
-    /// When the extra root certificates or the proxy of the environment cannot be used.
+    /// If the extra root certificates or the proxy of the environment cannot be used.
     pub(crate) fn client(&self) -> Result<Client, NetError> {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
@@ -32,11 +32,11 @@ impl Endpoints {
     }
 }
 
-/// A client as `endpoints` want it, with `redirects` as its policy, that gives up on an answer
-/// after `silence` without a byte; an upload must not have that limit, it has none to read.
+/// A client for `endpoints` with the redirect policy `redirects` that aborts after `silence` without a byte of the
+/// answer. Uploads must not have that limit, because nothing arrives while they send.
 ///
 /// # Errors
-/// When the extra root certificates or the proxy of the environment cannot be used.
+/// If the extra root certificates or the proxy of the environment cannot be used.
 pub(crate) fn client(
     endpoints: &Endpoints,
     redirects: Policy,
@@ -62,9 +62,9 @@ pub(crate) fn client(
         .map_err(|error| NetError::protocol(tls::EXTRA_CA, chain(&error)))
 }
 
-/// A few redirects, none of them from https to plain http. reqwest takes the token off when a
-/// redirect leads to another host.
-pub(crate) fn careful() -> Policy {
+/// Follows a few redirects, but none from https to http. reqwest removes the token when a redirect leads to another
+/// host.
+pub(crate) fn redirect_policy() -> Policy {
     Policy::custom(|attempt: Attempt<'_>| {
         let clear = attempt.url().scheme() != "https";
         if clear && attempt.previous().iter().any(|url| url.scheme() == "https") {
@@ -78,15 +78,13 @@ pub(crate) fn careful() -> Policy {
     })
 }
 
-/// The answer to the request that `build` makes for an address, after redirects: whatever its
-/// status, but no redirect. They are followed here and not by reqwest, so that each passes through
-/// the endpoints and none leads from https to plain http.
+/// The response to the request that `build` makes, after redirects, whatever its status. Redirects are followed here
+/// instead of by reqwest, so that each is mapped through the endpoints and none leads from https to http.
 ///
-/// `build` also learns whether the address is still at the host of `url`: a secret goes no further.
+/// `build` learns whether the address is still on the host of `url`, because secrets must not go further.
 ///
 /// # Errors
-/// Of kind `Protocol` for an address that may not be used or too many redirects, `Unreachable`
-/// when no answer comes.
+/// `Protocol` for an unacceptable address or too many redirects, `Unreachable` without a response.
 pub(crate) async fn ask(
     endpoints: &Endpoints,
     url: &str,
@@ -114,10 +112,10 @@ pub(crate) async fn ask(
     ))
 }
 
-/// Sends the one request that `builder` makes for `url`.
+/// Sends the single request that `builder` describes for `url`.
 ///
 /// # Errors
-/// Of kind `Unreachable` when no answer comes.
+/// `Unreachable` without a response.
 pub(crate) async fn send(builder: RequestBuilder, url: &str) -> Result<Response, NetError> {
     let (client, request) = builder.build_split();
     let request = request.map_err(|error| NetError::reqwest(url, error))?;
@@ -127,7 +125,7 @@ pub(crate) async fn send(builder: RequestBuilder, url: &str) -> Result<Response,
     sent.map_err(|error| NetError::reqwest(url, error))
 }
 
-/// A request in the log: never with its query, in which signatures travel, its headers or a body.
+/// Logs one request, without its query (which may contain signatures), headers and body.
 pub(crate) struct RequestLog {
     method: Method,
     url: String,
@@ -135,7 +133,7 @@ pub(crate) struct RequestLog {
 }
 
 impl RequestLog {
-    /// A request that is about to be sent.
+    /// Call this just before the request is sent.
     pub(crate) fn new(method: &Method, url: &str) -> Self {
         let (method, url) = (method.clone(), bare(url));
         debug!(%method, %url, "request");
@@ -143,18 +141,18 @@ impl RequestLog {
         Self { method, url, begun }
     }
 
-    /// Logs the answer with `status`, or that there was none.
+    /// Logs the status, or that there was no response.
     pub(crate) fn end(self, status: Option<StatusCode>) {
         let Self { method, url, begun } = self;
         let ms = begun.elapsed().as_millis();
         match status {
             Some(status) => info!(%method, %url, status = status.as_u16(), ms, "answer"),
-            None => info!(%method, %url, ms, "no answer"),
+            None => info!(%method, %url, ms, "no response"),
         }
     }
 }
 
-/// `url` without its possibly secret parts: user, query and fragment.
+/// `url` without parts that may be secret: user, query and fragment.
 pub(crate) fn bare(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return "(not a URL)".to_owned();
@@ -167,11 +165,11 @@ pub(crate) fn bare(url: &str) -> String {
     format!("{url}{query}")
 }
 
-/// `exchange` for `url`, unless the deadline comes first: an answer that drips is never silent for
-/// long enough to be given up otherwise.
+/// Runs `exchange` for `url` until the deadline. A response that arrives byte by byte would never exceed the read
+/// timeout.
 ///
 /// # Errors
-/// As `exchange`, and of kind `Unreachable` when the deadline has passed.
+/// As `exchange`; `Unreachable` after the deadline.
 pub(crate) async fn in_time<T>(
     endpoints: &Endpoints,
     url: &str,
@@ -182,11 +180,14 @@ pub(crate) async fn in_time<T>(
     };
     match tokio::time::timeout_at(deadline.into(), exchange).await {
         Ok(result) => result,
-        Err(_) => Err(NetError::unreachable(url, "not done before the deadline")),
+        Err(_) => Err(NetError::unreachable(
+            url,
+            "not completed before the deadline",
+        )),
     }
 }
 
-/// Where a redirect from `from` to `location` leads.
+/// The target of a redirect from `from` to `location`.
 fn follow(from: &str, location: &str) -> Result<String, String> {
     let from = Url::parse(from).map_err(|error| error.to_string())?;
     let next = from
@@ -207,10 +208,10 @@ fn same_host(one: &str, other: &str) -> bool {
     host(one) == host(other)
 }
 
-/// The whole body of `response`, of at most `most` bytes, so that no server fills our memory.
+/// The whole body of `response`, up to `most` bytes, so that no server can exhaust our memory.
 ///
 /// # Errors
-/// Of kind `Protocol` when it is larger, `Unreachable` when it does not come whole.
+/// `Protocol` if it is larger, `Unreachable` if it is incomplete.
 pub(crate) async fn small_body(
     mut response: Response,
     url: &str,
@@ -237,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_gets_no_secret_of_an_address() {
+    fn no_secret_of_a_url_is_logged() {
         let cases = [
             (
                 "https://u:s3cret@a.b/c?sig=s3cret#s3cret",

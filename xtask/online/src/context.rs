@@ -14,31 +14,32 @@ use xtask_online::registry::{Logins, Registry};
 use xtask_online::{Cosign, Endpoints, RetryPolicy, Verifier};
 use xtask_pins::contract;
 
-/// How long a verb that only asks may use the network, unless the command line says otherwise.
+/// The default deadline of verbs that only query servers.
 const DEADLINE: Duration = Duration::from_secs(900);
-/// The same for a verb that reads all layers of the images: gigabytes, but within the timeout of the nightly job.
+/// The default deadline of a verb that reads all layers of the images: gigabytes, but within the timeout of the nightly
+/// job.
 const DEADLINE_OF_IMAGES: Duration = Duration::from_secs(1500);
 
 type Cli = program::Cli<Verb>;
 
-/// The repository whose releases these are.
+/// The repository that publishes the releases.
 pub(crate) const REPOSITORY: &str = "odralabshq/polis";
 
-/// The surroundings of a verb.
+/// The context of a verb.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     /// The tree.
     pub(crate) workspace: Workspace,
-    /// Where hosts are reached.
+    /// The addresses of hosts.
     pub(crate) endpoints: Endpoints,
-    /// Whether `--endpoint` moved any of them; what the environment says is another matter.
+    /// Whether `--endpoint` redirects any of them; does not count endpoints from the environment.
     pub(crate) moved: bool,
-    /// Where progress goes.
+    /// The progress output.
     pub(crate) progress: Progress,
 }
 
 impl Context {
-    /// The surroundings that the command line and the environment describe.
+    /// The context for a command line and the environment.
     pub(crate) fn new(cli: &Cli, workspace: &Workspace) -> Result<Self> {
         let endpoints = endpoints(cli)?.with_extra_ca_from_env()?;
         let default = endpoints.retry_policy();
@@ -59,33 +60,33 @@ impl Context {
         })
     }
 
-    /// A registry client with the logins of the environment.
+    /// A registry client with the credentials of the environment.
     pub(crate) fn registry(&self) -> Result<Registry> {
         Ok(Registry::new(&self.endpoints, Logins::from_env()?)?)
     }
 
-    /// The token for GitHub, where one is set: without one it still tells what is public, less
-    /// often. An unusable one is an error.
+    /// The GitHub token, if set. Without one, GitHub still serves public data, but with a lower rate limit. An unusable
+    /// token is an error.
     pub(crate) fn github_token(&self) -> Result<Option<Token>> {
         let set = secrets::get(secrets::GITHUB_TOKEN).is_some();
         Ok(set.then(Token::from_env).transpose()?)
     }
 
-    /// A registry client without the ambient GitHub token, which says who runs this and not who may pull.
+    /// A registry client without the ambient GitHub token, which identifies the run and grants no right to pull.
     pub(crate) fn public_registry(&self) -> Result<Registry> {
         let logins = Logins::from_env()?.without_ambient();
         Ok(Registry::new(&self.endpoints, logins)?)
     }
 
-    /// Who is asked about pins. Registries are asked as users ask them: the ambient GitHub token
-    /// says who runs this and not who may pull, so it only goes to GitHub's API.
+    /// The verifier of pins. Registries are queried as users query them: the ambient GitHub token identifies the run
+    /// and grants no right to pull, so it is only sent to GitHub's API.
     pub(crate) fn verifier(&self) -> Result<Verifier> {
         let (logins, token) = (Logins::from_env()?.without_ambient(), self.github_token()?);
         let verifier = Verifier::new(&self.endpoints, logins, token.as_ref(), self.progress)?;
         Ok(verifier.with_contracts(contract::load(&self.workspace.root)?))
     }
 
-    /// `cosign`, which logs in at registries as [`Self::verifier`] does.
+    /// `cosign`, with the same registry credentials as [`Self::verifier`].
     pub(crate) fn cosign(&self) -> Result<Cosign> {
         let (root, logins) = (&self.workspace.root, Logins::from_env()?.without_ambient());
         let contracts = contract::load(root)?;
@@ -93,14 +94,14 @@ impl Context {
     }
 }
 
-/// Where hosts are reached. Whoever set a variable long ago is told what it does: this run may hold
-/// credentials. A rehearsal brings its own servers, so the variable means nothing to it.
+/// The addresses of hosts. If they come from the environment, prints a note, because the variable may have been set
+/// long ago and this run may hold credentials. A rehearsal brings its own servers and ignores the variable.
 fn endpoints(cli: &Cli) -> Result<Endpoints> {
     let global = &cli.global;
     let rehearsal = matches!(&cli.verb, Verb::Release(args) if args.rehearse);
     if global.endpoints_from_env && rehearsal {
         say::note(&format!(
-            "{ENDPOINTS} is not used: a rehearsal brings its own servers"
+            "ignoring {ENDPOINTS}: a rehearsal has its own servers"
         ));
         return Ok(Endpoints::public());
     }
@@ -108,20 +109,18 @@ fn endpoints(cli: &Cli) -> Result<Endpoints> {
         true => ENDPOINTS,
         false => "--endpoint",
     };
-    let endpoints = Endpoints::parse(&global.endpoints).map_err(|error| {
-        Error::usage(format!("{from} is not acceptable")).because(error.to_string())
-    })?;
+    let endpoints = Endpoints::parse(&global.endpoints)
+        .map_err(|error| Error::usage(format!("invalid {from}")).because(error.to_string()))?;
     if global.endpoints_from_env {
         say::note(&format!(
-            "{ENDPOINTS} leads elsewhere: {}",
+            "{ENDPOINTS} redirects hosts: {}",
             global.endpoints.join(", ")
         ));
     }
     Ok(endpoints)
 }
 
-/// How long the verb may use the network. What releases or pushes may take its time: to stop
-/// half-way would help nobody.
+/// The time limit for the network. Verbs that release or push have none, because stopping halfway would not help.
 fn deadline(cli: &Cli) -> Option<Duration> {
     let given = cli.global.deadline.map(Duration::from_secs);
     match cli.verb {

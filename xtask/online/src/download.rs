@@ -1,4 +1,4 @@
-//! Downloads that are hashed while they stream, in constant memory and without a file.
+//! Downloads that are hashed as they stream, in constant memory and without a file.
 
 use bytes::Bytes;
 use polis_base::Digest;
@@ -10,15 +10,14 @@ use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::retry::retry;
 
-/// Downloads `url` and returns the SHA-256 and the size of its bytes, keeping none of them.
+/// Downloads `url` and returns the SHA-256 and the size of its content, without storing it.
 ///
-/// `progress` is called with the bytes so far and the total where the server tells it; it starts
-/// again at 0 when an attempt is repeated.
+/// `progress` is called with the bytes so far, and with the total if the server announces it. It restarts at 0 with
+/// every attempt.
 ///
 /// # Errors
-/// Of kind `Protocol` when the URL or a redirect is not https (plain http is for loopback only),
-/// `NotFound`, `Unauthorised`, or `Unreachable` after all retries: no connection, a timeout, a
-/// 5xx, a body shorter than announced, or the deadline.
+/// `Protocol` if the URL or a redirect is not https (http is allowed on loopback only), `NotFound`, `Unauthorised`, or
+/// `Unreachable` after all retries: no connection, a timeout, a 5xx, a truncated body, or the deadline.
 pub async fn hash_url(
     endpoints: &Endpoints,
     url: &str,
@@ -34,7 +33,7 @@ pub async fn hash_url(
 /// Downloads `url`, of at most `most` bytes.
 ///
 /// # Errors
-/// As [`hash_url`], and of kind `Protocol` when it is larger.
+/// As [`hash_url`]; `Protocol` if it is larger.
 pub(crate) async fn small_file(
     client: &Client,
     endpoints: &Endpoints,
@@ -82,7 +81,7 @@ async fn next(
 ) -> Result<Option<Bytes>, NetError> {
     response.chunk().await.map_err(|error| {
         let reason = if error.is_timeout() {
-            ": no more bytes in time"
+            ": timed out waiting for more bytes"
         } else {
             ""
         };
@@ -92,10 +91,10 @@ async fn next(
 
 fn cut(url: &str, done: u64, total: Option<u64>, reason: &str) -> NetError {
     let of = total.map_or("an unknown number of".to_owned(), |total| total.to_string());
-    NetError::unreachable(url, format!("cut short at {done} of {of} bytes{reason}"))
+    NetError::unreachable(url, format!("truncated at {done} of {of} bytes{reason}"))
 }
 
-/// The response to `url`, which is a success.
+/// A successful response to `url`.
 async fn open(client: &Client, endpoints: &Endpoints, url: &str) -> Result<Response, NetError> {
     let response = ask(endpoints, url, |address, _| client.get(address)).await?;
     match response.status() {

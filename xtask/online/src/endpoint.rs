@@ -1,7 +1,7 @@
-//! Endpoint overrides, time-outs and retries of the clients.
+//! Endpoint overrides, timeouts and retries of the clients.
 //!
-//! Rehearsals, mirrors and tests use the same code as a release; they only map a public host to another address. The
-//! map applies to every request and every redirect, so nothing reaches the public host past it.
+//! Rehearsals, mirrors and tests use the same code as a release, and only map public hosts to other addresses. The map
+//! applies to every request and every redirect, so nothing bypasses it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,46 +13,45 @@ use reqwest::{Client, Url};
 use crate::error::NetError;
 use crate::retry::RetryPolicy;
 
-/// How hosts are reached: address overrides, an extra root of trust, time-outs and retries.
+/// The configuration of the clients: endpoint overrides, an extra root certificate, timeouts and retries.
 #[derive(Clone, Default)]
 pub struct Endpoints {
     overrides: BTreeMap<String, Url>,
     extra_ca: Option<Vec<u8>>,
     retry_policy: RetryPolicy,
-    /// Made when it is first needed, and then shared by all copies: to read the roots of trust
-    /// takes longer than many a request.
+    /// Created on first use and shared by all clones, because reading the root certificates takes longer than many
+    /// requests.
     pub(crate) client: Arc<OnceLock<Client>>,
 }
 
-/// Why an endpoint override or an address was refused.
+/// Why an endpoint override or an address was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointError {
     /// The override is not `HOST=URL`.
     Form(String),
     /// The URL does not parse; holds the URL and the reason.
     Url(String, String),
-    /// The URL is neither https nor http on a loopback address.
+    /// The URL is neither https, nor http to a loopback address.
     Plain(String),
-    /// The URL holds a user name or a password.
+    /// The URL contains a user name or a password.
     Secret,
-    /// The URL of an override has more than scheme, host and port.
+    /// The URL of an override has more than a scheme, a host and a port.
     Path(String),
     /// The host is mapped twice.
     Twice(String),
 }
 
 impl Endpoints {
-    /// Every host at its public address.
+    /// No overrides.
     pub fn public() -> Self {
         Self::default()
     }
 
-    /// Reads `HOST=URL` texts, as a command line gives them. `HOST` is a host as references and
-    /// URLs write it (`ghcr.io`, `127.0.0.1:5000`), `URL` is `https://...`, or `http://...` on a
-    /// loopback address.
+    /// Parses overrides of the form `HOST=URL`. `HOST` is a host as references and URLs name it (`ghcr.io`,
+    /// `127.0.0.1:5000`), `URL` is `https://...`, or `http://...` to a loopback address.
     ///
     /// # Errors
-    /// At the first text that is not an acceptable override, or names a host again.
+    /// The first override that is invalid or repeats a host.
     pub fn parse<I>(texts: I) -> Result<Self, EndpointError>
     where
         I: IntoIterator,
@@ -73,10 +72,10 @@ impl Endpoints {
         Ok(endpoints)
     }
 
-    /// These endpoints with `host` at `url`, replacing an earlier override of it.
+    /// Maps `host` to `url`, replacing an earlier override.
     ///
     /// # Errors
-    /// When `url` is not an origin that may be used.
+    /// If `url` is not an acceptable origin.
     pub fn with(mut self, host: &str, url: &str) -> Result<Self, EndpointError> {
         let parsed = allowed(url)?;
         if parsed.path() != "/" || parsed.query().is_some() || parsed.fragment().is_some() {
@@ -86,7 +85,7 @@ impl Endpoints {
         Ok(self)
     }
 
-    /// These endpoints, trusting the certificates in `pem` beside those of the system.
+    /// Trusts the certificates in `pem` in addition to those of the system.
     #[must_use]
     pub fn with_extra_ca(mut self, pem: Vec<u8>) -> Self {
         self.extra_ca = Some(pem);
@@ -94,7 +93,7 @@ impl Endpoints {
         self
     }
 
-    /// These endpoints with other waiting times.
+    /// Sets the timeouts and retries.
     #[must_use]
     pub fn with_retry_policy(mut self, retry_policy: RetryPolicy) -> Self {
         self.retry_policy = retry_policy;
@@ -102,33 +101,33 @@ impl Endpoints {
         self
     }
 
-    /// These endpoints, giving everything up after `limit` from now.
+    /// Sets a deadline, `limit` from now.
     #[must_use]
     pub fn with_time_limit(mut self, limit: Duration) -> Self {
         self.retry_policy.deadline = Some(Instant::now() + limit);
         self
     }
 
-    /// The waiting times.
+    /// The timeouts and retries.
     pub fn retry_policy(&self) -> RetryPolicy {
         self.retry_policy
     }
 
-    /// The extra root certificates, in PEM, where some were given.
+    /// The extra root certificates, in PEM.
     pub fn extra_ca(&self) -> Option<&[u8]> {
         self.extra_ca.as_deref()
     }
 
-    /// `host:port` of every override that is reached over plain http.
+    /// `host:port` of every override that uses http.
     pub(crate) fn plain_hosts(&self) -> Vec<String> {
         let plain = self.overrides.values().filter(|url| url.scheme() == "http");
         plain.map(authority).collect()
     }
 
-    /// The origin behind `host`: the override, else `https://HOST`.
+    /// The origin for `host`: the override, or else `https://HOST`.
     ///
     /// # Errors
-    /// When `host` is not a host.
+    /// If `host` is not a valid host.
     pub fn base(&self, host: &str) -> Result<Url, EndpointError> {
         match self.overrides.get(host) {
             Some(url) => Ok(url.clone()),
@@ -137,21 +136,21 @@ impl Endpoints {
         }
     }
 
-    /// Whether requests for `host` go elsewhere.
+    /// Whether requests for `host` are redirected.
     pub(crate) fn moves(&self, host: &str) -> bool {
         self.overrides.contains_key(host)
     }
 
-    /// `url` with its origin replaced where its host is mapped.
+    /// `url` with its origin replaced if its host is mapped.
     ///
     /// # Errors
-    /// When it is not a URL, holds a secret, or would go over plain http to another machine.
+    /// If it is not a URL, contains a secret, or would use http to another machine.
     pub fn rewrite(&self, url: &str) -> Result<Url, EndpointError> {
         let mut parsed = parse_url(url)?;
         let Some(base) = self.overrides.get(&authority(&parsed)) else {
             return allowed(url);
         };
-        // Ports and schemes of http(s) URLs with a host can always be set.
+        // Setting the port and scheme of an http(s) URL with a host never fails.
         let _ = parsed.set_scheme(base.scheme());
         let _ = parsed.set_host(base.host_str());
         let _ = parsed.set_port(base.port());
@@ -177,7 +176,7 @@ fn is_authority(host: &str) -> bool {
 
 fn parse_url(text: &str) -> Result<Url, EndpointError> {
     let url = Url::parse(text).map_err(|error| {
-        // What does not parse is not searched for a password; it is not repeated either.
+        // Text that is not a URL may contain a password, so do not repeat it.
         let shown = if text.contains('@') {
             "(not shown)"
         } else {
@@ -191,7 +190,7 @@ fn parse_url(text: &str) -> Result<Url, EndpointError> {
     Ok(url)
 }
 
-/// A URL that may be asked: https, or plain http that does not leave this machine.
+/// Parses an acceptable URL: https, or http that does not leave this machine.
 fn allowed(text: &str) -> Result<Url, EndpointError> {
     let url = parse_url(text)?;
     if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) {
@@ -230,17 +229,17 @@ impl fmt::Display for EndpointError {
             Self::Url(text, reason) => write!(f, "`{text}` is not a valid URL: {reason}"),
             Self::Plain(text) => write!(
                 f,
-                "`{text}` is refused: use https, or http on a loopback address"
+                "`{text}` is not allowed: use https, or http to a loopback address"
             ),
             Self::Secret => write!(
                 f,
-                "a URL with a user name or password is refused; pass credentials in the environment"
+                "a URL with a user name or password is not allowed; pass credentials in the environment"
             ),
             Self::Path(text) => write!(
                 f,
                 "`{text}` has a path or a query; an override is only scheme, host and port"
             ),
-            Self::Twice(host) => write!(f, "`{host}` is given twice"),
+            Self::Twice(host) => write!(f, "`{host}` occurs twice"),
         }
     }
 }
@@ -248,9 +247,9 @@ impl fmt::Display for EndpointError {
 impl std::error::Error for EndpointError {}
 
 impl EndpointError {
-    /// The failure of what was asked of `url`.
+    /// Converts it to a network error about `url`.
     pub(crate) fn at(&self, url: impl fmt::Display) -> NetError {
-        // The text may be what holds the secret.
+        // `url` may be what contains the secret.
         match self {
             Self::Secret => NetError::protocol("(not shown)", self.to_string()),
             _ => NetError::protocol(url, self.to_string()),
@@ -284,8 +283,8 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_leave_in_the_clear_or_hide_something() {
-        let plain = "is refused: use https, or http on a loopback address";
+    fn rejects_plain_http_and_secrets_in_urls() {
+        let plain = "is not allowed: use https, or http to a loopback address";
         let cases = [
             (
                 "ghcr.io",
@@ -302,7 +301,7 @@ mod tests {
             ("a.b=ftp://localhost", format!("`ftp://localhost` {plain}")),
             (
                 "a.b=https://u:s3cret@c.d",
-                "a URL with a user name or password is refused; pass credentials in the environment"
+                "a URL with a user name or password is not allowed; pass credentials in the environment"
                     .to_owned(),
             ),
             (
@@ -320,7 +319,7 @@ mod tests {
             assert_eq!(error.to_string(), message);
         }
         let twice = Endpoints::parse(["a.b=https://c.d", "a.b=https://e.f"]).unwrap_err();
-        assert_eq!(twice.to_string(), "`a.b` is given twice");
+        assert_eq!(twice.to_string(), "`a.b` occurs twice");
         let error = Endpoints::public()
             .rewrite("http://github.com/x")
             .unwrap_err();

@@ -1,7 +1,7 @@
 //! Network errors, classified by what the caller can do about them.
 //!
 //! Every error names the URL or image reference that it is about. None contains a secret: reqwest's own URL is removed,
-//! since that of a redirect may carry a signed query.
+//! because that of a redirect may contain a signed query.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,20 +18,20 @@ pub struct NetError {
     pub kind: ErrorKind,
     /// The URL or image reference of the request.
     pub url: String,
-    /// What happened, in words; may be empty.
+    /// A description; may be empty.
     pub detail: String,
-    /// How long the server asks to wait before another attempt.
+    /// How long the server asks us to wait before the next attempt.
     pub wait: Option<Duration>,
 }
 
-/// The sorts of failure.
+/// The kinds of failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// No usable answer: no connection, a timeout, a body cut short, a 5xx. Worth a retry.
+    /// No usable response: no connection, a timeout, a truncated body, a 5xx. Worth a retry.
     Unreachable,
     /// The server wants fewer requests (429, or GitHub's rate limit). Worth a retry, later.
     RateLimited,
-    /// The server refused us (401 or 403).
+    /// The server rejected our credentials, or their absence (401 or 403).
     Unauthorised,
     /// The server does not have it (404 or 410).
     NotFound,
@@ -39,16 +39,16 @@ pub enum ErrorKind {
     MissingPlatform,
     /// The bytes are not the requested ones.
     Mismatch {
-        /// The digest or size that was required.
+        /// The required digest or size.
         expected: String,
-        /// The digest or size that was found.
+        /// The actual digest or size.
         actual: String,
     },
     /// The server understood the request and will never fulfil it.
     Rejected(Rejection),
-    /// An answer, a reference or an address that is not acceptable.
+    /// An unacceptable response, reference or address.
     Protocol,
-    /// Reading or writing a file here failed.
+    /// A local file could not be read or written.
     Local,
 }
 
@@ -57,7 +57,7 @@ pub enum ErrorKind {
 pub enum Rejection {
     /// The release is immutable: its tag and its files are frozen.
     Immutable,
-    /// The tag's name belonged to an immutable release that was deleted, and never comes back.
+    /// The tag belonged to a deleted immutable release, so it can never be used again.
     BurntTag,
     /// A release cannot be published without its tag.
     NoTag,
@@ -65,32 +65,32 @@ pub enum Rejection {
     Ruleset,
     /// The name is taken.
     Taken,
-    /// What was sent is not valid.
+    /// The request is invalid.
     Invalid,
 }
 
 impl NetError {
-    /// No usable answer from `url`.
+    /// No usable response from `url`.
     pub(crate) fn unreachable(url: impl fmt::Display, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unreachable, url, detail)
     }
 
-    /// `url` refused us.
+    /// `url` rejected our credentials, or their absence.
     pub(crate) fn unauthorised(url: impl fmt::Display, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unauthorised, url, detail)
     }
 
-    /// Nothing is behind `url`.
+    /// `url` does not exist.
     pub(crate) fn not_found(url: impl fmt::Display, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, url, detail)
     }
 
-    /// A reference or address that cannot be used.
+    /// An invalid reference or address.
     pub fn unusable(url: impl fmt::Display, detail: impl Into<String>) -> Self {
         Self::protocol(url, detail)
     }
 
-    /// `url` gave other bytes than the expected ones.
+    /// `url` served other bytes than expected.
     pub(crate) fn mismatch(
         url: impl fmt::Display,
         expected: impl fmt::Display,
@@ -103,12 +103,12 @@ impl NetError {
         Self::new(kind, url, "")
     }
 
-    /// `url` answered in a way that we do not accept.
+    /// `url` sent an unacceptable response.
     pub(crate) fn protocol(url: impl fmt::Display, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Protocol, url, detail)
     }
 
-    /// `url` will not do it.
+    /// `url` rejected the request for good.
     pub(crate) fn rejected(
         url: impl fmt::Display,
         rejection: Rejection,
@@ -122,7 +122,7 @@ impl NetError {
         Self::new(ErrorKind::MissingPlatform, url, detail)
     }
 
-    /// A file could not be read or written while working for `url`.
+    /// A local file could not be read or written while working on `url`.
     pub(crate) fn local(url: impl fmt::Display, path: &Path, error: &io::Error) -> Self {
         Self::new(
             ErrorKind::Local,
@@ -131,7 +131,7 @@ impl NetError {
         )
     }
 
-    /// The error for an HTTP status that is not a success; `said` is what the server said.
+    /// The error for an unsuccessful HTTP status; `said` is the server's explanation.
     pub(crate) fn status(url: impl fmt::Display, status: u16, said: &str) -> Self {
         let said = excerpt(said);
         let detail = match said.is_empty() {
@@ -147,24 +147,24 @@ impl NetError {
         }
     }
 
-    /// `url` wants fewer requests.
+    /// `url` limits our requests.
     pub(crate) fn rate_limited(url: impl fmt::Display, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::RateLimited, url, detail)
     }
 
-    /// The same error with the wait that the server asks for in `Retry-After`.
+    /// Adds the wait that the server asks for in `Retry-After`.
     pub(crate) fn after(mut self, headers: &HeaderMap) -> Self {
         self.wait = retry_after(headers, SystemTime::now());
         self
     }
 
-    /// The same error, told about `url`.
+    /// Changes the subject to `url`.
     pub(crate) fn about(mut self, url: impl fmt::Display) -> Self {
         self.url = url.to_string();
         self
     }
 
-    /// The error for a request that reqwest could not finish.
+    /// The error for a request that reqwest could not complete.
     pub(crate) fn reqwest(url: impl fmt::Display, error: reqwest::Error) -> Self {
         if let Some(status) = error.status() {
             return Self::status(url, status.as_u16(), "");
@@ -173,23 +173,23 @@ impl NetError {
         let unusable = error.is_builder() || error.is_redirect();
         let error = error.without_url();
         match (timeout, unusable) {
-            (true, _) => Self::unreachable(url, "no answer in time"),
+            (true, _) => Self::unreachable(url, "no response in time"),
             (_, true) => Self::protocol(url, chain(&error)),
             _ => Self::unreachable(url, chain(&error)),
         }
     }
 
     /// Whether another attempt may succeed.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         matches!(self.kind, ErrorKind::Unreachable | ErrorKind::RateLimited)
     }
 
-    /// Whether the server says that it does not have it.
+    /// Whether the server reports that it does not exist.
     pub fn is_not_found(&self) -> bool {
         self.kind == ErrorKind::NotFound
     }
 
-    /// Whether someone else may have done it already: the name is taken, or the release public.
+    /// Whether another client may have done it already: the name is taken, or the release is public.
     pub fn is_settled(&self) -> bool {
         matches!(
             self.kind,
@@ -217,7 +217,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// An error and its causes on one line, without repeating what a cause says again.
+/// An error and its causes on one line, without causes that the text already contains.
 pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -248,9 +248,9 @@ impl fmt::Display for NetError {
             kind, url, detail, ..
         } = self;
         match kind {
-            ErrorKind::Unreachable => write!(f, "{url}: no usable answer")?,
+            ErrorKind::Unreachable => write!(f, "{url}: no usable response")?,
             ErrorKind::RateLimited => write!(f, "{url}: too many requests")?,
-            ErrorKind::Unauthorised => write!(f, "{url}: access refused")?,
+            ErrorKind::Unauthorised => write!(f, "{url}: access denied")?,
             ErrorKind::NotFound => write!(f, "{url}: not found")?,
             ErrorKind::MissingPlatform => write!(f, "{url}: a platform is missing")?,
             ErrorKind::Mismatch { expected, actual } => {
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_tells_the_kinds_apart() {
+    fn a_status_determines_the_kind() {
         for (status, kind) in [
             (401, ErrorKind::Unauthorised),
             (403, ErrorKind::Unauthorised),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_in_seconds_or_until_a_date() {
+    fn retry_after_is_in_seconds_or_a_date() {
         let now = httpdate::parse_http_date("Sun, 01 Nov 2026 10:00:00 GMT").unwrap();
         let wait = |text: &str| {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
@@ -306,12 +306,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_kept_short() {
+    fn messages_of_servers_are_shortened() {
         let error = NetError::status("https://a.b/c", 500, &"x y\n".repeat(400));
         assert!(
             error
                 .to_string()
-                .starts_with("https://a.b/c: no usable answer: status 500: x y x")
+                .starts_with("https://a.b/c: no usable response: status 500: x y x")
         );
         assert!(error.to_string().len() < 400);
     }

@@ -1,8 +1,8 @@
-//! Several failures as one: a verb tries everything it can and then fails once.
+//! Combines several failures: a verb tries everything it can and then fails once.
 
 use xtask_host::error::Error;
 
-/// All of `errors` as one: the most severe outcome, each message a cause.
+/// All `errors` as one, with the most severe outcome and each message as a cause.
 pub(crate) fn all(message: String, errors: Vec<Error>) -> Option<Error> {
     let worst = errors.iter().map(|error| error.outcome).max()?;
     let mut whole = Error::new(worst, message);

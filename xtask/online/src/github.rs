@@ -1,8 +1,8 @@
-//! GitHub: what it takes to draft a release, fill it, look at it again and publish it.
+//! The GitHub client: drafts, files, verification and publication of a release.
 //!
-//! octocrab speaks to GitHub: authentication, errors, rate limits. Answers are read into structs of
-//! our own ([`model`] says why), and uploads, downloads and deletions go through its raw calls: the
-//! typed ones do not escape names, read everything twice, or take a refusal for success.
+//! Uses octocrab for authentication, errors and rate limits. Responses are parsed into our own structs (see [`model`]).
+//! Uploads, downloads and deletions use octocrab's raw calls, because the typed ones do not escape names, read
+//! everything twice, or mistake a rejection for success.
 
 mod assets;
 mod call;
@@ -23,7 +23,7 @@ use reqwest::Url;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use crate::client::{careful, client};
+use crate::client::{client, redirect_policy};
 use crate::endpoint::Endpoints;
 use crate::error::{NetError, chain};
 use crate::retry::retry;
@@ -40,12 +40,12 @@ pub use versions::PublishedVersion;
 
 /// The host of GitHub's API.
 pub const API: &str = "api.github.com";
-/// The host that takes release assets.
+/// The host that accepts release assets.
 pub const UPLOADS: &str = "uploads.github.com";
 
-/// The most that a page of a list holds.
+/// The maximum page size of lists.
 const PAGE: u8 = 100;
-/// The most pages of a list that are read: one without an end is not followed.
+/// The limit on pages of a list.
 const MOST_PAGES: u32 = 100;
 
 /// A client for the releases of one repository.
@@ -56,16 +56,16 @@ pub struct GitHub {
     endpoints: Endpoints,
     /// `owner/name`.
     repository: String,
-    /// Whether the token is one of an app.
+    /// Whether the token is an app's.
     of_an_app: bool,
 }
 
 impl GitHub {
-    /// A client for `repository` (`owner/name`) that reaches GitHub through `endpoints`. Without a
-    /// token it sees what is public, sixty times an hour. Call it inside a tokio runtime.
+    /// A client for `repository` (`owner/name`) that connects through `endpoints`. Without a token, it sees public data
+    /// and is limited to sixty requests an hour. Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// When an address is not acceptable.
+    /// If an address is not acceptable.
     pub fn new(
         endpoints: &Endpoints,
         repository: &str,
@@ -90,7 +90,6 @@ impl GitHub {
         }
     }
 
-    /// What is behind `url`.
     async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, NetError> {
         retry(self.endpoints.retry_policy(), || async {
             call::json(
@@ -104,7 +103,7 @@ impl GitHub {
         .await
     }
 
-    /// Changes what is behind `url`. Every change that we make may be repeated.
+    /// Patches `url`. All changes that we make are idempotent.
     async fn patch(&self, url: &str, change: &Value) -> Result<Value, NetError> {
         retry(self.endpoints.retry_policy(), || async {
             let patch = (Method::PATCH, url);
@@ -119,14 +118,14 @@ impl GitHub {
         .await
     }
 
-    /// What GitHub makes of `new` behind `tail`. It is not tried again by itself: a lost answer may hide what was made.
+    /// Posts `new` to `tail`. Never retried, because after a lost response the object may exist.
     async fn post<T: DeserializeOwned>(&self, tail: &str, new: &Value) -> Result<T, NetError> {
         let url = self.url(tail);
         let post = (Method::POST, url.as_str());
         call::json(&self.crab, self.endpoints.retry_policy(), post, Some(new)).await
     }
 
-    /// Deletes what is behind `tail`; what is gone already is no error.
+    /// Deletes `tail`. It is not an error if it no longer exists.
     async fn delete(&self, tail: &str) -> Result<(), NetError> {
         let url = self.url(tail);
         let deleted = retry(self.endpoints.retry_policy(), || async {
@@ -146,17 +145,17 @@ impl GitHub {
         }
     }
 
-    /// The address of the repository, and `tail` behind it.
+    /// The URL of `tail` in the repository.
     fn url(&self, tail: &str) -> String {
         format!("{}repos/{}{tail}", self.api, self.repository)
     }
 }
 
-/// octocrab on our client, and the addresses of the API and of what takes uploads.
+/// octocrab with our HTTP client, and the base URLs of the API and of uploads.
 fn connect(endpoints: &Endpoints, token: Option<&Token>) -> Result<(Octocrab, Url, Url), NetError> {
     let base = |host| endpoints.base(host).map_err(|error| error.at(host));
     let (api, uploads) = (base(API)?, base(UPLOADS)?);
-    let client = client(endpoints, careful(), None)?;
+    let client = client(endpoints, redirect_policy(), None)?;
     let mut builder = OctocrabBuilder::new();
     if let Some(token) = token {
         builder = builder.personal_token(token.reveal().to_owned());

@@ -1,6 +1,6 @@
 //! The network edge of the release tools: registry, downloads and GitHub.
 //!
-//! It is a crate of its own so that no offline verb ever compiles an HTTP stack.
+//! This is a separate crate so that no offline verb compiles an HTTP stack.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

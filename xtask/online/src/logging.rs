@@ -1,6 +1,6 @@
-//! What `-v` and `RUST_LOG` tell on standard error.
+//! The log on standard error, enabled by `-v` or `RUST_LOG`.
 //!
-//! Only events of this crate are told: the libraries beneath log headers, and with them tokens.
+//! Only events of this crate are logged, because the libraries log headers and thus tokens.
 
 use std::io;
 
@@ -13,15 +13,15 @@ use tracing_subscriber::{Layer as _, fmt, registry};
 use xtask_host::error::{Error, Result};
 use xtask_host::say;
 
-/// The variable that asks for a log, as `debug` or `xtask_online::registry=debug`.
+/// The variable with the log filter, such as `debug` or `xtask_online::registry=debug`.
 const VARIABLE: &str = "RUST_LOG";
-/// Where every event of ours comes from.
+/// The target of all our events.
 const OURS: &str = "xtask_online";
 
-/// Starts the log that `verbose`, the number of `-v`, asks for, else the one of `RUST_LOG`.
+/// Starts the log for `verbose`, the number of `-v`, or else for `RUST_LOG`.
 ///
 /// # Errors
-/// When `RUST_LOG` cannot be read as a filter.
+/// If `RUST_LOG` is not a valid filter.
 pub(crate) fn start(verbose: u8) -> Result<()> {
     let variable = std::env::var(VARIABLE).unwrap_or_default();
     let Some(filter) = filter(verbose, &variable)? else {
@@ -33,17 +33,17 @@ pub(crate) fn start(verbose: u8) -> Result<()> {
         .with_writer(|| Lines)
         .with_filter(filter)
         .with_filter(filter_fn(|event| event.target().starts_with(OURS)));
-    // An error only says that there is a log already.
+    // Fails only if logging has already started.
     let _ = tracing::subscriber::set_global_default(registry().with(lines));
     Ok(())
 }
 
-/// The events to log; `None` unless `-v` or the variable asks for some.
+/// The events to log; `None` if neither `-v` nor the variable asks for any.
 fn filter(verbose: u8, variable: &str) -> Result<Option<Targets>> {
     match (verbose, variable) {
         (0, "") => Ok(None),
         (0, text) => text.parse().map(Some).map_err(|error| {
-            Error::usage(format!("{VARIABLE} is not a filter"))
+            Error::usage(format!("invalid filter in {VARIABLE}"))
                 .because(format!("{error}"))
                 .hint(format!(
                     "as in `{VARIABLE}=info` or `{VARIABLE}={OURS}::registry=debug`"
@@ -54,7 +54,7 @@ fn filter(verbose: u8, variable: &str) -> Result<Option<Targets>> {
     }
 }
 
-/// Standard error, to which the log writes a line at a time.
+/// Standard error, one line at a time.
 struct Lines;
 
 impl io::Write for Lines {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_come_before_the_environment() {
+    fn options_take_precedence_over_the_environment() {
         let told = |verbose, variable: &str, level| {
             let filter = filter(verbose, variable).unwrap();
             filter.is_some_and(|filter| filter.would_enable("xtask_online::client", &level))

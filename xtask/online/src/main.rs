@@ -19,14 +19,14 @@ mod verbs;
 
 use context::Context;
 
-/// How long threads that still block may hold up the end: those that write a file are done by then.
+/// How long to wait at exit for threads that still block. Those that write a file finish within this time.
 const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     program::main(run)
 }
 
-/// Runs one verb on a runtime of its own, until it ends or a signal does.
+/// Runs one verb on its own runtime, until it or a signal ends it.
 fn run(cli: &program::Cli<Verb>, workspace: &Workspace) -> Result<Report> {
     logging::start(cli.global.verbose)?;
     let context = Context::new(cli, workspace)?;
@@ -36,7 +36,7 @@ fn run(cli: &program::Cli<Verb>, workspace: &Workspace) -> Result<Report> {
         tokio::select! {
             done = &mut work => done.unwrap_or_else(|error| Err(crashed(&error))),
             () = stopped() => {
-                // Dropping the work removes its temporary files.
+                // Dropping the task removes its temporary files.
                 work.abort();
                 let _ = (&mut work).await;
                 Err(Error::new(Outcome::Interrupted, "interrupted").hint("run the same command again: it continues from where this one stopped"))
@@ -45,8 +45,8 @@ fn run(cli: &program::Cli<Verb>, workspace: &Workspace) -> Result<Report> {
     })
 }
 
-/// What `work` comes to. Threads that still block afterwards are left behind: nothing can stop a DNS look-up,
-/// which is a call of the C library.
+/// Runs `work` to completion. Threads that still block afterwards are abandoned, because nothing can interrupt a DNS
+/// lookup, which is a call into the C library.
 fn on_a_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -57,8 +57,8 @@ fn on_a_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     done
 }
 
-/// Ends with the first signal that asks us to end. One that whoever started us ignores stays ignored: so
-/// `nohup` wants it for a hang-up, and a shell for Ctrl-C and its background jobs.
+/// Completes at the first signal that asks us to end. Signals that our parent set to be ignored stay ignored, as
+/// `nohup` requires for HUP, and shells for INT in background jobs.
 #[cfg(unix)]
 async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -112,11 +112,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_up_that_never_returns_does_not_hold_up_the_end() {
+    fn a_lookup_that_never_returns_does_not_delay_the_exit() {
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         let begun = Instant::now();
         let done = on_a_runtime(async move {
-            // As the C library's `getaddrinfo` with a name server that is silent.
+            // Like the C library's `getaddrinfo` with an unresponsive name server.
             let blocked = tokio::task::spawn_blocking(move || receiver.recv());
             let _ = tokio::time::timeout(Duration::from_millis(10), blocked).await;
             Ok(())

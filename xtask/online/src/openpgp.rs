@@ -1,8 +1,7 @@
-//! The fingerprints of the primary keys in an OpenPGP key file (RFC 9580).
+//! Fingerprints of the primary keys in an OpenPGP key file (RFC 9580).
 //!
-//! Packets are walked and keys hashed, nothing more: who vouches for a key is not asked, because a
-//! pin names the one key that is trusted. The libraries that read OpenPGP bring its signatures and
-//! ciphers with them, a hundred crates for this one hash.
+//! This only walks packets and hashes keys. Certifications do not matter, because the pin names the only trusted key.
+//! OpenPGP libraries include signatures and ciphers, a hundred crates for one hash.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,15 +10,14 @@ use sha2::{Digest as _, Sha256};
 
 const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
-/// The packet types that begin a key of their own.
+/// Packet types that begin a separate key.
 const SECRET_KEY: u8 = 5;
 const PUBLIC_KEY: u8 = 6;
 
-/// The fingerprints, in upper-case hex digits and the order of the file, of the primary keys in
-/// `bytes`, which are armoured or not.
+/// The fingerprints of the primary keys in `bytes`, armoured or binary, in upper-case hex and in file order.
 ///
 /// # Errors
-/// A sentence on what cannot be read: a key that is passed over would be trusted unseen.
+/// A description of what cannot be read. A key that was skipped would be trusted unseen.
 pub(crate) fn primary_fingerprints(bytes: &[u8]) -> Result<Vec<String>, String> {
     let text = std::str::from_utf8(bytes).ok();
     let packets = match text.filter(|text| text.contains(BEGIN)) {
@@ -32,7 +30,7 @@ pub(crate) fn primary_fingerprints(bytes: &[u8]) -> Result<Vec<String>, String> 
         let (kind, body, next) = packet(rest)?;
         match kind {
             PUBLIC_KEY => found.push(fingerprint(body)?),
-            SECRET_KEY => return Err("it holds a secret key".to_owned()),
+            SECRET_KEY => return Err("it contains a secret key".to_owned()),
             _ => {}
         }
         rest = next;
@@ -40,16 +38,16 @@ pub(crate) fn primary_fingerprints(bytes: &[u8]) -> Result<Vec<String>, String> 
     Ok(found)
 }
 
-/// The bytes of the one armoured block that a text is. Programs do not read armour alike (where `gpg` stops at a checksum,
-/// apt reads on), so a text that leaves them a choice is refused.
+/// Decodes a text of exactly one armoured block. Programs read armour differently (`gpg` stops at a checksum, apt
+/// continues), so ambiguous text is rejected.
 fn dearmor(text: &str) -> Result<Vec<u8>, String> {
     let block = text
         .trim()
         .strip_prefix(BEGIN)
         .and_then(|block| block.strip_suffix(END))
-        .ok_or("it is not one armoured block and nothing else")?;
+        .ok_or("it is not exactly one armoured block")?;
     if block.contains("-----") {
-        return Err("it is not one armoured block and nothing else".to_owned());
+        return Err("it is not exactly one armoured block".to_owned());
     }
     // Headers such as `Comment: x` end with an empty line.
     let lines = block.lines().skip(1).map(str::trim_end);
@@ -70,7 +68,7 @@ fn dearmor(text: &str) -> Result<Vec<u8>, String> {
     Ok(decoded)
 }
 
-/// The checksum of armour.
+/// The armour checksum.
 fn crc24(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x00B7_04CE, |crc, byte| {
         let mut crc = crc ^ (u32::from(*byte) << 16);
@@ -84,18 +82,18 @@ fn crc24(bytes: &[u8]) -> u32 {
     })
 }
 
-/// The type and body of the first packet, and what follows it.
+/// The type and body of the first packet, and the remaining bytes.
 fn packet(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), String> {
     let (first, rest) = bytes.split_first().ok_or("it ends within a packet")?;
     if first & 0x80 == 0 {
-        return Err("it is no OpenPGP key file".to_owned());
+        return Err("it is not an OpenPGP key file".to_owned());
     }
     let (kind, length, rest) = if first & 0x40 != 0 {
         let (length, rest) = new_length(rest)?;
         (first & 0x3f, length, rest)
     } else {
         let size = match first & 3 {
-            3 => return Err("a packet does not tell its length".to_owned()),
+            3 => return Err("a packet has no definite length".to_owned()),
             power => 1 << power,
         };
         let (length, rest) = number(rest, size)?;
@@ -116,11 +114,11 @@ fn new_length(bytes: &[u8]) -> Result<(usize, &[u8]), String> {
             Ok((((first - 192) << 8) + second + 192, rest))
         }
         255 => number(rest, 4),
-        _ => Err("a packet comes in parts, which keys never do".to_owned()),
+        _ => Err("a packet has partial lengths, which keys never have".to_owned()),
     }
 }
 
-/// The big-endian number of `size` bytes, and what follows it.
+/// The big-endian number in the first `size` bytes, and the remaining bytes.
 fn number(bytes: &[u8], size: usize) -> Result<(usize, &[u8]), String> {
     let (number, rest) = bytes
         .split_at_checked(size)
@@ -131,7 +129,7 @@ fn number(bytes: &[u8], size: usize) -> Result<(usize, &[u8]), String> {
     Ok((number, rest))
 }
 
-/// The fingerprint of a public key packet: its version tells how it is hashed.
+/// The fingerprint of a public key packet, whose version determines how it is hashed.
 fn fingerprint(body: &[u8]) -> Result<String, String> {
     let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02X}")).collect();
     let too_long = |_| "a key is too long".to_owned();
@@ -150,8 +148,8 @@ fn fingerprint(body: &[u8]) -> Result<String, String> {
                 .chain_update(length.to_be_bytes());
             Ok(hex(&hash.chain_update(body).finalize()))
         }
-        Some(version) => Err(format!("it holds a key of version {version}")),
-        None => Err("it holds an empty key".to_owned()),
+        Some(version) => Err(format!("it contains a key of version {version}")),
+        None => Err("it contains an empty key".to_owned()),
     }
 }
 
@@ -176,7 +174,7 @@ I8kWVkXU6vFOi+HWvv/ira7ofJu16NnoUkhclkUrk0mXubZvyl4GBg==
     const V6_FINGERPRINT: &str = "CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9";
 
     #[test]
-    fn a_version_6_key_is_the_one_of_the_standard() {
+    fn the_version_6_example_of_the_standard_is_read() {
         assert_eq!(
             primary_fingerprints(V6.as_bytes()).unwrap(),
             [V6_FINGERPRINT]
@@ -188,9 +186,9 @@ I8kWVkXU6vFOi+HWvv/ira7ofJu16NnoUkhclkUrk0mXubZvyl4GBg==
         assert_eq!(primary_fingerprints(&binary).unwrap(), [V6_FINGERPRINT]);
     }
 
-    /// Each of these leaves it to the reader which keys are in it.
+    /// Readers may disagree about which keys each of these contains.
     #[test]
-    fn what_readers_could_take_for_different_keys_is_an_error() {
+    fn ambiguous_key_files_are_errors() {
         let body: String = V6
             .lines()
             .skip(2)
@@ -244,20 +242,20 @@ I8kWVkXU6vFOi+HWvv/ira7ofJu16NnoUkhclkUrk0mXubZvyl4GBg==
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn unreadable_key_files_are_errors() {
         let binary = dearmor(V6).unwrap();
         for (bytes, said) in [
-            (&b"<html>"[..], "it is no OpenPGP key file"),
+            (&b"<html>"[..], "it is not an OpenPGP key file"),
             (&binary[..20], "it ends within a packet"),
             (&[0xc6][..], "it ends within a packet"),
-            (&[0x9b, 1][..], "a packet does not tell its length"),
+            (&[0x9b, 1][..], "a packet has no definite length"),
             (
                 &[0xc6, 0xe1, 4, 4][..],
-                "a packet comes in parts, which keys never do",
+                "a packet has partial lengths, which keys never have",
             ),
-            (&[0xc6, 1, 3][..], "it holds a key of version 3"),
-            (&[0xc6, 0][..], "it holds an empty key"),
-            (&[0xc5, 1, 4][..], "it holds a secret key"),
+            (&[0xc6, 1, 3][..], "it contains a key of version 3"),
+            (&[0xc6, 0][..], "it contains an empty key"),
+            (&[0xc5, 1, 4][..], "it contains a secret key"),
         ] {
             assert_eq!(primary_fingerprints(bytes).unwrap_err(), said);
         }

@@ -17,7 +17,7 @@ impl From<NetError> for Error {
             ),
             ErrorKind::MissingPlatform => (
                 Outcome::Findings,
-                "the image cannot run on every machine that Polis serves; have it built for that platform",
+                "the image does not run on every platform that Polis supports; have it built for that platform",
             ),
             ErrorKind::Unauthorised => (
                 Outcome::Network,
@@ -29,7 +29,7 @@ impl From<NetError> for Error {
             ),
             ErrorKind::Mismatch { .. } => (
                 Outcome::Findings,
-                "find out who changed the bytes before you use them",
+                "find out who changed the content before you use it",
             ),
             ErrorKind::Rejected(rejection) => remedy(*rejection),
             ErrorKind::Protocol => (
@@ -66,11 +66,11 @@ fn remedy(rejection: Rejection) -> (Outcome, &'static str) {
         ),
         Rejection::Taken => (
             Outcome::Drift,
-            "something with that name already exists: look at it first",
+            "something with that name already exists: inspect it first",
         ),
         Rejection::Invalid => (
             Outcome::Findings,
-            "GitHub rejected the request; its answer says why",
+            "GitHub rejected the request; its message says why",
         ),
     }
 }

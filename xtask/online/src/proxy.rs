@@ -1,12 +1,12 @@
-//! Which requests go through a proxy: https ones, where the environment names one. Plain http
-//! never leaves this machine here, and a proxy would look for loopback addresses on its own.
+//! Selects the requests that go through a proxy: https, if the environment sets a proxy. Our http requests never leave
+//! this machine, where a proxy would resolve loopback addresses to itself.
 
 use std::env;
 
-/// What never goes through a proxy, whatever the environment says.
+/// Addresses that never go through a proxy.
 const LOOPBACK: &str = "127.0.0.0/8,::1,localhost";
 
-/// The proxy for https that the environment names.
+/// The https proxy of the environment.
 pub(crate) fn https() -> Option<String> {
     first(
         |name| env::var(name).ok(),
@@ -14,7 +14,7 @@ pub(crate) fn https() -> Option<String> {
     )
 }
 
-/// What goes around the proxy, in the form of `NO_PROXY`.
+/// The addresses to connect to directly, in the form of `NO_PROXY`.
 pub(crate) fn exceptions() -> String {
     match first(|name| env::var(name).ok(), &["NO_PROXY", "no_proxy"]) {
         Some(listed) => format!("{LOOPBACK},{listed}"),
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_that_is_set_and_not_empty_counts() {
+    fn the_first_non_empty_variable_wins() {
         let get = |name: &str| match name {
             "A" => Some(String::new()),
             "B" => Some("http://proxy:3128".to_owned()),

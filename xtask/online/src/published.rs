@@ -1,6 +1,6 @@
 //! Compares the digest of an image with the list that its publisher attaches to each release.
 //!
-//! Each list is downloaded once, without a login.
+//! Downloads each list once, without credentials.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,7 +19,7 @@ use crate::endpoint::Endpoints;
 use crate::error::{ErrorKind, NetError, excerpt};
 use crate::state::{PinState, PinStatus};
 
-/// The largest list that is read: a hundred bytes for each image.
+/// The size limit for a list; an entry has about a hundred bytes.
 const LARGEST: usize = 1024 * 1024;
 
 /// The lists requested so far, by URL.
@@ -33,7 +33,7 @@ type Slot = OnceCell<Result<Digests, NetError>>;
 struct Digests(BTreeMap<String, Digest>);
 
 impl Lists {
-    /// Whether the release of `image` has it in its `list` with `digest`.
+    /// Whether the publisher's `list` for the release of `image` contains it with `digest`.
     pub(crate) async fn confirm(
         &self,
         (endpoints, client): (&Endpoints, &Client),
@@ -87,7 +87,7 @@ fn judge(
 /// Reads a list.
 ///
 /// # Errors
-/// Where it is not a map from texts to digests, or has a key twice: with line and column.
+/// If it is not a map of strings to digests, or has a duplicate key; with line and column.
 fn parse(text: &[u8]) -> Result<Digests, String> {
     serde_json::from_slice(text).map_err(|error| excerpt(&error.to_string()))
 }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_a_map_to_digests_and_nothing_else() {
+    fn a_list_must_be_a_map_to_digests() {
         let hex = Digest::of(b"x").hex();
         let whole = format!("{{\"g/o/a:v1\": \"sha256:{hex}\", \"g/o/b:v1\": \"sha256:{hex}\"}}");
         let Digests(list) = parse(whole.as_bytes()).unwrap();

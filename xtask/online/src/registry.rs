@@ -1,13 +1,12 @@
-//! The registry client: tags to digests, images to their platforms, and images to tags.
+//! The registry client: resolves tags, checks platforms, lists tags, pushes.
 //!
-//! Reading is ours, on the project's one HTTP client: oci-client asks for a challenge for each
-//! repository and not once for each registry, hides `Retry-After`, knows no identity tokens and
-//! goes on anonymously when a login fails. Pushing is oci-client's, with the login that our half
-//! has got; its bytes are hashed here before they go, and what a tag names is asked again after.
+//! Reads use our own code on the shared HTTP client: oci-client requests a challenge per repository instead of per
+//! registry, hides `Retry-After`, does not support identity tokens, and continues anonymously after a failed login.
+//! Pushes use oci-client with our credentials; we hash the bytes before they are sent and resolve the tag again
+//! afterwards.
 //!
-//! A tag is first asked by HEAD, which costs the registry least. What its header says is enough to
-//! confirm a pin, whose bytes are read and hashed by digest anyway; whatever else it says is only
-//! believed when the bytes of the tag hash to it.
+//! Tags are resolved by HEAD first, which is cheapest for the registry. Its header is enough to confirm a pin, because
+//! the pinned bytes are fetched by digest and hashed anyway. Any other digest is trusted only after hashing the bytes.
 
 mod access;
 mod blob;
@@ -45,35 +44,35 @@ pub use platform::{LinuxPlatform, SERVED};
 use access::Access;
 pub(crate) use blob::Received;
 
-/// The header in which a registry tells the digest of what it sends.
+/// The response header with the digest of the content.
 const DIGEST_HEADER: &str = "docker-content-digest";
 
-/// A client for every registry that references name.
+/// A client for all registries.
 pub struct Registry {
     access: Access,
-    /// Made by the first push.
+    /// Created by the first push.
     pusher: OnceCell<oci_client::Client>,
     endpoints: Endpoints,
-    /// When the pushing half last found out how to log in, by repository.
+    /// When oci-client last authenticated, by repository.
     fresh: Mutex<BTreeMap<String, Instant>>,
 }
 
-/// A manifest or an index as the registry holds it.
+/// A manifest or an index, as stored in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawManifest {
     /// The exact bytes.
     pub bytes: Vec<u8>,
-    /// What it is; one of [`media::ACCEPTED`].
+    /// Its media type; one of [`media::ACCEPTED`].
     pub media_type: &'static str,
     /// The digest of `bytes`.
     pub digest: Digest,
 }
 
 impl Registry {
-    /// A client that reaches registries through `endpoints` and presents `logins` to them.
+    /// A client that connects through `endpoints` with the credentials in `logins`.
     ///
     /// # Errors
-    /// When the extra root certificates cannot be used.
+    /// If the extra root certificates cannot be used.
     pub fn new(endpoints: &Endpoints, logins: Logins) -> Result<Self, NetError> {
         let access = Access::new(endpoints, logins)?;
         Ok(Self {
@@ -84,8 +83,7 @@ impl Registry {
         })
     }
 
-    /// The digest of what `image` names now, proven by its bytes. Where `image` has a digest, that
-    /// one is looked up; the tag beside it is not.
+    /// The digest that `image` names now, verified by its bytes. If `image` has a digest, its tag is ignored.
     ///
     /// # Errors
     /// As [`Self::manifest`].
@@ -93,18 +91,17 @@ impl Registry {
         Ok(self.manifest(image).await?.digest)
     }
 
-    /// The digest that the tag of `image` names, asked in the cheapest way in which a registry can
-    /// confirm that it is still `expected`. Another one is proven by its bytes before it is told.
+    /// The digest that the tag of `image` names, by the cheapest request that confirms `expected`. A different digest
+    /// is verified by its bytes.
     ///
     /// # Errors
-    /// As [`Self::manifest`]; of kind `Mismatch` also when the registry's header contradicts the
-    /// bytes.
+    /// As [`Self::manifest`]; also `Mismatch` if the header contradicts the bytes.
     pub async fn confirm(&self, image: &ImageRef, expected: Digest) -> Result<Digest, NetError> {
         let tag = &image.unpinned();
         let path = manifest_path(tag)?;
         let told = match self.access.request(tag, Method::HEAD, &path).await {
-            Ok(answer) => told_digest(&answer.headers),
-            // Some registries answer no HEAD (405), which says nothing about the image.
+            Ok(answer) => header_digest(&answer.headers),
+            // Some registries do not support HEAD (405), which says nothing about the image.
             Err(error) if error.kind == ErrorKind::Protocol => None,
             Err(error) => return Err(error),
         };
@@ -118,18 +115,18 @@ impl Registry {
         }
     }
 
-    /// The manifest or index that `image` names, by its digest where it has one.
+    /// The manifest or index that `image` names, by its digest if it has one.
     ///
     /// # Errors
-    /// Of kind `Mismatch` when the bytes have another digest than the reference or the
-    /// registry's own header says, `Protocol` when they are no image (schema 1 included),
-    /// `NotFound`, `Unauthorised`, or `Unreachable` and `RateLimited` after all retries.
+    /// `Mismatch` if the bytes have another digest than the reference or the response header, `Protocol` if they are
+    /// not an image (such as schema 1), `NotFound`, `Unauthorised`, or `Unreachable` and `RateLimited` after all
+    /// retries.
     pub async fn manifest(&self, image: &ImageRef) -> Result<RawManifest, NetError> {
         let path = manifest_path(image)?;
         let answer = self.access.request(image, Method::GET, &path).await?;
         let digest = Digest::of(&answer.body);
-        // What the reference promises goes before what the registry says.
-        let promised = image.digest().or_else(|| told_digest(&answer.headers));
+        // The digest in the reference takes precedence over the header.
+        let promised = image.digest().or_else(|| header_digest(&answer.headers));
         if let Some(expected) = promised.filter(|expected| *expected != digest) {
             return Err(NetError::mismatch(image, expected, digest));
         }
@@ -142,7 +139,7 @@ impl Registry {
         })
     }
 
-    /// The small blob `digest` of the repository of `image`, hashed.
+    /// The small blob `digest` from the repository of `image`, verified.
     pub(crate) async fn blob(&self, image: &ImageRef, digest: Digest) -> Result<Vec<u8>, NetError> {
         let path = format!("blobs/{digest}");
         let answer = self.access.request(image, Method::GET, &path).await?;
@@ -152,7 +149,7 @@ impl Registry {
         }
     }
 
-    /// Whether the registry of `image` lists by itself what refers to `subject`; ghcr.io does not.
+    /// Whether the registry of `image` implements the Referrers API for `subject`; ghcr.io does not.
     async fn has_referrers_api(
         &self,
         image: &ImageRef,
@@ -166,10 +163,10 @@ impl Registry {
         }
     }
 
-    /// Whether the repository of `image` holds the blob `digest`.
+    /// Whether the repository of `image` has the blob `digest`.
     ///
     /// # Errors
-    /// When the registry answers neither yes nor no.
+    /// If the registry answers neither yes nor no.
     pub async fn blob_exists(&self, image: &ImageRef, digest: &Digest) -> Result<bool, NetError> {
         let path = format!("blobs/{digest}");
         match self.access.request(image, Method::HEAD, &path).await {
@@ -180,7 +177,7 @@ impl Registry {
     }
 }
 
-/// The path of what `image` names, by its digest where it has one.
+/// The path of `image`, by its digest if it has one.
 fn manifest_path(image: &ImageRef) -> Result<String, NetError> {
     match (image.digest(), image.tag()) {
         (Some(digest), _) => Ok(format!("manifests/{digest}")),
@@ -189,8 +186,7 @@ fn manifest_path(image: &ImageRef) -> Result<String, NetError> {
     }
 }
 
-/// The digest that the registry tells; nothing where it tells none that we know, as the bytes then
-/// say it better.
-fn told_digest(headers: &HeaderMap) -> Option<Digest> {
+/// The digest in the response header, if it is of a known algorithm.
+fn header_digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get(DIGEST_HEADER)?.to_str().ok()?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! The retry policy: a few attempts, and only if the server was not reached or limits requests, with backoff and jitter,
-//! no earlier than the server asks and never past the deadline.
+//! The retry policy: a few attempts, only if the server was unreachable or limits requests, with backoff and jitter,
+//! never earlier than the server asks and never past the deadline.
 
 use std::time::{Duration, Instant};
 
@@ -8,23 +8,23 @@ use tracing::info;
 
 use crate::error::NetError;
 
-/// How long a client waits and how often it tries again.
+/// Timeouts and retries of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// To establish a connection.
+    /// The timeout for connecting.
     pub connect: Duration,
-    /// To receive the next bytes of an answer.
+    /// The timeout for the next bytes of a response.
     pub read: Duration,
-    /// Further attempts after a first one that did not reach the server.
+    /// The number of retries.
     pub retries: usize,
-    /// Before the first further attempt; doubled before each later one.
+    /// The pause before the first retry; doubled before each later one.
     pub delay: Duration,
-    /// When to give up, however long a server asks to wait.
+    /// When to give up, even if a server asks to wait longer.
     pub deadline: Option<Instant>,
 }
 
 impl RetryPolicy {
-    /// What is left of `limit` before the deadline.
+    /// The part of `limit` that is left before the deadline.
     pub(crate) fn left(&self, limit: Duration) -> Duration {
         match self.deadline {
             Some(deadline) => limit.min(deadline.saturating_duration_since(Instant::now())),
@@ -34,7 +34,7 @@ impl RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// What suits a CI runner: four attempts over some seconds.
+    /// For a CI runner: four attempts over some seconds.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
@@ -46,12 +46,11 @@ impl Default for RetryPolicy {
     }
 }
 
-/// The longest wait that we accept from a server: GitHub's limits are hourly.
+/// The longest wait that a server may ask for; GitHub's limits are hourly.
 const LONGEST: Duration = Duration::from_secs(65 * 60);
 
-/// Runs `operation` until it succeeds, fails for a reason that a retry does not mend, has used up
-/// the attempts, or would have to wait past the deadline; the last error then tells how many
-/// attempts there were.
+/// Runs `operation` until it succeeds, fails permanently, has used all attempts, or would have to wait past the
+/// deadline. The last error then contains the number of attempts.
 ///
 /// # Errors
 /// The last error of `operation`.
@@ -67,29 +66,29 @@ where
     let mut attempts = 1_usize;
     let result = operation
         .retry(backoff)
-        .when(NetError::is_passing)
+        .when(NetError::is_temporary)
         .adjust(|error: &NetError, planned| pause(&policy, error.wait, planned?))
         .notify(|error, wait| {
             attempts += 1;
             let ms = wait.as_millis();
-            // Its words may be those of a body.
+            // Not the error's text, which may be part of a body.
             info!(kind = ?error.kind, ms, attempt = attempts, "trying again");
         })
         .await;
     result.map_err(|mut error| {
-        if !error.is_passing() {
+        if !error.is_temporary() {
             return error;
         }
         let too_long = |wait: &Duration| *wait > LONGEST || policy.left(*wait) < *wait;
         if let Some(wait) = error.wait.filter(too_long) {
             let seconds = wait.as_secs();
             let limit = match wait > LONGEST {
-                true => "longer than we do",
+                true => "too long",
                 false => "past the deadline",
             };
-            error
-                .detail
-                .push_str(&format!(" (the server asks to wait {seconds} s, {limit})"));
+            error.detail.push_str(&format!(
+                " (the server asks to wait {seconds} s, which is {limit})"
+            ));
         } else if attempts > 1 {
             error.detail.push_str(&format!(" ({attempts} attempts)"));
         }
@@ -97,8 +96,8 @@ where
     })
 }
 
-/// How long to wait before the next attempt: as planned, or longer where the server asks for it;
-/// nothing where the deadline comes first or it is longer than [`LONGEST`].
+/// The pause before the next attempt: `planned`, or what the server `asked` for if longer. `None` if it
+/// would exceed the deadline or [`LONGEST`].
 fn pause(policy: &RetryPolicy, asked: Option<Duration>, planned: Duration) -> Option<Duration> {
     let pause = asked.map_or(planned, |asked| asked.max(planned));
     (pause <= LONGEST && policy.left(pause) == pause).then_some(pause)

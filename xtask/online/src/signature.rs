@@ -1,8 +1,8 @@
-//! Signatures of images, verified by `cosign`.
+//! Verifies signatures of images with `cosign`.
 //!
-//! What is signed, by whom and how it is proven to be in the transparency log is Sigstore's business and changes with
-//! it, so its own program judges. It gets a directory with the one login that it needs and none of our secrets; what
-//! it says is bounded in size and time.
+//! What is signed, by whom and how the transparency log proves it is defined by Sigstore and changes with it, so we run
+//! its own program. It gets a directory with the one login that it needs and none of our secrets; its output and time
+//! are limited.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -27,19 +27,18 @@ use crate::error::excerpt;
 use crate::registry::{DIRECTORY, Logins};
 use crate::state::{PinState, PinStatus};
 
-/// The program.
 const COSIGN: &str = "cosign";
 const INSTALL: &str =
     "https://docs.sigstore.dev/cosign/system_config/installation/ says how to install it";
-/// How long it may take for one image; keyless, it also asks Sigstore for its keys.
+/// The time limit for one image. Keyless verification also downloads Sigstore's keys.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How many images it verifies at once: each is a process of its own with some 50 MB.
+/// How many images are verified at once: each takes a process of some 50 MB.
 const AT_ONCE: usize = 4;
-/// What it ends with where an image has no signature, none that is valid, or none with a certificate; from its
+/// The exit codes for an image without a signature, without a valid one, or without a certificate; from cosign's
 /// `cmd/cosign/errors/exit_codes.go`.
 const REFUSED: [i32; 3] = [10, 12, 13];
 
-/// In what it says where it got no answer: words of Go's network library, and of its client for Sigstore's keys.
+/// Messages that mean that there was no response: from Go's network library and the client for Sigstore's keys.
 const NO_ANSWER: [&str; 6] = [
     "dial tcp",
     "i/o timeout",
@@ -48,10 +47,10 @@ const NO_ANSWER: [&str; 6] = [
     "TLS handshake",
     "tuf: failed to download",
 ];
-/// The file of the extra root of trust in a scratch directory.
+/// The file for the extra root certificate in a scratch directory.
 const CA: &str = "ca.pem";
 
-/// `cosign`, ready to verify.
+/// A `cosign` that is ready to verify.
 pub struct Cosign {
     root: PathBuf,
     endpoints: Endpoints,
@@ -61,18 +60,18 @@ pub struct Cosign {
     progress: Progress,
 }
 
-/// How many images have the signature that their contracts demand.
+/// How many images have the signature that their contracts require.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
-    /// They have it.
+    /// Images with the required signature.
     pub verified: usize,
-    /// They do not, or nobody could tell.
+    /// Images without it, or that could not be verified.
     pub failed: usize,
-    /// They were not looked at: they are not pinned, or not there.
+    /// Images that were skipped because they are not pinned or do not exist.
     pub left_out: usize,
 }
 
-/// What `cosign version --json` prints, as far as we read it.
+/// The fields of `cosign version --json` that we read.
 #[derive(Deserialize)]
 struct Version {
     #[serde(rename = "gitVersion")]
@@ -80,10 +79,10 @@ struct Version {
 }
 
 impl Cosign {
-    /// Finds a `cosign` that can verify what `contracts` demand; key files are below `root`.
+    /// Finds a `cosign` that can verify the signatures that `contracts` require; key files are below `root`.
     ///
     /// # Errors
-    /// When it is missing, does not answer, or is too old to see a signature.
+    /// If it is missing, fails, or is too old to see a signature.
     pub fn find(
         root: &Path,
         endpoints: &Endpoints,
@@ -104,7 +103,7 @@ impl Cosign {
         if let Some((needed, path)) = needed.max()
             && major(&found).is_none_or(|found| found < needed)
         {
-            let message = format!("cosign {needed} or newer is needed");
+            let message = format!("cosign {needed} or newer is required");
             let because = format!(
                 "the cosign on PATH is version `{}`; according to `{path}`, older versions report signed images as unsigned",
                 excerpt(&found)
@@ -121,10 +120,10 @@ impl Cosign {
         })
     }
 
-    /// Verifies each of `pins` that has a signer and is there, and makes its state the worse of the two.
+    /// Verifies each pin that has a signer and exists, and sets its state to the worse of the two.
     ///
     /// # Errors
-    /// When a key file cannot be used, or this machine fails.
+    /// If a key file cannot be used, or this machine fails.
     pub async fn verify(&self, pins: &[Pin], states: &mut [Option<PinState>]) -> Result<Count> {
         let known = pins.iter().zip(states.iter());
         let checks = known.map(|(pin, state)| self.check(pin, state.as_ref()));
@@ -157,7 +156,7 @@ impl Cosign {
         let Some(digest) = image.digest().filter(|_| there) else {
             return Ok(Check::LeftOut);
         };
-        // Nothing that we hold is ever closed.
+        // Our semaphores are never closed.
         let _place = self.gate.acquire().await;
         let task = self
             .progress
@@ -171,7 +170,7 @@ impl Cosign {
         let host = image.registry();
         let base = self.endpoints.base(host);
         let base = base.map_err(|error| error.at(image))?;
-        // Where it is not elsewhere cosign knows better than we where Docker Hub is.
+        // Without an override, cosign knows the host of Docker Hub itself.
         let at = match self.endpoints.moves(host) {
             true => authority(&base),
             false => host.to_owned(),
@@ -182,7 +181,7 @@ impl Cosign {
         };
         let scratch = self.scratch(&login, at != host);
         let scratch = scratch.map_err(|error| {
-            Error::machine("cannot make a scratch directory").because(error.to_string())
+            Error::machine("cannot create a scratch directory").because(error.to_string())
         })?;
         let mut run = Run::new(COSIGN)
             .arg("verify")
@@ -202,8 +201,8 @@ impl Cosign {
         Ok(judge(signer, answer))
     }
 
-    /// A directory for one run: Docker's configuration, which is `login`, and the extra root of trust for a registry
-    /// that has `moved`.
+    /// A directory for one run, with Docker's configuration `login` and, if the registry has `moved`, the extra root
+    /// certificate.
     fn scratch(&self, login: &str, moved: bool) -> io::Result<TempDir> {
         let scratch = tempfile::tempdir()?;
         private(&scratch.path().join("config.json"), login.as_bytes())?;
@@ -214,16 +213,16 @@ impl Cosign {
     }
 }
 
-/// What became of one pin.
+/// The result for one pin.
 enum Check {
     /// No contract names a signer.
     NotNeeded,
-    /// It is not pinned, or not there.
+    /// It is not pinned, or does not exist.
     LeftOut,
     Done(PinState),
 }
 
-/// Writes a new file that only we may read.
+/// Creates a file that only we may read.
 fn private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -238,7 +237,7 @@ fn major(version: &str) -> Option<u32> {
     major.parse().ok()
 }
 
-/// The arguments of `cosign verify` that say who must have signed.
+/// The arguments of `cosign verify` that specify the signer.
 fn arguments(root: &Path, signer: &Signer) -> Result<Vec<OsString>> {
     Ok(match signer {
         Signer::Keyless { identity, issuer } => {
@@ -259,7 +258,7 @@ fn arguments(root: &Path, signer: &Signer) -> Result<Vec<OsString>> {
     })
 }
 
-/// What `answer` says of a signature by `signer`.
+/// The state of a pin by the `answer` of cosign about a signature by `signer`.
 fn judge(signer: &Signer, answer: Result<Answer>) -> PinState {
     let who = match signer {
         Signer::Keyless { identity, .. } => format!("`{identity}`"),
@@ -281,7 +280,7 @@ fn judge(signer: &Signer, answer: Result<Answer>) -> PinState {
         () if !refused && NO_ANSWER.iter().any(|words| said.contains(words)) => {
             PinStatus::Unreachable
         }
-        // Also for what is not understood: what is not proven is not signed.
+        // Unknown errors also count as unsigned, because nothing was proven.
         () => PinStatus::Unsigned,
     };
     PinState::because(
@@ -290,7 +289,7 @@ fn judge(signer: &Signer, answer: Result<Answer>) -> PinState {
     )
 }
 
-/// The last line of what cosign says, which is why it failed.
+/// The last line of cosign's output, which explains the failure.
 fn said(stderr: &str) -> String {
     let line = stderr.trim_end().lines().last().unwrap_or_default();
     let line = line
@@ -316,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn only_success_is_a_signature() {
+    fn only_success_counts_as_a_signature() {
         let signer = Signer::Key {
             path: "a.pub".to_owned(),
             logged: true,
@@ -358,17 +357,17 @@ mod tests {
         }
         let late = judge(
             &signer,
-            Err(Error::machine("x").because("no answer within 60 s")),
+            Err(Error::machine("x").because("no response within 60 s")),
         );
         assert_eq!(late.kind, PinStatus::Unreachable);
         assert_eq!(
             late.reason.as_deref(),
-            Some("`cosign verify`: no answer within 60 s")
+            Some("`cosign verify`: no response within 60 s")
         );
     }
 
     #[test]
-    fn a_version_that_is_not_understood_is_no_new_one() {
+    fn an_unreadable_version_counts_as_too_old() {
         for (version, number) in [
             ("v3.0.2", Some(3)),
             ("v2.6.1", Some(2)),

@@ -1,5 +1,5 @@
-//! Images that keep their contracts but contain nothing that runs: for the registries of rehearsals and tests, where a
-//! release reads them as it reads the published ones.
+//! Stand-in images that meet their contracts but contain nothing that runs: for the registries of rehearsals and tests,
+//! where a release reads them like the published ones.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,11 +24,11 @@ enum Content {
 /// The files of a stand-in, by path without the leading slash.
 type Files = BTreeMap<String, Content>;
 
-/// Writes an image that keeps the promises of the contract of `image` in the tree at `root` as an OCI layout into the
-/// empty directory `dir`, and returns the digest of its index; `None` if it has no contract.
+/// Writes an image that meets the contract of `image` in the tree at `root` as an OCI layout into the empty directory
+/// `dir`, and returns the digest of its index; `None` if it has no contract.
 ///
 /// # Errors
-/// When the tree cannot be read or the layout cannot be written.
+/// If the tree cannot be read or the layout cannot be written.
 pub fn write(root: &Path, image: &ImageRef, text: &str, dir: &Path) -> Result<Option<Digest>> {
     let contracts = contract::load(root)?;
     let Some(contract) = contract::of_image(&contracts, &image.name()) else {
@@ -54,12 +54,12 @@ pub fn write(root: &Path, image: &ImageRef, text: &str, dir: &Path) -> Result<Op
     Ok(Some(digest))
 }
 
-/// Adds an image for every platform of `contract` to `blobs` and returns the descriptors of their manifests, as an
-/// index lists them. Each also has the programs that `uses` start, and a file `PLACEHOLDER` with `text`, which tells
-/// stand-ins apart.
+/// Adds an image for every platform of `contract` to `blobs` and returns the descriptors of their manifests, as for an
+/// index. Each also contains the programs that `uses` start, and a file `PLACEHOLDER` with `text`, which distinguishes
+/// stand-ins.
 ///
 /// # Errors
-/// When a path of the contract is too long for an archive.
+/// If a path of the contract is too long for an archive.
 fn add(
     blobs: &mut Blobs,
     contract: &Contract,
@@ -123,7 +123,7 @@ fn files(contract: &Contract, uses: &[ImageUse], text: &str) -> Files {
     let promised = contract.programs.iter().map(|fact| fact.value.as_str());
     for program in promised.chain(started) {
         let path = match program.strip_prefix('/') {
-            // `bin` and `sbin` are links, whose targets come later in the archive: no entry may be below them.
+            // `bin` and `sbin` are links, whose targets come later in the archive, so no entry may be below them.
             Some(path) if path.starts_with("bin/") || path.starts_with("sbin/") => {
                 format!("usr/{path}")
             }
@@ -139,7 +139,7 @@ fn files(contract: &Contract, uses: &[ImageUse], text: &str) -> Files {
     directories(files)
 }
 
-/// A file that has others below it is a directory.
+/// A file that has others below it becomes a directory.
 fn directories(mut files: Files) -> Files {
     let paths: Vec<String> = files.keys().cloned().collect();
     for path in &paths {

@@ -40,9 +40,9 @@ pub enum PinStatus {
 /// The state of a pin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinState {
-    /// Which it is.
+    /// The status.
     pub kind: PinStatus,
-    /// What was found instead of what is pinned.
+    /// What was found instead of the pinned value.
     pub found: Option<String>,
     /// The reason, if the status alone does not say it.
     pub reason: Option<String>,
@@ -67,8 +67,8 @@ impl PinStatus {
         }
     }
 
-    /// The outcome of a run: wrong bytes are a finding, moved or deleted content is drift, and what could
-    /// not be verified counts as a network failure.
+    /// The outcome of a run: wrong bytes are a finding, moved or deleted content is drift, and what could not be
+    /// verified counts as a network failure.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Ok | Self::NotPublished => Outcome::Ok,
@@ -122,7 +122,7 @@ impl PinStatus {
                  POLIS_REGISTRY_PASSWORD"
             }
             Self::MissingPlatform => "have the image built for that platform, or pin another one",
-            Self::Mismatch => "do not use it until you know who changed the bytes",
+            Self::Mismatch => "do not use it until you know who changed the content",
             Self::Contradicted => {
                 "find out which of the two digests its publisher built before you run it"
             }
@@ -205,8 +205,8 @@ impl PinState {
         }
     }
 
-    /// What is known of `image`, pinned to `digest`: `tag` is what its tag names, `whole` whether
-    /// what is pinned is there for every platform. The worse one counts.
+    /// The state of `image`, pinned to `digest`: the worse of what its `tag` names and whether the pinned image is
+    /// `whole`, that is, complete for every platform.
     pub(crate) fn of_image(
         image: &ImageRef,
         digest: Digest,
@@ -232,7 +232,7 @@ impl PinState {
         }
     }
 
-    /// As a row of a table of pins.
+    /// The state as a row of the table of pins.
     pub fn to_row(&self) -> table::PinState {
         table::PinState {
             word: self.kind.word(),

@@ -1,4 +1,4 @@
-//! Asks the world about every pin, each thing once and all at once.
+//! Looks up every pin, each only once and all concurrently.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +22,17 @@ use crate::registry::{LinuxPlatform, Logins, Registry, SERVED};
 use crate::retry::retry;
 use crate::state::PinState;
 
-/// How many images of one registry are under way at once: each asks two things at a time, which is
-/// what the registry's client lets through.
+/// How many images of one registry are looked up at once. Each takes two concurrent requests, which matches the limit
+/// of the registry client.
 const IMAGES_AT_ONCE: usize = 12;
-/// How many questions GitHub's API is asked at once.
+/// The limit of concurrent requests to GitHub's API.
 const AT_ONCE: usize = 8;
-/// The largest key file that is read.
+/// The size limit for key files.
 const LARGEST_KEY: usize = 1024 * 1024;
-/// Where Rust's releases are announced.
+/// Where Rust's releases are published.
 const RUST: &str = "https://static.rust-lang.org/dist";
 
-/// Everyone who is asked about pins.
+/// The clients that look up pins.
 pub struct Verifier {
     endpoints: Endpoints,
     registry: Registry,
@@ -44,21 +44,21 @@ pub struct Verifier {
     lists: Lists,
 }
 
-/// What is demanded of an image.
+/// The requirements on an image.
 #[derive(Debug, Clone, Copy, Default)]
 struct Needed {
-    /// That it runs on every platform that we serve, and not only on the commonest.
+    /// Whether it must run on every platform that we support, and not only on the most common one.
     everywhere: bool,
     /// Whether it is built here, and so may not be published yet.
     built: bool,
 }
 
 impl Verifier {
-    /// Asks through `endpoints`: registries as `logins`, GitHub with `token` where there is one.
+    /// A verifier that connects through `endpoints`, to registries with `logins` and to GitHub with `token`, if given.
     /// Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// When an address, the proxy or the extra root certificates cannot be used.
+    /// If an address, the proxy or the extra root certificates cannot be used.
     pub fn new(
         endpoints: &Endpoints,
         logins: Logins,
@@ -77,20 +77,19 @@ impl Verifier {
         })
     }
 
-    /// The same verifier, which also compares images with the digests that their publishers tell, where `contracts`
-    /// say where.
+    /// Also compares images with the digests that their publishers list, where `contracts` require it.
     #[must_use]
     pub fn with_contracts(mut self, contracts: Vec<Contract>) -> Self {
         self.contracts = contracts;
         self
     }
 
-    /// The client that asks registries; reusing it saves asking them again how to log in.
+    /// The registry client. Reusing it saves authenticating again.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// The state of each of `pins`, in their order; none for what is not pinned.
+    /// The state of each of `pins`, in order; `None` for those that are not pinned.
     pub async fn states(&self, pins: &[Pin]) -> Vec<Option<PinState>> {
         let (images, others) = join(
             self.images(pins),
@@ -104,7 +103,7 @@ impl Verifier {
         states.collect()
     }
 
-    /// The state of each pinned image, whichever pins name it.
+    /// The state of each pinned image. Several pins may name one image.
     async fn images(&self, pins: &[Pin]) -> BTreeMap<ImageRef, PinState> {
         let mut wanted: BTreeMap<&ImageRef, Needed> = BTreeMap::new();
         for pin in pins {
@@ -119,8 +118,8 @@ impl Verifier {
             let of_registry = registries.entry(image.registry()).or_default();
             of_registry.push((image.clone(), needed));
         }
-        // A slow registry holds up its own images and no others, and a thousand images need no
-        // more memory than the first dozen: the future of each is made when its turn has come.
+        // A slow registry delays only its own images. A thousand images need no more memory than the first dozen,
+        // because each future is created when its turn comes.
         let states = registries.into_values().map(|images| {
             let states = stream::iter(images).map(|(image, needed)| self.image(image, needed));
             states.buffer_unordered(IMAGES_AT_ONCE).collect::<Vec<_>>()
@@ -157,7 +156,7 @@ impl Verifier {
         (image, state)
     }
 
-    /// The state of what is no image.
+    /// The state of a pin other than an image.
     async fn other(&self, pin: &Pin) -> Option<PinState> {
         pin.pinned()?;
         let state = match &pin.dependency {
@@ -190,17 +189,17 @@ impl Verifier {
             return Ok(PinState::ok());
         }
         let state = PinState::mismatch(match found.is_empty() {
-            true => "no key".to_owned(),
+            true => "the file contains no key".to_owned(),
             false => found.join(" "),
         });
         let reason = (found.len() > 1).then(|| {
             let keys = found.len();
-            format!("{keys} keys are in the file, and each of them would be trusted")
+            format!("the file contains {keys} keys, all of which would be trusted")
         });
         Ok(PinState { reason, ..state })
     }
 
-    /// Nothing for an action without a tag: the files alone show that.
+    /// `None` for an action without a tag, because the files alone show that problem.
     async fn action(&self, action: &Action) -> Option<Result<PinState, NetError>> {
         let tag = action.tag.as_deref()?;
         let _place = self.gate.acquire().await;

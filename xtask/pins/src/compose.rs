@@ -58,7 +58,7 @@ impl Compose {
     /// Reads the compose file of the tree at `root`.
     ///
     /// # Errors
-    /// When it cannot be read or is not valid YAML.
+    /// If it cannot be read or is not valid YAML.
     pub fn load(root: &Path) -> Result<Self> {
         let source = Source::read(root, PATH)?;
         Self::parse(source).map_err(|finding| Error::in_file(PATH, vec![*finding]))
@@ -67,7 +67,7 @@ impl Compose {
     /// Parses the compose file.
     ///
     /// # Errors
-    /// When it is not valid YAML.
+    /// If it is not valid YAML.
     pub fn parse(source: Source) -> std::result::Result<Self, Box<Finding>> {
         let root = yaml::parse(&source)?;
         Ok(Self { source, root })
@@ -106,7 +106,7 @@ impl Compose {
         (reader.uses, reader.findings)
     }
 
-    /// The build arguments of services: the Dockerfile, the name, and the bytes of the value where it is contiguous.
+    /// The build arguments of services: the Dockerfile, the name, and the bytes of the value if it is contiguous.
     pub fn arguments(&self) -> Vec<(String, String, Option<Range<usize>>)> {
         let builds = self.services().iter();
         let mut arguments = Vec::new();
@@ -151,7 +151,7 @@ impl Compose {
     /// The images that this repository builds, each once.
     ///
     /// # Errors
-    /// When an image cannot be read.
+    /// If an image cannot be read.
     pub fn built(&self) -> Result<Vec<BuiltImage>> {
         Ok(built_of(&self.readable_images()?))
     }
@@ -285,7 +285,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports keys that bring in images which no reader covers.
+    /// Reports keys that add images which no reader covers.
     fn uncovered(&mut self, node: &Node, by: &str, keys: &[&str]) {
         for name in keys {
             if let Some((key, _)) = node.entry(name) {
@@ -402,7 +402,7 @@ pub(crate) mod tests {
 
     /// A skipped image would be an unpinned one.
     #[test]
-    fn keys_that_bring_in_other_images_are_refused() {
+    fn keys_that_add_other_images_are_rejected() {
         for text in [
             "include: [x.yml]\nservices: {}\n",
             "models: {m: {model: ai/m}}\nservices: {}\n",
@@ -419,7 +419,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_unreadable_image_is_an_error_with_its_place() {
+    fn an_unreadable_image_is_an_error_with_a_location() {
         let compose = compose("services:\n  a:\n    image: ghcr.io/o/a:${V}\n");
         let error = compose.built().expect_err("a variable").to_string();
         assert!(error.contains("compose/docker-compose.yml:3:12"), "{error}");

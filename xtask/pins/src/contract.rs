@@ -191,7 +191,7 @@ impl Contract {
         })
     }
 
-    /// The fact that the image lacks `program`: it explains more than a missing entry.
+    /// The fact that the image lacks `program`: it is more precise than a missing entry.
     pub fn lacks(&self, program: &str) -> Option<&Fact<String>> {
         let name = program.rsplit('/').next().unwrap_or(program);
         self.without.iter().find(|fact| fact.value == name)

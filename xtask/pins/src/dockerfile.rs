@@ -60,7 +60,7 @@ pub struct DockerfileError {
 /// Reads a Dockerfile.
 ///
 /// # Errors
-/// When it has no `FROM`, or when a `FROM scratch` image copies without `--chmod`: then the mode would depend on the
+/// If it has no `FROM`, or when a `FROM scratch` image copies without `--chmod`: then the mode would depend on the
 /// machine.
 pub fn parse(source: &Source) -> Result<Recipe, DockerfileError> {
     let mut native = Native::default();

@@ -84,7 +84,7 @@ pub fn diff(changes: &[Change]) -> String {
 /// Applies `edits` to the `sources` that they name. Returns the changed files.
 ///
 /// # Errors
-/// When an edit names none of the sources, or two edits of one place differ.
+/// If an edit names none of the sources, or two edits of one place differ.
 pub fn apply<'a>(
     sources: impl IntoIterator<Item = &'a Source>,
     edits: &[Edit],
@@ -130,7 +130,7 @@ pub fn apply<'a>(
 /// Writes `changes` to the tree at `root`, all of them or none.
 ///
 /// # Errors
-/// When the file system refuses.
+/// If the file system refuses.
 pub fn write(root: &Path, changes: &[Change]) -> Result<()> {
     let files = changes
         .iter()

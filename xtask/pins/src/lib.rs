@@ -1,5 +1,5 @@
 //! Readers and rules for the files of the tree: pins, versions, waivers, and the contracts of images. Every value has
-//! its place in a file.
+//! its location in a file.
 //!
 //! Starts no program and writes no file: edits are values that the caller writes.
 

@@ -70,7 +70,7 @@ impl Mapped {
         self.origin.first().copied()
     }
 
-    /// Its bytes in the file, where they are contiguous. Only such a text can be edited.
+    /// Its bytes in the file, if they are contiguous. Only such a text can be edited.
     pub fn span(&self) -> Option<Range<usize>> {
         let (first, last) = (*self.origin.first()?, *self.origin.last()?);
         let mut pairs = self.origin.windows(2);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn words_lose_their_quotes_and_keep_their_places() {
+    fn words_lose_their_quotes_and_keep_their_offsets() {
         let text = of("a 'b c'\"d\\\"\" \\e '' é");
         assert_eq!(texts(&text.words()), ["a", "b cd\"", "e", "", "é"]);
         assert_eq!(

@@ -1,7 +1,7 @@
 //! `/etc/polis/pins.env`: what the VM downloads, and the checksums it must have.
 //!
-//! One `write_files` entry of the cloud-init file is the only list of downloads. Each of its names must be read by the
-//! provisioning script of the same file, as `${PIN[NAME]}`, and the other way round.
+//! One `write_files` entry of the cloud-init file is the only list of downloads. The provisioning script of the same
+//! file must read each of its names, as `${PIN[NAME]}`, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -220,8 +220,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Whether the script reads `name`. A version counts as read with any other name of its tool: it is there for
-    /// `update` and for the comparison with the URLs.
+    /// Whether the script reads `name`. A version counts as read if any other name of its tool is: it exists for
+    /// `update`, and for the comparison with the URLs.
     fn is_read(&self, name: &str) -> bool {
         let tool = tool_of(name).filter(|_| name.ends_with("_VERSION"));
         let of_tool = |used: &String| tool.is_some() && tool_of(used) == tool;
@@ -314,7 +314,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of `name`. Adds a finding where it is missing, or where `is` refuses it.
+    /// The value of `name`. Adds a finding if it is missing or `is` rejects it.
     fn checked(
         &mut self,
         name: &str,
@@ -378,7 +378,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The names that are allowed, as findings say them.
+/// The names that are allowed, for messages.
 const NAMES: &str =
     "expected TOOL_VERSION, TOOL_URL_AMD64, TOOL_SHA256_AMD64, and the same for ARM64";
 

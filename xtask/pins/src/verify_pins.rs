@@ -1,4 +1,4 @@
-//! `verify-pins --offline`: every pin, judged by the files alone.
+//! `verify-pins --offline`: checks every pin by the files alone.
 
 use clap::Args;
 
@@ -11,27 +11,27 @@ use xtask_host::error::{Error, Result};
 use xtask_host::report::Report;
 use xtask_host::workspace::Workspace;
 
-/// What the report leaves open.
+/// What the report does not cover.
 const NOT_LOOKED_UP: &str = "not looked up: `cargo xtask verify-pins` without `--offline` compares the pins with the servers";
 
 /// Arguments of `verify-pins`.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyPinsArgs {
-    /// Judge the files alone, without opening a socket
+    /// Check the files alone, without opening a socket
     #[arg(long)]
     pub offline: bool,
-    /// Also have `cosign` verify the signatures of the images whose contracts name a signer
+    /// Also run `cosign` to verify the signatures of images whose contracts name a signer
     #[arg(long, conflicts_with = "offline")]
     pub signatures: bool,
-    /// The day on which waivers are judged [default: today, UTC]
+    /// The date on which waivers are checked for expiry [default: today, UTC]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub today: Option<String>,
 }
 
-/// Runs the verb, of which only `today` counts here.
+/// Runs the verb. Only `today` of the arguments matters here.
 ///
 /// # Errors
-/// When a file cannot be read. Everything else is a finding of the report.
+/// If a file cannot be read. Everything else is a finding of the report.
 pub fn run(workspace: &Workspace, args: &VerifyPinsArgs) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
     let inventory = Inventory::read(&workspace.root)?;
@@ -50,7 +50,7 @@ pub fn run(workspace: &Workspace, args: &VerifyPinsArgs) -> Result<Report> {
 /// The pins of `pins.env`.
 ///
 /// # Errors
-/// When a pin is malformed; the error shows every place.
+/// If a pin is malformed; the error shows every place.
 pub fn read_downloads(workspace: &Workspace) -> Result<Pins> {
     let source = workspace.read(pins_env::CLOUD_INIT)?;
     yaml::parse(&source)

@@ -37,7 +37,7 @@ struct PackageTable {
 /// The version of the workspace.
 ///
 /// # Errors
-/// When Cargo.toml has no version, or it is not a semantic version.
+/// If Cargo.toml has no version, or it is not a semantic version.
 pub fn of_workspace(workspace: &Workspace) -> Result<Version> {
     let source = workspace.read(MANIFEST)?;
     in_manifest(&source)
@@ -77,7 +77,7 @@ fn in_manifest(
 /// `manifests` are those of all crates. Crates with `version.workspace = true` move.
 ///
 /// # Errors
-/// When Cargo.toml or the lock file is malformed.
+/// If Cargo.toml or the lock file is malformed.
 pub fn set<'a>(
     to: &Version,
     manifest: &Source,
@@ -149,7 +149,7 @@ const UNRELEASED: &str = "(unreleased)";
 /// and have text. `None` if it is already removed.
 ///
 /// # Errors
-/// When there is no such section.
+/// If there is no such section.
 pub fn announce(version: &Version, changelog: &Source) -> Result<Option<Edit>> {
     let wrong = |span: std::ops::Range<usize>, message: String| {
         let finding = Finding::error("version", changelog.place(span), message).help(format!(
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreleased_version_is_found_with_its_place() {
+    fn an_unreleased_version_is_found_with_its_location() {
         let text = "# C\n\n## 0.6.0 (unreleased)\n- x\n\n## 0.5.0\n- y (unreleased)\n";
         let span = unreleased(text, &Version::new(0, 6, 0)).unwrap();
         assert_eq!(&text[span], "## 0.6.0 (unreleased)");

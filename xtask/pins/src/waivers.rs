@@ -29,7 +29,7 @@ pub struct Waiver {
 /// Reads the waivers of the tree at `root`.
 ///
 /// # Errors
-/// When the file cannot be read or is malformed; the error shows the places.
+/// If the file cannot be read or is malformed; the error shows the places.
 pub fn load(root: &Path) -> Result<Vec<Waiver>> {
     let source = Source::read(root, PATH)?;
     parse(&source).map_err(|findings| Error::in_file(PATH, findings))
@@ -73,7 +73,7 @@ pub fn parse(source: &Source) -> std::result::Result<Vec<Waiver>, Vec<Finding>> 
 /// The edits that turn waivers for the image `from` into waivers for `to`.
 ///
 /// # Errors
-/// When the file is malformed.
+/// If the file is malformed.
 pub fn rename(
     source: &Source,
     from: &str,
@@ -93,7 +93,7 @@ pub fn rename(
 /// The edit that deletes all waivers of `source`; `None` without waivers.
 ///
 /// # Errors
-/// When the file is malformed.
+/// If the file is malformed.
 pub fn delete_all(source: &Source) -> std::result::Result<Option<Edit>, Vec<Finding>> {
     if parse(source)?.is_empty() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! YAML with the place of every node. Errors are findings.
+//! YAML with the location of every node. Errors are findings.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ pub fn beyond_plain(source: &Source) -> Vec<(Range<usize>, &'static str)> {
 
 /// The bytes of a string without anchor, tag and quotes, which are part of the node's span.
 ///
-/// `None` where an escape or a folded line makes the text differ from the file.
+/// `None` if an escape or a folded line makes the text differ from the file.
 pub fn text_span(source: &Source, node: &Node) -> Option<Range<usize>> {
     let text = node.text()?;
     let slice = &source.text[node.span.clone()];
@@ -41,8 +41,8 @@ pub fn text_span(source: &Source, node: &Node) -> Option<Range<usize>> {
     rest.starts_with(text).then(|| start..start + text.len())
 }
 
-/// The text of a scalar with the origin of each byte, also of a block scalar, which loses its indentation, and of a
-/// folded one, which loses its line ends. With escapes, only the start is known.
+/// The text of a scalar with the origin of each byte. Also for block scalars, which lose their indentation, and folded
+/// ones, which lose their line ends. With escapes, only the start is known.
 pub fn mapped(source: &Source, node: &Node) -> Mapped {
     let Some(text) = node.text() else {
         return Mapped::default();
@@ -74,7 +74,7 @@ fn whole_line(source: &Source, line: &str, at: usize, into: &mut Mapped) -> Opti
     })
 }
 
-/// The same for a folded line, character by character.
+/// As [`whole_line`], for a folded line, character by character.
 fn by_letter(source: &Source, line: &str, mut at: usize, into: &mut Mapped) -> Option<usize> {
     for c in line.chars() {
         let rest = &source.text[at..];

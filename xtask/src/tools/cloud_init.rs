@@ -1,8 +1,7 @@
-//! cloud-init's own validator, unpacked and not installed: installed, it would configure the
-//! machine at its next boot.
+//! cloud-init's own validator. Unpacked instead of installed, because an installed one would configure the machine at
+//! its next boot.
 //!
-//! Debian 12's accepts unknown keys at the top of a document, so a newer release's package is
-//! taken there.
+//! Debian 12's version accepts unknown top-level keys, so there we take the package of a newer Debian.
 
 use std::path::PathBuf;
 
@@ -13,16 +12,16 @@ use xtask_host::workspace::Workspace;
 
 use super::debian::{self, SUITE};
 
-/// The first release that is strict about the top of a document.
+/// The first major version that rejects unknown top-level keys.
 const OLDEST: u32 = 24;
 
-/// What is left out where there is no such cloud-init.
+/// The message about what is skipped without cloud-init, if it is missing.
 pub(super) fn missing() -> Option<String> {
-    (!is_there())
-        .then(|| format!("cloud-init >= {OLDEST}: judges the same documents as our schema"))
+    (!is_installed())
+        .then(|| format!("cloud-init >= {OLDEST}: validates the same documents as our schema"))
 }
 
-fn is_there() -> bool {
+fn is_installed() -> bool {
     let version = Run::new("cloud-init")
         .arg("--version")
         .output()
@@ -34,14 +33,13 @@ fn is_there() -> bool {
     number.is_some_and(|major| major >= OLDEST)
 }
 
-/// Unpacks a cloud-init package below the build directory, where none that is new enough is
-/// installed, and returns the directory.
+/// Unpacks a cloud-init package below the build directory unless a recent one is installed, and returns the directory.
 pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<Option<PathBuf>> {
-    if is_there() {
+    if is_installed() {
         return Ok(None);
     }
     let purpose = format!(
-        "unpacking {SUITE}'s cloud-init below target/: its validator judges the same documents as our schema"
+        "unpacking {SUITE}'s cloud-init below target/: its validator checks the same documents as our schema"
     );
     debian::unpack(workspace, "cloud-init", &purpose, progress).map(Some)
 }

@@ -1,5 +1,5 @@
-//! Programs from a newer Debian than the machine's: unpacked below the build directory and not installed, through a
-//! package list of our own. The system and its sources stay as they are.
+//! Programs from a newer Debian than the machine's. Unpacked below the build directory instead of installed, using our
+//! own package list. The system and its package sources are not changed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,14 @@ use xtask_host::write;
 
 use super::os;
 
-/// The release that has what Debian 12 lacks.
+/// The Debian release that has what Debian 12 lacks.
 pub(super) const SUITE: &str = "trixie";
-/// The keys that sign it.
+/// The keyring that verifies it.
 pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Where a system that is not Debian finds it.
+/// The archive to use on systems other than Debian.
 const ARCHIVE: &str = "http://deb.debian.org/debian";
 
-/// A program of one package, which is its own name.
+/// A program from the package of the same name.
 struct Program {
     name: &'static str,
     why: &'static str,
@@ -28,11 +28,11 @@ struct Program {
 const PROGRAMS: [Program; 3] = [
     Program {
         name: "oras",
-        why: "finds what is attached to an image by the fallback tag",
+        why: "finds the attachments of an image by the fallback tag",
     },
     Program {
         name: "gh",
-        why: "a client of GitHub's that is not ours makes and reads releases",
+        why: "creates and reads releases as GitHub's own client",
     },
     Program {
         name: "cosign",
@@ -40,13 +40,14 @@ const PROGRAMS: [Program; 3] = [
     },
 ];
 
-/// The programs that are not on `PATH`, each with what is left out without it.
+/// The programs that are not on `PATH`, each with what is skipped without it.
 pub(super) fn missing() -> impl Iterator<Item = String> {
     let missing = PROGRAMS.iter().filter(|program| !installed(program.name));
     missing.map(|program| format!("{}: {}", program.name, program.why))
 }
 
-/// Unpacks the programs, whatever version the system has: tests read their output. Returns their directories.
+/// Unpacks the programs, even if the system has another version, because tests compare their output. Returns their
+/// directories.
 pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<Vec<PathBuf>> {
     let dirs = PROGRAMS.iter().map(|Program { name, why }| {
         let purpose = format!("unpacking {SUITE}'s {name} below target/: {why}");
@@ -73,8 +74,8 @@ pub(super) fn unpack(
     )
 }
 
-/// Unpacks `packages` into one directory called `name`, lets `adapt` change it, and returns it. Does nothing where that
-/// was done before.
+/// Unpacks `packages` into one directory called `name`, applies `adapt` to it, and returns it. Does nothing if that was
+/// done before.
 pub(super) fn unpack_together(
     workspace: &Workspace,
     name: &str,
@@ -100,7 +101,7 @@ pub(super) fn unpack_together(
     Ok(unpacked)
 }
 
-/// Downloads `package` with apt, which verifies it, and returns the file.
+/// Downloads `package` with apt, which verifies it, and returns the path of the file.
 fn download(tools: &Path, package: &str) -> Result<PathBuf> {
     let dir = tools.join(package);
     std::fs::create_dir_all(&dir).map_err(|error| Error::io("create", &dir, &error))?;
@@ -108,7 +109,7 @@ fn download(tools: &Path, package: &str) -> Result<PathBuf> {
     let options = options(&tools.join("apt"), &source)?;
     let apt = |words: &[&str]| apt_get(&options, words, &dir).output();
     let named = format!("{package}/{SUITE}");
-    // The list that an earlier download fetched may have the package.
+    // An earlier package list may suffice.
     if apt(&["download", &named]).is_err() {
         apt(&["update"])?;
         apt(&["download", &named])?;
@@ -128,9 +129,9 @@ fn download(tools: &Path, package: &str) -> Result<PathBuf> {
         })
 }
 
-/// The options that make apt read only `source`, and keep what it learns below `dir`.
+/// Options that make apt read only `source`, and keep its state below `dir`.
 ///
-/// Nothing of the host enters: not its preferences, nor its default release, nor the packages it has installed.
+/// The host's preferences, default release and installed packages have no effect.
 fn options(dir: &Path, source: &str) -> Result<Vec<String>> {
     for needed in ["lists/partial", "cache/archives/partial"] {
         let needed = dir.join(needed);
@@ -147,22 +148,22 @@ fn options(dir: &Path, source: &str) -> Result<Vec<String>> {
         format!("Dir::State::Lists={}", dir.join("lists").display()),
         format!("Dir::Cache={}", dir.join("cache").display()),
         format!("APT::Default-Release={SUITE}"),
-        // Only the list of packages is needed.
+        // Only the package list is needed.
         "Acquire::Languages=none".to_owned(),
         "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-        // Root's own directory, which apt's user may not enter.
+        // apt's own user may not be able to enter root's directory.
         "APT::Sandbox::User=root".to_owned(),
     ])
 }
 
-/// A command of apt-get with `options`, run in `dir`.
+/// An apt-get command with `options`, run in `dir`.
 fn apt_get(options: &[String], words: &[&str], dir: &Path) -> Run {
     let options = options.iter().flat_map(|option| ["-o", option]);
     let apt = Run::new("apt-get").arg("-q").args(options);
     apt.args(words).cwd(dir)
 }
 
-/// The mirror in the sources of a Debian system; elsewhere Debian's own archive.
+/// The mirror in the package sources of a Debian system, or else Debian's own archive.
 fn mirror() -> Result<String> {
     if !os::is("debian") {
         return Ok(ARCHIVE.to_owned());
@@ -190,7 +191,7 @@ mod tests {
 
     use super::*;
 
-    /// A repository of one package, `name`, in our release.
+    /// A repository with one package, `name`, in our release.
     fn repository(dir: &Path, name: &str) {
         let packages = dir.join(format!("dists/{SUITE}/main/binary-all"));
         fs::create_dir_all(&packages).unwrap();
@@ -215,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn the_host_decides_nothing() {
+    fn settings_of_the_host_have_no_effect() {
         if !installed("apt-get") {
             return;
         }
         let (dir, name) = (tempfile::tempdir().unwrap(), "polis-probe");
         let at = |path: &str| dir.path().join(path);
         repository(&at("mirror"), name);
-        // A host that pins our release down, names another as its default, and has another version.
+        // A host that gives our release a low priority, defaults to another one, and has another version installed.
         fs::write(
             at("pin"),
             format!("Package: *\nPin: release n={SUITE}\nPin-Priority: -1\n"),

@@ -1,7 +1,7 @@
-//! The tools that tests use: programs of others that judge our work.
+//! The tools that tests use: external programs that verify our work.
 //!
-//! A registry that we wrote proves little about the one that Docker wrote. On Debian and Ubuntu `cargo xtask ci` installs
-//! the missing tools and says why; elsewhere it lists the tests that are left out.
+//! A registry that we wrote proves little about Docker's own. On Debian and Ubuntu `cargo xtask ci` installs the
+//! missing tools and says why; elsewhere it lists the tests that are skipped.
 
 mod cloud_init;
 mod debian;
@@ -24,9 +24,9 @@ use xtask_host::workspace::Workspace;
 pub struct Tool {
     /// A program on `PATH`, or the absolute path of another file.
     pub needs: &'static str,
-    /// The package on Debian and Ubuntu.
+    /// The package name on Debian and Ubuntu.
     pub package: &'static str,
-    /// What it proves.
+    /// What tests use it for.
     pub why: &'static str,
 }
 
@@ -40,27 +40,27 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         needs: "docker-registry",
         package: "docker-registry",
-        why: "Docker's own registry: what we push and pin must hold there too",
+        why: "Docker's own registry, for pushing and pinning",
     },
     Tool {
         needs: "skopeo",
         package: "skopeo",
-        why: "a registry client that is not ours reads what we push",
+        why: "an external registry client, which reads what we push",
     },
     Tool {
         needs: "zstd",
         package: "zstd",
-        why: "packs layers of images that a decoder of ours unpacks",
+        why: "compresses image layers, which our decoder unpacks",
     },
     Tool {
         needs: "htpasswd",
         package: "apache2-utils",
-        why: "passwords for a registry that asks for one",
+        why: "creates passwords for a registry",
     },
     Tool {
         needs: "openssl",
         package: "openssl",
-        why: "a certificate authority for a registry over TLS",
+        why: "creates certificates for a registry over TLS",
     },
     Tool {
         needs: "minisign",
@@ -80,17 +80,17 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         needs: "nft",
         package: "nftables",
-        why: "makes the table of Docker's nftables backend",
+        why: "creates the table of Docker's nftables backend",
     },
     Tool {
         needs: "ip",
         package: "iproute2",
-        why: "a network namespace for each test of that rule",
+        why: "creates a network namespace for each test of that rule",
     },
     Tool {
         needs: "setpriv",
         package: "util-linux",
-        why: "takes capabilities away from polis-init",
+        why: "drops capabilities of polis-init",
     },
     Tool {
         needs: "g++",
@@ -100,7 +100,7 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         needs: "/usr/include/yaml-cpp/yaml.h",
         package: "libyaml-cpp-dev",
-        why: "the library through which Multipass passes user-data on",
+        why: "Multipass's YAML library, for that round trip",
     },
     Tool {
         needs: "/usr/lib/python3/dist-packages/configobj",
@@ -135,22 +135,22 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         needs: "update-ca-certificates",
         package: "ca-certificates",
-        why: "trusts the workspace's CA, or does not",
+        why: "adds the workspace's CA to the trusted ones",
     },
     Tool {
         needs: "c-icap",
         package: "c-icap",
-        why: "is what gate's health check looks into",
+        why: "is queried by gate's health check",
     },
     Tool {
         needs: "redis-server",
         package: "redis-server",
-        why: "answers what the stack's access rules allow, as Valkey does",
+        why: "applies the stack's access rules as Valkey does",
     },
     Tool {
         needs: "/usr/sbin/sshd",
         package: "openssh-server",
-        why: "lets OpenSSH's client into the workspace",
+        why: "accepts connections of OpenSSH's client in the workspace",
     },
     Tool {
         needs: "ssh",
@@ -165,12 +165,12 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         needs: "mmdebstrap",
         package: "mmdebstrap",
-        why: "makes the root file system of those machines",
+        why: "creates the root file system of those machines",
     },
     Tool {
         needs: "gpg",
         package: "gnupg",
-        why: "makes the keys of the package repository they use",
+        why: "creates the keys of the package repository that they use",
     },
     Tool {
         needs: "dpkg-deb",
@@ -185,12 +185,12 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         needs: "node",
         package: "nodejs",
-        why: "runs Prism, which holds us to GitHub's description of its API",
+        why: "runs Prism, which validates our requests by GitHub's API description",
     },
     Tool {
         needs: "npm",
         package: "npm",
-        why: "installs Prism and GitHub's description",
+        why: "installs Prism and GitHub's API description",
     },
     Tool {
         needs: "jq",
@@ -210,7 +210,7 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         needs: "pgrep",
         package: "procps",
-        why: "sees whether its downloads have ended with it",
+        why: "checks that no download outlives that script",
     },
     Tool {
         needs: "curl",
@@ -220,12 +220,12 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         needs: "wget",
         package: "wget",
-        why: "downloads a release for install.sh where there is no curl",
+        why: "downloads a release for install.sh without curl",
     },
     Tool {
         needs: "shasum",
         package: "perl",
-        why: "hashes for install.sh where there is no sha256sum",
+        why: "computes checksums for install.sh without sha256sum",
     },
     Tool {
         needs: "busybox",
@@ -235,7 +235,7 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         needs: "zsh",
         package: "zsh",
-        why: "runs install.sh as some users do",
+        why: "runs install.sh as users of zsh do",
     },
     Tool {
         needs: "ruby",
@@ -244,14 +244,14 @@ pub const TOOLS: &[Tool] = &[
     },
 ];
 
-/// The tools that [`provide`] found or installed.
+/// The result of [`provide`].
 #[derive(Debug, Default)]
 pub struct Provided {
-    /// The tools that are missing, each with what it would have proven.
+    /// The tools that are missing, each with what is skipped without it.
     pub left_out: Vec<String>,
-    /// Directories to put before `PATH`.
+    /// Directories to prepend to `PATH`.
     pub path: Vec<PathBuf>,
-    /// cloud-init's package, unpacked.
+    /// The unpacked cloud-init package.
     pub cloud_init: Option<PathBuf>,
 }
 
@@ -264,17 +264,17 @@ impl Tool {
     }
 }
 
-/// Installs the missing tools where `install` allows it and the system is Debian or Ubuntu; lists them elsewhere.
+/// Installs the missing tools if `install` is set and the system is Debian or Ubuntu; otherwise lists them.
 ///
 /// # Errors
-/// When an installation fails.
+/// If an installation fails.
 pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Result<Provided> {
     let mut provided = Provided::default();
     let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !tool.exists()).collect();
     if install && is_debian_like() && (missing.is_empty() || may_install()) {
         apt_install(&missing, progress)?;
         targets::provide(workspace, progress)?;
-        // npm takes half a minute, the others the other half.
+        // npm takes as long as all the others together.
         provided.path = std::thread::scope(|scope| {
             let prism = scope.spawn(|| prism::provide(workspace, progress));
             let mut path = debian::provide(workspace, progress)?;
@@ -294,7 +294,7 @@ pub fn provide(workspace: &Workspace, install: bool, progress: Progress) -> Resu
         provided.left_out.extend(targets::missing(workspace)?);
     }
     if !is_root() {
-        let root = "root: file owners and network namespaces of tests; the steps provision, first and stack";
+        let root = "root: needed for file owners and network namespaces of tests, and for the steps provision, first and stack";
         provided.left_out.push(root.to_owned());
     }
     let missing = TOOLS.iter().filter(|tool| !tool.exists());
@@ -319,14 +319,14 @@ fn apt_install(missing: &[&Tool], progress: Progress) -> Result<()> {
         .args(&packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .output()?;
-    // A package may start its service: the tests start their own, each on a port of its own.
+    // Packages may start services. The tests start their own servers, each on its own port.
     match missing.iter().find(|tool| !tool.exists()) {
         None => Ok(()),
         Some(tool) => Err(Error::machine(format!(
             "`{}` was installed, but `{}` is not on PATH",
             tool.package, tool.needs
         ))
-        .hint("is /usr/sbin on your PATH?")),
+        .hint("check that /usr/sbin is on your PATH")),
     }
 }
 
@@ -340,7 +340,7 @@ fn as_root(words: &[&str]) -> Run {
     }
 }
 
-/// Whether we are root, or sudo makes us root without asking.
+/// Whether we are root, or can become root by sudo without a password.
 fn may_install() -> bool {
     is_root() || as_root(&["true"]).output().is_ok()
 }
@@ -349,7 +349,7 @@ pub(crate) fn is_root() -> bool {
     Run::new("id").arg("-u").output().is_ok_and(|id| id == "0")
 }
 
-/// Whether `provide` can install something here.
+/// Whether `provide` can install packages here.
 pub fn is_debian_like() -> bool {
     os::is("debian") || os::is("ubuntu")
 }

@@ -1,6 +1,6 @@
-//! Which distribution this is.
+//! Detects the distribution.
 
-/// Whether the system calls itself `id`, by `/etc/os-release`.
+/// Whether `/etc/os-release` identifies the system as `id`.
 pub(super) fn is(id: &str) -> bool {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     release.lines().any(|line| {

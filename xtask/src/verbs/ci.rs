@@ -1,5 +1,5 @@
-//! `ci`: everything that must pass, in the order in which it fails fastest; the test command of
-//! this project, for people and for machines.
+//! `ci`: everything that must pass, ordered so that the likeliest failures come first. People and CI run the same
+//! command.
 
 mod lock;
 mod scratch;
@@ -29,28 +29,28 @@ use steps::{Round, Selected, Step};
 
 pub use steps::CiArgs;
 
-/// Runs every test in a process of its own, as many at once as the profile in `.config/nextest.toml` says. Where it is
-/// missing, `cargo test` runs one test program after the other.
+/// Runs each test in its own process, as many in parallel as the profile in `.config/nextest.toml` allows. Without it,
+/// `cargo test` runs one test program after the other.
 const NEXTEST: &str = "cargo-nextest";
 
-/// Where its profile `ci` has it write the times of all tests.
+/// The report with the times of all tests, written by its profile `ci`.
 const JUNIT: &str = "nextest/ci/junit.xml";
 
-/// How many of the slowest tests are named.
+/// How many of the slowest tests to list.
 const NAMED: usize = 10;
 
 /// Runs the verb.
 ///
 /// # Errors
-/// When an installation fails, or at the first step that does not pass.
+/// If an installation fails, or at the first failed step.
 pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Report> {
     signals::pass_on();
     let selected = steps::selected(args, installed(NEXTEST), tools::is_root());
     if args.list {
         return Ok(listed(&selected));
     }
-    usual_umask();
-    // What `--quick` runs has no files of its own but cargo's, which cargo locks.
+    reset_umask();
+    // `--quick` only writes cargo's files, which cargo locks.
     let _lock = match args.quick {
         true => None,
         false => Some(lock::take(workspace)?),
@@ -79,7 +79,7 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
     })?;
     for left_out in &tools.left_out {
         say::note(&format!(
-            "left out, since the tool is not installed: {left_out}"
+            "skipped, because the tool is not installed: {left_out}"
         ));
     }
     if record.failed.is_empty() {
@@ -132,15 +132,15 @@ fn stopped(failed: &[Failed]) -> Error {
         failed.iter().map(part).collect::<Vec<_>>().join(by)
     };
     let names = list(|(name, _, _)| (*name).to_owned(), " and ");
-    Error::findings(format!("`cargo xtask ci` stopped at {names}"))
+    Error::findings(format!("`cargo xtask ci` failed at {names}"))
         .because(list(|(_, message, _)| message.clone(), "\n"))
         .hint(list(|(_, _, hint)| hint.clone(), "; "))
 }
 
-/// A step, how long it took, and how it ended.
+/// A step, its duration and its result.
 type Done = (Step, Duration, Result<()>);
 
-/// What the steps have in common.
+/// What all steps share.
 struct Runner<'a> {
     workspace: &'a Workspace,
     tools: &'a Provided,
@@ -196,16 +196,16 @@ impl Runner<'_> {
         for &step in lane {
             let started = Instant::now();
             let passed = self.step(step, aside);
-            let goes_on = passed.is_ok();
+            let continues_after = passed.is_ok();
             done.push((step, started.elapsed(), passed));
-            if !goes_on {
+            if !continues_after {
                 break;
             }
         }
         done
     }
 
-    /// Runs one step; what a step `aside` prints comes out in one piece when it has ended.
+    /// Runs one step. The output of a step `aside` is printed in one piece at its end.
     fn step(&self, (name, arguments): Step, aside: bool) -> Result<()> {
         let header = format!("== {name}: cargo {}", arguments.join(" "));
         let mut run = self.cargo(arguments)?;
@@ -221,7 +221,7 @@ impl Runner<'_> {
                 .join("target/ci")
                 .join(format!("{name}.log"));
             say::note(&format!(
-                "{header}\n   beside the others; it prints to {}",
+                "{header}\n   in parallel; output in {}",
                 log.display()
             ));
             let passed = run.inherit_into(&log);
@@ -237,7 +237,7 @@ impl Runner<'_> {
         run.inherit()
     }
 
-    /// cargo, with the tools that the tests use. Tests read what programs print, so these speak English.
+    /// cargo, with the tools that tests use. Tests compare output, so the language is English.
     fn cargo(&self, arguments: &[&str]) -> Result<Run> {
         let tools = self.tools;
         let mut run = Run::cargo().args(arguments).cwd(&self.workspace.root);
@@ -259,8 +259,8 @@ impl Runner<'_> {
     }
 }
 
-/// Files that tests write get the modes that tests expect, whatever the umask of whoever started us.
-fn usual_umask() {
+/// Resets the umask, because tests expect certain modes of the files that they write.
+fn reset_umask() {
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
 }
@@ -271,7 +271,7 @@ fn path_with(dirs: &[PathBuf]) -> Result<OsString> {
         .map_err(|error| Error::machine("PATH cannot be extended").because(error.to_string()))
 }
 
-/// Where the time went, by step and by test.
+/// The duration of each step, and the slowest tests.
 fn summary(workspace: &Workspace, times: &[(&str, Duration)], started: Instant) -> String {
     let mut text = table(times, started.elapsed());
     let path = workspace.target.join(JUNIT);
@@ -285,7 +285,7 @@ fn summary(workspace: &Workspace, times: &[(&str, Duration)], started: Instant) 
     text
 }
 
-/// How long each step took; steps that ran side by side count once in the `total`.
+/// The duration of each step. Steps that ran in parallel count only once in `total`.
 fn table(times: &[(&str, Duration)], total: Duration) -> String {
     let rows = times.iter().copied().chain([("total", total)]);
     rows.map(|(name, time)| format!("{name:<16} {:>7.1} s\n", time.as_secs_f64()))

@@ -11,14 +11,12 @@ use xtask_host::workspace::Workspace;
 use xtask_pins::edit;
 use xtask_pins::inventory::{Files, page};
 
-/// Runs the verb.
-///
 /// # Errors
-/// When a file cannot be read or written, or a page lacks the marks around its generated part.
+/// If a file cannot be read or written, or a page lacks the markers around its generated part.
 pub fn run(workspace: &Workspace, args: &DocsArgs) -> Result<Report> {
     let files = Files::read(&workspace.root)?;
     let mut changes = page::refresh(&workspace.read(page::PATH)?, &files)?;
-    // The files that the offline checks read may be all there is of the tree.
+    // A copy of the tree may contain only the files that the offline checks read.
     if workspace.root.join(crates::PAGE).exists() {
         let section = crates::section(workspace)?;
         let page = workspace.read(crates::PAGE)?;

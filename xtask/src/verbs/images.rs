@@ -8,10 +8,8 @@ use xtask_host::workspace::Workspace;
 use xtask_pins::compose::Compose;
 use xtask_pins::inventory::Inventory;
 
-/// Runs `images list`.
-///
 /// # Errors
-/// When the compose file cannot be read.
+/// If the compose file cannot be read.
 pub fn list(workspace: &Workspace) -> Result<Report> {
     let compose = Compose::load(&workspace.root)?;
     let built = compose.built()?;

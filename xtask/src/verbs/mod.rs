@@ -1,4 +1,4 @@
-//! One verb, one file: each reads what it needs, asks the pure modules, and reports.
+//! One file per verb. Each reads its input, calls pure modules, and returns a report.
 
 pub mod bench;
 pub mod ci;

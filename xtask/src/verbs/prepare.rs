@@ -1,6 +1,6 @@
-//! `prepare`: gives the tree the version of the next release, wherever the tree says a version.
+//! `prepare`: sets the version of the next release everywhere in the tree.
 //!
-//! What it cannot know it leaves to others: the text of the changelog to people, digests to `pin`.
+//! It does not write what it cannot know: the text of the changelog, and digests, which `pin` writes.
 
 use polis_base::ImageRef;
 use semver::Version;
@@ -15,11 +15,9 @@ use xtask_pins::inventory::{FileKind, Files, Inventory, page};
 use xtask_pins::versions::{self, CHANGELOG, LOCK, MANIFEST};
 use xtask_pins::waivers;
 
-/// Runs the verb.
-///
 /// # Errors
-/// When a file cannot be read or written, the version is invalid, or the changelog has no section for it.
-/// Nothing has changed then.
+/// If a file cannot be read or written, the version is invalid, or the changelog has no section for it. No file has
+/// changed then.
 pub fn run(workspace: &Workspace, args: &PrepareArgs) -> Result<Report> {
     let version = version(workspace, args)?;
     let files = Files::read(&workspace.root)?;
@@ -39,7 +37,7 @@ pub fn run(workspace: &Workspace, args: &PrepareArgs) -> Result<Report> {
     let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
     let diff = edit::diff(&changes);
     let text = match args.check {
-        _ if changes.is_empty() => format!("the tree is that of {version}"),
+        _ if changes.is_empty() => format!("the tree already has version {version}"),
         true => format!("{diff}would change; run `cargo xtask prepare {version}`"),
         false => format!("{diff}written to {}", paths.join(", ")),
     };
@@ -56,7 +54,7 @@ pub fn run(workspace: &Workspace, args: &PrepareArgs) -> Result<Report> {
     Ok(report)
 }
 
-/// The version that is asked for, with or without the `v` of its tag; else that of the tree.
+/// The requested version, with or without the `v` of its tag, or else that of the tree.
 fn version(workspace: &Workspace, args: &PrepareArgs) -> Result<Version> {
     let Some(given) = &args.version else {
         return versions::of_workspace(workspace);
@@ -69,8 +67,7 @@ fn version(workspace: &Workspace, args: &PrepareArgs) -> Result<Version> {
     })
 }
 
-/// The edits that give the images built here the tag of `version`. A digest under another tag goes: it
-/// is that of another version.
+/// Edits that set the tag of the images built here to `version`. Removes a digest that belongs to another version.
 fn tags(inventory: &Inventory, version: &Version) -> Result<Vec<Edit>> {
     let built = inventory.pins.iter().filter(|pin| pin.built);
     let built: Vec<String> = built.filter_map(|pin| Some(pin.image()?.name())).collect();
@@ -80,7 +77,7 @@ fn tags(inventory: &Inventory, version: &Version) -> Result<Vec<Edit>> {
     })
 }
 
-/// The edits that keep the waivers of the images built here: an unpinned image stays waived under its new tag.
+/// Edits that keep the waivers of the images built here: an unpinned image stays waived under its new tag.
 fn waived(inventory: &Inventory, files: &Files, version: &Version) -> Result<Vec<Edit>> {
     let mut edits = Vec::new();
     for pin in inventory.pins.iter().filter(|pin| pin.built) {
@@ -93,7 +90,7 @@ fn waived(inventory: &Inventory, files: &Files, version: &Version) -> Result<Vec
     Ok(edits)
 }
 
-/// The image with the tag of `version`; unchanged if it has it.
+/// The image with the tag of `version`; unchanged if it has that tag.
 fn tagged(image: &ImageRef, version: &Version) -> Result<ImageRef> {
     let tag = format!("v{version}");
     if image.tag() == Some(&tag) {

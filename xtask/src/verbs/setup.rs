@@ -1,5 +1,6 @@
-//! `setup`: prepares a developer's machine. It installs cargo-nextest, adds a pre-commit hook and, on Debian and Ubuntu,
-//! installs the test tools that `ci` uses. Prints its plan by default; `--yes` runs it, and a second run has nothing left to do.
+//! `setup`: prepares a developer's machine. It installs cargo-nextest, adds a pre-commit hook and, on Debian and
+//! Ubuntu, installs the test tools that `ci` uses. It prints its plan by default and executes it with `--yes`; running
+//! it again does nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use xtask_host::write;
 
 const NEXTEST: &str = "cargo-nextest";
 
-/// Where the providers of the tools put programs, below each directory of `target/parts`.
+/// Where the tool installers put programs, below each directory of `target/parts`.
 const PROGRAM_DIRS: [&str; 4] = [
     "tools",
     "node_modules/.bin",
@@ -41,14 +42,12 @@ enum Step {
     Tools(Vec<String>),
     /// Install cargo-nextest.
     Nextest,
-    /// Write the pre-commit hook to this path. `foreign` is set when git runs another hook.
+    /// Write the pre-commit hook to `path`. `foreign` is set if git runs another hook.
     Hook { path: PathBuf, foreign: bool },
 }
 
-/// Runs the verb.
-///
 /// # Errors
-/// When an installation fails or the hook cannot be written.
+/// If an installation fails or the hook cannot be written.
 pub fn run(workspace: &Workspace, args: &SetupArgs, progress: Progress) -> Result<Report> {
     let provided = tools::provide(workspace, false, progress)?;
     let missing = provided.left_out.iter().map(|tool| name(tool));
@@ -78,7 +77,7 @@ pub fn run(workspace: &Workspace, args: &SetupArgs, progress: Progress) -> Resul
     Ok(Report::new("setup", data, text))
 }
 
-/// What is left to do. `hooks` is git's directory of hooks.
+/// The remaining steps. `hooks` is git's directory of hooks.
 fn plan(missing: Vec<String>, nextest: bool, hooks: Option<PathBuf>) -> Vec<Step> {
     let mut steps = Vec::new();
     if !missing.is_empty() {
@@ -91,7 +90,7 @@ fn plan(missing: Vec<String>, nextest: bool, hooks: Option<PathBuf>) -> Vec<Step
     steps
 }
 
-/// The hook to write in `dir`. A hook that is not ours stays: ours goes beside it.
+/// The hook to write in `dir`. A hook of the user's is kept, and ours is written beside it.
 fn hook(dir: &Path) -> Option<Step> {
     let is_ours = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text == HOOK);
     let (path, beside) = (dir.join("pre-commit"), dir.join("pre-commit.polis"));
@@ -100,12 +99,12 @@ fn hook(dir: &Path) -> Option<Step> {
     (!is_ours(&path)).then_some(Step::Hook { path, foreign })
 }
 
-/// Whether some version of this verb wrote the hook.
+/// Whether any version of this verb wrote the hook.
 fn generated(text: &str) -> bool {
     text.contains("# Written by `cargo xtask setup`.")
 }
 
-/// The directory of the hooks, which worktrees share and `core.hooksPath` moves. None outside a git checkout.
+/// The directory for hooks, which worktrees share and `core.hooksPath` changes. `None` outside a git checkout.
 fn hooks(root: &Path) -> Option<PathBuf> {
     let git = Run::new("git").args(["rev-parse", "--git-path", "hooks"]);
     let dir = git.cwd(root).output().ok()?;
@@ -117,7 +116,7 @@ fn name(tool: &str) -> &str {
     tool.split_once(": ").map_or(tool, |(name, _)| name)
 }
 
-/// Whether an earlier run put the tool below the build directory. Being root is not a tool.
+/// Whether an earlier run unpacked the tool below the build directory. Being root is not a tool.
 fn unpacked(target: &Path, name: &str) -> bool {
     let dirs = fs::read_dir(target.join("parts")).into_iter().flatten();
     let program = name.split(' ').next().unwrap_or_default();
@@ -142,7 +141,7 @@ impl Step {
                 match foreign {
                     false => format!("write {path}, which runs `cargo xtask ci --quick`"),
                     true => format!(
-                        "write {path}; your own pre-commit hook stays, and can call this one"
+                        "write {path}; your own pre-commit hook is kept, and can call this one"
                     ),
                 }
             }
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_hook_stays_and_an_old_one_of_ours_is_replaced() {
+    fn a_foreign_hook_is_kept_and_an_old_one_of_ours_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pre-commit");
         fs::write(&path, HOOK.replace("--quick", "")).unwrap();

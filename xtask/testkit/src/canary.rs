@@ -1,8 +1,8 @@
-//! Whether a secret of the environment reaches a child: every secret gets a value of its own, and
-//! whatever is started writes down the environment that it was given, and that of its parent.
+//! Detects whether a secret of the environment reaches a child. Every secret gets a unique value, and every program
+//! that is started records its own environment and its parent's.
 //!
-//! The programs on `PATH` are replaced by scripts that write and then run the real ones; build
-//! scripts and procedural macros get lines that do the same. It needs `/proc`, so Linux.
+//! Programs on `PATH` are replaced by scripts that record and then run the real ones; build scripts and procedural
+//! macros get code that does the same. Needs `/proc`, so Linux.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,27 +11,27 @@ use tempfile::TempDir;
 
 use crate::tree::{Ran, Tree};
 
-/// Secrets, and what the children of a program saw of them.
+/// Secrets, and a record of what the children of a program saw of them.
 #[derive(Debug)]
 pub struct Canary {
     dir: TempDir,
     secrets: Vec<(String, String)>,
 }
 
-/// What one child was given.
+/// What one child inherited.
 #[derive(Debug)]
 pub struct Given {
     /// The program with its arguments, `build script` or `procedural macro`.
     pub program: String,
-    /// Its variables, one a line.
+    /// Its variables, one per line.
     pub environment: String,
-    /// Those that its parent was started with, as far as they are still there.
+    /// The variables that its parent was started with, if it is still running.
     pub parent: String,
 }
 
-/// A secret that no program of ours has heard of.
+/// A secret that none of our programs knows.
 const STRANGER: (&str, &str) = ("DEPLOY_TOKEN", "canary-of-a-stranger");
-/// Between the two parts of a record.
+/// Separates the two parts of a record.
 const PARENT: &str = "--- parent ---";
 
 const BLOCK: &str = r#"{
@@ -67,10 +67,10 @@ fn locked(name: &str, version: &str) -> String {
 }
 
 impl Canary {
-    /// A value for every secret in `names`, and no program watched yet.
+    /// Creates a value for every secret in `names`; no program is watched yet.
     ///
     /// # Panics
-    /// When the machine gives no temporary directory.
+    /// If no temporary directory can be created.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         for name in ["bin", "seen"] {
@@ -82,7 +82,7 @@ impl Canary {
         Self { dir, secrets }
     }
 
-    /// Gives the secret `name` a value that the program can use. Its last line is looked for.
+    /// Gives the secret `name` a value that the program can use. Leaks are detected by its last line.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.secrets.retain(|(known, _)| known != name);
@@ -90,7 +90,7 @@ impl Canary {
         self
     }
 
-    /// Watches `programs`: those of them that are on `PATH` are still run.
+    /// Watches `programs`. Those on `PATH` still run.
     #[must_use]
     pub fn watching(self, programs: &[&str]) -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -103,7 +103,7 @@ impl Canary {
         self
     }
 
-    /// Watches `program`, and runs the shell script `instead` of it.
+    /// Watches `program`, and runs the shell script `instead` in its place.
     #[must_use]
     pub fn replacing(self, program: &str, instead: &str) -> Self {
         self.script(program, instead);
@@ -112,7 +112,7 @@ impl Canary {
 
     fn script(&self, program: &str, then: &str) {
         let path = self.bin().join(program);
-        // The kernel's view of what was given, before the shell adds to it.
+        // Read from the kernel, before the shell adds variables.
         let text = format!(
             "#!/bin/sh\n{{ echo \"{program} $*\"; tr '\\0' '\\n' </proc/$$/environ; \
              echo '{PARENT}'; tr '\\0' '\\n' </proc/$PPID/environ; }} >'{}'/$$-{program}\n{then}\n",
@@ -126,8 +126,7 @@ impl Canary {
         }
     }
 
-    /// The environment with the secrets in it and the watched programs first on `PATH`, for
-    /// [`Tree::run_with`].
+    /// The environment for [`Tree::run_with`]: with the secrets, and with the watched programs first on `PATH`.
     pub fn env(&self) -> Vec<(&str, String)> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let dirs = [self.bin()].into_iter().chain(std::env::split_paths(&path));
@@ -145,7 +144,7 @@ impl Canary {
         env
     }
 
-    /// Runs `program` on `tree` with the secrets, and `env` besides.
+    /// Runs `program` on `tree` with the secrets and with `env`.
     pub fn run(&self, tree: &Tree, program: &str, args: &[&str], env: &[(&str, &str)]) -> Ran {
         let ours = self.env();
         let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
@@ -153,8 +152,7 @@ impl Canary {
         tree.run_with(program, args, &env)
     }
 
-    /// A block of Rust that writes down the environment of `who`: for a build script or a procedural
-    /// macro.
+    /// A block of Rust that records the environment of `who`: for a build script or a procedural macro.
     pub fn block(&self, who: &str) -> String {
         BLOCK
             .replace("WHO", who)
@@ -162,8 +160,8 @@ impl Canary {
             .replace("PARENT", PARENT)
     }
 
-    /// Replaces the crates that a release of `tree`, made by [`Tree::data`], builds. The new ones
-    /// take a second to compile; their build scripts and a procedural macro are watched.
+    /// Replaces the crates that a release of `tree`, made by [`Tree::data`], builds. The replacements compile within a
+    /// second, and their build scripts and a procedural macro are watched.
     pub fn small_crates(&self, tree: &Tree, version: &str) {
         let write = |path: &str, text: &str| {
             let file = tree.root().join(path);
@@ -201,7 +199,7 @@ impl Canary {
         write("Cargo.lock", &lock);
     }
 
-    /// What every child was given, in no order.
+    /// What every child inherited, in no particular order.
     pub fn given(&self) -> Vec<Given> {
         let entries = fs::read_dir(self.seen()).expect("the records");
         let records = entries.map(|entry| {
@@ -222,11 +220,11 @@ impl Canary {
             .collect()
     }
 
-    /// Asserts that each of `started` was started (by the start of its command line), and that no
-    /// child and no output has a secret.
+    /// Asserts that each command line in `started` (a prefix) was started, and that no child and no output contains a
+    /// secret.
     ///
     /// # Panics
-    /// When one was not, or has.
+    /// If one was not started, or a secret leaked.
     pub fn assert_unseen(&self, ran: &Ran, started: &[&str]) {
         let given = self.given();
         for wanted in started {

@@ -1,26 +1,26 @@
-//! Mutation fuzzing on the stable toolchain: inputs of a corpus, changed at random, for a parser
-//! that must neither panic nor hang.
+//! Mutation fuzzing on the stable toolchain: random changes to the inputs of a corpus, for parsers that must neither
+//! panic nor hang.
 //!
-//! Runs are bounded by their inputs and repeat from their seed, so that what fails in CI fails here.
-//! `xtask/fuzz.sh` runs them by time and from other seeds.
+//! A run is bounded by its number of inputs and reproducible from its seed, so that a failure in CI can be repeated.
+//! `xtask/fuzz.sh` runs the fuzzers by time and from random seeds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Sets the seed: a number.
+/// The environment variable with the seed, a number.
 pub const SEED: &str = "POLIS_FUZZ_SEED";
-/// Runs each target for so many seconds, and not for a number of inputs.
+/// The environment variable with the seconds to run each target for, instead of a number of inputs.
 pub const SECONDS: &str = "POLIS_FUZZ_SECONDS";
-/// How long one input may take. Parsers answer within milliseconds, on a busy machine too.
+/// The time limit for one input. Parsers answer within milliseconds, even on a busy machine.
 const SLOWEST: Duration = Duration::from_secs(20);
 
-/// Feeds `parse` with `inputs` inputs that are made from `corpus`: pieces are taken out, doubled, swapped with
-/// those of another, and replaced by bytes, numbers and words of `words`.
+/// Calls `parse` with `inputs` inputs derived from `corpus`: pieces are removed, doubled, swapped with those of another
+/// input, or replaced by bytes, numbers and `words`.
 ///
 /// # Panics
-/// When `parse` panics or is slow; names the file that holds the input, and the seed. A parser that never
-/// returns ends the process.
+/// If `parse` panics or is slow. The message names the file that holds the input, and the seed. A parser that never
+/// returns aborts the process.
 pub fn fuzz(name: &str, corpus: &[Vec<u8>], words: &[&str], inputs: usize, parse: impl Fn(&[u8])) {
     assert!(!corpus.is_empty(), "{name}: the corpus is empty");
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
@@ -54,10 +54,10 @@ fn kept(name: &str, seed: u64, input: &[u8], how: &str) -> String {
     )
 }
 
-/// The input under way, and since when.
+/// The current input, and when it started.
 type Current = Option<(Instant, Vec<u8>)>;
 
-/// Ends the process when one input takes too long.
+/// Aborts the process if one input takes too long.
 struct Watch(Arc<Mutex<Current>>);
 
 impl Watch {
@@ -81,11 +81,11 @@ impl Watch {
     }
 
     fn begin(&self, input: &[u8]) {
-        *self.0.lock().expect("nobody panics with it") = Some((Instant::now(), input.to_owned()));
+        *self.0.lock().expect("not poisoned") = Some((Instant::now(), input.to_owned()));
     }
 
     fn end(&self) {
-        *self.0.lock().expect("nobody panics with it") = None;
+        *self.0.lock().expect("not poisoned") = None;
     }
 }
 
@@ -101,7 +101,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Below `end`; 0 for 0.
+    /// A number below `end`, or 0 if `end` is 0.
     fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % (end.max(1) as u64)).unwrap_or(0)
     }
@@ -110,7 +110,7 @@ impl Random {
         from[self.below(from.len())]
     }
 
-    /// A range of `bytes`, mostly a short one.
+    /// A range of `bytes`, usually a short one.
     fn range(&mut self, bytes: &[u8]) -> std::ops::Range<usize> {
         let start = self.below(bytes.len() + 1);
         let longest = if self.below(4) == 0 { bytes.len() } else { 16 };
@@ -162,7 +162,7 @@ impl Random {
             };
             input.splice(range, piece);
         }
-        // Growth upon growth would only make it slow.
+        // Repeated growth would only slow it down.
         input.truncate(64 << 10);
         input
     }

@@ -1,12 +1,11 @@
-//! For tests only: a copy of the tree to break, and the real programs run on it.
+//! For tests only: a copy of the tree to break, and the real programs to run on it.
 //!
-//! A copy is in a known state, whatever state the tree is in (`normal`): a test that passes only
-//! while something is waived, or until an action is bumped, would stop the release that does so.
-//! What must hold for the tree as it is, is asked of [`Tree::as_it_is`]. `POLIS_TEST_TREE` names
-//! another tree to copy.
+//! A copy is always in a known state, whatever the state of the tree (see `normal`). A test that passes only while
+//! something is waived, or until an action is updated, would block the release that changes that. Use
+//! [`Tree::as_it_is`] for properties that must hold in every state. `POLIS_TEST_TREE` selects another tree to copy.
 //!
-//! Tests see what users see: exit code, standard output, standard error. The environment of
-//! the programs is cleared but for what finds the toolchain, and HOME is the copy.
+//! Tests see what users see: exit code, standard output, standard error. Programs get only the environment that the
+//! toolchain needs, and HOME is the copy.
 
 mod canary;
 pub mod fuzz;

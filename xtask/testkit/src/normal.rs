@@ -1,8 +1,8 @@
-//! What makes a copy of the tree independent of the state that the tree is in.
+//! Makes a copy of the tree independent of the tree's state.
 //!
-//! A tree is pinned, half pinned or waived, it has one version or another, an action was bumped in
-//! it yesterday: none of that may decide whether a test passes. So a copy gets pins, waivers, a
-//! version and a changelog of its own, the same in each state; tests may name them.
+//! Whether the tree is pinned, half pinned or waived, which version it has, and which actions were updated must not
+//! decide whether a test passes. A copy therefore gets fixed pins, waivers, version and changelog, which tests may
+//! name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,19 +17,19 @@ use xtask_pins::{versions, waivers};
 
 /// The version of a copy.
 pub const VERSION: &str = "0.5.0";
-/// The tag of the images in it that others publish.
+/// The tag of the images in it that other projects publish.
 const PUBLISHED: &str = "v0.4.0";
-/// The last day of its waivers: no test may fail because time has passed.
+/// The last day of its waivers, far away so that tests do not start to fail.
 const WAIVED_UNTIL: &str = "2999-12-31";
-/// The day after.
+/// The day after its waivers expire.
 pub const AFTER_WAIVERS: &str = "3000-01-01";
-/// Its Rust, where nothing is built in it.
+/// Its Rust version, if nothing is built in it.
 const RUST: &str = "1.95.0";
 const FINGERPRINT: &str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88";
 const CHANGELOG: &str = "CHANGELOG.md";
 const PUBLIC_KEY: &str = "minisign.pub";
 
-/// The action that tests name; the others get a version and a commit made of their names.
+/// The action that tests name. The others get a version and a commit derived from their names.
 const CHECKOUT: (&str, &str, &str) = (
     "actions/checkout",
     "v6.0.2",
@@ -75,15 +75,13 @@ const DOWNLOADS: [Known; 2] = [
     ),
 ];
 
-/// What is written over the files of a copy: by path the text, or `None` where there is no such
-/// file in any copy.
+/// Changes to the files of a copy: the new text by path, or `None` for a file to leave out.
 pub(crate) type Overlay = BTreeMap<String, Option<String>>;
 
-/// What normalises the tree at `root`; `built` where things are built in it, with the compiler
-/// that it names.
+/// The changes that normalize the tree at `root`. If the copy is `built`, its Rust version stays.
 ///
 /// # Panics
-/// When the pins of the tree cannot be read: no state of it is then known.
+/// If the pins of the tree cannot be read, because its state is then unknown.
 pub(crate) fn overlay(root: &Path, built: bool) -> Overlay {
     let files = Files::read(root).expect("the files with pins");
     let inventory = Inventory::extract(&files);

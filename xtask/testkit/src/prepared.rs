@@ -1,4 +1,4 @@
-//! Fixtures that all test processes of one run share.
+//! Fixtures shared by all test processes of one run.
 //!
 //! nextest runs each test in its own process, so a `OnceLock` would build an expensive fixture once per test.
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixture_that_failed_is_made_afresh() {
+    fn a_failed_fixture_is_made_again() {
         let failed = std::panic::catch_unwind(|| {
             prepared("made-afresh", |dir| {
                 fs::write(dir.join("half"), "").expect("a file");

@@ -1,4 +1,4 @@
-//! The test programs of the workspace, run on another tree than the one that they were built from.
+//! The test programs of the workspace, run on a different tree than they were built from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::tree::{Ran, TREE, Tree};
 
-/// What to do when a program is not there.
+/// What to do when a program is missing.
 const BUILD: &str = "run `cargo test --workspace --no-run`";
 
-/// A test program: the package and the target that it is of, as cargo names them.
+/// A test program, identified by package and target as cargo names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// The directory of its package, relative to the top of the tree.
@@ -19,24 +19,24 @@ pub struct Program {
     path: PathBuf,
 }
 
-/// Which tests of a program are run: all, or those whose names contain one of the texts.
+/// A selection of the tests of a program: all, or those whose names contain one of the filters.
 #[derive(Debug, Clone, Copy)]
 pub struct Chosen {
     /// The directory of the package.
     pub package: &'static str,
     /// The name of the target.
     pub name: &'static str,
-    /// The texts; none for all tests.
+    /// The filters; empty for all tests.
     pub filters: &'static [&'static str],
 }
 
-/// The test programs that `chosen` names, as they are built already.
+/// The test programs that `chosen` names, already built.
 ///
-/// `cargo test --workspace` builds all before it runs any. They are not built from here: to some build
-/// scripts the environment of a test is another one, so that everything would be built twice each time.
+/// `cargo test --workspace` builds all of them before it runs any. Building them here would rebuild everything each
+/// time, because the environment of a test differs for some build scripts.
 ///
 /// # Panics
-/// When one is missing, or older than its sources.
+/// If one is missing, or older than its sources.
 pub fn find(chosen: &[Chosen]) -> Vec<Program> {
     let this = std::env::current_exe().expect("a test program");
     let dir = this.parent().expect("its directory");
@@ -57,12 +57,12 @@ pub fn find(chosen: &[Chosen]) -> Vec<Program> {
     chosen.iter().map(find).collect()
 }
 
-/// The program beside the dependency file `path` and when it was built, where it is `one` of this tree.
+/// The program beside the dependency file `path` and its build time, if it is `one` of this tree.
 fn built(path: &Path, one: &Chosen) -> Option<(SystemTime, PathBuf)> {
     let name = path.file_name()?.to_str()?.strip_suffix(".d")?;
     name.strip_prefix(one.name)?.strip_prefix('-')?;
     let text = fs::read_to_string(path).ok()?;
-    // `PROGRAM: SOURCE SOURCE ...`, and the sources are relative to the top of the tree.
+    // `PROGRAM: SOURCE SOURCE ...`, with sources relative to the top of the tree.
     let (_, sources) = text.lines().find_map(|line| line.split_once(": "))?;
     let mut sources = sources.split(' ');
     let main = format!("{}/tests/{}", one.package, one.name);
@@ -84,8 +84,8 @@ fn built(path: &Path, one: &Chosen) -> Option<(SystemTime, PathBuf)> {
 }
 
 impl Program {
-    /// Runs the tests with one of the texts `filters` in their names, or all, on copies of the tree
-    /// at `root`; returns what they said and how long they took.
+    /// Runs the tests whose names contain one of `filters`, or all tests, on copies of the tree at `root`. Returns
+    /// their output and duration.
     pub fn run_on(&self, root: &Path, filters: &[&str]) -> (Ran, Duration) {
         let root = root.to_str().expect("a path in UTF-8");
         let required = inherited(&["POLIS_REQUIRE_REAL_PARTS", "POLIS_CLOUD_INIT", "TMPDIR"]);
@@ -96,10 +96,10 @@ impl Program {
     }
 }
 
-/// Runs what is `chosen` on the tree at `root` and returns one line for each program, with its time.
+/// Runs the `chosen` tests on the tree at `root` and returns one line per program, with its time.
 ///
 /// # Panics
-/// When a test fails, with what it said; and when a filter chooses no test, which would prove nothing.
+/// If a test fails, with its output; or if a filter matches no test, which would prove nothing.
 pub fn run_all(chosen: &[Chosen], programs: &[Program], root: &Path) -> Vec<String> {
     let pairs = chosen.iter().zip(programs);
     let lines = pairs.map(|(one, program)| {
@@ -121,7 +121,7 @@ pub fn run_all(chosen: &[Chosen], programs: &[Program], root: &Path) -> Vec<Stri
     lines.collect()
 }
 
-/// The variables of `names` that are set.
+/// The variables in `names` that are set.
 fn inherited<'a>(names: &[&'a str]) -> Vec<(&'a str, &'static str)> {
     let set = names.iter().filter_map(|name| {
         let value = std::env::var(name).ok()?;

@@ -1,4 +1,4 @@
-//! A copy of the tree, and the programs that run on it.
+//! A copy of the tree, and the programs to run on it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,9 +14,9 @@ use tempfile::TempDir;
 use crate::normal::{self, Overlay};
 use crate::prepared;
 
-/// What a checkout has that is not its content.
+/// Entries of a checkout that are not content.
 const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];
-/// What the offline checks read.
+/// Files that the offline checks read.
 const DATA: [&str; 8] = [
     ".github",
     "Cargo.toml",
@@ -27,9 +27,9 @@ const DATA: [&str; 8] = [
     "rust-toolchain.toml",
     "schemas",
 ];
-/// The Dockerfile that the compose file names; what it copies in is not read.
+/// The Dockerfile that the compose file names. The files that it copies are not read.
 const DOCKERFILE: &str = "services/init/Dockerfile";
-/// What a program needs to find the toolchain and its crates.
+/// Variables that programs need to find the toolchain and its crates.
 const KEPT: [&str; 8] = [
     "PATH",
     "CARGO",
@@ -41,32 +41,32 @@ const KEPT: [&str; 8] = [
     "HTTPS_PROXY",
 ];
 
-/// What is slow in the release profile, and what replaces it.
+/// The slow settings of the release profile, and their replacements.
 const QUICK_PROFILE: [(&str, &str); 3] = [
     ("opt-level = \"z\"\n", "opt-level = 0\n"),
     ("lto = \"fat\"\n", "lto = \"off\"\n"),
     ("codegen-units = 1\n", "codegen-units = 16\n"),
 ];
 
-/// Names the tree that is copied, where it is not the one that the tests were built from.
+/// The variable that selects the tree to copy, if different from that of the tests.
 pub const TREE: &str = "POLIS_TEST_TREE";
 
-/// A copy of this repository in a temporary directory, which is removed when this is dropped.
+/// A copy of this repository in a temporary directory, removed on drop.
 #[derive(Debug)]
 pub struct Tree {
     root: PathBuf,
-    /// `None` for a tree that the tests share.
+    /// `None` for a tree that tests share.
     _dir: Option<TempDir>,
 }
 
-/// What a program did.
+/// The result of running a program.
 #[derive(Debug)]
 pub struct Ran {
-    /// Its exit code; -1 when a signal ended it.
+    /// The exit code; -1 if a signal ended it.
     pub code: i32,
-    /// What it printed on standard output, with the tree's path as `[TREE]`.
+    /// Standard output, with the tree's path as `[TREE]`.
     pub stdout: String,
-    /// The same of standard error.
+    /// Standard error, with the tree's path as `[TREE]`.
     pub stderr: String,
 }
 
@@ -79,12 +79,10 @@ pub fn repository() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
-/// Whether tests must fail rather than be skipped when the real part `program` is missing.
-///
-/// Returns whether it is there; says so when the test is to be skipped.
+/// Whether the test tool `program` is installed. Prints a message if it is not and the test is to be skipped.
 ///
 /// # Panics
-/// When it is missing and `POLIS_REQUIRE_REAL_PARTS` is set.
+/// If it is missing and `POLIS_REQUIRE_REAL_PARTS` is set.
 pub fn has_part(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
@@ -107,7 +105,7 @@ impl Tree {
         tree.normal(overlay)
     }
 
-    /// All of it, so that it can be built, in a known state.
+    /// The whole repository, so that it can be built, in a known state.
     pub fn whole() -> Self {
         static OVERLAY: OnceLock<Overlay> = OnceLock::new();
         let tree = Self::of(&|name| !NOT_CONTENT.iter().any(|not| name == *not));
@@ -115,11 +113,11 @@ impl Tree {
         tree.normal(overlay)
     }
 
-    /// The same, with a release profile that takes half as long to build: for what does not depend on how well the
-    /// programs are optimized.
+    /// As [`Self::whole`], with a release profile that takes half as long to build: for tests that do not depend on
+    /// optimization.
     ///
     /// # Panics
-    /// When the release profile in `Cargo.toml` is another than the one it replaces.
+    /// If the release profile in `Cargo.toml` is not the expected one.
     pub fn quick_to_build() -> Self {
         let tree = Self::whole();
         let mut manifest = tree.read("Cargo.toml");
@@ -131,8 +129,8 @@ impl Tree {
         tree
     }
 
-    /// The files that the offline checks read, as they are: for what must hold in every state of
-    /// the tree, and for nothing else.
+    /// The files that the offline checks read, unchanged. Only for properties that must hold in every state of the
+    /// tree.
     pub fn as_it_is() -> Self {
         let tree = Self::of(&|name| DATA.iter().any(|data| name == *data));
         let dockerfile = tree.root().join(DOCKERFILE);
@@ -141,7 +139,7 @@ impl Tree {
         tree
     }
 
-    /// An empty directory, for a program that reads no file of ours.
+    /// An empty directory, for a program that reads none of our files.
     pub fn empty() -> Self {
         Self::of(&|_| false)
     }
@@ -153,7 +151,7 @@ impl Tree {
         tree
     }
 
-    /// The tree at `root`, which other tests use too: nothing may write to it, and nothing removes it.
+    /// The tree at `root`, which other tests share: do not write to it. It is not removed on drop.
     pub fn shared(root: PathBuf) -> Self {
         Self { root, _dir: None }
     }
@@ -201,7 +199,7 @@ impl Tree {
     /// Replaces the first `from` in a file by `to`.
     ///
     /// # Panics
-    /// When it is not there: the test would prove nothing.
+    /// If it does not occur, because the test would prove nothing.
     pub fn replace(&self, path: &str, from: &str, to: &str) {
         let text = self.read(path);
         assert!(text.contains(from), "`{from}` is not in {path}");
@@ -228,11 +226,11 @@ impl Tree {
         }
     }
 
-    /// Starts `program` with a cargo that never ends, sends `signal` once that cargo runs, and returns the exit code
-    /// and which of cargo and its own child are left.
+    /// Starts `program` with a cargo that never exits and sends `signal` once that cargo runs. Returns the exit code,
+    /// and which of cargo and its own child are still running.
     ///
     /// # Panics
-    /// When the program cannot be started or does not end.
+    /// If the program cannot be started or does not exit.
     #[cfg(unix)]
     pub fn interrupt(
         &self,
@@ -246,7 +244,7 @@ impl Tree {
         self.write("endless-cargo", script);
         fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("its mode");
         let cargo = cargo.to_str().expect("UTF-8");
-        // A parent that ignores signals would hand that down.
+        // Ignored signals are inherited, so reset them.
         let args = [&["--default-signal=INT,TERM,HUP", program], args].concat();
         let mut child = self.start("env", &args, &[("CARGO", cargo)]);
         let pids = within("cargo runs", || {
@@ -273,7 +271,7 @@ impl Tree {
         (status.code(), left())
     }
 
-    /// Starts `program` on the copy with its output captured.
+    /// Starts `program` on the copy and captures its output.
     pub fn start(&self, program: impl AsRef<OsStr>, args: &[&str], env: &[(&str, &str)]) -> Child {
         #[expect(
             clippy::disallowed_methods,
@@ -286,7 +284,7 @@ impl Tree {
             .env_clear()
             .env("HOME", self.root())
             .env("CARGO_MANIFEST_DIR", self.root())
-            // Servers of tests are on this machine: nothing is gained by waiting for them.
+            // Test servers run on this machine, so there is no point in waiting longer.
             .env("POLIS_RETRY_DELAY", "10")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -296,7 +294,7 @@ impl Tree {
                 command.env(name, value);
             }
         }
-        // HOME is another one, so say where cargo's and rustup's files are.
+        // HOME is different, so say where cargo's and rustup's files are.
         if let Some(home) = std::env::home_dir() {
             for (name, dir) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
                 if std::env::var_os(name).is_none() {
@@ -310,7 +308,7 @@ impl Tree {
 }
 
 impl Ran {
-    /// Everything that a user sees, for a snapshot.
+    /// Everything that a user sees, for snapshots.
     pub fn seen(&self) -> String {
         let mut seen = format!("exit {}\n", self.code);
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
@@ -321,23 +319,23 @@ impl Ran {
         seen
     }
 
-    /// The one JSON document on standard output, which must be as the schema of reports says.
+    /// The JSON document on standard output, validated against the schema of reports.
     ///
     /// # Panics
-    /// When it is not.
+    /// If it is not valid.
     pub fn report(&self) -> Value {
         let schema = fs::read_to_string(repository().join("schemas/report.schema.json"));
         self.document(&schema.expect("the schema"))
     }
 
-    /// The one SARIF log on standard output, which must be as OASIS's own schema says.
+    /// The SARIF log on standard output, validated against OASIS's schema.
     ///
     /// # Panics
-    /// When it is not.
+    /// If it is not valid.
     pub fn sarif(&self) -> Value {
-        // From the standard's repository, as the crate serde-sarif 0.8.0 ships it.
+        // From the standard's repository, as shipped by the crate serde-sarif 0.8.0.
         let schema = include_str!("../sarif-2.1.0.schema.json");
-        // Its one pattern that is no regular expression, for a property that we do not write.
+        // One pattern in it is not a valid regular expression; it is for a property that we do not write.
         self.document(&schema.replace("[a-zA-Z]{2}]?$", "[a-zA-Z]{2}$"))
     }
 
@@ -374,10 +372,11 @@ impl Ran {
     }
 }
 
-/// What normalises `tree`. The tests of a run share it: it takes longer to find than many a test.
+/// The changes that normalize `tree`. Shared by all tests of a run, because computing them takes longer than many
+/// tests.
 fn overlay(name: &str, tree: &Tree, built: bool) -> Overlay {
     if std::env::var_os(TREE).is_some() {
-        // Another tree, which may change between two tests.
+        // The tree that this variable selects may change between two tests.
         return normal::overlay(tree.root(), built);
     }
     let dir = prepared(name, |dir| {
@@ -401,7 +400,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What `look` finds, asked again for a minute.
+/// The result of `look`, retried for up to a minute.
 #[cfg(unix)]
 fn within<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..3_000 {

@@ -1,4 +1,4 @@
-//! The states in which a tree can be, each made in a copy: for the proof that no test depends on them.
+//! The states that a tree can be in, each made in a copy, to prove that no test depends on them.
 
 use polis_base::{Digest, ImageRef};
 use xtask_host::source::Source;
@@ -12,21 +12,20 @@ use crate::tree::Tree;
 /// A state of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
-    /// As a release needs it: everything is pinned, nothing waived, the public key is there, and the
-    /// commit has a tag.
+    /// Ready for a release: everything is pinned and nothing waived, the public key exists, and the commit has a tag.
     Ready,
-    /// One image is pinned, and its waiver deleted.
+    /// One image is pinned and no longer waived.
     OnePinned,
-    /// Every other image is pinned, and its waiver deleted.
+    /// Every other image is pinned and no longer waived.
     HalfPinned,
-    /// Actions, downloads and the key have moved.
+    /// Actions, downloads and the key have changed.
     Moved,
     /// The next version.
     NextVersion,
 }
 
 impl Variant {
-    /// All of them.
+    /// Every state.
     pub const ALL: [Self; 5] = [
         Self::Ready,
         Self::OnePinned,
@@ -35,10 +34,10 @@ impl Variant {
         Self::NextVersion,
     ];
 
-    /// A whole tree in this state.
+    /// Makes a whole tree in this state.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// If it cannot be made.
     pub fn make(self) -> Tree {
         let tree = Tree::whole();
         let files = Files::read(tree.root()).expect("files");
@@ -65,7 +64,7 @@ impl Variant {
 /// The version after that of a copy.
 const NEXT: &str = "0.6.0";
 
-/// Well formed, and nobody's: what it names is served nowhere.
+/// A well-formed digest that is served nowhere.
 fn digest_for(image: &ImageRef) -> Digest {
     Digest::of(image.unpinned().to_string().as_bytes())
 }
@@ -127,7 +126,7 @@ fn next_version(files: &Files, inventory: &Inventory, lock: &Source) -> Vec<Edit
     edits
 }
 
-/// Writes `changes`, and what follows from them: the waivers of what is still not pinned, the page.
+/// Writes `changes` and their consequences: the waivers of images that are still unpinned, and the page of pins.
 fn write(tree: &Tree, files: &Files, changes: &[Change]) {
     let mut after = files.changed(changes);
     after.waivers.text = waivers_for(&after);
@@ -141,9 +140,9 @@ fn write(tree: &Tree, files: &Files, changes: &[Change]) {
     }
 }
 
-/// What a release needs beside pins.
+/// Adds what a release needs besides pins.
 fn ready(tree: &Tree) {
-    // A key by its form: nothing is ever signed with it.
+    // Well formed, but nothing is ever signed with it.
     let key = "untrusted comment: minisign public key\nRWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n";
     tree.write("minisign.pub", key);
     let commit =

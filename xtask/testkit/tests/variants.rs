@@ -1,7 +1,6 @@
-//! No test depends on the state of the tree: the tests that read it pass on a tree in every state.
+//! No test depends on the state of the tree: tests that read it pass on a tree in every state.
 //!
-//! Here are those that take seconds. A tree as a release needs it gets more of them in
-//! `xtask/online/tests/ready`.
+//! This runs the fast ones. `xtask/online/tests/ready` runs more of them on a tree that is ready for a release.
 
 use xtask_testkit::Variant;
 use xtask_testkit::programs::{self, Chosen};
@@ -27,7 +26,7 @@ const CHOSEN: [Chosen; 7] = [
         filters: &[
             "reports::",
             "states::everything_is_fine",
-            "states::what_left_is_gone",
+            "states::deleted_content_is_gone",
             "update::actions_move",
         ],
     },

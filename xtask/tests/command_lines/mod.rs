@@ -1,4 +1,4 @@
-//! Whether a command line of `cargo xtask` is valid, in workflows and documents.
+//! Validates command lines of `cargo xtask` in workflows and documents.
 
 use xtask::cli::{Cli, ImagesVerb, Verb};
 use xtask_host::program;
@@ -6,7 +6,8 @@ use xtask_host::program;
 /// Parses `line`, which starts with the name of a program, by `xtask` and by the program that owns the verb.
 ///
 /// # Errors
-/// The first line of clap's message. Help on a missing argument is no error: a text may name a verb without one.
+/// The first line of clap's message. A missing argument that only shows help is accepted, because text may name a verb
+/// without one.
 pub(crate) fn parse(line: &[&str]) -> Result<(), String> {
     let cli = Cli::read(line);
     let parsed = match cli.as_ref().map(|cli| &cli.verb) {

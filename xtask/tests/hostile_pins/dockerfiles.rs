@@ -1,8 +1,8 @@
-//! Dockerfiles: images, `ADD` and what `RUN` fetches.
+//! Dockerfiles: images, `ADD`, and downloads by `RUN`.
 
 use super::{Case, DOCKERFILE, as_is, hold};
 
-/// Words of a Dockerfile that name an image in a roundabout way.
+/// Indirect ways to name an image in a Dockerfile.
 #[test]
 fn no_image_of_a_dockerfile_is_skipped() {
     let image = &["unpinned-image:2"];
@@ -90,9 +90,9 @@ fn no_image_of_a_dockerfile_is_skipped() {
     hold(cases, as_is);
 }
 
-/// Addresses that `ADD` fetches, however they are written.
+/// URLs that `ADD` downloads, however they are written.
 #[test]
-fn no_file_that_add_fetches_is_skipped() {
+fn no_download_by_add_is_skipped() {
     let file = &["unpinned-download:2"];
     let later = &["unpinned-download:3"];
     let cases: &[Case<'_>] = &[
@@ -137,9 +137,9 @@ fn no_file_that_add_fetches_is_skipped() {
     hold(cases, as_is);
 }
 
-/// What the commands of a Dockerfile fetch.
+/// Downloads by the commands of a Dockerfile.
 #[test]
-fn nothing_that_run_fetches_is_skipped() {
+fn no_download_by_run_is_skipped() {
     let file = &["unpinned-download:2"];
     let pipe = &["piped-download:2"];
     let package = &["unpinned-package:2"];

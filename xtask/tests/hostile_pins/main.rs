@@ -1,6 +1,6 @@
-//! Files that fetch something in a way that a reviewer may overlook: each must end in a finding.
+//! Files that download something in a way that a reviewer may overlook. Each must cause a finding.
 //!
-//! The trees are written to disk and read through the inventory, so the names of files are judged too.
+//! The trees are written to disk and read through the inventory, so file names are judged, too.
 
 mod dockerfiles;
 mod workflows;
@@ -13,9 +13,9 @@ use xtask_pins::inventory::{Inventory, judge};
 use xtask_pins::waivers;
 use xtask_testkit::repository;
 
-/// An image that no digest pins.
+/// An image without a digest.
 const EVIL: &str = "evil.example/x:1";
-/// An image that one does.
+/// An image with a digest.
 const GOOD: &str =
     "good.example/x:1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -24,10 +24,10 @@ const WORKFLOW: &str = ".github/workflows/x.yml";
 const LOCK: &str = ".github/workflows/actions.lock";
 const COMMIT: &str = "de0fac2e4500dabe0009e67214ff5f5447ce83dd";
 
-/// One file, and what must be found in it: `rule:line` for each finding.
+/// A file, its text, and the expected findings as `rule:line`.
 type Case<'a> = (&'a str, &'a str, &'a [&'a str]);
 
-/// Every finding of a tree that holds `file` beside what each tree has, as `rule:line`.
+/// All findings, as `rule:line`, of a tree that holds `files` besides those of every tree.
 fn findings(files: &[(&str, &str)]) -> Vec<String> {
     let tree = tempfile::tempdir().expect("a directory");
     let write = |path: &str, text: &str| {
@@ -56,7 +56,7 @@ fn findings(files: &[(&str, &str)]) -> Vec<String> {
     found.collect()
 }
 
-/// Judges all cases and reports every one that came out otherwise.
+/// Checks all cases and reports every one that differs.
 fn hold(cases: &[Case<'_>], around: impl Fn(&str) -> String) {
     let mut wrong = Vec::new();
     for (number, (path, text, expected)) in cases.iter().enumerate() {
@@ -81,9 +81,9 @@ fn as_is(text: &str) -> String {
     text.to_owned()
 }
 
-/// What looks like the above and is none of it.
+/// Similar files that are pinned or download nothing.
 #[test]
-fn what_is_pinned_or_fetches_nothing_is_no_finding() {
+fn pinned_and_harmless_files_cause_no_finding() {
     let cases: &[Case<'_>] = &[
         (
             DOCKERFILE,

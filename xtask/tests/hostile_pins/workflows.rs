@@ -1,4 +1,4 @@
-//! Compose files, workflows, their lock file and the scripts of the machine.
+//! Compose files, workflows and their lock file, and scripts of the machine.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use xtask_testkit::repository;
 
 use super::{Case, LOCK, WORKFLOW, as_is, findings, hold};
 
-/// Compose files and bake files, under whatever name, and what they hand to builds.
+/// Compose files and bake files under any name, and what they pass to builds.
 #[test]
 fn no_compose_or_bake_file_is_skipped() {
     let service = "services:\n  a:\n    image: EVIL\n";
@@ -38,7 +38,7 @@ fn no_compose_or_bake_file_is_skipped() {
 
 /// What the steps of workflows and actions run.
 #[test]
-fn nothing_that_a_step_runs_is_skipped() {
+fn no_command_of_a_step_is_skipped() {
     let pipe = &["piped-download:4"];
     let image = &["unpinned-image:4"];
     let unreadable = &["image-reference:4"];
@@ -125,9 +125,9 @@ fn nothing_that_a_step_runs_is_skipped() {
     hold(cases, as_is);
 }
 
-/// Scripts that the machine runs.
+/// Scripts that run in the VM.
 #[test]
-fn nothing_is_piped_into_a_shell_of_the_machine() {
+fn downloads_piped_to_a_shell_of_the_vm_are_findings() {
     let tree = tempfile::tempdir().expect("a directory");
     let path = repository().join("cloud-init/cloud-init.yaml");
     let text = fs::read_to_string(path).expect("the file");
@@ -157,9 +157,9 @@ fn nothing_is_piped_into_a_shell_of_the_machine() {
 const USES: &str = "jobs:\n  a:\n    steps:\n      - uses: o/r/sub@v1.2.3\n";
 const ENTRY: &str = "    o/r@v1.2.3:\n        ref: v1.2.3\n        commit: sha1-COMMIT\n        owner_id: 1\n        repo_id: 2\n";
 
-/// The lock file of GitHub: what is in it counts, and what is wrong with it is found.
+/// GitHub's lock file: its entries count as pins, and its errors are findings.
 #[test]
-fn a_lock_file_pins_what_it_holds_and_nothing_else() {
+fn a_lock_file_pins_exactly_its_entries() {
     let head = "version: 'v0.0.2'\nworkflows:\n    .github/workflows/x.yml:\n        - o/r@v1.2.3\ndependencies:\n";
     let whole = format!("{head}{ENTRY}");
     let cases: &[(&str, &[&str])] = &[
@@ -172,7 +172,7 @@ fn a_lock_file_pins_what_it_holds_and_nothing_else() {
             ),
             &["actions-lock?:10"],
         ),
-        // No entry, another commit form, a dependency of a dependency without an entry.
+        // No entry, another form of commit, an indirect dependency without an entry.
         (
             &format!("{}  {{}}\n", head),
             &["actions-lock:4", "unpinned-action:4", "action-tag:4"],
@@ -185,7 +185,7 @@ fn a_lock_file_pins_what_it_holds_and_nothing_else() {
             &format!("{whole}        uses: [p/q@v1]\n"),
             &["actions-lock:11"],
         ),
-        // A workflow that the lock knows and that uses something else; one that is gone.
+        // A workflow that uses something other than its lock entry; an entry for a workflow that does not exist.
         (
             &whole
                 .replace("- o/r@v1.2.3", "- o/r@v1.2.4")

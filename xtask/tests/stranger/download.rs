@@ -1,5 +1,5 @@
-//! The recipe for a download, followed on a copy of the tree: who follows all of it is done, and who forgets a part is
-//! told which.
+//! The recipe for a download, followed on a copy of the tree: following all of it succeeds, and forgetting a part
+//! causes a finding that names it.
 
 use polis_base::Digest;
 use xtask_testkit::{Ran, Tree};
@@ -30,7 +30,7 @@ fn insert(tree: &Tree, anchor: &str, text: &str) {
     tree.replace(CLOUD_INIT, anchor, &format!("{text}\n{anchor}"));
 }
 
-/// A copy of the tree after `parts` of the recipe.
+/// A copy of the tree with some `parts` of the recipe applied.
 fn with(parts: &[Part]) -> Tree {
     let tree = Tree::data();
     if parts.contains(&Part::Pins) {
@@ -53,7 +53,7 @@ fn with(parts: &[Part]) -> Tree {
     }
     if parts.contains(&Part::Docs) {
         let ran = xtask(&tree, &["docs"]);
-        // 1: the table lists the pins that can be read, and the checks report the others.
+        // 1: the table lists the readable pins, and the checks report the others.
         assert!(ran.code <= 1, "{}", ran.seen());
     }
     tree
@@ -86,7 +86,7 @@ fn found(tree: &Tree) -> Vec<String> {
 }
 
 #[test]
-fn a_download_is_done_after_the_recipe_and_not_before() {
+fn a_download_needs_every_part_of_the_recipe() {
     use Part::{Docs, Pins, Step};
     assert_eq!(found(&with(&[Pins, Step, Docs])), [""; 0]);
     assert_eq!(found(&with(&[Pins, Step])), ["docs"]);

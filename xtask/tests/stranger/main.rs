@@ -1,8 +1,8 @@
-//! The path of a newcomer through CONTRIBUTING.md, in a fresh clone: set up, break a pin, see the finding, mend it, and
+//! The path of a newcomer through CONTRIBUTING.md, in a fresh clone: set up, break a pin, see the finding, fix it, and
 //! follow the recipes. Commands and edits are read from the page.
 //!
-//! `cargo xtask` stands for the program that was built for these tests. Of `ci --quick`, the steps that take seconds run for
-//! real; the others are the job of `ci` itself.
+//! `cargo xtask` is the program that was built for these tests. Of `ci --quick`, the fast steps run for real; `ci`
+//! itself runs the others.
 
 #![cfg(unix)]
 
@@ -90,7 +90,7 @@ fn quick(tree: &Tree, command: &str) {
     };
     assert!(steps.len() >= 4, "{steps:?}");
     succeeds(&shell(tree, command("pins")));
-    // Built beside `xtask` when the whole workspace is.
+    // It is built beside `xtask` when the whole workspace is.
     let check = Path::new(XTASK).with_file_name("xtask-check");
     if check.exists() {
         let line = command("check").replace("cargo xtask", &check.display().to_string());
@@ -99,7 +99,7 @@ fn quick(tree: &Tree, command: &str) {
 }
 
 #[test]
-fn a_broken_pin_is_found_and_mended() {
+fn a_broken_pin_is_found_and_fixed() {
     let Some(tree) = clone() else { return };
     let mut failed = Vec::new();
     for line in recipe::block("pin, break").lines() {

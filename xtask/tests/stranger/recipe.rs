@@ -1,4 +1,4 @@
-//! Reads the recipes in CONTRIBUTING.md, so that the tests follow them as they are written.
+//! Reads the recipes in CONTRIBUTING.md, so that tests follow them as written.
 
 const PAGE: &str = include_str!("../../../CONTRIBUTING.md");
 
@@ -14,7 +14,7 @@ pub(crate) fn block(name: &str) -> String {
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-/// The commands in the indented blocks of a section, each without what the page says about it.
+/// The commands in the indented blocks of a section, without the descriptions beside them.
 pub(crate) fn commands(section: &str) -> Vec<&'static str> {
     let heading = format!("\n## {section}\n");
     let (_, rest) = PAGE.split_once(&heading).expect("the section");

@@ -1,4 +1,4 @@
-//! The recipe for a verb: the tree compiles after it.
+//! The recipe for a verb: after following it, the tree compiles.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use xtask_testkit::Tree;
 use crate::recipe::block;
 use crate::succeeds;
 
-/// Applies the lines of the recipe: `--- FILE`, then lines to find and, with `+`, lines to insert after them.
+/// Applies the recipe: `--- FILE`, then lines to find, and lines with `+` to insert after them.
 fn apply(tree: &Tree, lines: &str) {
     let mut file = "";
     let mut after = String::new();
@@ -30,7 +30,7 @@ fn a_verb_compiles_after_its_recipe() {
     let tree = Tree::whole();
     tree.write("xtask/src/verbs/hello.rs", &block("verb, file"));
     apply(&tree, &block("verb, lines"));
-    // The build directory of these tests has the dependencies.
+    // The build directory of these tests already contains the dependencies.
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let target = dir.with_file_name("");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
@@ -56,8 +56,8 @@ fn a_verb_compiles_after_its_recipe() {
     succeeds(&tree.run_with(cargo, &args, &env));
 }
 
-/// A wrapper that runs rustc. Cargo keeps what a workspace wrapper compiled apart from its other artifacts, so the crates of
-/// the copy never pass for those of this tree.
+/// A wrapper that runs rustc. Cargo stores what a workspace wrapper compiles separately, so the crates of the copy are
+/// never taken for those of this tree.
 fn wrapper(dir: &Path) -> PathBuf {
     let path = dir.join("recipe-rustc");
     fs::write(&path, "#!/bin/sh\nexec \"$@\"\n").expect("a script");

@@ -1,13 +1,13 @@
-//! A limit of nesting, enforced before the tree is built.
+//! A limit on nesting, enforced before the tree is built.
 
 use std::collections::HashMap;
 
 use saphyr_parser::Event;
 
-/// The limit of nesting: readers recurse, so depth costs stack. The deepest file of the tree has 11 levels.
+/// The maximum nesting. Readers recurse, so depth costs stack. The deepest file of the tree has 11 levels.
 pub(crate) const DEEPEST: usize = 64;
 
-/// The nesting of the events so far, also through aliases.
+/// The nesting of the events so far, including that of aliased nodes.
 #[derive(Default)]
 pub(crate) struct Depth {
     /// Each open list or map: its anchor, 0 for none, and the height of its content so far.

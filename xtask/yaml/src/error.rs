@@ -1,15 +1,15 @@
-//! Why a text is not a YAML document.
+//! Errors of the YAML parser.
 
 use std::ops::Range;
 
-/// Why a text cannot be read.
+/// Why a text is not a valid YAML document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
     /// `yaml-tab` or `yaml-syntax`.
     pub rule: &'static str,
-    /// The bytes that are at fault.
+    /// The byte range at fault.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
     /// The next step.
     pub help: Option<&'static str>,

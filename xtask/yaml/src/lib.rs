@@ -1,9 +1,10 @@
-//! YAML with the place of every node.
+//! YAML with the location of every node.
 //!
-//! The release tools point into files and edit single values, so each node keeps its bytes. Merge keys (`<<`) are
-//! resolved as Compose resolves them. An alias has the place of its anchor, which is what an edit must change.
+//! The release tools point into files and edit single values, so each node keeps its byte range. Merge keys (`<<`) are
+//! resolved as Compose resolves them. An alias has the location of its anchor, because that is what an edit must
+//! change.
 //!
-//! A crate of its own, because the generic parser is compiled into its caller: this crate alone is optimized in
+//! This is a separate crate because generic code is compiled into its caller: only this crate is optimized in
 //! development builds.
 
 mod depth;
@@ -23,7 +24,7 @@ use offsets::Offsets;
 pub use error::ParseError;
 pub use node::{Node, Value};
 
-/// Parses a text that holds exactly one document.
+/// Parses a text that contains exactly one document.
 ///
 /// # Errors
 /// A syntax error, a tab, a duplicate key, an unknown alias, no document or several.
@@ -85,7 +86,7 @@ fn load<'a>(text: &'a str, offsets: &Offsets) -> Result<Vec<MarkedYaml<'a>>, Par
     Ok(loader.into_documents())
 }
 
-/// Features of YAML beyond plain maps, lists and scalars, each with its bytes: anchors, aliases, tags, merge keys and
+/// Features beyond plain maps, lists and scalars, each with its byte range: anchors, aliases, tags, merge keys and
 /// document markers. Parsers disagree about these; [`parse`] resolves them. Directives need a document marker.
 pub fn beyond_plain(text: &str) -> Vec<(Range<usize>, &'static str)> {
     let offsets = Offsets::new(text);
@@ -115,7 +116,7 @@ pub fn beyond_plain(text: &str) -> Vec<(Range<usize>, &'static str)> {
 struct Converter<'a> {
     text: &'a str,
     offsets: &'a Offsets,
-    /// The bytes of each anchored node so far.
+    /// The byte range of each anchored node so far.
     anchors: HashMap<&'a str, Range<usize>>,
 }
 
@@ -208,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_bytes_with_any_line_end_and_letter() {
+    fn spans_are_byte_ranges_for_any_text() {
         let source = "# é\r\na: &x 'q'\r\nb: *x\r\nc: {k: \"v\"} # c\r\nd: |\r\n  é1\r\n";
         let root = parse(source).unwrap();
         let text = |key: &str| &source[root.get(key).unwrap().span.clone()];
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn features_beyond_plain_yaml_are_found_in_their_places() {
+    fn features_beyond_plain_yaml_are_found_with_their_spans() {
         let text = "---\na: &x !y 1\nb: *x\n<<: {}\nc: [!!str é, '<<']\n";
         let line = |at: usize| text[..at].matches('\n').count() + 1;
         let found: Vec<_> = beyond_plain(text)
@@ -247,12 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_before_a_tree_is_built() {
+    fn deep_nesting_is_rejected_before_a_tree_is_built() {
         let deep = |depth: usize| format!("{}a\n", "- ".repeat(depth));
         assert!(parse(&deep(DEEPEST)).is_ok());
         for text in [
             deep(DEEPEST + 1),
-            // Each anchor alone is shallow; together they are not.
+            // Each anchor alone is shallow, but together they are not.
             (1..200).fold("a0: &a0 [x]\n".to_owned(), |text, at| {
                 format!("{text}a{at}: &a{at} [*a{}]\n", at - 1)
             }),
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_not_one_document_is_an_error_in_its_place() {
+    fn a_text_that_is_not_one_document_is_an_error_with_a_location() {
         for (text, message, at) in [
             ("a: 1\n\tb: 2\n", "a tab in a YAML file", 5),
             (

@@ -1,15 +1,15 @@
-//! The tree of a document.
+//! The nodes of a document.
 
 use std::ops::Range;
 
 use serde_json::Value as Json;
 
-/// A value with its place.
+/// A value with its location.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// The value.
     pub value: Value,
-    /// Its bytes in the source, with anchor and tag.
+    /// Its byte range in the source, including anchor and tag.
     pub span: Range<usize>,
 }
 
@@ -20,7 +20,7 @@ pub enum Value {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// An integer, also in hexadecimal or octal.
+    /// An integer, possibly hexadecimal or octal.
     Int(i64),
     /// A floating-point number.
     Float(f64),
@@ -28,12 +28,12 @@ pub enum Value {
     Text(String),
     /// A sequence.
     Seq(Vec<Node>),
-    /// A mapping in the order of the file.
+    /// A mapping, in file order.
     Map(Vec<(Node, Node)>),
 }
 
 impl Node {
-    /// The value under `key`, where this is a mapping that has it.
+    /// The value under `key`, if this is a mapping that contains it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|(_, value)| value)
     }
@@ -69,7 +69,7 @@ impl Node {
         }
     }
 
-    /// The value as JSON, for a schema to judge. Keys that are not strings take their text.
+    /// The value as JSON, for validation by a schema. Keys that are not strings are converted to text.
     pub fn to_json(&self) -> Json {
         match &self.value {
             Value::Null => Json::Null,
@@ -85,8 +85,8 @@ impl Node {
         }
     }
 
-    /// The node that the JSON pointer `pointer` names, with its key where it is a mapping's
-    /// value; the deepest existing one where the pointer leads nowhere.
+    /// The node at the JSON pointer `pointer`, and its key if it is a value of a mapping. If it does not exist, the
+    /// deepest existing node on the way.
     pub fn at_pointer(&self, pointer: &str) -> (Option<&Self>, &Self) {
         let mut found = (None, self);
         for token in pointer.split('/').skip(1) {

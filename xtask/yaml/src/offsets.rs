@@ -1,8 +1,8 @@
-//! Offsets in bytes for offsets in characters.
+//! Converts character offsets to byte offsets.
 
 /// Converts saphyr's offsets, which count characters, to bytes.
 pub(crate) struct Offsets {
-    /// The offset of every character, and the length of the text; `None` for ASCII.
+    /// The byte offset of every character, and the length of the text; `None` for ASCII.
     table: Option<Vec<usize>>,
     length: usize,
 }
@@ -16,7 +16,7 @@ impl Offsets {
         }
     }
 
-    /// The first byte of the character `index`; the length of the text beyond its end.
+    /// The byte offset of the character `index`, or the length of the text if beyond its end.
     pub(crate) fn byte(&self, index: usize) -> usize {
         match &self.table {
             Some(table) => table.get(index).copied().unwrap_or(self.length),

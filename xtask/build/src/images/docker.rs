@@ -1,4 +1,4 @@
-//! Images that only Docker can build: their Dockerfiles do more than copy.
+//! Images that only Docker can build, because their Dockerfiles do more than copy.
 
 use std::io::Read;
 
@@ -11,7 +11,7 @@ use xtask_host::progress::Progress;
 use xtask_host::workspace::Workspace;
 use xtask_pins::compose::BuiltImage;
 
-/// Lets Docker build the image for both architectures, and takes over its layout.
+/// Builds the image for both architectures with Docker, and imports its layout.
 pub(super) fn docker(
     workspace: &Workspace,
     built: &BuiltImage,
@@ -26,10 +26,10 @@ pub(super) fn docker(
         .map_err(|error| Error::io("create a directory in", &workspace.target, &error))?;
     let tar = scratch.path().join("image.tar");
     let why = format!(
-        "`{}` is no `FROM scratch` image that only copies (`{reason}`), so Docker must build it",
+        "only Docker can build `{}`, which does more than copy files to `FROM scratch` (`{reason}`)",
         built.build.dockerfile
     );
-    // Without its plugin, Docker complains of an option of the build.
+    // Without the plugin, Docker's only complaint is about an unknown option.
     let plugin = Run::new("docker").args(["buildx", "version"]).output();
     plugin.map_err(|error| {
         Error::machine("`docker buildx` is not installed")
@@ -54,14 +54,14 @@ pub(super) fn docker(
         ))
         .arg(workspace.root.join(&built.build.context))
         .env("SOURCE_DATE_EPOCH", "0")
-        // Docker's own logins, for what an image builds upon.
+        // Docker's own credentials, for base images.
         .passing(&["DOCKER_AUTH_CONFIG"])
         .output()
         .map_err(|error| error.because(why))?;
     let file = std::fs::File::open(&tar).map_err(|error| Error::io("read", &tar, &error))?;
     let entry = import(file, blobs).map_err(|why| {
         Error::machine(format!(
-            "what Docker built for `{}` is no OCI layout",
+            "Docker's output for `{}` is not an OCI layout",
             built.image
         ))
         .because(why)
@@ -70,7 +70,7 @@ pub(super) fn docker(
     Ok(entry)
 }
 
-/// Takes over the one image of an OCI layout in a tar.
+/// Imports the only image of an OCI layout in a tar.
 fn import(tar: impl Read, blobs: &mut Blobs) -> std::result::Result<Descriptor, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut index = None;
@@ -100,7 +100,7 @@ fn import(tar: impl Read, blobs: &mut Blobs) -> std::result::Result<Descriptor, 
             one.annotations.clear();
             Ok(one)
         }
-        _ => Err("its index.json does not name exactly one image".to_owned()),
+        _ => Err("its index.json does not list exactly one image".to_owned()),
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_docker_built_is_taken_over_and_verified() {
+    fn the_output_of_docker_is_imported_and_verified() {
         let mut blobs = Blobs::default();
         let entry = import(layout(|_, bytes| bytes).as_slice(), &mut blobs).unwrap();
         assert_eq!(blobs.platforms(&entry), ["linux/arm64"]);

@@ -361,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_told_from_similar_text() {
+    fn paths_are_distinguished_from_similar_text() {
         for (text, expected) in [
             ("dir /data", "/data"),
             (

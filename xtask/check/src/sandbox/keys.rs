@@ -80,7 +80,7 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     ),
     (
         "use_api_socket",
-        "whoever can write to the Docker socket is root on the host",
+        "anyone who can write to the Docker socket is root on the host",
     ),
     (
         "userns_mode",

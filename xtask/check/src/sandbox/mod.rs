@@ -184,7 +184,7 @@ impl Section {
             help,
         };
         let says = |line: &str| facts.iter().any(|fact| matches(line, &fact.text));
-        // A wrong value is reported by itself.
+        // A wrong value has its own finding.
         let is_told = |line: &str| {
             let mut alike = facts
                 .iter()

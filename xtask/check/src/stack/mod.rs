@@ -65,8 +65,8 @@ fn tags(compose: &Compose) -> Vec<Finding> {
     let tags = beyond.filter(|(_, what)| *what == "a tag");
     tags.map(|(span, _)| {
         let place = compose.place(span);
-        Finding::error("yaml-tag", place, "a tag in the compose file")
-            .help("write the value without a tag: Compose obeys `!reset` and `!override`")
+        Finding::error("yaml-tag", place, "a YAML tag in the compose file")
+            .help("write the value without a tag: Compose follows `!reset` and `!override`")
     })
     .collect()
 }
@@ -76,7 +76,7 @@ const FORBIDDEN: [(&str, &str, &str); 2] = [
     (
         "docker.sock",
         "docker-socket",
-        "whoever can write to the Docker socket is root on the host",
+        "anyone who can write to the Docker socket is root on the host",
     ),
     (
         "dhi.io",

@@ -21,7 +21,7 @@ pub(super) fn judge(document: &Node) -> Vec<Offence> {
     judged.collect()
 }
 
-/// The services that run once and exit: with `restart: "no"`, or where others wait for their completion.
+/// The services that run once and exit: with `restart: "no"`, or if others wait for their completion.
 pub(super) fn inits(services: &[(Node, Node)]) -> BTreeSet<&str> {
     let mut inits = BTreeSet::new();
     for (name, service) in services {

@@ -8,7 +8,7 @@ use xtask_pins::yaml::{Node, Value};
 use super::service;
 use crate::sandbox;
 
-/// The line is proposed where it mends at least so many offences.
+/// How many offences a line must fix to be proposed.
 const ENOUGH: usize = 3;
 
 /// The document with the missing merge keys added, and a finding for each of them.

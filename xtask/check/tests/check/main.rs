@@ -39,7 +39,7 @@ fn the_tree_is_fine() {
 
 /// Compose prefers `compose.yaml`, and merges an override file.
 #[test]
-fn files_that_compose_would_read_as_well_are_errors() {
+fn additional_files_that_compose_reads_are_errors() {
     for name in ["compose.yaml", "docker-compose.override.yml", ".env"] {
         let tree = Tree::data();
         tree.write(&format!("compose/{name}"), "{}\n");
@@ -77,7 +77,7 @@ fn versions_and_waivers_are_checked() {
 }
 
 #[test]
-fn a_finding_shows_its_place_and_the_next_step() {
+fn a_finding_shows_its_location_and_the_next_step() {
     let tree = Tree::data();
     tree.replace(CLOUD_INIT, "permissions: 0o755", "permissions: '0755'");
     let stack = tree.read(COMPOSE);
@@ -85,7 +85,7 @@ fn a_finding_shows_its_place_and_the_next_step() {
     let ran = check(&tree, &[]);
     let findings = ran.stderr.trim_end().split("\n\n");
     let errors: Vec<&str> = findings.filter(|part| part.starts_with("error[")).collect();
-    // The lines' numbers change with the file.
+    // Line numbers change with the file.
     let text = tree.read(CLOUD_INIT);
     let number = |wanted: &str| {
         let line = text.lines().position(|line| line.trim() == wanted);
@@ -156,14 +156,14 @@ fn executable(path: &std::path::Path) {
 }
 
 #[test]
-fn a_missing_file_and_an_invalid_day_have_their_own_errors() {
+fn a_missing_file_and_an_invalid_date_have_their_own_errors() {
     let tree = Tree::data();
     std::fs::remove_file(tree.root().join(CLOUD_INIT)).expect("removed");
     expect![[r#"
         exit 1
         --- stderr
         error: `[TREE]/cloud-init/cloud-init.yaml` is missing
-          next: run this from a complete checkout, or name one with --root DIR
+          hint: run this from a complete checkout, or name one with --root DIR
     "#]]
     .assert_eq(&check(&tree, &[]).seen());
     let ran = tree.run(
@@ -177,7 +177,7 @@ fn a_missing_file_and_an_invalid_day_have_their_own_errors() {
 }
 
 #[test]
-fn a_selected_file_is_judged_alone() {
+fn only_selected_files_are_checked() {
     let tree = Tree::data();
     tree.replace(CLOUD_INIT, "package_update: true\n", "");
     tree.replace(COMPOSE, "restart: unless-stopped", "restart: always");
@@ -201,7 +201,7 @@ fn a_selected_file_is_judged_alone() {
 }
 
 #[test]
-fn every_script_is_checked_at_its_place() {
+fn every_script_is_checked_with_locations() {
     if !has_part("shellcheck") {
         return;
     }
@@ -230,7 +230,7 @@ fn every_script_is_checked_at_its_place() {
     assert_eq!(ran.code, 1, "{}", ran.seen());
 }
 
-/// A skipped check is a warning, and an error in CI, where warnings go unread.
+/// A skipped check is a warning, but an error in CI, where warnings go unread.
 #[test]
 fn a_missing_shellcheck_is_reported() {
     let tree = Tree::data();
@@ -254,7 +254,7 @@ fn a_missing_shellcheck_is_reported() {
     );
 }
 
-/// `check` and `verify-pins` report the same about pins, also those of workflows.
+/// `check` and `verify-pins` report the same about pins, including those of workflows.
 #[test]
 fn check_reports_the_findings_of_verify_pins() {
     let tree = Tree::data();

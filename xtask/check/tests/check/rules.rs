@@ -7,7 +7,7 @@ use super::{CLOUD_INIT, COMPOSE, broken, check};
 const SHA: &str =
     "SYSBOX_SHA256_ARM64=04ca894ae0b53f0fa54eaacc173ce40363c9a95ea5450f773716a84ef650a69b";
 
-/// A text of the cloud-init file, its replacement, and the rules that must fail then.
+/// A text of the cloud-init file, its replacement, and the rules that must then fail.
 const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 26] = [
     ("# No `hostname`", "# No\u{7} `hostname`", &["plain-text"]),
     ("# No `hostname`", "---\n# No `hostname`", &["plain-yaml"]),
@@ -112,7 +112,7 @@ const CLOUD_INIT_CASES: [(&str, &str, &[&str]); 26] = [
 /// A service without settings.
 const BARE: &str = "services:\n  bare: {image: x}\n";
 
-/// A text of the compose file, its replacement, and the rule that must fail then.
+/// A text of the compose file, its replacement, and the rule that must then fail.
 const STACK_CASES: [(&str, &str, &str); 21] = [
     ("  cap_drop: [ALL]\n", "", "cap-drop"),
     (
@@ -211,15 +211,15 @@ fn every_rule_on_the_stack_can_fail() {
     }
 }
 
-/// What follows from an image that cannot be read is not reported beside it.
+/// The consequences of an unreadable image are not reported.
 #[test]
 fn a_malformed_digest_is_one_finding() {
     let found = broken(COMPOSE, "polis-gate-oss:", "polis-gate-oss:x@sha256:zz");
     assert_eq!(found, ["image-reference"]);
 }
 
-/// A service without the shared settings gives one finding with the line to write, and those that the line does not
-/// mend.
+/// A service without the shared settings causes one finding with the missing line, and others only for what that line
+/// does not fix.
 #[test]
 fn a_service_without_the_shared_settings_is_one_finding() {
     let tree = Tree::data();

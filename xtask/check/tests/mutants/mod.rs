@@ -1,7 +1,7 @@
-//! Documents that differ from a good one by a few mistakes, always the same ones for a seed.
+//! Documents that differ from a good one by a few mistakes, reproducible from a seed.
 //!
-//! A document is kept as the text of its scalars, so that a mutation can change how a value is
-//! spelled without changing the value: there YAML 1.1 and YAML 1.2 part.
+//! A document keeps the text of its scalars, so that a mutation can change how a value is spelled without changing the
+//! value. That is where YAML 1.1 and YAML 1.2 differ.
 
 use xtask_pins::yaml::{Node, Value};
 
@@ -9,14 +9,14 @@ mod pools;
 
 use pools::{FRAGMENTS, KEYS, LINES, SCALARS, TAGS};
 
-/// A node of a document as it will be printed.
+/// A node of a document, as it will be printed.
 #[derive(Debug, Clone)]
 pub(crate) enum Doc {
     /// The text of a scalar; a block scalar's lines follow its header without indentation.
     Scalar(String),
-    /// A list, one item a line.
+    /// A list, one item per line.
     Seq(Vec<Doc>),
-    /// A map; the keys are text too.
+    /// A map; the keys are text, too.
     Map(Vec<(String, Doc)>),
     /// A node within brackets or braces.
     Flow(Box<Doc>),
@@ -24,11 +24,11 @@ pub(crate) enum Doc {
     Prefixed(String, Box<Doc>),
 }
 
-/// A few mistakes, each by the number that makes it.
+/// A few mistakes, each identified by a number that determines it.
 #[derive(Debug, Clone)]
 pub(crate) struct Mutant(pub(crate) Vec<u64>);
 
-/// SplitMix64: small, and good enough to choose.
+/// SplitMix64: small, and sufficient to choose mistakes.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -63,8 +63,7 @@ impl Mutant {
         Self((0..count).map(|_| random.next()).collect())
     }
 
-    /// The document with these mistakes made in `base`: first those in the tree, then those in
-    /// its text.
+    /// `base` with these mistakes applied: first those in the tree, then those in its text.
     pub(crate) fn document(&self, base: &Doc) -> String {
         let (in_text, in_tree): (Vec<u64>, Vec<u64>) = self.0.iter().partition(|op| *op % 4 == 0);
         let mut tree = base.clone();
@@ -78,7 +77,7 @@ impl Mutant {
         text
     }
 
-    /// The same with fewer mistakes, those with the fewest first.
+    /// Variants with fewer mistakes, fewest first.
     pub(crate) fn smaller(&self) -> Vec<Self> {
         let masks = 1..(1_usize << self.0.len()) - 1;
         let kept = |mask: usize| {
@@ -96,7 +95,7 @@ impl Mutant {
 }
 
 impl Doc {
-    /// The document as it stands in `text`, with every scalar in its own spelling.
+    /// The document in `text`, with every scalar in its original spelling.
     pub(crate) fn read(node: &Node, text: &str) -> Self {
         match &node.value {
             Value::Seq(items) => {
@@ -116,7 +115,7 @@ impl Doc {
         }
     }
 
-    /// The whole document, header included.
+    /// The whole document, including the header.
     pub(crate) fn document(&self) -> String {
         format!("#cloud-config\n{}\n", self.lines().join("\n"))
     }
@@ -176,7 +175,7 @@ impl Doc {
         }
     }
 
-    /// The `at`th node from the top.
+    /// The node number `at` in document order.
     fn nth(&mut self, at: usize) -> &mut Self {
         if at == 0 {
             return self;
@@ -271,7 +270,7 @@ fn mutate_items(items: &mut Vec<Doc>, random: &mut Random) {
         0 if !items.is_empty() => drop(items.remove(at)),
         1 if !items.is_empty() => items.push(items[at].clone()),
         2 if !items.is_empty() => items.swap(0, at),
-        // The same value by an alias.
+        // The same value, by an alias.
         3 if items.len() > 1 => {
             let last = items.len() - 1;
             items[0] = Doc::Prefixed("&a".to_owned(), Box::new(items[0].clone()));
@@ -289,7 +288,7 @@ fn mutate_entries(entries: &mut Vec<(String, Doc)>, random: &mut Random) {
         1 if !entries.is_empty() => entries.push(entries[at].clone()),
         2 if !entries.is_empty() => entries.swap(0, at),
         3 if !entries.is_empty() => entries[at].0 = random.of(&KEYS).to_owned(),
-        // The same key, spelled in another way.
+        // The same key, spelled differently.
         4 if !entries.is_empty() => {
             let key = &mut entries[at].0;
             *key = match random.below(8) {
@@ -316,7 +315,7 @@ fn mutate_entries(entries: &mut Vec<(String, Doc)>, random: &mut Random) {
     }
 }
 
-/// Another spelling of a scalar, mostly of the same value.
+/// Another spelling of a scalar, usually of the same value.
 fn respelled(text: &str, random: &mut Random) -> Doc {
     let plain = !text.starts_with(['\'', '"', '|', '>', '!', '&', '*', '[', '{']);
     let value = match text.strip_prefix("|\n") {
@@ -346,7 +345,7 @@ fn respelled(text: &str, random: &mut Random) -> Doc {
     Doc::Scalar(scalar)
 }
 
-/// Within double quotes, with one character as an escape.
+/// In double quotes, with one character escaped.
 fn escaped(value: &str, random: &mut Random) -> String {
     let value: Vec<char> = value.chars().collect();
     let at = random.below(value.len().max(1));

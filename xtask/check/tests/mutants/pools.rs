@@ -1,6 +1,6 @@
-//! What mistakes are made of.
+//! The building blocks of mistakes.
 
-/// Scalars that the two versions of YAML, or a schema, may read in their own way.
+/// Scalars that the two versions of YAML, or a schema, may interpret differently.
 pub(super) const SCALARS: [&str; 101] = [
     "",
     "~",
@@ -105,7 +105,7 @@ pub(super) const SCALARS: [&str; 101] = [
     "/bin/true",
 ];
 
-/// Keys that mean something somewhere, and some that mean nothing.
+/// Keys that mean something in some place, and some that mean nothing.
 pub(super) const KEYS: [&str; 48] = [
     "packages",
     "package_update",
@@ -157,7 +157,7 @@ pub(super) const KEYS: [&str; 48] = [
     "\"a\\nb\"",
 ];
 
-/// What can stand before a node.
+/// Prefixes of a node.
 pub(super) const TAGS: [&str; 33] = [
     "!!str",
     "!!int",
@@ -194,7 +194,7 @@ pub(super) const TAGS: [&str; 33] = [
     "&a &b",
 ];
 
-/// Put anywhere in the text.
+/// Inserted anywhere in the text.
 pub(super) const FRAGMENTS: [&str; 56] = [
     " ",
     "  ",
@@ -254,7 +254,7 @@ pub(super) const FRAGMENTS: [&str; 56] = [
     "\u{c}",
 ];
 
-/// Put between two lines, or at the end.
+/// Inserted between two lines, or at the end.
 pub(super) const LINES: [&str; 35] = [
     "---\n",
     "--- \n",

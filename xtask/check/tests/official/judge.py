@@ -1,7 +1,7 @@
-"""Judges many documents with cloud-init's own validator in one process: `cloud-init schema` spends 0.9 s on each.
+"""Validates many documents with cloud-init's own validator in one process, because `cloud-init schema` takes 0.9 s for each.
 
-Takes a JSON array of documents in the file named by the first argument; prints a JSON object with the version and, for
-each document, null or why it is refused, and what it reads as.
+The first argument names a file with a JSON array of documents. Prints a JSON object with the version and, for each
+document, null or the error, and the parsed value.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from cloudinit.config import schema
 
 
 def verdict(path, full_schema):
-    """Why `cloud-init schema --config-file` fails on the file, or None; it also fails on what it does not expect."""
+    """The error of `cloud-init schema --config-file` for the file, or None. Unexpected exceptions are errors, too."""
     try:
         schema.validate_cloudconfig_file(path, full_schema)
     except KeyboardInterrupt:
@@ -27,7 +27,7 @@ def verdict(path, full_schema):
 
 
 def reading(document):
-    """What cloud-init reads: YAML 1.1."""
+    """The document as cloud-init reads it: YAML 1.1."""
     try:
         return yaml.safe_load(document)
     except Exception:
@@ -38,7 +38,7 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         documents = json.load(file)
     full_schema = schema.get_schema()
-    # Without jsonschema everything is accepted, with a word on standard output: prove that there is a judge.
+    # Without jsonschema, cloud-init only prints a note and accepts everything, so test that it validates.
     probes = ["#cloud-config\nruncmd: [/x]\n", "#cloud-config\nruncmds: [/x]\n"]
     verdicts = []
     with tempfile.TemporaryDirectory() as directory, open(os.devnull, "w") as nothing:
@@ -49,7 +49,7 @@ def main():
             with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
                 verdicts.append(verdict(path, full_schema))
     if verdicts[0] is not None or verdicts[1] is None:
-        sys.exit(f"cloud-init does not judge here (is python3-jsonschema installed?): {verdicts[:2]}")
+        sys.exit(f"cloud-init does not validate (is python3-jsonschema installed?): {verdicts[:2]}")
     answer = {"version": version.version_string(), "verdicts": verdicts[2:], "readings": []}
     if "--read" in sys.argv:
         answer["readings"] = [reading(document) for document in documents]

@@ -1,7 +1,6 @@
-//! cloud-init's own validator as an oracle, and Multipass's way of passing user-data on.
+//! cloud-init's own validator as an oracle, and Multipass's processing of user-data.
 //!
-//! Both are real parts: a missing one skips the test, or fails it where
-//! `POLIS_REQUIRE_REAL_PARTS` is set.
+//! Both are external tools: if one is missing, the test is skipped, or fails if `POLIS_REQUIRE_REAL_PARTS` is set.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,35 +8,33 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 use xtask_testkit::{Ran, Tree};
 
-/// A directory with cloud-init's package unpacked: its Python stands in `usr/lib/python3/dist-packages`.
+/// A directory with cloud-init's unpacked package, whose Python code is in `usr/lib/python3/dist-packages`.
 const UNPACKED: &str = "POLIS_CLOUD_INIT";
-/// Older releases accept unknown keys at the top.
+/// Older versions accept unknown top-level keys.
 const OLDEST: u32 = 24;
-/// The distribution's, because cloud-init's dependencies are its packages.
+/// The distribution's, because cloud-init's dependencies are packages of the distribution.
 const PYTHON: &str = "/usr/bin/python3";
 const JUDGE: &str = include_str!("judge.py");
 const HEADER: &str = "/usr/include/yaml-cpp/yaml.h";
 const MULTIPASS: &str = include_str!("../round_trip.cpp");
 
-/// cloud-init's validator.
 pub(crate) struct Official {
     tree: Tree,
     packages: Option<OsString>,
-    /// Its version.
     pub(crate) version: String,
 }
 
-/// What it says about a document.
+/// The validator's answer for a document.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict {
-    /// Why it is refused.
+    /// The error, if the document is rejected.
     pub(crate) refused: Option<String>,
-    /// What cloud-init reads.
+    /// The document as cloud-init reads it.
     pub(crate) reading: Json,
 }
 
 impl Official {
-    /// The validator, where there is one that is new enough.
+    /// The validator, if a recent one is available.
     pub(crate) fn find() -> Option<Self> {
         let unpacked = std::env::var_os(UNPACKED)
             .map(|dir| std::path::absolute(dir).expect("a directory's path"));
@@ -87,7 +84,7 @@ impl Official {
         self.tree.run_with(PYTHON, args, &env)
     }
 
-    /// The program itself on one document.
+    /// Runs the program itself on one document.
     pub(crate) fn program(&self, document: &str) -> Ran {
         self.tree.write("user-data", document);
         self.python(&[
@@ -99,7 +96,7 @@ impl Official {
         ])
     }
 
-    /// Judges all `documents`, in one process.
+    /// Validates all `documents` in one process.
     pub(crate) fn judge(&self, documents: &[String], read: bool) -> Vec<Verdict> {
         self.tree.write("judge.py", JUDGE);
         let list = serde_json::to_string(documents).expect("strings are JSON");
@@ -118,14 +115,14 @@ impl Official {
     }
 }
 
-/// Multipass's own way of passing user-data on, compiled against the same yaml-cpp API.
+/// Multipass's processing of user-data, compiled against the same yaml-cpp API.
 pub(crate) struct Multipass {
     tree: Tree,
     program: PathBuf,
 }
 
 impl Multipass {
-    /// The program, where a compiler and the library are installed.
+    /// Builds the program, if a compiler and the library are installed.
     pub(crate) fn build() -> Option<Self> {
         if !xtask_testkit::has_part("g++") {
             return None;
@@ -152,8 +149,8 @@ impl Multipass {
         Some(Self { tree, program })
     }
 
-    /// What the guest gets of each of `documents`; `None` where Multipass refuses to launch. In
-    /// the mode `again` they are only parsed and printed, as `launch` also does.
+    /// What the guest gets for each of `documents`; `None` if Multipass refuses to launch. The mode `again` only parses
+    /// and prints them, as `launch` also does.
     pub(crate) fn pass(&self, mode: &str, documents: &[String]) -> Vec<Option<String>> {
         let dir = self.tree.root().join("documents");
         std::fs::create_dir_all(&dir).expect("a directory");

@@ -4,7 +4,7 @@ use xtask_host::source::Source;
 use xtask_pins::compose::{self, Compose};
 use xtask_pins::yaml::{self, Node, Value};
 
-/// The compose file as it is in the tree; `POLIS_TEST_TREE` names another tree.
+/// The compose file of the tree; `POLIS_TEST_TREE` selects another tree.
 pub(crate) fn shipped() -> Compose {
     let source =
         Source::read(&xtask_testkit::repository(), compose::PATH).expect("the compose file");
@@ -22,7 +22,7 @@ pub(crate) fn node(text: &str) -> Node {
     node
 }
 
-/// Gives a node from elsewhere a place that exists in every file.
+/// Gives a node from elsewhere a location that exists in every file.
 fn at_start(node: &mut Node) {
     node.span = 0..0;
     match &mut node.value {
@@ -35,7 +35,7 @@ fn at_start(node: &mut Node) {
     }
 }
 
-/// Puts `value` at `path`, whose parts are separated by `/`; `+` appends to a list. What is missing on the way is made.
+/// Puts `value` at `path`, whose parts are separated by `/`; `+` appends to a list. Creates what is missing on the way.
 pub(crate) fn put(root: &mut Node, path: &str, value: Node) {
     let (first, rest) = path
         .split_once('/')
@@ -50,7 +50,7 @@ pub(crate) fn put(root: &mut Node, path: &str, value: Node) {
 /// Removes the key at `path`.
 ///
 /// # Panics
-/// When it is not there.
+/// If it does not exist.
 pub(crate) fn remove(root: &mut Node, path: &str) {
     let (parent, key) = path.rsplit_once('/').expect("a path with two parts");
     let mut found = root;

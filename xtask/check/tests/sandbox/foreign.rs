@@ -1,4 +1,4 @@
-//! The rules on compose files that others write: in the spellings and with the names that they choose.
+//! The rules on compose files by other authors, with their spellings and names.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use xtask_check::stack;
 use xtask_host::source::Source;
 use xtask_pins::compose::{self, Compose};
 
-/// A service that stays, and breaks no rule but those of the sandbox.
+/// A service that keeps running, and breaks no rule except those of the sandbox.
 const STAYS: &str = "image: e.example/x:1, cap_drop: [ALL], security_opt: ['no-new-privileges:true'], read_only: true, \
      logging: {driver: json-file, options: {max-size: 1m}}, networks: [n]";
 
-/// The findings of every rule but those of the sandbox: `rule LINE`.
+/// The findings of all rules except those of the sandbox: `rule LINE`.
 fn findings(text: &str, there: &[&str]) -> Vec<String> {
     let compose = Compose::parse(Source {
         path: compose::PATH.to_owned(),
@@ -69,7 +69,7 @@ fn a_limit_counts_in_both_spellings_and_only_when_it_limits() {
 }
 
 #[test]
-fn an_init_container_is_one_that_ends_whoever_builds_it() {
+fn an_init_container_is_one_that_ends_wherever_it_is_built() {
     let limits = "mem_limit: 64m, pids_limit: 16";
     let health = "healthcheck: {test: [CMD, x]}";
     let file = |more: &str, condition: &str| {
@@ -80,12 +80,12 @@ fn an_init_container_is_one_that_ends_whoever_builds_it() {
     };
     let done = "service_completed_successfully";
     for (more, condition, expected) in [
-        // Others wait for its end, or it says that it ends.
+        // Other services wait for its completion, or it declares that it ends.
         ("restart: 'no'", done, &[][..]),
         ("restart: 'no'", "service_started", &[]),
         ("stdin_open: false", done, &[]),
         ("restart: always", done, &["restart 2"]),
-        // Built here, and it stays all the same.
+        // Built here, but keeps running.
         (
             "build: ../x, restart: unless-stopped",
             "service_started",
@@ -200,11 +200,11 @@ include: [other.yml, {path: [third.yml], env_file: four.env, project_directory: 
     assert_eq!(
         asked.into_inner().len(),
         missing.len(),
-        "each path is asked for once"
+        "each path is requested once"
     );
 }
 
-/// One image that cannot be read was once enough to make every init container a service that stays.
+/// One unreadable image once turned every init container into a service that keeps running.
 #[test]
 fn a_variable_in_an_image_changes_nothing_else() {
     let limits = "mem_limit: 64m, pids_limit: 16";

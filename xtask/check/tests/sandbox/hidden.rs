@@ -1,5 +1,5 @@
-//! What is hidden from a reader of the file: in anchors, extension fields, tags, and in what Compose itself makes of
-//! several files.
+//! Settings that a reader of the file may not notice: in anchors, extension fields, tags, and in the merge of several
+//! files.
 
 use xtask_check::{sandbox, stack};
 use xtask_host::finding::Finding;
@@ -24,7 +24,7 @@ fn changed(from: &str, to: &str) -> String {
     text.replacen(from, to, 1)
 }
 
-/// The messages at the line that holds `excerpt`.
+/// The messages at the line that contains `excerpt`.
 fn at(findings: &[Finding], excerpt: &str) -> Vec<String> {
     let there = findings.iter().filter(|finding| {
         finding
@@ -36,7 +36,7 @@ fn at(findings: &[Finding], excerpt: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_key_in_an_anchor_is_judged_for_each_service_that_takes_it() {
+fn a_key_in_an_anchor_is_checked_for_each_service_that_merges_it() {
     let text = changed(
         "x-service: &service\n",
         "x-service: &service\n  cap_add: [ALL]\n",
@@ -48,7 +48,7 @@ fn a_key_in_an_anchor_is_judged_for_each_service_that_takes_it() {
         .filter(|(_, service)| service.get("cap_add").is_some())
         .count();
     let found = at(&stack::check(&compose, &|_| true), "cap_add: [ALL]");
-    // Gate has a list of its own, and the init containers another anchor.
+    // Gate has its own list, and the init containers use another anchor.
     assert!(found.len() >= 7 && found.len() < takers, "{found:#?}");
     assert!(
         found.contains(&"service `workspace` may not have `cap_add`".to_owned()),
@@ -57,7 +57,7 @@ fn a_key_in_an_anchor_is_judged_for_each_service_that_takes_it() {
 }
 
 #[test]
-fn an_extension_field_is_judged_where_it_is_used_and_only_there() {
+fn an_extension_field_is_checked_only_where_it_is_used() {
     let hidden = "x-more: &more {privileged: true, volumes: [\"/:/vm\"]}\nservices:\n";
     let unused = changed("services:\n", hidden);
     assert!(stack::check(&parse(&unused), &|_| true).is_empty());
@@ -82,7 +82,7 @@ fn an_extension_field_is_judged_where_it_is_used_and_only_there() {
             "{found:#?}"
         );
     }
-    // The same as the value of a key, and of an item of a list.
+    // The same as a value of a key, and as an item of a list.
     let text = unused
         .replacen(
             "x-more: &more {",
@@ -97,9 +97,9 @@ fn an_extension_field_is_judged_where_it_is_used_and_only_there() {
     );
 }
 
-/// `!reset` takes away what stands behind it, also in the file itself: a reader sees what Compose does not.
+/// `!reset` removes the value that it tags, even in the same file, so a reader sees what Compose does not.
 #[test]
-fn a_tag_is_refused_since_compose_obeys_it() {
+fn yaml_tags_that_compose_follows_are_rejected() {
     for (from, to) in [
         ("cap_drop: [ALL]", "cap_drop: !reset [ALL]"),
         ("internal: true", "internal: !reset true"),
@@ -127,7 +127,7 @@ fn a_tag_is_refused_since_compose_obeys_it() {
     );
 }
 
-/// What Compose makes of our file and `overlays`, as if they stood where the stack is at home.
+/// Compose's merge of our file and `overlays`, as if in the stack's directory in the VM.
 fn merged(tree: &Tree, overlays: &[&str]) -> String {
     let files = ["docker-compose.yml"].iter().chain(overlays);
     let files = files.flat_map(|file| ["-f".to_owned(), format!("compose/{file}")]);
@@ -142,9 +142,9 @@ fn merged(tree: &Tree, overlays: &[&str]) -> String {
     at_home.replace("[TREE]", beside)
 }
 
-/// The same table judges what Compose makes of the file, alone and with an overlay.
+/// The same table applies to the output of Compose, with and without an overlay.
 #[test]
-fn composes_own_form_of_the_file_is_judged_alike() {
+fn the_output_of_compose_is_checked_alike() {
     if !has_part("docker-compose") {
         return;
     }
@@ -168,9 +168,10 @@ fn composes_own_form_of_the_file_is_judged_alike() {
     );
 }
 
-/// What `polis` makes of an agent's manifest is all that the table lets agents have; its own tests hold the file to it.
+/// Everything that `polis` can generate from an agent's manifest is allowed by the table; the tests of `polis` keep the
+/// file up to date.
 #[test]
-fn what_an_agent_adds_is_within_the_table() {
+fn everything_that_an_agent_adds_is_allowed() {
     if !has_part("docker-compose") {
         return;
     }
@@ -212,9 +213,10 @@ fn what_an_agent_adds_is_within_the_table() {
     }
 }
 
-/// The forwarder as `scripts/ports.sh` makes it is what the table lets it be; the tests of `polis` hold the file to it.
+/// The forwarder that `scripts/ports.sh` creates is allowed by the table; the tests of `polis` keep the file up to
+/// date.
 #[test]
-fn the_forwarder_is_within_the_table() {
+fn the_forwarder_is_allowed() {
     if !has_part("docker-compose") {
         return;
     }
@@ -259,9 +261,9 @@ fn the_forwarder_is_within_the_table() {
     }
 }
 
-/// Whatever Compose reads as `privileged`, our reader of YAML must find too, or refuse for its tag.
+/// Whatever Compose reads as `privileged` must be found by our YAML reader, or rejected for its tag.
 #[test]
-fn what_compose_reads_through_merges_and_spellings_is_found() {
+fn merges_and_spellings_hide_nothing() {
     if !has_part("docker-compose") {
         return;
     }
@@ -283,7 +285,7 @@ fn what_compose_reads_through_merges_and_spellings_is_found() {
         "!!str privileged: !!bool 'true'",
         "privileged: &p true",
         "privileged: ${X:-true}",
-        // Compose refuses these, or they are harmless.
+        // Compose rejects these, or they are harmless.
         "'<<': *a",
         "<<: *a\n    <<: *b",
         "<<: [[*a]]",
@@ -300,7 +302,7 @@ fn what_compose_reads_through_merges_and_spellings_is_found() {
             "docker-compose",
             &["-f", compose::PATH, "config", "--no-normalize"],
         );
-        // The extension field says so in any case.
+        // The extension field contains it in any case.
         let services = ran.stdout.split("\nservices:").nth(1).unwrap_or_default();
         let services = services.split("\nx-").next().unwrap_or_default();
         if ran.code != 0 || !services.contains("privileged: true") {

@@ -1,10 +1,10 @@
-//! Edits that somebody makes to break out, each of which must be found.
+//! Attempts to break out of the sandbox by editing the compose file. Each must be found.
 
 use xtask_check::stack;
 
 use crate::edits::{node, put, remove, shipped};
 
-/// Where, and what is put there.
+/// A path, and the value to put there.
 const PUT: &[(&str, &str)] = &[
     // Networks.
     ("services/workspace/networks/external-bridge", "{}"),
@@ -78,7 +78,7 @@ const PUT: &[(&str, &str)] = &[
         "[{subnet: 10.10.1.0/24, gateway: 10.10.1.10}]",
     ),
     ("networks/other", "{driver: bridge, enable_ipv6: false}"),
-    // Capabilities and what else the kernel grants.
+    // Capabilities and other kernel privileges.
     ("services/workspace/cap_add", "[ALL]"),
     ("services/gate/cap_add/+", "SYS_ADMIN"),
     ("services/gate/cap_add/+", "${CAP}"),
@@ -138,7 +138,7 @@ const PUT: &[(&str, &str)] = &[
     ("services/workspace/storage_opt", "{size: 100G}"),
     ("services/workspace/ulimits", "{core: -1}"),
     ("services/workspace/shm_size", "100g"),
-    // Who runs what.
+    // Users and commands.
     ("services/resolver/user", "root"),
     ("services/resolver/user", "0"),
     ("services/workspace/user", "\"0:0\""),
@@ -291,7 +291,7 @@ const PUT: &[(&str, &str)] = &[
     ("jobs", "{}"),
 ];
 
-/// What must not be taken away.
+/// Settings that must not be removed.
 const REMOVED: &[&str] = &[
     "services/workspace/networks",
     "services/workspace/runtime",

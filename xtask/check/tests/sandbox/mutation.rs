@@ -1,7 +1,7 @@
-//! Every key that Compose knows, with hostile values, at each place of the shipped file where Compose takes it.
+//! Every key that Compose knows, with hostile values, everywhere in the shipped file that Compose accepts it.
 //!
-//! The keys come from Compose's own schema, as `check-jsonschema` ships it, so that a key that is new in Compose is
-//! tried as soon as that package has it. What `check` lets pass is compared with a list, key by key, with a reason.
+//! The keys come from Compose's own schema, as `check-jsonschema` ships it, so that keys new in Compose are tested as
+//! soon as that package has them. Keys that `check` accepts must be in a list, each with a reason.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use xtask_testkit::has_part;
 
 use crate::edits::{node, put, shipped};
 
-/// The file of the package, on `PATH` as the programs of other packages are.
+/// The file of the package, on `PATH` like the programs of other packages.
 const SCHEMA: &str = "compose-spec.json";
 
-/// Hostile where they mean something; the last is a limit.
+/// Values that are hostile where they have a meaning; the last is a limit.
 const TEXTS: [&str; 8] = [
     "host",
     "/",
@@ -29,7 +29,7 @@ const TEXTS: [&str; 8] = [
     "1m",
 ];
 
-/// What passes besides the free keys of a service, and why it gives no power.
+/// What is accepted besides the free keys of a service, and why it gives no power.
 const PASSES: &[(&str, &str)] = &[
     ("services.*.deploy.resources.limits.cpus", "a limit"),
     (
@@ -58,21 +58,21 @@ const PASSES: &[(&str, &str)] = &[
     ),
 ];
 
-/// An edit: the path for [`put`], the value, and the path with `*` for every name that somebody chose.
+/// An edit: the path for [`put`], the value, and the path with `*` for every user-defined name.
 struct Edit {
     path: String,
     value: Node,
     label: String,
 }
 
-/// Walks a schema along a document.
+/// Walks a schema in parallel with a document.
 struct Walk<'a> {
     schema: &'a Json,
     edits: Vec<Edit>,
 }
 
 impl Walk<'_> {
-    /// Adds the edits of what `schema` allows at `path`, where `here` stands now.
+    /// Adds the edits of what `schema` allows at `path`, where the document has `here`.
     fn walk(&mut self, schema: &Json, here: Option<&Node>, path: &str, label: &str) {
         if let Some(name) = schema["$ref"].as_str() {
             let target = self.schema.pointer(name.trim_start_matches('#'));
@@ -154,7 +154,7 @@ impl Walk<'_> {
                     &join(label, ".", "*"),
                 );
             }
-            // A new one is refused for its name, so that a few of its keys are enough.
+            // A new member is rejected for its name, so a few of its keys suffice.
             let known = self.edits.len();
             self.walk(
                 value,
@@ -178,7 +178,7 @@ impl Walk<'_> {
     }
 }
 
-/// The schema, or `None` where tests may be left out for want of it.
+/// The schema, or `None` if tests may be skipped without it.
 fn schema() -> Option<Json> {
     if !has_part(SCHEMA) {
         return None;
@@ -191,7 +191,7 @@ fn schema() -> Option<Json> {
     Some(serde_json::from_str(&text).expect("JSON"))
 }
 
-/// The document without the services that the edit does not touch: each is judged alone.
+/// The document without the services that the edit does not touch, since each is judged alone.
 fn around(root: &Node, path: &str) -> Node {
     let service = path
         .strip_prefix("services/")
@@ -222,7 +222,7 @@ fn around(root: &Node, path: &str) -> Node {
     }
 }
 
-/// The document with scalars as text: `0` and `"0"` are one value to Compose.
+/// The document with scalars as text: `0` and `"0"` are the same value to Compose.
 fn plain(node: &Node) -> Json {
     match &node.value {
         Value::Map(entries) => entries
@@ -235,7 +235,7 @@ fn plain(node: &Node) -> Json {
     }
 }
 
-/// Whether `check` finds nothing wrong with the edited file, though it is another.
+/// Whether `check` accepts the edited file, although it differs.
 fn passes(compose: &Compose, edit: &Edit) -> bool {
     let before = around(&compose.root, &edit.path);
     let mut root = before.clone();
@@ -243,14 +243,14 @@ fn passes(compose: &Compose, edit: &Edit) -> bool {
     if !sandbox::judge(&root, sandbox::HOME).is_empty() || plain(&root) == plain(&before) {
         return false;
     }
-    // Its text says no more than the document, and takes longer to read than all the rest.
+    // The rules do not need the text, which takes longer to read than everything else.
     let text = "\n".repeat(compose.source.text.len());
     let path = compose.source.path.clone();
     let source = Source { path, text };
     stack::check(&Compose { source, root }, &|_| true).is_empty()
 }
 
-/// The free key of a service that `label` is about, or all of the label.
+/// The free key of a service that `label` is about, or the whole label.
 fn short(label: &str) -> String {
     let key = label
         .strip_prefix("services.*.")
@@ -260,7 +260,7 @@ fn short(label: &str) -> String {
 }
 
 #[test]
-fn no_key_that_gives_power_passes_unnoticed() {
+fn every_key_that_gives_power_is_found() {
     let Some(schema) = schema() else { return };
     let compose = shipped();
     let mut walk = Walk {

@@ -1,4 +1,4 @@
-//! Each key of the shipped file taken away: what is not written takes a default, which can be the more dangerous value.
+//! Each key of the shipped file removed: a missing key takes its default, which can be the more dangerous value.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use xtask_pins::yaml::Node;
 
 use crate::edits::{remove, shipped};
 
-/// The keys of services and networks that may be taken away, and why that gives no power.
+/// The keys of services and networks that may be removed, and why that gives no power.
 const FREE_TO_REMOVE: &[(&str, &str)] = &[
     ("services build", "the image is pulled then"),
     ("services cap_add", "takes away"),
@@ -42,7 +42,7 @@ const FREE_TO_REMOVE: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn no_key_that_holds_something_back_can_be_removed() {
+fn no_restricting_key_can_be_removed() {
     let shipped = shipped();
     let mut unnoticed = BTreeSet::new();
     for section in ["services", "networks"] {

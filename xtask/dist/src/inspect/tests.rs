@@ -1,4 +1,4 @@
-//! Each way in which an archive can be wrong, and what is said about it.
+//! Each way in which an archive can be wrong, and the resulting error.
 
 mod files;
 
@@ -27,7 +27,7 @@ fn expected(triple: &str) -> Expected {
     }
 }
 
-/// The first bytes of a program, enough to tell its platform.
+/// The first bytes of a program, enough to identify its platform.
 fn header(triple: &str) -> Vec<u8> {
     match triple {
         WINDOWS => [&b"MZ"[..], &[0; 58], &[64, 0, 0, 0], b"PE\0\0\x64\x86"].concat(),
@@ -40,7 +40,7 @@ fn program(triple: &str, facts: &Facts) -> Vec<u8> {
     [&header(triple)[..], marked.as_bytes(), b"\0more code"].concat()
 }
 
-/// The entries of an archive as it should be.
+/// The entries of a valid archive.
 fn entries(triple: &str) -> Vec<Entry> {
     let expected = expected(triple);
     let stem = name::stem("1.2.3", triple);
@@ -82,30 +82,30 @@ fn seen(triple: &str, bytes: &[u8]) -> String {
     }
 }
 
-/// What is said about an archive with an entry changed.
+/// The error for an archive with a changed entry.
 fn changed(triple: &str, change: impl FnOnce(&mut Vec<Entry>)) -> String {
     seen(triple, &archive(triple, change))
 }
 
-/// The entry whose path ends so.
+/// The entry whose path ends with `end`.
 fn find<'a>(entries: &'a mut [Entry], end: &str) -> &'a mut Entry {
     let mut entries = entries.iter_mut();
     entries.find(|entry| entry.path.ends_with(end)).unwrap()
 }
 
-/// The tar of a good archive, and then what `add` writes behind its entries.
+/// The tar of a valid archive, followed by what `add` writes.
 fn tar_with(add: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
     let good = archive(LINUX, |_| ());
     let mut tar = Vec::new();
     std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&good[..]), &mut tar).unwrap();
-    // Without the two blocks that end it.
+    // Remove the two blocks that end the tar.
     tar.truncate(tar.len() - 1024);
     let mut builder = tar::Builder::new(tar);
     add(&mut builder);
     gzip(&builder.into_inner().unwrap())
 }
 
-/// A header whose name is not checked as the library would.
+/// A header with an unchecked name, which the library would reject.
 fn raw_header(path: &str, kind: tar::EntryType, size: u64) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
@@ -118,7 +118,7 @@ fn raw_header(path: &str, kind: tar::EntryType, size: u64) -> tar::Header {
 }
 
 #[test]
-fn a_good_archive_is_what_it_says() {
+fn a_valid_archive_passes() {
     for triple in [LINUX, WINDOWS] {
         let bytes = archive(triple, |_| ());
         let name = name::archive_name("1.2.3", triple);
@@ -130,7 +130,7 @@ fn a_good_archive_is_what_it_says() {
 }
 
 #[test]
-fn what_does_not_open_is_refused() {
+fn unreadable_archives_are_rejected() {
     let good = archive(LINUX, |_| ());
     let zip = archive(WINDOWS, |_| ());
     let cases = [
@@ -139,7 +139,7 @@ fn what_does_not_open_is_refused() {
         seen(LINUX, &good[..good.len() - 9]),
         seen(LINUX, &good[..good.len() / 2]),
         seen(LINUX, &[&good[..], b"garbage"].concat()),
-        // Its size is that of all man pages.
+        // The size is that of all man pages.
         seen(LINUX, &[&good[..], &good[..]].concat()).replace(&good.len().to_string(), "[SIZE]"),
         seen(LINUX, &gzip(b"no tar")),
         seen(LINUX, &gzip(&vec![0; 65 << 20])),
@@ -178,7 +178,7 @@ fn what_does_not_open_is_refused() {
 }
 
 #[test]
-fn other_entries_types_and_modes_are_refused() {
+fn unexpected_entries_types_and_modes_are_rejected() {
     let other = |path: &str| {
         let mut entry = entries(LINUX).remove(0);
         entry.path = path.to_owned();
@@ -246,7 +246,7 @@ fn other_entries_types_and_modes_are_refused() {
         changed(WINDOWS, |entries| entries.push(other("../up"))),
     ];
     expect![[r#"
-        it holds `polis-1.2.4-x86_64-unknown-linux-musl`, expected the directory `polis-1.2.3-x86_64-unknown-linux-musl`
+        it contains `polis-1.2.4-x86_64-unknown-linux-musl`, expected the directory `polis-1.2.3-x86_64-unknown-linux-musl`
         ---
         `polis-1.2.3-x86_64-unknown-linux-musl/polis` has mode 0644, expected 0755
         ---
@@ -280,7 +280,7 @@ fn other_entries_types_and_modes_are_refused() {
 }
 
 #[test]
-fn a_link_in_the_place_of_a_file_is_refused() {
+fn a_link_in_place_of_a_file_is_rejected() {
     let stem = name::stem("1.2.3", LINUX);
     let mut builder = tar::Builder::new(Vec::new());
     for entry in entries(LINUX) {

@@ -1,4 +1,4 @@
-//! The facts of a release that its installers state, and what must hold of them.
+//! The facts of a release that its installers state, and their validation.
 
 use minisign::PublicKey;
 use polis_base::Digest;
@@ -7,18 +7,18 @@ use semver::Version;
 use crate::name::{RELEASE_TARGETS, ReleaseKind};
 use xtask_host::error::{Error, Result};
 
-/// An archive of the command line program.
+/// An archive of the CLI.
 #[derive(Debug, Clone, Copy)]
 pub struct Archive<'a> {
     /// Its target.
     pub triple: &'a str,
-    /// Its file name: `polis-LABEL-TRIPLE.tar.gz`, for Windows `.zip`.
+    /// Its file name: `polis-LABEL-TRIPLE.tar.gz`, or `.zip` for Windows.
     pub name: &'a str,
-    /// What it hashes to.
+    /// Its SHA-256.
     pub sha256: &'a Digest,
 }
 
-/// What is known of a release when its archives are made.
+/// The facts of a release once its archives are built.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     /// Its version.
@@ -35,7 +35,7 @@ pub struct Facts<'a> {
     pub archives: &'a [Archive<'a>],
 }
 
-/// Facts that were checked for consistency.
+/// Facts that have been validated.
 pub(super) struct Checked<'a> {
     pub(super) label: &'a str,
     /// The trusted comment of the signature.

@@ -68,7 +68,7 @@ const WINDOWS: &str = "x86_64-pc-windows-msvc";
 /// install`, takes no other form: a maintainer copies them there as they are.
 ///
 /// # Errors
-/// When a fact is invalid, or a template and its values do not match.
+/// If a fact is invalid, or a template and its values do not match.
 pub fn render(facts: &Facts<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     let facts = facts.check()?;
     let mut files = vec![

@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// What would end a literal, begin an expansion or be lost, in one language or another.
+    /// Text that would end a literal, start an expansion or be lost in at least one of the languages.
     const TEXTS: [&str; 16] = [
         "",
         "plain",
@@ -80,7 +80,7 @@ mod tests {
         "@args `n `\" ''",
     ];
 
-    /// What `program` prints when it runs `code`.
+    /// The output of `program` for `code`.
     fn printed(program: &str, flag: &str, code: &str) -> String {
         let run = Run::new(program).arg(flag).arg(code);
         let answer = run.converse("", Duration::from_secs(20)).unwrap();
@@ -118,8 +118,8 @@ mod tests {
         }
     }
 
-    /// The value of a single-quoted string as PowerShell's language specification (2.3.5.2) has
-    /// it: a pair of single quotes, of any of the five characters, is the second of them.
+    /// The value of a single-quoted string by PowerShell's language specification (2.3.5.2): a pair of single quotes,
+    /// each of any of the five characters, stands for the second one.
     fn powershell_value(literal: &str) -> Option<String> {
         let is_quote = |c: &char| matches!(c, '\'' | '\u{2018}'..='\u{201b}');
         let mut chars = literal.chars().peekable();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn powershell_has_one_string_for_every_text() {
+    fn powershell_reads_every_text_back() {
         for text in TEXTS {
             let literal = powershell(text);
             assert_eq!(powershell_value(&literal).as_deref(), Some(text));

@@ -8,7 +8,7 @@ const MARK: &str = "@@";
 /// The template with each placeholder replaced by its value, in one pass, so that values are never expanded.
 ///
 /// # Errors
-/// When a placeholder has no value, a value has no placeholder, or a value contains the mark.
+/// If a placeholder has no value, a value has no placeholder, or a value contains the mark.
 pub(super) fn fill(path: &str, template: &str, values: &[(&str, String)]) -> Result<String> {
     let wrong = |what: String| Error::findings(format!("`{path}`: {what}"));
     let mut used = vec![false; values.len()];
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn each_placeholder_gets_its_value_and_nothing_is_left() {
+    fn every_placeholder_is_replaced() {
         let filled = try_fill("a=@@a@@ b=@@b@@@@a@@\n", &[("a", "1"), ("b", "2")]);
         assert_eq!(filled.unwrap(), "a=1 b=21\n");
         for (template, values, message) in [

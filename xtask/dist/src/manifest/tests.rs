@@ -1,4 +1,4 @@
-//! The manifest against its schema, and against programs that say something else.
+//! The manifest against its schema, and against programs that contradict it.
 
 use serde_json::Value;
 use xtask_host::source::{Place, Source};
@@ -98,7 +98,7 @@ fn unpinned() -> Compose {
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What the schema says against a document.
+/// The schema's errors for a document.
 fn against_schema(document: &Value) -> Vec<String> {
     let path = repository().join("schemas/release-manifest.schema.json");
     let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -110,7 +110,7 @@ fn against_schema(document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_release_is_as_the_schema_says_and_comes_back() {
+fn a_manifest_is_valid_and_round_trips() {
     let manifest = manifest(ReleaseKind::Release, COMMIT, &pinned(), &facts()).unwrap();
     let bytes = manifest.to_bytes().unwrap();
     let document: Value = serde_json::from_slice(&bytes).unwrap();
@@ -122,9 +122,9 @@ fn a_release_is_as_the_schema_says_and_comes_back() {
     assert_eq!(read, manifest);
 }
 
-/// The schema has teeth: each of these is another manifest than the one above.
+/// The schema rejects each of these changed manifests.
 #[test]
-fn the_schema_refuses_what_a_release_is_not() {
+fn the_schema_rejects_invalid_manifests() {
     let manifest = manifest(ReleaseKind::Release, COMMIT, &pinned(), &facts()).unwrap();
     let good: Value = serde_json::to_value(&manifest).unwrap();
     for (pointer, value) in [
@@ -167,7 +167,7 @@ fn only_a_rehearsal_may_lack_a_digest() {
 }
 
 #[test]
-fn a_program_that_carries_something_else_stops_the_manifest() {
+fn a_program_with_other_content_is_rejected() {
     for other in [
         Facts {
             label: "1.2.2".to_owned(),
@@ -193,7 +193,7 @@ fn a_program_that_carries_something_else_stops_the_manifest() {
 }
 
 #[test]
-fn a_commit_is_one_in_full() {
+fn an_abbreviated_commit_is_rejected() {
     for commit in [
         "",
         "main",

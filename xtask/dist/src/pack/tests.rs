@@ -1,4 +1,4 @@
-//! The archives as other programs see them.
+//! The archives as other programs read them.
 
 use xtask_testkit::{Tree, has_part};
 
@@ -24,7 +24,7 @@ fn sample() -> Vec<Entry> {
 }
 
 #[test]
-fn order_does_not_matter_and_what_is_packed_comes_back() {
+fn packing_ignores_the_order_and_round_trips() {
     for name in [NAME, "polis.tar.gz"] {
         let mut entries = sample();
         let one = pack(name, &entries).unwrap();

@@ -1,6 +1,6 @@
-//! The installers of a release, read by the programs that will read them: shells, shellcheck,
-//! Ruby, a grammar of PowerShell, a YAML parser. What the scripts do is tested where there are
-//! servers: `xtask/online/tests/it/installers.rs`.
+//! The installers of a release, read by the programs that will read them: shells, shellcheck, Ruby, a PowerShell
+//! grammar, a YAML parser. `xtask/online/tests/it/installers.rs` tests what the scripts do, because servers are
+//! available there.
 
 mod packages;
 
@@ -17,7 +17,7 @@ use xtask_dist::installers::{Archive, Facts, TAKEN, render};
 use xtask_host::process::Run;
 use xtask_testkit::has_part;
 
-/// A key that signed nothing: minisign's format, made for this test.
+/// A valid key that signed nothing, generated for this test.
 const KEY: &str = "untrusted comment: minisign public key 5DA7FC593219BECF\n\
                    RWTPvhkyWfynXWrd2mG4VJRnV1nGqNF6gpoJdd18uGuaW6yZgBuNkP7J\n";
 const REPOSITORY: &str = "https://github.com/odralabshq/polis";
@@ -70,7 +70,7 @@ fn facts(version: &Version) -> Facts<'_> {
     }
 }
 
-/// Runs `program` with `input`: whether it succeeded, and what it printed.
+/// Runs `program` with `input`. Returns whether it succeeded, and its output.
 fn ask(program: &str, args: &[&str], input: &str) -> (bool, String) {
     let run = Run::new(program).args(args);
     let answer = run.converse(input, Duration::from_secs(60)).expect(program);
@@ -78,7 +78,7 @@ fn ask(program: &str, args: &[&str], input: &str) -> (bool, String) {
 }
 
 #[test]
-fn a_release_has_its_installers_and_a_narrowed_one_those_that_it_can() {
+fn a_release_has_installers_for_its_targets() {
     let names = |targets: &[&str]| rendered(targets).into_keys().collect::<Vec<_>>();
     let all = [
         "install.ps1",
@@ -97,7 +97,7 @@ fn a_release_has_its_installers_and_a_narrowed_one_those_that_it_can() {
 }
 
 #[test]
-fn no_placeholder_and_no_odd_byte_is_left() {
+fn no_placeholder_or_control_character_is_left() {
     for (name, text) in rendered(&RELEASE_TARGETS) {
         assert!(!text.contains("@@"), "{name}");
         assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{name}");
@@ -107,7 +107,7 @@ fn no_placeholder_and_no_odd_byte_is_left() {
 }
 
 #[test]
-fn the_installers_take_what_they_say() {
+fn the_installers_extract_the_listed_files() {
     let files = rendered(&RELEASE_TARGETS);
     for path in TAKEN {
         assert!(
@@ -120,7 +120,7 @@ fn the_installers_take_what_they_say() {
         );
     }
     let places = |name: &str, sign: &str| files[name].matches(sign).count();
-    // The man pages are the one more.
+    // Plus one for the man pages.
     assert_eq!(places("install.sh", "\"$top/"), TAKEN.len() + 1);
     assert_eq!(places("polis.rb", ".install "), TAKEN.len() + 1);
     let pages = files["install.sh"]
@@ -131,7 +131,7 @@ fn the_installers_take_what_they_say() {
 }
 
 #[test]
-fn facts_that_do_not_hold_are_refused() {
+fn inconsistent_facts_are_rejected() {
     let digest = Digest::of(b"x");
     let version = Version::new(0, 5, 0);
     let linux = "x86_64-unknown-linux-musl";
@@ -244,7 +244,7 @@ fn facts_that_do_not_hold_are_refused() {
 }
 
 #[test]
-fn a_rehearsal_asks_for_the_signature_of_a_rehearsal() {
+fn a_rehearsal_requires_the_signature_of_a_rehearsal() {
     let digest = Digest::of(b"x");
     let version = Version::new(0, 5, 0);
     let file = name("0.5.0-rehearsal", RELEASE_TARGETS[0]);
@@ -299,7 +299,7 @@ fn a_grammar_of_powershell_reads_install_ps1() {
         tree.root_node().has_error()
     };
     assert!(!wrong(script));
-    // The judge can say no: each cut and each of these damages is seen.
+    // The parser can reject: it detects each truncation and each of these mutations.
     for damage in [
         script.replacen("try {", "try", 1),
         script.replacen("'Stop'", "'Stop", 1),
@@ -310,7 +310,7 @@ fn a_grammar_of_powershell_reads_install_ps1() {
     }
 }
 
-/// The names of the variables in a syntax tree, in lower case, each as often as it stands there.
+/// Counts the variables in a syntax tree by name, in lower case.
 fn variables(node: tree_sitter::Node<'_>, text: &str, names: &mut BTreeMap<String, usize>) {
     if node.kind() == "variable" {
         let name = text[node.byte_range()].trim_matches(['$', '{', '}']);
@@ -322,10 +322,10 @@ fn variables(node: tree_sitter::Node<'_>, text: &str, names: &mut BTreeMap<Strin
     }
 }
 
-/// In strict mode a variable that was never set ends the script, and nothing here runs it: a name
-/// that stands in one place only is misspelt, or of no use.
+/// In strict mode, reading an unset variable ends the script, and no test runs it. A name that occurs only once is
+/// therefore misspelt or useless.
 #[test]
-fn install_ps1_has_no_variable_that_stands_alone() {
+fn every_variable_of_install_ps1_is_set_and_used() {
     let mut parser = tree_sitter::Parser::new();
     let grammar = tree_sitter_powershell::LANGUAGE.into();
     parser.set_language(&grammar).expect("a grammar");
@@ -340,7 +340,7 @@ fn install_ps1_has_no_variable_that_stands_alone() {
         .map(|(name, _)| name.as_str())
         .filter(|name| !name.starts_with("env:") && !["true", "false"].contains(name))
         .collect();
-    // What PowerShell itself reads or sets.
+    // Variables that PowerShell itself reads or sets.
     let own = [
         "erroractionpreference",
         "progresspreference",

@@ -1,9 +1,8 @@
-//! Packages of Homebrew and winget.
+//! Homebrew and winget packages.
 
 use super::*;
 
-/// Homebrew's words, as far as the formula uses them: evaluates it for one platform and prints
-/// what Homebrew would know.
+/// The part of Homebrew's DSL that the formula uses: evaluates it for one platform and prints what Homebrew would know.
 const FORMULA_WORDS: &str = r##"
 require "json"
 def Dir.[](pattern); ["all of #{pattern}"]; end

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_failure_quotes_the_command_and_what_it_said() {
+fn a_failure_quotes_the_command_and_its_output() {
     let run = Run::new("sh").args(["-c", "echo out; echo no such luck >&2; exit 7"]);
     let error = run.output().expect_err("it exits 7").to_string();
     assert!(error.contains("sh -c echo out"), "{error}");
@@ -10,7 +10,7 @@ fn a_failure_quotes_the_command_and_what_it_said() {
 }
 
 #[test]
-fn a_missing_program_says_so() {
+fn a_missing_program_has_its_own_error() {
     let error = Run::new("no-such-program-here")
         .output()
         .expect_err("missing");
@@ -21,7 +21,7 @@ fn a_missing_program_says_so() {
 }
 
 #[test]
-fn a_conversation_has_an_answer_and_an_end() {
+fn converse_returns_the_answer_and_stops_in_time() {
     let limit = Duration::from_secs(20);
     let run = Run::new("sh").args(["-c", "cat; echo problem >&2; exit 1"]);
     let answer = run.converse("question", limit).unwrap();
@@ -36,7 +36,7 @@ fn a_conversation_has_an_answer_and_an_end() {
         .err()
         .expect("too slow");
     assert!(
-        error.to_string().contains("no answer within 0 s"),
+        error.to_string().contains("no response within 0 s"),
         "{error}"
     );
 }
@@ -54,8 +54,8 @@ fn a_grandchild_that_holds_the_pipes_does_not_outlive_the_limit() {
         begun.elapsed()
     );
     let error = answer.err().expect("the pipe was never closed").to_string();
-    assert!(error.contains("no answer within 2 s"), "{error}");
-    // A child that reads nothing does not hold us up either.
+    assert!(error.contains("no response within 2 s"), "{error}");
+    // A child that never reads its input must not block us either.
     let deaf = Run::new("sleep").arg("60");
     let error = deaf
         .converse(&"x".repeat(1 << 20), limit)
@@ -66,7 +66,7 @@ fn a_grandchild_that_holds_the_pipes_does_not_outlive_the_limit() {
 
 #[cfg(unix)]
 #[test]
-fn a_child_that_says_too_much_is_ended() {
+fn a_child_that_prints_too_much_is_killed() {
     let run = Run::new("cat").arg("/dev/zero");
     let error = run
         .converse("", Duration::from_secs(60))
@@ -76,7 +76,7 @@ fn a_child_that_says_too_much_is_ended() {
 }
 
 #[test]
-fn the_exit_code_of_a_child_is_ours_to_pass_on() {
+fn the_exit_code_of_a_child_is_returned() {
     assert_eq!(Run::new("true").inherit_code().unwrap(), 0);
     assert_eq!(
         Run::new("sh")

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// The lines of all tasks under way: there is one terminal.
+/// The lines of all running tasks. They share one terminal.
 static LIVE: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// A spinner, or a bar once the length is known.
@@ -41,7 +41,7 @@ impl Bar {
     }
 }
 
-/// Runs `print` while no bar is on the screen.
+/// Runs `print` with all bars hidden.
 pub(super) fn suspend(print: impl FnOnce()) {
     LIVE.suspend(print);
 }

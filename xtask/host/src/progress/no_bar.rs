@@ -1,4 +1,4 @@
-//! In place of the bars, for programs that have none.
+//! Stub for programs without the feature `bars`.
 
 #[derive(Debug)]
 pub(super) struct Bar;

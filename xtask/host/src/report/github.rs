@@ -1,14 +1,13 @@
-//! Findings as GitHub Actions shows them: workflow commands, which become annotations in the
-//! diff, and a summary of the job in Markdown.
+//! Findings for GitHub Actions: workflow commands, which become annotations in the diff, and a job summary in Markdown.
 
 use super::{Report, markdown};
 use crate::error::Error;
 use crate::finding::{Finding, Severity};
 
-/// The commands for what a verb found, and its words.
+/// The workflow commands for a verb's findings, followed by its text.
 pub(crate) fn of_report(report: &Report) -> String {
     let mut text: String = report.findings.iter().map(command).collect();
-    // A line of ours that began like a command would be one.
+    // Without escaping, a line of text could be taken for a workflow command.
     for line in report.text.trim_end().lines() {
         text.push_str(line.trim_start_matches("::"));
         text.push('\n');
@@ -16,7 +15,7 @@ pub(crate) fn of_report(report: &Report) -> String {
     text
 }
 
-/// The commands for what stopped a verb.
+/// The workflow commands for an error.
 pub(crate) fn of_error(verb: &str, error: &Error) -> String {
     let mut text: String = error.findings.iter().map(command).collect();
     let lines = [
@@ -33,13 +32,13 @@ pub(crate) fn of_error(verb: &str, error: &Error) -> String {
     text
 }
 
-/// The summary of a verb that ran to its end.
+/// The job summary of a verb that ran to completion.
 pub(crate) fn summary(report: &Report) -> String {
     let head = heading(report.verb, report.outcome().word());
     format!("{head}{}", markdown::of_report(report))
 }
 
-/// The summary of a verb that was stopped.
+/// The job summary of a verb that failed.
 pub(crate) fn summary_of_error(verb: &str, error: &Error) -> String {
     let head = heading(verb, error.outcome.word());
     format!("{head}{}", markdown::of_error(error))
@@ -69,14 +68,14 @@ fn command(finding: &Finding) -> String {
     format!("::{level} {}::{}\n", properties.join(","), data(&message))
 }
 
-/// The escapes of a command's message, by GitHub's own toolkit.
+/// Escapes a command's message as GitHub's own toolkit does.
 fn data(text: &str) -> String {
     text.replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
 }
 
-/// The escapes of a property, which ends at a comma or colon.
+/// Escapes a property, which ends at a comma or colon.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

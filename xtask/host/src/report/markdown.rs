@@ -1,12 +1,12 @@
-//! Findings as tables in Markdown: for the summary of a job, an issue, a page.
+//! Findings as Markdown tables, for job summaries, issues and pages.
 
 use super::Report;
 use crate::error::Error;
 use crate::finding::{Finding, Severity};
 
-/// What a verb found, and its own table where it has one.
+/// The findings of a verb, and its table if it has one.
 pub(crate) fn of_report(report: &Report) -> String {
-    // Behind its first line, the text says what the table says.
+    // After its first line, the text repeats the table.
     let text = match report.table {
         Some(_) => report.text.lines().next().unwrap_or_default(),
         None => report.text.trim_end(),
@@ -18,7 +18,7 @@ pub(crate) fn of_report(report: &Report) -> String {
     parts.join("\n\n") + "\n"
 }
 
-/// What stopped a verb.
+/// The error that stopped a verb.
 pub(crate) fn of_error(error: &Error) -> String {
     let mut parts = vec![format!("**{}**", cell_text(&error.message))];
     let lines = error.causes.iter().chain(&error.hints);
@@ -53,7 +53,7 @@ fn findings(findings: &[Finding]) -> Option<String> {
     (!rows.is_empty()).then(|| table(&["", "rule", "place", "what"], &rows))
 }
 
-/// A table. The cells are Markdown already.
+/// A table. The cells must already be Markdown.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
@@ -63,8 +63,8 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text.trim_end().to_owned()
 }
 
-/// `text` as it is, in a cell: what Markdown, HTML or the table would take for its own is escaped,
-/// outside of code; a line end becomes `<br>`.
+/// `text` as a literal table cell: escapes Markdown, HTML and table syntax outside of code, and turns line breaks into
+/// `<br>`.
 pub fn cell_text(text: &str) -> String {
     let mut out = String::new();
     let mut in_code = false;
@@ -88,7 +88,7 @@ pub fn cell_text(text: &str) -> String {
     out
 }
 
-/// `text` as code, in a cell.
+/// `text` as code in a table cell.
 pub fn code(text: &str) -> String {
     format!("`{}`", text.replace('`', "'").replace('|', "\\|"))
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_cell_ends_it() {
+    fn no_text_ends_a_table_cell() {
         assert_eq!(
             cell_text("a|b\r\n<script> `x|<y>_z` *_[#@"),
             "a\\|b<br>&lt;script> `x\\|<y>_z` \\*\\_\\[\\#\\@"

@@ -1,8 +1,8 @@
-//! Findings in SARIF 2.1.0, for GitHub code scanning and for editors.
+//! Findings as SARIF 2.1.0, for GitHub code scanning and editors.
 //!
-//! Paths are relative to the top of the repository and columns count characters, as SARIF
-//! says for `unicodeCodePoints`. The fingerprint survives moved lines, so that an alert is not
-//! closed and opened again when something is inserted above it.
+//! Paths are relative to the top of the repository, and columns count characters, which SARIF calls
+//! `unicodeCodePoints`. Fingerprints do not depend on line numbers: inserting lines above a finding does not close and
+//! reopen its alert.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ use crate::finding::{Finding, Severity};
 use crate::source::Place;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
-/// The name under which GitHub's code scanning compares fingerprints.
+/// The name of the fingerprint that GitHub code scanning compares.
 const FINGERPRINT: &str = "primaryLocationLineHash";
 
-/// The log of a verb that ran to its end.
+/// The log of a verb that ran to completion.
 pub(crate) fn of_report(report: &Report) -> Value {
     log(report.verb, report.outcome(), &report.findings, &[])
 }
 
-/// The log of a verb that was stopped.
+/// The log of a verb that failed.
 pub(crate) fn of_error(verb: &str, error: &Error) -> Value {
     let said = [vec![error.message.clone()], error.causes.clone()].concat();
     let notification = json!({
@@ -53,7 +53,7 @@ fn log(verb: &str, outcome: Outcome, findings: &[Finding], notifications: &[Valu
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
                 "rules": rules.iter().map(|finding| rule(finding)).collect::<Vec<_>>(),
             }},
-            // One category for each verb: uploading one does not close the alerts of another.
+            // Each verb has its own category: uploading the findings of one does not close the alerts of another.
             "automationDetails": {"id": format!("{verb}/")},
             "columnKind": "unicodeCodePoints",
             "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "the top of the repository"}}},
@@ -67,7 +67,7 @@ fn log(verb: &str, outcome: Outcome, findings: &[Finding], notifications: &[Valu
     })
 }
 
-/// The first finding of each rule, in the order of the rules' names.
+/// The first finding of each rule, sorted by rule.
 fn rules(findings: &[Finding]) -> Vec<&Finding> {
     let mut rules: BTreeMap<&str, &Finding> = BTreeMap::new();
     for finding in findings {
@@ -126,8 +126,7 @@ fn region(place: &Place) -> Value {
     })
 }
 
-/// The rule and the text of the line, whatever its indentation and number, and how many alike
-/// came before.
+/// A hash of the rule, the text of the line without indentation, and how many equal ones came before.
 fn fingerprint(finding: &Finding, seen: &mut BTreeMap<Digest, usize>) -> String {
     let place = finding.place.as_ref();
     let path = place.map_or("", |place| place.path.as_str());

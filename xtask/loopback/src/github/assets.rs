@@ -9,7 +9,7 @@ use super::disk;
 use super::refusal::Refusal;
 use super::state::{RepositoryState, StoredAsset, StoredRelease, UPLOADED};
 
-/// A file as a request brings it.
+/// A file in a request.
 #[derive(Debug)]
 pub(super) struct Upload<'a> {
     pub(super) name: &'a str,

@@ -1,4 +1,4 @@
-//! A parsed request: who asks for what; and answers that several resources share.
+//! A parsed request, and answers that several resources share.
 
 use axum::body::Bytes;
 use axum::http::request::Parts;
@@ -95,7 +95,7 @@ impl<'a> Call<'a> {
     /// The complete body.
     pub(super) fn body(&self) -> Result<&[u8], Refusal> {
         let whole = self.body.as_deref();
-        whole.ok_or(Refusal::bad_request("the body did not come whole"))
+        whole.ok_or(Refusal::bad_request("the body is incomplete"))
     }
 
     /// Refuses a change by a caller without write access.

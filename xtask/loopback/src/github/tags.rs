@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_annotated_tag_has_the_name_that_git_gives_it() {
+    fn an_annotated_tag_has_the_object_id_of_git() {
         // By `git hash-object -t tag --stdin` over the same text.
         let tag = Tag::annotated("v0.5.0", "0123456789012345678901234567890123456789");
         assert_eq!(

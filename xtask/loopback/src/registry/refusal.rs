@@ -61,7 +61,7 @@ impl Refusal {
     }
 
     pub(super) fn manifest_blob_unknown(digest: impl fmt::Display) -> Self {
-        let message = format!("the manifest names {digest}, which is not here");
+        let message = format!("the manifest references {digest}, which does not exist");
         Self::new(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", message)
     }
 

@@ -1,5 +1,4 @@
-//! The files of a release: listed, uploaded, downloaded. A file that GitHub has whole is never
-//! deleted.
+//! The files of a release: list, upload, download. A file that GitHub has completely is never deleted.
 
 use bytes::Bytes;
 use http::{Method, Request, header};
@@ -11,20 +10,20 @@ use super::{GitHub, MOST_PAGES, PAGE, call};
 use crate::error::NetError;
 use crate::retry::retry;
 
-/// What an upload came to.
+/// The result of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upload {
-    /// The very bytes are there.
+    /// The release has exactly these bytes.
     There(Asset),
-    /// Other bytes stand under that name; nothing was touched.
+    /// The name is taken by other bytes, which were left alone.
     Other(Asset),
 }
 
 impl GitHub {
-    /// The files of a release, each with its digest: where GitHub tells none, its bytes are read.
+    /// The files of a release with their digests. Downloads files whose digest GitHub does not know.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// If the list cannot be read.
     pub async fn assets(&self, release: u64) -> Result<Vec<Asset>, NetError> {
         let mut assets: Vec<Asset> = Vec::new();
         for page in 1..=MOST_PAGES {
@@ -46,12 +45,11 @@ impl GitHub {
         Ok(assets)
     }
 
-    /// Uploads `bytes` under `name`. After an attempt without an answer, or where another client was
-    /// faster, it is first looked at what the release holds: an answer that was lost costs nothing,
-    /// and the beginning of a broken upload, which holds no byte, is cleared away.
+    /// Uploads `bytes` as `name`. After a lost response or a conflict, the release is inspected first: a completed
+    /// upload is not repeated, and an interrupted one, which has no bytes, is deleted.
     ///
     /// # Errors
-    /// `Mismatch` when GitHub then holds other bytes than were sent, or as every request.
+    /// `Mismatch` if GitHub then has other bytes than were sent; otherwise as every request.
     pub async fn upload(
         &self,
         release: u64,
@@ -67,7 +65,7 @@ impl GitHub {
         let upload = retry(self.endpoints.retry_policy(), || async {
             let failed = match self.upload_once(&url, bytes.clone()).await {
                 Ok(asset) => return Ok(Upload::There(asset)),
-                Err(error) if error.is_passing() || error.is_settled() => error,
+                Err(error) if error.is_temporary() || error.is_settled() => error,
                 Err(error) => return Err(error),
             };
             match ExistingAsset::find(&self.assets(release).await?, name, size, digest) {
@@ -77,7 +75,7 @@ impl GitHub {
                     self.delete_unfinished(release, &asset).await?;
                     Err(NetError::unreachable(
                         &url,
-                        format!("the upload broke off: {}", failed.detail),
+                        format!("the upload was interrupted: {}", failed.detail),
                     ))
                 }
                 ExistingAsset::Absent => Err(failed),
@@ -105,11 +103,10 @@ impl GitHub {
         serde_json::from_slice(&answer).map_err(|error| NetError::protocol(url, error.to_string()))
     }
 
-    /// Deletes what an upload that broke off has left. GitHub is asked again just before: a file
-    /// that has become whole meanwhile stays.
+    /// Deletes an interrupted upload. Checks again just before, and keeps the file if it has been completed meanwhile.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer.
+    /// If GitHub refuses or does not respond.
     pub async fn delete_unfinished(&self, release: u64, asset: &Asset) -> Result<(), NetError> {
         let now = self.assets(release).await?;
         match now.iter().find(|now| now.id == asset.id) {
@@ -120,14 +117,14 @@ impl GitHub {
         }
     }
 
-    /// The bytes of an asset, of a draft too. What they should be is for the caller to compare.
+    /// The bytes of an asset, which may belong to a draft. The caller must verify them.
     ///
     /// # Errors
-    /// When it is not there, or the body does not come whole.
+    /// If it does not exist, or the body is incomplete.
     pub async fn download(&self, asset: &Asset) -> Result<Vec<u8>, NetError> {
         let url = self.url(&format!("/releases/assets/{}", asset.id));
         if asset.size > call::LARGEST_FILE {
-            let reason = format!("a file of {} bytes is larger than any of ours", asset.size);
+            let reason = format!("the file has {} bytes, more than any of ours", asset.size);
             return Err(NetError::protocol(&url, reason));
         }
         retry(self.endpoints.retry_policy(), || async {
@@ -145,7 +142,7 @@ impl GitHub {
     }
 }
 
-/// `asset`, if GitHub took in what was sent.
+/// `asset`, if GitHub received what was sent.
 fn proven(url: &Url, asset: Asset, size: u64, digest: Digest) -> Result<Asset, NetError> {
     if asset.size != size {
         let bytes = |size: u64| format!("{size} bytes");
@@ -153,7 +150,7 @@ fn proven(url: &Url, asset: Asset, size: u64, digest: Digest) -> Result<Asset, N
     }
     match asset.digest {
         Some(found) if found != digest => Err(NetError::mismatch(url, digest, found)),
-        _ if !asset.uploaded => Err(NetError::protocol(url, "the upload was not finished")),
+        _ if !asset.uploaded => Err(NetError::protocol(url, "the upload is incomplete")),
         _ => Ok(asset),
     }
 }

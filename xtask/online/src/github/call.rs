@@ -1,4 +1,4 @@
-//! One exchange with GitHub, bounded in its time and in what is read of the answer.
+//! One exchange with GitHub, with limits on its time and on the size of the response.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::client::RequestLog;
 use crate::error::{NetError, chain};
 use crate::retry::RetryPolicy;
 
-/// The most of a document that is read: a page of a hundred releases with thirty files each has 5 MB.
+/// The size limit for documents: a page of a hundred releases with thirty files each has 5 MB.
 pub(super) const LARGEST: u64 = 32 << 20;
-/// The most of a file that is read: the archives of a release have some megabytes.
+/// The size limit for files: the archives of a release have some megabytes.
 pub(super) const LARGEST_FILE: u64 = 512 << 20;
-/// The slowest transfer of a file that we wait for, in bytes per second.
+/// The slowest acceptable transfer, in bytes per second.
 const SLOWEST: u64 = 32 * 1024;
 
-/// The document that GitHub answers to `method` and `body` at `url`.
+/// Sends `body` to `url` by `method` and parses the response.
 ///
 /// # Errors
-/// Of kind `Protocol` for a larger answer than we read, or one that is not a `T`; `Unreachable`
-/// when it does not come in time; else by its status.
+/// `Protocol` for a response that is too large or is not a `T`, `Unreachable` if it does not arrive in time, otherwise
+/// by its status.
 pub(super) async fn json<T: DeserializeOwned>(
     crab: &Octocrab,
     policy: RetryPolicy,
@@ -37,7 +37,7 @@ pub(super) async fn json<T: DeserializeOwned>(
     let request = crab.build_request(request, body);
     let request = request.map_err(|error| failure::translate(url, error))?;
     let answer = bytes(crab, policy, (url, request), (0, LARGEST)).await?;
-    // A deletion is answered without a document.
+    // The response to a deletion has no body.
     let text = if answer.is_empty() {
         b"null"
     } else {
@@ -46,8 +46,8 @@ pub(super) async fn json<T: DeserializeOwned>(
     serde_json::from_slice(text).map_err(|error| NetError::protocol(url, error.to_string()))
 }
 
-/// The bytes that GitHub answers to `request` at `url`, of which at most `most` are read, while
-/// about `size` travel either way.
+/// Sends `request` to `url` and returns up to `most` bytes of the response. `size` is the approximate number of bytes
+/// transferred in either direction.
 ///
 /// # Errors
 /// As [`json`].
@@ -72,7 +72,7 @@ async fn answer<B: Into<OctoBody>>(
     let sent = crab.execute(request).await;
     told.end(sent.as_ref().ok().map(Response::status));
     let (parts, body) = sent.map_err(translate)?.into_parts();
-    // A refusal is a document, whatever was asked for.
+    // Errors are documents, whatever was requested.
     let most = match parts.status.is_success() {
         true => most,
         false => usize::try_from(LARGEST).unwrap_or(usize::MAX),
@@ -80,7 +80,7 @@ async fn answer<B: Into<OctoBody>>(
     let body = match Limited::new(body, most).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
-            let reason = format!("more than {most} bytes in an answer");
+            let reason = format!("more than {most} bytes in a response");
             return Err(NetError::protocol(url, reason));
         }
         Err(error) => match error.downcast::<octocrab::Error>() {
@@ -96,7 +96,7 @@ async fn answer<B: Into<OctoBody>>(
     match refusal {
         Ok(_) => Err(NetError::protocol(
             url,
-            "a refusal with the status of a success",
+            "an error with the status of a success",
         )),
         Err(error) => Err(translate(error)),
     }
@@ -109,10 +109,10 @@ async fn in_time<T>(
     call: impl Future<Output = Result<T, NetError>>,
 ) -> Result<T, NetError> {
     let limit = policy.connect + policy.read + Duration::from_secs(size / SLOWEST);
-    // On the heap: octocrab's futures are large, and a release waits for many of them at once.
+    // Boxed, because octocrab's futures are large and a release awaits many of them at once.
     match tokio::time::timeout(policy.left(limit), Box::pin(call)).await {
         Ok(result) => result,
-        Err(_) => Err(NetError::unreachable(url, "no answer in time")),
+        Err(_) => Err(NetError::unreachable(url, "no response in time")),
     }
 }
 
@@ -125,10 +125,10 @@ mod tests {
     use crate::endpoint::Endpoints;
     use crate::error::ErrorKind;
 
-    /// How much a server sends that never means to stop.
+    /// How much an endless response sends.
     const FLOOD: usize = 256 << 20;
 
-    /// A server that answers with `status` and a body of [`FLOOD`]; gives how much of it was taken.
+    /// A server that responds with `status` and a body of [`FLOOD`] bytes. Returns how many of them the client read.
     fn flood(listener: TcpListener, status: &'static str) -> std::thread::JoinHandle<usize> {
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_end_is_given_up() {
+    async fn an_endless_response_is_aborted() {
         for status in ["200 OK", "403 Forbidden"] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Translates octocrab's errors into our kinds.
+//! Translates octocrab's errors into ours.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,12 +8,12 @@ use octocrab::{Error, GitHubError};
 
 use crate::error::{NetError, Rejection, excerpt};
 
-/// The error `error`, told about `url`.
+/// Translates `error`, which is about `url`.
 pub(super) fn translate(url: impl fmt::Display, error: Error) -> NetError {
     match error {
         Error::GitHub { source, .. } => refused(url, &source),
         Error::Reqwest { source, .. } => NetError::reqwest(url, source),
-        // What the request failed with, wrapped by the layers above it.
+        // The original error, wrapped by the layers above it.
         Error::Service { source, .. } => match source.downcast::<Error>() {
             Ok(inner) => match *inner {
                 Error::Reqwest { source, .. } => NetError::reqwest(url, source),
@@ -49,8 +49,8 @@ fn refused(url: impl fmt::Display, error: &GitHubError) -> NetError {
     NetError::status(url, status, &said)
 }
 
-/// What GitHub will not do however often it is asked, by the words of its answers as they were seen
-/// in late 2026. Rules of the repository are also told with other statuses than 422.
+/// Detects requests that GitHub rejects for good, by the messages observed in late 2026. Violations of repository rules
+/// also use statuses other than 422.
 fn rejection(status: u16, said: &str) -> Option<Rejection> {
     let says = |words: &str| said.contains(words);
     match () {
@@ -66,7 +66,7 @@ fn rejection(status: u16, said: &str) -> Option<Rejection> {
     }
 }
 
-/// How long it is until GitHub counts anew.
+/// The time until GitHub's rate limit resets.
 fn until_reset(headers: &header::HeaderMap) -> Option<Duration> {
     let reset = headers.get("x-ratelimit-reset")?.to_str().ok()?;
     let reset = UNIX_EPOCH + Duration::from_secs(reset.parse().ok()?);
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_that_no_repetition_cures_are_known_by_their_words() {
+    fn permanent_rejections_are_recognized_by_their_messages() {
         for (status, said, known) in [
             (
                 422,

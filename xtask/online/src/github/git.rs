@@ -1,6 +1,6 @@
-//! Branches, trees and commits through GitHub's git data API: a change is made without a clone and without a push.
+//! Branches, trees and commits by GitHub's git data API: changes without a clone or a push.
 //!
-//! No author or committer is sent along: GitHub signs the commit of an app only where there is none ("Signature
+//! Commits are sent without author and committer, because GitHub signs the commits of an app only then ("Signature
 //! verification for bots" in its documentation of commit signatures).
 
 use std::collections::BTreeMap;
@@ -15,11 +15,11 @@ use crate::error::NetError;
 /// The head of a branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {
-    /// The commit.
+    /// The object ID of the commit.
     pub commit: String,
-    /// The tree of the commit.
+    /// The object ID of its tree.
     pub tree: String,
-    /// The message of the commit.
+    /// The commit message.
     pub message: String,
 }
 
@@ -27,9 +27,9 @@ pub struct Branch {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Entry {
     path: String,
-    /// The mode, as git writes it: `100644`.
+    /// The mode in git's notation: `100644`.
     pub mode: String,
-    /// The name of the object.
+    /// The object ID.
     pub sha: String,
 }
 
@@ -60,7 +60,7 @@ struct Tree {
     truncated: bool,
 }
 
-/// The name that git gives a file with these bytes.
+/// The object ID that git gives to a file with these bytes.
 pub fn blob_name(bytes: &[u8]) -> String {
     let head = format!("blob {}\0", bytes.len());
     let hash = Sha1::new().chain_update(head).chain_update(bytes);
@@ -72,19 +72,22 @@ impl GitHub {
     /// The name of the default branch.
     ///
     /// # Errors
-    /// Of kind `NotFound` when the repository does not exist for the token; of kind `Protocol` for a name that
-    /// cannot be a part of an address as it is.
+    /// `NotFound` if the token cannot see the repository, `Protocol` if the name cannot be part of a URL without
+    /// escaping.
     pub async fn default_branch(&self) -> Result<String, NetError> {
         let url = self.url("");
         let Repository { default_branch } = self.get(&url).await?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
         match !default_branch.is_empty() && default_branch.chars().all(plain) {
             true => Ok(default_branch),
-            false => Err(NetError::protocol(url, "the name of the default branch")),
+            false => Err(NetError::protocol(
+                url,
+                "invalid name of the default branch",
+            )),
         }
     }
 
-    /// The head of the branch `name`; `None` where there is no such branch.
+    /// The head of the branch `name`; `None` if it does not exist.
     ///
     /// # Errors
     /// As every request.
@@ -104,24 +107,27 @@ impl GitHub {
         }))
     }
 
-    /// The files and directories of the tree `tree`, by their paths.
+    /// The files and directories of the tree `tree`, by path.
     ///
     /// # Errors
-    /// Of kind `Protocol` where GitHub does not list all of them.
+    /// `Protocol` if GitHub truncates the list.
     pub async fn entries(&self, tree: &str) -> Result<BTreeMap<String, Entry>, NetError> {
         let url = self.url(&format!("/git/trees/{tree}?recursive=1"));
         let Tree { tree, truncated } = self.get(&url).await?;
         if truncated {
-            return Err(NetError::protocol(&url, "the tree is not listed whole"));
+            return Err(NetError::protocol(
+                &url,
+                "the list of the tree is incomplete",
+            ));
         }
         let by_path = tree.into_iter().map(|entry| (entry.path.clone(), entry));
         Ok(by_path.collect())
     }
 
-    /// Makes the tree that is `base` but for `files` (path, mode and text); returns its name.
+    /// Creates a tree from `base` with `files` changed (path, mode and text); returns its object ID.
     ///
     /// # Errors
-    /// Of kind `Unauthorised` when the token may not write, or `files` has a workflow and it may not change those.
+    /// `Unauthorised` if the token may not write, or if `files` contains a workflow that it may not change.
     pub async fn create_tree<'a>(
         &self,
         base: &str,
@@ -133,7 +139,7 @@ impl GitHub {
         self.named("/git/trees", &new).await
     }
 
-    /// Makes a commit of `tree` on `parent`; returns its name.
+    /// Creates a commit of `tree` on `parent`; returns its object ID.
     ///
     /// # Errors
     /// As every request.
@@ -147,10 +153,10 @@ impl GitHub {
         self.named("/git/commits", &new).await
     }
 
-    /// Makes the branch `name` on `commit`, or moves it there if it `exists`, whatever it names.
+    /// Creates the branch `name` at `commit`, or force-moves it there if it `exists`.
     ///
     /// # Errors
-    /// Of kind `Rejected` when the branch is there and should not be, or the other way round.
+    /// `Rejected` if `exists` is wrong.
     pub async fn set_branch(&self, name: &str, commit: &str, exists: bool) -> Result<(), NetError> {
         if !exists {
             let new = json!({"ref": format!("refs/heads/{name}"), "sha": commit});
@@ -167,11 +173,11 @@ impl GitHub {
     }
 }
 
-/// `text`, if it is the name of a git object: it becomes a part of addresses.
+/// `text`, if it is an object ID, which is safe to use in URLs.
 fn object_name(url: &str, text: String) -> Result<String, NetError> {
     match text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         true => Ok(text),
-        false => Err(NetError::protocol(url, "expected the name of a git object")),
+        false => Err(NetError::protocol(url, "expected a git object id")),
     }
 }
 
@@ -180,14 +186,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_has_the_name_that_git_gives_it() {
-        // By `printf 'a\n' | git hash-object --stdin`.
+    fn a_blob_has_the_object_id_of_git() {
+        // Computed by `printf 'a
+        // ' | git hash-object --stdin`.
         let name = "78981922613b2afb6025042ff6bd878ac1994e85";
         assert_eq!(blob_name(b"a\n"), name);
     }
 
     #[test]
-    fn only_the_name_of_an_object_goes_into_an_address() {
+    fn only_an_object_id_is_used_in_urls() {
         let whole = "0123456789abcdef0123456789abcdef01234567";
         assert!(object_name("u", whole.to_owned()).is_ok());
         for text in ["", &whole[1..], "../../../user/repos?0123456789abcdef01234"] {

@@ -1,17 +1,17 @@
-//! What we read from GitHub's answers: the few fields that a release needs, in structs of our own.
+//! The parts of GitHub's responses that a release needs, in our own structs.
 //!
-//! octocrab's models demand more than GitHub's description promises (`gravatar_id` may be null,
-//! labels may be strings), so that an answer which is right would fail a release.
+//! octocrab's models require more than GitHub's API description guarantees (`gravatar_id` may be null, labels may be
+//! strings), so a valid response would fail a release.
 
 use polis_base::Digest;
 use serde::{Deserialize, Deserializer};
 
-/// What a release says about itself, apart from its files.
+/// The fields of a release without its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseFields {
     /// The tag.
     pub tag: String,
-    /// The commit that the tag names. GitHub only uses it where the tag does not exist.
+    /// The target commit of the tag. GitHub uses it only if the tag does not exist.
     pub commit: String,
     /// The title.
     pub name: String,
@@ -21,7 +21,7 @@ pub struct ReleaseFields {
     pub prerelease: bool,
 }
 
-/// A release as GitHub holds it.
+/// A release on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Release {
     /// GitHub's number for it.
@@ -29,7 +29,7 @@ pub struct Release {
     /// The tag.
     #[serde(rename = "tag_name")]
     pub tag: String,
-    /// The commit or branch that the tag is made on, where it does not exist yet.
+    /// The commit or branch on which the tag is created if it does not exist.
     #[serde(rename = "target_commitish", default)]
     pub commit: String,
     /// The title.
@@ -42,19 +42,19 @@ pub struct Release {
     pub draft: bool,
     /// Whether it is a prerelease.
     pub prerelease: bool,
-    /// Whether GitHub has frozen its tag and its files.
+    /// Whether GitHub has frozen its tag and files.
     #[serde(default)]
     pub immutable: bool,
-    /// The page for people.
+    /// The URL of its page.
     #[serde(rename = "html_url")]
     pub page: String,
-    /// The files, as far as the release itself lists them.
+    /// Its files, if this response includes them.
     #[serde(default)]
     pub assets: Vec<Asset>,
 }
 
 impl Release {
-    /// Whether it says what `wanted` says. Line ends do not count: a browser changes them.
+    /// Whether its fields equal `wanted`. Ignores the form of line ends, because browsers change them.
     pub fn says(&self, wanted: &ReleaseFields) -> bool {
         self.tag == wanted.tag
             && self.commit == wanted.commit
@@ -71,34 +71,34 @@ pub struct Asset {
     pub id: u64,
     /// The file name.
     pub name: String,
-    /// Whether GitHub has all of it; it has not after an upload that broke off.
+    /// Whether the upload is complete.
     #[serde(rename = "state", deserialize_with = "is_uploaded")]
     pub uploaded: bool,
     /// The size in bytes.
     pub size: u64,
-    /// The digest that GitHub computed, where it tells one (since June 2025).
+    /// The digest that GitHub computed, for files uploaded since June 2025.
     #[serde(default, deserialize_with = "digest")]
     pub digest: Option<Digest>,
-    /// Where everyone downloads it once the release is public.
+    /// The public download URL, valid once the release is public.
     #[serde(rename = "browser_download_url")]
     pub download: String,
 }
 
-/// What stands under the name of a file that is to be uploaded.
+/// The existing asset under the name of a file to upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExistingAsset {
-    /// Nothing.
+    /// There is none.
     Absent,
-    /// The very bytes.
+    /// It has the same bytes.
     Same(Asset),
-    /// The beginning of an upload that broke off; it holds no byte and blocks the name.
+    /// An interrupted upload, which has no bytes and blocks the name.
     Unfinished(Asset),
-    /// Other bytes.
+    /// It has other bytes.
     Other(Asset),
 }
 
 impl ExistingAsset {
-    /// What `assets` hold under `name`, compared with `size` and `digest`.
+    /// Looks up `name` in `assets` and compares it with `size` and `digest`.
     pub fn find(assets: &[Asset], name: &str, size: u64, digest: Digest) -> Self {
         match assets.iter().find(|asset| asset.name == name) {
             None => Self::Absent,
@@ -120,7 +120,7 @@ fn is_uploaded<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     String::deserialize(from).map(|state| state == "uploaded")
 }
 
-/// A digest of another algorithm is none that we can compare.
+/// A digest, unless it is of an algorithm that we cannot compare.
 fn digest<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Digest>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     Ok(text.and_then(|text| text.parse().ok()))
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_as_github_describes_it_is_taken() {
+    fn every_response_that_github_describes_is_accepted() {
         let release: Release = serde_json::from_str(
             r#"{"id": 1, "tag_name": "v1.0.0", "target_commitish": "main", "name": null,
                 "body": null, "draft": false, "prerelease": false, "immutable": true,

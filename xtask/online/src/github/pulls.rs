@@ -14,7 +14,7 @@ pub struct Pull {
     /// Its page.
     #[serde(rename = "html_url")]
     pub url: String,
-    /// Its text.
+    /// Its description.
     #[serde(default, deserialize_with = "text")]
     pub body: String,
     /// Whether it is open.
@@ -38,8 +38,7 @@ fn is_open<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
 }
 
 impl GitHub {
-    /// The newest hundred pull requests that want `branch` of this repository merged into `base`, open ones and
-    /// others, newest first.
+    /// The newest hundred pull requests, open or closed, from `branch` of this repository into `base`, newest first.
     ///
     /// # Errors
     /// As every request.
@@ -50,7 +49,7 @@ impl GitHub {
             "/pulls?state=all&head={label}&base={base}&sort=created&direction=desc&per_page={PAGE}"
         ));
         let mut pulls: Vec<Pull> = self.get(&url).await?;
-        // GitHub lists all there are where it does not understand `head`.
+        // GitHub ignores a `head` that it does not understand, and then lists all pull requests.
         let ours = |pull: &Pull| {
             let found = pull.head.label.as_deref();
             found.is_some_and(|found| found.eq_ignore_ascii_case(&label))
@@ -59,10 +58,10 @@ impl GitHub {
         Ok(pulls)
     }
 
-    /// Opens a pull request that wants `branch` merged into `base`.
+    /// Opens a pull request from `branch` into `base`.
     ///
     /// # Errors
-    /// When GitHub refuses, also because one is open, or does not answer.
+    /// If GitHub refuses, for example because one is already open, or does not respond.
     pub async fn open_pull(
         &self,
         branch: &str,
@@ -74,10 +73,10 @@ impl GitHub {
         self.post("/pulls", &new).await
     }
 
-    /// Changes the fields of the pull request `number` to those of `change`.
+    /// Updates the fields of the pull request `number` from `change`.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer.
+    /// If GitHub refuses or does not respond.
     pub async fn change_pull(&self, number: u64, change: &Value) -> Result<(), NetError> {
         let url = self.url(&format!("/pulls/{number}"));
         self.patch(&url, change).await.map(drop)
@@ -86,7 +85,7 @@ impl GitHub {
     /// Comments on the issue or pull request `number`.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer.
+    /// If GitHub refuses or does not respond.
     pub async fn comment(&self, number: u64, text: &str) -> Result<(), NetError> {
         let tail = format!("/issues/{number}/comments");
         let new = json!({"body": text});

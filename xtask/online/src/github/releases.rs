@@ -1,4 +1,4 @@
-//! The releases of a repository: found, drafted, made right and published.
+//! The releases of a repository: find, draft, correct and publish.
 
 use http::Method;
 use serde::Deserialize as _;
@@ -9,17 +9,17 @@ use super::{GitHub, MOST_PAGES, PAGE, call};
 use crate::error::NetError;
 
 impl GitHub {
-    /// All releases, newest first; drafts are among them only where the token may write.
+    /// All releases, newest first. Includes drafts only if the token may write.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// If the list cannot be read.
     pub async fn releases(&self) -> Result<Vec<Release>, NetError> {
         let mut all: Vec<Release> = Vec::new();
         for page in 1..=MOST_PAGES {
             let url = self.url(&format!("/releases?per_page={PAGE}&page={page}"));
             let releases: Vec<Release> = self.get(&url).await?;
             let full = releases.len() == usize::from(PAGE);
-            // A release that was made in between moves the others to the next page.
+            // A release created meanwhile shifts the others to the next page.
             all.extend(releases);
             if !full {
                 break;
@@ -30,15 +30,15 @@ impl GitHub {
         Ok(all)
     }
 
-    /// The release with GitHub's number `id`.
+    /// The release with GitHub's id `id`.
     ///
     /// # Errors
-    /// Of kind `NotFound` when there is none, or as every request.
+    /// `NotFound` if it does not exist; otherwise as every request.
     pub async fn release(&self, id: u64) -> Result<Release, NetError> {
         self.get(&self.url(&format!("/releases/{id}"))).await
     }
 
-    /// The release that GitHub calls the latest; `None` where there is none.
+    /// The release that GitHub marks as the latest, if any.
     ///
     /// # Errors
     /// As every request.
@@ -50,11 +50,10 @@ impl GitHub {
         }
     }
 
-    /// Makes a draft. It is not tried again by itself: a lost answer may hide a draft that was
-    /// made, so look for it first.
+    /// Creates a draft. Never retried, because after a lost response the draft may exist; look for it first.
     ///
     /// # Errors
-    /// When GitHub refuses it or does not answer.
+    /// If GitHub refuses or does not respond.
     pub async fn create_draft(&self, fields: &ReleaseFields) -> Result<Release, NetError> {
         let url = self.url("/releases");
         let mut new = to_json(fields);
@@ -63,19 +62,19 @@ impl GitHub {
         call::json(&self.crab, self.endpoints.retry_policy(), post, Some(&new)).await
     }
 
-    /// Makes the draft `id` say what `fields` say.
+    /// Sets the fields of the draft `id`.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer.
+    /// If GitHub refuses or does not respond.
     pub async fn correct(&self, id: u64, fields: &ReleaseFields) -> Result<Release, NetError> {
         self.change(id, &to_json(fields)).await
     }
 
-    /// Makes a draft public, and GitHub's latest release where `latest` says so. It may be
-    /// repeated safely. `fields` go along, because a draft that is edited without its tag loses it.
+    /// Publishes a draft, and marks it as the latest release if `latest`. Safe to repeat. `fields` are sent again,
+    /// because a draft that is edited without its tag loses it.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer, or the release is still a draft afterwards.
+    /// If GitHub refuses or does not respond, or the release is still a draft afterwards.
     pub async fn publish(
         &self,
         id: u64,
@@ -95,18 +94,18 @@ impl GitHub {
         }
     }
 
-    /// Makes the public release `id` GitHub's latest one.
+    /// Marks the public release `id` as the latest.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer.
+    /// If GitHub refuses or does not respond.
     pub async fn make_latest(&self, id: u64) -> Result<Release, NetError> {
         self.change(id, &json!({"make_latest": "true"})).await
     }
 
-    /// Deletes the draft `id` as long as it is one and holds no file; returns whether it is gone.
+    /// Deletes the draft `id` if it is still a draft without files. Returns whether it no longer exists.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer.
+    /// If GitHub refuses or does not respond.
     pub async fn delete_empty_draft(&self, id: u64) -> Result<bool, NetError> {
         match self.release(id).await {
             Ok(release) if !release.draft || !self.assets(id).await?.is_empty() => Ok(false),

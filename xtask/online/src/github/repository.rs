@@ -1,4 +1,4 @@
-//! What a repository allows, and what GitHub says about its tags and its published releases.
+//! The permissions and settings of a repository, its tags, and the attestations of its releases.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,14 +6,14 @@ use serde_json::Value;
 use super::GitHub;
 use crate::error::{ErrorKind, NetError};
 
-/// Something that GitHub may not tell us.
+/// A setting that the token may not be allowed to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
     /// It is on.
     On,
     /// It is off.
     Off,
-    /// This token may not know: `GITHUB_TOKEN` never has the permission.
+    /// The token may not read it; `GITHUB_TOKEN` never may.
     Unknown,
 }
 
@@ -22,7 +22,7 @@ pub enum Setting {
 pub struct TagRef {
     /// The object that the tag names: a commit, or an annotated tag.
     pub object: String,
-    /// The commit behind it.
+    /// The commit that it finally names.
     pub commit: String,
 }
 
@@ -47,21 +47,21 @@ struct Attestations {
 }
 
 impl GitHub {
-    /// Whether the token may write; `None` where GitHub does not say. To a token of an app it tells
-    /// `push: false` whatever that may do, because these permissions are those of a user.
+    /// Whether the token may write; `None` if GitHub does not say. For an app's token, GitHub always reports `push:
+    /// false`, because these permissions are a user's.
     ///
     /// # Errors
-    /// Of kind `NotFound` when the repository does not exist for the token.
+    /// `NotFound` if the token cannot see the repository.
     pub async fn may_write(&self) -> Result<Option<bool>, NetError> {
         let repository: Repository = self.get(&self.url("")).await?;
         let permissions = repository.permissions.filter(|_| !self.of_an_app);
         Ok(permissions.map(|permissions| permissions.push))
     }
 
-    /// Whether releases of the repository become immutable when they are published.
+    /// Whether releases become immutable when published.
     ///
     /// # Errors
-    /// As every request; a refusal is [`Setting::Unknown`].
+    /// As every request; if the token may not read it, the result is [`Setting::Unknown`].
     pub async fn immutable_releases(&self) -> Result<Setting, NetError> {
         let setting: Result<Immutable, NetError> = self.get(&self.url("/immutable-releases")).await;
         match setting {
@@ -73,10 +73,10 @@ impl GitHub {
         }
     }
 
-    /// What `tag` names in the repository; `None` where there is no such tag.
+    /// The object and commit of `tag`; `None` if it does not exist.
     ///
     /// # Errors
-    /// When it names no commit, or as every request.
+    /// If it names no commit; otherwise as every request.
     pub async fn tag(&self, tag: &str) -> Result<Option<TagRef>, NetError> {
         match self.tags().resolve(&self.repository, tag).await {
             Ok(found) => Ok(Some(found)),
@@ -85,7 +85,7 @@ impl GitHub {
         }
     }
 
-    /// How many attestations of a release there are for the object of its tag.
+    /// The number of release attestations for the object of its tag.
     ///
     /// # Errors
     /// As every request.

@@ -1,4 +1,4 @@
-//! Which commit a tag of any public repository names.
+//! Resolves tags of public repositories to commits.
 
 use http::Method;
 use octocrab::Octocrab;
@@ -11,10 +11,10 @@ use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::retry::retry;
 
-/// How many tags of tags are followed; git allows them without end.
+/// The limit on tags that name tags, which git allows without limit.
 const DEEPEST: usize = 4;
 
-/// Asks for tags, with a token or without: without one GitHub answers sixty times an hour.
+/// Resolves tags. Without a token, GitHub allows sixty requests an hour.
 #[derive(Clone)]
 pub struct Tags {
     pub(super) crab: Octocrab,
@@ -35,10 +35,10 @@ struct Object {
 }
 
 impl Tags {
-    /// A client that reaches GitHub through `endpoints`. Call it inside a tokio runtime.
+    /// A client that connects through `endpoints`. Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// When an address is not acceptable.
+    /// If an address is not acceptable.
     pub fn new(endpoints: &Endpoints, token: Option<&Token>) -> Result<Self, NetError> {
         let (crab, api, _) = connect(endpoints, token)?;
         Ok(Self {
@@ -48,7 +48,7 @@ impl Tags {
         })
     }
 
-    /// The commit that `tag` of `repository` (`owner/name`) names; an annotated tag is followed.
+    /// The commit that `tag` of `repository` (`owner/name`) names, directly or through annotated tags.
     ///
     /// # Errors
     /// As [`Self::resolve`].
@@ -56,11 +56,10 @@ impl Tags {
         Ok(self.resolve(repository, tag).await?.commit)
     }
 
-    /// What `tag` of `repository` (`owner/name`) names, and the commit behind it.
+    /// The object that `tag` of `repository` (`owner/name`) names, and its commit.
     ///
     /// # Errors
-    /// Of kind `NotFound` when there is no such tag, `RateLimited` when GitHub wants fewer
-    /// requests, or as every request.
+    /// `NotFound` if the tag does not exist, `RateLimited` if GitHub limits our requests; otherwise as every request.
     pub async fn resolve(&self, repository: &str, tag: &str) -> Result<TagRef, NetError> {
         let mut object = self.object(repository, &format!("ref/tags/{tag}")).await?;
         let named = object.sha.clone();
@@ -79,7 +78,7 @@ impl Tags {
                 _ => break,
             }
         }
-        let reason = format!("the tag `{tag}` names a {} and no commit", object.kind);
+        let reason = format!("the tag `{tag}` names a {}, not a commit", object.kind);
         Err(NetError::protocol(repository, reason))
     }
 

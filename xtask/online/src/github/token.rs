@@ -1,4 +1,4 @@
-//! The GitHub token: by environment only, never printed.
+//! The GitHub token: read only from the environment, never printed.
 
 use xtask_host::secrets::{self, Secret};
 
@@ -7,16 +7,15 @@ use crate::error::NetError;
 /// The environment variable that holds the token.
 pub const VARIABLE: &str = secrets::GITHUB_TOKEN;
 
-/// A GitHub token that may be sent in a header.
+/// A GitHub token that is valid in a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token(Secret);
 
 impl Token {
-    /// Takes `text`, without the white space around it, as a token.
+    /// Parses a token, ignoring surrounding whitespace.
     ///
     /// # Errors
-    /// When it is empty or has a character that a header cannot carry; the message holds none
-    /// of it.
+    /// If it is empty or contains a character that a header cannot carry. The message contains no part of it.
     pub fn new(text: &str) -> Result<Self, NetError> {
         let text = text.trim();
         if text.is_empty() {
@@ -29,10 +28,10 @@ impl Token {
         Ok(Self(Secret::new(text)))
     }
 
-    /// The token that was in `GITHUB_TOKEN` when the program started.
+    /// The token that `GITHUB_TOKEN` held at startup.
     ///
     /// # Errors
-    /// When the variable is not set, or as [`Self::new`].
+    /// If the variable is not set; otherwise as [`Self::new`].
     pub fn from_env() -> Result<Self, NetError> {
         match secrets::get(VARIABLE) {
             Some(secret) => Self::new(secret.reveal()),
@@ -40,10 +39,10 @@ impl Token {
         }
     }
 
-    /// The token that proposes pins: one of its own, else that of `GITHUB_TOKEN`.
+    /// The token for pull requests: the separate one if set, or else `GITHUB_TOKEN`.
     ///
     /// # Errors
-    /// When neither variable is set, or as [`Self::new`].
+    /// If neither variable is set; otherwise as [`Self::new`].
     pub fn for_pull_requests() -> Result<Self, NetError> {
         match secrets::get(secrets::PULL_REQUEST_TOKEN) {
             Some(secret) => Self::new(secret.reveal()),
@@ -51,20 +50,20 @@ impl Token {
         }
     }
 
-    /// Whether it is the `GITHUB_TOKEN` of a workflow, which may change no workflow. That of an app looks the same, but
-    /// comes by a variable of its own.
+    /// Whether it is the `GITHUB_TOKEN` of a workflow, which may not change workflows. Other app tokens look the same,
+    /// but come from a different variable.
     pub fn is_of_a_workflow(&self) -> bool {
         let own = secrets::get(secrets::PULL_REQUEST_TOKEN);
         self.is_of_an_app() && own.is_none()
     }
 
-    /// Whether it is one of an app, such as `GITHUB_TOKEN` in a workflow: GitHub gives those a prefix
-    /// of their own (since April 2021).
+    /// Whether it belongs to an app, as `GITHUB_TOKEN` in a workflow does. GitHub gives those a distinct prefix (since
+    /// April 2021).
     pub(crate) fn is_of_an_app(&self) -> bool {
         self.reveal().starts_with("ghs_")
     }
 
-    /// The secret itself, for the one header that carries it.
+    /// The secret, for use in a header.
     pub(crate) fn reveal(&self) -> &str {
         self.0.reveal()
     }
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_token_is_refused_without_being_shown() {
+    fn the_error_for_an_invalid_token_does_not_show_it() {
         for text in ["", "  ", "s3cret two", "s3cret\u{e9}"] {
             let error = Token::new(text).unwrap_err();
             assert!(!error.to_string().contains("s3cret"), "{error}");

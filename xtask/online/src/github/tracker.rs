@@ -1,4 +1,4 @@
-//! One issue of a repository, kept in step by its runs, and how the runs of a workflow ended.
+//! Keeps one issue of a repository up to date across runs, and reads how the runs of a workflow ended.
 
 use http::Method;
 use octocrab::Octocrab;
@@ -12,10 +12,10 @@ use crate::error::NetError;
 use crate::retry::RetryPolicy;
 use crate::retry::retry;
 
-/// Finds, makes, changes and closes the issue of one marker in one repository.
+/// Finds, creates, updates and closes the issue with one marker in one repository.
 ///
-/// An issue is ours when it has our label, which narrows the list, and our marker in its body,
-/// which nobody types by chance. Titles are for people, who may change them.
+/// An issue is ours if it has our label, which narrows the list, and our marker in its body, which is unlikely to be
+/// typed by accident. People may change titles.
 pub struct Tracker {
     crab: Octocrab,
     repository: String,
@@ -27,12 +27,12 @@ pub struct Tracker {
 /// An open issue.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Issue {
-    /// Its number.
+    /// Its number on GitHub.
     pub number: u64,
-    /// Its page.
+    /// The URL of its page.
     #[serde(rename = "html_url")]
     pub url: String,
-    /// Its text.
+    /// Its text, in Markdown.
     #[serde(default, deserialize_with = "text")]
     pub body: String,
     #[serde(default)]
@@ -40,7 +40,7 @@ pub struct Issue {
     pull_request: Option<IgnoredAny>,
 }
 
-/// GitHub describes both forms.
+/// GitHub's API description allows both forms.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum Label {
@@ -73,11 +73,10 @@ fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 }
 
 impl Tracker {
-    /// A client for the issue with `label` and `marker` in `repository` (`owner/name`). Call it
-    /// inside a tokio runtime.
+    /// A client for the issue with `label` and `marker` in `repository` (`owner/name`). Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// When an address is not acceptable.
+    /// If an address is not acceptable.
     pub fn new(
         endpoints: &Endpoints,
         repository: &str,
@@ -95,10 +94,10 @@ impl Tracker {
         })
     }
 
-    /// The open issue; the oldest, should somebody have made a copy of it.
+    /// The open issue, or the oldest if somebody has copied it.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// If the list cannot be read.
     pub async fn open(&self) -> Result<Option<Issue>, NetError> {
         let mut found: Option<Issue> = None;
         for page in 1..=MOST_PAGES {
@@ -119,12 +118,11 @@ impl Tracker {
         Ok(found)
     }
 
-    /// Makes the issue. It is not tried again by itself: a lost answer may hide one that was made,
-    /// which the next run then finds.
+    /// Creates the issue. Never retried, because after a lost response the issue may exist; the next run then finds it.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer; of kind `Unauthorised` when it left out the label,
-    /// as it does for who may not set one.
+    /// If GitHub refuses or does not respond; `Unauthorised` if it drops the label, as it does if the token may not set
+    /// labels.
     pub async fn create(&self, title: &str, body: &str) -> Result<Issue, NetError> {
         let url = format!("{}/issues", self.repository);
         let new = json!({"title": title, "body": self.marked(body), "labels": [self.label]});
@@ -133,19 +131,22 @@ impl Tracker {
         match issue.labels.iter().any(|label| label.is(self.label)) {
             true => Ok(issue),
             false => {
-                let reason = format!("made without the label `{}`; give it by hand", self.label);
+                let reason = format!(
+                    "created without the label `{}`; add it manually",
+                    self.label
+                );
                 Err(NetError::unauthorised(issue.url, reason))
             }
         }
     }
 
-    /// Writes `body` into `issue`; returns whether it was another text before.
+    /// Replaces the text of `issue` by `body`; returns whether it has changed.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer.
+    /// If GitHub refuses or does not respond.
     pub async fn update(&self, issue: &Issue, body: &str) -> Result<bool, NetError> {
         let body = self.marked(body);
-        // GitHub gives line ends back as they were typed in a browser.
+        // Text edited in a browser has CRLF line ends.
         if issue.body.replace("\r\n", "\n") == body {
             return Ok(false);
         }
@@ -154,10 +155,10 @@ impl Tracker {
             .map(|()| true)
     }
 
-    /// Closes `issue`, saying why.
+    /// Closes `issue` with a comment.
     ///
     /// # Errors
-    /// When GitHub refuses or does not answer.
+    /// If GitHub refuses or does not respond.
     pub async fn close(&self, issue: &Issue, comment: &str) -> Result<(), NetError> {
         let url = format!("{}/issues/{}/comments", self.repository, issue.number);
         let body = json!({"body": comment});
@@ -167,11 +168,11 @@ impl Tracker {
         self.patch(issue, change).await
     }
 
-    /// How many of the last scheduled runs of `workflow` in a row did not succeed, of `most` that
-    /// are looked at. What was cancelled or skipped says nothing.
+    /// How many of the last scheduled runs of `workflow` failed in a row, up to `most`. Cancelled and skipped runs do
+    /// not count.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// If the list cannot be read.
     pub async fn failures_in_a_row(&self, workflow: &str, most: usize) -> Result<usize, NetError> {
         let url = format!(
             "{}/actions/workflows/{workflow}/runs?event=schedule&status=completed&per_page={most}",

@@ -1,4 +1,4 @@
-//! Which versions a public repository has published.
+//! The published versions of a public repository.
 
 use http::Method;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use super::{PAGE, Tags, call};
 use crate::error::NetError;
 use crate::retry::retry;
 
-/// The most pages that are read of one list.
+/// The limit on pages of a list.
 const MOST_PAGES: usize = 10;
 
 #[derive(Deserialize)]
@@ -39,18 +39,19 @@ struct Dated {
     date: String,
 }
 
-/// A version that a repository has published.
+/// A published version of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedVersion {
     /// Its tag.
     pub tag: String,
-    /// When its release was published, as GitHub writes it (`2026-01-02T03:04:05Z`); `None` for a tag without a release.
+    /// When its release was published, as GitHub writes it (`2026-01-02T03:04:05Z`); `None` for a tag without a
+    /// release.
     pub published: Option<String>,
 }
 
 impl Tags {
-    /// The tags of the releases of `repository` (`owner/name`) that are public and no
-    /// prereleases; where it has none, all of its tags.
+    /// The tags of all public releases of `repository` (`owner/name`) that are not prereleases, or all of its tags if
+    /// it has no such release.
     ///
     /// # Errors
     /// As every request.
@@ -75,7 +76,7 @@ impl Tags {
         Ok(tags.into_iter().map(version).collect())
     }
 
-    /// When the commit behind a tag was committed, as GitHub writes it.
+    /// The date of the commit that a tag names, as GitHub writes it.
     ///
     /// # Errors
     /// As every request.

@@ -1,4 +1,4 @@
-//! What is read of the documents of an image: indexes and manifests.
+//! The parts of an image's documents that we read: indexes and manifests.
 
 use polis_base::ImageRef;
 use serde::Deserialize;

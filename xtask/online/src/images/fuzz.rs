@@ -1,4 +1,4 @@
-//! Mutated layers: to read one neither panics nor hangs.
+//! Mutated layers: reading one neither panics nor hangs.
 
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use xtask_testkit::fuzz::fuzz;
 
 use super::layer;
 
-/// A tar with a file, a link, a long name and what extension headers say.
+/// A tar with a file, a link, a long name and extension headers.
 fn tar() -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut add = |name: &str, kind: tar::EntryType, bytes: &[u8]| {

@@ -11,7 +11,7 @@ use super::state::{ImageStatus, Problem};
 use super::uses::ImageUse;
 use super::who::{ImageUser, Permission, account, groups, uid_of};
 
-/// The configuration of an image, as far as it is judged.
+/// The parts of an image's configuration that we check.
 #[derive(Debug, Deserialize)]
 pub(super) struct Config {
     #[serde(default)]

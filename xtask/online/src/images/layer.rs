@@ -58,7 +58,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum What {
     Directory,
-    /// A file, with its bytes where they are wanted.
+    /// A file, with its bytes if they are needed.
     File(Option<Box<[u8]>>),
     /// Another name for the file at this path.
     Link(Box<str>),
@@ -188,7 +188,7 @@ fn extension(entry: &mut impl Read) -> Result<Vec<u8>, String> {
     bytes.ok_or_else(|| format!("an extension header has more than {EXTENSION} bytes"))?
 }
 
-/// The bytes of a file that is wanted.
+/// The bytes of a file in [`WANTED`].
 fn kept(entry: &mut impl Read, path: &str) -> Result<Box<[u8]>, String> {
     let bytes =
         at_most(entry, KEPT).ok_or_else(|| format!("`{path}` has more than {KEPT} bytes"))?;
@@ -248,7 +248,7 @@ fn text(mut bytes: Vec<u8>) -> Result<String, String> {
 /// `path` relative to the root, without empty and `.` components.
 ///
 /// # Errors
-/// When it has a `..` component.
+/// If it has a `..` component.
 fn normal(path: &str) -> Result<String, String> {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     let parts: Vec<&str> = parts.collect();
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_would_exhaust_memory_is_refused() {
+    fn a_layer_that_would_exhaust_memory_is_rejected() {
         let long = "d/".repeat(PATH / 2) + "x";
         let many = vec![b'x'; usize::try_from(KEPT).unwrap() + 1];
         // A frame that asks for a window of 64 MiB: not a single segment, exponent 16.
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_unpacks_without_end_is_refused() {
+    fn a_layer_that_unpacks_endlessly_is_rejected() {
         let mut hashed = Hashed {
             inner: io::repeat(0),
             hasher: Sha256::new(),

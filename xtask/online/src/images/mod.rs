@@ -232,7 +232,7 @@ impl<'a> Images<'a> {
         Ok(verdict.with(problems))
     }
 
-    /// Reads all layers of one platform and judges them.
+    /// Reads all layers of one platform and checks them.
     async fn platform(
         &self,
         subject: &Subject<'_>,

@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, NetError};
 /// The states of an image. Each is exactly one class of exit codes: only the first three are fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageStatus {
-    /// Every byte was read, and the image keeps every promise of its contract.
+    /// Every byte was read, and the image meets its contract.
     Verified,
     /// This repository builds it, and has not published this version yet.
     NotPublished,
@@ -37,7 +37,7 @@ pub enum ImageStatus {
     NotExecutable,
     /// A module exists, but the user that loads it may not read it.
     NotReadable,
-    /// A directory exists, but nobody who uses it may write to it.
+    /// A directory exists, but none of its users may write to it.
     NotWritable,
     /// The image runs as another user, or has other accounts.
     WrongUser,
@@ -148,13 +148,13 @@ impl ImageStatus {
             Self::Verified | Self::NotPublished | Self::Waived => "",
             Self::Unpinned => "run `cargo xtask pin`",
             Self::NoContract => {
-                "add a contract to compose/images that says what our files rely on in it"
+                "add a contract to compose/images with the facts that our files rely on"
             }
             Self::MissingManifest | Self::MissingBlob => {
                 "find out why it was removed before you pin anything else"
             }
             Self::WrongDigest | Self::WrongSize => {
-                "do not use it until you know who changed the bytes"
+                "do not use it until you know who changed the content"
             }
             Self::Unreadable => "no engine can run it: rebuild and republish it",
             Self::MissingPlatform => "have the image built for that platform, or pin another one",
@@ -165,7 +165,7 @@ impl ImageStatus {
             | Self::WrongUser
             | Self::WrongEntryPoint
             | Self::UnexpectedProgram => {
-                "pin an image that keeps its contract; or correct the contract, and whatever \
+                "pin an image that meets its contract; or correct the contract, and whatever \
                  `cargo xtask check` then reports"
             }
             Self::Unreachable => "run the same command again; the image itself may be fine",

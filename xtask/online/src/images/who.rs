@@ -2,7 +2,7 @@
 
 use super::files::{Files, Found, Node, NodeKind};
 
-/// A user that runs something.
+/// A user that runs a program of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ImageUser {
     pub(super) uid: u64,

@@ -1,5 +1,5 @@
-//! Asks a registry: one challenge for each registry, one token for each repository, a bounded
-//! number of requests at once, and every answer judged by its status.
+//! Sends requests to registries: one challenge per registry, one token per repository, a limited number of concurrent
+//! requests, and errors by status.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -21,24 +21,22 @@ use crate::endpoint::Endpoints;
 use crate::error::NetError;
 use crate::retry::retry;
 
-/// How many requests one registry is sent at once: eleven images, each asked for its tag and its
-/// manifest, in one go. Over HTTP/2 they share a connection.
+/// The limit of concurrent requests to a registry: enough for the tags and manifests of eleven images at once. With
+/// HTTP/2, they share a connection.
 const AT_ONCE: usize = 24;
-/// The largest manifest or configuration that we read; registries refuse larger manifests.
+/// The size limit for manifests and configurations; registries reject larger manifests.
 const LARGEST: usize = 4 * 1024 * 1024;
-/// Docker Hub's name in references, and where its registry is.
+/// Docker Hub's name in references, and the host of its registry.
 const HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
 
-/// What a token is asked for.
+/// The permissions of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Actions {
-    /// Reading.
     Pull,
-    /// Reading and writing.
     PullPush,
 }
 
-/// How one request presents us.
+/// The credentials of a request.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Grant {
     Nothing,
@@ -46,13 +44,13 @@ pub(super) enum Grant {
     Bearer(String),
 }
 
-/// An answer that is a success.
+/// A successful response.
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
-/// The reading half of the client.
+/// The part of the client that reads.
 pub(super) struct Access {
     client: Client,
     endpoints: Endpoints,
@@ -62,14 +60,14 @@ pub(super) struct Access {
 
 type Slot = Arc<Mutex<Option<Token>>>;
 
-/// What we know of one registry.
+/// The state of one registry.
 struct Host {
     name: String,
     gate: Semaphore,
-    /// Tokens have a gate of their own: who waits for one may hold a place at the other.
+    /// Separate, because a task that waits for a token may already hold a permit of `gate`.
     token_gate: Semaphore,
     login: OnceCell<Result<Login, NetError>>,
-    /// Failures are kept as well: a registry that is down is not asked again for every image.
+    /// Failures are cached, too, so that an unreachable registry is not tried again for every image.
     challenge: Mutex<Option<Result<Challenge, NetError>>>,
     tokens: StdMutex<BTreeMap<(String, Actions), Slot>>,
 }
@@ -84,10 +82,10 @@ impl Actions {
 }
 
 impl Access {
-    /// A client that reaches registries through `endpoints` and presents `logins` to them.
+    /// A client that connects through `endpoints` with the credentials in `logins`.
     ///
     /// # Errors
-    /// When the extra root certificates or the proxy of the environment cannot be used.
+    /// If the extra root certificates or the proxy of the environment cannot be used.
     pub(super) fn new(endpoints: &Endpoints, logins: Logins) -> Result<Self, NetError> {
         Ok(Self {
             client: endpoints.client()?,
@@ -97,10 +95,10 @@ impl Access {
         })
     }
 
-    /// The answer to a request for `path` in the repository of `image`.
+    /// Requests `path` in the repository of `image`.
     ///
     /// # Errors
-    /// By the status, `Unreachable` or `RateLimited` after all retries.
+    /// By the status; `Unreachable` or `RateLimited` after all retries.
     pub(super) async fn request(
         &self,
         image: &ImageRef,
@@ -110,7 +108,7 @@ impl Access {
         let (host, url) = self.ready(image, path).await?;
         retry(self.endpoints.retry_policy(), || async {
             let grant = self.grant_at(&host, image, Actions::Pull).await?;
-            // Nothing that we hold is ever closed.
+            // Our semaphores are never closed.
             let _place = host.gate.acquire().await;
             let exchange = self.exchange(&host, image, method.clone(), &url, grant);
             self.within(image, exchange).await
@@ -119,8 +117,8 @@ impl Access {
         .map_err(|error| error.about(image))
     }
 
-    /// The response to one GET of `path` in the repository of `image`, from the byte `from` on, with its body unread.
-    /// It is not retried here: only the reader of the body knows where to resume.
+    /// Requests `path` in the repository of `image` from the byte `from`, and returns the response with its body
+    /// unread. Does not retry, because only the reader of the body knows where to resume.
     ///
     /// # Errors
     /// By the status.
@@ -138,21 +136,21 @@ impl Access {
         self.within(image, exchange).await
     }
 
-    /// The registry of `image` once it is known how it wants to be asked, and the URL of `path` there.
+    /// The registry of `image`, once its challenge is known, and the URL of `path`.
     async fn ready(&self, image: &ImageRef, path: &str) -> Result<(Arc<Host>, String), NetError> {
         let host = self.host(image.registry());
         let url = format!("{}{}/{path}", host.base(), image.repository());
-        // Not inside the retries: how a host wants to be asked is found out, or not, for good.
+        // Outside of the retries, because the challenge is cached, including a failure.
         let ready = host.login(&self.logins).await.map(drop);
         let ready = ready.and(self.challenge(&host).await.map(drop));
         ready.map_err(|error| error.about(image))?;
         Ok((host, url))
     }
 
-    /// How to present ourselves for `actions` in the repository of `image`.
+    /// The credentials for `actions` in the repository of `image`.
     ///
     /// # Errors
-    /// When a login is configured but refused or cannot be had: it never becomes anonymous access.
+    /// If a configured login is rejected or unavailable. It never falls back to anonymous access.
     pub(super) async fn grant(
         &self,
         image: &ImageRef,
@@ -179,10 +177,10 @@ impl Access {
                 Login::Basic(credentials) => Ok(Grant::Basic(credentials.clone())),
                 Login::Identity(_) => {
                     let reason =
-                        "the login is an identity token, but the registry wants a password";
+                        "the login is an identity token, but the registry requires a password";
                     Err(NetError::unauthorised(image, reason))
                 }
-                // The registry's own refusal says it best.
+                // The registry's own error is the best explanation.
                 Login::Anonymous | Login::Bearer(_) => Ok(Grant::Nothing),
             },
             Challenge::Bearer(realm) => {
@@ -201,14 +199,14 @@ impl Access {
         }
     }
 
-    /// What is known of `registry`.
+    /// The state of `registry`.
     fn host(&self, registry: &str) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || Arc::new(Host::new(registry, &self.endpoints));
         Arc::clone(hosts.entry(registry.to_owned()).or_insert_with(fresh))
     }
 
-    /// How `host` wants to be asked; it is asked once, whoever waits.
+    /// The challenge of `host`, requested only once for all tasks.
     async fn challenge(&self, host: &Host) -> Result<Challenge, NetError> {
         let mut known = host.challenge.lock().await;
         if let Some(known) = known.as_ref() {
@@ -233,12 +231,12 @@ impl Access {
                 Challenge::Basic => "basic",
                 Challenge::Bearer(_) => "bearer",
             };
-            debug!(host = host.name, scheme, "wants a login");
+            debug!(host = host.name, scheme, "requires authentication");
         }
         known.insert(found).clone()
     }
 
-    /// One request whose answer is small enough to be kept.
+    /// A request with a response that is small enough to buffer.
     async fn exchange(
         &self,
         host: &Host,
@@ -253,8 +251,8 @@ impl Access {
         Ok(Answer { headers, body })
     }
 
-    /// One request, from a byte on, and once more where the registry no longer takes our token or says only now that
-    /// it wants one.
+    /// A request from a given byte. Repeats it once if the registry no longer accepts our token, or asks for one only
+    /// now.
     async fn respond(
         &self,
         host: &Host,
@@ -300,7 +298,7 @@ impl Access {
         .await
     }
 
-    /// What to present after `grant` was refused; nothing where there is nothing better.
+    /// The credentials to use after `grant` was rejected; `None` if there are no better ones.
     async fn second(
         &self,
         host: &Host,
@@ -312,7 +310,7 @@ impl Access {
         match grant {
             Grant::Bearer(text) if !fixed => host.forget(image.repository(), text).await,
             Grant::Nothing => {
-                // Some registries let everyone in at `/v2/` and ask for a login further on.
+                // Some registries allow anonymous access to `/v2/` and require a login for other paths.
                 let Ok(challenge) = challenge::read(refusal.headers()) else {
                     return Ok(None);
                 };
@@ -328,7 +326,7 @@ impl Access {
         Ok((second != *grant).then_some(second))
     }
 
-    /// Bounds the time of one exchange.
+    /// Limits the time of one exchange.
     async fn within<T>(
         &self,
         subject: impl std::fmt::Display,
@@ -338,7 +336,7 @@ impl Access {
         let limit = policy.left(policy.connect + policy.read);
         match tokio::time::timeout(limit, exchange).await {
             Ok(result) => result,
-            Err(_) => Err(NetError::unreachable(subject, "no answer in time")),
+            Err(_) => Err(NetError::unreachable(subject, "no response in time")),
         }
     }
 }
@@ -378,7 +376,7 @@ impl Host {
         Arc::clone(slot)
     }
 
-    /// Drops the token `text`, unless another task has replaced it already.
+    /// Removes the token `text` from the cache, unless another task has already replaced it.
     async fn forget(&self, repository: &str, text: &str) {
         let slot = self.slot(repository, Actions::Pull);
         let mut token = slot.lock().await;

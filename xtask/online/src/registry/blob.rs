@@ -54,7 +54,7 @@ impl Registry {
             let mut state = state.lock().await;
             let attempt = async {
                 let response = self.access.open(image, &path, state.done).await?;
-                go_on(image, response, size, &mut state, &into, &progress).await
+                attempt(image, response, size, &mut state, &into, &progress).await
             };
             in_time(&self.endpoints, &path, attempt).await
         })
@@ -70,9 +70,9 @@ impl Registry {
     }
 }
 
-/// One attempt, from where `state` is. Returns the size that was found if the registry sent all it has and that is not
-/// `size`.
-async fn go_on(
+/// One attempt, starting at `state`. If the registry sent everything and the size is not `size`, returns the actual
+/// size.
+async fn attempt(
     image: &ImageRef,
     mut response: Response,
     size: u64,
@@ -99,7 +99,7 @@ async fn go_on(
             Ok(None) => return Ok(Some(format!("{} bytes", state.done))),
             Err(_) if state.done == size => return Ok(None),
             Err(_) => {
-                let reason = format!("cut short at {} of {size} bytes", state.done);
+                let reason = format!("truncated at {} of {size} bytes", state.done);
                 return Err(NetError::unreachable(image, reason));
             }
         };
@@ -118,10 +118,10 @@ async fn go_on(
     }
 }
 
-/// How many bytes of a partial response are known already: 0, if it begins at `from`.
+/// How many bytes of a partial response are already known: 0 if it begins at `from`.
 ///
 /// # Errors
-/// When it begins elsewhere.
+/// If it begins elsewhere.
 fn resumes_at(image: &ImageRef, response: &Response, from: u64) -> Result<u64, NetError> {
     let range = response.headers().get(CONTENT_RANGE);
     let range = range
@@ -130,7 +130,7 @@ fn resumes_at(image: &ImageRef, response: &Response, from: u64) -> Result<u64, N
     match range.starts_with(&format!("bytes {from}-")) {
         true => Ok(0),
         false => {
-            let reason = format!("requested the bytes from {from} on, got the range `{range}`");
+            let reason = format!("requested the bytes from {from}, got the range `{range}`");
             Err(NetError::protocol(image, reason))
         }
     }

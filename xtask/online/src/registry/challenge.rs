@@ -1,12 +1,12 @@
-//! What a registry answers to `GET /v2/`: how it wants to be asked.
+//! The registry's response to `GET /v2/`, which says how to authenticate.
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// How a registry wants to be asked.
+/// How a registry wants clients to authenticate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
-    /// Just so.
+    /// Not at all.
     Open,
     /// With user name and password in every request.
     Basic,
@@ -14,26 +14,26 @@ pub(super) enum Challenge {
     Bearer(Realm),
 }
 
-/// Where tokens are to be had.
+/// A token server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Realm {
-    /// The address of the token server.
+    /// Its address.
     pub(super) url: String,
-    /// What the token is for.
+    /// The service that the token is for.
     pub(super) service: Option<String>,
 }
 
-/// The challenge in the headers of a 401. Where several are offered, a token is preferred: it is
-/// for one repository, while a password opens everything.
+/// The challenge in the headers of a 401. If there are several, a token is preferred, because it is limited to one
+/// repository and a password is not.
 ///
 /// # Errors
-/// A sentence, when there is none that we can meet.
+/// A sentence, if none is supported.
 pub(super) fn read(headers: &HeaderMap) -> Result<Challenge, String> {
     let mut basic = false;
     for header in headers.get_all(WWW_AUTHENTICATE) {
         let text = header.to_str().unwrap_or_default();
         let challenges = http_auth::parse_challenges(text)
-            .map_err(|error| format!("WWW-Authenticate cannot be read: {error}"))?;
+            .map_err(|error| format!("cannot read WWW-Authenticate: {error}"))?;
         for challenge in challenges {
             if challenge.scheme.eq_ignore_ascii_case("basic") {
                 basic = true;
@@ -43,7 +43,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Challenge, String> {
                     let found = params.find(|(key, _)| key.eq_ignore_ascii_case(name));
                     found.map(|(_, value)| value.to_unescaped())
                 };
-                let url = value("realm").ok_or("the Bearer challenge names no realm")?;
+                let url = value("realm").ok_or("the Bearer challenge has no realm")?;
                 let service = value("service");
                 return Ok(Challenge::Bearer(Realm { url, service }));
             }
@@ -51,25 +51,25 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Challenge, String> {
     }
     match basic {
         true => Ok(Challenge::Basic),
-        false => Err("status 401 without a challenge that we can meet".to_owned()),
+        false => Err("status 401 without a supported challenge".to_owned()),
     }
 }
 
 impl Realm {
-    /// The address that is asked for a token with `scope`.
+    /// The URL to request a token with `scope` from.
     ///
     /// # Errors
-    /// When the realm is not a URL.
+    /// If the realm is not a URL.
     pub(super) fn address(&self, scope: &str) -> Result<Url, String> {
         let mut url = self.url()?;
         self.append(&mut url, scope);
         Ok(url)
     }
 
-    /// The same as a form to be sent there, with the fields `more`.
+    /// The same parameters as a form for a POST request, with the additional fields `more`.
     ///
     /// # Errors
-    /// When the realm is not a URL.
+    /// If the realm is not a URL.
     pub(super) fn form(&self, scope: &str, more: &[(&str, &str)]) -> Result<String, String> {
         let mut url = self.url()?;
         url.set_query(None);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_met_is_an_error() {
+    fn unsupported_challenges_are_errors() {
         for values in [
             &[][..],
             &["Negotiate"],

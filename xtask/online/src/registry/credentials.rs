@@ -1,4 +1,4 @@
-//! A login at one registry. Its secret is never printed.
+//! Credentials for one registry. The secret is never printed.
 
 use std::fmt;
 
@@ -11,21 +11,20 @@ pub struct Credentials {
     pub(super) secret: Secret,
 }
 
-/// How to present ourselves at one registry.
+/// How to authenticate to one registry.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Login {
-    /// Not at all.
     Anonymous,
-    /// By user name and password: as they are, or in exchange for a token.
+    /// By user name and password, directly or in exchange for a token.
     Basic(Credentials),
     /// By an identity token, which the token server exchanges.
     Identity(String),
-    /// By a token that the registry takes as it is.
+    /// By a token that the registry accepts directly.
     Bearer(String),
 }
 
 impl Credentials {
-    /// Credentials for HTTP basic authentication, or to be exchanged for a token.
+    /// Credentials for HTTP basic authentication, or to exchange for a token.
     pub fn new(user: impl Into<String>, secret: impl Into<String>) -> Self {
         Self {
             user: user.into(),

@@ -1,8 +1,8 @@
-//! What `docker login` left behind: `config.json`, and the credential helpers that it names.
+//! The credentials that `docker login` stored: `config.json`, and the credential helpers that it names.
 //!
-//! As in Docker's own client, a helper named for the host goes before the store for all hosts, and
-//! that before what the file holds itself. The host is told to a helper on its standard input and
-//! the secret read from its standard output, so neither is ever an argument.
+//! As in Docker's client, a helper for the host takes precedence over the store for all hosts, and both over the
+//! credentials in the file. A helper gets the host on standard input and returns the secret on standard output, so
+//! neither is ever an argument.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -21,19 +21,19 @@ use xtask_host::process::Run;
 use super::credentials::{Credentials, Login};
 use crate::error::{NetError, excerpt};
 
-/// The environment variable that names the directory of `config.json`.
+/// The environment variable with the directory of `config.json`.
 pub const DIRECTORY: &str = "DOCKER_CONFIG";
 
-/// Docker Hub's name in image references, and in everything that stores logins.
+/// Docker Hub's name in image references, and the key under which its credentials are stored.
 const HUB: (&str, &str) = ("docker.io", "https://index.docker.io/v1/");
-/// What a helper says when it has nothing for a host; part of the helpers' protocol.
+/// The message of a helper without an entry for a host; part of the helper protocol.
 const NOT_FOUND: &str = "credentials not found in native keychain";
-/// The user name that marks an identity token; part of the same protocol.
+/// The user name that marks an identity token; part of the helper protocol.
 const IDENTITY: &str = "<token>";
-/// How long a helper may take: some ask their user.
+/// The time limit for a helper. Some prompt the user.
 const HELPER_LIMIT: Duration = Duration::from_secs(60);
-/// What a helper needs beyond what every child gets: the desktop's keyring, GnuPG and `pass`, and
-/// the logins at the clouds whose registries have helpers. They are for the helper, not for us.
+/// The additional variables that helpers need: for the desktop's keyring, GnuPG and `pass`, and for the logins of cloud
+/// providers.
 const HELPER_NEEDS: [&str; 11] = [
     "DBUS_SESSION_BUS_ADDRESS",
     "DISPLAY",
@@ -48,14 +48,14 @@ const HELPER_NEEDS: [&str; 11] = [
     "CLOUDSDK_*",
 ];
 
-/// Docker's configuration, as far as it is about logins.
+/// The credentials in Docker's configuration.
 #[derive(Clone)]
 pub struct DockerConfig {
     path: String,
     file: File,
 }
 
-/// Other fields are Docker's own business.
+/// Other fields are ignored.
 #[derive(Clone, Deserialize)]
 struct File {
     #[serde(default)]
@@ -85,11 +85,11 @@ struct Helped {
 }
 
 impl DockerConfig {
-    /// The file in the directory that `DOCKER_CONFIG` names, else in `~/.docker`; nothing where
-    /// there is none.
+    /// Reads `config.json` from the directory in `DOCKER_CONFIG`, or else from `~/.docker`. `None` if it does not
+    /// exist.
     ///
     /// # Errors
-    /// When it is there but cannot be read.
+    /// If it exists but cannot be read.
     pub fn from_env() -> Result<Option<Self>, NetError> {
         let named = env::var_os(DIRECTORY).filter(|dir| !dir.is_empty());
         let home = || env::home_dir().map(|home| home.join(".docker"));
@@ -104,15 +104,15 @@ impl DockerConfig {
         }
     }
 
-    /// Reads the `text` of the file at `path`.
+    /// Parses `text`, the content of the file at `path`.
     ///
     /// # Errors
-    /// When it is not what Docker writes; the message names line and column and repeats nothing.
+    /// If it is malformed. The message has line and column, but no content.
     pub fn parse(path: &str, text: &str) -> Result<Self, NetError> {
         let file = serde_json::from_str(text).map_err(|error| {
-            // serde's own words may quote a value.
+            // serde's message may quote a value.
             let reason = format!(
-                "line {}, column {}: not a configuration of Docker",
+                "line {}, column {}: not a Docker configuration",
                 error.line(),
                 error.column()
             );
@@ -124,10 +124,10 @@ impl DockerConfig {
         })
     }
 
-    /// The login for `host`; nothing where none is configured. It may run a program and wait.
+    /// The login for `host`, if one is configured. May run a helper and wait for it.
     ///
     /// # Errors
-    /// When a helper fails, or what is stored is malformed.
+    /// If a helper fails, or a stored value is malformed.
     pub(super) fn login(&self, host: &str) -> Result<Option<Login>, NetError> {
         let File {
             auths,
@@ -173,7 +173,7 @@ impl fmt::Debug for DockerConfig {
     }
 }
 
-/// The file that gives `login` at `host`.
+/// A configuration with `login` for `host`.
 pub(super) fn write(host: &str, login: &Login) -> String {
     let basic = |user: &str, secret: &str| STANDARD.encode(format!("{user}:{secret}"));
     let entry = match login {
@@ -192,7 +192,7 @@ fn login(user: &str, secret: &str) -> Login {
     }
 }
 
-/// The entry for `host`: under its own name, or under an address of it.
+/// The entry for `host`, stored under its name or under a URL of it.
 fn lookup<'a, T>(map: &'a BTreeMap<String, T>, host: &str) -> Option<&'a T> {
     map.get(stored_name(host))
         .or_else(|| map.get(host))
@@ -202,19 +202,19 @@ fn lookup<'a, T>(map: &'a BTreeMap<String, T>, host: &str) -> Option<&'a T> {
         })
 }
 
-/// The name under which logins for `host` are stored.
+/// The key under which credentials for `host` are stored.
 fn stored_name(host: &str) -> &str {
     if host == HUB.0 { HUB.1 } else { host }
 }
 
-/// The host in a key, which may be an address (`https://ghcr.io/v1/`).
+/// The host of a key, which may be a URL (`https://ghcr.io/v1/`).
 fn host_of(key: &str) -> &str {
     let bare = key.strip_prefix("https://").or(key.strip_prefix("http://"));
     let bare = bare.unwrap_or(key);
     bare.split_once('/').map_or(bare, |(host, _)| host)
 }
 
-/// Asks `docker-credential-NAME get` for `host`.
+/// Runs `docker-credential-NAME get` for `host`.
 fn ask_helper(name: &str, host: &str) -> Result<Option<Login>, NetError> {
     let program = format!("docker-credential-{name}");
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -227,10 +227,10 @@ fn ask_helper(name: &str, host: &str) -> Result<Option<Login>, NetError> {
         .converse(stored_name(host), HELPER_LIMIT)
         .map_err(|error| {
             let reason = error.causes.join(": ");
-            NetError::unauthorised(host, format!("`{program}` did not answer: {reason}"))
+            NetError::unauthorised(host, format!("`{program}` did not respond: {reason}"))
         })?;
     if !answer.success {
-        // By the protocol, the message of a failure stands on standard output.
+        // By the helper protocol, error messages are on standard output.
         if answer.stdout.trim() == NOT_FOUND {
             return Ok(None);
         }
@@ -245,7 +245,7 @@ fn ask_helper(name: &str, host: &str) -> Result<Option<Login>, NetError> {
     match helped.filter(|helped| !helped.user.is_empty() && !helped.secret.is_empty()) {
         Some(Helped { user, secret }) => Ok(Some(login(&user, &secret))),
         None => {
-            let reason = format!("`{program}` gave neither a login nor a reason");
+            let reason = format!("`{program}` returned neither credentials nor an error");
             Err(NetError::unauthorised(host, reason))
         }
     }
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_an_error_that_shows_nothing() {
+    fn the_error_for_a_malformed_file_shows_none_of_it() {
         for (auth, host) in [
             ("czNjcmV0", "a.b"),
             ("s3cret!", "a.b"),
@@ -324,11 +324,11 @@ mod tests {
             let error = at(&text, host).unwrap_err().to_string();
             assert_eq!(
                 error,
-                "config.json: access refused: `auth` of `a.b` is not the base64 of `user:password`"
+                "config.json: access denied: `auth` of `a.b` is not the base64 of `user:password`"
             );
         }
         let error = DockerConfig::parse("config.json", "{\"auths\": \"s3cret\"}").unwrap_err();
-        let said = "config.json: access refused: line 1, column 18: not a configuration of Docker";
+        let said = "config.json: access denied: line 1, column 18: not a Docker configuration";
         assert_eq!(error.to_string(), said);
         let error = at(r#"{"credsStore": "../sh"}"#, "a.b").unwrap_err();
         assert!(

@@ -1,4 +1,4 @@
-//! What a registry says when it does not do what it was asked, in our kinds.
+//! Translates the errors of registries into ours.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use reqwest::Response;
 use crate::client::small_body;
 use crate::error::{NetError, chain, excerpt};
 
-/// The most of a refusal that is read.
+/// The limit on how much of an error response is read.
 const LARGEST: usize = 64 * 1024;
 
-/// The error for `response`, which is not a success, told about `subject`.
+/// The error for the unsuccessful `response` about `subject`.
 pub(super) async fn of_response(subject: impl fmt::Display, response: Response) -> NetError {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
@@ -20,9 +20,9 @@ pub(super) async fn of_response(subject: impl fmt::Display, response: Response) 
     NetError::status(subject, status, &said).after(&headers)
 }
 
-/// What `response` says: its errors as the protocol lists them, else the beginning of its text.
+/// The errors that `response` lists as the protocol specifies, or else the beginning of its text.
 pub(super) async fn said(response: Response) -> String {
-    // A refusal whose explanation is lost is still that refusal.
+    // The status alone is still an error.
     let body = small_body(response, "", LARGEST).await.unwrap_or_default();
     let text = match serde_json::from_slice::<OciEnvelope>(&body) {
         Ok(envelope) => sentence(&envelope),
@@ -31,7 +31,7 @@ pub(super) async fn said(response: Response) -> String {
     excerpt(&text)
 }
 
-/// The library's error of a push to `image`.
+/// Translates an oci-client error of a push to `image`.
 pub(super) fn translate(image: &ImageRef, error: OciDistributionError) -> NetError {
     use OciDistributionError as Oci;
     match error {
@@ -39,7 +39,7 @@ pub(super) fn translate(image: &ImageRef, error: OciDistributionError) -> NetErr
         Oci::UnauthorizedError { .. } => NetError::unauthorised(image, "status 401"),
         Oci::AuthenticationFailure(said) => {
             let said = excerpt(&said);
-            NetError::unauthorised(image, format!("the login was refused: {said}"))
+            NetError::unauthorised(image, format!("the login was rejected: {said}"))
         }
         Oci::RegistryError { envelope, .. } => refused(image, &envelope),
         Oci::ServerError { code, message, .. } => {
@@ -53,7 +53,7 @@ pub(super) fn translate(image: &ImageRef, error: OciDistributionError) -> NetErr
     }
 }
 
-/// The kind of a 4xx whose body the registry filled in; the library keeps no status beside it.
+/// The error for a 4xx with a valid body, for which the library does not keep the status.
 fn refused(image: &ImageRef, envelope: &OciEnvelope) -> NetError {
     use OciErrorCode as Code;
     let said = excerpt(&sentence(envelope));
@@ -67,7 +67,7 @@ fn refused(image: &ImageRef, envelope: &OciEnvelope) -> NetError {
     }
 }
 
-/// `CODE: message` of every error in the answer.
+/// `CODE: message` of every error in the response.
 fn sentence(envelope: &OciEnvelope) -> String {
     let parts = envelope.errors.iter().map(|error| {
         let code = serde_json::to_value(&error.code);

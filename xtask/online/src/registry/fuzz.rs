@@ -1,4 +1,4 @@
-//! Mutated answers of registries and key servers: no reader panics or hangs over one.
+//! Mutated responses of registries and key servers: no reader panics or hangs.
 
 use std::time::Instant;
 
@@ -62,7 +62,7 @@ fn fuzz_tokens_and_documents() {
         let _ = media_type(bytes);
         let text = String::from_utf8_lossy(bytes);
         if let Ok(config) = DockerConfig::parse("config.json", &text)
-            // To ask a helper would start a program.
+            // Looking up a helper would start a program.
             && !text.contains("cred")
         {
             let _ = config.login("ghcr.io");

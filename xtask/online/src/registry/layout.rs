@@ -1,5 +1,5 @@
-//! Reads an OCI image layout from disk, trusting none of it: every file must have the digest
-//! and the size by which it is named before a byte of it is sent.
+//! Reads an untrusted OCI image layout from disk: every file must have the digest and size of its descriptor before any
+//! byte is sent.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,19 +13,19 @@ use sha2::{Digest as _, Sha256};
 use super::{RawManifest, media};
 use crate::error::NetError;
 
-/// An index may hold indexes, but not without end.
+/// The limit on indexes within indexes.
 const DEEPEST: usize = 4;
 
-/// A checked layout: what to push, and in which order.
+/// A verified layout, in the order in which to push it.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// Configurations and layers, each once.
+    /// Configurations and layers, without duplicates.
     pub(super) blobs: Vec<Blob>,
-    /// Manifests and indexes, each after everything that it names; the root is the last.
+    /// Manifests and indexes, each after everything that it references; the root is last.
     pub(super) manifests: Vec<RawManifest>,
 }
 
-/// A checked file of the layout.
+/// A verified file of the layout.
 #[derive(Debug)]
 pub(super) struct Blob {
     pub(super) path: PathBuf,
@@ -55,11 +55,10 @@ struct Descriptor {
 }
 
 impl Layout {
-    /// Reads and checks the layout in `dir`, hashing every file of it.
+    /// Reads and verifies the layout in `dir`, hashing every file.
     ///
     /// # Errors
-    /// Of kind `Local` when a file is missing or malformed, of kind `Mismatch` when one is not
-    /// what its name says; both name the file.
+    /// `Local` if a file is missing or malformed, `Mismatch` if one does not have its digest. Both name the file.
     pub(super) fn read(dir: &Path) -> Result<Self, NetError> {
         let marker = dir.join("oci-layout");
         let Marker { version } = parse(&marker, &read(&marker)?)?;
@@ -73,10 +72,7 @@ impl Layout {
         let Document { manifests, .. } = parse(&index, &read(&index)?)?;
         let [root] = manifests.as_slice() else {
             let found = manifests.len();
-            return Err(bad(
-                &index,
-                format!("names {found} images; exactly one is needed"),
-            ));
+            return Err(bad(&index, format!("lists {found} images, expected one")));
         };
         let mut walk = Walk {
             dir,
@@ -98,8 +94,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Takes in the manifest behind `descriptor`, which stands in the file `parent`, after all
-    /// that it names.
+    /// Adds the manifest of `descriptor`, which occurs in the file `parent`, after everything that it references.
     fn manifest(
         &mut self,
         parent: &Path,
@@ -111,7 +106,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if depth > DEEPEST {
-            return Err(bad(&path, "indexes are nested too deep".to_owned()));
+            return Err(bad(&path, "indexes are nested too deeply".to_owned()));
         }
         let bytes = read(&path)?;
         agree(
@@ -179,7 +174,7 @@ fn agree(
     Ok(())
 }
 
-/// The digest and the size of a file, read in pieces.
+/// The digest and size of a file, read in chunks.
 fn hash_file(path: &Path) -> io::Result<(Digest, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();

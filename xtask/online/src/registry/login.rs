@@ -1,9 +1,9 @@
-//! Who we are to a registry. A secret comes by environment, from Docker's configuration or from a
-//! credential helper; it belongs to one host and is never printed.
+//! Credentials for registries. A secret comes from the environment, Docker's configuration or a credential helper; it
+//! is for one host and is never printed.
 //!
-//! The most specific wins: `POLIS_REGISTRY_*`, then what `docker login` left, then the ambient
-//! `GITHUB_TOKEN` for GitHub's registry. What is there but cannot be used is an error: a failed
-//! login never becomes anonymous access.
+//! The most specific source wins: `POLIS_REGISTRY_*`, then the credentials of `docker login`, then the ambient
+//! `GITHUB_TOKEN` for GitHub's registry. Credentials that exist but cannot be used are an error: a failed login never
+//! becomes anonymous access.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -15,19 +15,19 @@ use super::credentials::{Credentials, Login};
 use super::docker_config::{self, DockerConfig};
 use crate::error::NetError;
 
-/// The host that [`USER`] and [`PASSWORD`] are for; `ghcr.io` where it is not set.
+/// The host for [`USER`] and [`PASSWORD`]; `ghcr.io` if not set.
 pub const HOST: &str = "POLIS_REGISTRY";
-/// The user name at the registry.
+/// The user name for the registry.
 pub const USER: &str = "POLIS_REGISTRY_USER";
-/// The password or token at the registry.
+/// The password or token for the registry.
 pub const PASSWORD: &str = secrets::REGISTRY_PASSWORD;
 
-/// GitHub's registry, which takes a GitHub token as the password.
+/// GitHub's registry, which accepts a GitHub token as the password.
 const GITHUB_REGISTRY: &str = "ghcr.io";
-/// The user name beside a GitHub token that came without one; the registry reads the token only.
+/// The user name to send with a GitHub token if none is known; the registry ignores it.
 const TOKEN_USER: &str = "x-access-token";
 
-/// Where logins come from. A host for which none is found is asked anonymously.
+/// The sources of credentials. Hosts without credentials are accessed anonymously.
 #[derive(Debug, Clone, Default)]
 pub struct Logins {
     named: BTreeMap<String, Credentials>,
@@ -36,32 +36,32 @@ pub struct Logins {
 }
 
 impl Logins {
-    /// Anonymous everywhere.
+    /// No credentials for any host.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// These logins with `credentials` at the registry `host`.
+    /// Adds `credentials` for the registry `host`.
     #[must_use]
     pub fn with(mut self, host: &str, credentials: Credentials) -> Self {
         self.named.insert(host.to_owned(), credentials);
         self
     }
 
-    /// These logins with those of Docker's configuration.
+    /// Adds the credentials in Docker's configuration.
     #[must_use]
     pub fn with_docker(mut self, config: DockerConfig) -> Self {
         self.docker = Some(Arc::new(config));
         self
     }
 
-    /// What the environment gives: `POLIS_REGISTRY_USER` and `POLIS_REGISTRY_PASSWORD` for the
-    /// host in `POLIS_REGISTRY` (`ghcr.io` by default), Docker's configuration, and `GITHUB_ACTOR`
-    /// and `GITHUB_TOKEN` for `ghcr.io`.
+    /// The credentials of the environment: `POLIS_REGISTRY_USER` and `POLIS_REGISTRY_PASSWORD` for the host in
+    /// `POLIS_REGISTRY` (`ghcr.io` by default), Docker's configuration, and `GITHUB_ACTOR` and `GITHUB_TOKEN` for
+    /// `ghcr.io`.
     ///
     /// # Errors
-    /// When only one of user and password is set, as half a login is a mistake and not anonymity;
-    /// when Docker's configuration is there but cannot be read.
+    /// If only one of user and password is set, which is more likely a mistake than anonymous access; or if Docker's
+    /// configuration exists but cannot be read.
     pub fn from_env() -> Result<Self, NetError> {
         let mut logins = Self::from_vars(|name| match secrets::READ.contains(&name) {
             true => secrets::get(name).map(|secret| secret.reveal().to_owned()),
@@ -71,7 +71,7 @@ impl Logins {
         Ok(logins)
     }
 
-    /// These logins without the ambient GitHub token: to ask as those do who have none.
+    /// Removes the ambient GitHub token, to access the registry as users without one do.
     #[must_use]
     pub fn without_ambient(mut self) -> Self {
         self.ambient.clear();
@@ -97,17 +97,17 @@ impl Logins {
         }
     }
 
-    /// How to present ourselves at `host`.
+    /// How to authenticate to `host`.
     ///
     /// # Errors
-    /// When a login is configured for `host` but cannot be had.
+    /// If a login is configured for `host` but unavailable.
     pub(super) async fn at(&self, host: &str) -> Result<Login, NetError> {
         if let Some(login) = self.named.get(host) {
             return Ok(Login::Basic(login.clone()));
         }
         if let Some(docker) = self.docker.clone() {
             let name = host.to_owned();
-            // A helper is a program: it must not hold up the other look-ups.
+            // A helper is a program, so it must not block other lookups.
             let found = tokio::task::spawn_blocking(move || docker.login(&name)).await;
             let found = found.map_err(|error| NetError::unauthorised(host, error.to_string()))?;
             if let Some(login) = found? {
@@ -120,11 +120,10 @@ impl Logins {
         })
     }
 
-    /// Docker's configuration with the login at `host` and no other, as that of the registry `at`: for a program that
-    /// is not ours.
+    /// A Docker configuration with only the login for `host`, stored for the registry `at`: for a third-party program.
     ///
     /// # Errors
-    /// When a login is configured for `host` but cannot be had.
+    /// If a login is configured for `host` but unavailable.
     pub(crate) async fn docker_config(&self, host: &str, at: &str) -> Result<String, NetError> {
         Ok(docker_config::write(at, &self.at(host).await?))
     }
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_goes_to_its_own_host_only() {
+    async fn a_secret_is_only_sent_to_its_host() {
         let logins = logins(&[
             ("GITHUB_TOKEN", "ghs_x"),
             (HOST, "registry.example"),
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn docker_login_goes_before_the_ambient_token_and_after_what_is_named() {
+    async fn credentials_have_a_fixed_precedence() {
         let text = r#"{"auths": {"ghcr.io": {"auth": "ZG9ja2VyOmxvZ2lu"}, "a.b": {}}}"#;
         let config = || DockerConfig::parse("config.json", text).unwrap();
         let basic = |user: &str, secret: &str| Ok(Login::Basic(Credentials::new(user, secret)));
@@ -181,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn half_a_login_is_an_error() {
+    fn an_incomplete_login_is_an_error() {
         let error = logins(&[(USER, "me")]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "ghcr.io: access refused: POLIS_REGISTRY_USER is set, POLIS_REGISTRY_PASSWORD is not"
+            "ghcr.io: access denied: POLIS_REGISTRY_USER is set, POLIS_REGISTRY_PASSWORD is not"
         );
         assert!(logins(&[(USER, ""), (PASSWORD, "")]).is_ok());
     }

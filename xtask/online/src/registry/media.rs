@@ -1,5 +1,5 @@
-//! What a manifest says that it is. Read from its bytes, which the digest covers, and not from
-//! a header, which it does not.
+//! The media type of a manifest, read from its bytes, which the digest covers, instead of from a header, which it does
+//! not.
 
 use serde_json::Value;
 
@@ -12,11 +12,11 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 /// Docker's manifest list.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// All that a registry may send us. Without this list Docker's registry converts an image to
-/// schema 1 on the fly, which has another digest.
+/// The media types that we accept. Without this list, Docker's registry converts images to schema 1 on the fly, which
+/// changes the digest.
 pub const ACCEPTED: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST];
 
-/// Whether `media_type` is that of an index, whose manifests are for one platform each.
+/// Whether `media_type` is an index, which lists one manifest per platform.
 pub(crate) fn is_index(media_type: &str) -> bool {
     matches!(media_type, OCI_INDEX | DOCKER_LIST)
 }
@@ -24,24 +24,24 @@ pub(crate) fn is_index(media_type: &str) -> bool {
 /// The media type of a manifest or an index.
 ///
 /// # Errors
-/// A sentence on why it is neither: not JSON, schema 1, or a type that we do not know.
+/// A sentence on why it is neither: not JSON, schema 1, or an unknown type.
 pub fn media_type(bytes: &[u8]) -> Result<&'static str, String> {
     let json: Value = serde_json::from_slice(bytes)
         .map_err(|error| format!("the manifest is not JSON: {error}"))?;
     match json.get("schemaVersion").and_then(Value::as_u64) {
         Some(2) => {}
-        Some(1) => return Err("the manifest is schema 1, which no digest pins".into()),
+        Some(1) => return Err("the manifest is schema 1, which cannot be pinned".into()),
         _ => return Err("the manifest has no `schemaVersion`".into()),
     }
     if let Some(declared) = json.get("mediaType") {
         let known = ACCEPTED.into_iter().find(|known| declared == known);
-        return known.ok_or_else(|| format!("{declared} is not a media type of an image"));
+        return known.ok_or_else(|| format!("{declared} is not a media type of images"));
     }
-    // The OCI specification leaves the field optional; Docker's always has it.
+    // The OCI specification makes the field optional; Docker's documents always have it.
     match (json.get("manifests"), json.get("config")) {
         (Some(Value::Array(_)), None) => Ok(OCI_INDEX),
         (None, Some(Value::Object(_))) => Ok(OCI_MANIFEST),
-        _ => Err("the manifest is neither of an image nor of an index".into()),
+        _ => Err("the manifest describes neither an image nor an index".into()),
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_the_types_apart() {
+    fn media_types_are_distinguished() {
         let docker = format!(r#"{{"schemaVersion":2,"mediaType":"{DOCKER_LIST}"}}"#);
         let cases = [
             (r#"{"schemaVersion":2,"manifests":[]}"#, Ok(OCI_INDEX)),
@@ -61,11 +61,11 @@ mod tests {
             (&docker, Ok(DOCKER_LIST)),
             (
                 r#"{"schemaVersion":1,"name":"x"}"#,
-                Err("the manifest is schema 1, which no digest pins"),
+                Err("the manifest is schema 1, which cannot be pinned"),
             ),
             (
                 r#"{"schemaVersion":2,"mediaType":"text/plain"}"#,
-                Err(r#""text/plain" is not a media type of an image"#),
+                Err(r#""text/plain" is not a media type of images"#),
             ),
             (
                 r#"{"manifests":[]}"#,
@@ -73,7 +73,7 @@ mod tests {
             ),
             (
                 r#"{"schemaVersion":2}"#,
-                Err("the manifest is neither of an image nor of an index"),
+                Err("the manifest describes neither an image nor an index"),
             ),
         ];
         for (text, expected) in cases {

@@ -1,5 +1,5 @@
-//! Whether an image runs where it is used: its index names the platform, the manifest behind it is
-//! there, and the configuration says the same.
+//! Verifies that an image runs where it is used: its index lists the platform, the manifest exists, and the
+//! configuration confirms the platform.
 
 use futures_util::future::try_join_all;
 use polis_base::{Digest, ImageRef};
@@ -8,11 +8,11 @@ use serde::Deserialize;
 use super::{RawManifest, Registry, media};
 use crate::error::NetError;
 
-/// The platforms that Polis serves: those of the machines that it is started on.
+/// The platforms that Polis runs on.
 pub const SERVED: [LinuxPlatform; 2] =
     [LinuxPlatform::linux("amd64"), LinuxPlatform::linux("arm64")];
 
-/// An operating system and an architecture, by OCI's names.
+/// An operating system and an architecture, in OCI's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinuxPlatform {
     architecture: &'static str,
@@ -57,7 +57,7 @@ struct Config {
     digest: String,
 }
 
-/// What a descriptor or a configuration says about the platform.
+/// The platform in a descriptor or a configuration.
 #[derive(Deserialize)]
 struct PlatformFields {
     #[serde(default)]
@@ -67,13 +67,12 @@ struct PlatformFields {
 }
 
 impl Registry {
-    /// Proves that `image`, which has a digest, is whole for every one of `required` platforms, and
-    /// for those of [`SERVED`] that it offers beyond them. Every document is hashed.
+    /// Verifies that `image`, which must have a digest, is complete for all `required` platforms, and for those in
+    /// [`SERVED`] that it also offers. Every document is hashed.
     ///
     /// # Errors
-    /// Of kind `MissingPlatform` when one is not offered, or its manifest or configuration is not
-    /// there; `Mismatch` when bytes are not what names them or a configuration is for another
-    /// platform; else as [`Self::manifest`].
+    /// `MissingPlatform` if a platform is not listed, or its manifest or configuration does not exist; `Mismatch` if
+    /// bytes do not match their digest, or a configuration is for another platform; otherwise as [`Self::manifest`].
     pub async fn check_platforms(
         &self,
         image: &ImageRef,
@@ -118,7 +117,7 @@ impl Registry {
         let absent = |error: NetError| match error.is_not_found() {
             true => NetError::missing_platform(
                 image,
-                format!("{platform} is {}, which is not there", child.digest),
+                format!("{platform} is {}, which does not exist", child.digest),
             ),
             false => error,
         };
@@ -132,7 +131,7 @@ impl Registry {
             ));
         }
         if media::is_index(manifest.media_type) {
-            let reason = format!("{platform} is an index again, which no engine follows");
+            let reason = format!("{platform} is another index, which engines do not follow");
             return Err(NetError::protocol(&pinned, reason));
         }
         let says = self.platform_of(&pinned, &manifest).await?;
@@ -142,7 +141,7 @@ impl Registry {
         }
     }
 
-    /// What the configuration of the manifest of `image` says.
+    /// The platform in the configuration of the manifest `image`.
     async fn platform_of(
         &self,
         image: &ImageRef,
@@ -154,7 +153,7 @@ impl Registry {
         let bytes = bytes.map_err(|error| match error.is_not_found() {
             true => NetError::missing_platform(
                 image,
-                format!("its configuration {config} is not there"),
+                format!("its configuration {config} does not exist"),
             ),
             false => error,
         })?;
@@ -185,7 +184,7 @@ fn lacks<'a>(
         true => "none".to_owned(),
         false => offered.join(", "),
     };
-    NetError::missing_platform(image, format!("no {platform}; it offers {offered}"))
+    NetError::missing_platform(image, format!("no {platform}; available: {offered}"))
 }
 
 fn digest(image: &ImageRef, text: &str) -> Result<Digest, NetError> {
@@ -194,7 +193,7 @@ fn digest(image: &ImageRef, text: &str) -> Result<Digest, NetError> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(image: &ImageRef, bytes: &'a [u8]) -> Result<T, NetError> {
-    let reason = |error| format!("a document of it: {error}");
+    let reason = |error| format!("one of its documents: {error}");
     serde_json::from_slice(bytes)
         .map_err(|error: serde_json::Error| NetError::protocol(image, reason(error)))
 }

@@ -1,4 +1,4 @@
-//! Pushing, by oci-client: an image layout, a tag on what is there. The login is our own half's.
+//! Pushes layouts and tags with oci-client, using our own credentials.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,16 +24,16 @@ use crate::proxy;
 use crate::retry::retry;
 use crate::tls;
 
-/// The slowest upload that we wait for, in bytes per second.
+/// The slowest acceptable upload, in bytes per second.
 const SLOWEST: u64 = 32 * 1024;
-/// How long a login of the pushing half is good for where it holds no token of ours.
+/// How long an authentication of oci-client is valid if it does not use our token.
 const FRESH: Duration = Duration::from_secs(45);
-/// How much of a file is in memory while it is sent.
+/// The chunk size when sending a file.
 const PIECE: usize = 256 * 1024;
-/// The library's client, as `endpoints` want it.
+/// oci-client, configured for `endpoints`.
 ///
 /// # Errors
-/// When the extra root certificates cannot be used.
+/// If the extra root certificates cannot be used.
 pub(super) fn library(endpoints: &Endpoints) -> Result<Client, NetError> {
     let certificates = endpoints.extra_ca().map(|pem| Certificate {
         encoding: CertificateEncoding::Pem,
@@ -42,30 +42,29 @@ pub(super) fn library(endpoints: &Endpoints) -> Result<Client, NetError> {
     let config = ClientConfig {
         protocol: ClientProtocol::HttpsExcept(endpoints.plain_hosts()),
         extra_root_certificates: certificates.into_iter().collect(),
-        // One PUT per blob, as docker and containerd do: chunked uploads are where
-        // registries differ.
+        // One PUT per blob, as docker and containerd do, because registries differ in chunked uploads.
         use_monolithic_push: true,
         platform_resolver: None,
         connect_timeout: Some(endpoints.retry_policy().connect),
         user_agent: USER_AGENT,
         https_proxy: proxy::https(),
-        // Named only to be passed by: plain http is for loopback, see `proxy`.
+        // A proxy that is never used: http is for loopback only, see `proxy`.
         http_proxy: Some("http://127.0.0.1".to_owned()),
         no_proxy: Some(proxy::exceptions()),
         ..ClientConfig::default()
     };
-    // Not `Client::new`, which goes on without the certificates when they are broken.
+    // Unlike this, `Client::new` ignores invalid certificates.
     Client::try_from(config).map_err(|error| NetError::protocol(tls::EXTRA_CA, chain(&error)))
 }
 
 impl Registry {
-    /// Pushes the OCI image layout in the directory `layout` and puts the tag of `to` on it;
-    /// returns the digest of its root. Every file is checked before the first byte is sent,
-    /// what is there is skipped, the tag is written last and then resolved again.
+    /// Pushes the OCI image layout in `layout` and sets the tag of `to`; returns the digest of its root. Every file is
+    /// verified before the first byte is sent, existing blobs are skipped, and the tag is written last and then
+    /// resolved again.
     ///
     /// # Errors
-    /// When `to` has no tag, the layout is broken (kinds `Local` and `Mismatch`, naming the
-    /// file), the registry refuses a part, or the tag does not name the root afterwards.
+    /// If `to` has no tag, the layout is invalid (`Local` or `Mismatch`, with the file), the registry rejects a part,
+    /// or the tag does not name the root afterwards.
     pub async fn push_layout(&self, layout: &Path, to: &ImageRef) -> Result<Digest, NetError> {
         let to = &to.unpinned();
         if to.tag().is_none() {
@@ -79,7 +78,7 @@ impl Registry {
             self.push_blob(to, blob).await?;
         }
         let Some((root, children)) = layout.manifests.split_last() else {
-            return Err(NetError::protocol(to, "the layout holds no manifest"));
+            return Err(NetError::protocol(to, "the layout contains no manifest"));
         };
         for child in children {
             self.push_missing(&to.pinned(child.digest), child).await?;
@@ -93,7 +92,7 @@ impl Registry {
         self.prove(to, root.digest).await
     }
 
-    /// Pushes `manifest` by its digest, unless the registry holds it.
+    /// Pushes `manifest` by its digest, unless the registry has it.
     pub(super) async fn push_missing(
         &self,
         pinned: &ImageRef,
@@ -109,16 +108,15 @@ impl Registry {
         }
     }
 
-    /// Puts `tag` on the image that `pinned` names by digest, in the same repository, and
-    /// returns that digest.
+    /// Sets `tag` to the digest of `pinned` in the same repository, and returns that digest.
     ///
     /// # Errors
-    /// When `pinned` has no digest, `tag` is no tag, or as [`Self::manifest`].
+    /// If `pinned` has no digest or `tag` is invalid; otherwise as [`Self::manifest`].
     pub async fn retag(&self, pinned: &ImageRef, tag: &str) -> Result<Digest, NetError> {
         if pinned.digest().is_none() {
             return Err(NetError::protocol(
                 pinned,
-                "only a digest is tagged anew, not another tag",
+                "a tag can only be set to a digest",
             ));
         }
         let target = pinned
@@ -170,8 +168,8 @@ impl Registry {
     ) -> Result<(), NetError> {
         let mut reference = self.reference(to)?;
         if let Some(digest) = reference.digest().map(str::to_owned) {
-            // Written as a tag it is the same address, and the library does not panic when a
-            // registry leaves out the `Location` of what was pushed by digest.
+            // As a tag, the URL is the same, and the library does not panic if a registry omits the `Location` of a
+            // push by digest.
             let (host, repository) = (reference.registry(), reference.repository());
             reference = Reference::with_tag(host.to_owned(), repository.to_owned(), digest);
         }
@@ -192,8 +190,8 @@ impl Registry {
         self.pusher.get_or_try_init(make).await
     }
 
-    /// Hands the login of our half to the pushing one. A token is taken as it is, without a
-    /// request; else the library asks once how to log in.
+    /// Passes our credentials to oci-client. It uses a token without any request, and otherwise authenticates itself
+    /// once.
     async fn log_in(&self, image: &ImageRef, reference: &Reference) -> Result<(), NetError> {
         let auth = match self.access.grant(image, Actions::PullPush).await? {
             Grant::Nothing => RegistryAuth::Anonymous,
@@ -215,7 +213,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Bounds the time of one exchange: what connecting and one answer may take, and `extra`; the log calls it `what`.
+    /// Limits the time of one exchange to that of connecting and one response, plus `extra`; the log calls it `what`.
     async fn within<T>(
         &self,
         image: &ImageRef,
@@ -227,14 +225,14 @@ impl Registry {
         let begun = Instant::now();
         let done = match tokio::time::timeout(limit, exchange).await {
             Ok(result) => result.map_err(|error| failure::translate(image, error)),
-            Err(_) => Err(NetError::unreachable(image, "no answer in time")),
+            Err(_) => Err(NetError::unreachable(image, "no response in time")),
         };
         let (ok, ms) = (done.is_ok(), begun.elapsed().as_millis());
         info!(%image, what, ok, ms, "push");
         done
     }
 
-    /// `image` at the address where it is to be reached.
+    /// `image` at its actual address.
     fn reference(&self, image: &ImageRef) -> Result<Reference, NetError> {
         let base = self
             .endpoints
@@ -250,13 +248,13 @@ impl Registry {
     }
 }
 
-/// Whether something is not there, or may not be read: that is refused in a repository which this
-/// push is going to make.
+/// Whether something does not exist, or may not be read, which is how registries answer for a repository that the push
+/// will create.
 fn unreadable(error: &NetError) -> bool {
     error.is_not_found() || error.kind == ErrorKind::Unauthorised
 }
 
-/// A file as a stream of pieces, so that no layer is ever whole in memory.
+/// A file as a stream of chunks, so that no layer is completely in memory.
 fn pieces(file: File) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
     stream::try_unfold(file, |mut file| async move {
         let mut piece = vec![0_u8; PIECE];

@@ -1,8 +1,8 @@
-//! Attaches a document to an image, as an OCI artifact whose `subject` is the image. The digest of
-//! the image does not change.
+//! Attaches a document to an image, as an OCI artifact with the image as its `subject`. The digest of the image does
+//! not change.
 //!
-//! ghcr.io has no Referrers API, so the list of what refers to an image also stands under the tag
-//! `sha256-HEX` beside it, as the distribution specification lays down ("Referrers Tag Schema").
+//! ghcr.io has no Referrers API, so the referrers of an image are also listed under the tag `sha256-HEX`, as the
+//! distribution specification requires ("Referrers Tag Schema").
 
 use polis_base::{Digest, ImageRef};
 use serde_json::{Value, json};
@@ -12,18 +12,18 @@ use super::media::{OCI_INDEX, OCI_MANIFEST};
 use super::{RawManifest, Registry};
 use crate::error::NetError;
 
-/// The empty JSON document, which is the configuration of an artifact that has none (OCI image
-/// specification 1.1, "Guidance for an Empty Descriptor").
+/// The empty JSON document, the configuration of an artifact without one (OCI image specification 1.1, "Guidance for an
+/// Empty Descriptor").
 const EMPTY: (&str, &[u8]) = ("application/vnd.oci.empty.v1+json", b"{}");
-/// How often the list is written anew when another client writes it at the same time.
+/// How often to rewrite the list if another client writes it at the same time.
 const MOST_WRITES: usize = 4;
 
 impl Registry {
-    /// Attaches `document` of `media_type` to the image that `image` pins; returns whether it was
-    /// not there before. The same document gives the same artifact, which is attached once.
+    /// Attaches `document` of `media_type` to the image in `image`; returns whether it was new. The same document
+    /// always gives the same artifact, so it is attached only once.
     ///
     /// # Errors
-    /// When `image` has no digest, is not there, or the registry refuses a part.
+    /// If `image` has no digest or does not exist, or the registry rejects a part.
     pub async fn attach(
         &self,
         image: &ImageRef,
@@ -57,12 +57,12 @@ impl Registry {
             true => Ok(true),
             false => Err(NetError::unreachable(
                 &list,
-                "the list of referrers does not keep what is written",
+                "the list of referrers keeps being overwritten",
             )),
         }
     }
 
-    /// Whether `artifact` is in the list under the fallback tag.
+    /// Whether the list under the fallback tag contains `artifact`.
     async fn is_listed(&self, list: &ImageRef, artifact: &Digest) -> Result<bool, NetError> {
         Ok(names(&self.list(list).await?, artifact))
     }
@@ -78,7 +78,7 @@ impl Registry {
             .map_err(|error| NetError::protocol(list, error.to_string()))?;
         match index.get("manifests").and_then(Value::as_array) {
             Some(manifests) => Ok(manifests.clone()),
-            None => Err(NetError::protocol(list, "is no list of referrers")),
+            None => Err(NetError::protocol(list, "is not a list of referrers")),
         }
     }
 
@@ -95,7 +95,7 @@ impl Registry {
     }
 }
 
-/// The manifest of the artifact that attaches `document` to `subject`.
+/// The manifest of an artifact that attaches `document` to `subject`.
 fn artifact(subject: &RawManifest, media_type: &str, document: &[u8]) -> RawManifest {
     let blob = |media_type: &str, bytes: &[u8]| {
         json!({
@@ -135,14 +135,14 @@ fn names(list: &[Value], digest: &Digest) -> bool {
         .any(|descriptor| descriptor["digest"] == digest.as_str())
 }
 
-/// The list with one more descriptor.
+/// The list with one descriptor added.
 fn extended(mut list: Vec<Value>, more: Value) -> Vec<u8> {
     list.push(more);
     let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list});
     index.to_string().into_bytes()
 }
 
-/// The tag under which the list stands.
+/// The tag of the list.
 fn fallback(image: &ImageRef, subject: &Digest) -> Result<ImageRef, NetError> {
     let tag = image
         .unpinned()

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use super::Registry;
 use crate::error::NetError;
 
-/// The most tags that a page is asked for.
+/// The page size to request.
 const PAGE: usize = 1000;
-/// The most pages that are read; a registry that goes on for ever is not followed.
+/// The limit on pages, in case a registry never ends the list.
 const MOST_PAGES: usize = 100;
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ impl Registry {
     /// All tags in the repository of `image`, in the registry's order.
     ///
     /// # Errors
-    /// As every request; of kind `Protocol` when the answer is no list, or does not end.
+    /// As every request; `Protocol` if the response is not a list, or the list does not end.
     pub async fn tags(&self, image: &ImageRef) -> Result<Vec<String>, NetError> {
         let mut tags = Vec::new();
         let mut query = format!("n={PAGE}");
@@ -43,7 +43,7 @@ impl Registry {
     }
 }
 
-/// The query of the next page. The rest of the link is left: we stay in the repository.
+/// The query of the next page. The rest of the link is ignored, to stay in the repository.
 fn next(headers: &HeaderMap) -> Option<String> {
     let link = headers.get(LINK)?.to_str().ok()?;
     let (address, relation) = link.split_once(';')?;

@@ -1,4 +1,4 @@
-//! The token that a registry's token server gives for one repository.
+//! Tokens for one repository, from a registry's token server.
 
 use std::time::{Duration, Instant};
 
@@ -14,16 +14,16 @@ use crate::client::{bare, send, small_body};
 use crate::endpoint::Endpoints;
 use crate::error::NetError;
 
-/// How long a token lives where the server does not tell; part of the protocol.
+/// The lifetime in seconds if the server does not say; part of the protocol.
 const LIFE: u64 = 60;
-/// The longest life that is believed: no run of ours is longer, and a token is asked for again for free.
+/// The longest lifetime that we trust. No run takes longer, and another token costs nothing.
 const LONGEST: u64 = 24 * 60 * 60;
-/// The largest answer that we read: tokens of public registries have some kilobytes.
+/// The size limit for responses; tokens of public registries have some kilobytes.
 const LARGEST: usize = 256 * 1024;
-/// What we call ourselves where the protocol wants a name.
+/// Our name, where the protocol requires one.
 const CLIENT: &str = "polis-release";
 
-/// A token and the time until which it is used.
+/// A token, and when to stop using it.
 pub(super) struct Token {
     pub(super) text: String,
     until: Instant,
@@ -39,17 +39,17 @@ struct Reply {
 }
 
 impl Token {
-    /// Whether it may still be used.
+    /// Whether it is still valid.
     pub(super) fn is_fresh(&self) -> bool {
         Instant::now() < self.until
     }
 }
 
-/// Asks the token server `realm` for a token with `scope`, presenting `login`.
+/// Requests a token with `scope` from the token server `realm`, authenticating with `login`.
 ///
 /// # Errors
-/// Of kind `Unauthorised` when the server refuses, `Protocol` when its answer holds no token or
-/// it redirects: a password does not follow.
+/// `Unauthorised` if the server rejects the login, `Protocol` if its response contains no token or redirects, because
+/// passwords must not follow redirects.
 pub(super) async fn fetch(
     client: &Client,
     endpoints: &Endpoints,
@@ -83,8 +83,8 @@ pub(super) async fn fetch(
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let said = failure::said(response).await;
             let what = match login {
-                Login::Anonymous => "the server gives no token without a login",
-                _ => "the login was refused",
+                Login::Anonymous => "the server issues no token without a login",
+                _ => "the login was rejected",
             };
             return Err(NetError::unauthorised(
                 &realm.url,
@@ -100,19 +100,19 @@ pub(super) async fn fetch(
     Ok(token)
 }
 
-/// The token in a reply to a request that was sent at `sent`.
+/// Parses the response to a request that was sent at `sent`.
 pub(super) fn read(body: &[u8], sent: Instant) -> Result<Token, &'static str> {
-    // serde's own words may quote the token.
+    // serde's message may quote the token.
     let reply: Reply =
-        serde_json::from_slice(body).map_err(|_| "the reply is not a token response")?;
+        serde_json::from_slice(body).map_err(|_| "the response contains no token")?;
     let text = match reply.token.is_empty() {
         true => reply.access_token,
         false => reply.token,
     };
     if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
-        return Err("the reply holds no usable token");
+        return Err("the response contains no usable token");
     }
-    // The registry's clock decides, so the last sixth of the life is left alone.
+    // The registry's clock may differ, so the last sixth of the lifetime is not used.
     let life = reply.expires_in.unwrap_or(LIFE).clamp(1, LONGEST);
     let until = sent + Duration::from_secs(life - life / 6);
     Ok(Token { text, until })
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_life_without_end_is_cut() {
+    fn an_excessive_lifetime_is_limited() {
         for life in ["18446744073709551615", "9223372036854775807", "4000000000"] {
             let body = format!(r#"{{"token": "a", "expires_in": {life}}}"#);
             let now = Instant::now();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_names_its_token_either_way() {
+    fn a_token_is_read_by_both_names() {
         let now = Instant::now();
         let life = |text: &str| {
             let token = read(text.as_bytes(), now).unwrap();

@@ -1,5 +1,5 @@
-//! The second stage builds, hashes and checks everything that is released, and the third holds it
-//! against what is published once more. Neither changes anything outside this machine.
+//! The second stage builds, hashes and checks everything to release. The third compares it with what is already
+//! published. Neither changes anything outside this machine.
 
 use std::path::PathBuf;
 
@@ -26,25 +26,25 @@ use super::sandbox;
 use crate::context::Context;
 use crate::verbs::{checksums, pin};
 
-/// What was built, with what it was built from.
+/// The build results, with their inputs.
 pub(super) struct Built {
     pub(super) ready: Ready,
     pub(super) images: Vec<Image>,
-    /// The OCI image layout with the images.
+    /// The OCI image layout of the images.
     pub(super) layout: PathBuf,
     /// The SBOM of the image, a CycloneDX document.
     pub(super) sbom: Vec<u8>,
-    /// The files; none for a release that ends before them.
+    /// The files; `None` for a release that ends before they are needed.
     pub(super) files: Option<Signed>,
 }
 
-/// What was built, and nothing that is published stands against it.
+/// The build results, after nothing published was found to conflict with them.
 pub(super) struct Planned(pub(super) Built);
 
-/// Checks the tree, hashes what the machine downloads and builds images and files, side by side.
+/// Checks the tree, hashes what the VM downloads, and builds images and files, in parallel.
 ///
 /// # Errors
-/// With everything that failed.
+/// Everything that failed.
 pub(super) async fn built(context: &Context, order: &Order, ready: Ready) -> Result<Built> {
     let mut problems = Problems::default();
     let check = {
@@ -96,7 +96,7 @@ fn check(workspace: &xtask_host::workspace::Workspace) -> Result<usize> {
     Err(failed.hint("fix these findings; `cargo xtask check` shows them too"))
 }
 
-/// Downloads what the machine downloads, all at once, and compares the checksums.
+/// Downloads everything that the VM downloads, concurrently, and compares the checksums.
 async fn hash_downloads(context: &Context, kind: ReleaseKind) -> Vec<Error> {
     let downloads = match verify_pins::read_downloads(&context.workspace) {
         Ok(pins) => pins.downloads,
@@ -129,7 +129,7 @@ async fn hash_download(
     ))
 }
 
-/// The images and the layout that holds them: built here, or taken from `given`.
+/// The images and their layout: built here, or taken from `given`.
 fn images_of(
     context: &Context,
     kind: ReleaseKind,
@@ -157,7 +157,7 @@ fn images_of(
     Ok((built, layout))
 }
 
-/// What was built must be what the compose file pins.
+/// Requires that the built images are those that the compose file pins.
 fn require_built_as_pinned(context: &Context, images: &[Image]) -> Result<()> {
     let compose = Compose::load(&context.workspace.root)?;
     for image_use in compose.readable_images()? {
@@ -180,7 +180,7 @@ fn require_built_as_pinned(context: &Context, images: &[Image]) -> Result<()> {
     Ok(())
 }
 
-/// The files of the release, signed where there is a key, and the SBOM of the image.
+/// The files of the release, signed if there is a key, and the SBOM of the image.
 async fn files(
     context: &Context,
     order: &Order,
@@ -220,10 +220,10 @@ fn crashed(error: &tokio::task::JoinError) -> Error {
     Error::machine("a task of the release crashed").because(error.to_string())
 }
 
-/// Resolves every image, observes again and decides; refuses while nothing is changed.
+/// Resolves every image, observes again and decides; refuses before anything is changed.
 ///
 /// # Errors
-/// With everything that stands against the release.
+/// Everything that prevents the release.
 pub(super) async fn planned(context: &Context, order: &Order, mut built: Built) -> Result<Planned> {
     require_served(context, order.kind, &built).await?;
     let assets = built.files.as_ref().map(|files| files.assets().to_vec());
@@ -242,14 +242,14 @@ pub(super) async fn planned(context: &Context, order: &Order, mut built: Built) 
     Ok(Planned(built))
 }
 
-/// Every image that the tree pins must be what the registries serve.
+/// Requires that the registries serve every image that the tree pins.
 async fn require_served(context: &Context, kind: ReleaseKind, built: &Built) -> Result<()> {
     let task = context.progress.task("resolve the pinned images");
     let root = &context.workspace.root;
     let files = Files::read(root)?;
     let inventory = match kind {
         ReleaseKind::Release => Inventory::extract(&files),
-        // What a Dockerfile builds upon is not in the registry of the sandbox.
+        // The sandbox's registry does not have the base images of Dockerfiles.
         ReleaseKind::Rehearsal => Inventory::of_stack(&Compose::load(root)?, Vec::new()),
     };
     let to_resolve = inventory.to_resolve()?;

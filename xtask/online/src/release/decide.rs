@@ -12,7 +12,7 @@ use xtask_online::github::{self, Release};
 
 use super::observed::{LatestTag, of_tag};
 
-/// The release that gets the files.
+/// The release that the files go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Draft {
     /// A new draft.
@@ -23,23 +23,23 @@ pub(crate) enum Draft {
     Public(Release),
 }
 
-/// What is done with the version tag of an image.
+/// What to do with the version tag of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Push {
     /// It already names the image.
     Skip,
-    /// It is not there yet.
+    /// It does not exist.
     Create,
-    /// It names a different image, from an attempt that never became a release.
+    /// It names a different image, from an attempt that was never released.
     Replace(Digest),
 }
 
-/// What is done with a file.
+/// What to do with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Put {
-    /// It is there.
+    /// It exists.
     Skip,
-    /// It is uploaded.
+    /// Upload it.
     Create,
     /// Replaces an interrupted upload.
     Finish(github::Asset),
@@ -47,24 +47,24 @@ pub(crate) enum Put {
     Keep(github::Asset),
 }
 
-/// What is done with the tag `latest` of an image.
+/// What to do with the tag `latest` of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Promotion {
-    /// It stays; why.
+    /// Leave it; holds the reason.
     Stay(String),
-    /// It is put on the digest; what it was.
+    /// Move it to the digest; holds the old version.
     Move(Option<Version>),
 }
 
-/// The marker that the notes of our drafts carry, so that a draft is known as ours.
+/// The marker in the notes of our drafts, which identifies them.
 pub(crate) fn marker(tag: &str) -> String {
     format!("<!-- cargo xtask release {tag} -->")
 }
 
-/// Which release carries the files, and what is said of the others of its tag.
+/// The release for the files, and remarks about other releases of the tag.
 ///
 /// # Errors
-/// When there are several drafts and none of them is ours: a person has to choose.
+/// If there are several drafts and none of them is ours: a person has to choose.
 pub(crate) fn draft(releases: &[Release], tag: &str) -> Result<(Draft, Vec<String>)> {
     let all: Vec<&Release> = of_tag(releases, tag).collect();
     let mut drafts: Vec<&Release> = all.iter().copied().filter(|one| one.draft).collect();
@@ -73,7 +73,7 @@ pub(crate) fn draft(releases: &[Release], tag: &str) -> Result<(Draft, Vec<Strin
     let rest = |chosen: u64| {
         let others = drafts.iter().filter(|draft| draft.id != chosen);
         others
-            .map(|draft| format!("another draft of {tag} is left alone: {}", describe(draft)))
+            .map(|draft| format!("another draft of {tag} is kept: {}", describe(draft)))
             .collect()
     };
     if let Some(public) = all.iter().find(|release| !release.draft) {
@@ -82,7 +82,7 @@ pub(crate) fn draft(releases: &[Release], tag: &str) -> Result<(Draft, Vec<Strin
     let chosen = match drafts.as_slice() {
         [] => return Ok((Draft::Create, Vec::new())),
         [one] => *one,
-        // Of several of ours, all clients choose the same one: the oldest.
+        // If several are ours, all clients choose the oldest.
         several => match several.iter().find(ours) {
             Some(one) => *one,
             None => {
@@ -96,7 +96,7 @@ pub(crate) fn draft(releases: &[Release], tag: &str) -> Result<(Draft, Vec<Strin
                 let refusal = several
                     .iter()
                     .fold(refusal, |refusal, draft| refusal.because(describe(draft)));
-                return Err(refusal.hint("look at them and delete those that are not needed; then run the same command again"));
+                return Err(refusal.hint("inspect them and delete those that are not needed; then run the same command again"));
             }
         },
     };
@@ -113,17 +113,17 @@ fn describe(release: &Release) -> String {
     )
 }
 
-/// What is done with the version tag of `image`, which names `held` now.
+/// What to do with the version tag of `image`, which currently names `held`.
 ///
 /// # Errors
-/// When the tag belongs to a public release and names something else.
+/// If the tag belongs to a public release and names something else.
 pub(crate) fn push(image: &ImageRef, held: Option<Digest>, public: bool) -> Result<Push> {
     match (held, image.digest()) {
         (None, _) => Ok(Push::Create),
         (Some(held), Some(digest)) if held == digest => Ok(Push::Skip),
         (Some(held), Some(digest)) if public => Err(Error::new(
             Outcome::Drift,
-            format!("`{}` belongs to a public release and names different content", image.unpinned()),
+            format!("`{}` belongs to a public release and has different content", image.unpinned()),
         )
         .because(format!("in the registry: {held}\nreleased:        {digest}"))
         .hint("a published version never changes: find out who moved the tag, and release the next version")),
@@ -131,10 +131,10 @@ pub(crate) fn push(image: &ImageRef, held: Option<Digest>, public: bool) -> Resu
     }
 }
 
-/// What is done with the file `ours` where the release holds `there`.
+/// What to do with the file `ours`, given the assets `there` of the release.
 ///
 /// # Errors
-/// When other bytes stand under its name.
+/// If the name is taken by other bytes.
 pub(crate) fn put(ours: &ReleaseFile, there: &[github::Asset]) -> Result<Put> {
     match github::ExistingAsset::find(there, &ours.name, ours.size, ours.sha256) {
         github::ExistingAsset::Absent => Ok(Put::Create),
@@ -145,14 +145,14 @@ pub(crate) fn put(ours: &ReleaseFile, there: &[github::Asset]) -> Result<Put> {
     }
 }
 
-/// The refusal for a file whose name holds other bytes.
+/// The error for a file whose name is taken by other bytes.
 pub(crate) fn other_bytes(ours: &ReleaseFile, there: &github::Asset) -> Error {
     let found = there
         .digest
         .map_or_else(|| "unknown".to_owned(), |digest| digest.hex());
     Error::new(
         Outcome::Drift,
-        format!("the release already holds a different `{}`", ours.name),
+        format!("the release already has a different `{}`", ours.name),
     )
     .because(format!(
         "there: {found} ({} bytes)\nhere:  {} ({} bytes)",
@@ -163,10 +163,10 @@ pub(crate) fn other_bytes(ours: &ReleaseFile, there: &github::Asset) -> Error {
     .hint("nothing was changed; if another build left it in a draft, delete that draft and run the same command again")
 }
 
-/// The files of the release that are not ours.
+/// Requires that the release contains only our files.
 ///
 /// # Errors
-/// When there are any, naming them.
+/// The names of the others.
 pub(crate) fn no_foreign(ours: &[ReleaseFile], there: &[github::Asset], tag: &str) -> Result<()> {
     let known = |name: &str| ours.iter().any(|ours| ours.name == name);
     let foreign: Vec<&str> = there
@@ -179,13 +179,13 @@ pub(crate) fn no_foreign(ours: &[ReleaseFile], there: &[github::Asset], tag: &st
     }
     Err(Error::new(
         Outcome::Drift,
-        format!("the release {tag} holds files that do not belong to it"),
+        format!("the release {tag} has files that do not belong to it"),
     )
     .because(foreign.join("\n"))
     .hint("remove them from the draft, then run the same command again"))
 }
 
-/// The newest version that is public and no prerelease, with its release.
+/// The newest public version that is not a prerelease, with its release.
 pub(crate) fn newest(releases: &[Release]) -> Option<(Version, &Release)> {
     let public = releases
         .iter()
@@ -196,20 +196,20 @@ pub(crate) fn newest(releases: &[Release]) -> Option<(Version, &Release)> {
         .max_by(|(one, _), (other, _)| one.cmp(other))
 }
 
-/// The version that a tag `v1.2.3` names.
+/// The version in a tag such as `v1.2.3`.
 pub(crate) fn version_of_tag(tag: &str) -> Option<Version> {
     tag.strip_prefix('v')?.parse().ok()
 }
 
-/// Whether `version` becomes GitHub's latest release beside `releases`.
+/// Whether `version` becomes GitHub's latest release, given all `releases`.
 pub(crate) fn is_latest(version: &Version, releases: &[Release]) -> bool {
     version.pre.is_empty() && newest(releases).is_none_or(|(newest, _)| newest <= *version)
 }
 
-/// Requires that GitHub's latest release has a version that can be compared.
+/// Requires that GitHub's latest release has a version to compare with.
 ///
 /// # Errors
-/// When it has none.
+/// If it has none.
 pub(crate) fn readable_latest(latest: Option<&Release>) -> Result<()> {
     match latest {
         Some(release) if version_of_tag(&release.tag).is_none() => Err(Error::new(
@@ -225,10 +225,10 @@ pub(crate) fn readable_latest(latest: Option<&Release>) -> Result<()> {
     }
 }
 
-/// What is done with `latest` of `image`, where `digest` of `version` is the newest that is public.
+/// What to do with `latest` of `image`, if `digest` of `version` is the newest public one.
 ///
 /// # Errors
-/// When `latest` names something whose version cannot be read.
+/// If the version of `latest` cannot be read.
 pub(crate) fn promote(
     image: &ImageRef,
     version: &Version,

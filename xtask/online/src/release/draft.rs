@@ -11,19 +11,19 @@ use super::decide::{self, Draft};
 use super::push::Pushed;
 use crate::context::Context;
 
-/// A release that has a draft, or is public already.
+/// A release with a draft, or one that is already public.
 pub(super) struct Drafted {
     pub(super) built: Built,
     /// Its files.
     pub(super) files: Signed,
-    /// As GitHub holds it.
+    /// The release on GitHub.
     pub(super) release: Release,
 }
 
-/// Finds or makes the draft.
+/// Finds or creates the draft.
 ///
 /// # Errors
-/// When GitHub does not answer, or a person has to choose among drafts.
+/// If GitHub does not respond, or a person has to choose among drafts.
 pub(super) async fn drafted(context: &Context, Pushed(mut built): Pushed) -> Result<Drafted> {
     let files = built
         .files
@@ -53,17 +53,17 @@ pub(super) async fn drafted(context: &Context, Pushed(mut built): Pushed) -> Res
     })
 }
 
-/// Makes a draft. GitHub lets two clients make two drafts of a tag: all look again and agree on the
-/// oldest, and whoever made another one takes it back.
+/// Creates a draft. GitHub allows two clients to create two drafts of a tag, so each client looks again afterwards. All
+/// agree on the oldest draft, and each deletes its own if it is not that one.
 async fn create(built: &Built) -> Result<Release> {
     let (github, wanted) = (&built.ready.clients.github, &built.ready.wanted.fields);
     let made = github.create_draft(wanted).await;
     if let Err(error) = &made
-        && !error.is_passing()
+        && !error.is_temporary()
     {
         return Err(error.clone().into());
     }
-    // Also after a lost answer: the draft may have been made.
+    // Also after a lost response, because the draft may have been created.
     match (
         decide::draft(&github.releases().await?, &wanted.tag)?.0,
         made,
@@ -84,7 +84,7 @@ async fn create(built: &Built) -> Result<Release> {
     }
 }
 
-/// Keeps what a person may have written into a draft before it is replaced.
+/// Saves text that a person may have written into a draft before it is replaced.
 fn keep_notes(context: &Context, release: &Release) -> Result<()> {
     let name = format!("draft-{}.md", release.id);
     let path = context.workspace.target.join("replaced").join(name);

@@ -1,5 +1,4 @@
-//! What a release would do, without doing any of it: the tree is judged, and GitHub and the registry
-//! are read as far as credentials or public access allow.
+//! A dry run: checks the tree, and reads GitHub and the registry with the available credentials or anonymously.
 
 use xtask_host::error::{Error, Result};
 use xtask_online::args::Until;
@@ -13,7 +12,7 @@ use super::preflight::{built_images, observe, public_key, signing_key};
 use super::tree;
 use crate::context::{Context, REPOSITORY};
 
-/// The plan of the release of `order`. What stands against it is in the plan as well.
+/// The plan of the release of `order`, including everything that prevents it.
 pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
     let mut refusals = Vec::new();
     let mut ask = |result: Result<()>| refusals.extend(result.err());
@@ -28,7 +27,7 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
     };
     let mut notes = Vec::new();
     match tree::local_tag(workspace, &order.tag()) {
-        // Whoever reads the plan makes the tag afterwards.
+        // The tag is usually created after reading the plan.
         Ok(None) => notes.push(format!("the tag {} does not exist yet", order.tag())),
         found => ask(found.and_then(|_| tree::require_local_tag(workspace, &order.tag(), &commit))),
     }
@@ -70,7 +69,7 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
                 "GitHub and the registry could not be read, so their content is unknown: {}",
                 error.message
             )],
-            ..Plan::of_nothing(&wanted)
+            ..Plan::unobserved(&wanted)
         },
     };
     plan.notes.append(&mut notes);
@@ -80,7 +79,7 @@ pub(crate) async fn dry_run(context: &Context, order: &Order) -> Plan {
     plan
 }
 
-/// What a plan does without and `--execute` does not.
+/// What `--execute` needs and a plan does not.
 fn lacking(context: &Context, order: &Order) -> Vec<String> {
     let key = public_key(context);
     let signing = match order.until {
@@ -105,7 +104,7 @@ fn lacking(context: &Context, order: &Order) -> Vec<String> {
         .collect()
 }
 
-/// What there is to see, and what could not be seen.
+/// The observed state, and notes about what could not be observed.
 async fn look(context: &Context, wanted: &Wanted) -> Result<(Observed, Vec<String>)> {
     let token = context.github_token()?;
     let mut notes = Vec::new();

@@ -1,4 +1,4 @@
-//! One release at a time in a checkout: two would write the same `dist/` and the same layout.
+//! Allows one release per checkout at a time: two would write the same `dist/` and layout.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -6,15 +6,15 @@ use std::io::{Read as _, Seek as _, Write as _};
 use xtask_host::error::{Error, Result};
 use xtask_host::workspace::Workspace;
 
-/// The lock; the system releases it when the process ends, however it does.
+/// The lock. The operating system releases it when the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
 
 impl Lock {
-    /// Takes the lock of the checkout.
+    /// Locks the checkout.
     ///
     /// # Errors
-    /// When another release is running there.
+    /// If another release is running there.
     pub(crate) fn take(workspace: &Workspace) -> Result<Self> {
         let path = workspace.target.join("release.lock");
         let failed = |error: std::io::Error| Error::io("lock", &path, &error);
@@ -26,7 +26,7 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // Who holds it is a courtesy; some systems do not let a locked file be read.
+                // The holder is only shown for convenience; some systems do not allow reading a locked file.
                 let _ = file.read_to_string(&mut holder);
                 return Err(
                     Error::machine("another release is running in this checkout")

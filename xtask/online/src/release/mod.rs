@@ -1,16 +1,15 @@
-//! A release, from a commit to what everyone downloads.
+//! A release, from a commit to public downloads.
 //!
-//! Straight-line code: each stage takes what the one before it has made, so that another order does
-//! not compile. Everything up to [`plan`] only looks and builds; a refusal there has changed
-//! nothing anywhere. Each later stage observes its own part again just before it acts,
-//! with the decisions of [`decide`], so that running the same command again after any failure, or
-//! beside another release, ends in the same one.
+//! The code is linear: each stage takes the result of the previous one, so a different order does not compile. Stages
+//! up to [`plan`] only read and build; if they refuse, nothing has changed anywhere. Each later stage observes its part
+//! again just before it acts, and decides by [`decide`]. Running the same command again after any failure, or beside
+//! another release, therefore ends in the same state.
 //!
 //! ```text
 //! Ready -> Built -> Planned -> Pushed -> Drafted -> Uploaded -> Verified -> Published -> promoted
 //! ```
 //!
-//! A rehearsal is the same code against the servers of a [`sandbox`].
+//! A rehearsal runs the same code against the servers of a [`sandbox`].
 
 mod build;
 mod decide;
@@ -41,7 +40,7 @@ use times::Times;
 /// Runs the release of `order` in the tree of `context`.
 ///
 /// # Errors
-/// The first stage that fails. Where running the same command again may help, it says so.
+/// Those of the first stage that fails, with a hint if running the same command again may help.
 pub(crate) async fn run(context: &Context, order: &Order, times: &mut Times) -> Result<Released> {
     stages(context, order, times)
         .await

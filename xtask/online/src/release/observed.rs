@@ -1,4 +1,4 @@
-//! The state of GitHub and the registry, as observed. Nothing here changes anything.
+//! The observed state of GitHub and the registry. Nothing here changes anything.
 
 use std::collections::BTreeMap;
 
@@ -13,51 +13,51 @@ use xtask_online::github::{Asset, GitHub, Release, Setting, TagRef};
 use xtask_online::registry::Registry;
 use xtask_online::{ErrorKind, NetError};
 
-/// The result of a question to a server.
+/// The result of a request.
 type Asked<T> = std::result::Result<T, NetError>;
 
-/// Everything that decides what a release has to do.
+/// The state that determines what a release has to do.
 #[derive(Debug, Clone)]
 pub(crate) struct Observed {
-    /// Whether the token may write; `None` where GitHub does not say.
+    /// Whether the token may write; `None` if GitHub does not say.
     pub(crate) may_write: Option<bool>,
-    /// Whether releases become immutable when they are published.
+    /// Whether releases become immutable when published.
     pub(crate) immutable: Setting,
     /// The release's tag on GitHub.
     pub(crate) tag: Option<TagRef>,
     /// All releases, newest first.
     pub(crate) releases: Vec<Release>,
-    /// The files of the release or the draft that the tag has, by the id of it.
+    /// The files of the release or the draft of the tag, by its id.
     pub(crate) assets: BTreeMap<u64, Vec<Asset>>,
     /// The release that GitHub calls the latest.
     pub(crate) latest: Option<Release>,
-    /// What the registry holds of each image that is released, by its name and tag.
+    /// The state of each released image in the registry, by name and tag.
     pub(crate) images: BTreeMap<ImageRef, PublishedImage>,
 }
 
-/// What a registry holds of one image.
+/// The state of an image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublishedImage {
-    /// What the version tag names.
+    /// The digest that the version tag names.
     pub(crate) version: Option<Digest>,
-    /// What `latest` names.
+    /// The target of `latest`.
     pub(crate) latest: LatestTag,
 }
 
-/// What the tag `latest` of an image names.
+/// The target of the tag `latest` of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LatestTag {
-    /// Nothing.
+    /// The tag does not exist.
     Missing,
-    /// This digest, of the version that its annotation says, where it says one.
+    /// The digest, and the version in its annotation, if any.
     At(Digest, Option<Version>),
 }
 
 impl Observed {
-    /// Looks at everything that a release of `images` (with their version tags) under `tag` meets.
+    /// Observes the state for a release of `images` (with their version tags) as `tag`.
     ///
     /// # Errors
-    /// When something cannot be read.
+    /// If something cannot be read.
     pub(crate) async fn observe(
         github: &GitHub,
         registry: &Registry,
@@ -100,10 +100,10 @@ pub(crate) fn of_tag<'a>(
     releases.iter().filter(move |release| release.tag == tag)
 }
 
-/// What the version tag of `image` names.
+/// The digest that the version tag of `image` names.
 ///
 /// # Errors
-/// When the registry does not say.
+/// If the registry does not say.
 pub(crate) async fn version_tag(registry: &Registry, image: &ImageRef) -> Asked<Option<Digest>> {
     match registry.resolve(&image.unpinned()).await {
         Ok(digest) => Ok(Some(digest)),
@@ -124,10 +124,10 @@ impl PublishedImage {
 }
 
 impl LatestTag {
-    /// What `latest` of the repository of `image` names.
+    /// The target of `latest` in the repository of `image`.
     ///
     /// # Errors
-    /// When the registry does not say.
+    /// If the registry does not say.
     pub(crate) async fn observe(registry: &Registry, image: &ImageRef) -> Asked<Self> {
         let latest = latest_of(image)?;
         match registry.manifest(&latest).await {
@@ -138,18 +138,19 @@ impl LatestTag {
     }
 }
 
-/// The reference `latest` beside `image`.
+/// The reference of `latest` in the repository of `image`.
 fn latest_of(image: &ImageRef) -> Asked<ImageRef> {
     let latest = image.unpinned().with_tag("latest");
     latest.map_err(|error| NetError::unusable(image, error.to_string()))
 }
 
-/// Whether an image is not there. ghcr.io denies what does not exist; a push then shows which it is.
+/// Whether an image does not exist. ghcr.io denies access to what does not exist; a push then shows which of the two it
+/// is.
 fn is_absent(error: &NetError) -> bool {
     error.is_not_found() || error.kind == ErrorKind::Unauthorised
 }
 
-/// The version that an index or a manifest says it holds.
+/// The version in the annotation of an index or a manifest.
 pub(crate) fn version_of(manifest: &[u8]) -> Option<Version> {
     #[derive(Deserialize)]
     struct Annotated {
@@ -160,10 +161,10 @@ pub(crate) fn version_of(manifest: &[u8]) -> Option<Version> {
     manifest.annotations.get(oci::VERSION)?.parse().ok()
 }
 
-/// Requires that the git tag on GitHub is the commit that is released.
+/// Requires that the git tag on GitHub names the released commit.
 ///
 /// # Errors
-/// When it is missing or names a different commit.
+/// If it is missing or names a different commit.
 pub(crate) fn require_tag(found: Option<&TagRef>, tag: &str, commit: &str) -> Result<()> {
     match found {
         Some(found) if found.commit == commit => Ok(()),
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_of_an_index_is_its_annotation() {
+    fn the_version_of_an_index_is_read_from_its_annotation() {
         let index = br#"{"annotations": {"org.opencontainers.image.version": "1.2.3"}}"#;
         assert_eq!(version_of(index), Some(Version::new(1, 2, 3)));
         assert_eq!(version_of(b"{}"), None);
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_must_be_there_and_be_the_commit() {
+    fn the_tag_must_exist_and_name_the_commit() {
         let tag = |commit: &str| TagRef {
             object: "0".repeat(40),
             commit: commit.to_owned(),

@@ -12,22 +12,22 @@ use xtask_online::registry::Registry;
 
 use super::sandbox::Sandbox;
 
-/// What is to be released, and from what.
+/// What to release, and from which inputs.
 #[derive(Debug)]
 pub(crate) struct Order {
     /// A release or a rehearsal of one.
     pub(crate) kind: ReleaseKind,
     /// The version.
     pub(crate) version: Version,
-    /// The targets that it has an archive for.
+    /// The targets of the CLI archives.
     pub(crate) targets: Vec<String>,
-    /// Where the archives come from.
+    /// The source of the archives.
     pub(crate) archives: Archives,
     /// The OCI image layout to take the images from, instead of building them.
     pub(crate) layout: Option<PathBuf>,
-    /// Where its files are written.
+    /// The output directory for the files.
     pub(crate) dist: PathBuf,
-    /// How far it goes.
+    /// The last stage.
     pub(crate) until: Until,
     /// The rehearsal's servers and credentials.
     pub(crate) sandbox: Option<Sandbox>,
@@ -40,25 +40,25 @@ impl Order {
     }
 }
 
-/// The servers that a release talks to.
+/// The clients of a release.
 pub(crate) struct Clients {
     pub(super) github: GitHub,
     pub(super) registry: Registry,
-    /// The registry as users ask it, without a login.
+    /// The registry as users access it, without credentials.
     pub(super) anonymous: Registry,
 }
 
-/// What came of a release.
+/// The result of a release.
 #[derive(Debug)]
 pub(crate) struct Released {
     /// The images.
     pub(crate) images: Vec<Image>,
     /// The files.
     pub(crate) assets: Vec<ReleaseFile>,
-    /// The release on GitHub, where it went that far.
+    /// The release on GitHub, if it got that far.
     pub(crate) release: Option<Release>,
-    /// Whether the signing key has a password; `None` where nothing was signed.
+    /// Whether the signing key has a password; `None` if nothing was signed.
     pub(crate) protected: Option<bool>,
-    /// What a person should know.
+    /// Warnings for the user.
     pub(crate) warnings: Vec<String>,
 }

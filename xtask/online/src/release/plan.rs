@@ -1,4 +1,4 @@
-//! The plan of a whole release: every decision, in the order in which the stages carry them out.
+//! The plan of a release: every decision, in the order in which the stages carry them out.
 
 use polis_base::ImageRef;
 use semver::Version;
@@ -14,16 +14,16 @@ use super::decide::{
 };
 use super::observed::{LatestTag, Observed, PublishedImage, require_tag};
 
-/// What a release shall come to.
+/// The desired result of a release.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     /// The version.
     pub(crate) version: Version,
-    /// What the release says.
+    /// The fields of the release on GitHub.
     pub(crate) fields: ReleaseFields,
-    /// Its images, pinned; in a dry run some may not have a digest yet.
+    /// Its images, pinned; in a dry run, some may lack a digest.
     pub(crate) images: Vec<ImageRef>,
-    /// Its files; `None` before they are made.
+    /// Its files; `None` before they are built.
     pub(crate) assets: Option<Vec<ReleaseFile>>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Wanted {
 pub(crate) enum Action {
     /// Already as desired.
     Skip,
-    /// It is not there yet.
+    /// Does not exist yet.
     Create,
     /// Exists and changes.
     Replace,
@@ -67,21 +67,21 @@ pub(crate) struct Line {
     pub(crate) why: String,
 }
 
-/// All decisions of a release.
+/// The decisions of a release.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// The decisions, in the order in which they are carried out.
     pub(crate) lines: Vec<Line>,
     /// Why the release does not start.
     pub(crate) refusals: Vec<Error>,
-    /// What `--execute` needs and a plan does not, where it is not here: the tag, keys, a token.
+    /// What `--execute` needs and a plan does not, if missing: the tag, keys, a token.
     pub(crate) lacking: Vec<String>,
-    /// What a person should know.
+    /// Remarks for the user.
     pub(crate) notes: Vec<String>,
 }
 
 impl Plan {
-    /// Decides everything that `wanted` needs in `observed`.
+    /// Decides everything for `wanted`, given the state `observed`.
     pub(crate) fn new(observed: &Observed, wanted: &Wanted, until: Until) -> Self {
         let mut plan = Self::default();
         let tag = wanted.fields.tag.as_str();
@@ -113,8 +113,8 @@ impl Plan {
         plan
     }
 
-    /// The plan where nothing was observed: everything is made.
-    pub(crate) fn of_nothing(wanted: &Wanted) -> Self {
+    /// The plan if nothing could be observed: everything is created.
+    pub(crate) fn unobserved(wanted: &Wanted) -> Self {
         let mut plan = Self::default();
         for image in &wanted.images {
             plan.line(
@@ -277,7 +277,7 @@ impl Plan {
         }
     }
 
-    /// The decisions as lines for people.
+    /// The decisions as lines of text.
     pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();
         let mut stage = "";
@@ -299,14 +299,14 @@ impl Plan {
         text
     }
 
-    /// Everything that would stop `--execute` now.
+    /// Everything that currently prevents `--execute`.
     pub(crate) fn blockers(&self) -> Vec<&str> {
         let refusals = self.refusals.iter().map(|refusal| refusal.message.as_str());
         let lacking = self.lacking.iter().map(String::as_str);
         refusals.chain(lacking).collect()
     }
 
-    /// The decisions in a JSON report.
+    /// The decisions as they appear in a JSON report.
     pub(crate) fn to_json(&self) -> Value {
         let lines: Vec<Value> = self
             .lines
@@ -317,12 +317,12 @@ impl Plan {
     }
 }
 
-/// The refusal for a public release that lacks a file.
+/// The error for a public release without the file.
 fn missing(asset: &ReleaseFile, tag: &str) -> Error {
     Error::new(
         Outcome::Drift,
         format!(
-            "the public release {tag} lacks `{}`, or holds only a part of it",
+            "the public release {tag} lacks `{}`, or has only a part of it",
             asset.name
         ),
     )

@@ -20,12 +20,12 @@ use crate::context::{Context, REPOSITORY};
 use crate::failure;
 use crate::verbs::verify_images::{self, Examined};
 
-/// A tree that may be released, as far as can be told before anything is built.
+/// A tree that can be released, by all checks that are possible before building.
 pub(super) struct Ready {
     pub(super) clients: Clients,
-    /// What the release shall come to; the files are not made yet.
+    /// The desired result; its files are not built yet.
     pub(super) wanted: Wanted,
-    /// The key that signs; none is needed for a release that ends before its files.
+    /// The signing key; `None` for a release that ends before its files.
     pub(super) key: Option<SigningKey>,
     /// The text of `minisign.pub`.
     pub(super) public_key: String,
@@ -34,7 +34,7 @@ pub(super) struct Ready {
 /// Checks the tree, the credentials, GitHub and the registry, and reports all problems at once.
 ///
 /// # Errors
-/// With every reason why the release cannot start.
+/// Every reason why the release cannot start.
 pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
     let mut problems = Problems::default();
     let workspace = &context.workspace;
@@ -43,7 +43,7 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
         problems.ask(tree::require_local_tag(workspace, &order.tag(), commit));
     }
     problems.ask(tree::require_pinned(workspace));
-    // Of a tree that is not clean, the rest is judged at the commit below it.
+    // If the tree is not clean, check the rest at its HEAD.
     let commit = commit.or_else(|| tree::head(workspace).ok());
     let commit = commit.unwrap_or_default();
     let fields = tree::fields(workspace, order.kind, &order.version, &commit);
@@ -62,7 +62,7 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
     let images = problems.ask(built_images(context));
     let clients = problems.ask(clients(context, order));
     if let Some(clients) = &clients {
-        // Anonymously, as users pull them. What we build is verified after it has been pushed.
+        // Anonymously, as users pull them. Images that we build are verified after the push.
         let pulled = |subject: &Subject<'_>| !subject.built;
         let examined = verify_images::examine(context, &clients.anonymous, &pulled).await;
         problems.add(problems_of(examined));
@@ -79,7 +79,7 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
         }
     }
     problems.end()?;
-    // Nothing was a problem, so everything is there.
+    // There was no problem, so all of these exist.
     let (Some(clients), Some(fields), Some(images), Some(public_key)) =
         (clients, fields, images, public_key)
     else {
@@ -100,7 +100,7 @@ pub(super) async fn ready(context: &Context, order: &Order) -> Result<Ready> {
     })
 }
 
-/// The broken promises of images as errors, each with its outcome.
+/// The contract violations of images as errors, each with its outcome.
 fn problems_of(examined: Result<Examined>) -> Vec<Error> {
     let findings = match examined {
         Ok(examined) => examined.findings,
@@ -121,7 +121,7 @@ fn problems_of(examined: Result<Examined>) -> Vec<Error> {
     errors.collect()
 }
 
-/// What GitHub and the registry hold of what is `wanted`.
+/// Observes the state of GitHub and the registry for `wanted`.
 pub(super) async fn observe(clients: &Clients, wanted: &Wanted) -> Result<Observed> {
     let images: Vec<ImageRef> = wanted.images.iter().map(ImageRef::unpinned).collect();
     Observed::observe(
@@ -133,7 +133,7 @@ pub(super) async fn observe(clients: &Clients, wanted: &Wanted) -> Result<Observ
     .await
 }
 
-/// The images that the compose file builds, as it pins them.
+/// The images that the compose file builds, with their pins.
 pub(super) fn built_images(context: &Context) -> Result<Vec<ImageRef>> {
     let compose = Compose::load(&context.workspace.root)?;
     let built = compose.built()?;
@@ -157,7 +157,7 @@ pub(super) fn public_key(context: &Context) -> Result<String> {
     })
 }
 
-/// The key that signs, which is that of `public_key`.
+/// The signing key, which must match `public_key`.
 pub(super) fn signing_key(order: &Order, public_key: Option<&str>) -> Result<SigningKey> {
     let key = match &order.sandbox {
         Some(sandbox) => sandbox.signing_key(),
@@ -188,24 +188,24 @@ fn clients(context: &Context, order: &Order) -> Result<Clients> {
     })
 }
 
-/// The problems found so far.
+/// Collects problems.
 #[derive(Default)]
 pub(super) struct Problems {
     errors: Vec<Error>,
 }
 
 impl Problems {
-    /// The value, or `None` with its problem kept.
+    /// The value, or `None` after recording the problem.
     pub(super) fn ask<T>(&mut self, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.errors.push(error)).ok()
     }
 
-    /// Keeps more problems.
+    /// Records more problems.
     pub(super) fn add(&mut self, errors: Vec<Error>) {
         self.errors.extend(errors);
     }
 
-    /// Fails with all problems, where there are any.
+    /// Fails with all problems, if there are any.
     pub(super) fn end(self) -> Result<()> {
         let message = "the release cannot start; nothing was changed".to_owned();
         failure::all(message, self.errors).map_or(Ok(()), Err)

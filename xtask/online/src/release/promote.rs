@@ -18,13 +18,13 @@ use super::order::{Clients, Released};
 use super::publish::Published;
 use crate::context::Context;
 
-/// How often `latest` is looked at anew; each further look means that another release has come.
+/// How often to look at `latest` again. Each further look means that another release was published.
 const MOST_LOOKS: usize = 8;
 
-/// Moves `latest` and ends the release.
+/// Moves `latest` and completes the release.
 ///
 /// # Errors
-/// When GitHub or the registry do not answer, or something unreadable stands on `latest`.
+/// If GitHub or the registry does not respond, or the version of `latest` cannot be read.
 pub(super) async fn promoted(context: &Context, published: Published) -> Result<Released> {
     let Published {
         drafted,
@@ -67,7 +67,7 @@ async fn settle_github(context: &Context, github: &GitHub) -> Result<()> {
         }
         github.make_latest(newest.id).await?;
     }
-    Err(restless("GitHub's latest release"))
+    Err(unstable("GitHub's latest release"))
 }
 
 async fn settle_image(
@@ -93,10 +93,10 @@ async fn settle_image(
             }
         }
     }
-    Err(restless(&name))
+    Err(unstable(&name))
 }
 
-/// The image that `latest` belongs on: that of the newest public version whose image is there.
+/// The image that `latest` should name: that of the newest public version whose image exists.
 async fn target(
     registry: &Registry,
     releases: &[Release],
@@ -122,7 +122,7 @@ async fn target(
     Ok((version.clone(), digest))
 }
 
-fn restless(what: &str) -> Error {
+fn unstable(what: &str) -> Error {
     Error::new(
         Outcome::Network,
         format!("{what} keeps changing: other releases are moving it"),

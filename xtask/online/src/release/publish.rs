@@ -1,4 +1,4 @@
-//! Publishes the release, and checks the result on GitHub.
+//! Publishes the release, and verifies the result on GitHub.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use super::verify::{Verified, require_complete};
 use super::{decide, tree};
 use crate::context::Context;
 
-/// How often the attestation of a release is asked for, which GitHub makes after publishing.
+/// How often to look for the attestation of the release, which GitHub creates after publishing.
 const ATTEMPTS: u32 = 5;
-/// How long it is waited before the second question; doubled before each later one.
+/// The pause before the second attempt; doubled before each later one.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A public release.
 pub(super) struct Published {
     pub(super) drafted: Drafted,
-    /// As GitHub holds it now.
+    /// The release on GitHub.
     pub(super) release: Release,
-    /// What a person should know.
+    /// Warnings for the user.
     pub(super) warnings: Vec<String>,
 }
 
-/// Publishes the draft, after a last look at the tag and the files.
+/// Publishes the draft, after checking the tag and the files again.
 ///
 /// # Errors
-/// When the tag has moved, a file has changed, or GitHub does not do it.
+/// If the tag has moved, a file has changed, or GitHub refuses.
 pub(super) async fn published(context: &Context, Verified(drafted): Verified) -> Result<Published> {
     let github = &drafted.built.ready.clients.github;
     let wanted = &drafted.built.ready.wanted;
@@ -48,7 +48,7 @@ pub(super) async fn published(context: &Context, Verified(drafted): Verified) ->
         }
         let latest = decide::is_latest(&wanted.version, &github.releases().await?);
         if let Err(error) = github.publish(now.id, &wanted.fields, latest).await {
-            // Another release of the same version may have been faster.
+            // Another run for the same version may already have published it.
             if github.release(now.id).await?.draft {
                 return Err(error.into());
             }
@@ -69,7 +69,7 @@ pub(super) async fn published(context: &Context, Verified(drafted): Verified) ->
     })
 }
 
-/// What GitHub says about the release now that it is public.
+/// GitHub's view of the published release.
 async fn confirm(drafted: &Drafted) -> Result<(Release, Vec<String>)> {
     let github = &drafted.built.ready.clients.github;
     let fields = &drafted.built.ready.wanted.fields;
@@ -98,7 +98,7 @@ async fn confirm(drafted: &Drafted) -> Result<(Release, Vec<String>)> {
     Ok((release, warnings))
 }
 
-/// Waits a while for GitHub's attestation of the release; a warning where it does not come.
+/// Waits for GitHub's attestation of the release. Returns a warning if it does not appear in time.
 async fn attestation(drafted: &Drafted, tag: &TagRef) -> Result<Option<String>> {
     let github = &drafted.built.ready.clients.github;
     for attempt in 0..ATTEMPTS {

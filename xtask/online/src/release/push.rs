@@ -1,5 +1,5 @@
-//! Pushes the images under their version tags, and attaches what is known of their content. Nobody
-//! follows these tags yet: no released compose file names them.
+//! Pushes the images under their version tags, and attaches the SBOM. No released compose file names these tags yet, so
+//! no user is affected.
 
 use xtask_build::images::Image;
 use xtask_host::error::Result;
@@ -9,11 +9,11 @@ use super::order::Released;
 use super::{decide, observed};
 use crate::context::Context;
 
-/// A release whose images are in the registry.
+/// A release with its images in the registry.
 pub(super) struct Pushed(pub(super) Built);
 
 impl Pushed {
-    /// What came of a release that ends here.
+    /// The result of a release that ends here.
     pub(super) fn released(self) -> Released {
         Released {
             images: self.0.images,
@@ -25,10 +25,10 @@ impl Pushed {
     }
 }
 
-/// Pushes what the registry does not hold yet; an image that is there is not pushed again.
+/// Pushes the images that the registry does not have yet.
 ///
 /// # Errors
-/// When the registry refuses, or a version tag of a public release names something else.
+/// If the registry rejects a push, or a version tag of a public release names something else.
 pub(super) async fn pushed(context: &Context, Planned(built): Planned) -> Result<Pushed> {
     for image in &built.images {
         push_one(context, &built, image).await?;
@@ -74,5 +74,5 @@ async fn push_one(context: &Context, built: &Built, image: &Image) -> Result<()>
     Ok(())
 }
 
-/// The media type of a CycloneDX document, as the specification registers it.
+/// The media type of a CycloneDX document, registered by its specification.
 const CYCLONEDX: &str = "application/vnd.cyclonedx+json";

@@ -1,12 +1,12 @@
-//! Where a rehearsal runs: a scratch copy of the tree that is ready to be released, and servers
-//! on loopback in the places of the registry, GitHub and the download hosts.
+//! The environment of a rehearsal: a scratch copy of the tree that is ready for release, and servers on loopback for
+//! the registry, GitHub and the download hosts.
 //!
-//! Whatever the state of the tree, its copy is made into what RELEASING.md asks for: every image
-//! pinned, nothing waived, a public key, a changelog that calls the version released, a commit with
-//! its tag. From there on a rehearsal is a release.
+//! Whatever the state of the tree, its copy fulfils the requirements of RELEASING.md: every image pinned, nothing
+//! waived, a public key, a changelog with the version released, and a commit with its tag. From there on, a rehearsal
+//! is a release.
 //!
-//! Nothing made here may be mistaken for one: images name a registry that can exist nowhere,
-//! placeholders are labelled, and no credential of the environment is read.
+//! Nothing made here can be mistaken for a release: images are in a registry that cannot exist, placeholders are
+//! labelled, and no credential of the environment is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -39,16 +39,16 @@ use super::tree;
 use crate::context::{Context, REPOSITORY};
 use crate::verbs::pin;
 
-/// The registry that a rehearsal's images name: `.invalid` can exist nowhere (RFC 2606).
+/// The registry in the image names of a rehearsal; `.invalid` never resolves (RFC 2606).
 pub(crate) const REHEARSAL_REGISTRY: &str = "rehearsal.invalid";
-/// What is not copied: builds, results, history.
+/// What is not copied: build directories, results, history.
 const LEFT_BEHIND: [&str; 3] = ["target", "dist", ".git"];
-/// The token that its GitHub takes.
+/// The token that the rehearsal's GitHub accepts.
 const TOKEN: &str = "rehearsal";
-/// The waivers of a tree that is ready to be released.
+/// The waivers of a tree that is ready for release.
 const NO_WAIVERS: &str = "version: 1\nwaivers: []\n";
 
-/// The rehearsal's servers and credentials, and where they keep what they hold.
+/// The rehearsal's servers and credentials, and the directories of their state.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     root: PathBuf,
@@ -60,39 +60,38 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Where the registry keeps its blobs and manifests.
+    /// The directory of the registry's blobs and manifests.
     pub(crate) fn registry_dir(&self) -> PathBuf {
         self.root.join("registry")
     }
 
-    /// Where the GitHub API keeps releases and assets.
+    /// The directory of GitHub's releases and assets.
     pub(crate) fn github_dir(&self) -> PathBuf {
         self.root.join("github")
     }
 
-    /// The key that was made for this rehearsal.
+    /// The key that was generated for this rehearsal.
     pub(super) fn signing_key(&self) -> SigningKey {
         self.key.clone()
     }
 
-    /// The token that its GitHub takes.
+    /// The token that the rehearsal's GitHub accepts.
     pub(super) fn token(&self) -> Token {
         self.token.clone()
     }
 }
 
-/// The bytes that stand in for a download: some of them, and none of the real ones.
+/// The bytes that the rehearsal serves for a download. They are never the real ones.
 pub(super) fn stand_in(url: &str) -> Vec<u8> {
     format!("Stand-in of a rehearsal for {url}\n")
         .repeat(4096)
         .into_bytes()
 }
 
-/// Prepares a rehearsal of the tree of `context`; returns it with the surroundings of a
-/// release in it.
+/// Prepares a rehearsal of the tree of `context`; returns it with the context of a release in it.
 ///
 /// # Errors
-/// When the tree cannot be copied or built, or no server can be started.
+/// If the tree cannot be copied or built, or no server can be started.
 pub(crate) async fn prepare(context: &Context) -> Result<(Context, Sandbox)> {
     let root = context.workspace.target.join("rehearsal");
     let key = SigningKey::for_rehearsal()?;
@@ -124,8 +123,8 @@ pub(crate) async fn prepare(context: &Context) -> Result<(Context, Sandbox)> {
     Ok((context, sandbox))
 }
 
-/// Brings `root/tree` to what a release-ready copy of `from` is, but for the digests; returns how
-/// many files it has. Files that stay the same are not touched, so that builds are kept.
+/// Makes `root/tree` a release-ready copy of `from`, without digests; returns the number of files. Does not touch
+/// unchanged files, so that earlier builds stay valid.
 fn copy_tree(from: &Path, root: &Path, key: &SigningKey) -> Result<usize> {
     let fresh = root.join("fresh");
     if fresh.exists() {
@@ -147,7 +146,7 @@ fn copy_tree(from: &Path, root: &Path, key: &SigningKey) -> Result<usize> {
     Ok(count)
 }
 
-/// Points the contracts at the images of the rehearsal.
+/// Changes the contracts to name the images of the rehearsal.
 fn rename_contracts(root: &Path) -> Result<()> {
     for contract in contract::load(root)? {
         let path = root.join(&contract.source.path);
@@ -161,7 +160,7 @@ fn rename_contracts(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes `(unreleased)` out of the heading of the changelog's newest version.
+/// Removes `(unreleased)` from the heading of the newest version in the changelog.
 fn release_changelog(root: &Path) -> Result<()> {
     let workspace = Workspace {
         root: root.to_owned(),
@@ -177,8 +176,8 @@ fn release_changelog(root: &Path) -> Result<()> {
     write::atomically(&root.join("CHANGELOG.md"), text.as_bytes())
 }
 
-/// Puts the digests of the last rehearsal into the fresh compose file, where the two are the same
-/// but for them: a compose file that does not change need not be embedded anew.
+/// Copies the digests of the last rehearsal into the fresh compose file if nothing else differs. An unchanged compose
+/// file need not be embedded again.
 fn keep_pins(fresh: &Path, last: &Path) -> Result<()> {
     let Ok(known) = Compose::load(last) else {
         return Ok(());
@@ -254,7 +253,7 @@ fn start_servers(
     Ok((sandbox, endpoints))
 }
 
-/// Pushes a placeholder for every image that others publish, builds ours, and pins all of them.
+/// Pushes a placeholder for every image of other projects, builds ours, and pins all of them.
 async fn publish_and_pin(context: &Context) -> Result<()> {
     let workspace = &context.workspace;
     let files = Files::read(&workspace.root)?;
@@ -275,18 +274,18 @@ async fn publish_and_pin(context: &Context) -> Result<()> {
     edit::write(&workspace.root, &changes)
 }
 
-/// Pushes a stand-in that keeps the contract of `image` in the tree at `root`.
+/// Pushes a stand-in that meets the contract of `image` in the tree at `root`.
 async fn push_placeholder(root: &Path, registry: &Registry, image: &ImageRef) -> Result<()> {
     let scratch = tempfile::tempdir().map_err(|error| {
-        Error::machine("cannot make a scratch directory").because(error.to_string())
+        Error::machine("cannot create a scratch directory").because(error.to_string())
     })?;
     let text = format!("Placeholder of a rehearsal for {image}. It runs nothing.\n");
     let digest = stand_in::write(root, image, &text, scratch.path())?.ok_or_else(|| {
         Error::findings(format!(
-            "no contract in `{}` names `{image}`",
+            "no contract in `{}` is for `{image}`",
             contract::DIR
         ))
-        .hint("add one that says what our files rely on in it")
+        .hint("add one with the facts that our files rely on")
     })?;
     registry
         .push_layout(scratch.path(), &image.pinned(digest))
@@ -294,7 +293,7 @@ async fn push_placeholder(root: &Path, registry: &Registry, image: &ImageRef) ->
     Ok(())
 }
 
-/// Makes the copy a repository of one commit, which `tag` names; returns the commit.
+/// Commits the copy as a repository with the tag `tag`; returns the commit.
 fn commit(workspace: &Workspace, tag: &str) -> Result<String> {
     let history = workspace.root.join(".git");
     if history.exists() {
@@ -303,7 +302,7 @@ fn commit(workspace: &Workspace, tag: &str) -> Result<String> {
     for args in [
         &["init", "--quiet"][..],
         &["add", "--all"],
-        &["commit", "--quiet", "--message", "A rehearsal of a release"],
+        &["commit", "--quiet", "--message", "Rehearsal of a release"],
         &["tag", "--annotate", "--message", "A rehearsal", tag],
     ] {
         git(workspace, args).output()?;
@@ -311,7 +310,7 @@ fn commit(workspace: &Workspace, tag: &str) -> Result<String> {
     tree::head(workspace)
 }
 
-/// git without anybody's configuration, hooks or keys.
+/// git without any user's configuration, hooks or keys.
 fn git(workspace: &Workspace, args: &[&str]) -> Process {
     const SETTINGS: [&str; 6] = [
         "-c",
@@ -341,7 +340,7 @@ fn url_path(url: &str) -> Option<String> {
     Some(format!("/{path}"))
 }
 
-/// Copies the files below `from`, but not what `left_behind` names there.
+/// Copies the files below `from`, except for the entries in `left_behind`.
 fn copy(from: &Path, to: &Path, left_behind: &[&str]) -> Result<()> {
     std::fs::create_dir_all(to).map_err(|error| Error::io("create", to, &error))?;
     for entry in std::fs::read_dir(from).map_err(|error| Error::io("read", from, &error))? {
@@ -363,8 +362,8 @@ fn copy(from: &Path, to: &Path, left_behind: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Makes the files below `to` those below `from`; returns how many there are. What is the same
-/// keeps its time, by which cargo knows it.
+/// Makes the files below `to` equal to those below `from`; returns their number. Unchanged files keep their
+/// modification time, so that cargo does not rebuild them.
 fn sync(from: &Path, to: &Path) -> Result<usize> {
     let (wanted, there) = (below(from)?, below(to).unwrap_or_default());
     for gone in there.difference(&wanted) {
@@ -385,7 +384,7 @@ fn sync(from: &Path, to: &Path) -> Result<usize> {
     Ok(wanted.len())
 }
 
-/// The files below `root`, relative to it, but for a repository's own.
+/// The files below `root`, relative to it, without those of git.
 fn below(root: &Path) -> Result<BTreeSet<String>> {
     let mut found = Vec::new();
     write::files_below(root, ".", &mut found)?;

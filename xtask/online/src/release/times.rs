@@ -13,7 +13,6 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// No stage yet.
     pub(crate) fn new(progress: Progress) -> Self {
         Self {
             progress,
@@ -24,7 +23,7 @@ impl Times {
     /// Runs the stage `name`.
     ///
     /// # Errors
-    /// Those of the stage, which then say where they happened.
+    /// Those of the stage, with its name.
     pub(crate) async fn stage<T>(
         &mut self,
         name: &'static str,
@@ -45,7 +44,7 @@ impl Times {
             .collect()
     }
 
-    /// The same in a JSON report, in seconds.
+    /// The times as they appear in a JSON report, in seconds.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         let seconds = self
             .rows

@@ -1,4 +1,4 @@
-//! What a release needs from the tree: the commit, the tag, the notes, the pins.
+//! What a release takes from the tree: the commit, the tag, the notes, the pins.
 
 use semver::Version;
 
@@ -13,32 +13,32 @@ use xtask_pins::{versions, waivers};
 
 use super::decide::marker;
 
-/// The commit of a clean work tree.
+/// The commit of a clean working tree.
 ///
 /// # Errors
-/// When something is not committed, or it is no git repository.
+/// If something is not committed, or this is not a git repository.
 pub(super) fn clean_commit(workspace: &Workspace) -> Result<String> {
     let changed = git(workspace, &["status", "--porcelain"]).output()?;
     if !changed.is_empty() {
-        return Err(Error::findings("the work tree has uncommitted changes")
+        return Err(Error::findings("the working tree has uncommitted changes")
             .because(changed)
             .hint("commit or revert them: a release is made from a commit"));
     }
     head(workspace)
 }
 
-/// The commit that is checked out.
+/// The commit of HEAD.
 ///
 /// # Errors
-/// When there is none.
+/// If there is none.
 pub(super) fn head(workspace: &Workspace) -> Result<String> {
     git(workspace, &["rev-parse", "--verify", "HEAD"]).output()
 }
 
-/// The commit that `tag` names here; `None` where there is no such tag.
+/// The commit that the local `tag` names; `None` if it does not exist.
 ///
 /// # Errors
-/// When git cannot be asked.
+/// If git fails.
 pub(super) fn local_tag(workspace: &Workspace, tag: &str) -> Result<Option<String>> {
     let name = format!("refs/tags/{tag}^{{commit}}");
     let found =
@@ -46,18 +46,18 @@ pub(super) fn local_tag(workspace: &Workspace, tag: &str) -> Result<Option<Strin
     Ok(Some(found.trim().to_owned()).filter(|commit| !commit.is_empty()))
 }
 
-/// Requires that `tag` exists here and names `commit`.
+/// Requires that the local `tag` exists and names `commit`.
 ///
 /// # Errors
-/// When it does not.
+/// If it does not.
 pub(super) fn require_local_tag(workspace: &Workspace, tag: &str, commit: &str) -> Result<()> {
     let error = match local_tag(workspace, tag)? {
         Some(found) if found == commit => return Ok(()),
         None => Error::findings(format!("there is no tag `{tag}` in this repository")),
         Some(other) => Error::findings(format!(
-            "the tag `{tag}` names a different commit than the one that is checked out"
+            "the tag `{tag}` names a different commit than HEAD"
         ))
-        .because(format!("tag:         {other}\nchecked out: {commit}")),
+        .because(format!("tag:         {other}\nHEAD:        {commit}")),
     };
     Err(error.hint(format!(
         "check out the tag, or create it: `git tag -s {tag} -m \"Polis {}\"`",
@@ -69,10 +69,10 @@ fn git(workspace: &Workspace, args: &[&str]) -> Process {
     Process::new("git").args(args).cwd(&workspace.root)
 }
 
-/// Requires that everything is pinned and nothing waived.
+/// Requires that everything is pinned and nothing is waived.
 ///
 /// # Errors
-/// With every place that is not.
+/// The location of every violation.
 pub(super) fn require_pinned(workspace: &Workspace) -> Result<()> {
     let inventory = Inventory::read(&workspace.root)?;
     let mut wrong = judge(&inventory, waivers::today(None)?);
@@ -99,10 +99,10 @@ pub(super) fn require_pinned(workspace: &Workspace) -> Result<()> {
     )
 }
 
-/// What the release says: the section of the changelog, our marker, and the commit.
+/// The fields of the release on GitHub: notes from the changelog section, our marker, and the commit.
 ///
 /// # Errors
-/// When the changelog has no section, or calls the version unreleased.
+/// If the changelog has no section for the version, or marks it as unreleased.
 pub(super) fn fields(
     workspace: &Workspace,
     kind: ReleaseKind,
@@ -117,7 +117,7 @@ pub(super) fn fields(
     if let Some(span) = versions::unreleased(&changelog.text, version) {
         let message = format!("the changelog marks {version} as unreleased");
         let finding = Finding::error("version", changelog.place(span), message)
-            .help("`cargo xtask prepare` removes the word");
+            .help("`cargo xtask prepare` removes the mark");
         return Err(Error {
             findings: vec![finding],
             ..Error::findings("the changelog is not ready for a release")

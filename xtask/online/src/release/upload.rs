@@ -1,5 +1,5 @@
-//! Uploads what the draft does not hold yet, several files at once. A file that GitHub has whole is
-//! never deleted: other bytes under a name of ours stop the release.
+//! Uploads the files that the draft does not have yet, several at a time. A file that GitHub has completely is never
+//! deleted: if one of our names is taken by other bytes, the release stops.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -11,19 +11,19 @@ use super::decide::{self, Put};
 use super::draft::Drafted;
 use crate::context::Context;
 
-/// How many files travel at once.
+/// How many files are transferred at once.
 const AT_ONCE: usize = 4;
 
-/// A release that holds all of its files.
+/// A release that has all of its files.
 pub(super) struct Uploaded(pub(super) Drafted);
 
 /// Uploads the files.
 ///
 /// # Errors
-/// When GitHub does not answer, or holds something that is not ours.
+/// If GitHub does not respond, or has a file that is not ours.
 pub(super) async fn uploaded(context: &Context, drafted: Drafted) -> Result<Uploaded> {
     if !drafted.release.draft {
-        // It is public: nothing is touched, and the next stage proves that it is ours.
+        // It is public, so nothing is touched. The next stage verifies that it is ours.
         return Ok(Uploaded(drafted));
     }
     let github = &drafted.built.ready.clients.github;
@@ -84,11 +84,11 @@ fn done(task: xtask_host::progress::Task, how: &str) -> Result<()> {
     Ok(())
 }
 
-/// Requires that the signature which stands on GitHub is one of our key over our checksums: each
-/// signature differs, and a good one is as good as another.
+/// Requires that the signature on GitHub is by our key over our checksums. Signatures are randomized, so it may differ
+/// from the one just made.
 ///
 /// # Errors
-/// When it is not.
+/// If it is not.
 pub(super) async fn require_signature(drafted: &Drafted, there: &github::Asset) -> Result<()> {
     let bytes = drafted.built.ready.clients.github.download(there).await?;
     let text = String::from_utf8_lossy(&bytes);

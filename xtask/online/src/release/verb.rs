@@ -1,4 +1,4 @@
-//! `release`: shows what a release would do, does it, or rehearses it.
+//! `release`: plans, executes or rehearses a release.
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ pub(crate) async fn release(context: Context, args: &ReleaseArgs) -> Result<Repo
     Ok(report(&context, &order, &released, &times))
 }
 
-/// The version to release: the one of the tree, which a given one must name.
+/// The version to release: that of the tree, which `given` must match.
 fn version(given: Option<&str>, tree: &semver::Version) -> Result<semver::Version> {
     let Some(text) = given else {
         return Ok(tree.clone());
@@ -78,7 +78,7 @@ fn version(given: Option<&str>, tree: &semver::Version) -> Result<semver::Versio
     }
 }
 
-/// The targets of the release: those asked for, else all, or in a rehearsal this machine's.
+/// The targets of the release: those given, or else all, or this machine's for a rehearsal.
 fn targets(workspace: &Workspace, args: &ReleaseArgs) -> Result<Vec<String>> {
     let mut targets = match (
         args.targets.is_empty(),
@@ -93,14 +93,14 @@ fn targets(workspace: &Workspace, args: &ReleaseArgs) -> Result<Vec<String>> {
     Ok(targets)
 }
 
-/// `target`, if releases carry the CLI for it: without the static target Linux has another one.
+/// `target`, if a release includes it. Without the static target installed, Linux builds for a different one.
 fn of_a_release(target: String) -> Result<String> {
     if RELEASE_TARGETS.contains(&target.as_str()) {
         return Ok(target);
     }
     let missing = target.replace("-linux-gnu", "-linux-musl");
     Err(Error::machine(format!(
-        "no release carries the CLI for `{target}`, so it cannot be rehearsed"
+        "the CLI is not released for `{target}`, so it cannot be rehearsed"
     ))
     .hint(format!("rustup target add {missing}"))
     .hint("or name another target with --targets"))
@@ -119,7 +119,7 @@ fn archives(args: &ReleaseArgs) -> Result<Archives> {
     }
 }
 
-/// What a dry run tells.
+/// The report of a dry run.
 fn plan_report(order: &Order, plan: &Plan) -> Report {
     let mut text = format!("Release {} of Polis\n", order.version);
     text.push_str(&format!(
@@ -133,7 +133,7 @@ fn plan_report(order: &Order, plan: &Plan) -> Report {
     }
     let blockers = plan.blockers();
     if !blockers.is_empty() {
-        text.push_str("\nWould stop now, before anything is changed:\n");
+        text.push_str("\nThe release would be refused, before anything is changed:\n");
         for blocker in &blockers {
             text.push_str(&format!("  - {blocker}\n"));
         }
@@ -156,7 +156,7 @@ fn plan_report(order: &Order, plan: &Plan) -> Report {
     report
 }
 
-/// The targets of a full release that this one leaves out.
+/// The targets of a full release that this one omits.
 fn narrowed(order: &Order) -> String {
     let left_out: Vec<&str> = RELEASE_TARGETS
         .into_iter()
@@ -164,7 +164,7 @@ fn narrowed(order: &Order) -> String {
         .collect();
     match left_out.is_empty() {
         true => String::new(),
-        false => format!("  left out: {}\n", left_out.join(", ")),
+        false => format!("  skipped: {}\n", left_out.join(", ")),
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_a_target_of_a_release_is_told_which_it_needs() {
+    fn a_machine_without_a_released_target_gets_a_hint() {
         let musl = "x86_64-unknown-linux-musl".to_owned();
         assert_eq!(of_a_release(musl.clone()).unwrap(), musl);
         let error = of_a_release("x86_64-unknown-linux-gnu".to_owned()).expect_err("none");

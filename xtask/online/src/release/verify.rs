@@ -1,5 +1,5 @@
-//! Proves that what GitHub and the registry hold is what was built: every file is downloaded, every
-//! image is resolved as users do.
+//! Verifies that GitHub and the registry have what was built: downloads every file, and resolves every image as users
+//! do.
 
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -15,16 +15,16 @@ use super::draft::Drafted;
 use super::upload::{Uploaded, require_signature};
 use crate::context::Context;
 
-/// How many files travel at once.
+/// How many files are transferred at once.
 const AT_ONCE: usize = 4;
 
-/// A release that came back as it was made.
+/// A release whose files and images have been verified.
 pub(super) struct Verified(pub(super) Drafted);
 
 /// Downloads and compares everything.
 ///
 /// # Errors
-/// When something is missing, differs, or cannot be had without a login.
+/// If something is missing, differs, or is not available without credentials.
 pub(super) async fn verified(context: &Context, Uploaded(drafted): Uploaded) -> Result<Verified> {
     let there = drafted
         .built
@@ -50,10 +50,10 @@ pub(super) async fn verified(context: &Context, Uploaded(drafted): Uploaded) -> 
     Ok(Verified(drafted))
 }
 
-/// Requires that `there` are our files by name, size and digest, as far as GitHub tells.
+/// Requires that `there` are exactly our files, by name, size and, where GitHub knows it, digest.
 ///
 /// # Errors
-/// When a file is missing, is not ours or holds other bytes.
+/// If a file is missing, is not ours or has other bytes.
 pub(super) fn require_complete(drafted: &Drafted, there: &[github::Asset]) -> Result<()> {
     let tag = &drafted.release.tag;
     decide::no_foreign(drafted.files.assets(), there, tag)?;
@@ -65,7 +65,7 @@ pub(super) fn require_complete(drafted: &Drafted, there: &[github::Asset]) -> Re
             github::ExistingAsset::Absent | github::ExistingAsset::Unfinished(_) => {
                 return Err(Error::new(
                     Outcome::Drift,
-                    format!("the release {tag} lacks `{}`, or holds only a part of it", ours.name),
+                    format!("the release {tag} lacks `{}`, or has only a part of it", ours.name),
                 )
                 .hint("run the same command again; if the release is already public, release the next version"));
             }
@@ -92,21 +92,21 @@ async fn verify_file(context: &Context, drafted: &Drafted, asset: &github::Asset
         task.done("a valid signature from an earlier run");
         return Ok(());
     }
-    Err(came_back(asset, ours, found))
+    Err(different_bytes(asset, ours, found))
 }
 
-fn came_back(asset: &github::Asset, ours: Option<&ReleaseFile>, found: Digest) -> Error {
+fn different_bytes(asset: &github::Asset, ours: Option<&ReleaseFile>, found: Digest) -> Error {
     let expected = ours.map_or_else(String::new, |ours| ours.sha256.hex());
     let message = format!(
-        "`{}` came back with different bytes than were uploaded",
+        "`{}` was downloaded with different bytes than were uploaded",
         asset.download
     );
     Error::new(Outcome::Drift, message)
         .because(format!("expected {expected}\nfound    {}", found.hex()))
 }
 
-/// As users pull it: without a login. A package that is still private fails here, before anything
-/// is public.
+/// Resolves the image as users do, without credentials. A package that is still private fails here, before anything is
+/// public.
 async fn verify_image(context: &Context, drafted: &Drafted, image: &Image) -> Result<()> {
     let name = image.image.unpinned();
     let task = context.progress.task(format!("verify {name}"));

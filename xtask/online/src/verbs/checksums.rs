@@ -1,4 +1,4 @@
-//! `verify-checksums`: only the pins of what the VM downloads, for who changed just those.
+//! `verify-checksums`: only the pins of what the VM downloads, for use after changing just those.
 
 use polis_base::Digest;
 
@@ -16,7 +16,7 @@ use crate::context::Context;
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context) -> Result<Report> {
-    // What is malformed there stops the verb, with every place.
+    // Malformed pins stop the verb, with the location of each.
     offline::read_downloads(&context.workspace)?;
     let inventory = Inventory::read(&context.workspace.root)?;
     let fetched =
@@ -25,7 +25,7 @@ pub(crate) async fn run(context: &Context) -> Result<Report> {
     verify_pins::ask(&context.verifier()?, None, "verify-checksums", &pins).await
 }
 
-/// The file as messages call it.
+/// The name of the file in messages.
 pub(crate) fn name_of(download: &GuestDownload) -> String {
     let GuestDownload {
         tool,
@@ -36,7 +36,7 @@ pub(crate) fn name_of(download: &GuestDownload) -> String {
     format!("{tool} {version} {architecture}")
 }
 
-/// The digest and size of what `url` serves, with progress.
+/// The digest and size of the content at `url`, with progress.
 pub(crate) async fn hash(
     context: &Context,
     endpoints: &Endpoints,
@@ -51,7 +51,7 @@ pub(crate) async fn hash(
     Ok((digest, size))
 }
 
-/// The finding for a file that is not what is pinned: both values, at the pin.
+/// The finding for a file that differs from its pin: both values, at the pin.
 pub(crate) fn mismatch(download: &GuestDownload, found: Digest) -> Finding {
     let message = format!(
         "{} {} for {} does not match its pin: expected {}, found {}",

@@ -1,9 +1,8 @@
-//! `drift`: verifies all pins, reads all layers of the images, and keeps one GitHub issue in step with what is found.
+//! `drift`: verifies all pins, reads all layers of the images, and keeps one GitHub issue up to date with the result.
 //!
-//! A network that is down says nothing about pins, so it makes an issue only when the nightly run
-//! has failed several times in a row. Nothing is stored to count that: GitHub knows how the runs of
-//! the workflow ended. What those runs failed for is not asked; had they found drift, the issue
-//! would be open already.
+//! An unreachable network says nothing about pins, so it causes an issue only after the nightly run has failed several
+//! times in a row. No counter is stored, because GitHub knows how the runs of the workflow ended. The reason of those
+//! failures does not matter: if it had been drift, the issue would already be open.
 
 use serde_json::json;
 
@@ -20,14 +19,14 @@ use crate::context::Context;
 
 /// The workflow whose runs are counted.
 const WORKFLOW: &str = "pin-drift.yml";
-/// So many nights in a row without an answer are no longer bad luck.
+/// After this many nights in a row without a response, open an issue.
 const THRESHOLD: usize = 3;
 const LABEL: &str = "pin-drift";
 const MARKER: &str = "<!-- polis: pin-drift -->";
-const TITLE: &str = "Pins no longer hold";
-/// Where a fork runs its own nightly check; set by GitHub Actions.
+const TITLE: &str = "Pins have drifted";
+/// The repository of a fork that runs its own nightly check; set by GitHub Actions.
 const REPOSITORY: &str = "GITHUB_REPOSITORY";
-/// GitHub takes 65536 characters; what is longer is cut, at a line.
+/// GitHub allows 65536 characters. Longer text is cut at a line end.
 const LONGEST: usize = 60_000;
 
 /// What happens to the issue.
@@ -50,13 +49,12 @@ impl IssueAction {
     }
 }
 
-/// What to do after a run that ended with `outcome`, where `open` tells whether the issue is open
-/// and `failed` how many runs before it failed in a row.
+/// What to do after a run with `outcome`, if the issue is `open` or not, and `failed` runs before it failed in a row.
 fn decide(outcome: Outcome, open: bool, failed: usize) -> IssueAction {
     match (outcome, open) {
         (Outcome::Ok, true) => IssueAction::Close,
         (Outcome::Ok, false) => IssueAction::None,
-        // What is open stays as it is: this run has learnt less than the one that wrote it.
+        // Keep an open issue, because the run that wrote it learned more than this one.
         (Outcome::Network, true) => IssueAction::None,
         (Outcome::Network, false) if failed + 1 < THRESHOLD => IssueAction::None,
         (_, true) => IssueAction::Update,
@@ -68,7 +66,7 @@ fn decide(outcome: Outcome, open: bool, failed: usize) -> IssueAction {
 pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
     let token = context.github_token()?;
     if token.is_none() && !args.dry_run {
-        // Before anything else: a drift that nobody is told of is worse than none that was sought.
+        // Check first: drift that cannot be reported is worse than no check at all.
         Token::from_env()?;
     }
     let verifier = context.verifier()?;
@@ -80,8 +78,8 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
     let report = verify_pins::verify(context, &verifier, "drift", &offline).await?;
     let images = verify_images::examine(context, verifier.registry(), &|_| true).await?;
     let report = images.join(report);
-    match in_step(context, token.as_ref(), &report, args.dry_run).await {
-        Ok((action, issue)) => Ok(told(report, action, issue.as_ref(), args.dry_run)),
+    match synchronize(context, token.as_ref(), &report, args.dry_run).await {
+        Ok((action, issue)) => Ok(with_action(report, action, issue.as_ref(), args.dry_run)),
         Err(error) => Err(Error {
             outcome: error.outcome.max(report.outcome()),
             findings: report.findings,
@@ -90,15 +88,15 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
     }
 }
 
-/// The repository, as `owner/name`: a fork runs its own nightly check.
+/// The repository, as `owner/name`. A fork runs its own nightly check.
 pub(crate) fn repository() -> String {
     let named = std::env::var(REPOSITORY).ok();
     let named = named.filter(|name| !name.is_empty());
     named.unwrap_or_else(|| crate::context::REPOSITORY.to_owned())
 }
 
-/// Brings the issue in step with `report`; returns what was done, or is to be done, and the issue.
-async fn in_step(
+/// Brings the issue up to date with `report`; returns what was done, or would be, and the issue.
+async fn synchronize(
     context: &Context,
     token: Option<&Token>,
     report: &Report,
@@ -122,15 +120,20 @@ async fn in_step(
             false => (IssueAction::None, Some(issue)),
         },
         (IssueAction::Close, Some(issue)) => {
-            tracker.close(&issue, "All pins hold again.").await?;
+            tracker.close(&issue, "All pins are fine again.").await?;
             (action, Some(issue))
         }
         (_, open) => (IssueAction::None, open),
     })
 }
 
-/// `report` with what became of the issue.
-fn told(mut report: Report, action: IssueAction, issue: Option<&Issue>, dry_run: bool) -> Report {
+/// `report` with what happened to the issue.
+fn with_action(
+    mut report: Report,
+    action: IssueAction,
+    issue: Option<&Issue>,
+    dry_run: bool,
+) -> Report {
     let place = issue.map_or_else(|| "no issue".to_owned(), |issue| issue.url.clone());
     let verb = match action {
         IssueAction::None => "unchanged",
@@ -151,11 +154,10 @@ fn told(mut report: Report, action: IssueAction, issue: Option<&Issue>, dry_run:
     report
 }
 
-/// The text of the issue. The same states make the same text: an issue that has not changed is not
-/// written again.
+/// The text of the issue. The same states give the same text, and an unchanged issue is not written again.
 fn body(report: &Report) -> String {
     let mut text = String::from(
-        "The nightly check fetched everything that the release and the machine download. Some of it does \
+        "The nightly check downloaded everything that the release and the VM download. Some of it does \
          not match what this repository pins and relies on, or could not be verified. `cargo xtask verify-pins` and \
          `cargo xtask verify-images` reproduce this on any machine. The check updates this issue and closes it.\n\n",
     );
@@ -168,7 +170,7 @@ fn body(report: &Report) -> String {
     cut(say::shown(&text).into_owned())
 }
 
-/// `text`, cut where GitHub takes no more.
+/// `text`, cut to what GitHub allows.
 pub(crate) fn cut(mut text: String) -> String {
     if let Some((at, _)) = text.char_indices().nth(LONGEST) {
         let line = text[..at].rfind('\n').unwrap_or(at);
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_too_long_is_cut_at_a_line() {
+    fn a_text_that_is_too_long_is_cut_at_a_line_end() {
         let table = "| é |\n".repeat(LONGEST);
         let report = Report::new("drift", json!({}), "").with_table(table);
         let body = body(&report);

@@ -23,7 +23,7 @@ pub(crate) async fn push(context: &Context, args: &ImagesPushArgs) -> Result<Rep
     Ok(report("images push", &built, &layout))
 }
 
-/// Pushes one image out of the layout that `images build` wrote.
+/// Pushes one image from the layout that `images build` wrote.
 pub(crate) async fn push_one(context: &Context, registry: &Registry, image: &Image) -> Result<()> {
     let task = context
         .progress

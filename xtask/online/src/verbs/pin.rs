@@ -21,7 +21,7 @@ use xtask_pins::waivers;
 use crate::context::Context;
 use crate::failure;
 
-/// How many look-ups are under way at once.
+/// How many lookups run at once.
 const AT_ONCE: usize = 8;
 
 /// Runs the verb.
@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &PinArgs) -> Result<Report> {
     let built = images::build(workspace, &default_layout(workspace), context.progress)?;
     let digests = digests(&context.registry()?, to_resolve, &built).await?;
     let mut edits = inventory.pin_images(&digests)?;
-    // Everything is pinned then, so nothing needs a waiver any more.
+    // Everything is pinned afterwards, so no waiver is needed any more.
     edits.extend(waivers::delete_all(&files.waivers).map_err(unreadable)?);
     let changes = edit::apply(files.all(), &edits)?;
     let changes = page::follow(workspace, &files, changes)?;
@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, args: &PinArgs) -> Result<Report> {
     }
     let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
     let said = match args.check {
-        _ if changes.is_empty() => format!("{} images, all pinned as they are", digests.len()),
+        _ if changes.is_empty() => format!("all {} images are already pinned", digests.len()),
         true => format!(
             "{}would change; run `cargo xtask pin`",
             edit::diff(&changes)
@@ -69,7 +69,7 @@ fn unreadable(findings: Vec<Finding>) -> Error {
     Error::in_file(waivers::PATH, findings)
 }
 
-/// What pinning the images of `inventory` to `digests` changes in `files`.
+/// The changes to `files` from pinning the images of `inventory` to `digests`.
 pub(crate) fn changes(
     files: &Files,
     inventory: &Inventory,
@@ -78,11 +78,10 @@ pub(crate) fn changes(
     edit::apply(files.all(), &inventory.pin_images(digests)?)
 }
 
-/// The digest of every image: of what is built here from the build, of those `to_resolve` from
-/// their registry.
+/// The digest of every image: from the build for images built here, and from the registries for those in `to_resolve`.
 ///
 /// # Errors
-/// One that names every image whose look-up failed.
+/// One error that names every failed lookup.
 pub(crate) async fn digests(
     registry: &Registry,
     to_resolve: Vec<ImageRef>,
@@ -114,7 +113,7 @@ pub(crate) async fn digests(
     failure::all(message, errors).map_or(Ok(digests), Err)
 }
 
-/// A digest of what only this machine builds is no pin for a release.
+/// Digests that only this machine can build are useless as pins for a release.
 fn not_portable(inventory: &Inventory, built: &[Image]) -> Vec<Finding> {
     let warnings = built.iter().filter_map(|image| {
         let why = image.not_portable()?;

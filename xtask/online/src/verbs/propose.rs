@@ -1,8 +1,8 @@
-//! `drift --pull-request`: keeps one pull request in step with what `update` would move.
+//! `drift --pull-request`: keeps one pull request up to date with what `update` would change.
 //!
-//! The new files are made in memory, by the code of `update`, and judged by that of `verify-pins --offline`. Only if it
-//! has nothing against them are they sent to GitHub, which makes the commit: there is no clone, no push, and no file
-//! here is changed.
+//! The new files are made in memory by the code of `update` and checked by that of `verify-pins --offline`. Only if
+//! that finds no error are they sent to GitHub, which creates the commit. There is no clone and no push, and no local
+//! file is changed.
 
 mod plan;
 
@@ -26,9 +26,9 @@ use super::update::{self, Move};
 use crate::context::Context;
 use plan::{BRANCH, Left, Plan, Proposal, RemoteState, Step, plan};
 
-/// What GitHub lets no `GITHUB_TOKEN` change.
+/// The files that GitHub allows no `GITHUB_TOKEN` to change.
 const WORKFLOWS: &str = ".github/workflows/";
-const COMMENT: &str = "There is nothing left to propose: the pins were updated in another way, or these versions no longer exist.";
+const COMMENT: &str = "There is nothing left to propose: the pins have been updated otherwise, or these versions no longer exist.";
 
 /// Runs the verb.
 pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
@@ -41,13 +41,13 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
     let inventory = Inventory::extract(&files);
     inventory.require_readable()?;
     let mut moves = update::everything(context, &inventory, args.min_age).await?;
-    let kept_back = kept_back(&mut moves, token.as_ref());
+    let withheld = withheld(&mut moves, token.as_ref());
     let changes = match moves.is_empty() {
         true => Vec::new(),
         false => update::changes(context, &files, &moves)?,
     };
     let mut findings = judged(&files, &changes)?;
-    findings.extend(kept_back);
+    findings.extend(withheld);
     let mut proposal = (!changes.is_empty()).then(|| Proposal::new(&moves, &changes));
     if let Some(proposal) = &mut proposal {
         proposal.body = cut(say::shown(&proposal.body).into_owned());
@@ -61,7 +61,7 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
         for step in steps {
             let proposal = proposal.as_ref();
             let done = remote.take(step, proposal, &changes, plan.pull).await;
-            opened = done.map_err(hinted)?.or(opened);
+            opened = done.map_err(with_hint)?.or(opened);
         }
     }
     findings.extend(foreign(&plan));
@@ -69,9 +69,9 @@ pub(crate) async fn run(context: &Context, args: &DriftArgs) -> Result<Report> {
     Ok(report(&moves, &changes, &plan, opened.as_ref(), done).with_findings(findings))
 }
 
-/// Takes those that `token` cannot propose out of `moves`, and says which.
-fn kept_back(moves: &mut Vec<Move>, token: Option<&Token>) -> Option<Finding> {
-    // The token of a workflow and that of an app look the same; the former comes by its own variable.
+/// Removes the moves that `token` cannot propose, and returns a warning about them.
+fn withheld(moves: &mut Vec<Move>, token: Option<&Token>) -> Option<Finding> {
+    // A workflow's token and another app's token look the same, but come from different variables.
     if !token.is_some_and(Token::is_of_a_workflow) {
         return None;
     }
@@ -93,10 +93,10 @@ fn kept_back(moves: &mut Vec<Move>, token: Option<&Token>) -> Option<Finding> {
     })
 }
 
-/// The warnings of `verify-pins --offline` about `files` with `changes` made.
+/// The warnings of `verify-pins --offline` about `files` with `changes` applied.
 ///
 /// # Errors
-/// When it finds anything that fails it: what is proposed must pass.
+/// If there are errors, because a proposal must pass.
 fn judged(files: &Files, changes: &[Change]) -> Result<Vec<Finding>> {
     if changes.is_empty() {
         return Ok(Vec::new());
@@ -118,20 +118,20 @@ fn judged(files: &Files, changes: &[Change]) -> Result<Vec<Finding>> {
     }
 }
 
-/// GitHub as it is, and who changes it.
+/// The observed state of GitHub, and the client to change it.
 struct Remote<'a> {
     github: &'a GitHub,
     /// The name of the default branch.
     base: String,
     head: Branch,
-    /// The modes of the files at the head, by their paths.
+    /// The modes of the files at its head, by path.
     modes: BTreeMap<String, String>,
     seen: RemoteState,
 }
 
 impl<'a> Remote<'a> {
-    /// Looks, and requires that the files here are those of the default branch: a commit made of others would take
-    /// back what they do not have.
+    /// Observes GitHub, and requires that the local files are those of the default branch: a commit based on other
+    /// files would revert the difference.
     async fn look(github: &'a GitHub, context: &Context, files: &Files) -> Result<Self> {
         let base = github.default_branch().await?;
         let head = github.branch(&base).await?;
@@ -163,7 +163,7 @@ impl<'a> Remote<'a> {
         })
     }
 
-    /// Takes one step; returns the pull request that it has opened.
+    /// Takes one step; returns the pull request if it was opened.
     async fn take(
         &self,
         step: &Step,
@@ -194,7 +194,7 @@ impl<'a> Remote<'a> {
         Ok(None)
     }
 
-    /// Commits `changes` on the head of the default branch, and lets the branch, which names `from`, name that.
+    /// Commits `changes` on the head of the default branch, and moves the branch from `from` to that commit.
     async fn commit(
         &self,
         proposal: &Proposal,
@@ -210,7 +210,7 @@ impl<'a> Remote<'a> {
         let message = proposal.message(&tree);
         let commit = github.create_commit(&message, &tree, &self.head.commit);
         let commit = commit.await?;
-        // GitHub offers no compare-and-swap: look again, so that a commit that has just come is not lost.
+        // GitHub offers no compare-and-swap, so look again, to not lose a commit that was just pushed.
         let now = github.branch(BRANCH).await?.map(|branch| branch.commit);
         if now.as_deref() != from {
             return Err(
@@ -223,8 +223,8 @@ impl<'a> Remote<'a> {
     }
 }
 
-/// `error`, with what a refused request may lack.
-fn hinted(error: Error) -> Error {
+/// `error`, with a hint if the request was refused.
+fn with_hint(error: Error) -> Error {
     match error.outcome {
         Outcome::Network => error.hint(
             "the job must grant `contents: write` and `pull-requests: write`, and the repository must allow GitHub Actions to create pull requests (Settings, Actions, General)",
@@ -233,7 +233,7 @@ fn hinted(error: Error) -> Error {
     }
 }
 
-/// The warning about a commit that is left alone.
+/// The warning about a commit that was left alone.
 fn foreign(plan: &Plan<'_>) -> Option<Finding> {
     let Err(Left::Foreign(commit)) = &plan.steps else {
         return None;

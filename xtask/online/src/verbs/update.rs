@@ -1,5 +1,5 @@
-//! `update`: moves pins to another version. What the new version hashes to is found out here, by
-//! downloading it or asking for it, and never taken from anybody's word.
+//! `update`: updates pins to another version. The digests of the new version are computed from a download or resolved
+//! by a registry, never taken from elsewhere.
 
 use futures_util::future::join_all;
 use polis_base::{Digest, ImageRef};
@@ -19,39 +19,38 @@ use xtask_pins::inventory::{Action, Dependency, Download, Files, Inventory, Pin,
 use crate::context::Context;
 use crate::failure;
 
-/// How many days old a version of a tool or an action must be.
+/// The minimum age of a version of a tool or an action, in days.
 pub(crate) const MIN_AGE: u16 = 7;
 
-/// One pin that moves.
+/// A change of one pin.
 #[derive(Debug, Clone)]
 pub(crate) struct Move {
     /// `download`, `action` or `image`.
     pub(crate) kind: &'static str,
-    /// The pin, as people call it.
+    /// The name of the pin in messages.
     pub(crate) name: String,
-    /// The version that is pinned; `None` where none is named.
+    /// The pinned version, if it has one.
     pub(crate) from: Option<String>,
     /// The version to move to.
     pub(crate) to: String,
-    /// When that was published, as GitHub writes it; `None` where nobody says so.
+    /// When that version was published, as GitHub writes it; `None` if unknown.
     pub(crate) published: Option<String>,
-    /// The page with its release notes, where there is one.
+    /// The page with its release notes, if there is one.
     pub(crate) notes: Option<String>,
-    /// What it takes.
     pub(crate) edits: Vec<Edit>,
 }
 
-/// The version to move to.
+/// The version to update to.
 struct Target {
-    /// As the pin writes it.
+    /// In the notation of the pin.
     version: String,
     published: Option<String>,
-    /// The tag on GitHub; `None` for a version that somebody named.
+    /// The tag on GitHub; `None` for a version given by the user.
     tag: Option<String>,
 }
 
 impl Target {
-    /// The page of the release in `repository`, which GitHub also has for a tag without one.
+    /// The page of the release in `repository`. GitHub also has one for a tag without a release.
     fn notes(&self, repository: &str) -> Option<String> {
         let tag = self.tag.as_ref()?;
         Some(format!(
@@ -89,11 +88,11 @@ pub(crate) async fn run(context: &Context, verb: &UpdateVerb) -> Result<Report> 
     report(context, verb, args, &files, &moves)
 }
 
-/// Everything that the verbs would move, where tools and actions have been out for `min_age` days. Registries are
-/// asked without the ambient GitHub token, which says who runs this and not who may pull.
+/// All updates of tools and actions that are at least `min_age` days old, and of images. Registries are queried without
+/// the ambient GitHub token, which identifies the run and grants no right to pull.
 ///
 /// # Errors
-/// When one of them cannot be asked: what is left out would be as if it had no newer version.
+/// If a query fails, because omitting it would look as if there were no newer version.
 pub(crate) async fn everything(
     context: &Context,
     inventory: &Inventory,
@@ -119,17 +118,17 @@ pub(crate) async fn everything(
     Ok(moves)
 }
 
-/// What `moves` make of `files`, the generated documentation with it.
+/// The changes to `files` from `moves`, including the generated documentation.
 ///
 /// # Errors
-/// When two of them contradict each other, or the documentation has no place for the table.
+/// If two moves contradict each other, or the documentation lacks the markers for the table.
 pub(crate) fn changes(context: &Context, files: &Files, moves: &[Move]) -> Result<Vec<Change>> {
     let edits: Vec<Edit> = moves.iter().flat_map(|one| one.edits.clone()).collect();
     let changes = edit::apply(files.all(), &edits)?;
     page::follow(&context.workspace, files, changes)
 }
 
-/// Makes the edits of all `moves`, or shows them.
+/// Applies all `moves`, or shows them.
 fn report(
     context: &Context,
     verb: &'static str,
@@ -172,7 +171,7 @@ impl Move {
         format!("{}: {from} -> {}\n", self.name, self.to)
     }
 
-    /// The move in a report.
+    /// The move as it appears in a report.
     pub(crate) fn to_json(&self) -> Value {
         json!({"kind": self.kind, "name": self.name, "from": self.from, "to": self.to})
     }
@@ -228,7 +227,7 @@ async fn tool(
     whole(join_all(moves).await)
 }
 
-/// The version to move to: the one that is named, else the newest that is old enough.
+/// The version to update to: the given one, or else the newest that is old enough.
 async fn target(
     tags: &Tags,
     repository: &str,
@@ -246,13 +245,13 @@ async fn target(
         return Ok(update::target(name, current, wanted, [])?.map(named));
     }
     let latest = before(args.min_age.unwrap_or(MIN_AGE));
-    // GitHub's tags have a `v` also where the version that is pinned has none.
+    // GitHub's tags may start with `v` even if the pinned version does not.
     let spelt = |tag: &str| match current.starts_with('v') {
         true => tag.to_owned(),
         false => tag.trim_start_matches('v').to_owned(),
     };
     let mut published = tags.versions(repository).await?;
-    // What is pinned may be younger: somebody has named it.
+    // Keep the pinned version even if it is younger, because a user chose it.
     published.retain(|version| {
         let date = version.published.as_ref();
         date.is_none_or(|date| *date < latest) || spelt(&version.tag) == current
@@ -271,7 +270,7 @@ async fn target(
             return Ok(None);
         };
         let PublishedVersion { tag, published } = published.remove(chosen);
-        // A tag without a release is as old as its commit.
+        // The date of a tag without a release is that of its commit.
         let date = match published {
             Some(date) => date,
             None => tags.committed(repository, &tag).await?,
@@ -286,7 +285,7 @@ async fn target(
     }
 }
 
-/// The time `days` ago, as GitHub writes times: these texts sort as what they stand for.
+/// The time `days` ago in GitHub's format, which sorts chronologically.
 fn before(days: u16) -> String {
     let then = OffsetDateTime::now_utc() - Duration::days(days.into());
     let date = then.date();
@@ -294,7 +293,7 @@ fn before(days: u16) -> String {
     format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// The digest of the file of the version `to`.
+/// The digest of the file in the version `to`.
 async fn hash(context: &Context, download: &Download, to: &str) -> Result<Digest> {
     let url = update::moved_url(download, to);
     let task = context.progress.task(format!("download {url}"));
@@ -307,12 +306,12 @@ async fn hash(context: &Context, download: &Download, to: &str) -> Result<Digest
     if download.version.as_deref() == Some(to) && found != download.sha256 {
         return Err(Error::findings(format!("`{url}` does not match its pin"))
             .because(format!("pinned: {}\nfound:  {found}", download.sha256))
-            .hint("a version whose bytes changed is never pinned: find out why they changed"));
+            .hint("a version whose content has changed is never pinned: find out why it changed"));
     }
     Ok(found)
 }
 
-/// The actions, each to the newest version of its repository.
+/// Updates of actions to the newest version in their repositories.
 async fn actions(
     context: &Context,
     inventory: &Inventory,
@@ -331,7 +330,7 @@ async fn actions(
                 .is_none_or(|only| *only == action.repository)
         })
         .collect();
-    some_of(&actions, args, "action")?;
+    require_some(&actions, args, "action")?;
     let tags = &tags(context)?;
     let moves = actions.into_iter().map(|(pin, action)| async move {
         let name = &action.repository;
@@ -363,7 +362,7 @@ async fn actions(
         .collect())
 }
 
-/// The images that others publish, each to the newest version in its repository.
+/// Updates of other projects' images to the newest version in their repositories.
 async fn images(
     registry: &Registry,
     inventory: &Inventory,
@@ -380,7 +379,7 @@ async fn images(
         .filter_map(|pin| Some((pin, pin.image()?)))
         .filter(|(_, image)| args.only.as_ref().is_none_or(|only| *only == image.name()))
         .collect();
-    some_of(&images, args, "image")?;
+    require_some(&images, args, "image")?;
     let wanted = args.update.version.as_deref();
     let moves = images
         .into_iter()
@@ -423,7 +422,7 @@ async fn move_image(
     }))
 }
 
-fn some_of<T>(found: &[T], args: &UpdateSomeArgs, what: &str) -> Result<()> {
+fn require_some<T>(found: &[T], args: &UpdateSomeArgs, what: &str) -> Result<()> {
     match (&args.only, found.is_empty()) {
         (Some(only), true) => Err(Error::usage(format!("nothing uses the {what} `{only}`"))
             .hint("`cargo xtask verify-pins --offline --format markdown` lists all pins")),
@@ -431,7 +430,7 @@ fn some_of<T>(found: &[T], args: &UpdateSomeArgs, what: &str) -> Result<()> {
     }
 }
 
-/// All results, or one error that names every failure: several pins move together or not at all.
+/// All results, or one error that lists every failure: several pins are updated together or not at all.
 fn whole<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
     let all = results.len();
     let (mut done, mut errors) = (Vec::new(), Vec::new());

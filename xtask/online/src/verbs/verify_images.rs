@@ -17,20 +17,20 @@ use xtask_pins::waivers;
 
 use crate::context::Context;
 
-/// What was found in all images.
+/// The results for all images.
 pub(crate) struct Examined {
-    /// Every broken promise, and the platforms that no contract lists.
+    /// Every contract violation, and the platforms that no contract lists.
     pub(crate) findings: Vec<Finding>,
     rows: Vec<Value>,
     table: String,
     text: String,
 }
 
-/// Runs the verb: the offline findings about the images, and what the registries hold.
+/// Runs the verb: the offline findings about the images, and the state of the registries.
 pub(crate) async fn run(context: &Context, args: &VerifyImagesArgs) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
     let offline = judge(&inventory(context)?, today);
-    // Files that are not read here may need a waiver that no image needs.
+    // Whether other files need a waiver is not known here.
     let offline = offline
         .into_iter()
         .filter(|finding| finding.rule != "stale-waiver");
@@ -60,7 +60,7 @@ fn known(context: &Context, names: &[String]) -> Result<()> {
 }
 
 impl Examined {
-    /// Adds all of this to `report`.
+    /// Adds all results to `report`.
     pub(crate) fn join(self, mut report: Report) -> Report {
         report.data["images"] = Value::from(self.rows);
         report.text.push_str(&self.text);
@@ -72,13 +72,13 @@ impl Examined {
     }
 }
 
-/// Decides whether an image is read.
+/// Selects the images to read.
 pub(crate) type Wanted<'a> = &'a (dyn Fn(&Subject<'_>) -> bool + Sync);
 
-/// Reads those images of the compose file that are `wanted` through `registry`.
+/// Reads the `wanted` images of the compose file through `registry`.
 ///
 /// # Errors
-/// When the files cannot be read.
+/// If the files cannot be read.
 pub(crate) async fn examine(
     context: &Context,
     registry: &Registry,
@@ -114,7 +114,7 @@ fn inventory(context: &Context) -> Result<Inventory> {
     ))
 }
 
-/// The images that services run, each once.
+/// The images that services run, without duplicates.
 fn subjects<'a>(
     context: &Context,
     inventory: &Inventory,
@@ -143,7 +143,7 @@ fn subjects<'a>(
 
 fn findings(subject: &Subject<'_>, verdict: &Verdict) -> Vec<Finding> {
     let name = subject.image.unpinned().to_string();
-    // A missing digest is an offline finding already.
+    // A missing digest is already an offline finding.
     let problems = verdict
         .problems
         .iter()

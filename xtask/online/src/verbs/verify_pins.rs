@@ -1,4 +1,4 @@
-//! `verify-pins`: what the files tell about every pin, and what the world does.
+//! `verify-pins`: checks every pin in the files, and compares it with the servers.
 
 use xtask_host::error::Result;
 use xtask_host::report::Report;
@@ -15,7 +15,7 @@ pub(crate) async fn run(context: &Context, args: &VerifyPinsArgs) -> Result<Repo
     verify(context, &context.verifier()?, "verify-pins", args).await
 }
 
-/// The same by `verifier`, as the report of `verb`.
+/// As [`run`], with `verifier`, as the report of `verb`.
 pub(crate) async fn verify(
     context: &Context,
     verifier: &Verifier,
@@ -23,7 +23,7 @@ pub(crate) async fn verify(
     args: &VerifyPinsArgs,
 ) -> Result<Report> {
     let today = waivers::today(args.today.as_deref())?;
-    // Before anything is asked: who wants signatures gets all or nothing.
+    // Check first, because without cosign, `--signatures` must fail completely.
     let cosign = args.signatures.then(|| context.cosign()).transpose()?;
     let inventory = Inventory::read(&context.workspace.root)?;
     let findings = judge(&inventory, today);
@@ -31,7 +31,7 @@ pub(crate) async fn verify(
     Ok(report.with_findings(findings))
 }
 
-/// The report of `verb` on the states of `pins`, and on their signatures where there is `cosign`.
+/// The report of `verb` on the states of `pins`, and on their signatures if `cosign` is given.
 pub(crate) async fn ask(
     verifier: &Verifier,
     cosign: Option<&Cosign>,
@@ -66,7 +66,7 @@ fn signatures(count: Count) -> String {
     format!("signatures: {verified} verified, {failed} failed, {left_out} not checked\n")
 }
 
-/// Each pin with its state, in one line.
+/// One line per pin, with its state.
 fn lines(rows: &[Row<'_>]) -> String {
     let line = |row: &Row<'_>| {
         format!(

@@ -1,5 +1,5 @@
-//! How a registry is asked: how often, how long, and as whom. The registry is Docker's, behind a
-//! proxy that counts and misbehaves.
+//! Access to a registry: how often, how long, and with which credentials. The registry is Docker's, behind a proxy that
+//! counts requests and injects faults.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ fn image(name: &str) -> ImageRef {
 }
 
 impl Site {
-    /// `None` where a real part is not installed.
+    /// `None` if an external tool is not installed.
     async fn start(policy: Policy) -> Option<Self> {
         let issuer = Issuer::start(policy).await?;
         let server = DockerRegistry::with_tokens(&issuer.realm())?;
@@ -68,7 +68,7 @@ fn login(secret: &str) -> Logins {
 }
 
 #[tokio::test]
-async fn one_challenge_for_a_registry_one_token_for_a_repository_one_head_for_a_tag() {
+async fn requests_are_not_repeated() {
     let Some(site) = Site::start(Policy::Password).await else {
         return;
     };
@@ -96,7 +96,7 @@ async fn one_challenge_for_a_registry_one_token_for_a_repository_one_head_for_a_
 }
 
 #[tokio::test]
-async fn another_digest_is_told_only_when_the_bytes_have_it() {
+async fn another_digest_is_returned_only_after_verifying_the_bytes() {
     let Some(site) = Site::start(Policy::Password).await else {
         return;
     };
@@ -105,7 +105,7 @@ async fn another_digest_is_told_only_when_the_bytes_have_it() {
     assert_eq!(registry.confirm(&x, old).await.unwrap(), site.digest);
     let heads = |seen: Vec<String>| seen.iter().filter(|line| line.starts_with("HEAD")).count();
     assert_eq!(heads(site.proxy.take_seen()), 1);
-    // A header that lies about other bytes is a mismatch, and none that it cannot give.
+    // A header with the digest of other bytes is a mismatch. One without a digest is ignored.
     let lie = Digest::of(b"no such bytes");
     site.faults.add(
         "HEAD",
@@ -134,7 +134,7 @@ async fn another_digest_is_told_only_when_the_bytes_have_it() {
 }
 
 #[tokio::test]
-async fn a_busy_registry_is_asked_again_when_it_says() {
+async fn a_busy_registry_is_retried_when_it_says() {
     let Some(site) = Site::start(Policy::Password).await else {
         return;
     };
@@ -150,7 +150,7 @@ async fn a_busy_registry_is_asked_again_when_it_says() {
         start.elapsed()
     );
     assert_eq!(heads(site.proxy.take_seen()), 3);
-    // Past the deadline there is no waiting, and no other attempt.
+    // Past the deadline, there is neither a wait nor another attempt.
     site.faults
         .add("HEAD", "/v2/a/x", 1, Fault::Busy(429, "3600"));
     let pressed = site.endpoints().with_time_limit(Duration::from_secs(20));
@@ -167,7 +167,7 @@ async fn a_busy_registry_is_asked_again_when_it_says() {
 }
 
 #[tokio::test]
-async fn a_drip_does_not_outlast_the_deadline() {
+async fn a_slow_response_ends_at_the_deadline() {
     let Some(site) = Site::start(Policy::Password).await else {
         return;
     };
@@ -178,7 +178,7 @@ async fn a_drip_does_not_outlast_the_deadline() {
     let error = registry.resolve(&image("x:v1")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "ghcr.io/a/x:v1: no usable answer: no answer in time"
+        "ghcr.io/a/x:v1: no usable response: no response in time"
     );
     site.faults.add("GET", "/v2/a/y/manifests", 9, drip);
     let pressed = site.endpoints().with_time_limit(Duration::from_secs(1));
@@ -194,7 +194,7 @@ async fn a_drip_does_not_outlast_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once() {
+async fn a_rejected_token_is_renewed_once() {
     let Some(site) = Site::start(Policy::Password).await else {
         return;
     };
@@ -208,14 +208,14 @@ async fn a_refused_token_is_renewed_once() {
     let error = registry.confirm(&x, site.digest).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "ghcr.io/a/x:v1: access refused: status 401"
+        "ghcr.io/a/x:v1: access denied: status 401"
     );
     assert_eq!(site.proxy.take_seen().len(), 2, "no third attempt");
     assert_eq!(site.issuer.take_scopes().len(), 1);
 }
 
 #[tokio::test]
-async fn a_token_is_used_for_as_long_as_it_lives() {
+async fn a_token_is_reused_until_it_expires() {
     let Some(site) = Site::start(Policy::Brief).await else {
         return;
     };
@@ -227,7 +227,7 @@ async fn a_token_is_used_for_as_long_as_it_lives() {
 }
 
 #[tokio::test]
-async fn an_identity_token_is_posted_and_a_refused_one_is_an_error() {
+async fn an_identity_token_is_posted_and_a_rejected_one_is_an_error() {
     let Some(site) = Site::start(Policy::Identity).await else {
         return;
     };
@@ -245,7 +245,7 @@ async fn an_identity_token_is_posted_and_a_refused_one_is_an_error() {
     let error = docker("old").confirm(&x, site.digest).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "ghcr.io/a/x:v1: access refused: the login was refused: wrong identity token"
+        "ghcr.io/a/x:v1: access denied: the login was rejected: wrong identity token"
     );
     let seen = site.proxy.take_seen();
     assert_eq!(
@@ -256,7 +256,7 @@ async fn an_identity_token_is_posted_and_a_refused_one_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_down_is_asked_once_for_all_images() {
+async fn an_unreachable_registry_is_tried_once_for_all_images() {
     let faults = Faults::none();
     faults.add("GET", "/v2/", 100, Fault::Status(503));
     let proxy = EmbeddedProxy::start("http://127.0.0.1:9", Duration::ZERO, &faults).unwrap();
@@ -268,7 +268,7 @@ async fn a_registry_that_is_down_is_asked_once_for_all_images() {
         .map(|image| registry.confirm(image, Digest::of(b"")));
     for (image, found) in images.iter().zip(join_all(asked).await) {
         let message =
-            format!("{image}: no usable answer: status 503: a fault, as told (3 attempts)");
+            format!("{image}: no usable response: status 503: an injected fault (3 attempts)");
         assert_eq!(found.unwrap_err().to_string(), message);
     }
     assert_eq!(proxy.take_seen(), ["GET /v2/"; 3]);

@@ -29,9 +29,9 @@ fn the_tag_of_an_action_still_names_its_commit() {
     );
 }
 
-/// A tag that the lock file pins is asked for like a commit in the workflow itself, also where an action uses another one.
+/// Tags in the lock file are resolved like those of commits in workflows, even if an action uses another one.
 #[test]
-fn the_commits_of_the_lock_file_are_those_of_their_tags() {
+fn the_tags_in_the_lock_file_still_name_their_commits() {
     let mut test_env = TestEnv::start();
     let [commit, inner] = ["a", "c"].map(|digit| digit.repeat(40));
     test_env.tree.write(

@@ -1,5 +1,5 @@
-//! Benchmarks: each prints its measurement and fails if it misses its limit. They need a quiet machine, so only
-//! `cargo xtask bench online` runs them, one after the other.
+//! Benchmarks. Each prints its measurement and fails if it misses its limit. They need an idle machine, so only `cargo
+//! xtask bench online` runs them, one after the other.
 
 use std::fs;
 use std::path::Path;
@@ -19,11 +19,11 @@ use xtask_testkit::{Ran, Tree};
 use crate::support::docker::DockerRegistry;
 use crate::support::test_env::{CLOUD_INIT, COMPOSE, Others, PROGRAM};
 use crate::support::tokens::{Issuer, Policy};
-use crate::support::{endpoints, layout, real_part, run};
+use crate::support::{endpoints, external_tool, layout, run};
 
 const LATENCY: Duration = Duration::from_millis(100);
 
-/// A tree whose compose file names just `images`, and the stand-ins of everything else.
+/// A tree whose compose file names only `images`, and stand-in servers for everything else.
 struct Bench {
     tree: Tree,
     endpoints: Vec<String>,
@@ -49,8 +49,7 @@ impl Bench {
         }
     }
 
-    /// Runs a verb, which must be fine; returns how long it took and the most memory, in KiB, that
-    /// it had.
+    /// Runs a verb, which must succeed; returns its duration and its peak memory in KiB.
     fn run(&self, verb: &str, env: &[(&str, &str)]) -> (Duration, u64) {
         let mut args = vec!["-v", PROGRAM, verb, "--quiet"];
         for endpoint in &self.endpoints {
@@ -76,7 +75,7 @@ fn ms(time: Duration) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a benchmark"]
 async fn bench_1_eleven_images() {
-    let skopeo = real_part("skopeo").expect("skopeo");
+    let skopeo = external_tool("skopeo").expect("skopeo");
     let issuer = Issuer::start(Policy::Password).await.expect("openssl");
     let token_server = issuer.realm();
     let origin = token_server.strip_suffix("/token").unwrap();
@@ -140,7 +139,7 @@ async fn bench_1_eleven_images() {
     assert!(ours < Duration::from_secs(1) && ratio >= 3.0);
 }
 
-/// `count` images over `latencies.len()` registries, each with its latency.
+/// `count` images in `latencies.len()` registries, each with its latency.
 fn spread(count: usize, latencies: &[Duration]) -> (Duration, u64) {
     let storage = tempfile::tempdir().unwrap();
     let mut servers = Vec::new();
@@ -196,7 +195,7 @@ fn bench_2_two_hundred_images() {
     );
     println!("  200, one registry at 400  {}", ms(slow));
     assert!(growth < 3.0, "ten times the images");
-    // What is held are connections, and a registry is given only so many.
+    // Memory is used per connection, and connections per registry are limited.
     assert!(mib(most_memory) < mib(more_memory) + 8.0);
 }
 
@@ -219,7 +218,7 @@ async fn bench_3_a_large_download() {
         .tree
         .write(CLOUD_INIT, &text.replace(old, &digest.hex()));
 
-    // Everything else stays as it is: only this one file is large.
+    // Only this one file is large; everything else stays the same.
     let small = bench.others.files.clone();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -247,7 +246,7 @@ async fn bench_3_a_large_download() {
         .retain(|text| !text.starts_with("github.com="));
     bench.endpoints.push(format!("github.com={url}"));
 
-    // Once for the page cache: it is the hashing that is compared, not the disk.
+    // Once to fill the page cache, because hashing is compared, not the disk.
     run("sha256sum", [&file]);
     let start = Instant::now();
     run("sha256sum", [&file]);
@@ -282,13 +281,13 @@ fn write(path: &Path, piece: &[u8]) -> Digest {
     Digest::from_hasher(hasher)
 }
 
-/// What three programs need for the same 22 images of two platforms: `pindock check --update` compares tags and digests,
-/// `skopeo inspect` in a loop asks for one, and `verify-pins` also reads the manifest of each platform, the downloads, keys
-/// and actions.
+/// Three programs on the same 22 images of two platforms. `pindock check --update` compares tags and digests, `skopeo
+/// inspect` in a loop requests one, and `verify-pins` also reads the manifest of each platform, the downloads, keys and
+/// actions.
 #[test]
 #[ignore = "a benchmark"]
 fn bench_4_against_pindock() {
-    let (pindock, skopeo) = (real_part("pindock"), real_part("skopeo"));
+    let (pindock, skopeo) = (external_tool("pindock"), external_tool("skopeo"));
     let (pindock, skopeo) = (pindock.expect("pindock, of PyPI"), skopeo.expect("skopeo"));
     for latency in [Duration::ZERO, LATENCY] {
         let storage = tempfile::tempdir().unwrap();
@@ -343,7 +342,7 @@ fn bench_4_against_pindock() {
             println!("  {name:<12} {} {requests:4} requests", ms(took));
         }
         assert!(ours.0 < skopeo.0, "slower than skopeo at {latency:?}");
-        // At 0 ms ours is bounded by what a development build computes.
+        // At 0 ms, ours is limited by the speed of a development build.
         assert!(
             latency.is_zero() || ours.0 < pindock.0,
             "slower than pindock"

@@ -1,5 +1,4 @@
-//! No secret of the environment reaches what the online verbs start, but for what a credential
-//! helper needs to answer.
+//! No secret of the environment reaches the children of online verbs, except what a credential helper needs.
 
 use std::fs;
 
@@ -15,19 +14,19 @@ fn canary() -> Canary {
 }
 
 #[test]
-fn what_a_release_starts_knows_no_secret() {
+fn no_secret_reaches_the_children_of_a_release() {
     let tree = Tree::data();
     let canary = canary().watching(&["git", "cargo", "rustc"]);
     let prebuilt = tree.root().to_str().expect("a path in UTF-8");
     let args = ["release", "--execute", "--prebuilt", prebuilt];
     let ran = canary.run(&tree, PROGRAM, &args, &[]);
-    // A copy of the tree is no checkout: git says so, and nothing is changed.
+    // A copy of the tree is not a checkout, so git fails and nothing changes.
     assert_ne!(ran.code, 0, "{}", ran.seen());
     canary.assert_unseen(&ran, &["git "]);
 }
 
 #[test]
-fn a_credential_helper_knows_its_cloud_and_none_of_our_secrets() {
+fn a_credential_helper_gets_its_variables_and_no_secret_of_ours() {
     let test_env = TestEnv::start();
     let docker = tempfile::tempdir().expect("a directory");
     let config = r#"{"credHelpers": {"ghcr.io": "ours"}}"#;
@@ -38,7 +37,7 @@ fn a_credential_helper_knows_its_cloud_and_none_of_our_secrets() {
     );
     let ours = canary.env();
     let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
-    // The login named by our own variables would go before Docker's.
+    // A login in our own variables would take precedence over Docker's.
     let more = [
         (secrets::REGISTRY_PASSWORD, ""),
         ("AWS_SECRET_ACCESS_KEY", "aws"),

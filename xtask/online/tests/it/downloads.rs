@@ -1,4 +1,4 @@
-//! Downloads: what arrives is hashed, and what does not arrive is told apart.
+//! Downloads: received content is hashed, and failures are distinguished.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::support::{endpoints, hasty};
 const URL: &str = "https://github.com/mikefarah/yq/releases/download/v4/yq";
 const PATH: &str = "/mikefarah/yq/releases/download/v4/yq";
 
-/// A server of [`URL`] with `SIZE` bytes, and endpoints that lead to it.
+/// A server of [`URL`] with `SIZE` bytes, and endpoints that point to it.
 fn site() -> (EmbeddedFiles, Endpoints, Faults, Vec<u8>) {
     let bytes: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
     let faults = Faults::none();
@@ -40,40 +40,40 @@ async fn the_digest_and_the_size_are_those_of_the_bytes() {
 }
 
 #[tokio::test]
-async fn a_drip_ends_at_the_deadline() {
+async fn a_slow_download_ends_at_the_deadline() {
     let (_server, endpoints, faults, _) = site();
     faults.add("GET", PATH, 9, Fault::Drip(Duration::from_millis(50)));
     let start = Instant::now();
     let pressed = endpoints.with_time_limit(Duration::from_millis(500));
     let error = hash(&pressed, URL).await.unwrap_err();
-    let message = format!("{URL}: no usable answer: not done before the deadline");
+    let message = format!("{URL}: no usable response: not completed before the deadline");
     assert_eq!(error.to_string(), message);
     assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]
-async fn a_failure_is_told_by_its_kind() {
+async fn each_failure_has_its_kind() {
     let (_server, endpoints, faults, _) = site();
     let of = "of 1000000 bytes";
     let cases = [
-        (Fault::Status(401), "access refused: status 401".to_owned()),
-        (Fault::Status(403), "access refused: status 403".to_owned()),
+        (Fault::Status(401), "access denied: status 401".to_owned()),
+        (Fault::Status(403), "access denied: status 403".to_owned()),
         (Fault::Status(404), "not found: status 404".to_owned()),
         (
             Fault::Status(500),
-            "no usable answer: status 500 (3 attempts)".to_owned(),
+            "no usable response: status 500 (3 attempts)".to_owned(),
         ),
         (
             Fault::Cut(0),
-            format!("no usable answer: cut short at 0 {of} (3 attempts)"),
+            format!("no usable response: truncated at 0 {of} (3 attempts)"),
         ),
         (
             Fault::Cut(4096),
-            format!("no usable answer: cut short at 4096 {of} (3 attempts)"),
+            format!("no usable response: truncated at 4096 {of} (3 attempts)"),
         ),
         (
             Fault::Length(1_000_001),
-            "no usable answer: cut short at 1000000 of 1000001 bytes (3 attempts)".to_owned(),
+            "no usable response: truncated at 1000000 of 1000001 bytes (3 attempts)".to_owned(),
         ),
     ];
     for (fault, message) in cases {
@@ -87,14 +87,14 @@ async fn a_failure_is_told_by_its_kind() {
 }
 
 #[tokio::test]
-async fn silence_ends_in_time() {
+async fn a_silent_server_times_out() {
     let (server, _, faults, _) = site();
     let endpoints = hasty(&[format!("github.com={}", server.url())]);
     faults.add("GET", PATH, 1, Fault::Stall);
     let error = hash(&endpoints, URL).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("{URL}: no usable answer: no answer in time")
+        format!("{URL}: no usable response: no response in time")
     );
     server.stop().await;
     let error = hash(&endpoints, URL).await.unwrap_err();
@@ -114,7 +114,7 @@ async fn redirects_pass_through_the_endpoints() {
         Fault::Redirect("https://objects.example/storage".to_owned()),
     );
     assert_eq!(hash(&endpoints, URL).await.unwrap().0, Digest::of(&bytes));
-    // A relative one too.
+    // The same for a relative redirect.
     faults.add("GET", "/elsewhere", 1, Fault::Redirect(PATH.to_owned()));
     let (digest, _) = hash(&endpoints, "https://github.com/elsewhere")
         .await
@@ -145,7 +145,7 @@ async fn redirects_pass_through_the_endpoints() {
 }
 
 #[tokio::test]
-async fn addresses_in_the_clear_or_with_secrets_are_refused() {
+async fn plain_http_and_secrets_in_urls_are_rejected() {
     for (url, message) in [
         (
             "http://github.com/x",
@@ -154,7 +154,7 @@ async fn addresses_in_the_clear_or_with_secrets_are_refused() {
         ),
         (
             "https://me:s3cret@github.com/x",
-            "(not shown): not acceptable: a URL with a user name or password is refused; \
+            "(not shown): not acceptable: a URL with a user name or password is not allowed; \
              pass credentials in the environment",
         ),
     ] {

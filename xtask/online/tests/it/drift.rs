@@ -1,4 +1,4 @@
-//! The nightly check and its one issue, at the embedded GitHub.
+//! The nightly check and its issue, against the embedded GitHub.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::support::{layout, prism};
 
 const ISSUES: &str = "/repos/odralabshq/polis/issues";
 
-/// An environment with a GitHub that keeps issues.
+/// An environment with a GitHub that stores issues.
 struct Nights {
     test_env: TestEnv,
     dir: TempDir,
@@ -64,7 +64,7 @@ impl Nights {
         ran
     }
 
-    /// The exit code of a night, and what was done to which issue.
+    /// The exit code of a run, and what it did to which issue.
     fn night(&self) -> (i32, String, u64) {
         let ran = self.run(&[], "s3cret");
         let issue = &ran.report()["data"]["issue"];
@@ -85,7 +85,7 @@ impl Nights {
 }
 
 #[test]
-fn github_describes_what_the_check_asks() {
+fn every_request_of_the_check_follows_githubs_description() {
     let nights = Nights::start();
     let Some(prism) = prism::start(&nights.github.url()) else {
         return;
@@ -121,7 +121,7 @@ fn done(code: i32, action: &str, number: u64) -> (i32, String, u64) {
 }
 
 #[test]
-fn one_issue_lives_as_long_as_the_drift() {
+fn one_issue_is_open_as_long_as_there_is_drift() {
     let nights = Nights::start();
     assert_eq!(nights.night(), done(0, "none", 0), "all is well");
     let gate = nights.test_env.image("gate");
@@ -154,17 +154,17 @@ fn one_issue_lives_as_long_as_the_drift() {
     let issue = &nights.issues()[0];
     assert_eq!(
         (&issue["open"], &issue["comments"]),
-        (&json!(false), &json!(["All pins hold again."]))
+        (&json!(false), &json!(["All pins are fine again."]))
     );
     assert_eq!(nights.night(), done(0, "none", 0));
-    // What is closed stays closed: somebody may have decided that.
+    // A closed issue stays closed, because somebody may have decided that.
     nights.test_env.push(&gate, "moved once more");
     assert_eq!(nights.night(), done(2, "create", 2));
     assert_eq!(nights.issues().len(), 2);
 }
 
 #[test]
-fn an_image_that_is_no_longer_whole_makes_the_issue() {
+fn an_incomplete_image_opens_the_issue() {
     let nights = Nights::start();
     let gate = nights.test_env.image("gate");
     let layer = layout::stored_layer(nights.test_env.storage(), &gate);
@@ -180,7 +180,7 @@ fn an_image_that_is_no_longer_whole_makes_the_issue() {
 }
 
 #[test]
-fn an_issue_is_known_by_its_marker_and_label_alone() {
+fn an_issue_is_identified_by_its_marker_and_label() {
     let nights = Nights::start();
     nights
         .test_env
@@ -191,8 +191,8 @@ fn an_issue_is_known_by_its_marker_and_label_alone() {
     };
     let marker = "<!-- polis: pin-drift -->";
     let others = json!([
-        issue(1, "Pins no longer hold", "typed by a person", "pin-drift"),
-        issue(2, "Pins no longer hold", marker, "question"),
+        issue(1, "Pins have drifted", "typed by a person", "pin-drift"),
+        issue(2, "Pins have drifted", marker, "question"),
         issue(3, "renamed by a person", marker, "pin-drift"),
     ]);
     fs::write(nights.dir.path().join("issues.json"), others.to_string()).unwrap();
@@ -210,7 +210,7 @@ fn serve(nights: &Nights) -> EmbeddedGitHub {
 }
 
 #[test]
-fn the_labels_of_an_issue_may_be_names_alone() {
+fn the_labels_of_an_issue_may_be_plain_names() {
     let nights = Nights::start();
     nights.github.set_plain_labels(true).unwrap();
     nights
@@ -221,7 +221,7 @@ fn the_labels_of_an_issue_may_be_names_alone() {
 }
 
 #[test]
-fn a_network_that_is_down_is_told_of_on_the_third_night() {
+fn an_unreachable_network_opens_an_issue_on_the_third_night() {
     let nights = Nights::start();
     nights
         .test_env
@@ -258,7 +258,7 @@ fn a_dry_run_touches_nothing_and_needs_no_token() {
 }
 
 #[test]
-fn who_may_not_write_issues_is_told_and_the_drift_with_it() {
+fn a_token_without_write_access_is_reported_with_the_drift() {
     let nights = Nights::start();
     nights
         .test_env
@@ -276,7 +276,7 @@ fn who_may_not_write_issues_is_told_and_the_drift_with_it() {
         ran.seen()
     );
     assert_eq!(nights.issues(), [json!(null); 0]);
-    // GitHub that does not answer hides nothing either.
+    // A GitHub that does not respond hides no finding either.
     nights.faults.add("GET", ISSUES, 100, Fault::Status(502));
     let ran = nights.run(&[], "s3cret");
     assert_eq!(ran.code, 2, "{}", ran.seen());

@@ -1,6 +1,5 @@
-//! `gh`, a client of GitHub's that we did not write, makes, reads and changes releases at the
-//! embedded GitHub. It is 2.46, which has no `release verify`; and that one would ask for a
-//! signature that only GitHub can make.
+//! `gh`, GitHub's own client, creates, reads and changes releases at the embedded GitHub. Version 2.46 has no `release
+//! verify`, which would need a signature that only GitHub can make.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use crate::support::twin::{COMMIT, Twin};
-use crate::support::{command, real_part};
+use crate::support::{command, external_tool};
 
 struct Gh {
     program: PathBuf,
@@ -19,12 +18,12 @@ struct Gh {
 impl Gh {
     fn start() -> Option<Self> {
         Some(Self {
-            program: real_part("gh")?,
+            program: external_tool("gh")?,
             twin: Twin::start(),
         })
     }
 
-    /// What `gh release ARGUMENTS` prints, and whether it succeeds.
+    /// The output of `gh release ARGUMENTS`, and whether it succeeded.
     fn release(&self, arguments: &[&str]) -> (bool, String) {
         let (home, url) = (self.twin.dir.path(), self.twin.server.url());
         let ran = command(&self.program)
@@ -33,7 +32,7 @@ impl Gh {
             .current_dir(home)
             .env("HOME", home)
             .env("GH_CONFIG_DIR", home.join("gh"))
-            // The one host that gh asks without TLS; the proxy is what answers for it.
+            // gh uses http for this host only; the proxy answers for it.
             .env("GH_HOST", "github.localhost")
             .env("GH_REPO", "github.localhost/o/r")
             .env("http_proxy", &url)
@@ -68,7 +67,7 @@ impl Gh {
 }
 
 #[tokio::test]
-async fn gh_makes_a_release_and_everyone_reads_it() {
+async fn gh_creates_a_release_that_everyone_can_read() {
     let Some(gh) = Gh::start() else {
         return;
     };
@@ -124,7 +123,7 @@ async fn gh_makes_a_release_and_everyone_reads_it() {
 }
 
 #[tokio::test]
-async fn gh_reads_what_was_made_without_it_and_is_refused_what_is_immutable() {
+async fn gh_reads_our_release_and_cannot_change_an_immutable_one() {
     let Some(gh) = Gh::start() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! A release at the embedded GitHub, from draft to public, and everything that can refuse it.
+//! A release at the embedded GitHub, from draft to public, and everything that can prevent it.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::support::{endpoints, hasty};
 
 const RELEASES: &str = "/repos/odralabshq/polis/releases";
 
-/// An embedded GitHub that can be told to fail.
+/// An embedded GitHub with faults.
 struct Site {
     dir: TempDir,
     faults: Faults,
@@ -48,7 +48,7 @@ impl Site {
         GitHub::new(&self.endpoints(), "odralabshq/polis", Some(&token)).unwrap()
     }
 
-    /// The tag of what this GitHub calls the latest release.
+    /// The tag of the release that this GitHub marks as the latest.
     async fn latest(&self) -> Option<String> {
         let url = format!("{}{RELEASES}/latest", self.server.url());
         let answer = reqwest::get(url).await.unwrap();
@@ -62,7 +62,7 @@ fn serve(root: &Path, faults: &Faults) -> EmbeddedGitHub {
     EmbeddedGitHub::start_with(&root, "odralabshq", "polis", "s3cret", faults).unwrap()
 }
 
-/// The release or draft of `tag`, a public one first.
+/// The release or draft of `tag`; a public one takes precedence.
 async fn find(github: &GitHub, tag: &str) -> Option<Release> {
     let mut found = github.releases().await.unwrap();
     found.retain(|release| release.tag == tag);
@@ -70,7 +70,7 @@ async fn find(github: &GitHub, tag: &str) -> Option<Release> {
     found.into_iter().next()
 }
 
-/// Uploads `bytes` as `name`, which nothing of that name may hinder.
+/// Uploads `bytes` as `name`, which must be free.
 async fn upload(github: &GitHub, release: u64, name: &str, bytes: &[u8]) -> Asset {
     match github.upload(release, name, bytes.to_vec()).await.unwrap() {
         Upload::There(asset) => asset,
@@ -153,7 +153,7 @@ async fn a_release_goes_from_draft_to_public() {
 }
 
 #[tokio::test]
-async fn a_prerelease_or_an_older_one_is_never_the_latest_unasked() {
+async fn a_prerelease_or_older_release_does_not_become_the_latest() {
     let site = Site::start();
     let github = site.client();
     for (tag, latest) in [("v0.5.0", true), ("v0.6.0-rc.1", false), ("v0.4.1", false)] {
@@ -192,7 +192,7 @@ async fn a_prerelease_or_an_older_one_is_never_the_latest_unasked() {
 }
 
 #[tokio::test]
-async fn more_than_a_page_is_searched_and_survives_a_restart() {
+async fn several_pages_are_searched_and_survive_a_restart() {
     let site = Site::start();
     let github = site.client();
     for number in 0..101 {
@@ -214,7 +214,7 @@ async fn more_than_a_page_is_searched_and_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_by_their_kind() {
+async fn each_rejection_has_its_kind() {
     let site = Site::start();
     let (github, base) = (site.client(), site.server.url());
     let release = github.create_draft(&draft("v0.5.0")).await.unwrap();
@@ -230,7 +230,7 @@ async fn refusals_are_told_by_their_kind() {
     );
 
     let stranger = site.client_with("guessed");
-    let bad = format!("{base}{RELEASES}: access refused: status 401: Bad credentials");
+    let bad = format!("{base}{RELEASES}: access denied: status 401: Bad credentials");
     let error = stranger.create_draft(&draft("v0.5.0")).await.unwrap_err();
     assert_eq!(error.to_string(), bad);
     assert_eq!(
@@ -260,14 +260,14 @@ async fn refusals_are_told_by_their_kind() {
 }
 
 #[tokio::test]
-async fn a_passing_fault_is_survived_and_a_lasting_one_told() {
+async fn a_temporary_fault_is_retried_and_a_permanent_one_reported() {
     let site = Site::start();
     let github = site.client();
     let list = || site.faults.add("GET", RELEASES, 1, Fault::Status(502));
     list();
     assert_eq!(find(&github, "v0.5.0").await, None);
     let release = github.create_draft(&draft("v0.5.0")).await.unwrap();
-    // The answer is lost after the file was taken, which the next attempt sees.
+    // The response is lost after the file was stored, which the next attempt detects.
     site.faults.add("POST", RELEASES, 1, Fault::Cut(5));
     let asset = upload(&github, release.id, "polis.tar.gz", &[1; 100_000]).await;
     assert_eq!(
@@ -294,7 +294,7 @@ async fn a_passing_fault_is_survived_and_a_lasting_one_told() {
     let url = site.server.url();
     assert_eq!(
         error.to_string(),
-        format!("{url}{RELEASES}: no usable answer: status 500: a fault, as told")
+        format!("{url}{RELEASES}: no usable response: status 500: an injected fault")
     );
     assert_eq!(
         find(&github, "v0.6.0").await,
@@ -304,7 +304,7 @@ async fn a_passing_fault_is_survived_and_a_lasting_one_told() {
 }
 
 #[tokio::test]
-async fn only_what_a_broken_upload_left_is_cleared_away() {
+async fn only_an_interrupted_upload_is_deleted() {
     let site = Site::start();
     let github = site.client();
     let release = github.create_draft(&draft("v0.5.0")).await.unwrap();
@@ -316,7 +316,7 @@ async fn only_what_a_broken_upload_left_is_cleared_away() {
     assert!(!broken[0].uploaded);
     let asset = upload(&github, release.id, "polis.tar.gz", b"bytes").await;
     assert_ne!(asset.id, broken[0].id);
-    // What has become whole meanwhile stays.
+    // A file that has been completed meanwhile is kept.
     let late = Asset {
         uploaded: false,
         ..asset.clone()
@@ -364,7 +364,7 @@ async fn the_token_does_not_follow_a_redirect_to_another_host() {
 }
 
 #[tokio::test]
-async fn a_github_that_does_not_answer_is_unreachable() {
+async fn a_github_that_does_not_respond_is_unreachable() {
     let site = Site::start();
     let url = site.server.url();
     let hasty = hasty(&[format!("{API}={url}"), format!("{UPLOADS}={url}")]);
@@ -376,7 +376,7 @@ async fn a_github_that_does_not_answer_is_unreachable() {
     let page = format!("{at}?per_page=100&page=1");
     assert_eq!(
         error.to_string(),
-        format!("{page}: no usable answer: no answer in time")
+        format!("{page}: no usable response: no response in time")
     );
     site.server.stop().await;
     let error = github.releases().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The journal of what is changed, and each way in which it interferes.
+//! The journal of changes, and each way in which it interferes.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn releases(twin: &Twin) -> usize {
 }
 
 #[tokio::test]
-async fn what_is_changed_is_kept_in_order_over_all_servers() {
+async fn changes_are_recorded_in_order_across_servers() {
     let twin = Twin::start();
     let dir = tempfile::tempdir().unwrap();
     let registry =
@@ -70,7 +70,7 @@ async fn what_is_changed_is_kept_in_order_over_all_servers() {
 }
 
 #[tokio::test]
-async fn a_request_is_refused_before_or_answered_otherwise_after() {
+async fn a_request_is_rejected_before_or_misreported_after() {
     let twin = Twin::start();
     twin.journal.trip(1, Trip::RefuseBefore(503));
     twin.journal.trip(2, Trip::AnswerAfter(500));
@@ -86,7 +86,7 @@ async fn a_request_is_refused_before_or_answered_otherwise_after() {
 }
 
 #[tokio::test]
-async fn an_answer_is_cut_with_and_without_a_body() {
+async fn a_response_is_truncated_with_and_without_a_body() {
     let twin = Twin::start();
     twin.journal.trip(0, Trip::CutAfter);
     twin.journal.trip(1, Trip::CutAfter);
@@ -140,7 +140,7 @@ async fn a_held_request_whose_client_is_gone_is_never_applied() {
     let request = twin.client.post(&url).bearer_auth("s3cret").body(DRAFT);
     request.timeout(impatient).send().await.unwrap_err();
     assert!(hold.wait(SOON));
-    // What the server does when its client is gone takes no request of ours to see.
+    // No request shows what the server does after its client is gone, so wait.
     tokio::time::sleep(impatient).await;
     hold.release();
     tokio::time::sleep(impatient).await;
@@ -149,7 +149,7 @@ async fn a_held_request_whose_client_is_gone_is_never_applied() {
 }
 
 #[tokio::test]
-async fn two_doors_lead_to_one_world_and_are_held_apart() {
+async fn two_doors_share_content_and_are_held_separately() {
     let twin = Twin::start();
     let (one, other) = (Journal::default(), Journal::default());
     let doors = [

@@ -1,4 +1,4 @@
-//! What `-v` and `RUST_LOG` tell of requests, and that no secret is in it.
+//! The log of `-v` and `RUST_LOG`, which must not contain secrets.
 
 use axum::Router;
 use axum::extract::Request;
@@ -9,7 +9,7 @@ use xtask_testkit::Ran;
 
 use crate::support::test_env::TestEnv;
 
-/// What must never be told: a token of GitHub, a password, what it is exchanged for, a signature, a body.
+/// Secrets that must never be logged: a GitHub token, a password, the token it is exchanged for, a signature, a body.
 const SECRETS: [&str; 5] = [
     "ghp_t0ken",
     "passw0rd",
@@ -18,7 +18,7 @@ const SECRETS: [&str; 5] = [
     "the-b0dy",
 ];
 
-/// A registry that holds nothing and wants a token from a server of its own.
+/// An empty registry that requires a token from its own server.
 async fn registry(request: Request) -> Response {
     let headers = request.headers();
     let host = headers[header::HOST].to_str().unwrap();
@@ -39,8 +39,7 @@ async fn registry(request: Request) -> Response {
     }
 }
 
-/// Looks every pin up, with a login at the registry, a token of GitHub, a redirect to a signed address and a passing
-/// fault.
+/// Looks up every pin, with a registry login, a GitHub token, a redirect to a signed URL and a temporary fault.
 fn verify_pins(args: &[&str], env: &[(&str, &str)]) -> Ran {
     let test_env = TestEnv::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -80,17 +79,17 @@ fn verify_pins(args: &[&str], env: &[(&str, &str)]) -> Ran {
 }
 
 /// Fails unless `log` has a line with all of `words`.
-fn assert_told(log: &str, words: &[&str]) {
+fn assert_logged(log: &str, words: &[&str]) {
     let told = |line: &str| words.iter().all(|word| line.contains(word));
     assert!(log.lines().any(told), "no line with {words:?} in\n{log}");
 }
 
 #[test]
-fn two_vs_tell_everything_but_secrets() {
+fn vv_logs_everything_except_secrets() {
     let log = verify_pins(&["-vv"], &[]).stderr;
-    assert_told(&log, &["DEBUG", "request", "method=GET", "/v2/"]);
-    assert_told(&log, &["INFO", "answer", "status=401", "/v2/", "ms="]);
-    assert_told(
+    assert_logged(&log, &["DEBUG", "request", "method=GET", "/v2/"]);
+    assert_logged(&log, &["INFO", "answer", "status=401", "/v2/", "ms="]);
+    assert_logged(
         &log,
         &[
             "INFO",
@@ -100,38 +99,38 @@ fn two_vs_tell_everything_but_secrets() {
             "scope=\"repository:",
         ],
     );
-    assert_told(&log, &["INFO", "answer", "status=503", "/yq"]);
-    assert_told(
+    assert_logged(&log, &["INFO", "answer", "status=503", "/yq"]);
+    assert_logged(
         &log,
         &["INFO", "trying again", "kind=Unreachable", "attempt=2"],
     );
-    assert_told(&log, &["INFO", "redirected", "/yq", "?..."]);
-    assert_told(
+    assert_logged(&log, &["INFO", "redirected", "/yq", "?..."]);
+    assert_logged(
         &log,
         &["INFO", "answer", "status=200", "/repos/actions/checkout/"],
     );
-    assert_told(&log, &["DEBUG", "scheme=\"bearer\""]);
+    assert_logged(&log, &["DEBUG", "scheme=\"bearer\""]);
 }
 
 #[test]
-fn one_v_tells_less_and_nothing_is_told_unasked() {
+fn v_logs_less_and_nothing_is_logged_by_default() {
     let log = verify_pins(&["-v"], &[]).stderr;
-    assert_told(&log, &["INFO", "answer", "status=401"]);
+    assert_logged(&log, &["INFO", "answer", "status=401"]);
     assert!(!log.contains("DEBUG"), "{log}");
     let log = verify_pins(&[], &[]).stderr;
     assert!(!log.contains("INFO"), "{log}");
 }
 
 #[test]
-fn the_environment_asks_too_but_not_for_what_the_libraries_log() {
+fn rust_log_enables_our_events_but_not_those_of_libraries() {
     let log = verify_pins(&[], &[("RUST_LOG", "trace")]).stderr;
-    assert_told(&log, &["INFO", "answer", "status=401"]);
+    assert_logged(&log, &["INFO", "answer", "status=401"]);
     let foreign = log.lines().find(|line| line.contains("hyper"));
     assert_eq!(foreign, None);
     let ran = verify_pins(&[], &[("RUST_LOG", "a=b=c")]);
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("RUST_LOG is not a filter"),
+        ran.stderr.contains("invalid filter in RUST_LOG"),
         "{}",
         ran.stderr
     );

@@ -1,4 +1,4 @@
-//! The network edge against its embedded servers and against real programs, on loopback only.
+//! The network code against embedded servers and real programs, on loopback only.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,8 +1,8 @@
-//! No pin can be altered unnoticed: every place of every pin of this repository is changed, one at
-//! a time, and `verify-pins` must fail with that file and line.
+//! No pin can be altered unnoticed: every occurrence of every pin of this repository is changed, one at a time, and
+//! `verify-pins` must fail with that file and line.
 //!
-//! What the files alone can show is shown offline. Only where they cannot, as with another digest
-//! that is well formed, are the servers asked, which here serve what the tree pins.
+//! Offline where possible. Changes that the files alone cannot reveal, such as another well-formed digest, are verified
+//! by servers that serve what the tree pins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use xtask_pins::verify_pins::{self, VerifyPinsArgs};
 
 use crate::support::test_env::TestEnv;
 
-/// The ways in which what stands at a place is altered, by name.
+/// Alterations of a text, by name.
 fn mutants(field: Field, text: &str) -> Vec<(&'static str, String)> {
     match field {
         Field::Reference => {
@@ -33,13 +33,13 @@ fn mutants(field: Field, text: &str) -> Vec<(&'static str, String)> {
     }
 }
 
-/// `text` with another first character, which is a digit of a hexadecimal number.
+/// `text` with its first hexadecimal digit changed.
 fn first_digit(text: &str) -> String {
     let other = if text.starts_with('0') { '1' } else { '0' };
     format!("{other}{}", &text[1..])
 }
 
-/// `text` with another last digit.
+/// `text` with its last digit changed.
 fn last_digit(text: &str) -> String {
     let at = text.rfind(|c: char| c.is_ascii_digit()).expect("a digit");
     let other = if text[at..].starts_with('7') {
@@ -58,7 +58,7 @@ fn alter(test_env: &TestEnv, at: &Location, text: &str) -> String {
     before
 }
 
-/// The errors that the files alone show, as `path:line`.
+/// The errors from the files alone, as `path:line`.
 fn offline(test_env: &TestEnv) -> Vec<String> {
     let root = test_env.tree.root().to_owned();
     let workspace = Workspace {
@@ -81,7 +81,7 @@ fn offline(test_env: &TestEnv) -> Vec<String> {
         .collect()
 }
 
-/// The errors that the real program shows when it asks the servers, as `path:line`.
+/// The errors of the real program with the servers, as `path:line`.
 fn online(test_env: &TestEnv) -> Vec<String> {
     let ran = test_env.run(&["verify-pins", "--format", "json"]);
     assert_ne!(ran.code, 0, "{}", ran.seen());
@@ -123,8 +123,7 @@ fn no_pin_of_the_tree_can_be_altered_unnoticed() {
         }
     }
     assert_eq!(unnoticed, [""; 0]);
-    // How many places there are is the tree's own business; that each kind has some is not, nor that
-    // what contradicts itself is shown without asking anybody.
+    // The number of places depends on the tree. But each kind must have some, and contradictions must be found offline.
     for (class, by) in [
         ("action commit, digit", None),
         ("action tag, version", None),

@@ -1,5 +1,5 @@
-//! `pin` over several files: the real program on a copy of the tree whose compose file, Dockerfile
-//! and workflow all name images.
+//! `pin` on several files: the real program on a copy of the tree whose compose file, Dockerfile and workflow all name
+//! images.
 
 use expect_test::expect;
 use polis_base::{Digest, ImageRef};
@@ -86,7 +86,7 @@ fn several_files_are_pinned_together_or_not_at_all() {
     let images = ["a", "b", "c"].map(|name| format!("v.example/o/{name}:v1"));
     let digests = images.each_ref().map(|image| test_env.push(image));
 
-    // One that cannot be looked up is named, and nothing is changed.
+    // A failed lookup is named, and nothing changes.
     let failed = test_env.run(&["pin"]);
     assert_eq!(failed.code, 2, "{}", failed.seen());
     assert!(
@@ -118,7 +118,7 @@ fn several_files_are_pinned_together_or_not_at_all() {
             said.replace(pin, &format!("{image}@DIGEST"))
         });
     let said = said.split("--- a/docs/pins.md").next().expect("a diff");
-    // A snapshot holds no line ends of Windows; that they survive is compared below.
+    // A snapshot has no CRLF line ends. That they are preserved is checked below.
     let said = &said.replace('\r', "");
     expect![[r#"
         --- a/.github/workflows/tools.yml
@@ -160,7 +160,7 @@ fn several_files_are_pinned_together_or_not_at_all() {
             .ends_with("would change; run `cargo xtask pin`\n")
     );
 
-    one_file_that_cannot_be_replaced_keeps_all(&test_env);
+    a_file_that_cannot_be_replaced_restores_all(&test_env);
 
     let ran = test_env.run(&["pin"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
@@ -174,9 +174,8 @@ fn several_files_are_pinned_together_or_not_at_all() {
     assert_eq!(test_env.texts(), expected);
 }
 
-/// The last file is mounted, so that it can be written and not replaced: those before it are taken
-/// back.
-fn one_file_that_cannot_be_replaced_keeps_all(test_env: &TestEnv) {
+/// The last file is a mount point, so it can be written but not replaced. The changes of the earlier files are undone.
+fn a_file_that_cannot_be_replaced_restores_all(test_env: &TestEnv) {
     let file = test_env.tree.root().join("tools/Dockerfile");
     let file = file.to_str().expect("a path in UTF-8");
     let mounted = test_env.tree.run("mount", &["--bind", file, file]);

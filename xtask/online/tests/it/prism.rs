@@ -1,5 +1,5 @@
-//! Every request to GitHub that the release, drift and update code makes, judged with its answer
-//! by GitHub's own description. The real clients go through the same judge in the tests of theirs.
+//! Every request to GitHub by the release, drift and update code, validated with its response against GitHub's own API
+//! description. Our real clients go through the same validator in their own tests.
 
 use axum::http::StatusCode;
 use reqwest::{Method, Response};
@@ -28,7 +28,7 @@ impl Judged {
         request.send().await.unwrap()
     }
 
-    /// Asks, and returns the answer, in which Prism must find nothing.
+    /// Sends a request and returns the response. Prism must report no violation.
     async fn ask(&self, method: Method, path: &str, body: Option<Value>, status: u16) -> Value {
         let body = body.map(|body| ("application/json", body.to_string()));
         let answer = self.send(method, path, body).await;
@@ -51,7 +51,7 @@ impl Judged {
         self.ask(Method::DELETE, path, None, 204).await;
     }
 
-    /// Uploads a file to the release at `path`; returns its number.
+    /// Uploads a file to the release at `path`; returns its id.
     async fn upload(&self, path: &str) -> u64 {
         let path = format!("{path}/assets?name=polis.tar.gz");
         let body = ("application/octet-stream", "ten bytes.".to_owned());
@@ -59,7 +59,7 @@ impl Judged {
         self.read(&path, answer, 201).await["id"].as_u64().unwrap()
     }
 
-    /// The bytes of a file; Prism follows the redirect to them by itself.
+    /// The content of a file; Prism follows the redirect to it.
     async fn download(&self, asset: u64) -> Value {
         let path = format!("/releases/assets/{asset}");
         let url = format!("{}{REPO}{path}", self.prism.judge());
@@ -68,7 +68,7 @@ impl Judged {
         self.read(&path, request.send().await.unwrap(), 200).await
     }
 
-    /// The status of an answer whose status the description leaves out, and nothing else.
+    /// The status of a response whose status is missing in the description, which must be the only violation.
     async fn undescribed(&self, path: &str) -> u16 {
         let answer = self.send(Method::GET, path, None).await;
         let violations = answer.headers()["sl-violations"].to_str().unwrap();
@@ -94,17 +94,17 @@ impl Judged {
     }
 }
 
-/// What GitHub answers, though its description does not say so.
+/// Prism's message for a status that GitHub sends but does not describe.
 const UNDESCRIBED: &str = "Unable to match the returned status code";
 
 #[tokio::test]
-async fn github_describes_what_we_ask_and_what_the_twin_answers() {
+async fn requests_and_responses_follow_githubs_description() {
     let twin = Twin::start();
     let Some(prism) = prism::start(&twin.server.url()) else {
         return;
     };
     let judged = Judged { twin, prism };
-    unknown_requests_are_refused(&judged).await;
+    unknown_requests_are_rejected(&judged).await;
     a_release_is_described(&judged).await;
     the_drift_check_is_described(&judged).await;
 }
@@ -166,7 +166,7 @@ async fn a_release_is_described(judged: &Judged) {
 }
 
 async fn the_drift_check_is_described(judged: &Judged) {
-    let new = json!({"title": "Pins no longer hold", "body": "b", "labels": ["pin-drift"]});
+    let new = json!({"title": "Pins have drifted", "body": "b", "labels": ["pin-drift"]});
     let issue = judged.post("/issues", new).await["number"].clone();
     let list = "/issues?state=open&labels=pin-drift&per_page=100&page=1";
     assert_eq!(judged.get(list).await[0]["number"], issue);
@@ -176,7 +176,7 @@ async fn the_drift_check_is_described(judged: &Judged) {
     judged.patch(&path, json!({"body": "c"})).await;
     let comments = format!("{path}/comments");
     judged
-        .post(&comments, json!({"body": "All pins hold again."}))
+        .post(&comments, json!({"body": "All pins are fine again."}))
         .await;
     let close = json!({"state": "closed", "state_reason": "completed"});
     judged.patch(&path, close).await;
@@ -186,7 +186,7 @@ async fn the_drift_check_is_described(judged: &Judged) {
     assert_eq!(judged.get(runs).await["total_count"], 3);
 }
 
-async fn unknown_requests_are_refused(judged: &Judged) {
+async fn unknown_requests_are_rejected(judged: &Judged) {
     let post = async |path: &str, body: &str| {
         let body = Some(("application/json", body.to_owned()));
         let answer = judged.send(Method::POST, path, body).await;
@@ -209,7 +209,7 @@ async fn unknown_requests_are_refused(judged: &Judged) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_reaches_the_judge_with_files_of_any_bytes() {
+async fn files_of_any_content_bypass_the_validator() {
     let twin = Twin::start();
     let Some(prism) = tokio::task::block_in_place(|| prism::start(&twin.server.url())) else {
         return;
@@ -237,9 +237,10 @@ async fn a_client_reaches_the_judge_with_files_of_any_bytes() {
     assert_eq!(prism.violations().len(), 1, "the rest is judged");
 }
 
-/// Prism says nothing where it cannot use a part of the description: each must refuse nonsense.
+/// Prism silently ignores parts of the description that it cannot use, so each request must reject a nonsensical
+/// response.
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_is_refused_as_an_answer_to_each_request() {
+async fn a_nonsensical_response_to_any_request_is_rejected() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = format!("http://{}", listener.local_addr().unwrap());
     let nonsense = async |method: Method| {

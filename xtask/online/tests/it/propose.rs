@@ -1,4 +1,4 @@
-//! The pull request that proposes newer pins, at the embedded GitHub.
+//! The pull request that proposes newer pins, against the embedded GitHub.
 
 mod broken_off;
 mod hostile;
@@ -19,7 +19,7 @@ use crate::support::test_env::TestEnv;
 const BRANCH: &str = "polis/pins";
 const TOKEN: &str = "s3cret";
 
-/// An environment with a GitHub whose default branch holds the tree.
+/// An environment with a GitHub whose default branch contains the tree.
 struct Setup {
     test_env: TestEnv,
     dir: TempDir,
@@ -76,13 +76,13 @@ impl Setup {
         fs::write(self.dir.path().join(name), value.to_string()).unwrap();
     }
 
-    /// What GitHub tells of the releases of another repository.
+    /// Sets the releases of another repository on GitHub.
     fn releases(&self, repository: &str, tags: &[&str]) {
         let releases = tags.iter().map(|tag| [*tag, "2020-01-02T00:00:00Z"]);
         self.releases_of(repository, &releases.collect::<Vec<_>>());
     }
 
-    /// The same with the time of each.
+    /// As [`Self::releases`], with the time of each.
     fn releases_of(&self, repository: &str, releases: &[[&str; 2]]) {
         let file = self.dir.path().join("elsewhere.json");
         let known = fs::read_to_string(&file).unwrap_or_else(|_| "{}".to_owned());
@@ -91,7 +91,7 @@ impl Setup {
         self.write("elsewhere.json", &known);
     }
 
-    /// Publishes `version` of yq beside the one that is pinned.
+    /// Publishes `version` of yq beside the pinned one.
     fn publish_yq(&mut self, version: &str) {
         for arch in ["amd64", "arm64"] {
             let path = format!("/mikefarah/yq/releases/download/{version}/yq_linux_{arch}");
@@ -110,7 +110,7 @@ impl Setup {
         self.write("tags.json", &tags);
     }
 
-    /// Commits the tree as it is here on the default branch.
+    /// Commits the tree on the default branch.
     fn push_tree(&self) {
         let mut files = BTreeMap::new();
         read(self.test_env.tree.root(), "", &mut files);
@@ -129,7 +129,7 @@ impl Setup {
         ran
     }
 
-    /// What a night does to which pull request, or why nothing.
+    /// Runs the check once; returns what it did to which pull request, or why nothing.
     fn night(&self) -> (String, u64) {
         let ran = self.run(&[]);
         assert_eq!(ran.code, 0, "{}", ran.seen());
@@ -139,7 +139,7 @@ impl Setup {
         (done.unwrap().to_owned(), number)
     }
 
-    /// A night that must write nothing.
+    /// As [`Self::night`], without any write to GitHub.
     fn quiet_night(&self) -> (String, u64) {
         self.journal.clear();
         let night = self.night();
@@ -155,7 +155,7 @@ impl Setup {
         }
     }
 
-    /// Somebody changes the pull requests.
+    /// Edits the pull requests, as a person would.
     fn edit_pulls(self, edit: impl FnOnce(&mut Vec<Value>)) -> Self {
         let mut pulls = self.pulls();
         edit(&mut pulls);
@@ -163,7 +163,7 @@ impl Setup {
         self.with_faults(Faults::none())
     }
 
-    /// The same from the files of GitHub, with `faults`.
+    /// Restarts GitHub with `faults` from its files.
     fn with_faults(self, faults: Faults) -> Self {
         let github = serve(&self.dir, self.token, &faults, &self.journal);
         Self {
@@ -173,7 +173,7 @@ impl Setup {
         }
     }
 
-    /// The files of GitHub, by their names.
+    /// The files of GitHub's state, by name.
     fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let entries = fs::read_dir(self.dir.path()).unwrap();
         let files = entries.map(|entry| entry.unwrap().path());
@@ -183,7 +183,7 @@ impl Setup {
             .collect()
     }
 
-    /// GitHub as it was when `files` were read.
+    /// Restores GitHub's state from `files`.
     fn with_files(self, files: &BTreeMap<PathBuf, Vec<u8>>) -> Self {
         for path in self.files().keys() {
             fs::remove_file(path).unwrap();
@@ -205,7 +205,7 @@ impl Setup {
         differing.cloned().collect()
     }
 
-    /// Makes the tree here what the proposal makes of it.
+    /// Applies the proposal to the local tree.
     fn merge_here(&self) {
         for (path, (_, text)) in self.github.files(BRANCH) {
             self.test_env.tree.write(&path, &text);
@@ -218,7 +218,7 @@ fn serve(dir: &TempDir, token: &str, faults: &Faults, journal: &Journal) -> Embe
     EmbeddedGitHub::start_journaled(dir.path(), owner, repo, token, faults, journal).unwrap()
 }
 
-/// The files below `root/dir`, by path their mode and text.
+/// Adds the files below `root/dir`, with mode and text by path.
 fn read(root: &Path, dir: &str, files: &mut BTreeMap<String, (&str, String)>) {
     for entry in fs::read_dir(root.join(dir)).unwrap() {
         let entry = entry.unwrap();

@@ -1,4 +1,4 @@
-//! The embedded servers, asked directly: what clients of ours never send must be refused too.
+//! The embedded servers, queried directly, because they must also reject requests that our clients never send.
 
 use polis_base::Digest;
 use reqwest::{Client, Method, Response};
@@ -43,7 +43,7 @@ impl Site {
         request.send().await.unwrap()
     }
 
-    /// The status, and the code of the error where there is one.
+    /// The status, and the error code, if any.
     async fn ask(
         &self,
         method: Method,
@@ -194,7 +194,7 @@ async fn an_upload_in_chunks_keeps_its_order_and_its_digest() {
 }
 
 #[tokio::test]
-async fn a_manifest_is_taken_only_whole_and_as_what_it_is() {
+async fn a_manifest_must_be_complete_and_of_its_media_type() {
     let site = Site::start();
     let oci = [(TYPE, media::OCI_MANIFEST)];
     let path = "/v2/a/x/manifests/v1";
@@ -337,7 +337,7 @@ async fn the_embedded_github_validates_as_github_does() {
 }
 
 #[tokio::test]
-async fn the_embedded_github_shows_drafts_only_to_who_may_write() {
+async fn the_embedded_github_shows_drafts_only_with_write_access() {
     let root = tempfile::tempdir().unwrap();
     let server = EmbeddedGitHub::start(root.path(), "o", "r", "s3cret").unwrap();
     let base = format!("{}/repos/o/r/releases", server.url());

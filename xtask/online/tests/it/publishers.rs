@@ -1,4 +1,4 @@
-//! The digests that a release of the images lists, compared with the pins.
+//! Compares the pins with the digests listed in the release of the images.
 
 use polis_base::Digest;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use crate::support::test_env::{DIGESTS, SERVICES, TestEnv};
 
 const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
 
-/// What the release lists.
+/// The list in the release.
 fn list(test_env: &TestEnv) -> Map<String, Value> {
     serde_json::from_slice(&test_env.others.files[DIGESTS]).unwrap()
 }
@@ -21,7 +21,7 @@ fn replace(test_env: &mut TestEnv, text: impl Into<Vec<u8>>) {
 }
 
 #[test]
-fn a_pin_that_the_release_contradicts_is_a_finding_with_both_digests() {
+fn a_contradicted_pin_is_a_finding_with_both_digests() {
     let mut test_env = TestEnv::start();
     let mut listed = list(&test_env);
     assert_eq!(listed.len(), 8);
@@ -44,19 +44,19 @@ fn a_pin_that_the_release_contradicts_is_a_finding_with_both_digests() {
         "`{GATE}`: its publisher lists {other}, but {pinned} is pinned: listed in https://github.com{DIGESTS}"
     );
     assert!(ran.stdout.contains(&said), "{}", ran.seen());
-    // A tag that has moved as well hides nothing.
+    // A moved tag does not hide the problem.
     test_env.push(&test_env.image("gate"), "somebody moved the tag");
     assert_eq!(test_env.states(), (1, vec![format!("contradicted {GATE}")]));
 }
 
 #[test]
-fn what_the_release_does_not_list_is_unconfirmed() {
+fn an_image_that_the_release_does_not_list_is_unconfirmed() {
     let mut test_env = TestEnv::start();
     let mut listed = list(&test_env);
     listed.remove(GATE);
     replace(&mut test_env, json!(listed).to_string());
     assert_eq!(test_env.states(), (1, vec![format!("unconfirmed {GATE}")]));
-    // Under another tag it is another image.
+    // Under another tag, it is another image.
     listed.insert(
         GATE.replace("v0.4.0", "v0.4.1"),
         json!(test_env.image("gate").digest().unwrap().to_string()),
@@ -70,7 +70,7 @@ fn what_the_release_does_not_list_is_unconfirmed() {
 }
 
 #[test]
-fn a_list_that_is_none_confirms_nothing_and_says_where() {
+fn a_malformed_list_confirms_nothing_and_is_located() {
     let mut test_env = TestEnv::start();
     let whole = json!(list(&test_env)).to_string();
     let digest = test_env.image("gate").digest().unwrap().to_string();
@@ -120,14 +120,14 @@ fn a_list_that_is_none_confirms_nothing_and_says_where() {
 }
 
 #[test]
-fn one_download_serves_all_images_and_one_that_fails_is_the_networks() {
+fn the_list_is_downloaded_once_and_a_failure_is_a_network_error() {
     let test_env = TestEnv::start();
     test_env
         .other_faults
         .add("GET", DIGESTS, 1, Fault::Status(503));
     assert_eq!(test_env.states(), (0, vec![]), "it is tried again");
     assert_eq!(test_env.other_faults.left(), 0);
-    // Four attempts at one list, whatever number of images wait for it.
+    // Four attempts at one list, however many images wait for it.
     test_env
         .other_faults
         .add("GET", DIGESTS, 100, Fault::Status(503));
@@ -138,7 +138,7 @@ fn one_download_serves_all_images_and_one_that_fails_is_the_networks() {
 }
 
 #[test]
-fn what_no_contract_promises_is_not_asked() {
+fn images_without_a_list_in_the_contract_are_not_looked_up() {
     let mut test_env = TestEnv::start();
     test_env.others.files.remove(DIGESTS);
     for service in SERVICES {

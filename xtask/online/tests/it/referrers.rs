@@ -1,5 +1,5 @@
-//! What is attached to an image, in a registry without a Referrers API as GHCR: an artifact whose
-//! `subject` is the image, listed by an index at the tag `sha256-HEX` of the image.
+//! Attachments of an image in a registry without a Referrers API, such as GHCR: an artifact whose `subject` is the
+//! image, listed by an index at the image's tag `sha256-HEX`.
 
 use polis_base::Digest;
 use reqwest::{Client, Response};
@@ -9,7 +9,7 @@ use xtask_loopback::EmbeddedRegistry;
 use xtask_online::registry::media;
 
 use crate::support::twin::client;
-use crate::support::{oras, real_part, run};
+use crate::support::{external_tool, oras, run};
 
 const SBOM: &str = "application/vnd.cyclonedx+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
@@ -59,7 +59,7 @@ impl Site {
         answer
     }
 
-    /// An image, an artifact about it and the index of what is about it, none of them pushed.
+    /// The manifests of an image, an artifact about it and the index of its referrers, all still to be pushed.
     async fn manifests(&self) -> [Value; 3] {
         let mut config = self.blob("{}").await;
         config["mediaType"] = EMPTY.into();
@@ -91,10 +91,10 @@ fn descriptor(manifest: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_artifact_is_found_by_its_tag_alone() {
+async fn an_artifact_is_found_by_its_fallback_tag() {
     let site = Site::start();
     let [image, artifact, index] = site.manifests().await;
-    // Its subject may come later, or never.
+    // Its subject may be pushed later, or never.
     let pushed = site.put(&digest(&artifact), &artifact).await;
     let headers = pushed.headers();
     assert!(
@@ -114,7 +114,7 @@ async fn an_artifact_is_found_by_its_tag_alone() {
 }
 
 #[tokio::test]
-async fn oras_finds_what_the_fallback_tag_lists() {
+async fn oras_finds_artifacts_by_the_fallback_tag() {
     let site = Site::start();
     let [image, artifact, index] = site.manifests().await;
     site.put("v1", &image).await;
@@ -134,9 +134,9 @@ async fn oras_finds_what_the_fallback_tag_lists() {
 }
 
 #[tokio::test]
-async fn what_oras_attaches_is_listed_by_the_fallback_tag() {
+async fn artifacts_attached_by_oras_are_listed_by_the_fallback_tag() {
     let site = Site::start();
-    let Some(oras) = real_part("oras") else {
+    let Some(oras) = external_tool("oras") else {
         return;
     };
     let [image, artifact, index] = site.manifests().await;

@@ -1,5 +1,5 @@
-//! One suite of what a release does with a registry, run against the embedded one and against
-//! Docker's: open, with a password, and over TLS.
+//! The registry operations of a release, run against the embedded registry and Docker's: open, with a password, and
+//! over TLS.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use xtask_online::{Endpoints, ErrorKind};
 use crate::support::docker::DockerRegistry;
 use crate::support::{endpoints, layout};
 
-/// The public name under which every registry is reached here.
+/// The public name of every registry in these tests.
 const PUBLIC: &str = "ghcr.io";
 
 fn image(text: &str) -> ImageRef {
@@ -98,7 +98,7 @@ async fn moves_a_tag(registry: &Registry, dir: &Path) {
     assert_eq!(
         error.to_string(),
         "ghcr.io/odralabshq/polis-two-oss:latest: not acceptable: \
-         only a digest is tagged anew, not another tag"
+         a tag can only be set to a digest"
     );
 }
 
@@ -121,7 +121,7 @@ async fn says_what_is_missing(registry: &Registry) {
 }
 
 #[tokio::test]
-async fn the_embedded_registry_does_it_all() {
+async fn the_embedded_registry_supports_a_release() {
     let root = tempfile::tempdir().unwrap();
     let server = EmbeddedRegistry::start(root.path()).unwrap();
     suite(&Registry::new(&at(&server.url()), Logins::none()).unwrap()).await;
@@ -131,14 +131,14 @@ async fn the_embedded_registry_does_it_all() {
         .join("repositories/odralabshq/polis-two-oss/_tags");
     assert_eq!(crate::support::names(&tags), ["latest", "v1", "v2"]);
     assert_eq!(crate::support::names(&root.path().join("uploads")), [""; 0]);
-    // What was pushed outlives the server.
+    // The content survives a restart of the server.
     let server = EmbeddedRegistry::start(root.path()).unwrap();
     let registry = Registry::new(&at(&server.url()), Logins::none()).unwrap();
     assert!(registry.resolve(&image("polis-one-oss:v1")).await.is_ok());
 }
 
 #[tokio::test]
-async fn dockers_registry_does_it_all() {
+async fn dockers_registry_supports_a_release() {
     let Some(server) = DockerRegistry::open() else {
         return;
     };
@@ -163,7 +163,7 @@ async fn dockers_registry_does_it_all_with_a_password() {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "ghcr.io/odralabshq/polis-one-oss:v1: access refused: status 401: \
+            "ghcr.io/odralabshq/polis-one-oss:v1: access denied: status 401: \
              UNAUTHORIZED: authentication required"
         );
         let dir = tempfile::tempdir().unwrap();

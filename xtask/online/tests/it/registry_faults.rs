@@ -1,5 +1,4 @@
-//! Every way in which a registry or a layout can be wrong ends in an error of the right kind that
-//! says what was asked and what happened.
+//! Every fault of a registry or a layout causes an error of the right kind that names the request and the problem.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +15,7 @@ use crate::support::{endpoints, hasty, layout, names};
 const MANIFESTS: &str = "/v2/a/x/manifests/";
 const UPLOADS: &str = "/v2/a/x/blobs/uploads/";
 
-/// An embedded registry that holds `ghcr.io/a/x:v1` and can be told to fail.
+/// An embedded registry with `ghcr.io/a/x:v1` and faults.
 struct Site {
     root: TempDir,
     faults: Faults,
@@ -55,12 +54,12 @@ impl Site {
         Registry::new(&endpoints(&to(&self.server.url())), Logins::none()).unwrap()
     }
 
-    /// What `resolve` says when the manifest is answered with `fault` whenever it is asked.
+    /// The result of `resolve` if every request for the manifest is answered with `fault`.
     async fn resolve(&self, fault: Fault) -> Result<Digest, NetError> {
         self.faults.add("GET", MANIFESTS, 3, fault);
         let result = self.client().resolve(&image()).await;
         while self.faults.left() > 0 {
-            // Use up what a fault that is not retried has left.
+            // Consume faults that are left because they were not retried.
             let _ = self.client().resolve(&image()).await;
         }
         result
@@ -68,32 +67,32 @@ impl Site {
 }
 
 #[tokio::test]
-async fn a_status_is_told_by_its_kind() {
+async fn each_status_has_its_kind() {
     let site = Site::start().await;
     for (status, message) in [
         (
             401,
-            "ghcr.io/a/x:v1: access refused: status 401: a fault, as told",
+            "ghcr.io/a/x:v1: access denied: status 401: an injected fault",
         ),
         (
             403,
-            "ghcr.io/a/x:v1: access refused: status 403: a fault, as told",
+            "ghcr.io/a/x:v1: access denied: status 403: an injected fault",
         ),
         (
             404,
-            "ghcr.io/a/x:v1: not found: status 404: a fault, as told",
+            "ghcr.io/a/x:v1: not found: status 404: an injected fault",
         ),
         (
             418,
-            "ghcr.io/a/x:v1: not acceptable: status 418: a fault, as told",
+            "ghcr.io/a/x:v1: not acceptable: status 418: an injected fault",
         ),
         (
             429,
-            "ghcr.io/a/x:v1: too many requests: status 429: a fault, as told (3 attempts)",
+            "ghcr.io/a/x:v1: too many requests: status 429: an injected fault (3 attempts)",
         ),
         (
             500,
-            "ghcr.io/a/x:v1: no usable answer: status 500: a fault, as told (3 attempts)",
+            "ghcr.io/a/x:v1: no usable response: status 500: an injected fault (3 attempts)",
         ),
     ] {
         let error = site.resolve(Fault::Status(status)).await.unwrap_err();
@@ -103,7 +102,7 @@ async fn a_status_is_told_by_its_kind() {
 }
 
 #[tokio::test]
-async fn a_passing_fault_is_survived() {
+async fn a_temporary_fault_is_retried() {
     let site = Site::start().await;
     let dir = tempfile::tempdir().unwrap();
     let root = layout::index(dir.path(), "y");
@@ -116,7 +115,7 @@ async fn a_passing_fault_is_survived() {
         site.faults.add(method, path, 1, Fault::Status(503));
     }
     site.faults.add("PUT", UPLOADS, 1, Fault::Cut(0));
-    // Some registries do not tell where the manifest is.
+    // Some registries send no `Location` of the manifest.
     site.faults
         .add("PUT", MANIFESTS, 3, Fault::Header("location", None));
     site.faults.add("GET", MANIFESTS, 1, Fault::Cut(10));
@@ -129,7 +128,7 @@ async fn a_passing_fault_is_survived() {
 }
 
 #[tokio::test]
-async fn a_cut_or_missing_answer_is_unreachable() {
+async fn a_truncated_or_missing_response_is_unreachable() {
     let site = Site::start().await;
     let error = site.resolve(Fault::Cut(20)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
@@ -140,7 +139,7 @@ async fn a_cut_or_missing_answer_is_unreachable() {
     let error = hasty_client.resolve(&image()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "ghcr.io/a/x:v1: no usable answer: no answer in time"
+        "ghcr.io/a/x:v1: no usable response: no response in time"
     );
 
     site.server.stop().await;
@@ -159,7 +158,7 @@ async fn a_digest_header_must_agree_with_the_bytes() {
         .unwrap_err();
     let message = format!("ghcr.io/a/x:v1: expected {other}, got {}", site.digest);
     assert_eq!(error.to_string(), message);
-    // What tells nothing, or nothing that we know, leaves it to the bytes.
+    // Without a header of a known algorithm, the bytes decide.
     for header in ["sha256:00", "nonsense", "md5:00"] {
         let fault = Fault::DigestHeader(header.to_owned());
         assert_eq!(site.resolve(fault).await.unwrap(), site.digest, "{header}");
@@ -171,7 +170,7 @@ async fn a_digest_header_must_agree_with_the_bytes() {
 }
 
 #[tokio::test]
-async fn a_manifest_is_what_its_digest_says_and_no_schema_1() {
+async fn a_manifest_must_match_its_digest_and_not_be_schema_1() {
     let pinned = image().pinned(Digest::of(b"the right one"));
     let digest = Digest::of(b"the right one");
     let wrong = json!({"schemaVersion": 2, "manifests": []}).to_string();
@@ -191,7 +190,7 @@ async fn a_manifest_is_what_its_digest_says_and_no_schema_1() {
     let error = registry.resolve(&image()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "ghcr.io/a/x:v1: not acceptable: the manifest is schema 1, which no digest pins"
+        "ghcr.io/a/x:v1: not acceptable: the manifest is schema 1, which cannot be pinned"
     );
     let error = registry
         .resolve(&"ghcr.io/a/x:v2".parse().unwrap())
@@ -206,7 +205,7 @@ async fn a_manifest_is_what_its_digest_says_and_no_schema_1() {
 }
 
 #[tokio::test]
-async fn a_broken_layout_is_refused_before_anything_is_sent() {
+async fn an_invalid_layout_is_rejected_before_anything_is_sent() {
     let site = Site::start().await;
     let before = names(&site.root.path().join("blobs/sha256"));
     type Break = fn(&Path, &Digest);
@@ -243,7 +242,7 @@ async fn a_broken_layout_is_refused_before_anything_is_sent() {
             |dir, _| {
                 fs::write(dir.join("index.json"), r#"{"manifests":[]}"#).unwrap();
             },
-            "names 0 images; exactly one is needed",
+            "lists 0 images, expected one",
         ),
     ];
     for (name, break_it, message) in cases {

@@ -1,5 +1,5 @@
-//! The rehearsal, whole: in two directories, with two cargo homes, and of a tree that is waived, half
-//! pinned and ready.
+//! The complete rehearsal: in two directories, with two cargo homes, and of a tree that is waived, half pinned or
+//! ready.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use xtask_pins::edit::apply;
 use xtask_pins::inventory::{Files, Inventory, update};
 use xtask_testkit::Tree;
 
-use crate::support::{real_part, run};
+use crate::support::{external_tool, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 
@@ -25,8 +25,8 @@ fn rehearse(tree: &Tree, env: &[(&str, &str)]) -> Value {
     ran.report()["data"].clone()
 }
 
-/// The assets that must be the same each time: all but those that hold the key or the commit, which
-/// are made for one rehearsal, and their checksums.
+/// The assets that must always be the same: all except those that contain the key or the commit, which are made for one
+/// rehearsal, and their checksums.
 fn reproducible(data: &Value) -> Vec<String> {
     const OF_ONE: [&str; 6] = [
         "SHA256SUMS",
@@ -44,7 +44,7 @@ fn reproducible(data: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Pins images of `tree` to digests that nobody serves: every one of them, or every other one.
+/// Pins all images of `tree`, or every other one, to digests that no registry serves.
 fn pin(tree: &Tree, all: bool) {
     let inventory = Inventory::read(tree.root()).unwrap();
     let files = Files::read(tree.root()).unwrap();
@@ -79,10 +79,10 @@ fn a_rehearsal_releases_the_same_bytes_from_anywhere_in_every_state_of_the_tree(
     assert_eq!(reproducible(&first), reproducible(&second));
     assert!(reproducible(&first).len() > 5, "{first:#}");
     let dist = one.root().join("dist");
-    nothing_can_be_mistaken(&dist);
+    no_name_can_be_mistaken_for_a_release(&dist);
     users_can_verify(&dist);
 
-    // The same bytes, whatever is pinned, waived or released in the tree.
+    // The bytes are the same, whatever is pinned, waived or released in the tree.
     pin(&one, false);
     assert_eq!(
         reproducible(&rehearse(&one, &[])),
@@ -101,7 +101,7 @@ fn a_rehearsal_releases_the_same_bytes_from_anywhere_in_every_state_of_the_tree(
     );
 }
 
-fn nothing_can_be_mistaken(dist: &Path) {
+fn no_name_can_be_mistaken_for_a_release(dist: &Path) {
     let unpacked = tempfile::tempdir().unwrap();
     let compose = std::fs::read_to_string(dist.join("docker-compose.yml")).unwrap();
     let images: Vec<&str> = compose
@@ -149,7 +149,7 @@ fn users_can_verify(dist: &Path) {
             &format!("cd '{dir}' && sha256sum -c --strict SHA256SUMS"),
         ],
     );
-    let Some(minisign) = real_part("minisign") else {
+    let Some(minisign) = external_tool("minisign") else {
         return;
     };
     let (sums, key) = (dist.join("SHA256SUMS"), dist.join("minisign.pub"));

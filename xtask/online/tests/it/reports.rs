@@ -1,5 +1,5 @@
-//! The state of the pins, in the formats that GitHub reads: drift is a finding with its own exit
-//! code, at the pin's place.
+//! The states of pins in the formats that GitHub reads: drift is a finding with its own exit code, at the location of
+//! the pin.
 
 use expect_test::expect;
 

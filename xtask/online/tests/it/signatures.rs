@@ -1,4 +1,4 @@
-//! Signatures of images: by key with the real cosign, keyless as far as the arguments that it gets.
+//! Signatures of images: by key with the real cosign; for keyless ones, only the arguments of cosign.
 
 mod scripted;
 
@@ -17,7 +17,7 @@ use xtask_testkit::{Canary, Ran, Tree};
 use crate::support::docker::DockerRegistry;
 use crate::support::keys::{KEY, Keys, REPOSITORY, only_gate};
 use crate::support::test_env::{COMPOSE, Others, PROGRAM, TestEnv};
-use crate::support::{endpoints, layout, real_part, run};
+use crate::support::{endpoints, external_tool, layout, run};
 
 const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
 /// An environment in which the gate image must be signed.
@@ -27,7 +27,7 @@ struct Signing {
 }
 
 impl Signing {
-    /// Nothing where cosign is not installed.
+    /// `None` if cosign is not installed.
     fn start() -> Option<Self> {
         let (keys, test_env) = (Keys::make()?, TestEnv::start());
         keys.demand(&test_env.tree);
@@ -55,7 +55,7 @@ impl Signing {
             .join(REPOSITORY)
     }
 
-    /// The file that says what the tag of the signature of `digest` names.
+    /// The file with the digest that the tag of the signature of `digest` names.
     fn tag_of(&self, digest: Digest) -> PathBuf {
         let tag = format!("sha256-{}.sig", digest.hex());
         self.repository().join("_tags").join(tag)
@@ -76,7 +76,7 @@ impl Signing {
             .run(&["verify-pins", "--signatures", "--format", "json"])
     }
 
-    /// The signature is refused, and `said` is why.
+    /// Asserts that the signature is rejected with `said` in the reason.
     fn refused(&self, said: &str) {
         let ran = self.verify();
         let expected = format!("pin-unsigned {}", self.test_env.line_of("gate"));
@@ -96,7 +96,7 @@ impl Signing {
     }
 }
 
-/// The state of a pin, and why.
+/// The state of a pin, and the reason.
 fn state(ran: &Ran, name: &str) -> (String, String) {
     let pins = ran.report()["data"]["pins"].clone();
     let pin = pins
@@ -109,7 +109,7 @@ fn state(ran: &Ran, name: &str) -> (String, String) {
 }
 
 #[test]
-fn a_signature_of_the_right_key_is_told() {
+fn a_signature_by_the_right_key_is_reported() {
     let Some(signing) = Signing::start() else {
         return;
     };
@@ -125,10 +125,10 @@ fn a_signature_of_the_right_key_is_told() {
     let ran = signing.test_env.run(&["verify-pins", "--signatures"]);
     let told = "\nsignatures: 1 verified, 0 failed, 0 not checked\n";
     assert!(ran.stdout.contains(told), "{}", ran.seen());
-    // Another signature beside it takes nothing away.
+    // An additional signature by another key changes nothing.
     signing.sign("wrong", signing.digest());
     assert_eq!(signing.verify().code, 0);
-    // The pin itself is judged as ever, and so is the signature of what is pinned.
+    // The pin itself is checked as usual, and the signature is that of the pinned digest.
     signing
         .test_env
         .push(&signing.gate(), "somebody moved the tag");
@@ -153,7 +153,7 @@ fn no_signature_and_every_wrong_one_are_findings() {
     );
     fs::remove_file(signing.tag_of(signing.digest())).unwrap();
 
-    // A valid signature of another image, at the place of this one's.
+    // A valid signature of another image, moved here.
     let other = signing.gate().with_tag("other").unwrap();
     let other = signing.test_env.push(&other.unpinned(), "another image");
     signing.sign("right", other);
@@ -167,7 +167,7 @@ fn no_signature_and_every_wrong_one_are_findings() {
 }
 
 #[test]
-fn a_signature_that_was_tampered_with_is_a_finding() {
+fn a_manipulated_signature_is_a_finding() {
     let Some(signing) = Signing::start() else {
         return;
     };
@@ -178,7 +178,7 @@ fn a_signature_that_was_tampered_with_is_a_finding() {
     let signature = layer["annotations"]["dev.cosignproject.cosign/signature"]
         .as_str()
         .unwrap();
-    // Within the first of its two numbers.
+    // A position within the first of its two numbers.
     let at = 20;
     let digit = if signature[at..].starts_with('A') {
         "B"
@@ -200,7 +200,7 @@ fn a_signature_that_was_tampered_with_is_a_finding() {
     );
     fs::write(&tag, before).unwrap();
     assert_eq!(signing.verify().code, 0);
-    // What was signed, with another digest in it.
+    // The signed payload with another digest.
     let payload: Digest = layer["digest"].as_str().unwrap().parse().unwrap();
     let payload = signing
         .test_env
@@ -224,7 +224,7 @@ fn a_signature_that_was_tampered_with_is_a_finding() {
 }
 
 #[test]
-fn a_key_that_is_not_there_is_named() {
+fn a_missing_key_is_named() {
     let Some(signing) = Signing::start() else {
         return;
     };
@@ -239,7 +239,7 @@ fn a_key_that_is_not_there_is_named() {
 }
 
 #[test]
-fn what_is_not_there_is_not_asked_about() {
+fn missing_images_are_not_verified() {
     let Some(signing) = Signing::start() else {
         return;
     };
@@ -250,7 +250,7 @@ fn what_is_not_there_is_not_asked_about() {
     assert!(ran.stdout.contains(told), "{}", ran.seen());
 }
 
-/// A tree whose one image is in `server`, which is reached at `url`, and is signed there.
+/// A tree with one image, which is in `server` (reached at `url`) and signed there.
 fn in_dockers_registry(
     server: &DockerRegistry,
     url: &str,
@@ -291,7 +291,7 @@ fn verify_there(tree: &Tree, endpoint: &[String; 2], env: &[(&str, &str)]) -> Ra
 }
 
 #[test]
-fn cosign_logs_in_where_a_registry_wants_it() {
+fn cosign_authenticates_if_the_registry_requires_it() {
     let Some(server) = DockerRegistry::with_password("me", "s3cret") else {
         return;
     };
@@ -318,7 +318,7 @@ fn cosign_logs_in_where_a_registry_wants_it() {
 }
 
 #[test]
-fn cosign_trusts_the_extra_root_of_a_registry_that_has_moved() {
+fn cosign_trusts_the_extra_root_of_a_redirected_registry() {
     let Some(server) = DockerRegistry::with_tls() else {
         return;
     };
@@ -336,17 +336,17 @@ fn cosign_trusts_the_extra_root_of_a_registry_that_has_moved() {
     assert!(ran.code == 0 && ran.stdout.contains(told), "{}", ran.seen());
 }
 
-/// Debian's cosign does not tell its version: of it nobody knows that it sees what cosign 3 has signed.
+/// Debian's cosign prints no version, so it may not see signatures by cosign 3.
 #[test]
-fn a_cosign_that_may_not_see_the_signatures_is_refused() {
-    if real_part("cosign").is_none() {
+fn a_cosign_that_may_not_see_the_signatures_is_rejected() {
+    if external_tool("cosign").is_none() {
         return;
     }
     let test_env = TestEnv::start();
     let ran = test_env.run(&["verify-pins", "--signatures"]);
     assert_eq!(ran.code, 5, "{}", ran.seen());
     for words in [
-        "cosign 3 or newer is needed",
+        "cosign 3 or newer is required",
         "`devel`",
         "compose/images/",
         "https://docs.sigstore.dev/",

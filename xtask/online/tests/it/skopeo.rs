@@ -1,4 +1,4 @@
-//! A client that we did not write, skopeo, reads what we pushed and writes what we then pin.
+//! skopeo, an external client, reads what we push and writes what we pin.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use xtask_loopback::EmbeddedRegistry;
 use xtask_online::registry::{Logins, Registry};
 
 use crate::support::docker::DockerRegistry;
-use crate::support::{endpoints, layout, names, real_part, run};
+use crate::support::{endpoints, external_tool, layout, names, run};
 
 fn client(host: &str) -> Registry {
     let endpoints = endpoints(&[format!("{host}=http://{host}")]);
@@ -19,7 +19,7 @@ fn image(host: &str, name: &str) -> ImageRef {
     format!("{host}/a/{name}:v1").parse().unwrap()
 }
 
-/// What `push_layout` pushed to the registry at `host`, skopeo reads, byte for byte.
+/// skopeo reads what `push_layout` pushed to the registry at `host`, byte for byte.
 async fn reads_what_we_pushed(skopeo: &Path, host: &str) {
     let dir = tempfile::tempdir().unwrap();
     for name in ["single", "index"] {
@@ -57,7 +57,7 @@ async fn reads_what_we_pushed(skopeo: &Path, host: &str) {
     }
 }
 
-/// What skopeo pushed to the registry at `host`, we resolve, prove and tag.
+/// We resolve, verify and tag what skopeo pushed to the registry at `host`.
 async fn pushes_what_we_pin(skopeo: &Path, host: &str) {
     let dir = tempfile::tempdir().unwrap();
     let root = layout::index(dir.path(), "theirs");
@@ -86,7 +86,7 @@ async fn pushes_what_we_pin(skopeo: &Path, host: &str) {
             .await
             .unwrap()
     );
-    // skopeo's own default: the image of one platform, its layer compressed.
+    // skopeo's default: an image for one platform, with a compressed layer.
     let remote = format!("docker://{host}/a/packed:v1");
     let options = [
         "--insecure-policy",
@@ -107,7 +107,7 @@ async fn pushes_what_we_pin(skopeo: &Path, host: &str) {
         client.resolve(&image(host, "packed")).await.unwrap(),
         Digest::of(&raw)
     );
-    // And it deletes.
+    // It can also delete.
     run(skopeo, ["delete", "--tls-verify=false", &remote]);
     assert!(
         client
@@ -120,7 +120,7 @@ async fn pushes_what_we_pin(skopeo: &Path, host: &str) {
 
 #[tokio::test]
 async fn skopeo_and_the_embedded_registry_agree() {
-    let Some(skopeo) = real_part("skopeo") else {
+    let Some(skopeo) = external_tool("skopeo") else {
         return;
     };
     let root = tempfile::tempdir().unwrap();
@@ -131,7 +131,7 @@ async fn skopeo_and_the_embedded_registry_agree() {
 
 #[tokio::test]
 async fn skopeo_and_dockers_registry_agree_with_us() {
-    let Some(skopeo) = real_part("skopeo") else {
+    let Some(skopeo) = external_tool("skopeo") else {
         return;
     };
     let Some(server) = DockerRegistry::open() else {

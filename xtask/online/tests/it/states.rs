@@ -1,4 +1,4 @@
-//! Every state in which a pin can be, provoked once, by the real program on a copy of the tree.
+//! Every state of a pin, caused once, by the real program on a copy of the tree.
 
 mod files;
 
@@ -12,13 +12,13 @@ use xtask_loopback::Fault;
 
 use crate::support::docker::DockerRegistry;
 use crate::support::test_env::{CLOUD_INIT, COMPOSE, TestEnv, key_file};
-use crate::support::{layout, real_part, run};
+use crate::support::{external_tool, layout, run};
 
 const GATE: &str = "ghcr.io/odralabshq/polis-gate-oss:v0.4.0";
 const GATE_MANIFESTS: &str = "/v2/odralabshq/polis-gate-oss/manifests";
 const INIT: &str = "ghcr.io/odralabshq/polis-init-oss:v0.5.0";
 
-/// One state of the gate image, with the exit code that it makes.
+/// Asserts the state of the gate image, and the exit code for it.
 fn gate(test_env: &TestEnv, state: &str) {
     let code = match state {
         "missing platform" | "mismatch" => 1,
@@ -29,7 +29,7 @@ fn gate(test_env: &TestEnv, state: &str) {
 }
 
 #[test]
-fn everything_is_fine_in_a_world_that_is_whole() {
+fn everything_is_fine_if_all_servers_have_the_pins() {
     let test_env = TestEnv::start();
     let ran = test_env.run(&["verify-pins"]);
     assert_eq!(ran.code, 0, "{}", ran.seen());
@@ -44,7 +44,7 @@ fn everything_is_fine_in_a_world_that_is_whole() {
 }
 
 #[test]
-fn an_image_that_moved_is_shown_with_both_digests_at_its_line() {
+fn a_drifted_image_is_shown_with_both_digests_at_its_line() {
     let test_env = TestEnv::start();
     let old = test_env.image("gate");
     let new = test_env.push(&old, "somebody moved the tag");
@@ -66,7 +66,7 @@ fn an_image_that_moved_is_shown_with_both_digests_at_its_line() {
 }
 
 #[test]
-fn what_left_is_gone_unless_it_was_never_published() {
+fn deleted_content_is_gone_unless_it_was_never_published() {
     let test_env = TestEnv::start();
     for service in ["gate", "init"] {
         let name = format!("repositories/odralabshq/polis-{service}-oss/_tags");
@@ -77,7 +77,7 @@ fn what_left_is_gone_unless_it_was_never_published() {
 }
 
 #[test]
-fn who_does_not_answer_or_refuses_is_told_apart_and_never_fine() {
+fn failed_requests_have_their_own_states() {
     for (fault, state) in [
         (Fault::Status(500), "unreachable"),
         (Fault::Status(401), "not authorised"),
@@ -97,7 +97,7 @@ fn who_does_not_answer_or_refuses_is_told_apart_and_never_fine() {
 }
 
 #[test]
-fn bytes_that_differ_or_come_in_part_are_never_fine() {
+fn different_or_truncated_bytes_are_never_fine() {
     for (fault, state) in [
         (Fault::Corrupt, "mismatch"),
         (Fault::Cut(10), "unreachable"),
@@ -107,7 +107,7 @@ fn bytes_that_differ_or_come_in_part_are_never_fine() {
         ),
     ] {
         let test_env = TestEnv::start();
-        // The tag, when it is asked for, must be read as well to show a lying header.
+        // The wrong header is only revealed by reading the tag's content.
         if let Fault::DigestHeader(_) = fault {
             test_env
                 .registry_faults
@@ -122,7 +122,7 @@ fn bytes_that_differ_or_come_in_part_are_never_fine() {
 }
 
 #[test]
-fn a_deadline_ends_what_would_take_for_ever() {
+fn the_deadline_ends_endless_requests() {
     let test_env = TestEnv::start();
     let drip = Fault::Drip(Duration::from_millis(200));
     test_env
@@ -138,7 +138,7 @@ fn a_deadline_ends_what_would_take_for_ever() {
     );
 }
 
-/// Puts what `change` makes of the index of the gate image in the place of that index.
+/// Replaces the index of the gate image by the result of `change`.
 fn with_index(test_env: &mut TestEnv, change: impl FnOnce(&mut Value)) {
     let dir = tempfile::tempdir().unwrap();
     let root = layout::index(dir.path(), "changed");
@@ -171,13 +171,13 @@ fn child<'a>(index: &'a mut Value, architecture: &str) -> &'a mut Value {
 }
 
 #[test]
-fn an_index_must_name_the_platform() {
+fn an_index_must_list_the_platform() {
     let mut test_env = TestEnv::start();
     with_index(&mut test_env, |index| {
         child(index, "amd64")["platform"]["architecture"] = "riscv64".into()
     });
     gate(&test_env, "missing platform");
-    // What others publish need not be there for arm64; what we build must.
+    // Images of other projects need not support arm64; ours must.
     let mut test_env = TestEnv::start();
     with_index(&mut test_env, |index| {
         drop(index["manifests"].as_array_mut().unwrap().pop())
@@ -199,7 +199,7 @@ fn an_index_must_name_the_platform() {
 }
 
 #[test]
-fn what_an_index_names_must_be_there_and_be_it() {
+fn manifests_of_an_index_must_exist_and_be_for_the_platform() {
     let mut test_env = TestEnv::start();
     with_index(&mut test_env, |_| {});
     let storage = test_env.storage();
@@ -222,7 +222,7 @@ fn what_an_index_names_must_be_there_and_be_it() {
         .unwrap();
     fs::remove_file(storage.join("blobs/sha256").join(config)).unwrap();
     gate(&test_env, "missing platform");
-    // A descriptor that says amd64 for what is arm64.
+    // A descriptor that says amd64 for an arm64 manifest.
     let mut test_env = TestEnv::start();
     with_index(&mut test_env, |index| {
         let arm64 = child(index, "arm64").clone();
@@ -253,7 +253,7 @@ fn of_several_states_the_most_severe_is_the_exit_code() {
 }
 
 #[test]
-fn a_credential_helper_is_asked_and_its_failure_is_no_anonymity() {
+fn a_failed_credential_helper_does_not_cause_anonymous_access() {
     let dir = tempfile::tempdir().unwrap();
     let helper = |script: &str| {
         let path = dir.path().join("docker-credential-test");
@@ -274,7 +274,7 @@ fn a_credential_helper_is_asked_and_its_failure_is_no_anonymity() {
     let env = [("PATH", path.as_str()), ("DOCKER_CONFIG", config.as_str())];
     let verify = |test_env: &TestEnv| test_env.run_with(&["verify-pins"], &env);
     let test_env = TestEnv::start();
-    // It reads the host on its standard input and is told nothing else.
+    // It gets the host on standard input, and nothing else.
     helper(
         r#"[ "$*" = get ] && [ "$(cat)" = ghcr.io ] && echo '{"Username":"me","Secret":"s3cret"}'"#,
     );
@@ -297,7 +297,7 @@ fn a_credential_helper_is_asked_and_its_failure_is_no_anonymity() {
         ),
         (
             "echo '{\"Secret\":\"s3cret\"}'",
-            "`docker-credential-test` gave neither a login nor a reason",
+            "`docker-credential-test` returned neither credentials nor an error",
         ),
     ] {
         helper(script);
@@ -315,14 +315,14 @@ fn a_credential_helper_is_asked_and_its_failure_is_no_anonymity() {
     fs::remove_file(dir.path().join("docker-credential-test")).unwrap();
     let ran = verify(&test_env);
     assert!(
-        ran.stderr.contains("did not answer: cannot start it"),
+        ran.stderr.contains("did not respond: cannot start it"),
         "{}",
         ran.seen()
     );
 }
 
 #[test]
-fn the_token_of_the_run_goes_to_no_registry_and_a_login_to_its_own() {
+fn credentials_are_only_sent_to_their_registry() {
     let (user, password) = ("x-access-token", "ghs_ambient");
     let Some(server) = DockerRegistry::with_password(user, password) else {
         return;
@@ -337,7 +337,7 @@ fn the_token_of_the_run_goes_to_no_registry_and_a_login_to_its_own() {
         "{}",
         ran.seen()
     );
-    // The same as a login named for registries is let in, and finds nothing there.
+    // The same credentials in our own variables are accepted, and the image does not exist.
     let ran = verify(&[
         ("POLIS_REGISTRY_USER", user),
         ("POLIS_REGISTRY_PASSWORD", password),

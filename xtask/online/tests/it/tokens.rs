@@ -1,4 +1,4 @@
-//! Pushing with the token login that public registries use, against Docker's registry.
+//! Pushing with token authentication, as public registries use it, against Docker's registry.
 
 use xtask_online::ErrorKind;
 use xtask_online::registry::{Credentials, Logins, Registry};
@@ -36,11 +36,11 @@ async fn a_password_is_exchanged_for_a_token_that_dockers_registry_accepts() {
         "one token each for reading and writing"
     );
 
-    // A refused login is told as one, and not followed by an anonymous request.
+    // A rejected login is reported as such, and not followed by an anonymous request.
     let error = client("s3crets").resolve(&to).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "ghcr.io/a/x:v1: access refused: the login was refused: wrong user or password"
+        "ghcr.io/a/x:v1: access denied: the login was rejected: wrong user or password"
     );
     let anonymous = Registry::new(&endpoints, Logins::none()).unwrap();
     let error = anonymous.push_layout(dir.path(), &to).await.unwrap_err();
@@ -48,7 +48,7 @@ async fn a_password_is_exchanged_for_a_token_that_dockers_registry_accepts() {
     assert!(
         error
             .detail
-            .starts_with("the server gives no token without a login"),
+            .starts_with("the server issues no token without a login"),
         "{error}"
     );
 }

@@ -1,4 +1,4 @@
-//! The rules of GitHub in late 2026 that the embedded one keeps, each shown with plain HTTP.
+//! The rules of GitHub in late 2026 that the embedded one implements, each tested by plain HTTP.
 
 mod immutable;
 
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use xtask_loopback::Probe;
 
 use crate::support::twin::{Answer, COMMIT, Twin};
-use crate::support::{real_part, run};
+use crate::support::{external_tool, run};
 
 const FROZEN: &str = "state cannot be changed when release is immutable";
 const NO_TAG: &str = "Published releases must have a valid tag";
 const BURNT: &str = "tag_name was used by an immutable release";
 
 #[tokio::test]
-async fn a_tag_names_a_commit_by_itself_or_through_an_object() {
+async fn a_tag_names_a_commit_directly_or_through_an_object() {
     let twin = Twin::start();
     assert_eq!(twin.get("/git/ref/tags/v1").await.status, 404);
     let object = twin.server.tag("v1", COMMIT).unwrap();
@@ -54,7 +54,7 @@ async fn a_tag_names_a_commit_by_itself_or_through_an_object() {
 }
 
 #[tokio::test]
-async fn publishing_makes_a_missing_tag_on_the_target_and_leaves_one_that_is_there() {
+async fn publishing_creates_a_missing_tag_and_keeps_an_existing_one() {
     let twin = Twin::start();
     let other = COMMIT.replace('0', "b");
     twin.server.tag_lightweight("v2", &other).unwrap();
@@ -90,7 +90,7 @@ async fn a_draft_that_is_edited_without_its_tag_loses_it() {
 }
 
 #[tokio::test]
-async fn the_repository_tells_who_may_push() {
+async fn the_repository_reports_push_permission() {
     let twin = Twin::start();
     let draft = twin.draft("v1").await;
     let permissions = twin.get("").await.json["permissions"].clone();
@@ -154,7 +154,7 @@ async fn the_latest_release_is_neither_a_draft_nor_a_prerelease() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_a_starter_that_blocks_its_name() {
+async fn an_interrupted_upload_leaves_a_starter_that_blocks_its_name() {
     let twin = Twin::start();
     let draft = twin.draft("v1").await;
     let address = twin.server.url().replace("http://", "");
@@ -216,7 +216,7 @@ async fn an_upload_that_breaks_off_leaves_a_starter_that_blocks_its_name() {
 }
 
 #[tokio::test]
-async fn users_may_be_without_a_gravatar() {
+async fn users_may_have_no_gravatar() {
     let twin = Twin::start();
     let draft = twin.draft("v1").await;
     let path = format!("/releases/{draft}");
@@ -231,7 +231,7 @@ async fn users_may_be_without_a_gravatar() {
 }
 
 #[tokio::test]
-async fn the_runs_of_a_workflow_are_whole() {
+async fn the_runs_of_a_workflow_have_all_fields() {
     let twin = Twin::start();
     let runs = json!(["failure", "success", "failure"]).to_string();
     std::fs::write(twin.dir.path().join("github/runs.json"), runs).unwrap();
@@ -245,9 +245,9 @@ async fn the_runs_of_a_workflow_are_whole() {
     assert_eq!(list[0]["head_commit"]["id"], list[0]["head_sha"]);
 }
 
-/// A file and a directory whose names sort differently for git than for everyone else.
+/// A file and a directory whose names git sorts differently than other programs.
 #[tokio::test]
-async fn trees_have_the_names_that_git_gives_them() {
+async fn trees_have_the_object_ids_of_git() {
     let twin = Twin::start();
     let files =
         ["a.b", "a/c/d", "a0", "b"].map(|path| (path.to_owned(), ("100644", format!("{path}\n"))));
@@ -262,7 +262,9 @@ async fn trees_have_the_names_that_git_gives_them() {
     for (path, (_, text)) in &files {
         std::fs::write(at(path), text).unwrap();
     }
-    let Some(git) = real_part("git") else { return };
+    let Some(git) = external_tool("git") else {
+        return;
+    };
     let ask = |args: &[&str]| {
         let dir = dir.path().to_str().unwrap();
         String::from_utf8(run(&git, [&["-C", dir], args].concat())).unwrap()
@@ -273,7 +275,7 @@ async fn trees_have_the_names_that_git_gives_them() {
 }
 
 #[tokio::test]
-async fn a_branch_is_moved_back_only_by_force_and_has_one_open_pull_request() {
+async fn a_branch_moves_back_only_by_force_and_has_one_open_pull_request() {
     let twin = Twin::start();
     let files = |text: &str| [("a".to_owned(), ("100644", text.to_owned()))].into();
     let first = twin.server.push("main", "One", &files("1")).unwrap();

@@ -1,5 +1,4 @@
-//! `update` as maintainers see it: the real program on a copy of the tree, against servers that
-//! have published newer versions.
+//! `update` as maintainers see it: the real program on a copy of the tree, against servers with newer versions.
 
 use expect_test::expect;
 use polis_base::{Digest, ImageRef};
@@ -22,7 +21,7 @@ fn releases(test_env: &mut TestEnv, repository: &str, tags: &[&str]) {
     test_env.others.files.insert(path, bytes);
 }
 
-/// The actions of the tree but checkout, each with its tag.
+/// The actions of the tree except checkout, each with its tag.
 fn other_actions(test_env: &TestEnv) -> Vec<(String, String)> {
     let inventory = Inventory::read(test_env.tree.root()).expect("pins");
     let actions = inventory
@@ -102,7 +101,7 @@ fn a_tool_moves_to_its_newest_version_in_place() {
     assert_eq!(changed, expected);
     assert_eq!(test_env.run(&["verify-pins"]).code, 0);
 
-    // A second run changes nothing, and nothing is ever moved back without being told to.
+    // A second run changes nothing, and never downgrades without being told to.
     assert_eq!(test_env.run(&["update", "yq", "--check"]).code, 0);
     releases(&mut test_env, "mikefarah/yq", &["v4.45.1"]);
     let older = test_env.run(&["update", "yq", "--check"]);
@@ -119,7 +118,7 @@ fn a_tool_moves_to_its_newest_version_in_place() {
 }
 
 #[test]
-fn what_cannot_be_had_whole_changes_nothing() {
+fn an_incomplete_update_changes_nothing() {
     let mut test_env = TestEnv::start();
     let before = test_env.tree.read(CLOUD_INIT);
     yq(&mut test_env, "v4.46.0");
@@ -132,7 +131,7 @@ fn what_cannot_be_had_whole_changes_nothing() {
         let ran = test_env.run(&["update", "yq", version]);
         assert_eq!(ran.code, code, "{}", ran.seen());
     }
-    // The version that is pinned, whose bytes are others now.
+    // The pinned version, with different bytes.
     yq(&mut test_env, "v4.44.6");
     let ran = test_env.run(&["update", "yq", "v4.44.6"]);
     assert_eq!(ran.code, 1, "{}", ran.seen());
@@ -161,7 +160,7 @@ fn actions_move_with_their_comments_in_every_file() {
     for (name, tag) in &others {
         releases(&mut test_env, name, &[tag.as_str()]);
     }
-    // No release of its own kind, so that its tags are asked; with none published, and with others.
+    // No regular release, so tags are used: with no release at all, and with other kinds.
     releases(&mut test_env, &first.0, &[]);
     let path = format!("/repos/{}/tags", first.0);
     let tags = json!([{"name": first.1}, {"name": "v4"}]).to_string();
@@ -189,7 +188,7 @@ fn actions_move_with_their_comments_in_every_file() {
 
     let none = test_env.run(&["update", "actions", "--only", "actions/nothing"]);
     assert_eq!(none.code, 4, "{}", none.seen());
-    // One that fails keeps all of them where they are.
+    // If one fails, none is changed.
     let path = format!("/repos/{}/releases", first.0);
     test_env.others.files.remove(&path);
     test_env.others.tag("actions/checkout", "v6.2.0", new);
@@ -233,9 +232,9 @@ fn images_move_to_the_newest_tag_and_its_digest() {
     assert!(all.stderr.contains("nothing was changed"), "{}", all.seen());
 }
 
-/// A version of today is left alone for a week, unless somebody names it or wants it at once.
+/// A version of today is ignored for a week, unless the user names it or sets the minimum age to 0.
 #[test]
-fn a_version_must_have_been_out_for_some_days() {
+fn a_version_must_be_some_days_old() {
     let mut test_env = TestEnv::start();
     let release = |tag: &str, date: &str| json!({"tag_name": tag, "draft": false, "prerelease": false, "published_at": date});
     let list = json!([

@@ -1,5 +1,5 @@
-//! The online verbs as users see them: the real program on a copy of the tree, against Docker's
-//! registry and the embedded servers.
+//! The online verbs as users see them: the real program on a copy of the tree, against Docker's registry and the
+//! embedded servers.
 
 use std::fs;
 use std::path::Path;
@@ -11,12 +11,12 @@ use xtask_testkit::{Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
 use crate::support::test_env::{COMPOSE, Others, PROGRAM, SERVICES};
-use crate::support::{layout, names, real_part, run};
+use crate::support::{external_tool, layout, names, run};
 use expect_test::expect;
 
 const WAIVERS: &str = "compose/pin-waivers.yaml";
 
-/// The tree against a registry in the place of ghcr.io, and stand-ins of everyone else.
+/// The tree with a registry in place of ghcr.io, and stand-ins for all other servers.
 struct Setup<'a> {
     tree: &'a Tree,
     registry: String,
@@ -49,7 +49,7 @@ fn setup<'a>(tree: &'a Tree, host: &str) -> Setup<'a> {
     }
 }
 
-/// Pushes an image for a service by skopeo, which is not ours.
+/// Pushes an image for a service by skopeo, an external client.
 fn publish(skopeo: &Path, host: &str, service: &str, text: &str) -> Digest {
     let dir = tempfile::tempdir().unwrap();
     let digest = layout::index(dir.path(), text);
@@ -70,7 +70,7 @@ fn publish(skopeo: &Path, host: &str, service: &str, text: &str) -> Digest {
     digest
 }
 
-/// From an empty registry to pins that hold, then everything that can happen to them.
+/// From an empty registry to valid pins, and then everything that can happen to them.
 fn life_of_a_pin(tree: &Tree, skopeo: &Path, host: &str) {
     let setup = setup(tree, host);
     let original = [COMPOSE, WAIVERS].map(|path| tree.read(path));
@@ -78,9 +78,9 @@ fn life_of_a_pin(tree: &Tree, skopeo: &Path, host: &str) {
     for service in SERVICES {
         publish(skopeo, host, service, service);
     }
-    what_skopeo_pushed_is_pinned(&setup);
-    what_we_push_skopeo_reads(&setup, skopeo, host);
-    only_the_tag_that_moves_is_told(&setup, skopeo, host);
+    images_pushed_by_skopeo_are_pinned(&setup);
+    skopeo_reads_our_images(&setup, skopeo, host);
+    only_a_moved_tag_is_reported(&setup, skopeo, host);
     for (path, text) in [COMPOSE, WAIVERS].iter().zip(&original) {
         tree.write(path, text);
     }
@@ -89,7 +89,7 @@ fn life_of_a_pin(tree: &Tree, skopeo: &Path, host: &str) {
 fn nothing_is_published(setup: &Setup<'_>) {
     let tree = setup.tree;
     let original = tree.read(COMPOSE);
-    // Nothing is published: every image is named, and the file is what it was.
+    // Nothing is published: every image is named, and the file is unchanged.
     let failed = setup.run(&["pin"]);
     assert_eq!(failed.code, 2, "{}", failed.seen());
     for service in SERVICES {
@@ -105,7 +105,7 @@ fn nothing_is_published(setup: &Setup<'_>) {
 }
 
 /// Only image values change, and only once.
-fn what_skopeo_pushed_is_pinned(setup: &Setup<'_>) {
+fn images_pushed_by_skopeo_are_pinned(setup: &Setup<'_>) {
     let tree = setup.tree;
     let original = tree.read(COMPOSE);
     let would = setup.json(&["pin", "--check"]);
@@ -142,7 +142,7 @@ fn what_skopeo_pushed_is_pinned(setup: &Setup<'_>) {
     assert_eq!(tree.read(COMPOSE), text);
 }
 
-fn what_we_push_skopeo_reads(setup: &Setup<'_>, skopeo: &Path, host: &str) {
+fn skopeo_reads_our_images(setup: &Setup<'_>, skopeo: &Path, host: &str) {
     let push = setup.json(&["images", "push", "--partial"]);
     assert_eq!(push.code, 0, "{}", push.seen());
     let digest = push.report()["data"]["images"][0]["digest"]
@@ -167,7 +167,7 @@ fn what_we_push_skopeo_reads(setup: &Setup<'_>, skopeo: &Path, host: &str) {
     );
 }
 
-/// The states but the fine ones. What this machine builds may lack a platform.
+/// The states that are not fine. Images built on this machine may lack a platform.
 fn not_fine(ran: &Ran) -> Vec<(String, String)> {
     let report = ran.report();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -178,7 +178,7 @@ fn not_fine(ran: &Ran) -> Vec<(String, String)> {
         .collect()
 }
 
-fn only_the_tag_that_moves_is_told(setup: &Setup<'_>, skopeo: &Path, host: &str) {
+fn only_a_moved_tag_is_reported(setup: &Setup<'_>, skopeo: &Path, host: &str) {
     assert_eq!(not_fine(&setup.json(&["verify-pins"])), []);
     let moved = publish(skopeo, host, "gate", "somebody moved the tag");
     let drift = setup.json(&["verify-pins"]);
@@ -187,8 +187,8 @@ fn only_the_tag_that_moves_is_told(setup: &Setup<'_>, skopeo: &Path, host: &str)
 }
 
 #[test]
-fn pins_live_with_dockers_registry_and_with_ours() {
-    let Some(skopeo) = real_part("skopeo") else {
+fn pins_work_with_dockers_registry_and_with_ours() {
+    let Some(skopeo) = external_tool("skopeo") else {
         return;
     };
     let tree = Tree::whole();
@@ -199,11 +199,11 @@ fn pins_live_with_dockers_registry_and_with_ours() {
         return;
     };
     life_of_a_pin(&tree, &skopeo, docker.host());
-    a_full_disk_costs_nothing(&tree, &ours.host());
+    a_full_disk_keeps_the_old_file(&tree, &ours.host());
 }
 
-/// The compose file on a file system that is full: the old one stays, whole.
-fn a_full_disk_costs_nothing(tree: &Tree, host: &str) {
+/// The compose file on a full file system: the old content is kept.
+fn a_full_disk_keeps_the_old_file(tree: &Tree, host: &str) {
     let dir = tree.root().join("compose");
     let saved = tempfile::tempdir().unwrap();
     let (mount_point, saved) = (
@@ -242,7 +242,7 @@ fn a_full_disk_costs_nothing(tree: &Tree, host: &str) {
     assert_eq!(after, (before, listed));
 }
 
-/// A tree that is wholly pinned, without having asked anybody.
+/// A fully pinned tree, made without querying any server.
 fn pinned_tree(digest: Digest) -> Tree {
     let tree = Tree::data();
     let text = tree.read(COMPOSE);
@@ -258,7 +258,7 @@ fn pinned_tree(digest: Digest) -> Tree {
 }
 
 #[test]
-fn a_registry_that_is_down_is_no_drift() {
+fn an_unreachable_registry_is_not_drift() {
     let tree = pinned_tree(Digest::of(b""));
     let ran = setup(&tree, "127.0.0.1:9").json(&["verify-pins"]);
     assert_eq!(ran.code, 3, "{}", ran.seen());
@@ -267,10 +267,9 @@ fn a_registry_that_is_down_is_no_drift() {
     assert!(states.iter().all(|(state, _)| state == "unreachable"));
 }
 
-/// Commands can be run as they are written where the environment says who is asked, and whoever
-/// forgot that is told.
+/// The environment can redirect commands without changing their arguments, and a note reminds users who forgot.
 #[test]
-fn endpoints_of_the_environment_are_used_and_told() {
+fn endpoints_of_the_environment_are_used_and_reported() {
     let tree = Tree::data();
     let (_server, endpoints) = Others::of(&tree).serve(&Faults::none());
     let set = endpoints.join(",");
@@ -280,21 +279,21 @@ fn endpoints_of_the_environment_are_used_and_told() {
         (ran.code, ran.stderr)
     };
     let told = format!(
-        "POLIS_ENDPOINTS leads elsewhere: {}\n",
+        "POLIS_ENDPOINTS redirects hosts: {}\n",
         endpoints.join(", ")
     );
     assert_eq!(verify(&args, &set), (0, told));
     let (code, said) = verify(&args, "github.com=http://192.0.2.1");
     assert_eq!(code, 4, "{said}");
-    assert!(said.contains("POLIS_ENDPOINTS is not acceptable"), "{said}");
-    // The command line goes before it.
+    assert!(said.contains("invalid POLIS_ENDPOINTS"), "{said}");
+    // The command line takes precedence.
     let given = endpoints.iter().flat_map(|one| ["--endpoint", one]);
     let args: Vec<&str> = args.into_iter().chain(given).collect();
     let closed = "github.com=http://127.0.0.1:9";
     assert_eq!(verify(&args, closed), (0, String::new()));
 }
 
-/// Starts a verb that waits for a server, started by `sh` after `before`; sends it `signals` then.
+/// Starts a verb that waits for a server, from `sh` after `before`, and sends it `signals`.
 #[cfg(unix)]
 fn signalled(before: &str, signals: &[&str]) {
     let tree = Tree::data();
@@ -303,7 +302,7 @@ fn signalled(before: &str, signals: &[&str]) {
     let (_server, endpoints) = Others::of(&tree).serve(&faults);
     let listed = names(tree.root());
     let script = format!("{before} exec \"$0\" \"$@\"");
-    // These tests may run where signals are ignored, as under `nohup`; GNU's `env` takes that back.
+    // The tests may run with ignored signals, as under `nohup`; GNU's `env` resets them.
     let mut args = match cfg!(target_os = "linux") {
         true => vec!["--default-signal", "sh"],
         false => vec!["sh"],
@@ -348,7 +347,7 @@ fn a_signal_that_the_parent_ignores_stays_ignored() {
 }
 
 #[test]
-fn a_release_that_cannot_start_says_everything_at_once() {
+fn a_release_that_cannot_start_reports_all_problems() {
     let tree = Tree::data();
     let before = names(tree.root());
     let ran = tree.run(
@@ -374,7 +373,7 @@ fn a_release_that_cannot_start_says_everything_at_once() {
     }
     assert_eq!(ran.code, 5);
     let mut after = names(tree.root());
-    // The lock of the release is below it.
+    // The release lock is in there.
     after.retain(|name| name != "target");
     assert_eq!(after, before);
     let alone = tree.run(PROGRAM, &["release", "--execute"]);
@@ -385,21 +384,21 @@ fn a_release_that_cannot_start_says_everything_at_once() {
 fn a_release_is_only_planned_unless_told_otherwise() {
     let tree = Tree::data();
     let before = tree.read(COMPOSE);
-    // Nobody listens there.
+    // No server listens there.
     let nowhere = ["api.github.com", "ghcr.io"].map(|host| format!("{host}=http://127.0.0.1:9"));
     let mut args = vec!["release", "v0.5.0"];
     for endpoint in &nowhere {
         args.extend(["--endpoint", endpoint]);
     }
     let ran = tree.run(PROGRAM, &args);
-    // Of a tree that is no repository the rest is told all the same.
+    // If the tree is not a repository, the rest is still reported.
     assert_eq!(ran.code, 5, "{}", ran.seen());
     for words in [
         "unknown  ghcr.io/odralabshq/polis-init-oss:v0.5.0: not checked",
         "note: GitHub and the registry could not be read",
         "not a git repository",
         "9 images are not pinned",
-        "Would stop now, before anything is changed:\n",
+        "The release would be refused, before anything is changed:\n",
         "  - 9 images are not pinned\n",
         "minisign.pub",
         "  - `POLIS_MINISIGN_SECRET_KEY` is not set\n",
@@ -419,7 +418,7 @@ fn a_release_is_only_planned_unless_told_otherwise() {
         exit 4
         --- stderr
         error: this tree is version 0.5.0, not 9.9.9
-          next: set the version in Cargo.toml and write a section `## 9.9.9` into CHANGELOG.md
+          hint: set the version in Cargo.toml and write a section `## 9.9.9` into CHANGELOG.md
     "#]]
     .assert_eq(&tree.run(PROGRAM, &["release", "9.9.9"]).seen());
 }

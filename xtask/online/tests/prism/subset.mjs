@@ -1,16 +1,16 @@
-// Cuts GitHub's description of its API down to what the release, drift and update code asks, so
-// that Prism starts in two seconds and not in seventeen, and makes it as strict as GitHub is.
+// Reduces GitHub's API description to the operations that the release, drift and update code uses,
+// so that Prism starts in two seconds instead of seventeen, and makes it as strict as GitHub.
 //
 //   node subset.mjs DESCRIPTION > SUBSET
 //
-// What is changed beside the cut, each with its reason:
-// - the operations that upload have no server of their own: Prism has one upstream;
-// - `{ref}` is also `tags/{ref}`, `heads/{ref}` and `heads/polis/{ref}`, as Prism's parameters hold no slash;
-// - each JSON answer is also one of `application/vnd.github+json`, which clients accept;
-// - the body of a request has no further fields: GitHub refuses them, its description does not;
-// - what may be null without having a type gets `null` as an alternative: Prism's validator refuses
-//   to compile it, and Prism then checks nothing of the whole body and says nothing;
-// - a file may also come as the bytes that its description promises in prose.
+// Other changes, with reasons:
+// - upload operations have no separate server, because Prism has one upstream;
+// - `{ref}` is also `tags/{ref}`, `heads/{ref}` and `heads/polis/{ref}`, because Prism's parameters cannot contain a slash;
+// - each JSON response is also available as `application/vnd.github+json`, which clients accept;
+// - request bodies may not have additional fields, which GitHub rejects but its description allows;
+// - nullable fields without a type get `null` as an alternative, because Prism's validator cannot
+//   compile them otherwise, and Prism then silently skips the whole body;
+// - a file may also be sent as bytes, which the description only mentions in prose.
 import { readFileSync } from "node:fs";
 
 const repo = "/repos/{owner}/{repo}";

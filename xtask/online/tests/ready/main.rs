@@ -1,7 +1,7 @@
-//! The release as RELEASING.md tells a maintainer to cut it: its commands, as they are written, on a copy
-//! of the tree, against servers on loopback. What comes out is a tree that is ready, and it is rehearsed.
+//! The release as RELEASING.md tells a maintainer to cut it: its commands, as written, on a copy of the tree, against
+//! servers on loopback. The result is a tree that is ready for release, and is rehearsed.
 //!
-//! One program of its own, so that it is one stage of the tests; it prints where its time goes.
+//! This is a separate test program, so that it is one stage of the tests. It prints the duration of each step.
 
 mod maintainer;
 mod page;
@@ -18,13 +18,13 @@ use maintainer::Maintainer;
 use page::{Who, commands, script, who};
 use servers::{Servers, TOKEN};
 
-/// The version that is cut: the one after that of a copy.
+/// The version to release: the one after that of a copy.
 const VERSION: &str = "0.6.0";
-/// The password of the key that signs.
+/// The password of the signing key.
 const PASSWORD: &str = "ready-password";
-/// What people write before they begin.
+/// The changelog that people write before they begin.
 const CHANGELOG: &str = "# Changelog\n\n## 0.6.0 (unreleased)\n\n- What the tests release.\n";
-/// What cutting a release changes.
+/// The files that preparing a release changes.
 const CHANGED: [&str; 6] = [
     "CHANGELOG.md",
     "Cargo.lock",
@@ -35,7 +35,7 @@ const CHANGED: [&str; 6] = [
 ];
 /// The targets that the page's commands build here.
 const TARGETS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
-/// Of `cargo xtask ci`, the tests that look at the tree.
+/// The tests of `cargo xtask ci` that read the tree.
 const TESTS: [Chosen; 7] = [
     all("xtask", "offline"),
     all("xtask", "reports"),
@@ -50,11 +50,11 @@ const TESTS: [Chosen; 7] = [
             "mutation::",
             "pin::",
             "reports::",
-            "states::files::downloads_hash",
+            "states::files::downloads_must_match",
             "states::everything_is_fine",
-            "states::what_left_is_gone",
+            "states::deleted_content_is_gone",
             "update::",
-            "verbs::a_registry_that_is_down",
+            "verbs::an_unreachable_registry",
         ],
     },
 ];
@@ -67,7 +67,7 @@ const fn all(package: &'static str, name: &'static str) -> Chosen {
     }
 }
 
-/// Runs and prints one step, with its time.
+/// Runs a step, and prints its duration.
 fn timed<T>(what: &str, step: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = step();
@@ -92,7 +92,7 @@ fn a_tree_made_ready_by_the_page_can_be_released() {
     let servers = timed("start the servers", || {
         Servers::start(&dir, &maintainer.tree)
     });
-    let maintainer = maintainer.in_world(&servers);
+    let maintainer = maintainer.with_servers(&servers);
     timed("make the checkout", || begin(&maintainer));
 
     for command in commands(&page, "Set up, once", VERSION) {
@@ -103,19 +103,19 @@ fn a_tree_made_ready_by_the_page_can_be_released() {
     for command in commands(&page, "Cut a release", VERSION) {
         timed(&command, || cut(&maintainer, &command, &tests));
     }
-    timed("look at what came out", || is_ready(&maintainer, &before));
+    timed("check the result", || assert_ready(&maintainer, &before));
     timed("the release itself", || {
         release(&maintainer, &servers, &page)
     });
 }
 
-/// Releases the tree by the page's own words, twice: the second time nothing is left to do.
+/// Releases the tree by the page's own commands, twice: the second run has nothing left to do.
 fn release(maintainer: &Maintainer, servers: &Servers, page: &str) {
     let installed = maintainer.run("rustup target list --installed");
     let installed = installed.unwrap_or_default();
     for target in TARGETS {
         if !installed.lines().any(|line| line == target) {
-            println!("          (left out: {target} is not installed)");
+            println!("          (skipped: {target} is not installed)");
             return;
         }
     }
@@ -160,7 +160,7 @@ fn begin(maintainer: &Maintainer) {
     git(maintainer, &format!("remote add origin '{origin}'"));
 }
 
-/// Runs a command of the set-up, where a machine can.
+/// Runs a command of the set-up, if a machine can.
 fn set_up(maintainer: &Maintainer, command: &str) {
     timed(command, || match (who(command), command) {
         (None, unknown) => unknown_command(unknown),
@@ -170,7 +170,7 @@ fn set_up(maintainer: &Maintainer, command: &str) {
         }
         (_, targets) if targets.starts_with("rustup ") => {
             if let Err(error) = maintainer.run(targets) {
-                println!("          (left out: {error})");
+                println!("          (skipped: {error})");
             }
         }
         (_, command) => {
@@ -180,11 +180,11 @@ fn set_up(maintainer: &Maintainer, command: &str) {
     });
 }
 
-/// Runs a command that cuts a release, or what stands in for the person or the hour that it takes.
+/// Runs a command that cuts a release, or a substitute for a person or a command that takes an hour.
 fn cut(maintainer: &Maintainer, command: &str, tests: &[programs::Program]) {
     match (who(command), command) {
         (None, unknown) => unknown_command(unknown),
-        // What GitHub does when it merges by rebase onto a branch that nobody else has moved.
+        // GitHub's rebase merge onto a branch that has not moved.
         (Some(Who::Person), merge) if merge.starts_with("gh pr merge ") => {
             git(
                 maintainer,
@@ -200,12 +200,12 @@ fn cut(maintainer: &Maintainer, command: &str, tests: &[programs::Program]) {
     }
 }
 
-/// A command that nobody has thought about would be a step that is never proven.
+/// An unclassified command would never be tested.
 fn unknown_command(command: &str) {
     panic!("`{command}`: neither a machine's nor known to need a person; see `page.rs`");
 }
 
-/// What `cargo xtask ci` does that depends on the state of the tree.
+/// The part of `cargo xtask ci` that depends on the state of the tree.
 fn checked(maintainer: &Maintainer, tests: &[programs::Program]) {
     for command in ["cargo xtask check", "cargo xtask verify-pins --offline"] {
         let ran = timed(command, || maintainer.run(command));
@@ -216,8 +216,8 @@ fn checked(maintainer: &Maintainer, tests: &[programs::Program]) {
     }
 }
 
-/// The tree that a release needs, and no other change.
-fn is_ready(maintainer: &Maintainer, before: &str) {
+/// Asserts that the tree is ready for release, with no other change.
+fn assert_ready(maintainer: &Maintainer, before: &str) {
     let changed = git(maintainer, &format!("diff --name-only {before} HEAD"));
     assert_eq!(changed.lines().collect::<Vec<_>>(), CHANGED);
     assert_eq!(git(maintainer, "status --porcelain"), "");
@@ -239,11 +239,11 @@ fn is_ready(maintainer: &Maintainer, before: &str) {
     );
     let here = git(maintainer, "rev-parse HEAD");
     assert_eq!(there, format!("{here}\n{here}"));
-    signs(maintainer);
+    assert_signs(maintainer);
 }
 
-/// The key of the set-up signs what users verify with the public half that was committed.
-fn signs(maintainer: &Maintainer) {
+/// Asserts that the key of the set-up signs what the committed public key verifies.
+fn assert_signs(maintainer: &Maintainer) {
     fs::write(maintainer.tree.join("target/signed"), VERSION).expect("a file");
     let sign = "minisign -S -s ~/polis-release.key -m target/signed";
     maintainer.converse(sign, &format!("{PASSWORD}\n"));

@@ -18,7 +18,7 @@ use crate::servers::Servers;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 /// Longer than any command takes.
 const LIMIT: Duration = Duration::from_secs(900);
-/// What the environment of whoever runs the tests may hold, and a maintainer's does not.
+/// Variables that the tests' environment may contain and a maintainer's does not.
 const UNSET: [&str; 9] = [
     "CARGO_MANIFEST_DIR",
     "DOCKER_CONFIG",
@@ -30,8 +30,8 @@ const UNSET: [&str; 9] = [
     "POLIS_REGISTRY_PASSWORD",
     "POLIS_REGISTRY_USER",
 ];
-/// Answers `cargo xtask`, and what it builds to run, with programs that are there; leaves the rest to
-/// cargo. The paths stand in the script: our tools keep variables that they do not know from children.
+/// Answers `cargo xtask`, and the builds that it starts, with existing programs; passes everything else to cargo. The
+/// paths are in the script, because our tools hide unknown variables from children.
 const SHIM: &str = r#"#!/bin/sh
 case "$*" in
   xtask*)
@@ -57,13 +57,13 @@ pub(crate) struct Maintainer {
     pub(crate) tree: PathBuf,
     /// The bare repository that is its `origin`.
     pub(crate) origin: PathBuf,
-    /// A short path: GnuPG's agent listens below it.
+    /// A short path, because GnuPG's agent has a socket below it.
     home: TempDir,
     endpoints: String,
 }
 
 impl Maintainer {
-    /// A checkout of `content` below `dir`, with one commit on `main`. What was built there before is kept.
+    /// A checkout of `content` below `dir`, with one commit on `main`. Keeps earlier build artifacts.
     pub(crate) fn new(dir: &Path, content: &Tree) -> Self {
         let (tree, origin) = (dir.join("tree"), dir.join("origin.git"));
         let kept = dir.join("target");
@@ -82,7 +82,7 @@ impl Maintainer {
             home,
             endpoints: String::new(),
         };
-        maintainer.at_home();
+        maintainer.prepare_home();
         let [tree, origin] = [&maintainer.tree, &maintainer.origin].map(|path| path.display());
         let source = content.root().display();
         for command in [
@@ -97,14 +97,14 @@ impl Maintainer {
         maintainer
     }
 
-    /// The same machine, with the hosts redirected to `servers`.
-    pub(crate) fn in_world(mut self, servers: &Servers) -> Self {
+    /// Redirects the hosts to `servers`.
+    pub(crate) fn with_servers(mut self, servers: &Servers) -> Self {
         self.endpoints = servers.endpoints();
         self
     }
 
-    /// Keys, who the maintainer is, and the shim.
-    fn at_home(&self) {
+    /// Creates keys, the maintainer's identity, and the shim.
+    fn prepare_home(&self) {
         let home = self.home.path();
         fs::create_dir_all(home.join("bin")).expect("a directory");
         let shim = home.join("bin/cargo");
@@ -126,8 +126,8 @@ impl Maintainer {
         self.run_in(&self.tree, command)
     }
 
-    /// Runs `script` in bash, as one session, with `answers` on standard input; returns its standard
-    /// output. The programs that it would build are there already.
+    /// Runs `script` in bash, as one session, with `answers` on standard input; returns its standard output. The
+    /// programs that it would build are already built.
     pub(crate) fn session(&self, script: &str, answers: &str) -> String {
         let debug = self.tree.join("target/debug");
         if !debug.exists() {
@@ -143,7 +143,7 @@ impl Maintainer {
         answer.stdout
     }
 
-    /// Runs a command that asks, with `answers` on standard input.
+    /// Runs an interactive command with `answers` on standard input.
     pub(crate) fn converse(&self, command: &str, answers: &str) {
         let run = self.shell(&self.tree, command);
         let answer = run.converse(answers, LIMIT).expect("an answer");
@@ -185,7 +185,7 @@ impl Maintainer {
     }
 }
 
-/// Where the programs are that were built with the tests.
+/// The directory of the programs that were built with the tests.
 fn programs() -> &'static Path {
     Path::new(PROGRAM).parent().expect("a directory")
 }

@@ -1,30 +1,30 @@
 //! The commands of a section of RELEASING.md, and who runs each of them.
 
-/// What a list of steps puts before the lines of its blocks.
+/// The indentation of blocks in a list of steps.
 const BLOCK: &str = "       ";
-/// Stands for the version in commands.
+/// The placeholder for the version in commands.
 const PLACEHOLDER: &str = "X.Y.Z";
 
-/// What only people can do: they have the rights, or judge. What is neither here nor in [`MACHINE`]
-/// fails the test.
+/// Commands for people, who have the rights or must judge. A command that is neither here nor in [`MACHINE`] fails the
+/// test.
 const PERSON: [&str; 3] = ["gh secret set ", "gh pr create ", "gh pr merge "];
-/// What a machine runs as it is written.
+/// Commands that a machine runs as written.
 const MACHINE: [&str; 4] = ["cargo xtask ", "git ", "minisign -G ", "rustup target add "];
 
 /// Who runs a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// Somebody with rights on GitHub.
+    /// A person with rights on GitHub.
     Person,
-    /// Whoever has a checkout.
+    /// Any machine with a checkout.
     Machine,
 }
 
-/// The commands in the blocks of `section`, in their order, with `version` for its placeholder.
+/// The commands in the blocks of `section`, in order, with `version` for its placeholder.
 ///
 /// # Panics
-/// When the section is missing, has no command, or has a block that is not that of a step: a command
-/// that is overlooked would never be run.
+/// If the section is missing, has no command, or has a block outside of a step, because an overlooked command would
+/// never be run.
 pub(crate) fn commands(page: &str, section: &str, version: &str) -> Vec<String> {
     let heading = format!("## {section}");
     let lines = page.lines().skip_while(|line| *line != heading).skip(1);
@@ -43,7 +43,7 @@ pub(crate) fn commands(page: &str, section: &str, version: &str) -> Vec<String> 
 /// The block of the subsection `title`, with `version` for its placeholder.
 ///
 /// # Panics
-/// When there is none.
+/// If there is none.
 pub(crate) fn script(page: &str, title: &str, version: &str) -> String {
     let heading = format!("### {title}");
     let lines = page.lines().skip_while(|line| *line != heading).skip(1);
@@ -54,7 +54,7 @@ pub(crate) fn script(page: &str, title: &str, version: &str) -> String {
     script.replace(PLACEHOLDER, version)
 }
 
-/// Who runs `command`; nobody is known for what is on neither list.
+/// Who runs `command`; `None` for commands on neither list.
 pub(crate) fn who(command: &str) -> Option<Who> {
     let is = |list: &[&str]| list.iter().any(|known| command.starts_with(*known));
     match (is(&PERSON), is(&MACHINE)) {
@@ -65,7 +65,7 @@ pub(crate) fn who(command: &str) -> Option<Who> {
 }
 
 #[test]
-fn commands_are_read_as_they_are_written() {
+fn commands_are_read_as_written() {
     let page = "## A\n\n1. Do\n   this:\n\n       git x X.Y.Z\n       gh pr merge --rebase\n\n## B\n\n       no\n";
     let found = commands(page, "A", "1.2.3");
     assert_eq!(found, ["git x 1.2.3", "gh pr merge --rebase"]);
@@ -76,6 +76,6 @@ fn commands_are_read_as_they_are_written() {
 
 #[test]
 #[should_panic(expected = "neither text nor block")]
-fn a_block_that_would_be_overlooked_is_none() {
+fn blocks_outside_of_steps_are_rejected() {
     commands("## A\n\n    git x\n", "A", "1");
 }

@@ -1,5 +1,5 @@
-//! The servers that a release meets, on loopback: a registry with stand-ins for the published images,
-//! GitHub, and the hosts of the downloads. What they hold stays when they end.
+//! The servers that a release uses, on loopback: a registry with stand-ins for the published images, GitHub, and the
+//! hosts of the downloads. Their content stays after they stop.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use xtask_online::stand_in;
 use xtask_pins::edit::{self, apply};
 use xtask_pins::inventory::{Dependency, Files, Inventory, update};
 
-/// The token that this GitHub knows.
+/// The token that this GitHub accepts.
 pub(crate) const TOKEN: &str = "ready-token";
 
 /// Running servers.
@@ -21,14 +21,14 @@ pub(crate) struct Servers {
     endpoints: Vec<String>,
     registry: EmbeddedRegistry,
     pub(crate) github: EmbeddedGitHub,
-    /// Dependency the servers were asked to change.
+    /// The requests that change something.
     pub(crate) journal: Journal,
     _files: EmbeddedFiles,
 }
 
 impl Servers {
-    /// Serves what the tree at `tree` fetches, and keeps it below `dir`. The checksums in the tree become
-    /// those of what is served here: the real bytes are not to be had.
+    /// Serves what the tree at `tree` downloads, and stores it below `dir`. Sets the checksums in the tree to those of
+    /// stand-ins, because the real files are not available.
     pub(crate) fn start(dir: &Path, tree: &Path) -> Self {
         let journal = Journal::default();
         let registry =
@@ -61,12 +61,12 @@ impl Servers {
         servers.publish(tree)
     }
 
-    /// The servers as `POLIS_ENDPOINTS` names them.
+    /// The servers in the form of `POLIS_ENDPOINTS`.
     pub(crate) fn endpoints(&self) -> String {
         self.endpoints.join(",")
     }
 
-    /// Pushes a stand-in for every image of the tree that others publish.
+    /// Pushes a stand-in for every image of other projects in the tree.
     fn publish(mut self, tree: &Path) -> Self {
         let inventory = Inventory::read(tree).expect("pins");
         let images = inventory.to_resolve().expect("images");

@@ -35,7 +35,7 @@ const SECTIONS: [&str; 11] = [
 /// Reads the contracts of the tree at `root`, in the order of their names. Returns the valid ones, and the findings.
 ///
 /// # Errors
-/// When the directory or a file cannot be read.
+/// If the directory or a file cannot be read.
 pub fn read(root: &Path) -> Result<(Vec<Contract>, Vec<Finding>)> {
     let mut paths = Vec::new();
     write::files_below(root, DIR, &mut paths)?;
@@ -53,7 +53,7 @@ pub fn read(root: &Path) -> Result<(Vec<Contract>, Vec<Finding>)> {
 /// The contracts of the tree at `root`.
 ///
 /// # Errors
-/// When one cannot be read or is malformed; the error shows the places.
+/// If one cannot be read or is malformed; the error shows the places.
 pub fn load(root: &Path) -> Result<Vec<Contract>> {
     match read(root)? {
         (contracts, findings) if findings.is_empty() => Ok(contracts),

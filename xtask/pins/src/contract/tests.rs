@@ -40,7 +40,7 @@ fn parsed(text: &str) -> std::result::Result<Contract, Vec<Finding>> {
 }
 
 #[test]
-fn reads_every_fact_with_its_source_and_its_place() {
+fn reads_every_fact_with_its_source_and_location() {
     let contract = parsed(WHOLE).expect("a contract");
     assert_eq!(contract.name(), "a");
     assert_eq!(contract.image, "v.example/o/a");
@@ -93,7 +93,7 @@ fn a_signer_may_be_a_key_of_the_tree() {
 }
 
 #[test]
-fn what_a_publisher_promises_is_said_whole() {
+fn the_facts_about_a_publisher_must_be_complete() {
     let keyless = "{identity: ^https://h/o/r$, issuer: https://i.example, cosign: 3}";
     for signature in [
         "{}",
@@ -164,7 +164,7 @@ fn a_bare_name_is_found_where_the_image_looks_for_it() {
 }
 
 #[test]
-fn every_defect_is_a_finding_at_its_place() {
+fn every_defect_is_a_finding_at_its_location() {
     for (from, to, line, message) in [
         (
             "image: v.example/o/a",

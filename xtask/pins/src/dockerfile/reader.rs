@@ -118,7 +118,7 @@ pub fn read(text: &str) -> Dockerfile {
 /// The end of a here-document.
 struct End {
     name: String,
-    /// Whether tabs may stand before it, as with `<<-`.
+    /// Whether tabs may precede it, as with `<<-`.
     tabs: bool,
 }
 
@@ -182,7 +182,7 @@ impl Lines<'_> {
         line
     }
 
-    /// The text up to `end`; `None` where the file ends first.
+    /// The text up to `end`; `None` if the file ends first.
     fn document(&mut self, end: &End) -> Option<Mapped> {
         let mut document = Mapped::default();
         while let Some(span) = self.next() {

@@ -36,7 +36,7 @@ impl Collector {
         Location { span, place }
     }
 
-    /// Adds a pin, or only the occurrences where an equal pin exists.
+    /// Adds a pin, or only its occurrences if an equal pin exists.
     pub(super) fn pin(
         &mut self,
         dependency: Dependency,
@@ -123,7 +123,7 @@ impl Collector {
             Err(error) => {
                 let message = format!("the image of {by}: {error}");
                 let finding = Finding::error("image-reference", at.place, message);
-                self.findings.push(finding.help(way_out(&error)));
+                self.findings.push(finding.help(remedy(&error)));
             }
         }
     }
@@ -134,7 +134,7 @@ impl Collector {
             .push(Finding::error(rule, at.place.clone(), message));
     }
 
-    /// Adds an error about a text: at its first byte, where it is not contiguous.
+    /// Adds an error about a text: at its first byte if it is not contiguous.
     pub(super) fn error_in(
         &mut self,
         source: &Source,
@@ -160,8 +160,8 @@ impl Collector {
     }
 }
 
-/// How to mend an image reference.
-fn way_out(error: &ImageRefError) -> &'static str {
+/// The help for an invalid image reference.
+fn remedy(error: &ImageRefError) -> &'static str {
     match error {
         ImageRefError::Digest(_) => {
             "a digest is `sha256:` and 64 hex digits; delete it and run `cargo xtask pin`, which looks it up"

@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn every_image_of_a_dockerfile_is_found_in_its_place() {
+    fn every_image_of_a_dockerfile_is_found_with_its_location() {
         let text = format!(
             "# syntax = v.example/dockerfile:1\r\n# escape=`\r\nARG BASE=\"v.example/base:1\"\r\nARG TAG=1\r\n\
              FROM --platform=$BUILDPLATFORM `\r\n  # a comment inside\r\n  v.example/go:1 AS Build\r\n\

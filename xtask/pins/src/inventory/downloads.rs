@@ -1,4 +1,4 @@
-//! Pins of the cloud-init file: downloads with their checksums, and Docker's signing key. Also judges its scripts.
+//! Pins of the cloud-init file: downloads with their checksums, and Docker's signing key. Also checks its scripts.
 
 use super::collect::Collector;
 use super::model::{Dependency, Download, Field, Key, Occurrence};

@@ -13,7 +13,7 @@ impl Inventory {
     /// The edits that pin every image to its digest in `digests` (by image without digest).
     ///
     /// # Errors
-    /// When `digests` lacks an image: a failed look-up is an error, never a skip.
+    /// If `digests` lacks an image: a failed look-up is an error, never a skip.
     pub fn pin_images(&self, digests: &BTreeMap<ImageRef, Digest>) -> Result<Vec<Edit>> {
         self.edit_images(|image, place| {
             let digest = digests.get(&image.unpinned()).ok_or_else(|| {

@@ -58,7 +58,7 @@ impl Files {
     /// Reads the files of the tree at `root`.
     ///
     /// # Errors
-    /// When a directory or file cannot be read, or the cloud-init file or the waivers are missing.
+    /// If a directory or file cannot be read, or the cloud-init file or the waivers are missing.
     pub fn read(root: &Path) -> Result<Self> {
         let mut paths = Vec::new();
         walk(root, "", &mut paths)?;

@@ -164,14 +164,14 @@ fn contradictions(subject: &str, claims: &Claims<'_>) -> Vec<Finding> {
         let message = format!("{subject} is `{value}` here and `{other}` in {path}:{line}");
         findings.extend(places.iter().map(|found| {
             Finding::error("pins-disagree", found.at.place.clone(), message.clone())
-                .help(way_out(found.field))
+                .help(remedy(found.field))
         }));
     }
     findings
 }
 
 /// How to give all places of one thing the same value.
-fn way_out(field: Field) -> &'static str {
+fn remedy(field: Field) -> &'static str {
     match field {
         Field::Reference => {
             "write the same tag in both places, then run `cargo xtask pin`, which writes one digest into all of them"

@@ -70,7 +70,7 @@ impl Lock {
         reader.lock
     }
 
-    /// The locked action `name`, where the file lists it for `workflow`.
+    /// The locked action `name`, if the file lists it for `workflow`.
     pub(super) fn entry(&self, workflow: &str, name: &str) -> Option<&Entry> {
         let (_, uses) = self.workflows.get(workflow)?;
         self.entries.get(name).filter(|_| uses.contains(name))

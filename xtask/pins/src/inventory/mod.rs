@@ -54,7 +54,7 @@ impl Inventory {
     /// The pins of the tree at `root`.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// If a file cannot be read.
     pub fn read(root: &Path) -> Result<Self> {
         Files::read(root).map(|files| Self::extract(&files))
     }
@@ -128,7 +128,7 @@ impl Inventory {
     /// The images that this repository does not build, each once and without its digest.
     ///
     /// # Errors
-    /// When some pins cannot be read.
+    /// If some pins cannot be read.
     pub fn to_resolve(&self) -> Result<Vec<ImageRef>> {
         self.require_readable()?;
         let named = |pin: &Pin| pin.image().map(ImageRef::unpinned);

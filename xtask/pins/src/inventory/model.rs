@@ -77,11 +77,11 @@ pub enum Dependency {
 /// A file with its checksum.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Download {
-    /// Its name, as in `sysbox`; the URL where the file names no tool.
+    /// Its name, as in `sysbox`; the URL if the file names no tool.
     pub tool: String,
-    /// Its version, where the file names one.
+    /// Its version, if the file names one.
     pub version: Option<String>,
-    /// `amd64` or `arm64`, where each architecture has its own file.
+    /// `amd64` or `arm64`, if each architecture has its own file.
     pub architecture: Option<String>,
     /// Its URL.
     pub url: String,
@@ -113,7 +113,7 @@ impl Action {
     /// The commit that it is pinned to.
     ///
     /// # Errors
-    /// When the text after the `@` is not a full commit.
+    /// If the text after the `@` is not a full commit.
     pub fn commit(&self) -> Result<Commit, CommitError> {
         self.reference.parse()
     }
@@ -168,7 +168,7 @@ impl Pin {
         }
     }
 
-    /// The pinned value; `None` where it is not pinned.
+    /// The pinned value; `None` if it is not pinned.
     pub fn pinned(&self) -> Option<String> {
         match &self.dependency {
             Dependency::Image(image) | Dependency::Base(image) => {
@@ -181,7 +181,7 @@ impl Pin {
         }
     }
 
-    /// The image reference, where it is an image of either kind.
+    /// The image reference, if it is an image of either kind.
     pub fn image(&self) -> Option<&ImageRef> {
         match &self.dependency {
             Dependency::Image(image) | Dependency::Base(image) => Some(image),

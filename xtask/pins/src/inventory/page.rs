@@ -17,7 +17,7 @@ const END: &str = "\n\n<!-- pins: end -->";
 /// Shows offline states, so the page depends on the tree alone.
 ///
 /// # Errors
-/// When the page lacks the markers around the table, or some pins cannot be read.
+/// If the page lacks the markers around the table, or some pins cannot be read.
 pub fn refresh(page: &Source, files: &Files) -> Result<Vec<Change>> {
     let inventory = Inventory::extract(files);
     inventory.require_readable()?;
@@ -32,7 +32,7 @@ pub fn refresh(page: &Source, files: &Files) -> Result<Vec<Change>> {
 /// The change that puts `text` between the marks `begin` and `end` of `page`; none if it is already there.
 ///
 /// # Errors
-/// When a mark is missing.
+/// If a mark is missing.
 pub fn fill(page: &Source, begin: &str, end: &str, text: String) -> Result<Vec<Change>> {
     let start = page.text.find(begin).map(|at| at + begin.len());
     let span = start.and_then(|start| Some(start..start + page.text[start..].find(end)?));
@@ -46,10 +46,10 @@ pub fn fill(page: &Source, begin: &str, end: &str, text: String) -> Result<Vec<C
     apply([page], &[Edit::new(&Location::new(page, span), text)])
 }
 
-/// `changes`, and what they change on the page where the tree has it.
+/// `changes`, and the resulting change of the page if the tree has it.
 ///
 /// # Errors
-/// When a file cannot be read, or the page lacks the markers around the table.
+/// If a file cannot be read, or the page lacks the markers around the table.
 pub fn follow(
     workspace: &Workspace,
     files: &Files,

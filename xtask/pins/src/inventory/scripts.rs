@@ -18,7 +18,7 @@ pub(super) fn built(source: &Source, script: &Mapped, by: &str, into: &mut Colle
                 into.error_in(source, &command, "unpinned-download", message, help);
             }
             Found::Package(command, help) => {
-                let message = format!("`{}` installs whatever is newest", command.text());
+                let message = format!("`{}` installs the newest version", command.text());
                 into.error_in(source, &command, "unpinned-package", message, help);
             }
             Found::Image(word) => image(source, &word, by, into),

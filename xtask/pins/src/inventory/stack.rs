@@ -17,7 +17,7 @@ pub(super) struct Builds {
     pub(super) arguments: BTreeMap<(String, String), Vec<Argument>>,
 }
 
-/// The value of a build argument: the compose file, and its bytes where it is contiguous.
+/// The value of a build argument: the compose file, and its bytes if it is contiguous.
 #[derive(Debug, Clone)]
 pub(super) struct Argument {
     pub(super) source: Source,
@@ -98,7 +98,7 @@ fn dockerfile_of(
     if !dockerfiles.contains(path) {
         let at = into.at(&compose.source, span.clone());
         let message = format!(
-            "the Dockerfile `{path}` of this image does not exist, or is not named `Dockerfile`"
+            "the Dockerfile `{path}` of this image does not exist, or its name is not recognized"
         );
         into.error("dockerfile", &at, message);
     }

@@ -14,7 +14,7 @@ pub struct PinState {
     pub word: &'static str,
     /// The value that the server has instead of the pinned one.
     pub found: Option<String>,
-    /// The reason, where the word is not enough.
+    /// The reason, if the word is not enough.
     pub reason: Option<String>,
 }
 

@@ -37,7 +37,7 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// The version to move to from `current`: `wanted` if given, else the newest of `tags`; `None` where `current` is the
+/// The version to move to from `current`: `wanted` if given, else the newest of `tags`; `None` if `current` is the
 /// newest.
 ///
 /// Never a prerelease. From a tag like `1.2.3-alpine`, only one with the same suffix.
@@ -83,7 +83,7 @@ fn named(old: &Tag<'_>, wanted: &str) -> Result<String> {
     };
     if !tag.suffix.is_empty() && tag.suffix != old.suffix {
         return Err(Error::usage(format!(
-            "`{wanted}` is a prerelease, which pins never move to"
+            "`{wanted}` is a prerelease, which cannot be pinned"
         )));
     }
     let numbers = wanted.strip_prefix('v').unwrap_or(wanted);
@@ -93,7 +93,7 @@ fn named(old: &Tag<'_>, wanted: &str) -> Result<String> {
 /// The GitHub repository whose release contains the download, as `owner/name`.
 ///
 /// # Errors
-/// When the URL is not that of a release asset.
+/// If the URL is not that of a release asset.
 pub fn repository(download: &Download) -> Result<&str> {
     let path = download.url.strip_prefix("https://github.com/");
     let end = path.and_then(|path| path.find("/releases/download/"));
@@ -135,7 +135,7 @@ pub fn download(pin: &Pin, download: &Download, to: &str, sha256: Digest) -> Vec
 /// The edits that move an action to the tag `to`, which names `commit`.
 ///
 /// # Errors
-/// When no comment names the version.
+/// If no comment names the version.
 pub fn action(pin: &Pin, action: &Action, to: &str, commit: &Commit) -> Result<Vec<Edit>> {
     if action.tag.is_none() {
         let place = pin.place();

@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         if !dockerfiles.contains(path.as_str()) {
             let at = self.into.at(self.source, image.span.clone());
             let message = format!(
-                "the Dockerfile `{path}` of this action does not exist, or is not named `Dockerfile`"
+                "the Dockerfile `{path}` of this action does not exist, or its name is not recognized"
             );
             self.into.error("dockerfile", &at, message);
         }

@@ -49,7 +49,7 @@ fn read_text(source: &Source) -> Result<Pins, Vec<Finding>> {
 }
 
 #[test]
-fn reads_every_download_with_its_place() {
+fn reads_every_download_with_its_location() {
     let source = document(|line| line);
     let pins = read_text(&source).unwrap();
     assert_eq!(pins.downloads.len(), 4);
@@ -170,7 +170,7 @@ fn the_script_and_pins_env_name_the_same_downloads() {
     assert!(nameless.contains("the script reads `JQ`"), "{nameless}");
 }
 
-/// A version that was changed alone gives one finding, not one for each URL too.
+/// A version that was changed alone causes one finding, and not one more per URL.
 #[test]
 fn findings_name_the_next_command() {
     let help = |from: &str, to: &str| {

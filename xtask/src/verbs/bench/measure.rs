@@ -1,4 +1,4 @@
-//! How each figure is measured.
+//! Measures each figure.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,18 +14,18 @@ use xtask_pins::pins_env::CLOUD_INIT;
 
 /// The result of a measurement.
 pub(super) enum Measured {
-    /// In the unit of the figure.
+    /// The value, in the unit of the figure.
     Value(f64),
-    /// Why it cannot be measured here.
+    /// The reason why it cannot be measured here.
     Skipped(&'static str),
 }
 
-/// Runs of a program that takes milliseconds.
+/// The number of runs for a program that takes milliseconds.
 const RUNS: usize = 50;
-/// Runs of a program that takes longer.
+/// The number of runs for a program that takes longer.
 const FEW: usize = 5;
 
-/// A file of the CLI, changed and restored to force a rebuild.
+/// A source file of the CLI, changed and restored to force a rebuild.
 const CHANGED: &str = "cli/src/view.rs";
 
 fn build(workspace: &Workspace, args: &[&str]) -> Result<()> {
@@ -40,7 +40,7 @@ fn polis(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.target.join("release").join(name))
 }
 
-/// Seconds that `program` takes, whatever its exit code.
+/// The seconds that `program` takes, whatever its exit code.
 fn seconds(program: &Run) -> Result<f64> {
     let started = Instant::now();
     program.output_of_any_exit()?;
@@ -105,7 +105,7 @@ pub(super) fn check_speed(workspace: &Workspace) -> Result<Measured> {
     build(workspace, &["--package", "xtask-check"])?;
     let theirs = theirs.args(["schema", "--config-file", CLOUD_INIT]);
     let ours = Run::new(workspace.target.join("debug/xtask-check"));
-    // With an installed cloud-init on `PATH`, `check` runs that too.
+    // If cloud-init is on `PATH`, `check` runs that, too.
     let ours = ours
         .args(["check", "--no-shell", CLOUD_INIT])
         .env("PATH", "");
@@ -113,7 +113,7 @@ pub(super) fn check_speed(workspace: &Workspace) -> Result<Measured> {
     Ok(Measured::Value(median(theirs)? / median(ours)?))
 }
 
-/// The benchmarks in `xtask/online/tests/it/bench.rs`, which have limits of their own.
+/// The benchmarks in `xtask/online/tests/it/bench.rs`, which have their own limits.
 pub(super) fn online(workspace: &Workspace) -> Result<Measured> {
     if !["docker-registry", "skopeo", "openssl"]
         .into_iter()

@@ -1,4 +1,4 @@
-//! One `ci` at a time in a checkout: two would write the same logs and share the engine of the stages.
+//! Allows one `ci` per checkout at a time: two would write the same logs and share a Docker engine.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -6,13 +6,13 @@ use std::io::{Read as _, Seek as _, Write as _};
 use xtask_host::error::{Error, Result};
 use xtask_host::workspace::Workspace;
 
-/// Below the build directory; holds the process id of the run.
+/// The lock file below the build directory. It holds the process id of the run.
 const PATH: &str = "ci/lock";
 
-/// Takes the lock of the checkout, which lasts until the file is dropped or the process ends.
+/// Locks the checkout until the file is dropped or the process ends.
 ///
 /// # Errors
-/// When another `ci` holds it, or the file cannot be written.
+/// If another `ci` holds the lock, or the file cannot be written.
 pub(super) fn take(workspace: &Workspace) -> Result<File> {
     let path = workspace.target.join(PATH);
     let failed = |error: std::io::Error| Error::io("lock", &path, &error);
@@ -29,7 +29,7 @@ pub(super) fn take(workspace: &Workspace) -> Result<File> {
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // The message is worth having without the number, too.
+            // The error is useful without the number, too.
             let _ = file.read_to_string(&mut holder);
             Err(Error::machine("`cargo xtask ci` is already running in this checkout")
                 .because(format!("process {holder} holds `{}`", path.display()))

@@ -1,17 +1,17 @@
-//! Where the tests put their files: in memory, where there is such a place. They create and delete hundreds of thousands of
-//! small files, and ext4 spends more time on finding an inode that nobody has deleted lately than the tests spend on the rest.
+//! The temporary directory of the tests: in memory where possible. Tests create and delete hundreds of thousands of
+//! small files, and ext4 spends more time looking for free inodes than the tests spend on everything else.
 
 use std::path::Path;
 
 use tempfile::TempDir;
 
-/// Linux's file system in memory.
+/// Linux's in-memory file system.
 const MEMORY: &str = "/dev/shm";
 
-/// What the tests need of it at most, in bytes, with room to spare.
+/// The most that tests use of it in bytes, with a margin.
 const ROOM: u64 = 4 << 30;
 
-/// A directory in memory, removed when dropped; none where there is no such place or not enough room.
+/// A directory in memory, removed on drop. `None` if there is no such file system or too little space.
 pub(super) fn in_memory() -> Option<TempDir> {
     let enough = room(Path::new(MEMORY)).is_some_and(|room| room >= ROOM);
     let dir = enough.then(|| {
@@ -22,7 +22,7 @@ pub(super) fn in_memory() -> Option<TempDir> {
     dir?.ok()
 }
 
-/// The bytes that are free for us below `path`.
+/// The free bytes at `path`.
 #[cfg(unix)]
 fn room(path: &Path) -> Option<u64> {
     let facts = rustix::fs::statvfs(path).ok()?;

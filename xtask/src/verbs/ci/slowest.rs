@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-/// A test, with its test program, and how many seconds it took.
+/// A test with its test program, and its duration in seconds.
 pub(super) type Timed = (String, f64);
 
-/// The `count` slowest tests in `report`, the slowest one first.
+/// The `count` slowest tests in `report`, slowest first.
 pub(super) fn slowest(report: &str, count: usize) -> Vec<Timed> {
     let cases = report.split("<testcase ").skip(1);
     let mut timed: Vec<Timed> = cases
@@ -24,7 +24,7 @@ pub(super) fn slowest(report: &str, count: usize) -> Vec<Timed> {
     timed
 }
 
-/// The value of an attribute. Names of tests need no XML escapes.
+/// The value of an attribute. Test names need no XML escapes.
 fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     let mut parts = tag.split('"');
     while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
@@ -35,7 +35,7 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     None
 }
 
-/// A line for each test.
+/// One line per test.
 pub(super) fn listed(timed: &[Timed]) -> String {
     let mut text = String::new();
     for (name, seconds) in timed {
@@ -59,7 +59,7 @@ mod tests {
 </testsuites>"#;
 
     #[test]
-    fn the_slowest_come_first_and_what_has_no_time_is_left_out() {
+    fn the_slowest_come_first() {
         let all = slowest(REPORT, 10);
         let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["polis::it work::two", "polis::it work::one"]);

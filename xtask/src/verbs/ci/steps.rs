@@ -6,25 +6,25 @@ use clap::builder::PossibleValuesParser;
 /// Arguments of `ci`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CiArgs {
-    /// Do not install missing parts; say which tests are left out
+    /// Do not install missing test tools; list the tests that are skipped
     #[arg(long)]
     pub no_install: bool,
-    /// Only what an author asks after each change: format, lint, pins, check and unit tests; installs nothing
+    /// Only the fast steps, for use after each change: format, lint, pins, check and unit tests; installs nothing
     #[arg(long, conflicts_with = "only")]
     pub quick: bool,
-    /// Only this step, or several [see `--list`]
+    /// Only these steps [see `--list`]
     #[arg(long, value_name = "STEP", value_parser = PossibleValuesParser::new(names()), hide_possible_values = true)]
     pub only: Vec<String>,
-    /// Show the steps and their commands, and run none
+    /// List the steps and their commands, without running them
     #[arg(long)]
     pub list: bool,
 }
 
-/// A step: its name, and cargo's arguments.
+/// A step: its name, and the arguments for cargo.
 pub(super) type Step = (&'static str, &'static [&'static str]);
 
-/// Lanes that run side by side, each with its steps one after the other. The first lane prints as it goes, the others
-/// when they have ended.
+/// Lanes that run in parallel; the steps of a lane run one after the other. The first lane prints immediately, the
+/// others when they are done.
 pub(super) type Round = Vec<Vec<Step>>;
 
 const FORMAT: Step = ("format", &["fmt", "--all", "--check"]);
@@ -42,7 +42,7 @@ const LINT: Step = (
         "warnings",
     ],
 );
-/// `--all-targets` leaves out the targets with `test = false`.
+/// `--all-targets` does not include targets with `test = false`.
 const LINT_STAGES: Step = (
     "lint-stages",
     &[
@@ -62,7 +62,7 @@ const LINT_STAGES: Step = (
         "warnings",
     ],
 );
-/// Always of the whole workspace: then nothing is built a second time with other features.
+/// Always the whole workspace, so that nothing is rebuilt with other features.
 const BUILD: Step = ("build", &["test", "--locked", "--workspace", "--no-run"]);
 const BUILD_STAGES: Step = (
     "build-stages",
@@ -92,7 +92,7 @@ pub(super) const TEST: Step = (
         "ci",
     ],
 );
-/// The same, without cargo-nextest.
+/// As [`TEST`], without cargo-nextest.
 const TEST_PLAIN: Step = (
     "test",
     &["test", "--locked", "--workspace", "--no-fail-fast"],
@@ -118,24 +118,23 @@ const STACK: Step = (
     &["test", "--locked", "--workspace", "--test", "stack"],
 );
 
-/// What needs no test tools: these steps run while the tools are being installed.
+/// The steps that need no test tools. They run while the tools are being installed.
 const WITHOUT_TOOLS: [&[&[Step]]; 4] = [&[&[FORMAT]], &[&[PINS]], &[&[BUILD]], &[&[BUILD_STAGES]]];
 
-/// The rest of what a change has to pass. What uses a Docker engine is in one lane of a round at most, since an engine
-/// serves one proof at a time.
+/// The other steps. At most one lane of a round uses Docker, because an engine can serve only one proof at a time.
 const WITH_TOOLS: [&[&[Step]]; 4] = [
     &[&[CHECK]],
-    // Both have deadlines, and both use the cores: side by side they starve each other.
+    // Tests and proofs have deadlines and use all cores, so in parallel they would starve each other.
     &[&[TEST]],
     &[&[PROVISION, FIRST], &[LINT, LINT_STAGES, WINE]],
-    // Measures, so it has the cores for itself.
+    // It measures times, so it runs alone.
     &[&[STACK]],
 ];
 
-/// What an author runs after each change.
+/// The steps of `--quick`.
 const QUICK: [Step; 5] = [FORMAT, LINT, PINS, CHECK, UNIT_TESTS];
 
-/// What starts machines, containers and network namespaces.
+/// Steps that start machines, containers and network namespaces, and so need root.
 const AS_ROOT: [Step; 3] = [PROVISION, FIRST, STACK];
 
 /// The rounds of a run, in two parts.
@@ -155,8 +154,8 @@ impl Selected {
     }
 }
 
-/// The rounds that `args` selects. The tests run through cargo-nextest where `nextest` is installed; steps that only
-/// `root` can run are left out for anybody else.
+/// The rounds that `args` selects. With `nextest`, tests run through cargo-nextest; without `root`, steps that need
+/// root are omitted.
 pub(super) fn selected(args: &CiArgs, nextest: bool, root: bool) -> Selected {
     if args.quick {
         // Installs nothing.
@@ -191,12 +190,12 @@ pub(super) fn selected(args: &CiArgs, nextest: bool, root: bool) -> Selected {
     }
 }
 
-/// Whether the rest is worth its time when a step of `round` has failed: a failed test says nothing about a stage.
-pub(super) fn goes_on(round: &Round) -> bool {
+/// Whether to continue after a failed step of `round`. A failed test says nothing about the later stages.
+pub(super) fn continues_after(round: &Round) -> bool {
     round.iter().flatten().any(|(name, _)| *name == TEST.0)
 }
 
-/// The names that `--only` takes.
+/// The names that `--only` accepts.
 fn names() -> impl Iterator<Item = &'static str> {
     let rounds = WITHOUT_TOOLS.iter().chain(&WITH_TOOLS);
     let lanes = rounds.flat_map(|round| round.iter());
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_user_runs_no_machines() {
+    fn steps_that_need_root_are_omitted_for_others() {
         assert_eq!(
             names_of(false, &["stack", "first", "lint"], false),
             [[["lint"]]]
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_one_word_and_names_one_step() {
+    fn step_names_are_unique_words() {
         let mut seen: Vec<&str> = names().collect();
         assert!(seen.iter().all(|name| !name.contains(' ')), "{seen:?}");
         let count = seen.len();

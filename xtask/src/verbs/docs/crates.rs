@@ -1,5 +1,4 @@
-//! The crates of the workspace as ARCHITECTURE.md shows them: a table from their manifests, and a graph of their
-//! dependencies.
+//! The crates of the workspace in ARCHITECTURE.md: a table from their manifests, and a graph of their dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -7,28 +6,28 @@ use std::fmt::Write as _;
 use xtask_host::error::{Error, Result};
 use xtask_host::workspace::Workspace;
 
-/// The page that shows the crates.
+/// The page that lists the crates.
 pub(super) const PAGE: &str = "ARCHITECTURE.md";
 pub(super) const BEGIN: &str = "<!-- crates: written by `cargo xtask docs` -->\n\n";
 pub(super) const END: &str = "\n\n<!-- crates: end -->";
 
-/// Depended on by every tool, or only by tests: left out of the graph to keep it legible.
+/// Used by every tool, or only by tests. The graph omits them to stay legible.
 const UNDRAWN: [&str; 3] = ["polis-base", "xtask-host", "xtask-testkit"];
 
-/// What a manifest says about its crate.
+/// The relevant parts of a crate's manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Package {
     name: String,
     dir: String,
     description: String,
-    /// Crates of this workspace that it is built with. Those of its tests are left out.
+    /// The workspace crates that it depends on, without those that only its tests use.
     uses: BTreeSet<String>,
 }
 
 /// The generated part of the page.
 ///
 /// # Errors
-/// When a manifest cannot be read or lacks a name.
+/// If a manifest cannot be read or lacks a name.
 pub(super) fn section(workspace: &Workspace) -> Result<String> {
     let root = manifest(workspace, "Cargo.toml")?;
     let members = root.get("workspace").and_then(|table| table.get("members"));
@@ -86,7 +85,7 @@ fn render(packages: &[Package]) -> String {
     page
 }
 
-/// The dependencies to draw. One that others already imply is left out.
+/// The edges of the graph, without those that others imply.
 fn edges(packages: &[Package]) -> BTreeMap<&String, BTreeSet<&String>> {
     let drawn = |name: &&String| !UNDRAWN.contains(&name.as_str());
     let names: BTreeSet<&String> = packages.iter().map(|one| &one.name).filter(drawn).collect();
@@ -117,7 +116,7 @@ fn edges(packages: &[Package]) -> BTreeMap<&String, BTreeSet<&String>> {
     edges
 }
 
-/// Whether `from` depends on `to`. Cargo refuses circles.
+/// Whether `from` depends on `to`, directly or not. Cargo rejects cycles, so this terminates.
 fn reaches(direct: &BTreeMap<&String, BTreeSet<&String>>, from: &String, to: &String) -> bool {
     direct[from]
         .iter()

@@ -1,9 +1,9 @@
-//! What the files of an archive are.
+//! The contents of the files of an archive.
 
 use super::*;
 
 #[test]
-fn another_program_is_refused() {
+fn a_different_program_is_rejected() {
     let with = |triple: &str, bytes: Vec<u8>| {
         changed(triple, |entries| {
             find(entries, &format!("/{}", name::program_name(triple))).bytes = bytes
@@ -74,7 +74,7 @@ fn another_program_is_refused() {
 }
 
 #[test]
-fn what_is_beside_the_program_is_this_version_s_text() {
+fn files_beside_the_program_must_be_of_this_version() {
     let with = |file: &str, text: &[u8]| {
         changed(LINUX, |entries| find(entries, file).bytes = text.to_vec())
     };
@@ -100,7 +100,7 @@ fn what_is_beside_the_program_is_this_version_s_text() {
         ---
         `man/polis.1` is for another version
         ---
-        `README.md` differs from the one that these tools pack
+        `README.md` differs from the README that these tools pack
         ---
         `completions/polis.bash` is not text
         ---
@@ -111,7 +111,7 @@ fn what_is_beside_the_program_is_this_version_s_text() {
 }
 
 #[test]
-fn a_name_of_something_else_is_refused() {
+fn an_unrelated_file_name_is_rejected() {
     let good = archive(LINUX, |_| ());
     for name in [
         "polis-1.2.3-aarch64-unknown-linux-musl.tar.gz",
@@ -123,7 +123,7 @@ fn a_name_of_something_else_is_refused() {
             "{error}"
         );
     }
-    // The same bytes with other headers open as well, and are not what these tools pack.
+    // The same content with other headers unpacks as well, but these tools did not pack it.
     let best = seen(LINUX, &{
         let mut tar = Vec::new();
         std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&good[..]), &mut tar).unwrap();

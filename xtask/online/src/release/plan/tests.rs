@@ -21,7 +21,7 @@ fn fields() -> ReleaseFields {
     }
 }
 
-/// A release; a draft where `draft` says so.
+/// A release, or a draft.
 fn release(id: u64, tag: &str, draft: bool) -> Release {
     Release {
         id,
@@ -97,7 +97,7 @@ fn chosen(releases: &[Release]) -> (Draft, Vec<String>) {
 }
 
 #[test]
-fn one_draft_is_taken_up_and_of_several_the_oldest_of_ours() {
+fn a_single_draft_or_the_oldest_of_ours_is_reused() {
     assert_eq!(chosen(&[release(1, "v0.4.0", false)]).0, Draft::Create);
     assert_eq!(
         chosen(&[release(3, TAG, true)]).0,
@@ -114,17 +114,17 @@ fn one_draft_is_taken_up_and_of_several_the_oldest_of_ours() {
 #[test]
 fn two_drafts_of_other_people_are_both_shown() {
     let error = super::draft(&[release(4, TAG, true), release(3, TAG, true)], TAG)
-        .expect_err("nobody can tell");
+        .expect_err("an unreadable version");
     expect![[r#"
         error: there are 2 drafts of v0.5.0, none of them made by a release
-          because: id 3, "Polis 0.5.0", 0 files, https://github.com/o/r/releases/3
-          because: id 4, "Polis 0.5.0", 0 files, https://github.com/o/r/releases/4
-          next: look at them and delete those that are not needed; then run the same command again"#]]
+          caused by: id 3, "Polis 0.5.0", 0 files, https://github.com/o/r/releases/3
+          caused by: id 4, "Polis 0.5.0", 0 files, https://github.com/o/r/releases/4
+          hint: inspect them and delete those that are not needed; then run the same command again"#]]
     .assert_eq(&error.to_string());
 }
 
 #[test]
-fn a_draft_that_says_something_else_is_made_right() {
+fn a_draft_with_other_fields_is_corrected() {
     assert!(ours(1).says(&fields()));
     let as_a_browser_writes = Release {
         body: fields().body.replace('\n', "\r\n") + "\r\n",
@@ -168,7 +168,7 @@ fn a_version_tag_changes_only_before_its_release_is_public() {
 }
 
 #[test]
-fn no_byte_that_is_there_is_replaced() {
+fn existing_bytes_are_never_replaced() {
     let file = asset("a.tar.gz", b"a");
     assert_eq!(put(&file, &[]).unwrap(), Put::Create);
     assert_eq!(
@@ -192,7 +192,10 @@ fn no_byte_that_is_there_is_replaced() {
         there("notes.pdf", b"x", true),
     ];
     let error = no_foreign(&[file], &foreign, TAG).expect_err("foreign");
-    assert!(error.to_string().contains("because: notes.pdf"), "{error}");
+    assert!(
+        error.to_string().contains("caused by: notes.pdf"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -237,7 +240,7 @@ fn the_newest_public_version_is_githubs_latest() {
 }
 
 #[test]
-fn who_only_pushes_images_need_not_write_releases() {
+fn pushing_images_needs_no_write_access_to_releases() {
     let observed = Observed {
         may_write: Some(false),
         ..observed()
@@ -256,7 +259,7 @@ fn shown(plan: &Plan) -> String {
 }
 
 #[test]
-fn the_plan_of_a_new_release_makes_everything() {
+fn the_plan_of_a_new_release_creates_everything() {
     expect![[r#"
 
         push
@@ -279,7 +282,7 @@ fn the_plan_of_a_new_release_makes_everything() {
 }
 
 #[test]
-fn everything_that_stands_against_a_release_is_told_at_once() {
+fn everything_that_prevents_a_release_is_reported_together() {
     let public = release(5, TAG, false);
     let held = PublishedImage {
         version: Some(Digest::of(b"was")),
@@ -319,10 +322,10 @@ fn everything_that_stands_against_a_release_is_told_at_once() {
         refusal: the tag `v0.5.0` does not exist on GitHub
         refusal: the token may not write to the repository
         refusal: GitHub's latest release is `nightly`, which is not a version
-        refusal: `ghcr.io/o/init:v0.5.0` belongs to a public release and names different content
-        refusal: the release v0.5.0 holds files that do not belong to it
-        refusal: the release already holds a different `a.tar.gz`
-        refusal: the public release v0.5.0 lacks `SHA256SUMS.minisig`, or holds only a part of it
+        refusal: `ghcr.io/o/init:v0.5.0` belongs to a public release and has different content
+        refusal: the release v0.5.0 has files that do not belong to it
+        refusal: the release already has a different `a.tar.gz`
+        refusal: the public release v0.5.0 lacks `SHA256SUMS.minisig`, or has only a part of it
         refusal: `ghcr.io/o/init:latest` names an image without a version
     "#]].assert_eq(&shown(&Plan::new(&observed, &wanted(), Until::Published)));
 }

@@ -1,8 +1,8 @@
-//! What is proposed, and what it takes to bring GitHub in step with it. Pure.
+//! The proposal, and the steps that bring GitHub up to date with it. Pure.
 //!
-//! GitHub is all the memory there is. The commit says in its last line what it holds and on which tree, so that a commit
-//! of somebody else, or an amended one of ours, is never taken for one of ours. The pull request says in a hidden marker
-//! which moves it proposes, so that one that a person has closed is not opened again for the same moves.
+//! All state is on GitHub. The last line of a commit's message identifies its content and its tree, so that a commit of
+//! somebody else, or an amended one of ours, is never taken for ours. A hidden marker in the pull request identifies
+//! the moves, so that a pull request that a person has closed is not opened again for the same moves.
 
 use polis_base::Digest;
 use serde_json::json;
@@ -13,31 +13,31 @@ use xtask_pins::edit::Change;
 
 use super::super::update::Move;
 
-/// The one branch. Nobody else should use it, and whoever does is left alone.
+/// The branch for proposals. Commits of other authors on it are left alone.
 pub(super) const BRANCH: &str = "polis/pins";
-/// The last line of the message of a commit of ours: what it holds, and the name of its tree.
+/// The last line of our commits' messages: their content, and the object ID of their tree.
 const TRAILER: &str = "Polis-Pins: ";
 const MARKER: (&str, &str) = ("<!-- polis: pins ", " -->");
-/// In the place of what is proposed: we have closed the pull request, and no person has.
+/// Replaces the moves in the marker if we, and not a person, have closed the pull request.
 const WITHDRAWN: &str = "withdrawn";
-/// How many pins the title names.
+/// How many pins the title lists.
 const NAMED: usize = 3;
 
-/// What is proposed.
+/// A proposal.
 #[derive(Debug, Clone)]
 pub(super) struct Proposal {
     /// The title of the pull request, and the first line of the commit.
     pub(super) title: String,
     /// The text of the pull request.
     pub(super) body: String,
-    /// The moves, as a digest: the proposal to a person.
+    /// A digest of the moves, which identifies the proposal to people.
     moves: String,
-    /// The changed files before and after, as a digest: the proposal to git.
+    /// A digest of the changed files before and after, which identifies the proposal to git.
     content: String,
     lines: String,
 }
 
-/// What GitHub has.
+/// The observed state of GitHub.
 #[derive(Debug)]
 pub(super) struct RemoteState {
     /// The head of [`BRANCH`].
@@ -49,50 +49,50 @@ pub(super) struct RemoteState {
 /// One change on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Commit on the head of the default branch, and make the branch, or move it there from the commit `from`.
+    /// Commit on the head of the default branch, and create the branch there, or move it from the commit `from`.
     Branch { from: Option<String> },
     /// Open the pull request.
     Open,
-    /// Give the open one the new title and text.
+    /// Update the title and text of the open one.
     Rewrite(u64),
-    /// Close it, saying that nothing is left to propose.
+    /// Close it, with a comment that there is nothing left to propose.
     Withdraw(u64),
 }
 
 /// Why nothing is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Left {
-    /// Everything is the newest, and no pull request is open.
+    /// Everything is up to date, and no pull request is open.
     Nothing,
-    /// GitHub has the proposal already.
+    /// GitHub already has the proposal.
     Unchanged,
-    /// A person has closed, or merged and taken back, the pull request with these moves.
-    TurnedDown,
+    /// A person has closed the pull request with these moves, or merged and reverted it.
+    Declined,
     /// The branch ends with a commit that is not ours.
     Foreign(String),
 }
 
 impl Left {
-    /// The word for reports.
+    /// The name in reports.
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing to propose",
             Self::Unchanged => "unchanged",
-            Self::TurnedDown => "turned down",
+            Self::Declined => "turned down",
             Self::Foreign(_) => "foreign commit",
         }
     }
 }
 
-/// What to do, and the pull request that it is about, where one is there.
+/// What to do, and the pull request, if there is one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan<'a> {
-    /// The steps, in their order; or why there are none.
+    /// The steps in order, or the reason why there are none.
     pub(super) steps: Result<Vec<Step>, Left>,
     pub(super) pull: Option<&'a Pull>,
 }
 
-/// What brings GitHub in step with `proposal`.
+/// The plan that brings GitHub up to date with `proposal`.
 pub(super) fn plan<'a>(proposal: Option<&Proposal>, seen: &'a RemoteState) -> Plan<'a> {
     let open = seen.pulls.iter().find(|pull| pull.open);
     let left = |left, pull| Plan {
@@ -118,7 +118,7 @@ pub(super) fn plan<'a>(proposal: Option<&Proposal>, seen: &'a RemoteState) -> Pl
     };
     let same = |pull: &Pull| moves_of(pull) == Some(&proposal.moves);
     if let (None, Some(closed)) = (open, seen.pulls.iter().find(|pull| same(pull))) {
-        return left(Left::TurnedDown, Some(closed));
+        return left(Left::Declined, Some(closed));
     }
     let mut steps = Vec::new();
     if branch.and_then(content_of) != Some(&proposal.content) {
@@ -127,7 +127,7 @@ pub(super) fn plan<'a>(proposal: Option<&Proposal>, seen: &'a RemoteState) -> Pl
     }
     match open {
         None => steps.push(Step::Open),
-        // One without our marker is a person's, who may say there what they like.
+        // A pull request without our marker belongs to a person, who may write what they like.
         Some(pull) if moves_of(pull).is_some() && !same(pull) => {
             steps.push(Step::Rewrite(pull.number));
         }
@@ -142,20 +142,20 @@ pub(super) fn plan<'a>(proposal: Option<&Proposal>, seen: &'a RemoteState) -> Pl
     }
 }
 
-/// What the head of a branch holds, if it is a commit of ours.
+/// The content identifier in the head of a branch, if it is a commit of ours.
 fn content_of(branch: &Branch) -> Option<&str> {
     let last = branch.message.trim_end().lines().last()?;
     let (content, tree) = last.strip_prefix(TRAILER)?.split_once(' ')?;
     (tree == branch.tree).then_some(content)
 }
 
-/// What the marker of a pull request holds.
+/// The moves in the marker of a pull request.
 fn moves_of(pull: &Pull) -> Option<&str> {
     let (_, behind) = pull.body.split_once(MARKER.0)?;
     behind.split_once(MARKER.1).map(|(moves, _)| moves)
 }
 
-/// The text of `pull` with the marker of one that we have closed.
+/// The text of `pull`, with the marker of one that we have closed.
 pub(super) fn withdrawn(pull: &Pull) -> String {
     let marker = |inside: &str| format!("{}{inside}{}", MARKER.0, MARKER.1);
     let moves = moves_of(pull).unwrap_or_default();
@@ -163,7 +163,7 @@ pub(super) fn withdrawn(pull: &Pull) -> String {
 }
 
 impl Proposal {
-    /// The proposal of `moves`, which make `changes`.
+    /// The proposal of `moves`, which cause `changes`.
     pub(super) fn new(moves: &[Move], changes: &[Change]) -> Self {
         let key = digest(moves.iter().map(|one| {
             let mut texts: Vec<&str> = one.edits.iter().map(|edit| edit.text.as_str()).collect();
@@ -185,7 +185,7 @@ impl Proposal {
         }
     }
 
-    /// The message of the commit of `tree`.
+    /// The message of the commit with the tree `tree`.
     pub(super) fn message(&self, tree: &str) -> String {
         let Self {
             title,
@@ -203,7 +203,7 @@ fn digest(parts: impl Iterator<Item = serde_json::Value>) -> String {
 }
 
 fn title(moves: &[Move]) -> String {
-    // `yq amd64` and `yq arm64` are `yq`; an image goes without its registry.
+    // `yq amd64` and `yq arm64` become `yq`; the registry is removed from images.
     let short = |one: &Move| {
         let name = one.name.split(' ').next().unwrap_or_default();
         let last = name.rsplit('/').next().filter(|_| one.kind == "image");
@@ -217,7 +217,7 @@ fn title(moves: &[Move]) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("Move {}{more}", names.join(", "))
+    format!("Update {}{more}", names.join(", "))
 }
 
 /// The table of `moves`, in Markdown.
@@ -236,7 +236,7 @@ pub(super) fn moves_table(moves: &[Move]) -> String {
     table(&["pin", "from", "to", "published", "notes"], &rows)
 }
 
-/// The day, if GitHub tells one.
+/// The date, if GitHub knows one.
 fn published(one: &Move) -> String {
     let day = one.published.as_deref().and_then(|date| date.get(..10));
     let is_day = |day: &&str| day.bytes().all(|b| b.is_ascii_digit() || b == b'-');

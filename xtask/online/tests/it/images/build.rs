@@ -1,4 +1,5 @@
-//! Images made entry by entry, pushed to Docker's registry by its bare protocol: no client of ours judges them before.
+//! Images made entry by entry, and pushed to Docker's registry by plain HTTP, so that none of our clients checks them
+//! first.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 use xtask_online::registry::media;
 
-use crate::support::{command, real_part};
+use crate::support::{command, external_tool};
 
 /// The user of the images.
 pub(super) const UID: u64 = 65532;
@@ -33,7 +34,7 @@ pub(super) enum Packed {
     Plain,
     Gzip,
     Zstd,
-    /// Two members of gzip, one behind the other.
+    /// Two gzip members, one after the other.
     Twice,
 }
 
@@ -42,24 +43,24 @@ pub(super) enum Packed {
 pub(super) struct Layer {
     pub(super) entries: Vec<(&'static str, Entry)>,
     pub(super) packed: Packed,
-    /// Its media type, where that is not the one of how it is packed.
+    /// Its media type, if it must not match `packed`.
     pub(super) called: Option<&'static str>,
-    /// Its bytes, where they are no tar of the entries.
+    /// Its bytes, if not a tar of the entries.
     pub(super) bytes: Option<Vec<u8>>,
 }
 
-/// An image to be pushed.
+/// An image to push.
 #[derive(Debug, Clone)]
 pub(super) struct Image {
     pub(super) layers: Vec<Layer>,
     pub(super) config: Value,
-    /// The platform in the index; no index where there is none.
+    /// The platform in the index; `None` to push no index.
     pub(super) index: Option<(&'static str, &'static str)>,
     /// Changes the manifest before it is pushed.
     pub(super) manifest: fn(&mut Value),
 }
 
-/// The digests of an image that was pushed.
+/// The digests of a pushed image.
 #[derive(Debug, Clone)]
 pub(super) struct Pushed {
     pub(super) root: Digest,
@@ -111,7 +112,7 @@ impl Layer {
                 Entry::Link(target) | Entry::Symlink(target) => {
                     builder.append_link(&mut header, path, target).unwrap();
                 }
-                // The library refuses `..`, as it should: write the name as it is.
+                // The library rejects `..`, rightly, so write the name directly.
                 _ if path.contains("..") && !path.contains(".wh.") => {
                     header.as_gnu_mut().unwrap().name[..path.len()]
                         .copy_from_slice(path.as_bytes());
@@ -145,9 +146,9 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Two frames of the real `zstd`, as clients that pack in pieces write them, between them one without content.
+/// Two frames by the real `zstd`, as clients write that compress in chunks, and an empty frame between them.
 fn zstd(bytes: &[u8]) -> Vec<u8> {
-    let program = real_part("zstd").expect("zstd");
+    let program = external_tool("zstd").expect("zstd");
     let pack = |bytes: &[u8]| {
         let mut command = command(&program);
         command
@@ -168,7 +169,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     [pack(one), skipped.to_vec(), pack(other)].concat()
 }
 
-/// Pushes by the protocol alone.
+/// Pushes by plain HTTP.
 pub(super) struct Pusher {
     client: Client,
     runtime: tokio::runtime::Runtime,
@@ -177,7 +178,7 @@ pub(super) struct Pusher {
 }
 
 impl Pusher {
-    /// For the registry at `host`. A server of ours must run already: it has chosen the provider of cryptography.
+    /// For the registry at `host`. One of our servers must already run, because it selects the crypto provider.
     pub(super) fn new(host: &str) -> Self {
         Self {
             client: Client::builder().no_proxy().build().unwrap(),
@@ -264,7 +265,7 @@ fn described(kind: &str, bytes: &[u8]) -> Value {
     json!({"mediaType": kind, "digest": Digest::of(bytes).to_string(), "size": bytes.len()})
 }
 
-/// The file in which Docker's registry at `dir` keeps a blob or a manifest.
+/// The file in which Docker's registry at `dir` stores a blob or a manifest.
 pub(super) fn stored(dir: &Path, digest: &Digest) -> PathBuf {
     let hex = digest.hex();
     let blobs = dir.join("data/docker/registry/v2/blobs/sha256");

@@ -1,4 +1,4 @@
-//! The cases: images that keep every promise, each in another way, and one for each way to break one.
+//! The cases: images that meet their contracts in different ways, and one image for each way to violate one.
 
 mod stored;
 
@@ -12,38 +12,38 @@ use super::build::{self, Entry, Image, Layer, Packed, Pushed, UID, program, text
 
 const PASSWD: &str = "root:x:0:0::/:/bin/sh\nthing:x:65532:65532::/:/nologin\n";
 
-/// One image, and what must be said of it.
+/// An image, and the expected result.
 pub(super) struct Case {
     pub(super) name: &'static str,
-    /// What is wrong with it when it is pushed.
+    /// A change before the push.
     pub(super) change: fn(&mut Image),
-    /// What happens to it in the registry.
+    /// A change in the registry after the push.
     pub(super) after: After,
-    /// What the compose file says of its service beyond the usual.
+    /// Additional settings of its service in the compose file.
     pub(super) service: &'static str,
     pub(super) state: &'static str,
-    /// What the first problem says.
+    /// Part of the first problem's message.
     pub(super) about: &'static str,
 }
 
-/// What happens to an image that was pushed.
+/// What happens to a pushed image.
 pub(super) enum After {
     Nothing,
-    /// This of it is lost.
+    /// This part is deleted.
     Lose(fn(&Pushed) -> Digest),
-    /// A bit of this is flipped.
+    /// A bit of this part is flipped.
     Flip(fn(&Pushed) -> Digest),
-    /// The end of this is lost.
+    /// This part is truncated.
     Shorten(fn(&Pushed) -> Digest),
-    /// Something is added to this.
+    /// This part is extended.
     Lengthen(fn(&Pushed) -> Digest),
-    /// The server answers with this whenever it is asked for the image.
+    /// The server always answers requests for the image with this fault.
     Answer(Fault),
 }
 
 const LAYER: fn(&Pushed) -> Digest = |pushed| pushed.layers[0];
 
-/// An image that keeps every promise of the contract.
+/// An image that meets its contract.
 pub(super) fn good() -> Image {
     let layer = Layer::of(vec![
         ("usr", Entry::Dir(0o755, 0)),
@@ -90,7 +90,7 @@ fn broken(
     }
 }
 
-fn stored_badly(
+fn corrupt_images(
     name: &'static str,
     after: After,
     state: &'static str,
@@ -102,7 +102,7 @@ fn stored_badly(
     }
 }
 
-/// Adds a layer upon the others.
+/// Adds a layer on top.
 fn upon(image: &mut Image, entries: Vec<(&'static str, Entry)>) {
     image.layers.push(Layer::of(entries));
 }
@@ -121,7 +121,7 @@ fn without(image: &mut Image, path: &'static str) {
     assert_ne!(entries.len(), before, "{path}");
 }
 
-/// Images that keep every promise, each in another way.
+/// Images that meet their contracts, in different ways.
 pub(super) fn kept() -> Vec<Case> {
     vec![
         fine("gzip", |_| {}),
@@ -133,7 +133,7 @@ pub(super) fn kept() -> Vec<Case> {
         fine("no-index", |image| image.index = None),
         fine("whiteout", |image| {
             image.layers[0].entries.push(("usr/bin/curl", program()));
-            // Through the link `bin`, as a package that knows nothing of merged directories.
+            // Through the link `bin`, as a package does that is unaware of merged directories.
             upon(image, vec![("bin/.wh.curl", text(""))]);
         }),
         fine("opaque", |image| {
@@ -141,7 +141,7 @@ pub(super) fn kept() -> Vec<Case> {
             let opaque = ("usr/sbin/.wh..wh..opq", text(""));
             upon(image, vec![("usr/sbin/other", program()), opaque]);
         }),
-        fine("upper-layer-mends", |image| {
+        fine("upper-layer-repairs", |image| {
             with(image, "usr/bin/thing", text("not executable"));
             upon(image, vec![("bin/thing", program())]);
         }),
@@ -198,7 +198,7 @@ pub(super) fn kept() -> Vec<Case> {
     ]
 }
 
-/// Promises of contracts and of the compose file, each broken.
+/// Violations of contracts and of the compose file.
 pub(super) fn promises() -> Vec<Case> {
     let broken_user = |name, change, about| broken(name, change, "wrong user", about);
     vec![
@@ -301,9 +301,9 @@ pub(super) fn promises() -> Vec<Case> {
             "runs as uid 0, the contract says 65532",
         ),
         broken_user(
-            "runs-as-nobody",
-            |image| image.config["config"]["User"] = json!("nobody"),
-            "runs as `nobody`, who is not in /etc/passwd",
+            "runs-as-unknown-user",
+            |image| image.config["config"]["User"] = json!("somebody"),
+            "runs as `somebody`, who is not in /etc/passwd",
         ),
         broken_user(
             "other-uid",

@@ -1,5 +1,5 @@
-//! `verify-images` against Docker's registry: one image that keeps its promises in each way in which an image can, and
-//! one for every way to break one. The program reads them all in one run.
+//! `verify-images` against Docker's registry: one image for each way to meet a contract, and one for each way to
+//! violate it. The program reads them all in one run.
 
 mod build;
 mod cases;
@@ -17,16 +17,16 @@ use xtask_loopback::{EmbeddedProxy, Faults};
 use xtask_testkit::{Ran, Tree};
 
 use crate::support::docker::DockerRegistry;
-use crate::support::real_part;
+use crate::support::external_tool;
 use crate::support::test_env::{COMPOSE, PROGRAM};
 use build::{Pushed, Pusher, stored, text};
 use cases::{After, Case, bytes, fine, good, kept, promises};
 
-/// All cases in one registry, and a tree that runs an image of each.
+/// All cases in one registry, and a tree that runs each image.
 struct Site {
     tree: Tree,
     proxy: EmbeddedProxy,
-    /// What the way to the registry does wrong.
+    /// The faults of the proxy before the registry.
     faults: Faults,
     _registry: DockerRegistry,
     pushed: Vec<Pushed>,
@@ -34,7 +34,7 @@ struct Site {
 
 impl Site {
     fn start(cases: &[Case]) -> Option<Self> {
-        real_part("zstd")?;
+        external_tool("zstd")?;
         let registry = DockerRegistry::open()?;
         let faults = Faults::none();
         let upstream = format!("http://{}", registry.host());
@@ -48,7 +48,7 @@ impl Site {
             let mut image = good();
             (case.change)(&mut image);
             if !matches!(case.after, After::Nothing) {
-                // What happens to it happens to no other image: the registry keeps equal bytes once.
+                // Make this layer unique, because the registry stores equal blobs only once.
                 image.layers[0].entries.push(("case", text(case.name)));
                 image.config["case"] = json!(case.name);
             }
@@ -90,7 +90,7 @@ impl Site {
     }
 }
 
-/// Takes the tree's own contracts and waivers away.
+/// Removes the tree's own contracts and waivers.
 fn empty(tree: &Tree) {
     let dir = tree.root().join("compose/images");
     fs::remove_dir_all(&dir).unwrap();
@@ -98,7 +98,7 @@ fn empty(tree: &Tree) {
     tree.write("compose/pin-waivers.yaml", "version: 1\nwaivers: []\n");
 }
 
-/// The contract of the image `name`, whose promises are on known lines.
+/// The contract of the image `name`, with facts on known lines.
 fn contract(name: &str) -> String {
     format!(
         "image: ghcr.io/o/{name}\n\
@@ -134,7 +134,7 @@ fn spoil(dir: &Path, after: &After, pushed: &Pushed) {
         let path = stored(dir, &digest);
         let mut bytes = fs::read(&path).unwrap();
         change(&mut bytes);
-        // The registry and its links stay as they are: it serves what the file holds.
+        // Overwrite in place, so that the registry serves the new content.
         let mut file = OpenOptions::new()
             .write(true)
             .truncate(true)
@@ -154,7 +154,7 @@ fn spoil(dir: &Path, after: &After, pushed: &Pushed) {
     }
 }
 
-/// Each image of a report with its state and what its first problem says.
+/// The state of each image in a report, and its first problem.
 fn states(ran: &Ran) -> Vec<(String, String, String)> {
     let report = ran.report();
     let images = report["data"]["images"].as_array().unwrap().clone();
@@ -171,7 +171,7 @@ fn states(ran: &Ran) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn every_broken_promise_is_found_and_every_kept_one_believed() {
+fn every_contract_violation_is_found_and_no_other() {
     let cases: Vec<Case> = kept()
         .into_iter()
         .chain(promises())
@@ -195,7 +195,7 @@ fn every_broken_promise_is_found_and_every_kept_one_believed() {
     }
     assert_eq!(found.len(), cases.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // Every image that is not verified is a finding, whatever else there is.
+    // Every image that is not verified is a finding, whatever else is reported.
     let report = ran.report();
     let findings = report["findings"].as_array().unwrap();
     for case in cases.iter().filter(|case| case.state != "verified") {
@@ -227,7 +227,7 @@ fn the_exit_code_is_that_of_the_state() {
         exit 4
         --- stderr
         error: unknown image `gate`: compose/images has no such contract
-          next: known images: down, gzip, has-curl, lost-layer
+          hint: known images: down, gzip, has-curl, lost-layer
     "#]]
     .assert_eq(&ran.seen());
     let ran = site.run(&["gzip", "has-curl"]);
@@ -261,11 +261,11 @@ fn the_exit_code_is_that_of_the_state() {
         8 | without: {us: [curl]}
           |                ^^^^
           |
-          = help: pin an image that keeps its contract; or correct the contract, and whatever `cargo xtask check` then reports"#]].assert_eq(&seen.replace(&site.pushed[1].root.to_string(), "[CURL]"));
+          = help: pin an image that meets its contract; or correct the contract, and whatever `cargo xtask check` then reports"#]].assert_eq(&seen.replace(&site.pushed[1].root.to_string(), "[CURL]"));
 }
 
 #[test]
-fn what_is_not_pinned_not_described_or_not_published_is_said() {
+fn unpinned_unpublished_and_images_without_a_contract_are_reported() {
     let Some(site) = Site::start(&[fine("gzip", |_| {})]) else {
         return;
     };
@@ -301,7 +301,7 @@ fn what_is_not_pinned_not_described_or_not_published_is_said() {
         "image-no-contract compose/docker-compose.yml:4",
     ];
     assert_eq!(ran.findings(), errors);
-    // What stands there for a while is fine as long as it lasts.
+    // Waived and unpublished images are fine until the waiver expires.
     let lines = compose.concat();
     tree.write(
         COMPOSE,

@@ -1,4 +1,4 @@
-//! How layers are fetched: each once, taken up again where a connection broke, in memory that does not grow with them.
+//! How layers are downloaded: each only once, resumed after a broken connection, in constant memory.
 
 use std::fs;
 use std::process::Child;
@@ -12,12 +12,12 @@ use super::cases::{Case, fine};
 use super::{Site, states};
 use crate::support::test_env::PROGRAM;
 
-/// More than the program may have in memory, packed and unpacked. The bytes cannot be packed any smaller.
+/// More than the program may use in memory, compressed or not. The content is incompressible.
 const LARGE: usize = 80 << 20;
-/// What the program may have in memory: its own code and libraries, and what unpackers need.
+/// The memory that the program may use: its code and libraries, and the decompressors.
 const MEMORY: u64 = 64 << 20;
 
-/// Bytes in which nothing repeats.
+/// Bytes without repetitions.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut words = Vec::with_capacity(length);
@@ -55,13 +55,13 @@ fn a_layer_of_several_images_is_read_once() {
                 .filter(|line| line.ends_with(&layer.to_string()));
             of_layer.filter(|line| line.starts_with(method)).count()
         };
-        // The others are only asked whether they have it.
+        // The other repositories are only asked whether they have it.
         assert_eq!((asked("GET"), asked("HEAD")), (1, 2), "{seen:#?}");
     }
 }
 
 #[test]
-fn a_connection_that_breaks_is_taken_up_again_where_it_broke() {
+fn a_broken_download_resumes_where_it_stopped() {
     let Some(site) = Site::start(&[fine("cut", |image| {
         large(image, Packed::Gzip, noise(3_000_000))
     })]) else {
@@ -77,7 +77,7 @@ fn a_connection_that_breaks_is_taken_up_again_where_it_broke() {
     assert_eq!(site.faults.left(), 0);
     let asked = site.proxy.take_seen();
     assert_eq!(asked.iter().filter(|line| line.ends_with(&path)).count(), 3);
-    // A server that never gets further is given up, and nothing is believed.
+    // If a server never makes progress, the download is aborted and nothing is trusted.
     site.faults.add("GET", &path, 100, Fault::Cut(10));
     let ran = site.run(&["--format", "json"]);
     assert_eq!(
@@ -113,7 +113,7 @@ fn memory_does_not_grow_with_the_layers() {
     assert!(peak < MEMORY, "{} MB", peak >> 20);
 }
 
-/// The exit code of the program and the most memory that it was seen to have.
+/// The exit code of the program, and its peak memory.
 #[cfg(target_os = "linux")]
 fn watched(tree: &Tree, args: &[&str]) -> (Option<i32>, u64) {
     let mut child = tree.start(PROGRAM, args, &[]);
@@ -127,7 +127,7 @@ fn watched(tree: &Tree, args: &[&str]) -> (Option<i32>, u64) {
     }
 }
 
-/// The most memory that a running program has had so far; the kernel keeps it.
+/// The peak memory of a running program, as recorded by the kernel.
 #[cfg(target_os = "linux")]
 fn high_water(child: &Child) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;

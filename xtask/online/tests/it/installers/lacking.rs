@@ -1,4 +1,4 @@
-//! What the machine of a user can lack, and how that is said.
+//! What a user's machine may lack, and the resulting errors.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -6,9 +6,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use super::machine::{Machine, script, target};
 use super::refusals::{Case, all_refused};
 use super::{BASH, BUSYBOX, DASH, ZSH, machines};
-use crate::support::{command, real_part};
+use crate::support::{command, external_tool};
 
-/// What a machine can lack.
+/// What a machine may lack.
 const LOCAL: [Case; 18] = [
     (
         "an unknown system",
@@ -33,7 +33,7 @@ const LOCAL: [Case; 18] = [
                 "#!/bin/sh\necho tar: no space left on device >&2\nexit 2\n",
             );
         },
-        "because: tar: no space left on device",
+        "caused by: tar: no space left on device",
     ),
     (
         "a curl that writes elsewhere",
@@ -48,12 +48,12 @@ const LOCAL: [Case; 18] = [
         |m| {
             m.env.insert("TMPDIR".into(), "/nowhere".into());
         },
-        "cannot make a temporary directory in /nowhere",
+        "cannot create a temporary directory in /nowhere",
     ),
     (
         "no home",
         |m| {
-            // Not unset: zsh then takes the home of the user who runs the tests.
+            // Empty instead of unset, because zsh would then use the home of the user who runs the tests.
             m.env.insert("HOME".into(), String::new());
         },
         "HOME is not set",
@@ -73,7 +73,7 @@ const LOCAL: [Case; 18] = [
                 m.path("install.sh").to_string_lossy().into(),
             );
         },
-        "cannot make the directory",
+        "cannot create the directory",
     ),
     (
         "a directory in place of the program",
@@ -128,7 +128,7 @@ const LOCAL: [Case; 18] = [
     ),
 ];
 
-const NOT_ACCEPTABLE: &str = "POLIS_INSTALL_URL is not acceptable";
+const NOT_ACCEPTABLE: &str = "invalid POLIS_INSTALL_URL";
 
 fn mirror(machine: &mut Machine, url: &str) {
     machine.env.insert("POLIS_INSTALL_URL".into(), url.into());
@@ -142,9 +142,9 @@ fn other_target() -> &'static str {
     }
 }
 
-/// The program is asked for the comment that it verified; that of the file is not enough.
+/// The verifier's own output must contain the comment. The text in the file does not suffice.
 #[test]
-fn a_minisign_that_read_another_comment_is_not_believed() {
+fn a_minisign_that_verified_another_comment_is_rejected() {
     for machine in machines(&[DASH]) {
         machine.pretend("minisign", "#!/bin/sh\necho Polis 0.4.0\n");
         let seen = machine.seen(&machine.install());
@@ -157,9 +157,9 @@ fn a_minisign_that_read_another_comment_is_not_believed() {
 }
 
 #[test]
-fn what_the_machine_lacks_is_said() {
+fn missing_requirements_are_reported() {
     all_refused(DASH, &LOCAL);
-    // Not in busybox: its shell runs its own uname and tar, whatever PATH holds.
+    // Not for busybox, whose shell runs its own uname and tar regardless of PATH.
     all_refused(BASH, &LOCAL);
     all_refused(ZSH, &LOCAL);
 }
@@ -178,7 +178,7 @@ fn missing_programs_are_named() {
             "openssl",
             "neither minisign nor OpenSSL 3 is installed",
         ),
-        (DASH, "sha256sum", "no program here computes SHA-256"),
+        (DASH, "sha256sum", "no program for SHA-256 is installed"),
         (DASH, "tar", "tar is not installed"),
     ] {
         for machine in machines(&[tools]) {
@@ -191,7 +191,7 @@ fn missing_programs_are_named() {
             machine.assert_unchanged(lacking);
         }
     }
-    // Programs of the name that cannot do it: macOS, an older system, one in FIPS mode.
+    // An `openssl` without Ed25519: macOS's, an older version, one in FIPS mode.
     for openssl in [
         "LibreSSL 3.3.6",
         "OpenSSL 1.1.1w  11 Sep 2023",
@@ -214,7 +214,7 @@ fn missing_programs_are_named() {
 }
 
 #[test]
-fn a_word_that_it_does_not_know_is_a_matter_of_usage() {
+fn an_unknown_argument_is_a_usage_error() {
     for machine in machines(&[DASH]) {
         let output = machine
             .command(&machine.serve())
@@ -226,9 +226,9 @@ fn a_word_that_it_does_not_know_is_a_matter_of_usage() {
     }
 }
 
-/// As another user where we are root, whom no mode stops.
+/// As another user if we are root, because root ignores modes.
 #[test]
-fn a_directory_that_is_not_ours_is_refused() {
+fn a_directory_of_another_user_is_rejected() {
     for machine in machines(&[DASH, BUSYBOX]) {
         let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
         fs::set_permissions(machine.path("tmp"), fs::Permissions::from_mode(0o777)).unwrap();
@@ -240,7 +240,7 @@ fn a_directory_that_is_not_ours_is_refused() {
         let server = machine.serve();
         let own = machine.command(&server);
         let output = if root {
-            let Some(setpriv) = real_part("setpriv") else {
+            let Some(setpriv) = external_tool("setpriv") else {
                 return;
             };
             let mut other = command(setpriv);
@@ -268,10 +268,10 @@ fn a_directory_that_is_not_ours_is_refused() {
     }
 }
 
-/// A file system of 64 KiB that holds the old program and has no room for the new one.
+/// A file system of 64 KiB with the old program and no space for the new one.
 #[test]
 fn a_full_disk_leaves_the_old_program() {
-    let Some(unshare) = real_part("unshare") else {
+    let Some(unshare) = external_tool("unshare") else {
         return;
     };
     if !command(&unshare)

@@ -1,5 +1,5 @@
-//! A machine to install on: a release on a file server, a home with an older `polis`, and a PATH
-//! that has some programs and lacks others.
+//! A machine to install on: a release on a file server, a home with an older `polis`, and a PATH with some programs and
+//! not others.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,16 +15,16 @@ use xtask_dist::installers::{Archive, Facts, render};
 use xtask_dist::sign::SigningKey;
 use xtask_loopback::{EmbeddedFiles, Faults};
 
-use crate::support::{command, real_part, run};
+use crate::support::{command, external_tool, run};
 
 pub(crate) const OLD: &str = "#!/bin/sh\necho polis 0.4.0\n";
-/// What every installation uses, whatever downloads and verifies.
+/// Programs that every installation uses, regardless of the downloader and verifier.
 const COMMON: [&str; 14] = [
     "cat", "chmod", "cp", "cut", "dd", "gzip", "mkdir", "mktemp", "mv", "rm", "tail", "tar", "tr",
     "uname",
 ];
 
-/// The target of this machine, or `None` where Polis has none.
+/// The target of this machine; `None` if Polis is not released for it.
 pub(crate) fn target() -> Option<&'static str> {
     match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => Some("x86_64-unknown-linux-musl"),
@@ -35,24 +35,26 @@ pub(crate) fn target() -> Option<&'static str> {
     }
 }
 
-/// A shell with the programs that it finds.
+/// A shell, and the programs on its PATH.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tools {
-    /// The shell and its own arguments.
+    /// The shell and its arguments.
     pub(crate) shell: &'static [&'static str],
-    /// What is on PATH beside [`COMMON`].
+    /// The programs on PATH besides [`COMMON`].
     pub(crate) programs: &'static [&'static str],
-    /// Whether all that busybox has is busybox's, as on Alpine.
+    /// Whether all programs that busybox has are busybox's, as on Alpine.
     pub(crate) busybox: bool,
 }
 
 impl Tools {
-    /// Whether this machine has them all.
+    /// Whether this machine has all of them.
     pub(crate) fn are_here(&self) -> bool {
         let busybox = self.busybox.then_some("busybox");
         let needed = self.programs.iter().copied().chain(busybox);
         let shell = self.shell.first().copied();
-        needed.chain(shell).all(|name| real_part(name).is_some())
+        needed
+            .chain(shell)
+            .all(|name| external_tool(name).is_some())
     }
 }
 
@@ -67,7 +69,7 @@ pub(crate) struct Machine {
     pub(crate) script: String,
     /// The environment of the script, in addition to HOME, PATH, TMPDIR and the mirror.
     pub(crate) env: BTreeMap<String, String>,
-    /// What the server does wrong.
+    /// The faults of the server.
     pub(crate) faults: Faults,
     /// The shell and its programs.
     tools: Tools,
@@ -75,7 +77,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new(tools: Tools) -> Self {
-        // Homes have blanks in their names, and worse.
+        // Home directories may contain spaces and special characters.
         let root = tempfile::Builder::new()
             .prefix("it's $HOME ")
             .tempdir()
@@ -102,7 +104,7 @@ impl Machine {
 
     fn lay_path(&mut self) {
         if self.tools.busybox {
-            let busybox = real_part("busybox").unwrap();
+            let busybox = external_tool("busybox").unwrap();
             for applet in String::from_utf8(run(&busybox, ["--list"]))
                 .unwrap()
                 .lines()
@@ -118,18 +120,18 @@ impl Machine {
 
     /// Puts a real program on PATH.
     pub(crate) fn provide(&self, program: &str) {
-        let real = real_part(program).unwrap();
+        let real = external_tool(program).unwrap();
         let _ = fs::remove_file(self.bin(program));
         symlink(real, self.bin(program)).unwrap();
     }
 
-    /// Puts a script of its own on PATH.
+    /// Puts a script named `program` on PATH.
     pub(crate) fn pretend(&self, program: &str, script: &str) {
         let _ = fs::remove_file(self.bin(program));
         write_program(&self.bin(program), script);
     }
 
-    /// Takes a program from PATH.
+    /// Removes a program from PATH.
     pub(crate) fn lacks(&self, program: &str) {
         fs::remove_file(self.bin(program)).unwrap();
     }
@@ -151,14 +153,14 @@ impl Machine {
         format!("{}.tar.gz", Self::top())
     }
 
-    /// Makes the release: its archive of `contents` and the other files, signed, and its script.
+    /// Creates the release: its archive of `contents` and the other files, signed, and its script.
     pub(crate) fn release(&mut self, contents: &[(&str, &str)]) {
         let archive = self.pack(contents);
         self.publish(archive);
         self.script = script(&self.key, &self.files[&Self::archive()], target().unwrap());
     }
 
-    /// Puts `archive` into the release and signs it.
+    /// Adds `archive` to the release and signs it.
     pub(crate) fn publish(&mut self, archive: Vec<u8>) {
         let other = Digest::of(b"cloud-init").hex();
         let sums = format!(
@@ -171,7 +173,7 @@ impl Machine {
         self.sign(&sums, "Polis 0.5.0");
     }
 
-    /// Publishes `sums`, rightly signed, with `comment`.
+    /// Publishes `sums` with a valid signature and `comment`.
     pub(crate) fn sign(&mut self, sums: &str, comment: &str) {
         let signature = self.key.sign(sums.as_bytes(), comment).unwrap();
         self.files.insert("SHA256SUMS".into(), sums.into());
@@ -192,7 +194,7 @@ impl Machine {
         self.files.insert("SHA256SUMS.minisig".into(), text.into());
     }
 
-    /// A real tar of `contents` and of what stands beside the program.
+    /// A real tar of `contents` and of the files beside the program.
     pub(crate) fn pack(&self, contents: &[(&str, &str)]) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path().join(Self::top());
@@ -216,7 +218,7 @@ impl Machine {
         tar(dir.path())
     }
 
-    /// Starts a server of the release and the script in the shell, to its end.
+    /// Starts a server with the release, and runs the script in the shell to completion.
     pub(crate) fn install(&self) -> Output {
         let server = self.serve();
         self.command(&server).output().unwrap()
@@ -228,11 +230,11 @@ impl Machine {
         EmbeddedFiles::start_with(files, &self.faults).unwrap()
     }
 
-    /// The script in the shell.
+    /// The command that runs the script in the shell.
     pub(crate) fn command(&self, server: &EmbeddedFiles) -> Command {
         let script = self.path("install.sh");
         fs::write(&script, &self.script).unwrap();
-        let shell = real_part(self.tools.shell[0]).unwrap();
+        let shell = external_tool(self.tools.shell[0]).unwrap();
         let mut command = command(shell);
         command
             .args(&self.tools.shell[1..])
@@ -247,7 +249,7 @@ impl Machine {
         command
     }
 
-    /// What a user sees, with what differs from run to run replaced.
+    /// The output, with everything replaced that differs between runs.
     pub(crate) fn seen(&self, output: &Output) -> String {
         let mut seen = format!("exit {}\n", output.status.code().unwrap_or(-1));
         for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
@@ -263,12 +265,12 @@ impl Machine {
         without_digests(&without_ports(&seen))
     }
 
-    /// The installed program.
+    /// The content of the installed program.
     pub(crate) fn installed(&self) -> String {
         fs::read_to_string(self.path("home/.local/bin/polis")).unwrap_or_default()
     }
 
-    /// The older program is there, and nothing else that an installation leaves.
+    /// Asserts that the older program is still installed, and that no other file remains.
     pub(crate) fn assert_unchanged(&self, what: &str) {
         assert_eq!(self.installed(), OLD, "{what}");
         assert_eq!(self.list("home/.local/bin"), ["polis"], "{what}");
@@ -276,7 +278,7 @@ impl Machine {
         assert_eq!(self.list("tmp"), [""; 0], "{what}");
     }
 
-    /// The files in a directory and below it.
+    /// All files below a directory.
     pub(crate) fn everything(&self, dir: &str) -> Vec<String> {
         let mut files = Vec::new();
         let mut left = vec![String::new()];
@@ -303,12 +305,12 @@ impl Machine {
     }
 }
 
-/// `install.sh` of release 0.5.0, which has `archive` for `triple`.
+/// `install.sh` of release 0.5.0 with `archive` for `triple`.
 pub(crate) fn script(key: &SigningKey, archive: &[u8], triple: &str) -> String {
     script_for(&key.public_key_file().unwrap(), archive, triple)
 }
 
-/// The same with the text of a public key file.
+/// As [`script`], with the text of a public key file.
 pub(crate) fn script_for(public_key: &str, archive: &[u8], triple: &str) -> String {
     let facts = Facts {
         version: &Version::new(0, 5, 0),
@@ -330,13 +332,13 @@ pub(crate) fn script_for(public_key: &str, archive: &[u8], triple: &str) -> Stri
     String::from_utf8(script).unwrap()
 }
 
-/// A real tar of the one directory in `dir`.
+/// A real tar of the only directory in `dir`.
 pub(crate) fn tar(dir: &Path) -> Vec<u8> {
     let args = ["-C", &dir.to_string_lossy(), "-czf", "-", &Machine::top()].map(str::to_owned);
-    run(real_part("tar").unwrap(), args)
+    run(external_tool("tar").unwrap(), args)
 }
 
-/// The text with `[SERVER]` for a server on a port of this run.
+/// The text with ports of servers replaced.
 fn without_ports(text: &str) -> String {
     let mut parts = text.split("http://127.0.0.1:");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -346,7 +348,7 @@ fn without_ports(text: &str) -> String {
     })
 }
 
-/// The text with `[SHA256]` for each digest.
+/// The text with digests replaced.
 fn without_digests(text: &str) -> String {
     let is_digest = |word: &&str| word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());

@@ -1,5 +1,4 @@
-//! `install.sh` as users run it: real shells and programs, a real archive, real signatures, a
-//! server on loopback.
+//! `install.sh` as users run it: real shells and programs, a real archive, real signatures, a server on loopback.
 
 mod lacking;
 mod machine;
@@ -17,7 +16,7 @@ use expect_test::expect;
 use polis_base::pages::{self, PAGES};
 use xtask_loopback::Fault;
 
-use crate::support::{command, real_part};
+use crate::support::{command, external_tool};
 use machine::{Machine, OLD, Tools, target};
 
 const DASH: Tools = Tools {
@@ -42,7 +41,7 @@ const ZSH: Tools = Tools {
 };
 const ALL: [Tools; 4] = [DASH, BASH, BUSYBOX, ZSH];
 
-/// The machines of `tools` that can be had here.
+/// The machines of `tools` that are possible here.
 fn machines(tools: &[Tools]) -> Vec<Machine> {
     if target().is_none() {
         eprintln!("skipped: Polis has no build for this machine");
@@ -80,12 +79,12 @@ fn every_shell_installs_with_what_it_has() {
             assert_eq!(fs::read_to_string(path).unwrap(), text);
         }
         assert_eq!(machine.everything("home"), uninstalled_by_hand());
-        // Again, over itself.
+        // Install again over it.
         assert!(machine.install().status.success());
     }
 }
 
-/// The files that `docs/install.md` tells to delete.
+/// The files that `docs/install.md` says to delete.
 fn uninstalled_by_hand() -> Vec<String> {
     let text = fs::read_to_string(xtask_testkit::repository().join("docs/install.md")).unwrap();
     let files = text.lines().filter_map(|line| line.strip_prefix("    ~/"));
@@ -107,8 +106,8 @@ fn what_a_user_sees() {
             installed polis 0.5.0 in [ROOT]/home/.local/bin
             next:
               export PATH="$HOME/.local/bin:$PATH"   # and put this line into ~/.profile
-              polis doctor   # what this machine lacks
-              polis start    # from there to a running workspace
+              polis doctor   # check what is missing on this machine
+              polis start    # start the workspace
             --- stderr
             downloading [SERVER]/dl/SHA256SUMS
             downloading [SERVER]/dl/SHA256SUMS.minisig
@@ -129,8 +128,8 @@ fn what_a_user_sees() {
             installed polis 0.5.0 in [ROOT]/own/bin
             next:
               put [ROOT]/own/bin on PATH
-              polis doctor   # what this machine lacks
-              polis start    # from there to a running workspace
+              polis doctor   # check what is missing on this machine
+              polis start    # start the workspace
             --- stderr
             downloading [SERVER]/dl/SHA256SUMS
             downloading [SERVER]/dl/SHA256SUMS.minisig
@@ -139,7 +138,7 @@ fn what_a_user_sees() {
             verified the checksum of polis-0.5.0-[TARGET].tar.gz
         "#]]
         .assert_eq(&machine.seen(&machine.install()));
-        // Nothing but the program then.
+        // Only the program is installed then.
         assert_eq!(machine.list("own/bin"), ["polis"]);
         machine.assert_unchanged("another directory");
     }
@@ -159,8 +158,8 @@ fn what_a_user_sees_when_it_refuses() {
             verified the signature of SHA256SUMS with openssl
             downloading [SERVER]/dl/polis-0.5.0-[TARGET].tar.gz
             error: polis-0.5.0-[TARGET].tar.gz is not the file that was released
-              because: its SHA-256 is [SHA256], expected [SHA256]
-              next: run this again; if it stays, the download was tampered with
+              caused by: its SHA-256 is [SHA256], expected [SHA256]
+              hint: run this again; if the error persists, the download was tampered with
               note: nothing was installed or changed
         "#]]
         .assert_eq(&machine.seen(&machine.install()));
@@ -175,8 +174,8 @@ fn what_a_user_sees_when_it_refuses() {
             downloading [SERVER]/dl/SHA256SUMS
             downloading [SERVER]/dl/SHA256SUMS.minisig
             error: the signature of SHA256SUMS is not valid
-              because: it is for `Polis 0.4.0`, expected `Polis 0.5.0`
-              next: do not use these files; report it at https://github.com/odralabshq/polis/issues
+              caused by: it is for `Polis 0.4.0`, expected `Polis 0.5.0`
+              hint: do not use these files; report it at https://github.com/odralabshq/polis/issues
               note: nothing was installed or changed
         "#]]
         .assert_eq(&machine.seen(&machine.install()));
@@ -189,8 +188,8 @@ fn what_a_user_sees_when_it_refuses() {
             exit 1
             --- stderr
             error: the signature of the release cannot be verified here
-              because: neither minisign nor OpenSSL 3 is installed
-              next: apt-get install minisign, apk add minisign or pacman -S minisign, as root
+              caused by: neither minisign nor OpenSSL 3 is installed
+              hint: apt-get install minisign, apk add minisign or pacman -S minisign, as root
               note: nothing was installed or changed
         "#]]
         .assert_eq(&machine.seen(&machine.install()));
@@ -199,7 +198,7 @@ fn what_a_user_sees_when_it_refuses() {
 }
 
 #[test]
-fn it_says_what_path_lacks() {
+fn a_directory_that_is_not_on_path_is_reported() {
     for mut machine in machines(&[DASH]) {
         let own = machine
             .path("home/.local/bin")
@@ -218,7 +217,7 @@ fn it_says_what_path_lacks() {
     }
 }
 
-/// Whoever starts `polis` meanwhile gets the old program or the new one, whole.
+/// At any time, starting `polis` runs either the old program or the new one.
 #[test]
 fn the_program_is_replaced_at_once() {
     for mut machine in machines(&[DASH]) {
@@ -249,7 +248,7 @@ fn the_program_is_replaced_at_once() {
 }
 
 #[test]
-fn a_link_is_replaced_and_not_what_it_leads_to() {
+fn a_link_is_replaced_and_not_its_target() {
     for machine in machines(&[DASH, BUSYBOX]) {
         let [link, program] = ["home/.local/bin/polis", "bin/polis"].map(|path| machine.path(path));
         fs::rename(&link, &program).unwrap();
@@ -261,12 +260,12 @@ fn a_link_is_replaced_and_not_what_it_leads_to() {
     }
 }
 
-/// `curl | sh` with a connection that is cut anywhere.
+/// `curl | sh` with a connection that breaks at any byte.
 #[test]
-fn a_script_that_was_cut_runs_nothing() {
+fn a_truncated_script_runs_nothing() {
     for machine in machines(&[DASH, BASH, BUSYBOX]) {
         let server = machine.serve();
-        // Any request would use it up.
+        // Any request would consume this fault.
         machine.faults.add("GET", "/", 1, Fault::Status(404));
         let script = machine.script.trim_end();
         let last = script.len() - 1;
@@ -281,7 +280,7 @@ fn a_script_that_was_cut_runs_nothing() {
 }
 
 #[test]
-fn the_script_can_come_through_a_pipe() {
+fn the_script_can_be_piped() {
     for machine in machines(&[DASH, BASH, BUSYBOX]) {
         let server = machine.serve();
         let with_file = machine.command(&server);
@@ -326,7 +325,7 @@ fn an_interrupted_installation_leaves_nothing() {
             std::thread::sleep(Duration::from_millis(10));
         }
         let kill = format!("kill -TERM -{}", child.id());
-        crate::support::run(real_part("sh").unwrap(), ["-c", &kill]);
+        crate::support::run(external_tool("sh").unwrap(), ["-c", &kill]);
         assert_eq!(child.wait().unwrap().code(), Some(143));
         machine.assert_unchanged("interrupted");
     }

@@ -1,13 +1,12 @@
-//! How a refusal is judged: an error that says what is wrong, the older program in its place, no
-//! file left behind.
+//! Checks a refusal: an error that explains the problem, the older program still installed, no file left behind.
 
 use super::machine::Machine;
 use super::{Tools, machines};
 
-/// A name, what is wrong, and what the error says.
+/// A name, a change to the machine, and part of the expected error.
 pub(super) type Case = (&'static str, fn(&mut Machine), &'static str);
 
-/// Installs once for each case; each must be refused.
+/// Installs once for each case, which must be refused.
 pub(super) fn all_refused(tools: Tools, cases: &[Case]) {
     for (name, spoil, message) in cases {
         for mut machine in machines(&[tools]) {

@@ -1,5 +1,4 @@
-//! What a network, a server, or whoever holds one of them can serve instead of a release, and what
-//! a release that was made wrong can hold.
+//! What a faulty or hostile network or server may serve instead of a release, and what a malformed release may contain.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,12 +11,12 @@ use xtask_loopback::Fault;
 use super::machine::{Machine, script_for, tar, target};
 use super::refusals::{Case, all_refused};
 use super::{BASH, BUSYBOX, DASH, ZSH};
-use crate::support::{real_part, run};
+use crate::support::{external_tool, run};
 
 const INVALID: &str = "the signature of SHA256SUMS is not valid";
 const ONE: &str = "SHA256SUMS does not have exactly one checksum for";
 
-/// What a network, a server or an attacker who holds one can do.
+/// Faults of networks and servers, and attacks by them.
 const SERVED: [Case; 24] = [
     (
         "another key",
@@ -206,7 +205,7 @@ const SERVED: [Case; 24] = [
     ),
 ];
 
-/// What a release that was made wrong can hold, rightly signed.
+/// The contents of malformed releases with valid signatures.
 const PACKED: [Case; 8] = [
     (
         "no tar",
@@ -243,12 +242,12 @@ const PACKED: [Case; 8] = [
     (
         "another version",
         |m| m.release(&[("polis", "#!/bin/sh\necho polis 0.4.0\n")]),
-        "because: it calls itself `polis 0.4.0`, expected `polis 0.5.0`",
+        "caused by: its version is `polis 0.4.0`, expected `polis 0.5.0`",
     ),
     (
         "a program that fails",
         |m| m.release(&[("polis", "#!/bin/sh\necho no such luck >&2\nexit 3\n")]),
-        "because: polis --version ended with exit code 3: no such luck",
+        "caused by: polis --version exited with code 3: no such luck",
     ),
     (
         "a program for another machine",
@@ -262,13 +261,13 @@ fn decoded(file: &str) -> Vec<u8> {
     STANDARD.decode(file.lines().nth(1).unwrap()).unwrap()
 }
 
-/// The line with another letter of Base64 at `at`.
+/// The line with the Base64 letter at `at` changed.
 fn turned(line: &str, at: usize) -> String {
     let other = if &line[at..=at] == "A" { "B" } else { "A" };
     format!("{}{other}{}", &line[..at], &line[at + 1..])
 }
 
-/// An archive in which `make` makes what stands where the program should.
+/// An archive in which `make` creates the file in place of the program.
 fn odd_program(machine: &Machine, make: impl Fn(&std::path::Path)) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let packed = dir.path().join("packed");
@@ -280,47 +279,47 @@ fn odd_program(machine: &Machine, make: impl Fn(&std::path::Path)) -> Vec<u8> {
         &dir.path().to_string_lossy(),
     ]
     .map(str::to_owned);
-    run(real_part("tar").unwrap(), args);
+    run(external_tool("tar").unwrap(), args);
     make(&dir.path().join(Machine::top()).join("polis"));
     tar(dir.path())
 }
 
 #[test]
-fn what_is_served_wrong_is_refused_with_minisign() {
+fn wrong_responses_are_rejected_with_minisign() {
     all_refused(DASH, &SERVED);
 }
 
 #[test]
-fn what_is_served_wrong_is_refused_with_openssl() {
+fn wrong_responses_are_rejected_with_openssl() {
     all_refused(BASH, &SERVED);
 }
 
 #[test]
-fn what_is_served_wrong_is_refused_with_busybox() {
+fn wrong_responses_are_rejected_with_busybox() {
     all_refused(BUSYBOX, &SERVED);
 }
 
 #[test]
-fn what_is_served_wrong_is_refused_with_zsh_and_wget() {
+fn wrong_responses_are_rejected_with_zsh_and_wget() {
     all_refused(ZSH, &SERVED);
 }
 
-/// OpenSSL itself would only say no.
+/// OpenSSL itself only reports failure.
 #[test]
-fn a_signature_by_another_key_is_called_that() {
+fn a_signature_by_another_key_has_its_own_error() {
     let (_, by_another_key, _) = SERVED[0];
     all_refused(
         BASH,
         &[(
             "another key",
             by_another_key,
-            "because: it was made with another key",
+            "caused by: it was made with another key",
         )],
     );
 }
 
 #[test]
-fn what_is_packed_wrong_is_refused() {
+fn malformed_archives_are_rejected() {
     all_refused(DASH, &PACKED);
     all_refused(BUSYBOX, &PACKED);
 }

@@ -1,4 +1,4 @@
-//! A night is broken off at every request that writes; the next one then ends as if nothing had been.
+//! A run is interrupted at every request that writes; the next one then ends as if nothing had happened.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use xtask_loopback::{Hold, Trip};
 use super::{BRANCH, Setup, done};
 use crate::support::test_env::CLOUD_INIT;
 
-/// What is left on GitHub: the pull requests, and what the branch makes of the file.
+/// The final state of GitHub: the pull requests, and the file on the branch.
 fn end(setup: &Setup) -> (Vec<Value>, String) {
     let mut pulls = setup.pulls();
     for pull in &mut pulls {
-        // The comment may be there twice: closing without one would be worse.
+        // The comment may exist twice, which is better than closing without one.
         let comments = pull["comments"].as_array_mut().unwrap();
         comments.dedup();
     }
@@ -21,7 +21,7 @@ fn end(setup: &Setup) -> (Vec<Value>, String) {
 
 type Act = fn(&mut Setup);
 
-/// What a setup looks like before the night that is broken off.
+/// Setups before the interrupted run.
 fn scenes() -> [(&'static str, Act); 3] {
     fn propose(setup: &mut Setup) {
         setup.publish_yq("v4.46.0");
@@ -47,7 +47,7 @@ fn setup(act: Act) -> Setup {
 }
 
 #[test]
-fn a_night_that_is_broken_off_anywhere_is_made_good_by_the_next() {
+fn the_next_run_completes_an_interrupted_one() {
     for (action, act) in scenes() {
         let mut setup = setup(act);
         let before = setup.files();
@@ -78,9 +78,9 @@ fn a_night_that_is_broken_off_anywhere_is_made_good_by_the_next() {
     }
 }
 
-/// Somebody commits on the branch after we have looked: that commit stays.
+/// A commit pushed to the branch after our observation is kept.
 #[test]
-fn a_commit_that_comes_meanwhile_is_not_lost() {
+fn a_concurrent_commit_is_not_lost() {
     let (_, act) = scenes()[1];
     let setup = setup(act);
     let hold = Hold::default();

@@ -1,4 +1,4 @@
-//! What is not proposed, and answers that nobody vouches for.
+//! What is not proposed, and untrusted responses.
 
 use xtask_loopback::{Fault, Faults};
 
@@ -8,7 +8,7 @@ use crate::support::test_env::COMPOSE;
 const REPOSITORY: &str = "/repos/odralabshq/polis";
 
 #[test]
-fn a_tree_that_is_not_the_default_branch_is_not_proposed_from() {
+fn a_tree_other_than_the_default_branch_is_rejected() {
     let mut setup = Setup::start();
     setup.publish_yq("v4.46.0");
     let text = setup.test_env.tree.read(COMPOSE);
@@ -24,7 +24,7 @@ fn a_tree_that_is_not_the_default_branch_is_not_proposed_from() {
 }
 
 #[test]
-fn what_would_not_pass_is_not_proposed() {
+fn changes_that_fail_the_check_are_not_proposed() {
     let mut setup = Setup::start();
     setup.publish_yq("v4.46.0");
     let gate = setup.test_env.image("gate");
@@ -45,9 +45,9 @@ fn what_would_not_pass_is_not_proposed() {
     assert_eq!(setup.journal.entries(), []);
 }
 
-/// One source of versions that is silent is no reason to take its moves out of the proposal.
+/// An unresponsive source of versions must not remove its moves from the proposal.
 #[test]
-fn who_does_not_answer_changes_nothing() {
+fn an_unresponsive_server_changes_nothing() {
     let mut setup = Setup::start();
     setup.publish_yq("v4.46.0");
     assert_eq!(setup.night(), done("create", 1));
@@ -63,7 +63,7 @@ fn who_does_not_answer_changes_nothing() {
 }
 
 #[test]
-fn what_github_tells_is_shown_and_not_obeyed() {
+fn text_from_github_is_shown_and_not_interpreted() {
     let mut setup = Setup::start();
     setup.publish_yq("v4.46.0");
     let release = ["v4.46.0", "2020\u{1b}[2J|<b>"];
@@ -74,7 +74,7 @@ fn what_github_tells_is_shown_and_not_obeyed() {
 }
 
 #[test]
-fn answers_that_are_not_what_they_should_be_change_nothing() {
+fn malformed_responses_change_nothing() {
     let mut setup = Setup::start();
     setup.publish_yq("v4.46.0");
     for (path, fault, said) in [

@@ -1,4 +1,4 @@
-//! What becomes of the pull request, night by night.
+//! The life of the pull request, night by night.
 
 use serde_json::json;
 use xtask_loopback::Fault;
@@ -8,7 +8,7 @@ use crate::support::prism;
 use crate::support::test_env::{CLOUD_INIT, COMPOSE};
 
 #[test]
-fn one_pull_request_is_kept_in_step() {
+fn one_pull_request_is_kept_up_to_date() {
     let mut setup = Setup::start();
     assert_eq!(setup.quiet_night(), done("nothing to propose", 0));
     setup.publish_yq("v4.46.0");
@@ -22,7 +22,7 @@ fn one_pull_request_is_kept_in_step() {
     assert_eq!(lines(&setup.journal.entries()), made);
     assert_eq!(setup.proposed(), [CLOUD_INIT, "docs/pins.md"]);
     let pull = &setup.pulls()[0];
-    assert_eq!(pull["title"], "Move yq");
+    assert_eq!(pull["title"], "Update yq");
     assert_eq!(
         pull["pull"],
         json!({"head": BRANCH, "base": "main", "merged": false})
@@ -31,7 +31,7 @@ fn one_pull_request_is_kept_in_step() {
     assert!(pull["body"].as_str().unwrap().contains(row), "{pull}");
     assert_eq!(setup.quiet_night(), done("unchanged", 1));
 
-    // What others do to files that are not touched is no reason to build it again.
+    // Changes to unrelated files do not cause a new commit.
     setup.test_env.tree.write("CHANGELOG.md", "# Changes\n");
     setup.push_tree();
     assert_eq!(setup.quiet_night(), done("unchanged", 1));
@@ -66,9 +66,10 @@ fn one_pull_request_is_kept_in_step() {
     assert_eq!(setup.night(), done("create", 2), "no person has closed it");
 }
 
-/// It is what `update` writes, whole: nothing is left to move, every pin holds, and the page is that of the tree.
+/// The proposal is the complete output of `update`: there are no further moves, every pin holds, and the page matches
+/// the tree.
 #[test]
-fn what_is_proposed_passes() {
+fn a_proposal_passes_all_checks() {
     let mut setup = Setup::start();
     let gate = setup.test_env.image("gate").unpinned();
     setup
@@ -84,7 +85,7 @@ fn what_is_proposed_passes() {
         "{proposed:?}"
     );
     let title = &setup.pulls()[0]["title"];
-    assert_eq!(title, "Move yq, actions/checkout, polis-gate-oss");
+    assert_eq!(title, "Update yq, actions/checkout, polis-gate-oss");
 
     setup.merge_here();
     setup.push_tree();
@@ -99,7 +100,7 @@ fn what_is_proposed_passes() {
 }
 
 #[test]
-fn what_a_person_has_turned_down_is_not_proposed_again() {
+fn declined_moves_are_not_proposed_again() {
     let mut setup = Setup::start();
     setup.publish_yq("v4.46.0");
     assert_eq!(setup.night(), done("create", 1));
@@ -164,7 +165,7 @@ fn a_dry_run_writes_nothing_and_needs_no_token() {
 }
 
 #[test]
-fn a_version_must_have_been_out_as_long_as_is_asked() {
+fn a_version_must_have_the_minimum_age() {
     let mut setup = Setup::start();
     setup.publish_yq("v4.46.0");
     let ran = setup.run(&["--dry-run", "--min-age", "3650"]);
@@ -174,7 +175,7 @@ fn a_version_must_have_been_out_as_long_as_is_asked() {
     assert_eq!(usage.code, 4, "{}", usage.seen());
 }
 
-/// GitHub lets no `GITHUB_TOKEN` change workflows: the rest is proposed, and the actions are told of.
+/// GitHub allows no `GITHUB_TOKEN` to change workflows. The rest is proposed, and a warning lists the actions.
 #[test]
 fn actions_need_a_token_that_may_change_workflows() {
     let mut setup = Setup::with_token("ghs_s3cret");
@@ -199,11 +200,11 @@ fn actions_need_a_token_that_may_change_workflows() {
         "{}",
         ran.seen()
     );
-    assert_eq!(setup.pulls()[0]["title"], "Move yq, actions/checkout");
+    assert_eq!(setup.pulls()[0]["title"], "Update yq, actions/checkout");
 }
 
 #[test]
-fn who_may_not_write_is_told_what_it_takes() {
+fn a_token_without_write_access_gets_a_hint() {
     let mut setup = Setup::start();
     setup.publish_yq("v4.46.0");
     let pulls = "/repos/odralabshq/polis/pulls";
@@ -219,12 +220,12 @@ fn who_may_not_write_is_told_what_it_takes() {
     assert_eq!(
         setup.night(),
         done("create", 1),
-        "the branch is there already"
+        "the branch already exists"
     );
 }
 
 #[test]
-fn github_describes_what_is_asked() {
+fn every_request_follows_githubs_description() {
     let mut setup = Setup::start();
     let Some(prism) = prism::start(&setup.github.url()) else {
         return;

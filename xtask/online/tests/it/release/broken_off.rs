@@ -1,8 +1,7 @@
-//! A release is broken off at each request that changes something, in every way in which that can
-//! happen; the next one then ends as if nothing had been.
+//! A release is interrupted at each request that changes something, in every possible way; the next one then ends as if
+//! nothing had happened.
 //!
-//! The requests are those that a release was seen to make: one that is new is broken off too,
-//! without anybody listing it.
+//! The requests come from a recorded release, so new ones are covered automatically.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,18 +11,18 @@ use xtask_loopback::{Entry, Hold, Trip};
 
 use super::release_env::{End, ReleaseEnv, finish};
 
-/// How one request is broken off.
+/// How a request is interrupted.
 #[derive(Debug, Clone, Copy)]
 enum Break {
     /// The program is killed before the request is applied.
     KilledBefore,
     /// The program is killed after the request was applied.
     KilledAfter,
-    /// It is answered 500 and not applied.
+    /// It fails with 500 and is not applied.
     Refused,
-    /// It is applied and answered 500.
+    /// It is applied, but the response is 500.
     Lied,
-    /// It is applied and its answer is cut off.
+    /// It is applied, but the response is truncated.
     Cut,
 }
 
@@ -35,7 +34,7 @@ const BREAKS: [Break; 5] = [
     Break::Cut,
 ];
 
-/// What a whole release leaves, and how many requests it makes.
+/// The result of a complete release, and its requests.
 fn whole() -> (End, Vec<Entry>) {
     let test_env = ReleaseEnv::new("0.5.0");
     let ran = test_env.release();
@@ -56,7 +55,7 @@ fn whole() -> (End, Vec<Entry>) {
     (end, entries)
 }
 
-/// Breaks the release off at the request `number`; says what is wrong afterwards.
+/// Interrupts the release at the request `number`; returns the problem with the result of the next one, if any.
 fn problem(number: usize, how: Break, whole: &End) -> Option<String> {
     let test_env = ReleaseEnv::new("0.5.0");
     let hold = Hold::default();
@@ -99,7 +98,7 @@ fn problem(number: usize, how: Break, whole: &End) -> Option<String> {
 }
 
 #[test]
-fn a_release_that_is_broken_off_at_any_request_ends_as_if_nothing_had_been() {
+fn a_release_interrupted_at_any_request_can_be_completed() {
     let (end, entries) = whole();
     let cases = entries.len() * BREAKS.len();
     let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

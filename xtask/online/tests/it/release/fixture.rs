@@ -1,9 +1,8 @@
-//! A tree that is ready to be released, with everything that its release needs.
+//! A tree that is ready for release, with everything that its release needs.
 //!
-//! Nothing is compiled, and a release here has no cargo at all: the archives hold programs of a few
-//! bytes that carry the marker of the CLI, the images come from a layout, and everything was put
-//! together before, as it is for the job that holds the key. So one release takes a fraction of a
-//! second, and hundreds can be broken off.
+//! Nothing is compiled, and releases run without cargo: archives contain programs of a few bytes with the marker of the
+//! CLI, images come from a layout, and everything was assembled before, as for the CI job that has the key. One release
+//! takes a fraction of a second, so hundreds can be interrupted.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,16 +24,16 @@ use xtask_pins::inventory::{self, Inventory, page};
 use xtask_testkit::{Tree, prepared};
 
 use crate::support::test_env::{COMPOSE, Others};
-use crate::support::{copy, endpoints, layout, real_part, run};
+use crate::support::{copy, endpoints, external_tool, layout, run};
 
-/// The targets of the fixture: what a job of one kind of runner could build.
+/// The targets of the fixture, which one kind of runner could build.
 pub(super) const TARGETS: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
 
 /// What all environments of a version share.
 pub(super) struct Fixture {
     pub(super) tree: Tree,
     pub(super) others: Others,
-    /// The directory of everything else.
+    /// The directory of everything besides the tree.
     pub(super) parts: PathBuf,
     pub(super) secret_key: String,
 }
@@ -61,7 +60,7 @@ pub(super) fn fixture(version: &'static str) -> &'static Fixture {
 }
 
 impl Fixture {
-    /// Fills the directory `parts`.
+    /// Populates the directory `parts`.
     fn make(parts: &Path, version: &str) {
         let whole = Tree::whole();
         copy(whole.root(), &parts.join("tree"));
@@ -78,7 +77,7 @@ impl Fixture {
         fs::write(parts.join("key"), &fixture.secret_key).unwrap();
         let bin = fixture.parts.join("bin");
         fs::create_dir(&bin).unwrap();
-        std::os::unix::fs::symlink(real_part("git").unwrap(), bin.join("git")).unwrap();
+        std::os::unix::fs::symlink(external_tool("git").unwrap(), bin.join("git")).unwrap();
         let tree = &fixture.tree;
         tree.write("minisign.pub", &key.pk.to_box().unwrap().into_string());
         fixture.set_version(version);
@@ -89,12 +88,12 @@ impl Fixture {
         git(tree.root(), &["commit", "--quiet", "--message", "Release"]);
         let tag = format!("v{version}");
         git(tree.root(), &["tag", "--annotate", "--message", &tag, &tag]);
-        // A checkout is copied hundreds of times: one file of objects instead of hundreds.
+        // A checkout is copied hundreds of times, so pack its objects into one file.
         git(tree.root(), &["gc", "--quiet", "--prune=now"]);
         fixture.assemble();
     }
 
-    /// Puts everything but the signature together, as the job before the release does.
+    /// Assembles everything except the signature, as the CI job before the release does.
     fn assemble(&self) {
         let workspace = self.workspace();
         let layout = self.parts.join("layout");
@@ -155,7 +154,7 @@ impl Fixture {
         tree.write("Cargo.lock", &members.collect::<Vec<_>>().join("\n\n"));
     }
 
-    /// Pushes every image that others publish, lays out ours, and pins all of them.
+    /// Pushes all images of other projects, writes the layout of ours, and pins all of them.
     fn publish_and_pin(&self, version: &str) {
         let registry = EmbeddedRegistry::start(&self.parts.join("registry")).unwrap();
         let inventory = Inventory::read(self.tree.root()).unwrap();
@@ -174,14 +173,14 @@ impl Fixture {
         self.tree.write(COMPOSE, &text);
         self.tree
             .write("compose/pin-waivers.yaml", "version: 1\nwaivers: []\n");
-        // The page of pins follows the files.
+        // The page of pins must match the files.
         let workspace = self.workspace();
         let files = inventory::Files::read(&workspace.root).unwrap();
         let changes = page::follow(&workspace, &files, Vec::new()).unwrap();
         edit::write(&workspace.root, &changes).unwrap();
     }
 
-    /// Our image as `images build` writes it, of a layer of a few bytes; returns its digest.
+    /// Writes our image, with a layer of a few bytes, as `images build` does; returns its digest.
     fn lay_out(&self, version: &str, dir: &Path) -> Digest {
         let mut files = Files::new();
         files.add("polis-init", EXECUTABLE, b"not a program".to_vec());
@@ -207,7 +206,7 @@ impl Fixture {
         digest
     }
 
-    /// The archives, as their jobs would have made them.
+    /// Creates the archives, as their CI jobs do.
     fn pack(&self, version: &str) {
         let facts = xtask_dist::facts(&self.workspace(), ReleaseKind::Release, version).unwrap();
         let dir = self.parts.join("prebuilt");
@@ -218,7 +217,7 @@ impl Fixture {
         }
     }
 
-    /// Where the files are that were put together.
+    /// The directory of the assembled files.
     pub(super) fn assembled(&self) -> PathBuf {
         self.parts.join("assembled")
     }
@@ -237,7 +236,7 @@ fn push(tree: &Path, registry: &EmbeddedRegistry, image: &ImageRef) -> Digest {
     pushed.unwrap()
 }
 
-/// An archive of the CLI whose program is a header and the marker.
+/// An archive of the CLI whose program consists of a header and the marker.
 pub(super) fn archive(facts: &Facts, triple: &str, tree: &Path) -> Vec<u8> {
     let read = |path: &str| fs::read_to_string(tree.join(path)).unwrap();
     let label = &facts.label;
@@ -277,7 +276,7 @@ pub(super) fn archive(facts: &Facts, triple: &str, tree: &Path) -> Vec<u8> {
     xtask_build::oci::gzip(&files.to_tar().unwrap())
 }
 
-/// Runs git in `root`, without anybody's configuration.
+/// Runs git in `root` without any user's configuration.
 pub(super) fn git(root: &Path, args: &[&str]) -> String {
     let root = root.to_str().unwrap();
     let mut all = vec![
@@ -295,7 +294,7 @@ pub(super) fn git(root: &Path, args: &[&str]) -> String {
     String::from_utf8(said).unwrap().trim().to_owned()
 }
 
-/// The commit that is checked out in `root`.
+/// The commit of HEAD in `root`.
 pub(super) fn head(root: &Path) -> String {
     git(root, &["rev-parse", "HEAD"])
 }

@@ -1,4 +1,4 @@
-//! A release, judged by what we did not write: GitHub's own description, oras, and Docker's registry.
+//! A release, checked by external tools: GitHub's own API description, oras, and Docker's registry.
 
 use polis_base::{Digest, ImageRef};
 use xtask_online::registry::{Logins, Registry};
@@ -48,9 +48,9 @@ fn oras_finds_the_sbom_beside_the_released_image() {
     );
 }
 
-/// What is attached once stays once, beside what others attach, and changes no digest.
+/// An attachment exists only once, beside those of others, and changes no digest.
 #[tokio::test]
-async fn dockers_registry_keeps_what_is_attached() {
+async fn dockers_registry_keeps_attachments() {
     let Some(docker) = DockerRegistry::open() else {
         return;
     };

@@ -1,5 +1,5 @@
-//! Releases of a tree that is ready, by the real program: into every state that a crash, a colleague
-//! or GitHub can leave, broken off at every request, and beside another release.
+//! Releases of a ready tree by the real program: from every state that a crash, a colleague or GitHub can leave,
+//! interrupted at every request, and beside another release.
 
 mod broken_off;
 mod fixture;

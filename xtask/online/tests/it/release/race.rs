@@ -1,4 +1,4 @@
-//! Two releases at once, one request at a time, in orders that a test decides.
+//! Two concurrent releases, one request at a time, in an order that the test controls.
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -10,23 +10,23 @@ use xtask_loopback::{EmbeddedFiles, Hold, Journal, Trip};
 
 use super::release_env::{ReleaseEnv, finish};
 
-/// How long a program may take from one request to the next.
+/// The limit on the time between two requests of a program.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// More requests than a release makes.
+/// More requests than a release sends.
 const MOST: usize = 80;
 
-/// A release that stands still before each request that changes something.
+/// A release that pauses before each request that changes something.
 struct Stepped {
     running: Option<(Child, EmbeddedFiles)>,
     holds: Vec<Hold>,
-    /// The request before which it stands.
+    /// The request before which it is paused.
     at: usize,
     ran: Option<xtask_testkit::Ran>,
 }
 
 impl Stepped {
-    /// Starts a release of `version` in `root` by doors of its own, and lets it make its first `free`
-    /// requests; then it stands.
+    /// Starts a release of `version` in `root` through its own ports, lets it send its first `free` requests, and
+    /// pauses it.
     fn start(test_env: &ReleaseEnv, root: &Path, version: &'static str, free: usize) -> Self {
         let journal = Journal::default();
         let holds: Vec<Hold> = (0..MOST).map(|_| Hold::default()).collect();
@@ -40,7 +40,7 @@ impl Stepped {
         let registry = test_env.registry.door(&journal).unwrap();
         let hosts = (github.url(), registry.url());
         let running = test_env.start_in(root, version, &hosts, &[], &[]);
-        // The doors stay open as long as the test's process: a release outlives this function.
+        // The ports must stay open until the test's process ends, because the release outlives this function.
         std::mem::forget((github, registry));
         let mut stepped = Self {
             running: Some(running),
@@ -52,7 +52,7 @@ impl Stepped {
         stepped
     }
 
-    /// Waits until it stands before the request `at`, or has ended.
+    /// Waits until it is paused before the request `at`, or has ended.
     fn stand(&mut self) {
         let until = Instant::now() + PATIENCE;
         while let Some((child, _)) = &mut self.running {
@@ -70,7 +70,7 @@ impl Stepped {
         }
     }
 
-    /// Lets it make one request, and stand before the next one.
+    /// Lets it send one request, and pauses before the next one.
     fn step(&mut self) {
         if self.running.is_some() {
             self.holds[self.at].release();
@@ -79,7 +79,7 @@ impl Stepped {
         }
     }
 
-    /// Lets it run to its end.
+    /// Lets it run to the end.
     fn run(mut self) -> xtask_testkit::Ran {
         for hold in &self.holds {
             hold.release();
@@ -89,7 +89,7 @@ impl Stepped {
     }
 }
 
-/// Runs `case` for each number below `count`, some at once; returns what they complain about.
+/// Runs `case` for each number below `count`, some of them in parallel; returns the problems.
 fn all(count: usize, case: impl Fn(usize) -> Option<String> + Sync) -> Vec<String> {
     let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -113,7 +113,7 @@ fn all(count: usize, case: impl Fn(usize) -> Option<String> + Sync) -> Vec<Strin
     problems.into_inner().unwrap()
 }
 
-/// How many requests a release makes, and which of them publishes.
+/// How many requests a release sends, and which of them publishes.
 fn requests() -> (usize, usize) {
     let test_env = ReleaseEnv::new("0.5.0");
     let ran = test_env.release();
@@ -126,8 +126,7 @@ fn requests() -> (usize, usize) {
     (entries.len(), publish)
 }
 
-/// All orders of `each` steps of the one and `each` steps of the other: whether it is the first's
-/// turn.
+/// All interleavings of `each` steps of two releases; `true` is a step of the first.
 fn orders(each: usize) -> Vec<Vec<bool>> {
     let all = 0..1_usize << (2 * each);
     let fair = all.filter(|order| order.count_ones() as usize == each);
@@ -143,7 +142,7 @@ fn latest_is_the_newer_version_in_every_order_of_two_releases() {
         let test_env = ReleaseEnv::new("0.5.0");
         test_env.check_out("1.0.0");
         let newer = test_env.check_out("1.0.0");
-        // Both have everything in place and are about to publish.
+        // Both are complete and about to publish.
         let mut older = Stepped::start(&test_env, &test_env.root(), "0.5.0", publish);
         let mut newer = Stepped::start(&test_env, &newer, "1.0.0", publish);
         for first in &orders[number] {
@@ -173,7 +172,7 @@ fn latest_is_the_newer_version_in_every_order_of_two_releases() {
     );
 }
 
-/// A second copy of the checkout: two releases never share one.
+/// A second copy of the checkout, because two releases never share one.
 fn second_checkout(test_env: &ReleaseEnv) -> PathBuf {
     let second = test_env.dir.path().join("second");
     crate::support::run(
@@ -188,13 +187,12 @@ fn second_checkout(test_env: &ReleaseEnv) -> PathBuf {
 }
 
 #[test]
-fn two_releases_of_the_same_version_make_one() {
+fn two_runs_for_one_version_give_one_release() {
     let (count, _) = requests();
     let whole = ReleaseEnv::new("0.5.0");
     assert_eq!(whole.release().code, 0);
     let end = whole.end();
-    // One stands before each of its requests in turn, while the other runs from start to end; and
-    // both go step by step.
+    // Pause one before each of its requests in turn while the other runs to completion; then run both step by step.
     let problems = all(count + 1, |number| {
         let test_env = ReleaseEnv::new("0.5.0");
         let second = second_checkout(&test_env);

@@ -1,5 +1,5 @@
-//! What stands against a release is told before anything is touched: a refusal costs no request
-//! that changes something.
+//! Everything that prevents a release is reported before anything changes: a refused release sends no request that
+//! changes something.
 
 use std::fs;
 use std::time::Duration;
@@ -65,15 +65,11 @@ fn the_tag_must_be_on_github_and_name_the_commit() {
         &["commit", "--quiet", "--allow-empty", "--message", "x"],
     );
     git(&test_env.root(), &["tag", "v0.5.0", "HEAD~1"]);
-    refuses(
-        &test_env,
-        1,
-        &["names a different commit than the one that is checked out"],
-    );
+    refuses(&test_env, 1, &["names a different commit than HEAD"]);
 }
 
 #[test]
-fn an_image_of_the_stack_that_is_not_whole_stops_the_release() {
+fn an_incomplete_image_of_the_stack_stops_the_release() {
     let test_env = ReleaseEnv::new("0.5.0");
     let compose = Compose::load(&test_env.root()).unwrap();
     let pulled = compose.readable_images().unwrap().into_iter();
@@ -96,7 +92,7 @@ fn an_image_of_the_stack_that_is_not_whole_stops_the_release() {
 }
 
 #[test]
-fn a_tag_that_moves_while_it_is_released_stops_the_release() {
+fn a_tag_that_moves_during_the_release_stops_it() {
     let test_env = ReleaseEnv::new("0.5.0");
     let hold = Hold::default();
     test_env.journal.trip(20, Trip::After(hold.clone()));
@@ -141,7 +137,7 @@ fn the_tree_must_be_ready() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn all_problems_are_reported_together() {
     let test_env = ReleaseEnv::new("0.5.0");
     test_env.github.untag("v0.5.0").unwrap();
     test_env.github.set_push(false).unwrap();
@@ -212,7 +208,7 @@ fn each_archive_is_opened_before_anything_is_changed() {
 }
 
 #[test]
-fn drafts_that_nobody_marked_are_shown_and_left_alone() {
+fn drafts_without_our_marker_are_shown_and_left_alone() {
     let test_env = ReleaseEnv::new("0.5.0");
     test_env.by_hand(async |github| {
         github.create_draft(&fields("one")).await.unwrap();
@@ -226,7 +222,7 @@ fn drafts_that_nobody_marked_are_shown_and_left_alone() {
 }
 
 #[test]
-fn files_of_others_are_named_and_stay() {
+fn foreign_files_are_named_and_kept() {
     let test_env = ReleaseEnv::new("0.5.0");
     let draft = test_env.by_hand(async |github| {
         let draft = github.create_draft(&fields(MARKED)).await.unwrap();
@@ -252,7 +248,7 @@ fn files_of_others_are_named_and_stay() {
     refuses(
         &other,
         2,
-        &["holds a different `cloud-init.yaml`", "nothing was changed"],
+        &["has a different `cloud-init.yaml`", "nothing was changed"],
     );
     assert_eq!(draft.tag, "v0.5.0");
 }
@@ -279,12 +275,12 @@ fn a_public_release_is_never_touched() {
     refuses(
         &by_hand,
         2,
-        &["holds only a part of it", "release the next version"],
+        &["has only a part of it", "release the next version"],
     );
 }
 
 #[test]
-fn what_stands_unreadable_on_latest_stops_the_release() {
+fn an_unreadable_latest_stops_the_release() {
     let test_env = ReleaseEnv::new("0.5.0");
     let digest = test_env.push_image("latest", None).to_string();
     refuses(&test_env, 2, &["names an image without a version", &digest]);
@@ -303,7 +299,7 @@ fn what_stands_unreadable_on_latest_stops_the_release() {
 }
 
 #[test]
-fn a_burnt_tag_asks_for_the_next_version() {
+fn a_burnt_tag_requires_the_next_version() {
     let test_env = ReleaseEnv::new("0.5.0");
     let first = test_env.release();
     assert_eq!(first.code, 0, "{}", first.seen());
@@ -355,7 +351,7 @@ fn one_release_at_a_time_in_a_checkout() {
 }
 
 #[test]
-fn a_password_for_a_key_without_one_and_no_key_at_all() {
+fn a_needless_password_and_a_missing_key_are_errors() {
     let test_env = ReleaseEnv::new("0.5.0");
     let ran = test_env.release_env(&[], &[("POLIS_MINISIGN_PASSWORD", "p")]);
     assert_eq!(ran.code, 3, "{}", ran.seen());
@@ -364,10 +360,10 @@ fn a_password_for_a_key_without_one_and_no_key_at_all() {
     assert_eq!(test_env.journal.entries(), []);
 }
 
-/// No secret of the environment reaches git or cargo, through a whole release.
+/// Throughout a release, no secret of the environment reaches git or cargo.
 #[cfg(target_os = "linux")]
 #[test]
-fn nothing_that_a_release_starts_knows_a_secret() {
+fn no_child_of_a_release_sees_a_secret() {
     let test_env = ReleaseEnv::new("0.5.0");
     let secrets = xtask_host::secrets::READ
         .into_iter()
@@ -393,7 +389,7 @@ fn a_dry_run_shows_what_a_release_would_do() {
 
         build
           images, and the CLI for aarch64-unknown-linux-musl, x86_64-unknown-linux-musl
-          left out: aarch64-apple-darwin, x86_64-apple-darwin, x86_64-pc-windows-msvc
+          skipped: aarch64-apple-darwin, x86_64-apple-darwin, x86_64-pc-windows-msvc
 
         push
           create   ghcr.io/odralabshq/polis-init-oss:v0.5.0: [DIGEST]
@@ -409,7 +405,7 @@ fn a_dry_run_shows_what_a_release_would_do() {
 
         note: cannot tell whether releases are immutable: the token may not read that setting
 
-        Would stop now, before anything is changed:
+        The release would be refused, before anything is changed:
           - `POLIS_MINISIGN_SECRET_KEY` is not set
 
         This is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.

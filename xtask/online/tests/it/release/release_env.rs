@@ -1,4 +1,4 @@
-//! Where the fixture is released: a checkout, the real program, and servers that keep a journal.
+//! The environment for releases of the fixture: a checkout, the real program, and servers with a journal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use super::fixture::{TARGETS, fixture, head};
 use crate::support::test_env::PROGRAM;
 use crate::support::{copy, endpoints, place, run};
 
-/// The token that this GitHub takes.
+/// The token that this GitHub accepts.
 const TOKEN: &str = "a-token-that-writes";
 
 /// One GitHub, one registry, one checkout.
@@ -31,22 +31,23 @@ pub(super) struct ReleaseEnv {
     pub(super) version: &'static str,
 }
 
-/// What is left of a release, wherever it was broken off: all that must be the same.
+/// The part of a release's result that must be the same wherever it was interrupted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct End {
-    /// Each release: tag, title, draft, latest, and its files with their digests but for signatures.
+    /// Each release: tag, title, draft, latest, and its files with their digests, without those of signatures.
     pub(super) releases: Vec<String>,
-    /// Each tag of the image with what it names.
+    /// Each tag of the image with its digest.
     pub(super) tags: BTreeMap<String, String>,
 }
 
 impl ReleaseEnv {
-    /// An environment in which nothing of `version` has been released.
+    /// An environment without any release of `version`.
     pub(super) fn new(version: &'static str) -> Self {
         let (dir, journal) = (tempfile::tempdir().unwrap(), Journal::default());
         let registry = fixture(version).parts.join("registry");
         place(&registry, &dir.path().join("registry"), &|from, to| {
-            // The registry replaces its files and never writes into them, so links do unless they cross file systems.
+            // The registry replaces files instead of writing into them, so hard links suffice, except across file
+            // systems.
             if fs::hard_link(from, to).is_err() {
                 fs::copy(from, to).unwrap();
             }
@@ -77,7 +78,7 @@ impl ReleaseEnv {
         test_env
     }
 
-    /// A checkout of `version`, whose tag GitHub then has; returns where it is.
+    /// Checks out `version`, and pushes its tag to GitHub; returns the directory.
     pub(super) fn check_out(&self, version: &'static str) -> PathBuf {
         let root = self.dir.path().join(format!("tree-{version}"));
         if !root.exists() {
@@ -142,7 +143,7 @@ impl ReleaseEnv {
         args.extend(more.iter().map(|more| (*more).to_owned()));
         let bin = fixture.parts.join("bin");
         let mut vars = vec![
-            // git and nothing else: no compiler, and no cargo.
+            // Only git: neither a compiler nor cargo.
             ("PATH", bin.to_str().unwrap()),
             ("CARGO", "/nowhere/cargo"),
             ("GITHUB_TOKEN", TOKEN),
@@ -185,7 +186,7 @@ impl ReleaseEnv {
         (files, args)
     }
 
-    /// What a release would do.
+    /// Prints the plan of the release.
     pub(super) fn plan(&self) -> Ran {
         let hosts = (self.github.url(), self.registry.url());
         let (_files, args) = self.arguments(&self.root(), self.version, &hosts);
@@ -194,7 +195,7 @@ impl ReleaseEnv {
         tree.run_with(PROGRAM, &args, &[("GITHUB_TOKEN", TOKEN)])
     }
 
-    /// Releases with the canaries of `canary` in the environment.
+    /// Releases with the secrets of `canary` in the environment.
     pub(super) fn release_watched(&self, canary: Canary) -> (Ran, Canary) {
         let fixture = fixture(self.version);
         let canary = canary
@@ -204,7 +205,7 @@ impl ReleaseEnv {
         let (_files, mut args) = self.arguments(&self.root(), self.version, &hosts);
         args.extend(["--execute", "--format", "json"].map(str::to_owned));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        // The fixture's key has no password, and its registry no login.
+        // The fixture's key has no password, and its registry needs no login.
         let none = [
             ("POLIS_MINISIGN_PASSWORD", ""),
             (xtask_host::secrets::REGISTRY_PASSWORD, ""),
@@ -213,7 +214,7 @@ impl ReleaseEnv {
         (ran, canary)
     }
 
-    /// What GitHub and the registry hold.
+    /// The state of GitHub and the registry.
     pub(super) fn end(&self) -> End {
         let get = |path: &str| -> serde_json::Value {
             let url = format!("{}{path}", self.github.url());
@@ -257,7 +258,7 @@ impl ReleaseEnv {
         }
     }
 
-    /// Does something by our own client, as a colleague would.
+    /// Changes something with our own client, as a colleague would.
     pub(super) fn by_hand<T>(&self, act: impl AsyncFnOnce(GitHub) -> T) -> T {
         let url = self.github.url();
         let endpoints = endpoints(&[format!("{API}={url}"), format!("{UPLOADS}={url}")]);
@@ -271,7 +272,7 @@ impl ReleaseEnv {
         done
     }
 
-    /// Puts `tag` of the image on an index with this version annotation; returns its digest.
+    /// Sets `tag` of the image to an index with this version annotation; returns its digest.
     pub(super) fn push_image(&self, tag: &str, version: Option<&str>) -> Digest {
         let dir = tempfile::tempdir().unwrap();
         let mut blobs = Blobs::default();
@@ -297,7 +298,7 @@ impl ReleaseEnv {
         pushed.unwrap()
     }
 
-    /// Each tag of the image with the digest that it names.
+    /// Each tag of the image with its digest.
     pub(super) fn tags(&self) -> BTreeMap<String, String> {
         let dir = self
             .dir
@@ -321,7 +322,7 @@ impl ReleaseEnv {
     }
 }
 
-/// Waits for a release.
+/// Waits for a release to end.
 pub(super) fn finish((child, _files): (Child, EmbeddedFiles)) -> Ran {
     let output = child.wait_with_output().unwrap();
     Ran {

@@ -1,4 +1,4 @@
-//! A release ends right whatever it finds: what a crash, a colleague or GitHub has left.
+//! A release succeeds from every state that a crash, a colleague or GitHub may leave.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn stale(tag: &str) -> ReleaseFields {
     }
 }
 
-/// A draft of our tag, as an earlier release left it.
+/// A draft of our tag, as an earlier run left it.
 fn ours() -> ReleaseFields {
     ReleaseFields {
         body: "x <!-- cargo xtask release v0.5.0 -->".to_owned(),
@@ -38,7 +38,7 @@ fn released(test_env: &ReleaseEnv) -> Ran {
 }
 
 #[test]
-fn a_draft_that_is_taken_up_says_what_the_release_says() {
+fn a_reused_draft_gets_the_fields_of_the_release() {
     let test_env = ReleaseEnv::new("0.5.0");
     let draft =
         test_env.by_hand(async |github| github.create_draft(&stale("v0.5.0")).await.unwrap());
@@ -67,7 +67,7 @@ fn a_draft_that_is_taken_up_says_what_the_release_says() {
 }
 
 #[test]
-fn of_two_drafts_the_one_with_our_marker_is_taken_and_the_other_left_alone() {
+fn of_two_drafts_the_one_with_our_marker_is_used() {
     let test_env = ReleaseEnv::new("0.5.0");
     let (by_hand, marked) = test_env.by_hand(async |github| {
         let by_hand = github.create_draft(&stale("v0.5.0")).await.unwrap();
@@ -81,9 +81,9 @@ fn of_two_drafts_the_one_with_our_marker_is_taken_and_the_other_left_alone() {
 }
 
 #[test]
-fn what_a_broken_upload_left_is_replaced_and_a_good_signature_kept() {
+fn an_interrupted_upload_is_replaced_and_a_valid_signature_kept() {
     let test_env = ReleaseEnv::new("0.5.0");
-    // The release is killed when it is about to publish: everything is uploaded.
+    // Kill the release when it is about to publish, after all uploads.
     let whole = ReleaseEnv::new("0.5.0");
     released(&whole);
     let entries = whole.journal.entries();
@@ -104,7 +104,7 @@ fn what_a_broken_upload_left_is_replaced_and_a_good_signature_kept() {
         (draft, assets)
     });
     assert!(draft.draft);
-    // And one of its files is made into what a broken upload leaves.
+    // Turn one of its files into an interrupted upload.
     let broken = before
         .iter()
         .find(|asset| asset.name == "cloud-init.yaml")
@@ -144,7 +144,7 @@ fn what_a_broken_upload_left_is_replaced_and_a_good_signature_kept() {
 }
 
 #[test]
-fn an_image_of_an_attempt_that_never_was_a_release_is_replaced_and_said() {
+fn an_image_of_an_unreleased_attempt_is_replaced_and_reported() {
     let test_env = ReleaseEnv::new("0.5.0");
     let was = test_env.push_image("v0.5.0", Some("0.5.0"));
     let ran = test_env.release_with(&["--until", "pushed"]);
@@ -170,7 +170,7 @@ fn latest_never_moves_backwards() {
 }
 
 #[test]
-fn a_release_that_can_still_be_changed_is_said_loudly() {
+fn a_mutable_release_causes_a_warning() {
     let test_env = ReleaseEnv::new("0.5.0");
     test_env.github.set_immutable(false).unwrap();
     let ran = released(&test_env);
@@ -183,7 +183,7 @@ fn a_release_that_can_still_be_changed_is_said_loudly() {
 }
 
 #[test]
-fn the_attestation_of_the_release_is_waited_for_but_not_for_ever() {
+fn the_attestation_is_awaited_for_a_limited_time() {
     let late = ReleaseEnv::new("0.5.0");
     late.github.set_attestation_lag(1).unwrap();
     assert_eq!(
@@ -197,14 +197,14 @@ fn the_attestation_of_the_release_is_waited_for_but_not_for_ever() {
 }
 
 #[test]
-fn an_answer_that_only_octocrab_would_refuse_is_taken() {
+fn responses_that_octocrab_would_reject_are_accepted() {
     let test_env = ReleaseEnv::new("0.5.0");
     test_env.github.set_gravatar(false).unwrap();
     released(&test_env);
 }
 
 #[test]
-fn a_file_that_a_colleague_takes_away_again_is_uploaded() {
+fn a_file_that_a_colleague_deletes_is_uploaded() {
     let test_env = ReleaseEnv::new("0.5.0");
     let draft = test_env.by_hand(async |github| {
         let draft = github.create_draft(&ours()).await.unwrap();

@@ -1,8 +1,8 @@
-//! A cosign that is a script: the arguments that the real one would get, and how it can fail.
+//! A cosign that is a script, to test the arguments and the failures.
 
 use super::*;
 
-/// A directory in which `cosign` is a script, which answers `version` as cosign 3 does.
+/// A directory with a script `cosign`, which answers `version` as cosign 3 does.
 fn scripted(script: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cosign");
@@ -20,7 +20,7 @@ fn run_with(test_env: &TestEnv, cosign: &TempDir, args: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_missing_cosign_is_this_machines_and_says_how_to_get_it() {
+fn a_missing_cosign_is_a_machine_error_with_a_hint() {
     let (tree, empty) = (Tree::data(), tempfile::tempdir().unwrap());
     let path = empty.path().display().to_string();
     let ran = tree.run_with(
@@ -52,7 +52,7 @@ fn cosign_gets_the_signer_the_registry_and_one_login_and_no_secret() {
          ls -l \"$DOCKER_CONFIG\" >'{0}/ls'; cp \"$DOCKER_CONFIG/config.json\" '{0}/config'; env >'{0}/env'",
         seen.path().display()
     );
-    // Docker's configuration is for who has no login in our own variables.
+    // Docker's configuration is used if our own variables contain no login.
     let names = secrets::READ.into_iter().chain(secrets::UNUSED);
     let names = names.filter(|name| *name != secrets::REGISTRY_PASSWORD);
     let canary = Canary::new(names).replacing("cosign", &script);
@@ -89,7 +89,7 @@ fn cosign_gets_the_signer_the_registry_and_one_login_and_no_secret() {
     for name in ["COSIGN_", "SIGSTORE_", "TOKEN", "PASSWORD"] {
         assert!(!given.contains(name), "{name}: {given}");
     }
-    // Nothing is left of it.
+    // The directory no longer exists.
     let dir = given
         .lines()
         .find_map(|line| line.strip_prefix("DOCKER_CONFIG="));
@@ -97,18 +97,18 @@ fn cosign_gets_the_signer_the_registry_and_one_login_and_no_secret() {
 }
 
 #[test]
-fn what_cosign_says_is_bounded_in_size_and_time_and_cannot_write_to_a_terminal() {
+fn the_output_of_cosign_is_limited_and_escaped() {
     let test_env = TestEnv::start();
     only_gate(&test_env.tree, "{identity: ^a$, issuer: https://b.example}");
     let flood = scripted("head -c 30000000 /dev/zero; exit 1");
     let ran = run_with(&test_env, &flood, &[]);
-    let told = "it said more than 16777216 bytes";
+    let told = "it printed more than 16777216 bytes";
     assert!(ran.code == 3 && ran.stderr.contains(told), "{}", ran.seen());
     let slow = scripted("sleep 100");
     let begun = Instant::now();
     let ran = run_with(&test_env, &slow, &["--deadline", "3"]);
     assert!(
-        ran.code == 3 && ran.stderr.contains("no answer within"),
+        ran.code == 3 && ran.stderr.contains("no response within"),
         "{}",
         ran.seen()
     );

@@ -1,9 +1,9 @@
-//! The states of what is no image: downloads, the key of a repository, the toolchain.
+//! The states of pins other than images: downloads, the key of a package repository, the toolchain.
 
 use super::*;
 
 #[test]
-fn downloads_hash_to_their_pins() {
+fn downloads_must_match_their_checksums() {
     let mut test_env = TestEnv::start();
     let yq = |test_env: &mut TestEnv, change: &dyn Fn(&mut Vec<u8>)| {
         let mut files = test_env.others.files.iter_mut();
@@ -43,7 +43,7 @@ fn downloads_hash_to_their_pins() {
 }
 
 #[test]
-fn the_key_file_holds_exactly_the_one_key() {
+fn the_key_file_must_contain_exactly_one_key() {
     let mut test_env = TestEnv::start();
     let url = "https://download.docker.com/linux/ubuntu/gpg";
     let (one, _) = key_file(b"the one key");
@@ -57,10 +57,10 @@ fn the_key_file_holds_exactly_the_one_key() {
     assert_eq!(test_env.states(), (3, vec![format!("unreachable {url}")]));
 }
 
-/// GnuPG's own keys and fingerprints, armoured and not, RSA and elliptic.
+/// GnuPG's own keys and fingerprints, armoured and binary, RSA and elliptic curve.
 #[test]
 fn fingerprints_are_those_of_gnupg() {
-    let Some(gpg) = real_part("gpg") else {
+    let Some(gpg) = external_tool("gpg") else {
         return;
     };
     let mut test_env = TestEnv::start();
@@ -103,13 +103,13 @@ fn fingerprints_are_those_of_gnupg() {
 }
 
 fn stop_agent(home: &str) {
-    if let Some(gpgconf) = real_part("gpgconf") {
+    if let Some(gpgconf) = external_tool("gpgconf") {
         run(gpgconf, ["--homedir", home, "--kill", "all"]);
     }
 }
 
 #[test]
-fn the_toolchain_is_one_that_was_released() {
+fn the_toolchain_must_be_released() {
     let mut test_env = TestEnv::start();
     test_env
         .others

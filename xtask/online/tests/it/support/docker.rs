@@ -8,9 +8,9 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use super::{command, real_part, run};
+use super::{command, external_tool, run};
 
-/// A running `docker-registry`; dropping it ends it.
+/// A running `docker-registry`, stopped on drop.
 pub(crate) struct DockerRegistry {
     child: Child,
     host: String,
@@ -18,14 +18,14 @@ pub(crate) struct DockerRegistry {
 }
 
 impl DockerRegistry {
-    /// A registry for everyone, over plain http.
+    /// A registry without authentication, over http.
     pub(crate) fn open() -> Option<Self> {
         Self::start("", |_| String::new())
     }
 
-    /// A registry that wants `user` and `password` by basic authentication.
+    /// A registry that requires `user` and `password` by basic authentication.
     pub(crate) fn with_password(user: &str, password: &str) -> Option<Self> {
-        let htpasswd = real_part("htpasswd")?;
+        let htpasswd = external_tool("htpasswd")?;
         Self::start("", |dir| {
             let file = dir.join("htpasswd");
             fs::write(&file, run(htpasswd, ["-Bbn", user, password])).expect("htpasswd");
@@ -36,19 +36,19 @@ impl DockerRegistry {
         })
     }
 
-    /// A registry over https with a certificate of a CA made for the test.
+    /// A registry over https, with a certificate of a CA made for the test.
     pub(crate) fn with_tls() -> Option<Self> {
-        let openssl = real_part("openssl")?;
+        let openssl = external_tool("openssl")?;
         Self::start("tls", |dir| {
             make_certificates(&openssl, dir);
             String::new()
         })
     }
 
-    /// A registry that wants tokens from `realm`, signed with the key `auth.key` that is made
-    /// in its directory beside the certificate `auth.pem`.
+    /// A registry that requires tokens from `realm`, signed with the key `auth.key` that is generated in its directory
+    /// beside the certificate `auth.pem`.
     pub(crate) fn with_tokens(realm: &str) -> Option<Self> {
-        let openssl = real_part("openssl")?;
+        let openssl = external_tool("openssl")?;
         Self::start("", |dir| {
             self_signed(&openssl, dir, "auth", "token.test");
             format!(
@@ -70,7 +70,7 @@ impl DockerRegistry {
     }
 
     fn start(tls: &str, extra: impl FnOnce(&Path) -> String) -> Option<Self> {
-        let program = real_part("docker-registry")?;
+        let program = external_tool("docker-registry")?;
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path();
         let extra = extra(path);
@@ -109,7 +109,7 @@ impl Drop for DockerRegistry {
     }
 }
 
-/// The address in the line in which the registry tells it; the port is its own choice.
+/// The address in the registry's log. The registry chooses the port itself.
 fn listening(log: impl Read + Send + 'static) -> String {
     let mut log = BufReader::new(log);
     let mut seen = String::new();
@@ -124,14 +124,14 @@ fn listening(log: impl Read + Send + 'static) -> String {
                 .find(|c| !matches!(c, '0'..='9' | '.' | ':'))
                 .unwrap_or(rest.len());
             let host = rest[..end].to_owned();
-            // Read on, or the registry would block on a full pipe.
+            // Keep reading, so that the registry never blocks on a full pipe.
             thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
             return host;
         }
     }
 }
 
-/// A CA (`ca.pem`) and a certificate of it for 127.0.0.1 (`server.pem`, `server.key`).
+/// Creates a CA (`ca.pem`) and a certificate of it for 127.0.0.1 (`server.pem`, `server.key`).
 fn make_certificates(openssl: &Path, dir: &Path) {
     self_signed(openssl, dir, "ca", "test CA");
     let at = |name: &str| dir.join(name).display().to_string();

@@ -1,4 +1,4 @@
-//! The real cosign with keys of its own, and trees whose contract demands a signature by one.
+//! The real cosign with its own keys, and trees whose contract requires a signature by one.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use tempfile::TempDir;
 use xtask_testkit::Tree;
 
 use super::test_env::SERVICES;
-use super::{command, real_part};
+use super::{command, external_tool};
 
 pub(crate) const REPOSITORY: &str = "odralabshq/polis-gate-oss";
-/// Where the contract's key stands in the tree.
+/// The path of the contract's key in the tree.
 pub(crate) const KEY: &str = "keys/images.pub";
 
 /// The real cosign, and the keys `right` and `wrong`.
@@ -21,10 +21,10 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Nothing where cosign is not installed.
+    /// `None` if cosign is not installed.
     pub(crate) fn make() -> Option<Self> {
         let keys = Self {
-            cosign: real_part("cosign")?,
+            cosign: external_tool("cosign")?,
             dir: tempfile::tempdir().unwrap(),
         };
         for name in ["right", "wrong"] {
@@ -45,7 +45,7 @@ impl Keys {
         assert!(output.status.success(), "{command:?}: {said}");
     }
 
-    /// Signs `digest` of the gate image in the registry `host`, with more `options`.
+    /// Signs `digest` of the gate image in the registry `host`, with additional `options`.
     pub(crate) fn sign(&self, key: &str, host: &str, digest: Digest, options: &[&str]) {
         let key = self.path(&format!("{key}.key"));
         let reference = format!("{host}/{REPOSITORY}@{digest}");
@@ -53,7 +53,7 @@ impl Keys {
         self.cosign(&[&sign, options, &[&reference]].concat());
     }
 
-    /// Makes the contract of the gate image in `tree` demand a signature by the key `right`, and no other any.
+    /// Changes `tree` so that only the contract of the gate image requires a signature, by the key `right`.
     pub(crate) fn demand(&self, tree: &Tree) {
         fs::create_dir(tree.root().join("keys")).unwrap();
         tree.write(KEY, &fs::read_to_string(self.path("right.pub")).unwrap());
@@ -61,7 +61,7 @@ impl Keys {
     }
 }
 
-/// Only the gate image needs a signature: the one that `signature` demands.
+/// Requires `signature` for the gate image, and none for others.
 pub(crate) fn only_gate(tree: &Tree, signature: &str) {
     for service in SERVICES {
         let path = format!("compose/images/{service}.yaml");

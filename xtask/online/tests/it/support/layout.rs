@@ -1,4 +1,4 @@
-//! OCI image layouts made by hand, so that a test knows every byte that it pushes.
+//! Hand-made OCI image layouts, so that a test knows every byte that it pushes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use xtask_online::registry::media;
 use xtask_online::stand_in;
 
-/// A layout of one image for amd64; returns the digest of its manifest.
+/// Writes a layout of one image for amd64; returns the digest of its manifest.
 pub(crate) fn single(dir: &Path, text: &str) -> Digest {
     let root = image(dir, "amd64", text);
     finish(dir, &root)
 }
 
-/// A layout of an index over amd64 and arm64; returns the digest of the index.
+/// Writes a layout of an index over amd64 and arm64; returns the digest of the index.
 pub(crate) fn index(dir: &Path, text: &str) -> Digest {
     let manifests: Vec<Value> = ["amd64", "arm64"]
         .into_iter()
@@ -30,14 +30,14 @@ pub(crate) fn index(dir: &Path, text: &str) -> Digest {
     finish(dir, &root)
 }
 
-/// A layout of what others publish as `image`, told apart by `text`: a stand-in that keeps its contract in the tree at
-/// `root`; where it has none, any index. Returns the digest of the index.
+/// Writes a layout for the published `image`, made unique by `text`: a stand-in that meets its contract in the tree at
+/// `root`, or any index if it has no contract. Returns the digest of the index.
 pub(crate) fn published(root: &Path, image: &ImageRef, text: &str, dir: &Path) -> Digest {
     let stand_in = stand_in::write(root, image, text, dir).expect("a stand-in");
     stand_in.unwrap_or_else(|| index(dir, text))
 }
 
-/// The digest of the only layer of a layout made here with this `arch` and `text`.
+/// The digest of the only layer of a layout made by this module with `arch` and `text`.
 pub(crate) fn layer_of(arch: &str, text: &str) -> Digest {
     Digest::of(&layer(arch, text))
 }
@@ -80,7 +80,7 @@ fn image(dir: &Path, arch: &str, text: &str) -> Value {
     descriptor
 }
 
-/// A layer of more than one piece of a streamed upload.
+/// A layer larger than one chunk of a streamed upload.
 fn layer(arch: &str, text: &str) -> Vec<u8> {
     let mut files = Files::new();
     files.add(

@@ -1,4 +1,4 @@
-//! What the tests share: real programs, image layouts made by hand, clients that give up early.
+//! Shared by the tests: real programs, hand-made image layouts, clients with short timeouts.
 
 pub(crate) mod docker;
 pub(crate) mod keys;
@@ -18,12 +18,11 @@ use std::{env, str};
 
 use xtask_online::{Endpoints, RetryPolicy};
 
-/// Set to `1` where every real program must be there, as in CI.
+/// If set to `1`, as in CI, every external tool must be installed.
 const REQUIRE: &str = "POLIS_REQUIRE_REAL_PARTS";
 
-/// The path of the real program `name`. `None`, with a line that says so, where it is not
-/// installed and need not be.
-pub(crate) fn real_part(name: &str) -> Option<PathBuf> {
+/// The path of the external tool `name`. Prints a line and returns `None` if it is neither installed nor required.
+pub(crate) fn external_tool(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
         .map(|dir| dir.join(name))
@@ -38,7 +37,7 @@ pub(crate) fn real_part(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// A command for a real program, with nothing of our environment but the path.
+/// A command for an external tool, with nothing of our environment except PATH.
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests' own wrapper: `run` checks success and quotes the command and its output"
@@ -50,7 +49,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs a program to its end, which must be a success, and returns its standard output.
+/// Runs a program, which must succeed, and returns its standard output.
 pub(crate) fn run<I>(program: impl AsRef<OsStr>, args: I) -> Vec<u8>
 where
     I: IntoIterator,
@@ -70,7 +69,7 @@ where
     output.stdout
 }
 
-/// Endpoints with `overrides` (`HOST=URL`) that give up quickly: three attempts in all.
+/// Endpoints with `overrides` (`HOST=URL`) and short timeouts: three attempts in total.
 pub(crate) fn endpoints(overrides: &[String]) -> Endpoints {
     Endpoints::parse(overrides)
         .expect("overrides")
@@ -83,7 +82,7 @@ pub(crate) fn endpoints(overrides: &[String]) -> Endpoints {
         })
 }
 
-/// As [`endpoints`], waiting half a second for an answer and trying once.
+/// As [`endpoints`], with half a second to answer and only one attempt.
 pub(crate) fn hasty(overrides: &[String]) -> Endpoints {
     endpoints(overrides).with_retry_policy(RetryPolicy {
         connect: Duration::from_millis(200),

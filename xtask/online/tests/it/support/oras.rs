@@ -1,14 +1,13 @@
-//! `oras`, a client for what is attached to images.
+//! `oras`, a client for attachments of images.
 
 use serde_json::Value;
 
-use super::{real_part, run};
+use super::{external_tool, run};
 
-/// The manifests that `oras` finds attached to `reference` (`HOST/NAME@DIGEST` or `HOST/NAME:TAG`)
-/// in a registry without TLS. `None`, with a line that says so, where it is not installed and need
-/// not be.
+/// The manifests that `oras` finds attached to `reference` (`HOST/NAME@DIGEST` or `HOST/NAME:TAG`) in a registry
+/// without TLS. Prints a line and returns `None` if it is neither installed nor required.
 pub(crate) fn discover(reference: &str) -> Option<Vec<Value>> {
-    let oras = real_part("oras")?;
+    let oras = external_tool("oras")?;
     let found = run(
         oras,
         ["discover", "--plain-http", "--format", "json", reference],

@@ -1,5 +1,5 @@
-//! GitHub's own description of its API, as a judge: Prism stands before the embedded GitHub and
-//! answers with a problem where a request or an answer does not follow the description.
+//! Validates requests against GitHub's own API description: Prism runs in front of the embedded GitHub, and reports a
+//! request or a response that violates the description.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -13,29 +13,29 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use xtask_loopback::EmbeddedProxy;
 
-use super::{command, real_part, run};
+use super::{command, external_tool, run};
 
-/// How long Prism may take to start: two seconds on an idle machine.
+/// How long Prism may take to start; it takes two seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A path that GitHub does not have, asked to see that the log is whole.
+/// A path that GitHub does not have, requested to know that the log is complete.
 const LAST: &str = "/last";
 
-/// A running Prism; dropping it ends it.
+/// A running Prism, stopped on drop.
 pub(crate) struct Prism {
     judge: String,
-    /// What clients are given: files go beside Prism, which takes all bytes for text.
+    /// The address for clients. Files bypass Prism, which treats all bodies as text.
     front: EmbeddedProxy,
     child: Child,
     dir: TempDir,
-    /// How often the log was asked for.
+    /// How often the log was read.
     asked: AtomicUsize,
 }
 
-/// Starts Prism before `upstream` (`http://127.0.0.1:PORT`). `None`, with a line that says so,
-/// where it is not installed and need not be.
+/// Starts Prism before `upstream` (`http://127.0.0.1:PORT`). Prints a line and returns `None` if it is neither
+/// installed nor required.
 pub(crate) fn start(upstream: &str) -> Option<Prism> {
-    let (prism, node) = (real_part("prism")?, real_part("node")?);
+    let (prism, node) = (external_tool("prism")?, external_tool("node")?);
     let dir = tempfile::tempdir().unwrap();
     let description = dir.path().join("github.json");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prism/subset.mjs");
@@ -83,18 +83,18 @@ fn whole_description(prism: &Path) -> PathBuf {
 }
 
 impl Prism {
-    /// Where clients reach it, in the place of `https://api.github.com`, of
-    /// `https://uploads.github.com` and of `https://github.com`. The bytes of files are not judged.
+    /// The address for clients, in place of `https://api.github.com`, `https://uploads.github.com` and
+    /// `https://github.com`. The content of files is not validated.
     pub(crate) fn url(&self) -> String {
         self.front.url()
     }
 
-    /// Prism itself, which judges requests with files as well, while these are ASCII.
+    /// The address of Prism itself, which also validates requests with files, if these are ASCII.
     pub(crate) fn judge(&self) -> &str {
         &self.judge
     }
 
-    /// What it has logged, up to every request that was answered before.
+    /// The log up to the last request that was answered.
     pub(crate) fn log(&self) -> String {
         let address = self.judge.trim_start_matches("http://");
         let last_path = format!("{LAST}/{}/", self.asked.fetch_add(1, Ordering::Relaxed));
@@ -103,7 +103,7 @@ impl Prism {
             format!("GET {last_path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
         last.write_all(request.as_bytes()).unwrap();
         last.read_to_end(&mut Vec::new()).unwrap();
-        // It writes its log some time after its answers.
+        // Prism writes its log some time after the response.
         let started = Instant::now();
         loop {
             let log = self.written();
@@ -119,8 +119,8 @@ impl Prism {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 
-    /// The requests in which, or in whose answers, it found what GitHub does not describe; a
-    /// status that is only missing there is not among them.
+    /// The requests for which Prism reported a violation in the request or the response, except for a status that the
+    /// description lacks.
     pub(crate) fn violations(&self) -> Vec<String> {
         let log = self.log();
         let failed = log.lines().filter(|line| line.contains("prism/errors#"));

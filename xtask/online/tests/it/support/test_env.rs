@@ -20,7 +20,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 pub(crate) const COMPOSE: &str = "compose/docker-compose.yml";
 pub(crate) const CLOUD_INIT: &str = "cloud-init/cloud-init.yaml";
 
-/// The services whose images others publish.
+/// The services with images of other projects.
 pub(crate) const SERVICES: [&str; 8] = [
     "resolver",
     "certgen",
@@ -32,20 +32,19 @@ pub(crate) const SERVICES: [&str; 8] = [
     "toolbox",
 ];
 
-/// The list of digests among the files of the release of the images in a copy of the tree.
+/// The list of digests in the release of the images, in a copy of the tree.
 pub(crate) const DIGESTS: &str = "/odralabshq/polis/releases/download/v0.4.0/image-digests.json";
 
-/// Everyone but the registry. Paths do not collide, so one server stands for all of their hosts.
+/// All servers except the registry. Paths do not collide, so one server plays all hosts.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Others {
-    /// By path, what is served.
+    /// The served content, by path.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     hosts: Vec<String>,
 }
 
 impl Others {
-    /// What `tree` fetches beside images; its checksums and its fingerprint become those of the
-    /// stand-ins.
+    /// Creates stand-ins for what `tree` downloads besides images, and sets its checksums and fingerprint to theirs.
     pub(crate) fn of(tree: &Tree) -> Self {
         let inventory = Inventory::read(tree.root()).expect("pins");
         let mut others = Self {
@@ -82,19 +81,19 @@ impl Others {
         others
     }
 
-    /// Writes these to a file in `dir`, for other test processes.
+    /// Saves the content to a file in `dir`, for other test processes.
     pub(crate) fn save(&self, dir: &Path) {
         let json = serde_json::to_vec(self).expect("JSON");
         fs::write(dir.join("others.json"), json).expect("others.json");
     }
 
-    /// Reads what [`Self::save`] wrote.
+    /// Loads what [`Self::save`] wrote.
     pub(crate) fn load(dir: &Path) -> Self {
         let json = fs::read(dir.join("others.json")).expect("others.json");
         serde_json::from_slice(&json).expect("JSON")
     }
 
-    /// The releases of the images list what `tree` pins, each its own version.
+    /// Serves lists of digests that match the pins of `tree`.
     pub(crate) fn list(&mut self, tree: &Tree) {
         let inventory = Inventory::read(tree.root()).expect("pins");
         let images = inventory.images().filter(|pin| !pin.built);
@@ -119,7 +118,7 @@ impl Others {
         self.files.insert(url.path().to_owned(), bytes);
     }
 
-    /// `tag` of `repository` names `commit`, by an annotated tag as most are made.
+    /// Serves the annotated tag `tag` of `repository` on `commit`.
     pub(crate) fn tag(&mut self, repository: &str, tag: &str, commit: &str) {
         let git = format!("/repos/{repository}/git");
         let object = |kind: &str, sha: &str| {
@@ -134,7 +133,7 @@ impl Others {
         self.files.insert(path, object("commit", commit));
     }
 
-    /// A server of all that, and the endpoints that lead to it.
+    /// Starts a server with this content; returns it with the endpoints that point to it.
     pub(crate) fn serve(&self, faults: &Faults) -> (EmbeddedFiles, Vec<String>) {
         let server = EmbeddedFiles::start_with(self.files.clone(), faults).expect("server");
         let url = server.url();
@@ -154,14 +153,14 @@ pub(crate) fn key_file(bytes: &[u8]) -> (Vec<u8>, String) {
     (packet, fingerprint)
 }
 
-/// A copy of the tree in which everything is pinned, and everyone who serves what it pins.
+/// A copy of the tree with everything pinned, and all servers for its pins.
 pub(crate) struct TestEnv {
     pub(crate) tree: Tree,
     pub(crate) others: Others,
     pub(crate) registry: EmbeddedRegistry,
-    /// What the registry does wrong.
+    /// The faults of the registry.
     pub(crate) registry_faults: Faults,
-    /// What everyone else does wrong.
+    /// The faults of all other servers.
     pub(crate) other_faults: Faults,
     storage: TempDir,
 }
@@ -213,7 +212,7 @@ impl TestEnv {
             .write("compose/pin-waivers.yaml", "version: 1\nwaivers: []\n");
     }
 
-    /// Pushes an image that keeps its contract and holds `text` as `image`.
+    /// Pushes an image as `image` that meets its contract and contains `text`.
     pub(crate) fn push(&self, image: &ImageRef, text: &str) -> Digest {
         let dir = tempfile::tempdir().expect("layout");
         layout::published(self.tree.root(), image, text, dir.path());
@@ -231,12 +230,12 @@ impl TestEnv {
         runtime.block_on(push).expect("push")
     }
 
-    /// The directory in which the registry keeps its content.
+    /// The directory of the registry's content.
     pub(crate) fn storage(&self) -> &Path {
         self.storage.path()
     }
 
-    /// Where the compose file names the image of `service`, as findings show it, with the line.
+    /// The line at which the compose file names the image of `service`, as findings show it.
     pub(crate) fn line_of(&self, service: &str) -> String {
         let text = self.tree.read("compose/docker-compose.yml");
         let named = format!("image: ghcr.io/odralabshq/polis-{service}-oss:");
@@ -259,12 +258,12 @@ impl TestEnv {
         self.run_with(args, &[])
     }
 
-    /// Runs a verb with more environment.
+    /// Runs a verb with additional environment.
     pub(crate) fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
         self.run_at(args, env, &[])
     }
 
-    /// Runs a verb with more environment and other servers in the place of some hosts.
+    /// Runs a verb with additional environment and other servers for some hosts.
     pub(crate) fn run_at(
         &self,
         args: &[&str],
@@ -285,7 +284,7 @@ impl TestEnv {
         self.tree.run_with(PROGRAM, &args, env)
     }
 
-    /// The states of all pins but the fine ones, as `STATE NAME`, and the exit code.
+    /// The states of all pins that are not fine, as `STATE NAME`, and the exit code.
     pub(crate) fn states(&self) -> (i32, Vec<String>) {
         let ran = self.run(&["verify-pins", "--format", "json"]);
         let report = ran.report();

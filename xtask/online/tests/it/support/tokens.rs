@@ -1,5 +1,5 @@
-//! A token server as public registries have one: it checks who asks and signs what Docker's
-//! registry then verifies.
+//! A token server like those of public registries: it verifies credentials and signs tokens, which Docker's registry
+//! then verifies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,17 +16,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::{real_part, run};
+use super::{external_tool, run};
 
-/// `me:s3cret` as basic authentication sends it.
+/// `me:s3cret` as sent by basic authentication.
 const BASIC: &str = "Basic bWU6czNjcmV0";
 
-/// Whom the server believes, and how it answers.
+/// The credentials that the server accepts, and its kind of response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// User name and password.
     Password,
-    /// The same, with tokens called `access_token` that are good for a second.
+    /// User name and password, with tokens named `access_token` that are valid for a second.
     Brief,
     /// The identity token `id3ntity`, or user name and password.
     Identity,
@@ -41,19 +41,19 @@ pub(crate) struct Issuer {
 struct Shared {
     policy: Policy,
     openssl: PathBuf,
-    /// Where the key is, once it is known.
+    /// The directory of the key, once it is known.
     keys: OnceLock<PathBuf>,
     scopes: Mutex<Vec<String>>,
-    /// How many tokens were given: no two are the same.
+    /// The number of issued tokens, which makes them unique.
     given: AtomicUsize,
 }
 
 impl Issuer {
-    /// `None` where openssl is not installed.
+    /// `None` if openssl is not installed.
     pub(crate) async fn start(policy: Policy) -> Option<Self> {
         let shared = Arc::new(Shared {
             policy,
-            openssl: real_part("openssl")?,
+            openssl: external_tool("openssl")?,
             keys: OnceLock::new(),
             scopes: Mutex::default(),
             given: AtomicUsize::new(0),
@@ -67,17 +67,17 @@ impl Issuer {
         Some(Self { realm, shared })
     }
 
-    /// The address that the registry tells.
+    /// The URL that the registry announces.
     pub(crate) fn realm(&self) -> String {
         self.realm.clone()
     }
 
-    /// Signs with the key `auth.key` of the certificate `auth.pem` in `dir` from now on.
+    /// From now on, signs with the key `auth.key` of the certificate `auth.pem` in `dir`.
     pub(crate) fn sign_with(&self, dir: &Path) {
         self.shared.keys.set(dir.to_owned()).unwrap();
     }
 
-    /// The scopes for which tokens were given since the last call.
+    /// The scopes of the tokens issued since the last call.
     pub(crate) fn take_scopes(&self) -> Vec<String> {
         std::mem::take(&mut *self.shared.scopes.lock().unwrap())
     }

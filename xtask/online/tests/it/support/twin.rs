@@ -1,14 +1,14 @@
-//! The embedded GitHub, asked with plain HTTP: our own client is not its judge.
+//! The embedded GitHub, queried by plain HTTP instead of our own client.
 
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask_loopback::{EmbeddedGitHub, Faults, Journal};
 
-/// The commit that tags are made on.
+/// The commit that tags name.
 pub(crate) const COMMIT: &str = "0123456789012345678901234567890123456789";
 
-/// A GitHub of its own, and a client with the right token.
+/// A separate GitHub, and a client with the right token.
 pub(crate) struct Twin {
     pub(crate) dir: TempDir,
     pub(crate) server: EmbeddedGitHub,
@@ -16,7 +16,7 @@ pub(crate) struct Twin {
     pub(crate) client: Client,
 }
 
-/// An answer, read.
+/// A parsed response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -34,7 +34,7 @@ impl Answer {
         Self { status, json }
     }
 
-    /// The status and what is said: the message of the first error where there is one.
+    /// The status and the message, or that of the first error if there is one.
     pub(crate) fn said(&self) -> (u16, &str) {
         let first = &self.json["errors"][0]["message"];
         let message = first.as_str().or(self.json["message"].as_str());
@@ -96,7 +96,7 @@ impl Twin {
         self.ask(Method::DELETE, path, "").await
     }
 
-    /// A draft of `tag`; returns its number.
+    /// Creates a draft of `tag`; returns its id.
     pub(crate) async fn draft(&self, tag: &str) -> u64 {
         let body = format!(r#"{{"tag_name":"{tag}","draft":true,"target_commitish":"{COMMIT}"}}"#);
         self.post("/releases", &body).await.id()
@@ -107,7 +107,7 @@ impl Twin {
         self.patch(&path, r#"{"draft":false}"#).await
     }
 
-    /// An immutable release of `tag`, with one file; returns its number and the file's.
+    /// Creates an immutable release of `tag` with one file; returns their ids.
     pub(crate) async fn immutable(&self, tag: &str) -> (u64, u64) {
         self.server.set_immutable(true).unwrap();
         self.server.tag(tag, COMMIT).unwrap();
@@ -126,7 +126,7 @@ fn serve(dir: &TempDir) -> (EmbeddedGitHub, Journal) {
     (server.unwrap(), journal)
 }
 
-/// reqwest wants a crypto provider even for plain http; the library names it.
+/// reqwest requires a crypto provider even for http; the library installs it.
 pub(crate) fn client() -> Client {
     let _ = xtask_online::registry::Registry::new(
         &xtask_online::Endpoints::public(),

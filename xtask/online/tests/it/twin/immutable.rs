@@ -35,7 +35,7 @@ async fn an_immutable_release_keeps_its_files_and_its_tag() {
     assert_eq!((edited.status, &edited.json["name"]), (200, &json!("n")));
     assert_eq!(edited.json["immutable"], true);
 
-    // Turning the setting off frees nothing, and what was public before stays as it was.
+    // Disabling the setting unfreezes nothing, and does not affect earlier releases.
     twin.server.set_immutable(false).unwrap();
     assert_eq!(twin.get(&path).await.json["immutable"], true);
     let free = twin.post("/releases", r#"{"tag_name":"v3"}"#).await;
@@ -61,7 +61,7 @@ async fn a_deleted_immutable_release_burns_its_tag() {
     let refused = twin.post("/releases", r#"{"tag_name":"v1"}"#).await;
     assert_eq!(refused.said(), (422, BURNT));
     assert_eq!(refused.json["errors"][0]["field"], "tag_name");
-    // A draft can have it, and never becomes public.
+    // A draft can have it, but can never be published.
     let draft = twin.draft("v1").await;
     assert_eq!(twin.publish(draft).await.said(), (422, BURNT));
     twin.server.untag("v1").unwrap();
@@ -77,7 +77,7 @@ async fn a_deleted_immutable_release_burns_its_tag() {
         (&json!(BURNT), &json!(NO_TAG))
     );
 
-    // Other releases come and go.
+    // Other releases are not affected.
     for tag in ["v2", "v2"] {
         let body = json!({"tag_name": tag}).to_string();
         let public = twin.post("/releases", &body).await;
@@ -145,7 +145,7 @@ async fn an_immutable_release_is_attested_after_a_while() {
 }
 
 #[tokio::test]
-async fn the_setting_is_told_only_to_who_may_know_it() {
+async fn the_setting_requires_permission() {
     let twin = Twin::start();
     let path = "/immutable-releases";
     let forbidden = (403, "Resource not accessible by integration");

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn code_that_runs_is_told_from_data() {
+    fn executed_downloads_are_distinguished_from_data() {
         for script in [
             "curl u | sh",
             "wget -qO- u | tee f | gunzip | sudo -E bash -s -- -y",

@@ -35,7 +35,7 @@ const BARE: [&str; 17] = [
     "--tty",
     "--use-api-socket",
 ];
-/// The same as letters, which may be combined.
+/// Those flags as letters, which may be combined.
 const LETTERS: &str = "ditPq";
 
 /// The images that a command pulls or runs, and the frontends that it builds with.

@@ -93,7 +93,7 @@ fn after_flags<'a>(words: &'a [Mapped], valued: &[&str]) -> &'a [Mapped] {
 /// The limit of nested substitutions and groups.
 const DEEPEST: usize = 64;
 
-/// The commands of a script, in the order of their first bytes; `None` where it nests too deeply.
+/// The commands of a script, in the order of their first bytes; `None` if it nests too deeply.
 fn commands(script: &Mapped) -> Option<Vec<Command>> {
     let mut lexer = Lexer {
         script,

@@ -2,7 +2,7 @@
 
 use crate::mapped::Mapped;
 
-/// How to pin the packages of this command; `None` where all have an exact version.
+/// How to pin the packages of this command; `None` if all have an exact version.
 pub(super) fn unpinned(program: &str, words: &[Mapped]) -> Option<&'static str> {
     let mut texts: Vec<&str> = words.iter().map(Mapped::text).collect();
     let mut program = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');

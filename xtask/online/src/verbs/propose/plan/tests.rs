@@ -28,7 +28,7 @@ fn change(before: &str, after: &str) -> Change {
     }
 }
 
-/// The proposal of `to`, where the file has a line `rest` beside the pin.
+/// The proposal of `to`, in a file that also has a line `rest`.
 fn proposal(to: &str, rest: &str) -> Proposal {
     let changes = [change(&format!("v1\n{rest}"), &format!("{to}\n{rest}"))];
     Proposal::new(&[moved("download", "yq amd64", to, 0)], &changes)
@@ -220,7 +220,7 @@ fn every_state_of_github_has_its_steps() {
 fn a_commit_is_ours_only_with_the_tree_that_it_names() {
     let message = proposal("v2", "").message(TREE);
     assert!(content_of(&branch(message.clone())).is_some());
-    // Amended: the message stays, the tree does not.
+    // Amending keeps the message, but changes the tree.
     let mut amended = branch(message.clone());
     amended.tree = COMMIT.to_owned();
     for other in [
@@ -234,9 +234,9 @@ fn a_commit_is_ours_only_with_the_tree_that_it_names() {
     }
 }
 
-/// A file that changes beside the pin needs a new commit, and is no new question to whoever has answered it.
+/// A change elsewhere in the file needs a new commit, but a person who has declined the moves is not asked again.
 #[test]
-fn the_moves_are_the_same_wherever_they_stand() {
+fn moves_do_not_depend_on_the_rest_of_the_file() {
     let (one, other) = (proposal("v2", ""), proposal("v2", "more\n"));
     assert_eq!(one.moves, other.moves);
     assert_ne!(one.content, other.content);
@@ -261,19 +261,19 @@ fn the_title_names_a_few_and_counts_the_rest() {
         moved("image", "ghcr.io/o/polis-gate-oss", "v2", 0),
         moved("action", "actions/attest", "v2", 0),
     ];
-    assert_eq!(title(&moves[..1]), "Move yq");
+    assert_eq!(title(&moves[..1]), "Update yq");
     assert_eq!(
         title(&moves[..4]),
-        "Move yq, actions/checkout, polis-gate-oss"
+        "Update yq, actions/checkout, polis-gate-oss"
     );
     assert_eq!(
         title(&moves),
-        "Move yq, actions/checkout, polis-gate-oss and 1 more"
+        "Update yq, actions/checkout, polis-gate-oss and 1 more"
     );
 }
 
 #[test]
-fn a_date_is_a_date_or_not_known() {
+fn an_invalid_date_is_shown_as_unknown() {
     let day = |text: &str| {
         let published = Some(text.to_owned());
         let one = moved("action", "actions/checkout", "v2", 0);

@@ -1,53 +1,53 @@
-//! What is wrong with the bytes of images, and with those who serve them.
+//! Corrupt images, and faulty servers.
 
 use super::*;
 
-/// What is wrong with the bytes of images, and with those who serve them.
+/// Corrupt images, and faulty servers.
 pub(crate) fn bytes() -> Vec<Case> {
     vec![
-        stored_badly(
+        corrupt_images(
             "lost-index",
             After::Lose(|pushed| pushed.root),
             "missing manifest",
             "not found",
         ),
-        stored_badly(
+        corrupt_images(
             "lost-manifest",
             After::Lose(|pushed| pushed.manifest),
             "missing manifest",
             "not found",
         ),
-        stored_badly(
+        corrupt_images(
             "lost-config",
             After::Lose(|pushed| pushed.config),
             "missing blob",
             "configuration sha256:",
         ),
-        stored_badly(
+        corrupt_images(
             "lost-layer",
             After::Lose(LAYER),
             "missing blob",
             "layer sha256:",
         ),
-        stored_badly(
+        corrupt_images(
             "flipped",
             After::Flip(LAYER),
             "wrong digest",
             "the content has digest sha256:",
         ),
-        stored_badly(
+        corrupt_images(
             "flipped-config",
             After::Flip(|pushed| pushed.config),
             "wrong digest",
             "expected sha256:",
         ),
-        stored_badly(
+        corrupt_images(
             "short",
             After::Shorten(LAYER),
             "wrong size",
             "bytes, the manifest says ",
         ),
-        stored_badly(
+        corrupt_images(
             "long",
             After::Lengthen(LAYER),
             "wrong size",
@@ -118,29 +118,29 @@ pub(crate) fn bytes() -> Vec<Case> {
             "unreadable",
             "`usr/bin/x` is a hard link to `usr/bin/y`, which does not exist",
         ),
-        stored_badly(
+        corrupt_images(
             "down",
             After::Answer(Fault::Status(503)),
             "unreachable",
             "status 503",
         ),
-        stored_badly(
+        corrupt_images(
             "busy",
             After::Answer(Fault::Busy(429, "9999")),
             "rate limited",
             "too many requests",
         ),
-        stored_badly(
+        corrupt_images(
             "closed",
             After::Answer(Fault::Status(401)),
             "not authorised",
-            "access refused",
+            "access denied",
         ),
-        stored_badly(
+        corrupt_images(
             "denied",
             After::Answer(Fault::Status(403)),
             "not authorised",
-            "access refused",
+            "access denied",
         ),
     ]
 }
