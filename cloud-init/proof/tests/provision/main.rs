@@ -90,7 +90,7 @@ fn run(cases: &[Case]) -> Result<usize> {
     );
     let failed = Mutex::new(0);
     let next = Mutex::new(cases.iter());
-    let workers = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+    let workers = std::thread::available_parallelism().map_or(2, usize::from) + 2;
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
