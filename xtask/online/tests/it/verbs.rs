@@ -191,7 +191,7 @@ fn pins_work_with_dockers_registry_and_with_ours() {
     let Some(skopeo) = external_tool("skopeo") else {
         return;
     };
-    let tree = Tree::whole();
+    let tree = Tree::quick_to_build();
     let storage = tempfile::tempdir().unwrap();
     let ours = EmbeddedRegistry::start(storage.path()).unwrap();
     life_of_a_pin(&tree, &skopeo, &ours.host());
