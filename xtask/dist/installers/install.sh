@@ -340,8 +340,8 @@ verify_with_openssl() {
         cat "$work/list.sig"
         printf '%s' "$comment"
     } >"$work/both"
-    check list || not_signed 'SHA256SUMS was not signed'
-    check both || not_signed 'its trusted comment was not signed'
+    check list || not_signed 'SHA256SUMS does not match its signature'
+    check both || not_signed 'its trusted comment does not match its signature'
 }
 
 # decode BASE64 NAME

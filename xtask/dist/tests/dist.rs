@@ -165,7 +165,12 @@ fn the_problems_of_all_archives_are_reported_together() {
     // Fewer targets, fewer problems.
     let few = ["--target", "x86_64-unknown-linux-musl,x86_64-apple-darwin"];
     let ran = dist(&tree, &[&prebuilt[..], &few].concat(), &[]);
-    assert_eq!(ran.stderr.matches("because:").count(), 2, "{}", ran.seen());
+    assert_eq!(
+        ran.stderr.matches("caused by:").count(),
+        2,
+        "{}",
+        ran.seen()
+    );
     assert!(!tree.root().join("dist").exists());
 }
 

@@ -160,7 +160,7 @@ async fn a_busy_registry_is_retried_when_it_says() {
     assert_eq!(
         error.to_string(),
         "ghcr.io/a/x:v1: too many requests: status 429 \
-         (the server asks to wait 3600 s, past the deadline)"
+         (the server asks to wait 3600 s, which is past the deadline)"
     );
     assert!(start.elapsed() < Duration::from_secs(15));
     assert_eq!(heads(site.proxy.take_seen()), 1);

@@ -149,8 +149,8 @@ async fn plain_http_and_secrets_in_urls_are_rejected() {
     for (url, message) in [
         (
             "http://github.com/x",
-            "http://github.com/x: not acceptable: `http://github.com/x` is refused: \
-             use https, or http on a loopback address",
+            "http://github.com/x: not acceptable: `http://github.com/x` is not allowed: \
+             use https, or http to a loopback address",
         ),
         (
             "https://me:s3cret@github.com/x",

@@ -149,7 +149,7 @@ fn a_minisign_that_verified_another_comment_is_rejected() {
         machine.pretend("minisign", "#!/bin/sh\necho Polis 0.4.0\n");
         let seen = machine.seen(&machine.install());
         assert!(
-            seen.starts_with("exit 1\n") && seen.contains("another trusted comment"),
+            seen.starts_with("exit 1\n") && seen.contains("a different trusted comment"),
             "{seen}"
         );
         machine.assert_unchanged("another comment");
