@@ -120,7 +120,7 @@ fn it_runs() {
         exit 4
         --- stderr
         error: the lab of this checkout runs already
-          next: cargo xtask lab status
+          hint: cargo xtask lab status
     "#]],
     );
 }
@@ -143,7 +143,7 @@ fn its_process_was_killed() {
         exit 5
         --- stderr
         error: the process of the last lab was killed, and has left a machine behind
-          next: cargo xtask lab down, then: cargo xtask lab up
+          hint: cargo xtask lab down, then: cargo xtask lab up
     "#]],
     );
     checkout.says(
@@ -163,9 +163,9 @@ fn the_machine_lacks_programs() {
         exit 5
         --- stderr
         error: this machine cannot run the lab
-          because: not installed: docker, dockerd, mmdebstrap, iptables, gpg, openssl, dpkg-deb, docker-registry, skopeo, ssh, nsenter, ip
-          next: as root: apt-get install docker-registry docker.io dpkg gnupg iproute2 iptables mmdebstrap openssh-client openssl skopeo util-linux
-          next: then, as root: cargo xtask lab up
+          caused by: not installed: docker, dockerd, mmdebstrap, iptables, gpg, openssl, dpkg-deb, docker-registry, skopeo, ssh, nsenter, ip
+          hint: as root: apt-get install docker-registry docker.io dpkg gnupg iproute2 iptables mmdebstrap openssh-client openssl skopeo util-linux
+          hint: then, as root: cargo xtask lab up
     "#]]);
 }
 
@@ -202,8 +202,8 @@ fn a_broken_file_is_told() {
         exit 5
         --- stderr
         error: `[TREE]/target/lab/lab.json` is broken
-          because: EOF while parsing an object at line 1 column 1
-          next: remove it, then: cargo xtask lab up
+          caused by: EOF while parsing an object at line 1 column 1
+          hint: remove it, then: cargo xtask lab up
     "#]],
     );
 }
