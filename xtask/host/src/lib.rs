@@ -20,6 +20,7 @@ pub mod secrets;
 pub mod signals;
 pub mod source;
 pub mod toolchain;
+#[cfg(feature = "tools")]
 pub mod tools;
 pub mod tree;
 pub mod workspace;

@@ -7,11 +7,12 @@
 use std::io;
 use std::process::{Child, Command};
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 use self::unix as system;
 
 /// Takes over INT, TERM and HUP for the rest of this process, but for those that whoever started us ignores.
 /// On other systems than Unix the console tells every process itself, and this does nothing.
+#[cfg(feature = "signals")]
 pub fn pass_on() {
     #[cfg(unix)]
     system::pass_on();
@@ -19,9 +20,9 @@ pub fn pass_on() {
 
 /// Whether a signal has asked us to end.
 pub(crate) fn came() -> bool {
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "signals"))]
     return system::came();
-    #[cfg(not(unix))]
+    #[cfg(not(all(unix, feature = "signals")))]
     false
 }
 
@@ -31,9 +32,9 @@ pub(crate) struct Watched {
     pub(crate) group: Option<Group>,
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 pub(crate) use system::Group;
-#[cfg(not(unix))]
+#[cfg(not(all(unix, feature = "signals")))]
 pub(crate) struct Group;
 
 /// Starts `command`.
@@ -41,13 +42,13 @@ pub(crate) struct Group;
 /// # Errors
 /// When it cannot be started; [`io::ErrorKind::Interrupted`] when a signal came before.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Watched> {
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "signals"))]
     return system::spawn(command);
-    #[cfg(not(unix))]
+    #[cfg(not(all(unix, feature = "signals")))]
     command.spawn().map(|child| Watched { child, group: None })
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 mod unix {
     use std::os::unix::process::CommandExt as _;
     use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::SetupArgs;
+use crate::args::SetupArgs;
 use crate::tools;
 use xtask_host::error::Result;
 use xtask_host::process::Run;
