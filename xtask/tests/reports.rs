@@ -1,6 +1,6 @@
 //! What a check found, in each format that something else reads: GitHub, code scanning, people.
 
-use expect_test::expect;
+use expect_test::{expect, expect_file};
 use serde_json::{Value, json};
 use xtask_testkit::{Ran, Tree};
 
@@ -184,4 +184,11 @@ fn only_verbs_that_check_something_print_findings() {
           next: use `--format human` or `--format json`
     "#]]
     .assert_eq(&ran.seen());
+}
+
+/// `UPDATE_EXPECT=1 cargo test --package xtask --test reports` writes it.
+#[test]
+fn the_schema_of_reports_is_that_of_their_types() {
+    let schema = format!("{:#}\n", xtask_host::reports::schema::of_reports());
+    expect_file!["../../schemas/report.schema.json"].assert_eq(&schema);
 }

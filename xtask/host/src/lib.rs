@@ -15,6 +15,7 @@ pub mod process;
 pub mod program;
 pub mod progress;
 pub mod report;
+pub mod reports;
 pub mod say;
 pub mod secrets;
 pub mod signals;

@@ -11,7 +11,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tempfile::TempDir;
 
 use crate::tools::{self, Provided};
@@ -20,6 +19,7 @@ use xtask_host::options::{Format, Global};
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
 use xtask_host::report::Report;
+use xtask_host::reports::release as reports;
 use xtask_host::say;
 use xtask_host::signals;
 use xtask_host::tools::{REQUIRE, installed};
@@ -92,10 +92,12 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         say::note(summary.trim_end());
         return Err(stopped(&failed));
     }
-    let data = json!({
-        "seconds": times.iter().map(|(name, time)| ((*name).to_owned(), json!(time.as_secs_f64()))).collect::<serde_json::Map<_, _>>(),
-        "left_out": tools.left_out,
-    });
+    let seconds = times.iter();
+    let seconds = seconds.map(|(name, time)| ((*name).to_owned(), time.as_secs_f64()));
+    let data = reports::Ci {
+        seconds: seconds.collect(),
+        left_out: tools.left_out.clone(),
+    };
     Ok(Report::new("ci", data, format!("{summary}\nall passed")))
 }
 
@@ -108,11 +110,14 @@ fn listed(rounds: &[Round]) -> Report {
         .iter()
         .map(|(name, command)| format!("{name:<12}  {command}"))
         .collect();
-    let steps: Vec<_> = rows
-        .iter()
-        .map(|(name, command)| json!({"name": name, "command": command}))
-        .collect();
-    Report::new("ci", json!({"steps": steps}), text.join("\n"))
+    let steps = rows.into_iter().map(|(name, command)| reports::CiStep {
+        name: name.to_owned(),
+        command,
+    });
+    let data = reports::CiSteps {
+        steps: steps.collect(),
+    };
+    Report::new("ci", data, text.join("\n"))
 }
 
 /// The error that names every step that failed, each with its message and the command that repeats it.
