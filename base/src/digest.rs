@@ -14,13 +14,16 @@ const HEX_LEN: usize = 64;
 pub struct Digest([u8; 32]);
 
 /// Why a text is not a digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
     /// The algorithm prefix is missing or is not `sha256`.
+    #[error("{}", algorithm(.0))]
     Algorithm(String),
     /// The number of hex digits, which is not 64.
+    #[error("a SHA-256 has {HEX_LEN} hex digits, this one has {0}")]
     Length(usize),
     /// A character that is not one of `0-9a-f`, and its offset in bytes.
+    #[error("`{0}` at offset {1} is not a lower-case hex digit")]
     Character(char, usize),
 }
 
@@ -76,6 +79,14 @@ impl Digest {
     }
 }
 
+/// What is wrong with the algorithm `found`, which is empty where there is none.
+fn algorithm(found: &str) -> String {
+    match found {
+        "" => "a digest starts with `sha256:`".to_owned(),
+        _ => format!("digest algorithm `{found}` is not `sha256`"),
+    }
+}
+
 /// The value of a hex digit, which the caller has checked.
 fn nibble(digit: u8) -> u8 {
     match digit {
@@ -109,30 +120,6 @@ impl fmt::Debug for Digest {
         fmt::Display::fmt(self, f)
     }
 }
-
-impl fmt::Display for DigestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Algorithm(found) if found.is_empty() => {
-                write!(f, "a digest starts with `sha256:`")
-            }
-            Self::Algorithm(found) => {
-                write!(f, "digest algorithm `{found}` is not `sha256`")
-            }
-            Self::Length(found) => {
-                write!(
-                    f,
-                    "a SHA-256 has {HEX_LEN} hex digits, this one has {found}"
-                )
-            }
-            Self::Character(c, at) => {
-                write!(f, "`{c}` at offset {at} is not a lower-case hex digit")
-            }
-        }
-    }
-}
-
-impl std::error::Error for DigestError {}
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,6 @@
 //! The idea is that of cargo-auditable, without its linker section: marks can be found in any object format. Only the build script
 //! writes them; a program that searched for them would contain each twice.
 
-use std::fmt;
-
 use crate::Digest;
 
 /// Precedes the JSON in a program.
@@ -46,12 +44,22 @@ pub struct Facts {
 }
 
 /// Why a program has no readable facts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FactsError {
     /// How often a mark occurs, instead of once.
+    #[error("{}", marks(*.0))]
     Marks(usize),
     /// The text between the marks was not written by [`Facts::to_json`].
+    #[error("the marker of the CLI is malformed")]
     Malformed,
+}
+
+/// What is wrong with a mark that occurs `count` times.
+fn marks(count: usize) -> String {
+    match count {
+        0 => "it does not carry the marker of the CLI".to_owned(),
+        _ => format!("it carries the marker of the CLI {count} times"),
+    }
 }
 
 impl Facts {
@@ -133,18 +141,6 @@ impl Facts {
         Self::from_json(json)
     }
 }
-
-impl fmt::Display for FactsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Marks(0) => write!(f, "it does not carry the marker of the CLI"),
-            Self::Marks(count) => write!(f, "it carries the marker of the CLI {count} times"),
-            Self::Malformed => write!(f, "the marker of the CLI is malformed"),
-        }
-    }
-}
-
-impl std::error::Error for FactsError {}
 
 #[cfg(test)]
 mod tests {

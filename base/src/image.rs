@@ -19,22 +19,29 @@ pub struct ImageRef {
 }
 
 /// Why a text is not an accepted image reference.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageRefError {
     /// It names no registry host.
+    #[error("names no registry host; write it in full, as in `ghcr.io/owner/name:tag`")]
     NoRegistry,
     /// The registry is not `HOST` or `HOST:PORT`.
+    #[error("`{0}` is not a registry host: expected `HOST` or `HOST:PORT`")]
     Registry(String),
     /// It has neither a tag nor a digest.
+    #[error("has neither a tag nor a digest")]
     NoTag,
     /// It contains a variable (`$`), so the file alone does not determine the image.
+    #[error("holds a variable; the file alone must say what is pulled")]
     Variable,
     /// The repository is empty or has a character outside the distribution specification's set.
+    #[error("`{0}` is not a repository name")]
     Repository(String),
     /// The tag is not `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
+    #[error("`{0}` is not a tag")]
     Tag(String),
     /// The text after `@` is not a digest.
-    Digest(DigestError),
+    #[error(transparent)]
+    Digest(#[from] DigestError),
 }
 
 impl ImageRef {
@@ -210,31 +217,6 @@ impl fmt::Display for ImageRef {
         Ok(())
     }
 }
-
-impl fmt::Display for ImageRefError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRegistry => write!(
-                f,
-                "names no registry host; write it in full, as in `ghcr.io/owner/name:tag`"
-            ),
-            Self::Registry(found) => write!(
-                f,
-                "`{found}` is not a registry host: expected `HOST` or `HOST:PORT`"
-            ),
-            Self::NoTag => write!(f, "has neither a tag nor a digest"),
-            Self::Variable => write!(
-                f,
-                "holds a variable; the file alone must say what is pulled"
-            ),
-            Self::Repository(found) => write!(f, "`{found}` is not a repository name"),
-            Self::Tag(found) => write!(f, "`{found}` is not a tag"),
-            Self::Digest(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for ImageRefError {}
 
 #[cfg(test)]
 mod tests {

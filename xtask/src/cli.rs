@@ -7,8 +7,6 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand};
 
-use crate::verbs::bench::BenchArgs;
-use crate::verbs::ci::CiArgs;
 use xtask_host::program;
 use xtask_pins::verify_pins::VerifyPinsArgs;
 
@@ -46,11 +44,11 @@ pub enum Verb {
     /// Start a machine to try `polis` on: real cloud-init, systemd and Docker
     Lab(Delegated),
     /// Run everything that must pass: checks, lints and all tests
-    Ci(CiArgs),
+    Ci(Delegated),
     /// Prepare a developer's machine: test tools, cargo-nextest, a pre-commit hook
-    Setup(SetupArgs),
+    Setup(Delegated),
     /// Measure the figures that we promise, and compare them with their limits
-    Bench(BenchArgs),
+    Bench(Delegated),
 }
 
 /// The verbs under `images`.
@@ -95,14 +93,6 @@ pub struct DocsArgs {
     /// Change nothing; exit 1 if a generated page is stale
     #[arg(long)]
     pub check: bool,
-}
-
-/// Arguments of `setup`.
-#[derive(Debug, Clone, Args)]
-pub struct SetupArgs {
-    /// Carry out the plan instead of printing it
-    #[arg(long)]
-    pub yes: bool,
 }
 
 impl program::Verb for Verb {

@@ -16,6 +16,8 @@ use xtask_host::{say, secrets};
 pub enum Package {
     /// Verbs that need the JSON Schema validator.
     Check,
+    /// Verbs for a developer's machine: tests, tools, benchmarks.
+    Dev,
     /// Verbs that build images and release files: archives, signatures.
     Dist,
     /// Verbs that need the network.
@@ -29,6 +31,7 @@ impl Package {
     pub fn name(self) -> &'static str {
         match self {
             Self::Check => "xtask-check",
+            Self::Dev => "xtask-dev",
             Self::Dist => "xtask-dist",
             Self::Online => "xtask-online",
             Self::Proof => "polis-stack-proof",
@@ -38,7 +41,7 @@ impl Package {
     /// The secrets that the program may need.
     fn secrets(self) -> &'static [&'static str] {
         match self {
-            Self::Check | Self::Proof => &[],
+            Self::Check | Self::Dev | Self::Proof => &[],
             Self::Dist => &[secrets::SIGNING_KEY, secrets::SIGNING_PASSWORD],
             Self::Online => &secrets::READ,
         }

@@ -4,5 +4,4 @@
 
 pub mod cli;
 pub mod delegate;
-pub mod tools;
 pub mod verbs;

@@ -6,9 +6,8 @@ use std::process::ExitCode;
 
 use xtask::cli::{Cli, Delegated, ImagesVerb, Verb};
 use xtask::delegate::{self, Package};
-use xtask::verbs::{bench, ci, docs, images, prepare, setup};
+use xtask::verbs::{docs, images, prepare};
 use xtask_host::program::{self, answer};
-use xtask_host::progress::Progress;
 use xtask_host::{print, secrets};
 use xtask_pins::verify_pins;
 
@@ -18,16 +17,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return program::refuse(&error),
     };
-    let progress = Progress::new(cli.global.quiet);
     let to = |package, args: &Delegated| become_program(&cli, package, args.is_quiet());
     match &cli.verb {
         Verb::Images(ImagesVerb::List) => answer(&cli, images::list),
         Verb::VerifyPins(args) if args.offline => answer(&cli, |tree| verify_pins::run(tree, args)),
         Verb::Prepare(args) => answer(&cli, |tree| prepare::run(tree, args)),
         Verb::Docs(args) => answer(&cli, |tree| docs::run(tree, args)),
-        Verb::Ci(args) => answer(&cli, |tree| ci::run(tree, args, &cli.global)),
-        Verb::Setup(args) => answer(&cli, |tree| setup::run(tree, args, progress)),
-        Verb::Bench(args) => answer(&cli, |tree| bench::run(tree, args, progress)),
+        Verb::Ci(args) | Verb::Setup(args) | Verb::Bench(args) => to(Package::Dev, args),
         Verb::Check(args) => to(Package::Check, args),
         Verb::Dist(args) | Verb::Images(ImagesVerb::Build(args)) => to(Package::Dist, args),
         Verb::Lab(args) => to(Package::Proof, args),

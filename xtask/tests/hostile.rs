@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 
 use xtask_testkit::{Ran, Tree};
 
@@ -96,60 +96,4 @@ fn control_sequences_are_not_printed() {
         assert!(!seen.chars().any(obeyed), "{format}: {seen:?}");
         assert!(seen.contains("eA=="), "{format}: {seen}");
     }
-}
-
-#[test]
-fn a_signal_ends_the_children_of_ci() {
-    for signal in ["INT", "TERM", "HUP"] {
-        let ended = Tree::data().interrupt(XTASK, &["ci", "--no-install"], signal);
-        assert_eq!(ended, (Some(130), Vec::new()), "{signal}");
-    }
-}
-
-/// `nohup` and background jobs ignore signals, and users have different umasks, locales and time zones.
-#[test]
-fn ci_steps_do_not_depend_on_the_parent_process() {
-    let tree = Tree::data();
-    let cargo = tree.root().join("cargo");
-    let script = "#!/bin/sh\necho \"$(umask) $LC_ALL $TZ ${LC_TIME-none}\" >>'SEEN'\n";
-    let seen = tree.root().join("seen").display().to_string();
-    tree.write("cargo", &script.replace("SEEN", &seen));
-    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("a mode");
-    let ci = format!("umask 077; trap '' INT HUP; exec '{XTASK}' ci --no-install --only format");
-    let env = [
-        ("CARGO", cargo.to_str().expect("UTF-8")),
-        ("LC_ALL", "de_DE.UTF-8"),
-        ("LC_TIME", "de_DE.UTF-8"),
-        ("TZ", "Asia/Kathmandu"),
-    ];
-    let ran = tree.run_with("sh", &["-c", &ci], &env);
-    assert_eq!(ran.code, 0, "{}", ran.seen());
-    assert_eq!(
-        tree.read("seen"),
-        "0022 C.UTF-8 UTC0 none\n",
-        "{}",
-        ran.seen()
-    );
-}
-
-#[test]
-fn a_second_ci_in_a_checkout_is_rejected() {
-    let tree = Tree::data();
-    let lock = tree.root().join("target/ci/lock");
-    fs::create_dir_all(lock.with_file_name("")).expect("a directory");
-    fs::write(&lock, "4711").expect("a file");
-    let held = fs::File::open(&lock).expect("a file");
-    held.lock().expect("a lock");
-    let ci = ["ci", "--no-install", "--only", "format"];
-    let ran = tree.run(XTASK, &ci);
-    assert_eq!(ran.code, 5, "{}", ran.seen());
-    let said = "is already running in this checkout";
-    assert!(
-        ran.stderr.contains(said) && ran.stderr.contains("process 4711"),
-        "{}",
-        ran.seen()
-    );
-    drop(held);
-    let ran = tree.run_with(XTASK, &ci, &[("CARGO", "/bin/true")]);
-    assert_eq!(ran.code, 0, "{}", ran.seen());
 }

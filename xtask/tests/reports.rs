@@ -1,6 +1,6 @@
 //! Findings in each format that other programs read: GitHub, code scanning, Markdown.
 
-use expect_test::expect;
+use expect_test::{expect, expect_file};
 use serde_json::{Value, json};
 use xtask_testkit::{Ran, Tree};
 
@@ -184,4 +184,11 @@ fn only_verbs_that_check_something_print_findings() {
           hint: use `--format human` or `--format json`
     "#]]
     .assert_eq(&ran.seen());
+}
+
+/// `UPDATE_EXPECT=1 cargo test --package xtask --test reports` writes it.
+#[test]
+fn the_schema_of_reports_is_that_of_their_types() {
+    let schema = format!("{:#}\n", xtask_host::reports::schema::of_reports());
+    expect_file!["../../schemas/report.schema.json"].assert_eq(&schema);
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use xtask_host::error::{Error, Result};
 use xtask_host::report::Report;
+use xtask_host::reports::release as reports;
 use xtask_host::workspace::Workspace;
 
 use crate::bench::{self, Bench};
@@ -338,7 +339,15 @@ impl Lab {
             State::Up(facts) => ("up", Some(facts), facts.usage()),
         };
         let ready = facts.and_then(|facts| facts.ready.as_ref());
-        let data = json!({"state": word, "pid": facts.and_then(|facts| facts.pid), "ready": ready});
+        let data = reports::Lab {
+            state: word,
+            pid: facts.and_then(|facts| facts.pid),
+            ready: ready.map(|ready| reports::LabReady {
+                machine: ready.machine.clone(),
+                world: ready.world.display().to_string(),
+                environment: ready.environment.display().to_string(),
+            }),
+        };
         Report::new(verb, data, text)
     }
 }

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use polis_base::archive::{EXECUTABLE, Files};
 use polis_base::{Digest, ImageRef};
-use serde_json::{Value, json};
 
 use self::docker::docker;
 use crate::oci::{self, Blobs, Descriptor, Execution, Platform};
@@ -16,6 +15,8 @@ use crate::rust_build::{self, LeftOut, Target};
 use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
 use xtask_host::progress::Progress;
+use xtask_host::reports::ImageName;
+use xtask_host::reports::release as reports;
 use xtask_host::workspace::Workspace;
 use xtask_host::{tree, write};
 use xtask_pins::compose::{BuiltImage, Compose};
@@ -74,16 +75,17 @@ impl Image {
     }
 
     /// The image as it appears in a JSON report.
-    pub fn to_json(&self) -> Value {
-        json!({
-            "image": self.image.unpinned().to_string(),
-            "digest": self.image.digest().map(|digest| digest.to_string()),
-            "platforms": self.platforms,
-            "left_out": self.left_out.iter().map(|left_out| json!({
-                "platform": format!("linux/{}", left_out.architecture),
-                "reason": left_out.reason,
-            })).collect::<Vec<_>>(),
-        })
+    pub fn reported(&self) -> reports::BuiltImage {
+        let left_out = self.left_out.iter().map(|left_out| reports::LeftOut {
+            platform: format!("linux/{}", left_out.architecture),
+            reason: left_out.reason.clone(),
+        });
+        reports::BuiltImage {
+            image: ImageName::of(self.image.unpinned()),
+            digest: self.image.digest().map(reports::Digest::of),
+            platforms: self.platforms.iter().map(ToString::to_string).collect(),
+            left_out: left_out.collect(),
+        }
     }
 
     /// The image as lines of text.

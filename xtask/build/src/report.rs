@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
 use xtask_host::error::Result;
 use xtask_host::progress::Progress;
 use xtask_host::report::Report;
+use xtask_host::reports::release::BuiltImages;
 use xtask_host::workspace::Workspace;
 
 use crate::images::{self, Image};
@@ -29,9 +29,9 @@ pub fn default_layout(workspace: &Workspace) -> PathBuf {
 pub fn report(verb: &'static str, images: &[Image], layout: &Path) -> Report {
     let mut text: String = images.iter().map(Image::to_text).collect();
     text.push_str(&format!("OCI image layout: {}\n", layout.display()));
-    let data = json!({
-        "layout": layout.display().to_string(),
-        "images": images.iter().map(Image::to_json).collect::<Vec<_>>(),
-    });
+    let data = BuiltImages {
+        layout: layout.display().to_string(),
+        images: images.iter().map(Image::reported).collect(),
+    };
     Report::new(verb, data, text)
 }

@@ -5,12 +5,12 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
 use xtask_host::program;
 use xtask_host::report::Report;
+use xtask_host::reports::release::Checked;
 use xtask_host::say::counted;
 use xtask_host::source::Source;
 use xtask_host::workspace::Workspace;
@@ -106,7 +106,9 @@ pub fn run(workspace: &Workspace, args: &CheckArgs) -> Result<Report> {
         counted(errors, "error"),
         counted(findings.len() - errors, "warning")
     );
-    let data = json!({"official_cloud_init": version.flatten()});
+    let data = Checked {
+        official_cloud_init: version.flatten(),
+    };
     Ok(Report::new("check", data, text).with_findings(findings))
 }
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use polis_base::Digest;
-use serde_json::{Value, json};
 
 use xtask_host::error::Result;
+use xtask_host::reports::release::{Asset, Hex};
 use xtask_host::write;
 
 use crate::name::SUMS;
@@ -23,8 +23,12 @@ pub struct ReleaseFile {
 
 impl ReleaseFile {
     /// As it appears in a JSON report.
-    pub fn to_json(&self) -> Value {
-        json!({"name": self.name, "size": self.size, "sha256": self.sha256.hex()})
+    pub fn reported(&self) -> Asset {
+        Asset {
+            name: self.name.clone(),
+            size: self.size,
+            sha256: Hex::of(self.sha256),
+        }
     }
 }
 

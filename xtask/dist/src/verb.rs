@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use crate::args::DistArgs;
 use crate::assemble::{self, Archives, Inputs};
 use crate::files::{ReleaseFile, Signed};
@@ -15,6 +13,7 @@ use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
 use xtask_host::report::Report;
+use xtask_host::reports::release as reports;
 use xtask_host::workspace::Workspace;
 use xtask_host::{signals, tree};
 
@@ -42,7 +41,7 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
     if args.archive_only {
         let archives = assemble::archives(workspace, kind, &targets, progress)?;
         archives.write_into(&output)?;
-        return Ok(report(kind, &commit, false, &archives, &output));
+        return Ok(report(kind, &commit, None, &archives, &output));
     }
     // Read the key first: a build takes a minute, and a missing key should not cost one.
     let (key, public_key) = keys(workspace, kind, args.unsigned)?;
@@ -75,11 +74,7 @@ pub fn run(workspace: &Workspace, args: &DistArgs, progress: Progress) -> Result
         None => assembled.unsigned(),
     };
     files.write(&output)?;
-    let mut report = report(kind, &commit, key.is_some(), &files, &output);
-    if let Some(key) = &key {
-        report.data["signing_key_protected"] = key.is_protected().into();
-    }
-    Ok(report)
+    Ok(report(kind, &commit, key.as_ref(), &files, &output))
 }
 
 /// The commit of the tree, which must be clean for a release.
@@ -129,7 +124,13 @@ fn keys(
     }
 }
 
-fn report(kind: ReleaseKind, commit: &str, signed: bool, files: &Signed, output: &Path) -> Report {
+fn report(
+    kind: ReleaseKind,
+    commit: &str,
+    key: Option<&SigningKey>,
+    files: &Signed,
+    output: &Path,
+) -> Report {
     let assets = files.assets();
     let text: String = assets
         .iter()
@@ -142,12 +143,13 @@ fn report(kind: ReleaseKind, commit: &str, signed: bool, files: &Signed, output:
             )
         })
         .collect();
-    let data = json!({
-        "kind": kind.word(),
-        "commit": commit,
-        "signed": signed,
-        "directory": output.display().to_string(),
-        "assets": assets.iter().map(ReleaseFile::to_json).collect::<Vec<_>>(),
-    });
+    let data = reports::Dist {
+        kind: kind.word(),
+        commit: commit.to_owned(),
+        signed: key.is_some(),
+        directory: output.display().to_string(),
+        assets: assets.iter().map(ReleaseFile::reported).collect(),
+        signing_key_protected: key.map(SigningKey::is_protected),
+    };
     Report::new("dist", data, format!("{text}in {}", output.display()))
 }

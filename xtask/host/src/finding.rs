@@ -3,10 +3,10 @@
 //! A check collects all findings before it fails, so one run shows all the work to be done.
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use serde_json::{Value, json};
 
 use crate::outcome::Outcome;
 use crate::place::Place;
+use crate::reports;
 use crate::say;
 
 /// Whether a finding fails the check.
@@ -107,20 +107,21 @@ impl Finding {
     }
 
     /// The finding as it appears in a JSON report.
-    pub fn to_json(&self) -> Value {
-        json!({
-            "rule": self.rule,
-            "severity": match self.severity {
+    pub(crate) fn reported(&self) -> reports::Finding<'_> {
+        let place = self.place.as_ref();
+        reports::Finding {
+            rule: self.rule,
+            severity: match self.severity {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
             },
-            "message": self.message,
-            "path": self.place.as_ref().map(|place| &place.path),
-            "line": self.place.as_ref().map(|place| place.line),
-            "column": self.place.as_ref().map(|place| place.column),
-            "excerpt": self.place.as_ref().map(|place| &place.excerpt),
-            "help": self.help,
-        })
+            message: &self.message,
+            path: place.map(|place| place.path.as_str()),
+            line: place.map(|place| place.line),
+            column: place.map(|place| place.column),
+            excerpt: place.map(|place| place.excerpt.as_str()),
+            help: self.help.as_deref(),
+        }
     }
 }
 

@@ -15,11 +15,13 @@ pub mod process;
 pub mod program;
 pub mod progress;
 pub mod report;
+pub mod reports;
 pub mod say;
 pub mod secrets;
 pub mod signals;
 pub mod source;
 pub mod toolchain;
+#[cfg(feature = "tools")]
 pub mod tools;
 pub mod tree;
 pub mod workspace;

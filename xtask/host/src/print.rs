@@ -3,16 +3,14 @@
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::error::{Error, Outcome};
 use crate::finding::Finding;
 use crate::options::Format;
-use crate::report::{Report, github, markdown, sarif};
+use crate::report::{self, Report, github, markdown, sarif};
+use crate::reports::{Document, Failure};
 use crate::say;
-
-/// The version of the JSON report; incremented when the meaning of a field changes.
-pub const REPORT_VERSION: u32 = 1;
 
 /// Prints the result of a verb in `format` and returns the exit code.
 ///
@@ -83,23 +81,27 @@ fn print_human(report: &Report) -> io::Result<()> {
 }
 
 fn report_json(report: &Report) -> Value {
-    json!({
-        "version": REPORT_VERSION,
-        "verb": report.verb,
-        "outcome": report.outcome().word(),
-        "findings": report.findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
-        "data": report.data,
-        "error": Value::Null,
+    report::json(Document {
+        version: Document::VERSION,
+        verb: report.verb,
+        outcome: report.outcome().word(),
+        findings: report.findings.iter().map(Finding::reported).collect(),
+        data: Some(&report.data),
+        error: None,
     })
 }
 
 fn error_json(verb: &str, error: &Error) -> Value {
-    json!({
-        "version": REPORT_VERSION,
-        "verb": verb,
-        "outcome": error.outcome.word(),
-        "findings": error.findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
-        "data": Value::Null,
-        "error": {"message": error.message, "causes": error.causes, "hints": error.hints},
+    report::json(Document {
+        version: Document::VERSION,
+        verb,
+        outcome: error.outcome.word(),
+        findings: error.findings.iter().map(Finding::reported).collect(),
+        data: None,
+        error: Some(Failure {
+            message: &error.message,
+            causes: &error.causes,
+            hints: &error.hints,
+        }),
     })
 }

@@ -121,6 +121,16 @@ impl Run {
         self
     }
 
+    /// Runs the command with a low scheduling priority, on systems that have `nice`.
+    #[must_use]
+    pub fn in_background(mut self) -> Self {
+        if cfg!(unix) {
+            let program = std::mem::replace(&mut self.program, "nice".into());
+            self.args.splice(0..0, ["-n".into(), "10".into(), program]);
+        }
+        self
+    }
+
     /// Redirects the child's standard output to our standard error, because our standard output is reserved for the
     /// result.
     #[must_use]

@@ -7,6 +7,7 @@ pub(crate) mod github;
 pub mod markdown;
 pub(crate) mod sarif;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Outcome;
@@ -30,15 +31,28 @@ pub struct Report {
 }
 
 impl Report {
-    /// A successful report.
-    pub fn new(verb: &'static str, data: Value, text: impl Into<String>) -> Self {
+    /// A successful report. `data` is one of [`crate::reports`].
+    ///
+    /// # Panics
+    /// If `data` has keys that are not strings.
+    pub fn new(verb: &'static str, data: impl Serialize, text: impl Into<String>) -> Self {
         Self {
             verb,
             outcome: Outcome::Ok,
             findings: Vec::new(),
-            data,
+            data: json(data),
             text: text.into(),
             table: None,
+        }
+    }
+
+    /// Adds the fields of `more` to the data.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn add(&mut self, more: impl Serialize) {
+        if let (Value::Object(data), Value::Object(more)) = (&mut self.data, json(more)) {
+            data.extend(more);
         }
     }
 
@@ -64,4 +78,9 @@ impl Report {
             outcome.max(finding.outcome)
         })
     }
+}
+
+/// `data` as it is printed.
+pub(crate) fn json(data: impl Serialize) -> Value {
+    serde_json::to_value(data).expect("data whose keys are strings")
 }

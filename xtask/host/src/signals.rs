@@ -8,11 +8,12 @@
 use std::io;
 use std::process::{Child, Command};
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 use self::unix as system;
 
 /// Handles INT, TERM and HUP for the rest of this process, except those that our parent set to be ignored. Does nothing
 /// on systems other than Unix, where the console notifies every process itself.
+#[cfg(feature = "signals")]
 pub fn pass_on() {
     #[cfg(unix)]
     system::pass_on();
@@ -20,9 +21,9 @@ pub fn pass_on() {
 
 /// Whether a signal has asked this process to end.
 pub(crate) fn received() -> bool {
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "signals"))]
     return system::received();
-    #[cfg(not(unix))]
+    #[cfg(not(all(unix, feature = "signals")))]
     false
 }
 
@@ -32,9 +33,9 @@ pub(crate) struct Watched {
     pub(crate) group: Option<Group>,
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 pub(crate) use system::Group;
-#[cfg(not(unix))]
+#[cfg(not(all(unix, feature = "signals")))]
 pub(crate) struct Group;
 
 /// Starts `command`.
@@ -42,13 +43,13 @@ pub(crate) struct Group;
 /// # Errors
 /// If it cannot be started; [`io::ErrorKind::Interrupted`] if a signal arrived before.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Watched> {
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "signals"))]
     return system::spawn(command);
-    #[cfg(not(unix))]
+    #[cfg(not(all(unix, feature = "signals")))]
     command.spawn().map(|child| Watched { child, group: None })
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 mod unix {
     use std::os::unix::process::CommandExt as _;
     use std::sync::atomic::{AtomicBool, Ordering};

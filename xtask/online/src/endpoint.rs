@@ -25,19 +25,27 @@ pub struct Endpoints {
 }
 
 /// Why an endpoint override or an address was rejected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// The override is not `HOST=URL`.
+    #[error("`{0}` is not of the form `HOST=URL`, as in `ghcr.io=http://127.0.0.1:5000`")]
     Form(String),
     /// The URL does not parse; holds the URL and the reason.
+    #[error("`{0}` is not a valid URL: {1}")]
     Url(String, String),
     /// The URL is neither https, nor http to a loopback address.
+    #[error("`{0}` is not allowed: use https, or http to a loopback address")]
     Plain(String),
     /// The URL contains a user name or a password.
+    #[error(
+        "a URL with a user name or password is not allowed; pass credentials in the environment"
+    )]
     Secret,
     /// The URL of an override has more than a scheme, a host and a port.
+    #[error("`{0}` has a path or a query; an override is only scheme, host and port")]
     Path(String),
     /// The host is mapped twice.
+    #[error("`{0}` occurs twice")]
     Twice(String),
 }
 
@@ -218,33 +226,6 @@ impl fmt::Debug for Endpoints {
         f.debug_map().entries(overrides).finish()
     }
 }
-
-impl fmt::Display for EndpointError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Form(text) => write!(
-                f,
-                "`{text}` is not of the form `HOST=URL`, as in `ghcr.io=http://127.0.0.1:5000`"
-            ),
-            Self::Url(text, reason) => write!(f, "`{text}` is not a valid URL: {reason}"),
-            Self::Plain(text) => write!(
-                f,
-                "`{text}` is not allowed: use https, or http to a loopback address"
-            ),
-            Self::Secret => write!(
-                f,
-                "a URL with a user name or password is not allowed; pass credentials in the environment"
-            ),
-            Self::Path(text) => write!(
-                f,
-                "`{text}` has a path or a query; an override is only scheme, host and port"
-            ),
-            Self::Twice(host) => write!(f, "`{host}` occurs twice"),
-        }
-    }
-}
-
-impl std::error::Error for EndpointError {}
 
 impl EndpointError {
     /// Converts it to a network error about `url`.

@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 /// A failed network operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{url}: {kind}{}", after_colon(detail))]
 pub struct NetError {
     /// The kind of failure.
     pub kind: ErrorKind,
@@ -25,19 +26,25 @@ pub struct NetError {
 }
 
 /// The kinds of failure.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ErrorKind {
     /// No usable response: no connection, a timeout, a truncated body, a 5xx. Worth a retry.
+    #[error("no usable response")]
     Unreachable,
     /// The server wants fewer requests (429, or GitHub's rate limit). Worth a retry, later.
+    #[error("too many requests")]
     RateLimited,
     /// The server rejected our credentials, or their absence (401 or 403).
+    #[error("access denied")]
     Unauthorised,
     /// The server does not have it (404 or 410).
+    #[error("not found")]
     NotFound,
     /// An image lacks a platform on which it is used.
+    #[error("a platform is missing")]
     MissingPlatform,
     /// The bytes are not the requested ones.
+    #[error("expected {expected}, got {actual}")]
     Mismatch {
         /// The required digest or size.
         expected: String,
@@ -45,10 +52,13 @@ pub enum ErrorKind {
         actual: String,
     },
     /// The server understood the request and will never fulfil it.
+    #[error("rejected")]
     Rejected(Rejection),
     /// An unacceptable response, reference or address.
+    #[error("not acceptable")]
     Protocol,
     /// A local file could not be read or written.
+    #[error("local file")]
     Local,
 }
 
@@ -242,33 +252,13 @@ pub(crate) fn excerpt(text: &str) -> String {
     }
 }
 
-impl fmt::Display for NetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            kind, url, detail, ..
-        } = self;
-        match kind {
-            ErrorKind::Unreachable => write!(f, "{url}: no usable response")?,
-            ErrorKind::RateLimited => write!(f, "{url}: too many requests")?,
-            ErrorKind::Unauthorised => write!(f, "{url}: access denied")?,
-            ErrorKind::NotFound => write!(f, "{url}: not found")?,
-            ErrorKind::MissingPlatform => write!(f, "{url}: a platform is missing")?,
-            ErrorKind::Mismatch { expected, actual } => {
-                write!(f, "{url}: expected {expected}, got {actual}")?;
-            }
-            ErrorKind::Rejected(_) => write!(f, "{url}: rejected")?,
-            ErrorKind::Protocol => write!(f, "{url}: not acceptable")?,
-            ErrorKind::Local => write!(f, "{url}: local file")?,
-        }
-        if detail.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ": {detail}")
-        }
+/// `detail` after a colon; empty if there is none.
+fn after_colon(detail: &str) -> String {
+    match detail {
+        "" => String::new(),
+        _ => format!(": {detail}"),
     }
 }
-
-impl StdError for NetError {}
 
 #[cfg(test)]
 mod tests {

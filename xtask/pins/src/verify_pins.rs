@@ -42,7 +42,7 @@ pub fn run(workspace: &Workspace, args: &VerifyPinsArgs) -> Result<Report> {
         table::summary(&inventory.pins),
         table::unread(&inventory.findings)
     );
-    Ok(Report::new("verify-pins", table::to_json(&rows), text)
+    Ok(Report::new("verify-pins", table::reported(&rows), text)
         .with_findings(findings)
         .with_table(table::markdown(&rows)))
 }

@@ -2,11 +2,10 @@
 
 mod crates;
 
-use serde_json::json;
-
 use crate::cli::DocsArgs;
 use xtask_host::error::{Outcome, Result};
 use xtask_host::report::Report;
+use xtask_host::reports::Docs;
 use xtask_host::workspace::Workspace;
 use xtask_pins::edit;
 use xtask_pins::inventory::{Files, page};
@@ -37,7 +36,10 @@ pub fn run(workspace: &Workspace, args: &DocsArgs) -> Result<Report> {
             format!("updated {}", paths.join(" and "))
         }
     };
-    let data = json!({"written": !args.check && stale, "diff": edit::diff(&changes)});
+    let data = Docs {
+        written: !args.check && stale,
+        diff: edit::diff(&changes),
+    };
     let mut report = Report::new("docs", data, text);
     if args.check && stale {
         report.outcome = Outcome::Findings;

@@ -1,9 +1,8 @@
 //! `images list`: the images that the compose file builds, and those that it pulls.
 
-use serde_json::json;
-
 use xtask_host::error::Result;
 use xtask_host::report::Report;
+use xtask_host::reports::{BuildOf, ImageName, ImagesList};
 use xtask_host::workspace::Workspace;
 use xtask_pins::compose::Compose;
 use xtask_pins::inventory::Inventory;
@@ -24,13 +23,14 @@ pub fn list(workspace: &Workspace) -> Result<Report> {
     for image in &pulled {
         text.push_str(&format!("pulled  {image}\n"));
     }
-    let data = json!({
-        "built": built.iter().map(|built| json!({
-            "image": built.image.to_string(),
-            "context": built.build.context,
-            "dockerfile": built.build.dockerfile,
-        })).collect::<Vec<_>>(),
-        "pulled": pulled.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    let built = built.iter().map(|built| BuildOf {
+        image: ImageName::of(&built.image),
+        context: built.build.context.clone(),
+        dockerfile: built.build.dockerfile.clone(),
     });
+    let data = ImagesList {
+        built: built.collect(),
+        pulled: pulled.iter().map(ImageName::of).collect(),
+    };
     Ok(Report::new("images list", data, text))
 }

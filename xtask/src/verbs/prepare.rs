@@ -4,11 +4,11 @@
 
 use polis_base::ImageRef;
 use semver::Version;
-use serde_json::json;
 
 use crate::cli::PrepareArgs;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::report::Report;
+use xtask_host::reports::Prepared;
 use xtask_host::workspace::Workspace;
 use xtask_pins::edit::{self, Edit};
 use xtask_pins::inventory::{FileKind, Files, Inventory, page};
@@ -41,12 +41,12 @@ pub fn run(workspace: &Workspace, args: &PrepareArgs) -> Result<Report> {
         true => format!("{diff}would change; run `cargo xtask prepare {version}`"),
         false => format!("{diff}written to {}", paths.join(", ")),
     };
-    let data = json!({
-        "version": version.to_string(),
-        "files": paths,
-        "written": !args.check && !changes.is_empty(),
-        "diff": diff,
-    });
+    let data = Prepared {
+        version: version.to_string(),
+        files: paths.iter().map(ToString::to_string).collect(),
+        written: !args.check && !changes.is_empty(),
+        diff,
+    };
     let mut report = Report::new("prepare", data, text);
     if args.check && !changes.is_empty() {
         report.outcome = Outcome::Findings;

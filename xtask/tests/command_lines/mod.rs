@@ -15,15 +15,12 @@ pub(crate) fn parse(line: &[&str]) -> Result<(), String> {
         Ok(Verb::Dist(_) | Verb::Images(ImagesVerb::Build(_))) => {
             program::Cli::<xtask_dist::args::Verb>::read(line).map(drop)
         }
-        Ok(
-            Verb::Bench(_)
-            | Verb::Ci(_)
-            | Verb::Docs(_)
-            | Verb::Images(ImagesVerb::List)
-            | Verb::Lab(_)
-            | Verb::Prepare(_)
-            | Verb::Setup(_),
-        ) => Ok(()),
+        Ok(Verb::Bench(_) | Verb::Ci(_) | Verb::Setup(_)) => {
+            program::Cli::<xtask_dev::args::Verb>::read(line).map(drop)
+        }
+        Ok(Verb::Docs(_) | Verb::Images(ImagesVerb::List) | Verb::Lab(_) | Verb::Prepare(_)) => {
+            Ok(())
+        }
         Ok(_) => program::Cli::<xtask_online::args::Verb>::read(line).map(drop),
         Err(_) => cli.map(drop),
     };

@@ -1,7 +1,7 @@
 //! The path of a newcomer through CONTRIBUTING.md, in a fresh clone: set up, break a pin, see the finding, fix it, and
 //! follow the recipes. Commands and edits are read from the page.
 //!
-//! `cargo xtask` is the program that was built for these tests. Of `ci --quick`, the fast steps run for real; `ci`
+//! `cargo xtask` is the programs that were built for these tests. Of `ci --quick`, the fast steps run for real; `ci`
 //! itself runs the others.
 
 #![cfg(unix)]
@@ -10,7 +10,7 @@ mod download;
 mod recipe;
 mod verb;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use xtask_testkit::{Ran, Tree, has_part};
 
@@ -45,12 +45,24 @@ fn succeeds(ran: &Ran) {
     assert_eq!(ran.code, 0, "{}", ran.seen());
 }
 
+/// The program of another package, where the whole workspace was built: beside `xtask`.
+fn beside(package: &str) -> Option<PathBuf> {
+    let program = Path::new(XTASK).with_file_name(package);
+    program.exists().then_some(program)
+}
+
 /// Runs a line of the page in the clone. `cargo xtask` is the built program.
 fn shell(tree: &Tree, line: &str) -> Ran {
+    shell_with(Path::new(XTASK), tree, line)
+}
+
+/// The same with another program for `cargo xtask`.
+fn shell_with(xtask: &Path, tree: &Tree, line: &str) -> Ran {
     let dir = tree.root().join("polis");
     let script = format!(
-        "cd '{}'; xtask() {{ '{XTASK}' --root . \"$@\"; }}; {}",
+        "cd '{}'; xtask() {{ '{}' --root . \"$@\"; }}; {}",
         dir.display(),
+        xtask.display(),
         line.replace("cargo xtask", "xtask")
     );
     tree.run("bash", &["-c", &script])
@@ -59,18 +71,21 @@ fn shell(tree: &Tree, line: &str) -> Ran {
 #[test]
 fn the_set_up_of_a_fresh_clone() {
     let Some(tree) = clone() else { return };
+    let Some(dev) = beside("xtask-dev") else {
+        return;
+    };
     let hook = tree.root().join("polis/.git/hooks/pre-commit");
     let mut ran = Vec::new();
     for command in recipe::commands("Set up") {
         match command {
             "cargo xtask setup" => {
-                let plan = shell(&tree, command);
+                let plan = shell_with(&dev, &tree, command);
                 succeeds(&plan);
                 assert!(plan.stdout.contains("/hooks/pre-commit"), "{}", plan.seen());
                 assert!(!hook.exists(), "the plan changes nothing");
             }
-            "cargo xtask ci --list" => succeeds(&shell(&tree, command)),
-            "cargo xtask ci --quick" => quick(&tree, command),
+            "cargo xtask ci --list" => succeeds(&shell_with(&dev, &tree, command)),
+            "cargo xtask ci --quick" => quick(&dev, &tree, command),
             _ => continue,
         }
         ran.push(command);
@@ -79,8 +94,8 @@ fn the_set_up_of_a_fresh_clone() {
 }
 
 /// The steps of `ci --quick` that need no compilation.
-fn quick(tree: &Tree, command: &str) {
-    let listed = shell(tree, &format!("{command} --list --format json"));
+fn quick(dev: &Path, tree: &Tree, command: &str) {
+    let listed = shell_with(dev, tree, &format!("{command} --list --format json"));
     succeeds(&listed);
     let report = listed.report();
     let steps = report["data"]["steps"].as_array().expect("steps");
@@ -90,11 +105,9 @@ fn quick(tree: &Tree, command: &str) {
     };
     assert!(steps.len() >= 4, "{steps:?}");
     succeeds(&shell(tree, command("pins")));
-    // It is built beside `xtask` when the whole workspace is.
-    let check = Path::new(XTASK).with_file_name("xtask-check");
-    if check.exists() {
-        let line = command("check").replace("cargo xtask", &check.display().to_string());
-        succeeds(&shell(tree, &format!("{line} --root . --no-shell")));
+    if let Some(check) = beside("xtask-check") {
+        let line = format!("{} --no-shell", command("check"));
+        succeeds(&shell_with(&check, tree, &line));
     }
 }
 

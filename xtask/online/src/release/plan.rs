@@ -2,10 +2,10 @@
 
 use polis_base::ImageRef;
 use semver::Version;
-use serde_json::{Value, json};
 
 use xtask_dist::ReleaseFile;
 use xtask_host::error::{Error, Outcome, Result};
+use xtask_host::reports::release::PlanStep;
 use xtask_online::args::Until;
 use xtask_online::github::{self, Release, ReleaseFields, Setting};
 
@@ -307,13 +307,14 @@ impl Plan {
     }
 
     /// The decisions as they appear in a JSON report.
-    pub(crate) fn to_json(&self) -> Value {
-        let lines: Vec<Value> = self
-            .lines
-            .iter()
-            .map(|line| json!({"stage": line.stage, "what": line.what, "action": line.action.word(), "why": line.why}))
-            .collect();
-        json!(lines)
+    pub(crate) fn reported(&self) -> Vec<PlanStep> {
+        let steps = self.lines.iter().map(|line| PlanStep {
+            stage: line.stage,
+            what: line.what.clone(),
+            action: line.action.word(),
+            why: line.why.clone(),
+        });
+        steps.collect()
     }
 }
 

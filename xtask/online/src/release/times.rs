@@ -1,5 +1,6 @@
 //! Times the stages of a release: a heading for each stage, and a table at the end.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use xtask_host::error::Result;
@@ -45,11 +46,9 @@ impl Times {
     }
 
     /// The times as they appear in a JSON report, in seconds.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
-        let seconds = self
-            .rows
-            .iter()
-            .map(|(name, time)| ((*name).to_owned(), time.as_secs_f64().into()));
-        serde_json::Value::Object(seconds.collect())
+    pub(crate) fn seconds(&self) -> BTreeMap<String, f64> {
+        let rows = self.rows.iter();
+        rows.map(|(name, time)| ((*name).to_owned(), time.as_secs_f64()))
+            .collect()
     }
 }

@@ -1,11 +1,10 @@
 //! `release`: plans, executes or rehearses a release.
 
-use serde_json::{Value, json};
-
 use xtask_build::rust_build;
 use xtask_dist::{Archives, RELEASE_TARGETS, ReleaseKind};
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::report::Report;
+use xtask_host::reports::release as reports;
 use xtask_host::workspace::Workspace;
 use xtask_online::args::{ReleaseArgs, Until};
 use xtask_pins::versions;
@@ -139,14 +138,15 @@ fn plan_report(order: &Order, plan: &Plan) -> Report {
         }
     }
     text.push_str("\nThis is the plan; nothing was changed. --execute runs it, --rehearse runs it against loopback.");
-    let data = json!({
-        "version": order.version.to_string(),
-        "targets": order.targets,
-        "steps": plan.to_json(),
-        "refusals": plan.refusals.iter().map(|refusal| refusal.message.clone()).collect::<Vec<_>>(),
-        "blockers": blockers,
-        "notes": plan.notes,
-    });
+    let refusals = plan.refusals.iter();
+    let data = reports::Plan {
+        version: order.version.to_string(),
+        targets: order.targets.clone(),
+        steps: plan.reported(),
+        refusals: refusals.map(|refusal| refusal.message.clone()).collect(),
+        blockers: blockers.into_iter().map(str::to_owned).collect(),
+        notes: plan.notes.clone(),
+    };
     let mut report = Report::new("release", data, text);
     report.outcome = plan
         .refusals
@@ -223,19 +223,20 @@ what was not real
   the signature was made with a key generated for this rehearsal
 ";
 
-fn data(order: &Order, released: &Released, times: &Times) -> Value {
-    json!({
-        "version": order.version.to_string(),
-        "tag": order.tag(),
-        "rehearsal": order.kind == ReleaseKind::Rehearsal,
-        "targets": order.targets,
-        "images": released.images.iter().map(xtask_build::images::Image::to_json).collect::<Vec<_>>(),
-        "assets": released.assets.iter().map(xtask_dist::ReleaseFile::to_json).collect::<Vec<_>>(),
-        "directory": order.dist.display().to_string(),
-        "warnings": released.warnings,
-        "signing_key_protected": released.protected,
-        "seconds": times.to_json(),
-    })
+fn data(order: &Order, released: &Released, times: &Times) -> reports::Released {
+    let (images, assets) = (released.images.iter(), released.assets.iter());
+    reports::Released {
+        version: order.version.to_string(),
+        tag: order.tag(),
+        rehearsal: order.kind == ReleaseKind::Rehearsal,
+        targets: order.targets.clone(),
+        images: images.map(xtask_build::images::Image::reported).collect(),
+        assets: assets.map(xtask_dist::ReleaseFile::reported).collect(),
+        directory: order.dist.display().to_string(),
+        warnings: released.warnings.clone(),
+        signing_key_protected: released.protected,
+        seconds: times.seconds(),
+    }
 }
 
 #[cfg(test)]

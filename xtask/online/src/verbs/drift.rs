@@ -4,11 +4,10 @@
 //! times in a row. No counter is stored, because GitHub knows how the runs of the workflow ended. The reason of those
 //! failures does not matter: if it had been drift, the issue would already be open.
 
-use serde_json::json;
-
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::{Finding, Severity};
 use xtask_host::report::Report;
+use xtask_host::reports::network as reports;
 use xtask_host::say;
 use xtask_online::args::DriftArgs;
 use xtask_online::github::{Issue, Token, Tracker};
@@ -145,12 +144,13 @@ fn with_action(
         IssueAction::Close => "closed",
     };
     report.text.push_str(&format!("issue: {place}: {verb}\n"));
-    report.data["issue"] = json!({
-        "action": action.word(),
-        "number": issue.map(|issue| issue.number),
-        "url": issue.map(|issue| &issue.url),
-        "done": !dry_run && action != IssueAction::None,
-    });
+    let issue = reports::Issue {
+        action: action.word(),
+        number: issue.map(|issue| issue.number),
+        url: issue.map(|issue| issue.url.clone()),
+        done: !dry_run && action != IssueAction::None,
+    };
+    report.add(reports::IssueKept { issue });
     report
 }
 
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_text_that_is_too_long_is_cut_at_a_line_end() {
         let table = "| é |\n".repeat(LONGEST);
-        let report = Report::new("drift", json!({}), "").with_table(table);
+        let report = Report::new("drift", (), "").with_table(table);
         let body = body(&report);
         assert!(body.chars().count() < 65_536);
         assert!(body.ends_with("| é |\n\nThe rest is in the summary of the run."));

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
 use polis_base::{Digest, ImageRef};
-use serde_json::json;
 
 use xtask_build::images::{self, Image};
 use xtask_build::report::default_layout;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::Finding;
 use xtask_host::report::Report;
+use xtask_host::reports::ImageName;
+use xtask_host::reports::network as reports;
 use xtask_online::args::PinArgs;
 use xtask_online::registry::Registry;
 use xtask_pins::edit::{self, Change};
@@ -49,14 +50,16 @@ pub(crate) async fn run(context: &Context, args: &PinArgs) -> Result<Report> {
         ),
         false => format!("{}written to {}", edit::diff(&changes), paths.join(", ")),
     };
-    let data = json!({
-        "files": paths,
-        "written": !args.check && !changes.is_empty(),
-        "diff": edit::diff(&changes),
-        "images": digests.iter().map(|(image, digest)| json!({
-            "image": image.to_string(), "digest": digest.to_string(),
-        })).collect::<Vec<_>>(),
+    let pinned = digests.iter().map(|(image, digest)| reports::PinnedImage {
+        image: ImageName::of(image),
+        digest: reports::Digest::of(*digest),
     });
+    let data = reports::Pinned {
+        files: paths.iter().map(ToString::to_string).collect(),
+        written: !args.check && !changes.is_empty(),
+        diff: edit::diff(&changes),
+        images: pinned.collect(),
+    };
     let warnings = not_portable(&inventory, &built);
     let mut report = Report::new("pin", data, said).with_findings(warnings);
     if args.check && !changes.is_empty() {

@@ -13,6 +13,7 @@ use serde_json::json;
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::finding::{Finding, Severity};
 use xtask_host::report::Report;
+use xtask_host::reports::network as reports;
 use xtask_host::say;
 use xtask_host::source::Source;
 use xtask_online::args::DriftArgs;
@@ -283,19 +284,19 @@ fn report(
     if !done {
         text.push_str(&edit::diff(changes));
     }
-    let data = json!({
-        "updates": moves.iter().map(Move::to_json).collect::<Vec<_>>(),
-        "files": changes.iter().map(|change| &change.path).collect::<Vec<_>>(),
-        "diff": edit::diff(changes),
-        "pull_request": {
-            "action": action,
-            "reason": plan.steps.as_ref().err().map(Left::word),
-            "branch": BRANCH,
-            "number": pull.map(|pull| pull.number),
-            "url": pull.map(|pull| &pull.url),
-            "done": done && plan.steps.is_ok(),
+    let data = reports::Proposed {
+        updates: moves.iter().map(Move::reported).collect(),
+        files: changes.iter().map(|change| change.path.clone()).collect(),
+        diff: edit::diff(changes),
+        pull_request: reports::PullRequest {
+            action,
+            reason: plan.steps.as_ref().err().map(Left::word),
+            branch: BRANCH,
+            number: pull.map(|pull| pull.number),
+            url: pull.map(|pull| pull.url.clone()),
+            done: done && plan.steps.is_ok(),
         },
-    });
+    };
     let report = Report::new("drift", data, text);
     match moves {
         [] => report,

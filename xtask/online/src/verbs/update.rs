@@ -3,11 +3,11 @@
 
 use futures_util::future::join_all;
 use polis_base::{Digest, ImageRef};
-use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use xtask_host::error::{Error, Outcome, Result};
 use xtask_host::report::Report;
+use xtask_host::reports::network as reports;
 use xtask_online::args::{UpdateArgs, UpdateSomeArgs, UpdateVerb};
 use xtask_online::download::hash_url;
 use xtask_online::github::{PublishedVersion, Tags};
@@ -151,12 +151,12 @@ fn report(
         true => format!("would change; run `cargo xtask {verb}`"),
         false => format!("written to {}", paths.join(", ")),
     });
-    let data = json!({
-        "files": paths,
-        "written": !args.check && !changes.is_empty(),
-        "diff": diff,
-        "updates": moves.iter().map(Move::to_json).collect::<Vec<_>>(),
-    });
+    let data = reports::Updated {
+        files: paths.iter().map(ToString::to_string).collect(),
+        written: !args.check && !changes.is_empty(),
+        diff,
+        updates: moves.iter().map(Move::reported).collect(),
+    };
     let mut report = Report::new(verb, data, text);
     if args.check && !changes.is_empty() {
         report.outcome = Outcome::Drift;
@@ -172,8 +172,9 @@ impl Move {
     }
 
     /// The move as it appears in a report.
-    pub(crate) fn to_json(&self) -> Value {
-        json!({"kind": self.kind, "name": self.name, "from": self.from, "to": self.to})
+    pub(crate) fn reported(&self) -> reports::Update {
+        let (name, from, to) = (&self.name, &self.from, &self.to);
+        reports::Update::of(self.kind, name.clone(), from.clone(), to.clone())
     }
 }
 

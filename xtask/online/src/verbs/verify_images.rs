@@ -1,11 +1,10 @@
 //! `verify-images`: reads every layer of the pinned images of the compose file and checks them against their contracts.
 
-use serde_json::{Value, json};
-
 use xtask_host::error::{Error, Result};
 use xtask_host::finding::Finding;
 use xtask_host::report::Report;
 use xtask_host::report::markdown::{self, cell_text, code};
+use xtask_host::reports::network as reports;
 use xtask_host::source::Place;
 use xtask_online::args::VerifyImagesArgs;
 use xtask_online::images::{ImageStatus, Images, Problem, Subject, Verdict, uses_in};
@@ -21,7 +20,7 @@ use crate::context::Context;
 pub(crate) struct Examined {
     /// Every contract violation, and the platforms that no contract lists.
     pub(crate) findings: Vec<Finding>,
-    rows: Vec<Value>,
+    rows: Vec<reports::ReadImage>,
     table: String,
     text: String,
 }
@@ -41,7 +40,8 @@ pub(crate) async fn run(context: &Context, args: &VerifyImagesArgs) -> Result<Re
         only.is_empty() || only.iter().any(|only| Some(only.as_str()) == name)
     };
     let examined = examine(context, &context.public_registry()?, &named).await?;
-    let report = Report::new("verify-images", json!({}), String::new());
+    let none = reports::ReadImages { images: Vec::new() };
+    let report = Report::new("verify-images", none, String::new());
     Ok(examined.join(report.with_findings(offline.collect())))
 }
 
@@ -62,7 +62,7 @@ fn known(context: &Context, names: &[String]) -> Result<()> {
 impl Examined {
     /// Adds all results to `report`.
     pub(crate) fn join(self, mut report: Report) -> Report {
-        report.data["images"] = Value::from(self.rows);
+        report.add(reports::ReadImages { images: self.rows });
         report.text.push_str(&self.text);
         let tables = [report.table.take(), Some(self.table)]
             .into_iter()
@@ -172,33 +172,37 @@ fn place<'a>(subject: &'a Subject<'_>, problem: &'a Problem) -> &'a Place {
     problem.place.as_deref().unwrap_or(&subject.place)
 }
 
-fn row(subject: &Subject<'_>, verdict: &Verdict) -> Value {
-    let platforms = verdict
-        .platforms
-        .iter()
-        .map(|seen| json!({"platform": seen.platform, "layers": seen.layers, "bytes": seen.bytes}));
+fn row(subject: &Subject<'_>, verdict: &Verdict) -> reports::ReadImage {
+    let platforms = verdict.platforms.iter().map(|seen| reports::ReadPlatform {
+        platform: seen.platform.clone(),
+        layers: seen.layers,
+        bytes: seen.bytes,
+    });
     let problems = verdict.problems.iter().map(|problem| {
         let place = place(subject, problem);
-        json!({
-            "state": problem.kind.word(),
-            "platform": problem.platform,
-            "about": problem.about,
-            "path": place.path,
-            "line": place.line,
-        })
+        reports::Problem {
+            state: reports::ImageState(problem.kind.word()),
+            platform: problem.platform.clone(),
+            about: problem.about.clone(),
+            path: place.path.clone(),
+            line: place.line,
+        }
     });
-    json!({
-        "image": subject.image.unpinned().to_string(),
-        "pinned": subject.image.digest().map(|digest| digest.to_string()),
-        "built": subject.built,
-        "services": services(subject),
-        "contract": subject.contract.map(|contract| &contract.source.path),
-        "waived": subject.waived,
-        "state": verdict.kind.word(),
-        "reason": verdict.reason,
-        "platforms": platforms.collect::<Vec<_>>(),
-        "problems": problems.collect::<Vec<_>>(),
-    })
+    let services = services(subject).into_iter().map(str::to_owned);
+    reports::ReadImage {
+        image: subject.image.unpinned().to_string(),
+        pinned: subject.image.digest().map(|digest| digest.to_string()),
+        built: subject.built,
+        services: services.collect(),
+        contract: subject
+            .contract
+            .map(|contract| contract.source.path.clone()),
+        waived: subject.waived.clone(),
+        state: reports::ImageState(verdict.kind.word()),
+        reason: verdict.reason.clone(),
+        platforms: platforms.collect(),
+        problems: problems.collect(),
+    }
 }
 
 fn services<'a>(subject: &'a Subject<'_>) -> Vec<&'a str> {

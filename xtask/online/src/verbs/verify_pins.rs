@@ -52,7 +52,7 @@ pub(crate) async fn ask(
         rows.push(Row { pin, state });
     }
     let text = format!("{}\n{signatures}{}", table::summary(pins), lines(&rows));
-    Ok(Report::new(verb, table::to_json(&rows), text)
+    Ok(Report::new(verb, table::reported(&rows), text)
         .with_table(table::markdown(&rows))
         .with_findings(findings))
 }

@@ -228,13 +228,16 @@ pub fn is_release(channel: &str) -> bool {
 pub struct Commit(String);
 
 /// Why a text is not a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// It is not hexadecimal: a branch or a tag, which can be moved.
+    #[error("is a branch or a tag, which can be moved")]
     Name,
     /// It has upper-case digits, which differ from git's output.
+    #[error("has upper-case digits: expected lower case, as git prints it")]
     UpperCase,
     /// It does not have 40 digits; holds their number.
+    #[error("has {0} hex digits: expected 40")]
     Length(usize),
 }
 
@@ -258,21 +261,6 @@ impl fmt::Display for Commit {
         f.write_str(&self.0)
     }
 }
-
-impl fmt::Display for CommitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name => write!(f, "is a branch or a tag, which can be moved"),
-            Self::UpperCase => write!(
-                f,
-                "has upper-case digits: expected lower case, as git prints it"
-            ),
-            Self::Length(found) => write!(f, "has {found} hex digits: expected 40"),
-        }
-    }
-}
-
-impl std::error::Error for CommitError {}
 
 /// `v1.2.3`, `1.2`, `v1.2.3-rc.1`: at least two numbers, since a tag such as `v1` is moved by convention.
 pub(super) fn is_version(tag: &str) -> bool {

@@ -1,10 +1,9 @@
 //! The table of pins and their states, in text, JSON and Markdown.
 
-use serde_json::{Value, json};
-
 use super::model::{Dependency, Pin};
 use xtask_host::finding::Finding;
 use xtask_host::report::markdown::{self, cell_text, code};
+use xtask_host::reports;
 use xtask_host::source::Place;
 
 /// The state of a pin.
@@ -115,39 +114,39 @@ impl<'a> Row<'a> {
     }
 
     /// The row in a JSON report.
-    pub fn to_json(&self) -> Value {
+    fn reported(&self) -> reports::Pin {
         let Self { pin, state } = self;
-        let occurrences = pin.occurrences.iter().map(|found| {
-            json!({
-                "part": found.field.word(),
-                "by": found.by,
-                "path": found.at.place.path,
-                "line": found.at.place.line,
-                "column": found.at.place.column,
-            })
+        let uses = pin.occurrences.iter().map(|found| reports::Use {
+            part: found.field.word(),
+            by: found.by.clone(),
+            path: found.at.place.path.clone(),
+            line: found.at.place.line,
+            column: found.at.place.column,
         });
-        json!({
-            "kind": pin.kind(),
-            "name": pin.name(),
-            "pinned": pin.pinned(),
-            "url": match &pin.dependency {
-                Dependency::Download(download) => Some(&download.url),
-                Dependency::Key(key) => Some(&key.url),
+        reports::Pin {
+            kind: pin.kind(),
+            name: pin.name(),
+            pinned: pin.pinned(),
+            url: match &pin.dependency {
+                Dependency::Download(download) => Some(download.url.clone()),
+                Dependency::Key(key) => Some(key.url.clone()),
                 _ => None,
             },
-            "built": pin.built,
-            "waived": pin.waiver.as_ref().map(|waiver| &waiver.reason),
-            "state": state.word,
-            "found": state.found,
-            "reason": state.reason,
-            "uses": occurrences.collect::<Vec<_>>(),
-        })
+            built: pin.built,
+            waived: pin.waiver.as_ref().map(|waiver| waiver.reason.clone()),
+            state: state.word,
+            found: state.found.clone(),
+            reason: state.reason.clone(),
+            uses: uses.collect(),
+        }
     }
 }
 
 /// The data of a JSON report.
-pub fn to_json(rows: &[Row<'_>]) -> Value {
-    json!({"pins": rows.iter().map(Row::to_json).collect::<Vec<_>>()})
+pub fn reported(rows: &[Row<'_>]) -> reports::Pins {
+    reports::Pins {
+        pins: rows.iter().map(Row::reported).collect(),
+    }
 }
 
 /// The table in Markdown.

@@ -1,7 +1,7 @@
 //! Measures each figure.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::tree;
@@ -71,19 +71,15 @@ pub(super) fn polis_start(workspace: &Workspace) -> Result<Measured> {
 }
 
 pub(super) fn pins_growth(workspace: &Workspace) -> Result<Measured> {
+    build(workspace, &["--package", "xtask"])?;
+    let verify = workspace.target.join("debug/xtask");
     let fastest = |services: usize| {
         let dir = tree::of(workspace, services)?;
-        let verify = this_program()?.args(["verify-pins", "--offline", "--format", "json"]);
+        let verify = Run::new(&verify).args(["verify-pins", "--offline", "--format", "json"]);
         let verify = verify.arg("--root").arg(dir.path());
         Ok::<_, Error>(times(FEW, &verify)?[0])
     };
     Ok(Measured::Value(fastest(8000)? / fastest(4000)?))
-}
-
-fn this_program() -> Result<Run> {
-    let exe = std::env::current_exe();
-    let exe = exe.map_err(|error| Error::io("find", Path::new("this program"), &error))?;
-    Ok(Run::new(exe))
 }
 
 /// cloud-init >= 24, whose `schema` command validates: installed, or unpacked by `cargo xtask setup`.

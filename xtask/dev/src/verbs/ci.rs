@@ -11,7 +11,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tempfile::TempDir;
 
 use crate::tools::{self, Provided};
@@ -20,6 +19,7 @@ use xtask_host::options::{Format, Global};
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
 use xtask_host::report::Report;
+use xtask_host::reports::release as reports;
 use xtask_host::say;
 use xtask_host::signals;
 use xtask_host::tools::{REQUIRE, installed};
@@ -91,11 +91,11 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         return Err(stopped(&record.failed));
     }
     let seconds = record.times.iter();
-    let seconds = seconds.map(|(name, time)| ((*name).to_owned(), json!(time.as_secs_f64())));
-    let data = json!({
-        "seconds": seconds.collect::<serde_json::Map<_, _>>(),
-        "left_out": tools.left_out,
-    });
+    let seconds = seconds.map(|(name, time)| ((*name).to_owned(), time.as_secs_f64()));
+    let data = reports::Ci {
+        seconds: seconds.collect(),
+        left_out: tools.left_out.clone(),
+    };
     Ok(Report::new("ci", data, format!("{summary}\nall passed")))
 }
 
@@ -109,11 +109,14 @@ fn listed(selected: &Selected) -> Report {
         .iter()
         .map(|(name, command)| format!("{name:<12}  {command}"))
         .collect();
-    let steps: Vec<_> = rows
-        .iter()
-        .map(|(name, command)| json!({"name": name, "command": command}))
-        .collect();
-    Report::new("ci", json!({"steps": steps}), text.join("\n"))
+    let steps = rows.into_iter().map(|(name, command)| reports::CiStep {
+        name: name.to_owned(),
+        command,
+    });
+    let data = reports::CiSteps {
+        steps: steps.collect(),
+    };
+    Report::new("ci", data, text.join("\n"))
 }
 
 /// A step that failed: its name, its message, and the command that repeats it.
@@ -152,7 +155,7 @@ impl Runner<'_> {
     /// Runs `rounds` one after the other, until one fails that the next ones depend on.
     ///
     /// # Errors
-    /// When the user interrupts a step.
+    /// If the user interrupts a step.
     fn rounds(&self, rounds: &[Round], record: &mut Record) -> Result<()> {
         for round in rounds {
             for ((name, arguments), time, passed) in self.round(round) {
@@ -165,7 +168,7 @@ impl Runner<'_> {
                     record.failed.push((name, error.message, hint));
                 }
             }
-            if !record.failed.is_empty() && !steps::goes_on(round) {
+            if !record.failed.is_empty() && !steps::continues_after(round) {
                 break;
             }
         }
@@ -224,7 +227,7 @@ impl Runner<'_> {
                 "{header}\n   in parallel; output in {}",
                 log.display()
             ));
-            let passed = run.inherit_into(&log);
+            let passed = run.in_background().inherit_into(&log);
             let printed = fs::read(&log).unwrap_or_default();
             let printed = String::from_utf8_lossy(&printed);
             say::note(&format!("== {name} printed:\n{printed}"));

@@ -5,14 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
-use crate::cli::SetupArgs;
+use crate::args::SetupArgs;
 use crate::tools;
 use xtask_host::error::Result;
 use xtask_host::process::Run;
 use xtask_host::progress::Progress;
 use xtask_host::report::Report;
+use xtask_host::reports::release as reports;
 use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
@@ -73,7 +72,10 @@ pub fn run(workspace: &Workspace, args: &SetupArgs, progress: Progress) -> Resul
             listed(&steps)
         ),
     };
-    let data = json!({"steps": steps, "done": args.yes});
+    let data = reports::Setup {
+        steps,
+        done: args.yes,
+    };
     Ok(Report::new("setup", data, text))
 }
 

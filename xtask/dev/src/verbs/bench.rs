@@ -6,12 +6,11 @@ mod tree;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use serde_json::json;
-
 use measure::Measured;
 use xtask_host::error::{Outcome, Result};
 use xtask_host::progress::Progress;
 use xtask_host::report::Report;
+use xtask_host::reports::release as reports;
 use xtask_host::workspace::Workspace;
 
 /// Arguments of `bench`.
@@ -141,11 +140,18 @@ pub fn run(workspace: &Workspace, args: &BenchArgs, progress: Progress) -> Resul
             Measured::Skipped(why) => (None, format!("skipped: {why}")),
         };
         lines.push(format!("{:<23} {shown}", figure.name));
-        values.push(
-            json!({"name": figure.name, "value": value, "unit": figure.unit, "limit": limit}),
-        );
+        values.push(reports::Figure {
+            name: figure.name,
+            value,
+            unit: figure.unit,
+            limit,
+        });
     }
-    let mut report = Report::new("bench", json!({"figures": values}), lines.join("\n"));
+    let mut report = Report::new(
+        "bench",
+        reports::Bench { figures: values },
+        lines.join("\n"),
+    );
     if missed > 0 {
         report.outcome = Outcome::Findings;
     }

@@ -89,7 +89,10 @@ pub(super) fn missing() -> impl Iterator<Item = String> {
 /// Installs the packages below the build directory, unless the same ones were installed before, and returns the
 /// directory of the tools.
 pub(super) fn provide(workspace: &Workspace, progress: Progress) -> Result<PathBuf> {
-    let requirements = workspace.root.join("xtask/src/tools").join(REQUIREMENTS);
+    let requirements = workspace
+        .root
+        .join("xtask/dev/src/tools")
+        .join(REQUIREMENTS);
     let dir = workspace.target.join("parts/python");
     let tools = dir.join("tools");
     let pinned = read(&requirements)?;
@@ -131,7 +134,7 @@ fn verify(path: &str, expected: Option<&str>, bytes: &[u8]) -> Result<()> {
         Some(expected) if expected != found => Err(Error::findings(format!(
             "`{path}` from PyPI has the SHA-256 {found}, expected {expected}"
         ))
-        .hint("compare it with the checksum that its publisher lists; the pin is in xtask/src/tools/python.rs")),
+        .hint("compare it with the checksum that its publisher lists; the pin is in xtask/dev/src/tools/python.rs")),
         _ => Ok(()),
     }
 }

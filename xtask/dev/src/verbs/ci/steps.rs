@@ -126,9 +126,9 @@ const WITH_TOOLS: [&[&[Step]]; 4] = [
     &[&[CHECK]],
     // Tests and proofs have deadlines and use all cores, so in parallel they would starve each other.
     &[&[TEST]],
-    &[&[PROVISION, FIRST], &[LINT, LINT_STAGES, WINE]],
-    // It measures times, so it runs alone.
-    &[&[STACK]],
+    // The first lanes wait for containers half of the time.
+    &[&[PROVISION, FIRST], &[WINE]],
+    &[&[STACK], &[LINT, LINT_STAGES]],
 ];
 
 /// The steps of `--quick`.
