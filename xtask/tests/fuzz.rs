@@ -49,7 +49,7 @@ fn source(path: &str, bytes: &[u8]) -> Source {
 
 fn shown(findings: &[Finding]) {
     for finding in findings {
-        let _ = (finding.render(true), finding.to_json());
+        let _ = (finding.render(true), finding.reported());
     }
 }
 

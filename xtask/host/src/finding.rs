@@ -106,8 +106,8 @@ impl Finding {
         renderer.render(&[group])
     }
 
-    /// The finding as it appears in a JSON report.
-    pub(crate) fn reported(&self) -> reports::Finding<'_> {
+    /// The finding in a JSON report.
+    pub fn reported(&self) -> reports::Finding<'_> {
         let place = self.place.as_ref();
         reports::Finding {
             rule: self.rule,
