@@ -114,7 +114,7 @@ impl fmt::Display for DigestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Algorithm(found) if found.is_empty() => {
-                write!(f, "a digest starts with `sha256:`")
+                write!(f, "a digest must start with `sha256:`")
             }
             Self::Algorithm(found) => {
                 write!(f, "digest algorithm `{found}` is not `sha256`")
@@ -141,14 +141,14 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn a_reader_is_hashed_as_its_bytes_are() {
+    fn hashing_a_reader_equals_hashing_its_bytes() {
         let bytes = vec![7; 200_000];
         let read = Digest::of_reader(bytes.as_slice()).unwrap();
         assert_eq!(read, Digest::of(&bytes));
     }
 
     #[test]
-    fn reads_what_it_prints() {
+    fn parsing_reverses_printing() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
     }
@@ -157,7 +157,7 @@ mod tests {
     fn refuses_every_near_miss() {
         let hex = &EMPTY[PREFIX.len()..];
         let cases = [
-            (hex.to_owned(), "a digest starts with `sha256:`"),
+            (hex.to_owned(), "a digest must start with `sha256:`"),
             (
                 format!("sha512:{hex}"),
                 "digest algorithm `sha512` is not `sha256`",

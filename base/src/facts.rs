@@ -1,7 +1,7 @@
-//! Facts about the CLI in its own bytes, as one line of JSON between two fixed marks, so that a release can be checked without
-//! running a program of another platform.
+//! Facts about the CLI inside the program itself, as one line of JSON between two fixed marks, so that a release can be checked
+//! without running a program of another platform.
 //!
-//! The idea is that of cargo-auditable, without its linker section: marks can be found in any object format. Only the build script
+//! The idea comes from cargo-auditable, without its linker section: marks work in any object format. Only the build script
 //! writes them; a program that searched for them would contain each twice.
 
 use std::fmt;
@@ -12,11 +12,11 @@ use crate::Digest;
 const BEGIN: &str = "\npolis-facts-begin:";
 /// Follows the JSON.
 const END: &str = ":polis-facts-end\n";
-/// The longest JSON; limits the search for the second mark.
+/// The maximum length of the JSON; limits the search for the second mark.
 const LONGEST: usize = 1024;
 
-/// Replaces the key in a program that was built without one. It is as long as a key, so that the tests of `polis update` can
-/// patch one in.
+/// Replaces the key in a program that was built without one. It is as long as a key, so that the tests of `polis update` can patch
+/// one in.
 pub const NO_KEY: &str = "--------------------------------------------------------";
 
 /// The key in `file`, a minisign public key file: its second line.
@@ -48,7 +48,7 @@ pub struct Facts {
 /// Why a program has no readable facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FactsError {
-    /// How often a mark occurs, instead of once.
+    /// The number of marks, which is not one.
     Marks(usize),
     /// The text between the marks was not written by [`Facts::to_json`].
     Malformed,
@@ -137,8 +137,8 @@ impl Facts {
 impl fmt::Display for FactsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Marks(0) => write!(f, "it does not carry the marker of the CLI"),
-            Self::Marks(count) => write!(f, "it carries the marker of the CLI {count} times"),
+            Self::Marks(0) => write!(f, "it does not contain the marker of the CLI"),
+            Self::Marks(count) => write!(f, "it contains the marker of the CLI {count} times"),
             Self::Malformed => write!(f, "the marker of the CLI is malformed"),
         }
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_written_is_read() {
+    fn only_its_own_output_is_accepted() {
         let json = facts().to_json();
         assert_eq!(Facts::from_json(&json), Ok(facts()));
         for other in [

@@ -225,7 +225,7 @@ impl fmt::Display for ImageRefError {
             Self::NoTag => write!(f, "has neither a tag nor a digest"),
             Self::Variable => write!(
                 f,
-                "holds a variable; the file alone must say what is pulled"
+                "contains a variable; the file alone must determine the image"
             ),
             Self::Repository(found) => write!(f, "`{found}` is not a repository name"),
             Self::Tag(found) => write!(f, "`{found}` is not a tag"),
@@ -243,7 +243,7 @@ mod tests {
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn reads_what_it_prints() {
+    fn parsing_reverses_printing() {
         for text in [
             "ghcr.io/odralabshq/polis-gate-oss:v0.4.0".to_owned(),
             "127.0.0.1:5000/x:1".to_owned(),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_is_a_host_and_a_port_only() {
+    fn a_registry_is_only_a_host_and_a_port() {
         for host in [
             "ghcr.io",
             "Registry.Example",
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_does_not_say_what_is_pulled() {
+    fn refuses_references_that_do_not_determine_the_image() {
         for (text, message) in [
             (
                 "nginx",
@@ -326,7 +326,7 @@ mod tests {
             ),
             (
                 "ghcr.io/a/b:${V}",
-                "holds a variable; the file alone must say what is pulled",
+                "contains a variable; the file alone must determine the image",
             ),
             ("ghcr.io/A/b:1", "`A/b` is not a repository name"),
             ("ghcr.io/a//b:1", "`a//b` is not a repository name"),
