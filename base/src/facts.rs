@@ -137,8 +137,8 @@ impl Facts {
 impl fmt::Display for FactsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Marks(0) => write!(f, "it does not contain the marker of the CLI"),
-            Self::Marks(count) => write!(f, "it contains the marker of the CLI {count} times"),
+            Self::Marks(0) => write!(f, "it does not carry the marker of the CLI"),
+            Self::Marks(count) => write!(f, "it carries the marker of the CLI {count} times"),
             Self::Malformed => write!(f, "the marker of the CLI is malformed"),
         }
     }

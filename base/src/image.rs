@@ -225,7 +225,7 @@ impl fmt::Display for ImageRefError {
             Self::NoTag => write!(f, "has neither a tag nor a digest"),
             Self::Variable => write!(
                 f,
-                "contains a variable; the file alone must determine the image"
+                "holds a variable; the file alone must determine the image"
             ),
             Self::Repository(found) => write!(f, "`{found}` is not a repository name"),
             Self::Tag(found) => write!(f, "`{found}` is not a tag"),
@@ -326,7 +326,7 @@ mod tests {
             ),
             (
                 "ghcr.io/a/b:${V}",
-                "contains a variable; the file alone must determine the image",
+                "holds a variable; the file alone must determine the image",
             ),
             ("ghcr.io/A/b:1", "`A/b` is not a repository name"),
             ("ghcr.io/a//b:1", "`a//b` is not a repository name"),
