@@ -42,7 +42,7 @@ pub(crate) const GLOBAL: &str = "Global options";
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The workspace; each has its own VM, keys and settings [default: default]
+    /// The workspace; each one has its own VM, keys and settings [default: default]
     // Not `name`, which is an argument of some commands.
     #[arg(
         long = "name",

@@ -307,8 +307,8 @@ fn the_help_lists_every_command() {
           -V, --version  Print version
 
         Global options:
-              --name <NAME>   The workspace; each has its own VM, keys and settings [default: default] [env:
-                              POLIS_NAME]
+              --name <NAME>   The workspace; each one has its own VM, keys and settings [default: default]
+                              [env: POLIS_NAME]
               --json          Print one JSON document, described by schemas/polis.schema.json
           -q, --quiet         Show no progress and no notes
           -v, --verbose       Show every call of Multipass
