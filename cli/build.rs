@@ -1,9 +1,7 @@
-//! Packs what Phase 2 transfers into the VM: the compose file, the configuration and the
-//! scripts, as one deterministic tar that the program embeds.
+//! Packs the compose file, the configuration and the scripts for Phase 2 as one deterministic tar that the program embeds.
 //!
-//! Also extracts from the cloud-init file what the program has to know of it: the digests of the
-//! files that it writes. From the image contracts it takes the architectures that all images
-//! are published for. Last, it writes the marker by which a release recognizes the program.
+//! Also extracts from the cloud-init file the digests of the files that it writes, and from the image contracts the architectures
+//! for which all images are published. Finally writes the marker by which a release recognizes the program.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -33,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     println!("cargo::rerun-if-env-changed=POLIS_RELEASE_LABEL");
     let version = std::env::var("CARGO_PKG_VERSION")?;
-    // A build that no release made says so.
+    // Mark builds that are not releases.
     let label = std::env::var("POLIS_RELEASE_LABEL").unwrap_or(format!("{version}-dev"));
     println!("cargo::rustc-env=POLIS_LABEL={label}");
     let facts = Facts {
@@ -43,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         bundle: Digest::of(&tar),
         key: key()?,
     };
-    // Releases for Linux are static, and those for Windows are made by Microsoft's linker.
+    // Linux releases are static, and Windows releases use Microsoft's linker.
     let target = std::env::var("TARGET")?.replace("-linux-gnu", "-linux-musl");
     let target = target.replace("-windows-gnu", "-windows-msvc");
     println!("cargo::rustc-env=POLIS_RELEASE_TARGET={target}");
@@ -54,8 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The key by which the program knows a release. Only a release's build is given one: what others build is updated as
-/// they have it, and never by a release in its place.
+/// The key with which the program verifies releases. Only release builds get one: another build must be updated by its builder,
+/// and never replaced by a release.
 fn key() -> Result<String, Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=POLIS_RELEASE_KEY");
     let key = std::env::var("POLIS_RELEASE_KEY").unwrap_or(facts::NO_KEY.to_owned());
@@ -65,8 +63,8 @@ fn key() -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// The architectures, in Debian's terms, that every image of the stack is published for according to the contracts in
-/// `dir`. On any other architecture a VM could not pull all images.
+/// The architectures, in Debian's terms, for which every image of the stack is published according to the contracts in `dir`. On any
+/// other architecture, a VM could not pull all images.
 fn architectures(dir: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", dir.display());
     let mut common: Option<BTreeSet<String>> = None;
@@ -104,7 +102,7 @@ fn architectures(dir: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     Ok(common.into_iter().collect())
 }
 
-/// Lists the files that the cloud-init file writes as `sha256sum` does, sorted. Returns its digest.
+/// Lists the files that the cloud-init file writes in the format of `sha256sum`, sorted. Returns the digest of the list.
 fn cloud_init(out: &Path) -> Result<Digest, Box<dyn Error>> {
     let path =
         Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../cloud-init/cloud-init.yaml");
@@ -137,10 +135,12 @@ fn collect(path: &Path, name: &str, files: &mut Files) -> Result<(), Box<dyn Err
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            let inner = entry
-                .file_name()
-                .into_string()
-                .map_err(|name| format!("`{}` is not a name for an archive", name.display()))?;
+            let inner = entry.file_name().into_string().map_err(|name| {
+                format!(
+                    "`{}` is not a valid file name in an archive",
+                    name.display()
+                )
+            })?;
             collect(&entry.path(), &format!("{name}/{inner}"), files)?;
         }
         return Ok(());

@@ -1,4 +1,4 @@
 #!/bin/bash
-# Installs what the agent needs. Runs as root at each start of the workspace, so it skips what is done.
+# Installs the agent's dependencies. Runs as root each time the workspace starts, so it skips what is already installed.
 set -euo pipefail
 echo "my-agent: nothing to install"

@@ -1,4 +1,4 @@
-"""Answers with what it is sent, for those who know its token, and counts its answers in its data directory."""
+"""Echoes requests that carry the right token, and counts its answers in its data directory."""
 
 import argparse
 import hmac
@@ -31,7 +31,7 @@ class Echo(BaseHTTPRequestHandler):
         given = self.headers.get("X-Token", "").encode()
         length = int(self.headers.get("Content-Length", 0))
         if not token or not hmac.compare_digest(token, given):
-            self.answer(401, b"the token is wrong\n")
+            self.answer(401, b"invalid token\n")
         elif not 0 <= length <= MOST:
             self.answer(413, b"too much\n")
         else:

@@ -1,4 +1,4 @@
 #!/bin/bash
-# Checks that what the agent needs is there; the image has it.
+# Checks that the agent's dependencies are installed; the image has them.
 set -euo pipefail
 /usr/bin/python3 --version

@@ -32,7 +32,7 @@ impl Files {
     /// Adds a file, replacing one of the same path.
     ///
     /// # Panics
-    /// When `path` is absolute or has an empty, `.` or `..` component: callers pass only paths of their own.
+    /// When `path` is absolute or has an empty, `.` or `..` component: callers pass only their own constant paths.
     pub fn add(&mut self, path: &str, mode: u32, bytes: Vec<u8>) {
         assert!(
             path.split('/').all(|part| !matches!(part, "" | "." | "..")),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_carry_modes_and_nothing_of_the_host() {
+    fn headers_have_modes_and_nothing_from_the_host() {
         let bytes = sample(&[("a/b/run.sh", EXECUTABLE), ("a/c", PLAIN)])
             .to_tar()
             .unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn carriage_returns_go_only_before_a_newline() {
+    fn carriage_returns_are_removed_only_before_a_newline() {
         assert_eq!(
             without_cr(b"#!/bin/sh\r\necho a\rb\r\n"),
             b"#!/bin/sh\necho a\rb\n"

@@ -1,9 +1,9 @@
-//! The part of `compose/` that the VM gets. The CLI's build script packs it, and a release checks that the program contains
+//! The part of `compose/` that goes into the VM. The CLI's build script packs it, and a release checks that the program contains
 //! exactly that.
 
 use crate::archive::{EXECUTABLE, Files, PLAIN, without_cr};
 
-/// The packed paths, relative to `compose/`; not the waivers and the description of the directory.
+/// The packed paths, relative to `compose/`. Excludes the waivers and the README.
 pub const PARTS: [&str; 3] = ["docker-compose.yml", "config", "scripts"];
 
 /// The name of the compose file in the bundle.

@@ -82,7 +82,7 @@ impl Digest {
 /// What is wrong with the algorithm `found`, which is empty where there is none.
 fn algorithm(found: &str) -> String {
     match found {
-        "" => "a digest starts with `sha256:`".to_owned(),
+        "" => "a digest must start with `sha256:`".to_owned(),
         _ => format!("digest algorithm `{found}` is not `sha256`"),
     }
 }
@@ -128,14 +128,14 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn a_reader_is_hashed_as_its_bytes_are() {
+    fn hashing_a_reader_equals_hashing_its_bytes() {
         let bytes = vec![7; 200_000];
         let read = Digest::of_reader(bytes.as_slice()).unwrap();
         assert_eq!(read, Digest::of(&bytes));
     }
 
     #[test]
-    fn reads_what_it_prints() {
+    fn parsing_reverses_printing() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
     }
@@ -144,7 +144,7 @@ mod tests {
     fn refuses_every_near_miss() {
         let hex = &EMPTY[PREFIX.len()..];
         let cases = [
-            (hex.to_owned(), "a digest starts with `sha256:`"),
+            (hex.to_owned(), "a digest must start with `sha256:`"),
             (
                 format!("sha512:{hex}"),
                 "digest algorithm `sha512` is not `sha256`",

@@ -1,7 +1,7 @@
-//! Facts about the CLI in its own bytes, as one line of JSON between two fixed marks, so that a release can be checked without
-//! running a program of another platform.
+//! Facts about the CLI inside the program itself, as one line of JSON between two fixed marks, so that a release can be checked
+//! without running a program of another platform.
 //!
-//! The idea is that of cargo-auditable, without its linker section: marks can be found in any object format. Only the build script
+//! The idea comes from cargo-auditable, without its linker section: marks work in any object format. Only the build script
 //! writes them; a program that searched for them would contain each twice.
 
 use crate::Digest;
@@ -10,11 +10,11 @@ use crate::Digest;
 const BEGIN: &str = "\npolis-facts-begin:";
 /// Follows the JSON.
 const END: &str = ":polis-facts-end\n";
-/// The longest JSON; limits the search for the second mark.
+/// The maximum length of the JSON; limits the search for the second mark.
 const LONGEST: usize = 1024;
 
-/// Replaces the key in a program that was built without one. It is as long as a key, so that the tests of `polis update` can
-/// patch one in.
+/// Replaces the key in a program that was built without one. It is as long as a key, so that the tests of `polis update` can patch
+/// one in.
 pub const NO_KEY: &str = "--------------------------------------------------------";
 
 /// The key in `file`, a minisign public key file: its second line.
@@ -46,7 +46,7 @@ pub struct Facts {
 /// Why a program has no readable facts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FactsError {
-    /// How often a mark occurs, instead of once.
+    /// The number of marks, which is not one.
     #[error("{}", marks(*.0))]
     Marks(usize),
     /// The text between the marks was not written by [`Facts::to_json`].
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_written_is_read() {
+    fn only_its_own_output_is_accepted() {
         let json = facts().to_json();
         assert_eq!(Facts::from_json(&json), Ok(facts()));
         for other in [

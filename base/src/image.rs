@@ -31,7 +31,7 @@ pub enum ImageRefError {
     #[error("has neither a tag nor a digest")]
     NoTag,
     /// It contains a variable (`$`), so the file alone does not determine the image.
-    #[error("holds a variable; the file alone must say what is pulled")]
+    #[error("holds a variable; the file alone must determine the image")]
     Variable,
     /// The repository is empty or has a character outside the distribution specification's set.
     #[error("`{0}` is not a repository name")]
@@ -225,7 +225,7 @@ mod tests {
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn reads_what_it_prints() {
+    fn parsing_reverses_printing() {
         for text in [
             "ghcr.io/odralabshq/polis-gate-oss:v0.4.0".to_owned(),
             "127.0.0.1:5000/x:1".to_owned(),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_is_a_host_and_a_port_only() {
+    fn a_registry_is_only_a_host_and_a_port() {
         for host in [
             "ghcr.io",
             "Registry.Example",
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_does_not_say_what_is_pulled() {
+    fn refuses_references_that_do_not_determine_the_image() {
         for (text, message) in [
             (
                 "nginx",
@@ -308,7 +308,7 @@ mod tests {
             ),
             (
                 "ghcr.io/a/b:${V}",
-                "holds a variable; the file alone must say what is pulled",
+                "holds a variable; the file alone must determine the image",
             ),
             ("ghcr.io/A/b:1", "`A/b` is not a repository name"),
             ("ghcr.io/a//b:1", "`a//b` is not a repository name"),

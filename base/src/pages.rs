@@ -1,5 +1,4 @@
-//! The list of the man pages of `polis`, for archives, installers and the program itself. A test compares it with the
-//! commands.
+//! The man pages of `polis`, for archives, installers and the program itself. A test compares the list with the commands.
 
 /// The pages, by the words of their commands; the first is that of polis itself.
 pub const PAGES: [&str; 43] = [

@@ -1,5 +1,5 @@
-//! The names of a release's files and the comment of its signature, which `polis update` of one version expects of every later
-//! one.
+//! The names of a release's files and the comment of its signature. `polis update` of one version expects them of every later
+//! version.
 
 /// The list of checksums.
 pub const SUMS: &str = "SHA256SUMS";
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_gets_what_it_opens_itself() {
+    fn windows_gets_a_zip() {
         let name = archive_name("1.2.3", "x86_64-pc-windows-msvc");
         assert_eq!(name, "polis-1.2.3-x86_64-pc-windows-msvc.zip");
         assert_eq!(program_name("x86_64-pc-windows-msvc"), "polis.exe");

@@ -22,7 +22,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 /// The JSON text `document` with such characters escaped as in JSON strings; the value is the same.
 pub fn shown_json(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
-    // Those below 0x20 are already escaped; line breaks between tokens stay.
+    // Characters below 0x20 are already escaped; keep line breaks between tokens.
     for c in document.chars() {
         match is_obeyed(c) {
             true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_shown() {
+    fn control_characters_are_escaped() {
         let hostile = "a\u{1b}]52;c;eA==\u{7}\u{9b}2J\u{202e}b\r\nnext:\rx\u{7f}é\t\u{2069}";
         assert_eq!(
             shown(hostile),

@@ -1,7 +1,7 @@
-//! The signals that a process has to leave ignored.
+//! The signals that a process must keep ignoring.
 
 /// Whether a process with this `/proc/self/status` ignores `signal`, as when it was started by `nohup` or as a background job of
-/// a shell. Other systems than Linux do not tell without unsafe code; there only SIGHUP (1) counts as ignored.
+/// a shell. Other systems do not report this without unsafe code; there, only SIGHUP (1) counts as ignored.
 pub fn is_ignored(status: Option<&str>, signal: i32) -> bool {
     let mut lines = status.unwrap_or_default().lines();
     let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_signals_that_a_process_ignores_are_known() {
+    fn ignored_signals_are_read_from_the_status() {
         let status = "Name:\tx\nSigIgn:\t0000000000000003\nSigCgt:\t0\n";
         let ignored = |status| [1, 2, 15].map(|signal| is_ignored(status, signal));
         assert_eq!(ignored(Some(status)), [true, true, false]);

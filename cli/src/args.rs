@@ -1,4 +1,4 @@
-//! The command line; `polis --help` is the table of contents.
+//! The command line; `polis --help` is its table of contents.
 
 mod agent;
 mod doctor;
@@ -42,7 +42,7 @@ pub(crate) const GLOBAL: &str = "Global options";
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The workspace; each has a VM, keys and settings of its own [default: default]
+    /// The workspace; each one has its own VM, keys and settings [default: default]
     // Not `name`, which is an argument of some commands.
     #[arg(
         long = "name",
@@ -61,7 +61,7 @@ pub(crate) struct Global {
     /// Show every call of Multipass
     #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub(crate) verbose: bool,
-    /// When to use colours; `auto` heeds NO_COLOR
+    /// When to use colours; `auto` respects NO_COLOR
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
 }
@@ -76,7 +76,7 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Start the workspace, or finish a start that was cut off
+    /// Start the workspace, or resume an interrupted start
     Start(StartArgs),
     /// Stop the VM, and keep everything in it
     Stop,
@@ -115,10 +115,10 @@ pub(crate) enum Verb {
     /// Add, list and remove the agents that run in the workspace
     #[command(subcommand)]
     Agent(AgentVerb),
-    /// Keep the VM as it is, and bring it back
+    /// Take, restore and delete snapshots of the VM
     #[command(subcommand)]
     Snapshot(SnapshotVerb),
-    /// Open, list and close ports at the VM's address that lead into the workspace
+    /// Open, list and close ports that lead from the VM's address into the workspace
     #[command(subcommand)]
     Port(PortVerb),
     /// Update polis to the newest release
@@ -198,13 +198,13 @@ pub(crate) struct StartArgs {
     /// Seconds for launch and provisioning together [env: POLIS_TIMEOUT] [default: 900]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<String>,
-    /// User-data for a new VM, in place of the built-in one [env: POLIS_CLOUD_INIT]
+    /// User-data for a new VM, instead of the built-in one [env: POLIS_CLOUD_INIT]
     #[arg(long, value_name = "FILE")]
     pub(crate) cloud_init: Option<PathBuf>,
     /// Add the agent in this directory first, as `polis agent add` does [env: POLIS_AGENT]
     #[arg(long, value_name = "DIR", conflicts_with = "no_agent")]
     pub(crate) agent: Option<PathBuf>,
-    /// Start no agent; they stay installed, and the next start without this starts them again
+    /// Start no agents; they stay installed, and the next start without this option starts them again
     #[arg(long)]
     pub(crate) no_agent: bool,
     #[command(flatten)]
@@ -221,7 +221,7 @@ pub(crate) struct StartArgs {
 /// Arguments of `delete`.
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// Delete it for good; otherwise `multipass recover` brings the VM back
+    /// Delete it permanently; otherwise `multipass recover` restores the VM
     #[arg(long, short)]
     pub(crate) purge: bool,
     /// Do not ask for confirmation
@@ -260,10 +260,10 @@ pub(crate) struct ShellArgs {
 /// Arguments of `update`.
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
-    /// Only report whether there is a newer release
+    /// Only report whether a newer release is available
     #[arg(long)]
     pub(crate) check: bool,
-    /// Install this release, not the newest; never one that is older than this program
+    /// Install this release instead of the newest; it must not be older than this program
     #[arg(long, value_name = "X.Y.Z")]
     pub(crate) version: Option<Version>,
 }
@@ -271,7 +271,7 @@ pub(crate) struct UpdateArgs {
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// Print the services' bytes as they are, even on a terminal, which obeys control characters
+    /// Print the services' output unfiltered, even on a terminal, which interprets control characters
     #[arg(long)]
     pub(crate) raw: bool,
     /// Show only this service
@@ -279,7 +279,7 @@ pub(crate) struct LogsArgs {
     /// Keep printing new lines
     #[arg(long, short)]
     pub(crate) follow: bool,
-    /// Number of lines to show of each service
+    /// Number of lines to show for each service
     #[arg(long, short = 'n', default_value_t = 100)]
     pub(crate) tail: u32,
 }

@@ -47,7 +47,7 @@ pub(crate) fn stuck(machine: &VmState) -> Box<Error> {
 pub(crate) fn hangs(seconds: u64) -> Box<Error> {
     Error::new(Kind::Machine, NO_ANSWER)
         .because(format!(
-            "it has not answered within {seconds} s; a full disk of this host is a frequent reason"
+            "it has not answered within {seconds} s; a frequent cause is a full disk on this host"
         ))
         .next(format!(
             "multipass stop --force {}, then: polis start",
@@ -60,11 +60,11 @@ pub(crate) fn hangs(seconds: u64) -> Box<Error> {
 /// cloud-init has finished, but the provisioning script is missing.
 pub(crate) fn never_provisioned() -> Box<Error> {
     Error::new(Kind::Provisioning, "the VM was not provisioned")
-        .because("cloud-init finished without the user-data of polis: Multipass did not pass it on")
+        .because("cloud-init finished without the user-data of polis: Multipass did not deliver it")
         .next("polis delete --purge, then: polis start")
 }
 
-/// Refuses before anything is launched: the pull would fail minutes later without a reason.
+/// Refuses before anything is launched: otherwise the pull would fail minutes later without a reason.
 pub(crate) fn no_images(reason: String) -> Box<Error> {
     Error::new(Kind::Machine, "the stack cannot run on this machine")
         .because(reason)

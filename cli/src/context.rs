@@ -1,4 +1,4 @@
-//! What every command shares: the settings, the state directory and the printer.
+//! Shared by all commands: the settings, the state directory and the printer.
 
 use crate::args::Cli;
 use crate::error::{Error, Kind, Result};
@@ -22,7 +22,7 @@ impl Context {
     /// Reads the settings and chooses the workspace.
     ///
     /// # Errors
-    /// When a setting is wrong, or there is no home directory.
+    /// When a setting is invalid, or there is no home directory.
     pub(crate) fn read(cli: &Cli, output: Printer) -> Result<Self> {
         let (state, config) = platform::directories().ok_or_else(|| {
             Error::new(Kind::Usage, "this user has no home directory")
@@ -31,7 +31,7 @@ impl Context {
         if !state.is_absolute() {
             return Err(Error::new(
                 Kind::Usage,
-                format!("`{}` cannot be the state directory", state.display()),
+                format!("invalid state directory `{}`", state.display()),
             )
             .because("it is a relative path, so it would depend on the current directory")
             .next("set HOME to an absolute path, and run this again"));

@@ -114,7 +114,7 @@ fn daemon(facts: &HostFacts) -> Check {
 fn authenticated(facts: &HostFacts) -> Check {
     let name = "authenticated";
     match &facts.machine {
-        Some(Ok(_)) => Check::new(name, CheckStatus::Ok, "this user may use it"),
+        Some(Ok(_)) => Check::new(name, CheckStatus::Ok, "this user has access"),
         Some(Err(error)) if error.kind == Kind::NotAuthenticated => failed(name, error),
         _ => Check::new(name, CheckStatus::Skipped, "the daemon does not answer"),
     }
@@ -201,11 +201,12 @@ fn memory(facts: &HostFacts) -> Check {
         total as f64 / f64::from(1 << 30)
     );
     if total < wanted.bytes() {
-        let fix = "give the VM less: polis start --memory 6G   (the scanner needs at least that)";
+        let fix =
+            "use a smaller VM: polis start --memory 6G   (the scanner needs at least that much)";
         Check::new("memory", CheckStatus::Fail, detail).fix(fix)
     } else if total < wanted.bytes() * 3 / 2 {
         Check::new("memory", CheckStatus::Warn, detail)
-            .fix("close other programs that use much memory")
+            .fix("close other programs that use a lot of memory")
     } else {
         Check::new("memory", CheckStatus::Ok, detail)
     }
@@ -217,7 +218,7 @@ fn virtualisation(facts: &HostFacts) -> Check {
         None => Check::new(name, CheckStatus::Skipped, "not checked on this system"),
         Some(Ok(())) => Check::new(name, CheckStatus::Ok, "virtualisation is available"),
         Some(Err(reason)) => Check::new(name, CheckStatus::Fail, reason)
-            .fix("switch on virtualisation in the firmware (VT-x, AMD-V), or nested virtualisation in the hypervisor above"),
+            .fix("enable virtualisation in the firmware (VT-x, AMD-V), or nested virtualisation in the outer hypervisor"),
     }
 }
 
@@ -245,7 +246,7 @@ fn network(facts: &HostFacts) -> Check {
     }
     let fix = match facts.proxies {
         None => {
-            "let this machine reach these hosts directly, as the VM downloads from them, or set https-proxy and ca-file"
+            "allow direct connections to these hosts, from which the VM downloads, or set https-proxy and ca-file"
         }
         Some(_) => {
             "make the proxy allow these hosts, or correct http-proxy, https-proxy, no-proxy and ca-file"
@@ -264,7 +265,7 @@ fn proxy(proxies: &Result<String, Box<Error>>) -> Check {
                 "{shown}; only for the VM's own downloads, not for traffic of the workspace"
             );
             Check::new("proxy", CheckStatus::Warn, detail)
-                .fix("let the VM reach the internet on ports 80 and 443, or the workspace has no network")
+                .fix("allow the VM to reach the internet on ports 80 and 443; otherwise, the workspace has no network")
         }
     }
 }
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn every_check_can_fail_and_then_says_what_mends_it() {
+    fn every_check_can_fail_and_then_proposes_a_fix() {
         let all = checks(&healthy());
         assert!(
             all.iter().all(|check| check.verdict == CheckStatus::Ok),
@@ -327,7 +328,7 @@ mod tests {
         type Break = fn(&mut HostFacts);
         let broken: [(&str, Break); 15] = [
             ("proxy", |facts| {
-                let error = Error::new(Kind::Usage, "ca-file is wrong").next("x");
+                let error = Error::new(Kind::Usage, "ca-file is not valid").next("x");
                 facts.proxies = Some(Err(error));
             }),
             ("instance", |facts| facts.guest = Some(Guest::parse("?"))),
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_do_is_a_warning() {
+    fn borderline_results_are_warnings() {
         let mut facts = healthy();
         facts.machine = Some(Ok(None));
         facts.free_disk = Some(20 << 30);
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_said_to_be_so() {
+    fn unknown_facts_are_skipped() {
         let facts = HostFacts {
             offered: "amd64".into(),
             architecture: "amd64".into(),

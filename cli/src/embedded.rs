@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bundle_is_what_the_vm_needs_and_nothing_else() {
+    fn the_bundle_has_exactly_what_the_vm_needs() {
         let files = files();
         assert!(files.contains_key("docker-compose.yml"));
         for (path, (mode, bytes)) in &files {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_facts_are_those_of_what_is_embedded() {
+    fn the_facts_match_the_embedded_files() {
         let compose = &files()["docker-compose.yml"].1;
         let expected = Facts {
             label: LABEL.to_owned(),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_has_a_name_that_says_so() {
+    fn one_time_services_are_named_init() {
         let files = files();
         let compose = String::from_utf8(files["docker-compose.yml"].1.clone()).unwrap();
         let services = compose.split("\nservices:\n").nth(1).unwrap();

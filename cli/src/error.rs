@@ -1,4 +1,4 @@
-//! Errors as users see them. The kind is the exit code and says who has to act; the hints are the next commands.
+//! Errors as users see them. The kind determines the exit code and says who has to act; the hints are the next commands.
 
 use serde::Serialize;
 
@@ -76,12 +76,12 @@ Exit codes:
 `exec` and `shell` end with the code of the command; when polis itself fails there, with 125,
 and with 141 when the reader of the output has closed the pipe.";
 
-/// The most lines that each section of an error shows, and the most characters of a line.
+/// The maximum number of lines in each section of an error, and of characters in a line.
 const MOST_LINES: usize = 50;
 const MOST_CHARACTERS: usize = 1000;
 
-/// `text` as part of a line: without line breaks, and truncated. Everything that others wrote passes through here, so that
-/// it cannot begin a line.
+/// `text` as part of a line: without line breaks, and truncated. All untrusted text passes through here, so that
+/// it cannot start a line.
 pub(crate) fn cut(text: &str) -> String {
     let text = text.trim_end();
     let end = text.char_indices().nth(MOST_CHARACTERS);
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_wrote_is_part_of_a_line() {
+    fn untrusted_text_is_part_of_a_line() {
         assert_eq!(cut("a\nhint: b\r\n"), "a hint: b");
         assert_eq!(cut(&"ä".repeat(1000)), "ä".repeat(1000));
         assert_eq!(cut(&"ä".repeat(1001)), "ä".repeat(1000) + " ...");

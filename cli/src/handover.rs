@@ -1,7 +1,7 @@
 //! Hands the user's terminal over to a command in the VM, and forwards signals to it.
 //!
 //! Neither SSH nor `docker exec` forwards a signal: when Multipass's client ends, the command keeps running. So polis
-//! carries each signal into the VM with a call of its own.
+//! sends each signal to the VM in a separate call.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ExitStatus};
@@ -18,19 +18,19 @@ use crate::process::{self, AFTERGLOW, TICK};
 use crate::signals::{self, INTERRUPT};
 use crate::{output, platform};
 
-/// How long the command may keep running once the reader of its output has closed the pipe: one that is about to end
-/// reports its own exit code.
+/// How long the command may keep running once the reader of its output has closed the pipe. A command that is about to exit
+/// still reports its own exit code.
 const UNREAD: Duration = Duration::from_millis(300);
 /// How long the command, and then Multipass's client, may take to end after a signal.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long carrying a signal into the VM may take.
+/// How long sending a signal to the VM may take.
 const SIGNAL_CALL: Duration = Duration::from_secs(10);
-/// The most bytes of a line that are buffered.
+/// The maximum number of bytes of a line that are buffered.
 const LINE: u64 = 64 << 10;
 /// SIGPIPE.
 const BROKEN_PIPE: u8 = 13;
 
-/// What the command gets of the user's terminal.
+/// How the command uses the user's terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TerminalUse {
     /// The terminal itself: the command has one in the VM, where Ctrl-C reaches it.
@@ -101,7 +101,7 @@ fn filter(from: impl Read, mut to: impl Write) -> io::Result<()> {
 }
 
 /// Waits for Multipass's client, which does not notice when the reader of its output closes the pipe; this does.
-/// `bring` carries a signal to the command.
+/// `bring` sends a signal to the command.
 fn wait_for_client(
     mut child: Child,
     terminal: TerminalUse,
@@ -131,7 +131,7 @@ fn wait_for_client(
     }
 }
 
-/// The signal to carry to the command. On a terminal, Ctrl-C has already reached it.
+/// The signal to send to the command. On a terminal, Ctrl-C has already reached it.
 fn came(terminal: TerminalUse, ended: Option<ExitStatus>) -> Option<u8> {
     // Ctrl-C goes to the client too, which may react before our own handler.
     if ended.is_some_and(|status| status.code().is_none()) {
@@ -166,7 +166,7 @@ fn ends(child: &mut Child) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Carries a signal to the command in the VM.
+/// Sends a signal to the command in the VM.
 fn bring(multipass: &Multipass, run: &CommandRun, signal: u8, terminal: TerminalUse) {
     let call = run.signal(names(signal, terminal));
     let error = match multipass.output(&call, Some(SIGNAL_CALL)) {
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_keeps_its_name_and_a_terminal_goes_away() {
+    fn signals_are_forwarded_and_a_terminal_also_hangs_up() {
         let sent = |signal| {
             [TerminalUse::Streams, TerminalUse::Terminal].map(|terminal| names(signal, terminal))
         };

@@ -16,8 +16,8 @@ const EXAMPLES: [(&str, &str); 43] = [
     (
         "",
         "polis doctor      # what this machine lacks
-polis start       # from nothing to a running workspace
-polis shell       # a shell in it",
+polis start       # creates or starts the workspace
+polis shell       # opens a shell in it",
     ),
     (
         "start",
@@ -48,13 +48,13 @@ polis snapshot list",
     ("snapshot list", "polis snapshot list"),
     (
         "snapshot restore",
-        "polis snapshot restore before-upgrade --yes   # loses what has been done since",
+        "polis snapshot restore before-upgrade --yes   # loses all later changes",
     ),
     ("snapshot delete", "polis snapshot delete before-upgrade"),
     (
         "delete",
         "polis delete
-polis delete --purge --yes   # for good, without a question",
+polis delete --purge --yes   # permanently, without confirmation",
     ),
     ("doctor", "polis doctor"),
     (
@@ -67,13 +67,13 @@ polis exec --vm -- docker ps",
     (
         "cp",
         "polis cp project workspace:              # to ~/project in the workspace
-polis cp workspace:project/out.log .     # to ./out.log here",
+polis cp workspace:project/out.log .     # to ./out.log on this machine",
     ),
     (
         "sync",
         "polis sync project           # to ~/project in the workspace
-polis sync project --diff    # what has changed there since
-polis sync project --apply   # brings that here, after a question",
+polis sync project --diff    # shows what has changed there since
+polis sync project --apply   # applies that here, after confirmation",
     ),
     (
         "ssh-config",
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_has_examples_and_every_example_a_command() {
+    fn every_command_has_examples() {
         fn visit(command: &Command, words: &str, known: &mut Vec<String>) {
             known.push(words.to_owned());
             for inner in command
@@ -244,14 +244,14 @@ mod tests {
         listed.sort();
         assert_eq!(
             known, listed,
-            "EXAMPLES in cli/src/help.rs has one entry a command"
+            "EXAMPLES in cli/src/help.rs has one entry per command"
         );
         definition().debug_assert();
     }
 
     /// Each example of polis parses.
     #[test]
-    fn the_examples_are_well_formed() {
+    fn the_examples_parse() {
         let lines = EXAMPLES.iter().flat_map(|(_, text)| text.lines());
         let mut count = 0;
         for line in lines.filter(|line| line.starts_with("polis ")) {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_without_dashes_is_shown_with_them() {
+    fn a_command_without_dashes_is_corrected() {
         let meant = |line: &str, first: &str| {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             dashed(&words, first)

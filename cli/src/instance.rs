@@ -1,5 +1,5 @@
-//! The workspace that this process works on. It is chosen once from the settings, before the first call of Multipass; only
-//! `list` looks at the others.
+//! The workspace of this process. It is chosen once from the settings, before the first call of Multipass; only `list` looks at the
+//! others.
 
 use std::sync::OnceLock;
 
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 pub(crate) const DEFAULT: &str = "default";
 /// The VM of the default workspace, and the prefix of the other VMs.
 const VM: &str = "polis";
-/// The longest name: the VM's name is a host name, of at most 63 characters.
+/// The maximum length of a name: the VM's name is a host name, of at most 63 characters.
 const LONGEST: usize = 63 - VM.len() - 1;
 /// The commands that work on a workspace, as typed.
 const VERBS: [&str; 18] = [
@@ -42,7 +42,7 @@ static UNCHOSEN: OnceLock<Instance> = OnceLock::new();
 pub(crate) struct Instance {
     name: String,
     vm: String,
-    /// Whether commands have to name it.
+    /// Whether commands must name it.
     is_given: bool,
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn vm() -> &'static str {
     &chosen().vm
 }
 
-/// `text` with `--name` added to the commands in it, if they need it. It must not contain text of others.
+/// `text` with `--name` added to the commands in it, if they need it. It must not contain untrusted text.
 pub(crate) fn named(text: &str) -> String {
     chosen().named(text)
 }
@@ -135,7 +135,7 @@ pub(crate) fn check(name: &str) -> Result<String, String> {
     match lower && name.len() <= LONGEST && is_valid(name) {
         true => Ok(name.to_owned()),
         false => Err(format!(
-            "invalid name `{name}`: expected at most {LONGEST} lower-case letters, digits and hyphens, a letter first and no hyphen last"
+            "invalid name `{name}`: expected at most {LONGEST} lower-case letters, digits and hyphens, starting with a letter and not ending with a hyphen"
         )),
     }
 }
@@ -148,7 +148,7 @@ mod tests {
     use crate::args::Cli;
 
     #[test]
-    fn names_are_those_of_hosts() {
+    fn names_are_host_names() {
         let longest = "a".repeat(LONGEST);
         for good in ["a", "two", "my-vm-2", "default", &longest] {
             assert!(check(good).is_ok(), "{good}");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vm_is_ours_by_its_name() {
+    fn our_vms_are_recognised_by_name() {
         for (vm, name) in [
             ("polis", Some("default")),
             ("polis-two", Some("two")),
@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(two.named(text), named);
             assert_eq!(Instance::new(DEFAULT, false).named(text), text);
         }
-        // Where another workspace is the one that no name means.
+        // If another workspace is the default.
         let default = Instance::new(DEFAULT, true);
         assert_eq!(default.named("polis stop"), "polis --name default stop");
     }

@@ -119,8 +119,8 @@ impl Program {
         self.finish(Context::read(&self.cli, self.output).and_then(|context| run(&context)))
     }
 
-    /// Runs a command in the VM, whose output and exit code are passed on. Since it can end with any code, a failure of polis
-    /// has a reserved one.
+    /// Runs a command in the VM, and passes on its output and exit code. Since it can exit with any code, a failure of polis has a
+    /// reserved one.
     fn enter(&self, run: impl FnOnce(&Context) -> Result<u8>) -> ExitCode {
         self.passed(run).unwrap_or_else(|error| {
             self.finish(Err(error));
@@ -128,7 +128,7 @@ impl Program {
         })
     }
 
-    /// Runs a command that passes the output of another on.
+    /// Runs a command that passes on the output of another.
     fn pass(&self, run: impl FnOnce(&Context) -> Result<u8>) -> ExitCode {
         self.passed(run)
             .unwrap_or_else(|error| self.finish(Err(error)))
@@ -156,8 +156,8 @@ impl Program {
             return Ok(());
         }
         let name = self.cli.verb.name();
-        let refused = format!("`polis {name}` has no report, so `--json` does not apply");
-        Err(Error::new(Kind::Usage, refused).next("leave out `--json`"))
+        let refused = format!("`polis {name}` has no report, so `--json` is not available");
+        Err(Error::new(Kind::Usage, refused).next("run it without `--json`"))
     }
 
     fn finish(&self, result: Result<Done>) -> ExitCode {

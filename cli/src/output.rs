@@ -79,7 +79,7 @@ impl Printer {
         }
     }
 
-    /// Prints what a question is about, even with `--quiet`.
+    /// Prints the subject of a question, even with `--quiet`.
     pub(crate) fn ask(self, text: &str) {
         note(text);
     }

@@ -67,7 +67,7 @@ pub(crate) struct Desired {
 /// # Errors
 /// When a person has to act first, as [`blocked`] says, or when there are no images for its processor.
 pub(crate) fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<Step>> {
-    // The VM knows better than this program, which may itself run under an emulator.
+    // The VM's answer takes precedence: this program may itself run under an emulator.
     let of_guest = observed
         .guest
         .as_ref()

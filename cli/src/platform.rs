@@ -1,5 +1,5 @@
-//! Everything that differs between Linux, macOS and Windows. [`system`] has it as pure functions of the system, which are
-//! tested on all of them.
+//! Everything that differs between Linux, macOS and Windows. [`system`] has the differences as pure functions of the system, which
+//! are tested on all of them.
 
 mod system;
 
@@ -235,7 +235,7 @@ pub(crate) fn read_hidden() -> io::Result<String> {
     io::stdin().read_line(&mut line).map(|_| line)
 }
 
-/// Nothing to do: a console of Windows is read key by key, without echo.
+/// Nothing to do: a Windows console is read key by key, without echo.
 #[cfg(not(unix))]
 #[derive(Debug)]
 pub(crate) struct HiddenInput;

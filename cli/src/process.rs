@@ -19,7 +19,7 @@ const CONTROL_C_EXIT: i32 = 0xC000_013A_u32.cast_signed();
 pub(crate) const AFTERGLOW: Duration = Duration::from_secs(1);
 /// How often to check for an ended program, a signal and the deadline.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
-/// The most output that is kept; no program whose output is parsed prints as much.
+/// The maximum output that is kept; no program whose output is parsed prints as much.
 const MOST_OUTPUT: usize = 16 << 20;
 
 /// Variables that no child process needs, and that may hold a password.
@@ -52,7 +52,7 @@ pub(crate) struct Streams {
 /// The exit code and the output of a program.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Output {
-    /// The exit code; none when a signal ended it.
+    /// The exit code; none if a signal killed it.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -62,7 +62,7 @@ impl Output {
     /// How the program ended, such as `exit code 3`.
     pub(crate) fn ended(&self) -> String {
         let code = self.code.map(|code| format!("exit code {code}"));
-        code.unwrap_or_else(|| "a signal".to_owned())
+        code.unwrap_or_else(|| "killed by a signal".to_owned())
     }
 }
 
@@ -99,8 +99,8 @@ pub(crate) fn pause(time: Duration) -> std::result::Result<(), Failure> {
     Ok(())
 }
 
-/// Does `work` that cannot be interrupted, such as a read of standard input, on a thread of its own. `look` is called with
-/// the time that it has taken so far.
+/// Does `work` that cannot be interrupted, such as reading standard input, in a separate thread. `look` is called with the time that
+/// it has taken so far.
 ///
 /// # Errors
 /// When a signal arrives.
@@ -114,7 +114,7 @@ pub(crate) fn beside<T: Send + 'static>(
         pause(TICK)?;
         look(begun.elapsed());
     }
-    // A Ctrl-C may have cut the input short.
+    // A Ctrl-C may have truncated the input.
     if signals::came() {
         return Err(Failure::Interrupted);
     }
@@ -122,7 +122,7 @@ pub(crate) fn beside<T: Send + 'static>(
     thread.join().map_err(broke_off)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one process wrapper")]
+#[expect(clippy::disallowed_methods, reason = "the only process wrapper")]
 fn command(program: &Path, args: &[String]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
@@ -149,10 +149,10 @@ pub(crate) fn start(
         .spawn()
         .map_err(Failure::Start)?;
     if let (Some(mut pipe), Some(mut from)) = (child.stdin.take(), streams.stdin) {
-        // A program that does not read to the end says why in its own words.
+        // A program that does not read all its input explains that itself.
         thread::spawn(move || io::copy(&mut from, &mut pipe));
     }
-    // Bounded, so that a program that prints faster than we read has to wait.
+    // Bounded, so that a program that prints faster than we read must wait.
     let (sender, chunks) = sync_channel(64);
     let mut open = 0;
     if let Some(pipe) = child.stdout.take() {
@@ -177,7 +177,7 @@ pub(crate) fn start(
     })
 }
 
-/// Runs `program` to its end within `limit`, without input.
+/// Runs `program` within `limit`, without input.
 pub(crate) fn run(
     program: &Path,
     args: &[String],

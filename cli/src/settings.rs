@@ -1,8 +1,8 @@
-//! The settings and where each value came from: a default, the configuration file, the environment or a flag. The later
-//! one wins.
+//! The settings and the origin of each value: a default, the configuration file, the environment or a flag. Later layers take
+//! precedence.
 //!
-//! One table ([`keys`]) lists them. Every layer is parsed, whichever wins, so that a typing error names its file or
-//! variable before anything is started.
+//! One table ([`keys`]) lists them. Every layer is parsed, even if another takes precedence, so that a typing error names its file
+//! or variable before anything is started.
 
 mod file;
 mod keys;
@@ -22,14 +22,14 @@ use crate::error::Result;
 use crate::instance::{self, Instance};
 use crate::platform;
 
-/// Variables that matter to `polis` without being settings of it.
+/// Environment variables that affect `polis` but are not settings.
 const OTHERS: [(&str, &str); 3] = [
     (
         "NO_COLOR",
-        "if set, no colours, and plain lines in place of moving ones",
+        "if set, no colours, and plain output instead of progress lines",
     ),
-    ("CI", "if set, plain lines in place of moving ones"),
-    ("TERM", "`dumb`: plain lines in place of moving ones"),
+    ("CI", "if set, plain output instead of progress lines"),
+    ("TERM", "`dumb`: plain output instead of progress lines"),
 ];
 
 /// The environment variables that `polis` reads, each with its meaning and its default.
@@ -61,7 +61,7 @@ impl Settings {
             env: &env,
             flags,
         };
-        // The name says which table of the configuration file applies.
+        // The name determines which table of the configuration file applies.
         let name = layers.get_or("name", instance::DEFAULT, instance::check)?;
         if let Some(own) = file_says.each.get(&name.value) {
             layers.file.extend(own.clone());
@@ -75,13 +75,13 @@ impl Settings {
         all.filter(|setting| setting.origin != Origin::Default)
     }
 
-    /// The workspace. Commands have to name it unless it is the one that applies by default.
+    /// The workspace. Commands must name it unless it is the default.
     pub(crate) fn instance(&self) -> Instance {
         let name = &self.name.value;
         Instance::new(name, *name != self.usual_name)
     }
 
-    /// Whether Multipass is handed what it reads through a pipe, not as a file.
+    /// Whether Multipass gets its input through a pipe, not as a file.
     pub(crate) fn pipes(&self) -> bool {
         match self.delivery.value {
             Delivery::Pipe => true,
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_layer_wins_and_is_named() {
+    fn later_layers_take_precedence_and_are_named() {
         let settings = read(
             Some("cpus = 2\nmemory = \"4G\"\ndisk = \"20G\""),
             &[("POLIS_MEMORY", "6G"), ("POLIS_DISK", "30G")],
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_the_file_counts_for_its_workspace() {
+    fn a_table_of_the_file_applies_to_its_workspace() {
         let file =
             "cpus = 2\nmemory = \"4G\"\n[workspace.two]\ncpus = 8\n[workspace.default]\ncpus = 3\n";
         let of = |name, env: &[(&str, &str)]| {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_the_file_are_relative_to_it() {
+    fn paths_in_the_file_are_relative_to_it() {
         let settings = read(Some("agent = \"a/b\""), &[], &[]).unwrap();
         assert!(settings.agent.unwrap().value.is_absolute());
         let settings = read(None, &[], &[("agent", "a/b")]).unwrap();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place() {
+    fn errors_name_their_origin() {
         for (file, env, part) in [
             (Some("cpus = 0"), vec![], "config.toml"),
             (Some("cpu = 2"), vec![], "`cpu` is not a setting"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn no_password_of_a_proxy_is_shown() {
+    fn passwords_of_proxies_are_hidden() {
         let settings = read(
             Some("http-proxy = \"http://me:very-secret@proxy:3128\""),
             &[],

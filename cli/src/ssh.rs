@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::guest::ssh::PublicKey;
 use crate::store;
 
-/// A quoted path that ssh_config(5) and the user's shell read alike, since neither expands a character of it.
+/// A quoted path that ssh_config(5) and the user's shell interpret alike, since neither expands a character of it.
 fn quoted(path: &Path) -> Result<String> {
     let bad = |c: char| c.is_control() || "\"\\$`*?[{!".contains(c);
     match path.to_str().filter(|text| !text.contains(bad)) {
@@ -20,7 +20,7 @@ fn quoted(path: &Path) -> Result<String> {
     }
 }
 
-/// The same where OpenSSH expands `%`.
+/// A quoted path where OpenSSH expands `%`.
 fn expanded(path: &Path) -> Result<String> {
     Ok(quoted(path)?.replace('%', "%%"))
 }

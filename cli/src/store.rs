@@ -1,8 +1,8 @@
-//! The state directory: the lock, copies in transit and, where pipes do not work, the files that Multipass reads. polis
-//! writes nowhere else on the host, except where `cp`, `sync --apply` and `ssh-config --install` are told to.
+//! The state directory: the lock, copies in transit and, if pipes do not work, the files that Multipass reads. polis writes nowhere
+//! else on the host, except for the targets of `cp`, `sync --apply` and `ssh-config --install`.
 //!
-//! Other users may have created it first. So it has to belong to this user, only this user may open it, and no link in it
-//! is followed.
+//! Other users may have created it first. So it must belong to this user and be accessible only to this user, and links in it are
+//! never followed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -216,7 +216,7 @@ impl Store {
         self.dir == self.state
     }
 
-    /// Files that killed runs have left. They are safe to remove: no run takes the day that they are old.
+    /// Files that killed runs have left. They are safe to remove: no run lasts as long as the day after which they count as old.
     pub(crate) fn left_over(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let mut found: Vec<PathBuf> = entries
@@ -337,7 +337,7 @@ fn private(dir: &Path) -> io::Result<()> {
 fn unwritable(path: &Path, error: &std::io::Error) -> Box<Error> {
     Error::new(
         Kind::Unexpected,
-        format!("`{}` cannot be written", path.display()),
+        format!("could not write to `{}`", path.display()),
     )
     .caused_by(&error)
     .next("free some space, or give this user write access; then run this again")
@@ -363,7 +363,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_directory_is_the_users_alone_and_no_link_is_followed() {
+    fn the_directory_is_private_and_links_are_not_followed() {
         use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
         let top = std::env::temp_dir().join(format!("polis-private-{}", std::process::id()));
         let dir = top.join("polis");

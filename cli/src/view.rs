@@ -19,7 +19,7 @@ use crate::output::{self, Printer};
 const SUCCEEDED: &str = "✓";
 const FAILED: &str = "✗";
 
-/// The progress of one run. A step that is open when this is dropped has failed.
+/// The progress of one run. A step that is open when this is dropped counts as failed.
 #[derive(Debug)]
 pub(crate) struct View {
     bar: Option<ProgressBar>,
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_move_only_where_they_can() {
+    fn progress_lines_need_a_capable_terminal() {
         let with = |terminal, name: &'static str, value: &'static str| {
             may_redraw(terminal, |asked| (asked == name).then(|| value.into()))
         };

@@ -1,17 +1,17 @@
 #!/bin/bash
 # The agents, inside the machine:
 #
-#   scripts/agents.sh layer all | none | same writes .env: which agents are part of the stack, and the forwarder
-#   scripts/agents.sh free NAME DIR           whether nobody else has what the agent in DIR claims: ports, paths
-#   scripts/agents.sh take NAME               makes room for the keys of an agent, and takes back its removal
+#   scripts/agents.sh layer all | none | same writes .env, which selects the agents in the stack, and the forwarder
+#   scripts/agents.sh free NAME DIR           checks that the ports and paths of the agent in DIR are unused
+#   scripts/agents.sh take NAME               makes room for the keys of an agent, and cancels its removal
 #   scripts/agents.sh remove NAME [purge]     removes an agent, with its volumes if `purge`
-#   scripts/agents.sh sweep                   removes what the workspace's container no longer mounts
-#   scripts/agents.sh prune                   removes the folders in bundles that nothing points to any more
-#   scripts/agents.sh state                   prints how they are, as the workspace says
-#   scripts/agents.sh ask COMMAND...          has the workspace do something, where it runs
+#   scripts/agents.sh sweep                   removes files that the workspace's container no longer mounts
+#   scripts/agents.sh prune                   removes the folders in bundles that no link points to
+#   scripts/agents.sh state                   prints the states of the agents, as the workspace reports them
+#   scripts/agents.sh ask COMMAND...          runs a command of polis-agents.sh in the workspace, if that runs
 #
-# agents/NAME is a link to a folder in bundles. A container that mounts it cannot start without it, so a removed agent's
-# files stay until the workspace was recreated without them; .agents-removed names it until then.
+# agents/NAME is a link to a folder in bundles. A container that mounts it cannot start without it, so the files of a removed
+# agent stay until the workspace is recreated without them; .agents-removed names it until then.
 set -euo pipefail
 
 readonly REMOVED=.agents-removed
@@ -22,7 +22,7 @@ removed() {
     grep -qE "^$1( |\$)" "$REMOVED" 2>/dev/null
 }
 
-# The names of the agents, one a line.
+# The names of the agents, one per line.
 installed() {
     local link
     for link in agents/*; do
@@ -37,7 +37,7 @@ layer_of() {
     printf '%s\n' "$file"
 }
 
-# A later file wins: the one that asks for the most memory comes last.
+# Later files take precedence, so the agent that requests the most memory comes last.
 layer() {
     local files=docker-compose.yml names=() name memory
     for name in $(installed); do
@@ -74,20 +74,20 @@ free() {
     done
 }
 
-# The workspace mounts the folder of the keys, also where none is given.
+# The workspace mounts the folder of the keys, even if there are none.
 take() {
     if removed "$1"; then forget "$1"; fi
     sudo -n mkdir -p -m 0700 -- "agent-keys/$1"
 }
 
-# Takes an agent out of the list of the removed ones.
+# Removes an agent from the list of removed agents.
 forget() {
     grep -vE "^$1( |\$)" "$REMOVED" >"$REMOVED.new" || true
     mv -fT -- "$REMOVED.new" "$REMOVED"
     if [[ ! -s $REMOVED ]]; then rm -f -- "$REMOVED"; fi
 }
 
-# Fills the list before anything is taken: a run that is cut off is gone on with by the next one.
+# Extends the list before deleting anything, so that the next run completes an interrupted one.
 remove() {
     if removed "$1"; then forget "$1"; fi
     printf '%s\n' "$1${2:+ $2}" >>"$REMOVED"
@@ -97,12 +97,12 @@ remove() {
     sweep
 }
 
-# Whether a container of the stack mounts something of an agent: then it cannot start without that.
+# Whether a container of the stack mounts files of an agent, and so cannot start without them.
 mounted() {
     local ids
     ids=$(docker compose ps --all --quiet)
     if [[ -z $ids ]]; then return 1; fi
-    # shellcheck disable=SC2086 # a word for each container
+    # shellcheck disable=SC2086 # one word per container
     docker inspect --format '{{range .Mounts}}{{println .Source}}{{println .Destination}}{{end}}' $ids |
         grep -E "^(/opt|$PWD)/agents/$1(/|\$)" >/dev/null
 }
@@ -140,7 +140,7 @@ ask() {
     timeout 30 docker compose exec -T --user root --workdir / workspace polis-agents.sh "$@" </dev/null 2>/dev/null
 }
 
-# What the workspace prints is short, and cannot pass for a line of ours.
+# Limits the workspace's output, which must not pass for our own.
 state() {
     local name names
     names=$(installed)

@@ -1,28 +1,28 @@
 #!/bin/bash
-# Makes the certificates, keys and passwords of the stack, once, inside the machine that uses them.
+# Creates the certificates, keys and passwords of the stack, once, inside the machine that uses them.
 #
 # They exist nowhere else and never leave it: a bundle that carried them would give every installation the same CA.
-# Run as the user that owns the folder, who needs sudo to hand the private files to uid 65532 of the containers:
+# Run as the user that owns the folder, who needs sudo to give the private files to uid 65532 of the containers:
 #
-#   scripts/generate-secrets.sh            make what is missing, check everything
+#   scripts/generate-secrets.sh            create what is missing, check everything
 #   scripts/generate-secrets.sh --check    change nothing, check everything
 #
-# Each of the four folders below is made beside its place and renamed into it, so it is there completely or not at all.
-# A run that was cut short is finished by the next one. A folder with a file missing is never mended, since nobody can
-# know what else in it is wrong: that is an error with the way out.
+# Each of the four folders below is created under another name and then renamed, so it exists completely or not at all. The
+# next run completes an interrupted one. A folder that lacks a file is never repaired, because its other files may be wrong
+# too: that is an error, whose message explains what to do.
 #
-#   certs/ca        CA that gate's certificates and toolbox's come from; its key is for certgen alone
+#   certs/ca        CA of gate's certificates and toolbox's; only certgen has its key
 #   certs/toolbox   toolbox's TLS certificate
-#   certs/valkey    Valkey's own CA, server and client certificates. Not the CA above: certgen signs for any name that
-#                   the gateway network asks for. This CA's key is thrown away once it has signed those two.
+#   certs/valkey    Valkey's own CA, server and client certificates. Not the CA above, because certgen signs for any name
+#                   that the gateway network requests. This CA's key is deleted once it has signed those two.
 #   secrets         a password for each Valkey user, and the ACL with their hashes
 set -euo pipefail
 umask 077
-# No authority but ours counts here. openssl also loads the system's, which takes longer than everything else it does.
+# Only our authorities count here. openssl also loads the system's, which takes longer than everything else it does.
 export SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
 
 readonly CONTAINER_UID=65532
-# As long as the machine is likely to live: nothing renews these.
+# The likely lifetime of the machine: nothing renews these.
 readonly DAYS=3650
 readonly WARN_SECONDS=$((30 * 24 * 3600))
 readonly UNITS="certs/ca certs/toolbox certs/valkey secrets"
@@ -32,7 +32,7 @@ readonly VALKEY_USERS="dlp:dlp-reader reqmod:governance-reqmod respmod:governanc
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly ROOT
-# Asked once: a run calls as_root some forty times.
+# Determined once, because a run calls as_root about forty times.
 USER_ID=$(id -u)
 readonly USER_ID
 STAGE=
@@ -52,8 +52,8 @@ as_root() {
     if ((USER_ID == 0)); then "$@"; else sudo -n -- "$@"; fi
 }
 
-# The public and the private files of a folder, one a line: "public ca.pem". The one list that making, installing and
-# checking share.
+# The public and the private files of a folder, one per line: "public ca.pem". Creating, installing and checking share this
+# list.
 files_of() {
     local entry
     case $1 in
@@ -70,9 +70,9 @@ files_of() {
     esac
 }
 
-# --- what may go on ---
+# --- states that this script cannot handle ---
 
-# Refuses a state that no run of this script leaves behind.
+# Refuses states that no run of this script leaves behind.
 refuse_half_states() {
     local unit kind name
     for unit in $UNITS; do
@@ -86,14 +86,14 @@ refuse_half_states() {
     if [[ -e certs/toolbox && ! -e certs/ca ]]; then
         problem "$ROOT/certs/ca is gone, but $ROOT/certs/toolbox was signed by it"
     fi
-    ((problems == 0)) || die "refusing to go on with half of the secrets. Move the named folders (all of them, and" \
+    ((problems == 0)) || die "refusing to continue with an incomplete set of secrets. Move the named folders (all of them, and" \
         "certs/toolbox together with certs/ca) out of $ROOT, run this again, then restart the containers, which" \
-        "read the files anew: docker compose restart"
+        "then reread the files: docker compose restart"
 }
 
-# --- making ---
+# --- creating ---
 
-# The extensions of every certificate, in a file of our own: the system's openssl.cnf adds its own otherwise.
+# The extensions of every certificate, in our own file; otherwise, the system's openssl.cnf adds more.
 write_openssl_config() {
     cat >"$STAGE/openssl.cnf" <<'CONFIG'
 [req]
@@ -128,7 +128,7 @@ CONFIG
 }
 
 # new_certificate EXTENSIONS COMMON_NAME CERTIFICATE KEY [openssl arguments, for a signer]: a fresh P-256 key and its
-# certificate. As root only when the signer's key is not ours to read any more.
+# certificate. Runs as root only if we can no longer read the signer's key.
 new_certificate() {
     local extensions=$1 name=$2 certificate=$3 key=$4
     shift 4
@@ -137,7 +137,7 @@ new_certificate() {
         -out "$certificate" -keyout "$key" "$@"
 }
 
-# openssl reports progress on standard error; it is shown only when it fails.
+# openssl reports progress on standard error; this prints it only if openssl fails.
 openssl_quietly() {
     as_root openssl "$@" 2>"$STAGE/openssl.log" || {
         cat "$STAGE/openssl.log" >&2
@@ -176,20 +176,20 @@ make_passwords() {
     write_acl "$into" >"$into/valkey_users.acl"
 }
 
-# hash_of PASSWORD: the form that Valkey keeps instead of the password. Through a pipe, so that no argument list ever
-# shows a password.
+# hash_of PASSWORD: the hash that Valkey stores instead of the password. Uses a pipe, because an argument list would expose
+# the password.
 hash_of() {
     local hash
     hash=$(printf %s "$1" | sha256sum)
     printf '%s' "${hash%% *}"
 }
 
-# What each user may do, and nothing more. %R~ is a key that may only be read.
+# The permissions of each user. %R~ is a key that may only be read.
 #
 #   dlp-reader           the DLP service reads its policy (security level, exempted hosts) before each decision
-#   governance-reqmod    the same service, for blocked requests: records them, hands out one-time codes
+#   governance-reqmod    the same service, for blocked requests: records them, issues one-time codes
 #   governance-respmod   the approval service: a code that comes back turns a blocked request into an approved one
-#   mcp-agent            toolbox, which the agent can talk to: sees what is blocked, can never approve it
+#   mcp-agent            toolbox, which the agent can use: sees what is blocked, can never approve it
 #   mcp-admin            the human at the machine: approves and denies, which polis-approve first records in the event
 #                        log and then does in one transaction; sets the security level
 #   healthcheck          PING
@@ -197,7 +197,7 @@ write_acl() {
     local secrets=$1 entry user rules at=0
     local files=() passwords=()
     for entry in $VALKEY_USERS; do files+=("$secrets/valkey_${entry%%:*}_password.txt"); done
-    # grep ends each file with a newline, also one that somebody wrote without.
+    # grep adds a newline to each file that lacks one.
     mapfile -t passwords < <(as_root grep --no-filename '' "${files[@]}")
     ((${#passwords[@]} == ${#files[@]})) || die "$ROOT/$secrets: a password file does not hold exactly one line"
     printf 'user default reset off\n'
@@ -228,7 +228,7 @@ write_acl() {
     done
 }
 
-# Gives the private files to the containers' user and puts the folder in its place in one step.
+# Gives the private files to the containers' user, and moves the folder into place in one step.
 install_unit() {
     local unit=$1 from=$2 kind name
     local public=() private=()
@@ -238,7 +238,7 @@ install_unit() {
     as_root chmod 0400 "${private[@]}"
     ((${#public[@]} == 0)) || as_root chmod 0444 "${public[@]}"
     as_root chown "$CONTAINER_UID:$CONTAINER_UID" "${private[@]}" "${public[@]}"
-    # The workspace's runtime looks for the CA certificate as an unprivileged user, so it must be able to get there.
+    # The workspace's runtime looks for the CA certificate as an unprivileged user, so that user must be able to reach it.
     [[ $unit == secrets ]] || chmod 0755 "$from"
     mv -T -- "$from" "$unit"
     printf 'generate-secrets: made %s\n' "$ROOT/$unit"
@@ -257,8 +257,7 @@ make_missing() {
     done
 }
 
-# The ACL follows from the passwords and from write_acl, which a newer version may have changed: it is brought up to
-# date, the passwords stay.
+# Regenerates the ACL from the passwords: a newer version of write_acl may have changed it. The passwords stay.
 refresh_acl() {
     write_acl secrets >"$STAGE/acl"
     as_root cmp -s "$STAGE/acl" secrets/valkey_users.acl && return
@@ -284,12 +283,12 @@ check_modes() {
     mapfile -t have <<<"$have"
     for at in "${!paths[@]}"; do
         [[ ${have[at]} == "$CONTAINER_UID ${modes[at]}" ]] ||
-            problem "$ROOT/${paths[at]} has owner and mode ${have[at]}; mend it with: sudo chown" \
+            problem "$ROOT/${paths[at]} has owner and mode ${have[at]}; to fix it, run: sudo chown" \
                 "$CONTAINER_UID:$CONTAINER_UID $ROOT/${paths[at]} && sudo chmod ${modes[at]} $ROOT/${paths[at]}"
     done
 }
 
-# is_key_of KEY CERTIFICATE. Standard error is left out: sudo may write warnings there although it succeeds.
+# is_key_of KEY CERTIFICATE. Discards standard error, because sudo may write warnings there although it succeeds.
 is_key_of() {
     local public
     public=$(as_root openssl pkey -in "$1" -pubout 2>/dev/null) || return 1
@@ -300,7 +299,7 @@ is_key_of() {
 check_certificate() {
     local certificate=$1 key=$2 ca=$3 purpose=$4 name=${5-}
     openssl verify -x509_strict -CAfile "$ca" -purpose "$purpose" ${name:+-verify_hostname "$name"} \
-        "$certificate" >/dev/null 2>&1 || problem "$ROOT/$certificate does not pass against $ROOT/$ca"
+        "$certificate" >/dev/null 2>&1 || problem "$ROOT/$certificate does not verify against $ROOT/$ca"
     openssl x509 -in "$certificate" -noout -checkend "$WARN_SECONDS" >/dev/null 2>&1 ||
         problem "$ROOT/$certificate expires within 30 days"
     [[ -z $key ]] || is_key_of "$key" "$certificate" || problem "$ROOT/$key is not the key of $ROOT/$certificate"
@@ -311,18 +310,18 @@ check_all() {
     for unit in $UNITS; do
         [[ -d $unit ]] || problem "$ROOT/$unit is missing"
     done
-    ((problems == 0)) || die "run scripts/generate-secrets.sh to make what is missing"
+    ((problems == 0)) || die "to create what is missing, run: scripts/generate-secrets.sh"
     check_modes
     check_certificate certs/ca/ca.pem certs/ca/ca.key certs/ca/ca.pem any
     check_certificate certs/toolbox/toolbox.pem certs/toolbox/toolbox.key certs/ca/ca.pem sslserver toolbox
     check_certificate certs/valkey/ca.crt '' certs/valkey/ca.crt any
     check_certificate certs/valkey/server.crt certs/valkey/server.key certs/valkey/ca.crt sslserver valkey
     check_certificate certs/valkey/client.crt certs/valkey/client.key certs/valkey/ca.crt sslclient
-    # The whole file again from the passwords: finds a changed password and a widened right alike.
+    # Compare with a file regenerated from the passwords, which detects a changed password as well as a widened permission.
     [[ $(write_acl secrets) == "$(as_root cat secrets/valkey_users.acl)" ]] ||
-        problem "$ROOT/secrets/valkey_users.acl does not follow from the passwords; a run without --check mends that"
-    ((problems == 0)) || die "$problems problem(s). Where no way out is named: move the folder out of $ROOT, run this" \
-        "again, then restart the containers, which read the files anew: docker compose restart"
+        problem "$ROOT/secrets/valkey_users.acl does not match the passwords; to fix it, run this without --check"
+    ((problems == 0)) || die "$problems problem(s). If no fix is given above: move the folder out of $ROOT, run this" \
+        "again, then restart the containers, which reread the files: docker compose restart"
     printf 'generate-secrets: complete and sound in %s\n' "$ROOT"
 }
 
@@ -334,18 +333,18 @@ main() {
         *) die "usage: generate-secrets.sh [--check]" ;;
     esac
     cd "$ROOT"
-    [[ -f docker-compose.yml ]] || die "$ROOT has no docker-compose.yml: this script belongs into its scripts/ folder"
+    [[ -f docker-compose.yml ]] || die "$ROOT has no docker-compose.yml: this script belongs in its scripts/ folder"
     command -v openssl >/dev/null || die "openssl is not installed"
     as_root true 2>/dev/null || die "needs root or sudo without a password: the private files go to uid $CONTAINER_UID"
-    # Two runs at once would both see the same folder missing. The folder itself is the lock: no file is left behind.
+    # Two concurrent runs would both find the same folder missing. The folder itself is the lock, so no lock file is left.
     exec 9<"$ROOT"
     flock 9
     refuse_half_states
     if [[ -z $check ]]; then
-        # What a killed run left behind: keys that nothing uses. The lock says that no such run is alive.
+        # Remove unused keys that a killed run left behind. The lock guarantees that no such run is alive.
         rm -rf -- "$ROOT"/.generate-secrets.*
         STAGE=$(mktemp -d "$ROOT/.generate-secrets.XXXXXX")
-        # An unfinished folder is removed; its private files may belong to somebody else by then, the folder does not.
+        # An unfinished folder is removed; its private files may already have another owner, but the folder does not.
         trap 'rm -rf -- "$STAGE"' EXIT
         make_missing
         refresh_acl

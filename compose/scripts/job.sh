@@ -1,7 +1,6 @@
 #!/bin/bash
-# Runs a command and leaves behind how it went: what it printed in DIRECTORY/log, its exit code in DIRECTORY/code, which
-# comes last. The CLI starts this as a unit of its own. It is a file because systemd expands `$` in the arguments of a
-# unit before any shell sees them.
+# Runs a command and records its result: the output in DIRECTORY/log, and finally its exit code in DIRECTORY/code. The CLI starts
+# this as a separate unit. It is a file because systemd expands `$` in the arguments of a unit before any shell sees them.
 #
 #   scripts/job.sh DIRECTORY COMMAND...
 set -uo pipefail

@@ -1,21 +1,21 @@
 #!/bin/bash
-# The ports at which the workspace is reached, inside the machine:
+# The workspace's ports at the machine's address. Runs inside the machine:
 #
-#   scripts/ports.sh overlay NAME...     writes the forwarder's Compose file, with the ports of these agents and the
-#                                        user's own; prints `:FILE` if there is a port
-#   scripts/ports.sh apply               has the forwarder, and nothing else, become what is wanted
-#   scripts/ports.sh add PORT TARGET     opens a port of the user's own, which leads to TARGET in the workspace; ends with
-#                                        12 when it cannot be opened
+#   scripts/ports.sh overlay NAME...     writes the forwarder's Compose file, with the ports of these agents and those of
+#                                        the user; prints `:FILE` if there is a port
+#   scripts/ports.sh apply               updates the forwarder, and nothing else, to the configured ports
+#   scripts/ports.sh add PORT TARGET     opens a port for the user, which leads to TARGET in the workspace; exits with 12 if it
+#                                        cannot be opened
 #   scripts/ports.sh remove PORT         closes it
-#   scripts/ports.sh list                prints the machine's address, that at which the ports are, and each port
-#   scripts/ports.sh differs             whether the forwarder's file is another than it would be now
-#   scripts/ports.sh boot                before a boot starts it: Docker starts no container at an address that is gone
+#   scripts/ports.sh list                prints the machine's address, the address with the ports, and each port
+#   scripts/ports.sh differs             whether the forwarder's file is out of date
+#   scripts/ports.sh boot                runs at boot before the containers: Docker starts none at an address that is gone
 #
-# The ports are bound to the address that the machine has on the way out. When it changes, the forwarder is made anew
-# by the next boot or the next `polis start`.
+# The ports are bound to the machine's source address for the internet. If it changes, the next boot or the next
+# `polis start` recreates the forwarder.
 set -euo pipefail
 
-# The user's own ports, which only root writes: PORT TARGET, a line each.
+# The user's own ports, writable only by root: PORT TARGET, one per line.
 readonly OWN=ports OVERLAY=forward.json
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,7 +24,7 @@ own() {
     sed -nE 's/^([0-9]{4,5}) ([0-9]{1,5})$/\1 \2/p' "$OWN" 2>/dev/null || true
 }
 
-# The ports that an agent asks for, as those of the user.
+# The ports that an agent requests, in the same format.
 asked_by() {
     sed -nE 's/^forward ([0-9]{4,5}) ([0-9]{4,5})$/\1 \2/p' "agents/$1/.polis/claims" 2>/dev/null || true
 }
@@ -33,12 +33,12 @@ layered() {
     grep -oE '[:=]agents/[a-z0-9-]+/' .env 2>/dev/null | cut -d / -f 2 || true
 }
 
-# The address from which the machine reaches the rest of the world; nothing is sent there.
+# The machine's source address for the internet; this sends nothing.
 address() {
     ip -4 route get 192.0.2.1 2>/dev/null | sed -nE 's/.* src ([0-9.]+).*/\1/p' || true
 }
 
-# The address at which the forwarder's file has its ports.
+# The address in the forwarder's file.
 bound() {
     sed -nE 's/.*"host_ip": "([0-9.]+)".*/\1/p' "$OVERLAY" 2>/dev/null | head -n 1
 }
@@ -49,8 +49,8 @@ joined() {
     printf '%s' "${all%, }"
 }
 
-# The forwarder's Compose file for these agents; nothing where there is no port. All that is put into it are numbers, an
-# address, and the image, which is that of host-init.
+# The forwarder's Compose file for these agents; empty if there is no port. It is built only from numbers, an address, and the
+# image, which is that of host-init.
 text() {
     local name port target words=() published=() address image
     while read -r port target; do
@@ -137,7 +137,7 @@ withdraw() {
 apply() {
     local network
     scripts/agents.sh layer same
-    # A stack that was never up gets its forwarder when it is brought up.
+    # A stack that has never been up gets its forwarder when it is started.
     if [[ -z $(docker compose ps --all --quiet workspace) ]]; then return 0; fi
     if [[ -e $OVERLAY ]]; then
         docker compose up --wait --wait-timeout 60 --no-deps --no-build forward
@@ -148,13 +148,13 @@ apply() {
     if [[ -n $network ]]; then docker network rm "$network" >/dev/null; fi
 }
 
-# Makes standard input the list of the user's ports.
+# Replaces the list of the user's ports by standard input.
 write() {
     sudo -n install -m 0644 -o root -g root /dev/stdin "$OWN.new"
     sudo -n mv -fT -- "$OWN.new" "$OWN"
 }
 
-# What cannot be opened is as if it had never been asked for.
+# A port that cannot be opened is removed from the list again.
 add() {
     local before
     before=$(own)

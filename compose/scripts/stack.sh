@@ -1,17 +1,16 @@
 #!/bin/bash
-# Pulls the images of the stack, and brings it up. The CLI runs this detached, inside the machine:
+# Pulls the images of the stack, and starts it. The CLI runs this detached, inside the machine:
 #
 #   scripts/stack.sh pull                       every image, by digest, with retries
 #   scripts/stack.sh up [FLAG...] [SERVICE...]  all services; the named ones are restarted first
-#       --recreate             recreates all services but the workspace: mounted files have changed
+#       --recreate             recreates all services but the workspace, because mounted files have changed
 #       --recreate-workspace   recreates the workspace, if it differs from its definition
 #   scripts/stack.sh differs                    prints how the workspace differs from its definition, if it does
 #
-# The workspace's container is the agent's machine: what the agent installed is in it. So nothing but
-# --recreate-workspace ever recreates it, however much has changed. A restart is enough to see new content of mounted
-# files.
+# The workspace's container is the agent's machine, with everything that the agent installed. So only --recreate-workspace
+# ever recreates it, however much has changed. A restart is enough to show it new content of mounted files.
 #
-# The script works in the parent of its directory, with the compose file there and what .env layers on it.
+# The script works in the parent of its directory, with the compose file there and the files that .env layers on it.
 set -euo pipefail
 
 readonly ATTEMPTS=4
@@ -20,7 +19,7 @@ PAUSE=5
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The images that are not here, one a line.
+# The images that are missing, one per line.
 missing() {
     local image
     for image in $(docker compose config --images | sort -u); do
@@ -28,12 +27,12 @@ missing() {
     done
 }
 
-# The process of Docker; another one once it was restarted.
+# Docker's process ID, which changes when it restarts.
 engine() {
     systemctl show --property=MainPID --value docker.service
 }
 
-# Waits for Docker, for at most two minutes. While Sysbox is installed, Docker may be restarted.
+# Waits for Docker for at most two minutes. Installing Sysbox may restart it.
 await_docker() {
     local left
     for ((left = 120; left > 0; left--)); do
@@ -49,13 +48,13 @@ pull() {
         await_docker
         engine=$(engine)
         docker compose pull 2>&1 | tee .pull.log || status=$?
-        # Compose forgives a failed pull of an image that has a build section; the machine cannot build it.
+        # Compose ignores a failed pull of an image that has a build section; the machine cannot build it.
         absent=$(missing)
         [[ $status -ne 0 || -n $absent ]] || return 0
-        # Content that does not match its pin will not match at the next attempt.
+        # Content that does not match its digest will not match at the next attempt either.
         if grep -qE 'failed to verify|verification failed' .pull.log; then break; fi
         ((attempt < ATTEMPTS)) || break
-        # A restart of Docker is no fault of the registry, which therefore needs no time.
+        # If Docker restarted, the registry is not at fault, so there is no need to wait before the next attempt.
         if [[ $(engine) != "$engine" ]]; then continue; fi
         printf 'stack: attempt %d of %d failed, again in %d s\n' "$attempt" "$ATTEMPTS" "$PAUSE"
         sleep "$PAUSE"
@@ -65,12 +64,12 @@ pull() {
     return 1
 }
 
-# The ID of the workspace's container, whether or not it runs; nothing if there is none.
+# The ID of the workspace's container, whether or not it is running; empty if there is none.
 workspace() {
     docker compose ps --all --quiet workspace
 }
 
-# Prints `image` or `definition` if the workspace's container was created from a different one than it would be now.
+# Prints `image` or `definition` if Compose would now create the workspace's container from a different one.
 differs() {
     local id have want images
     id=$(workspace)
@@ -88,19 +87,19 @@ differs() {
     [[ $want == "workspace $have" ]] || echo definition
 }
 
-# The networks that a container is on, one per line.
+# The networks of a container, one per line.
 networks_of() {
     docker inspect --format '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' "$1"
 }
 
-# Compose removes a network whose definition has changed, and cannot while the workspace is on it. So the workspace
-# leaves such a network for now, and join_networks has it rejoin what it was on. The file $LEFT outlasts a start that is
-# cut off in between.
+# Compose recreates a network whose definition has changed, which is impossible while the workspace is on it. So the workspace
+# leaves such a network, and join_networks reconnects it afterwards. The file $LEFT survives a start that is interrupted in
+# between.
 leave_networks() {
     local network networks joined plan
     joined=$(networks_of "$1")
-    # `--no-start`: networks are replaced before anything starts, and a dry run cannot wait for the health of a container
-    # that was created and never started, as a start that was cut off leaves it.
+    # `--no-start`: networks are replaced before anything starts, and a dry run cannot wait for the health of a container that
+    # was created but never started, which an interrupted start leaves behind.
     if ! plan=$(docker compose --dry-run up --no-start --no-build --no-recreate 2>&1); then
         printf '%s\n' "$plan"
         return 1
@@ -118,7 +117,7 @@ join_networks() {
     [[ -f $LEFT ]] || return 0
     joined=$(networks_of "$1")
     while read -r network; do
-        # A start that was cut off may have noted a network that the workspace never left.
+        # An interrupted start may have recorded a network that the workspace never left.
         if grep --quiet --line-regexp --fixed-strings -- "$network" <<<"$joined"; then continue; fi
         docker network connect --alias workspace "$network" "$1"
     done < <(sort -u -- "$LEFT")
@@ -135,28 +134,28 @@ up() {
         esac
         shift
     done
-    # After a boot the unit is already bringing the stack up; two at once would be in each other's way.
+    # After a boot the unit is already starting the stack; two concurrent starts would interfere.
     while [[ $(systemctl is-active polis.service) == activating ]]; do sleep 1; done
     if [[ -n $renew && -z $(differs) ]]; then renew=''; fi
     for service; do
-        # A workspace that is about to be recreated need not be able to start as it is.
+        # A workspace that is about to be recreated may be unable to start in its current form.
         if [[ -z $renew || $service != workspace ]]; then docker compose restart "$service"; fi
     done
     id=$(workspace)
     if [[ -n $id ]]; then leave_networks "$id"; fi
     services=$(docker compose config --services)
     mapfile -t others < <(grep --line-regexp --fixed-strings --invert-match workspace <<<"$services")
-    # Containers are created first and started afterwards: then nothing is left to recreate, and Compose starts them in
-    # order, the workspace last, when its way out is healthy.
+    # Containers are created first and started afterwards: then nothing is left to recreate, and Compose starts them in order,
+    # the workspace last, when its way out is healthy.
     docker compose up --no-start --no-deps --no-build ${recreate:+--force-recreate} "${others[@]}"
     if [[ -n $renew ]]; then
-        # With what it depends on, which is up to date: without, some versions of Compose label the container as one that
-        # depends on nothing, and it would differ from its definition ever after.
+        # Include its dependencies, which are up to date. Otherwise, some versions of Compose label the container as having no
+        # dependencies, and it would differ from its definition forever.
         docker compose up --no-start --no-build --force-recreate workspace
         rm -f -- "$LEFT"
     elif [[ -n $id ]]; then
         join_networks "$id"
-        # A workspace that differs is left alone: what it mounts may be gone.
+        # A workspace that differs is left alone: its mounts may be gone.
         if [[ -n $recreate && -z $(differs) && -n $(docker compose ps --quiet workspace) ]]; then again=1; fi
     fi
     docker compose up --detach --no-build --no-recreate --remove-orphans

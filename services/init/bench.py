@@ -74,7 +74,7 @@ def main():
     clock, cpu = (other / own for other, own in zip(best["coreutils"], best["polis-init"]))
     print(f"ratio       {clock:.2f} wall clock, {cpu:.2f} CPU (coreutils / polis-init)")
     print(f"of          {DIRECTORIES * FILES} files, {runs} runs")
-    print(f"a second run, which finds every owner right, takes {again:.3f} s")
+    print(f"a second run, which finds every owner already right, takes {again:.3f} s")
 
 
 if __name__ == "__main__":

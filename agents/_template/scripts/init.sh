@@ -1,4 +1,4 @@
 #!/bin/bash
-# Prepares a start of the agent, as root.
+# Runs as root before each start of the agent.
 set -euo pipefail
 echo "my-agent: ready to start"

@@ -1,7 +1,7 @@
-//! Reads and checks an agent's directory on the host; its name and its files are transferred.
+//! Reads and checks an agent's directory on the host; its name and files are transferred.
 //!
-//! Other processes may change the directory meanwhile. So everything is opened relative to one handle, which lets no link
-//! lead out, and metadata and contents are read from the open file.
+//! Other processes may change the directory meanwhile. So everything is opened relative to one handle, which prevents links from
+//! pointing outside, and metadata and contents are read from the open file.
 
 use std::fs;
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use super::manifest::FILE;
 use crate::error::{Error, Kind, Result};
 use crate::platform::reading;
 
-/// Limits of an agent, which has configuration and scripts, not data.
+/// Limits of an agent, which contains configuration and scripts, not data.
 const MOST_BYTES: u64 = 64 << 20;
 const MOST_ENTRIES: usize = 4096;
 const MOST_LEVELS: usize = 32;
@@ -28,7 +28,7 @@ pub(super) struct Directory {
 /// Reads the directory `dir`.
 ///
 /// # Errors
-/// Of kind `Usage`, if it is not a directory, is too large, or contains a link that leads out or anything but files and
+/// Of kind `Usage`, if it is not a directory, is too large, or contains a link that points outside or anything but files and
 /// directories.
 pub(super) fn read(dir: &Path) -> Result<Directory> {
     let root = fs::canonicalize(dir).map_err(|error| refused(dir, error.to_string()))?;
@@ -100,7 +100,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Adds a file or a directory; for a link to a file inside, that file.
+    /// Adds a file or a directory; for a link to a file inside, adds that file.
     fn entry(&mut self, path: &Path, inside: &str) -> Result<()> {
         let io = |error: io::Error| refused(path, error.to_string());
         let kind = self.dir.symlink_metadata(inside).map_err(io)?.file_type();
@@ -114,7 +114,7 @@ impl Reader<'_> {
             match self.dir.read_link_contents(inside) {
                 Ok(to) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let to = to.display();
-                    refused(path, format!("it leads out of the agent, to `{to}`"))
+                    refused(path, format!("it points outside the agent, to `{to}`"))
                 }
                 _ => refused(path, error.to_string()),
             }
@@ -141,8 +141,8 @@ impl Reader<'_> {
     }
 }
 
-/// The mode and the contents in the guest. The mode follows from the contents, since Windows has no modes; text loses the
-/// carriage returns of a checkout on Windows.
+/// The mode and the contents in the guest. The mode depends on the contents, since Windows has no modes; carriage returns of a
+/// checkout on Windows are removed from text.
 fn shaped(bytes: Vec<u8>) -> (u32, Vec<u8>) {
     let binary = bytes.contains(&0);
     let runs = bytes.starts_with(b"#!") || bytes.starts_with(b"\x7fELF");
@@ -205,10 +205,10 @@ mod tests {
         assert!(large.read().unwrap_err().contains("larger than 64 MiB"));
     }
 
-    /// Files are replaced by links that lead out, and restored; nothing outside is packed.
+    /// Files are replaced by links that point outside, and restored; nothing outside is packed.
     #[cfg(unix)]
     #[test]
-    fn files_swapped_for_links_do_not_lead_out() {
+    fn files_swapped_for_links_pack_nothing_outside() {
         use std::os::unix::fs::symlink;
         use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -251,7 +251,7 @@ mod tests {
         std::os::unix::fs::symlink("../secret", odd.0.join("agent/link")).unwrap();
         assert_eq!(
             odd.read().unwrap_err(),
-            "it leads out of the agent, to `../secret`"
+            "it points outside the agent, to `../secret`"
         );
         fs::remove_file(odd.0.join("agent/link")).unwrap();
         std::os::unix::fs::symlink(FILE, odd.0.join("agent/link")).unwrap();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn content_decides_the_mode_and_text_loses_its_carriage_returns() {
+    fn contents_determine_the_mode_and_text_loses_carriage_returns() {
         assert_eq!(
             shaped(b"#!/bin/sh\r\n".to_vec()),
             (EXECUTABLE, b"#!/bin/sh\n".to_vec())

@@ -9,7 +9,7 @@ use super::manifest::Manifest;
 use crate::error::{Error, Kind, Result};
 use crate::multipass::call::Payload;
 
-/// The largest file of keys, and the longest value.
+/// The maximum size of a file of keys, and of a value.
 const MOST_BYTES: u64 = 64 << 10;
 const MOST_VALUE: usize = 4096;
 
@@ -124,8 +124,8 @@ impl Keys {
         }
     }
 
-    /// The environment file of the agent's unit. Values are quoted only if they contain characters that are special to systemd,
-    /// since agents' scripts read the file too.
+    /// The environment file of the agent's unit. Values are quoted only if they contain characters that are special to systemd, since
+    /// agents' scripts read the file too.
     pub(crate) fn payload(&self) -> Payload {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+=@,~".contains(c);
         let lines = self
@@ -152,7 +152,7 @@ fn parse_file(path: &Path) -> Result<Vec<(usize, String, String)>> {
     let refused = |reason: String| {
         Error::new(
             Kind::Usage,
-            format!("`{}` cannot be read as a file of keys", path.display()),
+            format!("`{}` is not a valid file of keys", path.display()),
         )
         .because(reason)
     };

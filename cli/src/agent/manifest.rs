@@ -1,7 +1,7 @@
-//! `agent.yaml`: everything that an agent may ask for. Every value is checked when it is parsed, so a [`Manifest`] is valid.
+//! `agent.yaml`: everything that an agent may request. Every value is checked when it is parsed, so a [`Manifest`] is valid.
 //!
-//! Agents are not trusted with the sandbox. No key grants a privilege, a mount of the VM, a network or an image; a new one
-//! needs a line in the table of the sandbox (`xtask/check/src/sandbox/table.rs`).
+//! Agents must not be able to weaken the sandbox. No key grants a privilege, a mount of the VM, a network or an image; a new key
+//! needs a line in the sandbox table (`xtask/check/src/sandbox/table.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,7 +77,7 @@ pub(crate) struct Spec {
     _capabilities: Capabilities,
     #[serde(default)]
     pub(crate) onboarding: Vec<Onboarding>,
-    /// A script with commands of the agent's own.
+    /// A script with the agent's own commands.
     pub(crate) commands: Option<Inside>,
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Health {
     pub(crate) timeout: Seconds,
     #[serde(default = "three")]
     pub(crate) retries: u8,
-    /// How long failures do not count after the start.
+    /// How long failures are ignored after the start.
     #[serde(default = "Seconds::thirty")]
     pub(crate) start_period: Seconds,
 }
@@ -177,7 +177,7 @@ impl ProtectHome {
     }
 }
 
-/// A port at which the agent listens.
+/// A port on which the agent listens.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Exposed {
@@ -209,7 +209,7 @@ pub(crate) struct Resources {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Requirements {
-    /// At least one of these has to be given.
+    /// At least one of these must be given.
     #[serde(default)]
     pub(crate) env_one_of: BTreeSet<Key>,
     #[serde(default)]
@@ -263,7 +263,7 @@ pub(crate) struct ManifestError {
     pub(crate) reason: String,
 }
 
-/// The largest file, and the most ports and volumes.
+/// The maximum size of the file, and of the lists of ports and volumes.
 const MOST_BYTES: usize = 64 << 10;
 const MOST: usize = 8;
 
@@ -283,7 +283,7 @@ impl Manifest {
     /// Checks that involve several values.
     fn check(&self) -> Result<(), String> {
         let spec = &self.spec;
-        // The VM's output about an agent has to stay short.
+        // The VM's output about an agent must stay short.
         if spec.ports.len() > MOST || spec.persistence.len() > MOST {
             return Err(format!(
                 "an agent can have at most {MOST} ports and {MOST} volumes"

@@ -1,4 +1,4 @@
-//! Agents: packs a directory of the user into an archive for the VM, with the generated files that add it to the stack.
+//! Agents: packs a user's directory into an archive for the VM, together with the generated files that add it to the stack.
 
 mod directory;
 mod keys;
@@ -19,7 +19,7 @@ use crate::multipass::call::Payload;
 pub(crate) use keys::Keys;
 pub(crate) use manifest::Manifest;
 
-/// The user's own Compose file, which may ask for anything.
+/// The user's own Compose file, which may request anything.
 const COMPOSE: &str = "compose.yaml";
 
 /// An agent, ready to be transferred.
@@ -27,9 +27,9 @@ const COMPOSE: &str = "compose.yaml";
 pub(crate) struct Agent {
     pub(crate) name: String,
     pub(crate) archive: Payload,
-    /// Its manifest; none if it has a Compose file of its own.
+    /// Its manifest; none if it has its own Compose file.
     pub(crate) manifest: Option<Manifest>,
-    /// The text of its own Compose file.
+    /// The text of its custom Compose file.
     pub(crate) compose: Option<String>,
     /// The keys given to it.
     pub(crate) keys: Keys,
@@ -38,7 +38,7 @@ pub(crate) struct Agent {
 /// Reads the agent in `dir`.
 ///
 /// # Errors
-/// Of kind `Usage`, if it is not a valid agent, or has a Compose file of its own without `trust`.
+/// Of kind `Usage`, if it is not a valid agent, or has its own Compose file without `trust`.
 pub(crate) fn read(dir: &Path, trust: bool) -> Result<Agent> {
     let read = directory::read(dir)?;
     let mut files = read.files;
@@ -86,15 +86,15 @@ fn parsed(path: &Path, bytes: &[u8]) -> Result<Manifest> {
     })
 }
 
-/// The largest Compose file that a person can be asked to read.
+/// The maximum size of a Compose file, which a person has to read.
 const MOST_COMPOSE: usize = 64 << 10;
 
 fn trusted(path: &Path, bytes: &[u8], trust: bool) -> Result<String> {
     let refused = |what: &str| Error::new(Kind::Usage, format!("`{}` {what}", path.display()));
     if !trust {
-        return Err(refused("is a Compose file of its own")
+        return Err(refused("is a custom Compose file")
             .because("it can remove every protection of the VM and of the services: privileges, mounts, networks")
-            .next(format!("read it; if you trust it, add --trust-compose; better: describe the agent in {}", manifest::FILE)));
+            .next(format!("read it; if you trust it, add --trust-compose (better: describe the agent in {})", manifest::FILE)));
     }
     match std::str::from_utf8(bytes) {
         Ok(text) if bytes.len() <= MOST_COMPOSE => Ok(text.to_owned()),

@@ -7,7 +7,7 @@ use super::manifest::Manifest;
 /// The directory in the archive for generated files.
 pub(super) const GENERATED: &str = ".polis";
 
-/// The memory in MiB that the stack gives the workspace; an agent can only ask for more.
+/// The memory in MiB that the stack gives the workspace; an agent can only request more.
 const MEMORY: u32 = 4096;
 
 /// The text of the Compose file; JSON is YAML.

@@ -1,4 +1,4 @@
-//! What is made of a manifest, judged by the programs that read it.
+//! The files generated from a manifest, checked with the programs that read them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use super::manifest::tests::FULL;
 use super::*;
 
 #[test]
-fn what_is_made_of_a_manifest() {
+fn the_generated_files() {
     let manifest = Manifest::parse(FULL).unwrap();
     let (overlay, unit) = generated(&manifest);
-    // `xtask/check` holds this file to the table of the sandbox.
+    // `xtask/check` compares this file with the sandbox table.
     expect_test::expect_file!["manifest/openclaw.compose.json"].assert_eq(&overlay);
     expect_test::expect_file!["manifest/openclaw.service"].assert_eq(&unit);
     let boot = boot(&manifest, &Digest::of(unit.as_bytes()));
@@ -26,7 +26,7 @@ fn what_is_made_of_a_manifest() {
 }
 
 #[test]
-fn the_examples_are_well_formed() {
+fn the_examples_are_valid() {
     let agents = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../agents");
     let mut names = Vec::new();
     for entry in fs::read_dir(agents).unwrap() {
@@ -51,7 +51,7 @@ impl Numbers {
         usize::try_from(self.0 >> 33).unwrap() % end
     }
 
-    /// A text of pieces that mean something to YAML, Compose, systemd, a shell or a terminal.
+    /// A text of pieces that are special in YAML, Compose, systemd, a shell or a terminal.
     fn text(&mut self) -> String {
         const PIECES: [&str; 36] = [
             "a",
@@ -97,7 +97,7 @@ impl Numbers {
     }
 }
 
-/// Manifests whose free texts are hostile: each with the words of its command and its variable's value.
+/// Manifests with hostile texts: each with the words of its command and its variable's value.
 fn hostile() -> impl Iterator<Item = (Manifest, Vec<String>, String)> {
     let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
     std::iter::from_fn(move || {
@@ -110,7 +110,7 @@ fn hostile() -> impl Iterator<Item = (Manifest, Vec<String>, String)> {
             yaml["spec"]["runtime"]["env"] = json!({"HOSTILE": value});
             yaml["spec"]["health"]["command"] = json!(format!("true {title}"));
             yaml["metadata"]["displayName"] = json!(format!("x{title}"));
-            // What only blanks make of a line is refused, which is no concern here.
+            // A line of only blanks is refused, which does not matter here.
             if let Ok(manifest) = Manifest::parse(&yaml.to_string()) {
                 return Some((manifest, words, value));
             }
@@ -118,7 +118,7 @@ fn hostile() -> impl Iterator<Item = (Manifest, Vec<String>, String)> {
     })
 }
 
-/// What systemd reads out of a quoted word, by its own rules: C's escapes, then specifiers, then variables.
+/// Parses a quoted word as systemd does: C's escapes, then specifiers, then variables.
 fn read_back(word: &str, variables: bool) -> String {
     let inner = word
         .strip_prefix('"')
@@ -145,7 +145,7 @@ fn read_back(word: &str, variables: bool) -> String {
 }
 
 #[test]
-fn no_text_of_a_manifest_reaches_beyond_its_place() {
+fn no_text_of_a_manifest_escapes_its_field() {
     for (manifest, words, value) in hostile().take(300) {
         let (overlay, unit) = generated(&manifest);
         let keys: Vec<&str> = unit
@@ -181,22 +181,22 @@ fn no_text_of_a_manifest_reaches_beyond_its_place() {
         for (word, quoted) in words.iter().zip(&joined) {
             assert_eq!(&read_back(quoted, true), word);
         }
-        // No free text enters it at all.
+        // It contains no free text at all.
         assert_eq!(overlay, generated(&Manifest::parse(FULL).unwrap()).0);
         let boot = boot(&manifest, &Digest::of(b""));
         assert_eq!(boot.lines().count(), 9, "{boot}");
     }
 }
 
-/// systemd's own parser takes what is made of hostile manifests, and finds nothing to warn of.
+/// systemd's own parser accepts the units of hostile manifests without a warning.
 #[cfg(target_os = "linux")]
 #[test]
-fn systemd_reads_what_is_made() {
+fn systemd_accepts_the_generated_unit() {
     let dir = std::env::temp_dir().join(format!("polis-units-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     let mut units = Vec::new();
     for (at, (mut manifest, ..)) in hostile().take(40).enumerate() {
-        // What this machine does not have is not what is asked.
+        // Ignore complaints about programs that this machine lacks.
         manifest.spec.runtime.user = text::Account::try_from("root".to_owned()).unwrap();
         let path = dir.join(format!("agent-{at}.service"));
         fs::write(&path, generated(&manifest).1).unwrap();
@@ -214,7 +214,7 @@ fn systemd_reads_what_is_made() {
         .collect();
     let program = PathBuf::from("/usr/bin/systemd-analyze");
     if !program.exists() {
-        eprintln!("skipped: there is no systemd-analyze");
+        eprintln!("skipped: systemd-analyze is not installed");
         return;
     }
     let ran = crate::process::run(&program, &args, std::time::Duration::from_secs(60)).unwrap();
@@ -249,7 +249,7 @@ mod given {
     }
 
     #[test]
-    fn keys_are_those_that_the_manifest_declares() {
+    fn only_keys_that_the_manifest_declares_are_accepted() {
         assert_eq!(
             gather(&["OPENAI_API_KEY"], None).unwrap(),
             "OPENAI_API_KEY=from-env\n"
@@ -282,7 +282,7 @@ mod given {
     }
 
     #[test]
-    fn one_of_the_keys_is_needed_and_may_be_stored() {
+    fn one_of_the_required_keys_may_be_stored() {
         let keys = Keys::default();
         assert_eq!(keys.missing(&manifest(), &[]).len(), 3);
         assert_eq!(

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-/// The longest command and the longest value of a variable.
+/// The maximum length of a command and of a variable's value.
 const MOST_CHARACTERS: usize = 4096;
 
 /// A type for a text that has passed `check`.
@@ -84,9 +84,7 @@ impl TryFrom<u16> for Port {
     fn try_from(port: u16) -> Result<Self, String> {
         match port {
             1024.. => Ok(Self(port)),
-            _ => Err(format!(
-                "invalid port {port} of an agent: expected 1024 to 65535"
-            )),
+            _ => Err(format!("invalid port {port}: expected 1024 to 65535")),
         }
     }
 }
@@ -124,7 +122,7 @@ fn name(text: String) -> Result<String, String> {
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if !first || !rest || text.len() > 40 || text.ends_with('-') {
         return Err(format!(
-            "invalid name `{text}`: expected up to 40 of a-z, 0-9 and -, beginning with a letter"
+            "invalid name `{text}`: expected up to 40 of a-z, 0-9 and -, starting with a letter"
         ));
     }
     if TAKEN.contains(&text.as_str()) || text.starts_with("polis") || text.starts_with("systemd") {
@@ -185,7 +183,7 @@ fn place(text: String) -> Result<String, String> {
     match plain(&text) && text.starts_with('/') && !text.contains("//") {
         true => Ok(text),
         false => Err(format!(
-            "invalid path `{text}`: expected an absolute one without `..`, of letters, digits, `.`, `_`, `+`, `@` and `-`"
+            "invalid path `{text}`: expected an absolute path without `..`, of letters, digits, `.`, `_`, `+`, `@` and `-`"
         )),
     }
 }
@@ -198,7 +196,7 @@ fn inside(text: String) -> Result<String, String> {
     match plain(&text) && parts {
         true => Ok(text),
         false => Err(format!(
-            "invalid path `{text}`: expected one below the agent's directory"
+            "invalid path `{text}`: expected a path below the agent's directory"
         )),
     }
 }
@@ -220,7 +218,7 @@ fn volume(text: String) -> Result<String, String> {
     let private = |of: &str| below == of || below.starts_with(&format!("{of}/"));
     if below.is_empty() {
         return Err(format!(
-            "invalid path `{path}`: expected one below /home/polis"
+            "invalid path `{path}`: expected a path below /home/polis"
         ));
     }
     if PRIVATE.iter().any(|of| private(of)) || [".config", ".local", ".cache"].contains(&below) {

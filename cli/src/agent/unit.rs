@@ -21,7 +21,7 @@ pub(crate) fn unit(manifest: &Manifest) -> String {
     if let Some(place) = &spec.runtime.workdir {
         unit.line("WorkingDirectory", &place.0);
     }
-    // The CAs for programs that have their own list; systemd passes nothing of the container's environment on.
+    // The CAs for programs that have their own list; systemd does not pass on the container's environment.
     unit.line(
         "PassEnvironment",
         "NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE SSL_CERT_FILE",
@@ -115,7 +115,7 @@ fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-/// The same for a command line, where systemd also expands variables.
+/// `text` as one quoted word of a command line, where systemd also expands variables.
 pub(super) fn exec_word(text: &str) -> String {
     quoted(text).replace('$', "$$")
 }

@@ -37,7 +37,7 @@ pub(crate) enum AgentVerb {
         /// The name of the agent
         name: String,
     },
-    /// Show an agent's output, after that of its install script
+    /// Show the output of an agent, preceded by that of its install script
     Logs {
         /// The name of the agent
         name: String,
@@ -72,13 +72,13 @@ impl AgentVerb {
 /// The keys and the trust given to an agent.
 #[derive(Debug, Default, Args)]
 pub(crate) struct GivenArgs {
-    /// Give the agent this key; its value is taken from the environment
+    /// Give the agent this key, with its value from the environment
     #[arg(long = "env", short = 'e', value_name = "KEY")]
     pub(crate) keys: Vec<String>,
-    /// Give the agent the keys in this file, one KEY=VALUE a line
+    /// Give the agent the keys in this file, one KEY=VALUE per line
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// Accept an agent with a Compose file of its own, which can undo the sandbox; shows the file
+    /// Accept an agent with a custom Compose file, which can undo the sandbox; shows the file
     #[arg(long)]
     pub(crate) trust_compose: bool,
 }

@@ -5,13 +5,13 @@ use clap::Subcommand;
 /// The commands of `port`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PortVerb {
-    /// List the ports, where they are reached, and who asked for them
+    /// List the ports, with their URLs and who requested them
     List,
-    /// Open a port, for everyone who reaches the VM
+    /// Open a port to everyone who can reach the VM
     Add {
-        /// The port at the VM's address, from 1024 on
+        /// The port at the VM's address, at least 1024
         port: u16,
-        /// The port in the workspace, if it is another one
+        /// The port in the workspace, if different
         #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
         to: Option<u16>,
     },

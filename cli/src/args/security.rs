@@ -6,7 +6,7 @@ use serde::Serialize;
 /// The commands of `security`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecurityVerb {
-    /// Show the level, the number of pending requests, and the hosts that are allowed for now
+    /// Show the level, the number of pending requests, and the hosts that are currently allowed
     Status,
     /// List the blocked requests that await a decision
     Pending {
@@ -60,7 +60,7 @@ impl SecurityVerb {
     }
 }
 
-/// What happens to requests to destinations that sentinel does not know.
+/// How sentinel handles requests to unknown destinations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {

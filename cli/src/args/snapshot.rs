@@ -5,7 +5,7 @@ use clap::Subcommand;
 /// The commands of `snapshot`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SnapshotVerb {
-    /// Take a snapshot of the whole VM; one that runs is stopped for it, and started again
+    /// Take a snapshot of the whole VM; stops a running VM, and starts it again
     Create {
         /// Its name [default: the next free snapshotN]
         name: Option<String>,
@@ -15,7 +15,7 @@ pub(crate) enum SnapshotVerb {
     },
     /// List the snapshots; changes nothing
     List,
-    /// Bring the VM back to a snapshot; what has changed since then is lost
+    /// Restore the VM from a snapshot; later changes are lost
     Restore {
         /// Its name
         name: String,

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 /// Arguments of `ssh-config`.
 #[derive(Debug, Args)]
 pub(crate) struct SshConfigArgs {
-    /// Include it from ~/.ssh/config, by one line at the top
+    /// Include it from ~/.ssh/config, with a line at the top
     #[arg(long)]
     pub(crate) install: bool,
     /// Remove that line and the key
@@ -19,12 +19,12 @@ pub(crate) struct SshConfigArgs {
 /// Arguments of `connect`.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
-    /// What to connect with
+    /// The client to connect with
     #[arg(default_value = "ssh")]
     pub(crate) with: Client,
 }
 
-/// What connects to the workspace over SSH.
+/// A client that connects to the workspace over SSH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Client {
     /// Visual Studio Code

@@ -1,5 +1,5 @@
-//! `polis cp`: which side is the workspace, packing files of this machine, and unpacking archives of the workspace after
-//! checking them.
+//! `polis cp`: determines which side is the workspace, packs local files, and unpacks archives of the workspace after checking
+//! them.
 
 pub(crate) mod names;
 pub(crate) mod pack;
@@ -29,7 +29,7 @@ pub(crate) enum Direction {
 pub(crate) struct WorkspacePath {
     /// Absolute, without a trailing slash or `.` components.
     pub(crate) path: String,
-    /// Whether it was given with a trailing slash, and so has to be a directory.
+    /// Whether it was given with a trailing slash, and so must be a directory.
     pub(crate) directory: bool,
 }
 
@@ -132,9 +132,7 @@ impl<R: Read> Read for Bounded<'_, R> {
         let room = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         let count = self.from.read(&mut buffer[..room])?;
         if count == 0 {
-            return Err(io::Error::other(
-                "it became shorter while it was being read",
-            ));
+            return Err(io::Error::other("it was truncated while being read"));
         }
         self.left -= count as u64;
         *self.count += count as u64;
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_shrinks_is_an_error_and_one_that_grows_is_cut() {
+    fn a_shrinking_file_is_an_error_and_a_growing_one_is_truncated() {
         let read = |bytes: &[u8], left| {
             let (mut count, mut text) = (0, Vec::new());
             let mut exactly = Bounded {

@@ -1,4 +1,4 @@
-//! Decides whether an entry of an archive may become a file, from its name, its kind and the entries before it. Pure.
+//! Decides from its name, its kind and the entries before it whether an archive's entry may become a file. Pure.
 //!
 //! The workspace is hostile, and so is every archive from it. Archives to it follow the same rules, so that copies behave
 //! alike in both directions.
@@ -10,7 +10,7 @@ use crate::platform::System;
 
 /// The longest name of an entry, and the longest target of a link, in bytes: PATH_MAX of Linux.
 pub(crate) const LONGEST: usize = 4096;
-/// The deepest nesting of directories.
+/// The maximum depth of directories.
 const MOST_LEVELS: usize = 256;
 
 /// Device names of Windows, reserved with any extension. `COM` and `LPT` are followed by a digit, which may be superscript.
@@ -35,7 +35,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// The largest archive within these limits: each entry has a header and padding, and some have a long name.
+    /// The maximum size of an archive within these limits: each entry has a header and padding, and some have a long name.
     pub(crate) fn archive(self) -> u64 {
         let headers = self.entries.saturating_mul(2048);
         self.bytes.saturating_add(headers).saturating_add(1 << 20)
@@ -44,7 +44,7 @@ impl Bounds {
     /// The reason when there are more bytes.
     pub(crate) fn too_large(self) -> String {
         let most = size::words(self.bytes);
-        format!("it is larger than {most}, the setting `copy-size`")
+        format!("it is larger than {most}, the limit set by `copy-size`")
     }
 }
 
@@ -120,7 +120,7 @@ impl Judge {
         if self.seen.len() as u64 >= self.bounds.entries {
             let most = self.bounds.entries;
             return Err(format!(
-                "there are more than {most} entries, the setting `copy-entries`"
+                "there are more than {most} entries, the limit set by `copy-entries`"
             ));
         }
         self.bytes = self.bytes.saturating_add(size);
@@ -139,15 +139,15 @@ impl Judge {
         }
     }
 
-    /// Checks that a link `depth` directories below the root stays inside. A `..` after a name is refused too: the name may
-    /// be another link, and then the text does not show where `..` leads.
+    /// Checks that a link `depth` directories below the root points inside. Refuses a `..` after a name too: the name may be another
+    /// link, and then the text does not show where `..` leads.
     fn stays(&self, depth: usize, target: &[u8]) -> Result<(), String> {
         if self.system == System::Windows {
             return Err("it is a link, which only some users may create on Windows".to_owned());
         }
         let out = || {
             let shown = String::from_utf8_lossy(target);
-            format!("it is a link that leads out of the copy, to `{shown}`")
+            format!("it is a link that points outside the copy, to `{shown}`")
         };
         if target.is_empty() || target.len() > LONGEST || target[0] == b'/' || target.contains(&0) {
             return Err(out());
@@ -164,8 +164,8 @@ impl Judge {
         Ok(())
     }
 
-    /// The form in which paths are compared: bytes on Linux, without case elsewhere. Other names that macOS treats as equal, it
-    /// refuses itself when the second one is created.
+    /// The form in which paths are compared: bytes on Linux, without case elsewhere. If macOS treats other names as equal, it refuses
+    /// the second one itself.
     fn key(&self, below: &[&[u8]]) -> Vec<u8> {
         let path = below.join(&b'/');
         match self.system {
@@ -200,10 +200,10 @@ fn parts(name: &[u8], kind: EntryKind) -> Result<Vec<&[u8]>, String> {
 /// Checks that `part` is a plain file name on every system.
 pub(crate) fn plain(part: &[u8]) -> Result<(), String> {
     match part {
-        b"" => Err("a part of its name is empty".to_owned()),
+        b"" => Err("its name has an empty component".to_owned()),
         b"." | b".." => {
             let part = String::from_utf8_lossy(part);
-            Err(format!("`{part}` is a part of its name"))
+            Err(format!("its name contains `{part}`"))
         }
         _ if part.contains(&0) => Err("its name contains a NUL".to_owned()),
         _ => Ok(()),
@@ -218,9 +218,9 @@ pub(crate) fn check_for_windows(part: &[u8]) -> Result<(), String> {
         return Err(format!("Windows does not allow `{found}` in a name"));
     }
     if name.ends_with(['.', ' ']) {
-        return Err("Windows drops a dot or blank at the end of a name".to_owned());
+        return Err("Windows removes a dot or blank at the end of a name".to_owned());
     }
-    // Ignoring everything after the first dot, and blanks before it.
+    // Ignore everything after the first dot, and blanks before it.
     let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
     let stem = stem.to_uppercase();
     let port = PORTS.iter().any(|port| {
@@ -228,7 +228,7 @@ pub(crate) fn check_for_windows(part: &[u8]) -> Result<(), String> {
         rest.next().is_some_and(|c| DIGITS.contains(c)) && rest.next().is_none()
     });
     match port || DEVICES.contains(&&*stem) {
-        true => Err("its name is a device of Windows".to_owned()),
+        true => Err("its name is a device name on Windows".to_owned()),
         false => Ok(()),
     }
 }
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_leads_to_something_inside() {
+    fn a_link_must_point_inside() {
         let link = |name: &str, target: &str| {
             let mut judge = judge(System::Linux);
             judge.admit(name.as_bytes(), EntryKind::Link, 0, target.as_bytes())
@@ -325,7 +325,10 @@ mod tests {
             ("r/l", "x\0y"),
         ] {
             let error = link(name, target).unwrap_err();
-            assert!(error.contains("leads out"), "{name} -> {target}: {error}");
+            assert!(
+                error.contains("points outside"),
+                "{name} -> {target}: {error}"
+            );
         }
         let mut judge = judge(System::Linux);
         judge.admit(b"r/l", EntryKind::Link, 0, b"d").unwrap();
@@ -334,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn case_matters_on_linux_alone() {
+    fn case_matters_only_on_linux() {
         for (system, taken) in [
             (System::Linux, true),
             (System::MacOs, false),
@@ -350,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_has_names_of_its_own() {
+    fn windows_reserves_names() {
         for name in [
             "con",
             "NUL",

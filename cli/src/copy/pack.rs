@@ -1,7 +1,7 @@
-//! Packs a file or a directory of this machine into an archive for the workspace.
+//! Packs a local file or directory into an archive for the workspace.
 //!
-//! Other processes may change the tree meanwhile. So each directory is opened relative to its parent, which lets no link lead
-//! out, and metadata and contents are read from the open file.
+//! Other processes may change the tree meanwhile. So each directory is opened relative to its parent, which prevents links from
+//! leading outside, and metadata and contents are read from the open file.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};

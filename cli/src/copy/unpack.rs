@@ -249,7 +249,7 @@ fn file(
     Ok(out)
 }
 
-/// What is written until it gets its name; removed when it does not.
+/// The unfinished copy; removed when dropped, unless it was renamed.
 struct PendingFile<'a> {
     dir: &'a Dir,
     name: String,
@@ -269,7 +269,7 @@ impl Drop for PendingFile<'_> {
             let _it_was_not_made = self.dir.remove_file(&self.name);
             return;
         }
-        // Some may already have the mode in which nothing can be removed from them.
+        // Some directories may already have a mode that prevents removal.
         for item in self
             .items
             .iter()
@@ -309,10 +309,10 @@ fn link(root: &Dir, target: &[u8], path: &[u8]) -> io::Result<()> {
     root.symlink(target, as_path(path).map_err(io::Error::other)?)
 }
 
-/// The judge admits none here.
+/// The judge admits no links here.
 #[cfg(not(unix))]
 fn link(_root: &Dir, _target: &[u8], _path: &[u8]) -> io::Result<()> {
-    Err(io::Error::other("links cannot be made here"))
+    Err(io::Error::other("links cannot be created here"))
 }
 
 #[cfg(test)]
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
     use crate::platform::HERE;
 
-    /// An archive with a directory that nobody may write, and two files; `lost` of its bytes go once it was judged.
+    /// An archive with a read-only directory and two files; `lost` of its bytes are cut off after the check.
     fn written(lost: u64) -> (Vec<std::ffi::OsString>, io::Result<Copied>) {
         let top = std::env::temp_dir().join(format!("polis-unpack-{}-{lost}", std::process::id()));
         std::fs::create_dir_all(top.join("here")).unwrap();
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_breaks_off_leaves_nothing() {
+    fn an_interrupted_copy_leaves_nothing() {
         let (left, copied) = written(0);
         assert_eq!(left, ["to"]);
         let expected = Copied { files: 2, bytes: 2 };

@@ -9,12 +9,12 @@ pub(crate) struct Trouble {
     pub(crate) fix: String,
 }
 
-/// Whether a program answers DNS on every address, so that Multipass's name server cannot on its bridge. `text` is
+/// Whether a program listens for DNS on every address, so that Multipass's name server cannot on its bridge. `text` is
 /// `/proc/net/udp`.
 pub(crate) fn dns_on_every_address(text: &str) -> Option<Trouble> {
     let taken = text.lines().any(|line| line.contains(" 00000000:0035 "));
     taken.then(|| Trouble {
-        detail: "a program answers on port 53 of every address; Multipass's name server cannot"
+        detail: "a program listens on port 53 of every address, so Multipass's name server cannot"
             .to_owned(),
         fix: "bind it to 127.0.0.1 (dnsmasq: bind-interfaces), then: sudo snap restart multipass"
             .to_owned(),

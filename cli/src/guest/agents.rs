@@ -6,7 +6,7 @@ use crate::guest::{self, AGENTS};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AgentsReport {
     pub(crate) states: Vec<AgentState>,
-    /// The ports that each agent asks for.
+    /// The ports that each agent requests.
     ports: Vec<(String, u16)>,
     /// The names of the keys stored for each agent.
     keys: Vec<(String, String)>,

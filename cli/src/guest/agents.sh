@@ -1,3 +1,3 @@
-# Runs the script of the agents. Arguments: as it says.
+# Runs `scripts/agents.sh` with these arguments.
 trap '(( $? == 0 )) || exit 10' EXIT
 cd /opt/polis && scripts/agents.sh "$@"

@@ -1,5 +1,5 @@
-//! What `status` shows of the VM besides the probe: versions, address, certificates and the number of pending requests. Each
-//! can be missing, which is shown but not an error.
+//! The facts that `status` shows about the VM in addition to the probe: versions, address, certificates and the number of pending
+//! requests. A missing fact is shown as such, and is not an error.
 
 use std::net::Ipv4Addr;
 
@@ -12,9 +12,9 @@ const HEADER: &str = "polis-facts 1";
 /// How many days before a certificate expires to warn; `generate-secrets.sh` uses the same number.
 const SOON: i64 = 30;
 const DAY: i64 = 24 * 60 * 60;
-/// The most certificates that are read; the stack has five.
+/// The maximum number of certificates that are read; the stack has five.
 const MOST: usize = 20;
-/// The most pending requests that are counted; more are shown as `250 or more`.
+/// The maximum number of pending requests that are counted; more are shown as `250 or more`.
 const MOST_PENDING: u64 = 250;
 /// The commands that renew every certificate. Containers read them when they start.
 pub(crate) const RENEW: &str = "polis exec --vm -- sudo mv /opt/polis/certs /opt/polis/certs.old, then: polis start, then: \
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_part_can_be_missing_and_none_is_believed_blindly() {
+    fn each_part_can_be_missing_and_is_validated() {
         let text = "noise|polis-facts 1\nnow 1000000000\npackage docker-ce 5:28.5.1-1~ubuntu.24.04~noble\n\
             package sysbox-ce 0.7.1.linux\naddress 10.0.0.7\ncertificate ca/ca.pem 999000000 1002592000\n\
             certificate x\u{1b} 1 2\ncertificate valkey/ca.crt 999000000 999999999\npending 3\nend\npending 9\n";
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_near_is_a_warning() {
+    fn an_imminent_expiry_is_a_warning() {
         for (left, word) in [
             (30, None),
             (29, Some(false)),

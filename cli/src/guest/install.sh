@@ -1,11 +1,11 @@
-# Puts a transferred archive in its place: checked, unpacked beside, switched over in one rename.
-# Arguments: the archive, its SHA-256, and for an agent its name. Ends with 11 when the archive is
-# not what was sent, with 12 when another agent has what this one claims.
+# Installs a transferred archive: verifies it, unpacks it beside its destination, and switches over with one rename.
+# Arguments: the archive, its SHA-256, and for an agent its name. Exits with 11 if the archive is damaged,
+# with 12 if another agent already uses a port or path of this one.
 set -euo pipefail
 trap 'code=$?; (( code == 0 || code == 11 || code == 12 )) || exit 10' EXIT
 archive=$1 digest=$2 agent=${3-}
 cd /opt/polis
-# One at a time: an earlier run that lost its caller may still be at work.
+# One at a time: an earlier run that lost its caller may still be running.
 exec 9<.
 flock 9
 if ! printf '%s  %s\n' "$digest" "$archive" | sha256sum --check --status; then
@@ -18,12 +18,12 @@ if [[ ! -d $place ]]; then
   rm -rf -- "$place.new"
   mkdir -p -- "$place.new"
   tar --extract --no-same-owner --preserve-permissions --file="$archive" --directory="$place.new"
-  # On the disk before anything points to it.
+  # Sync to the disk before anything points to it.
   find "$place.new" -type f -exec sync {} +
   mv -T -- "$place.new" "$place"
 fi
 
-# point NAME TARGET: a symbolic link, replaced in one rename; never a real file or directory.
+# point NAME TARGET: creates a symbolic link, or replaces one with a single rename; never replaces a real file or directory.
 point() {
   if [[ -e $1 && ! -L $1 ]]; then
     echo "/opt/polis/$1 is in the way: polis did not put it there" >&2
@@ -40,10 +40,10 @@ if [[ -n $agent ]]; then
   scripts/agents.sh take "$agent"
   scripts/agents.sh layer all
 else
-  # The names stay what they are from one bundle to the next; only where `bundle` points changes.
+  # The names stay the same from one bundle to the next; only the target of `bundle` changes.
   for entry in "$place"/*; do point "${entry##*/}" "bundle/${entry##*/}"; done
   point bundle "$place"
-  # The forwarder has its image from the stack.
+  # The forwarder uses an image of the stack.
   if [[ -e forward.json ]]; then scripts/agents.sh layer same; fi
 fi
 rm -f -- "$archive"

@@ -1,10 +1,10 @@
-# Prints how a job is, how far a pull is, and the end of its log. Argument: the name of the job.
+# Prints the state of a job, the progress of a pull, and the end of its log. Argument: the name of the job.
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 name=$1
 echo polis-job 1
 dir=/opt/polis/.jobs/$name
-# First whether it runs, then whether it has ended: the other way round its end could be missed.
+# Check whether it is running before whether it has ended: the other order could miss its end.
 running=
 if systemctl is-active --quiet "polis-$name.service"; then running=yes; fi
 if [[ -f $dir/code ]]; then
@@ -14,9 +14,9 @@ elif [[ -n $running ]]; then
 else
   echo lost
 fi
-# Images that are here and all of them, bytes that have arrived and that are known to come, layers of unknown size: from what
-# Compose prints of images (`gate Pulling`) and of layers (`3e731ddb7fc9 Downloading [=>  ]  1.2MB/4.3MB`). From version 5 on
-# it leaves out what is to come.
+# Prints the number of present images and of all images, of bytes received and expected, and of layers of unknown size. Compose
+# prints these for images (`gate Pulling`) and layers (`3e731ddb7fc9 Downloading [=>  ]  1.2MB/4.3MB`); from version 5 on, it omits
+# layers that have not started.
 awk '
   function bytes(text) {
     return text * (text ~ /kB$/ ? 1e3 : text ~ /MB$/ ? 1e6 : text ~ /GB$/ ? 1e9 : text ~ /TB$/ ? 1e12 : 1)
@@ -47,5 +47,5 @@ awk '
   }
 ' "$dir/log" 2>/dev/null || echo pulled
 echo log
-# Without the lines of layers, which say nothing when a pull has failed.
+# Without the lines about layers, which do not explain why a pull failed.
 grep -vE '^ [0-9a-f]{12} ' "$dir/log" 2>/dev/null | tail -n 12 | cut -c 1-200 || true

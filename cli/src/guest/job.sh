@@ -1,5 +1,5 @@
-# Starts a long command detached from this call, so that a cut connection does not end it; when it
-# already runs, nothing is started. Arguments: the name of the job, the user, the command.
+# Starts a long command detached from this call, so that a lost connection does not end it. Does nothing if it is already
+# running. Arguments: the name of the job, the user, the command.
 set -euo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 name=$1 user=$2

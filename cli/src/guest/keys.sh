@@ -1,5 +1,5 @@
-# Puts an agent's keys in their place, for root alone, and has the agent restarted where it runs. Arguments: the file that
-# was transferred, the agent.
+# Installs an agent's keys, readable only by root, and restarts the agent if it is running. Arguments: the transferred file, the
+# agent.
 set -euo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 cd /opt/polis

@@ -1,5 +1,5 @@
-# Prints how many things killed runs of polis have left in the VM more than a day ago; with the argument `remove` removes them
-# first.
+# Prints the number of files and folders that killed runs of polis left in the VM more than a day ago; with the argument `remove`,
+# removes them first.
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 exec 2>/dev/null
@@ -9,7 +9,7 @@ old() {
   find /opt/polis -mindepth 1 -maxdepth 1 -name '.incoming-*' -mmin +1440
 }
 if [[ ${1-} == remove ]]; then
-  # Names of ours have no line breaks; keys on their way are root's.
+  # Our names contain no line breaks; keys in transit belong to root.
   while read -r path; do sudo -n rm -rf -- "$path"; done < <(old)
 fi
 echo polis-leftovers 1

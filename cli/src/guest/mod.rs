@@ -213,7 +213,7 @@ pub(crate) fn remove_port(port: u16) -> Call {
     ports_script("close the port", &["remove", &port.to_string()])
 }
 
-/// Updates the forwarder to the wanted ports and the VM's current address.
+/// Updates the forwarder to the requested ports and the VM's current address.
 pub(crate) fn apply_ports() -> Call {
     ports_script("open the ports", &["apply"])
 }
@@ -350,7 +350,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_script_ends_with_a_code_that_multipass_reads_otherwise() {
+    fn no_script_exits_with_a_code_that_multipass_interprets() {
         let digest = Digest::of(b"x");
         let archive = Payload::new("x.tar", b"x".as_slice());
         let [_, install] = install(archive.clone(), Some("a"));
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn the_archive_is_checked_by_the_digest_of_what_was_sent() {
+    fn the_archive_is_verified_with_the_digest_that_was_sent() {
         let archive = Payload::new("x.tar", b"x".as_slice());
         let [transfer, install] = install(archive, None);
         let hex = Digest::of(b"x").hex();

@@ -8,8 +8,8 @@ echo polis-outside 1
 id=$(docker compose ps --all --quiet workspace)
 if [[ -n $id ]]; then
   echo "bytes $(timeout 15 docker inspect --size --format '{{.SizeRw}}' "$id")"
-  # `docker diff` lists a folder before its contents; the folder counts only if nothing follows it. What systemd writes at
-  # each boot is left out.
+  # `docker diff` lists a folder before its contents; the folder itself counts only if none of them follow. Skips files that systemd
+  # writes at each boot.
   timeout 25 docker diff "$id" | cut -c 3- | awk '
     NR > 1 && index($0, last "/") != 1 { print last }
     { last = $0 }

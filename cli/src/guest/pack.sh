@@ -1,5 +1,5 @@
-# Runs in the workspace: prints a file or a directory as an archive. Argument: its path. Ends with 20 (it is not there), 22 (it
-# holds what cannot be copied) or 23, and the reason.
+# Runs in the workspace: prints a file or a directory as an archive. Argument: its path. Exits with 20 (it does not exist), 22 (it
+# contains something that cannot be copied) or 23, and prints the reason.
 set -uo pipefail
 fail() {
   printf '%s\n' "$2" >&2
@@ -8,6 +8,6 @@ fail() {
 real=$(readlink -f -- "$1") && [[ -e $real ]] || fail 20 "there is no $1"
 odd=$(find "$real" ! -type f ! -type d ! -type l -print -quit)
 [[ -z $odd ]] || fail 22 "$odd is neither a file, a directory nor a link"
-# Long names as this format has them are the only extension that polis reads. 1 is a file that changed meanwhile.
+# This format's long names are the only extension that polis reads. Code 1 means that a file changed meanwhile.
 tar --create --file=- --format=gnu --hard-dereference --directory="${real%/*}/" -- "${real##*/}"
 (($? <= 1)) || exit 23

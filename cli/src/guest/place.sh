@@ -1,4 +1,4 @@
-# Makes the folder of polis, which the provisioning makes too, but late: now something can be brought there.
+# Creates the folder of polis. The provisioning does so too, but later, and files can be transferred already now.
 set -euo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 sudo -n mkdir -p /opt/polis

@@ -1,4 +1,4 @@
-//! The ports at the VM's address that lead into the workspace, and which may be opened.
+//! The ports that lead from the VM's address into the workspace, and the rules for opening them.
 
 use std::net::Ipv4Addr;
 
@@ -10,7 +10,7 @@ use crate::guest::service::Condition;
 use crate::guest::{self, PORTS};
 use crate::instance::named;
 
-/// The most ports that a user may open.
+/// The maximum number of ports that a user may open.
 const MOST: usize = 16;
 /// The lowest port that needs no privilege.
 const LEAST: u16 = 1024;
@@ -31,9 +31,9 @@ pub(crate) struct Port {
     pub(crate) port: u16,
     /// The port in the workspace.
     target: u16,
-    /// The agent that asks for it; none if the user opened it.
+    /// The agent that requests it; none if the user opened it.
     agent: Option<String>,
-    /// Whether the forwarder serves it; not if its agent is not started.
+    /// Whether the forwarder serves it; false if its agent is not started.
     open: bool,
 }
 
@@ -112,10 +112,10 @@ impl Ports {
         }
         let own = self.all.iter().filter(|known| known.agent.is_none());
         if own.count() >= MOST {
-            return Err(refused(format!(
-                "you have already opened {MOST} ports, the most that are allowed"
-            ))
-            .next("polis port remove PORT"));
+            return Err(
+                refused(format!("you have already opened {MOST} ports, the maximum"))
+                    .next("polis port remove PORT"),
+            );
         }
         Ok(true)
     }
@@ -132,7 +132,7 @@ impl Ports {
             Some(Port { agent: None, .. }) => Ok(()),
             Some(Port {
                 agent: Some(agent), ..
-            }) => Err(refused(format!("the agent `{agent}` asks for it"))
+            }) => Err(refused(format!("the agent `{agent}` requests it"))
                 .next(format!("polis agent remove {agent}"))),
             None => Err(refused("you have not opened it".to_owned()).next("polis port list")),
         }
@@ -165,7 +165,7 @@ impl Ports {
                 .agent
                 .as_deref()
                 .map_or("opened by you".to_owned(), |agent| {
-                    format!("asked for by {agent}")
+                    format!("requested by {agent}")
                 });
             let to = match port.target == port.port {
                 true => String::new(),
@@ -213,7 +213,7 @@ mod tests {
     const SOME: &str = "address 10.0.0.5\nbound 10.0.0.5\nport 8099 3000 open echo\nport 8100 8100 closed other\nport 9000 80 open\n";
 
     #[test]
-    fn what_may_be_opened_and_closed() {
+    fn rules_for_opening_and_closing_ports() {
         let some = ports(SOME);
         let cause = |result: Result<bool>| result.unwrap_err().causes.join(" ");
         assert!(some.may_add(9001, 9001).unwrap());
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_up_when_the_forwarder_is_and_the_address_is_the_vm_s() {
+    fn a_port_is_up_if_the_forwarder_is_up_at_the_current_address() {
         let forwarder = |state: &str, health: &str| Guest {
             services: vec![Service {
                 name: FORWARDER.to_owned(),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_cut_off_is_none() {
+    fn a_truncated_answer_is_an_error() {
         assert!(Ports::parse("polis-ports 1\nport 8099 3000 open echo\n").is_err());
         assert!(Ports::parse("").is_err());
         assert!(Ports::parse("polis-ports 1\nport 99999 1 open\nend\n").is_err());

@@ -39,7 +39,7 @@ pub(crate) struct Guest {
     /// The number of images that exist, and of those that are needed.
     pub(crate) images: (u32, u32),
     pub(crate) services: Vec<Service>,
-    /// How the workspace's container differs from the one that Compose would create now. Only recreating it changes that.
+    /// How the workspace's container differs from what Compose would create now. Only recreating it changes that.
     pub(crate) workspace_differs: Option<Difference>,
     /// Whether the forwarder is out of date, because the VM's address has changed.
     pub(crate) ports_differ: bool,
@@ -53,13 +53,13 @@ pub(crate) struct Installed {
     pub(crate) name: String,
     /// The digest of its archive.
     pub(crate) digest: Digest,
-    /// Whether it has a Compose file of its own, which the user trusted.
+    /// Whether it has its own Compose file, which the user trusted.
     pub(crate) trusted: bool,
     /// Whether it is part of the stack.
     pub(crate) layered: bool,
 }
 
-/// How a container differs from the one that Compose would create now.
+/// How a container differs from what Compose would create now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Difference {
@@ -69,9 +69,9 @@ pub(crate) enum Difference {
     Definition,
 }
 
-/// The most services that are read; the stack has a dozen.
+/// The maximum number of services that are read; the stack has a dozen.
 const MOST_SERVICES: usize = 250;
-/// The service that the agent works in.
+/// The agent's service.
 pub(crate) const WORKSPACE: &str = "workspace";
 /// The service that forwards ports to the workspace; it exists only while there is a port.
 pub(crate) const FORWARDER: &str = "forward";
@@ -98,7 +98,7 @@ impl Guest {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut guest = Self::default();
         let Some(answer) = guest::answer(text, "polis-probe 1") else {
-            return Err(unreadable("it does not begin with the expected line", text));
+            return Err(unreadable("it does not start with the expected line", text));
         };
         let lines = answer.lines().map(str::trim_end);
         for line in lines {
@@ -109,7 +109,7 @@ impl Guest {
                 .take(line)
                 .map_err(|reason| unreadable(&reason, text))?;
         }
-        Err(unreadable("it is cut off", text))
+        Err(unreadable("it is truncated", text))
     }
 
     fn take(&mut self, line: &str) -> std::result::Result<(), String> {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_init_container_has_to_end_and_the_others_not() {
+    fn init_containers_must_exit_and_others_must_run() {
         assert_eq!(service("exited", "", 0, "host-init"), Condition::Healthy);
         assert_eq!(service("exited", "", 1, "host-init"), Condition::Unhealthy);
         assert_eq!(service("running", "", 0, "host-init"), Condition::Starting);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_only_so_many_services_and_their_names_are_names() {
+    fn the_number_and_names_of_services_are_limited() {
         let read = |lines: &str| Guest::parse(&format!("polis-probe 1\n{lines}end\n"));
         let services =
             |count: usize| -> String { (0..count).map(|at| format!("expected s{at}\n")).collect() };
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_nearly_full_is_reported() {
+    fn a_nearly_full_disk_is_reported() {
         let disk = |space, inodes| Disk {
             space,
             inodes,
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn the_marker_counts_unless_a_second_run_is_at_work() {
+    fn the_marker_counts_unless_a_second_run_is_active() {
         let state = |cloud_init: &str, marker: bool, report: Option<&str>, again: bool| {
             let guest = Guest {
                 cloud_init: cloud_init.into(),
@@ -404,7 +404,7 @@ mod tests {
             Provisioning::Running
         );
         assert_eq!(state("done", false, None, false), Provisioning::Never);
-        // Switched off half way: cloud-init does not run it again.
+        // Switched off halfway: cloud-init does not run it again.
         let cut = Guest {
             cloud_init: "done".into(),
             script: true,

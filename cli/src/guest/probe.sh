@@ -1,6 +1,6 @@
-# Prints what is in the guest, a line each: a word, then its values. Changes nothing.
+# Prints the state of the guest, one fact per line: a word, then its values. Changes nothing.
 #
-# The whole stays far below 4096 bytes: on Windows a call that prints more never ends.
+# The output must stay far below 4096 bytes: on Windows, a call that prints more never ends.
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 exec 2>/dev/null
@@ -14,12 +14,12 @@ if [[ -f /usr/local/lib/polis/provision.sh ]]; then echo script; fi
 if [[ -f $state/provision.json ]]; then
   echo "report $(sed -n 's/^  "status": "\([a-z]*\)".*/\1/p' $state/provision.json)"
 fi
-# The digests of the files that the provisioning wrote, as one digest.
+# The digests of the files that the provisioning wrote, as a single digest.
 if [[ -f $state/provisioned.json ]]; then
   echo "marker $(sed -n 's/^ *"\(\/[^"]*\)": "\([0-9a-f]\{64\}\)".*/\2  \1/p' $state/provisioned.json |
     LC_ALL=C sort | sha256sum | cut -d ' ' -f 1)"
 fi
-# The last that is written of the proxies.
+# The last of the proxies' files to be written.
 if [[ -f /etc/polis/proxy.revision ]]; then echo "proxies $(head -c 64 /etc/polis/proxy.revision)"; fi
 
 cd $base || { echo end; exit 0; }
@@ -35,7 +35,7 @@ done
 if [[ -d certs/ca && -d certs/toolbox && -d certs/valkey && -d secrets ]]; then echo secrets; fi
 if [[ -f .ready ]]; then echo "ready $(head -c 200 .ready)"; fi
 
-# Just after a boot Docker is on its way: without it every image would seem to be missing.
+# Docker may still be starting after a boot: without it, every image would appear to be missing.
 docker_answers() {
   for _ in {1..20}; do
     if docker info; then return 0; fi

@@ -9,7 +9,7 @@ pub(crate) const REPORT: &str = "/var/lib/polis/provision.json";
 /// The path of the log with all output of the provisioning.
 pub(crate) const LOG: &str = "/var/log/polis-provision.log";
 
-/// The most steps that are read; there are a dozen.
+/// The maximum number of steps that are read; there are a dozen.
 const MOST_STEPS: usize = 100;
 
 /// The result of a provisioning.

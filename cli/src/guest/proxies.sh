@@ -1,4 +1,4 @@
-# Replaces the proxies and certificate authorities of this machine: what the archive lacks is removed. Argument: the archive.
+# Replaces the proxies and certificate authorities of this machine; removes files that the archive lacks. Argument: the archive.
 set -euo pipefail
 umask 077
 work=$(mktemp -d) || exit 10
@@ -20,7 +20,7 @@ put() {
 put apt.conf /etc/apt/apt.conf.d/90polis-proxy 0600
 put docker.conf /etc/systemd/system/docker.service.d/polis-proxy.conf 0600
 put proxy.env /etc/polis/proxy.env 0600
-# Those of the user-data have cloud-init's names.
+# The authorities from the user-data have cloud-init's file names.
 trusted=/usr/local/share/ca-certificates
 sudo -n mkdir -p -- "$trusted"
 sudo -n rm -f -- "$trusted"/cloud-init-ca-cert*.crt "$trusted"/polis-*.crt
@@ -31,5 +31,5 @@ sudo -n update-ca-certificates >/dev/null 2>&1
 sudo -n systemctl daemon-reload
 # The stack's unit stops before Docker and starts after it.
 if systemctl is-active --quiet docker.service; then sudo -n systemctl restart docker.service; fi
-# Last, since it says that all is done.
+# Last, because it marks the change as complete.
 put proxy.revision /etc/polis/proxy.revision 0644

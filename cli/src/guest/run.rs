@@ -1,8 +1,8 @@
-//! The user's commands inside the VM, whose exit codes must come back unchanged.
+//! The user's commands inside the VM, whose exit codes must be passed on unchanged.
 //!
-//! Some codes cannot pass through Multipass: 4 makes it run the command again endlessly; 1, 2, 5 and 255 are its own. So a
-//! wrapper writes such a code to a file and exits with 123. Where long output cannot pass either, as on Windows, it goes to
-//! files too. The wrapper needs only a shell and a home directory, so it works before the VM is provisioned.
+//! Some codes cannot pass through Multipass: on 4, it runs the command again endlessly; 1, 2, 5 and 255 are its own. So a wrapper
+//! writes such a code to a file and exits with 123. If long output cannot pass either, as on Windows, it goes to files too. The
+//! wrapper needs only a shell and a home directory, so it works before the VM is provisioned.
 
 use crate::instance::vm;
 use crate::multipass::call::{Call, Payload};
@@ -33,7 +33,7 @@ pub(crate) enum Target {
     Machine,
 }
 
-/// Options of `docker compose exec` that enter as the agent's user (uid 1000 in the workspace's image), and as root.
+/// Options of `docker compose exec` for the agent's user (uid 1000 in the workspace's image), and for root.
 const AS_POLIS: [&str; 10] = [
     "--user",
     "polis",
@@ -80,7 +80,7 @@ pub(crate) struct CommandRun {
 
 /// The start of both wrappers: the directory for files, and whether the stack has to exist.
 ///
-/// Ctrl-C ends only the command, whose code comes back. In the workspace, Docker sets the mark.
+/// Ctrl-C ends only the command, whose code is passed on. In the workspace, Docker sets the mark.
 const BEGIN: &str = r#"notes=$1 needs=$2
 shift 2
 trap : INT

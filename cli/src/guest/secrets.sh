@@ -1,3 +1,3 @@
-# Makes the certificates and secrets that are missing; they never leave the guest.
+# Creates missing certificates and secrets; they never leave the guest.
 trap '(( $? == 0 )) || exit 10' EXIT
 cd /opt/polis && scripts/generate-secrets.sh

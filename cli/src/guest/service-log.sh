@@ -1,5 +1,5 @@
-# Writes the log lines that tell why a service is not well to a file: those that name a cause, then the rest of the last
-# 40. The caller reads the file in parts, because no call may print that much. Arguments: the service, the file.
+# Writes to a file the log lines that explain why a service is unhealthy: those that name a cause, then the rest of the last 40.
+# The caller reads the file in parts, because no call may print that much. Arguments: the service, the file.
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 cd /opt/polis && mkdir -p -- "${2%/*}" || exit 10

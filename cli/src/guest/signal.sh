@@ -1,5 +1,5 @@
-# Sends signals to a command of the user, in the VM or in a container of it. Its processes have its mark in their
-# environment; the oldest of them is the command. What has left its session, as a server or tmux does, was to outlive it.
+# Sends signals to a user's command, in the VM or in a container. The command's processes have its mark in their environment; the
+# oldest of them is the command. Processes that have left its session, such as a server or tmux, are meant to survive.
 # Arguments: the mark, the signals.
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
@@ -7,7 +7,7 @@ mark=$1 signals=("${@:2}")
 found=$(for environ in $(sudo -n grep -lszxF -- "$mark" /proc/[0-9]*/environ); do
   pid=${environ//[!0-9]/}
   stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
-  # Behind the last bracket, where the name ends: the state, the parent, the group, the session; the 20th is the start.
+  # After the last bracket, which ends the name: the state, the parent, the group, the session; the 20th field is the start time.
   set -- ${stat##*) }
   echo "${20} $pid $4"
 done | sort -n)

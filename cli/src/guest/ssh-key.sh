@@ -1,5 +1,5 @@
-# Runs in the workspace, as root: makes the host key for SSH where there is none, and prints its public half. It is on a
-# volume, so it outlives the container. The image's own host keys are no secret: everybody has the image.
+# Runs in the workspace, as root: creates the SSH host key if there is none, and prints its public half. It is on a volume, so it
+# outlives the container. The image's own host keys are public, like the image.
 set -uo pipefail
 PATH=$PATH:/usr/sbin
 if ! command -v sshd ssh-keygen >/dev/null; then

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::guest::{self, OUTSIDE, VOLUMES};
 use crate::multipass::size;
 
-/// The most volumes or folders that are read; the scripts print fewer.
+/// The maximum number of volumes or folders that are read; the scripts print fewer.
 const MOST: usize = 50;
 
 /// A volume of the stack.
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_not_be_measured_is_reported_as_such() {
+    fn unmeasured_sizes_are_reported_as_such() {
         let read = volumes("noise|polis-volumes 1\nworkspace-home 4096\nscanner-db -\nend\n");
         let sizes: Vec<_> = read
             .iter()

@@ -1,7 +1,7 @@
-# Runs in the workspace, as its user: the workspace's end of `polis sync`. What was synced last is the commit `base` in a
-# repository beside the directory; a `.git` in the directory itself is never looked at. Arguments: what to do, the
-# directory, the repository's name, a commit. Ends with 20 when the directory has changes that this machine has not, with
-# 21 when it is there and was not synced, with 22 when it was not synced.
+# Runs in the workspace, as its user: the workspace's end of `polis sync`. The state of the last sync is the commit `base` in a
+# repository beside the directory; a `.git` in the directory itself is never read. Arguments: the operation, the directory, the
+# repository's name, a commit. Exits with 20 if the directory has changes that this machine lacks, with 21 if it exists but was
+# not synced, with 22 if it was not synced.
 set -uo pipefail
 fail() {
   printf '%s\n' "$2" >&2
@@ -30,8 +30,8 @@ case $verb in
     g read-tree --reset -u refs/polis/new && g update-ref refs/polis/base refs/polis/new
     ;;
   merge)
-    # What has changed here alone stays, what has changed there alone is taken; what has changed on both sides stays, is
-    # printed, and counts as not synced. Git overwrites nothing that changes meanwhile.
+    # Keeps what has changed only here, and takes what has changed only there. What has changed on both sides stays, is printed, and
+    # counts as not synced. Git overwrites nothing that changes meanwhile.
     commit base && cd "$tree" || fail 22 'it is not in the workspace'
     found=$(now) && g read-tree -m -u --aggressive refs/polis/base "$found" refs/polis/new || exit 23
     mapfile -d '' -t left < <(g diff --name-only --diff-filter=U -z)

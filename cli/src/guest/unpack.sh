@@ -1,6 +1,6 @@
-# Runs in the workspace: unpacks the archive on standard input beside its place, and renames what was in it. Arguments: where
-# to, and whether that has to be a directory. Ends with 0, or with 30 when it went below that directory; otherwise with 20
-# (no such directory), 21 (it has to be one), 22 (something is in the way) or 23, and the reason.
+# Runs in the workspace: unpacks the archive on standard input beside its destination, and renames the result. Arguments: the
+# destination, and whether that has to be a directory. Exits with 0, or with 30 if the copy is inside that directory; otherwise with
+# 20 (no such directory), 21 (not a directory), 22 (something is in the way) or 23, and prints the reason.
 set -uo pipefail
 fail() {
   printf '%s\n' "$2" >&2
@@ -23,14 +23,14 @@ made=("$beside"/*)
 ((${#made[@]} == 1)) || fail 23 'the archive is empty'
 target=$parent/${name:-${made[0]##*/}}
 if [[ -d ${made[0]} ]]; then
-  # Only its owner may move a directory, and only if it may be written.
+  # Only its owner may move a directory, and only if it is writable.
   mode=$(stat --format=%a -- "${made[0]}")
   chmod u+w -- "${made[0]}"
   [[ ! -e $target && ! -L $target ]] || fail 22 "$target exists already"
 else
   mode=''
   [[ $wanted == any || -z $name ]] || fail 21 "$target is not a directory"
-  [[ ! -L $target && (! -e $target || -f $target) ]] || fail 22 "$target exists already, and is not a file"
+  [[ ! -L $target && (! -e $target || -f $target) ]] || fail 22 "$target already exists, and is not a file"
 fi
 mv -fT -- "${made[0]}" "$target" || exit 23
 if [[ -n $mode ]]; then chmod -- "$mode" "$target"; fi

@@ -1,6 +1,6 @@
 //! The stack's Valkey, queried inside its container by `valkey.sh`: the call, and the answers of `valkey-cli`.
 //!
-//! The agent can write these answers, so every line is parsed strictly and nothing is guessed: anything incomplete is
+//! The agent can influence these answers, so every line is parsed strictly and nothing is guessed: anything incomplete is
 //! [`Reply::Broken`].
 
 use crate::guest;
@@ -147,18 +147,18 @@ impl Answer {
             line.clone_into(&mut section);
         }
         if !ended {
-            return Err("the answer is not whole".to_owned());
+            return Err("the answer is incomplete".to_owned());
         }
         Ok(answer)
     }
 
     fn last(&mut self) -> std::result::Result<&mut Keys, String> {
         let last = self.keys.last_mut();
-        last.ok_or_else(|| "the answer has a key of no list".to_owned())
+        last.ok_or_else(|| "the answer has a key outside a list".to_owned())
     }
 
-    /// Files what was said between the lines `section` and `word` of the script. Where it says nothing, Valkey's refusal
-    /// is all that can be there.
+    /// Stores the replies between the lines `section` and `word` of the script's output. An unknown section can only contain Valkey's
+    /// refusal.
     fn take(
         &mut self,
         section: &str,
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_read_as_valkey_cli_prints_them() {
+    fn replies_are_parsed_as_valkey_cli_prints_them() {
         for (line, expected) in [
             (r#""a\"\\\n\x1b\xc3\xa9""#, text("a\"\\\n\u{1b}é")),
             (r#"12) "a) b""#, text("a) b")),
@@ -250,7 +250,7 @@ mod tests {
             ("(empty array)", Reply::Nil),
             ("(error) NOPERM x", Reply::Error("NOPERM x".to_owned())),
             ("1) OK", Reply::Status("OK".to_owned())),
-            // Cut by the script, in a word or an escape, or not UTF-8.
+            // Truncated by the script, in a word or an escape, or not UTF-8.
             (r#""abc"#, Reply::Broken),
             (r#""abc\"#, Reply::Broken),
             (r#""abc\""#, Reply::Broken),
@@ -296,7 +296,7 @@ mod tests {
                 "now 17\nlist a\nkey a:1\nCould not connect\n\nend",
                 "Could not connect",
             ),
-            ("now 17\nkey a:1\n(integer) 60\n\nend", "of no list"),
+            ("now 17\nkey a:1\n(integer) 60\n\nend", "outside a list"),
         ] {
             let error = Answer::parse(bad).unwrap_err();
             assert!(error.contains(why), "{bad}: {error}");

@@ -1,13 +1,13 @@
-# Asks the stack's Valkey as its user mcp-admin, who approves and denies, and prints what valkey-cli answers, in the form
-# that quotes each string on one line. Arguments: how many bytes may be printed, the file for an answer that is longer, and
-# what is asked:
+# Queries the stack's Valkey as its user mcp-admin, who approves and denies, and prints the answers of valkey-cli, in the format
+# that quotes each string on one line. Arguments: the maximum number of bytes to print, the file for a longer answer, and the
+# query:
 #
-#   list PATTERN       each key that matches, with its seconds to live and its value
+#   list PATTERN       each key that matches, with its time to live in seconds and its value
 #   events COUNT STEP  the newest events, STEP of them at a time
 #   run COMMAND...     these commands, on one connection
 #
-# The agent can write what is read here, through toolbox. So keys, bytes, memory and time are bounded, and an answer that
-# was cut lacks its closing quote.
+# The agent can write these keys through toolbox. So keys, bytes, memory and time are bounded, and a truncated answer
+# lacks its closing quote.
 set -uo pipefail
 trap '(( $? == 0 )) || exit 10' EXIT
 most=$1 file=$2
@@ -17,7 +17,7 @@ if ! { cd /opt/polis && command -v docker && [[ -e docker-compose.yml ]]; } >/de
   echo no-stack
   exit 0
 fi
-# In the container there is neither grep nor sed. The password goes from its file to the environment, never to an argument.
+# The container has neither grep nor sed. The password goes from its file to the environment, never to an argument.
 # shellcheck disable=SC2016
 inside='
 IFS= read -r REDISCLI_AUTH </run/secrets/valkey_mcp_admin_password || exit 10

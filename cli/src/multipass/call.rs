@@ -13,7 +13,7 @@ pub(crate) struct Call {
     /// What it is for, as in `could not {purpose}`.
     pub(crate) purpose: &'static str,
     pub(crate) args: Vec<String>,
-    /// What it reads in place of the argument `-`.
+    /// Its input, in place of the argument `-`.
     pub(crate) payload: Option<Payload>,
     pub(crate) times: Times,
 }
@@ -22,18 +22,18 @@ pub(crate) struct Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Times {
     Once,
-    /// Repeatedly, until its answer says that it is done.
+    /// Repeatedly, until its answer shows that the condition holds.
     Until(&'static str),
     /// Repeatedly while the call before it runs, to show progress.
     Meanwhile,
-    /// While the launch runs, if time allows; the following steps do the rest.
+    /// During the launch, if time allows; the following steps do the rest.
     Ahead,
 }
 
 /// The input of a call.
 #[derive(Clone)]
 pub(crate) struct Payload {
-    /// What it is; its file name where it is a file.
+    /// A description, and its file name if it is a file.
     pub(crate) name: &'static str,
     pub(crate) bytes: Arc<[u8]>,
     /// Whether even its size and digest are secret.
@@ -149,7 +149,7 @@ impl Call {
     }
 }
 
-/// A script without comments and blank lines, since Windows limits the length of a command line.
+/// The script without comments and blank lines, since Windows limits the length of a command line.
 fn script_text(script: &str) -> String {
     let lines = script
         .lines()
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_read_back_as_they_were() {
+    fn quoting_arguments_is_reversible() {
         assert_eq!(quoted("--cloud-init"), "--cloud-init");
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's"), "'it'\\''s'");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_takes_the_place_of_standard_input() {
+    fn a_file_can_replace_standard_input() {
         let call = Call::new("x", &["transfer", "-", "polis:/a"]);
         assert_eq!(
             call.args_with_file(r"C:\x y"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_travel_without_comments() {
+    fn comments_are_removed_from_scripts() {
         let call = Call::guest("x", "# why\nset -e\n\n  # more\necho '#'\n", &["a"]);
         assert_eq!(call.args[6..], ["set -e\necho '#'", "polis", "a"]);
         assert!(call.to_text().ends_with("'[script: x]' polis a"));

@@ -1,5 +1,5 @@
-//! Transfers large files between this machine and the VM: through a pipe where that works, since Multipass may not be
-//! allowed to open our files, otherwise by the name of a file.
+//! Transfers large files between this machine and the VM: through a pipe if that works, since Multipass may not be allowed to open
+//! our files, otherwise by file name.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};

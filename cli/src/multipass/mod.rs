@@ -86,14 +86,14 @@ pub(crate) const TRANSFER: Duration = Duration::from_secs(600);
 const INTERVAL: Duration = Duration::from_millis(200);
 
 impl<'a> Multipass<'a> {
-    /// The program on the PATH, or where its installer puts it.
+    /// The program on the PATH, or in its installer's directory.
     ///
     /// # Errors
     /// Of kind `MultipassMissing`.
     pub(crate) fn find(options: Options<'a>) -> Result<Self> {
         let program = platform::find_multipass().ok_or_else(|| {
             Error::new(Kind::MultipassMissing, "Multipass is not installed")
-                .because("`multipass` is neither on the PATH nor where its installer puts it")
+                .because("`multipass` is neither on the PATH nor in its installer's directory")
                 .next(platform::INSTALL_MULTIPASS)
         })?;
         Ok(Self {
@@ -159,7 +159,7 @@ impl<'a> Multipass<'a> {
         })
     }
 
-    /// The same for a call that has been started; the first error of `look` ends it.
+    /// Watches a call that has been started; the first error of `look` ends it.
     fn watch(
         &self,
         call: &Call,
@@ -186,7 +186,7 @@ impl<'a> Multipass<'a> {
     fn note_wait(&self) {
         if self.may_note_wait.swap(false, Ordering::Relaxed) {
             output::note(&format!(
-                "Multipass has not answered for {} s: it answers one call at a time, and may be busy with another one",
+                "Multipass has not answered for {} s: it handles one call at a time, and may be busy with another one",
                 QUEUED.as_secs()
             ));
         }
@@ -268,13 +268,13 @@ impl<'a> Multipass<'a> {
         }
     }
 
-    /// Whether a call may print much: on Windows one that prints more than 4096 bytes never ends.
+    /// Whether a call may print a lot: on Windows, a call that prints more than 4096 bytes never ends.
     pub(crate) fn takes_long_output(&self) -> bool {
         self.options.pipes
     }
 
-    /// The arguments and the standard input of a call. Its payload is piped where that works; elsewhere it is a file in the
-    /// state directory that lasts as long as the call.
+    /// The arguments and the standard input of a call. Its payload is piped where that works; elsewhere it is a file in the state
+    /// directory that exists only during the call.
     fn delivered(&self, call: &Call) -> Result<Delivery> {
         let Some(payload) = &call.payload else {
             return Ok((call.args.clone(), None, None));
@@ -312,14 +312,14 @@ impl<'a> Multipass<'a> {
                 Kind::TimedOut,
                 format!("Multipass did not answer within {} s", limit.as_secs()),
             )
-            .because(format!("the call to {} was ended", call.purpose))
-            .because("Multipass answers one call at a time, and may be busy with another one")
+            .because(format!("the call to {} was killed", call.purpose))
+            .because("Multipass handles one call at a time, and may be busy with another one")
             .tried(call.to_text())
             .next("polis start")
             .next("polis doctor"),
             Failure::TooMuch(most) => guest::unreadable(
                 format!("Multipass printed more than {} MiB", most >> 20),
-                format!("the call to {} was ended", call.purpose),
+                format!("the call to {} was killed", call.purpose),
             )
             .tried(call.to_text()),
             Failure::Lost(error) => {
@@ -347,7 +347,7 @@ pub(crate) fn failed(call: &Call, output: &Output, kind: Kind) -> Box<Error> {
         return Error::new(kind, what)
             .because(match words.last() {
                 Some(line) => line.clone(),
-                None => format!("the command in the VM ended with {}", output.ended()),
+                None => format!("the command in the VM failed ({})", output.ended()),
             })
             .tried(call.to_text())
             .log(words);

@@ -12,9 +12,9 @@ use crate::platform;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// There is no daemon at the socket.
+    /// No daemon listens on the socket.
     DaemonDown,
-    /// The socket is not open to this user.
+    /// This user may not open the socket.
     AccessDenied,
     /// The daemon requires a passphrase first.
     NotAuthenticated,
@@ -24,7 +24,7 @@ pub(crate) enum Refusal {
     BeingPrepared,
     /// No such VM.
     Missing,
-    /// It is in the trash.
+    /// It is deleted but not purged.
     Deleted,
     /// The client's own `--timeout` expired; the daemon continues.
     ClientTimeout,
@@ -92,12 +92,12 @@ impl Refusal {
                 .next("polis doctor"),
             Self::AccessDenied => error(
                 Kind::NotAuthenticated,
-                "this user may not open the socket of Multipass",
+                "this user has no access to the socket of Multipass",
             )
             .next(platform::OPEN_SOCKET),
             Self::NotAuthenticated => error(
                 Kind::NotAuthenticated,
-                "Multipass has not authenticated this user: the user who set it up has to allow others",
+                "Multipass has not authenticated this user: the user who set it up must grant access",
             )
             .next("multipass authenticate"),
             Self::Deleted => deleted(),
@@ -117,7 +117,7 @@ impl Refusal {
     }
 }
 
-/// The VM is in the trash. A bare `purge` would remove every deleted VM of the user, so it is never suggested.
+/// The VM is deleted but not purged. A bare `purge` would remove every deleted VM of the user, so it is never suggested.
 pub(crate) fn deleted() -> Box<Error> {
     Error::new(
         Kind::Deleted,
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_decide_where_the_code_is_always_2() {
+    fn messages_distinguish_failures_with_code_2() {
         for (code, stderr, expected) in [
             (
                 2,
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_is_what_is_not_the_log_s() {
+    fn lines_of_the_log_are_not_the_reason() {
         let log = "[2026-11-26T10:11:12.345] [error] [url downloader] Failed to get x\n";
         assert_eq!(
             reasons(&format!("{log}launch failed: no room\n")),
@@ -256,12 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn spinners_and_repetitions_go() {
+    fn spinners_and_repetitions_are_removed() {
         assert_eq!(
             words("\x1b[2K\rone\rtwo\x1b[0m\r\n\nexec failed\nexec failed\n"),
             ["two", "exec failed"]
         );
-        // In no more than linear time: as much comes as a call may print.
+        // In linear time at most: the text may be as long as a call may print.
         let many: String = (0..60_000).map(|at| format!("{at}\n")).collect();
         let begun = std::time::Instant::now();
         assert_eq!(words(&many).len(), 60_000);

@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn half_a_stage_is_none() {
+    fn an_incomplete_stage_is_ignored() {
         assert_eq!(stages("Wait"), [""; 0]);
         assert_eq!(stages("Waiting for x  "), ["Waiting for x"]);
         assert_eq!(stages(""), [""; 0]);
     }
 
     #[test]
-    fn overwritten_and_erased_text_is_gone() {
+    fn overwritten_and_erased_text_is_removed() {
         assert_eq!(plain("a\x1b[31mb\x1b[0m\r\nlonger\rtwo\n"), "ab\ntwo\n");
         assert_eq!(plain("50%\u{8}\u{8}\u{8}60%"), "60%");
         assert_eq!(plain("ä\tb\x07"), "ä\tb");

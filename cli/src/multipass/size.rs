@@ -1,14 +1,13 @@
-//! Sizes and counts as Multipass takes them, parsed before it is called: a typing error should not
-//! cost the download of an image.
+//! Sizes and counts as Multipass accepts them, parsed before it is called: a typing error should not cost the download of an image.
 
 use std::fmt;
 
-/// The least memory of a VM, in bytes, from Multipass 1.17 on.
+/// The minimum memory of a VM, in bytes, from Multipass 1.17 on.
 const LEAST_MEMORY: u64 = 512 << 20;
-/// The least disk of a VM, in bytes, from Multipass 1.17 on.
+/// The minimum disk of a VM, in bytes, from Multipass 1.17 on.
 const LEAST_DISK: u64 = 1 << 30;
 
-/// A size as the user wrote it, which is how Multipass gets it.
+/// A size as the user typed it, which is passed to Multipass unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Size {
     text: String,
@@ -47,7 +46,7 @@ impl Size {
         let size = Self::parse(text)?;
         if size.bytes < least {
             return Err(format!(
-                "`{text}` is less than {} MiB, the least that Multipass takes",
+                "`{text}` is less than {} MiB, the minimum of Multipass",
                 least >> 20
             ));
         }
@@ -70,7 +69,7 @@ impl fmt::Display for Size {
 /// # Errors
 /// What was expected.
 fn bytes(text: &str) -> Result<u64, String> {
-    let expected = || format!("invalid size `{text}`: expected one such as 8G, 512M or 1.5GiB");
+    let expected = || format!("invalid size `{text}`: expected a size such as 8G, 512M or 1.5GiB");
     let upper = text.to_ascii_uppercase();
     let digits = upper
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_multipass_reads_them() {
+    fn sizes_are_parsed_like_multipass() {
         for (text, expected) in [
             ("8G", 8 << 30),
             ("8g", 8 << 30),

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result, cut};
 use crate::instance::{self, vm};
 use crate::multipass::call::Call;
 
-/// The longest name, as for an instance.
+/// The maximum length of a name, as for an instance.
 const LONGEST: usize = 70;
 
 /// A snapshot of the workspace's VM.
@@ -78,12 +78,12 @@ pub(crate) fn free_name(known: &[Snapshot]) -> String {
     names.find(|name| !taken(name)).unwrap_or_default()
 }
 
-/// Refuses what Multipass takes for no name of a snapshot; it takes the same ones as for an instance.
+/// Refuses a name that Multipass does not accept for a snapshot; the rules are those for an instance.
 pub(crate) fn check(name: &str) -> std::result::Result<String, String> {
     match name.len() <= LONGEST && instance::is_valid(name) {
         true => Ok(name.to_owned()),
         false => Err(format!(
-            "invalid name `{name}` of a snapshot: expected at most {LONGEST} letters, digits and hyphens, a letter first and no hyphen last"
+            "invalid snapshot name `{name}`: expected at most {LONGEST} letters, digits and hyphens, starting with a letter and not ending with a hyphen"
         )),
     }
 }

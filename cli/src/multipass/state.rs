@@ -11,7 +11,7 @@ pub(crate) enum VmState {
     /// SSH answers; cloud-init may still be at work.
     Running,
     Stopped,
-    /// In the trash; the name is taken.
+    /// Deleted but not purged; the name is still taken.
     Deleted,
     Starting,
     Restarting,
@@ -76,7 +76,7 @@ pub(crate) enum Outlook {
 
 /// [`Outlook::NoAnswer`] as a message.
 pub(crate) const NO_ANSWER: &str = "the VM does not answer: it is booting, or it hangs";
-/// The command that tells whether it hangs.
+/// The command that determines whether it hangs.
 pub(crate) const WAITING: &str = "polis start   (waits for it, and says what to do if it hangs)";
 
 impl VmState {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn words_come_back_as_they_were() {
+    fn parsing_reverses_printing() {
         for word in [
             "Running",
             "Deleted",

@@ -61,7 +61,7 @@ impl Versions {
             }
             if version < SAFE {
                 warning = Some(format!(
-                    "Multipass's {part} is version {text}; {SAFE} closes two vulnerabilities: {}",
+                    "Multipass's {part} is version {text}; {SAFE} fixes two vulnerabilities: {}",
                     crate::platform::UPDATE_MULTIPASS
                 ));
             }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_is_1_16_0_and_the_safe_one_1_16_3() {
+    fn versions_before_1_16_0_fail_and_before_1_16_3_warn() {
         assert_eq!(judged("1.16.3", Some("1.16.3")), (None, false));
         assert_eq!(
             judged("1.16.3+mac", Some("1.17.0-dev.12.pr3+g1")),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_json_is_an_error() {
+    fn an_answer_that_is_not_json_is_an_error() {
         assert!(Versions::parse("multipass 1.16.3").is_err());
         let versions = Versions::parse(r#"{"multipass":"1.16.1+mac","update":{}}"#).unwrap();
         assert_eq!(versions.multipassd, None);

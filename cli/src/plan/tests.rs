@@ -1,4 +1,4 @@
-//! What is done about each state that a workspace can be in.
+//! The plan for each state that a workspace can be in.
 
 mod agents;
 mod refused;
@@ -57,7 +57,7 @@ fn service(name: &str, state: &str, health: &str) -> Service {
     }
 }
 
-/// A guest in which nothing is missing.
+/// A complete guest.
 fn whole() -> Guest {
     let bundle = Digest::of(b"bundle");
     Guest {
@@ -89,7 +89,7 @@ fn names(machine: VmState, guest: Option<Guest>, desired: &Desired) -> Vec<&'sta
         .collect()
 }
 
-/// The steps for a running VM that is whole but for `break_it`.
+/// The steps for a running VM that is complete except for `break_it`.
 fn after(break_it: impl FnOnce(&mut Guest)) -> Vec<&'static str> {
     let mut guest = whole();
     break_it(&mut guest);
@@ -107,12 +107,12 @@ const EVERYTHING_INSIDE: [&str; 7] = [
 ];
 
 #[test]
-fn nothing_is_done_when_all_is_well() {
+fn nothing_is_done_for_a_complete_workspace() {
     assert_eq!(after(|_| ()), [] as [&str; 0]);
 }
 
 #[test]
-fn without_a_vm_everything_is_done_in_order() {
+fn without_a_vm_every_step_is_planned_in_order() {
     let observed = Observed {
         machine: None,
         guest: None,
@@ -124,7 +124,7 @@ fn without_a_vm_everything_is_done_in_order() {
 }
 
 #[test]
-fn only_what_is_missing_is_done() {
+fn only_missing_parts_are_planned() {
     assert_eq!(
         after(|guest| *guest = Guest {
             cloud_init: "running".into(),
@@ -163,7 +163,7 @@ fn only_what_is_missing_is_done() {
 }
 
 #[test]
-fn a_newer_cli_moves_the_stack_forward_without_provisioning() {
+fn a_newer_cli_upgrades_the_stack_without_provisioning() {
     assert_eq!(
         after(|guest| {
             guest.bundle = Some(Digest::of(b"older"));
@@ -188,7 +188,7 @@ fn up(guest: Guest, desired: &Desired) -> Vec<String> {
 }
 
 #[test]
-fn containers_are_made_anew_only_when_the_stack_is_another() {
+fn containers_are_recreated_only_for_a_different_stack() {
     let mut guest = whole();
     guest.ready = Some(Digest::of(b"older").hex());
     assert_eq!(
@@ -206,7 +206,7 @@ fn containers_are_made_anew_only_when_the_stack_is_another() {
 }
 
 #[test]
-fn the_workspace_is_recreated_only_when_that_is_wanted_and_changes_something() {
+fn the_workspace_is_recreated_only_on_request_and_if_it_differs() {
     let wanted = Desired {
         recreate_workspace: true,
         ..desired()
@@ -228,7 +228,7 @@ fn the_workspace_is_recreated_only_when_that_is_wanted_and_changes_something() {
     let command = ["scripts/stack.sh", "up", "--recreate-workspace"];
     assert_eq!(up(differs(), &wanted), command);
 
-    // Whether it differs from the new definition is not known before that is there.
+    // Whether it differs from the new definition is unknown until that is installed.
     let mut guest = whole();
     guest.bundle = Some(Digest::of(b"older"));
     guest.ready = Some(Digest::of(b"older").hex());
@@ -249,7 +249,7 @@ fn ports_follow_the_address_of_the_vm() {
         names(VmState::Running, Some(guest.clone()), &desired()),
         ["open-ports"]
     );
-    // What installs a bundle or an agent makes the forwarder anew itself.
+    // Installing a bundle or an agent also recreates the forwarder.
     guest.bundle = None;
     assert_eq!(
         names(VmState::Running, Some(guest), &desired())[0],
@@ -258,7 +258,7 @@ fn ports_follow_the_address_of_the_vm() {
 }
 
 #[test]
-fn a_vm_that_does_not_run_is_started_and_looked_at_again() {
+fn a_stopped_vm_is_started_and_observed_again() {
     for state in [VmState::Stopped, VmState::Suspended] {
         assert_eq!(
             names(state, None, &desired()),
@@ -280,7 +280,7 @@ fn a_vm_that_does_not_run_is_started_and_looked_at_again() {
 }
 
 #[test]
-fn the_launch_keeps_to_the_contract() {
+fn the_launch_follows_the_contract() {
     let call = launch(&desired());
     assert_eq!(
         call.args,
@@ -305,7 +305,7 @@ fn the_launch_keeps_to_the_contract() {
 }
 
 #[test]
-fn other_proxies_are_set_before_they_are_needed_and_what_they_restart_is_looked_at_anew() {
+fn changed_proxies_are_set_first_and_the_guest_is_observed_again() {
     let proxies = Proxies {
         https: Some("http://proxy:3128".into()),
         ..Proxies::default()
@@ -322,9 +322,9 @@ fn other_proxies_are_set_before_they_are_needed_and_what_they_restart_is_looked_
         ..whole()
     };
     assert_eq!(names(VmState::Running, Some(has()), &behind), [""; 0]);
-    // No longer set: they go.
+    // No longer set: they are removed.
     assert_eq!(names(VmState::Running, Some(has()), &desired()), set);
-    // It may have failed for want of them.
+    // It may have failed because they were missing.
     let failed = Guest {
         marker: None,
         report: Some("failed".into()),
@@ -345,7 +345,7 @@ fn other_proxies_are_set_before_they_are_needed_and_what_they_restart_is_looked_
 }
 
 #[test]
-fn a_new_vm_has_its_proxies_from_our_user_data_and_not_from_another() {
+fn a_new_vm_gets_its_proxies_only_from_our_user_data() {
     let nothing = Observed {
         machine: None,
         guest: None,

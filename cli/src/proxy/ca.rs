@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{Error, Kind, Result};
 
-/// The largest file; it becomes part of the user-data.
+/// The maximum size of the file, which becomes part of the user-data.
 const MOST_BYTES: u64 = 64 << 10;
 const BEGIN: &str = "-----BEGIN ";
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
@@ -35,7 +35,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<String>> {
         .map_err(|error| refused(error.to_string()))?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(refused(
-            "it is larger than 64 KiB; leave out what the system trusts anyway".to_owned(),
+            "it is larger than 64 KiB; remove certificates that the system already trusts"
+                .to_owned(),
         ));
     }
     parse(&String::from_utf8_lossy(&bytes)).map_err(refused)
@@ -78,7 +79,7 @@ fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
         found.push(pem(&body));
     }
     match found.is_empty() {
-        true => Err("there is no certificate in it".to_owned()),
+        true => Err("it contains no certificate".to_owned()),
         false => Ok(found),
     }
 }
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_taken_and_nothing_between_them() {
+    fn only_certificates_are_read() {
         let (one, two) = (block(&[1; 300]), block(&[2; 300]));
         let text = format!(
             "# Company\r\n{}\nsubject: x\n{two}",
@@ -130,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line() {
+    fn errors_name_the_line() {
         let one = block(&[1; 300]);
         let key = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
         let cut = one.replace("\n-----END", "\nAAAA\n-----END");
         for (text, reason) in [
-            (String::new(), "there is no certificate in it"),
-            ("hello".to_owned(), "there is no certificate in it"),
+            (String::new(), "it contains no certificate"),
+            ("hello".to_owned(), "it contains no certificate"),
             (format!("{one}{key}"), "line 10 begins a private key"),
             (
                 one.replace("CERTIFICATE", "X509 CRL"),

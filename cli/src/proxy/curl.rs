@@ -31,7 +31,7 @@ impl CurlConfigs {
         Self(first.into_iter().chain([common]).collect())
     }
 
-    /// Calls `run` with one after the other, until one does not fail for lack of trust.
+    /// Calls `run` with each in turn, until one does not fail for lack of trust.
     pub(crate) fn tried(
         &self,
         mut run: impl FnMut(Streams) -> Result<Output, Failure>,
@@ -62,7 +62,7 @@ fn line(name: &str, value: &str) -> String {
 /// # Errors
 /// Why it does not answer.
 pub(crate) fn reach(proxies: &Proxies, place: &str, limit: Duration) -> Result<(), String> {
-    let curl = platform::find_curl().ok_or("curl is not installed, so it was not tried")?;
+    let curl = platform::find_curl().ok_or("not checked: curl is not installed")?;
     let url = format!("https://{place}/");
     let seconds = limit.as_secs().to_string();
     let words = [
@@ -110,13 +110,13 @@ fn run(curl: &Path, args: &[String], streams: Streams, limit: Duration) -> Resul
 fn reason(output: &Output) -> String {
     let said = url::masked(output.stderr.trim());
     match (output.code, output.stdout.trim()) {
-        (_, "407") => "the proxy asks for a name and a password, or for others (407)".to_owned(),
+        (_, "407") => "the proxy requires a name and password, or rejects the given ones (407)".to_owned(),
         (Some(56 | 22), status @ ("403" | "404" | "405" | "500" | "502" | "503" | "504")) => {
             format!("the proxy does not connect to it ({status})")
         }
-        (Some(5), _) => "the name of the proxy is not known".to_owned(),
+        (Some(5), _) => "could not resolve the name of the proxy".to_owned(),
         (Some(UNTRUSTED), _) => {
-            "no trusted authority signed its certificate: does ca-file hold the proxy's authority?"
+            "no trusted authority signed its certificate: does ca-file contain the proxy's authority?"
                 .to_owned()
         }
         _ => said,
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_reached_by_the_proxy_of_its_scheme_and_both_authorities() {
+    fn a_url_uses_the_proxy_of_its_scheme_and_both_authorities() {
         let proxies = Proxies {
             http: Some("http://one:1".into()),
             https: Some("http://me:p%40ss@two:2".into()),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_way_is_for_want_of_trust_alone() {
+    fn the_second_configuration_is_tried_only_for_lack_of_trust() {
         let proxies = Proxies {
             ca_file: Some("x".into()),
             ..Proxies::default()

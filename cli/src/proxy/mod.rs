@@ -249,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn the_user_data_says_the_same_and_the_proxies() {
+    fn the_user_data_is_only_extended_by_the_proxies() {
         let (ours, merged) = (
             embedded::user_data(),
             proxies().merged_into(embedded::user_data()).unwrap(),
         );
-        assert_eq!(merged.facts(), None, "there is a password in it");
+        assert_eq!(merged.facts(), None, "it contains a password");
         let (ours, mut merged) = (read(&ours), read(&merged));
         let authorities = merged.as_object_mut().unwrap().remove("ca_certs").unwrap();
         assert_eq!(authorities, json!({"trusted": proxies().authorities}));
@@ -281,7 +281,7 @@ mod tests {
         let revision = proxies().revision().unwrap() + "\n";
         assert_eq!(content("/etc/polis/proxy.revision"), revision);
         for file in added {
-            // Not a number, nor a string that needs its quotes.
+            // Neither a number nor a string that needs quotes.
             let open = file["path"] == "/etc/polis/proxy.revision";
             let mode = &file["permissions"];
             let mode = mode
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(merged.bytes, ours.bytes);
         assert_eq!(Proxies::default().revision(), None);
         assert!(Proxies::default().files().is_empty());
-        // What is reached directly means nothing without a proxy.
+        // Exceptions are meaningless without a proxy.
         let none = Proxies {
             none: Some("x".into()),
             ..Proxies::default()
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_differs_with_all_that_is_set_and_says_little_of_a_password() {
+    fn a_revision_depends_on_all_settings_and_reveals_little_of_a_password() {
         let other = |change: fn(&mut Proxies)| {
             let mut other = proxies();
             change(&mut other);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_script_puts_each_file_where_the_user_data_does() {
+    fn the_script_and_the_user_data_use_the_same_paths() {
         let script = include_str!("../guest/proxies.sh");
         for (name, path) in PLACES {
             assert!(script.contains(&format!("put {name} {path} 06")), "{name}");

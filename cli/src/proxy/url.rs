@@ -1,11 +1,11 @@
-//! The URL of a proxy. Only characters that a shell, systemd and apt all read alike are accepted.
+//! The URL of a proxy. Only characters that a shell, systemd and apt all interpret alike are accepted.
 
 /// Replaces a name and a password.
 const MASK: &str = "***";
 
 /// Checks the URL of a proxy. Errors never quote it, since it may contain a password.
 pub(crate) fn check(text: &str) -> Result<String, String> {
-    let expected = "expected http://HOST:PORT or https://HOST:PORT, with NAME:PASSWORD@ before the host if it asks for them";
+    let expected = "expected http://HOST:PORT or https://HOST:PORT, with NAME:PASSWORD@ before the host if the proxy requires them";
     let url = text.strip_suffix('/').unwrap_or(text);
     let rest = url
         .strip_prefix("http://")
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_one_and_no_reason_quotes_a_password() {
+    fn invalid_urls_are_refused_without_quoting_a_password() {
         for bad in [
             "",
             "proxy:3128",
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_and_no_password_is_shown() {
+    fn names_and_passwords_are_hidden() {
         for (text, shown) in [
             ("http://me:word@proxy:1", "http://***@proxy:1"),
             ("http://me:w@o/rd@proxy:1", "http://***@proxy:1"),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_no_blanks_and_nothing_that_a_shell_reads() {
+    fn a_list_has_no_blanks_and_no_shell_characters() {
         assert_eq!(
             check_list("localhost, .example.org,10.0.0.0/8"),
             Ok("localhost,.example.org,10.0.0.0/8".to_owned())

@@ -9,7 +9,7 @@ use crate::guest::{self, Job};
 use crate::multipass::screen;
 
 impl Reconciler<'_> {
-    /// Runs a job to its end. A job that is lost, as by a reboot, is started again once.
+    /// Runs a job until it ends. A job that is lost, for instance by a reboot, is started again once.
     pub(super) fn job(&mut self, job: &Job, limit: Duration) -> Result<Ended> {
         let mut backoff = Backoff::until(Instant::now() + limit);
         self.succeed(&job.start, Kind::Unexpected)?;

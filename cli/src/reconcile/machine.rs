@@ -41,7 +41,7 @@ impl Reconciler<'_> {
             // The VM exists and continues.
             Refusal::InitTimeout => Ok(()),
             Refusal::ClientTimeout => self.await_machine(&list_call(), self.limits.provisioned),
-            // An earlier launch was cut off, and the daemon continued it.
+            // An earlier launch was interrupted, and the daemon continued it.
             Refusal::BeingPrepared | Refusal::Exists => {
                 self.view.detail("an earlier launch is still running");
                 self.await_machine(&list_call(), self.limits.provisioned)
@@ -71,7 +71,7 @@ impl Reconciler<'_> {
             }
         })?;
         ended.ok_or_else(|| {
-            self.not_provisioned_in_time("`multipass launch` does not end")
+            self.not_provisioned_in_time("`multipass launch` did not finish")
                 .tried(call.to_text())
         })
     }

@@ -24,8 +24,8 @@ use crate::view::View;
 
 /// How long a VM may take to boot.
 const BOOT: Duration = Duration::from_secs(300);
-/// How long a VM that is switched on may not answer before it counts as hanging: three times the slowest first boot that
-/// was measured, 58 s until SSH under software emulation.
+/// How long a running VM may not answer before it counts as hanging: three times the slowest first boot measured, 58 s until SSH
+/// under software emulation.
 const SILENCE: Duration = Duration::from_secs(180);
 
 #[derive(Debug)]

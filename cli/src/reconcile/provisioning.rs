@@ -72,7 +72,7 @@ impl Reconciler<'_> {
                 let mut error = Error::new(
                     Kind::Provisioning,
                     format!(
-                        "the provisioning of the VM failed in its step `{}`",
+                        "the provisioning of the VM failed in step `{}`",
                         report.step
                     ),
                 )

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_shown_where_they_are_known() {
+    fn bytes_are_shown_if_they_are_known() {
         let words = |line: &str| Pulled::parse(line).words();
         let mebibyte = 1_u64 << 20;
         let line = |unknown: u64| {

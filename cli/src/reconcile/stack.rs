@@ -38,7 +38,7 @@ impl Reconciler<'_> {
         }
         Err(
             Error::new(Kind::Transfer, "the transfer arrived damaged twice")
-                .because("its SHA-256 in the VM is not that of the file that was sent")
+                .because("its SHA-256 in the VM differs from that of the file sent")
                 .tried(transfer.to_text())
                 .next("polis start"),
         )
@@ -52,7 +52,8 @@ impl Reconciler<'_> {
                 .next("polis start   (continues where it stopped)")
                 .next("POLIS_PULL_TIMEOUT=3600 polis start   (waits longer)"),
             Ended::Failed(code, log) => {
-                let cause = cause_of_pull(&log).unwrap_or(format!("the pull ended with {code}"));
+                let cause =
+                    cause_of_pull(&log).unwrap_or(format!("the pull failed with exit code {code}"));
                 Error::new(Kind::Pull, "could not pull an image")
                     .because(cause)
                     .log(log)
@@ -68,7 +69,7 @@ impl Reconciler<'_> {
             Ended::Succeeded => return Ok(()),
             Ended::Late(log) => ("they are still being started".to_owned(), log),
             Ended::Failed(code, log) => {
-                let ended = format!("docker compose ended with {code}");
+                let ended = format!("docker compose failed with exit code {code}");
                 (log.last().cloned().unwrap_or(ended), log)
             }
         };

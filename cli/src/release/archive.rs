@@ -6,9 +6,9 @@ use std::io::Read;
 
 use polis_base::release;
 
-/// The largest program.
+/// The maximum size of the program.
 const MOST_PROGRAM: u64 = 64 << 20;
-/// The largest unpacked archive.
+/// The maximum size of the unpacked archive.
 #[cfg(any(not(windows), test))]
 const MOST_UNPACKED: u64 = 128 << 20;
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_is_taken_out_of_both_kinds() {
+    fn the_program_is_extracted_from_both_formats() {
         let path = path("1.2.3", "x86_64-unknown-linux-musl");
         assert_eq!(path, "polis-1.2.3-x86_64-unknown-linux-musl/polis");
         let tar = tar_gz(&path, tar::EntryType::Regular, b"program");

@@ -1,6 +1,5 @@
-//! Fetches files of a release with the system's `curl`, which knows the proxies, certificates and names of its machine. So no
-//! TLS is compiled in, which would need a C compiler for each target. Nothing that it downloads is trusted unless it is
-//! signed.
+//! Downloads files of a release with the system's `curl`, which knows the proxies, certificates and name servers of its machine. So
+//! no TLS is compiled in, which would need a C compiler for each target. No download is trusted unless it is signed.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -83,7 +82,7 @@ impl<'a> Releases<'a> {
                 if let Some(output) = running.poll(TICK)? {
                     return Ok(output);
                 }
-                // curl has the same limit; this is in case it hangs.
+                // curl has the same limit; this covers a curl that hangs.
                 if started.elapsed() > self.limit + Duration::from_secs(5) {
                     return Err(Failure::TimedOut(self.limit));
                 }
@@ -142,22 +141,22 @@ fn failed(url: &str, most: usize, ended: std::result::Result<Output, Failure>) -
     };
     match ended {
         Ok(output) => {
-            let code = output
-                .code
-                .map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+            let code = output.code.map_or("killed by a signal".to_owned(), |code| {
+                format!("exit code {code}")
+            });
             let stderr = output.stderr.trim();
             error(match stderr.is_empty() {
-                true => format!("curl ended with {code}"),
+                true => format!("curl failed ({code})"),
                 false => format!("{stderr} ({code})"),
             })
         }
         Err(Failure::Interrupted) => interrupted(),
         Err(Failure::TimedOut(limit)) => error(format!("it took more than {} s", limit.as_secs())),
         Err(Failure::Lost(_)) => error(format!(
-            "it is larger than {}, the most that is accepted",
+            "it is larger than {}, the maximum",
             size::words(most as u64)
         )),
-        Err(Failure::TooMuch(_)) => error("curl printed too much".to_owned()),
+        Err(Failure::TooMuch(_)) => error("curl printed too much output".to_owned()),
         Err(Failure::Start(reason)) => error(format!("could not start curl: {reason}")),
     }
 }
@@ -213,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_kept_than_a_file_may_have() {
+    fn a_download_is_bounded() {
         let mut body = Body::of(3);
         assert!(body.write_all(b"ab").is_ok());
         assert!(body.write_all(b"cd").is_err());

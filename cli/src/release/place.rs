@@ -26,14 +26,14 @@ pub(crate) struct Staged<'a> {
 }
 
 impl Installation {
-    /// The place of the running program, with all links resolved.
+    /// The location of the running program, with all links resolved.
     ///
     /// # Errors
     /// When it cannot be found, or belongs to a package manager.
     pub(crate) fn find() -> Result<Self> {
         let found = std::env::current_exe().and_then(fs::canonicalize);
         let program = found.map_err(|error| {
-            Error::new(Kind::Update, "cannot find the file of this program")
+            Error::new(Kind::Update, "could not find the path of this program")
                 .caused_by(&error)
                 .next("run polis by its current path")
         })?;
@@ -96,7 +96,7 @@ impl Installation {
         let dir = self.program.parent().unwrap_or(&self.program);
         Error::new(
             Kind::Update,
-            format!("`{}` cannot be written", dir.display()),
+            format!("could not write to `{}`", dir.display()),
         )
         .caused_by(&error)
         .next(
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_old_program_steps_aside_and_comes_back_if_there_is_no_new_one() {
+    fn the_old_program_is_moved_and_restored_if_there_is_no_new_one() {
         let dir = std::env::temp_dir().join(format!("polis-aside-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let [staged, program, aside] = ["new", "polis.exe", "old"].map(|name| dir.join(name));

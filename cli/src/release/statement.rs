@@ -33,15 +33,13 @@ pub(crate) fn claimed(signature: &[u8]) -> Result<Version, String> {
 /// Verifies that `key` has signed `sums`, and returns the statement with its version.
 ///
 /// # Errors
-/// When it has not, or something else was signed.
+/// When it has not, or has signed something else.
 pub(crate) fn verify(key: &str, signature: &[u8], sums: &[u8]) -> Result<Statement, String> {
     let key = PublicKey::from_base64(key).map_err(|_| "this program's key is damaged")?;
     let version = claimed(signature)?;
     key.verify(sums, &decode(signature)?, false)
         .map_err(|error| match error {
-            Minisign::UnexpectedKeyId => {
-                "it was made with another key than the one in this program"
-            }
+            Minisign::UnexpectedKeyId => "it was made with a different key than this program's",
             Minisign::InvalidSignature => "it is not the signature of this list and this version",
             _ => NO_SIGNATURE,
         })?;
@@ -151,7 +149,7 @@ mod tests {
         let pair = KeyPair::generate_unencrypted_keypair().unwrap();
         let key = pair.pk.to_base64();
         let good = signed(&pair, SUMS_TEXT, "Polis 1.2.3");
-        // The first line is a comment that nobody signs.
+        // The first line is an unsigned comment.
         let signed_from = good.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         for at in signed_from..good.len() - 1 {
             let mut damaged = good.clone();
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checksum_stands_there_exactly_once() {
+    fn a_checksum_is_listed_exactly_once() {
         let sums = format!("{SUMS_TEXT}{SUMS_TEXT}xyz  bad\n");
         let statement = Statement {
             version: Version::new(1, 0, 0),

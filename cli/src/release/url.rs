@@ -1,6 +1,6 @@
 //! The URL under which releases are published.
 
-/// Checks the place of releases: `https`, and `http` only on this machine, where nobody listens.
+/// Checks the URL of releases: `https`, and `http` only on this machine, where eavesdropping is not a concern.
 pub(crate) fn check(text: &str) -> std::result::Result<String, String> {
     let url = text.trim_end_matches('/');
     let rest = url.strip_prefix("https://").or_else(|| {

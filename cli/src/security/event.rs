@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn times_match_the_calendar() {
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_400, "2000-02-29T00:00:00Z"),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_every_writer_are_shown_on_a_line() {
+    fn events_of_every_writer_take_one_line() {
         let ours = r#"{"timestamp":"x","event_type":"approved_via_cli","request_id":"req-0a1b2c3d","details":"a.example"}"#;
         let sentinel = r#"{"event":"ott_rewrite","origin_host":"b.example","timestamp":1}"#;
         let parts = [vec![
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_event_hides_no_other() {
+    fn an_incomplete_event_does_not_hide_others() {
         let parts = [
             vec![Reply::Broken],
             vec![],

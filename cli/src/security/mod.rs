@@ -2,7 +2,7 @@
 //! that change them. Pure.
 //!
 //! The agent can write blocked requests and events through toolbox, so they are parsed strictly and never trusted: an
-//! approval opens one host for requests to new destinations, whatever else a request says.
+//! approval allows requests to one new destination, whatever else a request says.
 
 mod event;
 mod names;
@@ -18,7 +18,7 @@ pub(crate) use request::{Pending, Request, Waiting, one_line};
 use crate::args::Level;
 use crate::guest::valkey::{Keys, Reply};
 
-/// The pattern of the keys of blocked requests, but of no other keys below `polis:blocked:`.
+/// The pattern of the keys of blocked requests, excluding other keys below `polis:blocked:`.
 pub(crate) const BLOCKED: &str =
     "polis:blocked:req-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]";
 /// The pattern of the keys of allowed hosts; the DLP service looks up the exact Host header.
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_lets_nothing_pass_and_names_only_what_is_a_name() {
+    fn a_denial_allows_nothing_and_validates_the_host() {
         for (request, expected) in [
             (
                 Some(request("a.example", Some("anthropic"))),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_read_as_sentinel_reads_it() {
+    fn a_level_is_parsed_like_sentinel() {
         let text = |text: &str| Reply::Text(text.to_owned());
         for (reply, level) in [
             (Reply::Nil, Level::Balanced),
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_pass_are_those_that_have_not_expired() {
+    fn allowed_hosts_are_those_that_have_not_expired() {
         let entry = |key: &str, left| Entry {
             key: format!("polis:approved:host:{key}"),
             left,

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_exactly_what_sentinel_makes() {
+    fn ids_have_exactly_the_format_of_sentinel() {
         let id = Id::parse("req-0a1b2c3d").unwrap();
         assert_eq!(Id::of_key(&id.key()), Some(id));
         for bad in [
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_names_or_addresses_with_perhaps_a_port() {
+    fn hosts_are_names_or_addresses_with_an_optional_port() {
         let longest = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
         for good in [
             "example.org",

@@ -6,8 +6,8 @@ use super::names::{Host, Id};
 use crate::error::{Error, Kind, Result};
 use crate::guest::valkey::{Keys, Reply};
 
-/// The patterns under which the DLP service blocks unknown destinations, at the levels `balanced` and `strict`. Approvals lift
-/// only these. The reason does not show it: the service records all its blocks as `credential_detected`.
+/// The patterns with which the DLP service blocks unknown destinations, at the levels `balanced` and `strict`. Only these blocks can
+/// be approved. The reason does not show it: the service records all its blocks as `credential_detected`.
 const NEW: [&str; 2] = ["new_domain_prompt", "new_domain_blocked"];
 
 /// A blocked request, written by sentinel or by the agent.
@@ -69,7 +69,7 @@ impl Request {
     /// The host that an approval allows.
     ///
     /// # Errors
-    /// Of kind `Usage`, when no approval lifts this block.
+    /// Of kind `Usage`, when this block cannot be approved.
     pub(crate) fn approvable(&self) -> Result<Host> {
         let refused = |why: String| {
             Error::new(Kind::Usage, format!("{} cannot be approved", self.id))
@@ -77,14 +77,14 @@ impl Request {
                 .next(format!("polis security deny {}   (discards it)", self.id))
         };
         if !self.is_new_destination() {
-            let lifted = "approvals lift only blocks of new destinations";
+            let lifted = "only blocks of new destinations can be approved";
             return Err(refused(match (self.reason.as_str(), &self.pattern) {
                 ("credential_detected", Some(pattern)) => format!(
-                    "it was blocked for a credential (`{}`), and such a block is never lifted",
+                    "it was blocked for a credential (`{}`), and such blocks cannot be approved",
                     one_line(pattern)
                 ),
                 ("credential_detected", None) => {
-                    "it was blocked for a credential, and such a block is never lifted".to_owned()
+                    "it was blocked for a credential, and such blocks cannot be approved".to_owned()
                 }
                 (reason, _) => format!("it was blocked for `{}`, and {lifted}", one_line(reason)),
             }));
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_said_and_never_guessed() {
+    fn invalid_requests_are_reported() {
         let other = document("x", "y", "z").replace("req-0a1b2c3d", "req-00000000");
         for (text, why) in [
             ("", "not a valid record"),

@@ -20,7 +20,7 @@ pub(super) struct Key {
     pub(super) is_path: bool,
 }
 
-/// Makes [`Settings`], [`KEYS`] and what reads and shows them from one table.
+/// Generates [`Settings`], [`KEYS`] and the code that reads and shows them from one table.
 macro_rules! settings {
     (
         with_default { $($field:ident $name:literal: $type:ty = $default:expr, $parse:expr, $meaning:literal;)* }
@@ -80,12 +80,12 @@ settings! {
         health_timeout "health-timeout": Seconds = "900", seconds, "seconds until every service is healthy";
         // Calls wait for one another in the daemon, which blocks for 300 s when a VM ignores its power button.
         call_timeout "call-timeout": Seconds = "360", seconds, "seconds for one short call of Multipass";
-        copy_size "copy-size": Size = "4G", Size::parse, "how large a copy may be";
-        copy_entries "copy-entries": u32 = "200000", count, "how many files, directories and links a copy may have";
+        copy_size "copy-size": Size = "4G", Size::parse, "the maximum size of a copy";
+        copy_entries "copy-entries": u32 = "200000", count, "the maximum number of files, directories and links in a copy";
         copy_timeout "copy-timeout": Seconds = "3600", seconds,
             "seconds for each of packing, transferring and unpacking a copy";
         delivery "delivery": Delivery = "auto", Delivery::parse,
-            "how Multipass gets what it reads: auto, pipe or file";
+            "how Multipass gets its input: auto, pipe or file";
         release_url "release-url": String = concat!(env!("CARGO_PKG_REPOSITORY"), "/releases"), release_url::check,
             "where `polis update` looks for releases";
         update_timeout "update-timeout": Seconds = "900", seconds,
@@ -97,8 +97,8 @@ settings! {
         no_proxy "no-proxy": String, url::check_list, "hosts that are reached without a proxy";
     }
     paths {
-        ca_file "ca-file": "certificate authorities that are trusted beside the usual ones";
-        cloud_init "cloud-init": "a file with user-data of your own, for a new VM";
+        ca_file "ca-file": "a file with additional certificate authorities to trust";
+        cloud_init "cloud-init": "a file with custom user-data for a new VM";
         agent "agent": "the directory of an agent, as `polis start --agent`";
     }
 }
@@ -122,7 +122,7 @@ impl Sourced<Seconds> {
 /// How Multipass gets the user-data and the files for the VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// Through a pipe where the system's Multipass reads one unchanged.
+    /// Through a pipe if the system's Multipass reads one unchanged.
     Auto,
     Pipe,
     File,

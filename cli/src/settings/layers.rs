@@ -69,7 +69,7 @@ pub(super) struct Layers<'a> {
 pub(super) type Parse<T> = fn(&str) -> std::result::Result<T, String>;
 
 impl Layers<'_> {
-    /// The last of the layers that sets `name`; none if they leave it at its default.
+    /// The last layer that sets `name`; none if they leave it at its default.
     pub(super) fn get<T>(&self, name: &str, parse: Parse<T>) -> Result<Option<Sourced<T>>> {
         let variable = variable(name);
         let flag = self.flags.iter().find(|(known, _)| *known == name);
@@ -117,10 +117,7 @@ pub(super) fn variable(name: &str) -> String {
 }
 
 fn invalid(name: &str, place: &str, reason: &str) -> Box<Error> {
-    Error::new(
-        Kind::Usage,
-        format!("the setting {name} is wrong: {reason}"),
-    )
-    .because(format!("it is set by {place}"))
-    .next("polis start --help")
+    Error::new(Kind::Usage, format!("invalid setting {name}: {reason}"))
+        .because(format!("it is set by {place}"))
+        .next("polis start --help")
 }

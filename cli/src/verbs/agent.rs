@@ -20,7 +20,7 @@ use crate::output::Done;
 use crate::plan::{self, Desired};
 use crate::reconcile::Reconciler;
 
-/// The most agents of a workspace: the probe's output has to stay short.
+/// The maximum number of agents in a workspace: the probe's output must stay short.
 const MOST_AGENTS: usize = 6;
 
 /// Runs `polis agent ...`.
@@ -189,7 +189,7 @@ fn show(context: &Context, name: &str) -> Result<Done> {
         |path: &str| multipass.read(&format!("/opt/polis/agents/{name}/{path}"), USER_OUTPUT);
     if agent.trusted {
         let compose = String::from_utf8_lossy(&file("compose.yaml")?).into_owned();
-        let text = format!("{name}: a Compose file of its own, which was trusted:\n{compose}");
+        let text = format!("{name}: a custom Compose file, trusted by the user:\n{compose}");
         return Ok(Done::new(
             text,
             json!({"name": name, "manifest": null, "compose": compose}),
@@ -199,7 +199,7 @@ fn show(context: &Context, name: &str) -> Result<Done> {
     let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| {
         Error::new(
             Kind::Unexpected,
-            "cannot read the description of the agent in the VM",
+            "could not read the description of the agent in the VM",
         )
         .caused_by(&error)
         .next(format!("polis agent add DIR   (installs `{name}` again)"))
@@ -211,7 +211,7 @@ fn show(context: &Context, name: &str) -> Result<Done> {
     ))
 }
 
-/// What `show` prints about a manifest.
+/// The output of `show` for a manifest.
 fn described(manifest: &Value, given: &[String]) -> String {
     let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
     let list = |value: &Value| -> Vec<Value> { value.as_array().cloned().unwrap_or_default() };
@@ -243,8 +243,8 @@ fn described(manifest: &Value, given: &[String]) -> String {
         ("ports", pairs("ports", "vm", " -> ", "workspace")),
         ("volumes", pairs("volumes", "name", " on ", "path")),
         ("needs one of", texts(&manifest["keys"]["one_of"], ", ")),
-        ("may be given", texts(&manifest["keys"]["optional"], ", ")),
-        ("was given", given.join(", ")),
+        ("optional", texts(&manifest["keys"]["optional"], ", ")),
+        ("has keys", given.join(", ")),
         ("to do", pairs("onboarding", "title", ": ", "command")),
     ];
     let rows = rows.iter().filter(|(_, value)| !value.is_empty());
@@ -263,7 +263,7 @@ fn remove(context: &Context, name: &str, purge: bool, yes: bool) -> Result<Done>
                 Kind::Usage,
                 "`polis agent remove --purge` needs confirmation",
             )
-            .because("it can ask only on a terminal, and not with `--json`")
+            .because("polis asks only on a terminal, and not with `--json`")
             .next(format!("polis agent remove {name} --purge --yes")));
         }
         if !super::asked(&format!(
@@ -336,7 +336,7 @@ pub(super) fn to_text(guest: &Guest, agents: &AgentsReport) -> String {
         let state = agents.state(&agent.name);
         let how = match (agent, state) {
             (Installed { trusted: true, .. }, _) => {
-                "a Compose file of its own, which was trusted and can undo the sandbox".to_owned()
+                "a custom Compose file, which is trusted and can undo the sandbox".to_owned()
             }
             (Installed { layered: false, .. }, _) => {
                 format!("not started; to start it: {}", named("polis start"))
@@ -349,7 +349,7 @@ pub(super) fn to_text(guest: &Guest, agents: &AgentsReport) -> String {
             }
             (_, None) if guest.workspace_differs.is_some() => {
                 format!(
-                    "not in the workspace yet; to recreate that: {}",
+                    "not in the workspace yet; to recreate the workspace: {}",
                     named(RECREATE_WORKSPACE)
                 )
             }

@@ -1,7 +1,7 @@
-//! `polis cp`: files and directories into the workspace and out of it, each copy whole or not at all.
+//! `polis cp`: copies files and directories into and out of the workspace, each completely or not at all.
 //!
-//! What comes out is written by a hostile workspace. It is judged whole before anything of it becomes a file, and becomes one
-//! beside its place first.
+//! A hostile workspace writes the archives that come out of it. An archive is checked completely before any of it becomes a file,
+//! and is unpacked beside its destination first.
 
 use std::ffi::OsString;
 use std::fs;
@@ -165,7 +165,7 @@ impl CopyJob<'_> {
         });
         match received {
             Ok((file, found)) if found == digest => Ok(file),
-            Ok(_) => Err(unreadable("it did not arrive complete")),
+            Ok(_) => Err(unreadable("it did not arrive completely")),
             Err(error) => Err(unreadable(&error.to_string())),
         }
     }
@@ -197,7 +197,7 @@ impl CopyJob<'_> {
             }
             Some(calls::TOO_LARGE) => what(Kind::Transfer).because(self.bounds.too_large()),
             Some(calls::FAILED) => what(Kind::Transfer).because(reason).log(words),
-            Some(DAMAGED) => what(Kind::Transfer).because("it did not arrive complete in the VM"),
+            Some(DAMAGED) => what(Kind::Transfer).because("it did not arrive completely in the VM"),
             _ => failed(call, output, Kind::Transfer).next("polis status"),
         }
     }
@@ -270,7 +270,7 @@ impl Destination {
 }
 
 fn unwritable(path: &Path, reason: impl Into<String>) -> Box<Error> {
-    let what = format!("`{}` cannot be written", path.display());
+    let what = format!("could not write to `{}`", path.display());
     Error::new(Kind::Usage, what).because(reason)
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         Some(VmState::Deleted) if !args.purge => {
             let next = named("polis delete --purge");
             Some(format!(
-                "The VM is already deleted. To delete it for good: {next}\n"
+                "The VM is already deleted. To delete it permanently: {next}\n"
             ))
         }
         Some(_) => None,
@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
     multipass.call(&Call::new("delete the VM", &words), Kind::Machine)?;
     view.done();
     let text = if args.purge {
-        "The VM is deleted for good.\n".to_owned()
+        "The VM is permanently deleted.\n".to_owned()
     } else {
         format!(
             "The VM is deleted. To recover it: multipass recover {}\n",
@@ -58,11 +58,11 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
 fn confirmed(context: &Context, purge: bool) -> Result<bool> {
     if !super::can_ask(context) {
         return Err(Error::new(Kind::Usage, "`polis delete` needs confirmation")
-            .because("it can ask only on a terminal, and not with `--json`")
+            .because("polis asks only on a terminal, and not with `--json`")
             .next("polis delete --yes"));
     }
     let lost = if purge {
-        "Everything in it will be lost, and its snapshots too."
+        "Everything in it will be lost, including its snapshots."
     } else {
         "It can be recovered."
     };

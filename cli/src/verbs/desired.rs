@@ -1,4 +1,4 @@
-//! The state that the settings and the arguments ask for.
+//! The state that the settings and the arguments describe.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::plan::Desired;
 use crate::proxy::Proxies;
 use crate::{embedded, platform};
 
-/// The state that the settings and `given` ask for; with `agents`, the agents that are installed are part of it.
+/// The state that the settings and `given` describe; with `agents`, the installed agents are part of it.
 ///
 /// # Errors
 /// When a file that a setting names cannot be used.
@@ -49,13 +49,12 @@ pub(super) fn desired(context: &Context, given: &GivenArgs, agents: bool) -> Res
     })
 }
 
-/// User-data of the user. What is in it is theirs to know; only that it is cloud-config is checked,
-/// because Multipass takes no other and says so late.
+/// The user's own user-data. polis only checks that it is cloud-config, because Multipass accepts nothing else and reports that late.
 fn own_user_data(path: &Path) -> Result<Payload> {
     let refused = |reason: String| {
         Error::new(
             Kind::Usage,
-            format!("`{}` cannot be used as user-data", path.display()),
+            format!("`{}` is not valid user-data", path.display()),
         )
         .because(reason)
     };
@@ -68,7 +67,7 @@ fn own_user_data(path: &Path) -> Result<Payload> {
     Ok(Payload::new("cloud-init.yaml", bytes))
 }
 
-/// Reads the agent in `dir` with what is given along; shows a Compose file that is trusted.
+/// Reads the agent in `dir` with the given keys; shows a trusted Compose file.
 ///
 /// # Errors
 /// As [`agent::read`] and [`Keys::gather`].

@@ -1,4 +1,4 @@
-//! `polis doctor`: gathers the facts, in ways that change nothing, and shows the checks.
+//! `polis doctor`: gathers the facts without changing anything, and shows the checks.
 
 use std::fs;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -23,9 +23,9 @@ use crate::platform::{self, HERE, Probe};
 use crate::proxy::{Proxies, curl};
 use crate::{embedded, process};
 
-/// What the VM downloads from.
+/// The hosts from which the VM downloads.
 const HOSTS: &str = "download.docker.com:443 github.com:443 ghcr.io:443";
-/// Names other hosts: mirrors that stand in for those.
+/// The variable with other hosts: mirrors of those.
 const HOSTS_VARIABLE: &str = "POLIS_DOWNLOAD_HOSTS";
 /// How long a host may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -138,7 +138,7 @@ fn virtualisation() -> Option<std::result::Result<(), String>> {
     }
 }
 
-/// Whether each host can be reached, tried in parallel.
+/// Whether each host can be reached, tried concurrently.
 fn hosts(proxies: &Proxies) -> Vec<(String, std::result::Result<(), String>)> {
     let hosts = std::env::var(HOSTS_VARIABLE).unwrap_or_else(|_| HOSTS.to_owned());
     let hosts: Vec<String> = hosts.split_whitespace().map(str::to_owned).collect();

@@ -18,9 +18,9 @@ pub(crate) const POLIS_FAILED: u8 = 125;
 /// The exit code of `exec` when the reader of its output has closed the pipe: what a shell reports for SIGPIPE.
 const UNREAD: u8 = 141;
 
-/// The most bytes of standard input for a command whose output is captured.
+/// The maximum size of standard input for a command whose output is captured.
 const MOST_INPUT: u64 = 64 << 20;
-/// How long until the user is told that the command waits for the end of standard input.
+/// How long until a note that the command waits for the end of standard input.
 const WAITS: Duration = Duration::from_secs(5);
 
 /// Runs `words`, in the VM itself or in the workspace; returns the exit code.
@@ -91,7 +91,7 @@ pub(crate) fn enter(
     }
 }
 
-/// Transfers all of standard input into the VM: where output has to be captured, input cannot be piped either.
+/// Transfers all of standard input into the VM: if output has to be captured, input cannot be piped either.
 fn bring_input(context: &Context, multipass: &Multipass, run: &CommandRun) -> Result<()> {
     let read = || {
         let mut bytes = Vec::new();
@@ -116,7 +116,7 @@ fn bring_input(context: &Context, multipass: &Multipass, run: &CommandRun) -> Re
         )
         .because("Multipass cannot pipe it here, so it is transferred into the VM as a file")
         .next(format!(
-            "multipass transfer FILE {}:   (and give the command its name)",
+            "multipass transfer FILE {}:   (then pass its name to the command)",
             vm()
         )));
     }

@@ -1,5 +1,5 @@
-//! `polis doctor --fix`: repairs what polis itself has left behind, without losing anything. It starts and stops no VM, and
-//! touches no file that polis has not written.
+//! `polis doctor --fix`: cleans up after killed runs of polis without losing anything. It does not start or stop the VM, and touches
+//! only files that polis has written.
 
 use std::fs;
 use std::io;
@@ -37,19 +37,16 @@ impl Fix {
     fn words(&self) -> String {
         match self {
             Self::Close(path) => format!(
-                "other users can open `{}`: their access is removed",
+                "other users can open `{}`: remove their access",
                 path.display()
             ),
             Self::Remove(path) | Self::RemoveUpdate(path) => {
-                format!(
-                    "a killed polis has left `{}`: it is removed",
-                    path.display()
-                )
+                format!("a killed run of polis left `{}`: remove it", path.display())
             }
             Self::Include(words) => (*words).to_owned(),
-            Self::Guest(count) => format!(
-                "killed runs of polis have left {count} files or folders in the VM: they are removed"
-            ),
+            Self::Guest(count) => {
+                format!("killed runs of polis left {count} files or folders in the VM: remove them")
+            }
         }
     }
 
@@ -72,7 +69,7 @@ impl Fix {
             }
         };
         done.map_err(|error| {
-            Error::new(Kind::Unexpected, "could not repair this")
+            Error::new(Kind::Unexpected, "could not fix this")
                 .because(self.words())
                 .caused_by(&error)
         })
@@ -142,7 +139,7 @@ fn report(found: &[Fix], agreed: &[bool], asked: bool) -> (String, Value) {
         text.push_str("There is nothing to fix.\n");
     } else if !asked && agreed.contains(&false) {
         let next = named("polis doctor --fix --yes");
-        text.push_str(&format!("polis can ask only on a terminal. Next: {next}\n"));
+        text.push_str(&format!("polis asks only on a terminal. Next: {next}\n"));
     }
     let each = found.iter().zip(agreed);
     let each = each.map(|(fix, agreed)| json!({"what": fix.words(), "mended": agreed}));

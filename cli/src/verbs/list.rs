@@ -1,4 +1,4 @@
-//! `polis list`: the workspaces of this user, found by the names of their VMs. No VM is entered, since that would start it.
+//! `polis list`: lists the workspaces of this user, found by the names of their VMs. It runs nothing in the VMs, which would start them.
 
 use serde_json::json;
 

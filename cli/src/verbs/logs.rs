@@ -38,11 +38,12 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<u8> {
 /// Of kind `Usage`, on Windows when standard output is not a console.
 pub(super) fn may_follow(context: &Context, follow: bool) -> Result<()> {
     if follow && !context.settings.pipes() && !std::io::stdout().is_terminal() {
-        return Err(
-            Error::new(Kind::Usage, "logs cannot be followed into a file here")
-                .because("Multipass for Windows holds output back unless it goes to a console")
-                .next("polis logs   (without --follow)"),
-        );
+        return Err(Error::new(
+            Kind::Usage,
+            "on this system, logs can be followed only on a console",
+        )
+        .because("Multipass for Windows buffers output unless it goes to a console")
+        .next("polis logs   (without --follow)"));
     }
     Ok(())
 }

@@ -10,14 +10,14 @@ use crate::help;
 use crate::settings;
 
 /// The exit status of most commands.
-const EXIT: &str = "0 when it is done; polis(1) lists the codes of failures.";
+const EXIT: &str = "0 on success; polis(1) lists the codes of failures.";
 /// The exit status of a command that runs another one.
-const EXIT_OF_COMMAND: &str = "That of the command; 125 when polis itself fails, and 141 when the reader of its output has closed the pipe.";
+const EXIT_OF_COMMAND: &str = "That of the command; 125 if polis itself fails, and 141 if the reader of its output has closed the pipe.";
 
 const FILES: [(&str, &str); 2] = [
     (
         "~/.config/polis/config.toml",
-        "The settings, as `name = \"value\"`; an environment variable and a flag win. On Windows in %APPDATA%\\polis.",
+        "The settings, as `name = \"value\"`; environment variables and flags take precedence. On Windows in %APPDATA%\\polis.",
     ),
     (
         "~/.local/state/polis",
@@ -40,7 +40,7 @@ pub(crate) fn page(words: &[String]) -> Result<Vec<u8>> {
             .filter(|inner| !inner.is_hide_set())
             .ok_or_else(|| unknown(words))?;
     }
-    // An alias has no page of its own.
+    // An alias has no separate page.
     let name = command.get_bin_name().unwrap_or("polis").to_owned();
     render(command, &name).map_err(|error| {
         Error::new(Kind::Unexpected, "could not write the man page").caused_by(&error)

@@ -1,4 +1,4 @@
-//! `polis port`: the ports at the VM's address that lead into the workspace. `guest::ports` decides which may be opened.
+//! `polis port`: the ports that lead from the VM's address into the workspace. `guest::ports` decides which may be opened.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, verb: &PortVerb) -> Result<Done> {
     }
 }
 
-/// The ports that are open or asked for.
+/// The ports that are open or requested.
 pub(super) fn open_ports(multipass: &Multipass) -> Result<Ports> {
     Ports::parse(&multipass.call(&guest::ports(), Kind::Unexpected)?)
 }

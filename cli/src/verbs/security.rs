@@ -18,7 +18,7 @@ use polis_base::shown::shown;
 
 /// How often `--watch` and `--follow` poll.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// The most output where Multipass holds back more than 4096 bytes, and elsewhere.
+/// The maximum output, if Multipass blocks after 4096 bytes and otherwise.
 const SHORT: usize = 3500;
 const LONG: usize = 8 << 20;
 
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, verb: &SecurityVerb) -> Result<Done> {
         {
             return Err(Error::new(
                 Kind::Usage,
-                "`--json` prints one document, but a watch does not end",
+                "`--json` prints one document, but a watch has no end",
             )
             .next("run it repeatedly, without `--watch` or `--follow`"));
         }
@@ -123,7 +123,7 @@ fn approve(valkey: &Valkey, id: &Id, yes: bool) -> Result<Done> {
     })?;
     let host = request.approvable()?;
     // The agent can change a request, even after it was listed.
-    let question = || super::asked(&format!("Let requests to `{host}` pass for {SECONDS} s?"));
+    let question = || super::asked(&format!("Allow requests to `{host}` for {SECONDS} s?"));
     if !yes && super::can_ask(valkey.context) && !question()? {
         let data = json!({"changed": false, "id": id.to_string(), "host": host.to_string(), "seconds": SECONDS});
         return Ok(Done::new("Nothing was approved.\n", data));
@@ -131,7 +131,7 @@ fn approve(valkey: &Valkey, id: &Id, yes: bool) -> Result<Done> {
     valkey.change(&Change::allow(now, &host, Some(&request)))?;
     let data = json!({"changed": true, "id": id.to_string(), "host": host.to_string(), "seconds": SECONDS});
     let text = format!(
-        "Approved {id}: requests to {host} pass for {SECONDS} s. Send the request again.\n"
+        "Approved {id}: requests to {host} are allowed for {SECONDS} s. Send the request again.\n"
     );
     Ok(Done::new(text, data))
 }
@@ -153,7 +153,7 @@ fn allow(valkey: &Valkey, host: &Host) -> Result<Done> {
     valkey.change(&Change::allow(now, host, None))?;
     let data = json!({"host": host.to_string(), "seconds": SECONDS});
     Ok(Done::new(
-        format!("Requests to {host} pass for {SECONDS} s.\n"),
+        format!("Requests to {host} are allowed for {SECONDS} s.\n"),
         data,
     ))
 }
@@ -167,7 +167,7 @@ fn level_of(valkey: &Valkey, wanted: Option<Level>) -> Result<Done> {
     };
     valkey.change(&Change::level(answer.now, level))?;
     let text = format!(
-        "The level is {}; it was {}. Sentinel picks it up after some requests.\n",
+        "The level is {}; it was {}. Sentinel applies it after some requests.\n",
         level.word(),
         words(&before)
     );
@@ -231,7 +231,7 @@ fn show_status(valkey: &Valkey) -> Result<Done> {
     let mut text = format!("level    {}\npending  {most}{count}\n", words(&set));
     for host in &allowed {
         let name = security::one_line(&host.host);
-        text.push_str(&format!("passes   {name} ({} s more)\n", host.seconds));
+        text.push_str(&format!("allowed  {name} ({} s left)\n", host.seconds));
     }
     let next = match count {
         0 => "polis security log",

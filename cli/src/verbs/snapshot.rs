@@ -128,7 +128,7 @@ impl SnapshottedVm<'_> {
 
     fn restore(&self, name: &str, yes: bool) -> Result<Done> {
         let question = format!(
-            "Restore the snapshot `{name}`? Changes in the VM since then are lost for good."
+            "Restore the snapshot `{name}`? Changes in the VM since then are permanently lost."
         );
         let consent = format!("polis snapshot restore {name} --yes");
         if !yes && !self.agreed(&question, &consent)? {
@@ -145,7 +145,7 @@ impl SnapshottedVm<'_> {
     }
 
     fn delete(&self, name: &str, yes: bool) -> Result<Done> {
-        let question = format!("Delete the snapshot `{name}`? It is lost for good.");
+        let question = format!("Delete the snapshot `{name}`? It is permanently lost.");
         let consent = format!("polis snapshot delete {name} --yes");
         if !yes && !self.confirmed(&question, &consent)? {
             return Ok(nothing(name));
@@ -182,7 +182,7 @@ impl SnapshottedVm<'_> {
         }
         Err(Error::new(Kind::Usage, "this needs confirmation")
             .because(format!(
-                "{question} polis can ask only on a terminal, and not with `--json`"
+                "{question} polis asks only on a terminal, and not with `--json`"
             ))
             .next(consent))
     }

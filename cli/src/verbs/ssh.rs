@@ -31,7 +31,7 @@ const CONFIG: &str = "ssh_config";
 
 /// How long `ssh-keygen` may take.
 const KEYGEN: Duration = Duration::from_secs(60);
-/// The largest configuration of the user.
+/// The maximum size of the user's configuration.
 const MOST_CONFIG: u64 = 1 << 20;
 
 /// Runs `polis ssh-config`.
@@ -93,7 +93,7 @@ fn prepare(context: &Context) -> Result<String> {
     let store = &context.store;
     let _lock = store.lock()?;
     let polis = std::env::current_exe().map_err(|error| {
-        Error::new(Kind::Unexpected, "cannot find the file of this program").caused_by(&error)
+        Error::new(Kind::Unexpected, "could not find the path of this program").caused_by(&error)
     })?;
     let call = calls::host_key();
     let output = multipass.output(&call, None)?;
@@ -172,7 +172,7 @@ fn remove_file(path: &Path) -> Result<()> {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Box<Error> {
-    let what = format!("`{}` cannot be written", path.display());
+    let what = format!("could not write to `{}`", path.display());
     Error::new(Kind::Unexpected, what).caused_by(&error)
 }
 
@@ -214,10 +214,10 @@ pub(super) fn wrong_include(context: &Context) -> Option<&'static str> {
     match (users.text == wanted, context.store.any_has(CONFIG)) {
         (true, _) => None,
         (_, true) => Some(
-            "the line for polis in ~/.ssh/config is not the first one, or includes only one workspace: it is corrected",
+            "the line for polis in ~/.ssh/config is not the first one, or includes only one workspace: correct it",
         ),
         (_, false) => {
-            Some("the line for polis in ~/.ssh/config no longer includes anything: it is removed")
+            Some("the line for polis in ~/.ssh/config no longer includes anything: remove it")
         }
     }
 }

@@ -85,7 +85,7 @@ impl KeptWorkspace {
         Some(Self { differs, outside })
     }
 
-    /// The difference, what happens to the container (`fate`), and what its recreation would lose.
+    /// The difference, the fate of the container (`fate`), and what its recreation would lose.
     fn note(&self, fate: &str) -> String {
         let lost = self.outside.lines();
         let lost: String = lost.iter().map(|line| format!("\n  {line}")).collect();
@@ -264,7 +264,7 @@ fn report(
     }
 }
 
-/// Where to go from a running workspace: its files, its agents, its blocked requests, and how to stop it.
+/// The next commands for a running workspace: its files, its agents, its blocked requests, and how to stop it.
 fn directions(seen: Option<&Guest>, desired: &Desired) -> String {
     let added = desired.agent.iter().map(|agent| agent.name.as_str());
     let installed = seen.into_iter().flat_map(|guest| &guest.agents);

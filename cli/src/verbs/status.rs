@@ -1,5 +1,4 @@
-//! `polis status`: the state of the workspace. It changes nothing: a VM that is not running is not entered, since that
-//! would start it.
+//! `polis status`: shows the state of the workspace. It changes nothing, and runs nothing in a stopped VM, which would start it.
 
 use polis_base::Digest;
 use serde_json::{Value, json};

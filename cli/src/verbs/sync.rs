@@ -1,6 +1,6 @@
 //! `polis sync`: sends a directory to the workspace, and brings its changes back as a diff that is checked and shown first.
 //!
-//! Git does the work over SSH: it transfers only differences, and refuses names that lead out of a directory. The
+//! Git does the work over SSH: it transfers only differences, and refuses names that point outside a directory. The
 //! repositories belong to polis and lie beside the directories; the user's `.git` is neither read nor sent, and no
 //! configuration of git on either side applies.
 
@@ -85,7 +85,7 @@ fn confirmed(context: &Context, diff: &str) -> Result<bool> {
     if !super::can_ask(context) {
         return Err(
             Error::new(Kind::Usage, "`polis sync --apply` needs confirmation")
-                .because("it can ask only on a terminal, and not with `--json`")
+                .because("polis asks only on a terminal, and not with `--json`")
                 .next("polis sync DIR --diff, then: polis sync DIR --apply --yes"),
         );
     }
@@ -161,7 +161,7 @@ impl Sync {
         Done::new(text, data)
     }
 
-    /// Sends the directory to the workspace, unless that has changes of its own.
+    /// Sends the directory to the workspace, unless that has its own changes.
     pub(super) fn bring_in(&self) -> Result<()> {
         self.ask("ready", "")?;
         let new = self.snapshot()?;
@@ -241,7 +241,7 @@ impl Sync {
         self.git(&[&diff[..], options, &[BASE, WORK, "--"]].concat())
     }
 
-    /// Refuses links and repositories. Git itself refuses `.git` and names that lead out of the directory.
+    /// Refuses links and repositories. Git itself refuses `.git` and names that point outside the directory.
     pub(super) fn judge(&self) -> Result<()> {
         let raw = self.compare(&["--raw", "-z"])?;
         match refused(&raw) {
@@ -300,7 +300,7 @@ impl Sync {
             .map(drop)
     }
 
-    /// Runs git, which has to succeed; returns its output.
+    /// Runs git, which must succeed; returns its output.
     pub(super) fn git(&self, args: &[&str]) -> Result<String> {
         let (most, dir) = (self.max_blocks.to_string(), self.dir.display().to_string());
         let repository = format!("--git-dir={}", self.repository.display());
@@ -346,7 +346,7 @@ impl Sync {
     pub(super) fn failed(&self, output: &Output, kind: Kind) -> Box<Error> {
         let words = refusal::reasons(&output.stderr);
         let reason = words.last().cloned();
-        let reason = reason.unwrap_or_else(|| format!("it ended with {}", output.ended()));
+        let reason = reason.unwrap_or_else(|| format!("git failed ({})", output.ended()));
         let what = format!("`{}` was not synced", self.dir.display());
         Error::new(kind, what).because(reason).log(words)
     }
@@ -364,7 +364,7 @@ fn refused(raw: &str) -> Option<String> {
         );
         let file = |mode: &str| matches!(mode, "100644" | "100755" | "000000");
         if !file(new) || !(file(old) || old == "120000") || path.is_empty() {
-            return Some(format!("`{path}` is a link or a repository of its own"));
+            return Some(format!("`{path}` is a link or a nested repository"));
         }
         if path
             .split('/')
@@ -381,7 +381,7 @@ mod tests {
     use super::*;
 
     #[test]
-    pub(super) fn only_plain_files_come_out() {
+    pub(super) fn only_plain_files_are_accepted() {
         let raw = |old: &str, new: &str, path: &str| format!(":{old} {new} 1 2 M\0{path}\0");
         let well = raw("100644", "100755", "a")
             + &raw("000000", "100644", "b/c.git")

@@ -1,7 +1,7 @@
-//! `polis sync DIR --watch`: what changes here goes in, again and again; what changes there is said, and stays there.
+//! `polis sync DIR --watch`: continuously sends local changes, and reports changes in the workspace without applying them.
 //!
-//! Git itself is asked once a second: its index finds what is new without reading what is not, and knows what is left out. A
-//! watcher of the system would also watch what is ignored, and has a limit on directories.
+//! Runs git itself once a second: its index finds changes without reading unchanged files, and knows which files are ignored. A file
+//! watcher of the system would also watch ignored files, and has a limit on directories.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,13 @@ use crate::error::{Error, Kind, Result};
 use crate::output::{self, Done};
 use crate::{platform, process};
 
-/// How often this machine is looked at. What two looks see alike is whole, and sent.
+/// The interval between polls of this machine. A state is complete, and sent, once two polls agree.
 const GLANCE: Duration = Duration::from_secs(1);
-/// How often the workspace is asked what has changed there.
+/// The interval between queries for changes in the workspace.
 const LOOK_THERE: Duration = Duration::from_secs(5);
-/// How many looks in a row may fail: a file may go while it is read.
+/// How many consecutive polls may fail: a file may disappear while it is read.
 const MISSES: usize = 5;
-/// How many names are shown at most.
+/// The maximum number of names shown.
 const NAMES: usize = 20;
 
 /// Syncs until the user interrupts it or the reader of its output closes the pipe.
@@ -31,7 +31,7 @@ const NAMES: usize = 20;
 pub(crate) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
     super::ssh::must_be_set_up(context)?;
     if context.output.is_json() {
-        let what = "`--json` prints one document, but a watch does not end";
+        let what = "`--json` prints one document, but a watch has no end";
         return Err(Error::new(Kind::Usage, what).next("polis sync DIR --json, repeatedly"));
     }
     let sync = {
@@ -151,7 +151,7 @@ fn files(count: usize) -> String {
 fn refused(names: &[String]) -> String {
     let line = |name: &String| {
         let name = name.replace('\n', " ");
-        format!("Not sent, since it has also changed in the workspace: {name}\n")
+        format!("Not sent, because it has also changed in the workspace: {name}\n")
     };
     let mut text: String = names.iter().take(NAMES).map(line).collect();
     if names.len() > NAMES {
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_begin_a_line_and_not_all_are_said() {
+    fn a_name_cannot_start_a_line_and_long_lists_are_cut() {
         assert_eq!(refused(&[]), "");
         let names: Vec<String> = (0..25).map(|number| format!("a\n{number}")).collect();
         let text = refused(&names);

@@ -23,10 +23,10 @@ use crate::release::statement::{self, Statement, Verdict};
 use crate::store::Store;
 use crate::view::View;
 
-/// The largest signature and checksum list; a release has some twenty files.
+/// The maximum size of a signature and of a checksum list; a release has some twenty files.
 const MOST_SIGNATURE: usize = 4 << 10;
 const MOST_SUMS: usize = 64 << 10;
-/// The largest archive.
+/// The maximum size of an archive.
 const MOST_ARCHIVE: usize = 64 << 20;
 /// How long the new program may take to print its version.
 const SELF_TEST: Duration = Duration::from_secs(20);
@@ -87,7 +87,7 @@ fn fetch_statement(
         Error::new(Kind::Update, "the signature of the release is not valid")
             .because(why)
             .next(
-                "do not install these files by hand; run this again, and if it happens again, report it",
+                "do not install these files by hand; run this again; if it fails again, report it",
             )
     };
     let name = asked.map(Version::to_string);
@@ -139,7 +139,7 @@ fn install(
     };
     let expected = statement.digest(&name).map_err(|why| {
         wrong(why).next(format!(
-            "see which systems {version} was released for: {}",
+            "to see the systems that {version} supports: {}",
             embedded::INSTALL
         ))
     })?;
@@ -159,10 +159,10 @@ fn install(
             found.hex(),
             expected.hex()
         ))
-        .next("run this again; if it happens again, the download was tampered with"));
+        .next("run this again; if it fails again, the download was tampered with"));
     }
     let program = archive::program(&bytes, &path)
-        .map_err(|why| wrong(why).next("the old program stays; report it"))?;
+        .map_err(|why| wrong(why).next("the old program was kept; report this"))?;
     view.step("Testing the new program");
     staged.fill(&program)?;
     try_out(&staged, &version)?;
@@ -179,7 +179,7 @@ fn try_out(staged: &Staged<'_>, version: &str) -> Result<()> {
     let broken = |why: String| {
         Error::new(Kind::Update, "the new program does not run on this machine")
             .because(why)
-            .next("the old one stays; report it, with your system and its version")
+            .next("the old program was kept; report this, with your system and its version")
     };
     let output = match process::run(staged.path(), &["version".to_owned()], SELF_TEST) {
         Ok(output) => output,
@@ -188,7 +188,7 @@ fn try_out(staged: &Staged<'_>, version: &str) -> Result<()> {
         Err(Failure::TimedOut(limit)) => {
             return Err(broken(format!("it took more than {} s", limit.as_secs())));
         }
-        Err(_) => return Err(broken("it printed too much".to_owned())),
+        Err(_) => return Err(broken("it printed too much output".to_owned())),
     };
     let reported = output.stdout.lines().next().unwrap_or_default();
     match output.code {
@@ -197,9 +197,11 @@ fn try_out(staged: &Staged<'_>, version: &str) -> Result<()> {
             "it reports `{reported}`, expected `polis {version}`"
         ))),
         code => {
-            let code = code.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+            let code = code.map_or("killed by a signal".to_owned(), |code| {
+                format!("exit code {code}")
+            });
             let said = output.stderr.lines().last().unwrap_or_default();
-            Err(broken(format!("`polis version` ended with {code}: {said}")))
+            Err(broken(format!("`polis version` failed ({code}): {said}")))
         }
     }
 }
@@ -217,7 +219,7 @@ fn report(
             named("polis start")
         ),
         (Verdict::Newer, None) => {
-            format!("polis {found} is released; this is {current}. Next: polis update\n")
+            format!("polis {found} is available; this is {current}. Next: polis update\n")
         }
         (Verdict::Preview, _) => format!(
             "polis {found} is a preview; this is {current}. To install it: polis update --version {found}\n"

@@ -1,4 +1,4 @@
-//! Runs `multipass`: with a limit, with its streams kept apart, and ended with its children.
+//! Runs `multipass` with a time limit and separate streams, and kills it together with its children.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,10 +15,10 @@ use tempfile::TempDir;
 
 use crate::rows::{Answer, Call, Row};
 
-/// Names the row to a call that asks one, and to no other: what stands between can tell them apart.
+/// The environment variable that names the row, set only for the call under test, so that a wrapper can recognize it.
 const ROW: &str = "CONFORMANCE_ROW";
 
-/// Where rows are asked.
+/// The Multipass under test.
 pub(crate) struct Host {
     /// The instance.
     pub(crate) name: String,
@@ -28,20 +28,21 @@ pub(crate) struct Host {
     patience: Duration,
 }
 
-/// A call under way; ended when dropped.
+/// A running call; killed when dropped.
 pub(crate) struct Running {
     child: Child,
     readers: [Reader; 2],
 }
 
 impl Host {
-    /// Makes the folder of files that rows speak of.
+    /// Creates the folder with the files that rows refer to.
     ///
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn new(name: &str, limit: Duration, patience: Duration) -> Result<Self, String> {
-        let failed = |error: std::io::Error| format!("cannot make the files of the rows: {error}");
-        // In the home: Multipass's snap sees no other files.
+        let failed =
+            |error: std::io::Error| format!("cannot create the files of the rows: {error}");
+        // In the home directory: Multipass's snap cannot read other files.
         let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::Builder::new()
             .prefix("multipass-conformance-")
@@ -76,15 +77,15 @@ impl Host {
         })
     }
 
-    /// What stands for `{vm}` and `{dir}`.
+    /// The values of `{vm}` and `{dir}`.
     pub(crate) fn values(&self) -> [(&str, &str); 2] {
         [("vm", &self.name), ("dir", &self.path)]
     }
 
-    /// Asks one row.
+    /// Makes the calls of one row; returns the answer.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// When a call cannot be made.
     pub(crate) fn ask(&self, row: &Row) -> Result<Answer, String> {
         for call in &row.before {
             self.must(call)?;
@@ -92,7 +93,7 @@ impl Host {
         let meanwhile = match &row.meanwhile {
             Some(call) => {
                 let running = self.start(call, None, false)?;
-                // Its spinner turns before the daemon has the request.
+                // Its spinner starts before the daemon has the request.
                 running.until_it_speaks(self.limit);
                 thread::sleep(self.patience.min(Duration::from_secs(1)));
                 Some(running)
@@ -122,7 +123,7 @@ impl Host {
         }
     }
 
-    /// The same with these words.
+    /// Like [`Self::must`], with these arguments.
     ///
     /// # Errors
     /// When it does not succeed.
@@ -130,7 +131,7 @@ impl Host {
         self.must(&Call::of(args))
     }
 
-    /// Starts a call. Of one that is `unread` nobody reads more than a line.
+    /// Starts a call. If it is `unread`, the pipe is closed after its first line of output.
     ///
     /// # Errors
     /// When there is no `multipass`.
@@ -178,7 +179,7 @@ impl Host {
 }
 
 impl Call {
-    /// A call with these words and nothing to read.
+    /// A call with these arguments and no standard input.
     pub(crate) fn of(args: &[&str]) -> Self {
         Self {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
@@ -188,12 +189,12 @@ impl Call {
 }
 
 impl Running {
-    /// Waits for its end, but not longer than `limit`.
+    /// Waits until it exits, but not longer than `limit`.
     pub(crate) fn wait(mut self, limit: Duration) -> Answer {
         let end = Instant::now() + limit;
         let mut code = None;
         while Instant::now() < end && code.is_none() {
-            // A signal that ended it is no exit code.
+            // There is no exit code if a signal killed it.
             code = match self.child.try_wait() {
                 Ok(Some(status)) => Some(status.code().unwrap_or(-1)),
                 _ => None,
@@ -257,7 +258,7 @@ impl Reader {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// What it printed. A child that outlives it may keep its output open: nobody waits for that.
+    /// The output so far. Does not wait for a child that outlives the call and keeps its output open.
     fn finish(&mut self) -> String {
         let end = Instant::now() + Duration::from_millis(500);
         while self

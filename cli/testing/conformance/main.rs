@@ -1,6 +1,6 @@
-//! Asks the `multipass` on the PATH each row of the contract that `polis` relies on, and prints where it differs.
+//! Checks the `multipass` on the PATH against each row of the contract that `polis` relies on, and prints the differences.
 //!
-//! CI asks the double, a maintainer the real one: README.md.
+//! CI checks the fake, a maintainer the real one: see README.md.
 
 mod host;
 mod rows;
@@ -14,31 +14,31 @@ use rows::Row;
 
 const ROWS: &str = include_str!("rows.txt");
 const HELP: &str = "\
-Asks the `multipass` on the PATH what `polis` relies on, and prints where it differs.
+Checks the behaviour that `polis` relies on in the `multipass` on the PATH, and prints the differences.
 
 Usage: conformance [OPTIONS] [GROUP...]
 
 Groups:
-  plain            what needs no instance (default)
-  vm               makes one instance, takes it through its states and purges it: about 5 minutes
-  boot             first boots, among them one that blocks the daemon for 5 minutes: about 10 minutes
-  bare             `start` and `stop` without a name; refused where an instance `primary` exists
+  plain            rows that need no instance (default)
+  vm               creates an instance, takes it through its states and purges it: about 5 minutes
+  boot             first boots, one of which blocks the daemon for 5 minutes: about 10 minutes
+  bare             `start` and `stop` without a name; refused if an instance `primary` exists
   daemon-down, no-access, unauthenticated, never-ran
-                   what a client says in that condition, which you arrange
+                   the client's messages in a condition that you arrange
 
 Options:
-  --list           Print the rows of the groups and ask nothing
+  --list           Print the rows of the groups, and make no call
   --name NAME      The name of the instance [default: polis-conformance]
   --limit SECONDS  How long a call may take [default: 900]
   --patience SECONDS
-                   How long a call must go on that is not to end [default: 10]
+                   How long to watch a call that must not end [default: 10]
   --help           Print this
 
-Exit codes: 0 as expected, 1 a row differs, 2 it could not be asked.
-No instance but NAME is ever touched, and one that exists already is refused.
+Exit codes: 0 no difference, 1 a row differs, 2 a row could not be checked.
+Changes only the instance NAME, which must not exist yet.
 ";
 
-/// What the command line says.
+/// The command line.
 struct Options {
     groups: Vec<String>,
     list: bool,
@@ -47,7 +47,7 @@ struct Options {
     patience: Duration,
 }
 
-/// The group of a row: what somebody has to agree to, or to arrange, before it is asked.
+/// The group of a row: what the maintainer must agree to or arrange first.
 fn group(row: &Row) -> &str {
     match row.on.as_str() {
         "none" => "plain",
@@ -93,21 +93,21 @@ fn run() -> Result<ExitCode, String> {
     let host = Host::new(&options.name, options.limit, options.patience)?;
     vm::refuse_what_is_there(&host, &options.groups)?;
     println!(
-        "asking {} of {} rows ({}); instance: {}",
+        "checking {} of {} rows ({}); instance: {}",
         rows.len(),
         all.len(),
         options.groups.join(", "),
         options.name
     );
     let differing = ask(&host, &rows);
-    // Whatever happened, nothing is left behind.
+    // Clean up even after a failure.
     vm::clean_up(&host, &options.groups)?;
     let differing = differing?;
-    println!("{} rows asked, {differing} differ", rows.len());
+    println!("{} rows checked, {differing} differ", rows.len());
     Ok(ExitCode::from(u8::from(differing > 0)))
 }
 
-/// Asks rows in order; how many differ.
+/// Checks rows in order; returns how many differ.
 fn ask(host: &Host, rows: &[&Row]) -> Result<usize, String> {
     let mut differing = 0;
     for row in rows {
@@ -150,7 +150,7 @@ fn options(args: impl Iterator<Item = String>) -> Result<Option<Options>, String
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
         let seconds = |text: String| match text.parse() {
             Ok(seconds) => Ok(Duration::from_secs(seconds)),
-            Err(_) => Err(format!("invalid seconds `{text}`")),
+            Err(_) => Err(format!("invalid number of seconds `{text}`")),
         };
         match arg.as_str() {
             "--help" | "-h" => return Ok(None),

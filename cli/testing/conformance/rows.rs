@@ -1,23 +1,23 @@
-//! The rows of `rows.txt`, and whether an answer is as one of them says.
+//! Parses the rows of `rows.txt`, and compares an answer with one of them.
 
-/// What is asked, how things are arranged for it, and what the answer is to be.
+/// A row: its arrangement, its calls and the expected answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// Its name, unique.
+    /// The unique name.
     pub(crate) name: String,
-    /// How things have to be.
+    /// The arrangement.
     pub(crate) on: String,
-    /// Where the contract page says so.
+    /// The place in the contract page.
     pub(crate) page: String,
-    /// Calls that come first and must succeed.
+    /// Calls to make first, which must succeed.
     pub(crate) before: Vec<Call>,
-    /// A call that is under way meanwhile.
+    /// A call that runs meanwhile.
     pub(crate) meanwhile: Option<Call>,
-    /// The call.
+    /// The call to check.
     pub(crate) call: Call,
-    /// Whether nobody reads its output after the first line.
+    /// Whether the pipe is closed after the first line of output.
     pub(crate) unread: bool,
-    /// The exit code; `None` when it must not end.
+    /// The exit code; `None` if it must not end.
     pub(crate) code: Option<i32>,
     /// Standard output and standard error.
     pub(crate) streams: [Words; 2],
@@ -28,32 +28,32 @@ pub(crate) struct Row {
 pub(crate) struct Call {
     /// Its arguments.
     pub(crate) args: Vec<String>,
-    /// What it reads.
+    /// Its standard input.
     pub(crate) stdin: String,
 }
 
-/// What a stream is to say.
+/// The expected text of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Words {
-    /// All of it, line by line.
+    /// The whole text, line by line.
     whole: Vec<String>,
-    /// What is in it somewhere.
+    /// A part of the text.
     parts: Vec<String>,
 }
 
-/// What came back.
+/// The answer of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// The exit code; `None` when it did not end in time.
+    /// The exit code; `None` if it did not end in time.
     pub(crate) code: Option<i32>,
     /// Standard output and standard error.
     pub(crate) streams: [String; 2],
 }
 
-/// Reads the rows.
+/// Parses the rows.
 ///
 /// # Errors
-/// With the number of the line that cannot be read.
+/// With the number of the invalid line.
 pub(crate) fn read(text: &str) -> Result<Vec<Row>, String> {
     let mut rows: Vec<Row> = Vec::new();
     let mut stdin = String::new();
@@ -71,7 +71,9 @@ pub(crate) fn read(text: &str) -> Result<Vec<Row>, String> {
             });
             continue;
         }
-        let row = rows.last_mut().ok_or_else(|| bad("before the first row"))?;
+        let row = rows
+            .last_mut()
+            .ok_or_else(|| bad("line before the first row"))?;
         let (sign, rest) = line.split_once(' ').unwrap_or((line, ""));
         let mut call = || {
             let stdin = std::mem::take(&mut stdin);
@@ -83,14 +85,14 @@ pub(crate) fn read(text: &str) -> Result<Vec<Row>, String> {
             "<" => stdin.push_str(&format!("{rest}\n")),
             "+" => row
                 .before
-                .push(call().ok_or_else(|| bad("a quote is open"))?),
-            "&" => row.meanwhile = Some(call().ok_or_else(|| bad("a quote is open"))?),
+                .push(call().ok_or_else(|| bad("unclosed quote"))?),
+            "&" => row.meanwhile = Some(call().ok_or_else(|| bad("unclosed quote"))?),
             "$" | "$|" => {
-                row.call = call().ok_or_else(|| bad("a quote is open"))?;
+                row.call = call().ok_or_else(|| bad("unclosed quote"))?;
                 row.unread = sign == "$|";
             }
             "=" if rest == "hangs" => row.code = None,
-            "=" => row.code = Some(rest.parse().map_err(|_| bad("no exit code"))?),
+            "=" => row.code = Some(rest.parse().map_err(|_| bad("invalid exit code"))?),
             ">" => row.streams[0].whole.push(unescaped()),
             "!" => row.streams[1].whole.push(unescaped()),
             ">~" => row.streams[0].parts.push(unescaped()),
@@ -101,7 +103,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
-/// The words of a command line; single quotes keep some together. `None` when one is open.
+/// Splits a command line into words; single quotes keep blanks. `None` if a quote is not closed.
 fn words(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -143,17 +145,20 @@ impl Row {
         row
     }
 
-    /// How an answer differs from what it is to be, a line for each way.
+    /// The differences between an answer and the expected one, one line each.
     pub(crate) fn differences(&self, answer: &Answer) -> Vec<String> {
         let mut differences = Vec::new();
-        let told = |code: Option<i32>| {
+        let ending = |code: Option<i32>| {
             code.map_or("did not end".to_owned(), |code| format!("exit {code}"))
         };
         if self.code != answer.code {
             let expected = self
                 .code
                 .map_or("not to end".to_owned(), |code| format!("exit {code}"));
-            differences.push(format!("expected {expected}, but it {}", told(answer.code)));
+            differences.push(format!(
+                "expected {expected}, but it {}",
+                ending(answer.code)
+            ));
         }
         for (name, (words, text)) in ["standard output", "standard error"]
             .iter()
@@ -180,7 +185,7 @@ impl Words {
     }
 }
 
-/// Whether a text is as a pattern says, in which `*` is any text; the newline of its last line does not count.
+/// Whether a text matches a pattern, in which `*` is any text. A newline at the end does not count.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut text = text.strip_suffix('\n').unwrap_or(text);
     let mut pieces = pattern.split('*');
@@ -202,7 +207,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     text.ends_with(last)
 }
 
-/// `[ts]` in the place of every `[2026-11-26T18:42:08.594]`.
+/// Replaces every timestamp such as `[2026-11-26T18:42:08.594]` by `[ts]`.
 fn without_times(text: &str) -> String {
     let mut pieces = text.split('[');
     let mut out = pieces.next().unwrap_or_default().to_owned();
@@ -228,7 +233,7 @@ mod tests {
     const ROWS: &str = include_str!("rows.txt");
 
     #[test]
-    fn every_row_is_whole_and_its_name_is_its_own() {
+    fn every_row_is_complete_and_has_a_unique_name() {
         let rows = read(ROWS).unwrap();
         for (number, row) in rows.iter().enumerate() {
             assert!(!row.page.is_empty() && !row.on.is_empty(), "{row:?}");
@@ -241,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_means_nothing_is_named() {
+    fn an_invalid_line_is_reported() {
         assert_eq!(
             read("[a] none\n% x").unwrap_err(),
             "rows.txt:2: unknown sign: % x"
         );
         assert_eq!(
             read("$ x").unwrap_err(),
-            "rows.txt:1: before the first row: $ x"
+            "rows.txt:1: line before the first row: $ x"
         );
     }
 
@@ -286,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_differ_is_told() {
+    fn every_kind_of_difference_is_reported() {
         let row = &read("[a] none\n$ x\n= 2\n> out\n! err").unwrap()[0];
         let right = Answer {
             code: Some(2),

@@ -1,4 +1,4 @@
-//! Brings the one instance into the state that a row is about, and away at the end.
+//! Brings the instance into the state that a row needs, and removes it at the end.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::host::{Host, Running};
 use crate::rows::Call;
 
-/// How long a launch may take until the instance is seen.
+/// How long a launch may take until `list` shows the instance.
 const SEEN: Duration = Duration::from_secs(600);
 
-/// The state of an instance; `None` when there is none.
+/// The state of an instance; `None` if it does not exist.
 fn state(host: &Host, name: &str) -> Result<Option<String>, String> {
     let answer = host.do_it(&["list", "--format", "json", "--no-ipv4"])?;
     let list: Value = serde_json::from_str(&answer.streams[0])
@@ -21,14 +21,14 @@ fn state(host: &Host, name: &str) -> Result<Option<String>, String> {
     Ok(found.map(|instance| instance["state"].as_str().unwrap_or_default().to_owned()))
 }
 
-/// Whether a group needs a daemon that answers.
+/// Whether all groups need a running daemon.
 fn has_daemon(groups: &[String]) -> bool {
     groups
         .iter()
         .all(|group| ["plain", "vm", "boot", "bare"].contains(&group.as_str()))
 }
 
-/// Refuses to go on where somebody's own instance is in the way.
+/// Refuses to continue if the user's own instance is in the way.
 ///
 /// # Errors
 /// When it is.
@@ -36,7 +36,7 @@ pub(crate) fn refuse_what_is_there(host: &Host, groups: &[String]) -> Result<(),
     if !has_daemon(groups) {
         return match groups {
             [_] => Ok(()),
-            _ => Err("a condition of the client is asked for alone".to_owned()),
+            _ => Err("a group with a condition of the client must be the only group".to_owned()),
         };
     }
     if state(host, &host.name)?.is_some() {
@@ -53,7 +53,7 @@ pub(crate) fn refuse_what_is_there(host: &Host, groups: &[String]) -> Result<(),
     Ok(())
 }
 
-/// Removes what the rows made.
+/// Removes the instances that the rows created.
 ///
 /// # Errors
 /// When it cannot be removed.
@@ -76,10 +76,10 @@ fn remove(host: &Host, name: &str) -> Result<(), String> {
     }
 }
 
-/// Brings the instance into the state that a row is about. What comes back is a launch under way, where the state is one.
+/// Brings the instance into the state that a row needs. Returns the running launch if that is the state.
 ///
 /// # Errors
-/// When it does not come into it.
+/// When the instance does not reach the state.
 pub(crate) fn arrange(host: &Host, on: &str) -> Result<Option<Running>, String> {
     let name = host.name.as_str();
     match on {
@@ -106,13 +106,13 @@ pub(crate) fn arrange(host: &Host, on: &str) -> Result<Option<Running>, String> 
             let call = Call::of(&["launch", "--name", name, "--timeout", "1"]);
             host.start(&call, None, false)?.wait(SEEN);
         }
-        // Nothing to arrange, or nothing that this program can.
+        // Nothing to arrange, or the maintainer has to do it.
         _ => {}
     }
     Ok(None)
 }
 
-/// Brings it into a state that one call leads to from Running.
+/// Brings it into a state that one call reaches from Running.
 fn from_running(host: &Host, wanted: &str, call: &[&str]) -> Result<(), String> {
     if state(host, &host.name)?.as_deref() == Some(wanted) {
         return Ok(());
@@ -121,7 +121,7 @@ fn from_running(host: &Host, wanted: &str, call: &[&str]) -> Result<(), String> 
     host.do_it(call).map(drop)
 }
 
-/// Makes it run, from whatever state.
+/// Makes it run, whatever its state.
 fn running(host: &Host) -> Result<(), String> {
     let name = host.name.as_str();
     let steps: &[&[&str]] = match state(host, name)?.as_deref() {

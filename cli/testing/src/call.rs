@@ -1,4 +1,4 @@
-//! One call under way: its record, its faults, and its standard streams.
+//! A running call: its record, its faults, and its standard streams.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -10,39 +10,39 @@ use crate::environment::{TEST, WITHIN};
 use crate::fault::{self, Effect};
 use crate::process;
 use crate::record::{self, End, Input};
-use crate::world::state::{Access, State};
-use crate::world::{Store, now};
+use crate::store::state::{Access, State};
+use crate::store::{Store, now};
 
-/// What Multipass prints before and after each stage of its spinner, and the characters that follow one another behind
-/// the stage's name (`src/client/cli/cmd/animated_spinner.cpp` of canonical/multipass).
+/// What Multipass prints before and after each stage of its spinner, and the characters that alternate after the stage's name
+/// (`src/client/cli/cmd/animated_spinner.cpp` of canonical/multipass).
 const CLEAR_LINE: &str = "\u{1b}[2K\u{1b}[0A\u{1b}[0E";
 const FRAMES: [char; 4] = ['/', '-', '\\', '|'];
 
-/// What the client says where no daemon has ever made a certificate.
+/// The client's error if no daemon has ever created a certificate.
 const NO_CERTIFICATE: &str = "failed to open file '/var/snap/multipass/common/data/multipassd/certificates/multipass_root_cert.pem'";
-/// What the daemon's log says where it cannot get at a list of images, and goes on without.
+/// The daemon's log line when it cannot download a list of images and continues without.
 const BLUEPRINTS: &str = "Failed to get https://codeload.github.com/canonical/multipass-blueprints/zip/refs/heads/main: Operation canceled";
 
-/// A call under way.
+/// A running call.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// The world.
+    /// The files of its sandbox.
     pub(crate) store: Store,
     /// Its number in the record.
     pub(crate) number: u64,
-    /// What goes wrong with it.
+    /// The faults that strike it.
     pub(crate) effects: Vec<Effect>,
-    /// What the record will say.
+    /// The end to record.
     pub(crate) end: End,
 }
 
 impl Call {
-    /// Records the start and does what faults do before anything else.
+    /// Records the start, and applies the faults that come before anything else.
     ///
     /// # Errors
-    /// When the world cannot be read or written.
+    /// When the sandbox cannot be read or written.
     pub(crate) fn start(store: &Store, program: &str, args: &[String]) -> io::Result<Self> {
-        // Before the record, which may be what makes a test kill it.
+        // Before the record is written, which may prompt a test to kill it.
         let _remembered = process::parent();
         let within = std::env::var(WITHIN)
             .ok()
@@ -57,7 +57,7 @@ impl Call {
         })
     }
 
-    /// What faults do before the command. An exit code when nothing else is to happen.
+    /// Applies the faults that come before the command. Returns an exit code if nothing else is to happen.
     pub(crate) fn before(&mut self) -> Option<u8> {
         for effect in self.effects.clone() {
             match effect {
@@ -89,10 +89,10 @@ impl Call {
         None
     }
 
-    /// What faults do after the command, and the record of its end.
+    /// Records the end, and applies the faults that come after the command.
     ///
     /// # Errors
-    /// When the world cannot be written.
+    /// When the sandbox cannot be written.
     pub(crate) fn finish(mut self, code: u8) -> io::Result<u8> {
         self.end.code = code;
         record::end(&self.store, self.number, self.end.clone())?;
@@ -107,7 +107,7 @@ impl Call {
         Ok(code)
     }
 
-    /// Kills whoever started this call, unless that is a test itself.
+    /// Kills the process that started this call, unless that is the test itself.
     pub(crate) fn kill_polis(&self) {
         let parent = process::parent();
         let test = std::env::var(TEST).ok() == Some(parent.to_string());
@@ -116,15 +116,15 @@ impl Call {
         }
     }
 
-    /// Whether a fault strikes.
+    /// Whether a fault has this effect on the call.
     pub(crate) fn struck(&self, effect: &Effect) -> bool {
         self.effects.contains(effect)
     }
 
-    /// Prints on standard output. Nobody may be reading any more, which is no reason to end.
+    /// Prints on standard output. A closed pipe does not end the process.
     pub(crate) fn out(&self, text: &str) {
         let mut out = io::stdout();
-        let _nobody_reads = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let _reader_gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
     /// Prints on standard error.
@@ -135,11 +135,11 @@ impl Call {
             1
         };
         for _ in 0..times {
-            let _nobody_reads = io::stderr().write_all(text.as_bytes());
+            let _reader_gone = io::stderr().write_all(text.as_bytes());
         }
     }
 
-    /// Starts a stage of the spinner, whether or not standard output is a terminal, as the real one does.
+    /// Starts a stage of the spinner. Like the real one, prints it even if standard output is not a terminal.
     pub(crate) fn stage(&self, text: &str) {
         self.out(&format!("{CLEAR_LINE}{text}  "));
     }
@@ -153,10 +153,10 @@ impl Call {
         self.out(&format!("\u{8} {CLEAR_LINE}"));
     }
 
-    /// Turns the spinner of a stage until the world gives an answer; `None` when `ends` comes first.
+    /// Turns the spinner of a stage until the sandbox gives an answer; `None` if `ends` comes first.
     ///
     /// # Errors
-    /// When the world cannot be read.
+    /// When the sandbox cannot be read.
     pub(crate) fn spin<T>(
         &self,
         text: &str,
@@ -168,10 +168,10 @@ impl Call {
         let (mut next, mut number) = (now(), 0);
         loop {
             let state = self.store.look()?;
-            // The client's clock comes first: the daemon, which had as much time, answers a moment later.
+            // The client's timeout comes first: the daemon's, which is as long, expires a moment later.
             let late = ends.is_some_and(|ends| now() >= ends);
             let answered = if late { None } else { answer(&state) };
-            // The spinner is a thread of its own, which draws at least once.
+            // The real spinner runs in its own thread, and draws at least once.
             while next <= now() {
                 self.frame(number);
                 number += 1;
@@ -186,7 +186,7 @@ impl Call {
         }
     }
 
-    /// All of standard input, which the record remembers.
+    /// Reads and records all of standard input.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -212,17 +212,17 @@ impl Call {
         1
     }
 
-    /// A failure that the daemon reports: code 2.
+    /// Fails as the daemon reports it: code 2.
     pub(crate) fn fail(&self, command: &str, message: &str) -> u8 {
         self.err(&format!("{command} failed: {message}\n"));
         2
     }
 
-    /// The state of the world once the daemon has time for this call, if the client gets to the daemon; otherwise the exit
-    /// code after saying why not.
+    /// Waits until the daemon can handle this call, and returns the state of the sandbox. If the client cannot reach the daemon,
+    /// prints the error and returns the exit code.
     ///
     /// # Errors
-    /// When the world cannot be read.
+    /// When the sandbox cannot be read.
     pub(crate) fn daemon(&self, command: &str) -> io::Result<Result<State, u8>> {
         let why_not = match self.access()? {
             Access::Up => return self.queue().map(Ok),
@@ -237,10 +237,10 @@ impl Call {
         Ok(Err(self.fail(command, why_not)))
     }
 
-    /// Whether the client gets to the daemon.
+    /// Whether the client can reach the daemon.
     ///
     /// # Errors
-    /// When the world cannot be read.
+    /// When the sandbox cannot be read.
     pub(crate) fn access(&self) -> io::Result<Access> {
         let faulty = self.effects.iter().find_map(|effect| match effect {
             Effect::Access(access) => Some(*access),
@@ -252,7 +252,7 @@ impl Call {
         }
     }
 
-    /// Waits for the daemon's earlier requests, and keeps it busy where a fault says so.
+    /// Waits for the daemon's earlier requests, and keeps it busy if a fault says so.
     fn queue(&self) -> io::Result<State> {
         let keeps_busy = self.effects.iter().find_map(|effect| match effect {
             Effect::Busy(millis) => Some(*millis),
@@ -268,10 +268,10 @@ impl Call {
         }
     }
 
-    /// Waits until the daemon has time.
+    /// Waits until the daemon is not busy.
     ///
     /// # Errors
-    /// When the world cannot be read.
+    /// When the sandbox cannot be read.
     pub(crate) fn idle(&self) -> io::Result<State> {
         let started = Instant::now();
         loop {
@@ -283,16 +283,16 @@ impl Call {
         }
     }
 
-    /// Keeps the daemon from answering anything for so long, whether or not this client lives on.
+    /// Keeps the daemon busy for this long, even if this client exits.
     ///
     /// # Errors
-    /// When the world cannot be written.
+    /// When the sandbox cannot be written.
     pub(crate) fn keep_busy(&self, millis: u64) -> io::Result<()> {
         self.store
             .update(|state| state.busy_until = now().saturating_add(millis))
     }
 
-    /// What the client prints of an exception that nobody caught: code 1.
+    /// Fails as the client does on an uncaught exception: code 1.
     pub(crate) fn uncaught(&self, message: &str) -> u8 {
         let text = format!("Caught an unhandled exception: {message}");
         self.err(&log_line("client", &text));
@@ -300,7 +300,7 @@ impl Call {
     }
 }
 
-/// A line of the log of client or daemon, which both print on standard error.
+/// A log line of client or daemon; both go to standard error.
 pub(crate) fn log_line(category: &str, message: &str) -> String {
     let time = time::OffsetDateTime::now_utc();
     let (date, (hour, minute, second, milli)) = (time.date(), time.to_hms_milli());
@@ -309,7 +309,7 @@ pub(crate) fn log_line(category: &str, message: &str) -> String {
     )
 }
 
-/// Sleeps until then; not at all when that is over.
+/// Sleeps until then; returns immediately if that is in the past.
 pub(crate) fn wait_until(time: u64) {
     std::thread::sleep(Duration::from_millis(time.saturating_sub(now())));
 }

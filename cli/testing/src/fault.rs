@@ -1,82 +1,82 @@
-//! What goes wrong, decided by a test before it happens: at which call, and how.
+//! Faults. A test decides beforehand what goes wrong, and at which call.
 
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::Store;
-use crate::world::state::Access;
+use crate::store::Store;
+use crate::store::state::Access;
 
 const FILE: &str = "faults.json";
 
-/// One fault: the calls that it strikes, and what it does to them.
+/// A fault: the calls that it strikes, and its effect on them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The program, `multipass` or a tool of the guest such as `docker`.
+    /// The program: `multipass`, or a tool of the guest such as `docker`.
     pub program: String,
-    /// The command, the first argument; `None` is any.
+    /// The command, which is the first argument; `None` matches any.
     pub command: Option<String>,
     /// A part of the command line, its words joined by spaces.
     pub containing: Option<String>,
-    /// The first such call that is struck, counted from 1.
+    /// The first matching call to strike, counted from 1.
     pub nth: u32,
-    /// How many calls are struck from then on; `None` is all.
+    /// How many calls to strike from then on; `None` strikes all.
     pub times: Option<u32>,
-    /// What happens.
+    /// The effect.
     pub effect: Effect,
-    /// How many such calls there have been.
+    /// How many matching calls there have been.
     pub seen: u32,
 }
 
-/// What a fault does to a call.
+/// The effect of a fault on a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// `polis` is killed before the request reaches the daemon.
     KillBefore,
-    /// `polis` is killed once the request has taken effect, before it learns of that.
+    /// `polis` is killed once the request has taken effect, before it gets the answer.
     KillAfter,
-    /// The call alone is killed, once it has taken effect.
+    /// Only the call is killed, once it has taken effect.
     DieAfter,
-    /// Nothing happens and the call never ends.
+    /// The call has no effect and never ends.
     Hang,
     /// It takes effect, and the call never ends.
     HangAfter,
-    /// It takes so many milliseconds longer.
+    /// The call takes this many milliseconds longer.
     Slow(u64),
-    /// Nothing happens but this.
+    /// The call has no effect and only does this.
     Exit {
         /// The exit code.
         code: u8,
-        /// What is printed on standard error.
+        /// The text on standard error.
         stderr: String,
     },
-    /// The client does not get to the daemon.
+    /// The client cannot reach the daemon.
     Access(Access),
-    /// Everything on standard error comes twice.
+    /// Everything on standard error is printed twice.
     DoubledStderr,
-    /// The daemon works on it for so many milliseconds, and on nothing else, even when the client is gone.
+    /// The daemon works on it for this many milliseconds, and on nothing else, even if the client is gone.
     Busy(u64),
-    /// So many lines of the daemon's log come first on standard error.
+    /// This many lines of the daemon's log come first on standard error.
     LogLines(u32),
     /// A spinner precedes everything on standard output.
     AnsiNoise,
-    /// `exec`: SSH answers no more, and the client says why.
+    /// `exec`: SSH no longer answers, and the client says so.
     SshFails,
-    /// `transfer`: only so many bytes arrive, and nobody says so.
+    /// `transfer`: only this many bytes arrive, without an error.
     Cut(u64),
-    /// `launch`: `polis` is killed while the daemon prepares the instance, for so many milliseconds.
+    /// `launch`: `polis` is killed while the daemon prepares the instance, which takes this many milliseconds.
     KillWhilePreparing(u64),
-    /// `launch`: the client gives up with code 5, the daemon goes on.
+    /// `launch`: the client gives up with code 5, and the daemon continues.
     ClientTimeout,
-    /// `launch`: the daemon gives up waiting for cloud-init, the instance goes on.
+    /// `launch`: the daemon gives up waiting for cloud-init, and the instance continues.
     InitTimeout,
     /// `launch`: SSH never answers, and the instance's state is Unknown.
     SshTimeout,
     /// `launch`: the instance dies while it starts, and is removed.
     DiesStarting,
-    /// `launch`: this step of the provisioning fails with this message, and the launch says that all is well.
+    /// `launch`: this step of the provisioning fails with this message, and the launch still reports success.
     StepFails(String, String),
-    /// `launch`: the guest never sees the user-data, and the launch says that all is well.
+    /// `launch`: the guest never gets the user-data, and the launch still reports success.
     UserDataIgnored,
     /// `launch`: cloud-init ends degraded.
     Degraded,
@@ -112,28 +112,28 @@ impl Fault {
         }
     }
 
-    /// Only calls whose command line contains `part`.
+    /// Strikes only calls whose command line contains `part`.
     #[must_use]
     pub fn containing(mut self, part: &str) -> Self {
         self.containing = Some(part.to_owned());
         self
     }
 
-    /// From the `nth` such call on, counted from 1.
+    /// Strikes from the `nth` matching call on, counted from 1.
     #[must_use]
     pub fn nth(mut self, nth: u32) -> Self {
         self.nth = nth;
         self
     }
 
-    /// So many calls.
+    /// Strikes this many calls.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// All further calls.
+    /// Strikes all further calls.
     #[must_use]
     pub fn always(mut self) -> Self {
         self.times = None;
@@ -158,10 +158,10 @@ impl Fault {
     }
 }
 
-/// Adds a fault to those of the world.
+/// Adds a fault to the sandbox.
 ///
 /// # Errors
-/// When the world cannot be written.
+/// When the sandbox cannot be written.
 pub fn add(store: &Store, fault: Fault) -> io::Result<()> {
     let locked = store.lock()?;
     let mut faults: Vec<Fault> = locked.read(FILE)?;
@@ -169,18 +169,18 @@ pub fn add(store: &Store, fault: Fault) -> io::Result<()> {
     locked.write(FILE, &faults)
 }
 
-/// Forgets all faults.
+/// Removes all faults.
 ///
 /// # Errors
-/// When the world cannot be written.
+/// When the sandbox cannot be written.
 pub fn clear(store: &Store) -> io::Result<()> {
     store.lock()?.write(FILE, &Vec::<Fault>::new())
 }
 
-/// What strikes this call, in the order in which it was added.
+/// The effects on this call, in the order in which the faults were added.
 ///
 /// # Errors
-/// When the world cannot be read or written.
+/// When the sandbox cannot be read or written.
 pub fn take(store: &Store, program: &str, args: &[String]) -> io::Result<Vec<Effect>> {
     let locked = store.lock()?;
     let mut faults: Vec<Fault> = locked.read(FILE)?;
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_strikes_from_its_nth_call_on_and_so_often() {
+    fn a_fault_strikes_from_its_nth_call_for_a_number_of_times() {
         let mut fault = Fault::of("exec", Effect::Hang)
             .containing("pull")
             .nth(2)

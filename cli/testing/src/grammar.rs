@@ -1,39 +1,39 @@
-//! Multipass's command line as its own parser (Qt's) reads it, and the values that it accepts.
+//! Parses Multipass's command line as its own parser (Qt's) does, and the values that it accepts.
 
-/// What a command accepts.
+/// The arguments that a command accepts.
 #[derive(Debug, Clone, Copy)]
 pub struct Grammar {
     /// Its name.
     pub name: &'static str,
-    /// Options that take a value, long and short names of one option together.
+    /// Options that take a value; each with its long and short names.
     pub valued: &'static [&'static [&'static str]],
-    /// Options that take none.
+    /// Options that take no value.
     pub flags: &'static [&'static [&'static str]],
-    /// How many other arguments at least and at most.
+    /// The minimum and maximum number of other arguments.
     pub arity: (usize, usize),
-    /// Whether options after the first other arguments still count: all but `exec`, after its `NAME`, want `--`.
+    /// Whether options after `NAME` need `--`, as for `exec`. In other commands, they may follow other arguments.
     pub guest_command: bool,
 }
 
-/// A command line that was read.
+/// A parsed command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parsed {
     values: Vec<(&'static str, String)>,
-    /// What is not an option.
+    /// The arguments that are not options.
     pub positional: Vec<String>,
 }
 
-/// Why a command line is not accepted.
+/// Why a command line is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// Help was asked for, which is no error.
+    /// `--help` was given, which is not an error.
     Help,
-    /// What is printed on standard error.
+    /// The text to print on standard error.
     Usage(String),
 }
 
 impl Parsed {
-    /// Whether the option is there; `name` is its first name.
+    /// Whether the option is given; `name` is its first name.
     pub fn has(&self, name: &str) -> bool {
         self.values.iter().any(|(found, _)| *found == name)
     }
@@ -48,10 +48,10 @@ impl Parsed {
 }
 
 impl Grammar {
-    /// Reads the arguments after the command's name.
+    /// Parses the arguments after the command's name.
     ///
     /// # Errors
-    /// As the real parser has them.
+    /// The real parser's messages.
     pub fn parse(&self, args: &[String]) -> Result<Parsed, Refusal> {
         let mut parsed = Parsed::default();
         let mut args = args.iter();
@@ -90,7 +90,7 @@ impl Grammar {
         }
         let option = match find(self.valued, name) {
             Some(option) => option,
-            // `-c4`: the value of a short option may follow it at once.
+            // `-c4`: the value of a short option may follow it directly.
             None => {
                 let short = name.get(..1).filter(|_| !arg.starts_with("--"));
                 let option = short.and_then(|short| find(self.valued, short));
@@ -132,7 +132,7 @@ impl Grammar {
     }
 }
 
-/// The name of an option without its dashes, and what follows a `=`.
+/// The name of an option without its dashes, and the text after `=`.
 fn split(arg: &str) -> (&str, Option<String>) {
     let bare = arg.trim_start_matches('-');
     match bare.split_once('=') {
@@ -148,7 +148,7 @@ fn find(options: &[&'static [&'static str]], name: &str) -> Option<&'static str>
         .and_then(|names| names.first().copied())
 }
 
-/// Whether an instance may be called so: `[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?`, at most 70 characters.
+/// Whether this is a valid name of an instance: `[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?`, at most 70 characters.
 pub fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
     name.len() <= 70
@@ -157,7 +157,7 @@ pub fn is_name(name: &str) -> bool {
         && name.chars().all(inner)
 }
 
-/// Bytes of a size such as `8G`, `1.5GiB`, `512MB` or `1073741824`.
+/// Parses a size such as `8G`, `1.5GiB`, `512MB` or `1073741824`; returns bytes.
 pub fn size(text: &str) -> Option<u64> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -171,7 +171,7 @@ pub fn size(text: &str) -> Option<u64> {
         _ => return None,
     };
     let (whole, fraction) = match number.split_once('.') {
-        // A part of a byte is none.
+        // Fractions of a byte are dropped.
         Some((_, "")) => return None,
         Some(_) if factor == 1 => return None,
         Some(parts) => parts,
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_hosts() {
+    fn names_are_host_names() {
         let longest = "a".repeat(70);
         for good in ["polis", "a", "A1", "my-vm-2", &longest] {
             assert!(is_name(good), "{good}");

@@ -1,21 +1,21 @@
-//! For tests only: a stand-in for Multipass, and what a test needs to run `polis` against it.
+//! For tests only: a fake Multipass, and a harness to run `polis` against it.
 //!
-//! Fakes the program, not a trait: `polis` starts a real process with a real command line, reads its exit code, its
-//! standard output and its standard error, and can be killed at any moment. The world behind that program is a directory
-//! (see [`world`]), so several processes see the same one. Its guest is a directory too, in which commands really run.
+//! It replaces the program, not a trait: `polis` starts a real process with a real command line, reads its exit code, standard
+//! output and standard error, and can be killed at any moment. The state behind that program is a directory (see [`store`]), so
+//! several processes share it. Its guest is a directory too, in which commands really run.
 //!
 //! ```no_run
-//! use fake_multipass::{Effect, Fault, World};
+//! use fake_multipass::{Effect, Fault, Sandbox};
 //!
-//! let world = World::of("target/debug/polis");
-//! world.fault(Fault::of("launch", Effect::KillAfter));
-//! assert_eq!(world.polis(&["start"]).signal, Some(9));
-//! assert_eq!(world.polis(&["start"]).code, Some(0));
-//! assert_eq!(world.calls_of("launch").len(), 1);
-//! assert_eq!(world.refused(), [""; 0]);
+//! let sandbox = Sandbox::of("target/debug/polis");
+//! sandbox.fault(Fault::of("launch", Effect::KillAfter));
+//! assert_eq!(sandbox.polis(&["start"]).signal, Some(9));
+//! assert_eq!(sandbox.polis(&["start"]).code, Some(0));
+//! assert_eq!(sandbox.calls_of("launch").len(), 1);
+//! assert_eq!(sandbox.refused(), [""; 0]);
 //! ```
 //!
-//! What it answers is held to the rows of `conformance/rows.txt`, which anybody can ask of a real Multipass.
+//! Its answers are checked against the rows of `conformance/rows.txt`, which anyone can run against a real Multipass.
 //!
 //! Only for Unix: the guest's commands need bash, and a test kills `polis` with a signal.
 
@@ -29,11 +29,11 @@ mod harness;
 mod machine;
 mod process;
 pub mod record;
+pub mod store;
 pub mod tools;
-pub mod world;
 mod yaml;
 
 pub use fault::{Effect, Fault};
-pub use harness::{Ran, Running, World, exes};
+pub use harness::{Ran, Running, Sandbox, exes};
 pub use record::Call;
-pub use world::state::{Access, Fate, Instance, Power, Pull, Service, State};
+pub use store::state::{Access, Fate, Instance, Power, Pull, Service, State};

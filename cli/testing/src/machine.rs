@@ -1,8 +1,8 @@
-//! A second backend of `multipass`: instead of a directory, the guest is a container of this machine's Docker engine with
-//! systemd as its first process, in which cloud-init and a Docker engine of its own really run.
+//! A second backend of `multipass`. Its guest is not a directory but a container of this machine's Docker engine, with systemd as
+//! its first process, in which cloud-init and a second Docker engine really run.
 //!
-//! Whoever sets [`MACHINE`] has made the container; nothing has run in it yet. `launch` gives it the user-data and starts
-//! it. Command lines are read, recorded and made to fail as with the other backend; what is not done here is refused.
+//! The process that sets [`MACHINE`] has created the container, in which nothing has run yet. `launch` gives it the user-data
+//! and starts it. Command lines are parsed, recorded and struck by faults as in the other backend; unsupported ones are refused.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -14,19 +14,19 @@ use crate::commands::answers;
 use crate::environment::MACHINE;
 use crate::grammar::Parsed;
 use crate::process;
-use crate::world::state::Power;
+use crate::store::state::Power;
 
-/// The only instance that there is.
+/// The name of the only instance.
 const NAME: &str = "polis";
 /// Where cloud-init finds its user-data.
 const SEED: &str = "/var/lib/cloud/seed";
-/// The marks of an instance that is in the trash, and of one that has been up.
+/// The files that mark an instance as deleted, and as having been up.
 const DELETED: &str = "machine-deleted";
 const LEASED: &str = "machine-leased";
-/// Whether somebody can log in: systemd has come up far enough to allow it, and cloud-init has created the user.
+/// Tests whether logins work: systemd has come up far enough to allow them, and cloud-init has created the user.
 const LOGIN: &str =
     "test -S /run/systemd/private && test ! -e /run/nologin && id ubuntu >/dev/null 2>&1";
-/// What a session over SSH has in its environment.
+/// The environment of an SSH session.
 const SESSION: [&str; 6] = [
     "HOME=/home/ubuntu",
     "USER=ubuntu",
@@ -36,7 +36,7 @@ const SESSION: [&str; 6] = [
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games:/usr/local/games:/snap/bin",
 ];
 
-/// The container, and where the world remembers what Docker does not.
+/// The container, and where the sandbox stores what Docker does not.
 #[derive(Debug)]
 pub(crate) struct Machine {
     container: String,
@@ -45,7 +45,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// The machine that the environment names, for the world of `call`.
+    /// The machine named by the environment, for the sandbox of `call`.
     pub(crate) fn from_environment(call: &Call) -> Option<Self> {
         let container = std::env::var(MACHINE).ok()?;
         let mark = |name| call.store.dir().join(name);
@@ -56,10 +56,10 @@ impl Machine {
         })
     }
 
-    /// Carries out `multipass COMMAND`, already read. `None`: the other backend's answer is as good.
+    /// Carries out a parsed `multipass COMMAND`. `None` leaves it to the other backend.
     ///
     /// # Errors
-    /// When Docker cannot be started or the world cannot be written.
+    /// When Docker cannot be started or the sandbox cannot be written.
     pub(crate) fn run(
         &self,
         call: &mut Call,
@@ -100,7 +100,7 @@ impl Machine {
         Err(io::Error::other(format!("docker {words:?}: {said}")))
     }
 
-    /// What the daemon would say of the instance; `None` when it is not launched yet, or purged.
+    /// The state that the daemon would report; `None` if the instance is not launched yet, or purged.
     fn power(&self) -> io::Result<Option<Power>> {
         let listed = self.docker(&["ps", "--all", "--quiet", "--filter", &self.filter()])?;
         if listed.is_empty() {
@@ -134,7 +134,7 @@ impl Machine {
         format!("name=^/{}$", self.container)
     }
 
-    /// As the real one: success whatever cloud-init ran into.
+    /// Like the real one, succeeds whatever happens in cloud-init.
     fn launch(&self, call: &mut Call, parsed: &Parsed, power: Option<Power>) -> io::Result<u8> {
         let user_data = match parsed.value("cloud-init") {
             Some("-") => call.read_stdin()?,
@@ -159,14 +159,14 @@ impl Machine {
         call.stage(&format!("Starting {NAME}"));
         self.wait_for_ssh()?;
         call.stage("Waiting for initialization to complete");
-        // Multipass ignores its exit code, so this does too.
+        // Multipass ignores the exit code, and so does this.
         let _whatever = self.inside(&["cloud-init", "status", "--wait"]).output()?;
         call.clear();
         call.out(&format!("Launched: {NAME}\n"));
         Ok(0)
     }
 
-    /// Until somebody can log in.
+    /// Waits until logins work.
     fn wait_for_ssh(&self) -> io::Result<()> {
         let ready = format!("until {LOGIN}; do sleep 0.1; done");
         self.docker(&["exec", &self.container, "timeout", "60", "sh", "-c", &ready])
@@ -208,7 +208,7 @@ impl Machine {
         Ok(0)
     }
 
-    /// Presses the power button, or pulls the plug.
+    /// Presses the power button, or cuts the power.
     fn power_off(&self, plug: bool) -> io::Result<()> {
         let words: &[&str] = if plug {
             &["kill"]
@@ -235,7 +235,7 @@ impl Machine {
         Ok(0)
     }
 
-    /// A command as the user of a session over SSH, not yet started.
+    /// Prepares a command as the user of an SSH session.
     fn inside<S: AsRef<str>>(&self, words: &[S]) -> Command {
         let mut command = process::command("docker");
         command.args(["exec", "--interactive", "--user", "ubuntu"]);
@@ -250,7 +250,7 @@ impl Machine {
         command
     }
 
-    /// Runs a command with our own streams, and starts the machine for it.
+    /// Runs a command with our own streams, and starts the machine if necessary.
     fn exec(&self, call: &mut Call, parsed: &Parsed, power: Option<Power>) -> io::Result<u8> {
         match answers::credentials(NAME, power) {
             Ok(true) => {}
@@ -264,7 +264,7 @@ impl Machine {
         }
         let words = parsed.positional.get(1..).unwrap_or_default();
         let directory = parsed.value("working-directory");
-        // A shell looks the first word up, as behind SSH.
+        // A shell looks up the first word, as over SSH.
         let script = match directory {
             Some(_) => "cd \"$1\" && shift && \"$@\"",
             None => "\"$@\"",
@@ -275,7 +275,7 @@ impl Machine {
         Ok(code(self.inside(&line).status()?))
     }
 
-    /// One file into the guest or out of it.
+    /// Copies one file into the guest or out of it.
     fn transfer(&self, call: &mut Call, ends: &[String], power: Option<Power>) -> io::Result<u8> {
         let refused = match answers::credentials(NAME, power) {
             Ok(true) => None,
@@ -305,7 +305,7 @@ impl Machine {
                 match target.as_str() {
                     "-" => {
                         let mut out = io::stdout();
-                        let _nobody_reads = io::Write::write_all(&mut out, &output.stdout)
+                        let _reader_gone = io::Write::write_all(&mut out, &output.stdout)
                             .and_then(|()| io::Write::flush(&mut out));
                     }
                     file => fs::write(file, output.stdout)?,
@@ -330,7 +330,7 @@ impl Machine {
     }
 }
 
-/// The code that SSH would hand on: of a command that a signal ended, none.
+/// The exit code that SSH would pass on; a command killed by a signal has none.
 fn code(status: ExitStatus) -> u8 {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     code.filter(|code| *code <= 128).unwrap_or(255)

@@ -1,4 +1,4 @@
-//! The double, under each of its names: `multipass` on the host; `docker`, `systemctl`, `sudo` and others in the guest.
+//! The fake, under each of its names: `multipass` on the host; `docker`, `systemctl`, `sudo` and others in the guest.
 
 use std::process::ExitCode;
 
@@ -12,8 +12,8 @@ fn main() -> ExitCode {
         tool => fake_multipass::tools::run(tool, &args),
     };
     code.unwrap_or_else(|error| {
-        eprintln!("{name}: the double itself failed: {error}");
-        // Neither a code of Multipass nor one that a guest command is likely to have.
+        eprintln!("{name}: the fake itself failed: {error}");
+        // Not an exit code of Multipass, nor a likely one of a guest command.
         ExitCode::from(70)
     })
 }

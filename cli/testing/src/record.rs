@@ -1,4 +1,4 @@
-//! The record of every call: a line when it starts and a line when it ends, so that a call which was killed is there too.
+//! The record of all calls. A call writes a line when it starts and another when it ends, so a killed call is recorded too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,11 +6,10 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::Store;
+use crate::store::Store;
 
 const FILE: &str = "calls.jsonl";
 
-/// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
@@ -18,7 +17,7 @@ enum Line {
     Ended { number: u64, end: End },
 }
 
-/// A call as it starts.
+/// The start of a call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Started {
     number: u64,
@@ -28,22 +27,22 @@ struct Started {
     pid: u32,
 }
 
-/// How a call ended and what it did.
+/// The end of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// The exit code.
     pub code: u8,
     /// Whether the real program would have refused the command line.
     pub refused: bool,
-    /// Whether an instance was made, started, stopped or removed.
+    /// Whether it created, started, stopped or removed an instance.
     pub changed_vm: bool,
-    /// Whether files, containers or units of the guest were changed.
+    /// Whether it changed files, containers or units of the guest.
     pub changed_guest: bool,
-    /// What was read from standard input, if anything was.
+    /// Its standard input, if it read any.
     pub stdin: Option<Input>,
 }
 
-/// What was read from standard input.
+/// Standard input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// Its size.
@@ -55,22 +54,22 @@ pub struct Input {
 /// A call, of `multipass` or of a tool in the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// Its place in the order of starts, from 1.
+    /// Its number in the order of starts, from 1.
     pub number: u64,
     /// The name of the program.
     pub program: String,
     /// Its arguments.
     pub args: Vec<String>,
-    /// For a tool of the guest, the call of `multipass` that it was part of.
+    /// For a tool of the guest: the call of `multipass` that it is part of.
     pub within: Option<u64>,
-    /// Its process.
+    /// Its process ID.
     pub pid: u32,
-    /// `None` when it is still running or was killed.
+    /// `None` if it is still running or was killed.
     pub end: Option<End>,
 }
 
 impl Call {
-    /// The command line in one string.
+    /// The command line as one string.
     pub fn line(&self) -> String {
         let words: Vec<&str> = std::iter::once(self.program.as_str())
             .chain(self.args.iter().map(String::as_str))
@@ -78,7 +77,7 @@ impl Call {
         words.join(" ")
     }
 
-    /// Whether it changed anything, of the machine or in it. A call that has not ended may have.
+    /// Whether it changed the machine or anything in it. A call that has not ended may have.
     pub fn mutated(&self) -> bool {
         self.end
             .as_ref()
@@ -94,7 +93,7 @@ impl Call {
 /// Records a start.
 ///
 /// # Errors
-/// When the world cannot be written.
+/// When the sandbox cannot be written.
 pub(crate) fn start(
     store: &Store,
     program: &str,
@@ -119,12 +118,12 @@ pub(crate) fn start(
 /// Records an end.
 ///
 /// # Errors
-/// When the world cannot be written.
+/// When the sandbox cannot be written.
 pub(crate) fn end(store: &Store, number: u64, end: End) -> io::Result<()> {
     store.lock()?.append(FILE, &Line::Ended { number, end })
 }
 
-/// All calls in the order of their starts.
+/// All calls, in the order in which they started.
 ///
 /// # Errors
 /// When the record cannot be read.

@@ -1,9 +1,9 @@
-//! YAML as plain JSON values: anchors followed, merge keys resolved.
+//! Parses YAML into plain JSON values, resolving anchors and merge keys.
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
 
-/// Reads one document.
+/// Parses one document.
 pub(crate) fn parse(text: &str) -> Result<Value, String> {
     let documents = Yaml::load_from_str(text).map_err(|error| {
         let at = error.marker();
@@ -42,7 +42,7 @@ fn value(yaml: &Yaml<'_>) -> Value {
                     (name, inner) => drop(own.insert(name.to_owned(), inner)),
                 }
             }
-            // What is written beside a merge wins over what it brings in, and the first source over the next.
+            // A mapping's own keys take precedence over merged ones, and an earlier source over a later one.
             for (name, inner) in merged.into_iter().filter_map(into_map).flatten() {
                 own.entry(name).or_insert(inner);
             }

@@ -1,4 +1,4 @@
-//! Agents from their directory to their removal: with the scripts of the VM and of the workspace, which really run.
+//! The life cycle of an agent, from its directory to its removal. The scripts of the VM and of the workspace really run.
 
 mod keys;
 
@@ -6,10 +6,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
 use expect_test::expect;
-use fake_multipass::World;
+use fake_multipass::Sandbox;
 use serde_json::Value;
 
-use crate::support::{did, document, running, seen, world};
+use crate::support::{did, document, running, sandbox, seen};
 
 const MANIFEST: &str = r#"apiVersion: polis.dev/v1
 kind: AgentPlugin
@@ -25,18 +25,17 @@ spec:
   onboarding: [{title: Say hello, command: polis exec -- hello}]
 "#;
 
-/// Writes the agent's directory.
-fn agent(world: &World, manifest: &str) {
-    let dir = world.home().join("coder");
+fn agent(sandbox: &Sandbox, manifest: &str) {
+    let dir = sandbox.home().join("coder");
     fs::create_dir_all(&dir).expect("a directory");
     fs::write(dir.join("agent.yaml"), manifest).expect("a manifest");
     fs::write(dir.join("install.sh"), "echo installed\n").expect("a script");
 }
 
-/// Gives the workspace the script that it has by a mount, with the folders of the guest in the place of its own, and with
-/// what else is mounted.
-fn mount_script(world: &World) {
-    let root = world.guest().root().display().to_string();
+/// Gives the workspace `polis-agents.sh`, which the real one mounts, and the agent's own mounts, with paths mapped to the
+/// guest's folders.
+fn mount_script(sandbox: &Sandbox) {
+    let root = sandbox.guest().root().display().to_string();
     let script = format!(
         "#!/bin/bash\ncd {root}/run && mkdir -p agents units\n\
          export POLIS_AGENTS={root}/run/agents POLIS_AGENTS_STATE={root}/run/state POLIS_AGENT_KEYS={root}/opt/polis/agent-keys\n\
@@ -46,12 +45,12 @@ fn mount_script(world: &World) {
          exec bash {root}/opt/polis/config/workspace/agents.sh \"$@\"\n"
     );
     let path = "/usr/local/bin/polis-agents.sh";
-    world.write_guest(path, &script);
-    fs::set_permissions(world.guest().path(path), Permissions::from_mode(0o755)).expect("a mode");
+    sandbox.write_guest(path, &script);
+    fs::set_permissions(sandbox.guest().path(path), Permissions::from_mode(0o755)).expect("a mode");
 }
 
-/// Has the workspace install its agents and watch them for a while, as its unit does.
-fn boot(world: &World, seconds: u32) {
+/// Runs the workspace's agent script for a while, as its unit does: installs the agents and watches them.
+fn boot(sandbox: &Sandbox, seconds: u32) {
     let words = [
         "exec",
         "polis",
@@ -61,28 +60,28 @@ fn boot(world: &World, seconds: u32) {
         "polis-agents.sh",
         "run",
     ];
-    world.multipass(&words, b"");
+    sandbox.multipass(&words, b"");
 }
 
-/// The one agent as `agent list --json` has it.
-fn listed(world: &World) -> Value {
-    let mut list = document(&world.polis(&["agent", "list", "--json"]));
+/// The only agent in the output of `agent list --json`.
+fn listed(sandbox: &Sandbox) -> Value {
+    let mut list = document(&sandbox.polis(&["agent", "list", "--json"]));
     list["result"]["agents"][0].take()
 }
 
 const KEYS: [(&str, &str); 1] = [("CODER_KEY", "sk-very-secret")];
 
-fn add(world: &World) {
-    let ran = world.polis_with(&["agent", "add", "coder", "-e", "CODER_KEY"], &KEYS);
+fn add(sandbox: &Sandbox) {
+    let ran = sandbox.polis_with(&["agent", "add", "coder", "-e", "CODER_KEY"], &KEYS);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
 }
 
 #[test]
-fn an_agent_is_added_started_looked_at_and_removed() {
-    let world = running();
-    agent(&world, MANIFEST);
-    world.forget_calls();
-    let ran = world.polis_with(&["agent", "add", "coder", "-e", "CODER_KEY"], &KEYS);
+fn an_agent_is_added_started_shown_and_removed() {
+    let sandbox = running();
+    agent(&sandbox, MANIFEST);
+    sandbox.forget_calls();
+    let ran = sandbox.polis_with(&["agent", "add", "coder", "-e", "CODER_KEY"], &KEYS);
     expect![[r#"
         exit 0
         --- stdout
@@ -92,11 +91,11 @@ fn an_agent_is_added_started_looked_at_and_removed() {
         Transferring the agent's keys
     "#]]
     .assert_eq(&seen(&ran));
-    assert_eq!(listed(&world)["keys"], serde_json::json!(["CODER_KEY"]));
-    assert_eq!(listed(&world)["state"], Value::Null);
-    // It is asked for no key any more.
+    assert_eq!(listed(&sandbox)["keys"], serde_json::json!(["CODER_KEY"]));
+    assert_eq!(listed(&sandbox)["state"], Value::Null);
+    // Its key is stored, so no key is required.
     let steps = did(
-        &world,
+        &sandbox,
         &["start", "--agent", "coder", "--recreate-workspace"],
     );
     let expected = [
@@ -106,31 +105,31 @@ fn an_agent_is_added_started_looked_at_and_removed() {
         "await-agents",
     ];
     assert_eq!(steps, expected);
-    assert_eq!(did(&world, &["start"]), [""; 0]);
+    assert_eq!(did(&sandbox, &["start"]), [""; 0]);
 
-    mount_script(&world);
-    let status = world.polis(&["agent", "list"]);
+    mount_script(&sandbox);
+    let status = sandbox.polis(&["agent", "list"]);
     expect![[r#"
         exit 0
         --- stdout
           coder          installing  (port 8099)
     "#]]
     .assert_eq(&seen(&status));
-    boot(&world, 4);
-    assert_eq!(listed(&world)["state"], "unhealthy");
+    boot(&sandbox, 4);
+    assert_eq!(listed(&sandbox)["state"], "unhealthy");
     assert_eq!(
-        world.read_guest("/run/coder-env"),
+        sandbox.read_guest("/run/coder-env"),
         "CODER_KEY=sk-very-secret\n"
     );
-    world.write_guest("/run/well", "");
-    boot(&world, 4);
-    let status = document(&world.polis(&["status", "--json"]));
+    sandbox.write_guest("/run/well", "");
+    boot(&sandbox, 4);
+    let status = document(&sandbox.polis(&["status", "--json"]));
     let status = &status["result"]["guest"]["agents"][0];
     assert_eq!(
         (&status["state"], &status["ports"][0]),
         (&"healthy".into(), &8099.into())
     );
-    let shown = world.polis(&["agent", "show", "coder"]);
+    let shown = sandbox.polis(&["agent", "show", "coder"]);
     expect![[r#"
         exit 0
         --- stdout
@@ -142,104 +141,110 @@ fn an_agent_is_added_started_looked_at_and_removed() {
         ports        8099 -> 8099
         volumes      data on /home/polis/.coder
         needs one of CODER_KEY, OTHER_KEY
-        was given    CODER_KEY
+        has keys     CODER_KEY
         to do        Say hello: polis exec -- hello
     "#]]
     .assert_eq(&seen(&shown));
 
-    let ran = world.polis(&["agent", "remove", "coder", "--purge", "--yes"]);
+    let ran = sandbox.polis(&["agent", "remove", "coder", "--purge", "--yes"]);
     expect![[r#"
         exit 0
         --- stdout
         The agent `coder` and its keys are removed.
         Its files and its volumes are deleted when the workspace's container is recreated: polis start --recreate-workspace
     "#]].assert_eq(&seen(&ran));
-    // The workspace's container cannot start without what it mounts.
-    assert!(world.guest_has("/opt/polis/agents/coder"));
-    assert!(!world.guest_has("/opt/polis/agent-keys/coder/env"));
-    let list = document(&world.polis(&["agent", "list", "--json"]));
+    // The workspace's container cannot start without the files that it mounts.
+    assert!(sandbox.guest_has("/opt/polis/agents/coder"));
+    assert!(!sandbox.guest_has("/opt/polis/agent-keys/coder/env"));
+    let list = document(&sandbox.polis(&["agent", "list", "--json"]));
     assert_eq!(list["result"]["agents"], serde_json::json!([]));
-    did(&world, &["start", "--recreate-workspace"]);
+    did(&sandbox, &["start", "--recreate-workspace"]);
     for path in [
         "/opt/polis/agents/coder",
         "/opt/polis/agent-keys/coder",
         "/opt/polis/.agents-removed",
     ] {
-        assert!(!world.guest_has(path), "{path}");
+        assert!(!sandbox.guest_has(path), "{path}");
     }
-    assert!(!world.guest_has("/var/lib/docker/volumes/polis-agent-coder-data"));
+    assert!(!sandbox.guest_has("/var/lib/docker/volumes/polis-agent-coder-data"));
     assert_eq!(
-        fs::read_dir(world.guest().path("/opt/polis/bundles"))
+        fs::read_dir(sandbox.guest().path("/opt/polis/bundles"))
             .unwrap()
             .count(),
         1
     );
-    assert_eq!(world.refused(), [""; 0]);
+    assert_eq!(sandbox.refused(), [""; 0]);
 }
 
 #[test]
-fn an_installation_that_fails_is_told_and_stops_nothing() {
-    let world = running();
-    agent(&world, MANIFEST);
-    let script = world.home().join("coder/install.sh");
+fn a_failed_installation_is_reported_and_does_not_fail_the_start() {
+    let sandbox = running();
+    agent(&sandbox, MANIFEST);
+    let script = sandbox.home().join("coder/install.sh");
     fs::write(&script, "echo no network >&2; exit 3\n").expect("a script");
-    add(&world);
-    did(&world, &["start", "--recreate-workspace"]);
-    mount_script(&world);
-    boot(&world, 5);
-    let agent = listed(&world);
+    add(&sandbox);
+    did(&sandbox, &["start", "--recreate-workspace"]);
+    mount_script(&sandbox);
+    boot(&sandbox, 5);
+    let agent = listed(&sandbox);
     assert_eq!(agent["state"], "install-failed");
-    assert_eq!(agent["detail"], "its install script ended with 3");
     assert_eq!(
-        document(&world.polis(&["status", "--json"]))["result"]["workspace"],
+        agent["detail"],
+        "its install script failed with exit code 3"
+    );
+    assert_eq!(
+        document(&sandbox.polis(&["status", "--json"]))["result"]["workspace"],
         "running"
     );
 
-    // The next start brings another one, and says how that is.
+    // The next start reports how the previous installation ended, and installs the changed script.
     fs::write(&script, "echo again; exit 4\n").expect("a script");
-    let ran = world.polis(&["start", "--agent", "coder"]);
+    let ran = sandbox.polis(&["start", "--agent", "coder"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let note = "note: coder: install failed: its install script ended with 3\nhint: polis agent logs coder\n";
+    let note = "note: coder: install failed: its install script failed with exit code 3\nhint: polis agent logs coder\n";
     assert!(ran.stderr.contains(note), "{}", ran.seen());
     assert!(
         ran.stdout.ends_with("Say hello: polis exec -- hello\n"),
         "{}",
         ran.seen()
     );
-    boot(&world, 5);
-    assert_eq!(listed(&world)["detail"], "its install script ended with 4");
+    boot(&sandbox, 5);
+    assert_eq!(
+        listed(&sandbox)["detail"],
+        "its install script failed with exit code 4"
+    );
 }
 
 #[test]
-fn a_unit_that_is_another_one_is_not_started() {
-    let world = running();
-    agent(&world, MANIFEST);
-    add(&world);
-    mount_script(&world);
-    let unit = world
+fn a_unit_that_does_not_match_its_agent_is_not_started() {
+    let sandbox = running();
+    agent(&sandbox, MANIFEST);
+    add(&sandbox);
+    mount_script(&sandbox);
+    let unit = sandbox
         .guest()
         .path("/opt/polis/agents/coder/.polis/coder.service");
     let text = fs::read_to_string(&unit).expect("a unit");
     fs::write(unit, text.replace("User=polis", "User=root")).expect("a unit");
-    boot(&world, 5);
-    let agent = listed(&world);
+    boot(&sandbox, 5);
+    let agent = listed(&sandbox);
     assert_eq!(agent["state"], "install-failed");
     assert_eq!(
         agent["detail"],
-        "the unit coder.service is not the one that was made for it"
+        "the unit coder.service does not match the agent"
     );
 }
 
 #[test]
 fn two_agents_cannot_have_the_same_port() {
-    let world = running();
-    agent(&world, MANIFEST);
-    add(&world);
+    let sandbox = running();
+    agent(&sandbox, MANIFEST);
+    add(&sandbox);
     let other = MANIFEST
         .replace("name: coder", "name: other")
         .replace(".coder", ".other");
-    agent(&world, &other);
-    let ran = world.polis_with(&["agent", "add", "coder", "-e", "CODER_KEY"], &KEYS);
+    agent(&sandbox, &other);
+    let ran = sandbox.polis_with(&["agent", "add", "coder", "-e", "CODER_KEY"], &KEYS);
     expect![[r#"
         exit 2
         --- stderr
@@ -250,91 +255,91 @@ fn two_agents_cannot_have_the_same_port() {
           hint: polis agent list
     "#]]
     .assert_eq(&seen(&ran));
-    agent(&world, &other.replace("8099", "8100"));
-    add(&world);
-    let env = world.read_guest("/opt/polis/.env");
+    agent(&sandbox, &other.replace("8099", "8100"));
+    add(&sandbox);
+    let env = sandbox.read_guest("/opt/polis/.env");
     assert!(
         env.ends_with(
             "docker-compose.yml:agents/coder/.polis/compose.json:agents/other/.polis/compose.json:forward.json\n"
         ),
         "{env}"
     );
-    // None of them, and all of them again.
-    assert_eq!(did(&world, &["start", "--no-agent"])[0], "layer-agents");
+    // Without agents, then with all of them again.
+    assert_eq!(did(&sandbox, &["start", "--no-agent"])[0], "layer-agents");
     assert!(
-        world
+        sandbox
             .read_guest("/opt/polis/.env")
             .ends_with("=docker-compose.yml\n")
     );
-    assert_eq!(listed(&world)["layered"], false);
-    assert_eq!(did(&world, &["start"])[0], "layer-agents");
-    assert_eq!(world.read_guest("/opt/polis/.env"), env);
+    assert_eq!(listed(&sandbox)["layered"], false);
+    assert_eq!(did(&sandbox, &["start"])[0], "layer-agents");
+    assert_eq!(sandbox.read_guest("/opt/polis/.env"), env);
 }
 
 #[test]
-fn a_compose_file_of_its_own_has_to_be_trusted_and_is_shown() {
-    let world = running();
-    let dir = world.home().join("free");
+fn an_agent_with_its_own_compose_file_must_be_trusted() {
+    let sandbox = running();
+    let dir = sandbox.home().join("free");
     fs::create_dir(&dir).expect("a directory");
     fs::write(
         dir.join("compose.yaml"),
         "services: {workspace: {privileged: true}}\n",
     )
     .expect("a file");
-    let ran = world.polis(&["start", "--agent", "free"]);
+    let ran = sandbox.polis(&["start", "--agent", "free"]);
     expect![[r#"
         exit 2
         --- stderr
-        error: `free/compose.yaml` is a Compose file of its own
+        error: `free/compose.yaml` is a custom Compose file
           caused by: it can remove every protection of the VM and of the services: privileges, mounts, networks
-          hint: read it; if you trust it, add --trust-compose; better: describe the agent in agent.yaml
+          hint: read it; if you trust it, add --trust-compose (better: describe the agent in agent.yaml)
     "#]].assert_eq(&seen(&ran));
-    let ran = world.polis(&["start", "--agent", "free", "--trust-compose", "--quiet"]);
+    let ran = sandbox.polis(&["start", "--agent", "free", "--trust-compose", "--quiet"]);
     assert!(
         ran.stderr
             .contains("services: {workspace: {privileged: true}}\n"),
         "{}",
         ran.seen()
     );
-    let status = world.polis(&["status"]);
+    let status = sandbox.polis(&["status"]);
     let line =
-        "  free           a Compose file of its own, which was trusted and can undo the sandbox\n";
+        "  free           a custom Compose file, which is trusted and can undo the sandbox\n";
     assert!(status.stdout.contains(line), "{}", status.seen());
 }
 
 #[test]
-fn a_directory_is_checked_without_a_vm() {
-    let world = World::of(env!("CARGO_BIN_EXE_polis"));
+fn check_validates_a_directory_without_a_vm() {
+    let sandbox = Sandbox::of(env!("CARGO_BIN_EXE_polis"));
     agent(
-        &world,
+        &sandbox,
         &MANIFEST.replace("runtime: {command", "runtime: {privileged: true, command"),
     );
-    let ran = world.polis(&["agent", "check", "coder"]);
+    let ran = sandbox.polis(&["agent", "check", "coder"]);
     expect![[r#"
         exit 2
         --- stderr
         error: coder/agent.yaml:7:13: unknown key `privileged`; expected one of command, workdir, user, envFile, env
           hint: correct it, then: polis agent check DIR
     "#]].assert_eq(&seen(&ran));
-    agent(&world, MANIFEST);
-    let checked = document(&world.polis(&["agent", "check", "coder", "--json"]));
+    agent(&sandbox, MANIFEST);
+    let checked = document(&sandbox.polis(&["agent", "check", "coder", "--json"]));
     assert_eq!(checked["result"]["agent"]["name"], "coder");
-    fs::remove_file(world.home().join("coder/install.sh")).expect("a file");
-    let ran = world.polis(&["agent", "check", "coder"]);
+    fs::remove_file(sandbox.home().join("coder/install.sh")).expect("a file");
+    let ran = sandbox.polis(&["agent", "check", "coder"]);
     assert!(
         ran.stderr
             .contains("spec.install names `install.sh`, which does not exist"),
         "{}",
         ran.seen()
     );
-    assert_eq!(world.calls().len(), 0);
+    assert_eq!(sandbox.calls().len(), 0);
 }
 
 #[test]
-fn directories_like_those_of_upstream_and_of_this_repository_are_well_formed() {
-    let world = world();
-    // As upstream's bundled agent is laid out, with every key that a manifest can have.
-    let dir = world.home().join("openclaw");
+fn the_agents_of_upstream_and_of_this_repository_are_valid() {
+    let sandbox = sandbox();
+    // The layout of upstream's bundled agent, with every key that a manifest can have.
+    let dir = sandbox.home().join("openclaw");
     for name in [
         "scripts/init.sh",
         "scripts/polis-approve.sh",
@@ -354,9 +359,9 @@ fn directories_like_those_of_upstream_and_of_this_repository_are_well_formed() {
         (agents.join("_template"), "my-agent"),
         (agents.join("echo"), "echo"),
     ] {
-        let ran = world.polis(&["agent", "check", &dir.display().to_string(), "--json"]);
+        let ran = sandbox.polis(&["agent", "check", &dir.display().to_string(), "--json"]);
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
         assert_eq!(document(&ran)["result"]["agent"]["name"], name);
     }
-    assert_eq!(world.calls().len(), 0);
+    assert_eq!(sandbox.calls().len(), 0);
 }

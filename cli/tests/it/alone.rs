@@ -1,4 +1,4 @@
-//! The CLI as users see it where there is no Multipass.
+//! The CLI as users see it without Multipass.
 
 #[cfg(target_os = "linux")]
 use std::path::Path;
@@ -7,12 +7,12 @@ use expect_test::expect;
 use polis_base::pages::{self, PAGES};
 use xtask_testkit::{Ran, Tree};
 
-/// Runs `polis` where no Multipass can be found.
+/// Runs `polis` where it cannot find Multipass.
 fn polis(args: &[&str]) -> Ran {
     Tree::empty().run_with(env!("CARGO_BIN_EXE_polis"), args, &[("PATH", "")])
 }
 
-/// The digests change with the files, and the key comes with the first release; what is around them does not.
+/// Masks the digests, which change with the files, and the key, which comes with the first release.
 fn without_digests(text: &str) -> String {
     let words = text.split_inclusive([' ', '\n']);
     let shown = words.map(|word| match word.find("sha256:") {
@@ -29,7 +29,7 @@ fn without_digests(text: &str) -> String {
 }
 
 #[test]
-fn the_version_names_what_the_program_carries() {
+fn version_lists_the_embedded_files() {
     let ran = polis(&["version"]);
     expect![[r#"
         exit 0
@@ -44,7 +44,7 @@ fn the_version_names_what_the_program_carries() {
 }
 
 #[test]
-fn without_multipass_every_command_says_how_to_get_it() {
+fn without_multipass_every_command_says_how_to_install_it() {
     for args in [
         &["start"][..],
         &["start", "--dry-run"],
@@ -66,7 +66,7 @@ fn without_multipass_every_command_says_how_to_get_it() {
 }
 
 #[test]
-fn what_is_typed_wrong_is_refused_before_anything_else() {
+fn usage_errors_are_reported_before_anything_else() {
     for args in [
         &["start", "--cpus", "0"][..],
         &["start", "--memory", "1T"],
@@ -89,7 +89,7 @@ fn what_is_typed_wrong_is_refused_before_anything_else() {
 }
 
 #[test]
-fn an_error_is_one_json_document_with_json() {
+fn with_json_an_error_is_one_document() {
     let ran = polis(&["status", "--json"]);
     assert_eq!((ran.code, ran.stdout.lines().next()), (3, Some("{")));
     assert!(
@@ -100,7 +100,7 @@ fn an_error_is_one_json_document_with_json() {
 }
 
 #[test]
-fn completions_are_made_for_every_shell() {
+fn completions_exist_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let ran = polis(&["completions", shell]);
         assert_eq!(ran.code, 0, "{}", ran.seen());
@@ -108,8 +108,8 @@ fn completions_are_made_for_every_shell() {
     }
 }
 
-/// A test of what bash, zsh and fish really offer for `polis sta`, `polis agent re` and `polis start --dr`. zsh says it only
-/// on a terminal.
+/// Tests what bash, zsh and fish really offer for `polis sta`, `polis agent re` and `polis start --dr`. zsh completes only on a
+/// terminal.
 #[cfg(target_os = "linux")]
 #[test]
 fn shells_complete_commands_and_options() {
@@ -154,7 +154,7 @@ fn shells_complete_commands_and_options() {
     }
 }
 
-/// The pages that archives and installers carry are those of the commands, each without a warning of groff.
+/// Archives and installers ship a page for every command, and groff accepts each without a warning.
 #[test]
 fn every_command_has_a_man_page() {
     let mut referred = Vec::new();
@@ -204,7 +204,7 @@ fn every_command_has_a_man_page() {
 }
 
 #[test]
-fn the_man_pages_are_clean() {
+fn groff_accepts_the_man_pages() {
     if !xtask_testkit::has_part("groff") {
         return;
     }
@@ -227,7 +227,7 @@ fn the_man_pages_are_clean() {
 }
 
 #[test]
-fn json_is_refused_where_there_is_no_report() {
+fn json_is_refused_by_commands_without_a_report() {
     for (args, code) in [
         (&["man"][..], 2),
         (&["completions", "bash"], 2),
@@ -246,7 +246,7 @@ fn json_is_refused_where_there_is_no_report() {
         let known = schema["properties"]["command"]["enum"].as_array().unwrap();
         assert!(known.contains(&document["command"]), "{}", ran.seen());
         assert!(
-            ran.stderr.contains("so `--json` does not apply"),
+            ran.stderr.contains("so `--json` is not available"),
             "{}",
             ran.seen()
         );
@@ -254,7 +254,7 @@ fn json_is_refused_where_there_is_no_report() {
 }
 
 #[test]
-fn a_command_without_dashes_is_told_where_they_go() {
+fn exec_without_dashes_explains_where_they_go() {
     expect![[r#"
         exit 2
         --- stderr
@@ -270,7 +270,7 @@ fn a_command_without_dashes_is_told_where_they_go() {
 }
 
 #[test]
-fn the_help_is_the_table_of_contents() {
+fn the_help_lists_every_command() {
     let ran = polis(&["--help"]);
     expect![[r#"
         exit 0
@@ -280,7 +280,7 @@ fn the_help_is_the_table_of_contents() {
         Usage: polis [OPTIONS] <COMMAND>
 
         Commands:
-          start        Start the workspace, or finish a start that was cut off
+          start        Start the workspace, or resume an interrupted start
           stop         Stop the VM, and keep everything in it
           status       Show the state of the workspace, and each setting; changes nothing
           list         List the workspaces of this user, and the state of their VMs; changes nothing
@@ -295,8 +295,8 @@ fn the_help_is_the_table_of_contents() {
           logs         Show the logs of the services
           security     Approve or deny blocked requests, and set the security level
           agent        Add, list and remove the agents that run in the workspace
-          snapshot     Keep the VM as it is, and bring it back
-          port         Open, list and close ports at the VM's address that lead into the workspace
+          snapshot     Take, restore and delete snapshots of the VM
+          port         Open, list and close ports that lead from the VM's address into the workspace
           update       Update polis to the newest release
           version      Print the version, and the digests of the files built into this program
           completions  Print a completion script for a shell
@@ -307,18 +307,18 @@ fn the_help_is_the_table_of_contents() {
           -V, --version  Print version
 
         Global options:
-              --name <NAME>   The workspace; each has a VM, keys and settings of its own [default: default]
+              --name <NAME>   The workspace; each one has its own VM, keys and settings [default: default]
                               [env: POLIS_NAME]
               --json          Print one JSON document, described by schemas/polis.schema.json
           -q, --quiet         Show no progress and no notes
           -v, --verbose       Show every call of Multipass
-              --color <WHEN>  When to use colours; `auto` heeds NO_COLOR [default: auto] [possible values:
-                              auto, always, never]
+              --color <WHEN>  When to use colours; `auto` respects NO_COLOR [default: auto] [possible
+                              values: auto, always, never]
 
         Examples:
           polis doctor      # what this machine lacks
-          polis start       # from nothing to a running workspace
-          polis shell       # a shell in it
+          polis start       # creates or starts the workspace
+          polis shell       # opens a shell in it
 
         Environment:
           POLIS_NAME            the workspace, as `--name`
@@ -329,21 +329,21 @@ fn the_help_is_the_table_of_contents() {
           POLIS_PULL_TIMEOUT    seconds for pulling the images
           POLIS_HEALTH_TIMEOUT  seconds until every service is healthy
           POLIS_CALL_TIMEOUT    seconds for one short call of Multipass
-          POLIS_COPY_SIZE       how large a copy may be
-          POLIS_COPY_ENTRIES    how many files, directories and links a copy may have
+          POLIS_COPY_SIZE       the maximum size of a copy
+          POLIS_COPY_ENTRIES    the maximum number of files, directories and links in a copy
           POLIS_COPY_TIMEOUT    seconds for each of packing, transferring and unpacking a copy
-          POLIS_DELIVERY        how Multipass gets what it reads: auto, pipe or file
+          POLIS_DELIVERY        how Multipass gets its input: auto, pipe or file
           POLIS_RELEASE_URL     where `polis update` looks for releases
           POLIS_UPDATE_TIMEOUT  seconds for each file that `polis update` downloads
           POLIS_HTTP_PROXY      the proxy for http://
           POLIS_HTTPS_PROXY     the proxy for https://
           POLIS_NO_PROXY        hosts that are reached without a proxy
-          POLIS_CA_FILE         certificate authorities that are trusted beside the usual ones
-          POLIS_CLOUD_INIT      a file with user-data of your own, for a new VM
+          POLIS_CA_FILE         a file with additional certificate authorities to trust
+          POLIS_CLOUD_INIT      a file with custom user-data for a new VM
           POLIS_AGENT           the directory of an agent, as `polis start --agent`
-          NO_COLOR              if set, no colours, and plain lines in place of moving ones
-          CI                    if set, plain lines in place of moving ones
-          TERM                  `dumb`: plain lines in place of moving ones
+          NO_COLOR              if set, no colours, and plain output instead of progress lines
+          CI                    if set, plain output instead of progress lines
+          TERM                  `dumb`: plain output instead of progress lines
 
         Exit codes:
           0    done
@@ -370,7 +370,7 @@ fn the_help_is_the_table_of_contents() {
 }
 
 #[test]
-fn the_documentation_knows_every_exit_code_and_setting() {
+fn the_documentation_lists_every_exit_code_and_setting() {
     let page = include_str!("../../../docs/polis.md");
     let help = polis(&["--help"]).stdout;
     let codes = help.split("Exit codes:\n").nth(1).unwrap_or_default();
@@ -397,7 +397,7 @@ fn the_documentation_knows_every_exit_code_and_setting() {
 }
 
 #[test]
-fn the_scripts_of_the_guest_are_clean() {
+fn shellcheck_accepts_the_guest_scripts() {
     if !xtask_testkit::has_part("shellcheck") {
         return;
     }

@@ -9,13 +9,13 @@ use crate::faults::start;
 use crate::support::{running, seen};
 
 #[test]
-fn an_arm64_vm_is_refused_with_the_reason() {
-    let world = running();
+fn an_arm64_vm_is_refused() {
+    let sandbox = running();
     let uname = "/usr/local/bin/uname";
-    world.write_guest(uname, "#!/bin/sh\n[ \"$*\" = -m ] && echo aarch64\n");
+    sandbox.write_guest(uname, "#!/bin/sh\n[ \"$*\" = -m ] && echo aarch64\n");
     let mode = Permissions::from_mode(0o755);
-    fs::set_permissions(world.guest().path(uname), mode).expect("an executable");
-    let ran = start(&world);
+    fs::set_permissions(sandbox.guest().path(uname), mode).expect("an executable");
+    let ran = start(&sandbox);
     expect![[r#"
         exit 15
         --- stderr
@@ -26,5 +26,5 @@ fn an_arm64_vm_is_refused_with_the_reason() {
           hint: polis doctor
     "#]]
     .assert_eq(&seen(&ran));
-    assert_eq!(world.mutations(), [""; 0]);
+    assert_eq!(sandbox.mutations(), [""; 0]);
 }

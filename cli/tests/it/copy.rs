@@ -1,4 +1,4 @@
-//! `polis cp`: both ways through the real scripts and the real tar, on both routes that Multipass has.
+//! `polis cp` in both directions, with the real scripts and the real tar, on both of Multipass's routes.
 
 mod failed;
 
@@ -7,23 +7,23 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use fake_multipass::{Ran, World};
+use fake_multipass::{Ran, Sandbox};
 
 use crate::support::{document, running};
 
-/// How Multipass is handed what it reads, and whether it is the one of Windows.
+/// How Multipass receives its input, and whether it is Multipass for Windows.
 const ROUTES: [(&str, bool); 2] = [("pipe", false), ("file", true)];
 
-/// A world in which Multipass is handed files this way.
-pub(crate) fn world(windows: bool) -> World {
-    let world = running();
-    world.set(|state| state.windows = windows);
-    world
+/// A sandbox in which Multipass receives files this way.
+pub(crate) fn sandbox(windows: bool) -> Sandbox {
+    let sandbox = running();
+    sandbox.set(|state| state.windows = windows);
+    sandbox
 }
 
-pub(crate) fn cp(world: &World, route: &str, source: &str, destination: &str) -> Ran {
+pub(crate) fn cp(sandbox: &Sandbox, route: &str, source: &str, destination: &str) -> Ran {
     let args = ["cp", source, destination];
-    world.polis_with(&args, &[("POLIS_DELIVERY", route)])
+    sandbox.polis_with(&args, &[("POLIS_DELIVERY", route)])
 }
 
 fn mode(path: &Path) -> u32 {
@@ -40,7 +40,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("a file");
 }
 
-/// A tree with all that a copy keeps.
+/// A tree with every kind of entry and mode that a copy preserves.
 fn plant(top: &Path) {
     let binary: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     write(&top.join("bin ary"), &binary, 0o640);
@@ -67,7 +67,7 @@ fn plant(top: &Path) {
     fs::set_permissions(top, Permissions::from_mode(0o555)).expect("a file");
 }
 
-/// Every name below `top` with kind, mode and content.
+/// Every path below `top`, with its kind, mode and content.
 fn tree(top: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut left = vec![PathBuf::new()];
@@ -97,7 +97,7 @@ fn tree(top: &Path) -> Vec<String> {
     found
 }
 
-/// What is in a directory; nothing of ours may be left beside what was copied.
+/// The names in a directory, sorted.
 pub(crate) fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("a file");
     let name = |entry: std::io::Result<fs::DirEntry>| {
@@ -109,50 +109,50 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Nothing of a copy is left in the VM or in the state directory.
-pub(crate) fn is_tidy(world: &World) {
-    let ubuntu = names(&world.guest().path("/home/ubuntu"));
+/// Asserts that a copy left nothing in the VM or in the state directory.
+pub(crate) fn is_tidy(sandbox: &Sandbox) {
+    let ubuntu = names(&sandbox.guest().path("/home/ubuntu"));
     let left = ubuntu.iter().find(|name| name.contains("polis-copy"));
     assert_eq!(left, None);
-    assert_eq!(names(&world.home().join(".local/state/polis")), ["lock"]);
-    assert_eq!(world.refused(), [""; 0]);
+    assert_eq!(names(&sandbox.home().join(".local/state/polis")), ["lock"]);
+    assert_eq!(sandbox.refused(), [""; 0]);
 }
 
 #[test]
-fn a_tree_comes_back_as_it_went() {
+fn a_tree_survives_the_round_trip() {
     for (route, windows) in ROUTES {
-        let world = world(windows);
-        let home = world.home();
+        let sandbox = sandbox(windows);
+        let home = sandbox.home();
         plant(&home.join("tree"));
-        let ran = cp(&world, route, "tree", "workspace:");
+        let ran = cp(&sandbox, route, "tree", "workspace:");
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
         assert_eq!(ran.stderr, "");
         let text = "Copied 10 files (781.3 KiB) to workspace:/home/polis/tree\n";
         assert_eq!(ran.stdout, text);
-        let inside = world.guest().path("/home/polis/tree");
+        let inside = sandbox.guest().path("/home/polis/tree");
         assert_eq!(tree(&inside), tree(&home.join("tree")));
 
-        let ran = cp(&world, route, "workspace:tree", "back");
+        let ran = cp(&sandbox, route, "workspace:tree", "back");
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
         assert_eq!(ran.stdout, "Copied 10 files (781.3 KiB) to back\n");
         assert_eq!(tree(&home.join("back")), tree(&home.join("tree")));
         assert_eq!(names(&home), [".local", "back", "tree"]);
-        assert_eq!(names(&world.guest().path("/home/polis")), ["tree"]);
-        is_tidy(&world);
+        assert_eq!(names(&sandbox.guest().path("/home/polis")), ["tree"]);
+        is_tidy(&sandbox);
     }
 }
 
 #[test]
 fn a_destination_is_a_directory_or_a_new_name() {
-    let world = world(false);
-    let home = world.home();
+    let sandbox = sandbox(false);
+    let home = sandbox.home();
     write(&home.join("file"), b"new", 0o644);
     write(&home.join("dir/x"), b"x", 0o644);
-    let guest = |path: &str| world.guest().path("/home/polis").join(path);
+    let guest = |path: &str| sandbox.guest().path("/home/polis").join(path);
     fs::create_dir_all(guest("there")).unwrap();
     write(&guest("old"), b"old", 0o600);
     symlink("old", guest("link")).unwrap();
-    // Source, destination, exit code, where it is then.
+    // Source, destination, exit code, and the resulting path.
     for (source, to, code, at) in [
         ("file", "there", 0, "there/file"),
         ("file", "there/", 0, "there/file"),
@@ -169,7 +169,7 @@ fn a_destination_is_a_directory_or_a_new_name() {
         ("nothing", "there", 2, ""),
         ("..", "there", 2, ""),
     ] {
-        let ran = cp(&world, "pipe", source, &format!("workspace:{to}"));
+        let ran = cp(&sandbox, "pipe", source, &format!("workspace:{to}"));
         assert_eq!(ran.code, Some(code), "{source} {to}: {}", ran.seen());
         if code == 0 {
             let said = format!(" to workspace:/home/polis/{at}\n");
@@ -183,14 +183,14 @@ fn a_destination_is_a_directory_or_a_new_name() {
     assert_eq!(fs::read_link(guest("link")).unwrap(), Path::new("old"));
     assert_eq!(names(&guest("there")), ["dir", "file", "name"]);
     assert_eq!(names(&guest("")), ["link", "made", "old", "there"]);
-    is_tidy(&world);
+    is_tidy(&sandbox);
 }
 
 #[test]
-fn a_destination_here_is_a_directory_or_a_new_name() {
-    let world = world(false);
-    let home = world.home();
-    let guest = |path: &str| world.guest().path("/home/polis").join(path);
+fn a_local_destination_is_a_directory_or_a_new_name() {
+    let sandbox = sandbox(false);
+    let home = sandbox.home();
+    let guest = |path: &str| sandbox.guest().path("/home/polis").join(path);
     write(&guest("file"), b"new", 0o751);
     write(&guest("dir/x"), b"x", 0o644);
     symlink("dir", guest("link")).unwrap();
@@ -214,7 +214,7 @@ fn a_destination_here_is_a_directory_or_a_new_name() {
         ("dir/..", "there", 2, ""),
         ("/", "there", 2, ""),
     ] {
-        let ran = cp(&world, "pipe", &format!("workspace:{source}"), to);
+        let ran = cp(&sandbox, "pipe", &format!("workspace:{source}"), to);
         assert_eq!(ran.code, Some(code), "{source} {to}: {}", ran.seen());
         if code == 0 {
             assert!(
@@ -236,15 +236,15 @@ fn a_destination_here_is_a_directory_or_a_new_name() {
         names(&home),
         [".local", "followed", "link", "made", "old", "there"]
     );
-    is_tidy(&world);
+    is_tidy(&sandbox);
 }
 
 type Make = fn(&Path);
 
 #[test]
-fn what_is_no_part_of_a_copy_is_refused_both_ways() {
-    let world = world(false);
-    let home = world.home();
+fn special_files_are_refused_in_both_directions() {
+    let sandbox = sandbox(false);
+    let home = sandbox.home();
     let odd: [(&str, Make); 5] = [
         ("absolute", |dir| {
             symlink("/etc/passwd", dir.join("x")).unwrap()
@@ -267,7 +267,7 @@ fn what_is_no_part_of_a_copy_is_refused_both_ways() {
         }),
     ];
     for (name, make) in odd {
-        let inside = world
+        let inside = sandbox
             .guest()
             .path("/home/polis")
             .join(format!("from-{name}"));
@@ -275,15 +275,15 @@ fn what_is_no_part_of_a_copy_is_refused_both_ways() {
             fs::create_dir_all(dir.join("s")).unwrap();
             make(&dir);
         }
-        let ran = cp(&world, "pipe", name, "workspace:");
+        let ran = cp(&sandbox, "pipe", name, "workspace:");
         assert_eq!(ran.code, Some(2), "{name}: {}", ran.seen());
         assert!(
             ran.stderr.contains(&format!("{name}/x` cannot be copied")),
             "{}",
             ran.seen()
         );
-        assert!(!world.guest_has(&format!("/home/polis/{name}")));
-        let ran = cp(&world, "pipe", &format!("workspace:from-{name}"), "here");
+        assert!(!sandbox.guest_has(&format!("/home/polis/{name}")));
+        let ran = cp(&sandbox, "pipe", &format!("workspace:from-{name}"), "here");
         assert!(matches!(ran.code, Some(2 | 10)), "{name}: {}", ran.seen());
         assert!(
             ran.stderr.contains(&format!("from-{name}/x")),
@@ -292,40 +292,40 @@ fn what_is_no_part_of_a_copy_is_refused_both_ways() {
         );
     }
     assert!(!home.join("here").exists());
-    is_tidy(&world);
+    is_tidy(&sandbox);
 }
 
 #[test]
-fn nothing_runs_as_somebody_else_after_a_copy() {
-    let world = world(false);
-    let home = world.home();
+fn a_copy_drops_setuid_bits_and_owners() {
+    let sandbox = sandbox(false);
+    let home = sandbox.home();
     write(&home.join("in"), b"x", 0o6755);
-    write(&world.guest().path("/home/polis/out"), b"x", 0o7777);
+    write(&sandbox.guest().path("/home/polis/out"), b"x", 0o7777);
     for (source, to) in [("in", "workspace:"), ("workspace:out", ".")] {
-        assert_eq!(cp(&world, "pipe", source, to).code, Some(0));
+        assert_eq!(cp(&sandbox, "pipe", source, to).code, Some(0));
     }
-    let ran = world.polis(&["cp", "--root", "in", "workspace:as-root"]);
+    let ran = sandbox.polis(&["cp", "--root", "in", "workspace:as-root"]);
     let said = "Copied 1 file (1 B) to workspace:/root/as-root\n";
     assert_eq!(ran.stdout, said, "{}", ran.seen());
-    assert_eq!(mode(&world.guest().path("/root/as-root")), 0o755);
-    let users = world.all_calls().into_iter().map(|call| call.line());
+    assert_eq!(mode(&sandbox.guest().path("/root/as-root")), 0o755);
+    let users = sandbox.all_calls().into_iter().map(|call| call.line());
     let users = users.filter(|line| line.starts_with("docker compose exec -T --user "));
     let users: Vec<String> = users
         .map(|line| line.split(' ').nth(5).unwrap().to_owned())
         .collect();
     assert_eq!(users, ["polis", "polis", "root"]);
-    let ran = world.polis_on_xterm(&["cp", "in", "workspace:shown"]);
+    let ran = sandbox.polis_on_xterm(&["cp", "in", "workspace:shown"]);
     let text = "Copied 1 file (1 B) to workspace:/home/polis/shown";
     assert!(ran.stdout.contains(text), "{}", ran.seen());
     assert!(ran.stdout.contains("Copying"), "{}", ran.seen());
-    assert_eq!(mode(&world.guest().path("/home/polis/in")), 0o755);
+    assert_eq!(mode(&sandbox.guest().path("/home/polis/in")), 0o755);
     assert_eq!(mode(&home.join("out")), 0o777);
 }
 
 #[test]
-fn ten_thousand_files_go_both_ways() {
-    let world = world(false);
-    let home = world.home();
+fn ten_thousand_files_are_copied_in_both_directions() {
+    let sandbox = sandbox(false);
+    let home = sandbox.home();
     for number in 0..10_000 {
         write(
             &home.join(format!("many/{}/{number}", number % 100)),
@@ -334,7 +334,7 @@ fn ten_thousand_files_go_both_ways() {
         );
     }
     let result =
-        |source, to| document(&world.polis(&["cp", "--json", source, to]))["result"].clone();
+        |source, to| document(&sandbox.polis(&["cp", "--json", source, to]))["result"].clone();
     let went = result("many", "workspace:there");
     let expected = serde_json::json!({"files": 10_000, "bytes": 38_890, "destination": "workspace:/home/polis/there"});
     assert_eq!(went, expected);
@@ -344,26 +344,26 @@ fn ten_thousand_files_go_both_ways() {
         (&10_000.into(), &"back".into())
     );
     assert_eq!(tree(&home.join("back")), tree(&home.join("many")));
-    let ran = world.polis_with(
+    let ran = sandbox.polis_with(
         &["cp", "workspace:there", "more"],
         &[("POLIS_COPY_ENTRIES", "10000")],
     );
     assert_eq!(ran.code, Some(10), "{}", ran.seen());
     assert!(ran.stderr.contains("`copy-entries`"), "{}", ran.seen());
-    let ran = world.polis_with(
+    let ran = sandbox.polis_with(
         &["cp", "many", "workspace:more"],
         &[("POLIS_COPY_SIZE", "37K")],
     );
     assert_eq!(ran.code, Some(2), "{}", ran.seen());
     assert!(ran.stderr.contains("`copy-size`"), "{}", ran.seen());
     let small = [("POLIS_COPY_SIZE", "1K"), ("POLIS_COPY_ENTRIES", "10")];
-    let ran = world.polis_with(&["cp", "workspace:there", "more"], &small);
+    let ran = sandbox.polis_with(&["cp", "workspace:there", "more"], &small);
     assert_eq!(ran.code, Some(10), "{}", ran.seen());
     assert!(
         ran.stderr.contains("it is larger than 1.0 KiB"),
         "{}",
         ran.seen()
     );
-    assert!(!home.join("more").exists() && !world.guest_has("/home/polis/more"));
-    is_tidy(&world);
+    assert!(!home.join("more").exists() && !sandbox.guest_has("/home/polis/more"));
+    is_tidy(&sandbox);
 }

@@ -1,40 +1,39 @@
-//! Every example of docs/polis.md is run, in their order, in one world, and every command has one.
+//! Runs every example of docs/polis.md, in order, in one sandbox, and checks that every command has an example.
 //!
-//! An example is a line that is indented by four spaces and begins with `polis`, behind the table of commands at the top. What
-//! follows two spaces is said about it. `[OPTION]` is run without and with the option.
+//! An example is a line that is indented by four spaces and begins with `polis`, after the table of commands at the top. Text
+//! after two spaces is a remark. `[OPTION]` runs both without and with the option.
 
 use std::collections::BTreeSet;
 use std::fs;
 
-use fake_multipass::World;
+use fake_multipass::Sandbox;
 
 use crate::security::{block, give_valkey};
 use crate::ssh::with_sshd;
-use crate::support::{running, world};
+use crate::support::{running, sandbox};
 
 const PAGE: &str = include_str!("../../../docs/polis.md");
 
-/// What cannot end with 0 here: how the example begins, the codes that it may have, and why.
+/// Examples that cannot exit with 0 here: how each begins, its acceptable exit codes, and why.
 const OTHERWISE: [(&str, &[i32], &str); 4] = [
     (
         "polis doctor",
         &[0, 1],
-        "not every machine that tests has a hypervisor and the network",
+        "not every test machine has a hypervisor and network access",
     ),
     (
         "polis update",
         &[16],
-        "no release is to be had: a stand-in for curl says so",
+        "a fake curl reports that no release can be reached",
     ),
     ("polis agent logs echo -f", &[127], UNMOUNTED),
     ("polis agent restart", &[12], UNMOUNTED),
 ];
 
-/// `agents.rs` gives the double's workspace what a mount gives the real one, one test at a time.
-const UNMOUNTED: &str =
-    "the double's workspace lacks the script that runs agents, which is mounted";
+/// `agents.rs` emulates this mount, in one test at a time.
+const UNMOUNTED: &str = "the fake workspace has no mounts, so it lacks the script that runs agents";
 
-/// A curl without a network.
+/// A fake curl without a network.
 const CURL: &str = "#!/bin/sh\necho 'curl: (6) Could not resolve host' >&2\nexit 6\n";
 
 fn examples() -> Vec<String> {
@@ -42,12 +41,12 @@ fn examples() -> Vec<String> {
     let lines = page.lines().filter_map(|line| line.strip_prefix("    "));
     let lines = lines.filter(|line| line.starts_with("polis "));
     let lines = lines.filter_map(|line| line.split("  ").next());
-    // What another shell than ours does with the output is left out.
+    // Leaves out what another command of the shell does with the output.
     let lines = lines.filter_map(|line| line.split(" | ").next()?.split(" >").next());
     lines.flat_map(without_and_with).collect()
 }
 
-/// An example, once for each of its forms.
+/// The forms of an example: with and without each option.
 fn without_and_with(example: &str) -> Vec<String> {
     match example.split_once(" [") {
         None => vec![example.trim_end().to_owned()],
@@ -60,10 +59,10 @@ fn without_and_with(example: &str) -> Vec<String> {
     }
 }
 
-/// The commands that do something by themselves, as `agent add`.
-fn commands(world: &World, above: &str) -> Vec<String> {
+/// The commands that are not just groups, such as `agent add`.
+fn commands(sandbox: &Sandbox, above: &str) -> Vec<String> {
     let words: Vec<&str> = above.split_whitespace().chain(["--help"]).collect();
-    let help = world.polis(&words).stdout;
+    let help = sandbox.polis(&words).stdout;
     let Some((_, list)) = help.split_once("Commands:\n") else {
         return vec![above.trim().to_owned()];
     };
@@ -71,15 +70,15 @@ fn commands(world: &World, above: &str) -> Vec<String> {
     let names = names.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let names = names.filter(|name| !name.is_empty() && *name != "help");
     names
-        .flat_map(|name| commands(world, &format!("{above} {name}")))
+        .flat_map(|name| commands(sandbox, &format!("{above} {name}")))
         .collect()
 }
 
 #[test]
 fn every_command_has_an_example() {
-    let world = world();
+    let sandbox = sandbox();
     let examples = examples();
-    let commands: BTreeSet<String> = commands(&world, "").into_iter().collect();
+    let commands: BTreeSet<String> = commands(&sandbox, "").into_iter().collect();
     assert!(commands.len() > 20, "{commands:?}");
     let has = |command: &String| {
         let begins = format!("polis {command}");
@@ -96,7 +95,7 @@ fn every_command_has_an_example() {
     );
 }
 
-/// The block of the page in this language that contains `part`.
+/// The page's code block in this language that contains `part`.
 fn block_with(language: &str, part: &str) -> &'static str {
     let begins = format!("```{language}\n");
     let blocks = PAGE.split(&begins).skip(1);
@@ -104,7 +103,7 @@ fn block_with(language: &str, part: &str) -> &'static str {
     blocks.find(|block| block.contains(part)).expect("a sample")
 }
 
-/// How each line of a report begins: a label, or a name below one.
+/// The start of each line of a report: a label, or a name below one.
 fn labels(report: &str) -> Vec<&str> {
     report
         .lines()
@@ -119,12 +118,12 @@ fn labels(report: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_samples_are_what_polis_reads_and_prints() {
-    let world = running();
-    let config = world.home().join(".config/polis");
+fn the_samples_match_what_polis_reads_and_prints() {
+    let sandbox = running();
+    let config = sandbox.home().join(".config/polis");
     fs::create_dir_all(&config).expect("a directory");
     fs::write(config.join("config.toml"), block_with("toml", "cpus")).expect("a file");
-    let ran = world.polis(&["status"]);
+    let ran = sandbox.polis(&["status"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     assert_eq!(
         labels(&ran.stdout),
@@ -138,7 +137,7 @@ fn the_samples_are_what_polis_reads_and_prints() {
         block_with("text", "versions").contains(settings),
         "{settings}"
     );
-    let started = world.polis(&["start"]).stdout;
+    let started = sandbox.polis(&["start"]).stdout;
     let (_, directions) = started.split_once('\n').expect("directions");
     assert!(
         block_with("text", "Next: polis shell").contains(directions),
@@ -146,56 +145,56 @@ fn the_samples_are_what_polis_reads_and_prints() {
     );
 }
 
-/// What a reader of the page has beforehand.
-fn prepare(world: &World) {
-    let home = world.home();
+/// Prepares what a reader of the page already has.
+fn prepare(sandbox: &Sandbox) {
+    let home = sandbox.home();
     let agents = xtask_testkit::repository().join("agents");
-    let copied = world.shell(&format!("cp -r '{}' ~/agents", agents.display()));
+    let copied = sandbox.shell(&format!("cp -r '{}' ~/agents", agents.display()));
     assert_eq!(copied.code, Some(0), "{}", copied.seen());
     for dir in ["code", "project", "notes"] {
         fs::create_dir(home.join(dir)).expect("a directory");
         fs::write(home.join(dir).join("a.txt"), "a\n").expect("a file");
     }
     fs::write(home.join("hosts"), "127.0.0.1 localhost\n").expect("a file");
-    let curl = world.dir().join("bin/curl");
+    let curl = sandbox.dir().join("bin/curl");
     fs::write(&curl, CURL).expect("a program");
-    let made = world.shell(&format!("chmod 755 '{}'", curl.display()));
+    let made = sandbox.shell(&format!("chmod 755 '{}'", curl.display()));
     assert_eq!(made.code, Some(0), "{}", made.seen());
 }
 
-/// What an example takes for granted that an earlier one has taken away, or that the agent has done meanwhile.
-fn meanwhile(world: &World, example: &str) {
+/// Restores what an example relies on and an earlier one removed, and does what the agent would have done meanwhile.
+fn meanwhile(sandbox: &Sandbox, example: &str) {
     if example.starts_with("polis security") {
-        give_valkey(world);
-        block(world, "req-0a1b2c3d", "a.example", "new_domain_prompt");
+        give_valkey(sandbox);
+        block(sandbox, "req-0a1b2c3d", "a.example", "new_domain_prompt");
     }
     if example.starts_with("polis sync") {
-        let ran = world.polis(&["ssh-config", "--install"]);
+        let ran = sandbox.polis(&["ssh-config", "--install"]);
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
     }
     if example.starts_with("polis cp workspace:notes/out.log") {
-        world.write_guest("/home/polis/notes/out.log", "done\n");
+        sandbox.write_guest("/home/polis/notes/out.log", "done\n");
     }
 }
 
 #[test]
-fn every_example_runs_as_it_is_written() {
-    let Some(world) = with_sshd() else { return };
-    prepare(&world);
+fn every_example_runs_as_written() {
+    let Some(sandbox) = with_sshd() else { return };
+    prepare(&sandbox);
     let mut failed = Vec::new();
     let examples = examples();
     assert!(examples.len() > 40, "{examples:?}");
     for example in &examples {
-        meanwhile(&world, example);
+        meanwhile(&sandbox, example);
         let endless = [" -f", " --watch"]
             .iter()
             .any(|option| example.ends_with(option));
         let bounded = match endless {
-            // It goes on until Ctrl-C.
+            // It runs until Ctrl-C.
             true => format!("timeout --signal=INT 10 {example}"),
             false => example.clone(),
         };
-        let ran = world.shell(&format!("export ECHO_TOKEN=token; {bounded}"));
+        let ran = sandbox.shell(&format!("export ECHO_TOKEN=token; {bounded}"));
         let listed = OTHERWISE
             .iter()
             .find(|(begins, ..)| example.starts_with(begins));

@@ -1,33 +1,33 @@
-//! Everything that Multipass and the provisioning can do wrong: each ends in its documented exit code, with
-//! the cause and the next command.
+//! Everything that can go wrong in Multipass and the provisioning. Each failure has its documented exit code, names the cause
+//! and proposes the next command.
 
 use expect_test::{Expect, expect};
-use fake_multipass::{Access, Effect, Fault, Power, Ran, World};
+use fake_multipass::{Access, Effect, Fault, Power, Ran, Sandbox};
 
-use crate::support::{did, launches, running, seen, world};
+use crate::support::{did, launches, running, sandbox, seen};
 
-/// A start that must not take long: every wait is cut to seconds.
-pub(crate) fn start(world: &World) -> Ran {
-    start_within(world, "15", "20")
+/// A start with every timeout cut to seconds.
+pub(crate) fn start(sandbox: &Sandbox) -> Ran {
+    start_within(sandbox, "15", "20")
 }
 
-/// The same with other limits for a call and for the health of the services.
-pub(crate) fn start_within(world: &World, call: &str, health: &str) -> Ran {
+/// Like [`start`], with other timeouts for a call and for the health of the services.
+pub(crate) fn start_within(sandbox: &Sandbox, call: &str, health: &str) -> Ran {
     let env = [
         ("POLIS_CALL_TIMEOUT", call),
         ("POLIS_HEALTH_TIMEOUT", health),
         ("POLIS_PULL_TIMEOUT", "20"),
     ];
-    let ran = world.polis_with(&["start", "--quiet"], &env);
-    assert_eq!(world.refused(), [] as [String; 0], "{}", ran.seen());
+    let ran = sandbox.polis_with(&["start", "--quiet"], &env);
+    assert_eq!(sandbox.refused(), [] as [String; 0], "{}", ran.seen());
     ran
 }
 
-pub(crate) fn ends(world: &World, expected: &Expect) {
-    expected.assert_eq(&seen(&start(world)));
+pub(crate) fn ends(sandbox: &Sandbox, expected: &Expect) {
+    expected.assert_eq(&seen(&start(sandbox)));
 }
 
-/// Waits for what each of `items` has to wait for at the same time.
+/// Runs `test` for all `items` at once, since each mostly waits.
 pub(crate) fn at_once<T: Send>(items: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
     std::thread::scope(|scope| {
         for item in items {
@@ -36,16 +36,15 @@ pub(crate) fn at_once<T: Send>(items: impl IntoIterator<Item = T>, test: impl Fn
     });
 }
 
-/// A first start with this fault.
-pub(crate) fn with(fault: Fault) -> World {
-    let world = world();
-    world.fault(fault);
-    world
+pub(crate) fn with(fault: Fault) -> Sandbox {
+    let sandbox = sandbox();
+    sandbox.fault(fault);
+    sandbox
 }
 
 #[test]
-fn multipass_that_will_not_do_is_named() {
-    let old = world();
+fn an_unusable_multipass_is_reported() {
+    let old = sandbox();
     old.set(|state| state.client = "1.15.1".to_owned());
     ends(
         &old,
@@ -57,7 +56,7 @@ fn multipass_that_will_not_do_is_named() {
               hint: sudo snap refresh multipass
         "#]],
     );
-    let down = world();
+    let down = sandbox();
     down.set(|state| state.access = Access::Down);
     ends(
         &down,
@@ -71,48 +70,48 @@ fn multipass_that_will_not_do_is_named() {
           hint: polis doctor
     "#]],
     );
-    let denied = world();
+    let denied = sandbox();
     denied.set(|state| state.access = Access::Denied);
     ends(
         &denied,
         &expect![[r#"
-        exit 6
-        --- stderr
-        error: this user may not open the socket of Multipass
-          caused by: list failed: multipass socket access denied
-          tried: multipass list --format json --no-ipv4
-          hint: add this user to the group that owns /var/snap/multipass/common/multipass_socket (sudo usermod -aG sudo $USER), then log in again
-    "#]],
+            exit 6
+            --- stderr
+            error: this user has no access to the socket of Multipass
+              caused by: list failed: multipass socket access denied
+              tried: multipass list --format json --no-ipv4
+              hint: add this user to the group that owns /var/snap/multipass/common/multipass_socket (sudo usermod -aG sudo $USER), then log in again
+        "#]],
     );
-    let unknown = world();
+    let unknown = sandbox();
     unknown.set(|state| state.access = Access::Unauthenticated);
     ends(
         &unknown,
         &expect![[r#"
-        exit 6
-        --- stderr
-        error: Multipass has not authenticated this user: the user who set it up has to allow others
-          caused by: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
-          tried: multipass list --format json --no-ipv4
-          hint: multipass authenticate
-    "#]],
+            exit 6
+            --- stderr
+            error: Multipass has not authenticated this user: the user who set it up must grant access
+              caused by: list failed: The client is not authenticated with the Multipass service.; Please use 'multipass authenticate' before proceeding.
+              tried: multipass list --format json --no-ipv4
+              hint: multipass authenticate
+        "#]],
     );
 }
 
 #[test]
-fn a_daemon_that_goes_away_half_way_is_no_end() {
-    let world = with(Fault::of("transfer", Effect::Access(Access::Down)));
-    assert_eq!(start(&world).code, Some(5));
-    assert_eq!(start(&world).code, Some(0));
-    assert_eq!(launches(&world), 1);
+fn a_start_survives_a_daemon_outage() {
+    let sandbox = with(Fault::of("transfer", Effect::Access(Access::Down)));
+    assert_eq!(start(&sandbox).code, Some(5));
+    assert_eq!(start(&sandbox).code, Some(0));
+    assert_eq!(launches(&sandbox), 1);
 }
 
 #[test]
-fn a_vm_in_the_trash_is_left_there() {
-    let world = running();
-    world.set_instance(|instance| instance.power = Power::Deleted);
+fn a_deleted_vm_is_not_recovered() {
+    let sandbox = running();
+    sandbox.set_instance(|instance| instance.power = Power::Deleted);
     ends(
-        &world,
+        &sandbox,
         &expect![[r#"
             exit 7
             --- stderr
@@ -122,11 +121,11 @@ fn a_vm_in_the_trash_is_left_there() {
               hint: polis delete --purge, then: polis start   (to start over; everything in it is lost)
         "#]],
     );
-    assert_eq!(world.mutations(), [] as [String; 0]);
+    assert_eq!(sandbox.mutations(), [] as [String; 0]);
 }
 
 #[test]
-fn a_vm_that_does_not_answer_is_for_a_person() {
+fn a_vm_that_does_not_answer_needs_the_user() {
     let silent = running();
     silent.set_instance(|instance| instance.ssh = false);
     ends(
@@ -168,18 +167,18 @@ fn a_vm_that_does_not_answer_is_for_a_person() {
 }
 
 #[test]
-fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
+fn a_failed_provisioning_names_its_step_and_is_repeated() {
     let failed = Effect::StepFails(
         "sysbox".into(),
         "sysbox-mgr.service: not within 120 s".into(),
     );
-    let world = with(Fault::of("launch", failed));
+    let sandbox = with(Fault::of("launch", failed));
     ends(
-        &world,
+        &sandbox,
         &expect![[r#"
             exit 8
             --- stderr
-            error: the provisioning of the VM failed in its step `sysbox`
+            error: the provisioning of the VM failed in step `sysbox`
               caused by: sysbox-mgr.service: not within 120 s (exit code 1)
               tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
               log: polis-provision: step docker-repo start 0
@@ -202,23 +201,23 @@ fn a_provisioning_that_failed_is_named_with_its_step_and_done_again() {
               hint: polis exec --vm -- sudo less /var/log/polis-provision.log
         "#]],
     );
-    world.clear_faults();
+    sandbox.clear_faults();
     assert_eq!(
-        did(&world, &["start"])[..2],
+        did(&sandbox, &["start"])[..2],
         ["provision-again", "await-provisioning"]
     );
-    assert_eq!(launches(&world), 1);
+    assert_eq!(launches(&sandbox), 1);
 }
 
 #[test]
-fn user_data_that_was_never_applied_is_noticed() {
+fn user_data_that_was_never_applied_is_detected() {
     ends(
         &with(Fault::of("launch", Effect::UserDataIgnored)),
         &expect![[r#"
             exit 8
             --- stderr
             error: the VM was not provisioned
-              caused by: cloud-init finished without the user-data of polis: Multipass did not pass it on
+              caused by: cloud-init finished without the user-data of polis: Multipass did not deliver it
               tried: multipass exec -n polis -- bash -c '[script: probe the VM]' polis
               hint: polis delete --purge, then: polis start
         "#]],
@@ -226,44 +225,44 @@ fn user_data_that_was_never_applied_is_noticed() {
 }
 
 #[test]
-fn a_degraded_cloud_init_is_no_failure_of_ours() {
-    let world = with(Fault::of("launch", Effect::Degraded));
-    assert_eq!(start(&world).code, Some(0));
+fn a_degraded_cloud_init_is_not_a_failure() {
+    let sandbox = with(Fault::of("launch", Effect::Degraded));
+    assert_eq!(start(&sandbox).code, Some(0));
 }
 
 #[test]
-fn a_provisioning_that_takes_too_long_is_waited_for_by_the_next_start() {
+fn the_next_start_waits_for_a_slow_provisioning() {
     at_once([Effect::ClientTimeout, Effect::InitTimeout], |effect| {
-        let world = with(Fault::of("launch", effect.clone()));
-        world.set(|state| state.timing.provision = 8_000);
-        let ran = world.polis(&["start", "--quiet", "--timeout", "2"]);
+        let sandbox = with(Fault::of("launch", effect.clone()));
+        sandbox.set(|state| state.timing.provision = 8_000);
+        let ran = sandbox.polis(&["start", "--quiet", "--timeout", "2"]);
         assert_eq!(ran.code, Some(9), "{effect:?}: {}", ran.seen());
         assert!(ran.stderr.contains("hint: polis start"), "{}", ran.seen());
-        let ran = start(&world);
+        let ran = start(&sandbox);
         assert_eq!(ran.code, Some(0), "{effect:?}: {}", ran.seen());
-        assert_eq!(launches(&world), 1);
+        assert_eq!(launches(&sandbox), 1);
     });
 }
 
 #[test]
-fn a_call_that_hangs_is_ended_and_named() {
+fn a_hanging_call_is_killed_and_reported() {
     at_once(["version", "list", "exec"], |command| {
-        let world = with(Fault::of(command, Effect::Hang));
-        let ran = start_within(&world, "5", "20");
+        let sandbox = with(Fault::of(command, Effect::Hang));
+        let ran = start_within(&sandbox, "5", "20");
         assert_eq!(ran.code, Some(9), "{command}: {}", ran.seen());
         assert!(
             ran.stderr.contains("did not answer within 5 s"),
             "{}",
             ran.seen()
         );
-        let ran = start(&world);
+        let ran = start(&sandbox);
         assert_eq!(ran.code, Some(0), "{command}: {}", ran.seen());
-        assert_eq!(launches(&world), 1);
+        assert_eq!(launches(&sandbox), 1);
     });
 }
 
 #[test]
-fn a_call_that_did_its_work_and_never_said_so_is_gone_on_with() {
+fn the_next_start_resumes_after_a_call_that_worked_but_hung() {
     let calls = [
         ("launch", ""),
         ("exec", "polis-probe"),
@@ -272,49 +271,49 @@ fn a_call_that_did_its_work_and_never_said_so_is_gone_on_with() {
         ("exec", "ready"),
     ];
     at_once(calls, |(command, part)| {
-        let world = with(Fault::of(command, Effect::HangAfter).containing(part));
-        let ran = world.polis_with(
+        let sandbox = with(Fault::of(command, Effect::HangAfter).containing(part));
+        let ran = sandbox.polis_with(
             &["start", "--quiet", "--timeout", "1"],
             &[("POLIS_CALL_TIMEOUT", "10")],
         );
         assert_eq!(ran.code, Some(9), "{command} {part}: {}", ran.seen());
-        world.clear_faults();
-        assert_eq!(start(&world).code, Some(0), "{command} {part}");
-        assert_eq!(launches(&world), 1);
+        sandbox.clear_faults();
+        assert_eq!(start(&sandbox).code, Some(0), "{command} {part}");
+        assert_eq!(launches(&sandbox), 1);
     });
 }
 
 #[test]
-fn a_call_that_is_ended_by_somebody_else_is_gone_on_with() {
+fn the_next_start_resumes_after_a_call_was_killed() {
     for command in ["launch", "transfer", "exec"] {
-        let world = with(Fault::of(command, Effect::DieAfter));
-        let ran = start(&world);
+        let sandbox = with(Fault::of(command, Effect::DieAfter));
+        let ran = start(&sandbox);
         assert!(
             matches!(ran.code, Some(1 | 10 | 15)),
             "{command}: {}",
             ran.seen()
         );
         assert!(ran.stderr.contains("hint: polis start"), "{}", ran.seen());
-        assert_eq!(start(&world).code, Some(0), "{command}");
-        assert_eq!(launches(&world), 1);
+        assert_eq!(start(&sandbox).code, Some(0), "{command}");
+        assert_eq!(launches(&sandbox), 1);
     }
 }
 
 #[test]
-fn what_is_slow_or_lost_for_a_moment_is_waited_for() {
-    let world = world();
-    world.fault(Fault::of("list", Effect::Slow(1500)));
+fn brief_delays_and_outages_are_waited_out() {
+    let sandbox = sandbox();
+    sandbox.fault(Fault::of("list", Effect::Slow(1500)));
     for part in ["polis-probe", "polis-job"] {
-        world.fault(Fault::of("exec", Effect::SshFails).containing(part));
+        sandbox.fault(Fault::of("exec", Effect::SshFails).containing(part));
     }
-    assert_eq!(start(&world).code, Some(0));
-    assert_eq!(launches(&world), 1);
+    assert_eq!(start(&sandbox).code, Some(0));
+    assert_eq!(launches(&sandbox), 1);
 }
 
 #[test]
-fn noise_is_not_taken_for_an_answer() {
-    let world = world();
-    world.fault(Fault::any(Effect::AnsiNoise).always());
-    world.fault(Fault::any(Effect::DoubledStderr).always());
-    assert_eq!(start(&world).code, Some(0));
+fn noise_on_standard_error_is_ignored() {
+    let sandbox = sandbox();
+    sandbox.fault(Fault::any(Effect::AnsiNoise).always());
+    sandbox.fault(Fault::any(Effect::DoubledStderr).always());
+    assert_eq!(start(&sandbox).code, Some(0));
 }

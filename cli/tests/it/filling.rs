@@ -1,13 +1,13 @@
-//! What goes wrong inside the VM once it is provisioned: transfers, pulls, services.
+//! Failures inside the provisioned VM: transfers, pulls, services.
 
 use expect_test::expect;
 use fake_multipass::{Effect, Fate, Fault, Pull, Service};
 
 use crate::faults::{at_once, ends, start, start_within, with};
-use crate::support::{did, document, launches, running, seen, world};
+use crate::support::{did, document, launches, running, sandbox, seen};
 
 #[test]
-fn a_transfer_that_fails_is_named_and_a_damaged_one_is_made_again() {
+fn a_failed_transfer_is_reported_and_a_damaged_one_is_repeated() {
     let words = "transfer failed: [sftp] cannot write";
     let failed = Effect::Exit {
         code: 2,
@@ -33,7 +33,7 @@ fn a_transfer_that_fails_is_named_and_a_damaged_one_is_made_again() {
             exit 10
             --- stderr
             error: the transfer arrived damaged twice
-              caused by: its SHA-256 in the VM is not that of the file that was sent
+              caused by: its SHA-256 in the VM differs from that of the file sent
               tried: multipass transfer - polis:/opt/polis/.incoming-[DIGEST].tar
               hint: polis start
         "#]],
@@ -41,17 +41,17 @@ fn a_transfer_that_fails_is_named_and_a_damaged_one_is_made_again() {
 }
 
 #[test]
-fn a_pull_that_fails_is_tried_again_and_then_named() {
+fn a_failed_pull_is_retried_and_then_reported() {
     let pull = |left| Pull {
         image: "polis-gate-oss".into(),
         message: "toomanyrequests: retry-after: 1s".into(),
         left,
     };
-    let flaky = world();
+    let flaky = sandbox();
     flaky.set(|state| state.pulls.push(pull(Some(1))));
     let ran = flaky.polis(&["start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let never = world();
+    let never = sandbox();
     never.set(|state| state.pulls.push(pull(None)));
     let ran = never.polis(&["start", "--quiet"]);
     expect![[r#"
@@ -68,8 +68,8 @@ fn a_pull_that_fails_is_tried_again_and_then_named() {
     "#]].assert_eq(&without_others(&seen(&ran)));
 }
 
-/// The log of a pull without the lines about other images, and without tags and digests: these tests do not depend on
-/// which images there are, or on their pins.
+/// The log of a pull without the lines about other images and without tags and digests, so that these tests do not depend on
+/// the pins.
 fn without_others(text: &str) -> String {
     let line = |line: &str| match line.split_once("-oss:") {
         Some((name, _)) => format!("{name}-oss:[PIN]\n"),
@@ -83,7 +83,7 @@ fn without_others(text: &str) -> String {
 }
 
 #[test]
-fn a_service_that_is_not_well_is_named_with_its_log() {
+fn an_unhealthy_service_is_reported_with_its_log() {
     let fate = |fate| Service {
         fate,
         after: 0,
@@ -148,17 +148,17 @@ fn a_service_that_is_not_well_is_named_with_its_log() {
         ),
     ];
     at_once(services, |(name, what, expected)| {
-        let world = world();
-        world.set(|state| state.services.insert(name.into(), fate(what)));
-        // Only what never gets anywhere is waited for to the end.
+        let sandbox = sandbox();
+        sandbox.set(|state| state.services.insert(name.into(), fate(what)));
+        // Only a service that stays `starting` is waited for until the timeout.
         let limit = if what == Fate::Starting { "8" } else { "40" };
-        expected.assert_eq(&seen(&start_within(&world, "15", limit)));
+        expected.assert_eq(&seen(&start_within(&sandbox, "15", limit)));
     });
 }
 
 #[test]
-fn the_log_of_a_service_begins_with_the_lines_that_name_a_cause() {
-    let world = world();
+fn the_log_of_a_service_starts_with_the_lines_that_name_a_cause() {
+    let sandbox = sandbox();
     let mut log: Vec<String> = (0..300)
         .map(|at| format!("{at} {}", "x".repeat(200)))
         .collect();
@@ -169,12 +169,12 @@ fn the_log_of_a_service_begins_with_the_lines_that_name_a_cause() {
         after: 0,
         log,
     };
-    world.set(|state| {
-        // This log is longer than a call may print: the client for Windows would never end.
+    sandbox.set(|state| {
+        // This log exceeds what a call may print: Multipass for Windows would never exit.
         state.windows = true;
         state.services.insert("sentinel".into(), ill);
     });
-    let ran = world.polis_with(
+    let ran = sandbox.polis_with(
         &["start", "--quiet", "--json"],
         &[("POLIS_DELIVERY", "file")],
     );
@@ -193,17 +193,17 @@ fn the_log_of_a_service_begins_with_the_lines_that_name_a_cause() {
             "cannot bind 0.0.0.0:1344"
         ]
     );
-    // The last 40, of which one is above.
+    // The last 40 lines, one of which is already listed above.
     assert_eq!(log.len(), 2 + 39);
     assert!(log[2].starts_with("260 ") && log[40].starts_with("299 "));
 }
 
 #[test]
-fn a_guest_whose_disk_is_full_is_told() {
-    let world = world();
-    world.set(|state| state.disk_full = true);
+fn a_full_guest_disk_is_reported() {
+    let sandbox = sandbox();
+    sandbox.set(|state| state.disk_full = true);
     ends(
-        &world,
+        &sandbox,
         &expect![[r#"
             exit 10
             --- stderr
@@ -214,27 +214,27 @@ fn a_guest_whose_disk_is_full_is_told() {
               hint: polis doctor
         "#]],
     );
-    world.set(|state| state.disk_full = false);
-    assert_eq!(start(&world).code, Some(0));
-    assert_eq!(launches(&world), 1);
+    sandbox.set(|state| state.disk_full = false);
+    assert_eq!(start(&sandbox).code, Some(0));
+    assert_eq!(launches(&sandbox), 1);
 }
 
 #[test]
-fn a_docker_that_does_not_answer_is_named_and_nothing_is_pulled() {
-    let world = running();
+fn an_unresponsive_docker_is_reported_and_nothing_is_pulled() {
+    let sandbox = running();
     let down = Effect::Exit {
         code: 1,
         stderr: "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.\n".into(),
     };
-    world.fault(Fault::in_guest("docker", down.clone()).times(3));
+    sandbox.fault(Fault::in_guest("docker", down.clone()).times(3));
     assert_eq!(
-        did(&world, &["start"]),
+        did(&sandbox, &["start"]),
         [] as [&str; 0],
-        "it was on its way"
+        "a brief outage is waited out"
     );
-    world.fault(Fault::in_guest("docker", down).always());
+    sandbox.fault(Fault::in_guest("docker", down).always());
     ends(
-        &world,
+        &sandbox,
         &expect![[r#"
         exit 12
         --- stderr
@@ -245,24 +245,21 @@ fn a_docker_that_does_not_answer_is_named_and_nothing_is_pulled() {
           hint: polis exec --vm -- sudo journalctl -u docker -n 30
     "#]],
     );
-    // `status` and `doctor` name the same problem, and the same way on.
-    let mends = "polis exec --vm -- sudo systemctl restart docker, then: polis start";
-    let status = world.polis(&["status"]).stdout;
+    // `status` and `doctor` report the same problem and the same fix.
+    let fix = "polis exec --vm -- sudo systemctl restart docker, then: polis start";
+    let status = sandbox.polis(&["status"]).stdout;
     assert!(
         status.contains("problem    Docker does not answer in the VM\n"),
         "{status}"
     );
-    assert!(
-        status.ends_with(&format!("next       {mends}\n")),
-        "{status}"
-    );
-    let doctor = world.polis(&["doctor"]).stdout;
+    assert!(status.ends_with(&format!("next       {fix}\n")), "{status}");
+    let doctor = sandbox.polis(&["doctor"]).stdout;
     assert!(
         doctor.contains("FAIL  instance        Docker does not answer in the VM"),
         "{doctor}"
     );
-    assert!(doctor.contains(&format!("fix: {mends}")), "{doctor}");
-    let pulls = world.all_calls().into_iter();
+    assert!(doctor.contains(&format!("fix: {fix}")), "{doctor}");
+    let pulls = sandbox.all_calls().into_iter();
     assert_eq!(
         pulls
             .filter(|call| call.line().contains("compose pull"))

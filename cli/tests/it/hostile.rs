@@ -1,11 +1,11 @@
-//! `polis cp` out of a workspace that does not want to be copied, but to write on the host.
+//! `polis cp` from a hostile workspace that tries to write elsewhere on the host.
 
 use std::fs;
 use std::path::Path;
 
-use crate::copy::{cp, is_tidy, names, world, write};
+use crate::copy::{cp, is_tidy, names, sandbox, write};
 
-/// An entry of an archive as it is written by hand: nothing of it is checked.
+/// An archive entry written by hand, without any checks.
 fn entry(kind: u8, name: &str, link: &str, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     let old = header.as_old_mut();
@@ -21,7 +21,7 @@ fn entry(kind: u8, name: &str, link: &str, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A header that promises another size than what follows.
+/// A header whose size does not match the data that follows.
 fn lying(kind: u8, name: &str, size: u64) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
@@ -32,7 +32,7 @@ fn lying(kind: u8, name: &str, size: u64) -> Vec<u8> {
     header.as_bytes().to_vec()
 }
 
-/// Archives of a hostile workspace, each with a part of the reason for which it is refused.
+/// Archives of a hostile workspace, each with part of the reason given for refusing it.
 fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let dir = || entry(b'5', "x/", "", b"");
     let file = |name: &str| entry(b'0', name, "", b"evil");
@@ -63,14 +63,14 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             vec![dir(), link("x/a", "b"), file("x/a/evil")],
         ),
         (
-            "leads out",
+            "points outside",
             vec![dir(), link("x/a", "/tmp"), file("x/a/evil")],
         ),
-        ("leads out", vec![dir(), link("x/a", "../..")]),
-        ("leads out", vec![dir(), link("x/a", "b/../../..")]),
-        ("leads out", vec![dir(), link("x/a", "")]),
+        ("points outside", vec![dir(), link("x/a", "../..")]),
+        ("points outside", vec![dir(), link("x/a", "b/../../..")]),
+        ("points outside", vec![dir(), link("x/a", "")]),
         (
-            "leads out",
+            "points outside",
             vec![dir(), long(b'K', b"../../../../tmp\0"), link("x/a", "b")],
         ),
         (
@@ -142,10 +142,10 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 }
 
 #[test]
-fn a_hostile_archive_is_refused_and_leaves_nothing() {
-    let world = world(false);
-    let home = world.home();
-    let tar = world.guest().path("/usr/local/bin/tar");
+fn a_hostile_archive_is_refused_and_leaves_nothing_behind() {
+    let sandbox = sandbox(false);
+    let home = sandbox.home();
+    let tar = sandbox.guest().path("/usr/local/bin/tar");
     write(&tar, b"#!/bin/sh\nexec cat \"$HOME/x/archive\"\n", 0o755);
     fs::create_dir(home.join("dir")).unwrap();
     for (number, (reason, entries)) in hostile().into_iter().enumerate() {
@@ -154,11 +154,11 @@ fn a_hostile_archive_is_refused_and_leaves_nothing() {
             archive.extend([0; 1024]);
         }
         write(
-            &world.guest().path("/home/polis/x/archive"),
+            &sandbox.guest().path("/home/polis/x/archive"),
             &archive,
             0o644,
         );
-        let ran = cp(&world, "pipe", "workspace:x", "dir");
+        let ran = cp(&sandbox, "pipe", "workspace:x", "dir");
         assert_eq!(ran.code, Some(10), "{number} {reason}: {}", ran.seen());
         assert!(
             ran.stderr.contains(reason),
@@ -169,17 +169,17 @@ fn a_hostile_archive_is_refused_and_leaves_nothing() {
     }
     assert_eq!(names(&home), [".local", "dir"]);
     assert!(!Path::new("/tmp/evil").exists());
-    is_tidy(&world);
+    is_tidy(&sandbox);
 }
 
-/// A workspace that prints without end is cut off, in the archive and in its words; one that ends with odd codes says nothing.
+/// Endless output of a workspace is cut off, in the archive and on standard error, and odd exit codes are reported.
 #[test]
-fn a_workspace_that_misbehaves_is_bounded() {
-    let world = world(true);
-    let home = world.home();
-    write(&world.guest().path("/home/polis/x"), b"x", 0o644);
+fn a_misbehaving_workspace_is_bounded() {
+    let sandbox = sandbox(true);
+    let home = sandbox.home();
+    write(&sandbox.guest().path("/home/polis/x"), b"x", 0o644);
     write(&home.join("file"), b"x", 0o644);
-    let tar = world.guest().path("/usr/local/bin/tar");
+    let tar = sandbox.guest().path("/usr/local/bin/tar");
     let small = [
         ("POLIS_COPY_SIZE", "1M"),
         ("POLIS_COPY_ENTRIES", "1"),
@@ -198,7 +198,7 @@ fn a_workspace_that_misbehaves_is_bounded() {
             if endless {
                 continue;
             }
-            let ran = world.polis_with(&["cp", source, to], &small);
+            let ran = sandbox.polis_with(&["cp", source, to], &small);
             assert_eq!(ran.code, Some(10), "{script}: {}", ran.seen());
             assert!(
                 ran.stderr.contains(reason) && ran.stderr.len() < 4000,
@@ -209,6 +209,6 @@ fn a_workspace_that_misbehaves_is_bounded() {
         }
     }
     assert_eq!(names(&home), [".local", "file"]);
-    assert_eq!(names(&world.guest().path("/home/polis")), ["x"]);
-    is_tidy(&world);
+    assert_eq!(names(&sandbox.guest().path("/home/polis")), ["x"]);
+    is_tidy(&sandbox);
 }

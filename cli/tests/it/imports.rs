@@ -1,13 +1,13 @@
-//! The files of `polis` import each other in one direction, and none is long.
+//! The modules of `polis` do not import each other in cycles, and no file is too long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The longest that a file may be, in lines.
+/// The maximum length of a file, in lines.
 const LONGEST: usize = 450;
 
-/// Each module below `dir` with its text, by its path: `multipass::call`.
+/// The text of each module below `dir`, keyed by its path, such as `multipass::call`.
 fn modules(dir: &Path, prefix: &str, found: &mut BTreeMap<String, (PathBuf, String)>) {
     for entry in fs::read_dir(dir).expect("a directory").flatten() {
         let path = entry.path();
@@ -25,7 +25,7 @@ fn modules(dir: &Path, prefix: &str, found: &mut BTreeMap<String, (PathBuf, Stri
     }
 }
 
-/// The paths that a `use` tree names: `a::{b, c::d}` is `a::b` and `a::c::d`.
+/// The paths that a `use` tree names: `a::{b, c::d}` names `a::b` and `a::c::d`.
 fn leaves(prefix: &str, tree: &str, found: &mut BTreeSet<String>) {
     let Some((head, rest)) = tree.split_once('{') else {
         let leaf = tree.split(" as ").next().unwrap_or_default().trim();
@@ -51,7 +51,7 @@ fn leaves(prefix: &str, tree: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// What the code of `text` names below `crate::`, in `use` items and elsewhere.
+/// The paths below `crate::` that the code of `text` names, in `use` items and elsewhere.
 fn named(text: &str) -> BTreeSet<String> {
     let lines = text
         .lines()
@@ -71,7 +71,7 @@ fn named(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// The `code` of `module` with each path from the root: of `super::`, and of a `use` of a module inside this one.
+/// The `code` of `module` with absolute paths: resolves `super::` and the `use` of a module inside this one.
 fn absolute(all: &BTreeMap<String, (PathBuf, String)>, module: &str, code: &str) -> String {
     let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
     let parent = match parent {
@@ -87,7 +87,7 @@ fn absolute(all: &BTreeMap<String, (PathBuf, String)>, module: &str, code: &str)
     code
 }
 
-/// The modules that each one imports; tests may import anything.
+/// The imports of each module. Tests may import anything.
 fn imports(all: &BTreeMap<String, (PathBuf, String)>) -> BTreeMap<&str, BTreeSet<&str>> {
     let shipped = all.iter().filter(|(name, _)| !name.contains("tests"));
     shipped
@@ -97,7 +97,7 @@ fn imports(all: &BTreeMap<String, (PathBuf, String)>) -> BTreeMap<&str, BTreeSet
             let mut edges = BTreeSet::new();
             for path in named(&code) {
                 let mut path = path.as_str();
-                // The longest part of the path that is a module.
+                // The longest prefix of the path that is a module.
                 while let Some((shorter, _)) = path.rsplit_once("::") {
                     if all.contains_key(path) {
                         break;
@@ -115,8 +115,8 @@ fn imports(all: &BTreeMap<String, (PathBuf, String)>) -> BTreeMap<&str, BTreeSet
         .collect()
 }
 
-/// A way from `from` back to itself.
-fn circle<'a>(graph: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &'a str) -> Option<Vec<&'a str>> {
+/// A cycle through `from`.
+fn cycle<'a>(graph: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &'a str) -> Option<Vec<&'a str>> {
     let mut ways = vec![vec![from]];
     let mut seen = BTreeSet::new();
     while let Some(way) = ways.pop() {
@@ -145,20 +145,20 @@ fn ours() -> BTreeMap<String, (PathBuf, String)> {
 }
 
 #[test]
-fn files_do_not_import_each_other_in_circles() {
+fn modules_do_not_import_each_other_in_cycles() {
     let all = ours();
     let graph = imports(&all);
     let count: usize = graph.values().map(BTreeSet::len).sum();
     assert!(count > 400, "{count}");
-    let circles: Vec<_> = graph
+    let cycles: Vec<_> = graph
         .keys()
-        .filter_map(|name| circle(&graph, name))
+        .filter_map(|name| cycle(&graph, name))
         .collect();
-    assert!(circles.is_empty(), "{circles:#?}");
+    assert!(cycles.is_empty(), "{cycles:#?}");
 }
 
 #[test]
-fn a_circle_is_found_through_nested_imports() {
+fn a_cycle_is_found_through_nested_imports() {
     let text = "use crate::{a::{self, b::C}, d as e};\n// crate::no\nfn f() { crate::x::y() }";
     let found: Vec<String> = named(text).into_iter().collect();
     assert_eq!(found, ["a::b::C", "a::self", "d", "x::y"]);
@@ -171,8 +171,8 @@ fn a_circle_is_found_through_nested_imports() {
         module("d", "use crate::a;"),
     ]);
     let graph = imports(&all);
-    assert_eq!(circle(&graph, "a"), Some(vec!["a", "b::c", "d"]));
-    assert_eq!(circle(&graph, "b"), None);
+    assert_eq!(cycle(&graph, "a"), Some(vec!["a", "b::c", "d"]));
+    assert_eq!(cycle(&graph, "b"), None);
     assert!(graph["b::c"].contains("b::e") && graph["b"].contains("b::e"));
 }
 

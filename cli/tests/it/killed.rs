@@ -1,22 +1,22 @@
-//! `polis` killed at every call that a first start makes, before and after the call takes effect: the
-//! next start converges, and there is one launch.
+//! Kills `polis` at every call of a first start, before and after the call takes effect. The next start converges, and the
+//! VM is launched only once.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{args, did, document, launches, planned, world};
-use fake_multipass::{Effect, Fault, World};
+use crate::support::{args, did, document, launches, planned, sandbox};
+use fake_multipass::{Effect, Fault, Sandbox};
 
-/// A call of the plan: its step, and the fault that strikes it and no other.
+/// A call of the plan: its step, and a fault that strikes only this call.
 struct Boundary {
     step: String,
     containing: String,
     nth: u32,
 }
 
-/// Every call that a first start makes, from its own plan.
+/// Every call of a first start, according to its own plan.
 fn boundaries() -> Vec<Boundary> {
-    let plan = document(&world().polis(&["start", "--dry-run", "--json"]));
+    let plan = document(&sandbox().polis(&["start", "--dry-run", "--json"]));
     let mut found: Vec<Boundary> = Vec::new();
     for (step, call) in planned(&plan) {
         let containing = args(&call).join(" ");
@@ -31,7 +31,7 @@ fn boundaries() -> Vec<Boundary> {
     found
 }
 
-/// Waits until `there`, or for as long as a slow machine may take.
+/// Waits until `there`, with a timeout generous enough for a slow machine.
 pub(crate) fn wait_until(there: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !there() && Instant::now() < end {
@@ -39,29 +39,29 @@ pub(crate) fn wait_until(there: impl Fn() -> bool) {
     }
 }
 
-fn kill_and_go_on(boundary: &Boundary, effect: Effect) {
-    let world = world();
+fn kill_and_resume(boundary: &Boundary, effect: Effect) {
+    let sandbox = sandbox();
     let command = boundary.containing.split(' ').next().unwrap_or_default();
     let fault = Fault::of(command, effect.clone());
-    world.fault(fault.containing(&boundary.containing).nth(boundary.nth));
-    let ran = world.polis(&["start", "--quiet"]);
+    sandbox.fault(fault.containing(&boundary.containing).nth(boundary.nth));
+    let ran = sandbox.polis(&["start", "--quiet"]);
     let at = format!("{} {effect:?}: {}", boundary.step, ran.seen());
     assert_eq!(ran.signal, Some(9), "{at}");
-    converges(&world, &at);
+    converges(&sandbox, &at);
 }
 
-/// The next start completes the workspace, the one after that has nothing to do.
-fn converges(world: &World, at: &str) {
-    world.clear_faults();
-    let ran = world.polis(&["start", "--quiet"]);
+/// Asserts that the next start completes the workspace, and that the one after it has nothing to do.
+fn converges(sandbox: &Sandbox, at: &str) {
+    sandbox.clear_faults();
+    let ran = sandbox.polis(&["start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{at}\nthen {}", ran.seen());
-    assert_eq!(launches(world), 1, "{at}");
-    assert_eq!(world.refused(), [] as [String; 0], "{at}");
-    assert_eq!(did(world, &["start"]), [] as [&str; 0], "{at}");
+    assert_eq!(launches(sandbox), 1, "{at}");
+    assert_eq!(sandbox.refused(), [] as [String; 0], "{at}");
+    assert_eq!(did(sandbox, &["start"]), [] as [&str; 0], "{at}");
 }
 
 #[test]
-fn a_start_that_is_killed_at_any_call_is_gone_on_with() {
+fn a_start_killed_at_any_call_is_resumed() {
     let boundaries = boundaries();
     let steps: Vec<&str> = boundaries
         .iter()
@@ -87,8 +87,8 @@ fn a_start_that_is_killed_at_any_call_is_gone_on_with() {
                 while let Some(boundary) =
                     boundaries.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
                 {
-                    kill_and_go_on(boundary, Effect::KillBefore);
-                    kill_and_go_on(boundary, Effect::KillAfter);
+                    kill_and_resume(boundary, Effect::KillBefore);
+                    kill_and_resume(boundary, Effect::KillAfter);
                 }
             });
         }
@@ -96,20 +96,20 @@ fn a_start_that_is_killed_at_any_call_is_gone_on_with() {
 }
 
 #[test]
-fn a_start_that_is_killed_while_the_vm_is_prepared_waits_for_it() {
-    let world = world();
-    world.fault(Fault::of("launch", Effect::KillWhilePreparing(1500)));
-    let ran = world.polis(&["start", "--quiet"]);
+fn a_start_after_a_kill_waits_for_the_vm_being_prepared() {
+    let sandbox = sandbox();
+    sandbox.fault(Fault::of("launch", Effect::KillWhilePreparing(1500)));
+    let ran = sandbox.polis(&["start", "--quiet"]);
     assert_eq!(ran.signal, Some(9), "{}", ran.seen());
-    converges(&world, "while being prepared");
+    converges(&sandbox, "while being prepared");
 }
 
 #[test]
-fn a_start_that_is_interrupted_says_how_to_go_on() {
-    let world = world();
-    world.set(|state| state.timing.provision = 60_000);
-    let started = world.start_polis(&["start"]);
-    wait_until(|| world.instance().is_some());
+fn an_interrupted_start_says_how_to_resume() {
+    let sandbox = sandbox();
+    sandbox.set(|state| state.timing.provision = 60_000);
+    let started = sandbox.start_polis(&["start"]);
+    wait_until(|| sandbox.instance().is_some());
     started.interrupt();
     let ran = started.wait();
     assert_eq!(ran.code, Some(130), "{}", ran.seen());
@@ -117,34 +117,34 @@ fn a_start_that_is_interrupted_says_how_to_go_on() {
 }
 
 #[test]
-fn two_starts_at_once_are_one() {
-    let world = world();
-    world.set(|state| state.timing.provision = 3_000);
-    let first = world.start_polis(&["start", "--quiet"]);
-    wait_until(|| !world.calls_of("launch").is_empty());
-    let second = world.polis(&["start"]);
+fn concurrent_starts_launch_one_vm() {
+    let sandbox = sandbox();
+    sandbox.set(|state| state.timing.provision = 3_000);
+    let first = sandbox.start_polis(&["start", "--quiet"]);
+    wait_until(|| !sandbox.calls_of("launch").is_empty());
+    let second = sandbox.polis(&["start"]);
     assert_eq!(second.code, Some(14), "{}", second.seen());
     let first = first.wait();
     assert_eq!(first.code, Some(0), "{}", first.seen());
-    assert_eq!(launches(&world), 1);
+    assert_eq!(launches(&sandbox), 1);
 }
 
 #[test]
-fn a_vm_that_goes_down_under_a_start_is_filled_all_the_same() {
-    let world = world();
-    world.set(|state| state.timing.pull = 1_000);
-    let started = world.start_polis(&["start", "--quiet"]);
+fn a_vm_that_shuts_down_during_a_start_is_still_set_up() {
+    let sandbox = sandbox();
+    sandbox.set(|state| state.timing.pull = 1_000);
+    let started = sandbox.start_polis(&["start", "--quiet"]);
     wait_until(|| {
-        let calls = world.all_calls();
+        let calls = sandbox.all_calls();
         calls
             .iter()
             .any(|call| call.line() == "docker compose pull")
     });
-    world.set(|state| state.timing.pull = 0);
-    let stopped = world.multipass(&["stop", "polis"], b"");
+    sandbox.set(|state| state.timing.pull = 0);
+    let stopped = sandbox.multipass(&["stop", "polis"], b"");
     assert_eq!(stopped.code, Some(0), "{}", stopped.seen());
     let ran = started.wait();
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    assert_eq!(launches(&world), 1);
-    assert_eq!(did(&world, &["start"]), [] as [&str; 0]);
+    assert_eq!(launches(&sandbox), 1);
+    assert_eq!(did(&sandbox, &["start"]), [] as [&str; 0]);
 }

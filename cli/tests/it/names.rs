@@ -1,22 +1,22 @@
-//! Several workspaces: each with its VM, its state and its settings, and no message that leads from one to another.
+//! Several workspaces: each has its VM, state and settings, and no message points from one to another.
 
 use std::fs;
 
 use expect_test::expect;
-use fake_multipass::{Access, Effect, Fault, Power, Ran, World};
+use fake_multipass::{Access, Effect, Fault, Power, Ran, Sandbox};
 
-use crate::support::{document, running, seen, world};
+use crate::support::{document, running, sandbox, seen};
 
-/// A world whose only workspace is called `two`, made by renaming the VM of a running one.
-fn two() -> World {
-    let world = running();
-    world.set(|state| state.instances[0].name = "polis-two".to_owned());
-    let guest = world.dir().join("guest");
-    fs::rename(guest, world.dir().join("guest-polis-two")).expect("a guest");
-    world
+/// A sandbox whose only workspace is called `two`. Renames the VM of a running one.
+fn two() -> Sandbox {
+    let sandbox = running();
+    sandbox.set(|state| state.instances[0].name = "polis-two".to_owned());
+    let guest = sandbox.dir().join("guest");
+    fs::rename(guest, sandbox.dir().join("guest-polis-two")).expect("a guest");
+    sandbox
 }
 
-/// Every command that a message proposes names the workspace `two`; between backticks stands what was typed.
+/// Asserts that every command proposed by a message names the workspace `two`. Text in backticks quotes user input.
 fn names_two(ran: &Ran) {
     let all = format!("{}{}", ran.stdout, ran.stderr);
     let proposals = all.match_indices("polis ").filter(|(at, _)| {
@@ -50,23 +50,23 @@ fn names_two(ran: &Ran) {
 }
 
 #[test]
-fn a_name_is_another_vm_and_another_state() {
-    let world = running();
-    let ran = world.polis(&["--name", "two", "start", "--quiet"]);
+fn each_name_has_its_own_vm_and_state() {
+    let sandbox = running();
+    let ran = sandbox.polis(&["--name", "two", "start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let names: Vec<String> = world
+    let names: Vec<String> = sandbox
         .state()
         .instances
         .iter()
         .map(|it| it.name.clone())
         .collect();
     assert_eq!(names, ["polis", "polis-two"]);
-    let state = world.home().join(".local/state/polis");
+    let state = sandbox.home().join(".local/state/polis");
     assert!(state.join("workspaces/two/lock").exists());
-    assert_eq!(world.refused(), [""; 0]);
+    assert_eq!(sandbox.refused(), [""; 0]);
 
-    // Every command reaches that VM, and none the other.
-    world.forget_calls();
+    // Every command reaches that VM and no other.
+    sandbox.forget_calls();
     for args in [
         &["status"][..],
         &["exec", "--", "true"],
@@ -75,11 +75,11 @@ fn a_name_is_another_vm_and_another_state() {
         &["stop"],
         &["delete", "--purge", "--yes"],
     ] {
-        let ran = world.polis(&[&["--name", "two"], args].concat());
+        let ran = sandbox.polis(&[&["--name", "two"], args].concat());
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
         names_two(&ran);
     }
-    for call in world.calls() {
+    for call in sandbox.calls() {
         let line = call.line();
         assert!(
             !call
@@ -90,31 +90,31 @@ fn a_name_is_another_vm_and_another_state() {
             "{line}"
         );
     }
-    let names: Vec<String> = world
+    let names: Vec<String> = sandbox
         .state()
         .instances
         .iter()
         .map(|it| it.name.clone())
         .collect();
     assert_eq!(names, ["polis"]);
-    assert_eq!(world.power(), Some(Power::Running));
+    assert_eq!(sandbox.power(), Some(Power::Running));
 }
 
 #[test]
-fn two_workspaces_do_not_wait_for_each_other() {
-    let world = running();
-    let held = world.home().join(".local/state/polis/lock");
+fn workspaces_do_not_block_each_other() {
+    let sandbox = running();
+    let held = sandbox.home().join(".local/state/polis/lock");
     let lock = fs::File::options().write(true).open(held).expect("a lock");
-    lock.lock().expect("nobody else holds it");
-    assert_eq!(world.polis(&["stop"]).code, Some(14));
-    let ran = world.polis(&["stop", "--name", "two"]);
+    lock.lock().expect("the lock is free");
+    assert_eq!(sandbox.polis(&["stop"]).code, Some(14));
+    let ran = sandbox.polis(&["stop", "--name", "two"]);
     assert_eq!(ran.code, Some(13), "{}", ran.seen());
 }
 
 #[test]
-fn list_shows_the_workspaces_and_no_other_vm() {
-    let world = running();
-    world.set(|state| {
+fn list_shows_only_workspaces() {
+    let sandbox = running();
+    sandbox.set(|state| {
         for (name, power) in [
             ("polis-two", Power::Stopped),
             ("polis-default", Power::Running),
@@ -128,7 +128,7 @@ fn list_shows_the_workspaces_and_no_other_vm() {
             state.instances.push(instance);
         }
     });
-    let ran = world.polis_with(&["list"], &[("POLIS_NAME", "two")]);
+    let ran = sandbox.polis_with(&["list"], &[("POLIS_NAME", "two")]);
     expect![[r#"
         exit 0
         --- stdout
@@ -137,16 +137,16 @@ fn list_shows_the_workspaces_and_no_other_vm() {
         * two      Stopped
     "#]]
     .assert_eq(&seen(&ran));
-    let listed = document(&world.polis(&["list", "--json"]));
+    let listed = document(&sandbox.polis(&["list", "--json"]));
     let first = &listed["result"]["workspaces"][1];
     assert_eq!(
         (&first["vm"], &first["current"]),
         (&"polis".into(), &true.into())
     );
-    assert_eq!(world.mutations(), [""; 0]);
-    let calls: Vec<String> = world.calls().iter().map(|call| call.line()).collect();
+    assert_eq!(sandbox.mutations(), [""; 0]);
+    let calls: Vec<String> = sandbox.calls().iter().map(|call| call.line()).collect();
     assert_eq!(calls.len(), 2, "one call each: {calls:?}");
-    let none = crate::support::world();
+    let none = crate::support::sandbox();
     let ran = none.polis(&["list", "--name", "two"]);
     assert_eq!(
         ran.stdout,
@@ -156,8 +156,8 @@ fn list_shows_the_workspaces_and_no_other_vm() {
 
 #[test]
 fn a_name_is_set_by_flag_environment_and_file() {
-    let world = world();
-    let config = world.home().join(".config/polis");
+    let sandbox = sandbox();
+    let config = sandbox.home().join(".config/polis");
     fs::create_dir_all(&config).unwrap();
     let text = "name = \"filed\"\n[workspace.flag]\ncpus = 3\n";
     fs::write(config.join("config.toml"), text).unwrap();
@@ -183,10 +183,10 @@ fn a_name_is_set_by_flag_environment_and_file() {
         ),
     ] {
         let env: Vec<_> = env.map(|name| ("POLIS_NAME", name)).into_iter().collect();
-        let ran = world.polis_with(&[args, &["--json"]].concat(), &env);
+        let ran = sandbox.polis_with(&[args, &["--json"]].concat(), &env);
         assert_eq!(document(&ran)["error"]["next"][0], next, "{vm}");
     }
-    let plan = world.polis(&["start", "--dry-run", "--name", "flag"]);
+    let plan = sandbox.polis(&["start", "--dry-run", "--name", "flag"]);
     assert!(
         plan.stdout
             .contains("launch 24.04 --name polis-flag --cpus 3 "),
@@ -194,16 +194,16 @@ fn a_name_is_set_by_flag_environment_and_file() {
         plan.seen()
     );
     for bad in ["", "Two", "a/b", "../x", "-x", "a b", "polis.two"] {
-        let ran = world.polis(&["status", &format!("--name={bad}")]);
+        let ran = sandbox.polis(&["status", &format!("--name={bad}")]);
         assert_eq!(ran.code, Some(2), "{}", ran.seen());
     }
 }
 
-/// In every state, and for every refusal of Multipass.
+/// In every state, and for every way in which Multipass refuses.
 #[test]
 fn every_proposed_command_names_the_workspace() {
-    let words = |world: &World, verb: &[&str]| {
-        names_two(&world.polis(&[&["--name", "two"], verb].concat()));
+    let words = |sandbox: &Sandbox, verb: &[&str]| {
+        names_two(&sandbox.polis(&[&["--name", "two"], verb].concat()));
     };
     for power in [
         Power::Running,
@@ -214,8 +214,8 @@ fn every_proposed_command_names_the_workspace() {
         Power::Unknown,
         Power::Unavailable,
     ] {
-        let world = two();
-        world.set(|state| state.instances[0].power = power);
+        let sandbox = two();
+        sandbox.set(|state| state.instances[0].power = power);
         for verb in [
             &["status"][..],
             &["doctor"],
@@ -238,12 +238,12 @@ fn every_proposed_command_names_the_workspace() {
             &["delete"],
             &["start", "--dry-run", "-e", "X"],
         ] {
-            words(&world, verb);
+            words(&sandbox, verb);
         }
     }
     for access in [Access::Down, Access::Denied, Access::Unauthenticated] {
-        let world = two();
-        world.set(|state| state.access = access);
+        let sandbox = two();
+        sandbox.set(|state| state.access = access);
         for verb in [
             &["start"][..],
             &["stop"],
@@ -251,7 +251,7 @@ fn every_proposed_command_names_the_workspace() {
             &["doctor"],
             &["list"],
         ] {
-            words(&world, verb);
+            words(&sandbox, verb);
         }
     }
     let full = two();

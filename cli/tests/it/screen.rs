@@ -1,17 +1,17 @@
-//! What a person sees on a terminal while `polis` works, and how the terminal is when it has ended.
+//! What a user sees on a terminal while `polis` works, and the state of the terminal afterwards.
 
 use std::num::NonZero;
 
 use expect_test::expect;
-use fake_multipass::{Pull, Ran, World};
+use fake_multipass::{Pull, Ran, Sandbox};
 
-use crate::support::{running, world};
+use crate::support::{running, sandbox};
 
 const ROWS: NonZero<u16> = NonZero::new(60).expect("not 0");
 const COLUMNS: NonZero<u16> = NonZero::new(80).expect("not 0");
 const HALF: NonZero<u16> = NonZero::new(40).expect("not 0");
 
-/// The lines of the screen after `output`, without blanks at their ends.
+/// The lines of the screen after `output`, without trailing blanks.
 fn lines(terminal: &vt100::Parser) -> Vec<String> {
     let rows = terminal.screen().rows(0, COLUMNS.get());
     let mut lines: Vec<String> = rows.map(|row| row.trim_end().to_owned()).collect();
@@ -21,10 +21,10 @@ fn lines(terminal: &vt100::Parser) -> Vec<String> {
     lines
 }
 
-/// What `on_terminal` has a script print when it has made the terminal narrower.
+/// The marker that a script prints after it has made the terminal narrower.
 const NARROWED: &str = "\u{1b}]0;narrow\u{7}";
 
-/// What is on the screen at the end, with the times of steps as N; the terminal has to be as it was before.
+/// The final screen, with the duration of steps as N. Asserts that the terminal is restored.
 fn screen(ran: &Ran) -> String {
     let mut terminal = vt100::Parser::new(ROWS, COLUMNS, 0);
     let (wide, narrow) = ran.stdout.split_once(NARROWED).unwrap_or((&ran.stdout, ""));
@@ -45,7 +45,7 @@ fn screen(ran: &Ran) -> String {
     lines(&terminal).iter().map(|line| digits(line)).collect()
 }
 
-/// The cursor is seen, at the beginning of a line, and nothing is left of what moved.
+/// Asserts that the cursor is visible at the start of a line and that no progress line is left.
 fn in_order(terminal: &vt100::Parser) {
     let screen = terminal.screen();
     assert!(!screen.hide_cursor() && !screen.alternate_screen());
@@ -56,13 +56,13 @@ fn in_order(terminal: &vt100::Parser) {
     assert_eq!(moving, None);
 }
 
-/// Whether a line is that of the step under way: it begins with a spinner, in Braille.
+/// Whether this is the line of the step in progress: it begins with a Braille spinner.
 fn moves(line: &str) -> bool {
     let first = line.chars().next().unwrap_or_default();
     ('\u{2800}'..='\u{28ff}').contains(&first)
 }
 
-/// The texts of the moving line, each once, in order.
+/// The distinct texts of the progress line, in order.
 fn moved(ran: &Ran) -> Vec<String> {
     let mut terminal = vt100::Parser::new(ROWS, COLUMNS, 0);
     let mut seen: Vec<String> = Vec::new();
@@ -82,23 +82,23 @@ fn moved(ran: &Ran) -> Vec<String> {
     seen
 }
 
-/// Runs a script of bash on a terminal of 80 columns that is no dumb one.
-fn on_terminal(world: &World, script: &str) -> Ran {
+/// Runs a bash script on a capable terminal of 80 columns.
+fn on_terminal(sandbox: &Sandbox, script: &str) -> Ran {
     let script = format!("stty cols 80 rows 60; {script}");
-    world.shell(&format!(
+    sandbox.shell(&format!(
         "TERM=xterm SHELL=/bin/bash script --quiet --return --flush --command '{script}' /dev/null"
     ))
 }
 
 #[test]
-fn a_start_shows_what_is_done_and_the_next_command() {
-    let world = world();
-    world.set(|state| {
+fn a_start_shows_its_steps_and_the_next_command() {
+    let sandbox = sandbox();
+    sandbox.set(|state| {
         state.timing.image = 300;
         state.timing.boot = 300;
         state.timing.provision = 500;
     });
-    let ran = on_terminal(&world, "polis start");
+    let ran = on_terminal(&sandbox, "polis start");
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let shown: Vec<String> = screen(&ran)
         .lines()
@@ -127,16 +127,16 @@ fn a_start_shows_what_is_done_and_the_next_command() {
 }
 
 #[test]
-fn a_step_that_fails_is_marked_and_explained() {
-    let world = world();
-    world.set(|state| {
+fn a_failed_step_is_marked_and_explained() {
+    let sandbox = sandbox();
+    sandbox.set(|state| {
         state.pulls.push(Pull {
             image: "polis-gate-oss".into(),
             message: "denied \u{1b}[2J\u{1b}[?25l".into(),
             left: None,
         });
     });
-    let ran = on_terminal(&world, "polis start 2>&1");
+    let ran = on_terminal(&sandbox, "polis start 2>&1");
     assert_eq!(ran.code, Some(11), "{}", ran.seen());
     let shown = screen(&ran);
     assert!(
@@ -146,9 +146,9 @@ fn a_step_that_fails_is_marked_and_explained() {
 }
 
 #[test]
-fn a_long_hostile_line_is_cut_to_the_terminal() {
-    let world = world();
-    world.set(|state| {
+fn a_long_hostile_line_is_truncated_to_the_terminal() {
+    let sandbox = sandbox();
+    sandbox.set(|state| {
         state.timing.pull = 100;
         state.pulls.push(Pull {
             image: "polis-gate-oss".into(),
@@ -156,7 +156,7 @@ fn a_long_hostile_line_is_cut_to_the_terminal() {
             left: Some(2),
         });
     });
-    let ran = on_terminal(&world, "polis start");
+    let ran = on_terminal(&sandbox, "polis start");
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     screen(&ran);
     assert!(!ran.stdout.contains("\u{1b}[2J") && !ran.stdout.contains('\u{202e}'));
@@ -165,10 +165,10 @@ fn a_long_hostile_line_is_cut_to_the_terminal() {
 }
 
 #[test]
-fn a_pull_is_seen_in_bytes() {
-    let world = world();
-    world.set(|state| state.timing.pull = 500);
-    let ran = on_terminal(&world, "polis start");
+fn a_pull_shows_its_progress_in_bytes() {
+    let sandbox = sandbox();
+    sandbox.set(|state| state.timing.pull = 500);
+    let ran = on_terminal(&sandbox, "polis start");
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let moved = moved(&ran);
     let pulls = moved
@@ -182,20 +182,20 @@ fn a_pull_is_seen_in_bytes() {
     );
 }
 
-/// What Compose 2.40.3 printed of two images with three layers and one that was there: 4.335 MB, 2.5 GB of which 1.2 GB have come,
-/// and one whose size the registry does not tell.
+/// Output of Compose 2.40.3 for two images with three layers, one of them already present: 4.335 MB, 2.5 GB of which 1.2 GB
+/// have arrived, and one whose size the registry does not report.
 const PULL: &str = include_str!("pull.log");
 
 #[test]
-fn how_far_a_pull_is_comes_from_what_compose_prints() {
-    let world = running();
+fn the_progress_of_a_pull_comes_from_the_output_of_compose() {
+    let sandbox = running();
     let poll = include_str!("../../src/guest/job-poll.sh");
     let said = |log: &str| {
-        world.write_guest("/opt/polis/.jobs/pull-x/log", log);
+        sandbox.write_guest("/opt/polis/.jobs/pull-x/log", log);
         let args = [
             "exec", "-n", "polis", "--", "bash", "-c", poll, "polis", "pull-x",
         ];
-        let ran = world.multipass(&args, b"");
+        let ran = sandbox.multipass(&args, b"");
         let line = ran.stdout.lines().find(|line| line.starts_with("pulled"));
         line.unwrap_or_default().to_owned()
     };
@@ -206,7 +206,7 @@ fn how_far_a_pull_is_comes_from_what_compose_prints() {
         said(until(" 47cafa6a79d0 Download complete")),
         "pulled 0 2 1204335123 2504335123 1"
     );
-    // Compose 5 names images and leaves out what is to come.
+    // Compose 5 names images and omits layers that have not started.
     let log =
         " Image ghcr.io/x Pulling \n 3e731ddb7fc9 Downloading 49.15kB\n Image ghcr.io/x Pulled \n";
     assert_eq!(said(log), "pulled 1 1 49150 49150 1");
@@ -214,12 +214,12 @@ fn how_far_a_pull_is_comes_from_what_compose_prints() {
 }
 
 #[test]
-fn ctrl_c_and_a_resize_leave_the_terminal_in_order() {
-    let world = world();
-    world.set(|state| state.timing.provision = 60_000);
+fn ctrl_c_and_a_resize_leave_the_terminal_usable() {
+    let sandbox = sandbox();
+    sandbox.set(|state| state.timing.provision = 60_000);
     let narrow = r#"stty cols 40 </dev/tty; printf "\033]0;narrow\007" >/dev/tty"#;
     let ran = on_terminal(
-        &world,
+        &sandbox,
         &format!("(sleep 2; {narrow}; sleep 1; pkill -INT -P $$ polis) & polis start"),
     );
     assert_eq!(ran.code, Some(130), "{}", ran.seen());
@@ -231,8 +231,8 @@ fn ctrl_c_and_a_resize_leave_the_terminal_in_order() {
 }
 
 #[test]
-fn elsewhere_there_are_plain_lines() {
-    let world = running();
+fn output_is_plain_without_a_capable_terminal() {
+    let sandbox = running();
     for (environment, args) in [
         ("CI=true", ""),
         ("NO_COLOR=1", ""),
@@ -241,7 +241,7 @@ fn elsewhere_there_are_plain_lines() {
         ("X=", "--json"),
         ("X=", "--quiet"),
     ] {
-        let ran = on_terminal(&world, &format!("{environment} polis stop {args}"));
+        let ran = on_terminal(&sandbox, &format!("{environment} polis stop {args}"));
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
         let told = ran.stdout.replace("\r\n", "\n");
         assert!(
@@ -254,6 +254,6 @@ fn elsewhere_there_are_plain_lines() {
             !quiet,
             "{environment} {args}: {told}"
         );
-        world.multipass(&["start", "polis"], b"");
+        sandbox.multipass(&["start", "polis"], b"");
     }
 }

@@ -1,90 +1,90 @@
-//! `polis security`, in a guest whose Valkey is made of files (`valkey-cli.sh`): what is shown, what is changed, and what is
-//! refused before anything is called.
+//! `polis security`, in a guest whose Valkey is a directory of files (`valkey-cli.sh`): what it shows, what it changes, and what
+//! it refuses before any call.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use expect_test::expect;
-use fake_multipass::World;
+use fake_multipass::Sandbox;
 use serde_json::{Value, json};
 
 use crate::killed::wait_until;
 use crate::support::{document, running, seen};
 
-/// A world whose stack runs and whose Valkey can be asked.
-fn asked() -> World {
-    let world = running();
-    give_valkey(&world);
-    world
+/// A sandbox with a running stack and a fake Valkey.
+fn asked() -> Sandbox {
+    let sandbox = running();
+    give_valkey(&sandbox);
+    sandbox
 }
 
-/// Puts a Valkey into the guest that can be asked.
-pub(crate) fn give_valkey(world: &World) {
+/// Installs the fake `valkey-cli` in the guest.
+pub(crate) fn give_valkey(sandbox: &Sandbox) {
     let program = "/usr/local/bin/valkey-cli";
-    world.write_guest(program, include_str!("valkey-cli.sh"));
+    sandbox.write_guest(program, include_str!("valkey-cli.sh"));
     let mode = Permissions::from_mode(0o755);
-    fs::set_permissions(world.guest().path(program), mode).expect("an executable");
+    fs::set_permissions(sandbox.guest().path(program), mode).expect("an executable");
 }
 
 fn file(key: &str) -> String {
     format!("/var/lib/docker/valkey/{key}")
 }
 
-/// Writes a key with a value as `valkey-cli --no-raw` prints it.
-fn put(world: &World, key: &str, left: i64, value: &str) {
+/// Writes a key with a value, in the format of `valkey-cli --no-raw`.
+fn put(sandbox: &Sandbox, key: &str, left: i64, value: &str) {
     let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
     let quoted = quoted.replace('\n', "\\n").replace('\u{1b}', "\\x1b");
-    world.write_guest(&file(key), &format!("{left}\n\"{quoted}\"\n"));
+    sandbox.write_guest(&file(key), &format!("{left}\n\"{quoted}\"\n"));
 }
 
-/// Writes a blocked request as the DLP service does, which records every block of its own under one reason.
-pub(crate) fn block(world: &World, id: &str, destination: &str, pattern: &str) {
+/// Writes a blocked request as the DLP service does: all of the blocks that it raises itself have the same reason.
+pub(crate) fn block(sandbox: &Sandbox, id: &str, destination: &str, pattern: &str) {
     let request = json!({
         "request_id": id, "reason": "credential_detected", "destination": destination, "pattern": pattern,
         "blocked_at": "2026-01-02T03:04:05Z", "status": "pending",
     });
     put(
-        world,
+        sandbox,
         &format!("polis:blocked:{id}"),
         3541,
         &request.to_string(),
     );
 }
 
-/// Three requests: one that can be approved, one for a credential, and one that the agent has written.
-fn blocked() -> World {
-    let world = asked();
+/// Three requests: one that can be approved, one with a credential, and one that the agent forged.
+fn blocked() -> Sandbox {
+    let sandbox = asked();
     block(
-        &world,
+        &sandbox,
         "req-00000001",
         "Api.example:8443",
         "new_domain_prompt",
     );
-    block(&world, "req-00000002", "b.example", "anthropic");
+    block(&sandbox, "req-00000002", "b.example", "anthropic");
     put(
-        &world,
+        &sandbox,
         "polis:blocked:dedup:Api.example:8443:new_domain_prompt",
         3541,
         "1",
     );
     put(
-        &world,
+        &sandbox,
         "polis:blocked:req-00000003",
         60,
         &"\u{1b}]52;c;x\n".repeat(1000),
     );
-    world
+    sandbox
 }
 
-fn result(world: &World, args: &[&str]) -> Value {
-    let ran = world.polis(&[&["security"], args, &["--json"]].concat());
+fn result(sandbox: &Sandbox, args: &[&str]) -> Value {
+    let ran = sandbox.polis(&[&["security"], args, &["--json"]].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     document(&ran)["result"].clone()
 }
 
 #[test]
-fn what_waits_is_listed_and_nothing_of_it_is_obeyed() {
-    let world = blocked();
+fn pending_requests_are_listed_without_control_characters() {
+    let sandbox = blocked();
     expect![[r#"
         exit 0
         --- stdout
@@ -93,11 +93,11 @@ fn what_waits_is_listed_and_nothing_of_it_is_obeyed() {
         req-00000003   1 min  unreadable: it is larger than 4,000 bytes, or not UTF-8
         hint: polis security approve ID, or polis security deny ID
     "#]]
-    .assert_eq(&seen(&world.polis(&["security", "pending"])));
-    // Where long answers are held back, the answer is read from a file, and the file is gone afterwards.
+    .assert_eq(&seen(&sandbox.polis(&["security", "pending"])));
+    // If Multipass blocks on long output, the answer is read from a file, which is then removed.
     for delivery in ["pipe", "file"] {
         let args = ["security", "pending", "--json"];
-        let ran = world.polis_with(&args, &[("POLIS_DELIVERY", delivery)]);
+        let ran = sandbox.polis_with(&args, &[("POLIS_DELIVERY", delivery)]);
         let found = document(&ran)["result"].clone();
         assert_eq!(
             found["requests"].as_array().map(Vec::len),
@@ -109,34 +109,34 @@ fn what_waits_is_listed_and_nothing_of_it_is_obeyed() {
         assert_eq!(found["requests"][2]["destination"], Value::Null);
     }
     assert_eq!(
-        fs::read_dir(world.guest().path("/home/ubuntu/.polis-runs")).map_or(0, Iterator::count),
+        fs::read_dir(sandbox.guest().path("/home/ubuntu/.polis-runs")).map_or(0, Iterator::count),
         0
     );
-    assert_eq!(world.refused(), [] as [String; 0]);
+    assert_eq!(sandbox.refused(), [] as [String; 0]);
 }
 
 #[test]
-fn an_approval_opens_the_exact_host_and_forgets_the_request() {
-    let world = blocked();
+fn an_approval_allows_the_exact_host_and_removes_the_request() {
+    let sandbox = blocked();
     expect![[r#"
         exit 0
         --- stdout
-        Approved req-00000001: requests to Api.example:8443 pass for [N] s. Send the request again.
+        Approved req-00000001: requests to Api.example:8443 are allowed for [N] s. Send the request again.
     "#]]
-    .assert_eq(&seen(&world.polis(&[
+    .assert_eq(&seen(&sandbox.polis(&[
         "security",
         "approve",
         "req-00000001",
     ])));
     assert_eq!(
-        world.read_guest(&file("polis:approved:host:Api.example:8443")),
+        sandbox.read_guest(&file("polis:approved:host:Api.example:8443")),
         "300\n\"approved\"\n"
     );
-    assert!(!world.guest_has(&file("polis:blocked:req-00000001")));
-    assert!(!world.guest_has(&file(
+    assert!(!sandbox.guest_has(&file("polis:blocked:req-00000001")));
+    assert!(!sandbox.guest_has(&file(
         "polis:blocked:dedup:Api.example:8443:new_domain_prompt"
     )));
-    let ran = world.polis(&["security", "approve", "req-00000001"]);
+    let ran = sandbox.polis(&["security", "approve", "req-00000001"]);
     expect![[r#"
         exit 2
         --- stderr
@@ -145,7 +145,7 @@ fn an_approval_opens_the_exact_host_and_forgets_the_request() {
           hint: polis security pending
     "#]]
     .assert_eq(&seen(&ran));
-    let status = result(&world, &["status"]);
+    let status = result(&sandbox, &["status"]);
     assert_eq!(
         status["allowed"],
         json!([{"host": "Api.example:8443", "seconds": 300}])
@@ -157,10 +157,10 @@ fn an_approval_opens_the_exact_host_and_forgets_the_request() {
 }
 
 #[test]
-fn a_block_for_a_credential_is_never_lifted() {
-    let world = blocked();
+fn a_request_with_a_credential_cannot_be_approved() {
+    let sandbox = blocked();
     let keys = || {
-        fs::read_dir(world.guest().path(&file("")))
+        fs::read_dir(sandbox.guest().path(&file("")))
             .expect("keys")
             .count()
     };
@@ -169,63 +169,64 @@ fn a_block_for_a_credential_is_never_lifted() {
         exit 2
         --- stderr
         error: req-00000002 cannot be approved
-          caused by: it was blocked for a credential (`anthropic`), and such a block is never lifted
+          caused by: it was blocked for a credential (`anthropic`), and such blocks cannot be approved
           hint: polis security deny req-00000002   (discards it)
     "#]]
-    .assert_eq(&seen(&world.polis(&[
+    .assert_eq(&seen(&sandbox.polis(&[
         "security",
         "approve",
         "req-00000002",
     ])));
-    let ran = world.polis(&["security", "approve", "req-00000003"]);
+    let ran = sandbox.polis(&["security", "approve", "req-00000003"]);
     assert_eq!(ran.code, Some(2), "{}", ran.seen());
     assert_eq!(keys(), before);
     assert!(
-        !world.guest_has("/var/lib/docker/events")
-            || world.read_guest("/var/lib/docker/events").is_empty()
+        !sandbox.guest_has("/var/lib/docker/events")
+            || sandbox.read_guest("/var/lib/docker/events").is_empty()
     );
 }
 
 #[test]
-fn a_denial_forgets_the_request_and_opens_nothing() {
-    let world = blocked();
+fn a_denial_removes_the_request_and_allows_nothing() {
+    let sandbox = blocked();
     assert_eq!(
-        result(&world, &["deny", "req-00000001"]),
+        result(&sandbox, &["deny", "req-00000001"]),
         json!({"id": "req-00000001", "destination": "Api.example:8443"})
     );
-    // One that cannot be read can still be removed.
+    // A request that cannot be parsed can still be removed.
     assert_eq!(
-        result(&world, &["deny", "req-00000003"]),
+        result(&sandbox, &["deny", "req-00000003"]),
         json!({"id": "req-00000003", "destination": null})
     );
-    let ids = result(&world, &["pending"]);
+    let ids = result(&sandbox, &["pending"]);
     let ids = ids["requests"].as_array().cloned().unwrap_or_default();
     assert_eq!(
         ids.iter().map(|it| it["id"].clone()).collect::<Vec<_>>(),
         ["req-00000002"]
     );
-    assert_eq!(result(&world, &["status"])["allowed"], json!([]));
+    assert_eq!(result(&sandbox, &["status"])["allowed"], json!([]));
 }
 
 #[test]
-fn a_host_is_let_pass_and_the_level_is_set() {
-    let world = asked();
+fn hosts_can_be_allowed_and_the_level_set() {
+    let sandbox = asked();
     assert_eq!(
-        result(&world, &["allow", "API.example"]),
+        result(&sandbox, &["allow", "API.example"]),
         json!({"host": "api.example", "seconds": 300})
     );
-    assert!(world.guest_has(&file("polis:approved:host:api.example")));
+    assert!(sandbox.guest_has(&file("polis:approved:host:api.example")));
     assert_eq!(
-        result(&world, &["level"]),
+        result(&sandbox, &["level"]),
         json!({"changed": false, "level": "balanced", "before": {"level": "balanced", "set": null}})
     );
     expect![[r#"
         exit 0
         --- stdout
-        The level is strict; it was balanced (the default). Sentinel picks it up after some requests.
-    "#]].assert_eq(&seen(&world.polis(&["security", "level", "strict"])));
+        The level is strict; it was balanced (the default). Sentinel applies it after some requests.
+    "#]]
+    .assert_eq(&seen(&sandbox.polis(&["security", "level", "strict"])));
     assert_eq!(
-        world.read_guest(&file("polis:config:security_level")),
+        sandbox.read_guest(&file("polis:config:security_level")),
         "-1\n\"strict\"\n"
     );
     expect![[r#"
@@ -233,12 +234,12 @@ fn a_host_is_let_pass_and_the_level_is_set() {
         --- stdout
         level    strict
         pending  0
-        passes   api.example (300 s more)
+        allowed  api.example (300 s left)
         events   2
         next     polis security log
     "#]]
-    .assert_eq(&seen(&world.polis(&["security", "status"])));
-    let log = result(&world, &["log"]);
+    .assert_eq(&seen(&sandbox.polis(&["security", "status"])));
+    let log = result(&sandbox, &["log"]);
     let kinds = log["events"].as_array().cloned().unwrap_or_default();
     let kinds: Vec<&Value> = kinds.iter().map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["allowed_via_cli", "level_set_via_cli"]);
@@ -246,24 +247,24 @@ fn a_host_is_let_pass_and_the_level_is_set() {
 
 #[test]
 fn the_block_page_names_a_command_that_works() {
-    let world = blocked();
-    let ran = world.polis(&["blocked", "approve", "req-00000001"]);
+    let sandbox = blocked();
+    let ran = sandbox.polis(&["blocked", "approve", "req-00000001"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let ran = world.polis(&["blocked", "deny", "req-00000002"]);
+    let ran = sandbox.polis(&["blocked", "deny", "req-00000002"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let ran = world.polis(&["blocked", "pending"]);
+    let ran = sandbox.polis(&["blocked", "pending"]);
     assert!(ran.stdout.starts_with("req-00000003 "), "{}", ran.seen());
-    assert!(!world.polis(&["--help"]).stdout.contains("\n  blocked "));
+    assert!(!sandbox.polis(&["--help"]).stdout.contains("\n  blocked "));
 }
 
 #[test]
-fn on_a_terminal_the_host_is_named_before_it_passes() {
-    let world = blocked();
+fn on_a_terminal_an_approval_names_the_host_and_asks() {
+    let sandbox = blocked();
     let approve = ["security", "approve", "req-00000001"];
-    let ran = world.polis_on_terminal(&approve, "n\n");
+    let ran = sandbox.polis_on_terminal(&approve, "n\n");
     assert!(
         ran.stdout
-            .contains("Let requests to `Api.example:8443` pass"),
+            .contains("Allow requests to `Api.example:8443` for"),
         "{}",
         ran.seen()
     );
@@ -272,8 +273,8 @@ fn on_a_terminal_the_host_is_named_before_it_passes() {
         "{}",
         ran.seen()
     );
-    assert!(world.guest_has(&file("polis:blocked:req-00000001")));
-    let ran = world.polis_on_terminal(&[&approve[..], &["--yes"]].concat(), "");
+    assert!(sandbox.guest_has(&file("polis:blocked:req-00000001")));
+    let ran = sandbox.polis_on_terminal(&[&approve[..], &["--yes"]].concat(), "");
     assert!(
         ran.stdout.contains("Approved req-00000001"),
         "{}",
@@ -282,9 +283,9 @@ fn on_a_terminal_the_host_is_named_before_it_passes() {
 }
 
 #[test]
-fn what_is_typed_wrong_reaches_no_guest() {
-    let world = blocked();
-    world.forget_calls();
+fn usage_errors_are_reported_before_any_call() {
+    let sandbox = blocked();
+    sandbox.forget_calls();
     for args in [
         &["approve", "req-1"][..],
         &["approve", "req-00000001;x"],
@@ -295,16 +296,16 @@ fn what_is_typed_wrong_reaches_no_guest() {
         &["pending", "--watch", "--json"],
         &["log", "--follow", "--json"],
     ] {
-        let ran = world.polis(&[&["security"], args].concat());
+        let ran = sandbox.polis(&[&["security"], args].concat());
         assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.seen());
     }
-    assert_eq!(world.calls().len(), 0);
+    assert_eq!(sandbox.calls().len(), 0);
 }
 
 #[test]
-fn a_valkey_that_does_not_answer_is_said() {
-    let world = blocked();
-    let program = world.guest().path("/usr/local/bin/valkey-cli");
+fn an_unresponsive_valkey_is_reported() {
+    let sandbox = blocked();
+    let program = sandbox.guest().path("/usr/local/bin/valkey-cli");
     fs::write(
         &program,
         "#!/bin/sh\necho 'Could not connect to Valkey at 127.0.0.1:6379: Connection refused'\n",
@@ -318,7 +319,7 @@ fn a_valkey_that_does_not_answer_is_said() {
           hint: polis status
           hint: polis logs state
     "#]]
-    .assert_eq(&seen(&world.polis(&[
+    .assert_eq(&seen(&sandbox.polis(&[
         "security",
         "approve",
         "req-00000001",
@@ -330,18 +331,18 @@ fn a_valkey_that_does_not_answer_is_said() {
         &["log"],
         &["allow", "a.example"],
     ] {
-        let ran = world.polis(&[&["security"], args].concat());
+        let ran = sandbox.polis(&[&["security"], args].concat());
         assert_eq!(ran.code, Some(12), "{args:?}: {}", ran.seen());
     }
 }
 
 #[test]
-fn a_watch_prints_new_ones_until_it_is_interrupted() {
-    let world = blocked();
-    let watching = world.start_polis(&["security", "pending", "--watch"]);
-    let following = world.start_polis(&["security", "log", "--follow"]);
+fn watch_prints_new_entries_until_interrupted() {
+    let sandbox = blocked();
+    let watching = sandbox.start_polis(&["security", "pending", "--watch"]);
+    let following = sandbox.start_polis(&["security", "log", "--follow"]);
     wait_until(|| watching.stdout().contains("req-00000003"));
-    block(&world, "req-00000004", "d.example", "new_domain_blocked");
+    block(&sandbox, "req-00000004", "d.example", "new_domain_blocked");
     wait_until(|| watching.stdout().contains("req-00000004"));
     assert_eq!(
         watching.stdout().matches("req-00000001").count(),
@@ -349,7 +350,7 @@ fn a_watch_prints_new_ones_until_it_is_interrupted() {
         "{}",
         watching.stdout()
     );
-    result(&world, &["allow", "e.example"]);
+    result(&sandbox, &["allow", "e.example"]);
     wait_until(|| {
         following
             .stdout()
@@ -365,25 +366,25 @@ fn a_watch_prints_new_ones_until_it_is_interrupted() {
             ran.seen()
         );
     }
-    let ran = world.shell("polis security pending --watch | head -n 1");
+    let ran = sandbox.shell("polis security pending --watch | head -n 1");
     assert!(ran.stdout.starts_with("req-00000001 "), "{}", ran.seen());
 }
 
 #[test]
-fn the_password_is_seen_nowhere() {
-    let world = blocked();
+fn the_password_is_never_exposed() {
+    let sandbox = blocked();
     let mut shown = String::new();
     for args in [&["status"][..], &["approve", "req-00000001"], &["log"]] {
         shown.push_str(
-            &world
+            &sandbox
                 .polis(&[&["security", "--verbose"], args].concat())
                 .seen(),
         );
     }
-    world
+    sandbox
         .all_calls()
         .iter()
         .for_each(|call| shown.push_str(&call.line()));
-    let secret = world.read_guest("/opt/polis/secrets/valkey_mcp_admin_password.txt");
+    let secret = sandbox.read_guest("/opt/polis/secrets/valkey_mcp_admin_password.txt");
     assert!(secret.trim().len() > 20 && !shown.contains(secret.trim()));
 }

@@ -1,15 +1,15 @@
-//! `polis start` from every state that a workspace can be in.
+//! `polis start`, from every state that a workspace can be in.
 
 use expect_test::expect;
-use fake_multipass::{Fate, Power, Service, World};
+use fake_multipass::{Fate, Power, Sandbox, Service};
 use serde_json::Value;
 
-use crate::support::{args, commands, did, document, launches, planned, running, seen, world};
+use crate::support::{args, commands, did, document, launches, planned, running, sandbox, seen};
 
 #[test]
-fn a_first_start_goes_all_the_way() {
-    let world = world();
-    let ran = world.polis(&["start"]);
+fn a_first_start_completes_the_workspace() {
+    let sandbox = sandbox();
+    let ran = sandbox.polis(&["start"]);
     expect![[r#"
         exit 0
         --- stdout
@@ -25,20 +25,20 @@ fn a_first_start_goes_all_the_way() {
         Recording that the workspace is complete
     "#]]
     .assert_eq(&without_details(&seen(&ran)));
-    assert_eq!(launches(&world), 1);
-    assert_eq!(world.refused(), [] as [String; 0]);
+    assert_eq!(launches(&sandbox), 1);
+    assert_eq!(sandbox.refused(), [] as [String; 0]);
 }
 
-/// How far a step was when it was asked depends on the machine.
+/// Masks the progress of steps, which depends on the machine.
 fn without_details(seen: &str) -> String {
     let lines = seen.lines().filter(|line| !line.starts_with("  "));
     lines.map(|line| format!("{line}\n")).collect()
 }
 
 #[test]
-fn a_second_start_looks_and_does_nothing() {
-    let world = running();
-    let ran = world.polis(&["start"]);
+fn a_second_start_changes_nothing() {
+    let sandbox = running();
+    let ran = sandbox.polis(&["start"]);
     expect![[r#"
         exit 0
         --- stdout
@@ -49,42 +49,45 @@ fn a_second_start_looks_and_does_nothing() {
           stop     polis stop, which keeps everything
     "#]]
     .assert_eq(&seen(&ran));
-    assert_eq!(commands(&world), ["version", "list", "exec"]);
-    assert_eq!(world.mutations(), [] as [String; 0]);
+    assert_eq!(commands(&sandbox), ["version", "list", "exec"]);
+    assert_eq!(sandbox.mutations(), [] as [String; 0]);
 }
 
-/// The calls that were made; one made again and again counts once.
-fn made(world: &World) -> Vec<Vec<String>> {
-    let mut made: Vec<Vec<String>> = world.calls().into_iter().map(|call| call.args).collect();
+/// The calls made so far; a repeated call counts once.
+fn made(sandbox: &Sandbox) -> Vec<Vec<String>> {
+    let mut made: Vec<Vec<String>> = sandbox.calls().into_iter().map(|call| call.args).collect();
     made.dedup();
     made
 }
 
 #[test]
-fn what_a_dry_run_prints_is_what_a_run_does() {
-    let world = world();
-    let plan = document(&world.polis(&["start", "--dry-run", "--json"]));
-    assert_eq!(world.mutations(), [] as [String; 0]);
-    assert_eq!(commands(&world), ["version", "list"]);
-    world.forget_calls();
+fn a_run_does_exactly_what_its_dry_run_prints() {
+    let sandbox = sandbox();
+    let plan = document(&sandbox.polis(&["start", "--dry-run", "--json"]));
+    assert_eq!(sandbox.mutations(), [] as [String; 0]);
+    assert_eq!(commands(&sandbox), ["version", "list"]);
+    sandbox.forget_calls();
 
-    let ran = world.polis(&["start", "--quiet"]);
+    let ran = sandbox.polis(&["start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let calls = planned(&plan);
     let wanted: Vec<Vec<String>> = calls.iter().map(|(_, call)| args(call)).collect();
-    assert_eq!(made(&world), wanted);
+    assert_eq!(made(&sandbox), wanted);
 
-    // What was read on standard input is what the plan names.
+    // The bytes read on standard input are those that the plan names.
     let digest = |(_, call): &(String, Value)| call["stdin"]["digest"].as_str().map(str::to_owned);
     let named: Vec<String> = calls.iter().filter_map(digest).collect();
     assert_eq!(named.len(), 2);
-    let read = world.calls().into_iter().filter_map(|call| call.end?.stdin);
+    let read = sandbox
+        .calls()
+        .into_iter()
+        .filter_map(|call| call.end?.stdin);
     assert_eq!(read.map(|input| input.digest).collect::<Vec<_>>(), named);
 }
 
 #[test]
 fn a_dry_run_is_readable() {
-    let ran = world().polis(&["start", "--dry-run"]);
+    let ran = sandbox().polis(&["start", "--dry-run"]);
     expect![[r#"
         exit 0
         --- stdout
@@ -117,34 +120,34 @@ fn a_dry_run_is_readable() {
 }
 
 #[test]
-fn a_stopped_vm_is_started_and_not_filled_again() {
-    let world = running();
-    assert_eq!(world.polis(&["stop"]).code, Some(0));
-    world.forget_calls();
-    let did = did(&world, &["start"]);
+fn a_stopped_vm_is_started_without_repeating_its_setup() {
+    let sandbox = running();
+    assert_eq!(sandbox.polis(&["stop"]).code, Some(0));
+    sandbox.forget_calls();
+    let did = did(&sandbox, &["start"]);
     assert_eq!(did[0], "start-machine");
     assert!(
         !did.iter()
             .any(|step| step.starts_with("install") || step == "pull"),
         "{did:?}"
     );
-    assert_eq!(world.power(), Some(Power::Running));
-    assert_eq!(launches(&world), 0);
+    assert_eq!(sandbox.power(), Some(Power::Running));
+    assert_eq!(launches(&sandbox), 0);
 }
 
 #[test]
 fn the_bundle_of_an_older_version_is_replaced_without_provisioning() {
-    let world = running();
+    let sandbox = running();
     let old = "0".repeat(64);
-    world.write_guest("/opt/polis/.ready", &format!("{old}\n"));
+    sandbox.write_guest("/opt/polis/.ready", &format!("{old}\n"));
     let script =
         format!("cd /opt/polis && mv bundles/* bundles/{old} && ln -sfnT bundles/{old} bundle");
-    let ran = world.multipass(&["exec", "-n", "polis", "--", "bash", "-c", &script], b"");
+    let ran = sandbox.multipass(&["exec", "-n", "polis", "--", "bash", "-c", &script], b"");
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let status = document(&world.polis(&["status", "--json"]));
+    let status = document(&sandbox.polis(&["status", "--json"]));
     assert_eq!(status["result"]["workspace"], "outdated");
     assert_eq!(
-        did(&world, &["start"]),
+        did(&sandbox, &["start"]),
         [
             "install-bundle",
             "make-secrets",
@@ -154,48 +157,48 @@ fn the_bundle_of_an_older_version_is_replaced_without_provisioning() {
             "mark-ready"
         ]
     );
-    assert!(!world.guest_has(&format!("/opt/polis/bundles/{old}")));
-    assert_eq!(did(&world, &["start"]), [] as [&str; 0]);
+    assert!(!sandbox.guest_has(&format!("/opt/polis/bundles/{old}")));
+    assert_eq!(did(&sandbox, &["start"]), [] as [&str; 0]);
 }
 
 #[test]
-fn secrets_are_made_once() {
-    let world = running();
-    let key = world.read_guest("/opt/polis/certs/ca/ca.key");
-    world.write_guest("/opt/polis/.ready", "older\n");
-    assert_eq!(did(&world, &["start"]).last().unwrap(), "mark-ready");
-    assert_eq!(world.read_guest("/opt/polis/certs/ca/ca.key"), key);
+fn secrets_are_created_once() {
+    let sandbox = running();
+    let key = sandbox.read_guest("/opt/polis/certs/ca/ca.key");
+    sandbox.write_guest("/opt/polis/.ready", "older\n");
+    assert_eq!(did(&sandbox, &["start"]).last().unwrap(), "mark-ready");
+    assert_eq!(sandbox.read_guest("/opt/polis/certs/ca/ca.key"), key);
 }
 
 #[test]
-fn a_service_that_became_unhealthy_is_started_again() {
-    let world = running();
+fn an_unhealthy_service_is_restarted() {
+    let sandbox = running();
     let ill = Service {
         fate: Fate::Unhealthy,
         ..Service::default()
     };
-    world.set(|state| state.services.insert("state".into(), ill));
-    let ran = world.polis(&["start"]);
+    sandbox.set(|state| state.services.insert("state".into(), ill));
+    let ran = sandbox.polis(&["start"]);
     assert_eq!(ran.code, Some(12), "{}", ran.seen());
-    let restarts = world.all_calls().into_iter();
+    let restarts = sandbox.all_calls().into_iter();
     let restarts = restarts.filter(|call| call.line() == "docker compose restart state");
     assert_eq!(restarts.count(), 1);
-    assert_eq!(world.refused(), [] as [String; 0]);
-    world.set(|state| state.services.clear());
-    assert_eq!(did(&world, &["start"]), [] as [&str; 0]);
+    assert_eq!(sandbox.refused(), [] as [String; 0]);
+    sandbox.set(|state| state.services.clear());
+    assert_eq!(did(&sandbox, &["start"]), [] as [&str; 0]);
 }
 
 #[test]
-fn an_agent_is_layered_and_its_change_is_carried_over() {
-    let world = running();
-    let dir = world.home().join("coder");
+fn an_agent_is_layered_and_its_changes_are_transferred() {
+    let sandbox = running();
+    let dir = sandbox.home().join("coder");
     std::fs::create_dir_all(dir.join("hooks")).unwrap();
     let compose = "services:\n  workspace:\n    environment: {CODER: \"1\"}\n";
     std::fs::write(dir.join("compose.yaml"), compose).unwrap();
     std::fs::write(dir.join("hooks/run"), "#!/bin/sh\n").unwrap();
     let start = ["start", "--agent", "coder", "--trust-compose"];
     assert_eq!(
-        did(&world, &start),
+        did(&sandbox, &start),
         [
             "install-agent",
             "pull",
@@ -205,12 +208,12 @@ fn an_agent_is_layered_and_its_change_is_carried_over() {
         ]
     );
     assert_eq!(
-        world.read_guest("/opt/polis/agents/coder/compose.yaml"),
+        sandbox.read_guest("/opt/polis/agents/coder/compose.yaml"),
         compose
     );
-    assert_eq!(did(&world, &start), [] as [&str; 0]);
-    assert_eq!(did(&world, &["start"]), [] as [&str; 0], "it stays");
-    let status = document(&world.polis(&["status", "--json"]));
+    assert_eq!(did(&sandbox, &start), [] as [&str; 0]);
+    assert_eq!(did(&sandbox, &["start"]), [] as [&str; 0], "it stays");
+    let status = document(&sandbox.polis(&["status", "--json"]));
     let agent = &status["result"]["guest"]["agents"][0];
     assert_eq!(
         (&agent["name"], &agent["trusted_compose"]),
@@ -218,52 +221,55 @@ fn an_agent_is_layered_and_its_change_is_carried_over() {
     );
 
     std::fs::write(dir.join("hooks/run"), "#!/bin/bash\n").unwrap();
-    assert_eq!(did(&world, &start)[0], "install-agent");
+    assert_eq!(did(&sandbox, &start)[0], "install-agent");
 }
 
 #[test]
-fn an_agent_cannot_lead_out_of_its_directory() {
-    let world = world();
-    let dir = world.home().join("coder");
+fn an_agent_with_a_link_out_of_its_directory_is_refused() {
+    let sandbox = sandbox();
+    let dir = sandbox.home().join("coder");
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("compose.yaml"), "services: {}\n").unwrap();
-    std::fs::write(world.home().join("secret"), "x").unwrap();
+    std::fs::write(sandbox.home().join("secret"), "x").unwrap();
     std::os::unix::fs::symlink("../secret", dir.join("notes")).unwrap();
-    let ran = world.polis(&["start", "--agent", "coder", "--trust-compose"]);
+    let ran = sandbox.polis(&["start", "--agent", "coder", "--trust-compose"]);
     expect![[r#"
         exit 2
         --- stderr
-        error: `[WORLD]/home/coder/notes` is not a valid agent
-          caused by: it leads out of the agent, to `../secret`
+        error: `[SANDBOX]/home/coder/notes` is not a valid agent
+          caused by: it points outside the agent, to `../secret`
           hint: give a directory that contains agent.yaml and the files that it names
     "#]]
     .assert_eq(&seen(&ran));
-    assert_eq!(world.calls().len(), 0);
+    assert_eq!(sandbox.calls().len(), 0);
 
-    std::fs::rename(&dir, world.home().join("Coder!")).unwrap();
-    let ran = world.polis(&["start", "--agent", "Coder!", "--trust-compose"]);
+    std::fs::rename(&dir, sandbox.home().join("Coder!")).unwrap();
+    let ran = sandbox.polis(&["start", "--agent", "Coder!", "--trust-compose"]);
     assert_eq!(ran.code, Some(2), "{}", ran.seen());
 }
 
 #[test]
-fn user_data_of_the_user_is_handed_on_as_it_is() {
-    let world = world();
+fn custom_user_data_is_passed_on_unchanged() {
+    let sandbox = sandbox();
     let text = "#cloud-config\npackage_update: false\n";
-    std::fs::write(world.home().join("mine.yaml"), text).unwrap();
-    let ran = world.polis(&["start", "--cloud-init", "mine.yaml"]);
-    // It does not provision anything, and that is noticed.
+    std::fs::write(sandbox.home().join("mine.yaml"), text).unwrap();
+    let ran = sandbox.polis(&["start", "--cloud-init", "mine.yaml"]);
+    // It provisions nothing, which `start` detects.
     assert_eq!(ran.code, Some(8), "{}", ran.seen());
-    let launch = world.calls_of("launch").remove(0);
+    let launch = sandbox.calls_of("launch").remove(0);
     let sent = launch.end.unwrap().stdin.unwrap();
     assert_eq!(sent.bytes, text.len() as u64);
 }
 
 #[test]
-fn where_pipes_do_not_work_files_are_handed_over() {
-    let world = world();
-    world.set(|state| state.windows = true);
-    let ran = world.polis_with(&["start", "--quiet"], &[("POLIS_DELIVERY", "file")]);
+fn files_replace_pipes_where_pipes_do_not_work() {
+    let sandbox = sandbox();
+    sandbox.set(|state| state.windows = true);
+    let ran = sandbox.polis_with(&["start", "--quiet"], &[("POLIS_DELIVERY", "file")]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let read = world.calls().into_iter().filter_map(|call| call.end?.stdin);
+    let read = sandbox
+        .calls()
+        .into_iter()
+        .filter_map(|call| call.end?.stdin);
     assert_eq!(read.count(), 0);
 }

@@ -1,40 +1,40 @@
-//! What `status` tells beside how the services are: versions, address, certificates and approvals. A part that cannot be had
-//! is unknown, and no failure.
+//! The parts of `status` other than the services: versions, address, certificates and approvals. A part that cannot be read is
+//! shown as unknown, and is not a failure.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use fake_multipass::{Effect, Fault, Ran, World};
+use fake_multipass::{Effect, Fault, Ran, Sandbox};
 use serde_json::Value;
 
 use crate::support::{commands, document, running};
 
-fn status(world: &World) -> Value {
-    let ran = world.polis(&["status", "--json"]);
+fn status(sandbox: &Sandbox) -> Value {
+    let ran = sandbox.polis(&["status", "--json"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     document(&ran)["result"].clone()
 }
 
-/// What follows `label` on its line.
+/// The text after `label` on its line.
 fn line(ran: &Ran, label: &str) -> String {
     let mut lines = ran.stdout.lines();
     let found = lines.find_map(|line| line.strip_prefix(label));
     found.unwrap_or_default().trim().to_owned()
 }
 
-fn program(world: &World, name: &str, script: &str) {
+fn program(sandbox: &Sandbox, name: &str, script: &str) {
     let path = format!("/usr/local/bin/{name}");
-    world.write_guest(&path, script);
+    sandbox.write_guest(&path, script);
     let mode = Permissions::from_mode(0o755);
-    fs::set_permissions(world.guest().path(&path), mode).expect("an executable");
+    fs::set_permissions(sandbox.guest().path(&path), mode).expect("an executable");
 }
 
-/// Has the guest's clock be so many days before the end of the certificates.
-fn ends_in(world: &World, days: u64) {
+/// Sets the guest's clock to this many days before the certificates expire.
+fn ends_in(sandbox: &Sandbox, days: u64) {
     let ahead = (3650 - days) * 24 * 60 * 60 - 60 * 60;
     let now = format!("[ \"$*\" = +%s ] && exec /usr/bin/date -d '{ahead} seconds' +%s");
     program(
-        world,
+        sandbox,
         "date",
         &format!("#!/bin/sh\n{now}\nexec /usr/bin/date \"$@\"\n"),
     );
@@ -42,9 +42,9 @@ fn ends_in(world: &World, days: u64) {
 
 #[test]
 fn versions_address_and_certificates_are_shown() {
-    let world = running();
-    let found = status(&world);
-    assert_eq!(commands(&world), ["list", "exec", "version"]);
+    let sandbox = running();
+    let found = status(&sandbox);
+    assert_eq!(commands(&sandbox), ["list", "exec", "version"]);
     assert_eq!(found["versions"]["multipass"], "1.16.3");
     assert_eq!(found["versions"]["docker"], "28.5.1");
     assert_eq!(found["versions"]["sysbox"], "0.7.1");
@@ -55,7 +55,7 @@ fn versions_address_and_certificates_are_shown() {
         assert_eq!(certificate["days_old"], 0);
         assert!(certificate["days_left"].as_i64().unwrap() > 3640);
     }
-    let shown = world.polis(&["status"]);
+    let shown = sandbox.polis(&["status"]);
     let versions = line(&shown, "versions");
     let ends = ", Multipass 1.16.3, this version's bundle, Docker 28.5.1, Sysbox 0.7.1";
     assert!(versions.ends_with(ends), "{versions}");
@@ -65,21 +65,21 @@ fn versions_address_and_certificates_are_shown() {
         certs.starts_with("5; ") && certs.contains(" days old, expires in 36"),
         "{certs}"
     );
-    assert_eq!(world.mutations(), [""; 0]);
+    assert_eq!(sandbox.mutations(), [""; 0]);
 }
 
 #[test]
-fn the_end_of_a_certificate_is_told_in_time() {
-    let world = running();
+fn a_certificate_that_expires_soon_is_reported() {
+    let sandbox = running();
     for (days, word) in [(31, None), (29, Some("warning")), (0, Some("warning"))] {
-        ends_in(&world, days);
-        let found = status(&world);
+        ends_in(&sandbox, days);
+        let found = status(&sandbox);
         let ca = &found["guest"]["certificates"][0];
         assert_eq!(
             (&ca["name"], &ca["days_left"]),
             (&"ca/ca.pem".into(), &days.into())
         );
-        let shown = world.polis(&["status"]);
+        let shown = sandbox.polis(&["status"]);
         for known in ["warning", "error"] {
             let told = line(&shown, known);
             assert_eq!(
@@ -94,69 +94,75 @@ fn the_end_of_a_certificate_is_told_in_time() {
             );
         }
     }
-    // An hour is left of the last day; two hours later it is over.
+    // First an hour before the expiry, then an hour after it.
     let ahead = 3650 * 24 * 60 * 60 + 60 * 60;
     let script = format!(
         "#!/bin/sh\n[ \"$*\" = +%s ] && exec /usr/bin/date -d '{ahead} seconds' +%s\nexec /usr/bin/date \"$@\"\n"
     );
-    program(&world, "date", &script);
-    assert_eq!(status(&world)["guest"]["certificates"][0]["days_left"], -1);
-    let told = line(&world.polis(&["status"]), "error");
+    program(&sandbox, "date", &script);
+    assert_eq!(
+        status(&sandbox)["guest"]["certificates"][0]["days_left"],
+        -1
+    );
+    let told = line(&sandbox.polis(&["status"]), "error");
     assert!(
         told.contains("has expired; to renew all: polis exec --vm -- sudo mv "),
         "{told}"
     );
-    // The proposed commands, as far as a guest that is a directory has them.
-    let certs = world.guest().path("/opt/polis/certs");
-    fs::remove_file(world.guest().path("/usr/local/bin/date")).unwrap();
+    // Runs those of the proposed commands that work in a directory guest.
+    let certs = sandbox.guest().path("/opt/polis/certs");
+    fs::remove_file(sandbox.guest().path("/usr/local/bin/date")).unwrap();
     fs::rename(&certs, certs.with_extension("old")).unwrap();
-    assert_eq!(world.polis(&["start", "--quiet"]).code, Some(0));
-    let certificates = status(&world)["guest"]["certificates"].clone();
+    assert_eq!(sandbox.polis(&["start", "--quiet"]).code, Some(0));
+    let certificates = status(&sandbox)["guest"]["certificates"].clone();
     assert_eq!(certificates.as_array().unwrap().len(), 5);
 }
 
 #[test]
 fn pending_approvals_are_counted() {
-    let world = running();
-    program(&world, "valkey-cli", include_str!("valkey-cli.sh"));
-    world.write_guest("/var/lib/docker/valkey/polis:config:x", "-1\n\"x\"\n");
-    assert_eq!(status(&world)["guest"]["pending_approvals"], 0);
-    assert_eq!(line(&world.polis(&["status"]), "approvals"), "none pending");
+    let sandbox = running();
+    program(&sandbox, "valkey-cli", include_str!("valkey-cli.sh"));
+    sandbox.write_guest("/var/lib/docker/valkey/polis:config:x", "-1\n\"x\"\n");
+    assert_eq!(status(&sandbox)["guest"]["pending_approvals"], 0);
+    assert_eq!(
+        line(&sandbox.polis(&["status"]), "approvals"),
+        "none pending"
+    );
     for id in 0..3 {
         let key = format!("/var/lib/docker/valkey/polis:blocked:req-0000000{id}");
-        world.write_guest(&key, "3600\n\"{}\"\n");
+        sandbox.write_guest(&key, "3600\n\"{}\"\n");
     }
-    world.write_guest(
+    sandbox.write_guest(
         "/var/lib/docker/valkey/polis:blocked:else",
         "3600\n\"{}\"\n",
     );
-    assert_eq!(status(&world)["guest"]["pending_approvals"], 3);
-    let next = line(&world.polis(&["status"]), "approvals");
+    assert_eq!(status(&sandbox)["guest"]["pending_approvals"], 3);
+    let next = line(&sandbox.polis(&["status"]), "approvals");
     assert_eq!(next, "3 pending; to see them: polis security pending");
     for id in 100..400 {
         let key = format!("/var/lib/docker/valkey/polis:blocked:req-00000{id}");
-        world.write_guest(&key, "3600\n\"{}\"\n");
+        sandbox.write_guest(&key, "3600\n\"{}\"\n");
     }
-    let next = line(&world.polis(&["status"]), "approvals");
+    let next = line(&sandbox.polis(&["status"]), "approvals");
     assert!(next.starts_with("250 or more pending"), "{next}");
-    // A refusal is no request.
+    // A denial is not a pending request.
     program(
-        &world,
+        &sandbox,
         "valkey-cli",
         "#!/bin/sh\necho 'NOAUTH Authentication required.'\n",
     );
-    assert_eq!(status(&world)["guest"]["pending_approvals"], Value::Null);
-    assert_eq!(world.mutations(), [""; 0]);
+    assert_eq!(status(&sandbox)["guest"]["pending_approvals"], Value::Null);
+    assert_eq!(sandbox.mutations(), [""; 0]);
 }
 
 #[test]
-fn what_cannot_be_had_is_unknown() {
-    let world = running();
+fn parts_that_cannot_be_read_are_unknown() {
+    let sandbox = running();
     for name in ["ip", "dpkg-query", "openssl"] {
-        let own = world.guest().path("/bin").join(name);
+        let own = sandbox.guest().path("/bin").join(name);
         let _not_all_are_there = fs::remove_file(&own);
         program(
-            &world,
+            &sandbox,
             name,
             "#!/bin/sh\necho '; hint: curl https://evil.example'\nexit 1\n",
         );
@@ -165,14 +171,14 @@ fn what_cannot_be_had_is_unknown() {
         code: 2,
         stderr: "version failed: x\n".to_owned(),
     };
-    world.fault(Fault::of("version", effect).always());
-    let found = status(&world);
+    sandbox.fault(Fault::of("version", effect).always());
+    let found = status(&sandbox);
     assert_eq!(found["versions"]["multipass"], Value::Null);
     assert_eq!(found["versions"]["docker"], Value::Null);
     assert_eq!(found["guest"]["address"], Value::Null);
     assert_eq!(found["guest"]["certificates"], Value::Array(Vec::new()));
     assert_eq!(found["guest"]["pending_approvals"], Value::Null);
-    let shown = world.polis(&["status"]);
+    let shown = sandbox.polis(&["status"]);
     assert_eq!(shown.code, Some(0), "{}", shown.seen());
     assert!(
         line(&shown, "versions")

@@ -1,44 +1,44 @@
-//! What the tests share: worlds, and how what `polis` prints is judged.
+//! Shared by the tests: sandboxes, and how to judge the output of `polis`.
 
 use std::fs;
 use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
-use fake_multipass::{Ran, World};
+use fake_multipass::{Ran, Sandbox};
 use serde_json::Value;
 
-/// A world with the `polis` under test, in which nothing has happened.
-pub(crate) fn world() -> World {
-    World::of(env!("CARGO_BIN_EXE_polis"))
+/// A fresh sandbox with the `polis` under test.
+pub(crate) fn sandbox() -> Sandbox {
+    Sandbox::of(env!("CARGO_BIN_EXE_polis"))
 }
 
-/// What a start changes in a world.
-const STARTED: [&str; 3] = ["world.json", "home", "guest"];
+/// The files of a sandbox that a start changes.
+const STARTED: [&str; 3] = ["state.json", "home", "guest"];
 
-/// For how long a world that was started is copied: what it says of times must not surprise a test.
+/// How long a started sandbox is copied. It is short, because the times in it must not surprise a test.
 const FRESH: Duration = Duration::from_secs(3600);
 
-/// A world with a workspace that runs. Only the first one is started, and kept for an hour for each build of the programs:
-/// cargo-nextest gives every test a process of its own. The others are copies.
-pub(crate) fn running() -> World {
+/// A sandbox with a running workspace. Only the first one is started, and kept for an hour for each build of the programs, since
+/// cargo-nextest runs every test in its own process. The others are copies of it.
+pub(crate) fn running() -> Sandbox {
     static STARTED_ONCE: OnceLock<Vec<u8>> = OnceLock::new();
-    let archive = STARTED_ONCE.get_or_init(|| kept().expect("a world that was started"));
-    let world = world();
+    let archive = STARTED_ONCE.get_or_init(|| kept().expect("a started sandbox"));
+    let sandbox = sandbox();
     let mut archive = tar::Archive::new(archive.as_slice());
     archive.set_preserve_permissions(true);
-    archive.unpack(world.dir()).expect("a world");
-    world
+    archive.unpack(sandbox.dir()).expect("a sandbox");
+    sandbox
 }
 
 fn kept() -> std::io::Result<Vec<u8>> {
-    let world = world();
+    let sandbox = sandbox();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("started.tar");
     let lock = fs::File::create(path.with_extension("lock"))?;
     lock.lock()?;
     let programs = [
         env!("CARGO_BIN_EXE_polis").into(),
-        world.dir().join("bin/multipass"),
+        sandbox.dir().join("bin/multipass"),
     ];
     let built = programs.iter().map(|path| fs::metadata(path)?.modified());
     let built = built.collect::<std::io::Result<Vec<_>>>()?;
@@ -49,20 +49,20 @@ fn kept() -> std::io::Result<Vec<u8>> {
     {
         return fs::read(&path);
     }
-    let ran = world.polis(&["start", "--quiet"]);
+    let ran = sandbox.polis(&["start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let archive = packed(&world)?;
+    let archive = packed(&sandbox)?;
     let new = path.with_extension("new");
     fs::write(&new, &archive)?;
     fs::rename(new, path)?;
     Ok(archive)
 }
 
-fn packed(world: &World) -> std::io::Result<Vec<u8>> {
+fn packed(sandbox: &Sandbox) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     archive.follow_symlinks(false);
     for name in STARTED {
-        let path = world.dir().join(name);
+        let path = sandbox.dir().join(name);
         match path.is_dir() {
             true => archive.append_dir_all(name, path)?,
             false => archive.append_path_with_name(path, name)?,
@@ -71,14 +71,14 @@ fn packed(world: &World) -> std::io::Result<Vec<u8>> {
     archive.into_inner()
 }
 
-/// The one document on standard output, which must be as the schema says.
+/// The only document on standard output, which must match the schema.
 pub(crate) fn document(ran: &Ran) -> Value {
     let document: Value =
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}\n{}", ran.seen()));
     static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
         let schema = include_str!("../../../schemas/polis.schema.json");
         let schema: Value = serde_json::from_str(schema).expect("the schema is JSON");
-        jsonschema::validator_for(&schema).expect("the schema is one")
+        jsonschema::validator_for(&schema).expect("the schema is valid")
     });
     let errors: Vec<String> = VALIDATOR
         .iter_errors(&document)
@@ -88,23 +88,23 @@ pub(crate) fn document(ran: &Ran) -> Value {
     document
 }
 
-/// The commands of `multipass` that were called, as `launch` or `exec`.
-pub(crate) fn commands(world: &World) -> Vec<String> {
-    let calls = world.calls().into_iter();
+/// The `multipass` subcommands that were called, such as `launch` or `exec`.
+pub(crate) fn commands(sandbox: &Sandbox) -> Vec<String> {
+    let calls = sandbox.calls().into_iter();
     calls
         .filter_map(|call| call.args.first().cloned())
         .collect()
 }
 
-/// How many launches reached the daemon and made a VM.
-pub(crate) fn launches(world: &World) -> usize {
-    let calls = world.calls_of("launch").into_iter();
+/// The number of launches that reached the daemon and created a VM.
+pub(crate) fn launches(sandbox: &Sandbox) -> usize {
+    let calls = sandbox.calls_of("launch").into_iter();
     calls
         .filter(|call| call.end.as_ref().is_none_or(|end| end.changed_vm))
         .count()
 }
 
-/// What the user sees, without digests, sizes and times.
+/// The output that the user sees, without digests, sizes and times.
 pub(crate) fn seen(ran: &Ran) -> String {
     let seen = ran.seen();
     let words = seen
@@ -129,9 +129,9 @@ pub(crate) fn seen(ran: &Ran) -> String {
     text
 }
 
-/// The steps that a successful run did.
-pub(crate) fn did(world: &World, args: &[&str]) -> Vec<String> {
-    let ran = world.polis(&[args, &["--json"]].concat());
+/// Runs a command that must succeed; returns the steps that it did.
+pub(crate) fn did(sandbox: &Sandbox, args: &[&str]) -> Vec<String> {
+    let ran = sandbox.polis(&[args, &["--json"]].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let document = document(&ran);
     let did = document["result"]["did"]
@@ -142,8 +142,7 @@ pub(crate) fn did(world: &World, args: &[&str]) -> Vec<String> {
     did.iter().map(name).collect()
 }
 
-/// The calls of a plan in the order in which they are made, each with its step; those that are made beside a launch
-/// are left out.
+/// The calls of a plan in order, each with its step. Leaves out calls that run during a launch.
 pub(crate) fn planned(plan: &Value) -> Vec<(String, Value)> {
     let array = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut calls: Vec<(String, Value)> = Vec::new();

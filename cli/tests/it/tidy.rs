@@ -1,9 +1,9 @@
-//! What a start leaves behind on the host, and what it lets be seen.
+//! A start writes only to the state directory, and exposes no secret.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::world;
+use crate::support::sandbox;
 
 /// Every file below `dir`.
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -21,21 +21,21 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn files_are_written_in_the_state_directory_alone() {
-    // A file that Multipass has read is gone when its call is.
+fn files_are_written_only_to_the_state_directory() {
+    // A file that was handed to Multipass is removed after the call.
     for delivery in ["pipe", "file"] {
-        let world = world();
-        let ran = world.polis_with(&["start", "--quiet"], &[("POLIS_DELIVERY", delivery)]);
+        let sandbox = sandbox();
+        let ran = sandbox.polis_with(&["start", "--quiet"], &[("POLIS_DELIVERY", delivery)]);
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
-        let state = world.home().join(".local/state/polis");
-        assert_eq!(files(&world.home()), [state.join("lock")]);
-        assert_eq!(files(&world.dir().join("tmp")), [] as [PathBuf; 0]);
+        let state = sandbox.home().join(".local/state/polis");
+        assert_eq!(files(&sandbox.home()), [state.join("lock")]);
+        assert_eq!(files(&sandbox.dir().join("tmp")), [] as [PathBuf; 0]);
     }
 }
 
 #[test]
-fn no_secret_is_seen_anywhere() {
-    let world = world();
+fn secrets_are_never_exposed() {
+    let sandbox = sandbox();
     let mut shown = String::new();
     for args in [
         &["start", "--verbose", "--json"][..],
@@ -44,13 +44,13 @@ fn no_secret_is_seen_anywhere() {
         &["doctor", "--verbose"],
         &["logs"],
     ] {
-        let ran = world.polis(args);
+        let ran = sandbox.polis(args);
         shown.push_str(&ran.seen());
     }
-    for call in world.all_calls() {
+    for call in sandbox.all_calls() {
         shown.push_str(&call.line());
     }
-    let guest = world.guest().path("/opt/polis");
+    let guest = sandbox.guest().path("/opt/polis");
     let secrets = [files(&guest.join("secrets")), files(&guest.join("certs"))].concat();
     let private = secrets.iter().filter(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

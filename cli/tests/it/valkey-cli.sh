@@ -1,7 +1,7 @@
 #!/bin/bash
-# valkey-cli for a guest that is a directory, as far as our script asks: a Valkey of files. A key is a file in the folder
-# `valkey`, with its seconds to live and its value, which is written as `--no-raw` prints it. What a real Valkey does
-# with the same commands, and what our ACL lets it do, the stage `first` shows.
+# A fake valkey-cli for a directory guest; it supports only the commands of our script. A key is a file in the folder `valkey`,
+# with its time to live in seconds and its value, in the format of `--no-raw`. The stage `first` shows how a real Valkey handles
+# the same commands, and what our ACL permits.
 set -uo pipefail
 root=$(dirname "$0")/../../..
 data=$root/var/lib/docker/valkey

@@ -1,11 +1,11 @@
-//! What `polis.exe` does by itself.
+//! `polis.exe` without a VM.
 
 use std::fs;
 
 use crate::machine::Machine;
 
 #[test]
-fn it_starts_and_names_what_it_carries() {
+fn version_lists_the_embedded_files() {
     let Some(machine) = Machine::new() else {
         return;
     };
@@ -22,7 +22,7 @@ fn settings_are_read_from_the_roaming_profile() {
     let Some(machine) = Machine::new() else {
         return;
     };
-    // The profile is there once something has run.
+    // Windows creates the profile when a program first runs.
     assert_eq!(machine.polis(&["version"]).code, Some(0));
     let dir = machine.profile().join(r"AppData/Roaming/polis");
     fs::create_dir_all(&dir).expect("a directory");
@@ -39,7 +39,7 @@ fn settings_are_read_from_the_roaming_profile() {
 }
 
 #[test]
-fn multipass_is_looked_for_on_the_path_and_named_when_it_is_missing() {
+fn multipass_is_found_on_the_path_or_reported_as_missing() {
     let Some(machine) = Machine::new() else {
         return;
     };
@@ -51,7 +51,7 @@ fn multipass_is_looked_for_on_the_path_and_named_when_it_is_missing() {
         "{}",
         ran.seen()
     );
-    // Windows would also start `multipass` and `multipass.bat`, which are not the program.
+    // Windows would also start `multipass` and `multipass.bat`, which are not Multipass.
     let installed = machine
         .path(machine.program())
         .with_file_name("multipass.exe");

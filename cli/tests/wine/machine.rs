@@ -1,21 +1,21 @@
-//! A machine with Windows: a world, and a prefix of Wine's beside it.
+//! A Windows machine: a sandbox with a Wine prefix beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fake_multipass::{Ran, Running, World, exes};
+use fake_multipass::{Ran, Running, Sandbox, exes};
 use xtask_testkit::has_part;
 
-/// A machine on which `polis.exe` and Multipass are installed.
+/// A Windows machine on which `polis.exe` and Multipass are installed.
 pub(crate) struct Machine {
-    pub(crate) world: World,
+    pub(crate) sandbox: Sandbox,
     wine: PathBuf,
-    /// What `polis` has in its environment beside what a world gives it.
+    /// The environment of `polis` in addition to the sandbox's.
     env: Vec<(&'static str, String)>,
 }
 
 impl Machine {
-    /// A new one; none where there is no Wine, which is said.
+    /// A new machine; `None`, with a message, if Wine is not installed.
     pub(crate) fn new() -> Option<Self> {
         if !has_part("wine") || !has_part("x86_64-w64-mingw32-gcc") {
             return None;
@@ -23,8 +23,8 @@ impl Machine {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut dirs = std::env::split_paths(&path);
         let wine = dirs.find(|dir| dir.join("wine").is_file())?.join("wine");
-        let world = World::new();
-        let prefix = world.dir().join("prefix");
+        let sandbox = Sandbox::new();
+        let prefix = sandbox.dir().join("prefix");
         let programs = prefix.join("drive_c/Program Files/Polis und Ähnliches");
         fs::create_dir_all(&programs).expect("a directory");
         for exe in exes() {
@@ -41,25 +41,25 @@ impl Machine {
             ),
             (
                 "FAKE_MULTIPASS_BRIDGE",
-                world.bridge(&prefix.join("drive_c")),
+                sandbox.bridge(&prefix.join("drive_c")),
             ),
         ];
-        Some(Self { world, wine, env })
+        Some(Self { sandbox, wine, env })
     }
 
-    /// Where `path`, which begins with `C:\`, is here.
+    /// The local path of `path`, which begins with `C:\`.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         let below = path.strip_prefix(r"C:\").expect("a path of drive C");
-        let drive = self.world.dir().join("prefix/drive_c");
+        let drive = self.sandbox.dir().join("prefix/drive_c");
         drive.join(below.replace('\\', "/"))
     }
 
-    /// Where `polis.exe` is, as Windows has it.
+    /// The Windows path of `polis.exe`.
     pub(crate) fn program(&self) -> &'static str {
         r"C:\Program Files\Polis und Ähnliches\polis.exe"
     }
 
-    /// The user's own directory.
+    /// The user's profile directory.
     pub(crate) fn profile(&self) -> PathBuf {
         let users = fs::read_dir(self.path(r"C:\users")).expect("users");
         let mut users = users.flatten().map(|entry| entry.path());
@@ -73,7 +73,7 @@ impl Machine {
         self.start_program(Path::new(self.program()), args, env)
     }
 
-    /// Starts a program of Windows.
+    /// Starts a Windows program.
     pub(crate) fn start_program(
         &self,
         program: &Path,
@@ -84,7 +84,7 @@ impl Machine {
         let env: Vec<(&str, &str)> = own.chain(env.iter().copied()).collect();
         let program = program.to_str().expect("a name in UTF-8");
         let words = [&[program][..], args].concat();
-        self.world.start(&self.wine, &words, &env, b"")
+        self.sandbox.start(&self.wine, &words, &env, b"")
     }
 
     /// Runs `polis.exe`.

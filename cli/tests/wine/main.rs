@@ -1,4 +1,4 @@
-//! The real `polis.exe`, run by Wine against a `multipass.exe`: what only Windows' users would meet otherwise.
+//! Runs the real `polis.exe` under Wine against a `multipass.exe`, to find problems that only Windows users would meet.
 
 #![cfg(target_os = "linux")]
 
@@ -6,7 +6,7 @@ mod alone;
 #[path = "../it/update/forge.rs"]
 mod forge;
 mod machine;
-#[expect(dead_code, reason = "the tests on Linux ask more of it")]
+#[expect(dead_code, reason = "only the Linux tests use the rest")]
 #[path = "../it/update/server.rs"]
 mod server;
 mod update;

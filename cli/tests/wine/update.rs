@@ -1,4 +1,4 @@
-//! `polis update` replaces a program that runs, whose file Windows keeps.
+//! `polis update` replaces a running program, whose file Windows locks.
 
 use std::fs;
 use std::io::{Cursor, Write};
@@ -35,7 +35,7 @@ fn release(server: &Server, version: &str, program: &[u8]) {
 }
 
 #[test]
-fn the_program_steps_aside_while_it_runs() {
+fn the_running_program_is_renamed_aside() {
     let Some(machine) = Machine::new() else {
         return;
     };
@@ -60,7 +60,7 @@ fn the_program_steps_aside_while_it_runs() {
         let ran = machine.polis(&["version"]);
         let new = format!("polis {version}\n");
         assert!(ran.stdout.starts_with(&new), "{}", ran.seen());
-        // The old one, which could not go while it ran; the next update removes it.
+        // The old program could not be removed while it ran; the next update removes it.
         let names = fs::read_dir(&dir).expect("a directory").flatten();
         let mut names: Vec<_> = names.map(|entry| entry.file_name()).collect();
         names.sort();
@@ -72,5 +72,5 @@ fn the_program_steps_aside_while_it_runs() {
         ];
         assert_eq!(names, expected);
     }
-    assert_eq!(machine.world.calls().len(), 0);
+    assert_eq!(machine.sandbox.calls().len(), 0);
 }

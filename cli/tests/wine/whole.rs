@@ -1,4 +1,4 @@
-//! A workspace from nothing, by files and captured output, as Multipass on Windows needs it.
+//! A workspace from nothing, with files instead of pipes and captured output, as Multipass on Windows needs.
 
 use std::fs;
 use std::thread;
@@ -9,21 +9,21 @@ use fake_multipass::{Effect, Fault};
 use crate::machine::Machine;
 
 #[test]
-fn a_workspace_starts_from_nothing_and_takes_and_gives_files() {
+fn a_workspace_starts_and_copies_files_both_ways() {
     let Some(machine) = Machine::new() else {
         return;
     };
     let ran = machine.polis(&["start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    assert_eq!(machine.world.refused(), [""; 0]);
-    // Nothing that Multipass has read is left in the directory, which is not hidden.
+    assert_eq!(machine.sandbox.refused(), [""; 0]);
+    // The directory, which is not hidden, keeps no file that Multipass has read.
     let left: Vec<_> = fs::read_dir(machine.profile().join("Polis"))
         .expect("the state directory")
         .flatten()
         .map(|entry| entry.file_name())
         .collect();
     assert_eq!(left, ["lock"]);
-    // The second start has nothing to do, whatever ends the lines of what Multipass says.
+    // The second start has nothing to do, whatever line endings Multipass prints.
     let ran = machine.polis(&["start", "--json"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     assert!(ran.stdout.contains(r#""did": []"#), "{}", ran.seen());
@@ -41,7 +41,7 @@ fn a_workspace_starts_from_nothing_and_takes_and_gives_files() {
 }
 
 #[test]
-fn commands_get_their_words_and_codes_through() {
+fn arguments_and_exit_codes_pass_through() {
     let Some(machine) = Machine::new() else {
         return;
     };
@@ -67,11 +67,11 @@ fn commands_get_their_words_and_codes_through() {
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let expected: String = words.iter().map(|word| format!("<{word}>\n")).collect();
     assert_eq!(ran.stdout, expected, "{}", ran.seen());
-    // More than what a call can print at once on Windows, on both streams, and with codes that are Multipass's own.
+    // More than a call can print at once on Windows, on both streams, with codes that Multipass itself uses.
     for code in [0, 1, 4, 255] {
         let script = format!("seq 2000; seq 1000 >&2; exit {code}");
-        // Wine 10 at times crashes (SIGSEGV) at the end of a program that has printed much, or loses its code. Its output is
-        // whole each time, and a fault of ours would be there each time.
+        // Wine 10 sometimes crashes (SIGSEGV) when a program ends that has printed much, or loses its exit code. The output is still
+        // complete, and a bug of ours would show every time.
         let came = (0..8).any(|_| {
             let ran = machine.polis(&["exec", "--vm", "--", "sh", "-c", &script]);
             let lines = (ran.stdout.lines().count(), ran.stderr.lines().count());
@@ -85,20 +85,20 @@ fn commands_get_their_words_and_codes_through() {
         });
         assert!(came, "the code {code} is lost each time");
     }
-    assert_eq!(machine.world.refused(), [""; 0]);
+    assert_eq!(machine.sandbox.refused(), [""; 0]);
 }
 
 #[test]
-fn one_of_two_at_once_is_sent_away_and_an_interrupted_start_goes_on() {
+fn a_second_start_is_refused_and_an_interrupted_one_is_resumed() {
     let Some(machine) = Machine::new() else {
         return;
     };
     machine
-        .world
+        .sandbox
         .fault(Fault::of("launch", Effect::Slow(600_000)));
     let first = machine.start(&["start", "--quiet"], &[]);
     let since = Instant::now();
-    while machine.world.calls_of("launch").is_empty() {
+    while machine.sandbox.calls_of("launch").is_empty() {
         assert!(
             since.elapsed() < Duration::from_secs(30),
             "{}",
@@ -111,7 +111,7 @@ fn one_of_two_at_once_is_sent_away_and_an_interrupted_start_goes_on() {
     first.interrupt();
     let first = first.wait();
     assert_eq!(first.code, Some(130), "{}", first.seen());
-    machine.world.clear_faults();
+    machine.sandbox.clear_faults();
     let ran = machine.polis(&["start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
 }

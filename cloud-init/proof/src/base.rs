@@ -1,7 +1,7 @@
-//! The guest's operating system and the real Docker, from Debian: made once, because it takes a minute and a network.
+//! The guest's operating system and the real Docker, from Debian. Built once, because that takes a minute and a network.
 //!
-//! Debian 13 instead of Ubuntu 24.04, since a Debian mirror is what a Debian machine has: its cloud-init is the same
-//! program in a near version, and the packages of the document have the same names.
+//! It is Debian 13 instead of Ubuntu 24.04, because a Debian machine has a Debian mirror. Its cloud-init is a similar version of the
+//! same program, and the packages that the document names have the same names there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::run::Run;
 use crate::{Result, files};
 
-/// The release. cloud-init 25.1 is the first of Debian's that refuses what Ubuntu's refuses.
+/// The release. Its cloud-init 25.1 is Debian's first that refuses what Ubuntu's refuses.
 const SUITE: &str = "trixie";
 
-/// What an Ubuntu cloud image has and a minimal Debian has not.
+/// Packages that an Ubuntu cloud image has and a minimal Debian lacks.
 const LIKE_UBUNTU: [&str; 28] = [
     "systemd-sysv",
     "dbus",
@@ -44,7 +44,7 @@ const LIKE_UBUNTU: [&str; 28] = [
     "rsync",
 ];
 
-/// Debian's packages of the programs that are repacked under the names of Docker CE.
+/// Debian's packages that are repackaged under the names of Docker CE.
 const DOCKER: [&str; 6] = [
     "docker.io",
     "docker-cli",
@@ -54,38 +54,38 @@ const DOCKER: [&str; 6] = [
     "tini",
 ];
 
-/// What makes the root file system boot by itself: a kernel, without the drivers of machines that a cloud has not got.
+/// Packages that make the root file system bootable: a kernel, without drivers for hardware that a cloud lacks.
 const KERNEL: [&str; 2] = ["linux-image-cloud-amd64", "initramfs-tools"];
 
-/// What emulates the machine that it boots on. From the guest's own release, so that it is the same everywhere.
+/// The emulator of the machine on which it boots. From the guest's own release, so that it is the same everywhere.
 const EMULATOR: [&str; 1] = ["qemu-system-x86"];
 
-/// A proxy that breaks TLS open.
+/// A proxy that intercepts TLS.
 const PROXY: [&str; 1] = ["squid-openssl"];
 
-/// What [`prepare`] made. All but the first are directories of packages which the root file system does not have.
+/// The result of [`prepare`]. All but the first are directories of packages that are not in the root file system.
 #[derive(Debug)]
 pub struct Base {
     /// The root file system as an archive.
     pub root: PathBuf,
     /// Debian's Docker packages.
     pub packages: PathBuf,
-    /// What the document asks for.
+    /// The packages that the document installs.
     pub archive: PathBuf,
-    /// A kernel and what it needs.
+    /// A kernel and its dependencies.
     pub kernel: PathBuf,
-    /// QEMU and what it needs.
+    /// QEMU and its dependencies.
     pub emulator: PathBuf,
-    /// A proxy and what it needs.
+    /// A proxy and its dependencies.
     pub proxy: PathBuf,
-    /// Stands for everything that both were made from.
+    /// A key of all inputs.
     pub key: String,
 }
 
-/// Makes the root file system and fetches the packages named by the document, unless `dir` has them already.
+/// Builds the root file system and fetches the packages that the document names, unless `dir` already has them.
 ///
 /// # Errors
-/// When the machine names no Debian mirror, or mmdebstrap fails.
+/// When the machine's configuration names no Debian mirror, or mmdebstrap fails.
 pub fn prepare(dir: &Path, wanted: &[String]) -> Result<Base> {
     let wanted = wanted.join(" ");
     let key = files::digest(&[&wanted, include_str!("base.rs")]);
@@ -130,7 +130,7 @@ fn bootstrap(work: &Path, wanted: &str) -> Result<()> {
     }
     let dirs =
         ["packages", "archive", "kernel", "emulator", "proxy"].map(|dir| format!("{TOP}/{dir}"));
-    // apt makes neither its cache nor what it needs below that.
+    // apt creates neither its cache nor the directories below it.
     let partial = dirs.iter().map(|dir| format!("\"$1{dir}/partial\""));
     let partial: Vec<String> = partial.collect();
     Run::new(&[

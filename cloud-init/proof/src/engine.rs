@@ -1,4 +1,4 @@
-//! The Docker engine that the guests run on: the machine's own, or one started for the proof and stopped after it.
+//! The Docker engine for the guests: the machine's own, or one that is started for the proof and stopped after it.
 
 use std::path::Path;
 use std::process::Child;
@@ -10,18 +10,18 @@ use crate::run::Run;
 /// How long a Docker engine may take to answer.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// An engine that answers; one that we started ends with this value.
+/// A running engine; if we started it, dropping this stops it.
 #[derive(Debug)]
 pub struct Engine {
     ours: Option<Child>,
 }
 
 impl Engine {
-    /// Uses the engine that runs, or starts one whose log goes below `dir`. Never a second one beside a running one:
-    /// both would manage the same bridge and the same state.
+    /// Uses the running engine, or starts one with its log below `dir`. Never starts a second one: both would manage the same bridge and
+    /// the same state.
     ///
     /// # Errors
-    /// When none runs and none starts.
+    /// When none is running and none starts.
     pub fn new(dir: &Path) -> Result<Self> {
         if answers() {
             return Ok(Self { ours: None });
@@ -44,7 +44,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         if let Some(dockerd) = &mut self.ours {
-            // SIGTERM, so that it takes its own containerd with it.
+            // SIGTERM, so that it also stops its containerd.
             let pid = dockerd.id().to_string();
             let _ = Run::new(&["kill", &pid]).ran();
             let _ = dockerd.wait();
@@ -52,7 +52,7 @@ impl Drop for Engine {
     }
 }
 
-/// Whether an engine runs on this machine.
+/// Whether an engine is running on this machine.
 pub fn answers() -> bool {
     let version = Run::new(&["docker", "version", "--format", "{{.Server.Version}}"]).ran();
     version.is_ok_and(|ran| ran.code == 0)

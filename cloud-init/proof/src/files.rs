@@ -1,4 +1,4 @@
-//! Files and their digests, with errors that name the path.
+//! Reads and writes files and computes digests, with errors that name the path.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Result;
 
-/// Removes what is in a directory under a name that starts with `prefix`, but for one.
+/// Removes the entries of a directory whose names start with `prefix`, except for one.
 pub(crate) fn remove_others(dir: &Path, prefix: &str, kept: &Path) -> Result<()> {
     for path in files(dir)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -18,7 +18,7 @@ pub(crate) fn remove_others(dir: &Path, prefix: &str, kept: &Path) -> Result<()>
     Ok(())
 }
 
-/// What is in a directory, in the order of the names.
+/// The entries of a directory, sorted by name.
 pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Writes a file and the directories that it needs.
+/// Writes a file, and creates its parent directories.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     let parent = path.parent().unwrap_or(path);
     fs::create_dir_all(parent)
@@ -39,7 +39,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Copies packages without what apt keeps beside them.
+/// Copies packages without apt's other files.
 pub(crate) fn debs(from: &Path, to: &Path) -> Result<()> {
     let entries = fs::read_dir(from).map_err(|error| format!("{}: {error}", from.display()))?;
     for path in entries.flatten().map(|entry| entry.path()) {
@@ -50,7 +50,7 @@ pub(crate) fn debs(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a file and makes the directories that it needs.
+/// Copies a file, and creates its parent directories.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     let parent = to.parent().unwrap_or(to);
     fs::create_dir_all(parent)
@@ -59,7 +59,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lets everyone read and run a file.
+/// Makes a file readable and executable for everyone.
 pub(crate) fn executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
@@ -72,7 +72,7 @@ pub(crate) fn sha256_file(path: &Path) -> Result<String> {
     Ok(hex(&Sha256::digest(bytes)))
 }
 
-/// A short name for the content of all `parts` together.
+/// A short key for the content of all `parts` together.
 pub(crate) fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {

@@ -1,5 +1,5 @@
-//! One guest: a container with systemd as its first process, or a virtual machine in one, in which cloud-init runs a
-//! document.
+//! A guest: a container with systemd as its first process, or a virtual machine inside a container. cloud-init runs a document in
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::files::{executable, write};
 use crate::run::{Ran, Run};
 use crate::vm::Vm;
 
-/// What systemd and a Docker engine inside a container need beyond Docker's usual; not `--privileged`.
+/// The options that systemd and a nested Docker engine need beyond Docker's defaults; not `--privileged`.
 const OPTIONS: [&str; 17] = [
     "--cap-add=SYS_ADMIN",
     "--cap-add=NET_ADMIN",
@@ -34,10 +34,10 @@ const OPTIONS: [&str; 17] = [
     "--tty",
 ];
 
-/// A guest of the provisioning gets everything from its stand-ins.
+/// A guest of the provisioning has no network, because its stand-ins answer everything.
 const NO_NETWORK: &str = "--network=none";
 
-/// How to get into a virtual machine, from its container.
+/// The command for logging in to a virtual machine from its container.
 const SSH: [&str; 14] = [
     "ssh",
     "-q",
@@ -67,19 +67,19 @@ pub struct Guest {
     kind: Kind,
 }
 
-/// What a guest is, which decides how to get into it.
+/// The kind of a guest, which decides how to log in.
 #[derive(Debug)]
 enum Kind {
     Container,
-    /// Its container runs the emulator, which reads the user-data from the directory `seed`.
+    /// A container that runs the emulator, which reads the user-data from the directory `seed`.
     Virtual {
         seed: PathBuf,
     },
 }
 
 impl Guest {
-    /// Makes a guest from `image` whose user-data is `document`; it does not run yet. `more` are further options of
-    /// `docker create`; unless one names a network, there is none. `dir` is for files on their way.
+    /// Creates a guest from `image` with the user-data `document`, without starting it. `more` are further options of `docker create`;
+    /// unless one names a network, there is none. `dir` is for temporary files.
     ///
     /// # Errors
     /// When Docker refuses.
@@ -101,8 +101,8 @@ impl Guest {
         Ok(guest)
     }
 
-    /// Makes a guest without user-data, for the caller to launch; `more` are further options of `docker create`, its
-    /// network among them.
+    /// Creates a guest without user-data, for the caller to launch; `more` are further options of `docker create`, including its
+    /// network.
     ///
     /// # Errors
     /// When Docker refuses.
@@ -115,7 +115,7 @@ impl Guest {
         &self.name
     }
 
-    /// Makes a virtual machine whose disk is a throw-away copy of `vm`'s; it does not run yet.
+    /// Creates a virtual machine whose disk is a temporary copy of `vm`'s, without starting it.
     ///
     /// # Errors
     /// When Docker refuses.
@@ -137,7 +137,7 @@ impl Guest {
         Ok(Self { name, kind })
     }
 
-    /// Puts a file into a guest, running or not; its directory must be there. It may be read and run by everyone.
+    /// Copies a file into a guest, running or not; its directory must exist. Everyone may read and execute it.
     ///
     /// # Errors
     /// When Docker refuses.
@@ -151,7 +151,7 @@ impl Guest {
         copied.map(drop)
     }
 
-    /// Removes its container, as dropping it does.
+    /// Removes its container, like dropping it.
     pub fn remove(&self) {
         let _ = Run::new(&["docker", "rm", "--force", "--volumes", &self.name]).ran();
     }
@@ -159,7 +159,7 @@ impl Guest {
     /// Cuts its power.
     ///
     /// # Errors
-    /// When Docker refuses, for instance because it is off.
+    /// When Docker refuses, for instance because the guest is off.
     pub fn power_off(&self) -> Result<()> {
         Run::new(&["docker", "kill", &self.name]).output().map(drop)
     }
@@ -184,7 +184,7 @@ impl Guest {
             .map(drop)
     }
 
-    /// Reboots it; a virtual machine is back when this returns, as far as a new boot has begun.
+    /// Reboots it. Returns for a virtual machine once the next boot has started.
     ///
     /// # Errors
     /// When Docker refuses, or a virtual machine does not come back.
@@ -200,7 +200,7 @@ impl Guest {
     fn reboot(&self) -> Result<()> {
         const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
         let before = self.output(BOOT)?;
-        // The connection ends with the system.
+        // The connection is closed by the shutdown.
         self.ran("systemctl reboot")?;
         let start = Instant::now();
         while start.elapsed() < BOOT_LIMIT {
@@ -217,13 +217,13 @@ impl Guest {
         ))
     }
 
-    /// The end of what a virtual machine said on its console.
+    /// The end of a virtual machine's console output.
     fn console(&self) -> String {
         let logs = Run::new(&["docker", "logs", "--tail", "30", &self.name]).ran();
         logs.map_or_else(|error| error, |ran| ran.stdout + &ran.stderr)
     }
 
-    /// Runs a shell script in it and returns how that ended; 255 where there is no way in yet.
+    /// Runs a shell script in it; returns its result, with code 255 if logging in is not yet possible.
     ///
     /// # Errors
     /// When Docker cannot be started.
@@ -243,7 +243,7 @@ impl Guest {
         }
     }
 
-    /// Runs a shell script in it and returns what that printed.
+    /// Runs a shell script in it; returns its output.
     ///
     /// # Errors
     /// When it fails.
@@ -251,11 +251,11 @@ impl Guest {
         self.shell(script).output()
     }
 
-    /// Runs several shell scripts in it, in one go because each visit costs a tenth of a second, and returns what each
-    /// printed without the blanks at its end; one that fails still counts.
+    /// Runs several shell scripts in it, in a single call because each takes a tenth of a second; returns their outputs without trailing
+    /// blanks. A failing script does not stop the others.
     ///
     /// # Errors
-    /// When the guest cannot be asked.
+    /// When the scripts cannot be run.
     pub fn outputs<S: AsRef<str>>(&self, scripts: &[S]) -> Result<Vec<String>> {
         let all: Vec<String> = scripts
             .iter()
@@ -292,14 +292,13 @@ impl Guest {
         Ok(self.ran(&format!("test -e {path}"))?.code == 0)
     }
 
-    /// Waits until cloud-init has ended and returns how `cloud-init status --wait` ended: 0 well, 1 with an error, 2
-    /// with a warning.
+    /// Waits until cloud-init has finished; returns the code of `cloud-init status --wait`: 0 success, 1 an error, 2 a warning.
     ///
     /// # Errors
-    /// When the deadline is over.
+    /// When the deadline has passed.
     pub fn cloud_init(&self, limit: Duration) -> Result<Ran> {
         let start = Instant::now();
-        // systemd needs a moment before anything can be asked.
+        // systemd needs a moment before it answers.
         while self.ran("test -S /run/systemd/private")?.code != 0 {
             if start.elapsed() > limit {
                 return Err(format!(
@@ -324,7 +323,7 @@ impl Guest {
         Ok(ran)
     }
 
-    /// What happened in the guest, for a failed proof.
+    /// A summary of what happened in the guest, for a failed proof.
     pub fn story(&self) -> String {
         let script = "set +e; grep -v '^    \"' /var/lib/polis/provision.json; \
                       tail -n 25 /var/log/polis-provision.log; cat /run/cloud-init/result.json; \
@@ -334,14 +333,14 @@ impl Guest {
     }
 }
 
-/// What cloud-init finds: the document, and an instance that it has not seen.
+/// The data source for cloud-init: the document, and a new instance ID.
 fn seed_files(dir: &Path, document: &str) -> Result<()> {
     write(&dir.join("user-data"), document)?;
     let instance = "instance-id: proof\nlocal-hostname: polis\n";
     write(&dir.join("meta-data"), instance)
 }
 
-/// Removes the guests of earlier runs that were killed before they could do so.
+/// Removes the guests of earlier runs that were killed.
 ///
 /// # Errors
 /// When Docker refuses.

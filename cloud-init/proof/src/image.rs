@@ -1,5 +1,4 @@
-//! The image that every guest starts from: the base with the stand-ins in it. Made once, kept in the Docker engine under
-//! a key of its inputs.
+//! The image of every guest: the base with the stand-ins. Built once, and kept in the Docker engine under a key of its inputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +8,10 @@ use crate::files::{copy, digest, files, read, sha256_file, write};
 use crate::run::Run;
 use crate::{Result, base, document, packages};
 
-/// Where the guest keeps its stand-ins.
+/// The guest's directory of stand-ins.
 pub const TOP: &str = "/srv/stand-in";
 
-/// The hosts that the stand-ins answer for.
+/// The hosts for which the stand-ins answer.
 const HOSTS: [&str; 4] = [
     "archive.ubuntu.com",
     "download.docker.com",
@@ -20,11 +19,11 @@ const HOSTS: [&str; 4] = [
     ASSETS,
 ];
 
-/// Where GitHub sends downloads.
+/// The host to which GitHub redirects downloads.
 pub const ASSETS: &str = "release-assets.githubusercontent.com";
 
-/// How what all guests have is built from the base, and how the image of a container is built from that; the context's
-/// `files` is what [`write_context`] makes.
+/// Builds the common part of all guests from the base, and the image of a container from that. [`write_context`] creates the `files`
+/// of the build context.
 const COMMON: &str = "COPY files/ /\nRUN sh /srv/stand-in/setup.sh\n";
 const CONTAINER: &str = "\
 ENV container=docker
@@ -33,7 +32,7 @@ STOPSIGNAL SIGRTMIN+3
 CMD [\"/init\"]
 ";
 
-/// The files of this directory that become part of the image, with everything that decides how.
+/// The files of this directory that become part of the image, and those that define how.
 const INPUTS: [&str; 7] = [
     include_str!("image.rs"),
     include_str!("packages.rs"),
@@ -44,23 +43,23 @@ const INPUTS: [&str; 7] = [
     include_str!("../stand-ins/auditctl"),
 ];
 
-/// An image and what its stand-ins serve.
+/// An image, and the pins of its stand-ins.
 #[derive(Debug)]
 pub struct Image {
     /// Its name in the Docker engine.
     pub name: String,
-    /// The name of what it has in common with a virtual machine: all but what makes up for a kernel of its own.
+    /// The name of the part that it shares with a virtual machine: everything but the replacements for the guest's own kernel.
     pub common: String,
-    /// What both were made from.
+    /// The base of both.
     pub base: base::Base,
-    /// The pins that fit the stand-ins.
+    /// The pins that match the stand-ins.
     pub pins: Pins,
 }
 
-/// What the labels of an image that hold pins start with.
+/// The prefix of labels that contain pins.
 const LABEL: &str = "polis-proof.";
 
-/// The tool that is a package; the others are one program each.
+/// The tool that is a package; the others are single programs.
 const PACKAGE: &str = "sysbox";
 
 /// The names of the pins that differ from those of the real downloads.
@@ -76,7 +75,7 @@ fn url(text: &str, tool: &str) -> Result<String> {
     pin(text, &(tool.to_ascii_uppercase() + "_URL_AMD64"))
 }
 
-/// Makes the image for the document `text`, or finds it; files go below `dir`.
+/// Builds the image for the document `text`, or finds it; files are below `dir`.
 ///
 /// # Errors
 /// When a tool fails; the message quotes it.
@@ -115,8 +114,8 @@ pub fn prepare(dir: &Path, text: &str) -> Result<Image> {
     })
 }
 
-/// The pins that fit an image. They are its labels, since two checkouts may share a Docker engine: the stand-ins' key is
-/// made with the image, by whichever came first.
+/// The pins that match an image. They are its labels, since two checkouts may share a Docker engine, and the image contains the
+/// stand-ins' key, which is generated when the image is first built.
 fn pins_of(image: &str, text: &str) -> Result<Pins> {
     let value = |name: String| {
         let format = format!("{{{{index .Config.Labels \"{LABEL}{name}\"}}}}");
@@ -145,7 +144,7 @@ fn make(dir: &Path, parts: &Path, base: &base::Base, text: &str, key: &str) -> R
     fs::remove_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))
 }
 
-/// The name of the base in the Docker engine, which has it after this.
+/// The name of the base in the Docker engine; imports it if necessary.
 pub(crate) fn imported(base: &base::Base) -> Result<String> {
     let name = format!("polis-proof-base:{}", base.key);
     if !is_there(&name)? {
@@ -162,7 +161,7 @@ pub(crate) fn is_there(name: &str) -> Result<bool> {
     Ok(ran.code == 0)
 }
 
-/// Builds `repository:key` from another image, a directory of files and what to do with them; returns its name.
+/// Builds `repository:key` from another image, a directory of files and instructions; returns its name.
 pub(crate) fn build(
     context: &Path,
     from: &str,
@@ -181,7 +180,7 @@ pub(crate) fn build(
     Ok(name)
 }
 
-/// Images of other inputs would only fill the disk; one that is in use stays.
+/// Removes images of other inputs, which would only fill the disk; keeps one that is in use.
 fn remove_other_images(repository: &str, name: &str) -> Result<()> {
     let format = "{{.Repository}}:{{.Tag}}";
     let others = Run::new(&["docker", "images", "--format", format, repository]).output()?;
@@ -225,7 +224,7 @@ fn write_context(
     write(&top.join("two-keys"), &keys.export("Proof")?)?;
     write(&top.join("other-key"), &keys.export(&keys.other)?)?;
     let repository = www(&pin(text, "DOCKER_REPO_URL")?);
-    // What another key signs: apt must refuse it, though it is served from the right place.
+    // A repository signed by another key: apt must refuse it, although it is served from the right place.
     write(&top.join("forged"), &(keys.forged()? + "\n"))?;
     packages::docker_repository(&base.packages, work, &repository, &keys.home, &keys.ours)?;
 
@@ -238,7 +237,7 @@ fn write_context(
             let version = pin(text, "SYSBOX_VERSION")?;
             packages::sysbox(&parts.join(PACKAGE), work, &version, &file)?;
         } else {
-            // As large as the real yq, which is what fills a small disk.
+            // As large as the real yq, which fills a small disk.
             let rest = "#\n".repeat(5_000_000);
             write(
                 &file,
@@ -250,7 +249,7 @@ fn write_context(
     Ok(pin_names(text).into_iter().zip(values).collect())
 }
 
-/// Two keys, of which the first one is to be pinned.
+/// Two keys, the first of which is pinned.
 struct Keys {
     home: PathBuf,
     ours: String,
@@ -320,7 +319,7 @@ impl Drop for Keys {
     }
 }
 
-/// A certificate authority that the guest trusts, and its certificate for the hosts.
+/// Creates a certificate authority that the guest trusts, and its certificate for the hosts.
 fn authority(work: &Path, files: &Path, top: &Path) -> Result<()> {
     let names: Vec<String> = HOSTS.iter().map(|host| format!("DNS:{host}")).collect();
     let extensions = format!("subjectAltName={}", names.join(","));

@@ -1,9 +1,9 @@
-//! Machines to prove the provisioning on: cloud-init itself runs our document on a real systemd, in a container or a
-//! virtual machine that has no network and in which every download is answered by a stand-in.
+//! Machines for testing the provisioning: cloud-init itself runs our document on a real systemd, in a container or a
+//! virtual machine without a network, where a stand-in answers every download.
 //!
-//! `multipass launch` reports success even when every step of the provisioning failed, so reading the document proves
-//! nothing: it has to be run, whole and with each step broken. The parts that a machine has in common with every other
-//! are made once and kept, under a key of what they are made from; see [`image::prepare`].
+//! `multipass launch` reports success even if every step of the provisioning failed, so reading the document proves nothing: it has
+//! to be run, unchanged and with each step broken. The parts that all machines share are built once and cached under a key of their
+//! inputs; see [`image::prepare`].
 
 pub mod base;
 pub mod document;
@@ -17,10 +17,10 @@ pub mod run;
 pub mod runner;
 pub mod vm;
 
-/// A value, or what went wrong, for people.
+/// A value, or an error message for people.
 pub type Result<T> = std::result::Result<T, String>;
 
-/// The programs that a proof needs on the machine which runs it, each with its Debian package.
+/// The programs that a proof needs on the machine that runs it, each with its Debian package.
 pub const PROGRAMS: [(&str, &str); 7] = [
     ("docker", "docker.io"),
     ("dockerd", "docker.io"),

@@ -1,7 +1,7 @@
-//! Packages under the names of Docker CE and Sysbox, and the repository that answers as Docker's own.
+//! Builds packages under the names of Docker CE and Sysbox, and a repository that replaces Docker's own.
 //!
-//! The programs of Docker are Debian's, so a real engine runs in the guest. Sysbox needs a kernel that a container does
-//! not have: its stand-in behaves like the package (see `stand-ins/sysbox`) around the real runc.
+//! The programs of Docker are Debian's, so a real engine runs in the guest. Sysbox needs a kernel that a container lacks, so a
+//! stand-in around the real runc behaves like the package (see `stand-ins/sysbox`).
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -14,10 +14,10 @@ use crate::run::Run;
 /// The version under which Docker CE's packages appear.
 pub const DOCKER_VERSION: &str = "5:99.0.0-1~proof";
 
-/// The suite of the repository that answers as Docker's own.
+/// The suite of the repository that replaces Docker's own.
 pub const SUITE: &str = "trixie";
 
-/// A package of the distribution that Docker's repository offers too, in a version that would win.
+/// A package of the distribution that Docker's repository also offers, in a newer version.
 pub const INTRUDER: (&str, &str) = ("base-files", "999");
 
 /// A package to build: its name, version, dependencies, and the files from Debian's packages as (package, from, to).
@@ -79,7 +79,7 @@ const RECIPES: [Recipe; 4] = [
 
 const UNIT: &str = "usr/lib/systemd/system/docker.service";
 
-/// As in the real packages: the group before the socket that belongs to it, then the units enabled and started.
+/// As in the real packages: first the group, then the socket that belongs to it, then the units, enabled and started.
 const DOCKER_POSTINST: &str = "#!/bin/sh
 set -e
 getent group docker >/dev/null || groupadd --system docker
@@ -94,7 +94,7 @@ systemctl enable containerd.service
 systemctl start containerd.service || true
 ";
 
-/// Builds Docker CE's packages from Debian's in `debian` and makes the repository below `top`, signed by the key
+/// Builds Docker CE's packages from Debian's in `debian` and creates the repository below `top`, signed by the key
 /// with `fingerprint` in the key ring `gnupg`.
 ///
 /// # Errors
@@ -170,7 +170,7 @@ fn sign(top: &Path, index: &str, gnupg: &Path, fingerprint: &str) -> Result<()> 
     write(&dist.join("InRelease"), &format!("{signed}\n"))
 }
 
-/// Makes a repository without a signature below `top` from the packages in `from`, as the distribution's own archive.
+/// Creates a repository without a signature below `top` from the packages in `from`, like the distribution's own archive.
 ///
 /// # Errors
 /// When a package cannot be read.
@@ -181,7 +181,7 @@ pub fn archive(from: &Path, top: &Path) -> Result<()> {
         if path.extension().is_none_or(|extension| extension != "deb") {
             continue;
         }
-        // A name as it is in an archive: an epoch's `%3a` would be read as a colon by the server.
+        // Use names as in an archive: the server would decode an epoch's `%3a` to a colon.
         let control = Run::new(&["dpkg-deb", "-f", &path.display().to_string()]).output()?;
         let name = control
             .lines()
@@ -250,8 +250,8 @@ fn script(root: &Path, name: &str, text: &str) -> Result<()> {
     executable(&path)
 }
 
-/// Bytes that do not compress, so that what is built has a realistic size: `POLIS_PROOF_PADDING=200,70` has Docker's
-/// packages together 200 MB larger, and Sysbox 70. For measurements; a part of the image's key.
+/// Incompressible bytes that give packages a realistic size: `POLIS_PROOF_PADDING=200,70` makes Docker's packages 200 MB larger in
+/// total, and Sysbox 70 MB. For measurements; part of the image's key.
 pub(crate) fn padding() -> String {
     std::env::var("POLIS_PROOF_PADDING").unwrap_or_default()
 }
@@ -285,7 +285,7 @@ fn build(root: &Path, control: &str, file: &Path) -> Result<()> {
     write(&root.join("DEBIAN/control"), control)?;
     let parent = file.parent().unwrap_or(file);
     fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
-    // Small for the many times that it travels, and cheap to unpack.
+    // Small, because it is transferred many times, and cheap to unpack.
     let (root, file) = (root.display().to_string(), file.display().to_string());
     Run::new(&[
         "dpkg-deb",
@@ -300,7 +300,7 @@ fn build(root: &Path, control: &str, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Unpacks each of Debian's packages into a directory with its name, and returns where these are.
+/// Unpacks each of Debian's packages into a directory of its name; returns the parent directory.
 fn unpack(debian: &Path, work: &Path) -> Result<PathBuf> {
     let unpacked = work.join("debian");
     fs::create_dir_all(&unpacked).map_err(|error| format!("{}: {error}", unpacked.display()))?;

@@ -1,5 +1,5 @@
-//! A network whose only way out is a real squid that breaks TLS open, and the image of a guest in it, which neither knows
-//! the hosts that it downloads from nor trusts the certificates that it is shown.
+//! A network whose only way out is a real squid that intercepts TLS, and the image of a guest in it, which can neither resolve the
+//! hosts of its downloads nor trusts the certificates that it gets.
 
 use std::fs;
 use std::path::Path;
@@ -9,20 +9,20 @@ use crate::files::{self, digest};
 use crate::image::{self, Image, build};
 use crate::run::Run;
 
-/// The network, which Docker gives no route to anywhere.
+/// The network, which has no route to anywhere.
 const NETWORK: &str = "polis-proof-company";
 const SUBNET: &str = "10.99.7.0/24";
-/// Where the proxy is.
+/// The proxy's address.
 pub const ADDRESS: &str = "10.99.7.2";
 
 const SCRIPT: &str = include_str!("../stand-ins/proxy.sh");
 const HOW: &str = "COPY proxy/ /proxy/\nRUN sh /proxy/proxy.sh setup\n";
-/// A guest like all others, without what stands in for the internet in them.
+/// A guest like all others, but without the stand-ins for the internet.
 const GUEST: &str = "RUN sed -i /archive.ubuntu.com/d /etc/cloud/templates/hosts.debian.tmpl && \
     rm /usr/local/share/ca-certificates/proof.crt && update-ca-certificates --fresh && \
     systemctl disable stand-in.service\n";
 
-/// The proxy in its network; both go when this value is dropped.
+/// The proxy in its network; dropping this removes both.
 #[derive(Debug)]
 pub struct Proxy {
     container: String,
@@ -31,12 +31,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it; files go below `dir`.
+    /// Starts it; its files are below `dir`.
     ///
     /// # Errors
     /// When a tool fails; the message quotes it.
     pub fn start(dir: &Path, image: &Image) -> Result<Self> {
-        // Not its name: an image that was made anew has another key of the packages.
+        // The ID instead of the name: a rebuilt image has different keys for the packages.
         let inspect = ["docker", "image", "inspect", "--format", "{{.Id}}"];
         let id = Run::new(&[&inspect[..], &[&image.name]].concat()).output()?;
         let key = digest(&[&id, SCRIPT, HOW, GUEST]);
@@ -71,12 +71,12 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// The option of `docker create` that puts a guest behind it.
+    /// The options of `docker create` that put a guest behind it.
     pub fn network() -> String {
         format!("--network={NETWORK}")
     }
 
-    /// Runs a shell script beside it and returns what that printed.
+    /// Runs a shell script in its container; returns the output.
     ///
     /// # Errors
     /// When it fails.

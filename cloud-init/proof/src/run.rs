@@ -1,5 +1,4 @@
-//! The one place that starts programs. Success is the default contract; an error quotes the command and the end of
-//! what it printed.
+//! The only module that starts programs. A program is expected to succeed; an error quotes the command and the end of its output.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,14 +6,14 @@ use std::process::{Command, Stdio};
 
 use crate::Result;
 
-/// How a program ended.
+/// The result of a program.
 #[derive(Debug, Clone)]
 pub struct Ran {
-    /// Its exit code; -1 when a signal ended it.
+    /// Its exit code; -1 if a signal killed it.
     pub code: i32,
-    /// What it printed on standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// What it printed on standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -31,7 +30,7 @@ impl Run {
         let mut words = words.iter().map(AsRef::as_ref);
         #[expect(
             clippy::disallowed_methods,
-            reason = "the one place where the proof starts programs"
+            reason = "the only place where the proof starts programs"
         )]
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).env("LC_ALL", "C");
@@ -41,25 +40,25 @@ impl Run {
         }
     }
 
-    /// In the directory `dir`.
+    /// Sets the working directory.
     pub fn cwd(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
     }
 
-    /// With one more variable.
+    /// Adds an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// With this on standard input.
+    /// Sets standard input.
     pub fn input(mut self, input: &[u8]) -> Self {
         self.input = input.to_vec();
         self
     }
 
-    /// Starts it and returns how it ended, well or not.
+    /// Runs it; returns the result, whether it succeeded or not.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -74,7 +73,7 @@ impl Run {
         let input = child.stdin.take();
         let output = std::thread::scope(|scope| {
             scope.spawn(|| {
-                // A program that ends without having read everything is judged by its exit code.
+                // A program that exits without reading all its input is judged by its exit code.
                 if let Some(mut input) = input {
                     let _ = input.write_all(&self.input);
                 }
@@ -89,7 +88,7 @@ impl Run {
         })
     }
 
-    /// Starts it and returns its standard output without the blanks at its end.
+    /// Runs it; returns its standard output without trailing blanks.
     ///
     /// # Errors
     /// When it cannot be started or fails.
@@ -108,7 +107,7 @@ impl Run {
     /// Starts it in the background; standard error goes to the file `log`.
     ///
     /// # Errors
-    /// When it cannot be started, or the file cannot be made.
+    /// When it cannot be started, or the log file cannot be created.
     pub fn background(mut self, log: &Path) -> Result<std::process::Child> {
         let failed = |error: std::io::Error| format!("{:?}: {error}", self.command);
         let file = std::fs::File::create(log).map_err(failed)?;
@@ -122,7 +121,7 @@ impl Run {
     }
 }
 
-/// Whether `program` stands in a directory of `PATH`.
+/// Whether `program` exists in a directory of `PATH`.
 pub fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())

@@ -1,16 +1,16 @@
-//! The `main` of test programs that run their own cases: options, `--list`, the choice by name, and skipping where the
-//! machine lacks something.
+//! The `main` function of test programs that run their own cases: options, `--list`, selection by name, and skipping if the machine
+//! lacks something.
 
 use std::process::ExitCode;
 
 use crate::run::{Run, on_path};
 use crate::{PROGRAMS, Result};
 
-/// The variable that turns a missing part from a skipped test into a failed one.
+/// The variable that makes a missing prerequisite fail a test instead of skipping it.
 const REQUIRE: &str = "POLIS_REQUIRE_REAL_PARTS";
 
-/// The arguments of a test program: words choose cases whose names contain them, `--list` prints names, and other options
-/// are ignored.
+/// The arguments of a test program: words select cases whose names contain them, `--list` prints names, and other options are
+/// ignored.
 #[derive(Debug)]
 pub struct Arguments {
     list: bool,
@@ -27,13 +27,13 @@ impl Arguments {
         Self { list, wanted }
     }
 
-    /// Whether the case called `name` is to run.
+    /// Whether the case `name` is selected.
     pub fn choose(&self, name: &str) -> bool {
         self.wanted.is_empty() || self.wanted.iter().any(|part| name.contains(part))
     }
 
-    /// Prints the chosen cases `names`, or runs them unless something is `missing`. `run` returns how many failed; `what`
-    /// names the cases in the summary, for instance `checks of the stack`.
+    /// Prints the selected cases of `names`, or runs them unless something is `missing`. `run` returns how many failed; `what` names the
+    /// cases in the summary, for instance `checks of the stack`.
     pub fn main(
         &self,
         what: &str,
@@ -77,8 +77,8 @@ pub fn missing_programs(
     programs.filter(|(program, _)| !on_path(program)).collect()
 }
 
-/// What this machine lacks for a proof: a program of [`PROGRAMS`] or of `more`, which pairs programs with their Debian
-/// packages; root; or the architecture.
+/// What this machine lacks for a proof: a program of [`PROGRAMS`] or of `more`, which pairs programs with their Debian packages;
+/// root; or the architecture.
 pub fn missing(more: &[(&'static str, &'static str)]) -> Option<String> {
     if let Some((program, package)) = missing_programs(more).first() {
         return Some(format!("{program} is not installed (package {package})"));
@@ -88,17 +88,17 @@ pub fn missing(more: &[(&'static str, &'static str)]) -> Option<String> {
         .is_ok_and(|id| id == "0");
     if !root {
         return Some(
-            "root is needed to start a Docker engine and to make a root file system".to_owned(),
+            "root is needed to start a Docker engine and to create a root file system".to_owned(),
         );
     }
     let amd64 = std::env::consts::ARCH == "x86_64";
-    (!amd64).then(|| "the stand-ins are made for amd64".to_owned())
+    (!amd64).then(|| "the stand-ins are built for amd64".to_owned())
 }
 
-/// Says why a test is skipped.
+/// Reports why a test is skipped.
 ///
 /// # Panics
-/// When `POLIS_REQUIRE_REAL_PARTS` is set: nothing may be missing then.
+/// When `POLIS_REQUIRE_REAL_PARTS` is set, which allows no skips.
 pub fn skip(why: &str) {
     assert!(std::env::var_os(REQUIRE).is_none(), "{why}");
     eprintln!("skipped: {why}");

@@ -1,9 +1,9 @@
-//! A whole virtual machine, for what a container cannot show: a kernel of the guest's own, that takes the sysctls, loads
-//! the audit rules, enforces AppArmor, and boots again.
+//! A full virtual machine, for what a container cannot show: the guest's own kernel, which applies the sysctls, loads the audit
+//! rules, enforces AppArmor, and boots again.
 //!
-//! Emulated by QEMU without help from the processor, which runs wherever a program runs and takes minutes: one proof
-//! uses it, and the containers do the rest. The emulator is of the guest's own release and runs in a container, so the
-//! machine needs nothing for it, no port of the machine is used and no network is reached.
+//! QEMU emulates it in software, which works everywhere but takes minutes: only one proof uses it, and the others use containers. The
+//! emulator comes from the guest's own release and runs in a container, so it needs nothing on the machine, and uses neither its
+//! ports nor a network.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,25 +13,25 @@ use crate::files::{copy, debs, digest, remove_others};
 use crate::image::{Image, build, imported};
 use crate::run::Run;
 
-/// How the guest is built from what all guests have, and the emulator from the plain base.
+/// Builds the guest from the common part of all guests, and the emulator from the plain base.
 const GUEST: &str =
     "COPY kernel/ /srv/kernel/\nCOPY vm.sh /srv/stand-in/\nRUN sh /srv/stand-in/vm.sh\n";
 const EMULATOR: &str =
     "COPY emulator/ /emulator/\nRUN dpkg --install /emulator/*.deb && rm -r /emulator\n";
 
-/// Makes the disk from the guest's files; the kernel, its first file system and the key are needed beside it.
+/// Creates the disk from the guest's files; the kernel, its initial file system and the key are kept beside it.
 const DISK: &str = "set -eu; cd /work; mkdir /root.new; tar --extract --directory=/root.new --file=root.tar
     rm -f root.tar /root.new/.dockerenv; cp /root.new/boot/vmlinuz-* vmlinuz; cp /root.new/boot/initrd.img-* initrd.img
     cp /root.new/srv/stand-in/key key; mkfs.ext4 -q -d /root.new disk.raw 4G";
 
-/// A kernel that starts with other values than ours, so that nothing is right by chance.
+/// Boots the kernel with values other than ours, so that none is right by accident.
 const KERNEL: &str = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet mitigations=off \
     sysctl.kernel.randomize_va_space=1 sysctl.kernel.dmesg_restrict=0 sysctl.kernel.kptr_restrict=1 \
     sysctl.fs.suid_dumpable=2 sysctl.kernel.yama.ptrace_scope=1 sysctl.kernel.io_uring_disabled=0 \
     sysctl.kernel.unprivileged_bpf_disabled=2 sysctl.net.core.bpf_jit_harden=0 sysctl.fs.protected_fifos=1 \
     sysctl.net.ipv4.conf.all.send_redirects=1 sysctl.net.ipv4.conf.default.accept_redirects=1";
 
-/// What the guest is emulated with; the instructions named save the most time in checksums and TLS.
+/// The options of the emulator; the instructions named save the most time in checksums and TLS.
 const MACHINE: [&str; 26] = [
     "-accel",
     "tcg,thread=multi,tb-size=512",
@@ -61,21 +61,21 @@ const MACHINE: [&str; 26] = [
     "virtio-rng-pci",
 ];
 
-/// What virtual machines start from.
+/// The source of virtual machines.
 #[derive(Debug)]
 pub struct Vm {
-    /// Disk, kernel, its first file system, and the key to get in.
+    /// The disk, the kernel, its initial file system, and the key for logging in.
     dir: PathBuf,
     /// The image with the emulator.
     emulator: String,
 }
 
 impl Vm {
-    /// The words after `docker create` that make a machine for the user-data in `seed`.
+    /// The arguments of `docker create` for a machine with the user-data in `seed`.
     pub(crate) fn create(&self, seed: &Path) -> Vec<String> {
         let volume = |dir: &Path, to: &str| format!("--volume={}:{to}:ro", dir.display());
         let mut words = vec![volume(&self.dir, "/vm"), volume(seed, "/seed")];
-        // Before the containers beside it: deadlines run in it, and they are for a real processor.
+        // It has priority over the containers that run concurrently: its deadlines are meant for a real processor.
         words.push("--cpu-shares=8192".to_owned());
         words.extend([self.emulator.clone(), "qemu-system-x86_64".to_owned()]);
         words.extend(MACHINE.map(str::to_owned));
@@ -83,7 +83,7 @@ impl Vm {
     }
 }
 
-/// Makes the disk and the emulator, unless `dir` and the Docker engine have them already.
+/// Creates the disk and the emulator, unless `dir` and the Docker engine already have them.
 ///
 /// # Errors
 /// When a tool fails; the message quotes it.
@@ -125,7 +125,7 @@ fn emulator(work: &Path, image: &Image) -> Result<String> {
     Ok(name)
 }
 
-/// Makes the disk in `work` from the files of the image `guest`, with the emulator's tools.
+/// Creates the disk in `work` from the files of the image `guest`, with the emulator's tools.
 fn disk(work: &Path, guest: &str, emulator: &str) -> Result<()> {
     fs::create_dir_all(work).map_err(|error| format!("{}: {error}", work.display()))?;
     let container = Run::new(&["docker", "create", guest, "true"]).output()?;

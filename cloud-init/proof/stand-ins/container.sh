@@ -1,8 +1,8 @@
 #!/bin/sh
-# What a guest in a container needs besides: the kernel is not its own.
+# Adapts a guest in a container, which does not have its own kernel.
 set -eu
 
-# Daemons of the kernel's faces that a container does not have: the unit runs, the kernel is not asked.
+# Daemons that use kernel interfaces that a container lacks: the unit runs, but does not use the kernel.
 mkdir -p /etc/systemd/system/auditd.service.d /etc/systemd/system/apparmor.service.d
 cat >/etc/systemd/system/auditd.service.d/proof.conf <<'CFG'
 [Service]

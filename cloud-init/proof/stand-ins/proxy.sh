@@ -1,8 +1,8 @@
 #!/bin/sh
-# The proxy of a company, which breaks TLS open and lets in who has a password: squid, in front of the stand-in's server.
+# A company's proxy, which intercepts TLS and requires a password: squid, in front of the stand-in's server.
 #
-#   proxy.sh setup    unpacks it from /proxy, and makes its certificate authority, /srv/company.crt
-#   proxy.sh run      runs it on port 3128; /var/log/squid/access.log has each request
+#   proxy.sh setup    unpacks it from /proxy, and creates its certificate authority, /srv/company.crt
+#   proxy.sh run      runs it on port 3128, logging requests to /var/log/squid/access.log
 set -eu
 
 case $1 in

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Turns a plain Debian into what an Ubuntu guest is to the provisioning, without any network. What only a container or
-# only a virtual machine needs is in a script of its own.
+# Makes a plain Debian look like an Ubuntu guest to the provisioning, without a network. Separate scripts do what only a container or
+# only a virtual machine needs.
 set -eu
 
-# The test's certificate authority, and the names of the real hosts on the loopback address. cloud-init writes
-# /etc/hosts from this template.
+# The test's certificate authority, and the names of the real hosts on the loopback address. cloud-init writes /etc/hosts from this
+# template.
 update-ca-certificates
 echo "127.0.0.1 archive.ubuntu.com download.docker.com github.com release-assets.githubusercontent.com" \
   >>/etc/cloud/templates/hosts.debian.tmpl
 
 mkdir -p /var/lib/cloud
 
-# No package source but those of the stand-ins, and none of the waits for what a container has not got.
+# No package sources except those of the stand-ins, and no waiting for devices that a container lacks.
 rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
 echo "deb [trusted=yes] https://archive.ubuntu.com/ubuntu ./" >/etc/apt/sources.list
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/proof
@@ -33,7 +33,7 @@ ExecStart=/srv/stand-in/server.py
 [Install]
 WantedBy=sysinit.target
 CFG
-# Takes a lock at the first sign of the provisioning.
+# Takes a lock as soon as the provisioning starts.
 cat >/etc/systemd/system/stand-in-lock.service <<'CFG'
 [Unit]
 DefaultDependencies=no

@@ -3,7 +3,7 @@
 # sentinel inspects. The last one is a real round trip: a sentinel whose threads are all busy still accepts connections,
 # but no request of the workspace gets an answer.
 #
-# The check of resolver stands in for one inside it, whose image has no program that could ask a question.
+# This also checks resolver, whose image has no program that could send a query.
 # Assumes the image has bash, nft and timeout (coreutils).
 set -euo pipefail
 
@@ -24,8 +24,8 @@ icap() {
     printf '%s\n' "${answer%$'\r'}"
 }
 
-# Asks for the options of the service that inspects requests: c-icap answers from the same pool of threads. A real
-# request would show up among the new destinations.
+# Requests the OPTIONS of the service that inspects requests; c-icap answers from the same pool of threads. A real request
+# would be recorded as a new destination.
 options() {
     icap "OPTIONS icap://$SENTINEL:$ICAP_PORT/$1 ICAP/1.0\r\nHost: $SENTINEL\r\nConnection: close\r\n\r\n"
 }

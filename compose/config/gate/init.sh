@@ -1,10 +1,9 @@
 #!/bin/bash
-# Entry point of gate: opens the one way out of the workspace, closes all others, then becomes g3proxy without
-# privileges.
+# Entry point of gate: opens the workspace's only way out, closes all others, then drops its privileges and becomes
+# g3proxy.
 #
-# The container starts as root with NET_ADMIN because only here, inside its own network namespace, can TPROXY be set
-# up. g3proxy itself keeps NET_RAW alone, which is enough to answer in the name of a foreign address and not enough to
-# change one rule.
+# The container starts as root with NET_ADMIN, because TPROXY can be set up only inside its own network namespace.
+# g3proxy itself keeps only NET_RAW, which allows it to answer from foreign addresses but not to change a rule.
 #
 # Assumes the image has bash, ip (iproute2), nft (nftables), openssl, setpriv (util-linux) and g3proxy.
 set -euo pipefail
@@ -24,7 +23,7 @@ die() {
     exit 1
 }
 
-# Prints the interface that carries the gate's address on the internal network; Docker does not promise a name.
+# Prints the interface with the gate's address on the internal network; Docker does not guarantee its name.
 internal_interface() {
     local line interface
     line=$(ip -4 -o address show to "$INTERNAL_ADDRESS/32")
@@ -40,7 +39,7 @@ route_marked_packets() {
     ip -4 route replace local default dev lo table "$TABLE"
 }
 
-# One transaction: either all rules hold or the old ones do. `table` before `delete` makes the first run succeed too.
+# A single transaction: either all rules apply, or the old ones stay. `table` before `delete` also makes the first run succeed.
 load_rules() {
     local interface=$1
     nft -f - <<RULES
@@ -52,7 +51,7 @@ table inet polis {
         iifname != "$interface" accept
         meta nfproto ipv6 drop
         ip saddr != $INTERNAL_NETWORK drop
-        # Packets to gate itself go to the chain input, which also keeps the proxy from being pointed at itself.
+        # Packets to gate itself go to the chain input. This also prevents loops through the proxy.
         fib daddr type { local, broadcast, multicast } accept
         # The two protocols that g3proxy decrypts and sentinel reads. g3proxy would forward any other protocol
         # uninspected, so other ports never reach it.
@@ -64,7 +63,7 @@ table inet polis {
         iifname "$interface" ip saddr $INTERNAL_NETWORK meta l4proto { tcp, udp } th dport 53 dnat ip to $RESOLVER
     }
     chain answers {
-        # resolver is on the workspace's network too: without this, its answers would bypass gate.
+        # resolver is also on the workspace's network: without this rule, its answers would bypass gate.
         type nat hook postrouting priority srcnat; policy accept;
         ip daddr $RESOLVER ct status dnat masquerade
     }
@@ -77,8 +76,8 @@ table inet polis {
         iifname "$interface" reject with icmp admin-prohibited
     }
     chain forward {
-        # Only DNS queries to resolver and their answers are forwarded. Nothing else can be inspected: UDP (and so QUIC),
-        # ICMP, other ports. It is rejected rather than dropped, so that programs fail or fall back to TCP at once.
+        # Only DNS queries to resolver and their answers are forwarded, because nothing else can be inspected: UDP (and so QUIC),
+        # ICMP, other ports. The rest is rejected rather than dropped, so that programs fail or fall back to TCP immediately.
         type filter hook forward priority filter; policy drop;
         ct state established,related ct status dnat accept
         iifname "$interface" ip daddr $RESOLVER ct status dnat accept
@@ -89,7 +88,7 @@ table inet polis {
 RULES
 }
 
-# An expired CA turns into a certificate error in every program of the workspace; here it has a name.
+# An expired CA would cause a certificate error in every program of the workspace; fail here with a clear message instead.
 check_ca() {
     [[ -r $CA_CERTIFICATE ]] || die "cannot read $CA_CERTIFICATE"
     openssl x509 -in "$CA_CERTIFICATE" -noout -checkend 86400 >/dev/null ||
@@ -98,7 +97,7 @@ check_ca() {
 
 main() {
     local interface
-    # The rules before all else: from the first moment that packets have a way, it is the inspected one.
+    # The rules come first: from the first packet on, only the inspected way out exists.
     interface=$(internal_interface)
     load_rules "$interface"
     route_marked_packets

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Entry point of sentinel: runs c-icap, and tells a configuration error from a requested stop.
+# Entry point of sentinel: runs c-icap, and distinguishes a configuration error from a requested stop.
 #
-# On a configuration error c-icap prints "Fatal error while parsing config file" and exits with 0, so Docker would restart
-# the container for ever, although a restart mends nothing. Instead the container keeps running, with the reason at the
-# end of its log, and its health check fails. After any other exit Docker restarts it.
+# On a configuration error c-icap prints "Fatal error while parsing config file" and exits with 0. Docker would restart the
+# container forever, to no effect. Instead the container keeps running, with the reason at the end of its log, and its
+# health check fails. After any other exit, Docker restarts it.
 #
 # Assumes the image has bash, sleep (coreutils) and c-icap.
 set -uo pipefail

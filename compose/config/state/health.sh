@@ -1,7 +1,7 @@
 #!/bin/sh
-# Health check of state: a PING over TLS as the user that may do nothing else, exactly as a real client connects.
+# Health check of state: a PING over TLS, like a real client, as the user that may do nothing else.
 #
-# The password travels by the environment, never by an argument that every process of the container could read.
+# The password is passed in the environment: every process of the container could read an argument.
 # Assumes the image has sh and valkey-cli.
 set -eu
 

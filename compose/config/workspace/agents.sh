@@ -2,12 +2,12 @@
 # Installs, starts and watches the agents of the workspace.
 #
 #   polis-agents.sh run               the service: installs and starts each agent, then watches its health
-#   polis-agents.sh state             prints a line for each: `NAME WORD`, then the last line of a log that tells more
+#   polis-agents.sh state             prints a line for each: `NAME WORD`, then the last line of a log that explains it
 #   polis-agents.sh restart | stop NAME
 #   polis-agents.sh log NAME LINES [follow]
 #
-# /opt/agents/NAME is what the user brought, mounted for reading, and its .polis/boot says what to do, a line each:
-# KEY=VALUE. Nothing that an agent does wrong ends this script or stops the workspace.
+# /opt/agents/NAME is the user's agent, mounted read-only. Its .polis/boot says what to do, one KEY=VALUE per line. No error
+# of an agent ends this script or stops the workspace.
 # Assumes the image has bash, coreutils, grep, sed, systemctl and journalctl (systemd).
 set -uo pipefail
 
@@ -15,7 +15,7 @@ readonly AGENTS=${POLIS_AGENTS:-/opt/agents} STATE=${POLIS_AGENTS_STATE:-/run/po
 readonly KEYS=${POLIS_AGENT_KEYS:-/run/polis-agent-keys} RUN=${POLIS_RUN:-/run}
 readonly UNITS=${POLIS_UNITS:-/etc/systemd/system} PROGRAMS=${POLIS_PROGRAMS:-/usr/local/bin}
 
-# The values of a key of an agent, one a line.
+# The values of a key of an agent, one per line.
 value() {
     sed -n "s/^$2=//p" "$AGENTS/$1/.polis/boot"
 }
@@ -28,7 +28,7 @@ agents() {
     done
 }
 
-# note NAME FILE TEXT: leaves TEXT for `state`, whole at any time.
+# note NAME FILE TEXT: writes TEXT for `state`, atomically.
 note() {
     mkdir -p -- "$STATE/$1"
     printf '%s\n' "$3" >"$STATE/$1/$2.new"
@@ -45,11 +45,11 @@ install_agent() {
     note "$name" install running
     rm -f -- "$STATE/$name/health" "$STATE/$name/log"
     if [[ $(sha256sum <"$UNITS/$name.service" | cut -d ' ' -f 1) != "$(value "$name" unit)" ]]; then
-        failed "$name" "the unit $name.service is not the one that was made for it"
+        failed "$name" "the unit $name.service does not match the agent"
         return
     fi
     ln -sfT -- "$KEYS/$name/env" "$RUN/$name-env"
-    # Docker makes a new volume root's.
+    # Docker creates a new volume owned by root.
     while read -r volume; do
         if [[ -z $(ls -A -- "$volume") ]]; then chown -- "$(value "$name" user):" "$volume"; fi
     done < <(value "$name" volume)
@@ -61,15 +61,15 @@ install_agent() {
         (cd -- "$dir" && exec bash -- "$script") >"$STATE/$name/log" 2>&1 </dev/null || code=$?
     fi
     if ((code != 0)); then
-        failed "$name" "its install script ended with $code"
+        failed "$name" "its install script failed with exit code $code"
         return
     fi
     note "$name" install ready
-    # Never enabled: the unit would start before it is installed. Never waited for: an agent may take as long as it likes.
-    systemctl start --no-block "$name.service" || failed "$name" "systemd does not start its unit"
+    # Never enabled: the unit would start before it is installed. Never waited for: an agent may take any time to start.
+    systemctl start --no-block "$name.service" || failed "$name" "systemd did not start its unit"
 }
 
-# Asks for the health of an agent until the end.
+# Checks the health of an agent, forever.
 watch() {
     local name=$1 check timeout interval retries start begun=$SECONDS failures=0 well=''
     check=$(value "$name" health)
@@ -85,7 +85,7 @@ watch() {
             if [[ -z $well ]] && ((SECONDS - begun < start)); then failures=0; fi
             if ((failures >= retries && failures > 0)); then note "$name" health unhealthy; fi
         fi
-        # What has not been well yet is asked more often.
+        # Check an agent more often until it is first healthy.
         if [[ -n $well ]]; then sleep "$interval"; else sleep $((interval < 5 ? interval : 5)); fi
     done
 }
@@ -98,7 +98,7 @@ run() {
     wait
 }
 
-# One word for how an agent is.
+# The state of an agent, as one word.
 word() {
     local install active
     install=$(cat -- "$STATE/$1/install" 2>/dev/null || echo waiting)
@@ -128,7 +128,7 @@ state() {
     done
 }
 
-# What is not installed is installed once more, with all that comes after it.
+# Installs an agent again if that failed, and then starts it.
 restart() {
     local unit=$1.service
     if [[ $(cat -- "$STATE/$1/install" 2>/dev/null) != ready ]]; then unit=polis-agents.service; fi

@@ -2,7 +2,7 @@
 # Prepares the workspace: trusts the CA that signs gate's certificates, makes sure that IPv6 is off, then routes everything
 # through gate. If any step fails, the workspace has no way out.
 #
-# Docker gives a container on an internal network no default route; this is the only one it ever gets.
+# Docker gives a container on an internal network no default route; this is its only one.
 # Assumes the image has bash, coreutils, grep, ip (iproute2), openssl and update-ca-certificates (ca-certificates).
 set -euo pipefail
 
@@ -22,7 +22,7 @@ trust() {
     install -m 0644 "$CA" /usr/share/ca-certificates/polis-ca.crt
     grep -qxF polis-ca.crt /etc/ca-certificates.conf || printf 'polis-ca.crt\n' >>/etc/ca-certificates.conf
     update-ca-certificates
-    # Its exit code is not enough: a workspace that does not trust the CA looks healthy, but no TLS works in it. Only the
+    # The exit code is not enough: a workspace that does not trust the CA looks healthy, but TLS does not work in it. Only the
     # bundle counts; by default openssl would also read /etc/ssl/certs, which most programs do not.
     openssl verify -no-CApath -no-CAstore -CAfile "$BUNDLE" "$CA" >/dev/null ||
         die "$BUNDLE does not contain the certificate $CA"
@@ -36,7 +36,7 @@ no_ipv6() {
     [[ -z $addresses ]] || die "IPv6 is on in this container, although docker-compose.yml turns it off: $addresses"
 }
 
-# A second run must not keep the route of the first.
+# A second run must not keep the first one's route.
 ip -4 route flush exact default
 trust
 no_ipv6

@@ -1,5 +1,5 @@
-//! Everything that the checks share: the internet, the registry, the machine, and the `polis` that drives it. Each is
-//! made once, in order of dependency, and timed.
+//! The environment that the checks share: the internet, the registry, the machine, and the `polis` that drives it. Each part is
+//! created once, in order of dependency, and timed.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use cloud_init_proof::engine::Engine;
 use cloud_init_proof::guest::{self, Guest};
 use cloud_init_proof::image;
 use cloud_init_proof::run::Run;
-use fake_multipass::World;
+use fake_multipass::Sandbox;
 
 use crate::Result;
 use crate::internet::{self, Internet};
@@ -16,7 +16,7 @@ use crate::registry::{self, Registry};
 use crate::tree::{self, Digests};
 use crate::twins::{self, Authority, Twin, Twins};
 
-/// The programs that a bench needs besides those of every proof, each with its Debian package.
+/// The programs that a bench needs in addition to those of every proof, each with its Debian package.
 pub const PROGRAMS: [(&str, &str); 5] = [
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
@@ -27,11 +27,11 @@ pub const PROGRAMS: [(&str, &str); 5] = [
 /// How long one run of `polis` may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// The running parts. Fields are dropped in order: the world before the machine that it calls, the engine last.
+/// The running parts. Fields are dropped in order: the sandbox before the machine that it calls, the engine last.
 #[derive(Debug)]
 pub struct Bench {
-    /// `polis` and its surroundings on this machine.
-    pub world: World,
+    /// `polis` and its sandbox on this machine.
+    pub sandbox: Sandbox,
     /// The virtual machine, which is a container.
     pub guest: Guest,
     /// The registry.
@@ -42,7 +42,7 @@ pub struct Bench {
     pub twins: Twins,
     /// The digests that `polis` pins.
     digests: Digests,
-    /// The image that the machine was made from.
+    /// The image from which the machine was created.
     image: image::Image,
     /// The directory of what does not change between runs.
     kept: PathBuf,
@@ -54,11 +54,11 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Makes everything below `dir`, except that `kept`, shared by all proofs, holds what does not change between runs.
-    /// The machine is not launched yet.
+    /// Creates everything below `dir`, except for what does not change between runs, which is in `kept` and shared by all proofs. The
+    /// machine is not launched yet.
     ///
     /// # Errors
-    /// When a part cannot be made; the message quotes the command that failed.
+    /// When a part cannot be created; the message quotes the command that failed.
     pub fn new(kept: &Path, dir: &Path) -> Result<Self> {
         let mut times = Vec::new();
         let mut part = Part::new(&mut times);
@@ -72,7 +72,7 @@ impl Bench {
         let text = tree::user_data()?;
         let image = image::prepare(kept, &text)?;
         part.done("the image of the machine");
-        // The digests of the twins go into polis, but most of what it takes to compile does not depend on them.
+        // polis embeds the digests of the twins, but most of its dependencies do not.
         let (twins, ahead) = std::thread::scope(|scope| {
             let ahead = scope.spawn(|| tree::build_ahead(kept));
             let twins = twins::build(&tree::repository(), kept);
@@ -82,7 +82,7 @@ impl Bench {
         ahead.map_err(|_| "the build of polis panicked".to_owned())??;
         part.done("the twins of the images, and what polis depends on");
         let digests: Digests = twins.references().into_iter().collect();
-        // Cargo keeps the processor busy while the other parts mostly wait for Docker.
+        // Cargo keeps the processor busy, while the other parts mostly wait for Docker.
         let (polis, rest) = std::thread::scope(|scope| {
             let polis = scope.spawn(|| build_polis(kept, dir, &digests, &image));
             let rest = surroundings(dir, &image, &twins);
@@ -91,9 +91,9 @@ impl Bench {
         let (internet, registry, guest) = rest?;
         let polis = polis.map_err(|_| "the build of polis panicked".to_owned())??;
         part.done("polis, the internet, a registry, a machine");
-        let world = world(&polis, &guest, &twins.internet)?;
+        let sandbox = sandbox(&polis, &guest, &twins.internet)?;
         Ok(Self {
-            world,
+            sandbox,
             guest,
             registry,
             internet,
@@ -107,16 +107,16 @@ impl Bench {
         })
     }
 
-    /// Replaces the machine, and the world that calls it, by new ones in which nothing has happened.
+    /// Replaces the machine and the sandbox that calls it by fresh ones.
     ///
     /// # Errors
     /// When Docker refuses.
     pub fn renew(&mut self) -> Result<()> {
         let start = Instant::now();
-        // First the old one goes: both have the same address.
+        // Remove the old machine first: both have the same address.
         self.guest.remove();
         self.guest = machine(&self.dir, &self.image, &self.internet, &self.twins.internet)?;
-        self.world = world(&self.dir.join("polis"), &self.guest, &self.twins.internet)?;
+        self.sandbox = sandbox(&self.dir.join("polis"), &self.guest, &self.twins.internet)?;
         self.times
             .push(("a new machine".to_owned(), start.elapsed()));
         Ok(())
@@ -146,7 +146,7 @@ impl Bench {
     /// When it fails; the message has all its output.
     pub fn polis(&mut self, what: &str, args: &[&str]) -> Result<fake_multipass::Ran> {
         let start = Instant::now();
-        let ran = self.world.polis(args);
+        let ran = self.sandbox.polis(args);
         self.times.push((what.to_owned(), start.elapsed()));
         if ran.code == Some(0) {
             return Ok(ran);
@@ -159,7 +159,7 @@ impl Bench {
         ))
     }
 
-    /// A command in the container of a service, as root whatever the image's user is.
+    /// Prepares a command in the container of a service, as root whatever the image's user.
     pub fn inside(&self, service: &str, words: &[&str]) -> Run {
         let container = format!("polis-{service}");
         let exec = [
@@ -172,10 +172,10 @@ impl Bench {
         self.on_machine(&[&exec[..], words].concat())
     }
 
-    /// A command in the network namespace of a service, with the tools of the machine.
+    /// Prepares a command in the network namespace of a service, with the machine's tools.
     ///
     /// # Errors
-    /// When the service does not run.
+    /// When the service is not running.
     pub fn in_network_of(&self, service: &str, words: &[&str]) -> Result<Run> {
         let format = "{{.State.Pid}}";
         let inspect = format!("docker inspect --format '{format}' polis-{service}");
@@ -199,31 +199,33 @@ fn build_polis(
 ) -> Result<PathBuf> {
     let built = tree::build(kept, digests, image)?;
     let polis = dir.join("polis");
-    // A program that runs cannot be written to.
+    // A running program cannot be overwritten.
     let _ = std::fs::remove_file(&polis);
     std::fs::copy(&built, &polis).map_err(|error| format!("{}: {error}", polis.display()))?;
     Ok(polis)
 }
 
-/// Where `polis` finds a `multipass` whose machine is `guest`; whom the internet's servers are vouched for by is one of its
-/// settings, as in a company that breaks TLS open.
-fn world(polis: &Path, guest: &Guest, authority: &Authority) -> Result<World> {
-    let world = World::of(polis).on_machine(guest.name()).with_limit(LIMIT);
-    let config = world.home().join(".config/polis/config.toml");
+/// A sandbox in which `polis` finds a `multipass` whose machine is `guest`. Its settings trust the authority of the internet's
+/// servers, as in a company that intercepts TLS.
+fn sandbox(polis: &Path, guest: &Guest, authority: &Authority) -> Result<Sandbox> {
+    let sandbox = Sandbox::of(polis)
+        .on_machine(guest.name())
+        .with_limit(LIMIT);
+    let config = sandbox.home().join(".config/polis/config.toml");
     let text = format!("ca-file = '{}'\n", authority.certificate.display());
     std::fs::create_dir_all(config.with_file_name(""))
         .and_then(|()| std::fs::write(&config, text))
         .map_err(|error| format!("{}: {error}", config.display()))?;
-    Ok(world)
+    Ok(sandbox)
 }
 
-/// The internet, the registry with the twins in it, and the machine.
+/// Starts the internet, the registry with the twins, and the machine.
 fn surroundings(
     dir: &Path,
     image: &image::Image,
     twins: &Twins,
 ) -> Result<(Internet, Registry, Guest)> {
-    // A run that was killed may have left an altered image there.
+    // A killed run may have left an altered image there.
     let _ = std::fs::remove_dir_all(dir.join("registry"));
     registry::fill(dir, &twins.twins)?;
     let internet = Internet::start(&image.name, &twins.internet, dir)?;
@@ -232,8 +234,8 @@ fn surroundings(
     Ok((internet, registry, guest))
 }
 
-/// A machine on the network of `internet`, not started. As in a virtual machine, IPv6 is on; the gateway is its name
-/// server, and it trusts the registry's certificate.
+/// Creates a machine on the network of `internet` without starting it. As in a virtual machine, IPv6 is on; the gateway is its
+/// name server, and it trusts the registry's certificate.
 fn machine(
     dir: &Path,
     image: &image::Image,
@@ -270,7 +272,7 @@ fn machine(
         &format!("etc/docker/certs.d/{}/ca.crt", internet::REGISTRY_HOST),
         &certificate,
     )?;
-    // Docker turns IPv6 off where its network has none; a virtual machine has at least link-local addresses.
+    // Docker turns IPv6 off if its network has none; a virtual machine has at least link-local addresses.
     let sysctls = "net.ipv6.conf.all.disable_ipv6 = 0\nnet.ipv6.conf.default.disable_ipv6 = 0\n";
     write("etc/sysctl.d/10-proof.conf", sysctls)?;
     let from = format!("{}/.", files.display());

@@ -1,4 +1,4 @@
-//! Certificates for the servers that play the internet, signed by the authority that the twins trust.
+//! Creates certificates for the servers of the fake internet, signed by the authority that the twins trust.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use cloud_init_proof::run::Run;
 use crate::Result;
 use crate::twins::Authority;
 
-/// Makes a certificate for `hosts`, signed by `authority`; returns the file `NAME.pem` below `dir` with it and its key.
+/// Creates a certificate for `hosts`, signed by `authority`; returns the file `NAME.pem` below `dir` with it and its key.
 ///
 /// # Errors
 /// When openssl fails.

@@ -1,4 +1,4 @@
-//! How the services are, as Docker in the machine says, not `polis`.
+//! The health of the services, according to Docker in the machine, not to `polis`.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use crate::Result;
 
-/// An error unless each service of the compose file is as it should be: healthy, or for what only prepares others,
-/// ended well.
+/// Returns an error unless each service of the compose file is healthy or, if it only prepares others, has exited with 0.
 ///
 /// # Errors
 /// When one is not, or Docker does not answer.

@@ -1,5 +1,5 @@
-//! The network around the machine: a Docker bridge with nothing else on it, and a container that has the gateway's
-//! address and answers for the rest of the world.
+//! The fake internet: a Docker bridge with nothing else on it, and a container that has the gateway's address and answers for all
+//! other addresses.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,31 +12,31 @@ use crate::Result;
 use crate::certificates;
 use crate::twins::Authority;
 
-/// A public host, which names resolve to.
+/// A public host to which names resolve.
 pub const WEB: &str = "203.0.113.10";
-/// Another public host, which no name resolves to.
+/// Another public host, to which no name resolves.
 pub const OTHER: &str = "198.51.100.20";
 /// A public name server, which is not the machine's.
 pub const NAME_SERVER: &str = "203.0.113.53";
-/// The name of the registry, and the host that has it.
+/// The name of the registry, and its host.
 pub const REGISTRY_HOST: &str = "ghcr.io";
 /// See [`REGISTRY_HOST`].
 pub const REGISTRY: &str = "203.0.113.80";
-/// A host in the user's own network, another one in a company's, and a cloud's metadata.
+/// A host in the user's own network, one in a company's, and a cloud's metadata service.
 pub const PRIVATE: [&str; 4] = [
     "192.168.200.5",
     "10.99.0.5",
     "172.30.0.5",
     "169.254.169.254",
 ];
-/// The TCP ports that each of these hosts answers on.
+/// The TCP ports on which each of these hosts answers.
 pub const TCP: [u16; 6] = [22, 53, 80, 443, 8080, 9000];
 const UDP: [u16; 3] = [53, 443, 9000];
 
-/// The names that resolve, besides the registry's.
+/// The names that resolve, in addition to the registry's.
 pub const NAMES: [(&str, &str); 5] = [
     ("web.example", WEB),
-    // The stand-in of sentinel blocks requests to this one until a person approves.
+    // The stand-in for sentinel blocks requests to this one until a person approves.
     ("unknown.example", WEB),
     ("pypi.org", WEB),
     ("home.example", PRIVATE[0]),
@@ -46,20 +46,20 @@ pub const NAMES: [(&str, &str); 5] = [
 const SERVER: &str = include_str!("../stand-ins/internet.py");
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A running internet; it ends with this value.
+/// A running internet; it stops when dropped.
 #[derive(Debug)]
 pub struct Internet {
     /// The name of the network and of the container.
     pub name: String,
     /// The address of the gateway, which is also the name server.
     pub gateway: String,
-    /// The address for the machine.
+    /// The machine's address.
     pub machine: String,
     dir: PathBuf,
 }
 
 impl Internet {
-    /// Makes the network and starts the container from `image`; its files go below `dir`.
+    /// Creates the network and starts the container from `image`; its files are below `dir`.
     ///
     /// # Errors
     /// When Docker refuses, or nothing answers in time.
@@ -84,7 +84,7 @@ impl Internet {
             "--label=polis-proof",
             "--cap-add=NET_ADMIN",
             "--log-driver=json-file",
-            // It answers the machine and forwards nothing.
+            // It answers the machine, and forwards nothing.
             "--sysctl=net.ipv4.ip_forward=0",
             "--name",
             &internet.name,
@@ -140,7 +140,7 @@ impl Internet {
     /// The process whose network namespace is the internet's.
     ///
     /// # Errors
-    /// When it has ended.
+    /// When it has exited.
     pub fn process(&self) -> Result<String> {
         Run::new(&[
             "docker",
@@ -152,18 +152,18 @@ impl Internet {
         .output()
     }
 
-    /// Cuts the network: what is under way hangs, as behind a pulled cable.
+    /// Cuts the network: open connections hang, as after unplugging a cable.
     ///
     /// # Errors
-    /// When the container has ended.
+    /// When the container has exited.
     pub fn cut(&self) -> Result<()> {
         self.link("down")
     }
 
-    /// Ends what [`Self::cut`] began.
+    /// Restores the network after [`Self::cut`].
     ///
     /// # Errors
-    /// When the container has ended.
+    /// When the container has exited.
     pub fn restore(&self) -> Result<()> {
         self.link("up")
     }
@@ -175,7 +175,7 @@ impl Internet {
         Run::new(&[&inside[..], &link].concat()).output().map(drop)
     }
 
-    /// What has arrived so far, oldest first.
+    /// The traffic that has arrived so far, oldest first.
     ///
     /// # Errors
     /// When the record cannot be read.
@@ -211,8 +211,8 @@ impl Drop for Internet {
     }
 }
 
-/// Makes a network in the first free subnet, with nothing at the gateway's address yet; returns the first three numbers of
-/// the subnet.
+/// Creates a network in the first free subnet, with nothing at the gateway's address yet; returns the first three numbers of the
+/// subnet.
 fn network(name: &str) -> Result<String> {
     let mut refused = String::new();
     for third in 64..96 {
@@ -224,7 +224,7 @@ fn network(name: &str) -> Result<String> {
             "--label=polis-proof",
             &format!("--subnet={subnet}.0/24"),
             &format!("--gateway={subnet}.2"),
-            // The host is not on it: the container is the gateway.
+            // The host has no address on it: the container is the gateway.
             "--opt=com.docker.network.bridge.inhibit_ipv4=true",
             "--opt=com.docker.network.bridge.enable_ip_masquerade=false",
             name,
@@ -241,7 +241,7 @@ fn network(name: &str) -> Result<String> {
     Err(format!("docker network create: {refused}"))
 }
 
-/// Removes the networks of earlier runs that were killed before they could do so.
+/// Removes the networks of earlier runs that were killed.
 ///
 /// # Errors
 /// When Docker refuses.

@@ -1,7 +1,7 @@
-//! `cargo xtask lab`: the world of the proof, started by hand and left running.
+//! `cargo xtask lab`: the environment of the proof, started by hand and left running.
 //!
-//! A process in the background holds the [`Bench`], as a test does, and everything ends with that. The process holds a lock
-//! for as long as it lives, which tells a lab that runs from one that was killed. `lab.json` says what is known of it.
+//! A background process owns the [`Bench`], as a test does, and everything ends with it. The process holds a lock for as long as
+//! it lives, which distinguishes a running lab from a killed one. `lab.json` describes the lab.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
@@ -21,7 +21,7 @@ use xtask_host::workspace::Workspace;
 use crate::bench::{self, Bench};
 use crate::internet;
 
-/// How often what the process prints is passed on.
+/// How often the output of the process is passed on.
 const GLANCE: Duration = Duration::from_millis(100);
 const UP: &str = "cargo xtask lab up";
 const DOWN: &str = "cargo xtask lab down";
@@ -32,44 +32,45 @@ const STATUS: &str = "cargo xtask lab status";
 pub struct Lab {
     /// Its files, and the program.
     dir: PathBuf,
-    /// What does not change between labs, shared with the tests.
+    /// The directory of what does not change between labs, shared with the tests.
     kept: PathBuf,
     root: PathBuf,
 }
 
-/// How a lab is.
+/// The state of a lab.
 #[derive(Debug)]
 enum State {
     Down,
-    /// Its process is making it.
+    /// Its process is setting it up.
     Starting(Facts),
     Up(Facts),
-    /// Its process was killed, and left things behind.
+    /// Its process was killed, and left its parts behind.
     Killed(Facts),
 }
 
-/// What is known of a lab.
+/// The contents of `lab.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Facts {
-    /// Its process; none before it could say so.
+    /// Its process ID, once that is known.
     pid: Option<u32>,
-    /// What it has once it is ready.
+    /// How to use it, once it is ready.
     ready: Option<Ready>,
 }
 
-/// What a user needs.
+/// The parts that a user needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Ready {
-    /// The container that is the machine.
+    /// The machine's container.
     machine: String,
-    /// The directory of the double: its programs, its record of calls, and what `polis` keeps.
-    world: PathBuf,
-    /// A file for a shell to read.
+    /// The directory of the fake Multipass: its programs, its record of calls, and the state of `polis`. The report calls it `world`.
+    #[serde(rename = "world")]
+    sandbox: PathBuf,
+    /// A file for a shell to source.
     environment: PathBuf,
 }
 
 impl Lab {
-    /// The lab of this checkout, whether or not it runs.
+    /// The lab of this checkout, whether or not it is running.
     pub fn of(workspace: &Workspace) -> Self {
         Self {
             dir: workspace.target.join("lab"),
@@ -78,10 +79,10 @@ impl Lab {
         }
     }
 
-    /// Starts it, unless it runs, and says how to use it. What is made is told on standard error, unless `quiet`.
+    /// Starts it, unless it is running, and explains how to use it. Prints progress on standard error, unless `quiet`.
     ///
     /// # Errors
-    /// When this machine lacks something, or a part cannot be made.
+    /// When this machine lacks something, or a part cannot be created.
     pub fn up(&self, quiet: bool) -> Result<Report> {
         let what = match self.state()? {
             State::Up(ready) => return Ok(self.report("lab up", &State::Up(ready))),
@@ -96,22 +97,22 @@ impl Lab {
         Ok(self.report("lab up", &self.state()?))
     }
 
-    /// Takes it down, with the machine and all that is in it.
+    /// Takes it down, with the machine and everything in it.
     ///
     /// # Errors
-    /// When what a killed one has left behind cannot be removed.
+    /// When the remains of a killed lab cannot be removed.
     pub fn down(&self) -> Result<Report> {
         match self.state()? {
             State::Down => {}
             State::Starting(facts) | State::Up(facts) => {
-                let pid = facts.pid.ok_or_else(|| {
-                    Error::machine("the lab has only just begun to start").hint(DOWN)
-                })?;
-                // One that has ended meanwhile needs no signal.
+                let pid = facts
+                    .pid
+                    .ok_or_else(|| Error::machine("the lab has only just started").hint(DOWN))?;
+                // If it has ended meanwhile, it needs no signal.
                 Run::new(&["kill", &pid.to_string()])
                     .ran()
                     .map_err(Error::machine)?;
-                // Which it lets go of last.
+                // It releases the lock last.
                 self.wait_for_lock()?;
             }
             State::Killed(facts) => self.clear_away(&facts)?,
@@ -119,26 +120,26 @@ impl Lab {
         Ok(self.report("lab down", &self.state()?))
     }
 
-    /// How it is.
+    /// Its state.
     ///
     /// # Errors
-    /// When that cannot be read.
+    /// When it cannot be read.
     pub fn status(&self) -> Result<Report> {
         Ok(self.report("lab status", &self.state()?))
     }
 
-    /// Is the lab, until SIGTERM or Ctrl-C.
+    /// Runs the lab in this process until SIGTERM or Ctrl-C.
     ///
     /// # Errors
-    /// When another one is, or a part cannot be made.
+    /// When it is already running, or a part cannot be created.
     pub fn serve(&self) -> Result<Report> {
         if let State::Starting(_) | State::Up(_) = self.state()? {
-            return Err(Error::usage("the lab of this checkout runs already").hint(STATUS));
+            return Err(Error::usage("the lab of this checkout is already running").hint(STATUS));
         }
         let _lock = self.wait_for_lock()?;
         let (over, end) = channel();
         ctrlc::set_handler(move || {
-            // A second signal has nobody left to tell.
+            // A second signal has no effect.
             let _ = over.send(());
         })
         .map_err(|error| Error::machine("cannot handle signals").because(error.to_string()))?;
@@ -148,11 +149,11 @@ impl Lab {
         };
         self.write("lab.json", &json!(facts).to_string())?;
         let made = Bench::new(&self.kept, &self.dir)
-            .map_err(|error| Error::machine("the lab cannot be made").because(error));
+            .map_err(|error| Error::machine("could not set up the lab").because(error));
         if let Ok(bench) = &made {
             facts.ready = Some(self.ready(bench)?);
             self.write("lab.json", &json!(facts).to_string())?;
-            // An error means that the handler is gone, which it never is.
+            // An error would mean that the handler is gone, which cannot happen.
             let _ = end.recv();
         }
         let made = made.map(drop);
@@ -161,16 +162,16 @@ impl Lab {
         made.map(|()| self.report("lab serve", &State::Down))
     }
 
-    /// Writes the file that a shell reads.
+    /// Writes the file for a shell.
     fn ready(&self, bench: &Bench) -> Result<Ready> {
-        let world = bench.world.dir().to_owned();
+        let sandbox = bench.sandbox.dir().to_owned();
         let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
         let mut text = format!(
             "# For a shell that uses the lab.\nexport PATH={}:{}:\"$PATH\"\n",
             quoted(&self.dir.display().to_string()),
-            quoted(&world.join("bin").display().to_string())
+            quoted(&sandbox.join("bin").display().to_string())
         );
-        for (name, value) in bench.world.environment() {
+        for (name, value) in bench.sandbox.environment() {
             if !matches!(
                 name,
                 "PATH" | "HOME" | "LANG" | "TMPDIR" | "FAKE_MULTIPASS_TEST"
@@ -182,7 +183,7 @@ impl Lab {
         self.write("environment", &text)?;
         Ok(Ready {
             machine: bench.guest.name().to_owned(),
-            world,
+            sandbox,
             environment: self.path("environment"),
         })
     }
@@ -204,11 +205,12 @@ impl Lab {
         })
     }
 
-    /// Starts the process; it goes on when this one ends.
+    /// Starts the background process, which outlives this one.
     fn spawn(&self) -> Result<std::process::Child> {
-        let program = std::env::current_exe()
-            .map_err(|error| Error::machine("who am I?").because(error.to_string()))?;
-        // Away from the terminal's Ctrl-C; what it prints goes where its errors go.
+        let program = std::env::current_exe().map_err(|error| {
+            Error::machine("cannot find the path of this program").because(error.to_string())
+        })?;
+        // Detached from the terminal's Ctrl-C; standard output goes to standard error.
         let (program, root) = (
             program.display().to_string(),
             self.root.display().to_string(),
@@ -220,12 +222,12 @@ impl Lab {
             .map_err(Error::machine)
     }
 
-    /// Passes on what the process prints, until the lab is up.
+    /// Passes on the output of the process until the lab is up.
     fn follow(&self, mut process: Option<std::process::Child>, quiet: bool) -> Result<()> {
         let path = self.path("log");
         let mut read = 0;
         loop {
-            // Asked first, so that the last words are read after the end.
+            // Check this first, so that the last output is read after the end.
             let ended = match &mut process {
                 Some(process) => !matches!(process.try_wait(), Ok(None)),
                 None => !matches!(self.state()?, State::Starting(_)),
@@ -253,7 +255,7 @@ impl Lab {
         }
     }
 
-    /// Removes what the killed process of a lab could not.
+    /// Removes what the killed process of a lab left behind.
     fn clear_away(&self, facts: &Facts) -> Result<()> {
         if engine::answers() {
             guest::sweep()
@@ -261,7 +263,7 @@ impl Lab {
                 .map_err(Error::machine)?;
         }
         if let Some(ready) = &facts.ready {
-            let _ = fs::remove_dir_all(&ready.world);
+            let _ = fs::remove_dir_all(&ready.sandbox);
         }
         let path = self.path("lab.json");
         fs::remove_file(&path).map_err(|error| Error::io("remove", &path, &error))
@@ -279,7 +281,7 @@ impl Lab {
             .map_err(|error| Error::io("write", &path, &error))
     }
 
-    /// The file that its process holds a lock on.
+    /// The file that its process locks.
     fn lock_file(&self) -> Result<File> {
         let path = self.path("lock");
         let file = fs::create_dir_all(&self.dir).and_then(|()| File::create(&path));
@@ -294,7 +296,7 @@ impl Lab {
     }
 
     fn state(&self) -> Result<State> {
-        // Shared, so that those who only ask are not in each other's way.
+        // Shared, so that concurrent queries do not block each other.
         let free = match self.lock_file()?.try_lock_shared() {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => false,
@@ -307,7 +309,7 @@ impl Lab {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(Error::io("read", &path, &error)),
             Ok(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| {
-                Error::machine(format!("`{}` is broken", path.display()))
+                Error::machine(format!("`{}` is not valid", path.display()))
                     .because(error.to_string())
                     .hint(format!("remove it, then: {UP}"))
             })?),
@@ -322,19 +324,19 @@ impl Lab {
 
     fn report(&self, verb: &'static str, state: &State) -> Report {
         let (word, facts, text) = match state {
-            State::Down => ("down", None, format!("the lab is down; start it: {UP}")),
+            State::Down => ("down", None, format!("the lab is down; to start it: {UP}")),
             State::Starting(facts) => (
                 "starting",
                 Some(facts),
                 format!(
-                    "the lab is being made; wait for it: {UP}\nwhat it does: {}",
+                    "the lab is starting; to wait for it: {UP}\nits log: {}",
                     self.path("log").display()
                 ),
             ),
             State::Killed(facts) => (
                 "killed",
                 Some(facts),
-                format!("the lab's process was killed; clear away what it left: {DOWN}"),
+                format!("the lab's process was killed; to remove what it left behind: {DOWN}"),
             ),
             State::Up(facts) => ("up", Some(facts), facts.usage()),
         };
@@ -358,18 +360,18 @@ impl Facts {
         let Some(ready) = &self.ready else {
             return String::new();
         };
-        let (machine, world) = (&ready.machine, ready.world.display());
+        let (machine, sandbox) = (&ready.machine, ready.sandbox.display());
         format!(
             "the lab is up: a machine, a registry with twins of the images, and a Multipass that launches it\n\
              \n  use it in a shell   . {}\n                      polis start\n  enter the machine   \
              docker exec -it {machine} bash\n  cut its power       docker kill {machine}\n  calls of multipass  \
-             {world}/calls.jsonl\n  take it down        {DOWN}",
+             {sandbox}/calls.jsonl\n  take it down        {DOWN}",
             ready.environment.display()
         )
     }
 }
 
 fn killed() -> Error {
-    Error::machine("the process of the last lab was killed, and has left a machine behind")
+    Error::machine("the process of the last lab was killed, and left a machine behind")
         .hint(format!("{DOWN}, then: {UP}"))
 }

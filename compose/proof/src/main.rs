@@ -16,13 +16,13 @@ enum Verb {
 /// The verbs under `lab`.
 #[derive(Debug, Clone, Subcommand)]
 enum LabVerb {
-    /// Start it, unless it runs, and say how to use it
+    /// Start it, unless it is running, and explain how to use it
     Up,
-    /// Take it down, with the machine and all that is in it
+    /// Take it down, with the machine and everything in it
     Down,
-    /// Say how it is, and how to use it
+    /// Show its state, and how to use it
     Status,
-    /// Be the lab until the process is ended: what `up` leaves running
+    /// Run the lab in the foreground; `up` leaves this running
     #[command(hide = true)]
     Serve,
 }

@@ -1,4 +1,4 @@
-//! Docker's own registry under the name of GitHub's, from which the machine pulls what the compose file pins.
+//! Docker's own registry under the name of GitHub's. The machine pulls the images that the compose file pins from it.
 //!
 //! Two processes share one directory: one accepts images on the loopback address, the other serves them over TLS from the
 //! network namespace of the internet.
@@ -18,7 +18,7 @@ use crate::twins::{Authority, Twin};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A running registry; it ends with this value.
+/// A running registry; it stops when dropped.
 #[derive(Debug)]
 pub struct Registry {
     dir: PathBuf,
@@ -88,7 +88,7 @@ impl Drop for Registry {
     }
 }
 
-/// Pushes images into the registry below `dir`, each under its own name; their digests do not change.
+/// Pushes images into the registry below `dir`, each under its own name. Their digests do not change.
 ///
 /// # Errors
 /// When docker-registry does not start or refuses an image.

@@ -1,8 +1,7 @@
-//! The real `polis`, built from a copy of the tree in which images and downloads are pinned to what the proof serves.
+//! Builds the real `polis` from a copy of the tree in which images and downloads are pinned to what the proof serves.
 //!
-//! The program embeds the compose folder and the user-data, so building a copy with other pins is the only way to have it
-//! start other images without changing its code. The copy stays in place and unchanged files keep their times, so a second
-//! build is short.
+//! The program embeds the compose folder and the user-data, so only a build with other pins can start other images without a
+//! change to its code. The copy is kept, and unchanged files keep their times, so that the next build is fast.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +16,7 @@ const COMPOSE: &str = "compose/docker-compose.yml";
 const USER_DATA: &str = "cloud-init/cloud-init.yaml";
 /// Entries of a checkout that are not part of its content.
 const NOT_CONTENT: [&str; 3] = ["target", "dist", ".git"];
-/// A limit that exceeds what the machine of the proof has itself, and what it becomes.
+/// A limit that exceeds the machine's own, and its replacement.
 const FILES: (&str, &str) = ("nofile: 65536", "nofile: 16384");
 
 /// Digests of images by repository, for instance `ghcr.io/owner/name`.
@@ -42,7 +41,7 @@ fn read(path: &str) -> Result<String> {
     fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Builds `polis` below `dir` from a copy whose pins are `digests` and those of the machine's `image`.
+/// Builds `polis` below `dir` from a copy that pins `digests` and those of the machine's `image`.
 ///
 /// # Errors
 /// When the compose file names an image without a digest, or cargo fails.
@@ -56,7 +55,7 @@ pub fn build(dir: &Path, digests: &Digests, image: &image::Image) -> Result<Path
     compile(dir, &copy)
 }
 
-/// Builds `polis` below `dir` from an unchanged copy, so that [`build`] has only `polis` itself left to compile.
+/// Builds `polis` below `dir` from an unchanged copy, so that [`build`] only has to compile `polis` itself.
 ///
 /// # Errors
 /// When cargo fails.
@@ -82,7 +81,7 @@ fn compile(dir: &Path, copy: &Path) -> Result<PathBuf> {
     Ok(target.join("debug/polis"))
 }
 
-/// The compose file with a digest at each image, and limits that a container can give.
+/// The compose file with a digest for each image, and with limits that a container supports.
 ///
 /// # Errors
 /// When an image has no known digest, or the limit is missing.
@@ -114,7 +113,7 @@ pub fn pinned(text: &str, digests: &Digests) -> Result<String> {
     Ok(text.replace(from, to))
 }
 
-/// Makes `to` a copy of `from`, with other texts for the files in `changed`. Files that are equal are not touched.
+/// Makes `to` a copy of `from`, with other texts for the files in `changed`. Does not touch files that are equal.
 fn mirror(from: &Path, to: &Path, below: &Path, changed: &BTreeMap<String, String>) -> Result<()> {
     let failed = |error: std::io::Error| format!("{} to {}: {error}", from.display(), to.display());
     fs::create_dir_all(to).map_err(failed)?;

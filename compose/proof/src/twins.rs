@@ -1,8 +1,8 @@
-//! Twins of the published images: each holds the programs of its contract in `compose/images/` and no others.
+//! Twins of the published images. Each has exactly the programs of its contract in `compose/images/`.
 //!
-//! The published images are out of reach where tests run. Programs that Debian has come from Debian, the c-icap modules
-//! are compiled to the paths of the contract, and small stand-ins, which identify themselves as such, replace the rest. A
-//! twin is an OCI layout on disk, cached under a key of its inputs; no engine is needed.
+//! Tests cannot reach the published images. A twin takes programs from Debian where that has them, compiles the c-icap modules to
+//! the paths of the contract, and replaces the rest by small stand-ins, which identify themselves as such. It is an OCI layout on
+//! disk, cached under a key of its inputs; building it needs no engine.
 
 mod base;
 mod contents;
@@ -31,7 +31,7 @@ use files::{digest, entries, read};
 /// The image that is built from this repository rather than imitated.
 const INIT: &str = "init";
 
-/// Everything that decides what a twin holds, besides its contract, the base and the stand-ins.
+/// The inputs of a twin, other than its contract, the base and the stand-ins.
 const SOURCES: [&[u8]; 8] = [
     include_bytes!("twins.rs"),
     include_bytes!("twins/contents.rs"),
@@ -48,17 +48,17 @@ const SOURCES: [&[u8]; 8] = [
 pub struct Twin {
     /// The name of its contract: `gate`.
     pub name: String,
-    /// The image that it stands for, `registry/repository`.
+    /// The image that it replaces, `registry/repository`.
     pub image: String,
     /// The tag by which the compose file names the image.
     pub tag: String,
-    /// The digest of its manifest, or of its index where the image has one.
+    /// The digest of its manifest, or of its index if the image has one.
     pub digest: String,
-    /// The OCI layout that holds it.
+    /// Its OCI layout.
     pub layout: PathBuf,
 }
 
-/// The authority that signs the certificates of the servers that play the internet; gate and scanner trust it.
+/// The authority that signs the certificates of the fake internet's servers; gate and scanner trust it.
 #[derive(Debug, Clone)]
 pub struct Authority {
     /// The certificate, PEM.
@@ -72,25 +72,25 @@ pub struct Authority {
 pub struct Twins {
     /// In the order of their names.
     pub twins: Vec<Twin>,
-    /// What they trust besides Debian's list.
+    /// The authority that they trust in addition to Debian's list.
     pub internet: Authority,
-    /// How long it took to make or find the base.
+    /// How long it took to build or find the base.
     pub base_took: Duration,
-    /// How long it took to make or find the images.
+    /// How long it took to build or find the images.
     pub took: Duration,
 }
 
-/// Builds the twins of the images of the tree at `root`, or finds them below `dir`, where they are cached.
+/// Builds the twins of the images of the tree at `root`, or finds them in the cache below `dir`.
 ///
-/// Needs root, for the owners of files and for mmdebstrap, and the stand-ins next to the running program, where cargo
-/// puts them when it builds a test of this package.
+/// Needs root for the owners of files and for mmdebstrap, and the stand-ins next to the running program, where cargo puts them
+/// when it builds a test of this package.
 ///
 /// # Errors
 /// When a contract is invalid, a tool fails, or nothing provides a program that a contract names.
 pub fn build(root: &Path, dir: &Path) -> Result<Twins> {
     let dir = dir.join("twins");
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    // Two tests at once would both make the same twins.
+    // Two concurrent tests would both build the same twins.
     let lock = dir.join("lock");
     let lock = fs::File::create(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
     lock.lock()
@@ -109,7 +109,7 @@ pub fn build(root: &Path, dir: &Path) -> Result<Twins> {
         let running: Vec<_> = contracts.iter().map(one).collect();
         let ended = running.into_iter().map(|twin| {
             let twin = twin.join();
-            twin.unwrap_or_else(|_| Err("a thread that made a twin panicked".to_owned()))
+            twin.unwrap_or_else(|_| Err("a thread that built a twin panicked".to_owned()))
         });
         ended.collect::<Result<Vec<Twin>>>()
     })?;
@@ -144,7 +144,7 @@ impl Twins {
     /// When there is none.
     pub fn get(&self, name: &str) -> Result<&Twin> {
         let found = self.twins.iter().find(|twin| twin.name == name);
-        found.ok_or_else(|| format!("no contract is called `{name}`"))
+        found.ok_or_else(|| format!("there is no contract `{name}`"))
     }
 }
 
@@ -162,8 +162,7 @@ impl Twin {
         Run::new(&words).output().map(drop)
     }
 
-    /// The programs of its file system, as absolute paths: the executables in directories that are searched for a bare
-    /// name.
+    /// The programs of its file system, as absolute paths: the executables in the directories of the `PATH`.
     ///
     /// # Errors
     /// When the layout cannot be read.
@@ -225,7 +224,7 @@ fn twin(
     made(layout, digest)
 }
 
-/// The configuration of the image, as far as its contract knows it.
+/// The configuration of the image, where its contract specifies it.
 fn config(contract: &Contract) -> serde_json::Value {
     let words = |fact: &Option<contract::Fact<Vec<String>>>| {
         let fact = fact.as_ref();
@@ -240,7 +239,7 @@ fn config(contract: &Contract) -> serde_json::Value {
         "User": if user == 0 { String::new() } else { user.to_string() },
         "Entrypoint": entrypoint,
         "Cmd": words(&contract.command),
-        "Labels": {"org.opencontainers.image.title": format!("twin of {}, made for tests", contract.image)},
+        "Labels": {"org.opencontainers.image.title": format!("twin of {}, built for tests", contract.image)},
     })
 }
 
@@ -255,7 +254,7 @@ fn tag(root: &Path, image: &str) -> Result<String> {
     tag.ok_or_else(|| format!("{}: no service has the image `{image}`", path.display()))
 }
 
-/// Makes the authority of the internet of the tests, unless `dir` has it.
+/// Creates the authority of the fake internet, unless `dir` has it.
 fn authority(dir: &Path) -> Result<Authority> {
     let authority = Authority {
         certificate: dir.join("internet.crt"),

@@ -1,5 +1,4 @@
-//! A variant of an image: one more layer with one small file, so that the digests of its configuration and its manifest
-//! differ too.
+//! A variant of an image: adds a layer with one small file, so that the digests of its configuration and its manifest also differ.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use crate::twins::{Twin, hex};
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// A variant, with the digest of the layer that only it has.
+/// A variant, with the digest of its additional layer.
 #[derive(Debug, Clone)]
 pub struct Variant {
     /// The image.
@@ -21,10 +20,10 @@ pub struct Variant {
     pub layer: String,
 }
 
-/// Makes a variant of `twin` below `dir`, with `text` in `/usr/share/stack-proof`.
+/// Creates a variant of `twin` below `dir`, with `text` in `/usr/share/stack-proof`.
 ///
 /// # Errors
-/// When the layout is not one with one image.
+/// When the layout does not contain exactly one image.
 pub fn of(twin: &Twin, text: &str, dir: &Path) -> Result<Variant> {
     let layout = dir.join(format!("variant-{}", &sha256(text.as_bytes())[..12]));
     let _ = fs::remove_dir_all(&layout);
@@ -95,7 +94,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Copies a layout. Blobs are hard links, since nothing writes to them.
+/// Copies a layout. Hard-links its blobs, since nothing writes to them.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let failed = |error: std::io::Error| format!("{} to {}: {error}", from.display(), to.display());
     fs::create_dir_all(to).map_err(failed)?;

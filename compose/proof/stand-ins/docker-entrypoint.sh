@@ -1,6 +1,6 @@
 #!/bin/sh
-# Stand-in for the entry point of the published scanner image: starts clamd, waits for its socket, starts freshclam, and
-# ends when one of them does. The switches are those that the contract names.
+# Stand-in for the entry point of the published scanner image: starts clamd, waits for its socket, starts freshclam, and exits when
+# either does. The switches are those that the contract names.
 set -eu
 
 echo "stand-in: docker-entrypoint.sh" >&2
@@ -23,7 +23,7 @@ if [ "${CLAMAV_NO_CLAMD-false}" != true ]; then
         }
         left=$((left - 1))
         [ "$left" -gt 0 ] || {
-            echo "stand-in: clamd made no socket" >&2
+            echo "stand-in: clamd created no socket" >&2
             exit 1
         }
         sleep 1

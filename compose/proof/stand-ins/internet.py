@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Plays the internet and the user's own network for a machine that has no other.
+"""Simulates the internet and the user's own network for a machine that has no other.
 
 Runs in a container on the machine's network, takes the address of its gateway, and answers for every address below. What
 arrives is recorded, so that a test can see from the far end what got through and from which address.

@@ -1,5 +1,5 @@
-//! `cargo xtask lab` as users see it, without a machine: what it says in each state, and on a machine that lacks programs.
-//! The stage `first` starts the same bench.
+//! `cargo xtask lab` as users see it, without a machine: its output in each state, and on a machine that lacks programs. The stage
+//! `first` starts the same bench.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
@@ -12,10 +12,10 @@ use xtask_testkit::{Ran, Tree};
 
 const LAB: &str = env!("CARGO_BIN_EXE_polis-stack-proof");
 
-/// A checkout, and what a process of its lab would have left there.
+/// A checkout, with the files that a lab's process would have left there.
 struct Checkout {
     tree: Tree,
-    /// Held as that process would.
+    /// The lock, held as by that process.
     lock: Option<File>,
 }
 
@@ -30,26 +30,26 @@ impl Checkout {
         self.tree.root().join("target/lab").join(name)
     }
 
-    /// As if the process `pid` were the lab.
+    /// Makes the process `pid` look like the lab.
     fn alive(mut self, pid: u32, ready: bool) -> Self {
         let lock = File::create(self.file("lock")).expect("a file");
-        lock.lock().expect("nobody else has it");
+        lock.lock().expect("the lock is free");
         self.lock = Some(lock);
         self.known(pid, ready)
     }
 
-    /// As if the process `pid` had been.
+    /// Makes it look as if the process `pid` had been the lab.
     fn known(self, pid: u32, ready: bool) -> Self {
         let ready = ready.then(|| {
             let environment = self.file("environment");
-            json!({"machine": "machine-1", "world": "/world", "environment": environment})
+            json!({"machine": "machine-1", "world": "/sandbox", "environment": environment})
         });
         let facts = json!({"pid": pid, "ready": ready});
         fs::write(self.file("lab.json"), facts.to_string()).expect("a file");
         self
     }
 
-    /// Runs `lab VERB`; without a `PATH`, so that no engine is asked.
+    /// Runs `lab VERB` without a `PATH`, so that it cannot call Docker.
     fn run(&self, verb: &str) -> Ran {
         self.tree
             .run_with(LAB, &["lab", verb], &[("PATH", "/nowhere")])
@@ -60,7 +60,7 @@ impl Checkout {
         expected.assert_eq(&seen);
     }
 
-    /// The state in the JSON report, which is held to its schema.
+    /// The state in the JSON report, which must match its schema.
     fn state(&self) -> String {
         let args = ["lab", "status", "--format", "json"];
         let report = self.tree.run(LAB, &args).report();
@@ -83,7 +83,7 @@ fn nothing_runs() {
 }
 
 #[test]
-fn it_is_being_made() {
+fn the_lab_is_starting() {
     let checkout = Checkout::new().alive(1, false);
     assert_eq!(checkout.state(), "starting");
     checkout.says(
@@ -110,7 +110,7 @@ fn it_runs() {
                               polis start
           enter the machine   docker exec -it machine-1 bash
           cut its power       docker kill machine-1
-          calls of multipass  /world/calls.jsonl
+          calls of multipass  /sandbox/calls.jsonl
           take it down        cargo xtask lab down
     "#]]);
     assert_eq!(checkout.run("up").seen(), checkout.run("status").seen());
@@ -170,7 +170,7 @@ fn the_machine_lacks_programs() {
 }
 
 #[test]
-fn down_ends_the_process_and_waits_for_its_end() {
+fn down_stops_the_process_and_waits_for_it() {
     let log = tempfile::NamedTempFile::new().expect("a file");
     let mut process = Run::new(&["sleep", "1000"])
         .background(log.path())
@@ -180,7 +180,7 @@ fn down_ends_the_process_and_waits_for_its_end() {
     let down = checkout.tree.start(LAB, &args, &[]);
     let ended = process.wait().expect("a child");
     assert!(!ended.success(), "{ended}");
-    // As that process does when all is gone: until then, `down` waits.
+    // Like that process when everything is gone: until then, `down` waits.
     fs::remove_file(checkout.file("lab.json")).expect("the file");
     let Checkout { tree: _tree, lock } = checkout;
     drop(lock);
@@ -193,7 +193,7 @@ fn down_ends_the_process_and_waits_for_its_end() {
 }
 
 #[test]
-fn a_broken_file_is_told() {
+fn an_invalid_file_is_reported() {
     let checkout = Checkout::new();
     fs::write(checkout.file("lab.json"), "{").expect("a file");
     checkout.says(

@@ -1,4 +1,4 @@
-//! Runs the stack's own scripts with the programs around them replaced: no engine, no image.
+//! Runs the stack's own scripts with fake programs around them: no engine, no image.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cloud_init_proof::run::{Ran, Run};
 use cloud_init_proof::runner;
 
-/// A directory that is removed with this value.
+/// A directory that is removed when dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -18,7 +18,7 @@ impl Scratch {
         Self(dir)
     }
 
-    /// Puts a program of this name before all others.
+    /// Adds a fake program that shadows the real one.
     fn program(&self, name: &str, script: &str) {
         self.file(&format!("bin/{name}"), &format!("#!/bin/bash\n{script}\n"));
     }
@@ -38,7 +38,7 @@ impl Scratch {
         );
     }
 
-    /// Runs `script` in the directory with its programs in front.
+    /// Runs `script` in the directory, with its programs first on the PATH.
     fn run(&self, script: &str) -> Ran {
         let path = self.0.join("bin");
         let script = format!(
@@ -56,7 +56,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A stack's folder in which secrets can be made, for a user who needs sudo for root's files.
+/// A stack's folder for creating secrets, as a user who needs sudo for root's files.
 fn stack(name: &str) -> Option<Scratch> {
     let is_root = Run::new(&["id", "-u"]).output().expect("id").trim() == "0";
     if !is_root {
@@ -76,7 +76,7 @@ fn stack(name: &str) -> Option<Scratch> {
 }
 
 #[test]
-fn a_warning_of_sudo_is_not_an_error_of_the_secrets() {
+fn a_warning_from_sudo_is_not_an_error() {
     let Some(scratch) = stack("sudo") else { return };
     for words in ["", "--check"] {
         let ran = scratch.run(&format!("scripts/generate-secrets.sh {words}"));
@@ -85,7 +85,7 @@ fn a_warning_of_sudo_is_not_an_error_of_the_secrets() {
 }
 
 #[test]
-fn a_key_of_another_certificate_is_reported() {
+fn a_key_that_does_not_match_its_certificate_is_reported() {
     let Some(scratch) = stack("key") else { return };
     let made = scratch.run("scripts/generate-secrets.sh");
     assert_eq!(made.code, 0, "{made:?}");
@@ -99,8 +99,8 @@ fn a_key_of_another_certificate_is_reported() {
     );
 }
 
-/// A `docker` that notes its calls, and a workspace on two networks, of which Compose wants to make one anew, as well as
-/// one that the workspace is not on. As the real one it refuses to while the workspace is on it.
+/// A `docker` that records its calls. The workspace is on two networks, one of which Compose wants to recreate together with one
+/// that the workspace is not on. Like the real one, it refuses as long as the workspace is on it.
 const NETWORKS: &str = r#"echo "$*" >>calls
 case "$*" in
   "compose ps --all --quiet workspace") echo id ;;
@@ -114,7 +114,7 @@ case "$*" in
 esac"#;
 
 #[test]
-fn a_network_that_changes_under_the_workspace_is_left_and_joined_again() {
+fn the_workspace_leaves_a_changed_network_and_rejoins_it() {
     let scratch = Scratch::new("networks");
     for script in ["scripts/stack.sh", "scripts/agents.sh"] {
         scratch.copy(script, script);
@@ -122,11 +122,11 @@ fn a_network_that_changes_under_the_workspace_is_left_and_joined_again() {
     scratch.program("systemctl", "echo inactive");
     scratch.program("docker", NETWORKS);
     scratch.file("joined", "polis_internal\npolis_other\n");
-    // Cut off while the workspace is on its network no more.
+    // Interrupted while the workspace is off its network.
     let ran = scratch.run("touch cut; scripts/stack.sh up");
     assert_ne!(ran.code, 0, "{ran:?}");
     assert_eq!(scratch.run("cat joined").stdout, "polis_other\n");
-    // The next run goes on, also when another network was noted and not left.
+    // The next run resumes, even if another network was recorded but not left.
     let ran = scratch.run("rm cut; echo polis_other >>.left-networks; scripts/stack.sh up");
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(
@@ -142,34 +142,34 @@ fn a_network_that_changes_under_the_workspace_is_left_and_joined_again() {
 }
 
 #[test]
-fn c_icap_that_exits_with_0_keeps_the_container_running_and_is_reported() {
+fn if_c_icap_exits_with_0_the_container_keeps_running_and_reports_it() {
     let scratch = Scratch::new("c-icap");
     scratch.copy("config/sentinel/start.sh", "start.sh");
-    // What c-icap does with a configuration that it cannot read.
+    // Like c-icap with an invalid configuration.
     scratch.program("c-icap", "echo 'Fatal error while parsing config file'");
     let ran = scratch.run("timeout --preserve-status -s TERM 2 ./start.sh");
-    // It kept running until it got SIGTERM, and said why.
+    // It kept running until SIGTERM, and said why.
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stderr.contains("exited with 0"), "{ran:?}");
 }
 
 #[test]
-fn c_icap_stops_with_its_container_and_a_crash_ends_the_container() {
+fn c_icap_stops_with_its_container_and_a_crash_stops_the_container() {
     let scratch = Scratch::new("c-icap-ends");
     scratch.copy("config/sentinel/start.sh", "start.sh");
     scratch.program(
         "c-icap",
-        "trap 'echo told to end; exit 0' TERM; while :; do sleep 0.1; done",
+        "trap 'echo got SIGTERM; exit 0' TERM; while :; do sleep 0.1; done",
     );
     let ran = scratch.run("timeout --preserve-status -s TERM 1 ./start.sh");
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stdout.contains("told to end"), "{ran:?}");
+    assert!(ran.stdout.contains("got SIGTERM"), "{ran:?}");
     scratch.program("c-icap", "exit 3");
     let ran = scratch.run("./start.sh");
     assert_eq!(ran.code, 3, "{ran:?}");
 }
 
-/// A stack's folder in which `docker compose pull` succeeds with its `nth` attempt; `engine` prints Docker's process.
+/// A stack's folder in which the `nth` attempt of `docker compose pull` succeeds; `engine` prints Docker's process ID.
 fn pulled(name: &str, nth: u32, engine: &str) -> Ran {
     let scratch = Scratch::new(name);
     scratch.copy("scripts/stack.sh", "scripts/stack.sh");
@@ -188,15 +188,15 @@ fn pulled(name: &str, nth: u32, engine: &str) -> Ran {
 }
 
 #[test]
-fn a_pull_that_a_restart_of_docker_cuts_goes_on_as_soon_as_docker_answers() {
+fn a_pull_resumes_as_soon_as_docker_answers_after_a_restart() {
     let ran = pulled("restart", 2, "wc -l <pulls 2>/dev/null || echo 0");
     assert_eq!(ran.code, 0, "{ran:?}");
-    // A second for each time that Docker did not answer.
+    // One second for each unanswered attempt.
     assert!(ran.stdout.ends_with("pulls 2 slept 1 1\n"), "{ran:?}");
 }
 
 #[test]
-fn a_registry_that_refuses_is_given_time() {
+fn a_pull_waits_after_a_refusal_of_the_registry() {
     let ran = pulled("refusal", 3, "echo 7");
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.ends_with("pulls 3 slept 5 1 1 15\n"), "{ran:?}");

@@ -1,4 +1,4 @@
-//! Builds the twins from the contracts of the tree and checks that each has the programs of its contract and no others.
+//! Builds the twins from the tree's contracts, and checks that each has exactly the programs of its contract.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use polis_stack_proof::twins;
 use xtask_pins::contract::{self, Contract};
 
 #[test]
-fn each_twin_has_the_programs_of_its_contract_and_no_others() {
+fn each_twin_has_exactly_the_programs_of_its_contract() {
     if let Some(missing) = missing() {
         return runner::skip(&missing);
     }
@@ -54,7 +54,7 @@ fn absent<'a>(contract: &'a Contract, found: &BTreeSet<String>) -> Vec<&'a str> 
         .collect()
 }
 
-/// What this machine lacks to build twins.
+/// What this machine lacks for building twins.
 fn missing() -> Option<String> {
     let programs = ["mmdebstrap", "skopeo", "cc", "openssl", "chroot"];
     let missing = programs

@@ -1,10 +1,9 @@
-//! `bridge-accept`: lets traffic pass inside one bridge network, and holds back the rest.
+//! `bridge-accept`: allows traffic inside one bridge network, and blocks the rest.
 //!
-//! Docker isolates an internal network with rules that also stop packets which a transparent proxy
-//! sends back out of the bridge they came in by. `DOCKER-USER` runs before those rules. This file
-//! owns the conversation: write the tables of [`guard`], wait for Docker to create the chain, read
-//! it, write the plan, and say what to do if that fails. The tables come first, so that a later
-//! failure leaves nothing open that should be closed.
+//! Docker isolates an internal network with rules that also block packets which a transparent proxy sends back out of the bridge
+//! on which they arrived. `DOCKER-USER` runs before those rules. This file does the I/O: it writes the tables of [`guard`], waits
+//! for Docker to create the chain, reads it, writes the plan, and explains a failure. The tables come first, so that a later
+//! failure opens nothing.
 
 use std::fmt;
 use std::io;
@@ -19,13 +18,13 @@ use crate::bridge::{BridgeName, CHAIN, Plan, TABLE, plan};
 use crate::netlink::Socket;
 use crate::{guard, guard_wire, wire};
 
-/// How often the chain is looked for.
+/// The interval between checks for the chain.
 const POLL: Duration = Duration::from_millis(250);
 
-/// How often a transaction is tried again because someone else changed the rule set meanwhile.
+/// How often to retry a transaction because another process changed the rule set meanwhile.
 const RACES: u32 = 100;
 
-/// Tables of legacy iptables that are in use in this network namespace, one a line (kernel:
+/// The tables of legacy iptables that are in use in this network namespace, one per line (kernel:
 /// `ip_tables.c`).
 const LEGACY_TABLES: &str = "/proc/net/ip_tables_names";
 
@@ -33,45 +32,43 @@ const LEGACY_TABLES: &str = "/proc/net/ip_tables_names";
 /// nftables").
 const NFTABLES_BACKEND: &str = "docker-bridges";
 
-/// In a container with `network_mode: host`, Docker puts a copy of the host's file here, with the
-/// servers from its own settings if there are any. Docker's resolver asks these same servers (moby:
-/// `resolver.go` connects from the container's namespace unless the server is on the host's
-/// loopback).
+/// In a container with `network_mode: host`, Docker puts a copy of the host's file here, with the servers from its own settings if
+/// there are any. Docker's resolver queries these same servers (moby: `resolver.go` connects from the container's namespace unless
+/// the server is on the host's loopback).
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// What was done.
+/// What a run did with the rule.
 enum Outcome {
-    /// The rule stood in effect.
+    /// It was already in effect.
     Kept,
-    /// The rule is new.
+    /// It was added.
     Added,
-    /// The rule stood where it was never asked.
+    /// It was in a position where it was never reached.
     Moved,
 }
 
-/// Why the rules could not be put into effect, by who has to act.
+/// Why the rules could not be put into effect, grouped by who has to act.
 enum Failure {
-    /// Whoever runs this container.
+    /// The user of this container: a capability is missing.
     Permission,
-    /// Whoever configures Docker; with what was seen of its firewall.
+    /// The administrator of Docker. With the observed state of its firewall.
     NoChain {
         waited: Duration,
         legacy: bool,
         nftables: bool,
     },
-    /// Whoever keeps changing the rules.
+    /// The owner of the process that keeps changing the rules.
     Contended,
-    /// Whoever runs this container: nothing says which name servers to let through.
+    /// The user of this container: there is no list of name servers to allow.
     ResolvConf(io::Error),
-    /// Nobody we know: an unexpected answer.
+    /// Unknown: an unexpected answer of the kernel.
     Netlink {
         operation: &'static str,
         source: io::Error,
     },
 }
 
-/// Writes the tables and makes sure that the rule is in effect, waiting for Docker's chain for at
-/// most `request.wait`.
+/// Writes the tables and makes sure that the rule is in effect. Waits at most `request.wait` for Docker's chain.
 pub(crate) fn run(request: &BridgeAccept) -> ExitCode {
     let bridge = &request.bridge;
     match guard_and_accept(request) {
@@ -97,7 +94,7 @@ fn guard_and_accept(request: &BridgeAccept) -> Result<Outcome, Failure> {
     accept(&mut socket, &request.bridge, request.wait)
 }
 
-/// Replaces the tables that hold the bridges back.
+/// Replaces the tables that restrict the bridges.
 fn guard(socket: &mut Socket, request: &BridgeAccept) -> Result<(), Failure> {
     let BridgeAccept {
         bridge,
@@ -116,7 +113,7 @@ fn guard(socket: &mut Socket, request: &BridgeAccept) -> Result<(), Failure> {
     let written = socket.call(write);
     written.map_err(failed("replace the nftables tables `polis-init-BRIDGE`"))?;
     println!(
-        "polis-init: tables inet and arp {name}: {bridge} reaches nothing outside its network"
+        "polis-init: tables inet and arp {name}: {bridge} can reach nothing outside its network"
     );
     let listed: Vec<String> = name_servers.iter().map(ToString::to_string).collect();
     let dns = match listed.is_empty() {
@@ -124,10 +121,10 @@ fn guard(socket: &mut Socket, request: &BridgeAccept) -> Result<(), Failure> {
         false => format!(" and port 53 of {}", listed.join(", ")),
     };
     for bridge in egress {
-        println!("polis-init: table inet {name}: {bridge} reaches public addresses{dns}");
+        println!("polis-init: table inet {name}: {bridge} can reach public addresses{dns}");
     }
     for bridge in ingress {
-        println!("polis-init: table inet {name}: {bridge} only answers");
+        println!("polis-init: table inet {name}: {bridge} can only reply");
     }
     Ok(())
 }
@@ -152,7 +149,7 @@ fn accept(socket: &mut Socket, bridge: &BridgeName, wait: Duration) -> Result<Ou
                 if !waiting {
                     waiting = true;
                     eprintln!(
-                        "polis-init: waiting up to {} s for Docker to make chain {CHAIN}",
+                        "polis-init: waiting up to {} s for Docker to create chain {CHAIN}",
                         wait.as_secs()
                     );
                 }
@@ -163,14 +160,13 @@ fn accept(socket: &mut Socket, bridge: &BridgeName, wait: Duration) -> Result<Ou
     }
 }
 
-/// Reads the chain and writes the plan once. The rule set's generation, read first, ties both
-/// together.
+/// Reads the chain and writes the plan once. The generation of the rule set, read first, ties both together.
 fn attempt(socket: &mut Socket, bridge: &BridgeName) -> Result<Outcome, Failure> {
     let read = "read the nftables chain `ip filter DOCKER-USER`";
     let answers = socket.call(wire::get_generation).map_err(failed(read))?;
     let generation =
         wire::generation(answers.first().map_or(&[], Vec::as_slice)).map_err(malformed(read))?;
-    // A dump of a missing chain is empty, so the chain is asked for by itself.
+    // A dump of a missing chain is empty, so query the chain separately.
     socket.call(wire::get_chain).map_err(failed(read))?;
     let answers = socket.call(wire::get_rules).map_err(failed(read))?;
     let rules: Result<Vec<_>, _> = answers.iter().map(|answer| wire::rule(answer)).collect();
@@ -188,7 +184,7 @@ fn attempt(socket: &mut Socket, bridge: &BridgeName) -> Result<Outcome, Failure>
     })
 }
 
-/// Looks for the reason why the chain is missing.
+/// Determines why the chain is missing.
 fn no_chain(socket: &mut Socket, waited: Duration) -> Failure {
     let legacy = std::fs::read_to_string(LEGACY_TABLES)
         .is_ok_and(|tables| tables.lines().any(|line| line == TABLE));
@@ -224,7 +220,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Permission => f.write_str(
-                "the kernel refuses to show or change firewall rules\n  \
+                "the kernel refuses access to the firewall rules\n  \
                  likely cause: the capability NET_ADMIN is missing\n  \
                  next: give this container `cap_add: [NET_ADMIN]` and `network_mode: host`, and run it as root",
             ),
@@ -234,7 +230,7 @@ impl fmt::Display for Failure {
                 match (legacy, nftables) {
                     (_, true) => writeln!(
                         f,
-                        "  cause: table `ip {NFTABLES_BACKEND}` is there, so Docker runs with `--firewall-backend=nftables`"
+                        "  cause: table `ip {NFTABLES_BACKEND}` exists, so Docker runs with `--firewall-backend=nftables`"
                     )?,
                     (true, _) => f.write_str(
                         "  likely cause: tables of legacy iptables are in use, so Docker may write its chains there\n",

@@ -1,7 +1,4 @@
-//! The command line: what may be asked of `polis-init`, and how a bad request is refused.
-//!
-//! Arguments become typed requests here, so the verbs never see an unchecked number or interface
-//! name.
+//! Parses the command line into typed requests, so that the verbs never see an unchecked number or interface name.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -16,20 +13,20 @@ use crate::bridge::BridgeName;
 use crate::forward::{Forward, Network};
 use crate::ownership::{Owner, Request};
 
-/// Exit code of a request that cannot be understood; nothing was tried.
+/// Exit code of an invalid command line; nothing was changed.
 const USAGE: u8 = 2;
 
 /// Docker needs a few seconds after boot to write its chains.
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-/// How long a forwarded connection may carry nothing, unless told.
+/// How long a forwarded connection may be idle by default.
 const DEFAULT_IDLE: Duration = Duration::from_secs(3600);
 
-/// An init container that waits longer than this hides a fault instead of riding out a slow start.
+/// A longer wait would hide a fault instead of covering a slow start.
 const LONGEST_WAIT_SECONDS: u64 = 3600;
 
 const HELP: &str = "\
-polis-init: prepares what the Polis services find when they start
+polis-init: prepares the environment of the Polis services
 
 Usage:
   polis-init chown [-R] UID:GID PATH...
@@ -42,40 +39,40 @@ Usage:
 Commands:
   chown          Change the owner of PATH, and with -R of everything below it, to the
                  numeric UID:GID. A symbolic link is changed itself and never followed.
-                 Every path that fails is named; the others are still changed.
-  bridge-accept  Let traffic pass inside the network of BRIDGE and nowhere else.
+                 Every path that fails is reported; the others are still changed.
+  bridge-accept  Allow traffic inside the network of BRIDGE and nowhere else.
                  Inside: one rule `-i BRIDGE -o BRIDGE -j ACCEPT` at the head of chain
                  DOCKER-USER, as iptables-nft would write it. Elsewhere: the nftables
-                 tables `inet` and `arp` polis-init-BRIDGE keep what comes in by BRIDGE
-                 away from this machine and from all other networks. Each run replaces
+                 tables `inet` and `arp` polis-init-BRIDGE block traffic from BRIDGE
+                 to this machine and to all other networks. Each run replaces
                  them; nothing else is changed.
-  forward        Listen on each PORT, and carry what comes in to the same port of HOST,
+  forward        Listen on each PORT, and forward connections to the same port of HOST,
                  or to the one after the colon. At most 256 connections at a time.
 
 Options:
   -R              Descend into directories
   --wait SECONDS  How long bridge-accept waits for Docker to create the chain
                   (0 to 3600, default 30)
-  --egress BRIDGE Let what comes in by this bridge reach public IPv4 addresses and
-                  port 53 of the name servers in /etc/resolv.conf, but neither
-                  private ranges nor this machine; may be repeated
-  --ingress BRIDGE Let what comes in by this bridge only answer: nothing is opened
-                  from there; may be repeated
+  --egress BRIDGE Allow traffic from this bridge to public IPv4 addresses and
+                  port 53 of the name servers in /etc/resolv.conf, but not to
+                  private ranges or this machine; may be repeated
+  --ingress BRIDGE Allow only replies from this bridge: it cannot open
+                  connections; may be repeated
   --to HOST       The name or the IPv4 address of the host
-  --within NETWORK Dial HOST only at an address in this network, such as 10.0.0.0/8
-  --idle SECONDS  When a connection that carries nothing is ended (1 to 86400,
+  --within NETWORK Connect to HOST only at an address in this network, such as 10.0.0.0/8
+  --idle SECONDS  Close a connection that was idle for this long (1 to 86400,
                   default 3600)
-  --check         Only say whether something listens on each PORT
+  --check         Only check that something listens on each PORT
   -h, --help      Print this help
   -V, --version   Print the version
 
 Exit codes:
-  0  done, or nothing was left to do
-  1  failed; standard error says what and where
-  2  the command line is not understood; nothing was tried
+  0  done, or nothing to do
+  1  failed; see standard error
+  2  the command line is invalid; nothing was changed
 ";
 
-/// What the command line asks for.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Print the help text.
@@ -84,28 +81,28 @@ pub(crate) enum Command {
     Version,
     /// Change owners.
     Chown(Request),
-    /// Let traffic pass inside one bridge network.
+    /// Allow traffic inside one bridge network.
     BridgeAccept(BridgeAccept),
-    /// Carry connections to one host.
+    /// Forward connections to one host.
     Forward(Forward),
-    /// Say whether something listens on these ports.
+    /// Check that something listens on these ports.
     Listening(Vec<(u16, u16)>),
 }
 
-/// Which bridges to let through and to hold back.
+/// The bridges to open and to restrict.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BridgeAccept {
-    /// The interface inside whose network traffic passes, and that reaches nothing else.
+    /// The bridge inside which traffic is allowed, and which reaches nothing else.
     pub(crate) bridge: BridgeName,
-    /// Interfaces that reach public addresses only.
+    /// Bridges that reach only public addresses.
     pub(crate) egress: Vec<BridgeName>,
-    /// Interfaces that open no connection.
+    /// Bridges that cannot open connections.
     pub(crate) ingress: Vec<BridgeName>,
     /// How long to wait for Docker's chain.
     pub(crate) wait: Duration,
 }
 
-/// Why a command line was refused, in words for the person who wrote it.
+/// Why a command line was refused, for its author.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UsageError(String);
 
@@ -126,7 +123,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut parser = Parser::from_args(arguments);
     match parser.next()? {
-        None => Err(UsageError("a command is missing".into())),
+        None => Err(UsageError("missing command".into())),
         Some(Short('h') | Long("help")) => Ok(Command::Help),
         Some(Short('V') | Long("version")) => Ok(Command::Version),
         Some(Value(verb)) => match verb.to_str() {
@@ -156,17 +153,17 @@ fn parse_chown(parser: &mut Parser) -> Result<Command, UsageError> {
                 })?);
             }
             Value(value) if value.is_empty() => {
-                return Err(UsageError("chown: a PATH is empty".into()));
+                return Err(UsageError("chown: empty PATH".into()));
             }
             Value(value) => paths.push(value.into()),
             other => return Err(other.unexpected().into()),
         }
     }
     let Some(owner) = owner else {
-        return Err(UsageError("chown: UID:GID is missing".into()));
+        return Err(UsageError("chown: missing UID:GID".into()));
     };
     if paths.is_empty() {
-        return Err(UsageError("chown: a PATH is missing".into()));
+        return Err(UsageError("chown: missing PATH".into()));
     }
     Ok(Command::Chown(Request {
         recursive,
@@ -191,7 +188,7 @@ fn parse_bridge_accept(parser: &mut Parser) -> Result<Command, UsageError> {
         }
     }
     let Some(bridge) = bridge else {
-        return Err(UsageError("bridge-accept: BRIDGE is missing".into()));
+        return Err(UsageError("bridge-accept: missing BRIDGE".into()));
     };
     for (of, others, name) in [
         ("BRIDGE", std::slice::from_ref(&bridge), "--egress"),
@@ -230,16 +227,16 @@ fn parse_forward(parser: &mut Parser) -> Result<Command, UsageError> {
             Value(value) => {
                 let (port, target) = parse_ports(&value)?;
                 if ports.iter().any(|(known, _)| *known == port) {
-                    return Err(UsageError(format!("forward: port {port} is there twice")));
+                    return Err(UsageError(format!("forward: port {port} is given twice")));
                 }
                 ports.push((port, target));
             }
             other => return Err(other.unexpected().into()),
         }
     }
-    let missing = |what: &str| UsageError(format!("forward: {what} is missing"));
+    let missing = |what: &str| UsageError(format!("forward: missing {what}"));
     if ports.is_empty() {
-        return Err(missing("a PORT"));
+        return Err(missing("PORT"));
     }
     if check {
         return Ok(Command::Listening(ports));
@@ -322,7 +319,7 @@ pub(crate) fn print_version() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints why the command line was refused, and how it should look, to standard error.
+/// Prints to standard error why the command line was refused, and its usage.
 pub(crate) fn print_usage(error: &UsageError) -> ExitCode {
     eprint!("polis-init: {error}\n\n{HELP}");
     ExitCode::from(USAGE)
@@ -337,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_compose_file_s_chown_line_is_understood() {
+    fn the_chown_line_of_the_compose_file_is_parsed() {
         let Ok(Command::Chown(request)) = parsed("chown -R 65532:65532 /data") else {
             panic!("not a chown request");
         };
@@ -362,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn bridge_accept_waits_half_a_minute_unless_told() {
+    fn bridge_accept_waits_half_a_minute_by_default() {
         let Ok(Command::BridgeAccept(request)) = parsed("bridge-accept br-polis") else {
             panic!("not a bridge request");
         };
@@ -374,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn the_compose_file_s_bridge_line_is_understood() {
+    fn the_bridge_line_of_the_compose_file_is_parsed() {
         let line = "bridge-accept polis-internal --egress polis-external --egress polis-internet \
                     --ingress polis-forward";
         let name = |text| BridgeName::parse(text).expect("a valid name");
@@ -390,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn the_overlay_s_lines_are_understood() {
+    fn the_lines_of_the_overlay_are_parsed() {
         let Ok(Command::Forward(request)) =
             parsed("forward --to workspace --within 10.10.1.128/25 8099:3000 8100")
         else {
@@ -406,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn help_answers_after_a_command_too() {
+    fn help_works_after_a_command_too() {
         for line in [
             "--help",
             "-h",

@@ -1,34 +1,31 @@
-//! Decides, without touching the kernel, what makes traffic inside one bridge network pass
-//! `DOCKER-USER`.
+//! Plans, without touching the kernel, the change that allows traffic inside one bridge network to pass `DOCKER-USER`.
 //!
-//! The rule has to be *effective*, not merely present: below a `RETURN` it would never be asked. So
-//! the plan reads the chain the way a packet that enters and leaves by the bridge would, up to the
-//! first rule that could decide about it.
+//! The rule has to be *effective*, not merely present: after a `RETURN`, it would never be reached. So the plan evaluates the chain
+//! for a packet that enters and leaves by the bridge, up to the first rule that could decide about it.
 
 use std::fmt;
 
 /// The nftables table that iptables-nft calls `filter`.
 pub(crate) const TABLE: &str = "filter";
 
-/// The chain that Docker leaves to its users, and jumps to before its own rules.
+/// The chain that Docker reserves for its users, and runs before its own rules.
 pub(crate) const CHAIN: &str = "DOCKER-USER";
 
 /// `NF_ACCEPT` in linux/netfilter.h.
 pub(crate) const ACCEPT: u32 = 1;
 
-/// `NFT_CONTINUE` in linux/netfilter/nf_tables.h: go on with the next rule.
+/// `NFT_CONTINUE` in linux/netfilter/nf_tables.h: continue with the next rule.
 const CONTINUE: u32 = u32::MAX;
 
-/// A network interface's name, in the characters that every tool reads the same way.
+/// A network interface's name, limited to characters that every tool interprets the same way.
 ///
-/// The kernel allows more, but `+` at the end is a wildcard to iptables, and quotes or control
-/// characters would make messages lie.
+/// The kernel allows more, but a `+` at the end is a wildcard for iptables, and quotes or control
+/// characters would make messages misleading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BridgeName(String);
 
 impl BridgeName {
-    /// Takes 1 to 15 bytes (IFNAMSIZ less the terminator) of letters, digits, `.`, `_` and `-`, not
-    /// opening with a dash.
+    /// Accepts 1 to 15 bytes (IFNAMSIZ less the terminator) of letters, digits, `.`, `_` and `-`, not starting with a dash.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let length = (1..=15).contains(&text.len());
         let characters = text
@@ -38,13 +35,12 @@ impl BridgeName {
         (length && characters && !special).then(|| Self(text.to_owned()))
     }
 
-    /// The name's bytes, without terminator.
+    /// The name's bytes, without the terminator.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// The name and its terminator: what an exact comparison holds; without the terminator it would
-    /// match a prefix.
+    /// The name with its terminator, for an exact comparison; without the terminator, it would match a prefix.
     pub(crate) fn terminated(&self) -> Vec<u8> {
         [self.as_bytes(), b"\0"].concat()
     }
@@ -59,13 +55,13 @@ impl fmt::Display for BridgeName {
 /// The two packet properties that our rule compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interface {
-    /// Name of the interface that the packet came in by.
+    /// The name of the incoming interface.
     In,
-    /// Name of the interface that it leaves by.
+    /// The name of the outgoing interface.
     Out,
 }
 
-/// How a comparison is made.
+/// The operator of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Comparison {
     /// Equal.
@@ -76,37 +72,36 @@ pub(crate) enum Comparison {
     Other,
 }
 
-/// One expression of a rule, as far as the decision needs it.
+/// One expression of a rule, reduced to what the decision needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Expression {
     /// Loads an interface name into a register.
     Load(Interface, u32),
-    /// Compares a register with fixed bytes; the rule ends here unless it holds.
+    /// Compares a register with fixed bytes; if they differ, the rule ends here.
     Compare(u32, Comparison, Vec<u8>),
     /// Counts packets.
     Counter,
     /// A verdict by its code.
     Verdict(u32),
-    /// Something that can only narrow the rule or observe the packet; it may overwrite any
-    /// register.
+    /// An expression that can only narrow the rule or observe the packet; it may overwrite any register.
     Condition,
-    /// Something that might decide about the packet: a reject, a jump by map, an xtables target.
+    /// An expression that might decide about the packet: a reject, a jump by map, an xtables target.
     Unknown,
 }
 
 /// One rule of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// The kernel's number for it, unique in the table.
+    /// The kernel's handle for it, unique in the table.
     pub(crate) handle: u64,
-    /// What it does, in order.
+    /// Its expressions, in order.
     pub(crate) expressions: Vec<Expression>,
 }
 
-/// What has to be written.
+/// The change to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// The rule stands where it is asked; nothing is written.
+    /// The rule is effective; there is nothing to write.
     Keep,
     /// Insert the rule at the head, and in the same transaction delete its ineffective copies,
     /// named by handle.
@@ -116,10 +111,10 @@ pub(crate) enum Plan {
     },
 }
 
-/// What a rule means to a packet that enters and leaves by the bridge.
+/// The effect of a rule on a packet that enters and leaves by the bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// It is the rule that we want.
+    /// It is our rule.
     Ours,
     /// It leaves the decision to the next rule.
     Passes,
@@ -127,7 +122,7 @@ enum Effect {
     MayDecide,
 }
 
-/// Decides what to write, given the chain's rules in order.
+/// Plans the change, given the chain's rules in order.
 pub(crate) fn plan(rules: &[Rule], bridge: &BridgeName) -> Plan {
     let effects: Vec<Effect> = rules.iter().map(|rule| effect(rule, bridge)).collect();
     let first = effects.iter().find(|effect| **effect != Effect::Passes);
@@ -144,8 +139,8 @@ pub(crate) fn plan(rules: &[Rule], bridge: &BridgeName) -> Plan {
 }
 
 fn effect(rule: &Rule, bridge: &BridgeName) -> Effect {
-    // Only the newest load is trusted: registers overlap, so an older one may have been overwritten
-    // by any other.
+    // Only the newest load counts: registers overlap, so any load may have overwritten an older
+    // one.
     let mut loaded: Option<(u32, Interface)> = None;
     let (mut by_in, mut by_out, mut narrowed) = (false, false, false);
     for expression in &rule.expressions {
@@ -177,8 +172,7 @@ fn effect(rule: &Rule, bridge: &BridgeName) -> Effect {
     Effect::Passes
 }
 
-/// Whether the bytes of a comparison stand for the bridge: up to a terminator the whole name,
-/// without one a prefix.
+/// Whether the bytes of a comparison match the bridge: with a terminator the whole name, otherwise a prefix.
 fn same_name(data: &[u8], bridge: &BridgeName) -> bool {
     match data.split(|byte| *byte == 0).next() {
         Some(name) if name.len() < data.len() => name == bridge.as_bytes(),
@@ -247,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_chain_or_one_that_returns_gets_the_rule() {
+    fn the_rule_is_added_to_an_empty_chain_or_one_that_returns() {
         assert_eq!(plan(&[], &bridge()), Plan::Insert { delete: vec![] });
         assert_eq!(
             plan(&[returns(2)], &bridge()),
@@ -256,13 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_at_the_head_is_kept_even_when_doubled() {
+    fn a_rule_at_the_head_is_kept_even_if_duplicated() {
         assert_eq!(plan(&[ours(3), returns(2)], &bridge()), Plan::Keep);
         assert_eq!(plan(&[ours(4), ours(3), returns(2)], &bridge()), Plan::Keep);
     }
 
     #[test]
-    fn a_rule_that_is_never_asked_moves_to_the_head() {
+    fn a_rule_that_is_never_reached_moves_to_the_head() {
         assert_eq!(
             plan(&[returns(2), ours(3), ours(4)], &bridge()),
             Plan::Insert { delete: vec![3, 4] }

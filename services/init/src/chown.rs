@@ -1,11 +1,11 @@
-//! `chown`: gives a volume to the user that will work in it, and reports how that went.
+//! `chown`: gives a volume to the user of its service, and reports the result.
 
 use std::process::ExitCode;
 
 use crate::ownership::{Request, Tally};
 use crate::walk;
 
-/// Changes every path, reports every failure on standard error, and sums up.
+/// Changes every path, reports every failure on standard error, and prints a summary.
 pub(crate) fn run(request: &Request) -> ExitCode {
     let Tally {
         set,

@@ -1,7 +1,7 @@
-//! `forward`: carries TCP connections from its own ports to one host, and to nothing else.
+//! `forward`: forwards TCP connections from its own ports to one host, and to nothing else.
 //!
-//! It never looks at what it carries. The host is asked for by name for each connection, and only an address inside the
-//! request's network is dialled: whatever a name server says, no other network is reached.
+//! It never inspects the data. It resolves the host's name for each connection, and connects only to an address inside the
+//! request's network, so no name server can direct it to another network.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -11,27 +11,27 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Connections at a time, on all ports together; each takes two threads.
+/// The maximum number of concurrent connections on all ports; each takes two threads.
 const MOST: usize = 256;
-/// A thread needs little more than its frame; the buffers are on the heap.
+/// The stack of a thread holds little more than its frame; the buffers are on the heap.
 const STACK: usize = 64 * 1024;
 const BUFFER: usize = 16 * 1024;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an error that is no connection's own, such as too many open files.
+/// The pause after an error that does not concern a single connection, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 /// `TCP_LISTEN` as `/proc/net/tcp` writes it.
 const LISTENS: &str = "0A";
 
-/// What is carried where to.
+/// The connections to forward, and their destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Forward {
     /// The host's name or address.
     pub(crate) to: String,
-    /// The network in which it is.
+    /// The network that must contain its address.
     pub(crate) within: Network,
-    /// Each port of ours, with the host's.
+    /// Each of our ports, with the host's.
     pub(crate) ports: Vec<(u16, u16)>,
-    /// How long a connection may carry nothing.
+    /// How long a connection may be idle.
     pub(crate) idle: Duration,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Reads `ADDRESS/LENGTH`, without bits beyond the length.
+    /// Parses `ADDRESS/LENGTH`; refuses bits beyond the length.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (address, length) = text.split_once('/')?;
         let address = u32::from(address.parse::<Ipv4Addr>().ok()?);
@@ -67,7 +67,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Listens on all ports, then carries until the process is ended.
+/// Listens on all ports, then forwards until the process is killed.
 pub(crate) fn run(request: &Forward) -> ExitCode {
     let mut bound = Vec::new();
     for (port, target) in &request.ports {
@@ -93,7 +93,7 @@ pub(crate) fn run(request: &Forward) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Whether something listens on each of `ports`, as Docker asks for the health.
+/// Whether something listens on each of `ports`, for Docker's health check.
 pub(crate) fn check(ports: &[(u16, u16)]) -> ExitCode {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     for (port, _) in ports {
@@ -115,11 +115,11 @@ fn listens(table: &str, port: u16) -> bool {
     })
 }
 
-/// How many connections there are.
+/// The number of open connections.
 #[derive(Debug, Default)]
 struct Room(AtomicUsize);
 
-/// One connection's place.
+/// The slot of one connection.
 #[derive(Debug)]
 struct Seat<'a>(&'a Room);
 
@@ -136,7 +136,7 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// Takes what comes in at one port. Whoever finds no room, or nobody at the other end, is closed at once.
+/// Accepts connections on one port. Closes a connection immediately if there is no free slot or the host is unreachable.
 fn serve(request: &Forward, listener: &TcpListener, target: u16, room: &Room) {
     thread::scope(|scope| {
         loop {
@@ -159,7 +159,7 @@ fn serve(request: &Forward, listener: &TcpListener, target: u16, room: &Room) {
     });
 }
 
-/// Carries one connection to its end.
+/// Forwards one connection until it ends.
 fn connection(request: &Forward, client: &TcpStream, target: u16) -> io::Result<()> {
     let host = dial(request, target)?;
     for stream in [client, &host] {
@@ -188,11 +188,11 @@ fn dial(request: &Forward, target: u16) -> io::Result<TcpStream> {
     TcpStream::connect_timeout(&address, DIAL_TIMEOUT)
 }
 
-/// When a connection last carried something, in either direction.
+/// When a connection last carried data, in either direction.
 #[derive(Debug)]
 struct Life {
     begun: Instant,
-    /// In milliseconds after the beginning.
+    /// In milliseconds since the start.
     last: AtomicU64,
     idle: Duration,
 }
@@ -217,7 +217,7 @@ impl Life {
     }
 }
 
-/// Copies one direction. Its end is passed on and leaves the other direction open; a failure ends both.
+/// Copies one direction. Passes on its end and leaves the other direction open; a failure closes both.
 fn carry(from: &TcpStream, to: &TcpStream, life: &Life) {
     let mut buffer = vec![0; BUFFER];
     let (mut reader, mut writer) = (from, to);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_holds_what_its_prefix_says() {
+    fn a_network_contains_the_addresses_with_its_prefix() {
         let at = |text: &str| SocketAddr::new(text.parse().expect("an address"), 1);
         let upper = network("10.10.1.128/25");
         assert_eq!(upper.to_string(), "10.10.1.128/25");
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_socket_that_listens_counts() {
+    fn only_listening_sockets_count() {
         let table = "  sl  local_address rem_address   st\n\
                      \x20  0: 00000000:1FA3 00000000:0000 0A 00000000:00000000\n\
                      \x20  1: 0100007F:1FA4 0100007F:1FA5 01 00000000:00000000\n";
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_so_many_and_a_seat_is_given_back() {
+    fn slots_are_limited_and_released() {
         let room = Room::default();
         let seats: Vec<_> = std::iter::from_fn(|| room.take()).collect();
         assert_eq!(seats.len(), MOST);
@@ -301,7 +301,7 @@ mod tests {
         assert!(room.take().is_some());
     }
 
-    /// Both ends of a connection of loopback.
+    /// Both ends of a loopback connection.
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let one = TcpStream::connect(listener.local_addr().expect("an address"));
@@ -336,7 +336,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn the_end_of_one_direction_leaves_the_other_open() {
+    fn closing_one_direction_leaves_the_other_open() {
         let (listener, port) = host();
         let mut client = carried("localhost", "127.0.0.0/8", LONG, port);
         let question = vec![7_u8; 1 << 20];
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_carries_nothing_ends_and_one_way_is_enough_to_live() {
+    fn an_idle_connection_is_closed_but_one_active_direction_keeps_it_open() {
         let (listener, port) = host();
         let idle = Duration::from_millis(300);
         let mut client = carried("127.0.0.1", "127.0.0.1/32", idle, port);
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outside_the_network_is_dialled() {
+    fn addresses_outside_the_network_are_refused() {
         let (listener, port) = host();
         let mut client = carried("127.0.0.1", "10.10.1.128/25", LONG, port);
         let mut all = Vec::new();

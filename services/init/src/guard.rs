@@ -1,11 +1,9 @@
-//! Decides, without touching the kernel, what a bridge may not reach: the rules of the tables that
-//! belong to `polis-init` alone.
+//! Plans, without touching the kernel, what a bridge must not reach: the rules of the tables that belong only to `polis-init`.
 //!
-//! Docker's chains cover forwarded IPv4. They do not keep a container from the ports of the machine
-//! itself or, on a network without IPv6, from the machine's link-local address. A drop is final in
-//! any table, so these rules need no place in Docker's chains, and neither a restart of Docker nor
-//! its choice of firewall backend touches them. An `accept` ends only its own chain: it never
-//! overrules Docker or another firewall.
+//! Docker's chains cover forwarded IPv4. They do not block a container's access to the ports of the machine itself or, on a network
+//! without IPv6, to the machine's link-local address. A drop is final in any table, so these rules need no position in Docker's
+//! chains, and neither a restart of Docker nor its choice of firewall backend affects them. An `accept` ends only its own chain: it
+//! never overrules Docker or another firewall.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +15,7 @@ pub(crate) const FAMILY_INET: u8 = 1;
 /// `NFPROTO_ARP` in linux/netfilter.h.
 pub(crate) const FAMILY_ARP: u8 = 3;
 
-/// `NFPROTO_IPV4` and `NFPROTO_IPV6`, which a packet in a chain of the `inet` family has.
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`, the protocol of a packet in a chain of the `inet` family.
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
 
@@ -40,14 +38,14 @@ const NOT_PUBLIC: [(Ipv4Addr, u8); 12] = [
     (Ipv4Addr::new(198, 18, 0, 0), 15),
     (Ipv4Addr::new(224, 0, 0, 0), 4),
     (Ipv4Addr::new(240, 0, 0, 0), 4),
-    // A public address, but in Azure the host of the virtual machine serves metadata there.
+    // A public address, but on Azure the host of the virtual machine serves metadata there.
     (Ipv4Addr::new(168, 63, 129, 16), 32),
 ];
 
 /// One condition on a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Match {
-    /// It came in by this interface.
+    /// It arrived on this interface.
     In(BridgeName),
     /// It leaves by this interface.
     Out(BridgeName),
@@ -55,7 +53,7 @@ pub(crate) enum Match {
     NotOut(BridgeName),
     /// It is IPv4 or IPv6 (`NFPROTO_*`).
     Family(u8),
-    /// Its IPv4 destination lies in this network. Only after [`Match::Family`] of IPv4.
+    /// Its IPv4 destination is in this network. Only after [`Match::Family`] of IPv4.
     To(Ipv4Addr, u8),
     /// Its protocol is this one (`IPPROTO_TCP` or `IPPROTO_UDP`) and its destination this port.
     Port(u8, u16),
@@ -63,7 +61,7 @@ pub(crate) enum Match {
     Reply,
 }
 
-/// What a rule does with the packets that match.
+/// The action for packets that match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Leave the packet to the other tables.
@@ -77,14 +75,14 @@ pub(crate) enum Verdict {
 pub(crate) struct Rule {
     /// All of these must hold.
     pub(crate) matches: Vec<Match>,
-    /// What happens then.
+    /// The action.
     pub(crate) verdict: Verdict,
 }
 
-/// One base chain; it accepts what no rule drops.
+/// One base chain; it accepts packets that no rule drops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// Its name, which is also nft's name for its hook.
+    /// Its name, which is also nft's name of its hook.
     pub(crate) name: &'static str,
     /// The hook's number in the table's family.
     pub(crate) hook: u32,
@@ -106,10 +104,10 @@ pub(crate) fn table_name(bridge: &BridgeName) -> String {
     format!("polis-init-{bridge}")
 }
 
-/// The tables of `bridge`, complete.
+/// The complete tables of `bridge`.
 ///
-/// They cut `bridge` off from the machine in every protocol, let the `egress` bridges reach only
-/// public addresses and the `name_servers`, and let the `ingress` bridges only answer.
+/// They isolate `bridge` from the machine in every protocol, allow the `egress` bridges to reach only public addresses and the
+/// `name_servers`, and allow only replies from the `ingress` bridges.
 pub(crate) fn tables(
     bridge: &BridgeName,
     egress: &[BridgeName],
@@ -156,7 +154,7 @@ fn table(family: u8, chains: Vec<(u32, &'static str, Vec<Rule>)>) -> Table {
     }
 }
 
-/// What an egress bridge sends to the machine itself.
+/// The rules for traffic from an egress bridge to the machine itself.
 fn to_the_machine(bridge: &BridgeName, name_servers: &[Ipv4Addr]) -> Vec<Rule> {
     let mut rules = vec![accepts([Match::In(bridge.clone()), Match::Reply])];
     rules.extend(to_name_servers(bridge, name_servers));
@@ -164,15 +162,14 @@ fn to_the_machine(bridge: &BridgeName, name_servers: &[Ipv4Addr]) -> Vec<Rule> {
     rules
 }
 
-/// What an egress bridge sends through the machine.
+/// The rules for traffic from an egress bridge through the machine.
 fn to_elsewhere(bridge: &BridgeName, name_servers: &[Ipv4Addr]) -> Vec<Rule> {
     let from = || Match::In(bridge.clone());
     let mut rules = vec![
-        // Containers on the same bridge: with br_netfilter, which Docker loads, bridged packets pass
-        // through here too.
+        // Containers on the same bridge: with br_netfilter, which Docker loads, bridged packets also pass here.
         accepts([from(), Match::Out(bridge.clone())]),
         accepts([from(), Match::Reply]),
-        // The stack uses no IPv6, so no IPv6 may leave it.
+        // The stack does not use IPv6, so drop all of it.
         drops([from(), Match::Family(IPV6)]),
     ];
     rules.extend(to_name_servers(bridge, name_servers));
@@ -184,8 +181,8 @@ fn to_elsewhere(bridge: &BridgeName, name_servers: &[Ipv4Addr]) -> Vec<Rule> {
     rules
 }
 
-/// DNS: Docker's resolver queries a name server from within the container that asked, unless the
-/// server is on the machine's loopback.
+/// DNS: Docker's resolver queries a name server from inside the container that sent the query, unless the server is on the
+/// machine's loopback.
 fn to_name_servers(bridge: &BridgeName, name_servers: &[Ipv4Addr]) -> Vec<Rule> {
     let both = |server: &Ipv4Addr| {
         [UDP, TCP].map(|protocol| {
@@ -214,8 +211,8 @@ fn drops<const N: usize>(matches: [Match; N]) -> Rule {
     }
 }
 
-/// The IPv4 name servers of a resolv.conf(5) that a container sends packets to: neither those on
-/// loopback, which Docker queries from the machine, nor 0.0.0.0, which means the same.
+/// The IPv4 name servers of a resolv.conf(5) to which a container sends packets. Excludes those on loopback, which Docker queries
+/// from the machine, and 0.0.0.0, which means the same.
 pub(crate) fn name_servers(resolv_conf: &str) -> Vec<Ipv4Addr> {
     let address = |line: &str| -> Option<Ipv4Addr> {
         let mut words = line.split_whitespace();
@@ -239,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_servers_are_the_addresses_that_a_container_would_send_to() {
+    fn name_servers_are_those_that_a_container_queries() {
         let text = "# nameserver 10.0.0.9\nsearch lan\nnameserver 127.0.0.53\nnameserver\t192.168.64.1 # x\n\
                     ;nameserver 10.0.0.8\nnameserver 0.0.0.0\nnameserver fe80::1%eth0\nnameserver\nnameserver host\n\
                     nameserver 10.0.0.1\nnameserver 192.168.64.1\nnameservers 10.0.0.7\n";

@@ -1,4 +1,4 @@
-//! Turns the tables of [`guard`](crate::guard) into one nf_tables transaction; no I/O.
+//! Encodes the tables of [`guard`](crate::guard) as one nf_tables transaction; no I/O.
 
 use netlink_bindings::nftables::{
     CmpOps, CtKeys, MetaKeys, Nfgenmsg, PayloadBase, PushExprListAttrs, Registers, Request,
@@ -23,7 +23,7 @@ const REPLY: u8 = 1;
 const IPV4_DESTINATION: u32 = 16;
 const DESTINATION_PORT: u32 = 2;
 
-/// Replaces the tables of this name with `tables`, all or nothing, whether or not they exist.
+/// Replaces the tables of this name by `tables` atomically, whether or not they exist.
 pub(crate) fn replace(name: &str, tables: &[Table], first: u32) -> Message {
     let mut batch = Batch::new(first, None);
     for table in tables {

@@ -1,13 +1,12 @@
-//! `polis-init`: the one program of the image that Polis' init containers run, and its forwarder.
+//! `polis-init`: the only program in the image of Polis's init containers and its forwarder.
 //!
-//! It exists so that this image holds nothing else: a container that runs as root, or with
-//! `NET_ADMIN` on the host's network, has no shell, no package manager and no Docker socket. It
-//! owns three jobs, [`chown`], [`accept`] and [`forward`], and this file only dispatches to them.
+//! It exists so that the image contains nothing else: a container that runs as root, or with `NET_ADMIN` on the host's network, has
+//! no shell, no package manager and no Docker socket. It has three commands, [`chown`], [`accept`] and [`forward`]; this file only
+//! dispatches to them.
 
 #![forbid(unsafe_code)]
 
-// The one gate: everything below is system calls of Linux. Other systems only need the workspace to
-// build.
+// The only platform check: everything below uses Linux system calls. On other systems, the workspace only needs to compile.
 #[cfg(target_os = "linux")]
 mod accept;
 #[cfg(target_os = "linux")]

@@ -1,16 +1,16 @@
-//! The names in one directory whose owner is to be changed, in the fastest order.
+//! The names in one directory whose owner is to change, in the fastest order.
 
 use std::ffi::CStr;
 
-/// Where a name begins in [`Names`]. Sorts by inode number: a file system stores inodes, and the
-/// owners in them, in that order, so neighbours share a block. On ext4 this saves a fifth of the time.
+/// The position of a name in [`Names`]. Sorts by inode number: a file system stores inodes, with their owners, in that order, so
+/// neighbours share a block. On ext4 this saves a fifth of the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     inode: u64,
     start: usize,
 }
 
-/// Names in one directory, without an allocation for each.
+/// The names in one directory, without an allocation for each.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     /// The names, each with its terminator.
@@ -19,7 +19,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Forgets all names.
+    /// Removes all names.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.places.clear();
@@ -32,13 +32,13 @@ impl Names {
         self.bytes.extend(name.to_bytes_with_nul());
     }
 
-    /// Takes the places out, sorted.
+    /// Takes the positions, sorted.
     pub(crate) fn in_order(&mut self) -> Vec<Place> {
         self.places.sort_unstable();
         std::mem::take(&mut self.places)
     }
 
-    /// The name at a place.
+    /// The name at a position.
     pub(crate) fn at(&self, place: Place) -> &CStr {
         let rest = self.bytes.get(place.start..).unwrap_or_default();
         CStr::from_bytes_until_nul(rest).unwrap_or_default()
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_taken_in_the_order_of_their_inodes() {
+    fn names_are_sorted_by_inode() {
         let mut names = Names::default();
         for (inode, name) in [(3, c"a"), (1, c"bcd"), (2, c"e"), (2, c"link-to-e")] {
             names.push(inode, name);

@@ -1,8 +1,7 @@
-//! A netlink socket to the kernel's netfilter subsystem: sends one [`Message`], gathers its
-//! answers.
+//! A netlink socket to the kernel's netfilter subsystem: sends one [`Message`] and collects its answers.
 //!
-//! The kernel answers before `send` returns, so the receive timeout never passes in health; it is
-//! there because a hanging init container would hang the whole stack without a word.
+//! The kernel normally answers before `send` returns. The receive timeout exists because a hanging init container would silently
+//! block the whole stack.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,12 +22,12 @@ const ERROR: u16 = 2;
 /// `NLMSG_DONE` in linux/netlink.h: the end of a dump.
 const DONE: u16 = 3;
 
-/// The kernel fills at most 32 KiB at a time when a dump's reader offers that much.
+/// The kernel fills at most 32 KiB at a time if the reader of a dump offers that much.
 const RECEIVE_BYTES: usize = 64 * 1024;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An open conversation with netfilter in the network namespace of this process.
+/// A socket to netfilter in the network namespace of this process.
 pub(crate) struct Socket {
     fd: OwnedFd,
     next_sequence: u32,
@@ -36,7 +35,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Opens the socket. That needs no privilege; requests need `CAP_NET_ADMIN`.
+    /// Opens the socket. This needs no privilege; requests need `CAP_NET_ADMIN`.
     pub(crate) fn open() -> io::Result<Self> {
         let fd = rustix::net::socket_with(
             AddressFamily::NETLINK,
@@ -54,17 +53,18 @@ impl Socket {
         })
     }
 
-    /// Sends the message that `build` makes from a fresh sequence number; returns the payloads of
-    /// the answers.
+    /// Sends the message that `build` makes from a new sequence number; returns the payloads of the answers.
     ///
-    /// Fails with what the kernel answers, with ERESTART if a dump was torn by a concurrent change,
-    /// and with [`io::ErrorKind::TimedOut`] if no answer comes.
+    /// Fails with the kernel's error, with ERESTART if a concurrent change interrupted a dump, and with [`io::ErrorKind::TimedOut`] if
+    /// there is no answer.
     pub(crate) fn call(&mut self, build: impl FnOnce(u32) -> Message) -> io::Result<Vec<Vec<u8>>> {
         let message = build(self.next_sequence);
         self.next_sequence = message.sequence.end() + 1;
         let sent = rustix::net::send(&self.fd, &message.bytes, SendFlags::empty())?;
         if sent != message.bytes.len() {
-            return Err(io::Error::other("the kernel took only part of the message"));
+            return Err(io::Error::other(
+                "the kernel accepted only part of the message",
+            ));
         }
         let mut answers = Answers::default();
         loop {
@@ -83,7 +83,7 @@ impl Socket {
                 .get(..length)
                 .ok_or_else(|| io::Error::other("the kernel's answer is too long"))?;
             if answers.read(datagram, &message)? {
-                // A torn dump is read to its end all the same: until then the kernel refuses the next.
+                // Read even an inconsistent dump to its end: until then, the kernel refuses the next one.
                 return if answers.torn {
                     Err(Errno::RESTART.into())
                 } else {
@@ -94,24 +94,24 @@ impl Socket {
     }
 }
 
-/// What the kernel has answered so far.
+/// The kernel's answers so far.
 #[derive(Debug, Default)]
 struct Answers {
     payloads: Vec<Vec<u8>>,
-    /// The rule set changed between two datagrams of a dump, so the payloads fit no one state.
+    /// The rule set changed between two datagrams of a dump, so the payloads match no single state.
     torn: bool,
 }
 
 impl Answers {
-    /// Reads the messages of one datagram; returns whether the conversation is over.
+    /// Parses the messages of one datagram; returns whether this was the last one.
     fn read(&mut self, mut rest: &[u8], message: &Message) -> io::Result<bool> {
         const HEADER: usize = Nlmsghdr::len();
         while let Some(header) = rest.get(..HEADER).and_then(Nlmsghdr::new_from_slice) {
             let length = header.len as usize;
             let Some(payload) = rest.get(HEADER..length) else {
-                return Err(io::Error::other("the kernel's answer is cut short"));
+                return Err(io::Error::other("the kernel's answer is truncated"));
             };
-            // Messages are aligned to four bytes; the last one need not be padded.
+            // Messages are aligned to four bytes; the last one may lack padding.
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
             if !message.sequence.contains(&header.seq) {
                 continue;
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_dump_is_read_to_its_end() {
+    fn an_inconsistent_dump_is_read_to_its_end() {
         let mut torn = part(2566, 8, b"old!");
         torn[6..8].copy_from_slice(&(NLM_F_DUMP_INTR as u16).to_ne_bytes());
         let (over, answers) = read(&[torn, part(2566, 8, b"new!")]);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_gathered_until_the_acknowledgement() {
+    fn answers_are_collected_until_the_acknowledgement() {
         let (over, answers) = read(&[
             part(2565, 8, b"odd"),
             part(ERROR, 7, &[0; 20]),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_to_other_questions_are_passed_over() {
+    fn answers_to_other_requests_are_skipped() {
         let (over, answers) = read(&[
             part(2565, 6, b"old"),
             part(ERROR, 6, &(-1_i32).to_ne_bytes()),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_overruns_or_stands_still_is_an_error() {
+    fn an_invalid_length_is_an_error() {
         for length in [0_u32, 15, 4096] {
             let mut bad = part(ERROR, 8, &[0; 20]);
             bad[..4].copy_from_slice(&length.to_ne_bytes());

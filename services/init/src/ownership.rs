@@ -1,11 +1,11 @@
-//! An owner, the request to give files to one, and the count of what came of it.
+//! An owner, the request to change files to it, and the count of results.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-/// A numeric owner: both halves, as names would need a user database that the image does not have.
+/// A numeric owner. Both parts are numbers, because names would need a user database, which the image lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
     /// User id.
@@ -15,7 +15,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// Parses `UID:GID`. The largest number is refused: to the kernel it means "leave unchanged".
+    /// Parses `UID:GID`. Refuses the largest number, which tells the kernel to leave the owner unchanged.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (uid, gid) = text.split_once(':')?;
         Some(Self {
@@ -26,7 +26,7 @@ impl Owner {
 }
 
 fn parse_id(text: &str) -> Option<u32> {
-    // `parse` alone would take "+5".
+    // `parse` alone would accept "+5".
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|id| digits && *id != u32::MAX)
 }
@@ -37,12 +37,12 @@ impl fmt::Display for Owner {
     }
 }
 
-/// What to change, and to whom.
+/// What to change, and the new owner.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     /// Whether to descend into directories.
     pub(crate) recursive: bool,
-    /// The owner that every path shall have.
+    /// The new owner of every path.
     pub(crate) owner: Owner,
     /// Where to start; at least one.
     pub(crate) paths: Vec<PathBuf>,
@@ -51,9 +51,9 @@ pub(crate) struct Request {
 /// The results so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Objects whose owner was set; a few of them may have had it before.
+    /// Objects whose owner was set; a few of them may have had it already.
     pub(crate) set: u64,
-    /// Objects that were found with the right owner.
+    /// Objects that already had the right owner.
     pub(crate) already: u64,
     /// Objects whose owner could not be set.
     pub(crate) failures: u64,
@@ -62,9 +62,9 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Reports a failure at once, so that memory does not grow with their number.
+    /// Reports a failure immediately, so that memory does not grow with their number.
     pub(crate) fn fail(&mut self, path: &Path, operation: &str, error: Errno) {
-        // Debug quotes the path and escapes line breaks: one failure is always one line.
+        // Debug quotes the path and escapes line breaks, so a failure is always one line.
         eprintln!("polis-init: {path:?}: {operation}: {error}");
         self.failures += 1;
         match error {
@@ -74,7 +74,7 @@ impl Tally {
         }
     }
 
-    /// Adds what another thread has counted.
+    /// Adds the counts of another thread.
     pub(crate) fn add(&mut self, other: Self) {
         self.set += other.set;
         self.already += other.already;
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_is_two_plain_numbers() {
+    fn an_owner_is_two_numbers() {
         assert_eq!(
             Owner::parse("0:4294967294"),
             Some(Owner {

@@ -1,17 +1,15 @@
-//! Walks an untrusted tree and gives every object in it to the requested owner.
+//! Walks an untrusted tree and changes every object in it to the requested owner.
 //!
-//! A volume's contents belong to another container, so its tree may change while it is walked and
-//! may hold links that point anywhere. Three rules keep the walk inside: an object is addressed by a
-//! single name, as the kernel returned it, relative to an open directory; no link is ever followed;
-//! and only a directory opened this way is entered. Swapping two names meanwhile only changes
-//! another object of the same directory, which is to be changed anyway.
+//! A volume's contents belong to another container, so its tree may change during the walk and may contain links that point
+//! anywhere. Three rules keep the walk inside: an object is addressed by a single name, as returned by the kernel, relative to an
+//! open directory; no link is ever followed; and only a directory opened this way is entered. Swapping two names meanwhile only
+//! changes another object of the same directory, which is to be changed anyway.
 //!
-//! Directories change owner after their contents, as in coreutils: a container with `CHOWN` and
-//! nothing else would lock itself out of a private directory by giving it away first.
+//! Directories change owner after their contents, as in coreutils: with only the capability `CHOWN`, a container would lose access
+//! to a private directory by changing its owner first.
 //!
-//! Nearly all of the time goes into the system calls that read and change the owner of an object, so
-//! nothing else is done per object. Threads share the names of one read of a directory. `bench.py`
-//! compares the speed with that of coreutils.
+//! Nearly all of the time is spent in the system calls that read and change the owner of an object, so nothing else is done per
+//! object. Threads share the names from one read of a directory. `bench.py` compares the speed with that of coreutils.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
@@ -29,7 +27,7 @@ use crate::ownership::{Owner, Request, Tally};
 /// How much of a directory is read at a time: about two thousand entries.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The fewest names per thread: with fewer, starting it costs more than it saves.
+/// The minimum number of names per thread: with fewer, starting it costs more than it saves.
 const SHARE: usize = 128;
 
 /// After an object with the wrong owner, how many are changed without reading their owner first.
@@ -38,8 +36,8 @@ const UNASKED: u32 = 15;
 /// More threads than this wait for the file system's journal.
 const MOST_THREADS: usize = 4;
 
-/// The most subdirectories noted per level, and the most levels: with names of 255 bytes they fill
-/// two thirds of the container's 32 MB.
+/// The maximum number of subdirectories recorded per level, and of levels: with names of 255 bytes, they fill two thirds of the
+/// container's 32 MB.
 const NOTED: usize = 32;
 const DEEPEST: usize = 2048;
 
@@ -48,8 +46,8 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// A directory that is being walked. It holds one file descriptor, so depth is bounded by the limit
-/// on open files too; what lies deeper is reported as a failure.
+/// A directory that is being walked. It holds a file descriptor, so the limit on open files also bounds the depth; anything deeper
+/// is reported as a failure.
 struct Frame {
     dir: OwnedFd,
     owner: Owner,
@@ -74,15 +72,15 @@ struct Walk<'a> {
     request: &'a Request,
     tally: Tally,
     threads: usize,
-    /// Where the walk is, for messages.
+    /// The current path, for messages.
     path: PathBuf,
     /// The buffer that the kernel fills with a directory's entries.
     entries: Vec<MaybeUninit<u8>>,
-    /// The names among these entries that are not directories.
+    /// The names of entries that are not directories.
     names: Names,
 }
 
-/// Changes every path of the request and, if asked to, everything below it.
+/// Changes every path of the request and, if requested, everything below it.
 pub(crate) fn walk(request: &Request) -> Tally {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut walk = Walk {
@@ -121,8 +119,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Opens a path of the request. Returns a directory that is to be walked first; changes anything
-    /// else.
+    /// Opens a path of the request. Returns a directory that is to be walked first; changes anything else.
     fn root(&mut self, path: &Path) -> Option<Frame> {
         let (object, stat) = match pin(path) {
             Ok(pinned) => pinned,
@@ -132,7 +129,7 @@ impl Walk<'_> {
             }
         };
         if self.request.recursive && FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            // "." of the pinned object: no name is looked up a second time.
+            // "." of the pinned object, so that no name is looked up a second time.
             match rustix::fs::openat(&object, c".", DIRECTORY, Mode::empty()) {
                 Ok(dir) => return Some(Frame::new(dir, &stat)),
                 Err(error) => self.tally.fail(path, "open directory", error),
@@ -142,7 +139,7 @@ impl Walk<'_> {
         None
     }
 
-    /// Opens a directory below another. What cannot be opened is changed without its contents.
+    /// Opens a directory below another. If it cannot be opened, changes it without its contents.
     fn directory(&mut self, parent: BorrowedFd<'_>, name: &CStr, depth: usize) -> Option<Frame> {
         let opened = match depth < DEEPEST {
             true => rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()),
@@ -153,7 +150,7 @@ impl Walk<'_> {
                 self.path.push(OsStr::from_bytes(name.to_bytes()));
                 return Some(Frame::new(dir, &stat));
             }
-            // The name belongs to something else by now.
+            // The name now refers to something else.
             Err(Errno::NOTDIR | Errno::LOOP) => {}
             Err(error) => self
                 .tally
@@ -165,7 +162,7 @@ impl Walk<'_> {
         None
     }
 
-    /// Reads once from a directory, changes what is not a directory and notes what is.
+    /// Reads once from a directory, records subdirectories and changes everything else.
     fn read(&mut self, frame: &mut Frame) {
         self.names.clear();
         let mut entries = RawDir::new(&frame.dir, &mut self.entries);
@@ -202,7 +199,7 @@ impl Walk<'_> {
         self.change_names(frame.dir.as_fd());
     }
 
-    /// Changes `self.names`, which are all in the directory, on as many threads as help.
+    /// Changes `self.names`, all in the same directory, on as many threads as are useful.
     fn change_names(&mut self, dir: BorrowedFd<'_>) {
         let (owner, path) = (self.request.owner, self.path.as_path());
         let order = self.names.in_order();
@@ -221,7 +218,7 @@ impl Walk<'_> {
                 let thread = thread::Builder::new().spawn_scoped(scope, || change_share(share));
                 match thread {
                     Ok(thread) => started.push(thread),
-                    // Where no thread can be started, this one does the work.
+                    // If no thread can be started, this one does the work.
                     Err(_) => tally.add(change_share(share)),
                 }
             }
@@ -232,7 +229,7 @@ impl Walk<'_> {
         });
     }
 
-    /// Changes the open object at `self.path` itself, unless its owner is right.
+    /// Changes the open object at `self.path` itself, unless it already has the owner.
     fn change_open(&mut self, object: BorrowedFd<'_>, owner: Owner) {
         if owner == self.request.owner {
             self.tally.already += 1;
@@ -269,9 +266,9 @@ fn kind(dir: BorrowedFd<'_>, name: &CStr, told: FileType) -> FileType {
 
 /// Changes the objects with these names, links or not.
 ///
-/// An object with the right owner is left alone, so that a second run writes nothing. Reading the
-/// owner costs half as much as changing it, and neighbours are mostly alike: after an object that had
-/// to be changed, the next few are changed without reading their owner.
+/// Leaves an object with the right owner alone, so that a second run writes nothing. Reading the owner costs half as much as
+/// changing it, and neighbours are mostly alike: after an object that had to be changed, the next few are changed without reading
+/// their owner.
 fn change<'a>(
     owner: Owner,
     dir: BorrowedFd<'_>,
@@ -287,7 +284,7 @@ fn change<'a>(
                 tally.set += 1;
                 continue;
             }
-            // Its owner may be right and not ours to change, which is not a failure.
+            // The owner may already be right although we may not change it, which is not a failure.
         }
         match ask_and_change(owner, dir, name) {
             Ok(Change::Set) => {
@@ -304,11 +301,11 @@ fn change<'a>(
     tally
 }
 
-/// What became of an object.
+/// The result for an object.
 enum Change {
-    /// It got the owner.
+    /// It was changed.
     Set,
-    /// It had the owner.
+    /// It already had the owner.
     Already,
 }
 
@@ -356,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trailing_slashes_go_but_the_root_stays() {
+    fn trailing_slashes_are_removed_except_for_the_root() {
         assert_eq!(without_trailing_slashes(Path::new("/data//")), b"/data");
         assert_eq!(without_trailing_slashes(Path::new("///")), b"/");
     }

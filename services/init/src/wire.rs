@@ -1,7 +1,7 @@
-//! Turns plans into nf_tables messages, and the kernel's answers into rules; no I/O.
+//! Encodes plans as nf_tables messages, and decodes the kernel's answers into rules; no I/O.
 //!
-//! Numbers that messages share: a message that is answered alone carries the sequence number it is
-//! given; a transaction of three or more takes consecutive ones from there.
+//! Sequence numbers: a message that is answered separately has the given number; a transaction of three or more messages has
+//! consecutive numbers starting there.
 
 use std::fmt;
 
@@ -16,10 +16,10 @@ use crate::bridge::{ACCEPT, BridgeName, CHAIN, Comparison, Expression, Interface
 /// `AF_INET`: the `ip` family of tables.
 const FAMILY_IP: u8 = 2;
 
-/// `NFNL_SUBSYS_NFTABLES` in linux/netfilter/nfnetlink.h: whom a transaction is for.
+/// `NFNL_SUBSYS_NFTABLES` in linux/netfilter/nfnetlink.h: the target of a transaction.
 const SUBSYSTEM_NFTABLES: u16 = 10;
 
-/// Expressions that never decide by themselves: they load, compute, match, count or log.
+/// Expressions that never decide about a packet: they load, compute, match, count or log.
 const HARMLESS: [&[u8]; 10] = [
     b"bitwise",
     b"byteorder",
@@ -33,7 +33,7 @@ const HARMLESS: [&[u8]; 10] = [
     b"socket",
 ];
 
-/// An answer of the kernel that lacks what its specification promises.
+/// An answer of the kernel that lacks a field guaranteed by its specification.
 #[derive(Debug)]
 pub(crate) struct Malformed(&'static str);
 
@@ -45,13 +45,13 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// One or more messages that the kernel takes in one piece.
+/// One or more messages that the kernel receives in one piece.
 pub(crate) struct Message {
     /// The encoded bytes, headers included.
     pub(crate) bytes: Vec<u8>,
-    /// Sequence numbers that belong to it; an error in any of them fails it.
+    /// Its sequence numbers; an error for any of them fails it.
     pub(crate) sequence: std::ops::RangeInclusive<u32>,
-    /// The one whose acknowledgement (or end of dump) concludes it.
+    /// The sequence number whose acknowledgement (or end of dump) completes it.
     pub(crate) concluded_by: u32,
 }
 
@@ -74,8 +74,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Opens a transaction whose first sequence number is `first`. If `generation` is given and the
-    /// rule set has another one by then, the kernel refuses the transaction with ERESTART.
+    /// Opens a transaction whose first sequence number is `first`. If `generation` is given and the rule set has changed since, the
+    /// kernel refuses the transaction with ERESTART.
     pub(crate) fn new(first: u32, generation: Option<u32>) -> Self {
         let mut chained = Chained::new(first);
         let mut begin = chained.request().op_batch_begin_do(&batch_header());
@@ -90,7 +90,7 @@ impl Batch {
         }
     }
 
-    /// Adds the one request that `push` makes.
+    /// Adds the request that `push` makes.
     pub(crate) fn request(&mut self, push: impl FnOnce(Request<'_>)) {
         push(self.chained.request());
         self.requests += 1;
@@ -99,8 +99,7 @@ impl Batch {
     /// Closes the transaction.
     pub(crate) fn finish(mut self) -> Message {
         self.chained.request().op_batch_end_do(&batch_header());
-        // Before Linux 6.10 the kernel does not acknowledge the begin and the end of a batch, so the
-        // last request concludes it.
+        // Before Linux 6.10 the kernel does not acknowledge the begin and the end of a batch, so the last request completes it.
         let last = self.first + self.requests;
         Message {
             bytes: self.chained.finalize().buf().clone(),
@@ -128,14 +127,14 @@ fn batch_header() -> Nfgenmsg {
     header
 }
 
-/// Asks for the generation of the whole rule set; the answer is read by [`generation`].
+/// Requests the generation of the whole rule set; [`generation`] parses the answer.
 pub(crate) fn get_generation(sequence: u32) -> Message {
     let mut chained = Chained::new(sequence);
     chained.request().op_getgen_do(&Nfgenmsg::new());
     Message::single(chained, sequence)
 }
 
-/// Asks for the chain alone; the kernel answers with an error if it is missing.
+/// Requests only the chain; the kernel answers with an error if it is missing.
 pub(crate) fn get_chain(sequence: u32) -> Message {
     let mut chained = Chained::new(sequence);
     let mut request = chained.request().op_getchain_do(&ip_header());
@@ -147,7 +146,7 @@ pub(crate) fn get_chain(sequence: u32) -> Message {
     Message::single(chained, sequence)
 }
 
-/// Asks for a table of the `ip` family; the kernel answers with an error if it is missing.
+/// Requests a table of the `ip` family; the kernel answers with an error if it is missing.
 pub(crate) fn get_table(name: &str, sequence: u32) -> Message {
     let mut chained = Chained::new(sequence);
     let mut request = chained.request().op_gettable_do(&ip_header());
@@ -156,7 +155,7 @@ pub(crate) fn get_table(name: &str, sequence: u32) -> Message {
     Message::single(chained, sequence)
 }
 
-/// Asks for the chain's rules, in order; each answer is read by [`rule`].
+/// Requests the chain's rules, in order; [`rule`] parses each answer.
 pub(crate) fn get_rules(sequence: u32) -> Message {
     let mut chained = Chained::new(sequence);
     let mut request = chained.request().op_getrule_dump(&ip_header());
@@ -168,8 +167,8 @@ pub(crate) fn get_rules(sequence: u32) -> Message {
     Message::single(chained, sequence)
 }
 
-/// Inserts the rule at the chain's head and deletes the rules of these handles, all or nothing, and
-/// only if the rule set is still of `generation`; else the kernel refuses with ERESTART.
+/// Inserts the rule at the chain's head and deletes the rules with these handles, atomically, and only if the rule set still has
+/// this `generation`; otherwise the kernel refuses with ERESTART.
 pub(crate) fn insert(bridge: &BridgeName, delete: &[u64], generation: u32, first: u32) -> Message {
     let mut batch = Batch::new(first, Some(generation));
     for handle in delete {
@@ -194,8 +193,7 @@ pub(crate) fn insert(bridge: &BridgeName, delete: &[u64], generation: u32, first
     batch.finish()
 }
 
-/// `-i BRIDGE -o BRIDGE -j ACCEPT`, expression for expression as iptables-nft writes it, so that it
-/// reads it back as such.
+/// `-i BRIDGE -o BRIDGE -j ACCEPT`, with exactly the expressions that iptables-nft writes, so that it recognises the rule.
 fn push_expressions<P: Pusher>(mut list: PushExprListAttrs<P>, bridge: &BridgeName) {
     for key in [MetaKeys::Iifname, MetaKeys::Oifname] {
         list = push_compare(push_meta(list, key), CmpOps::Eq, &bridge.terminated());
@@ -215,7 +213,7 @@ pub(crate) fn push_meta<P: Pusher>(
         .end_nested()
 }
 
-/// Compares the first register; the rule ends here unless the comparison holds.
+/// Compares the first register; if the comparison fails, the rule ends here.
 pub(crate) fn push_compare<P: Pusher>(
     list: PushExprListAttrs<P>,
     operator: CmpOps,
@@ -257,20 +255,19 @@ pub(crate) fn push_verdict<P: Pusher>(list: PushExprListAttrs<P>, code: u32) {
     verdict.end_nested().end_nested().end_nested();
 }
 
-/// Reads the answer to [`get_generation`].
+/// Parses the answer to [`get_generation`].
 pub(crate) fn generation(answer: &[u8]) -> Result<u32, Malformed> {
     let (_, attributes) = OpGetgenDo::decode_reply(answer);
     attributes.get_id().map_err(|_| Malformed("generation"))
 }
 
-/// Reads one answer to [`get_rules`].
+/// Parses one answer to [`get_rules`].
 pub(crate) fn rule(answer: &[u8]) -> Result<Rule, Malformed> {
     let (_, attributes) = OpGetruleDump::decode_reply(answer);
     let handle = attributes
         .get_handle()
         .map_err(|_| Malformed("rule handle"))?;
-    // A rule without expressions matches everything and decides nothing; the kernel leaves the
-    // attribute out or empty.
+    // A rule without expressions matches everything and decides nothing; the kernel omits the attribute or leaves it empty.
     let Ok(list) = attributes.get_expressions() else {
         return Ok(Rule {
             handle,
@@ -286,7 +283,7 @@ pub(crate) fn rule(answer: &[u8]) -> Result<Rule, Malformed> {
     })
 }
 
-/// Reads one expression; whatever is not understood counts as able to decide.
+/// Parses one expression; an unknown one counts as able to decide.
 fn expression(element: &IterableExprAttrs<'_>) -> Expression {
     let known = match element.get_data() {
         Ok(ExprOps::Meta(meta)) => {

@@ -1,11 +1,11 @@
-//! What a manifest may say, and what is said of one that says something else.
+//! What a manifest may contain, and the errors for anything else.
 
 use super::*;
 
-/// A manifest like upstream's `openclaw`, with every key that there is.
+/// A manifest like upstream's `openclaw`, with every possible key.
 pub(crate) const FULL: &str = include_str!("openclaw.yaml");
 
-/// The same with `old` replaced.
+/// The manifest with `old` replaced.
 fn edited(old: &str, new: &str) -> Result<Manifest, ManifestError> {
     assert_eq!(FULL.matches(old).count(), 1, "{old}");
     Manifest::parse(&FULL.replace(old, new))
@@ -20,7 +20,7 @@ fn told(old: &str, new: &str) -> String {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn errors_have_a_position() {
     let shown: Vec<String> = [
         ("  install: install.sh", "  instal: install.sh"),
         ("kind: AgentPlugin", "kind: AgentPlugins"),
@@ -68,7 +68,7 @@ fn what_is_wrong_is_told_with_its_place() {
 }
 
 #[test]
-fn a_volume_lies_below_the_home_and_takes_nothing_of_others() {
+fn a_volume_is_below_the_home_and_not_shared_with_others() {
     let path = |path: &str| {
         edited(
             "containerPath: /home/polis/.openclaw",
@@ -111,7 +111,7 @@ fn a_volume_lies_below_the_home_and_takes_nothing_of_others() {
 }
 
 #[test]
-fn a_command_begins_with_the_path_of_a_program() {
+fn a_command_starts_with_the_path_of_a_program() {
     for bad in [
         "sh -c x",
         "+/bin/sh",
@@ -135,7 +135,7 @@ fn a_command_begins_with_the_path_of_a_program() {
 }
 
 #[test]
-fn a_file_that_would_take_long_to_read_is_refused() {
+fn a_file_that_would_take_long_to_parse_is_refused() {
     let anchors = "a: &a [x]\n".repeat(10_000);
     assert!(
         Manifest::parse(&anchors)
@@ -158,7 +158,7 @@ fn a_file_that_would_take_long_to_read_is_refused() {
     assert!(begun.elapsed().as_secs() < 5);
 }
 
-/// Every object of the schema lists the keys that the types take, and no others.
+/// Every object of the schema lists exactly the keys that the types accept.
 #[test]
 fn the_schema_lists_the_keys_of_the_types() {
     let schema = include_str!("../../../../schemas/agent.schema.json");
@@ -193,7 +193,7 @@ fn the_schema_lists_the_keys_of_the_types() {
             listed.keys().map(String::as_str).collect(),
             "{place}"
         );
-        // Nothing of it is missing in the manifest, so that everything below is looked at.
+        // The manifest has all of its parts, so that everything below is checked.
         assert_eq!(taken.len(), object.len(), "{place}");
         seen += 1;
         for (key, below) in object {

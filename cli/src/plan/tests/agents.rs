@@ -1,9 +1,9 @@
-//! What a plan does about agents.
+//! The parts of a plan that concern agents.
 
 use super::*;
 
 #[test]
-fn an_agent_is_layered_once_and_stays() {
+fn an_agent_is_layered_once() {
     let with = Desired {
         agent: Some(agent("one")),
         ..desired()
@@ -35,7 +35,7 @@ fn an_agent_is_layered_once_and_stays() {
 }
 
 #[test]
-fn agents_are_taken_out_of_the_stack_and_put_back() {
+fn agents_are_removed_from_the_stack_and_added_again() {
     let mut guest = whole();
     guest.agents = vec![Installed {
         trusted: false,
@@ -65,7 +65,7 @@ fn agents_are_taken_out_of_the_stack_and_put_back() {
         names(VmState::Running, Some(guest.clone()), &desired()),
         back
     );
-    // Another agent brings this one back too; its keys travel after it.
+    // Another agent adds this one again too; its keys are transferred after it.
     let mut keys = crate::agent::Keys::default();
     keys.add("KEY", "value".into()).unwrap();
     let other = Desired {
@@ -81,7 +81,7 @@ fn agents_are_taken_out_of_the_stack_and_put_back() {
 }
 
 #[test]
-fn of_keys_a_plan_shows_nothing_but_their_way() {
+fn a_plan_does_not_show_keys() {
     let mut keys = crate::agent::Keys::default();
     keys.add("KEY", "hidden".into()).unwrap();
     let step = Step::GiveKeys(guest::give_keys("coder", keys.payload()));

@@ -1,10 +1,10 @@
-//! What a plan refuses.
+//! The states that a plan refuses.
 
 use super::*;
 use crate::error::Kind;
 
 #[test]
-fn what_only_a_person_can_mend_is_refused() {
+fn states_that_need_the_user_are_refused() {
     let refused = |machine, guest| {
         let observed = Observed {
             machine: Some(machine),
@@ -32,7 +32,7 @@ fn what_only_a_person_can_mend_is_refused() {
 }
 
 #[test]
-fn a_processor_without_images_is_refused_before_anything_is_done() {
+fn an_architecture_without_images_is_refused_first() {
     let desired = Desired {
         architecture: "arm64".into(),
         ..desired()
@@ -50,7 +50,7 @@ fn a_processor_without_images_is_refused_before_anything_is_done() {
         let reason = "the service images are not published for arm64, only for: amd64";
         assert_eq!(error.causes, [reason]);
     }
-    // What the VM says of itself counts more, in both directions.
+    // The VM's own answer takes precedence, in both directions.
     let mut arm64 = whole();
     arm64.architecture = "arm64".into();
     let observed = |guest| Observed {
@@ -65,9 +65,9 @@ fn a_processor_without_images_is_refused_before_anything_is_done() {
     );
 }
 
-/// Once an image of each service is there, nothing else stands in the way.
+/// Once an image exists for each service, nothing else prevents the start.
 #[test]
-fn a_processor_with_images_is_served() {
+fn an_architecture_with_images_is_supported() {
     let desired = Desired {
         architecture: "arm64".into(),
         offered: "amd64 arm64".into(),

@@ -1,29 +1,29 @@
-//! What the daemon answers to a request for an instance in a given state: one list for both backends.
+//! The daemon's answers to a request for an instance in a given state, shared by both backends.
 //!
 //! Sources: the contract page, and of canonical/multipass `src/daemon/daemon.cpp` (`start`, `stop`, `get_ssh_info_for_vm`)
 //! and `src/platform/backends/shared/base_virtual_machine.cpp` (`check_state_for_shutdown`).
 //!
 //! # One request at a time
-//! The daemon answers requests on the one thread of its event loop (`emit_signal_and_wait_for_result` in
-//! `src/daemon/daemon_rpc.cpp`), so whatever that thread waits for holds up every other call: the shutdown of `stop`,
-//! `delete` and `restart`, and the logins of `info` and of `list` with addresses. What does not hold up others is handed
-//! to other threads (`QtConcurrent::run` in `daemon.cpp`): the preparation of the image, and the wait for SSH and
-//! cloud-init of `launch` and `start` (`async_wait_for_ready_all`). `exec` and `transfer` ask the daemon for credentials
-//! alone and then talk to the guest by themselves.
+//! The daemon answers requests in the single thread of its event loop (`emit_signal_and_wait_for_result` in
+//! `src/daemon/daemon_rpc.cpp`), so anything that this thread waits for blocks every other call: the shutdown of `stop`,
+//! `delete` and `restart`, and the logins of `info` and of `list` with addresses. Other threads do what blocks no other call
+//! (`QtConcurrent::run` in `daemon.cpp`): the preparation of the image, and the wait for SSH and cloud-init of `launch` and
+//! `start` (`async_wait_for_ready_all`). `exec` and `transfer` only get credentials from the daemon, and then connect to the
+//! guest directly.
 
 use serde_json::{Value, json};
 
-use crate::world::state::Power;
+use crate::store::state::Power;
 
-/// The name that `start`, `stop` and `shell` mean without one.
+/// The instance that `start`, `stop` and `shell` use without a name.
 pub(crate) const PRIMARY: &str = "primary";
 
-/// The list of errors that the daemon reports about instances.
+/// The daemon's list of errors about instances.
 pub(crate) fn errors(message: &str) -> String {
     format!("The following errors occurred:\n{message}")
 }
 
-/// Why an instance cannot be found by a command other than `start`; `None` when it can.
+/// Why a command other than `start` cannot find an instance; `None` if it can.
 pub(crate) fn absent(name: &str, power: Option<Power>) -> Option<String> {
     let what = match power {
         None => "does not exist",
@@ -33,7 +33,7 @@ pub(crate) fn absent(name: &str, power: Option<Power>) -> Option<String> {
     Some(errors(&format!("instance \"{name}\" {what}")))
 }
 
-/// Why `start` does not start it. A blank line follows the name of one that cannot be found.
+/// Why `start` does not start it. A blank line follows the name of an instance that cannot be found.
 pub(crate) fn before_start(name: &str, power: Option<Power>) -> Result<(), String> {
     Err(match power {
         None => format!("instance(s) missing\nInstance '{name}' does not exist.\n"),
@@ -50,7 +50,7 @@ pub(crate) fn before_start(name: &str, power: Option<Power>) -> Result<(), Strin
     })
 }
 
-/// Why the power button is not pressed. `stop --force` presses none.
+/// Why the power button is not pressed. `stop --force` never presses it.
 pub(crate) fn before_shutdown(name: &str, power: Power) -> Result<(), String> {
     Err(match power {
         Power::Suspended => format!("Cannot shut down suspended instance {name}."),
@@ -62,7 +62,7 @@ pub(crate) fn before_shutdown(name: &str, power: Power) -> Result<(), String> {
     })
 }
 
-/// Why the client gets no credentials, as `exec`, `shell` and `transfer` need them. `Ok` is whether it runs.
+/// Why the client gets no credentials, which `exec`, `shell` and `transfer` need. `Ok` is whether the instance runs.
 pub(crate) fn credentials(name: &str, power: Option<Power>) -> Result<bool, String> {
     if let Some(message) = absent(name, power) {
         return Err(message);
@@ -76,7 +76,7 @@ pub(crate) fn credentials(name: &str, power: Option<Power>) -> Result<bool, Stri
     }
 }
 
-/// What `list --format json` prints of these instances: their names, states, addresses and releases.
+/// The output of `list --format json` for these instances: their names, states, addresses and releases.
 pub(crate) fn list<'a>(
     instances: impl Iterator<Item = (&'a str, Power, Option<&'a str>, &'a str)>,
 ) -> String {

@@ -1,4 +1,4 @@
-//! `multipass exec`: a command in the guest, with everything that makes the real one a trap.
+//! `multipass exec`: runs a command in the guest, with all the pitfalls of the real one.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
 use crate::guest::run::Pipes;
 use crate::process;
-use crate::world::now;
+use crate::store::now;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     name: "exec",
@@ -27,22 +27,22 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         let text = "Options --working-directory and --no-map-working-directory clash\n";
         return Ok(call.refuse(text));
     }
-    // To map the working directory the client asks about the instance first, so it fails twice.
+    // The client first queries the instance in order to map the working directory, so it fails twice.
     let twice = directory.is_none() && !parsed.has("no-map-working-directory");
     loop {
         let code = once(call, "exec", name, command, directory, twice)?;
-        // Up to 1.16 the client takes the guest's 4 for its own "try again".
+        // Up to 1.16, the client takes the guest's code 4 for its own "try again".
         if code != 4 || call.store.look()?.since_1_17() {
             return Ok(code);
         }
-        // Forever ends with whoever waits for it, so that no test leaves it behind.
+        // Ends with its parent process, so that no test leaves it behind.
         if process::parent_is_gone() || !call.store.dir().exists() {
             return Ok(code);
         }
     }
 }
 
-/// Runs the command once; `verb` is what failures start with.
+/// Runs the command once; failures start with `verb`.
 pub(super) fn once(
     call: &mut Call,
     verb: &str,
@@ -52,7 +52,7 @@ pub(super) fn once(
     twice: bool,
 ) -> io::Result<u8> {
     if twice && let Err(code) = call.daemon(verb)? {
-        // The second of the two calls fails as the first did.
+        // The second of the two calls fails like the first.
         call.daemon(verb)?.err();
         return Ok(code);
     }
@@ -65,7 +65,7 @@ pub(super) fn once(
     let runs = match answers::credentials(name, power) {
         Ok(runs) => runs,
         Err(message) => {
-            // The question about a directory fails too, but only where there is no instance.
+            // The query for the directory fails too, but only if there is no instance.
             if twice && power.is_none() {
                 call.fail(verb, &message);
             }
@@ -88,7 +88,7 @@ pub(super) fn once(
         Pipes::Unix
     };
     let guest = call.store.guest(name);
-    // While the machine changes by itself nobody can tell what this command changed.
+    // While the machine itself is changing, the cause of a change is unknown.
     let quiet = instance.is_none_or(|instance| !instance.provisioning(now()));
     let before = guest.snapshot()?;
     let meanwhile = || call.store.look().map(drop);

@@ -1,4 +1,4 @@
-//! `multipass get`: settings of client and daemon.
+//! `multipass get`: prints settings of client and daemon.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! `multipass info`: about one instance, for which it logs in when that runs.
+//! `multipass info`: describes an instance. Logs in to it if it runs.
 
 use std::io;
 
@@ -8,8 +8,8 @@ use super::{answers, list};
 use crate::call::Call;
 use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
-use crate::world::now;
-use crate::world::state::{Instance, Power};
+use crate::store::now;
+use crate::store::state::{Instance, Power};
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     name: "info",
@@ -105,7 +105,7 @@ fn image_release(instance: &Instance) -> &'static str {
     list::release(instance).trim_start_matches("Ubuntu ")
 }
 
-/// The image's hash: of its name, as there is no image.
+/// The image's hash: a hash of the name, because there is no image.
 fn hash(instance: &Instance) -> String {
     polis_base::Digest::of(instance.image.as_bytes()).hex()
 }

@@ -1,4 +1,4 @@
-//! `multipass launch`: the checks of client and daemon, then a machine whose future is decided at once.
+//! `multipass launch`: makes the checks of client and daemon, then creates a machine and decides at once how it will develop.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,8 @@ use crate::call::{Call, log_line};
 use crate::fault::Effect;
 use crate::grammar::{self, Grammar, Parsed};
 use crate::guest::user_data::UserData;
-use crate::world::now;
-use crate::world::state::{Instance, Power, State};
+use crate::store::now;
+use crate::store::state::{Instance, Power, State};
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     name: "launch",
@@ -30,13 +30,13 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     guest_command: false,
 };
 
-/// When SSH answers of a machine that is never up, or whose first boot the clock does not end.
+/// When SSH answers if the machine never comes up, or if the clock does not end its first boot.
 const NEVER: u64 = u64::MAX / 2;
-/// The least memory and the least disk, in bytes; and since 1.17.
+/// The minimum memory and disk in bytes, and those since 1.17.
 const LEAST: (u64, u64) = (128 << 20, 512 << 20);
 const LEAST_SINCE_1_17: (u64, u64) = (512 << 20, 1 << 30);
 
-/// What is asked of the daemon.
+/// The request to the daemon.
 struct Request {
     image: String,
     name: String,
@@ -47,7 +47,7 @@ struct Request {
     user_data: UserData,
 }
 
-/// A size in bytes, and as it was typed.
+/// A size in bytes, and as typed.
 #[derive(Debug, Clone, Default)]
 struct Size {
     bytes: u64,
@@ -68,7 +68,7 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         return Ok(call.fail("launch", &message));
     }
     if let Effect::KillWhilePreparing(millis) = struck(call) {
-        // The daemon goes on without its client.
+        // The daemon continues without its client.
         postpone(call, &request.name, millis)?;
         call.kill_polis();
         return Ok(137);
@@ -76,7 +76,7 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     wait(call, &request, client_ends)
 }
 
-/// The fault that decides how a launch goes.
+/// The fault that decides the outcome of a launch.
 fn struck(call: &Call) -> Effect {
     let decides = |effect: &&Effect| {
         matches!(
@@ -92,7 +92,7 @@ fn struck(call: &Call) -> Effect {
     found.cloned().unwrap_or(Effect::Slow(0))
 }
 
-/// What the client reads and checks by itself.
+/// Parses and checks the options, as the client does.
 fn read(call: &mut Call, parsed: &Parsed) -> io::Result<Result<Request, String>> {
     let cpus = parsed.value("cpus").unwrap_or("1");
     let Some(cpus) = cpus.parse::<u32>().ok().filter(|count| *count > 0) else {
@@ -135,7 +135,7 @@ fn read(call: &mut Call, parsed: &Parsed) -> io::Result<Result<Request, String>>
     let user_data = match UserData::read(&user_data) {
         Ok(user_data) => user_data,
         Err(message) => {
-            // Ours says `yaml: line L, column C: what`.
+            // Our YAML parser says `yaml: line L, column C: what`.
             let (at, what) = message
                 .strip_prefix("yaml: ")
                 .and_then(|rest| rest.split_once(": "))
@@ -150,7 +150,7 @@ fn read(call: &mut Call, parsed: &Parsed) -> io::Result<Result<Request, String>>
             .first()
             .map_or("24.04", String::as_str)
             .to_owned(),
-        // The real one thinks of a name; ours has one that nobody else would.
+        // The real one generates a name; ours is fixed and used nowhere else.
         name: parsed.value("name").unwrap_or("fabulous-fake").to_owned(),
         cpus,
         memory,
@@ -160,10 +160,10 @@ fn read(call: &mut Call, parsed: &Parsed) -> io::Result<Result<Request, String>>
     }))
 }
 
-/// What a refusal of the user-data starts with.
+/// The start of an error about user-data.
 const BAD_CLOUD_INIT: &str = "Could not load cloud-init configuration";
 
-/// The text of a regular file or of a fifo; nothing else is accepted.
+/// Reads a regular file or a FIFO; refuses anything else.
 fn read_file(path: &str) -> Option<String> {
     let kind = fs::metadata(path).ok()?.file_type();
     let bytes = (kind.is_file() || kind.is_fifo())
@@ -172,7 +172,7 @@ fn read_file(path: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What the daemon checks.
+/// Makes the daemon's checks.
 fn check(state: &State, request: &Request) -> Result<(), String> {
     let name = &request.name;
     let invalid = |what: &str, size: &Size| {
@@ -219,10 +219,10 @@ fn check(state: &State, request: &Request) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the instance and what will become of it; the inner error is the daemon's.
+/// Creates the instance and decides how it will develop; the inner error is the daemon's.
 fn make(call: &mut Call, request: &Request) -> io::Result<Result<(), String>> {
     let guest = call.store.guest(&request.name);
-    // Made beside its place, so that of two launches at once the first takes it and the second is refused.
+    // Created under another name and then renamed, so that of two concurrent launches the second is refused.
     let staged = guest.staged(call.number);
     staged.make()?;
     let ignored = call.struck(&Effect::UserDataIgnored);
@@ -285,7 +285,7 @@ fn instance(call: &Call, state: &State, request: &Request, user_data: &UserData)
     }
 }
 
-/// Keeps the daemon busy with the instance for so long.
+/// Keeps the daemon busy with the instance for this long.
 fn postpone(call: &Call, name: &str, millis: u64) -> io::Result<()> {
     call.store.update(|state| {
         let found = state
@@ -307,11 +307,11 @@ fn postpone(call: &Call, name: &str, millis: u64) -> io::Result<()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Done,
-    /// With what the daemon says of the instance.
+    /// With the daemon's error about the instance.
     Failed(&'static str),
 }
 
-/// Waits as client and daemon do, each with its own limit.
+/// Waits as client and daemon do, each with its own timeout.
 fn wait(call: &mut Call, request: &Request, client_ends: Option<u64>) -> io::Result<u8> {
     let name = &request.name;
     let struck = struck(call);
@@ -356,10 +356,10 @@ fn wait(call: &mut Call, request: &Request, client_ends: Option<u64>) -> io::Res
     Ok(0)
 }
 
-/// What is said of an instance that is gone.
+/// The error for an instance that is gone.
 const DIED: &str = "The instance died while starting";
 
-/// Whether SSH is up, or the daemon waits for it no longer.
+/// Whether SSH is up, or the daemon has stopped waiting for it.
 fn up(instance: &Instance) -> Option<Stage> {
     match instance.power {
         Power::Running if instance.state(now()) == Power::Running => Some(Stage::Done),
@@ -369,7 +369,7 @@ fn up(instance: &Instance) -> Option<Stage> {
     }
 }
 
-/// Whether cloud-init is done, or the daemon waits for it no longer, which it does for `limit`.
+/// Whether cloud-init is done, or the daemon has waited for it longer than `limit`.
 fn initialized(instance: &Instance, limit: u64) -> Option<Stage> {
     let run = instance.provision.as_ref();
     if limit > 0 && run.is_none_or(|run| run.ended) {

@@ -1,12 +1,12 @@
-//! `multipass list`: what there is, without asking any guest.
+//! `multipass list`: lists the instances without contacting any guest.
 
 use std::io;
 
 use super::{answers, snapshots};
 use crate::call::Call;
 use crate::grammar::{Grammar, Parsed};
-use crate::world::now;
-use crate::world::state::{Instance, Power};
+use crate::store::now;
+use crate::store::state::{Instance, Power};
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     name: "list",
@@ -27,7 +27,7 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         state.clone()
     })?;
     let format = parsed.value("format").unwrap_or("table");
-    // Its table is not asked for.
+    // polis does not use the table.
     if parsed.has("snapshots") {
         call.out(&snapshots::list(&state));
         return Ok(0);
@@ -69,12 +69,12 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     Ok(0)
 }
 
-/// The guest's address while it runs.
+/// The guest's address while it is running.
 pub(super) fn address(state: Power) -> Option<&'static str> {
     (state == Power::Running).then_some("10.87.112.23")
 }
 
-/// The release as Multipass names it.
+/// Multipass's name of the release.
 pub(super) fn release(instance: &Instance) -> &'static str {
     match instance.image.as_str() {
         "22.04" | "jammy" => "Ubuntu 22.04 LTS",

@@ -1,4 +1,4 @@
-//! Multipass's commands: one file each, and the way from the command line to them.
+//! Multipass's commands, one file each, and their dispatch.
 
 pub(crate) mod answers;
 mod exec;
@@ -19,10 +19,10 @@ use std::process::ExitCode;
 use crate::call::Call;
 use crate::grammar::{Grammar, Parsed, Refusal};
 use crate::machine::Machine;
-use crate::world::Store;
-use crate::world::state::Access;
+use crate::store::Store;
+use crate::store::state::Access;
 
-/// What carries a command out: the exit code.
+/// A function that carries out a command and returns the exit code.
 type Run = fn(&mut Call, &Parsed) -> io::Result<u8>;
 
 const COMMANDS: [(Grammar, Run); 16] = [
@@ -60,7 +60,7 @@ Options:
 /// Runs `multipass ARGS`.
 ///
 /// # Errors
-/// When the world cannot be read or written.
+/// When the sandbox cannot be read or written.
 pub fn run(args: &[String]) -> io::Result<ExitCode> {
     let store = Store::from_environment()?;
     let mut call = Call::start(&store, "multipass", args)?;
@@ -72,7 +72,7 @@ pub fn run(args: &[String]) -> io::Result<ExitCode> {
 }
 
 fn dispatch(call: &mut Call, args: &[String]) -> io::Result<u8> {
-    // Client and certificate are made before the command line is read.
+    // The client and its certificate are created before the command line is parsed.
     if call.access()? == Access::NeverRan {
         return Ok(call.daemon("")?.err().unwrap_or(1));
     }

@@ -5,9 +5,9 @@ use std::io;
 use super::answers::{self, PRIMARY, errors};
 use crate::call::Call;
 use crate::grammar::{Grammar, Parsed};
+use crate::store::now;
+use crate::store::state::{Instance, Power, State};
 use crate::tools::docker;
-use crate::world::now;
-use crate::world::state::{Instance, Power, State};
 
 pub(super) const START: Grammar = Grammar {
     name: "start",
@@ -41,10 +41,10 @@ pub(super) const SUSPEND: Grammar = Grammar {
     guest_command: false,
 };
 
-/// What the daemon gives SSH and cloud-init each, without `--timeout`.
+/// The daemon's default timeout for SSH and for cloud-init, without `--timeout`.
 pub(super) const DEFAULT_LIMIT: u64 = 300_000;
 
-/// The instances that are meant.
+/// The instances that the command line names.
 pub(crate) fn names(parsed: &Parsed) -> Vec<String> {
     match parsed.positional.as_slice() {
         [] => vec![PRIMARY.to_owned()],
@@ -112,7 +112,7 @@ pub(super) fn power_on(
     Ok(code)
 }
 
-/// Waits for SSH as client and daemon do, each with its own limit.
+/// Waits for SSH as client and daemon do, each with its own timeout.
 fn wait_for_ssh(
     call: &Call,
     command: &str,
@@ -173,7 +173,7 @@ pub(super) fn stop(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     Ok(0)
 }
 
-/// Makes an instance that is `from` be `to`.
+/// Changes an instance from the state `from` to `to`.
 fn change(call: &mut Call, name: &str, from: Power, to: Power) -> io::Result<()> {
     let changed = call.store.change(name, |instance| {
         let meant = instance.state(now()) == from;
@@ -186,13 +186,13 @@ fn change(call: &mut Call, name: &str, from: Power, to: Power) -> io::Result<()>
     Ok(())
 }
 
-/// Whether the daemon has time.
+/// Whether the daemon is not busy.
 pub(super) fn idle(state: &State) -> Option<()> {
     (state.busy_until <= now()).then_some(())
 }
 
-/// Presses the power button; the daemon does nothing else until the machine is off, for which the caller waits. The inner error is the daemon's; its words for
-/// a machine that takes no notice are not in the contract page.
+/// Presses the power button. The daemon does nothing else until the machine is off, for which the caller waits. The inner error
+/// is the daemon's; the contract page lacks its message for a machine that ignores the button.
 pub(super) fn shut_down(
     call: &mut Call,
     name: &str,
@@ -217,7 +217,7 @@ pub(super) fn shut_down(
     )))
 }
 
-/// Whether the guest has come far enough to take notice of the power button.
+/// Whether the guest has booted far enough to react to the power button.
 fn listens(instance: &Instance) -> bool {
     match instance.power {
         Power::Running => now() >= instance.booted_at,
@@ -225,7 +225,7 @@ fn listens(instance: &Instance) -> bool {
     }
 }
 
-/// Powers an instance off at once; one that is off already stays as it is.
+/// Powers an instance off immediately; does nothing if it is already off.
 pub(super) fn power_off(call: &mut Call, name: &str, becomes: Power) -> io::Result<()> {
     let on = |power| !matches!(power, Power::Stopped | Power::Deleted);
     let before = call

@@ -5,8 +5,8 @@ use std::io;
 use super::{answers, power, snapshots};
 use crate::call::Call;
 use crate::grammar::{Grammar, Parsed};
-use crate::world::now;
-use crate::world::state::Power;
+use crate::store::now;
+use crate::store::state::Power;
 
 pub(super) const DELETE: Grammar = Grammar {
     name: "delete",
@@ -41,7 +41,7 @@ pub(super) fn delete(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
             let message = answers::absent(name, None).unwrap_or_default();
             return Ok(call.fail("delete", &message));
         };
-        // To purge it pulls the plug; else it presses the power button, unless there is nothing to press it for.
+        // `--purge` cuts the power; otherwise the daemon presses the power button if the machine runs.
         if parsed.has("purge") {
             purge_one(call, name)?;
             continue;

@@ -1,4 +1,4 @@
-//! `multipass shell`: an interactive shell in the guest.
+//! `multipass shell`: runs an interactive shell in the guest.
 
 use std::io;
 
@@ -14,7 +14,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     guest_command: false,
 };
 
-/// As `exec` of the user's shell, but that nothing has to do with the host's working directory.
+/// Like `exec` of the user's shell, but independent of the host's working directory.
 pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     let name = parsed
         .positional

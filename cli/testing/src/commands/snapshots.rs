@@ -1,8 +1,8 @@
 //! `multipass snapshot`, `restore`, `list --snapshots` and `delete INSTANCE.SNAPSHOT`.
 //!
-//! Not seen on the real one. The words are those of canonical/multipass: `src/client/cli/cmd/snapshot.cpp` and
+//! Not yet checked against the real one. The messages are those of canonical/multipass: `src/client/cli/cmd/snapshot.cpp` and
 //! `restore.cpp`, `src/client/cli/formatter/json_formatter.cpp` (`generate_snapshots_list`),
-//! `include/multipass/exceptions/snapshot_exceptions.h`, and for machines that run, its tests.
+//! `include/multipass/exceptions/snapshot_exceptions.h`, and for running machines, its tests.
 
 use std::io;
 
@@ -12,8 +12,8 @@ use super::answers;
 use super::power::idle;
 use crate::call::Call;
 use crate::grammar::{Grammar, Parsed, is_name};
-use crate::world::now;
-use crate::world::state::{Instance, Power, Snapshot, State};
+use crate::store::now;
+use crate::store::state::{Instance, Power, Snapshot, State};
 
 pub(super) const SNAPSHOT: Grammar = Grammar {
     name: "snapshot",
@@ -31,7 +31,7 @@ pub(super) const RESTORE: Grammar = Grammar {
     guest_command: false,
 };
 
-/// The one argument, which the grammar demands.
+/// The only argument; the grammar requires it.
 fn target(parsed: &Parsed) -> &str {
     parsed.positional.first().map_or("", String::as_str)
 }
@@ -80,7 +80,7 @@ pub(super) fn restore(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
         return Ok(call.refuse("Need the name of a snapshot to restore from.\n"));
     };
     if !parsed.has("destructive") {
-        // It asks on a terminal, which nothing here is.
+        // The real one asks for confirmation on a terminal, and there is none here.
         return Ok(call.uncaught("Unable to query client for confirmation."));
     }
     call.spin("Restoring snapshot ", None, idle)?;
@@ -111,7 +111,7 @@ pub(super) fn restore(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     Ok(0)
 }
 
-/// The instance, if it is stopped; else what the daemon says.
+/// The instance, if it is stopped; otherwise the daemon's error.
 fn stopped<'a>(state: &'a State, vm: &str, what: &str) -> Result<&'a Instance, String> {
     let found = state.find(vm);
     let power = found.map(|instance| instance.state(now()));
@@ -124,7 +124,7 @@ fn stopped<'a>(state: &'a State, vm: &str, what: &str) -> Result<&'a Instance, S
     }
 }
 
-/// What `list --snapshots --format json` prints.
+/// The output of `list --snapshots --format json`.
 pub(super) fn list(state: &State) -> String {
     let mut info = Map::new();
     for instance in state.instances.iter().filter(|it| !it.snapshots.is_empty()) {

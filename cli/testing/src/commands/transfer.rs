@@ -1,4 +1,4 @@
-//! `multipass transfer`: files between host and guest over SFTP, as the guest's user.
+//! `multipass transfer`: copies files between host and guest over SFTP, as the guest's user.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use crate::call::{Call, log_line};
 use crate::fault::Effect;
 use crate::grammar::{Grammar, Parsed};
 use crate::guest::Guest;
-use crate::world::now;
+use crate::store::now;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     name: "transfer",
@@ -20,7 +20,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     guest_command: false,
 };
 
-/// What a stream is called in a folder.
+/// The file name of a stream in a folder.
 const STREAM_NAME: &str = "stream_output.dat";
 
 /// One end of a transfer.
@@ -32,7 +32,7 @@ enum End<'a> {
 }
 
 impl<'a> End<'a> {
-    /// Anything with a `:` is in an instance; on Windows alone a drive is an exception.
+    /// A path with a `:` is in an instance, except for a drive on Windows.
     fn of(text: &'a str, windows: bool) -> Self {
         let drive = |name: &str, path: &str| name.len() == 1 && path.starts_with(['\\', '/']);
         match text.split_once(':') {
@@ -79,7 +79,7 @@ pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
             _ => Ok(()),
         };
         if let Err(message) = done {
-            // Only files go through the log; a stream ends with an exception.
+            // Only errors about files are logged; a stream ends with an exception.
             let stream = [*source, *target].contains(&End::Stream);
             call.err(&match stream {
                 true => format!("{message}\n"),
@@ -97,7 +97,7 @@ struct Flags {
     recursive: bool,
 }
 
-/// What the client says about ends that do not go together, in its order (`src/client/cli/cmd/transfer.cpp` of
+/// The client's error for an invalid combination of ends, checked in its order (`src/client/cli/cmd/transfer.cpp` of
 /// canonical/multipass).
 fn usage(sources: &[End<'_>], target: End<'_>) -> Option<&'static str> {
     let in_guest = |end: &End<'_>| matches!(end, End::Guest(..));
@@ -124,7 +124,7 @@ fn usage(sources: &[End<'_>], target: End<'_>) -> Option<&'static str> {
     }
 }
 
-/// What is said where several sources have no folder to go to.
+/// The error for several sources whose target is not a folder.
 fn not_a_folder(guest: &Guest, target: End<'_>) -> Option<String> {
     let (path, there) = match target {
         End::Guest(_, path) => (path, guest.at(path).is_dir()),
@@ -134,7 +134,7 @@ fn not_a_folder(guest: &Guest, target: End<'_>) -> Option<String> {
     (!there).then(|| format!("[sftp] target {path} is not a directory\n"))
 }
 
-/// The guest, if files can be brought there. It is not started for that.
+/// The guest, if files can be copied to it. Does not start it.
 fn reach(call: &mut Call, name: &str) -> io::Result<Result<Guest, u8>> {
     let state = match call.daemon("transfer")? {
         Ok(state) => state,
@@ -151,7 +151,7 @@ fn reach(call: &mut Call, name: &str) -> io::Result<Result<Guest, u8>> {
         return Ok(Err(call.fail("transfer", &message)));
     }
     if instance.is_some_and(|instance| !instance.ssh) || call.struck(&Effect::SshFails) {
-        // From here on the client is alone, and does not say which command failed.
+        // From here on, the client works without the daemon, and its errors do not name the command.
         call.err("ssh connection failed: 'Connection refused'\n");
         return Ok(Err(2));
     }
@@ -178,7 +178,7 @@ fn put(
     }
 }
 
-/// Where something called `name` goes: into the target where that is a folder.
+/// The destination of something called `name`: inside the target if that is a folder.
 fn into(guest: &Guest, path: &str, name: &str) -> String {
     match guest.at(path).is_dir() {
         true => format!("{}/{name}", path.trim_end_matches('/')),
@@ -186,7 +186,7 @@ fn into(guest: &Guest, path: &str, name: &str) -> String {
     }
 }
 
-/// Brings a file, or with `-r` a folder, to the guest.
+/// Copies a file, or with `-r` a folder, to the guest.
 fn put_host(
     call: &mut Call,
     guest: &Guest,
@@ -220,7 +220,7 @@ fn put_host(
     Ok(Ok(()))
 }
 
-/// Writes to the guest what a fault leaves of the bytes.
+/// Writes to the guest the bytes that a fault leaves.
 fn store(
     call: &mut Call,
     guest: &Guest,
@@ -258,7 +258,7 @@ fn get(
             let windows = call.store.look()?.windows;
             return Ok(guest.send(path)?.map(|(bytes, _)| {
                 let bytes = if windows { as_text(&bytes) } else { bytes };
-                let _nobody_reads = io::stdout().write_all(&bytes);
+                let _reader_gone = io::stdout().write_all(&bytes);
             }));
         }
     };
@@ -295,7 +295,7 @@ fn get(
     Ok(Ok(()))
 }
 
-/// What a text stream makes of bytes: CRLF of every LF.
+/// Converts bytes as a text stream does: each LF becomes CRLF.
 fn as_text(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len());
     for &byte in bytes {

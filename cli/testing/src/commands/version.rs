@@ -1,4 +1,4 @@
-//! `multipass version`: of the client, and of the daemon where that answers.
+//! `multipass version`: prints the client's version, and the daemon's if that answers.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::call::Call;
 use crate::grammar::{Grammar, Parsed};
-use crate::world::state::Access;
+use crate::store::state::Access;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     name: "version",
@@ -16,7 +16,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     guest_command: false,
 };
 
-/// Ends with 0 even when there is no daemon: that is how the real one is.
+/// Exits with 0 even without a daemon, like the real one.
 pub(super) fn run(call: &mut Call, parsed: &Parsed) -> io::Result<u8> {
     let answers = call.access()? == Access::Up;
     let state = match answers {

@@ -1,4 +1,4 @@
-//! Files that are brought to the guest and taken from it, with the rights of its user.
+//! Copies files to and from the guest, with the permissions of its user.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Guest;
 
-/// Where the guest's user may write; everything else belongs to root.
+/// Where the guest's user may write; everything else is owned by root.
 pub(super) const OWN: [&str; 5] = [
     "/home/ubuntu",
     "/opt/polis",
@@ -17,10 +17,10 @@ pub(super) const OWN: [&str; 5] = [
 ];
 
 impl Guest {
-    /// The content of a file, with root's rights; `None` when it is not there.
+    /// Reads a file with root's permissions; `None` if it does not exist.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// When it exists and cannot be read.
     pub fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.path(path)) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -29,7 +29,7 @@ impl Guest {
         }
     }
 
-    /// Writes a file, with root's rights, and makes the folders above it.
+    /// Writes a file with root's permissions, and creates the folders above it.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -41,13 +41,13 @@ impl Guest {
         fs::write(file, bytes)
     }
 
-    /// Where a path that the guest's user gives is on this machine.
+    /// The local path of a path given by the guest's user.
     pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.path(&absolute(path))
     }
 
-    /// Writes a file as the guest's user, with a mode, or with the one of a stream: that of the file before it, else 0666
-    /// less the umask of 0002. The inner error is what SFTP answers.
+    /// Writes a file as the guest's user with a mode. A stream has none: it keeps the mode of the existing file, or gets 0666 less the
+    /// umask of 0002. The inner error is SFTP's answer.
     pub(crate) fn receive(
         &self,
         path: &str,
@@ -71,7 +71,7 @@ impl Guest {
         let before = fs::metadata(&target).map(|meta| meta.mode() & 0o7777);
         let mode = mode.unwrap_or(before.unwrap_or(0o664));
         if full {
-            // The name is there, its content found no room.
+            // The file is created, but there is no room for its content.
             let _made = fs::write(&target, b"");
             return Ok(Err(format!(
                 "cannot write to remote file {path}: SFTP server: Failure"
@@ -82,7 +82,7 @@ impl Guest {
         Ok(written.map_err(|error| format!("cannot open remote file {path}: {error}")))
     }
 
-    /// Reads a file as the guest's user, with its mode. The inner error is what SFTP answers.
+    /// Reads a file as the guest's user, with its mode. The inner error is SFTP's answer.
     pub(crate) fn send(&self, path: &str) -> io::Result<Result<(Vec<u8>, u32), String>> {
         let file = self.at(path);
         let Ok(meta) = fs::metadata(&file) else {
@@ -98,7 +98,7 @@ fn denied(path: &str) -> String {
     format!("cannot open remote file {path}: SFTP server: Permission denied")
 }
 
-/// A path that is relative belongs to the user's home.
+/// Relative paths start at the user's home.
 fn absolute(path: &str) -> String {
     if path.starts_with('/') {
         path.to_owned()

@@ -1,8 +1,8 @@
-//! The guest: a directory that stands for a machine's root, in which commands run for real.
+//! The guest: a directory that emulates a machine's root, in which commands really run.
 //!
-//! Everything that the daemon's side and a test do to a guest goes through [`Guest`]: make and remove it, boot it and shut
-//! it down; run this command, put this file, get that one. Whatever is to stand in for a machine instead of a directory
-//! has to do these and nothing else.
+//! The daemon and the tests access a guest only through [`Guest`]: they create and remove it, boot and shut it down, run a
+//! command, write and read files. A backend that replaces the directory by a machine has to support these operations and no
+//! others.
 
 mod files;
 pub(crate) mod paths;
@@ -16,30 +16,30 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// The tools that are the double itself.
+/// The tools that the fake itself implements.
 const TOOLS: &str = "chown cloud-init df docker dpkg-query ip sudo systemctl systemd-run sleep \
     stat update-ca-certificates";
-/// What would change or show this machine instead of the guest: refused.
+/// Programs that would change or show this machine instead of the guest. They are refused.
 const KEPT_AWAY: &str =
     "apt-get auditctl journalctl passwd poweroff reboot shutdown sysctl usermod";
 
-/// The folders of a fresh machine that something relies on.
+/// The folders that a fresh machine needs.
 const FOLDERS: &str = "bin etc/systemd/system home/polis home/ubuntu opt root run/units tmp usr/local/bin \
     usr/local/lib var/lib/cloud/instance var/log var/tmp";
 
 /// One instance's guest.
 #[derive(Debug, Clone)]
 pub struct Guest {
-    /// The directory of its world.
-    world: PathBuf,
+    /// The directory of its sandbox.
+    sandbox: PathBuf,
     name: String,
     root: PathBuf,
 }
 
 impl Guest {
-    pub(crate) fn new(world: &Path, name: &str, root: PathBuf) -> Self {
+    pub(crate) fn new(sandbox: &Path, name: &str, root: PathBuf) -> Self {
         Self {
-            world: world.to_owned(),
+            sandbox: sandbox.to_owned(),
             name: name.to_owned(),
             root,
         }
@@ -50,40 +50,40 @@ impl Guest {
         &self.name
     }
 
-    /// The directory of its world.
-    pub(crate) fn world(&self) -> &Path {
-        &self.world
+    /// The directory of its sandbox.
+    pub(crate) fn sandbox(&self) -> &Path {
+        &self.sandbox
     }
 
-    /// Where `path` of the guest is on this machine.
+    /// The local path of the guest's `path`.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// The directory that stands for the root.
+    /// The directory that emulates the root.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Makes the guest of a fresh machine.
+    /// Creates the guest of a fresh machine.
     pub(crate) fn make(&self) -> io::Result<()> {
         for folder in FOLDERS.split_whitespace() {
             fs::create_dir_all(self.root.join(folder))?;
         }
-        let double = std::env::current_exe()?;
+        let fake = std::env::current_exe()?;
         for tool in [TOOLS, KEPT_AWAY].join(" ").split(' ') {
-            symlink(&double, self.root.join("bin").join(tool))?;
+            symlink(&fake, self.root.join("bin").join(tool))?;
         }
         Ok(())
     }
 
-    /// A guest beside this one, for the launch of this number to make.
+    /// A temporary guest beside this one, for the launch of this number to build.
     pub(crate) fn staged(&self, number: u64) -> Self {
-        let root = self.world.join(format!("staged-{number}"));
-        Self::new(&self.world, &self.name, root)
+        let root = self.sandbox.join(format!("staged-{number}"));
+        Self::new(&self.sandbox, &self.name, root)
     }
 
-    /// Puts another guest in the place of this one.
+    /// Replaces this guest by another.
     pub(crate) fn replace_by(&self, other: &Self) -> io::Result<()> {
         if self.root.exists() {
             fs::remove_dir_all(&self.root)?;
@@ -91,18 +91,18 @@ impl Guest {
         fs::rename(&other.root, &self.root)
     }
 
-    /// Where its disk is in a snapshot.
+    /// The directory of its disk in a snapshot.
     fn saved(&self, snapshot: &str) -> PathBuf {
         let name = format!("snapshot-{}.{snapshot}", self.name);
-        self.world.join(name)
+        self.sandbox.join(name)
     }
 
-    /// Keeps its disk as it is; it does not run.
+    /// Saves its disk. The guest must be off.
     pub(crate) fn save(&self, snapshot: &str) -> io::Result<()> {
         copy(&self.root, &self.saved(snapshot))
     }
 
-    /// Puts its disk back.
+    /// Restores its disk.
     pub(crate) fn bring_back(&self, snapshot: &str) -> io::Result<()> {
         fs::remove_dir_all(&self.root)?;
         copy(&self.saved(snapshot), &self.root)
@@ -113,7 +113,7 @@ impl Guest {
         fs::remove_dir_all(self.saved(snapshot))
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file if it exists.
     pub(crate) fn remove_file(&self, path: &str) -> io::Result<()> {
         match fs::remove_file(self.path(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -122,7 +122,7 @@ impl Guest {
     }
 }
 
-/// Copies a directory with all that it holds to a name that is free.
+/// Copies a directory recursively to an unused name.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let status = crate::process::command("cp")
         .arg("--archive")

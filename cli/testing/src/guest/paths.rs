@@ -1,16 +1,16 @@
-//! Paths of the guest in what goes in, and back in what comes out.
+//! Translates paths of the guest in its input, and back in its output.
 //!
-//! A command of the guest names `/opt/polis`; on this machine that is a folder of the world. Names are exchanged in the
-//! command line on the way in and in the output on the way out, so neither side ever sees the other's.
+//! A command of the guest names `/opt/polis`, which on this machine is a folder of the sandbox. Paths are replaced in the
+//! command line on the way in, and in the output on the way out, so neither side ever sees the other's.
 
 use std::path::Path;
 
-/// The folders of the guest that stand for themselves. The rest (`/usr/bin`, `/proc`, `/dev`) is this machine's.
+/// The folders that the guest has itself. The rest (`/usr/bin`, `/proc`, `/dev`) is this machine's.
 const MAPPED: &str = "/etc/apt /etc/audit /etc/docker /etc/polis /etc/sysctl.d /etc/systemd /home/polis /home/ubuntu \
     /opt/polis /root /run/polis /tmp /usr/local/bin /usr/local/lib/polis /usr/local/share/ca-certificates /var/lib/cloud /var/lib/docker /var/lib/polis \
     /var/log /var/tmp";
 
-/// `text` with each path of the guest as it is on this machine.
+/// `text` with each of the guest's paths replaced by its local path.
 pub(super) fn to_host(text: &str, root: &Path) -> String {
     let root = root.to_string_lossy();
     let mut out = String::with_capacity(text.len());
@@ -27,29 +27,29 @@ pub(super) fn to_host(text: &str, root: &Path) -> String {
     out
 }
 
-/// Whether a `/` after this character is the root and not a separator.
+/// Whether a `/` after this character starts a path, rather than separating two names.
 fn starts_path(before: Option<char>) -> bool {
     before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '/' | '.' | '_' | '-' | '}' | '~'))
 }
 
-/// Whether `text` starts with `path` as a whole.
+/// Whether `text` starts with `path`, and not just with a longer name.
 fn is_below(text: &str, path: &str) -> bool {
     text.strip_prefix(path).is_some_and(|rest| {
         !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
     })
 }
 
-/// Takes this machine's part out of paths in a stream that comes in pieces.
+/// Replaces local paths by the guest's in a stream that arrives in pieces.
 #[derive(Debug)]
 pub(super) struct ToGuest {
     root: Vec<u8>,
     held: Vec<u8>,
-    /// Whether it is a connection of SSH, in which nothing names a path and nothing may be held back.
+    /// Whether it is an SSH connection, which contains no paths and must not be delayed.
     ssh: bool,
 }
 
 impl ToGuest {
-    /// For the guest in `root`.
+    /// A translator for the guest in `root`.
     pub(super) fn new(root: &Path) -> Self {
         Self {
             root: root.to_string_lossy().into_owned().into_bytes(),
@@ -58,7 +58,7 @@ impl ToGuest {
         }
     }
 
-    /// The next piece as it may go out. What could be the start of a path is held back.
+    /// Translates the next piece. Holds back what could be the start of a path.
     pub(super) fn piece(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.ssh |= bytes.starts_with(b"SSH-2.0-");
         if self.ssh {
@@ -82,13 +82,13 @@ impl ToGuest {
         out
     }
 
-    /// What is still held back at the end.
+    /// The rest that is still held back at the end.
     pub(super) fn end(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
 }
 
-/// `text` with each path of this machine as the guest knows it.
+/// `text` with each local path replaced by the guest's.
 pub(crate) fn to_guest(text: &str, root: &Path) -> String {
     text.replace(&*root.to_string_lossy(), "")
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_the_guest_are_found_wherever_they_start() {
+    fn guest_paths_are_found_wherever_they_start() {
         let root = Path::new("/w/guest");
         for (text, expected) in [
             ("/opt/polis/.ready", "/w/guest/opt/polis/.ready"),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn output_names_the_guest_alone_wherever_it_is_cut() {
+    fn output_has_only_guest_paths_wherever_it_is_split() {
         let text = b"a /w/guest/opt/polis /w/guess /w";
         for cut in 0..text.len() {
             let mut stream = ToGuest::new(Path::new("/w/guest"));

@@ -1,4 +1,4 @@
-//! Runs a command in the guest, with its streams under our hands.
+//! Runs a command in the guest, and passes on its streams.
 
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
@@ -15,25 +15,25 @@ use super::paths::{self, ToGuest};
 use crate::environment::{DIRECTORY, INSTANCE, TEST, WITHIN};
 use crate::process;
 
-/// After so many bytes of output a Windows client reads no more.
+/// The number of bytes of output after which a Windows client stops reading.
 const WINDOWS_PIPE: usize = 4096;
-/// The codes of a command that was killed, and of one that a signal of ours ended.
+/// The exit codes of a command that was killed, and of one that our own signal ended.
 const KILLED: u8 = 255;
-/// Where the guest has its programs besides its own.
+/// Where the guest has programs other than its own.
 const HOST: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-/// Where the processes of commands under way are listed.
+/// Where running commands are listed.
 const RUNNING: &str = "run/commands";
 
-/// Whose pipes the client has.
+/// How the client handles pipes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pipes {
-    /// As they should be.
+    /// Correctly.
     Unix,
-    /// Output stops after 4096 bytes, piped input never ends.
+    /// As on Windows: output stops after 4096 bytes, and piped input never ends.
     Windows,
 }
 
-/// Called now and then while a command runs: lets time go on in the guest.
+/// Called regularly while a command runs, to let time pass in the guest.
 pub(crate) type Meanwhile<'a> = &'a dyn Fn() -> io::Result<()>;
 
 /// How a command ended.
@@ -41,12 +41,12 @@ pub(crate) type Meanwhile<'a> = &'a dyn Fn() -> io::Result<()>;
 pub(crate) struct Done {
     /// Its exit code.
     pub(crate) code: u8,
-    /// What it was given to read.
+    /// Its standard input.
     pub(crate) stdin: Vec<u8>,
 }
 
 impl Guest {
-    /// A process of the guest in its folder `directory`, not yet started.
+    /// Prepares a process of the guest in its folder `directory`.
     pub(crate) fn process(&self, program: &str, args: &[String], directory: &str) -> Command {
         let mut command = process::group(program);
         command.args(args.iter().map(|arg| paths::to_host(arg, &self.root)));
@@ -55,7 +55,7 @@ impl Guest {
         command
     }
 
-    /// Gives a process the guest's environment and nothing of the host's.
+    /// Sets a process's environment to the guest's, with nothing of the host's.
     pub(crate) fn dress(&self, command: &mut Command) {
         let bin = self.root.join("bin");
         let local = self.root.join("usr/local/bin");
@@ -70,14 +70,14 @@ impl Guest {
             .env("LOGNAME", "ubuntu")
             .env("SHELL", "/bin/bash")
             .env("LANG", "C.UTF-8")
-            .env(DIRECTORY, &self.world)
+            .env(DIRECTORY, &self.sandbox)
             .env(INSTANCE, &self.name);
         if let Some(test) = std::env::var_os(TEST) {
             command.env(TEST, test);
         }
     }
 
-    /// Runs a command as its user does over SSH, and passes its output on.
+    /// Runs a command as its user does over SSH, and passes on its output.
     pub(crate) fn run(
         &self,
         call: u64,
@@ -102,7 +102,7 @@ impl Guest {
         let out = pass_on(self, child.stdout.take(), io::stdout(), pipes);
         let err = pass_on(self, child.stderr.take(), io::stderr(), Pipes::Unix);
         let code = wait(&mut child, meanwhile)?;
-        // Output first: the client ends when the channel has no more.
+        // Output first: the client exits when the channel has no more.
         for thread in [out, err] {
             let _ended = thread.join();
         }
@@ -111,14 +111,14 @@ impl Guest {
         Ok(Done { code, stdin })
     }
 
-    /// The process of a command, not yet started. Without a directory to enter, no shell has to be started for it.
+    /// Prepares the process of a command. A shell is needed only to enter a directory.
     fn command(&self, command: &[String], directory: Option<&str>) -> Command {
         if let (None, [program, words @ ..]) = (directory, command)
             && let Some(program) = self.find(program)
         {
             return self.process(&program.to_string_lossy(), words, "/home/ubuntu");
         }
-        // What is no program may still be a builtin of the shell that looks it up behind SSH.
+        // Without such a program, it may still be a builtin of the shell that runs it over SSH.
         let script = match directory {
             Some(_) => "cd \"$1\" && shift && \"$@\"",
             None => "\"$@\"",
@@ -131,7 +131,7 @@ impl Guest {
         self.process("bash", &words, "/home/ubuntu")
     }
 
-    /// The program that a shell of the guest finds under a name.
+    /// The program that the guest's shell finds under a name.
     fn find(&self, name: &str) -> Option<PathBuf> {
         let own = ["bin", "usr/local/bin"].map(|dir| self.root.join(dir));
         let dirs = own.into_iter().chain(HOST.map(PathBuf::from));
@@ -153,7 +153,7 @@ impl Guest {
 }
 
 fn run_on_terminal(mut process: Command, meanwhile: Meanwhile<'_>) -> io::Result<Done> {
-    // In our own group, or the terminal would stop it.
+    // In our own process group, or the terminal would stop it.
     use std::os::unix::process::CommandExt;
     process::leave_interrupts()?;
     process.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
@@ -172,7 +172,7 @@ fn wait(child: &mut Child, meanwhile: Meanwhile<'_>) -> io::Result<u8> {
     loop {
         if let Some(status) = child.try_wait()? {
             let code = status.code().and_then(|code| u8::try_from(code).ok());
-            // No exit status at all, which is what SSH says of a killed command.
+            // No exit status at all, as SSH reports a killed command.
             return Ok(match status.signal() {
                 Some(_) => KILLED,
                 None => code.unwrap_or(KILLED),
@@ -186,7 +186,7 @@ fn wait(child: &mut Child, meanwhile: Meanwhile<'_>) -> io::Result<u8> {
     }
 }
 
-/// Ends the commands that are under way.
+/// Kills the running commands.
 pub(super) fn end_all(guest: &Guest) -> io::Result<()> {
     let Ok(entries) = fs::read_dir(guest.root.join(RUNNING)) else {
         return Ok(());
@@ -201,11 +201,11 @@ pub(super) fn end_all(guest: &Guest) -> io::Result<()> {
     Ok(())
 }
 
-/// Hands our standard input on, and remembers it. The thread is left behind when the command ends first.
+/// Passes on our standard input, and records it. If the command ends first, the thread is abandoned.
 fn forward_stdin(guest: &Guest, child: &mut Child, pipes: Pipes) -> Arc<Mutex<Vec<u8>>> {
     let read = Arc::new(Mutex::new(Vec::new()));
     let remembered = Arc::clone(&read);
-    let world = guest.world.clone();
+    let sandbox = guest.sandbox.clone();
     let Some(mut to) = child.stdin.take() else {
         return read;
     };
@@ -225,13 +225,13 @@ fn forward_stdin(guest: &Guest, child: &mut Child, pipes: Pipes) -> Arc<Mutex<Ve
             }
         }
         if any && pipes == Pipes::Windows {
-            process::hang(&world);
+            process::hang(&sandbox);
         }
     });
     read
 }
 
-/// Passes output on as it comes.
+/// Passes on output as it arrives.
 fn pass_on(
     guest: &Guest,
     from: Option<impl Read + Send + 'static>,
@@ -239,7 +239,7 @@ fn pass_on(
     pipes: Pipes,
 ) -> thread::JoinHandle<()> {
     let mut paths = ToGuest::new(&guest.root);
-    let world = guest.world.clone();
+    let sandbox = guest.sandbox.clone();
     thread::spawn(move || {
         let Some(mut from) = from else { return };
         let mut buffer = [0; 8192];
@@ -251,13 +251,13 @@ fn pass_on(
             passed += count;
             let written = to.write_all(&paths.piece(&buffer[..count]));
             if written.and_then(|()| to.flush()).is_err() {
-                // As in `multipass exec ... | head -1`: the real client notices nothing, and never ends.
-                process::hang(&world);
+                // As in `multipass exec ... | head -1`: the real client does not notice, and never exits.
+                process::hang(&sandbox);
             }
             if pipes == Pipes::Windows && passed > WINDOWS_PIPE {
-                process::hang(&world);
+                process::hang(&sandbox);
             }
         }
-        let _nobody_reads = to.write_all(&paths.end()).and_then(|()| to.flush());
+        let _reader_gone = to.write_all(&paths.end()).and_then(|()| to.flush());
     })
 }

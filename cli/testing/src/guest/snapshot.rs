@@ -1,4 +1,4 @@
-//! What is in a guest, to see whether a command changed anything.
+//! A listing of a guest's files, to detect whether a command changed anything.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Guest;
 
-/// What changes without a command, relative to the guest's root.
+/// Paths that change without a command, relative to the guest's root.
 const ALIVE: [&str; 5] = [
     "run/commands",
     "run/units",
@@ -17,8 +17,8 @@ const ALIVE: [&str; 5] = [
 ];
 
 impl Guest {
-    /// Every path with its type and mode, and the size and modification time of everything but directories. Leaves out
-    /// what changes without a command.
+    /// Every path with its type and mode, and for all but directories their size and modification time. Leaves out paths that change
+    /// without a command.
     pub(crate) fn snapshot(&self) -> io::Result<Vec<String>> {
         let mut entries = Vec::new();
         add(&self.root, &self.root, &mut entries)?;
@@ -27,7 +27,7 @@ impl Guest {
     }
 }
 
-/// Adds what is below `dir`. Processes of the guest may remove files meanwhile: those are left out.
+/// Adds the paths below `dir`. Leaves out files that processes of the guest remove meanwhile.
 fn add(root: &Path, dir: &Path, entries: &mut Vec<String>) -> io::Result<()> {
     let listed = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

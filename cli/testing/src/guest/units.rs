@@ -1,5 +1,5 @@
-//! What runs in a guest: the processes of commands, and units of systemd. A unit is a file with the process that leads its
-//! group; it is there for as long as the unit runs.
+//! The processes of a guest: running commands, and systemd units. A unit is a file with the process that leads its process group;
+//! it exists for as long as the unit runs.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use crate::process;
 const FOLDER: &str = "run/units";
 
 impl Guest {
-    /// Removes it, with what runs in it.
+    /// Removes it, and kills what runs in it.
     pub(crate) fn remove(&self) -> io::Result<()> {
         if !self.root().exists() {
             return Ok(());
@@ -20,7 +20,7 @@ impl Guest {
         fs::remove_dir_all(self.root())
     }
 
-    /// Ends everything that runs in it.
+    /// Kills everything that runs in it.
     pub(crate) fn shut_down(&self) -> io::Result<()> {
         if !self.root().exists() {
             return Ok(());
@@ -35,12 +35,12 @@ pub(crate) fn leader(guest: &Guest, unit: &str) -> Option<u32> {
     fs::read_to_string(file(guest, unit)).ok()?.parse().ok()
 }
 
-/// Where it is noted.
+/// The file of a unit.
 pub(crate) fn file(guest: &Guest, unit: &str) -> PathBuf {
     guest.root().join(FOLDER).join(unit)
 }
 
-/// Ends all units with all of their processes.
+/// Kills all units with all of their processes.
 fn end_all(guest: &Guest) -> io::Result<()> {
     for entry in fs::read_dir(guest.root().join(FOLDER))? {
         let entry = entry?;

@@ -1,4 +1,4 @@
-//! The user-data of a launch: what Multipass makes of it, and what cloud-init does with it.
+//! The user-data of a launch: how Multipass changes it, and what cloud-init does with it.
 
 use std::fs;
 use std::io;
@@ -7,15 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use super::Guest;
-use crate::world::state::Provision;
+use crate::store::state::Provision;
 use crate::yaml;
 
-/// Our provisioning script; user-data that writes and runs it provisions the guest.
+/// Our provisioning script. User-data that writes and runs it provisions the guest.
 pub(crate) const SCRIPT: &str = "/usr/local/lib/polis/provision.sh";
-/// What cloud-init was given.
+/// The user-data that cloud-init received.
 pub(crate) const USER_DATA: &str = "/var/lib/cloud/instance/user-data.txt";
 
-/// User-data that was read.
+/// Parsed user-data.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UserData {
     text: String,
@@ -30,7 +30,7 @@ struct Written<'a> {
 }
 
 impl UserData {
-    /// Reads user-data as the client does.
+    /// Parses user-data as the client does.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         Ok(Self {
             text: text.to_owned(),
@@ -38,13 +38,13 @@ impl UserData {
         })
     }
 
-    /// Whether the way through yaml-cpp spoils it: a quoted mode loses its quotes and arrives as a number.
+    /// Whether yaml-cpp corrupts it: a quoted mode loses its quotes and arrives as a number.
     pub(crate) fn degrades(&self) -> bool {
         self.entries()
             .any(|entry| entry.get("permissions").is_some_and(Value::is_string))
     }
 
-    /// The run of our provisioning, if it is in there.
+    /// The run of our provisioning, if the user-data starts one.
     pub(crate) fn provision(
         &self,
         starts_at: u64,
@@ -78,7 +78,7 @@ impl UserData {
         })
     }
 
-    /// As it arrives in the guest: Multipass adds a package of its own, so the digest is another one.
+    /// The user-data as it arrives in the guest. Multipass adds its own package, which changes the digest.
     fn as_received(&self) -> String {
         let own = "  - pollinate\n";
         let mut lines: Vec<&str> = self.text.split_inclusive('\n').collect();
@@ -100,7 +100,7 @@ impl UserData {
 }
 
 impl Guest {
-    /// Does what cloud-init does before it runs commands.
+    /// Does what cloud-init does before it runs commands: writes the files.
     pub(crate) fn write_user_data(&self, user_data: &UserData) -> io::Result<()> {
         fs::write(self.path(USER_DATA), user_data.as_received())?;
         for file in user_data.files() {

@@ -1,5 +1,5 @@
-//! The way from `multipass.exe` to the double, and from `curl.exe` to curl: a connection for each call, which ends when
-//! either of them does.
+//! Connects `multipass.exe` to the fake, and `curl.exe` to curl. Each call has its own connection, which ends when either side
+//! does.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,11 +10,11 @@ use std::thread;
 
 use crate::process;
 
-/// Answers calls, for as long as the test runs; returns the address. `command` makes a call of a program that wants its
-/// arguments, and `drive_c` is what programs of Windows see as `C:\`.
+/// Answers calls for as long as the test runs; returns the address. `command` prepares a call of a program, still without
+/// arguments, and `drive_c` is the directory that Windows programs see as `C:\`.
 ///
 /// # Panics
-/// When no port can be had.
+/// When no port is free.
 pub(super) fn serve(
     command: impl Fn(&str) -> Command + Send + Sync + 'static,
     drive_c: &Path,
@@ -25,7 +25,7 @@ pub(super) fn serve(
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
             let (command, drive_c) = (Arc::clone(&command), drive_c.clone());
-            // A client that is gone hears no error.
+            // A client that is gone gets no error.
             thread::spawn(move || answer(connection, &*command, &drive_c));
         }
     });
@@ -43,7 +43,7 @@ fn answer(
         client.read_exact(&mut word)?;
         words.push(String::from_utf8_lossy(&word).into_owned());
     }
-    // What `exec` is given is not for this machine.
+    // The arguments of `exec` are for the guest, not for this machine.
     if words.get(1).is_none_or(|verb| verb != "exec") {
         words = words.iter().map(|word| here(word, drive_c)).collect();
     }
@@ -55,7 +55,7 @@ fn answer(
     let pid = child.id();
     let mut hears = client.try_clone()?;
     thread::spawn(move || {
-        // The client says nothing more: this is its end.
+        // The client sends nothing more, so this is its end.
         let _end = hears.read(&mut [0]);
         process::kill_group(pid);
     });
@@ -64,7 +64,7 @@ fn answer(
     client.shutdown(std::net::Shutdown::Both)
 }
 
-/// Passes on all that the call prints, and returns how it ended.
+/// Passes on the output of the call, and returns its exit code.
 fn pass_on(child: &mut Child, client: TcpStream) -> io::Result<u32> {
     let client = Mutex::new(client);
     thread::scope(|scope| {
@@ -102,7 +102,7 @@ fn number(client: &mut TcpStream) -> io::Result<u32> {
     Ok(u32::from_be_bytes(bytes))
 }
 
-/// A path of Windows as the double has it; anything else as it is.
+/// Converts a Windows path to a local one; returns anything else unchanged.
 fn here(arg: &str, drive_c: &Path) -> String {
     let unix = |path: &str| path.replace('\\', "/");
     match arg.as_bytes() {

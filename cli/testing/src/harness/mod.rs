@@ -1,7 +1,7 @@
-//! What a test has in its hands: a world of its own, the programs run in it, and what they left behind.
+//! The sandbox of a test, the programs run in it, and what they left behind.
 
 mod bridge;
-mod double;
+mod build;
 mod programs;
 mod ran;
 
@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use double::exes;
+pub use build::exes;
 pub use ran::{Ran, Running};
 use tempfile::TempDir;
 
@@ -18,48 +18,48 @@ use crate::fault::{self, Fault};
 use crate::guest::Guest;
 use crate::process;
 use crate::record::{self, Call};
-use crate::world::Store;
-use crate::world::state::{Access, Instance, Power, State};
+use crate::store::Store;
+use crate::store::state::{Access, Instance, Power, State};
 
-/// The name of the one instance that `polis` has.
+/// The name of polis's instance.
 const NAME: &str = "polis";
-/// How long a program may take before its test fails.
+/// How long a program may take until its test fails.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A world of its own: Multipass, the guest, and the home of a user. Gone when dropped, with all that runs in it.
+/// A fake Multipass, its guest, and the home of a user. Dropping it removes them, and kills everything that runs in it.
 #[derive(Debug)]
-pub struct World {
+pub struct Sandbox {
     /// Removed last.
     _dir: TempDir,
     store: Store,
     polis: Option<PathBuf>,
-    /// The container that is the guest, where that is no directory.
+    /// The container that is the guest; `None` if the guest is a directory.
     machine: Option<String>,
     limit: Duration,
 }
 
-impl Default for World {
+impl Default for Sandbox {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl World {
-    /// A world in which Multipass is installed and nothing has happened.
+impl Sandbox {
+    /// A fresh sandbox with Multipass installed.
     ///
     /// # Panics
     /// When it cannot be made.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new()
-            .prefix("world-")
+            .prefix("sandbox-")
             .tempdir()
             .expect("a temporary directory");
-        // The real path: on macOS the temporary directory is behind a link, and names of the guest are compared.
-        let root = fs::canonicalize(dir.path()).expect("the directory is there");
+        // The canonical path: on macOS the temporary directory is behind a link, and the guest's paths are compared.
+        let root = fs::canonicalize(dir.path()).expect("the directory exists");
         for folder in ["bin", "home", "tmp", "run"] {
-            fs::create_dir(root.join(folder)).expect("a folder of the world");
+            fs::create_dir(root.join(folder)).expect("a folder of the sandbox");
         }
-        symlink(double::path(), root.join("bin/multipass")).expect("a link to the double");
+        symlink(build::path(), root.join("bin/multipass")).expect("a link to the fake");
         let store = Store::new(root);
         Self {
             _dir: dir,
@@ -70,32 +70,31 @@ impl World {
         }
     }
 
-    /// The same, with the `polis` under test: `World::of(env!("CARGO_BIN_EXE_polis"))`.
+    /// A fresh sandbox with the `polis` under test: `Sandbox::of(env!("CARGO_BIN_EXE_polis"))`.
     ///
     /// # Panics
     /// When it cannot be made.
     pub fn of(polis: impl Into<PathBuf>) -> Self {
-        let mut world = Self::new();
-        world.polis = Some(polis.into());
-        world
+        let mut sandbox = Self::new();
+        sandbox.polis = Some(polis.into());
+        sandbox
     }
 
-    /// The same, with a guest that is a container of this machine's Docker engine: made by the caller, not started, and
-    /// removed by the caller.
+    /// Makes a container of this machine's Docker engine the guest. The caller creates it without starting it, and removes it.
     #[must_use]
     pub fn on_machine(mut self, container: &str) -> Self {
         self.machine = Some(container.to_owned());
         self
     }
 
-    /// Gives programs another limit than 60 s.
+    /// Sets a limit for programs other than 60 s.
     #[must_use]
     pub fn with_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The directory of the world.
+    /// The directory of the sandbox.
     pub fn dir(&self) -> &Path {
         self.store.dir()
     }
@@ -108,61 +107,61 @@ impl World {
     /// Removes Multipass from the PATH.
     ///
     /// # Panics
-    /// When it is gone already.
+    /// When it is already gone.
     pub fn uninstall(&self) {
         fs::remove_file(self.dir().join("bin/multipass")).expect("Multipass is installed");
     }
 
     // ---- the state ----
 
-    /// What is now.
+    /// The current state.
     ///
     /// # Panics
-    /// When the world cannot be read.
+    /// When the sandbox cannot be read.
     pub fn state(&self) -> State {
-        self.store.look().expect("a world")
+        self.store.look().expect("a sandbox")
     }
 
-    /// Changes what is.
+    /// Changes the state.
     ///
     /// # Panics
-    /// When the world cannot be written.
+    /// When the sandbox cannot be written.
     pub fn set<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        self.store.update(change).expect("a world")
+        self.store.update(change).expect("a sandbox")
     }
 
-    /// The instance `polis`, if the daemon shows it.
+    /// The instance `polis`, if the daemon lists it.
     pub fn instance(&self) -> Option<Instance> {
         self.state().find(NAME).cloned()
     }
 
-    /// The state of `polis` as `list` has it; `None` when that does not show it.
+    /// The state of `polis` as `list` prints it; `None` if it is not listed.
     pub fn power(&self) -> Option<Power> {
         self.instance()
-            .map(|instance| instance.state(crate::world::now()))
+            .map(|instance| instance.state(crate::store::now()))
     }
 
     /// Changes the instance `polis`.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it does not exist.
     pub fn set_instance(&self, change: impl FnOnce(&mut Instance)) {
-        let changed = self.store.change(NAME, change).expect("a world");
+        let changed = self.store.change(NAME, change).expect("a sandbox");
         changed.expect("an instance called polis");
     }
 
-    /// Stops the daemon, which suspends what runs.
+    /// Stops the daemon, which suspends running instances.
     ///
     /// # Panics
-    /// When the world cannot be written.
+    /// When the sandbox cannot be written.
     pub fn stop_daemon(&self) {
         self.set(|state| state.daemon_goes(Access::Down, Power::Running, Power::Suspended));
     }
 
-    /// Starts it again, and with it what it had suspended.
+    /// Starts the daemon again, which resumes the instances that it suspended.
     ///
     /// # Panics
-    /// When the world cannot be written.
+    /// When the sandbox cannot be written.
     pub fn start_daemon(&self) {
         self.set(|state| state.daemon_goes(Access::Up, Power::Suspended, Power::Running));
     }
@@ -170,17 +169,17 @@ impl World {
     /// Adds a fault.
     ///
     /// # Panics
-    /// When the world cannot be written.
+    /// When the sandbox cannot be written.
     pub fn fault(&self, fault: Fault) {
-        fault::add(&self.store, fault).expect("a world");
+        fault::add(&self.store, fault).expect("a sandbox");
     }
 
-    /// Forgets all faults.
+    /// Removes all faults.
     ///
     /// # Panics
-    /// When the world cannot be written.
+    /// When the sandbox cannot be written.
     pub fn clear_faults(&self) {
-        fault::clear(&self.store).expect("a world");
+        fault::clear(&self.store).expect("a sandbox");
     }
 
     // ---- the guest ----
@@ -190,7 +189,7 @@ impl World {
         self.store.guest(NAME)
     }
 
-    /// Whether the guest has something at `path`.
+    /// Whether `path` exists in the guest.
     pub fn guest_has(&self, path: &str) -> bool {
         self.guest().path(path).symlink_metadata().is_ok()
     }
@@ -198,14 +197,14 @@ impl World {
     /// The text of a file of the guest.
     ///
     /// # Panics
-    /// When it is not there.
+    /// When it does not exist.
     pub fn read_guest(&self, path: &str) -> String {
         let bytes = self.guest().get(path).expect(path);
         let bytes = bytes.unwrap_or_else(|| panic!("{path} is not in the guest"));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Writes a file of the guest, with the folders above it.
+    /// Writes a file of the guest, and creates the folders above it.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -215,7 +214,7 @@ impl World {
 
     // ---- the calls ----
 
-    /// All calls of `multipass` so far, in the order of their starts.
+    /// All calls of `multipass` so far, in the order in which they started.
     ///
     /// # Panics
     /// When the record cannot be read.
@@ -225,7 +224,7 @@ impl World {
         calls
     }
 
-    /// The same with the calls of the guest's tools.
+    /// All calls, including those of the guest's tools.
     ///
     /// # Panics
     /// When the record cannot be read.
@@ -243,7 +242,7 @@ impl World {
         calls
     }
 
-    /// The command lines that the real programs would have refused, and those to which the guest has no answer.
+    /// The command lines that the real programs would have refused, and those that the fake guest does not support.
     ///
     /// # Panics
     /// When the record cannot be read.
@@ -267,7 +266,7 @@ impl World {
             .collect()
     }
 
-    /// Forgets the calls so far.
+    /// Removes the calls so far from the record.
     ///
     /// # Panics
     /// When the record cannot be removed.
@@ -279,9 +278,9 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Sandbox {
     fn drop(&mut self) {
-        // What a killed call left running belongs to this world alone.
+        // Processes left by a killed call belong only to this sandbox.
         for call in record::calls(&self.store).unwrap_or_default() {
             if call.end.is_none() && call.pid != std::process::id() {
                 process::signal(call.pid, rustix::process::Signal::KILL);

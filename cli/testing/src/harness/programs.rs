@@ -1,25 +1,25 @@
-//! The programs that a test runs in its world.
+//! Runs programs in a sandbox.
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::World;
+use super::Sandbox;
 use super::bridge;
 use super::ran::{Ran, Running};
 use crate::environment::{DIRECTORY, MACHINE, TEST};
 use crate::process;
 
-impl World {
-    /// Runs `polis` with nothing to read.
+impl Sandbox {
+    /// Runs `polis` with empty standard input.
     ///
     /// # Panics
-    /// When it takes longer than the limit, with all that it said so far.
+    /// When it takes longer than the limit, with its output so far.
     pub fn polis(&self, args: &[&str]) -> Ran {
         self.start_polis(args).wait()
     }
 
-    /// The same with more environment.
+    /// Runs `polis` with additional environment variables.
     ///
     /// # Panics
     /// When it takes longer than the limit.
@@ -27,8 +27,7 @@ impl World {
         self.start(self.polis_path(), args, env, b"").wait()
     }
 
-    /// Runs `polis` on a terminal without control sequences and types `typed`. All of its output is on standard output
-    /// then.
+    /// Runs `polis` on a terminal without control sequences and types `typed`. All output is on standard output.
     ///
     /// # Panics
     /// When it takes longer than the limit.
@@ -36,7 +35,7 @@ impl World {
         self.on_terminal("dumb", args, typed)
     }
 
-    /// The same on a terminal as people have them, of 80 columns; types nothing.
+    /// Runs `polis` on a normal terminal of 80 columns; types nothing.
     ///
     /// # Panics
     /// When it takes longer than the limit.
@@ -53,7 +52,7 @@ impl World {
             .wait()
     }
 
-    /// Runs a script of bash that finds `polis`, as for a pipeline.
+    /// Runs a bash script with `polis` on its PATH, as for a pipeline.
     ///
     /// # Panics
     /// When it takes longer than the limit.
@@ -66,7 +65,7 @@ impl World {
             .wait()
     }
 
-    /// Starts `polis` and does not wait.
+    /// Starts `polis` without waiting for it.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -74,7 +73,7 @@ impl World {
         self.start(self.polis_path(), args, &[], b"")
     }
 
-    /// Runs another program that finds `multipass` on its PATH.
+    /// Runs another program with `multipass` on its PATH.
     ///
     /// # Panics
     /// When it takes longer than the limit.
@@ -82,7 +81,7 @@ impl World {
         self.start(program, args, &[], b"").wait()
     }
 
-    /// Runs `multipass` as `polis` does, with `stdin` to read.
+    /// Runs `multipass` as `polis` does, with `stdin` as its standard input.
     ///
     /// # Panics
     /// When it takes longer than the limit.
@@ -90,7 +89,7 @@ impl World {
         self.start_multipass(args, stdin).wait()
     }
 
-    /// Starts `multipass` and does not wait.
+    /// Starts `multipass` without waiting for it.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -98,11 +97,11 @@ impl World {
         self.start(&self.dir().join("bin/multipass"), args, &[], stdin)
     }
 
-    /// Answers `multipass.exe` and `curl.exe` for as long as the test runs, and returns the address that it wants to have in
-    /// `FAKE_MULTIPASS_BRIDGE`. Programs of Windows see `drive_c` as `C:\`, and all of this machine as `Z:\`.
+    /// Answers `multipass.exe` and `curl.exe` for as long as the test runs; returns the address, which they need in
+    /// `FAKE_MULTIPASS_BRIDGE`. Windows programs see `drive_c` as `C:\`, and all of this machine as `Z:\`.
     ///
     /// # Panics
-    /// When no port can be had.
+    /// When no port is free.
     pub fn bridge(&self, drive_c: &Path) -> String {
         self.set(|state| state.windows = true);
         let bin = self.dir().join("bin");
@@ -123,10 +122,10 @@ impl World {
     fn polis_path(&self) -> &Path {
         self.polis
             .as_deref()
-            .expect("a world made with World::of has a polis")
+            .expect("only a sandbox made with Sandbox::of has a polis")
     }
 
-    /// Starts any program with more environment and does not wait.
+    /// Starts any program with additional environment variables, without waiting for it.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -153,7 +152,7 @@ impl World {
         Running::start(command, stdin, self.dir(), self.limit)
     }
 
-    /// Starts a program with an environment that has nothing of the test's own.
+    /// Starts a program without the test's own environment.
     fn dress(&self, command: &mut Command) {
         command
             .env_clear()
@@ -161,7 +160,7 @@ impl World {
             .envs(self.environment());
     }
 
-    /// What a program of this world has in its environment, and nothing else.
+    /// The whole environment of a program in this sandbox.
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         let home = self.home();
         let path = format!("{}:/usr/bin:/bin", self.dir().join("bin").display());

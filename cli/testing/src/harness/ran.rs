@@ -1,4 +1,4 @@
-//! A program that was started, and what it did.
+//! A started program, and its result.
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -12,21 +12,21 @@ use rustix::process::Signal;
 
 use crate::process;
 
-/// What a program did.
+/// The result of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
-    /// Its exit code; `None` when a signal ended it.
+    /// Its exit code; `None` if a signal killed it.
     pub code: Option<i32>,
-    /// The signal that ended it.
+    /// The signal that killed it.
     pub signal: Option<i32>,
-    /// What it printed on standard output, with the world's directory as `[WORLD]`.
+    /// Its standard output, with the sandbox's directory as `[SANDBOX]`.
     pub stdout: String,
-    /// The same of standard error.
+    /// Its standard error, likewise.
     pub stderr: String,
 }
 
 impl Ran {
-    /// Everything that a user sees, for a snapshot.
+    /// Everything that the user sees, for a snapshot.
     pub fn seen(&self) -> String {
         let mut seen = match (self.code, self.signal) {
             (Some(code), _) => format!("exit {code}\n"),
@@ -41,24 +41,29 @@ impl Ran {
     }
 }
 
-/// A program under way; killed when dropped.
+/// A running program; killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     stdout: Reader,
     stderr: Reader,
-    world: PathBuf,
+    sandbox: PathBuf,
     deadline: Instant,
     done: bool,
 }
 
 impl Running {
-    pub(super) fn start(mut command: Command, stdin: &[u8], world: &Path, limit: Duration) -> Self {
+    pub(super) fn start(
+        mut command: Command,
+        stdin: &[u8],
+        sandbox: &Path,
+        limit: Duration,
+    ) -> Self {
         let mut child = process::spawn(&mut command)
             .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
         if let Some(mut to) = child.stdin.take() {
             let stdin = stdin.to_vec();
-            // From a thread: the program may fill its output first. It may also read none of it.
+            // In a thread: the program may fill its output before it reads, or never read.
             thread::spawn(move || {
                 let _it_reads_no_more = to.write_all(&stdin);
             });
@@ -67,28 +72,28 @@ impl Running {
             stdout: Reader::new(child.stdout.take()),
             stderr: Reader::new(child.stderr.take()),
             child,
-            world: world.to_owned(),
+            sandbox: sandbox.to_owned(),
             deadline: Instant::now() + limit,
             done: false,
         }
     }
 
-    /// Its process.
+    /// Its process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has printed on standard error so far.
+    /// Its standard error so far.
     pub fn stderr(&self) -> String {
-        self.stderr.text(&self.world)
+        self.stderr.text(&self.sandbox)
     }
 
-    /// What it has printed on standard output so far.
+    /// Its standard output so far.
     pub fn stdout(&self) -> String {
-        self.stdout.text(&self.world)
+        self.stdout.text(&self.sandbox)
     }
 
-    /// Whether it is still there.
+    /// Whether it is still running.
     ///
     /// # Panics
     /// When the system cannot say.
@@ -96,30 +101,30 @@ impl Running {
         self.child.try_wait().expect("a child").is_none()
     }
 
-    /// Sends the signal of Ctrl-C to its group, as a terminal does.
+    /// Sends SIGINT to its process group, as a terminal does on Ctrl-C.
     pub fn interrupt(&self) {
         process::signal_group(self.child.id(), Signal::INT);
     }
 
-    /// Sends SIGTERM to it alone.
+    /// Sends SIGTERM to the process alone.
     pub fn terminate(&self) {
         process::signal(self.child.id(), Signal::TERM);
     }
 
-    /// Sends SIGHUP to its group, as a terminal does that is closed.
+    /// Sends SIGHUP to its process group, as a terminal does when it closes.
     pub fn hang_up(&self) {
         process::signal_group(self.child.id(), Signal::HUP);
     }
 
-    /// Kills it alone; what it has started goes on.
+    /// Kills the process alone; its children keep running.
     pub fn kill(&self) {
         process::signal(self.child.id(), Signal::KILL);
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     ///
     /// # Panics
-    /// When it takes longer than the limit of its world.
+    /// When it takes longer than the limit of its sandbox.
     pub fn wait(mut self) -> Ran {
         let started = Instant::now();
         let status = loop {
@@ -129,7 +134,7 @@ impl Running {
             if Instant::now() > self.deadline {
                 process::kill_group(self.child.id());
                 panic!(
-                    "still running after its limit; so far it said\n--- stdout\n{}\n--- stderr\n{}",
+                    "still running after its limit; output so far:\n--- stdout\n{}\n--- stderr\n{}",
                     self.stdout(),
                     self.stderr()
                 );
@@ -180,7 +185,7 @@ impl Reader {
         Self { bytes, thread }
     }
 
-    /// Waits for the rest. Children that outlive the program may keep its output open: nobody waits for those.
+    /// Waits for the rest of the output, but not for children that outlive the program and keep it open.
     fn finish(&mut self) {
         let Some(thread) = self.thread.take() else {
             return;
@@ -191,8 +196,8 @@ impl Reader {
         }
     }
 
-    fn text(&self, world: &Path) -> String {
+    fn text(&self, sandbox: &Path) -> String {
         let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).replace(&*world.to_string_lossy(), "[WORLD]")
+        String::from_utf8_lossy(&bytes).replace(&*sandbox.to_string_lossy(), "[SANDBOX]")
     }
 }

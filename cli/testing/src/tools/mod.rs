@@ -1,5 +1,5 @@
-//! The programs of the guest that are the double itself, each under its own name: thin stand-ins that answer from the
-//! state of the world. What no script of ours asks is refused, and a test can see that.
+//! The guest's programs that the fake itself implements, each under its own name. They answer from the state of the sandbox.
+//! Anything that our scripts do not use is refused and recorded.
 
 pub(crate) mod docker;
 mod systemd;
@@ -14,26 +14,26 @@ use crate::call::Call;
 use crate::environment::INSTANCE;
 use crate::guest::paths;
 use crate::process;
-use crate::world::{Store, provision};
+use crate::store::{Store, provision};
 
-/// The user that the containers' private files are given to.
+/// The user who owns the containers' private files.
 const CONTAINERS: &str = "65532";
 
 /// Runs the tool `name` with `args`.
 ///
 /// # Errors
-/// When the world cannot be read or written.
+/// When the sandbox cannot be read or written.
 pub fn run(name: &str, args: &[String]) -> io::Result<ExitCode> {
     match name {
         "sudo" => return Ok(sudo(args)),
-        // The tests may not give files away; so every file looks as if it had been given away.
+        // Tests may not change the owner of files, so every file looks as if its owner had been changed.
         "chown" => return Ok(ExitCode::SUCCESS),
         "stat" => {
             let args = args.iter().map(|arg| arg.replace("%u", CONTAINERS));
             return Err(become_program("/usr/bin/stat", args.collect()));
         }
         "sleep" => return Ok(sleep(args)),
-        // The certificates that this machine trusts are not the guest's.
+        // The certificates that this machine trusts are not those of the guest.
         "update-ca-certificates" => return Ok(ExitCode::SUCCESS),
         _ => {}
     }
@@ -68,7 +68,7 @@ fn become_program(program: &str, args: Vec<String>) -> io::Error {
     process::become_program(command)
 }
 
-/// Runs the command with the rights that there are: what needs root's is shown by a real machine.
+/// Runs the command with our own permissions. What needs root is tested on a real machine.
 fn sudo(args: &[String]) -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let (["-n", "-u", _, command @ ..] | ["-n", "--", command @ ..] | ["-n", command @ ..]) =
@@ -85,7 +85,7 @@ fn sudo(args: &[String]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A pause of the guest's scripts between two attempts, twenty times as short: a test has nothing to wait for.
+/// A pause between two attempts of the guest's scripts, shortened to a twentieth: a test has nothing to wait for.
 fn sleep(args: &[String]) -> ExitCode {
     let Some(Ok(seconds)) = args.first().map(|arg| arg.parse::<f64>()) else {
         return ExitCode::FAILURE;
@@ -94,7 +94,7 @@ fn sleep(args: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `cloud-init status`, as it follows from the run of our provisioning; a run that we started later is not cloud-init's.
+/// `cloud-init status`, derived from the run of our provisioning. A run that polis started later is not cloud-init's.
 fn cloud_init(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     if words != ["status"] {
         return Ok(tool.refuse());
@@ -112,7 +112,7 @@ fn cloud_init(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     Ok(code)
 }
 
-/// The versions of what the provisioning installs.
+/// The versions of the packages that the provisioning installs.
 fn dpkg_query(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     let template = "--showformat=package ${Package} ${Version}\\n";
     if words != ["--show", template, "docker-ce", "sysbox-ce"] {
@@ -128,7 +128,7 @@ fn dpkg_query(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     Ok(0)
 }
 
-/// From which address the guest reaches the rest of the world: that which `multipass info` shows.
+/// The guest's source address for the internet, as `multipass info` shows it.
 fn ip(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     let ["-4", "route", "get", there] = words else {
         return Ok(tool.refuse());

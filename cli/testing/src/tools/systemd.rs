@@ -1,5 +1,5 @@
-//! systemd in the guest: transient units, which are real processes. A unit is a file with the process that leads its
-//! group; it is there for as long as the unit runs.
+//! systemd in the guest: transient units, which are real processes. A unit is a file with the process that leads its process
+//! group; it exists for as long as the unit runs.
 
 use std::fs;
 use std::io;
@@ -12,13 +12,13 @@ use crate::guest::Guest;
 use crate::guest::units::{file, leader};
 use crate::guest::user_data::SCRIPT;
 use crate::process;
-use crate::world::files::{now, replace};
-use crate::world::state::Provision;
-use crate::world::{Store, provision};
+use crate::store::files::{now, replace};
+use crate::store::state::Provision;
+use crate::store::{Store, provision};
 
-/// Runs the command behind the unit's file, which is written a moment later, and removes the file when that has ended.
+/// Waits for the unit's file, which is written a moment later, runs the command, and removes the file when it has ended.
 const SUPERVISOR: &str = r#"until [[ -s $1 ]]; do :; done; "${@:2}"; rm -f -- "$1""#;
-/// The unit in which the provisioning is run again.
+/// The unit that runs the provisioning again.
 const PROVISION: &str = "polis-provision";
 /// The code of `is-active` for a unit that is not active.
 const NOT_ACTIVE: u8 = 3;
@@ -34,7 +34,7 @@ pub(super) fn systemctl(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
             }
             Ok(if active { 0 } else { NOT_ACTIVE })
         }
-        // It is never restarted.
+        // Nothing ever restarts it.
         ["show", "--property=MainPID", "--value", "docker.service"] => {
             tool.call.out("1000\n");
             Ok(0)
@@ -53,13 +53,13 @@ pub(super) fn systemctl(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
             tool.call.end.changed_guest = true;
             Ok(0)
         }
-        // The unit of the stack finds the stack running; what it does at a boot, `docker::boot` does.
+        // The stack's unit finds the stack running. `docker::boot` does what it does at boot.
         ["start", "polis.service"] => Ok(0),
         _ => Ok(tool.refuse()),
     }
 }
 
-/// `systemd-run`, which starts a unit and does not wait for it.
+/// `systemd-run`, which starts a unit without waiting for it.
 pub(super) fn systemd_run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     let flags = words.iter().take_while(|word| word.starts_with("--"));
     let (flags, command) = words.split_at(flags.count());
@@ -105,7 +105,7 @@ fn spawn(tool: &mut Tool, unit: &str, directory: &str, command: &[&str]) -> io::
     Ok(0)
 }
 
-/// Starts a unit that is a file: its `ExecStart`, which a shell reads as systemd does once the specifiers are gone.
+/// Starts a unit from its file: runs its `ExecStart` in a shell after removing the specifiers, like systemd.
 fn start(tool: &mut Tool, unit: &str) -> io::Result<u8> {
     let guest = tool.guest.clone();
     let text = guest.get(&format!("/etc/systemd/system/{unit}"))?;
@@ -123,7 +123,7 @@ fn start(tool: &mut Tool, unit: &str) -> io::Result<u8> {
     spawn(tool, short(unit), "/", &["bash", "-c", &command])
 }
 
-/// Whether there was something to stop.
+/// Stops a unit; returns whether it was running.
 fn stop(guest: &Guest, unit: &str) -> bool {
     let leader = leader(guest, short(unit));
     if let Some(pid) = leader {
@@ -153,7 +153,7 @@ fn is_active(tool: &Tool, unit: &str) -> io::Result<bool> {
     Ok(leader(&tool.guest, short(unit)).is_some_and(process::alive))
 }
 
-/// Runs the provisioning once more, unless it runs.
+/// Runs the provisioning again, unless it is already running.
 fn provision_again(store: &Store, guest: &Guest) -> io::Result<()> {
     let effects = fault::take(store, "provision.sh", &[])?;
     let fails = effects.into_iter().find_map(|effect| match effect {
@@ -172,6 +172,6 @@ fn provision_again(store: &Store, guest: &Guest) -> io::Result<()> {
             });
         }
     })?;
-    // One that takes no time has ended.
+    // A run that takes no time has already ended.
     store.look().map(drop)
 }

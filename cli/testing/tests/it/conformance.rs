@@ -1,22 +1,23 @@
-//! The double against the rows of the contract, which a maintainer asks of the real program, and whether asking can fail.
+//! Checks the fake against the rows of the contract, which a maintainer checks against the real program, and whether the check can
+//! fail.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use fake_multipass::{Access, Ran, World};
+use fake_multipass::{Access, Ran, Sandbox};
 
-/// Asks the rows of these groups in a world.
-fn conformance(world: &World, groups: &[&str]) -> Ran {
+/// Checks the rows of these groups in a sandbox.
+fn conformance(sandbox: &Sandbox, groups: &[&str]) -> Ran {
     let options = ["--patience", "1", "--limit", "60"];
     let args = [&options[..], groups].concat();
-    world.run(Path::new(env!("CARGO_BIN_EXE_conformance")), &args)
+    sandbox.run(Path::new(env!("CARGO_BIN_EXE_conformance")), &args)
 }
 
-/// The rows of a group.
-fn rows(world: &World, group: &str) -> usize {
-    let listed = conformance(world, &["--list", group]);
+/// The number of rows in a group.
+fn rows(sandbox: &Sandbox, group: &str) -> usize {
+    let listed = conformance(sandbox, &["--list", group]);
     assert_eq!(listed.code, Some(0), "{}", listed.seen());
     listed
         .stdout
@@ -25,11 +26,11 @@ fn rows(world: &World, group: &str) -> usize {
         .count()
 }
 
-/// A world in which the rows of a group can be asked.
-fn arranged(group: &str) -> World {
-    let world = World::new().with_limit(Duration::from_secs(300));
-    world.set(|state| match group {
-        // Long enough that a call which does not wait for it is seen.
+/// A sandbox arranged for the rows of a group.
+fn arranged(group: &str) -> Sandbox {
+    let sandbox = Sandbox::new().with_limit(Duration::from_secs(300));
+    sandbox.set(|state| match group {
+        // Long enough to detect a call that does not wait for it.
         "vm" => state.timing.shutdown = 2_000,
         "boot" => {
             state.timing.boot_lists = 100_000;
@@ -41,34 +42,33 @@ fn arranged(group: &str) -> World {
         "never-ran" => state.access = Access::NeverRan,
         _ => {}
     });
-    world
+    sandbox
 }
 
-/// Every row of a group is as the double has it.
+/// Asserts that the fake passes every row of a group.
 fn holds(group: &str) {
-    let world = arranged(group);
-    let ran = conformance(&world, &[group]);
-    let count = rows(&world, group);
+    let sandbox = arranged(group);
+    let ran = conformance(&sandbox, &[group]);
+    let count = rows(&sandbox, group);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     assert!(
         count > 0
             && ran
                 .stdout
-                .ends_with(&format!("{count} rows asked, 0 differ\n"))
+                .ends_with(&format!("{count} rows checked, 0 differ\n"))
     );
-    assert_eq!(world.state().instances, [], "it left an instance behind");
+    assert_eq!(sandbox.state().instances, [], "it left an instance behind");
 }
 
-/// Every row of a group differs if the double ends with another code.
-fn notices_codes(group: &str) {
-    assert_eq!(unnoticed(group, "exit 77"), [""; 0]);
+/// Asserts that every row of a group fails if the fake exits with another code.
+fn detects_codes(group: &str) {
+    assert_eq!(undetected(group, "exit 77"), [""; 0]);
 }
 
-/// Every row of a group differs if the double prints other words.
-fn notices_words(group: &str) {
-    let wrong =
-        "\"$double\" \"$@\" >/dev/null 2>&1; code=$?; echo wrong; echo wrong >&2; exit $code";
-    let mut unnoticed = unnoticed(group, wrong);
+/// Asserts that every row of a group fails if the fake prints something else.
+fn detects_output(group: &str) {
+    let wrong = "\"$fake\" \"$@\" >/dev/null 2>&1; code=$?; echo wrong; echo wrong >&2; exit $code";
+    let mut undetected = undetected(group, wrong);
     // Rows that expect a hang compare no output.
     let endless = [
         "exec-code-4",
@@ -76,15 +76,15 @@ fn notices_words(group: &str) {
         "exec-background",
         "stop-booting",
     ];
-    unnoticed.retain(|row| !endless.contains(&row.as_str()));
-    assert_eq!(unnoticed, [""; 0]);
+    undetected.retain(|row| !endless.contains(&row.as_str()));
+    assert_eq!(undetected, [""; 0]);
 }
 
-/// The rows of a group that a wrong double passes.
-fn unnoticed(group: &str, wrong: &str) -> Vec<String> {
-    let world = arranged(group);
-    mutate(&world, wrong);
-    let ran = conformance(&world, &[group]);
+/// The rows of a group that pass although the fake is wrong.
+fn undetected(group: &str, wrong: &str) -> Vec<String> {
+    let sandbox = arranged(group);
+    mutate(&sandbox, wrong);
+    let ran = conformance(&sandbox, &[group]);
     assert_eq!(ran.code, Some(1), "{}", ran.seen());
     let passed = ran
         .stdout
@@ -93,39 +93,38 @@ fn unnoticed(group: &str, wrong: &str) -> Vec<String> {
     passed.map(|row| row.trim().to_owned()).collect()
 }
 
-/// Puts a wrong answer in the place of the double's, but only where a row is asked.
-fn mutate(world: &World, wrong: &str) {
-    let bin = world.dir().join("bin");
+/// Replaces the fake's answer by a wrong one, but only in the call under test.
+fn mutate(sandbox: &Sandbox, wrong: &str) {
+    let bin = sandbox.dir().join("bin");
     let program = bin.join("multipass");
-    let double = bin.join("right/multipass");
+    let fake = bin.join("right/multipass");
     fs::create_dir(bin.join("right")).expect("a folder");
-    fs::rename(&program, &double).expect("the double");
-    let double = double.display();
+    fs::rename(&program, &fake).expect("the fake Multipass");
+    let fake = fake.display();
     let script = format!(
-        "#!/bin/sh\ndouble='{double}'\n[ \"$CONFORMANCE_ROW\" ] || exec \"$double\" \"$@\"\n{wrong}\n"
+        "#!/bin/sh\nfake='{fake}'\n[ \"$CONFORMANCE_ROW\" ] || exec \"$fake\" \"$@\"\n{wrong}\n"
     );
     fs::write(&program, script).expect("a script");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
 }
 
-/// The tests of these groups: one each for the double as it is, and for two that are wrong. The rows mostly wait, so
-/// these run at the same time.
+/// The tests of these groups: one for the fake as it is, and two for a wrong one. The rows mostly wait, so these run concurrently.
 macro_rules! groups {
     ($($name:ident: $groups:expr,)*) => {$(
         mod $name {
             #[test]
-            fn the_double_conforms() {
+            fn the_fake_conforms() {
                 $groups.into_iter().for_each(super::holds);
             }
 
             #[test]
-            fn a_wrong_exit_code_is_noticed() {
-                $groups.into_iter().for_each(super::notices_codes);
+            fn a_wrong_exit_code_is_detected() {
+                $groups.into_iter().for_each(super::detects_codes);
             }
 
             #[test]
-            fn wrong_output_is_noticed() {
-                $groups.into_iter().for_each(super::notices_words);
+            fn wrong_output_is_detected() {
+                $groups.into_iter().for_each(super::detects_output);
             }
         }
     )*};
@@ -140,24 +139,24 @@ groups! {
 }
 
 #[test]
-fn nobody_s_instance_is_touched() {
+fn existing_instances_are_not_touched() {
     for (name, group) in [("polis-conformance", "vm"), ("primary", "bare")] {
-        let world = World::new();
-        let ran = world.multipass(&["launch", "--name", name], b"");
+        let sandbox = Sandbox::new();
+        let ran = sandbox.multipass(&["launch", "--name", name], b"");
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
-        world.forget_calls();
-        let ran = conformance(&world, &[group]);
+        sandbox.forget_calls();
+        let ran = conformance(&sandbox, &[group]);
         let refused = ran.stderr.contains(&format!("an instance `{name}` exists"));
         assert!(ran.code == Some(2) && refused, "{}", ran.seen());
-        assert_eq!(world.mutations(), [""; 0]);
+        assert_eq!(sandbox.mutations(), [""; 0]);
     }
 }
 
 #[test]
-fn what_cannot_be_asked_is_2() {
-    let world = World::new();
-    assert_eq!(conformance(&world, &["frob"]).code, Some(2));
-    assert_eq!(conformance(&world, &["plain", "never-ran"]).code, Some(2));
-    world.uninstall();
-    assert_eq!(conformance(&world, &[]).code, Some(2));
+fn a_row_that_cannot_be_checked_is_2() {
+    let sandbox = Sandbox::new();
+    assert_eq!(conformance(&sandbox, &["frob"]).code, Some(2));
+    assert_eq!(conformance(&sandbox, &["plain", "never-ran"]).code, Some(2));
+    sandbox.uninstall();
+    assert_eq!(conformance(&sandbox, &[]).code, Some(2));
 }

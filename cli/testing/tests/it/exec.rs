@@ -1,4 +1,4 @@
-//! `exec`: words, streams, exit codes, and the traps.
+//! `exec`: arguments, streams, exit codes, and the pitfalls of the real one.
 
 use std::time::Duration;
 
@@ -7,51 +7,54 @@ use fake_multipass::{Effect, Fault, Power};
 use crate::{guest, launched, run, sh};
 
 #[test]
-fn arguments_arrive_one_by_one_and_the_code_is_the_guest_s() {
-    let world = launched();
+fn arguments_stay_separate_and_the_exit_code_is_the_guests() {
+    let sandbox = launched();
     let ran = run(
-        &world,
+        &sandbox,
         &[
             "exec", "-n", "polis", "--", "printf", "<%s>", "a b", "$HOME", "'", "-n", "",
         ],
     );
     assert_eq!(ran.seen(), "exit 0\n--- stdout\n<a b><$HOME><'><-n><>\n");
     for code in [0, 1, 2, 3, 5, 10, 127, 255] {
-        assert_eq!(sh(&world, &format!("exit {code}")).code, Some(code));
+        assert_eq!(sh(&sandbox, &format!("exit {code}")).code, Some(code));
     }
     assert_eq!(
-        run(&world, &["exec", "polis", "--", "no-such-program"]).code,
+        run(&sandbox, &["exec", "polis", "--", "no-such-program"]).code,
         Some(127)
     );
-    assert_eq!(sh(&world, "kill -9 $$").code, Some(255));
-    assert_eq!(world.mutations(), Vec::<String>::new());
+    assert_eq!(sh(&sandbox, "kill -9 $$").code, Some(255));
+    assert_eq!(sandbox.mutations(), Vec::<String>::new());
 }
 
 #[test]
-fn it_runs_as_ubuntu_in_its_home_and_sees_only_guest_paths() {
-    let world = launched();
+fn it_runs_as_ubuntu_in_its_home_with_guest_paths() {
+    let sandbox = launched();
     assert_eq!(
         guest(
-            &world,
+            &sandbox,
             "pwd; echo $HOME $USER; echo /opt/polis/x >&2; readlink -f /opt/polis"
         ),
         "/home/ubuntu\n/home/ubuntu ubuntu\n/opt/polis\n"
     );
-    let ran = run(&world, &["exec", "-d", "/opt/polis", "polis", "--", "pwd"]);
+    let ran = run(
+        &sandbox,
+        &["exec", "-d", "/opt/polis", "polis", "--", "pwd"],
+    );
     assert_eq!(ran.seen(), "exit 0\n--- stdout\n/opt/polis\n");
     assert_eq!(
-        run(&world, &["exec", "-d", "/nowhere", "polis", "--", "pwd"]).code,
+        run(&sandbox, &["exec", "-d", "/nowhere", "polis", "--", "pwd"]).code,
         Some(1)
     );
-    assert_eq!(guest(&world, "env | grep -c ^XDG_ || true"), "0\n");
+    assert_eq!(guest(&sandbox, "env | grep -c ^XDG_ || true"), "0\n");
 }
 
 #[test]
-fn standard_input_is_the_guest_s() {
-    let world = launched();
-    let ran = world.multipass(&["exec", "-n", "polis", "--", "cat"], b"one\ntwo\n");
+fn standard_input_reaches_the_guest() {
+    let sandbox = launched();
+    let ran = sandbox.multipass(&["exec", "-n", "polis", "--", "cat"], b"one\ntwo\n");
     assert_eq!(ran.seen(), "exit 0\n--- stdout\none\ntwo\n");
-    let stdin = world
+    let stdin = sandbox
         .calls()
         .pop()
         .and_then(|call| call.end)
@@ -61,26 +64,26 @@ fn standard_input_is_the_guest_s() {
 
 #[test]
 fn a_stopped_machine_is_started_silently() {
-    let world = launched();
-    run(&world, &["stop", "polis"]);
-    world.forget_calls();
-    let ran = sh(&world, "echo hello");
+    let sandbox = launched();
+    run(&sandbox, &["stop", "polis"]);
+    sandbox.forget_calls();
+    let ran = sh(&sandbox, "echo hello");
     assert_eq!(ran.code, Some(0));
     assert!(
         ran.stdout.contains("Starting polis") && ran.stdout.ends_with("hello\n"),
         "{:?}",
         ran.stdout
     );
-    assert_eq!(world.power(), Some(Power::Running));
-    assert_eq!(world.mutations().len(), 1);
-    world.set_instance(|instance| instance.power = Power::Suspended);
-    assert_eq!(sh(&world, "true").code, Some(0));
-    assert_eq!(world.power(), Some(Power::Running));
+    assert_eq!(sandbox.power(), Some(Power::Running));
+    assert_eq!(sandbox.mutations().len(), 1);
+    sandbox.set_instance(|instance| instance.power = Power::Suspended);
+    assert_eq!(sh(&sandbox, "true").code, Some(0));
+    assert_eq!(sandbox.power(), Some(Power::Running));
 }
 
 #[test]
 fn a_guest_code_of_4_runs_the_command_forever() {
-    let world = launched();
+    let sandbox = launched();
     let args = [
         "exec",
         "-n",
@@ -90,24 +93,24 @@ fn a_guest_code_of_4_runs_the_command_forever() {
         "-c",
         "echo x >>/tmp/runs; exit 4",
     ];
-    let mut child = world.start_multipass(&args, b"");
+    let mut child = sandbox.start_multipass(&args, b"");
     crate::until("it ran three times", || {
-        world.guest_has("/tmp/runs") && world.read_guest("/tmp/runs").lines().count() > 2
+        sandbox.guest_has("/tmp/runs") && sandbox.read_guest("/tmp/runs").lines().count() > 2
     });
     assert!(child.runs());
     drop(child);
-    world.set(|state| {
+    sandbox.set(|state| {
         state.client = "1.17.0".to_owned();
         state.daemon = "1.17.0".to_owned();
     });
-    assert_eq!(sh(&world, "exit 4").code, Some(4));
+    assert_eq!(sh(&sandbox, "exit 4").code, Some(4));
 }
 
 #[test]
-fn ssh_can_be_broken_while_it_runs() {
-    let world = launched();
-    world.fault(Fault::of("exec", Effect::SshFails));
-    let ran = sh(&world, "true");
+fn ssh_may_fail_while_the_machine_runs() {
+    let sandbox = launched();
+    sandbox.fault(Fault::of("exec", Effect::SshFails));
+    let ran = sh(&sandbox, "true");
     assert_eq!(
         (ran.code, ran.stderr.as_str()),
         (
@@ -115,21 +118,22 @@ fn ssh_can_be_broken_while_it_runs() {
             "exec failed: ssh connection failed: 'Connection refused'\n"
         )
     );
-    assert_eq!(sh(&world, "true").code, Some(0));
-    world.set_instance(|instance| instance.ssh = false);
-    assert_eq!(sh(&world, "true").code, Some(2));
-    assert_eq!(run(&world, &["info", "polis"]).code, Some(2));
-    assert_eq!(run(&world, &["list"]).code, Some(0));
+    assert_eq!(sh(&sandbox, "true").code, Some(0));
+    sandbox.set_instance(|instance| instance.ssh = false);
+    assert_eq!(sh(&sandbox, "true").code, Some(2));
+    assert_eq!(run(&sandbox, &["info", "polis"]).code, Some(2));
+    assert_eq!(run(&sandbox, &["list"]).code, Some(0));
 }
 
 #[test]
 fn on_windows_pipes_hang() {
-    let world = launched().with_limit(Duration::from_secs(20));
-    world.set(|state| state.windows = true);
-    assert_eq!(guest(&world, "head -c 4096 /dev/zero").len(), 4096);
+    let sandbox = launched().with_limit(Duration::from_secs(20));
+    sandbox.set(|state| state.windows = true);
+    assert_eq!(guest(&sandbox, "head -c 4096 /dev/zero").len(), 4096);
     let script = "head -c 4097 /dev/zero";
-    let mut much = world.start_multipass(&["exec", "-n", "polis", "--", "bash", "-c", script], b"");
-    let mut piped = world.start_multipass(&["exec", "-n", "polis", "--", "cat"], b"x");
+    let mut much =
+        sandbox.start_multipass(&["exec", "-n", "polis", "--", "bash", "-c", script], b"");
+    let mut piped = sandbox.start_multipass(&["exec", "-n", "polis", "--", "cat"], b"x");
     crate::until("output comes", || {
         much.stdout().len() > 4000 && piped.stdout() == "x"
     });
@@ -138,15 +142,15 @@ fn on_windows_pipes_hang() {
 }
 
 #[test]
-fn guest_changes_are_noticed() {
-    let world = launched();
+fn changes_in_the_guest_are_detected() {
+    let sandbox = launched();
     guest(
-        &world,
+        &sandbox,
         "cat /var/lib/polis/provisioned.json; ls /opt/polis; docker info; systemctl is-active polis || true",
     );
-    assert_eq!(world.mutations(), Vec::<String>::new());
-    guest(&world, "touch /opt/polis/x");
-    guest(&world, "chmod 600 /opt/polis/x");
-    guest(&world, "rm /opt/polis/x");
-    assert_eq!(world.mutations().len(), 3);
+    assert_eq!(sandbox.mutations(), Vec::<String>::new());
+    guest(&sandbox, "touch /opt/polis/x");
+    guest(&sandbox, "chmod 600 /opt/polis/x");
+    guest(&sandbox, "rm /opt/polis/x");
+    assert_eq!(sandbox.mutations().len(), 3);
 }

@@ -1,4 +1,4 @@
-//! `transfer`: modes, rights, words.
+//! `transfer`: modes, permissions, messages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,33 +9,33 @@ use crate::{guest, launched, run};
 
 #[test]
 fn a_file_keeps_its_mode_and_a_stream_gets_0664() {
-    let world = launched();
-    let file = world.home().join("run.sh");
+    let sandbox = launched();
+    let file = sandbox.home().join("run.sh");
     fs::write(&file, "#!/bin/sh\n").expect("a file");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o750)).expect("a mode");
     let file = file.display().to_string();
     assert_eq!(
-        run(&world, &["transfer", &file, "polis:/opt/polis/run.sh"]).seen(),
+        run(&sandbox, &["transfer", &file, "polis:/opt/polis/run.sh"]).seen(),
         "exit 0\n"
     );
     assert_eq!(
-        run(&world, &["transfer", &file, "polis:/opt/polis"]).seen(),
+        run(&sandbox, &["transfer", &file, "polis:/opt/polis"]).seen(),
         "exit 0\n"
     );
     assert_eq!(
-        world
+        sandbox
             .multipass(&["transfer", "-", "polis:stream"], b"a\nb\0")
             .seen(),
         "exit 0\n"
     );
     assert_eq!(
         guest(
-            &world,
+            &sandbox,
             "stat -c %a /opt/polis/run.sh stream; od -An -c stream"
         ),
         "750\n664\n   a  \\n   b  \\0\n"
     );
-    let stdin = world
+    let stdin = sandbox
         .calls_of("transfer")
         .pop()
         .and_then(|call| call.end)
@@ -48,23 +48,23 @@ fn a_file_keeps_its_mode_and_a_stream_gets_0664() {
 }
 
 #[test]
-fn files_come_back() {
-    let world = launched();
-    world.write_guest("/home/ubuntu/x", "from the guest");
+fn files_are_copied_from_the_guest() {
+    let sandbox = launched();
+    sandbox.write_guest("/home/ubuntu/x", "from the guest");
     assert_eq!(
-        run(&world, &["transfer", "polis:x", "-"]).stdout,
+        run(&sandbox, &["transfer", "polis:x", "-"]).stdout,
         "from the guest"
     );
-    let file = world.home().join("y").display().to_string();
+    let file = sandbox.home().join("y").display().to_string();
     assert_eq!(
-        run(&world, &["transfer", "polis:/home/ubuntu/x", &file]).code,
+        run(&sandbox, &["transfer", "polis:/home/ubuntu/x", &file]).code,
         Some(0)
     );
     assert_eq!(
         fs::read_to_string(file).ok().as_deref(),
         Some("from the guest")
     );
-    let ran = run(&world, &["transfer", "polis:/nothing", "-"]);
+    let ran = run(&sandbox, &["transfer", "polis:/nothing", "-"]);
     assert!(
         ran.code == Some(2)
             && ran
@@ -73,34 +73,34 @@ fn files_come_back() {
         "{}",
         ran.seen()
     );
-    assert_eq!(world.mutations(), Vec::<String>::new());
+    assert_eq!(sandbox.mutations(), Vec::<String>::new());
 }
 
 #[test]
 fn it_writes_as_ubuntu() {
-    let world = launched();
+    let sandbox = launched();
     for path in ["/etc/polis/x", "/var/lib/polis/x", "/opt/x"] {
-        let ran = world.multipass(&["transfer", "-", &format!("polis:{path}")], b"x");
+        let ran = sandbox.multipass(&["transfer", "-", &format!("polis:{path}")], b"x");
         assert!(
             ran.code == Some(2) && ran.stderr.contains("Permission denied"),
             "{path}: {}",
             ran.seen()
         );
     }
-    let ran = world.multipass(&["transfer", "-", "polis:/opt/polis/no/such/x"], b"x");
+    let ran = sandbox.multipass(&["transfer", "-", "polis:/opt/polis/no/such/x"], b"x");
     assert!(
         ran.code == Some(2) && ran.stderr.contains("remote target does not exist"),
         "{}",
         ran.seen()
     );
-    let ran = world.multipass(&["transfer", "-p", "-", "polis:/opt/polis/no/such/x"], b"x");
+    let ran = sandbox.multipass(&["transfer", "-p", "-", "polis:/opt/polis/no/such/x"], b"x");
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
 }
 
 #[test]
-fn any_path_with_a_colon_is_an_instance_s_but_for_a_drive_on_windows() {
-    let world = launched();
-    let ran = run(&world, &["transfer", "/tmp/a:b", "polis:x"]);
+fn a_path_with_a_colon_is_in_an_instance_except_for_a_windows_drive() {
+    let sandbox = launched();
+    let ran = run(&sandbox, &["transfer", "/tmp/a:b", "polis:x"]);
     assert_eq!(
         (ran.code, ran.stderr.as_str()),
         (
@@ -108,8 +108,8 @@ fn any_path_with_a_colon_is_an_instance_s_but_for_a_drive_on_windows() {
             "Cannot specify an instance name for both source and destination\n"
         )
     );
-    world.set(|state| state.windows = true);
-    let ran = run(&world, &["transfer", "C:\\a", "polis:x"]);
+    sandbox.set(|state| state.windows = true);
+    let ran = run(&sandbox, &["transfer", "C:\\a", "polis:x"]);
     assert!(
         ran.code == Some(2) && ran.stderr.contains("cannot open local file C:\\a"),
         "{}",
@@ -119,26 +119,26 @@ fn any_path_with_a_colon_is_an_instance_s_but_for_a_drive_on_windows() {
 
 #[test]
 fn on_windows_a_stream_is_text() {
-    let world = launched();
-    world.set(|state| state.windows = true);
-    world.multipass(&["transfer", "-", "polis:x"], b"a\nb\n");
-    assert_eq!(world.read_guest("/home/ubuntu/x"), "a\r\nb\r\n");
+    let sandbox = launched();
+    sandbox.set(|state| state.windows = true);
+    sandbox.multipass(&["transfer", "-", "polis:x"], b"a\nb\n");
+    assert_eq!(sandbox.read_guest("/home/ubuntu/x"), "a\r\nb\r\n");
 }
 
 #[test]
-fn it_can_be_cut_short_or_find_no_room() {
-    let world = launched();
-    world.fault(Fault::of("transfer", Effect::Cut(3)));
+fn a_transfer_may_be_truncated_or_find_the_disk_full() {
+    let sandbox = launched();
+    sandbox.fault(Fault::of("transfer", Effect::Cut(3)));
     assert_eq!(
-        world
+        sandbox
             .multipass(&["transfer", "-", "polis:x"], b"12345")
             .seen(),
         "exit 0\n"
     );
-    assert_eq!(world.read_guest("/home/ubuntu/x"), "123");
-    world.set(|state| state.disk_full = true);
+    assert_eq!(sandbox.read_guest("/home/ubuntu/x"), "123");
+    sandbox.set(|state| state.disk_full = true);
     assert_eq!(
-        world
+        sandbox
             .multipass(&["transfer", "-", "polis:x"], b"12345")
             .code,
         Some(2)

@@ -1,19 +1,19 @@
-//! `multipass.exe`: the client of the double where `polis.exe` runs, under Wine; and, called `curl.exe`, curl.
+//! `multipass.exe`: the client of the fake for `polis.exe` under Wine. If called `curl.exe`, it is curl.
 //!
-//! The double needs a Unix, so this one only brings the command line to it, over a connection to the test, and what the
-//! double prints back. Multipass prints in the text mode of Windows: each end of a line is a carriage return and a line
-//! feed. The end of this program ends the connection, and with it the call.
+//! The fake needs Unix, so this program only sends it the command line, over a connection to the test, and prints what comes back.
+//! Multipass prints in the text mode of Windows: each line ends with a carriage return and a line feed. When this program exits,
+//! the connection closes, which ends the call.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
 
-/// Names the address of the test.
+/// The environment variable with the address of the test.
 const BRIDGE: &str = "FAKE_MULTIPASS_BRIDGE";
 
 fn main() -> ExitCode {
     ask().unwrap_or_else(|error| {
-        eprintln!("multipass.exe: the double itself failed: {error}");
+        eprintln!("multipass.exe: the fake itself failed: {error}");
         ExitCode::from(70)
     })
 }
@@ -43,8 +43,8 @@ fn ask() -> io::Result<ExitCode> {
         } else {
             as_text(&text)
         };
-        // Nobody may be reading any more, which is no reason to end.
-        let _nobody_reads = match kind {
+        // A closed pipe does not end the process.
+        let _reader_gone = match kind {
             1 => io::stdout().write_all(&text),
             _ => io::stderr().write_all(&text),
         };

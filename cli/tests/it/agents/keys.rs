@@ -1,4 +1,4 @@
-//! An agent's keys: which are required, where they are stored, and that they are printed nowhere.
+//! An agent's keys: which are required, where they are stored, and that they are never printed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,11 +10,11 @@ use super::{KEYS, MANIFEST, add, agent, boot, mount_script};
 use crate::support::{running, seen};
 
 #[test]
-fn an_agent_without_a_key_that_it_needs_is_refused_before_anything_is_brought() {
-    let world = running();
-    agent(&world, MANIFEST);
-    world.forget_calls();
-    let ran = world.polis(&["start", "--agent", "coder"]);
+fn a_missing_key_is_refused_before_anything_is_transferred() {
+    let sandbox = running();
+    agent(&sandbox, MANIFEST);
+    sandbox.forget_calls();
+    let ran = sandbox.polis(&["start", "--agent", "coder"]);
     expect![[r#"
         exit 2
         --- stderr
@@ -23,7 +23,7 @@ fn an_agent_without_a_key_that_it_needs_is_refused_before_anything_is_brought() 
           hint: set one of them in the environment, and add: -e KEY
     "#]]
     .assert_eq(&seen(&ran));
-    assert_eq!(world.mutations(), [""; 0]);
+    assert_eq!(sandbox.mutations(), [""; 0]);
     for (args, part) in [
         (["-e", "PATH"], "does not declare the key `PATH`"),
         (["-e", "OTHER_KEY"], "OTHER_KEY is not set"),
@@ -31,24 +31,21 @@ fn an_agent_without_a_key_that_it_needs_is_refused_before_anything_is_brought() 
             ["-e", "CODER_KEY=sk-very-secret"],
             "the value of `CODER_KEY` is on the command line",
         ),
-        (
-            ["--env-file", "nowhere"],
-            "cannot be read as a file of keys",
-        ),
+        (["--env-file", "nowhere"], "is not a valid file of keys"),
     ] {
-        let ran = world.polis(&[&["agent", "add", "coder"][..], &args].concat());
+        let ran = sandbox.polis(&[&["agent", "add", "coder"][..], &args].concat());
         assert_eq!(ran.code, Some(2), "{}", ran.seen());
         assert!(ran.stderr.contains(part), "{}", ran.seen());
         assert!(!ran.seen().contains("sk-very"), "{}", ran.seen());
     }
 }
 
-/// A key is in the guest's file for root and nowhere else.
+/// A key is stored in the guest, in a file readable only by root, and nowhere else.
 #[test]
-fn a_key_is_seen_nowhere() {
-    let world = running();
-    agent(&world, MANIFEST);
-    world.forget_calls();
+fn keys_are_never_exposed() {
+    let sandbox = running();
+    agent(&sandbox, MANIFEST);
+    sandbox.forget_calls();
     let mut shown = String::new();
     for args in [
         &["agent", "add", "coder", "-e", "CODER_KEY", "--verbose"][..],
@@ -74,18 +71,18 @@ fn a_key_is_seen_nowhere() {
         &["agent", "show", "coder"],
         &["status", "--json"],
     ] {
-        let ran = world.polis_with(args, &KEYS);
+        let ran = sandbox.polis_with(args, &KEYS);
         assert_eq!(ran.code, Some(0), "{args:?} {}", ran.seen());
         shown.push_str(&ran.seen());
     }
-    for call in world.all_calls() {
+    for call in sandbox.all_calls() {
         shown.push_str(&call.line());
     }
     assert!(!shown.contains("very-secret"), "{shown}");
     let stored = "/opt/polis/agent-keys/coder/env";
-    assert_eq!(world.read_guest(stored), "CODER_KEY=sk-very-secret\n");
+    assert_eq!(sandbox.read_guest(stored), "CODER_KEY=sk-very-secret\n");
     let mode = |path: &str| {
-        fs::metadata(world.guest().path(path))
+        fs::metadata(sandbox.guest().path(path))
             .unwrap()
             .permissions()
             .mode()
@@ -95,12 +92,12 @@ fn a_key_is_seen_nowhere() {
         (mode(stored), mode("/opt/polis/agent-keys/coder")),
         (0o600, 0o700)
     );
-    assert!(!world.guest_has("/opt/polis/.incoming-coder.keys"));
+    assert!(!sandbox.guest_has("/opt/polis/.incoming-coder.keys"));
     for folder in ["tmp", "home"] {
         let grep = ["-r", "very-secret", folder].map(str::to_owned);
-        let ran = world.shell(&format!(
+        let ran = sandbox.shell(&format!(
             "cd {} && grep {}",
-            world.dir().display(),
+            sandbox.dir().display(),
             grep.join(" ")
         ));
         assert_eq!(ran.stdout, "", "{folder}");
@@ -108,10 +105,10 @@ fn a_key_is_seen_nowhere() {
 }
 
 #[test]
-fn what_a_person_types_at_the_question_for_a_key_is_not_shown() {
-    let world = running();
-    agent(&world, MANIFEST);
-    let ran = world.shell(
+fn a_key_typed_at_the_prompt_is_not_echoed() {
+    let sandbox = running();
+    agent(&sandbox, MANIFEST);
+    let ran = sandbox.shell(
         "type() { until grep -q \"$1\" out; do sleep 0.05; done; echo \"$2\"; }; touch out\n\
          { type CODER_KEY.*: ''; type OTHER_KEY.*: sk-typed-secret; type added; } |\n\
          script --quiet --flush --return --command 'polis agent add coder' out",
@@ -125,25 +122,25 @@ fn what_a_person_types_at_the_question_for_a_key_is_not_shown() {
     );
     assert!(!ran.seen().contains("sk-typed"), "{}", ran.seen());
     assert_eq!(
-        world.read_guest("/opt/polis/agent-keys/coder/env"),
+        sandbox.read_guest("/opt/polis/agent-keys/coder/env"),
         "OTHER_KEY=sk-typed-secret\n"
     );
 }
 
 #[test]
-fn keys_that_are_given_again_restart_the_agent() {
-    let world = running();
-    agent(&world, MANIFEST);
-    add(&world);
-    mount_script(&world);
-    world.write_guest("/run/well", "");
-    boot(&world, 4);
-    let unit = world.guest().path("/run/units/coder");
+fn new_keys_restart_the_agent() {
+    let sandbox = running();
+    agent(&sandbox, MANIFEST);
+    add(&sandbox);
+    mount_script(&sandbox);
+    sandbox.write_guest("/run/well", "");
+    boot(&sandbox, 4);
+    let unit = sandbox.guest().path("/run/units/coder");
     let before = fs::read_to_string(&unit).expect("it runs");
-    add(&world);
+    add(&sandbox);
     let end = Instant::now() + Duration::from_secs(20);
     while fs::read_to_string(&unit).is_ok_and(|now| now == before) {
-        assert!(Instant::now() < end, "it is not restarted");
+        assert!(Instant::now() < end, "the agent was not restarted");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

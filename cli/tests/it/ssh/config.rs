@@ -1,19 +1,19 @@
-//! What `polis ssh-config` writes to the user's own configuration of OpenSSH.
+//! The changes of `polis ssh-config` to the user's own OpenSSH configuration.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 
 use expect_test::expect;
-use fake_multipass::World;
+use fake_multipass::Sandbox;
 
 use super::{installed, mode, openssh, with_sshd};
 use crate::copy::{names, write};
 use crate::support::{document, seen};
 
-/// `text` without what differs from run to run: keys and paths.
-fn same(world: &World, text: &str) -> String {
+/// `text` without keys and paths, which differ from run to run.
+fn same(sandbox: &Sandbox, text: &str) -> String {
     let text = text.replace(env!("CARGO_BIN_EXE_polis"), "[POLIS]");
-    let text = text.replace(&world.dir().display().to_string(), "[WORLD]");
+    let text = text.replace(&sandbox.dir().display().to_string(), "[SANDBOX]");
     let words = text.split_inclusive([' ', '\n']);
     let word = |word: &str| match word.starts_with("AAAA") {
         true => format!("[KEY]{}", &word[word.trim_end().len()..]),
@@ -23,9 +23,9 @@ fn same(world: &World, text: &str) -> String {
 }
 
 #[test]
-fn the_configuration_includes_ours_once_and_is_given_back() {
-    let Some(world) = with_sshd() else { return };
-    let ran = world.polis(&["ssh-config"]);
+fn the_include_is_added_once_and_removed_again() {
+    let Some(sandbox) = with_sshd() else { return };
+    let ran = sandbox.polis(&["ssh-config"]);
     expect![[r#"
         exit 0
         --- stdout
@@ -35,11 +35,11 @@ fn the_configuration_includes_ours_once_and_is_given_back() {
             HostKeyAlias polis
             User polis
             ProxyCommand "[POLIS]" --name default _ssh-proxy ssh-ed25519 [KEY]
-            IdentityFile "[WORLD]/home/.local/state/polis/ssh_key"
+            IdentityFile "[SANDBOX]/home/.local/state/polis/ssh_key"
             IdentitiesOnly yes
             IdentityAgent none
             AddKeysToAgent no
-            UserKnownHostsFile "[WORLD]/home/.local/state/polis/ssh_known_hosts"
+            UserKnownHostsFile "[SANDBOX]/home/.local/state/polis/ssh_known_hosts"
             GlobalKnownHostsFile /dev/null
             StrictHostKeyChecking yes
             UpdateHostKeys no
@@ -48,19 +48,19 @@ fn the_configuration_includes_ours_once_and_is_given_back() {
             ForwardX11 no
             PermitLocalCommand no
     "#]]
-    .assert_eq(&same(&world, &ran.seen()));
-    assert!(!world.home().join(".ssh").exists());
-    let state = world.home().join(".local/state/polis");
+    .assert_eq(&same(&sandbox, &ran.seen()));
+    assert!(!sandbox.home().join(".ssh").exists());
+    let state = sandbox.home().join(".local/state/polis");
     let files = ["lock", "ssh_config", "ssh_key", "ssh_known_hosts"];
     assert_eq!(names(&state), files);
     assert_eq!(files.map(|name| mode(&state.join(name))), [0o600; 4]);
 
-    let config = world.home().join(".ssh/config");
+    let config = sandbox.home().join(".ssh/config");
     let theirs = "Host *\n    ForwardAgent yes\n    User me\n    ProxyJump elsewhere\n";
     write(&config, theirs.as_bytes(), 0o644);
     let key = fs::read(state.join("ssh_key")).unwrap();
     for changed in [true, false] {
-        let ran = world.polis(&["ssh-config", "--install", "--json"]);
+        let ran = sandbox.polis(&["ssh-config", "--install", "--json"]);
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
         let result = document(&ran)["result"].clone();
         assert_eq!(
@@ -72,9 +72,9 @@ fn the_configuration_includes_ours_once_and_is_given_back() {
         assert_eq!(fs::read_to_string(&config).unwrap(), line + theirs);
     }
     assert_eq!(fs::read(state.join("ssh_key")).unwrap(), key);
-    assert_eq!(names(&world.home().join(".ssh")), ["config"]);
-    // What the user has set for every host overrules nothing.
-    let ran = openssh(&world, "ssh", &["-G", "polis"]);
+    assert_eq!(names(&sandbox.home().join(".ssh")), ["config"]);
+    // The user's settings for every host do not override ours.
+    let ran = openssh(&sandbox, "ssh", &["-G", "polis"]);
     for line in [
         "user polis\n",
         "forwardagent no\n",
@@ -85,7 +85,7 @@ fn the_configuration_includes_ours_once_and_is_given_back() {
     assert!(!ran.stdout.contains("elsewhere"), "{}", ran.seen());
 
     for changed in [true, false] {
-        let ran = world.polis(&["ssh-config", "--remove", "--json"]);
+        let ran = sandbox.polis(&["ssh-config", "--remove", "--json"]);
         assert_eq!(document(&ran)["result"]["changed"], changed);
         assert_eq!(fs::read_to_string(&config).unwrap(), theirs);
     }
@@ -93,24 +93,24 @@ fn the_configuration_includes_ours_once_and_is_given_back() {
 }
 
 #[test]
-fn a_configuration_behind_a_link_is_left_alone() {
-    let Some(world) = with_sshd() else { return };
-    let ssh = world.home().join(".ssh");
-    write(&world.home().join("dotfiles/config"), b"Host a\n", 0o644);
-    symlink(world.home().join("dotfiles"), &ssh).unwrap();
-    let ran = world.polis(&["ssh-config", "--install"]);
+fn a_symlinked_configuration_is_not_changed() {
+    let Some(sandbox) = with_sshd() else { return };
+    let ssh = sandbox.home().join(".ssh");
+    write(&sandbox.home().join("dotfiles/config"), b"Host a\n", 0o644);
+    symlink(sandbox.home().join("dotfiles"), &ssh).unwrap();
+    let ran = sandbox.polis(&["ssh-config", "--install"]);
     expect![[r#"
         exit 2
         --- stderr
-        error: `[WORLD]/home/.ssh` was not changed
+        error: `[SANDBOX]/home/.ssh` was not changed
           caused by: it is a link
-          hint: make this its first line: Include "[WORLD]/home/.local/state/polis/ssh_config" "[WORLD]/home/.local/state/polis/workspaces/*/ssh_config"
+          hint: make this its first line: Include "[SANDBOX]/home/.local/state/polis/ssh_config" "[SANDBOX]/home/.local/state/polis/workspaces/*/ssh_config"
     "#]]
     .assert_eq(&seen(&ran));
     fs::remove_file(&ssh).unwrap();
     fs::create_dir(&ssh).unwrap();
     symlink("../dotfiles/config", ssh.join("config")).unwrap();
-    let ran = world.polis(&["ssh-config", "--install"]);
+    let ran = sandbox.polis(&["ssh-config", "--install"]);
     assert_eq!(ran.code, Some(2), "{}", ran.seen());
     assert_eq!(fs::read(ssh.join("config")).unwrap(), b"Host a\n");
     assert_eq!(names(&ssh), ["config"]);
@@ -118,8 +118,8 @@ fn a_configuration_behind_a_link_is_left_alone() {
 
 #[test]
 fn on_a_terminal_the_line_is_shown_first() {
-    let Some(world) = with_sshd() else { return };
-    let ran = world.polis_on_terminal(&["ssh-config", "--install"], "n\n");
+    let Some(sandbox) = with_sshd() else { return };
+    let ran = sandbox.polis_on_terminal(&["ssh-config", "--install"], "n\n");
     assert!(
         ran.stdout.contains("will be added at the top of `"),
         "{}",
@@ -130,41 +130,41 @@ fn on_a_terminal_the_line_is_shown_first() {
         "{}",
         ran.seen()
     );
-    assert!(!world.home().join(".ssh").exists());
-    let ran = world.polis_on_terminal(&["ssh-config", "--install"], "y\n");
+    assert!(!sandbox.home().join(".ssh").exists());
+    let ran = sandbox.polis_on_terminal(&["ssh-config", "--install"], "y\n");
     assert!(
         ran.stdout.contains("is set up for the workspace"),
         "{}",
         ran.seen()
     );
-    assert!(world.home().join(".ssh/config").exists());
+    assert!(sandbox.home().join(".ssh/config").exists());
 }
 
 #[test]
 fn one_line_includes_every_workspace() {
-    let Some(world) = installed() else { return };
-    let config = world.home().join(".ssh/config");
-    // What earlier releases have written is replaced, and counts until then.
-    let state = world.home().join(".local/state/polis");
+    let Some(sandbox) = installed() else { return };
+    let config = sandbox.home().join(".ssh/config");
+    // The line of earlier releases works until it is replaced.
+    let state = sandbox.home().join(".local/state/polis");
     let old = format!("Include \"{}/ssh_config\"\n", state.display());
     fs::write(&config, old + "Host other\n").unwrap();
-    let known = document(&world.polis(&["ssh-config", "--json"]));
+    let known = document(&sandbox.polis(&["ssh-config", "--json"]));
     assert_eq!(known["result"]["installed"], true);
-    let new = document(&world.polis(&["ssh-config", "--json", "--name", "two"]));
+    let new = document(&sandbox.polis(&["ssh-config", "--json", "--name", "two"]));
     assert_eq!(new["error"]["next"][0], "polis --name two start");
 
-    // Another workspace, with the same guest.
-    world.set(|state| {
+    // Another workspace, which has the same guest.
+    sandbox.set(|state| {
         let mut two = state.instances[0].clone();
         two.name = "polis-two".to_owned();
         state.instances.push(two);
     });
     symlink(
-        world.dir().join("guest"),
-        world.dir().join("guest-polis-two"),
+        sandbox.dir().join("guest"),
+        sandbox.dir().join("guest-polis-two"),
     )
     .unwrap();
-    let ran = world.polis(&["--name", "two", "ssh-config", "--install"]);
+    let ran = sandbox.polis(&["--name", "two", "ssh-config", "--install"]);
     assert_eq!(
         ran.stdout,
         "OpenSSH is set up for the workspace. Next: ssh polis-two\n",
@@ -176,13 +176,13 @@ fn one_line_includes_every_workspace() {
     assert!(text.ends_with("\nHost other\n"), "{text}");
     let key = |dir: &str| fs::read(state.join(dir).join("ssh_key")).unwrap();
     assert_ne!(key("."), key("workspaces/two"));
-    world.forget_calls();
+    sandbox.forget_calls();
     for host in ["polis", "polis-two"] {
-        let ran = openssh(&world, "ssh", &[host, "whoami"]);
+        let ran = openssh(&sandbox, "ssh", &[host, "whoami"]);
         assert_eq!(ran.stdout, "polis\n", "{host}: {}", ran.seen());
     }
     let entered = |vm: &str| {
-        world
+        sandbox
             .calls_of("exec")
             .iter()
             .filter(|call| call.args[2] == vm)
@@ -190,12 +190,12 @@ fn one_line_includes_every_workspace() {
     };
     assert!(entered("polis") > 0 && entered("polis-two") > 0);
 
-    // The line goes with the last one.
-    let gone = document(&world.polis(&["ssh-config", "--remove", "--json"]));
+    // Removing the last workspace's block also removes the line.
+    let gone = document(&sandbox.polis(&["ssh-config", "--remove", "--json"]));
     assert_eq!(gone["result"]["changed"], false);
-    let ran = openssh(&world, "ssh", &["polis-two", "whoami"]);
+    let ran = openssh(&sandbox, "ssh", &["polis-two", "whoami"]);
     assert_eq!(ran.stdout, "polis\n", "{}", ran.seen());
-    let gone = document(&world.polis(&["ssh-config", "--remove", "--json", "--name", "two"]));
+    let gone = document(&sandbox.polis(&["ssh-config", "--remove", "--json", "--name", "two"]));
     assert_eq!(gone["result"]["changed"], true);
     assert_eq!(fs::read_to_string(&config).unwrap(), "Host other\n");
 }

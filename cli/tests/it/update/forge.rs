@@ -1,17 +1,17 @@
-//! Programs and signatures of releases, made by a test.
+//! Builds programs and signatures of releases for the tests.
 
 use std::io::Cursor;
 use std::sync::OnceLock;
 
 use minisign::KeyPair;
 
-/// The key that has signed the releases of this process.
+/// The key that signs this process's releases.
 pub(super) fn key() -> &'static KeyPair {
     static KEY: OnceLock<KeyPair> = OnceLock::new();
     KEY.get_or_init(|| KeyPair::generate_unencrypted_keypair().expect("a key"))
 }
 
-/// `program`, whose label is `here`, as one of `label`, with `key` in it.
+/// Patches `program`: replaces its label `here` by `label`, and its key by `key`.
 pub(super) fn with_key(mut program: Vec<u8>, here: &str, label: &str, key: &str) -> Vec<u8> {
     assert_eq!(label.len(), here.len(), "a label as long as `{here}`");
     let before = "\"key\":\"";
@@ -25,8 +25,8 @@ pub(super) fn with_key(mut program: Vec<u8>, here: &str, label: &str, key: &str)
     program
 }
 
-/// Where `what` is in a program of many megabytes. The search of strings is the standard library's, which is optimized
-/// in a development build too.
+/// The offsets of `what` in a program of many megabytes. Uses the string search of the standard library, which is optimized
+/// even in a development build.
 fn places(bytes: &[u8], what: &str) -> Vec<usize> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -40,7 +40,7 @@ fn places(bytes: &[u8], what: &str) -> Vec<usize> {
     found
 }
 
-/// A signature file over `text`, with `comment`.
+/// A signature file for `text`, with `comment`.
 pub(super) fn signed(key: &KeyPair, text: &str, comment: &str) -> String {
     let text = Cursor::new(text.as_bytes().to_vec());
     let signature = minisign::sign(Some(&key.pk), &key.sk, text, Some(comment), None);

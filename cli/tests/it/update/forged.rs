@@ -1,4 +1,4 @@
-//! What is not what was released: nothing of it is installed, and each is told apart.
+//! Forged and damaged releases: none is installed, and each has its own error message.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -7,19 +7,19 @@ use expect_test::expect;
 use minisign::KeyPair;
 
 use super::server::Answer;
-use super::{HERE, Scene, key, names, packed, script, signed};
+use super::{Fixture, HERE, key, names, packed, script, signed};
 
-/// The causes that `polis update` names when `spoil` has been at a release; the old program must be there.
-fn refused(spoil: impl FnOnce(&Scene)) -> String {
-    let scene = Scene::new();
-    scene.release("9.8.7", &script("9.8.7"));
-    spoil(&scene);
-    let ran = scene.polis(&["update", "--quiet"]);
+/// The causes that `polis update` reports after `spoil` has tampered with a release. The old program must stay in place.
+fn refused(spoil: impl FnOnce(&Fixture)) -> String {
+    let fixture = Fixture::new();
+    fixture.release("9.8.7", &script("9.8.7"));
+    spoil(&fixture);
+    let ran = fixture.polis(&["update", "--quiet"]);
     assert_eq!(ran.code, Some(16), "{}", ran.seen());
-    assert_eq!(scene.is(), format!("polis {HERE}"));
+    assert_eq!(fixture.is(), format!("polis {HERE}"));
     let told = |line: &&str| line.starts_with("error: ") || line.starts_with("  caused by: ");
-    let seen = scene.seen(&ran);
-    // What curl says changes with its version; its exit codes do not.
+    let seen = fixture.seen(&ran);
+    // curl's messages change with its version; its exit codes do not.
     let lines: Vec<String> = seen
         .lines()
         .filter(told)
@@ -32,10 +32,9 @@ fn refused(spoil: impl FnOnce(&Scene)) -> String {
     text.replace(std::env::consts::ARCH, "[ARCH]") + "\n"
 }
 
-/// Changes the file at `path`.
-fn change(scene: &Scene, path: &str, by: impl FnOnce(Vec<u8>) -> Answer) {
-    match scene.server.get(path) {
-        Answer::File(bytes) => scene.server.set(path, by(bytes)),
+fn change(fixture: &Fixture, path: &str, by: impl FnOnce(Vec<u8>) -> Answer) {
+    match fixture.server.get(path) {
+        Answer::File(bytes) => fixture.server.set(path, by(bytes)),
         other => panic!("{other:?}"),
     }
 }
@@ -47,7 +46,7 @@ fn archive() -> String {
     format!("/download/v9.8.7/{}", names("9.8.7").0)
 }
 
-/// The bytes with the one in the middle changed, to one that Base64 has too.
+/// The bytes with the middle one changed, to another Base64 character.
 fn damaged(mut bytes: Vec<u8>) -> Answer {
     let middle = bytes.len() / 2;
     bytes[middle] = if bytes[middle] == b'A' { b'B' } else { b'A' };
@@ -57,17 +56,17 @@ fn damaged(mut bytes: Vec<u8>) -> Answer {
 #[test]
 fn a_damaged_release_is_refused() {
     let cases = [
-        refused(|scene| change(scene, SIGNATURE, damaged)),
-        refused(|scene| change(scene, SUMS, damaged)),
-        refused(|scene| change(scene, &archive(), damaged)),
-        refused(|scene| change(scene, &archive(), Answer::Half)),
-        refused(|scene| scene.server.set(&archive(), Answer::Endless)),
-        refused(|scene| scene.server.set(SIGNATURE, Answer::Endless)),
-        refused(|scene| scene.server.remove(&archive())),
-        refused(|scene| scene.server.remove(SIGNATURE)),
+        refused(|fixture| change(fixture, SIGNATURE, damaged)),
+        refused(|fixture| change(fixture, SUMS, damaged)),
+        refused(|fixture| change(fixture, &archive(), damaged)),
+        refused(|fixture| change(fixture, &archive(), Answer::Half)),
+        refused(|fixture| fixture.server.set(&archive(), Answer::Endless)),
+        refused(|fixture| fixture.server.set(SIGNATURE, Answer::Endless)),
+        refused(|fixture| fixture.server.remove(&archive())),
+        refused(|fixture| fixture.server.remove(SIGNATURE)),
     ];
     let text = cases.join("---\n");
-    // The digest of what is damaged.
+    // Masks the digest of the damaged file.
     let text =
         text.split(' ').map(
             |word| match word.trim_end_matches([',', '\n']).split('\n').next() {
@@ -89,10 +88,10 @@ fn a_damaged_release_is_refused() {
           caused by: [CURL] (exit code 18)
         ---
         error: could not download `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
-          caused by: it is larger than 64.0 MiB, the most that is accepted
+          caused by: it is larger than 64.0 MiB, the maximum
         ---
         error: could not download `[SERVER]/latest/download/SHA256SUMS.minisig`
-          caused by: it is larger than 4.0 KiB, the most that is accepted
+          caused by: it is larger than 4.0 KiB, the maximum
         ---
         error: could not download `[SERVER]/download/v9.8.7/polis-9.8.7-[ARCH]-unknown-linux-musl.tar.gz`
           caused by: [CURL] (exit code 22)
@@ -103,43 +102,43 @@ fn a_damaged_release_is_refused() {
 }
 
 #[test]
-fn what_the_key_has_not_signed_for_this_is_refused() {
+fn a_signature_for_something_else_is_refused() {
     let stranger = KeyPair::generate_unencrypted_keypair().expect("a key");
-    let sign = |scene: &Scene, key: &KeyPair, comment: &str| {
-        change(scene, SUMS, |sums| {
+    let sign = |fixture: &Fixture, key: &KeyPair, comment: &str| {
+        change(fixture, SUMS, |sums| {
             let sums = String::from_utf8(sums).expect("text");
             let signature = signed(key, &sums, comment).into_bytes();
-            scene.server.set(SIGNATURE, Answer::File(signature));
+            fixture.server.set(SIGNATURE, Answer::File(signature));
             Answer::File(sums.into_bytes())
         });
     };
     let cases = [
-        refused(|scene| sign(scene, &stranger, "Polis 9.8.7")),
-        refused(|scene| sign(scene, key(), "Polis 9.8.7: REHEARSAL, not a release")),
-        refused(|scene| sign(scene, key(), "another program 9.8.7")),
-        // An old release, rightly signed, in the place of the newest.
-        refused(|scene| scene.release("0.0.1", &script("0.0.1"))),
-        // The list of one version under the signature of another.
-        refused(|scene| {
-            scene.release("9.8.8", &script("9.8.8"));
-            let old = scene.server.get(SUMS);
-            scene.server.set("/download/v9.8.8/SHA256SUMS", old);
+        refused(|fixture| sign(fixture, &stranger, "Polis 9.8.7")),
+        refused(|fixture| sign(fixture, key(), "Polis 9.8.7: REHEARSAL, not a release")),
+        refused(|fixture| sign(fixture, key(), "another program 9.8.7")),
+        // A correctly signed old release in place of the newest.
+        refused(|fixture| fixture.release("0.0.1", &script("0.0.1"))),
+        // The list of one version with the signature of another.
+        refused(|fixture| {
+            fixture.release("9.8.8", &script("9.8.8"));
+            let old = fixture.server.get(SUMS);
+            fixture.server.set("/download/v9.8.8/SHA256SUMS", old);
         }),
-        // Released, but not for this machine.
-        refused(|scene| scene.release_files("9.8.7", "polis-9.8.7-other.tar.gz", b"x")),
-        // The program of another version under this one's name.
-        refused(|scene| scene.release("9.8.7", &script("9.8.6"))),
-        refused(|scene| scene.release("9.8.7", b"#!/bin/sh\necho broken >&2; exit 3\n")),
-        refused(|scene| scene.release("9.8.7", b"#!/bin/sh\nexec yes\n")),
-        refused(|scene| scene.release("9.8.7", b"no program")),
-        refused(|scene| {
+        // A release for other machines only.
+        refused(|fixture| fixture.release_files("9.8.7", "polis-9.8.7-other.tar.gz", b"x")),
+        // The program of another version under this version's name.
+        refused(|fixture| fixture.release("9.8.7", &script("9.8.6"))),
+        refused(|fixture| fixture.release("9.8.7", b"#!/bin/sh\necho broken >&2; exit 3\n")),
+        refused(|fixture| fixture.release("9.8.7", b"#!/bin/sh\nexec yes\n")),
+        refused(|fixture| fixture.release("9.8.7", b"no program")),
+        refused(|fixture| {
             let (archive, _) = names("9.8.7");
-            scene.release_files("9.8.7", &archive, &packed("elsewhere/polis", b"x"));
+            fixture.release_files("9.8.7", &archive, &packed("elsewhere/polis", b"x"));
         }),
     ];
     expect![[r#"
         error: the signature of the release is not valid
-          caused by: it was made with another key than the one in this program
+          caused by: it was made with a different key than this program's
         ---
         error: the signature of the release is not valid
           caused by: it is for `Polis 9.8.7: REHEARSAL, not a release`, expected `Polis` and a version
@@ -160,7 +159,7 @@ fn what_the_key_has_not_signed_for_this_is_refused() {
           caused by: it reports `polis 9.8.6`, expected `polis 9.8.7`
         ---
         error: the new program does not run on this machine
-          caused by: `polis version` ended with exit code 3: broken
+          caused by: `polis version` failed with exit code 3: broken
         ---
         error: the new program does not run on this machine
           caused by: it printed too much
@@ -174,53 +173,53 @@ fn what_the_key_has_not_signed_for_this_is_refused() {
 }
 
 #[test]
-fn a_version_that_was_asked_for_is_the_one_that_comes() {
-    let scene = Scene::new();
-    scene.release("9.8.6", &script("9.8.6"));
-    scene.release("9.8.7", &script("9.8.7"));
-    let newest = scene.server.get("/download/v9.8.7/SHA256SUMS.minisig");
-    scene
+fn a_requested_version_is_not_replaced_by_another() {
+    let fixture = Fixture::new();
+    fixture.release("9.8.6", &script("9.8.6"));
+    fixture.release("9.8.7", &script("9.8.7"));
+    let newest = fixture.server.get("/download/v9.8.7/SHA256SUMS.minisig");
+    fixture
         .server
         .set("/download/v9.8.6/SHA256SUMS.minisig", newest);
-    let ran = scene.polis(&["update", "--version", "9.8.6"]);
+    let ran = fixture.polis(&["update", "--version", "9.8.6"]);
     assert_eq!(ran.code, Some(16), "{}", ran.seen());
     assert!(
         ran.stderr.contains("it is for 9.8.7, expected 9.8.6"),
         "{}",
         ran.seen()
     );
-    assert_eq!(scene.is(), format!("polis {HERE}"));
+    assert_eq!(fixture.is(), format!("polis {HERE}"));
 }
 
 #[test]
-fn no_redirect_leads_away_from_tls() {
+fn redirects_away_from_tls_are_refused() {
     let other = super::Server::start();
-    let to_http = refused(|scene| {
+    let to_http = refused(|fixture| {
         let url = format!("{}/stolen", other.url());
-        scene.server.set(SIGNATURE, Answer::Elsewhere(url));
+        fixture.server.set(SIGNATURE, Answer::Elsewhere(url));
     });
     assert!(to_http.contains("[CURL] (exit code 1)"), "{to_http}");
-    let to_file = refused(|scene| {
+    let to_file = refused(|fixture| {
         let url = "file:///etc/passwd".to_owned();
-        scene.server.set(SIGNATURE, Answer::Elsewhere(url));
+        fixture.server.set(SIGNATURE, Answer::Elsewhere(url));
     });
     assert!(to_file.contains("[CURL] (exit code 1)"), "{to_file}");
     assert_eq!(other.seen(), [""; 0]);
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_found_first() {
-    let scene = Scene::new();
-    scene.release("9.8.7", &script("9.8.7"));
-    let dir = scene.path().with_file_name("");
+fn an_unwritable_directory_is_reported_before_any_download() {
+    let fixture = Fixture::new();
+    fixture.release("9.8.7", &script("9.8.7"));
+    let dir = fixture.path().with_file_name("");
     let mode = |path: &std::path::Path, mode| {
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
     };
-    mode(scene.world.dir(), 0o755);
-    mode(&scene.path(), 0o755);
+    mode(fixture.sandbox.dir(), 0o755);
+    mode(&fixture.path(), 0o755);
     mode(&dir, 0o555);
-    // Root may write everywhere.
-    let program = scene.path().display().to_string();
+    // Root may write anywhere, so run as another user.
+    let program = fixture.path().display().to_string();
     let words = [
         "--reuid=65534",
         "--regid=65534",
@@ -228,11 +227,11 @@ fn a_directory_that_cannot_be_written_is_found_first() {
         &program,
         "update",
     ];
-    let state = scene.world.dir().join("state");
+    let state = fixture.sandbox.dir().join("state");
     fs::create_dir(&state).expect("a directory");
     mode(&state, 0o777);
     let state = state.display().to_string();
-    let url = scene.server.url();
+    let url = fixture.server.url();
     let env = [
         ("HOME", &*state),
         ("XDG_STATE_HOME", &*state),
@@ -241,18 +240,18 @@ fn a_directory_that_cannot_be_written_is_found_first() {
     ];
     let setpriv = std::path::Path::new("/usr/bin/setpriv");
     let running = match rustix::process::geteuid().is_root() {
-        true => scene.world.start(setpriv, &words, &env, b""),
-        false => scene.start(&["update"], &env),
+        true => fixture.sandbox.start(setpriv, &words, &env, b""),
+        false => fixture.start(&["update"], &env),
     };
     let ran = running.wait();
     mode(&dir, 0o755);
     expect![[r#"
         exit 16
         --- stderr
-        error: `[WORLD]/programs` cannot be written
+        error: could not write to `[SANDBOX]/programs`
           caused by: Permission denied (os error 13)
           hint: run this as the user who installed polis, or install it into a directory that you own
     "#]]
-    .assert_eq(&scene.seen(&ran));
-    assert_eq!(scene.server.seen(), [""; 0]);
+    .assert_eq(&fixture.seen(&ran));
+    assert_eq!(fixture.server.seen(), [""; 0]);
 }

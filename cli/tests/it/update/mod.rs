@@ -1,8 +1,7 @@
-//! `polis update`, run as users run it: a copy of the program under test replaces itself by what a server on this machine
-//! has released.
+//! Runs `polis update` as users do: a copy of the program under test replaces itself with a release from a local server.
 //!
-//! The program has no setting for its key, since such a pin would be none. So the copy is given the key of this test in its
-//! bytes, where a build puts the one of the tree.
+//! The program has no setting for its key, because a pin that can be changed pins nothing. So the tests patch their own key into
+//! the bytes of the copy, where a build puts the tree's key.
 
 mod forge;
 mod forged;
@@ -16,17 +15,17 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use expect_test::expect;
-use fake_multipass::{Ran, Running, World};
+use fake_multipass::{Ran, Running, Sandbox};
 use polis_base::Digest;
 
-use crate::support::{document, world};
+use crate::support::{document, sandbox};
 use forge::{key, signed};
 use server::{Answer, Server};
 
 /// The label of the program under test.
 const HERE: &str = concat!(env!("CARGO_PKG_VERSION"), "-dev");
 
-/// The program under test as one of `label`, with the key of these tests in it.
+/// The program under test, patched to have `label` and the key of these tests.
 fn program(label: &str) -> Vec<u8> {
     with_key(label, &key().pk.to_base64())
 }
@@ -36,37 +35,37 @@ fn with_key(label: &str, key: &str) -> Vec<u8> {
     forge::with_key(program, HERE, label, key)
 }
 
-/// A program that says that it is polis `version`, and no more.
+/// A script that reports itself as polis `version`, and does nothing else.
 fn script(version: &str) -> Vec<u8> {
     format!("#!/bin/sh\necho 'polis {version}'\n").into_bytes()
 }
 
-/// A user with the program in a directory of theirs, and the server of its releases.
-struct Scene {
-    world: World,
+/// A user who has the program in their own directory, and a server of its releases.
+struct Fixture {
+    sandbox: Sandbox,
     server: Server,
 }
 
-impl Scene {
-    /// One whose program is the one under test.
+impl Fixture {
+    /// Installs the program under test.
     fn new() -> Self {
         static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
-        let scene = Self {
-            world: world(),
+        let fixture = Self {
+            sandbox: sandbox(),
             server: Server::start(),
         };
-        let dir = scene.world.dir().join("programs");
+        let dir = fixture.sandbox.dir().join("programs");
         fs::create_dir(&dir).expect("a directory");
-        scene.put(PROGRAM.get_or_init(|| program(HERE)));
-        let config = scene.world.home().join(".config/polis");
+        fixture.put(PROGRAM.get_or_init(|| program(HERE)));
+        let config = fixture.sandbox.home().join(".config/polis");
         fs::create_dir_all(&config).expect("a directory");
-        let url = format!("release-url = \"{}\"\n", scene.server.url());
+        let url = format!("release-url = \"{}\"\n", fixture.server.url());
         fs::write(config.join("config.toml"), url).expect("a file");
-        scene
+        fixture
     }
 
     fn path(&self) -> PathBuf {
-        self.world.dir().join("programs/polis")
+        self.sandbox.dir().join("programs/polis")
     }
 
     fn put(&self, program: &[u8]) {
@@ -79,10 +78,10 @@ impl Scene {
     }
 
     fn start(&self, args: &[&str], env: &[(&str, &str)]) -> Running {
-        self.world.start(&self.path(), args, env, b"")
+        self.sandbox.start(&self.path(), args, env, b"")
     }
 
-    /// Releases `program` as `version`, which becomes the newest.
+    /// Releases `program` as `version`, which becomes the newest release.
     fn release(&self, version: &str, program: &[u8]) {
         let (archive, path) = names(version);
         self.release_files(version, &archive, &packed(&path, program));
@@ -102,7 +101,7 @@ impl Scene {
         }
     }
 
-    /// What the program says that it is, which must run; and nothing may lie beside it.
+    /// The installed program's version. Asserts that it runs and that its directory holds nothing else.
     fn is(&self) -> String {
         let ran = self.polis(&["version"]);
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
@@ -119,7 +118,7 @@ impl Scene {
         names
     }
 
-    /// What the user sees, without the port.
+    /// The output that the user sees, without the port.
     fn seen(&self, ran: &Ran) -> String {
         ran.seen().replace(&self.server.url(), "[SERVER]")
     }
@@ -148,22 +147,22 @@ fn packed(path: &str, program: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_newer_release_takes_the_place_of_the_program() {
-    let scene = Scene::new();
-    scene.release("9.8.7", &script("9.8.7"));
-    let ran = scene.polis(&["update", "--check"]);
+fn a_newer_release_replaces_the_program() {
+    let fixture = Fixture::new();
+    fixture.release("9.8.7", &script("9.8.7"));
+    let ran = fixture.polis(&["update", "--check"]);
     expect![[r#"
         exit 0
         --- stdout
-        polis 9.8.7 is released; this is [HERE]. Next: polis update
+        polis 9.8.7 is available; this is [HERE]. Next: polis update
         --- stderr
         Looking for a release
     "#]]
-    .assert_eq(&scene.seen(&ran).replace(HERE, "[HERE]"));
-    assert_eq!(scene.is(), format!("polis {HERE}"));
-    scene.server.seen();
+    .assert_eq(&fixture.seen(&ran).replace(HERE, "[HERE]"));
+    assert_eq!(fixture.is(), format!("polis {HERE}"));
+    fixture.server.seen();
 
-    let ran = scene.polis(&["update"]);
+    let ran = fixture.polis(&["update"]);
     expect![[r#"
         exit 0
         --- stdout
@@ -173,9 +172,9 @@ fn a_newer_release_takes_the_place_of_the_program() {
         Downloading polis 9.8.7
         Testing the new program
     "#]]
-    .assert_eq(&scene.seen(&ran).replace(HERE, "[HERE]"));
-    assert_eq!(scene.is(), "polis 9.8.7");
-    let mode = fs::metadata(scene.path()).expect("the program").mode();
+    .assert_eq(&fixture.seen(&ran).replace(HERE, "[HERE]"));
+    assert_eq!(fixture.is(), "polis 9.8.7");
+    let mode = fs::metadata(fixture.path()).expect("the program").mode();
     assert_eq!(mode & 0o7777, 0o750, "the mode stays");
     let archive = names("9.8.7").0;
     let expected = [
@@ -184,72 +183,72 @@ fn a_newer_release_takes_the_place_of_the_program() {
         &format!("/download/v9.8.7/{archive}"),
     ];
     let expected = expected.map(|path| format!("GET {path} HTTP/1.1"));
-    assert_eq!(scene.server.seen(), expected);
+    assert_eq!(fixture.server.seen(), expected);
 }
 
 #[test]
-fn the_real_program_updates_itself_again_and_again() {
-    let scene = Scene::new();
+fn the_real_program_updates_itself_repeatedly() {
+    let fixture = Fixture::new();
     let [second, third] = ["9.0.1-dev", "9.0.2-dev"];
-    scene.release(second, &program(second));
-    // A preview: only whoever asks for it gets it.
-    let ran = scene.polis(&["update"]);
+    fixture.release(second, &program(second));
+    // A preview is installed only on request.
+    let ran = fixture.polis(&["update"]);
     assert!(ran.stdout.contains("is a preview"), "{}", ran.seen());
-    assert_eq!(scene.is(), format!("polis {HERE}"));
+    assert_eq!(fixture.is(), format!("polis {HERE}"));
     for version in [second, third] {
-        scene.release(version, &program(version));
-        let ran = scene.polis(&["update", "--version", version, "--json"]);
+        fixture.release(version, &program(version));
+        let ran = fixture.polis(&["update", "--version", version, "--json"]);
         assert_eq!(ran.code, Some(0), "{}", ran.seen());
         let result = &document(&ran)["result"];
         assert_eq!(result["updated"], true, "{result}");
-        assert_eq!(scene.is(), format!("polis {version}"));
+        assert_eq!(fixture.is(), format!("polis {version}"));
     }
-    let ran = scene.polis(&["update", "--version", third]);
+    let ran = fixture.polis(&["update", "--version", third]);
     assert!(
         ran.stdout.contains("is the newest release"),
         "{}",
         ran.seen()
     );
-    let ran = scene.polis(&["update", "--version", second]);
+    let ran = fixture.polis(&["update", "--version", second]);
     assert_eq!(ran.code, Some(16), "{}", ran.seen());
-    assert_eq!(scene.is(), format!("polis {third}"));
+    assert_eq!(fixture.is(), format!("polis {third}"));
 }
 
 #[test]
-fn a_link_to_the_program_stays_one() {
-    let scene = Scene::new();
-    scene.release("9.8.7", &script("9.8.7"));
-    let link = scene.world.dir().join("bin/polis");
-    std::os::unix::fs::symlink(scene.path(), &link).expect("a link");
-    let ran = scene.world.start(&link, &["update"], &[], b"").wait();
+fn a_link_to_the_program_is_kept() {
+    let fixture = Fixture::new();
+    fixture.release("9.8.7", &script("9.8.7"));
+    let link = fixture.sandbox.dir().join("bin/polis");
+    std::os::unix::fs::symlink(fixture.path(), &link).expect("a link");
+    let ran = fixture.sandbox.start(&link, &["update"], &[], b"").wait();
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    assert_eq!(fs::read_link(&link).ok(), Some(scene.path()));
-    assert_eq!(scene.is(), "polis 9.8.7");
+    assert_eq!(fs::read_link(&link).ok(), Some(fixture.path()));
+    assert_eq!(fixture.is(), "polis 9.8.7");
 }
 
 #[test]
-fn a_program_of_a_package_manager_is_left_to_it() {
-    let scene = Scene::new();
-    scene.release("9.8.7", &script("9.8.7"));
-    let dir = scene.world.dir().join("Cellar/polis/0.5.0/bin");
+fn a_program_owned_by_a_package_manager_is_not_replaced() {
+    let fixture = Fixture::new();
+    fixture.release("9.8.7", &script("9.8.7"));
+    let dir = fixture.sandbox.dir().join("Cellar/polis/0.5.0/bin");
     fs::create_dir_all(&dir).expect("a directory");
     let path = dir.join("polis");
-    fs::rename(scene.path(), &path).expect("the program");
-    let ran = scene.world.start(&path, &["update"], &[], b"").wait();
+    fs::rename(fixture.path(), &path).expect("the program");
+    let ran = fixture.sandbox.start(&path, &["update"], &[], b"").wait();
     expect![[r#"
         exit 16
         --- stderr
-        error: `[WORLD]/Cellar/polis/0.5.0/bin/polis` belongs to a package manager
+        error: `[SANDBOX]/Cellar/polis/0.5.0/bin/polis` belongs to a package manager
           hint: brew upgrade polis
     "#]]
     .assert_eq(&ran.seen());
-    assert_eq!(scene.server.seen(), [""; 0]);
+    assert_eq!(fixture.server.seen(), [""; 0]);
 }
 
 #[test]
-fn without_curl_it_says_what_to_do() {
-    let scene = Scene::new();
-    let ran = scene.start(&["update"], &[("PATH", "")]).wait();
+fn without_curl_the_error_says_what_to_do() {
+    let fixture = Fixture::new();
+    let ran = fixture.start(&["update"], &[("PATH", "")]).wait();
     expect![[r#"
         exit 16
         --- stderr
@@ -261,27 +260,27 @@ fn without_curl_it_says_what_to_do() {
 }
 
 #[test]
-fn the_same_release_is_not_downloaded_again() {
-    let scene = Scene::new();
-    scene.put(&program("9.0.1-dev"));
-    scene.release("9.0.1-dev", b"never looked at");
-    let ran = scene.polis(&["update", "--json"]);
+fn the_installed_release_is_not_downloaded_again() {
+    let fixture = Fixture::new();
+    fixture.put(&program("9.0.1-dev"));
+    fixture.release("9.0.1-dev", b"never looked at");
+    let ran = fixture.polis(&["update", "--json"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let result = &document(&ran)["result"];
     assert_eq!(
         (&result["updated"], &result["newer"]),
         (&false.into(), &false.into())
     );
-    assert_eq!(scene.server.seen().len(), 2);
-    assert_eq!(scene.is(), "polis 9.0.1-dev");
+    assert_eq!(fixture.server.seen().len(), 2);
+    assert_eq!(fixture.is(), "polis 9.0.1-dev");
 }
 
 #[test]
-fn a_program_without_a_key_trusts_nobody() {
-    let scene = Scene::new();
-    scene.put(&with_key(HERE, polis_base::facts::NO_KEY));
-    scene.release("9.8.7", &script("9.8.7"));
-    let ran = scene.polis(&["update"]);
+fn a_program_without_a_key_trusts_no_release() {
+    let fixture = Fixture::new();
+    fixture.put(&with_key(HERE, polis_base::facts::NO_KEY));
+    fixture.release("9.8.7", &script("9.8.7"));
+    let ran = fixture.polis(&["update"]);
     expect![[r#"
         exit 16
         --- stderr
@@ -290,5 +289,5 @@ fn a_program_without_a_key_trusts_nobody() {
           hint: install a release: https://github.com/odralabshq/polis/blob/main/docs/install.md
     "#]]
     .assert_eq(&ran.seen());
-    assert_eq!(scene.server.seen(), [""; 0]);
+    assert_eq!(fixture.server.seen(), [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! An update through a proxy, with TLS and a certificate of one's own: curl's and OpenSSL's, not ours.
+//! An update through a proxy, over TLS with a private certificate, using the real curl and OpenSSL.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use fake_multipass::Running;
 
-use super::{HERE, Scene, script};
+use super::{Fixture, HERE, script};
 use crate::support::document;
 
-/// A name that only the proxy knows.
+/// A name that only the proxy can resolve.
 const HOST: &str = "releases.invalid";
 const OPENSSL: &str = "/usr/bin/openssl";
 
-/// A proxy that answers to CONNECT, and leads everybody to one port.
+/// A proxy that answers CONNECT, and connects every client to the same port.
 struct Proxy {
     port: u16,
     seen: Arc<Mutex<Vec<String>>>,
@@ -31,7 +31,7 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let seen = Arc::clone(&shared);
-                // Either side may go away at any time.
+                // Either side may disconnect at any time.
                 thread::spawn(move || drop(lead(client, target, &seen)));
             }
         });
@@ -62,10 +62,10 @@ fn lead(mut client: TcpStream, target: u16, seen: &Mutex<Vec<String>>) -> io::Re
     client.shutdown(std::net::Shutdown::Both)
 }
 
-/// Serves the files of the scene's releases by TLS; returns the port, and the program that does it.
-fn serve(scene: &Scene) -> (u16, Running) {
-    let home = scene.world.home();
-    for (path, bytes) in scene.server.files() {
+/// Serves the fixture's releases over TLS; returns the port, and the server process.
+fn serve(fixture: &Fixture) -> (u16, Running) {
+    let home = fixture.sandbox.home();
+    for (path, bytes) in fixture.server.files() {
         let file = home.join(path.trim_start_matches('/'));
         fs::create_dir_all(file.with_file_name("")).expect("a directory");
         fs::write(file, bytes).expect("a file");
@@ -91,7 +91,7 @@ fn serve(scene: &Scene) -> (u16, Running) {
         "-out",
         "cert.pem",
     ];
-    let ran = scene.world.run(OPENSSL.as_ref(), &words);
+    let ran = fixture.sandbox.run(OPENSSL.as_ref(), &words);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
     let words = [
         "s_server",
@@ -103,7 +103,7 @@ fn serve(scene: &Scene) -> (u16, Running) {
         "key.pem",
         "-WWW",
     ];
-    let server = scene.world.start(OPENSSL.as_ref(), &words, &[], b"");
+    let server = fixture.sandbox.start(OPENSSL.as_ref(), &words, &[], b"");
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         let said = server.stdout();
@@ -118,32 +118,37 @@ fn serve(scene: &Scene) -> (u16, Running) {
 }
 
 #[test]
-fn it_goes_through_a_proxy_and_knows_the_certificates_that_curl_knows() {
+fn an_update_uses_the_proxy_and_certificates_of_curl() {
     if !xtask_testkit::has_part("openssl") {
         return;
     }
-    let scene = Scene::new();
-    scene.release("9.8.7", &script("9.8.7"));
-    let (port, _server) = serve(&scene);
+    let fixture = Fixture::new();
+    fixture.release("9.8.7", &script("9.8.7"));
+    let (port, _server) = serve(&fixture);
     let proxy = Proxy::to(port);
     let through = format!("http://127.0.0.1:{}", proxy.port);
     let url = format!("https://{HOST}");
-    let certificate = scene.world.home().join("cert.pem").display().to_string();
+    let certificate = fixture
+        .sandbox
+        .home()
+        .join("cert.pem")
+        .display()
+        .to_string();
     let update = |more: &[(&str, &str)]| {
         let both = [("POLIS_RELEASE_URL", &*url), ("HTTPS_PROXY", &*through)];
-        scene.start(&["update"], &[&both, more].concat()).wait()
+        fixture.start(&["update"], &[&both, more].concat()).wait()
     };
 
-    // A certificate that nobody vouches for.
+    // A certificate that no trusted authority signed.
     let ran = update(&[]);
     assert_eq!(ran.code, Some(16), "{}", ran.seen());
     assert!(ran.stderr.contains("(exit code 60)"), "{}", ran.seen());
     assert_eq!(proxy.seen().len(), 1);
-    // A host that is not reached through the proxy, and not at all without it.
+    // This host bypasses the proxy, and cannot be reached without it.
     let ran = update(&[("CURL_CA_BUNDLE", &certificate), ("NO_PROXY", HOST)]);
     assert!(ran.stderr.contains("(exit code 6)"), "{}", ran.seen());
     assert_eq!(proxy.seen(), [""; 0]);
-    assert_eq!(scene.is(), format!("polis {HERE}"));
+    assert_eq!(fixture.is(), format!("polis {HERE}"));
 
     let ran = update(&[("CURL_CA_BUNDLE", &certificate)]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
@@ -151,22 +156,22 @@ fn it_goes_through_a_proxy_and_knows_the_certificates_that_curl_knows() {
         proxy.seen(),
         vec![format!("CONNECT {HOST}:443 HTTP/1.1"); 3]
     );
-    assert_eq!(scene.is(), "polis 9.8.7");
-    assert_eq!(scene.server.seen(), [""; 0]);
+    assert_eq!(fixture.is(), "polis 9.8.7");
+    assert_eq!(fixture.server.seen(), [""; 0]);
 }
 
 #[test]
-fn a_proxy_in_front_of_this_machine_counts_too() {
-    let scene = Scene::new();
-    scene.release("9.8.7", &script("9.8.7"));
-    // Nobody listens on port 1.
+fn a_proxy_is_used_even_for_this_machine() {
+    let fixture = Fixture::new();
+    fixture.release("9.8.7", &script("9.8.7"));
+    // Nothing listens on port 1.
     let env = [
         ("POLIS_RELEASE_URL", "http://localhost:1"),
-        ("http_proxy", &*scene.server.url()),
+        ("http_proxy", &*fixture.server.url()),
     ];
-    let ran = scene.start(&["update"], &env).wait();
+    let ran = fixture.start(&["update"], &env).wait();
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
-    let seen = scene.server.seen();
+    let seen = fixture.server.seen();
     assert!(
         seen[0].starts_with("GET http://localhost:1/latest/"),
         "{seen:?}"
@@ -174,22 +179,28 @@ fn a_proxy_in_front_of_this_machine_counts_too() {
 }
 
 #[test]
-fn it_goes_through_the_proxy_of_the_settings_and_trusts_their_authorities_too() {
+fn an_update_uses_the_proxy_and_authorities_of_the_settings() {
     if !xtask_testkit::has_part("openssl") {
         return;
     }
-    let scene = Scene::new();
-    scene.release("9.8.7", &script("9.8.7"));
-    let (port, _server) = serve(&scene);
+    let fixture = Fixture::new();
+    fixture.release("9.8.7", &script("9.8.7"));
+    let (port, _server) = serve(&fixture);
     let proxy = Proxy::to(port);
     let through = format!("http://me:very%20secret@127.0.0.1:{}", proxy.port);
     let url = format!("https://{HOST}");
-    let certificate = scene.world.home().join("cert.pem").display().to_string();
+    let certificate = fixture
+        .sandbox
+        .home()
+        .join("cert.pem")
+        .display()
+        .to_string();
     let common = [
         ("POLIS_RELEASE_URL", &*url),
         ("POLIS_HTTPS_PROXY", &*through),
     ];
-    let update = |more: &[(&str, &str)]| scene.start(&["update"], &[&common, more].concat()).wait();
+    let update =
+        |more: &[(&str, &str)]| fixture.start(&["update"], &[&common, more].concat()).wait();
 
     let ran = update(&[]);
     assert!(ran.stderr.contains("(exit code 60)"), "{}", ran.seen());
@@ -199,11 +210,11 @@ fn it_goes_through_the_proxy_of_the_settings_and_trusts_their_authorities_too() 
     assert!(ran.stderr.contains("(exit code 6)"), "{}", ran.seen());
     assert_eq!(proxy.seen(), [""; 0]);
 
-    // `doctor` asks the same way, and says what is wrong.
+    // `doctor` connects the same way, and reports the problem.
     let host = format!("{HOST}:443");
     let doctor = |more: &[(&str, &str)]| {
         let env = [&common[1..], &[("POLIS_DOWNLOAD_HOSTS", &*host)], more].concat();
-        let ran = scene.start(&["doctor", "--json"], &env).wait();
+        let ran = fixture.start(&["doctor", "--json"], &env).wait();
         assert!(!ran.seen().contains("very"), "{}", ran.seen());
         let checks = document(&ran)["result"]["checks"].take();
         let of = |name: &str| {
@@ -233,5 +244,5 @@ fn it_goes_through_the_proxy_of_the_settings_and_trusts_their_authorities_too() 
         proxy.seen(),
         vec![format!("CONNECT {HOST}:443 HTTP/1.1"); 3]
     );
-    assert_eq!(scene.is(), "polis 9.8.7");
+    assert_eq!(fixture.is(), "polis 9.8.7");
 }

@@ -1,4 +1,4 @@
-//! A server of releases on a loopback address, which can be told to misbehave.
+//! A server of releases on a loopback address. Tests can make it misbehave.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -7,18 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What is answered to a request.
+/// The answer to a request.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     /// A file.
     File(Vec<u8>),
-    /// As long as the file, but only its first half comes.
+    /// Announces the length of the file, and sends only its first half.
     Half(Vec<u8>),
-    /// It goes on without an end.
+    /// A body that never ends.
     Endless,
-    /// It is somewhere else.
+    /// A redirect to this URL.
     Elsewhere(String),
-    /// Nothing ever comes.
+    /// No answer, with the connection left open.
     Nothing,
 }
 
@@ -29,7 +29,7 @@ struct State {
     seen: Vec<String>,
 }
 
-/// A server; it ends with the test.
+/// A server that lives as long as its test.
 #[derive(Debug)]
 pub(super) struct Server {
     port: u16,
@@ -46,7 +46,7 @@ impl Server {
             for stream in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
                 thread::spawn(move || {
-                    // The client may go away at any time.
+                    // The client may disconnect at any time.
                     let _gone = answer(&state, stream);
                 });
             }
@@ -66,7 +66,7 @@ impl Server {
         lock(&self.state).answers[path].clone()
     }
 
-    /// All files, with their paths.
+    /// All files, by path.
     pub(super) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let state = lock(&self.state);
         let answers = state.answers.iter();
@@ -82,7 +82,7 @@ impl Server {
         lock(&self.state).answers.remove(path).expect(path);
     }
 
-    /// The request lines so far, which are forgotten.
+    /// Takes the request lines so far.
     pub(super) fn seen(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.state).seen)
     }
@@ -109,7 +109,7 @@ fn answer(state: &Mutex<State>, mut stream: TcpStream) -> std::io::Result<()> {
         .transpose()?
         .is_some_and(|line| !line.is_empty())
     {}
-    // Through a proxy the whole URL is asked for.
+    // Through a proxy, the request line has the whole URL.
     let target = request.split(' ').nth(1).unwrap_or_default();
     let path = match target.strip_prefix("http://") {
         Some(rest) => &rest[rest.find('/').unwrap_or(rest.len())..],

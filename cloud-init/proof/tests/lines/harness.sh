@@ -1,19 +1,19 @@
 #!/bin/bash
-# Runs one case against the functions of the provisioning script, in a bash of its own and a directory of its own.
+# Runs one case against the functions of the provisioning script, in a separate bash and directory.
 #
-# Usage: harness.sh DIRECTORY CASE, with TRACE in the environment to trace it. The directory has `script`, which is the script without its last line and with every
-# path of the guest below that directory. A command that would change a machine is a function here, which takes
-# precedence over the program; what it is called with goes to `calls`.
+# Usage: harness.sh DIRECTORY CASE, with TRACE in the environment to trace it. The directory contains `script`, which is the
+# provisioning script without its last line and with all paths of the guest below that directory. Commands that would change a
+# machine are functions here, which take precedence over programs; their arguments are recorded in `calls`.
 # shellcheck disable=SC2034,SC1090,SC1091
 here=${BASH_SOURCE[0]%/*}
 top=$1
 mkdir -p "$top"/etc/{polis,docker,audit/rules.d,sysctl.d,systemd/system,apt/sources.list.d} \
   "$top"/var/{log,lib/polis/work,lib/cloud/instance} "$top"/{opt,run/docker/netns} "$top"/usr/local/{bin,lib/polis}
 . "$top/script"
-# Time passes when a case says so.
+# Time passes only when a case says so.
 unset SECONDS
 SECONDS=0
-# A line that went missing may leave a loop without an end.
+# Removing a line may create an endless loop.
 ulimit -t 1
 exec 3>"$top/said"
 : >"$top/calls"
@@ -23,7 +23,7 @@ fail() {
   exit 1
 }
 
-# $1 was found, $2 was wanted.
+# is FOUND EXPECTED
 is() {
   [[ $1 == "$2" ]] || fail "found
 $1
@@ -31,7 +31,7 @@ wanted
 $2"
 }
 
-# Leaves the exit code of a command in STATUS and what it printed in OUT; the command runs as the script would run it.
+# Runs a command as the script would; sets STATUS to its exit code and OUT to its output.
 run() {
   set +e
   OUT=$(set -Ee; "$@" 2>&1)
@@ -39,7 +39,7 @@ run() {
   set -e
 }
 
-# The command must end with code $1.
+# The command must exit with code $1.
 ends() {
   local code=$1
   shift
@@ -47,7 +47,7 @@ ends() {
   is "$* ends with $STATUS: $OUT" "$* ends with $code: $OUT"
 }
 
-# The command must fail, with whatever code.
+# The command must fail with any code.
 ends_badly() {
   run "$@"
   ((STATUS != 0)) || fail "$* ends well"
@@ -55,13 +55,13 @@ ends_badly() {
 
 note() { printf '%s\n' "$*" >>"$top/calls"; }
 
-# What was called since the last time, as lines.
+# The calls since the last time, as lines.
 called() {
   cat "$top/calls"
   : >"$top/calls"
 }
 
-# Time passes without being waited for.
+# Advances the time without waiting.
 sleep() {
   note "sleep $1"
   SECONDS=$((SECONDS + $1))
@@ -74,6 +74,6 @@ timeout() {
 }
 
 for name in telling tools pins steps; do . "$here/$name.sh"; done
-# Which functions a case runs.
+# Records the functions that a case runs.
 eval "${TRACE:-}"
 "case_$2"

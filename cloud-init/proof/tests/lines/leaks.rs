@@ -1,5 +1,5 @@
-//! Finds lower-case variables that a function of a shell script sets without declaring them `local`. The script reserves
-//! capitals for globals; a leaked lower-case name can overwrite another function's variable.
+//! Finds lower-case variables that a function of a shell script sets without declaring them `local`. The script reserves upper case
+//! for globals; a leaked lower-case name could overwrite another function's variable.
 
 /// The leaks of `script`, as `function: name`.
 pub(crate) fn leaks(script: &str) -> Vec<String> {

@@ -61,7 +61,7 @@ fn no_function_leaks_a_variable() {
 }
 
 #[test]
-fn each_broken_line_is_noticed() {
+fn every_broken_line_is_detected() {
     if !can_run() {
         return;
     }
@@ -89,7 +89,7 @@ fn each_broken_line_is_noticed() {
     println!("{} mutants tested", mutants.len());
     assert!(
         survivors.is_empty(),
-        "no case notices that these are broken: {survivors:#?}"
+        "no case detects that these are broken: {survivors:#?}"
     );
 }
 
@@ -100,7 +100,7 @@ struct Case {
     trace: Trace,
 }
 
-/// All cases, the quickest first.
+/// All cases, the fastest first.
 fn traced(script: &str) -> Vec<Case> {
     let traced = |name: String| {
         let start = Instant::now();
@@ -126,11 +126,11 @@ fn named(script: &str, case: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The cases that can notice that a line of `mutant` is broken, the most likely first.
+/// The cases that can detect that a line of `mutant` is broken, the most likely first.
 ///
-/// For a line of a function these are the cases that call it: first those that execute the line, or where bash gives
-/// another line of the same command as its number, the last one before it. For a line outside of functions these are all
-/// cases: first those that execute a line with the name that it sets.
+/// For a line in a function, these are the cases that call it: first those that execute the line or, if bash reports another line
+/// of the same command, the last one before it. For a line outside functions, these are all cases: first those that execute a line
+/// with the name that it sets.
 fn candidates<'a>(script: &str, mutant: &Mutant, cases: &'a [Case]) -> Vec<&'a Case> {
     let lines: Vec<&str> = script.lines().collect();
     let executes = |case: &Case, lines: &dyn Fn(usize) -> bool| {
@@ -156,7 +156,7 @@ fn candidates<'a>(script: &str, mutant: &Mutant, cases: &'a [Case]) -> Vec<&'a C
     found
 }
 
-/// The name in capitals that a line outside of functions begins to set.
+/// The upper-case name that a line outside functions starts to set.
 fn constant(line: &str) -> Option<&str> {
     let mut words = line.split([' ', '=', '(']);
     let name = words

@@ -1,6 +1,6 @@
 //! Breaks one line of a shell script in each way that still parses.
 //!
-//! A mutant drops the line (or replaces it by `:` where bash needs a command), makes the condition of an `if` always or
+//! A mutant drops the line (or replaces it with `:` where bash needs a command), makes the condition of an `if` always or
 //! never hold, or negates the condition of a loop. Blank lines, comments and pure syntax (`fi`, `done`, `}`, `esac`, the
 //! head of a function) have no mutants.
 
@@ -84,7 +84,7 @@ fn of_line(lines: &[&str], at: usize) -> Vec<(&'static str, String)> {
     }
     broken.extend(swapped("until ", "while ").map(|text| ("negated", text)));
     broken.extend(swapped("while ", "until ").map(|text| ("negated", text)));
-    // A dropped line keeps its continuation, so that only its own words go.
+    // A dropped line keeps its continuation, so that only its own words are removed.
     let continued = line.ends_with('\\').then_some("\\");
     let instead = continued.into_iter().chain(["", ":"]);
     let missing = instead.map(with).find(|text| is_script(text));
@@ -93,7 +93,7 @@ fn of_line(lines: &[&str], at: usize) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn lines_are_broken_in_every_way_that_parses() {
+fn lines_are_broken_in_every_valid_way() {
     let script = "f() {\n  # no\n  if a; then\n    c\n  fi\n  until d; do e; done\n}\nx=1\n";
     let found: Vec<String> = all(script).iter().map(Mutant::to_string).collect();
     let wanted = [

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2016,SC2317,SC2329
-# What comes before the steps.
+# The functions that run before the steps.
 
 all_pins() {
   local name
@@ -11,7 +11,7 @@ case_read_pins() {
   read_pins
   is "${#PIN[@]} ${PIN[YQ_VERSION]}" "12 value-of-YQ_VERSION"
   PIN=()
-  # The last line counts without an end of its own too.
+  # The last line counts even without a newline.
   { all_pins | grep -v YQ_VERSION; printf YQ_VERSION=x; } >"$PINS"
   read_pins
   is "${PIN[YQ_VERSION]}" x
@@ -24,7 +24,7 @@ case_read_pins_strictly() {
     ends 1 read_pins
     is "$OUT" "polis-provision: error: $PINS:13: $says"
   done <<'BAD'
-YQ_VERSION=again|YQ_VERSION is there twice
+YQ_VERSION=again|YQ_VERSION is defined twice
 YQ_VERSION="x"|not NAME=value
 yq=x|not NAME=value
  YQ_VERSION=x|not NAME=value
@@ -42,17 +42,17 @@ case_drop_stale_marker() {
   is "$DIGEST" $sum
   echo "{\"user_data_sha256\": \"$sum\"}" >"$MARKER"
   drop_stale_marker
-  [[ -e $MARKER ]] || fail "the marker of this user-data is gone"
+  [[ -e $MARKER ]] || fail "the marker of this user-data was removed"
   echo "{\"user_data_sha256\": \"${sum/b/c}\"}" >"$MARKER"
   drop_stale_marker
-  [[ ! -e $MARKER ]] || fail "the marker of other user-data is there"
+  [[ ! -e $MARKER ]] || fail "the marker of other user-data was kept"
 }
 
 case_use_proxies() {
   use_proxies
   printf '%s\n' https_proxy=http://me:p%40ss@proxy:3128 no_proxy=localhost,.example.org >"$PROXIES"
   use_proxies
-  # A child has to see them.
+  # A child process must see them.
   is "$(bash -c 'echo "$https_proxy $no_proxy"')" "http://me:p%40ss@proxy:3128 localhost,.example.org"
 }
 

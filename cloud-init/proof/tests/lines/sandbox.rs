@@ -53,15 +53,15 @@ pub(crate) fn is_script(script: &str) -> bool {
     ran.is_ok_and(|ran| ran.code == 0)
 }
 
-/// What a case executes of the script.
+/// The lines of the script that a case executes.
 #[derive(Default)]
 pub(crate) struct Trace {
     pub(crate) functions: BTreeSet<String>,
-    /// Indices of lines.
+    /// The indices of the lines.
     pub(crate) lines: BTreeSet<usize>,
 }
 
-/// A directory with the script, which is removed with this value.
+/// A directory with the script, removed when dropped.
 pub(crate) struct Sandbox(PathBuf);
 
 impl Sandbox {
@@ -86,7 +86,7 @@ impl Sandbox {
         self.bash(&[], case)
     }
 
-    /// Runs a case that must pass and returns what it executed of the script.
+    /// Runs a case that must pass; returns the lines of the script that it executed.
     pub(crate) fn traced(&self, case: &str) -> Trace {
         let trace = self.0.join("trace");
         let redirected = format!(

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2016,SC2317,SC2329
-# Each step's end state, which must want all of its parts, and what brings it about, in its order.
+# The end state of each step, which must require all of its parts, and the commands that establish it, in order.
 
-# For each name after $1: with `bad` set to it the command $1 must fail, and with none it must not.
+# For each name after $1: if `bad` is that name, the command $1 must fail; without `bad`, it must succeed.
 wants_all() {
   local command=$1
   shift
@@ -9,7 +9,7 @@ wants_all() {
   ends 0 "$command"
   for bad in "$@"; do
     run "$command"
-    ((STATUS != 0)) || fail "$command is content without: $bad"
+    ((STATUS != 0)) || fail "$command accepts a missing part: $bad"
   done
 }
 
@@ -23,7 +23,7 @@ case_pinned_key() {
   PIN=([DOCKER_KEY_FINGERPRINT]=PINNED)
   gpg() {
     is "${*:1:5}" "--homedir $WORK/gnupg --batch --no-tty --quiet"
-    # Nothing that an earlier file has left behind is exported.
+    # No key left behind by an earlier file may be exported.
     is "$(stat --format=%a "$WORK/gnupg") $(ls "$WORK/gnupg")" "700 ${left:-}"
     shift 5
     case $* in
@@ -107,8 +107,8 @@ update -o Dir::Etc::sourcelist=$SOURCE -o Dir::Etc::sourceparts=- -o APT::Get::L
   rm "$KEYRING" "$SOURCE" "$PREFERENCES"
   bad=key
   ends 1 do_docker_repo
-  is "$OUT" "polis-provision: error: https://key: not exactly the one key PINNED"
-  [[ ! -e $KEYRING && ! -e $SOURCE && ! -e $PREFERENCES ]] || fail "a key that is not pinned was installed"
+  is "$OUT" "polis-provision: error: https://key: expected exactly the key PINNED"
+  [[ ! -e $KEYRING && ! -e $SOURCE && ! -e $PREFERENCES ]] || fail "a key other than the pinned one was installed"
 }
 
 readonly DOCKER="docker-ce docker-ce-cli containerd.io docker-compose-plugin"
@@ -172,12 +172,12 @@ timeout 60
 docker run --rm --name polis-smoke --runtime sysbox-runc --network none --log-driver none polis-smoke /usr/bin/true
 docker rm --force polis-smoke
 docker rmi polis-smoke"
-  # Once is enough.
+  # It runs only once.
   container_runs
   is "$(called)" ""
   for bad in import run rmi; do
     CONTAINER_RAN=""
-    if container_runs; then fail "$bad failed and the container ran"; fi
+    if container_runs; then fail "$bad failed, but the container ran"; fi
     is "$CONTAINER_RAN" ""
   done
   bad=rm CONTAINER_RAN=""
@@ -260,7 +260,7 @@ case_audit_rules_loaded() {
       *) fail "auditctl $*" ;;
     esac
   }
-  # As auditctl 3.1 and 4.0 list them, and as rules of system calls.
+  # In the format of auditctl 3.1, of 4.0, and as system call rules.
   rules="-w /usr/bin/docker -p rwxa -k docker
 -w /etc/docker/ -p wa -k docker"
   wants_all audit_rules_loaded list locked status
@@ -313,7 +313,7 @@ systemctl start apparmor.service auditd.service"
   is "$(called)" "$before
 augenrules --load 640 -e 2
 passwd --lock root"
-  # The kernel takes rules only once.
+  # The kernel accepts rules only once.
   bad=""
   do_hardening
   is "$(called)" "$before
@@ -366,9 +366,9 @@ case_ready() {
 work"
 }
 
-# The lists that other files repeat, and that the lines above do not name.
+# The lists that other files repeat, and that the cases above do not name.
 case_constants() {
-  # Sysbox needs Docker, which needs its repository; the marker comes last; each step has its functions, and each function is one's.
+  # Sysbox needs Docker, which needs its repository; the marker comes last; each step has its own functions, and no function is unused.
   [[ ${STEPS[*]} == "docker-repo docker-engine sysbox "*" ready" ]] || fail "${STEPS[*]}"
   is "$(printf '%s\n' "${STEPS[@]//-/_}" | sort)" "$(declare -F | sed -n 's/^declare -f do_//p' | sort)"
   is "${WRITTEN_FILES[*]#"$top"}" "/etc/polis/pins.env /etc/docker/daemon.json /etc/sysctl.d/99-polis-hardening.conf \

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2016,SC2153,SC2317,SC2329
-# What the script tells, and the frame around its steps.
+# The script's messages, and the code that runs its steps.
 
 case_say() {
   run say a "b c"
@@ -69,13 +69,13 @@ case_on_error() {
   (trap 'on_error 7 "a b"; printf "%s" "$MESSAGE"; exit' ERR; (exit 5)) >"$top/out" 2>"$top/err"
   (MESSAGE=known; trap 'on_error 7 x; printf "%s" "$MESSAGE"; exit' ERR; false) >"$top/known" 2>/dev/null
   set -e
-  is "$(cat "$top/out")" "line 7: 'a b' ended with exit code 5"
+  is "$(cat "$top/out")" "line 7: 'a b' failed with exit code 5"
   is "$(cat "$top/err")" "polis-provision: line 7: a b: exit code 5"
   is "$(cat "$top/known")" known
 }
 
-# Steps of which each leaves a file, and one that does as it is told by `wrong`.
-a_world() {
+# Replaces the steps: each creates a file, and one of them runs the command in `wrong`.
+fake_steps() {
   local step function
   for step in "${STEPS[@]}"; do
     function=${step//-/_}
@@ -88,7 +88,7 @@ a_world() {
   start_downloads() { note downloads; ${meanwhile:-:}; }
 }
 
-# Leaves how the whole script ends in STATUS, and what it prints in `out` and `err`.
+# Runs the whole script; sets STATUS to its exit code, and writes its output to `out` and `err`.
 run_main() {
   set +e
   (set -Ee; main) >"$top/out" 2>"$top/err"
@@ -97,12 +97,12 @@ run_main() {
 }
 
 case_main_does_all() {
-  a_world
+  fake_steps
   local step
   mkdir -p "$WORK/old"
   echo old >"$REPORT"
   inside() {
-    [[ ! -e $REPORT && ! -e $WORK/old ]] || fail "left from an earlier run"
+    [[ ! -e $REPORT && ! -e $WORK/old ]] || fail "files of an earlier run were kept"
     is "$(stat --format=%a "$STATE" "$WORK" | tr '\n' ' ')" "755 755 "
     is "$LC_ALL $HOME $DEBIAN_FRONTEND $NEEDRESTART_SUSPEND" "C /root noninteractive 1"
     is "$(env | grep -c -E '^(LC_ALL|HOME|DEBIAN_FRONTEND|NEEDRESTART_SUSPEND)=')" 4
@@ -127,14 +127,14 @@ downloads"
   is "$(stat --format=%a "$REPORT" "$top/did-yq" | tr '\n' ' ')$(ls "$STATE")" "644 644 lock
 provision.json
 provisioned.json"
-  # Else they begin with the step that installs Docker.
+  # Otherwise, the downloads start with the step that installs Docker.
   docker_is_there=false
   run_main
   is "$(called)" "preflight"
 }
 
 case_main_skips_all() {
-  a_world
+  fake_steps
   local step
   for step in "${STEPS[@]}"; do : >"$top/did-$step"; done
   echo mine >"$MARKER"
@@ -149,21 +149,21 @@ case_main_skips_all() {
 
 broken_command() {
   echo noise
-  [[ ! -e $MARKER ]] || echo "there is a marker"
+  [[ ! -e $MARKER ]] || echo "the marker exists"
   touch "$WORK/leftover"
   (exit 7)
 }
 
 case_main_fails_in_a_step() {
-  a_world
+  fake_steps
   wrong_step=sysbox wrong=broken_command
   echo before >"$LOG"
   : >"$MARKER"
-  # A download under way, with a child of its own.
+  # A running download with a child process.
   meanwhile=busy
   busy() {
     set -m
-    # It takes its time to end, and leaves something even then.
+    # It takes a while to stop, and even then leaves a file.
     (trap 'command sleep 0.5; mkdir -p "$WORK"; exit' TERM; command sleep 50 & wait) &
     DOWNLOAD[yq]=$!
     echo $! >"$top/group"
@@ -171,37 +171,37 @@ case_main_fails_in_a_step() {
   }
   run_main
   is "$STATUS $(jq -r '"\(.status) \(.step) \(.exit_code)"' "$REPORT")" "7 failed sysbox 7"
-  is "$(jq -r .message "$REPORT" | sed 's/[0-9]*:/N:/')" "line N: '( exit 7 )' ended with exit code 7"
+  is "$(jq -r .message "$REPORT" | sed 's/[0-9]*:/N:/')" "line N: '( exit 7 )' failed with exit code 7"
   is "$(jq -r '[.steps[].state] | join(" ")' "$REPORT")" "done done failed pending pending pending pending"
   is "$(jq -r '.log_tail[]' "$REPORT" | grep -c -e noise -e before -e 'a marker')" 1
-  # A signal takes a moment, and what nobody waits for any more may stay as a zombie.
+  # A signal takes a moment to arrive, and a process without a waiting parent may remain as a zombie.
   local try
   for try in $(seq 60); do
     pgrep --runstates D,R,S,T --pgroup "$(cat "$top/group")" >/dev/null || break
-    ((try < 60)) || fail "a download goes on"
+    ((try < 60)) || fail "a download is still running"
     command sleep 0.05
   done
-  # Only now: what the download left at its end is here, if nobody waited for that.
+  # Check this only now: the download's last file exists if the script did not wait for its end.
   [[ ! -e $MARKER && ! -e $WORK && ! -e $top/did-yq ]] || fail "left behind: $(ls "$STATE" "$top")"
   grep -qx 'polis-provision: log: noise' "$top/out" || fail "$(cat "$top/out")"
   ! grep -q 'log: before' "$top/out" || fail "$(cat "$top/out")"
   is "$(tail -n 1 "$top/out" | sed 's/line [0-9]*/line N/')" \
-    "polis-provision: failed in step sysbox: line N: '( exit 7 )' ended with exit code 7 (exit code 7; the whole log is $LOG)"
+    "polis-provision: failed in step sysbox: line N: '( exit 7 )' failed with exit code 7 (exit code 7; the whole log is $LOG)"
   is "$(tail -n 2 "$top/out" | head -n 1 | cut -c1-27) $(grep -c 'step sysbox failed' "$top/out")" "polis-provision: time total 1"
 }
 
-# The lines of a long log that cloud-init's output gets.
-case_main_tells_the_end_of_the_log() {
-  a_world
+# The lines of a long log that are copied to cloud-init's output.
+case_main_prints_the_end_of_the_log() {
+  fake_steps
   wrong_step=yq wrong=long
   long() { seq 1 60; false; }
   run_main
   is "$(grep -c '^polis-provision: log: ' "$top/out") $(grep -c '^polis-provision: log: 60$' "$top/out")" "30 1"
 }
 
-# Whatever fails while a failure is told, the rest of it is told all the same.
+# Even if reporting a failure partly fails, the rest is reported.
 case_main_fails_without_its_log() {
-  a_world
+  fake_steps
   wrong_step=yq wrong=lose
   lose() { rm "$LOG"; exit 9; }
   run_main
@@ -209,31 +209,31 @@ case_main_fails_without_its_log() {
 }
 
 case_main_fails_before_its_steps() {
-  a_world
+  fake_steps
   before=broken_command
   : >"$MARKER"
   run_main
   is "$STATUS $(jq -r .step "$REPORT")" "7 preflight"
-  [[ ! -e $MARKER ]] || fail "there is a marker"
+  [[ ! -e $MARKER ]] || fail "the marker exists"
 }
 
-# The last step has written it, with its own time.
+# The last step has written the report, with its own time.
 case_main_leaves_the_report_of_the_last_step() {
-  a_world
+  fake_steps
   do_ready() { : >"$top/did-ready"; echo mine >"$REPORT"; }
   run_main
   is "$STATUS $(cat "$REPORT")" "0 mine"
 }
 
 case_main_wants_the_end_state() {
-  a_world
+  fake_steps
   have_yq() { false; }
   run_main
-  is "$(jq -r '"\(.step): \(.message)"' "$REPORT")" "yq: the commands of yq succeeded, its end state is not there"
+  is "$(jq -r '"\(.step): \(.message)"' "$REPORT")" "yq: the commands of yq succeeded, but its end state was not reached"
 }
 
 case_main_is_stopped() {
-  a_world
+  fake_steps
   wrong_step=yq wrong=stopped
   stopped() { kill -"$signal" "$BASHPID"; command sleep 5; }
   local signal
@@ -246,16 +246,16 @@ case_main_is_stopped() {
 }
 
 case_main_runs_once_at_a_time() {
-  a_world
+  fake_steps
   exec 8>"$STATE/lock"
   flock 8
   : >"$REPORT"
   ends 75 main
-  is "$OUT$(cat "$top/calls" "$REPORT")" "polis-provision: another run is under way"
+  is "$OUT$(cat "$top/calls" "$REPORT")" "polis-provision: another run is in progress"
 }
 
 case_main_is_for_root() {
-  a_world
+  fake_steps
   chmod -R a+rwX "$top"
   set +e
   OUT=$(setpriv --reuid=65534 --regid=65534 --clear-groups bash -c ". $top/script; main" 2>&1)

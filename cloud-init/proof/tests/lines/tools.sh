@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2001,SC2016,SC2317,SC2329
-# The tools that the steps are made of.
+# The functions that the steps use.
 
-# Succeeds at the call that `works_at` says.
+# Succeeds at the call whose number is in `works_at`.
 flaky() {
   note "try $*"
   [[ $(grep -c '^try' "$top/calls") -ge $works_at ]]
@@ -28,7 +28,7 @@ case_wait_for() {
   is "$(called | grep -c sleep) $OUT" "120 polis-provision: error: a thing: not within 120 s"
 }
 
-# Answers like curl, one line of `answers` for each call: exit code and HTTP code.
+# Answers like curl: each line of `answers` has the exit code and the HTTP code of one call.
 curl() {
   local code http out
   note "curl $*"
@@ -63,10 +63,10 @@ case_fetch_gives_up() {
   answers=$(for code in 1 2 3 4 5 6; do echo "7 50$code"; done)
   ends 1 fetch https://host/x "$top/x"
   is "$(called | tr -c 'a-z\n' ' ' | cut -c1-5 | tr '\n' ,) ${OUT##*HTTP }" "curl ,sleep,curl ,sleep,curl ,sleep,curl ,sleep,curl , 505)"
-  [[ ! -e $top/x ]] || fail "what was not fetched is there"
+  [[ ! -e $top/x ]] || fail "a failed download left a file"
 }
 
-# The deadline counts for all attempts together.
+# The deadline applies to all attempts together.
 case_fetch_has_a_deadline() {
   curl() { note curl; return 28; }
   sleep() { note "sleep $1"; SECONDS=$((SECONDS + 597)); }
@@ -108,10 +108,10 @@ case_download_with_a_wrong_sum() {
   }
   ends 1 both
   local said
-  said="polis-provision: error: https://host/thing: SHA-256 is $ABC, the pin says $(printf '%064d' 0)"
+  said="polis-provision: error: https://host/thing: SHA-256 is $ABC, expected $(printf '%064d' 0)"
   is "$OUT" "$said
 $said"
-  [[ ! -e $WORK/thing ]] || fail "what is wrong has the name of what is right"
+  [[ ! -e $WORK/thing ]] || fail "an invalid download got its final name"
 }
 
 apt-get() {
@@ -132,9 +132,9 @@ apt-get $APT_OPTIONS -o APT::Update::Error-Mode=any -o more update"
 }
 
 case_apt_install() {
-  mend_packages() { note mend; }
+  repair_packages() { note repair; }
   apt_install a b
-  is "$(called)" "mend
+  is "$(called)" "repair
 timeout 600
 apt-get $APT_OPTIONS --fix-broken --download-only install a b
 apt-get $APT_OPTIONS --fix-broken install a b"
@@ -143,30 +143,30 @@ apt-get $APT_OPTIONS --fix-broken install a b"
   is "$(called | grep -c apt-get) ${OUT##*$'\n'}" "3 polis-provision: error: download of packages still fails after the last attempt"
 }
 
-case_mend_packages() {
+case_repair_packages() {
   dpkg-query() { is "$*" '--show --showformat=${db:Status-Eflag} ${Package}\n'; printf '%s\n' "$states"; }
   dpkg() { note "dpkg $*"; if [[ $1 == --audit ]]; then printf %s "$audit"; else ${dpkg_ends:-true}; fi; }
   states="ok a" audit=""
-  mend_packages
+  repair_packages
   is "$(called)" "dpkg --audit"
   audit="b is half configured"
-  mend_packages
+  repair_packages
   is "$(called)" "dpkg --audit
 dpkg --force-confdef --force-confold --configure -a"
   dpkg_ends=false
-  ends 1 mend_packages
+  ends 1 repair_packages
   is "$(called | grep -c configure) ${OUT##*$'\n'}" "6 polis-provision: error: dpkg --configure still fails after the last attempt"
   states=$'ok a\nreinstreq b\nreinstreq c'
-  ends 1 mend_packages
+  ends 1 repair_packages
   is "$(called | grep -c remove) ${OUT##*$'\n'}" "6 polis-provision: error: dpkg --remove still fails after the last attempt"
   dpkg_ends=true
-  mend_packages
+  repair_packages
   is "$(called)" "dpkg --remove --force-remove-reinstreq --force-depends b c"
 }
 
-# Multipass gives a launch up after 900 s, and the user should know by then.
-case_lock_is_told_in_time() {
-  mend_packages() { :; }
+# Multipass gives up on a launch after 900 s, and the user should learn the cause before that.
+case_lock_is_reported_in_time() {
+  repair_packages() { :; }
   apt-get() {
     SECONDS=$((SECONDS + $(sed 's/.*Lock::Timeout=\([0-9]*\).*/\1/' <<<"$*")))
     return 100
@@ -191,7 +191,7 @@ case_installed() {
   is "$OUT" ""
 }
 
-# Units are in the state that their names say.
+# The names of these units say which state they are in.
 case_active_enabled() {
   systemctl() {
     is "$1 $2 $#" "$wanted --quiet 3"

@@ -1,5 +1,5 @@
-//! The provisioning with one thing wrong: it stops in the step that this is about, says so everywhere, and leaves alone
-//! what would have come later; once the cause is gone, a second run completes.
+//! Runs the provisioning with one fault: it stops in the affected step, reports that everywhere, and leaves later steps alone. Once
+//! the cause is gone, a second run completes.
 
 use cloud_init_proof::Result;
 use cloud_init_proof::guest::Guest;
@@ -12,39 +12,39 @@ const DOCKER: &str = "download.docker.com/linux/ubuntu";
 const ASSETS: &str = cloud_init_proof::image::ASSETS;
 
 const AUDITD_FAILS: &str = "[Service]\nExecStart=\nExecStart=/bin/false\nRestart=no\n";
-/// Fails where the marker is made, and nowhere else.
+/// Fails only where the marker is written.
 const JQ_FAILS: &str = "#!/bin/sh
 case \"$*\" in *--raw-input*) exit 5 ;; esac
 exec /usr/bin/jq \"$@\"
 ";
 
-/// The path of what GitHub serves, by the name of its pin.
+/// The path of a download from GitHub, by the name of its pin.
 fn served(name: &str) -> String {
     pin(name).replace("https://github.com/", "")
 }
 
-/// For a failure in whatever step comes first.
+/// For a failure in any step.
 const ANY: &str = "";
 
-/// One thing that is wrong.
+/// A fault.
 struct Broken {
     name: &'static str,
-    /// The step that must be named; [`ANY`] where chance decides.
+    /// The step that must be named; [`ANY`] if it is random.
     step: &'static str,
-    /// What the message must contain.
+    /// A part of the expected message.
     says: &'static str,
-    /// What the servers do: name and fault.
+    /// The faults of the servers: path and effect.
     fault: Option<(String, &'static str)>,
-    /// A file that is in the way.
+    /// A file that gets in the way.
     file: Option<(&'static str, &'static str)>,
     /// A further option for the container.
     option: Option<&'static str>,
-    /// A change of the document: from and to.
+    /// A change of the document: old and new text.
     change: Option<(&'static str, &'static str)>,
-    /// A step that was done before and that the failure has undone.
+    /// A completed step that the failure has undone.
     undone: &'static str,
-    /// Takes the cause away, unless it is a fault of the servers.
-    mend: &'static str,
+    /// The command that removes the cause, unless it is a fault of the servers.
+    repair: &'static str,
 }
 
 const fn broken(name: &'static str, step: &'static str, says: &'static str) -> Broken {
@@ -57,7 +57,7 @@ const fn broken(name: &'static str, step: &'static str, says: &'static str) -> B
         option: None,
         change: None,
         undone: "",
-        mend: "true",
+        repair: "true",
     }
 }
 
@@ -72,15 +72,15 @@ impl Broken {
         Self { file, ..self }
     }
 
-    fn mend(self, mend: &'static str) -> Self {
-        Self { mend, ..self }
+    fn repair(self, repair: &'static str) -> Self {
+        Self { repair, ..self }
     }
 }
 
-/// The key file, the repository and its packages.
+/// Faults of the key file, the repository and its packages.
 fn docker() -> Vec<Broken> {
     let key = || format!("{DOCKER}/gpg");
-    let pinned = "not exactly the one key";
+    let pinned = "expected exactly the key";
     let package = |name: &str| format!("{DOCKER}/dists/trixie/pool/stable/amd64/{name}_amd64.deb");
     vec![
         broken("key_404", "docker-repo", "HTTP 404").fault(key(), "404"),
@@ -93,7 +93,7 @@ fn docker() -> Vec<Broken> {
             change: Some(("DOCKER_KEY_FINGERPRINT=", "DOCKER_KEY_FINGERPRINT=0")),
             ..broken("wrong_fingerprint", "docker-repo", pinned)
         }
-        .mend("sed -i s/FINGERPRINT=0/FINGERPRINT=/ /etc/polis/pins.env"),
+        .repair("sed -i s/FINGERPRINT=0/FINGERPRINT=/ /etc/polis/pins.env"),
         broken("repository_cut", "docker-repo", "apt-get update")
             .fault(format!("{DOCKER}/dists/trixie/InRelease"), "cut"),
         broken("repository_signed_wrongly", "docker-repo", "apt-get update").fault(
@@ -120,16 +120,16 @@ fn docker() -> Vec<Broken> {
         .fault(package("docker-ce-cli"), "cut"),
         broken("apt_lock_held", "docker-engine", "download of packages")
             .file("/srv/stand-in/hold-lock", "/var/lib/dpkg/lock-frontend\n")
-            .mend("rm /srv/stand-in/hold-lock; sleep 1"),
+            .repair("rm /srv/stand-in/hold-lock; sleep 1"),
     ]
 }
 
-/// What GitHub serves, and Sysbox's own failures.
+/// Faults of downloads from GitHub, and of Sysbox.
 fn github() -> Vec<Broken> {
     let [sysbox, yq] = ["SYSBOX_URL_AMD64", "YQ_URL_AMD64"].map(served);
     vec![
         broken("sysbox_404", "sysbox", "HTTP 404").fault(format!("github.com/{sysbox}"), "404"),
-        broken("sysbox_wrong_checksum", "sysbox", "the pin says")
+        broken("sysbox_wrong_checksum", "sysbox", ", expected ")
             .fault(format!("{ASSETS}/{sysbox}"), "flip"),
         broken("sysbox_cut", "sysbox", "download failed (curl exit code")
             .fault(format!("{ASSETS}/{sysbox}"), "cut"),
@@ -145,20 +145,20 @@ fn github() -> Vec<Broken> {
             )
         }
         .file("/srv/stand-in/broken-sysbox", "\n")
-        .mend("rm /srv/stand-in/broken-sysbox"),
+        .repair("rm /srv/stand-in/broken-sysbox"),
         broken(
             "sysbox_listed_but_broken",
             "sysbox",
             "a container under Sysbox",
         )
         .file("/srv/stand-in/broken-runc", "\n")
-        .mend("rm /srv/stand-in/broken-runc"),
+        .repair("rm /srv/stand-in/broken-runc"),
         broken("yq_404", "yq", "HTTP 404").fault(format!("github.com/{yq}"), "404"),
-        broken("yq_wrong_checksum", "yq", "the pin says").fault(format!("{ASSETS}/{yq}"), "flip"),
+        broken("yq_wrong_checksum", "yq", ", expected ").fault(format!("{ASSETS}/{yq}"), "flip"),
     ]
 }
 
-/// What the guest itself may have in the way.
+/// Faults of the guest itself.
 fn guest() -> Vec<Broken> {
     vec![
         Broken {
@@ -166,9 +166,9 @@ fn guest() -> Vec<Broken> {
                 "      YQ_VERSION=",
                 "      YQ_VERSION=v0\n      YQ_VERSION=",
             )),
-            ..broken("pin_twice", "preflight", "YQ_VERSION is there twice")
+            ..broken("pin_twice", "preflight", "YQ_VERSION is defined twice")
         }
-        .mend("sed -i /YQ_VERSION=v0/d /etc/polis/pins.env"),
+        .repair("sed -i /YQ_VERSION=v0/d /etc/polis/pins.env"),
         broken("archive_404", "preflight", "download of packages")
             .fault("archive.ubuntu.com/ubuntu/jq.deb".to_owned(), "404"),
         Broken {
@@ -179,26 +179,26 @@ fn guest() -> Vec<Broken> {
                 "download of packages",
             )
         }
-        .mend("mount -o remount,size=1g /var/cache/apt"),
-        // Downloads fill it side by side, so chance decides what hits the end first. The report must fit all the same.
+        .repair("mount -o remount,size=1g /var/cache/apt"),
+        // Concurrent downloads fill the disk, so the step that fails is random. The report must fit nevertheless.
         Broken {
             option: Some("--tmpfs=/var/lib/polis:size=6m"),
             ..broken("full_disk_of_the_report", ANY, "")
         }
-        .mend("mount -o remount,size=64m /var/lib/polis"),
+        .repair("mount -o remount,size=64m /var/lib/polis"),
         broken(
             "auditd_will_not_start",
             "hardening",
-            "end state is not there",
+            "end state was not reached",
         )
         .file("/etc/systemd/system/auditd.service.d/zz.conf", AUDITD_FAILS)
-        .mend("rm /etc/systemd/system/auditd.service.d/zz.conf; systemctl daemon-reload"),
+        .repair("rm /etc/systemd/system/auditd.service.d/zz.conf; systemctl daemon-reload"),
         broken("opt_polis_in_the_way", "polis-unit", "install -d")
             .file("/opt/polis", "\n")
-            .mend("rm /opt/polis"),
+            .repair("rm /opt/polis"),
         broken("marker_cannot_be_made", "ready", "jq")
             .file("/usr/local/bin/jq", JQ_FAILS)
-            .mend("rm /usr/local/bin/jq"),
+            .repair("rm /usr/local/bin/jq"),
     ]
 }
 
@@ -270,7 +270,7 @@ fn prove(chain: &[Broken], bench: &Bench) -> Result<()> {
     let mut document = bench.hasty.clone();
     for (from, to) in chain.iter().filter_map(|broken| broken.change) {
         ensure(document.matches(from).count() == 1, || {
-            format!("`{from}` is not there once")
+            format!("`{from}` does not occur exactly once")
         })?;
         document = document.replace(from, to);
     }
@@ -299,7 +299,7 @@ fn prove(chain: &[Broken], bench: &Bench) -> Result<()> {
         let output = output.map_err(in_guest)?;
         let step = failed(&guest, broken.step, broken.says, &output, before.as_ref());
         let step = step.map_err(in_guest)?;
-        guest.output(broken.mend)?;
+        guest.output(broken.repair)?;
         before = Some(Before {
             step,
             undone: broken.undone,
@@ -413,7 +413,7 @@ fn completes(guest: &Guest, before: &Before) -> Result<()> {
     is_provisioned(guest)
 }
 
-/// A run that is told to stop while it waits says so, takes its downloads with it, and the next one completes.
+/// A run that gets a signal while it waits reports it and stops its downloads, and the next run completes.
 fn signal(bench: &Bench) -> Result<()> {
     let guest = Guest::new(&bench.image.name, &bench.document, &[], &bench.dir)?;
     let fault = format!("{ASSETS}/{} stall\n", served("SYSBOX_URL_AMD64"));

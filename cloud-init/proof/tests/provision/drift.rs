@@ -1,5 +1,5 @@
-//! A provisioned guest that has lost one thing: a run finds out, mends that and nothing else. This is what shows that
-//! each step looks at its whole end state, and it needs no new guest for each.
+//! Removes single parts from a provisioned guest: a run detects and repairs exactly that. This shows that each step checks its whole
+//! end state, without a new guest for each part.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::ensure;
 use crate::state::{STEPS, is_provisioned, steps};
 use crate::whole::SCRIPT;
 
-/// What is lost, as a shell command, and the step that mends it; `ready` always follows.
+/// The loss, as a shell command, and the step that repairs it; `ready` always follows.
 type Loss = (&'static str, &'static str);
 
 const LOSSES: [Loss; 42] = [
@@ -69,7 +69,7 @@ const LOSSES: [Loss; 42] = [
     ("sysctl -w kernel.io_uring_disabled=0", "hardening"),
     ("sysctl -w fs.protected_fifos=0", "hardening"),
     ("sysctl -w net.ipv4.conf.all.send_redirects=1", "hardening"),
-    // What another kernel would have: ours takes no rule back until it boots.
+    // As with another kernel: ours does not remove rules until it boots.
     ("rm /run/audit.locked; auditctl -D", "hardening"),
     (
         "rm /run/audit.locked; sed -i /containerd/d /run/audit.rules",
@@ -86,13 +86,13 @@ const LOSSES: [Loss; 42] = [
     ("chown root:root /opt/polis", "polis-unit"),
 ];
 
-/// Alone, since each step that makes systemd read its units again mends it.
+/// Runs alone, because each step that makes systemd reload its units also repairs it.
 const CHANGED_UNIT: Loss = (
     "cd /etc/systemd/system; sed -i 's/^Description.*/&./' polis.service; touch -d tomorrow polis.service",
     "polis-unit",
 );
 
-/// Loses each thing on a provisioned guest.
+/// Removes each part on a provisioned guest.
 pub(crate) fn all(guest: &Guest, start: Instant) -> Result<()> {
     for round in rounds().into_iter().chain([vec![CHANGED_UNIT]]) {
         let losses: Vec<&str> = round.iter().map(|(loss, _)| *loss).collect();
@@ -100,7 +100,7 @@ pub(crate) fn all(guest: &Guest, start: Instant) -> Result<()> {
         one(guest, &losses, &round)
             .map_err(|error| format!("after `{losses}`: {error}\n{}", guest.story()))?;
         println!(
-            "{:7.1} s  .       whole: mends {}",
+            "{:7.1} s  .       whole: repairs {}",
             start.elapsed().as_secs_f64(),
             losses
         );
@@ -109,8 +109,8 @@ pub(crate) fn all(guest: &Guest, start: Instant) -> Result<()> {
     is_provisioned(guest)
 }
 
-/// The losses of each run: one of each step at most, since a step that mends one thing may mend another unseen; and
-/// those that only `ready` mends alone, since it always runs.
+/// The losses of each run: at most one per step, since a step may repair another loss undetected; and those that only `ready` repairs,
+/// since it always runs.
 fn rounds() -> Vec<Vec<Loss>> {
     let mut rounds: Vec<Vec<Loss>> = Vec::new();
     for loss in LOSSES {
@@ -123,7 +123,7 @@ fn rounds() -> Vec<Vec<Loss>> {
     rounds
 }
 
-/// Sysbox's package refuses to be installed while a container exists: the script says so before it tries.
+/// Sysbox's package refuses to be installed while a container exists: the script reports this before it tries.
 fn containers_in_the_way(guest: &Guest) -> Result<()> {
     guest.output(
         "dpkg --purge sysbox-ce; systemctl daemon-reload
@@ -140,15 +140,15 @@ fn containers_in_the_way(guest: &Guest) -> Result<()> {
 }
 
 fn one(guest: &Guest, losses: &str, mending: &[Loss]) -> Result<()> {
-    // So many starts in so short a time would meet systemd's rate limits.
+    // This many starts in such a short time would hit systemd's rate limits.
     guest.output(&format!("systemctl reset-failed; {losses}"))?;
     guest.output(SCRIPT)?;
     let wanted: Vec<&str> = STEPS
         .iter()
         .copied()
         .map(|step| {
-            let mended = step == "ready" || mending.iter().any(|(_, by)| *by == step);
-            if mended { "done" } else { "skipped" }
+            let repaired = step == "ready" || mending.iter().any(|(_, by)| *by == step);
+            if repaired { "done" } else { "skipped" }
         })
         .collect();
     let found = steps(guest)?;

@@ -1,8 +1,8 @@
-//! Key files as only an attacker sends them, given to the script's own function, gpg and apt, all real: what the function
-//! lets through is the pinned key alone, for apt as well.
+//! Gives key files of an attacker to the script's own function, with the real gpg and apt: the function accepts only the pinned key,
+//! also as seen by apt.
 //!
-//! Programs do not read armour alike. `gpg --show-keys` ends at the first checksum, where apt skips that line and reads
-//! on, so a file that shows one key may make apt trust two; a file in the keyring as it came would be such a file.
+//! Programs parse armor differently. `gpg --show-keys` stops at the first checksum, where apt skips that line and continues, so a
+//! file that shows one key may make apt trust two. An unchanged copy of the file in the keyring would be such a file.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::ensure;
 
 const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
-/// Parts of random files, besides those of the two keys.
+/// The parts of random files, in addition to those of the two keys.
 const PARTS: [&str; 9] = [
     BEGIN,
     END,
@@ -27,9 +27,8 @@ const PARTS: [&str; 9] = [
 ];
 const RANDOM: usize = 60;
 
-/// Judges each file of `/srv/keys` and prints `NAME VERDICT`: `refused`, `pinned`, or `trusted` where apt, given what the
-/// function has let through, takes the signature of another key or not that of the pinned one. Files named `raw-` go to
-/// apt as they are.
+/// Judges each file of `/srv/keys` and prints `NAME VERDICT`: `refused`, `pinned`, or `trusted` if apt, given the function's output,
+/// accepts the signature of another key or rejects that of the pinned one. Files named `raw-` are given to apt directly.
 const JUDGE: &str = r#"
 rm -rf /srv/keys; mkdir -p /srv/keys /srv/other/dists/trixie /srv/lists /var/lib/polis/work
 cp /srv/stand-in/forged /srv/other/dists/trixie/InRelease
@@ -68,7 +67,7 @@ for file in /srv/keys/*; do
 done
 rm -rf /srv/keys /srv/key.* /srv/list* /srv/other /srv/functions /srv/key-files /var/lib/polis/work"#;
 
-/// The lines of an armoured key: its data, and its checksum.
+/// The lines of an armored key: its data, and its checksum.
 struct Armour<'a> {
     data: Vec<&'a str>,
     sum: &'a str,
@@ -83,7 +82,7 @@ impl<'a> Armour<'a> {
                 data: data.to_vec(),
                 sum,
             }),
-            _ => Err(format!("not an armoured key:\n{text}")),
+            _ => Err(format!("not an armored key:\n{text}")),
         }
     }
 
@@ -92,7 +91,7 @@ impl<'a> Armour<'a> {
     }
 }
 
-/// Files by name: forms that are known to divide readers, and [`random`] ones.
+/// Files by name: forms that programs are known to parse differently, and [`random`] ones.
 fn files(ours: &Armour, other: &Armour) -> Vec<(String, String)> {
     let (our, their) = (ours.data(), other.data());
     let (sum, other_sum) = (ours.sum, other.sum);
@@ -165,7 +164,7 @@ fn files(ours: &Armour, other: &Armour) -> Vec<(String, String)> {
     files
 }
 
-/// Files that begin like the one with the pinned key, and go on with parts in a random order: the same ones each time.
+/// Files that start like the one with the pinned key and continue with parts in a random order, the same in each run.
 fn random(ours: &Armour, other: &Armour) -> Vec<(String, String)> {
     let (our, their) = (ours.data(), other.data());
     let mut parts = vec![our.as_str(), their.as_str(), ours.sum, other.sum];
@@ -207,8 +206,8 @@ pub(crate) fn all(guest: &Guest, dir: &std::path::Path) -> Result<()> {
             .filter_map(|line| line.strip_suffix(verdict));
         names.map(str::trim_end).collect::<Vec<_>>()
     };
-    // As it came, this one makes every apt trust the other key: the judge can tell. The armoured one does so with
-    // apt 2, which unpacks armour by itself, and not with apt 3.
+    // An unchanged copy of this file makes every apt trust the other key, so the judge can detect it. The armored one does so with
+    // apt 2, which unpacks armor itself, but not with apt 3.
     let mut trusted = of("trusted");
     trusted.retain(|name| *name != "raw-checksum-then-key");
     ensure(trusted == ["raw-binary-both"], || verdicts.clone())?;
@@ -217,7 +216,7 @@ pub(crate) fn all(guest: &Guest, dir: &std::path::Path) -> Result<()> {
         verdicts.clone()
     })?;
     println!(
-        "          .       keys: {} refused, {} came out as the pinned key",
+        "          .       keys: {} refused, {} reduced to the pinned key",
         of("refused").len(),
         of("pinned").len()
     );

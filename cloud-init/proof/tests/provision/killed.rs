@@ -1,5 +1,5 @@
-//! The provisioning killed without warning in the middle of each step, as by a power cut: no marker in between, and the
-//! run after it goes on as if nothing had happened, until the next one.
+//! Kills the provisioning in the middle of each step, like a power cut: no marker exists in between, and the next run continues as if
+//! nothing had happened.
 
 use cloud_init_proof::Result;
 use cloud_init_proof::guest::Guest;
@@ -11,7 +11,7 @@ use crate::{Bench, Case, ensure};
 /// The step, and the call at which it is killed: see `stand-ins/killer`.
 const KILLS: [(&str, &str); 10] = [
     ("docker-repo", "apt-get Dir::Etc::sourcelist"),
-    // dpkg is killed too, while it unpacks: what it leaves counts as installed and is not.
+    // dpkg is killed too, while it unpacks a package, which then counts as installed although it is not.
     ("docker-engine", "apt-get docker-ce Unpacking.docker-ce-cli"),
     ("docker-engine", "usermod docker"),
     ("sysbox", "apt-get sysbox.deb Unpacking.sysbox-ce"),
@@ -45,16 +45,16 @@ fn prove(bench: &Bench) -> Result<()> {
     for (at, (step, call)) in KILLS.into_iter().enumerate() {
         guest.put(&bench.dir, "/srv/stand-in/kill-at", &format!("{call}\n"))?;
         let ended = match at {
-            // The first one by cloud-init itself, which has to notice.
+            // The first kill hits a run by cloud-init itself, which must detect it.
             0 => {
                 guest.start()?;
                 guest.cloud_init(LIMIT)?.code == 1
             }
             _ => guest.ran(SCRIPT)?.code == 137,
         };
-        let told = |what: &str| format!("killed in {step}: {what}\n{}", guest.story());
-        ensure(ended, || told("it ends as if nothing had happened"))?;
-        killed(&guest, step).map_err(|error| told(&error))?;
+        let error = |what: &str| format!("killed in {step}: {what}\n{}", guest.story());
+        ensure(ended, || error("it ends as if nothing had happened"))?;
+        killed(&guest, step).map_err(|why| error(&why))?;
     }
     let paths: Vec<String> = names
         .iter()
@@ -65,7 +65,7 @@ fn prove(bench: &Bench) -> Result<()> {
     is_provisioned(&guest).map_err(|error| format!("{error}\n{}", guest.story()))
 }
 
-/// Checks that it was this step, and that nobody could take the guest for a finished one.
+/// Checks that this was the step, and that the guest does not look provisioned.
 fn killed(guest: &Guest, step: &str) -> Result<()> {
     let last = guest.output("grep -o 'step .* start' /var/log/polis-provision.log | tail -n 1")?;
     ensure(last == format!("step {step} start"), || {

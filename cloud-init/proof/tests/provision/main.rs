@@ -1,8 +1,8 @@
-//! Proves the provisioning by running it, whole and with each step broken, and prints how long each proof took.
+//! Tests the provisioning by running it, unchanged and with each step broken, and prints how long each proof took.
 //!
-//! A runner of its own instead of the usual test harness: what all proofs share is made before the first and taken down
-//! after the last, and only as many guests run at once as the machine has cores for. Arguments that are no options
-//! choose the proofs whose names contain them.
+//! Has its own runner instead of the usual test harness: what all proofs share is set up before the first and removed after the last,
+//! and only as many guests run at once as the machine has cores. Arguments that are not options select the proofs whose names
+//! contain them.
 
 mod broken;
 mod drift;
@@ -22,39 +22,39 @@ use cloud_init_proof::engine::Engine;
 use cloud_init_proof::runner::{self, Arguments};
 use cloud_init_proof::{Result, document, guest, image};
 
-/// The document under proof. Another one than ours tells whether a proof would notice what is wrong with it.
+/// The document under test. Another document than ours shows whether a proof would detect its faults.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../cloud-init.yaml");
     let path = std::env::var("POLIS_PROOF_DOCUMENT").unwrap_or_else(|_| ours.to_owned());
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 });
 
-/// What the document pins under `name`: the proofs hold for whatever version that is.
+/// The value that the document pins as `name`: the proofs hold for any version.
 fn pin(name: &str) -> String {
     document::pin(&DOCUMENT, name).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What every proof starts from.
+/// The shared parts of all proofs.
 struct Bench {
     image: image::Image,
     /// The document with the pins of the stand-ins.
     document: String,
-    /// The same with limits of seconds.
+    /// The same with limits of a few seconds.
     hasty: String,
-    /// For files on their way into a guest.
+    /// The directory of files to be copied into a guest.
     dir: PathBuf,
 }
 
 type Prove = Box<dyn Fn(&Bench) -> Result<()> + Send + Sync>;
 
-/// A proof: its name and what it does.
+/// A proof: its name and its function.
 struct Case {
     name: String,
     prove: Prove,
 }
 
 fn main() -> ExitCode {
-    // The longest one first, so that nothing waits for it in the end.
+    // The longest one first, so that it does not run alone at the end.
     let mut cases = vm::cases();
     cases.extend(whole::cases());
     cases.extend(proxy::cases());
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::read();
     cases.retain(|case| arguments.choose(&case.name));
     let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
-    // The repackaged programs are for amd64; the document's other architecture is left to its pins.
+    // The repackaged programs are for amd64; for the document's other architecture, only the pins are checked.
     let missing = || runner::missing(&[]);
     let what = "proofs of the provisioning";
     arguments.main(what, &names, missing, || run(&cases))
@@ -85,7 +85,7 @@ fn run(cases: &[Case]) -> Result<usize> {
         dir,
     };
     println!(
-        "{:7.1} s  made what all guests share",
+        "{:7.1} s  set up the shared parts",
         start.elapsed().as_secs_f64()
     );
     let failed = Mutex::new(0);
@@ -123,7 +123,7 @@ fn prove(case: &Case, bench: &Bench) -> bool {
     result.is_ok()
 }
 
-/// An error unless `holds`.
+/// Returns an error unless `holds`.
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(what()) }
 }

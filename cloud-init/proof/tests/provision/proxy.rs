@@ -1,5 +1,5 @@
-//! The provisioning in a company's network: the only way out is a real squid with a password, which breaks TLS open with a
-//! certificate authority that no system knows. The user-data is what the real `polis` hands to Multipass.
+//! The provisioning in a company's network: the only way out is a real squid with a password, which intercepts TLS with a certificate
+//! authority that no system trusts. The user-data is what the real `polis` gives to Multipass.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::state::{STEPS, is_provisioned, steps};
 use crate::whole::{LIMIT, SCRIPT};
 use crate::{Bench, Case, ensure};
 
-/// Takes the user-data of a launch, and launches nothing.
+/// Stores the user-data of a launch, and launches nothing.
 const MULTIPASS: &str = r#"#!/bin/sh
 case $1 in
 version) echo '{"multipass": "1.16.3", "multipassd": "1.16.3"}' ;;
@@ -22,12 +22,12 @@ launch) cat >"${0%/*}/user-data" && exit 2 ;;
 *) exit 2 ;;
 esac
 "#;
-/// What the script of `polis` for a VM that exists is given: what is there, as an archive, or nothing.
+/// The input of the script with which `polis` changes an existing VM: an archive of the files, or nothing.
 const SET: &str = include_str!("../../../../cli/src/guest/proxies.sh");
 const KEEP: &str = "mkdir -p /srv/kept && cd /srv/kept && cp /etc/polis/proxy.env /etc/polis/proxy.revision . && \
     cp /etc/apt/apt.conf.d/90polis-proxy apt.conf && cp /usr/local/share/ca-certificates/cloud-init-ca-cert-1.crt polis-0.crt && \
     cp /etc/systemd/system/docker.service.d/polis-proxy.conf docker.conf";
-/// What Docker says of its proxy, and whether a download with the system's certificates arrives; `-` where not.
+/// Prints Docker's proxy, and whether a download with the system's certificates succeeds; `-` if not.
 const STATE: &str = "docker info --format 'proxy {{.HTTPSProxy}}'; \
     curl -sS --fail --location --output /dev/null --write-out '%{http_code}\\n' --proxy http://me:p%40ss@10.99.7.2:3128 \
       https://download.docker.com/linux/ubuntu/gpg || echo -; \
@@ -61,13 +61,13 @@ fn behind(bench: &Bench) -> Result<()> {
     let modes = guest
         .output("stat --format=%U:%a /etc/polis/proxy.env /etc/apt/apt.conf.d/90polis-proxy")?;
     ensure(modes == "root:600\nroot:600", || modes.clone())?;
-    // No image is served; that it is asked for tells that Docker goes the same way, and trusts what it is shown.
+    // No image is served, but the request shows that Docker uses the proxy and trusts its certificate.
     guest.ran("docker pull download.docker.com/proof:1")?;
     went_through(&proxy)?;
     other_settings(&guest)
 }
 
-/// The user-data that `polis` hands to Multipass with the proxy and `authority` in its settings.
+/// The user-data that `polis` gives to Multipass with the proxy and `authority` in its settings.
 fn user_data(dir: &Path, authority: &str) -> Result<String> {
     let work = dir.join("proxy.polis");
     let _ = fs::remove_dir_all(&work);
@@ -89,14 +89,14 @@ fn user_data(dir: &Path, authority: &str) -> Result<String> {
     let path = format!("PATH={bin}:{}", std::env::var("PATH").unwrap_or_default());
     let home = format!("HOME={}", work.join("home").display());
     let polis = program()?.display().to_string();
-    // Variables of the proofs are settings of polis.
+    // The proofs' environment variables would be settings of polis.
     let ran = Run::new(&["env", "--ignore-environment", &path, &home, &polis, "start"]).ran()?;
     let read = fs::read_to_string(work.join("bin/user-data"));
     let _ = fs::remove_dir_all(&work);
     read.map_err(|error| format!("polis launched nothing: {error}\n{ran:?}"))
 }
 
-/// `polis` of this tree.
+/// Builds this tree's `polis`.
 fn program() -> Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
@@ -115,7 +115,7 @@ fn program() -> Result<PathBuf> {
     Ok(target.join("debug/polis"))
 }
 
-/// Each program that downloads has come through the proxy, with the password, and was never asked for it.
+/// Each downloading program has used the proxy, with the password, and was never asked for it.
 fn went_through(proxy: &Proxy) -> Result<()> {
     let log = proxy.output("cat /var/log/squid/access.log")?;
     for (who, url) in [
@@ -137,12 +137,12 @@ fn went_through(proxy: &Proxy) -> Result<()> {
         let came = log
             .lines()
             .any(|line| line.contains(url) && line.contains(" me "));
-        ensure(came, || format!("{who} has not asked for {url}:\n{log}"))?;
+        ensure(came, || format!("{who} has not requested {url}:\n{log}"))?;
     }
     ensure(!log.contains("DENIED"), || log.clone())
 }
 
-/// A VM that exists is given other settings: none, and the same again.
+/// Changes the settings of an existing VM: removes them, and sets them again.
 fn other_settings(guest: &Guest) -> Result<()> {
     let state = |files: u32, proxy: &str, code: &str| -> Result<()> {
         let found = guest.output(STATE)?;

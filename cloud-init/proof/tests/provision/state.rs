@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{ensure, pin};
 
-/// The steps, in the order that the script has them.
+/// The steps, in the script's order.
 pub(crate) static STEPS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let text = include_str!("../../../cloud-init.yaml");
     document::list(text, "STEPS").expect("a list of steps")
@@ -27,7 +27,7 @@ const WRITTEN: [(&str, &str); 6] = [
     ("/usr/local/lib/polis/provision.sh", "755"),
 ];
 
-/// Files that the script makes, with owner, group and mode.
+/// The files that the script creates, with owner, group and mode.
 const MADE: [(&str, &str); 8] = [
     ("/etc/apt/keyrings/docker.gpg", "root:root 644"),
     ("/etc/apt/preferences.d/docker", "root:root 644"),
@@ -39,7 +39,7 @@ const MADE: [(&str, &str); 8] = [
     ("/var/lib/polis/provisioned.json", "root:root 644"),
 ];
 
-/// Sysctls of the hardening that start with another value, and ours.
+/// The hardening's sysctls that have other default values, with ours.
 pub(crate) const SYSCTLS: [(&str, &str); 13] = [
     ("kernel.randomize_va_space", "2"),
     ("kernel.dmesg_restrict", "1"),
@@ -67,7 +67,7 @@ const SERVICES: [&str; 8] = [
     "apparmor.service",
 ];
 
-/// What shows that a step has left something behind, as a shell test.
+/// A shell test that shows whether a step has left something behind.
 pub(crate) const TRACES: [(&str, &str); 7] = [
     (
         "docker-repo",
@@ -96,7 +96,7 @@ fn same<T: PartialEq + Debug>(what: &str, found: &T, wanted: &T) -> Result<()> {
     })
 }
 
-/// Checks everything that a provisioned guest is.
+/// Checks the whole state of a provisioned guest.
 pub(crate) fn is_provisioned(guest: &Guest) -> Result<()> {
     packages(guest)?;
     files(guest)?;
@@ -107,7 +107,7 @@ pub(crate) fn is_provisioned(guest: &Guest) -> Result<()> {
     report(guest)
 }
 
-/// Docker's repository may not bring what the distribution does.
+/// Docker's repository must not provide packages of the distribution.
 fn intruder(guest: &Guest) -> Result<()> {
     let (name, version) = INTRUDER;
     let policy = guest.output(&format!("apt-cache policy {name}"))?;
@@ -153,7 +153,7 @@ fn packages(guest: &Guest) -> Result<()> {
     same("yq", &guest.output("yq")?, &"yq stand-in".to_owned())
 }
 
-/// Asks the guest everything in one go: what is asked, as a shell command, and the answer that there must be.
+/// Makes all checks in the guest at once: each is a shell command with its expected output.
 fn answers(guest: &Guest, wanted: &[(String, String)]) -> Result<()> {
     let scripts: Vec<&String> = wanted.iter().map(|(script, _)| script).collect();
     for ((script, wanted), found) in wanted.iter().zip(guest.outputs(&scripts)?) {
@@ -186,7 +186,7 @@ fn files(guest: &Guest) -> Result<()> {
 
 fn services(guest: &Guest) -> Result<()> {
     let mut wanted = vec![
-        // cloud-init remembers a failed run until the next boot, whatever was mended since.
+        // cloud-init remembers a failed run until the next boot, whatever has been repaired since.
         (
             "systemctl --failed --quiet --no-legend | grep -v ' cloud-'".to_owned(),
             String::new(),
@@ -197,7 +197,7 @@ fn services(guest: &Guest) -> Result<()> {
             "inactive".to_owned(),
         ),
     ];
-    // A Docker that came up before Sysbox would have kept what the package left behind.
+    // If Docker had started before Sysbox, it would have kept the package's leftovers.
     let since =
         |unit| format!("$(systemctl show --property=ActiveEnterTimestampMonotonic --value {unit})");
     let ordered = format!(
@@ -251,11 +251,11 @@ fn docker(guest: &Guest) -> Result<()> {
         pool.contains("172.25.") && pool.contains(r#"host_binding_ipv4":"127.0.0.1""#),
         || format!("address pool and options: {pool}"),
     )?;
-    // What the package leaves behind; Docker itself clears away what removed containers had, a minute later.
+    // The package's leftovers; Docker itself removes those of removed containers, a minute later.
     let stale = guest.has("/run/docker/netns/stale")?;
     same("a stale network namespace", &stale, &false)?;
     guest.output("docker compose version")?;
-    // As the user that Multipass logs in as.
+    // As the user of Multipass's logins.
     guest
         .output("runuser --user ubuntu -- docker version")
         .map(drop)
@@ -327,7 +327,7 @@ fn marker(guest: &Guest) -> Result<()> {
     )
 }
 
-/// The report of a run that ended well has every step with its time.
+/// The report of a successful run has every step with its time.
 fn report(guest: &Guest) -> Result<()> {
     let report = guest.json("/var/lib/polis/provision.json")?;
     same("status", &report["status"], &json!("done"))?;
@@ -351,7 +351,7 @@ fn report(guest: &Guest) -> Result<()> {
     })
 }
 
-/// The states of all steps in the report, in their order.
+/// The states of all steps in the report, in order.
 pub(crate) fn steps(guest: &Guest) -> Result<Vec<String>> {
     let report = guest.json("/var/lib/polis/provision.json")?;
     let steps = report["steps"].as_array().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The provisioning on a whole virtual machine: what only a kernel of the guest's own can show, now and after a reboot.
+//! The provisioning on a full virtual machine: what only the guest's own kernel can show, now and after a reboot.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::{Bench, Case, ensure};
 /// How long cloud-init may take: the processor is emulated, and shared with the other proofs.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Touches a file deep below each watched directory, and says which of them the kernel has not recorded.
+/// Touches a file deep below each watched directory, and prints the directories for which the kernel recorded nothing.
 const UNRECORDED: &str = "
     for directory in /var/lib/docker /etc/docker; do
       mkdir -p $directory/probe; touch $directory/probe/$1; rm -r $directory/probe
@@ -38,7 +38,7 @@ fn prove(bench: &Bench) -> Result<()> {
         );
     };
     let vm = vm::prepare(&bench.dir, &bench.image)?;
-    part("made what it starts from");
+    part("set up its parts");
     let guest = Guest::virtual_machine(&vm, &bench.document, &bench.dir)?;
     guest.start()?;
     let in_guest = |error: String| format!("{error}\n{}", guest.story());
@@ -71,8 +71,7 @@ fn prove(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// What a container cannot be asked: what the kernel does with the rules and the profiles that it was given, and that
-/// this boot began without ours.
+/// What a container cannot show: how the kernel uses its rules and profiles, and that this boot started with values other than ours.
 fn kernel(guest: &Guest, boot: &str) -> Result<()> {
     let started = guest.output("cat /proc/cmdline")?;
     for other in ["dmesg_restrict=0", "suid_dumpable=2", "ptrace_scope=1"] {
@@ -83,11 +82,11 @@ fn kernel(guest: &Guest, boot: &str) -> Result<()> {
     let found = guest.output("auditctl -s | grep -E '^(enabled|pid)'")?;
     ensure(
         found.starts_with("enabled 2") && !found.ends_with("pid 0"),
-        || format!("nobody listens to the audit: {found}"),
+        || format!("no process receives audit events: {found}"),
     )?;
     let unrecorded = guest.output(&UNRECORDED.replace("$1", boot))?;
     ensure(unrecorded.is_empty(), || {
-        format!("what happens below these is not recorded: {unrecorded}")
+        format!("changes below these are not recorded: {unrecorded}")
     })?;
     let apparmor = guest.output(
         "cat /sys/module/apparmor/parameters/enabled; grep docker-default /sys/kernel/security/apparmor/profiles",

@@ -1,4 +1,4 @@
-//! The provisioning as it should go: on a fresh guest, again, and after a reboot.
+//! The provisioning without faults: on a fresh guest, again, and after a reboot.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use crate::{Bench, Case, drift, ensure, keys, pin};
 
 /// How long cloud-init may take in a container.
 pub(crate) const LIMIT: Duration = Duration::from_secs(180);
-/// The program under proof.
+/// The program under test.
 pub(crate) const SCRIPT: &str = "/usr/local/lib/polis/provision.sh";
 
-/// Everything that must not change when nothing is to be done: files with time, size, mode and inode; when units were
-/// started; what Docker has; what was downloaded.
+/// Prints everything that must not change if there is nothing to do: files with time, size, mode and inode; when units were started;
+/// the state of Docker; the downloads.
 const MANIFEST: &str = "
     find /etc /usr /opt /root /home /var/lib/dpkg /var/lib/apt /var/lib/cloud /var/lib/polis /var/cache/apt \
       \\( -path /var/lib/polis -o -path /var/lib/polis/lock -o -path /var/lib/polis/provision.json \\) -prune -false \
@@ -87,7 +87,7 @@ fn whole(bench: &Bench) -> Result<()> {
     drift::all(&guest, start)
 }
 
-/// Progress lines for the CLI to follow, and the table of times, both in cloud-init's own output.
+/// Progress lines for the CLI, and the table of times, both in cloud-init's own output.
 fn progress(guest: &Guest) -> Result<()> {
     let output = guest.output("cat /var/log/cloud-init-output.log")?;
     let mut lines = output
@@ -128,12 +128,12 @@ fn twice(guest: &Guest) -> Result<()> {
     is_provisioned(guest)
 }
 
-/// A run beside another one must not touch anything, nor count as a failure of the provisioning.
+/// A concurrent run must not touch anything, nor count as a failure of the provisioning.
 fn one_at_a_time(guest: &Guest) -> Result<()> {
     let before = guest.output("cat /var/lib/polis/provision.json")?;
     let ran = guest.ran(&format!("flock /var/lib/polis/lock {SCRIPT}"))?;
     ensure(
-        ran.code == 75 && ran.stderr.contains("another run is under way"),
+        ran.code == 75 && ran.stderr.contains("another run is in progress"),
         || format!("{ran:?}"),
     )?;
     let after = guest.output("cat /var/lib/polis/provision.json")?;
@@ -150,7 +150,7 @@ fn one_at_a_time(guest: &Guest) -> Result<()> {
     )
 }
 
-/// Everything is as it was, the stack stays down until the CLI has brought it up once, and then comes up by itself.
+/// Everything is unchanged. The stack stays down until the CLI has started it once, and then starts automatically.
 fn reboot(guest: &Guest) -> Result<()> {
     restart(guest)?;
     is_provisioned(guest).map_err(|error| format!("after a reboot: {error}\n{}", guest.story()))?;
@@ -188,11 +188,11 @@ fn restart(guest: &Guest) -> Result<()> {
     ensure(ran.code == 0, || {
         format!("cloud-init after a reboot: {ran:?}")
     })?;
-    // The boot is over when nothing is left to start; its end state is judged by the caller.
+    // The boot is finished when nothing is left to start; the caller checks its end state.
     guest.ran("systemctl is-system-running --wait").map(drop)
 }
 
-/// Each download fails once, with an answer that promises to get better.
+/// Each download fails once, with a transient error.
 fn hiccups(bench: &Bench) -> Result<()> {
     let guest = Guest::new(&bench.image.name, &bench.hasty, &[], &bench.dir)?;
     let served = |name: &str| pin(name).replace("https://", "");
@@ -212,7 +212,7 @@ fn hiccups(bench: &Bench) -> Result<()> {
     })
 }
 
-/// Another program has a lock when the provisioning wants it, and lets go once the log has `said` what that leads to.
+/// Another program holds a lock that the provisioning needs, and releases it once the log contains `said`.
 fn lock_released(bench: &Bench, document: &str, lock: &str, said: &str) -> Result<()> {
     let guest = Guest::new(&bench.image.name, document, &[], &bench.dir)?;
     guest.put(&bench.dir, "/srv/stand-in/hold-lock", &format!("{lock}\n"))?;

@@ -1,5 +1,5 @@
-//! Stand-in for g3fcgen of the published certgen image: issues a certificate for the host that a datagram names, signed
-//! by the authority of g3fcgen.yaml. Only the stand-in of g3proxy speaks its protocol: a name, answered with JSON.
+//! Stand-in for g3fcgen in the published certgen image: issues a certificate for the host that a datagram names, signed by the
+//! authority in g3fcgen.yaml. Only the stand-in for g3proxy uses its protocol: a name, answered with JSON.
 
 use std::collections::HashMap;
 use std::net::UdpSocket;

@@ -50,7 +50,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Answers one request; errors are ignored, since the client is gone then.
+/// Answers one request. Ignores errors, which mean that the client is gone.
 fn answer(client: TcpStream, config: Arc<ServerConfig>, valkey: &Valkey) -> Option<()> {
     client
         .set_read_timeout(Some(Duration::from_secs(10)))

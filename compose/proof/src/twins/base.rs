@@ -1,4 +1,4 @@
-//! Debian, from which every twin takes its programs: made once, because it takes most of a minute and a network.
+//! Debian, the source of every twin's programs. Built once, because that takes most of a minute and a network.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use cloud_init_proof::run::Run;
 use super::files::{digest, entries};
 use crate::Result;
 
-/// The release that the published images are built on.
+/// The release on which the published images are based.
 const SUITE: &str = "trixie";
 
-/// The packages of the programs that the contracts name, and of what their modules are compiled against.
+/// The packages of the programs that the contracts name, and those needed to compile their modules.
 const PACKAGES: [&str; 26] = [
     "c-icap",
     "ca-certificates",
@@ -42,23 +42,23 @@ const PACKAGES: [&str; 26] = [
     "zlib1g",
 ];
 
-/// Nobody reads them in a test.
+/// Documentation, which no test reads.
 const LEFT_OUT: [&str; 4] = ["doc", "man", "locale", "info"];
 
-/// A root file system with everything in it.
+/// A root file system with all packages.
 #[derive(Debug, Clone)]
 pub(crate) struct Base {
     /// Its top directory.
     pub(crate) root: PathBuf,
-    /// Stands for all that it was made from.
+    /// A key of its inputs.
     pub(crate) key: String,
 }
 
 impl Base {
-    /// Makes the root file system, unless `dir` has it already.
+    /// Builds the root file system, unless `dir` already has it.
     ///
     /// # Errors
-    /// When the machine names no Debian mirror, or mmdebstrap fails.
+    /// When the machine's configuration names no Debian mirror, or mmdebstrap fails.
     pub(crate) fn prepare(dir: &Path) -> Result<Self> {
         let key = digest(&[include_bytes!("base.rs")]);
         let root = dir.join(format!("base-{key}"));
@@ -86,12 +86,12 @@ impl Base {
         Ok(base)
     }
 
-    /// A path of the root file system on this machine.
+    /// The local path of a path in the root file system.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// Where `paths` lead through all links, in their order; the empty text for one that is not there.
+    /// The targets of `paths` after following all links, in order; empty for a path that does not exist.
     pub(crate) fn resolve(&self, paths: &[String]) -> Result<Vec<String>> {
         let script = "for path; do realpath -e \"$path\" 2>/dev/null || echo; done";
         let root = self.root.display().to_string();
@@ -105,12 +105,12 @@ impl Base {
         Err(format!("chroot {root}: {}", ran.stderr))
     }
 
-    /// The shared libraries, with the dynamic linker, that the files `paths` of the root file system need.
+    /// The shared libraries, including the dynamic linker, that the files `paths` of the root file system need.
     pub(crate) fn libraries(&self, paths: &[String]) -> Result<Vec<String>> {
         let root = self.root.display().to_string();
         let mut words = vec!["chroot", &root, "ldd"];
         words.extend(paths.iter().map(String::as_str));
-        // Ends with 1 where one of the files is a script or static.
+        // Exits with 1 if one of the files is a script or static.
         let ran = Run::new(&words).ran()?;
         if let Some(missing) = ran.stdout.lines().find(|line| line.contains("not found")) {
             return Err(format!("ldd {paths:?}: {}", missing.trim()));

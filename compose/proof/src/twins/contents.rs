@@ -14,8 +14,8 @@ use crate::Result;
 /// The image that is a complete Debian minus some programs; the others are assembled file by file.
 const WORKSPACE: &str = "workspace";
 
-/// Stand-ins for programs that Debian does not have, which cargo builds next to the test, and the directory of each when
-/// the contract gives only a name.
+/// Stand-ins for programs that Debian lacks, which cargo builds next to the test; each with its directory for the case that the
+/// contract gives only a name.
 const STAND_INS: [(&str, &str); 5] = [
     ("coredns", "/usr/bin"),
     ("g3fcgen", "/usr/bin"),
@@ -35,28 +35,31 @@ const RUNTIME: [&str; 4] = [
 /// The directory of Python's standard library.
 const PYTHON: &str = "/usr/lib/python3.13";
 
-/// Directories that belong to an image's user, although the contract does not list them as writable.
+/// Directories that belong to an image's user although the contract does not list them as writable.
 const DIRECTORIES: [&str; 3] = ["/var/lib/g3proxy", "/var/log/clamav", "/var/log/g3proxy"];
 
-/// The one signature of the twin's virus database: MD5 and size of the EICAR test file.
+/// The only signature of the twin's virus database: MD5 and size of the EICAR test file.
 const EICAR: &str = "44d88612fea8a8f36de82e1278abb02f:68:Eicar-Test-Signature\n";
 
-/// Programs that the twin of an image has on its `PATH` without its contract naming them, each with the reason.
+/// Programs that a twin has on its `PATH` although its contract does not name them, each with the reason.
 pub fn companions(name: &str) -> &'static [(&'static str, &'static str)] {
     match name {
         WORKSPACE => &[
-            ("dbus-daemon", "systemctl asks systemd over it"),
+            ("dbus-daemon", "systemctl uses it to talk to systemd"),
             ("journalctl", "systemd flushes its journal with it"),
             ("mount", "systemd starts it for each mount unit"),
-            ("systemd-tmpfiles", "makes what services expect below /run"),
-            ("test", "update-ca-certificates has find start it"),
+            (
+                "systemd-tmpfiles",
+                "creates what services expect below /run",
+            ),
+            ("test", "update-ca-certificates runs it through find"),
             ("umount", "systemd starts it for each mount unit"),
         ],
         _ => &[],
     }
 }
 
-/// The entry point of an image whose contract does not know it.
+/// The entry point of an image whose contract does not specify one.
 pub(crate) fn entrypoint(contract: &Contract) -> Vec<String> {
     let words: &[&str] = match contract.name() {
         "certgen" => &["/usr/bin/g3fcgen", "-c", "/etc/g3fcgen/g3fcgen.yaml"],
@@ -107,7 +110,7 @@ impl StandIns {
     }
 }
 
-/// The file system of the twin; what is compiled for it goes below `work`.
+/// The file system of the twin; compiles its modules below `work`.
 pub(crate) fn tree(
     base: &Base,
     contract: &Contract,
@@ -143,7 +146,7 @@ pub(crate) fn tree(
         }
     }
     let authorities = "/etc/ssl/certs/ca-certificates.crt";
-    // Gate knows the internet's authority from the machine, and nowhere else.
+    // Gate gets the internet's authority only from the machine.
     if tree.has(authorities) && !matches!(contract.name(), WORKSPACE | "gate") {
         let mut bundle = read(&base.path(authorities))?;
         bundle.extend(trusted);
@@ -163,8 +166,8 @@ fn wanted(contract: &Contract) -> Vec<String> {
         .collect()
 }
 
-/// Puts one program at its place in the contract and returns the place. Adds the file to `linked`, whose libraries the
-/// caller adds.
+/// Adds one program at the path in its contract, and returns the path. Adds the file to `linked`; the caller adds the libraries of
+/// those.
 fn program_into(
     tree: &mut Tree,
     base: &Base,
@@ -205,7 +208,7 @@ fn program_into(
     Ok(place)
 }
 
-/// Stand-in scripts for programs that Debian does not have, or not without hundreds of packages.
+/// Stand-in scripts for programs that Debian lacks, or provides only with hundreds of packages.
 fn script(name: &str) -> Option<&'static str> {
     match name {
         "docker-entrypoint.sh" => Some(include_str!("../../stand-ins/docker-entrypoint.sh")),
@@ -215,7 +218,7 @@ fn script(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The files that the programs read at run time, and the paths that the contract promises besides programs and modules.
+/// The files that the programs read at run time, and the other paths that the contract guarantees.
 fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<String>) -> Result<()> {
     let user = contract.user.as_ref().map_or(0, |fact| fact.value);
     let mut dirs: Vec<&str> = Vec::new();
@@ -248,13 +251,13 @@ fn data(tree: &mut Tree, base: &Base, contract: &Contract, linked: &mut Vec<Stri
     for path in paths {
         let is_directory =
             path.kind == PathKind::Writable || DIRECTORIES.contains(&path.path.as_str());
-        // Paths that were added above, or that every file system has, stay as they are.
+        // Keep paths that were added above, or that every file system has.
         if is_directory && !tree.has(&path.path) {
             tree.directory(&path.path, 0o755, user);
         }
     }
     if contract.name() == "scanner" {
-        // Made as the parent of the database.
+        // Created as the parent of the database.
         tree.directory("/var/lib/clamav", 0o755, user);
     }
     Ok(())
@@ -315,7 +318,7 @@ fn only(tree: &mut Tree, put: &[String]) {
     tree.remove(|path| others.contains(&format!("/{path}")) && !path.ends_with("/polis-init.sh"));
 }
 
-/// Checks that the twin has every path that its contract says is shipped.
+/// Checks that the twin has every path that its contract lists as shipped.
 fn promised(tree: &Tree, contract: &Contract) -> Result<()> {
     let shipped = contract
         .paths
@@ -356,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_was_not_asked_for_is_removed_from_the_path() {
+    fn an_unlisted_program_is_removed_from_the_path() {
         let mut tree = Tree::skeleton();
         for path in [
             "/bin/sh",

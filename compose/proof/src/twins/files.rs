@@ -1,4 +1,4 @@
-//! Files and their digests, with errors that name the path.
+//! Reads files and computes digests, with errors that name the path.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Result;
 
-/// What is in a directory.
+/// The entries of a directory.
 pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     Ok(entries.flatten().map(|entry| entry.path()).collect())
@@ -18,7 +18,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// A short name for the content of all `parts` together.
+/// A short key for the content of all `parts` together.
 pub(super) fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {

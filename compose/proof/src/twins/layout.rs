@@ -27,7 +27,7 @@ pub(crate) fn write(dir: &Path, tree: &Tree, config: &Value) -> Result<String> {
         "created": CREATED,
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
-        "history": [{"created": CREATED, "created_by": "twin of a published image, made for tests"}],
+        "history": [{"created": CREATED, "created_by": "twin of a published image, built for tests"}],
     });
     let config = blob(&blobs, &config, "application/vnd.oci.image.config.v1+json")?;
     let manifest = json!({
@@ -55,13 +55,13 @@ fn blob(blobs: &Path, document: &Value, media_type: &str) -> Result<Value> {
     Ok(json!({"mediaType": media_type, "digest": digest, "size": text.len()}))
 }
 
-/// Writes the layer; returns the digest of what it unpacks to, and its descriptor.
+/// Writes the layer; returns the digest of its uncompressed content, and its descriptor.
 fn layer(blobs: &Path, tree: &Tree) -> Result<(String, Value)> {
     let new = blobs.join("new");
     let failed = |error: io::Error| format!("{}: {error}", new.display());
     let file = Hashed::new(io::BufWriter::new(fs::File::create(&new).map_err(failed)?));
     let gzip = GzBuilder::new().mtime(0).operating_system(255);
-    // Read once or twice, from the same disk: speed matters more than size.
+    // It is read once or twice, from the same disk, so speed matters more than size.
     let mut plain = Hashed::new(gzip.write(file, Compression::fast()));
     tree.write(&mut plain)?;
     let diff_id = format!("sha256:{}", hex(&plain.hash.finalize()));
@@ -74,7 +74,7 @@ fn layer(blobs: &Path, tree: &Tree) -> Result<(String, Value)> {
     Ok((diff_id, descriptor))
 }
 
-/// Hashes and counts what goes through it.
+/// Hashes and counts the bytes that are written through it.
 struct Hashed<W> {
     out: W,
     hash: Sha256,

@@ -31,14 +31,14 @@ pub(crate) fn add(tree: &mut Tree, base: &Base) -> Result<()> {
         0,
         &account("/etc/group", None, "polis:x:1000:\n")?,
     );
-    // Locked, as the image's account is.
+    // Locked, like the image's account.
     let shadow = account("/etc/shadow", None, "polis:!:20000:0:99999:7:::\n")?;
     tree.bytes("/etc/shadow", 0o640, 0, &shadow);
     tree.directory("/home/polis", 0o755, 1000);
     tree.directory("/usr/local/bin", 0o755, 0);
     tree.directory("/usr/local/share/ca-certificates", 0o755, 0);
     tree.bytes("/etc/machine-id", 0o444, 0, b"");
-    // Debian's packages are set up already: the first boot has nothing to update.
+    // Debian's packages are already configured: the first boot has nothing to update.
     tree.bytes("/etc/.updated", 0o644, 0, b"");
     tree.bytes("/var/.updated", 0o644, 0, b"");
     let unit = "/etc/systemd/system/polis-init.service";
@@ -55,8 +55,8 @@ pub(crate) fn add(tree: &mut Tree, base: &Base) -> Result<()> {
     Ok(())
 }
 
-/// Whether `path` of the base belongs in the machine. Files for the other images do not, nor do the links of units that
-/// Debian enables, since the image does not enable them.
+/// Whether `path` of the base belongs in the machine. Excludes files for the other images, and the links of units that Debian
+/// enables but the image does not.
 fn in_machine(path: &str) -> bool {
     const WITHOUT: [&str; 20] = [
         "dev",

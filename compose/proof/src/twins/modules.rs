@@ -1,4 +1,4 @@
-//! The modules of c-icap: Debian's where it has them, otherwise compiled from `module.c` to the paths of the image.
+//! The modules of c-icap: from Debian if that has them, otherwise compiled from `module.c` to the paths of the image.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::Result;
 /// Debian's directory of c-icap's modules, which is compiled into its c-icap, and the image's.
 const MODULES: (&str, &str) = ("/usr/lib/x86_64-linux-gnu/c_icap", "/usr/lib/c_icap");
 
-/// Modules of c-icap that Debian does not have: the file, the service, its type, and its role in `module.c`.
+/// Modules of c-icap that Debian lacks: the file, the service, its type, and its role in `module.c`.
 const MODULE_ROLES: [(&str, &str, &str, &str); 5] = [
     ("srv_polis_dlp.so", "polis_dlp", "ICAP_REQMOD", "1"),
     (
@@ -51,7 +51,7 @@ pub(crate) fn add(
         let debian = format!("{}/{name}", MODULES.0);
         if base.path(&debian).is_file() {
             tree.file(&module.path, 0o644, &base.path(&debian));
-            // Not itself a library of the image, but what it needs is.
+            // Not itself a library of the image, but its dependencies are.
             linked.extend(base.libraries(&[debian])?);
             continue;
         }
@@ -68,7 +68,7 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// A module from `module.c`, compiled against the headers of Debian's c-icap.
+/// Compiles a module from `module.c` against the headers of Debian's c-icap.
 fn compiled(base: &Base, work: &Path, role: &(&str, &str, &str, &str)) -> Result<Vec<u8>> {
     let (file, service, kind, role) = role;
     std::fs::create_dir_all(work).map_err(|error| format!("{}: {error}", work.display()))?;

@@ -1,4 +1,4 @@
-//! The file system of an image under construction, and its layer: the same content always gives the same bytes.
+//! The file system of an image under construction. Its layer is reproducible: the same content always gives the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +10,10 @@ use tar::{Builder, EntryType, Header};
 
 use crate::Result;
 
-/// The directories at the top that are links into `/usr`.
+/// The top-level directories that are links into `/usr`.
 const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 
-/// Where the content of a file comes from.
+/// The source of a file's content.
 #[derive(Debug, Clone)]
 enum Content {
     Directory,
@@ -29,7 +29,7 @@ struct Entry {
     content: Content,
 }
 
-/// The entry at each path. A path below a link into `/usr` is stored where the link leads.
+/// The entry at each path. A path below a link into `/usr` is stored under the link's target.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tree(BTreeMap<String, Entry>);
 
@@ -53,29 +53,29 @@ impl Tree {
         tree
     }
 
-    /// A directory of `owner`.
+    /// Adds a directory owned by `owner`.
     pub(crate) fn directory(&mut self, path: &str, mode: u32, owner: u32) {
         self.put(path, mode, (owner, owner), Content::Directory);
     }
 
-    /// A symbolic link.
+    /// Adds a symbolic link.
     pub(crate) fn link(&mut self, path: &str, target: &str) {
         self.0.insert(normal(path), link(target));
     }
 
-    /// A file with these bytes.
+    /// Adds a file with these bytes.
     pub(crate) fn bytes(&mut self, path: &str, mode: u32, owner: u32, bytes: &[u8]) {
         let content = Content::Bytes(bytes.to_vec());
         self.put(path, mode, (owner, owner), content);
     }
 
-    /// A file of root's with the content of another, which is read when the layer is written.
+    /// Adds a file owned by root with the content of another, which is read when the layer is written.
     pub(crate) fn file(&mut self, path: &str, mode: u32, from: &Path) {
         self.put(path, mode, (0, 0), Content::File(from.to_owned()));
     }
 
-    /// Copies everything below the directory `from` that `keep` accepts to `to`. Owners and modes stay; anything other
-    /// than files, directories and links is left out.
+    /// Copies everything below the directory `from` that `keep` accepts to `to`. Keeps owners and modes; skips anything other than
+    /// files, directories and links.
     pub(crate) fn copy(
         &mut self,
         from: &Path,
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_layer_does_not_depend_on_the_order_and_follows_the_links() {
+    fn a_layer_is_independent_of_order_and_follows_links() {
         let made = |paths: [&str; 2]| {
             let mut tree = Tree::skeleton();
             for path in paths {

@@ -1,9 +1,9 @@
-/* How the DLP service treats a destination that it does not know, as the published one does: it asks Valkey whether exactly
- * this Host header was approved, and records what it blocks. To the stand-in one name is unknown, NEW, on any port; it does
- * not read the security level.
+/* How the DLP service handles an unknown destination, like the published one: it asks Valkey whether exactly this Host header was
+ * approved, and records the request if it blocks it. In this stand-in only one name is unknown, NEW, on any port; it does not read
+ * the security level.
  *
- * As the published one it talks TLS with a client certificate, as the user governance-reqmod. c-icap has OpenSSL loaded;
- * its headers are not in the base of the twins, so what is used is declared here.
+ * Like the published one, it uses TLS with a client certificate, as the user governance-reqmod. c-icap has loaded OpenSSL, whose
+ * headers are not in the base of the twins, so the functions used are declared here.
  */
 #define NEW "unknown.example"
 #define ID_SIZE sizeof "req-01234567"

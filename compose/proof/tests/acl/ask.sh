@@ -1,8 +1,8 @@
 #!/bin/bash
-# Makes the secrets of a stack, starts a server on them with the stack's own configuration, and prints the answer to each
+# Creates the secrets of a stack, starts a server with them and the stack's own configuration, and prints the answer to each
 # user of the ACL. Valkey's protocol and ACL are those of Redis 7, which Debian 12 has.
 #
-# Runs inside the namespaces of src/scene.rs: the port is the server's own, and the server ends with it.
+# Runs inside the namespaces of src/isolated.rs: only the server uses the port, and it ends with the script.
 # ask.sh COMPOSE_FOLDER SCRATCH_FOLDER
 set -euo pipefail
 
@@ -17,7 +17,7 @@ sed -e "s#/etc/valkey/tls/#$PWD/certs/valkey/#" -e "s#/run/secrets/#$PWD/secrets
     "$compose/config/state/valkey.conf" >valkey.conf
 redis-server ./valkey.conf >server.log 2>&1 &
 
-# as NAME_OF_PASSWORD USER COMMAND...: prints the answer on one line, an error by its first word.
+# as NAME_OF_PASSWORD USER COMMAND...: prints the answer on one line, an error as its first word.
 as() {
     local answer name=$1 user=$2
     shift 2
@@ -34,7 +34,7 @@ for _ in {1..100}; do
     sleep 0.05
 done
 
-# The DLP blocks a request, a person lets it pass with polis-approve's commands, and toolbox sees both.
+# The DLP service blocks a request, a person approves it with polis-approve's commands, and toolbox sees both.
 as reqmod governance-reqmod setex polis:blocked:req-00000001 3600 '{"destination":"example.org"}'
 as reqmod governance-reqmod set polis:ott:OTT-1 req-00000001 NX EX 600
 as reqmod governance-reqmod zadd polis:log:events 1 blocked
@@ -42,7 +42,7 @@ as mcp_agent mcp-agent get polis:blocked:req-00000001
 as mcp_admin mcp-admin scan 0 MATCH 'polis:blocked:*' COUNT 100
 as mcp_admin mcp-admin get polis:blocked:req-00000001
 as mcp_admin mcp-admin zadd polis:log:events 2 approved
-# MULTI and EXEC are one connection's: redis-cli reads the commands from a file.
+# MULTI and EXEC need the same connection: redis-cli reads the commands from a file.
 printf '%s\n' multi 'del polis:blocked:req-00000001' 'setex polis:approved:req-00000001 300 approved' exec >transaction
 as mcp_admin mcp-admin <transaction
 as mcp_admin mcp-admin setex polis:approved:host:example.org 300 approved
@@ -53,7 +53,7 @@ as mcp_agent mcp-agent zrevrange polis:log:events 0 9
 as dlp dlp-reader get polis:config:security_level
 as reqmod governance-reqmod get polis:approved:host:example.org
 
-# What would let the agent, or who reads its bytes, out of it.
+# Commands that would give more rights to the agent, or to anyone who can read its traffic.
 as mcp_agent mcp-agent setex polis:approved:host:example.com 300 approved
 as mcp_agent mcp-agent set polis:config:security_level relaxed
 as dlp dlp-reader set polis:config:security_level relaxed

@@ -1,9 +1,9 @@
-//! Asks a real server what the ACL written by `generate-secrets.sh` allows: everything that approving needs, and no right
-//! to approve for anyone who reads the agent's bytes.
+//! Checks with a real server what the ACL from `generate-secrets.sh` permits: everything that an approval needs, and no approval
+//! by anyone who can read the agent's traffic.
 
 use std::fs;
 
-use polis_stack_proof::scene;
+use polis_stack_proof::isolated;
 
 const ANSWERS: &str = r#"governance-reqmod: setex polis:blocked:req-00000001 3600 {"destination":"example.org"} -> OK
 governance-reqmod: set polis:ott:OTT-1 req-00000001 NX EX 600 -> OK
@@ -32,14 +32,15 @@ mcp-admin: acl list -> NOPERM
 "#;
 
 #[test]
-fn a_person_approves_and_the_agent_cannot() {
+fn a_person_can_approve_and_the_agent_cannot() {
     let scratch = std::env::temp_dir().join(format!("polis-acl-{}", std::process::id()));
     fs::create_dir_all(&scratch).expect("the scratch directory can be created");
-    let (script, compose) = (scene::path("proof/tests/acl/ask.sh"), scene::path(""));
+    let (script, compose) = (isolated::path("proof/tests/acl/ask.sh"), isolated::path(""));
     let folder = scratch.display().to_string();
     let needs = "needs root, namespaces and redis-server";
     let words = [script.as_str(), compose.as_str(), folder.as_str()];
-    let ran = scene::run("redis-server --version", needs, &words).expect("the scene can be run");
+    let ran =
+        isolated::run("redis-server --version", needs, &words).expect("the script can be run");
     let log = fs::read_to_string(scratch.join("server.log")).unwrap_or_default();
     fs::remove_dir_all(&scratch).expect("the scratch directory can be removed");
     let Some(ran) = ran else { return };

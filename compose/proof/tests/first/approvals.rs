@@ -1,5 +1,5 @@
-//! `polis security` on the stack that runs: real Valkey, our ACL, and the keys that the DLP service writes and asks for,
-//! written and asked as its user.
+//! `polis security` on the running stack, with the real Valkey and our ACL. Writes and reads the keys of the DLP service as that
+//! service's user.
 
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::ensure;
 
-/// The user of the DLP service that records blocks, and toolbox's, each with the name of its password.
+/// The DLP service's user that records blocks, and toolbox's user, each with the name of its password.
 const DLP: (&str, &str) = ("reqmod", "governance-reqmod");
 const TOOLBOX: (&str, &str) = ("mcp_agent", "mcp-agent");
 
-/// What Valkey answers a user to these commands, a line each.
+/// Valkey's answers to a user's commands, one per line.
 fn valkey(bench: &Bench, (secret, user): (&str, &str), commands: &str) -> Result<String> {
     let script = format!(
         "REDISCLI_AUTH=$(cat /opt/polis/secrets/valkey_{secret}_password.txt) \
@@ -28,10 +28,10 @@ fn is(what: &str, found: &str, expected: &str) -> Result<()> {
     })
 }
 
-/// The result of `polis security`, with `--json`.
+/// Runs `polis security` with `--json`; returns the result.
 fn security(bench: &Bench, args: &[&str]) -> Result<Value> {
     let ran = bench
-        .world
+        .sandbox
         .polis(&[&["security"], args, &["--json"]].concat());
     ensure(ran.code == Some(0), || format!("{args:?}: {}", ran.seen()))?;
     let document: Value =
@@ -39,16 +39,16 @@ fn security(bench: &Bench, args: &[&str]) -> Result<Value> {
     Ok(document["result"].clone())
 }
 
-/// What `polis security` says when it refuses, which has to be this.
+/// Asserts that `polis security` refuses with this message.
 fn refused(bench: &Bench, args: &[&str], why: &str) -> Result<()> {
-    let ran = bench.world.polis(&[&["security"], args].concat());
+    let ran = bench.sandbox.polis(&[&["security"], args].concat());
     let well = ran.code == Some(2) && ran.stderr.contains(why);
     ensure(well, || {
         format!("{args:?}: expected `{why}`: {}", ran.seen())
     })
 }
 
-/// A command of the DLP service that records a block as it does: every block of its own under one reason.
+/// The command with which the DLP service records a block: all blocks that it raises itself have the same reason.
 fn block(id: &str, destination: &str, pattern: &str) -> String {
     let request = json!({
         "request_id": id, "reason": "credential_detected", "destination": destination, "pattern": pattern,
@@ -57,7 +57,7 @@ fn block(id: &str, destination: &str, pattern: &str) -> String {
     format!("setex polis:blocked:{id} 3600 '{request}'")
 }
 
-/// The keys that are there; the log of events and the level are left out.
+/// The existing keys, without the log of events and the level.
 fn keys(bench: &Bench) -> Result<Vec<String>> {
     let said = valkey(bench, TOOLBOX, "scan 0 match polis:[ab]* count 1000")?;
     let mut keys: Vec<String> = said.lines().skip(1).map(str::to_owned).collect();
@@ -65,9 +65,9 @@ fn keys(bench: &Bench) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-/// Requests are listed, approved, denied and refused; a hostile one is shown as what it is.
+/// Requests are listed, approved, denied and refused; a hostile one is shown safely.
 pub(crate) fn approvals(bench: &mut Bench) -> Result<()> {
-    bench.polis("start, when all is well", &["start"])?;
+    bench.polis("start, with nothing to do", &["start"])?;
     let hostile = format!("\\x1b]52;c;{}\\n", "x".repeat(5000));
     let commands = [
         block("req-00000001", "New.example:8443", "new_domain_prompt"),
@@ -95,7 +95,7 @@ pub(crate) fn approvals(bench: &mut Bench) -> Result<()> {
         [null, false],
     ]);
     ensure(json!(seen) == expected, || format!("{pending:#}"))?;
-    let text = bench.world.polis(&["security", "pending"]).stdout;
+    let text = bench.sandbox.polis(&["security", "pending"]).stdout;
     let plain = text.len() < 600 && !text.chars().any(|c| c.is_control() && c != '\n');
     ensure(plain && text.contains("larger than 4,000 bytes"), || {
         format!("{text:?}")
@@ -127,10 +127,10 @@ pub(crate) fn approvals(bench: &mut Bench) -> Result<()> {
     the_request_itself_passes(bench)
 }
 
-/// An approval is the key that the DLP service asks for, and for no longer than it should be.
+/// An approval creates the key that the DLP service reads, with the right expiry.
 fn approved(bench: &Bench) -> Result<()> {
-    // Without a terminal nothing is asked. The name is the one that the page of the blocked request tells.
-    let ran = bench.world.polis(&["blocked", "approve", "req-00000001"]);
+    // Without a terminal, there is no confirmation. The page of the blocked request names this alias.
+    let ran = bench.sandbox.polis(&["blocked", "approve", "req-00000001"]);
     ensure(ran.code == Some(0), || ran.seen())?;
     let asked = "exists polis:approved:host:New.example:8443\nget polis:approved:host:New.example:8443\n\
         exists polis:approved:host:new.example:8443\nexists polis:blocked:req-00000001\n\
@@ -145,7 +145,7 @@ fn approved(bench: &Bench) -> Result<()> {
     ensure((200..=300).contains(&seconds), || format!("TTL: {left}"))
 }
 
-/// A host is let pass, the level is set, and the log tells all of it, whatever else stands in it.
+/// A host is allowed, the level is set, and the log shows all of it, whatever else it contains.
 fn level_and_log(bench: &Bench) -> Result<()> {
     let before = security(bench, &["level"])?;
     ensure(before["level"] == "balanced", || format!("{before:#}"))?;
@@ -160,11 +160,7 @@ fn level_and_log(bench: &Bench) -> Result<()> {
     }
     security(bench, &["allow", "D.example"])?;
     let asked = "get polis:approved:host:d.example";
-    is(
-        "a host that was let pass",
-        &valkey(bench, DLP, asked)?,
-        "approved",
-    )?;
+    is("an allowed host", &valkey(bench, DLP, asked)?, "approved")?;
     let status = security(bench, &["status"])?;
     let hosts = status["allowed"].as_array().map(Vec::len);
     ensure(hosts == Some(2) && status["pending"] == 0, || {
@@ -180,7 +176,7 @@ fn level_and_log(bench: &Bench) -> Result<()> {
     expected.extend(vec![json!("denied_via_cli"); 3]);
     expected.extend(vec![json!("level_set_via_cli"); 3]);
     expected.extend([json!("allowed_via_cli"), Value::Null]);
-    // Events of one second have no order.
+    // Events of the same second have no order.
     let count = |kind: &Value| kinds.iter().filter(|found| **found == kind).count();
     let whole = expected
         .iter()
@@ -190,7 +186,7 @@ fn level_and_log(bench: &Bench) -> Result<()> {
     })
 }
 
-/// What the workspace gets for a request: the status, and the page.
+/// The response to a request from the workspace: the status, and the page.
 fn request(bench: &Bench, options: &str) -> Result<(String, String)> {
     let command = format!("curl -sS -m 20 -w '\n%{{http_code}}' {options}");
     let said = bench
@@ -200,8 +196,7 @@ fn request(bench: &Bench, options: &str) -> Result<(String, String)> {
     Ok((status.to_owned(), page.to_owned()))
 }
 
-/// A request to a new destination is blocked; after the command that its page names the same request passes, and nothing
-/// else does.
+/// A request to a new destination is blocked. After the command that its page names, the same request passes, and no other.
 fn the_request_itself_passes(bench: &Bench) -> Result<()> {
     const URL: &str = "http://unknown.example/itself";
     const OTHERS: [&str; 3] = [
@@ -226,7 +221,7 @@ fn the_request_itself_passes(bench: &Bench) -> Result<()> {
     let seen = bench.internet.seen_with("/itself")?;
     ensure(seen.is_empty(), || format!("it arrived outside: {seen:?}"))?;
 
-    let ran = bench.world.polis(&words);
+    let ran = bench.sandbox.polis(&words);
     ensure(ran.code == Some(0), || ran.seen())?;
     for url in [URL, "https://unknown.example/itself"] {
         let (status, page) = request(bench, url)?;

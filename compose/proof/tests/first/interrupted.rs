@@ -1,5 +1,5 @@
-//! A first start that does not get to its end: killed in each phase, without a network, without power. Each check goes on
-//! where the one before stopped: the next `polis start` always does, and nothing is launched twice.
+//! An interrupted first start: killed in each phase, without a network, without power. Each check resumes where the previous one
+//! stopped: the next `polis start` always succeeds, and nothing is launched twice.
 
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
@@ -9,26 +9,26 @@ use polis_stack_proof::internet::REGISTRY;
 use crate::ensure;
 use crate::phase::{Begun, Shown, story};
 
-/// cloud-init installs its packages, and our script has not begun.
+/// cloud-init installs its packages, and our script has not started.
 const PACKAGES: Shown =
     Shown::Machine("pgrep -x apt-get >/dev/null && ! test -e /var/log/polis-provision.log");
-/// The last thing that our script has told of its steps.
+/// The last step that our script has logged.
 const DOCKER: Shown = Shown::Machine(
     "grep -o 'step [a-z-]* [a-z]*' /var/log/polis-provision.log | tail -n 1 | grep -q 'docker-engine start'",
 );
 const SYSBOX: Shown = Shown::Machine(
     "grep -o 'step [a-z-]* [a-z]*' /var/log/polis-provision.log | tail -n 1 | grep -q 'sysbox start'",
 );
-/// Our script runs again, started by `polis`.
+/// `polis` runs our script again.
 const AGAIN: Shown = Shown::Machine("systemctl is-active --quiet polis-provision.service");
-/// Some images are there and some are not.
+/// Some images are present, but not all.
 const PULLING: Shown = Shown::Machine(
     "cd /opt/polis; all=$(docker compose config --images | sort -u | wc -l); have=$(docker images --quiet | wc -l); \
      test \"$have\" -ge 1 -a \"$have\" -lt \"$all\"",
 );
 /// The first services run.
 const STARTING: Shown = Shown::Machine("test \"$(docker ps --quiet | wc -l)\" -ge 2");
-/// More services run, and not all.
+/// More services run, but not all.
 const HALF: Shown =
     Shown::Machine("running=$(docker ps --quiet | wc -l); test $running -ge 4 -a $running -lt 9");
 const WAITING: Shown = Shown::Told("Waiting until every service is healthy");
@@ -63,7 +63,7 @@ pub(crate) fn powered_off_installing_sysbox(bench: &mut Bench) -> Result<()> {
     power_off_in(bench, SYSBOX)
 }
 
-/// cloud-init runs our script once; after the power cut it is for `polis` to run it again.
+/// cloud-init runs our script only once; after the power cut, `polis` has to run it again.
 pub(crate) fn killed_provisioning_again(bench: &mut Bench) -> Result<()> {
     kill_in(bench, AGAIN)
 }
@@ -72,11 +72,11 @@ pub(crate) fn killed_transferring(bench: &mut Bench) -> Result<()> {
     kill_in(bench, Shown::Call("multipass transfer"))
 }
 
-pub(crate) fn killed_making_secrets(bench: &mut Bench) -> Result<()> {
+pub(crate) fn killed_creating_secrets(bench: &mut Bench) -> Result<()> {
     kill_in(bench, Shown::Call("scripts/generate-secrets.sh"))
 }
 
-/// The network goes first, so that the pull cannot end meanwhile.
+/// The network is cut first, so that the pull cannot finish meanwhile.
 pub(crate) fn killed_pulling(bench: &mut Bench) -> Result<()> {
     let begun = Begun::until(bench, PULLING)?;
     bench.internet.cut()?;
@@ -84,7 +84,7 @@ pub(crate) fn killed_pulling(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// The network is still away; when it is back, this very start gets past the pull.
+/// The network is still cut; when it is back, this same start completes the pull.
 pub(crate) fn network_cut_pulling(bench: &mut Bench) -> Result<()> {
     let mut begun = Begun::until(bench, Shown::Call("polis-job"))?;
     let tried = format!("timeout 1 bash -c '</dev/tcp/{REGISTRY}/443'");
@@ -111,13 +111,13 @@ pub(crate) fn killed_waiting_for_health(bench: &mut Bench) -> Result<()> {
     kill_in(bench, WAITING)
 }
 
-/// The last of all these starts gets to the end, with one launch in all.
+/// The last of these starts succeeds, with a single launch overall.
 pub(crate) fn converged(bench: &mut Bench) -> Result<()> {
-    let ran = bench.world.polis(&["start"]);
+    let ran = bench.sandbox.polis(&["start"]);
     ensure(ran.code == Some(0), || {
         format!("{}\n{}", ran.seen(), story(bench))
     })?;
     all_are_well(&bench.guest)?;
-    let launches = bench.world.calls_of("launch").len();
+    let launches = bench.sandbox.calls_of("launch").len();
     ensure(launches == 1, || format!("{launches} launches"))
 }

@@ -1,8 +1,8 @@
-//! The first launch on a real machine: from nothing to all containers healthy by one `polis start`, and the same with
-//! that start killed, cut off from the network and powered off in each of its phases.
+//! The first launch on a real machine: from nothing to all containers healthy with one `polis start`, and again with that start
+//! killed, cut off from the network and powered off in each of its phases.
 //!
-//! A runner of its own like that of the stack, because the interruptions hit one machine one after the other: each goes
-//! on with what the one before left. Arguments that are no options choose the checks whose names contain them.
+//! Has its own runner, like the stack's, because the interruptions hit the same machine one after the other, and each continues
+//! where the previous one stopped. Arguments that are not options select the checks whose names contain them.
 
 mod approvals;
 mod interrupted;
@@ -47,7 +47,10 @@ const CHECKS: [Check; 17] = [
         interrupted::killed_provisioning_again,
     ),
     ("killed_transferring", interrupted::killed_transferring),
-    ("killed_making_secrets", interrupted::killed_making_secrets),
+    (
+        "killed_creating_secrets",
+        interrupted::killed_creating_secrets,
+    ),
     ("killed_pulling", interrupted::killed_pulling),
     ("network_cut_pulling", interrupted::network_cut_pulling),
     ("killed_starting", interrupted::killed_starting),
@@ -59,7 +62,7 @@ const CHECKS: [Check; 17] = [
     ("converged", interrupted::converged),
 ];
 
-/// The checks that have the first machine.
+/// The checks on the first machine.
 const WHOLE: [&str; 4] = [CHECKS[0].0, CHECKS[1].0, CHECKS[2].0, CHECKS[3].0];
 
 fn main() -> ExitCode {
@@ -100,7 +103,7 @@ fn run(checks: &[Check]) -> Result<usize> {
     Ok(failed)
 }
 
-/// An error unless `holds`.
+/// Returns an error unless `holds`.
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(what()) }
 }

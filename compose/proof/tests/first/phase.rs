@@ -1,5 +1,5 @@
-//! The phases of a first start, each by what shows from outside that it is under way: the machine, the record of
-//! the calls of `multipass`, or `polis` itself. Never by time.
+//! The phases of a first start, each recognized from outside: by the machine, the record of the calls of `multipass`, or the
+//! output of `polis`. Never by time.
 
 use std::time::{Duration, Instant};
 
@@ -7,39 +7,39 @@ use fake_multipass::Running;
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
 
-/// How long a phase may take to begin.
+/// How long to wait for a phase.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How often it is looked for.
+/// How often to check for it.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// What shows a phase.
+/// How to recognize a phase.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shown {
     /// The machine is on.
     On,
-    /// A shell script in the machine ends with 0.
+    /// A shell script in the machine exits with 0.
     Machine(&'static str),
-    /// A call of `multipass`, begun and perhaps not ended, whose command line contains this.
+    /// A call of `multipass` has started, and perhaps ended, whose command line contains this.
     Call(&'static str),
-    /// `polis` says this on standard error.
+    /// `polis` prints this on standard error.
     Told(&'static str),
 }
 
 /// `polis start` in one of its phases.
 pub(crate) struct Begun {
     pub(crate) polis: Running,
-    /// How many calls there were before it.
+    /// The number of calls before it.
     before: usize,
 }
 
 impl Begun {
-    /// Starts `polis start` and returns when it is in the phase.
+    /// Starts `polis start` and waits until it is in the phase.
     ///
     /// # Errors
-    /// When it ends before that, or the phase does not begin in time.
+    /// When it ends first, or the phase does not start in time.
     pub(crate) fn until(bench: &Bench, shown: Shown) -> Result<Self> {
-        let before = bench.world.calls().len();
-        let polis = bench.world.start_polis(&["start"]);
+        let before = bench.sandbox.calls().len();
+        let polis = bench.sandbox.start_polis(&["start"]);
         let mut begun = Self { polis, before };
         begun.wait(bench, shown)?;
         Ok(begun)
@@ -48,7 +48,7 @@ impl Begun {
     /// Waits until it is in a later phase.
     ///
     /// # Errors
-    /// When it ends before that, or the phase does not begin in time.
+    /// When it ends first, or the phase does not start in time.
     pub(crate) fn wait(&mut self, bench: &Bench, shown: Shown) -> Result<()> {
         let start = Instant::now();
         while !self.shows(bench, shown)? {
@@ -57,7 +57,7 @@ impl Begun {
                 let what = if ended {
                     "ended before"
                 } else {
-                    "did not get to"
+                    "did not reach"
                 };
                 return Err(format!(
                     "polis start {what} {shown:?}\n{}{}\n{}",
@@ -71,7 +71,7 @@ impl Begun {
         Ok(())
     }
 
-    /// Kills it with its call of `multipass`.
+    /// Kills it together with its call of `multipass`.
     pub(crate) fn kill(self) {
         drop(self);
     }
@@ -81,7 +81,7 @@ impl Begun {
             Shown::On => bench.guest.is_on(),
             Shown::Machine(script) => Ok(bench.guest.ran(script)?.code == 0),
             Shown::Call(part) => {
-                let calls = bench.world.calls();
+                let calls = bench.sandbox.calls();
                 let mut since = calls.iter().skip(self.before);
                 Ok(since.any(|call| call.line().contains(part)))
             }

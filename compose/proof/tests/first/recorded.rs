@@ -1,20 +1,20 @@
-//! What a terminal shows after a first `polis start`, and the place in README.md that shows it to readers. The stage
-//! itself writes that place; a run without `UPDATE_EXPECT` compares it, except for what differs from run to run.
+//! The terminal after a first `polis start`, and the section of README.md that shows it to readers. The stage itself writes that
+//! section; without `UPDATE_EXPECT` it only compares, ignoring what differs from run to run.
 
 use std::fs;
 use std::num::NonZero;
 
 use polis_stack_proof::{Result, tree};
 
-/// The rows of a terminal that nothing scrolls out of, and its columns.
+/// The rows of a terminal that never scrolls, and its columns.
 const ROWS: NonZero<u16> = NonZero::new(200).expect("not 0");
 const COLUMNS: NonZero<u16> = NonZero::new(80).expect("not 0");
-/// What stands around the recorded session.
+/// The text around the recorded session.
 const BEGIN: &str = "<!-- recorded: polis start -->\n```console\n$ polis start\n";
 const END: &str = "```\n<!-- end of the recorded session -->\n";
 const UPDATE: &str = "UPDATE_EXPECT=1 cargo test --workspace --test first -- from_nothing";
 
-/// What a terminal shows after this output: the lines, without blanks at their ends.
+/// The lines that a terminal shows after this output, without trailing blanks.
 pub(crate) fn screen(output: &str) -> String {
     let mut terminal = vt100::Parser::new(ROWS, COLUMNS, 0);
     terminal.process(output.as_bytes());
@@ -29,10 +29,10 @@ pub(crate) fn timed(line: &str) -> Option<(&str, f64)> {
     (!title.starts_with(' ')).then_some((title, time.parse().ok()?))
 }
 
-/// Compares the recorded session of README.md with this one, or replaces it.
+/// Compares the session recorded in README.md with this one, or replaces it.
 ///
 /// # Errors
-/// When they differ, or README.md has no place for it.
+/// When they differ, or README.md has no section for it.
 pub(crate) fn compare(screen: &str) -> Result<()> {
     let path = tree::repository().join("README.md");
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -54,8 +54,8 @@ pub(crate) fn compare(screen: &str) -> Result<()> {
     ))
 }
 
-/// The lines without their times, and without the steps of the provisioning: `polis` looks at them every few seconds, and
-/// tells those that it has seen.
+/// The lines without times and without the steps of the provisioning: `polis` polls those every few seconds, and prints only the
+/// ones that it has seen.
 fn stable(session: &str) -> Vec<String> {
     let digits = regex::Regex::new(r"\d+ s\b").expect("a pattern");
     let lines = session.lines().filter(|line| !line.starts_with("  "));

@@ -1,4 +1,4 @@
-//! A signal to `polis exec` reaches the command in the workspace, through the real `docker exec`, which passes none on.
+//! A signal to `polis exec` reaches the command in the workspace, although the real `docker exec` forwards none.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use polis_stack_proof::bench::Bench;
 
 use crate::ensure;
 
-/// Nobody else runs this.
+/// A command that only this test runs.
 const ENDLESS: [&str; 2] = ["sleep", "86399"];
-/// How long the command may take to begin, and to end.
+/// How long the command may take to start, and to end.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// TERM ends the command in the workspace, and `polis` with the code of that.
+/// SIGTERM ends the command in the workspace, and `polis` exits with its code.
 pub(crate) fn signals(bench: &mut Bench) -> Result<()> {
-    bench.polis("start, when all is well", &["start"])?;
+    bench.polis("start, with nothing to do", &["start"])?;
     let polis = bench
-        .world
+        .sandbox
         .start_polis(&[&["exec", "--"], &ENDLESS[..]].concat());
     until(bench, true)?;
     polis.terminate();
@@ -26,12 +26,12 @@ pub(crate) fn signals(bench: &mut Bench) -> Result<()> {
     until(bench, false)
 }
 
-/// Waits until the command runs, or does not any more.
+/// Waits until the command is running, or no longer running.
 fn until(bench: &Bench, runs: bool) -> Result<()> {
     let start = Instant::now();
     while start.elapsed() < LIMIT {
         let line = ENDLESS.join(" ");
-        // Ends with 1 when nothing is found.
+        // Exits with 1 if nothing is found.
         let found = bench.inside("workspace", &["pgrep", "-fx", &line]).ran()?;
         if (found.code == 0) == runs {
             return Ok(());

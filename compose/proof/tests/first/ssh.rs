@@ -1,4 +1,4 @@
-//! `ssh` and `scp` into the workspace's twin: Debian's own OpenSSH at both ends, and nothing between them but `polis`.
+//! `ssh` and `scp` into the workspace's twin, with Debian's own OpenSSH at both ends and only `polis` between them.
 
 use std::fs;
 use std::path::Path;
@@ -11,20 +11,27 @@ use polis_stack_proof::bench::Bench;
 
 use crate::ensure;
 
-/// What the workspace is asked: who it is, that it trusts gate's CA as `exec` has it, and for a code of its own.
+/// Commands for the workspace: print who it is, check that it trusts gate's CA as with `exec`, and exit with a distinctive code.
 const QUESTION: &str = "id -un; pwd; echo \"$NODE_EXTRA_CA_CERTS\"; exit 7";
 const ANSWER: &str = "polis\n/home/polis\n/usr/local/share/ca-certificates/polis-ca.crt\n";
 
-/// Runs a client with the configuration that `polis` has installed. It asks the system, not HOME, where the user's is.
+/// Runs a client with the configuration that `polis` has installed. OpenSSH looks up the user's home in the system, not in HOME.
 fn openssh(bench: &Bench, program: &str, words: &[&str]) -> Ran {
-    let config = bench.world.home().join(".ssh/config").display().to_string();
+    let config = bench
+        .sandbox
+        .home()
+        .join(".ssh/config")
+        .display()
+        .to_string();
     let args = [&["-F", &config, "-o", "BatchMode=yes"][..], words].concat();
-    bench.world.run(&Path::new("/usr/bin").join(program), &args)
+    bench
+        .sandbox
+        .run(&Path::new("/usr/bin").join(program), &args)
 }
 
-/// A login, a copy there and back, and nothing that is left running.
+/// A login, and a copy in both directions, leave nothing running.
 pub(crate) fn ssh(bench: &mut Bench) -> Result<()> {
-    bench.polis("start, when all is well", &["start"])?;
+    bench.polis("start, with nothing to do", &["start"])?;
     bench.polis("ssh-config", &["ssh-config", "--install"])?;
     let ran = openssh(bench, "ssh", &["polis", QUESTION]);
     let well = (ran.code, ran.stdout.as_str(), ran.stderr.as_str()) == (Some(7), ANSWER, "");
@@ -32,8 +39,8 @@ pub(crate) fn ssh(bench: &mut Bench) -> Result<()> {
 
     let bytes: Vec<u8> = (0..400_000_u32).flat_map(u32::to_le_bytes).collect();
     let (there, back) = (
-        bench.world.home().join("big"),
-        bench.world.home().join("back"),
+        bench.sandbox.home().join("big"),
+        bench.sandbox.home().join("back"),
     );
     fs::write(&there, &bytes).map_err(|error| error.to_string())?;
     for words in [["-q", "big", "polis:big"], ["-q", "polis:big", "back"]] {
@@ -49,9 +56,9 @@ pub(crate) fn ssh(bench: &mut Bench) -> Result<()> {
     nothing_is_left(bench)
 }
 
-/// A directory goes in, and its change comes back, by the workspace's own git.
+/// A directory is synced, and its change comes back through the workspace's own git.
 fn synced(bench: &mut Bench) -> Result<()> {
-    let dir = bench.world.home().join("project");
+    let dir = bench.sandbox.home().join("project");
     let failed = |error: std::io::Error| error.to_string();
     fs::create_dir(&dir).map_err(failed)?;
     fs::write(dir.join("a"), "one\n").map_err(failed)?;
@@ -63,10 +70,10 @@ fn synced(bench: &mut Bench) -> Result<()> {
     ensure(text == "one\ntwo\n", || text)
 }
 
-/// The servers end with their connections, and none listens.
+/// The servers end with their connections, and none is listening.
 fn nothing_is_left(bench: &Bench) -> Result<()> {
     for _ in 0..50 {
-        // Ends with 1 when nothing is found.
+        // Exits with 1 if nothing is found.
         let found = bench.inside("workspace", &["pgrep", "-a", "sshd"]).ran()?;
         if (found.code, found.stdout.as_str()) == (1, "") {
             return Ok(());

@@ -8,26 +8,26 @@ use polis_stack_proof::health::all_are_well;
 
 use crate::{ensure, recorded};
 
-/// Seconds from the start of the first process to the stage of cloud-init that installs packages, and what those took.
+/// Seconds from the start of the first process to the stage of cloud-init that installs packages, and the duration of that.
 const BOOT: &str = "begin=$(awk '{print $22 / 100}' /proc/1/stat); \
     jq --argjson begin \"$begin\" '.v1[\"modules-final\"].start - $begin' /run/cloud-init/status.json";
 const PACKAGES: &str = "cloud-init analyze show | \
     sed -n 's/.*config-package-update-upgrade-install .* took \\([0-9.]*\\) seconds.*/\\1/p'";
 
-/// `polis start` on a terminal, on a machine where nothing is: when it ends, each service of the compose file is as it
-/// should be, and the terminal shows what README.md says.
+/// Runs `polis start` on a terminal, on a fresh machine. Afterwards, each service of the compose file is healthy or has finished,
+/// and the terminal shows the session in README.md.
 pub(crate) fn from_nothing_in_one_start(bench: &mut Bench) -> Result<()> {
     let start = Instant::now();
-    let ran = bench.world.polis_on_xterm(&["start"]);
+    let ran = bench.sandbox.polis_on_xterm(&["start"]);
     let took = start.elapsed();
     let screen = recorded::screen(&ran.stdout);
     ensure(ran.code == Some(0), || {
         format!("exit {:?}\n{screen}\n{}", ran.code, bench.guest.story())
     })?;
     all_are_well(&bench.guest)?;
-    let launches = bench.world.calls_of("launch").len();
+    let launches = bench.sandbox.calls_of("launch").len();
     ensure(launches == 1, || format!("{launches} launches"))?;
-    let refused = bench.world.refused();
+    let refused = bench.sandbox.refused();
     ensure(refused.is_empty(), || format!("refused: {refused:?}"))?;
     phases(bench, &screen)?;
     println!(
@@ -37,7 +37,7 @@ pub(crate) fn from_nothing_in_one_start(bench: &mut Bench) -> Result<()> {
     recorded::compare(&screen)
 }
 
-/// Prints the phases: in the machine as cloud-init and our script report them, then as `polis` does. Some run side by side.
+/// Prints the phases: in the machine, as reported by cloud-init and our script, then as reported by `polis`. Some overlap.
 fn phases(bench: &Bench, screen: &str) -> Result<()> {
     let print = |seconds: f64, what: &str| println!("{seconds:7.1} s  .       {what}");
     for (what, script) in [("boot", BOOT), ("packages", PACKAGES)] {

@@ -1,9 +1,9 @@
-//! Tries the rules of gate's `init.sh` with the real nft and real packets, in network namespaces: no engine, no image.
+//! Tests the rules of gate's `init.sh` with the real nft and real packets, in network namespaces: no engine, no image.
 
-use polis_stack_proof::scene;
+use polis_stack_proof::isolated;
 
-/// What the workspace reaches: g3proxy on two ports of any address, resolver on port 53, and nothing else. Refusals come
-/// at once.
+/// What the workspace can reach: g3proxy on two ports of any address, resolver on port 53, and nothing else. Refusals are
+/// immediate.
 const REACHED: &str = "\
 tcp 203.0.113.1:80 g3proxy for 203.0.113.1:80 from 10.10.1.130
 tcp 203.0.113.1:443 g3proxy for 203.0.113.1:443 from 10.10.1.130
@@ -36,26 +36,26 @@ udp 10.30.1.10:53 refused: No route to host
 gate itself: tcp 203.0.113.1:80 outside for 203.0.113.1:80 from 10.20.1.3
 ";
 
-/// `rp_filter` is the reverse path filter that the machine's distribution chose; it must not matter.
+/// `rp_filter` is the reverse path filter that the machine's distribution chose; it must make no difference.
 fn assert_reached(rp_filter: &str) {
     let (script, init) = (
-        scene::path("proof/tests/gate/scene.sh"),
-        scene::path("config/gate/init.sh"),
+        isolated::path("proof/tests/gate/isolated.sh"),
+        isolated::path("config/gate/init.sh"),
     );
     let needs = "needs root, namespaces and nft";
     let words = [script.as_str(), init.as_str(), rp_filter];
-    let ran = scene::run("nft list tables", needs, &words).expect("the scene can be run");
+    let ran = isolated::run("nft list tables", needs, &words).expect("the script can be run");
     let Some(ran) = ran else { return };
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
     assert_eq!(ran.stdout, REACHED);
 }
 
 #[test]
-fn two_ports_and_dns_pass_gate_and_the_rest_is_refused_at_once() {
+fn two_ports_and_dns_pass_gate_and_the_rest_is_refused_immediately() {
     assert_reached("0");
 }
 
 #[test]
-fn nothing_depends_on_the_reverse_path_filter() {
+fn the_reverse_path_filter_makes_no_difference() {
     assert_reached("2");
 }

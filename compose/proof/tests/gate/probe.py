@@ -1,4 +1,4 @@
-"""Servers and a client for scene.sh.
+"""Servers and a client for isolated.sh.
 
 probe.py serve NAME KIND:PORT...      answers with NAME, the address it was asked at and the one that asks
 probe.py try PROTOCOL:PORT:ADDRESS... prints what comes back, and whether it took long

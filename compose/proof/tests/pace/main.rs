@@ -1,8 +1,8 @@
-//! How long a first `polis start` takes on a slow link, and what it waits for. Not part of CI.
+//! Measures how long a first `polis start` takes on a slow link, and what it waits for. Not part of CI.
 //!
-//! The machine of the stack's proof, with downloads of realistic size, behind a link of 50 Mbit/s and 30 ms. Each second
-//! the machine is asked how far it is and what came over the link, so the table tells a phase that waits for the network
-//! from one that does not use it.
+//! Uses the machine of the stack's proof, with downloads of realistic size, behind a link of 50 Mbit/s and 30 ms. Polls the
+//! progress of the machine and the traffic on the link every second, so the table shows which phases wait for the network and
+//! which do not use it.
 
 use std::env;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use cloud_init_proof::guest::Guest;
 use cloud_init_proof::run::Run;
-use fake_multipass::World;
+use fake_multipass::Sandbox;
 use polis_stack_proof::bench::Bench;
 use polis_stack_proof::twins::Twin;
 use polis_stack_proof::{Result, registry, variant};
@@ -24,9 +24,9 @@ use serde_json::Value;
 
 const RATE: &str = "50mbit";
 const DELAY: &str = "30ms";
-/// The same in bytes per second.
+/// The rate in bytes per second.
 const BYTES_PER_SECOND: f64 = 50e6 / 8.0;
-/// What all images have together, in bytes.
+/// The total size of all images, in bytes.
 const IMAGES: u64 = 500_000_000;
 const LIMIT: Duration = Duration::from_secs(900);
 const UNIT: &str = "/etc/systemd/system/stand-in.service";
@@ -52,7 +52,7 @@ fn run() -> Result<()> {
         &target.with_file_name("proof"),
         &target.with_file_name("pace"),
     )?;
-    bench.world = std::mem::take(&mut bench.world).with_limit(LIMIT);
+    bench.sandbox = std::mem::take(&mut bench.sandbox).with_limit(LIMIT);
     let images = padded(&bench)?;
     registry::fill(&bench.dir, &images)?;
     bench.pin(&images)?;
@@ -62,7 +62,7 @@ fn run() -> Result<()> {
     let begin = Instant::now();
     let (looks, ran) = thread::scope(|scope| {
         let looks = scope.spawn(|| watch(&bench.guest, begin, &over));
-        let ran = bench.world.polis(&["start", "--json"]);
+        let ran = bench.sandbox.polis(&["start", "--json"]);
         over.store(true, Ordering::Relaxed);
         (looks.join(), ran)
     });
@@ -73,13 +73,16 @@ fn run() -> Result<()> {
     }
     print!("{}", table(&looks, total, &ran.stdout)?);
     println!("link: {RATE}, {}", bench.guest.output("cat /run/link")?);
-    warm(&bench.world)
+    warm(&bench.sandbox)
 }
 
-/// A start with nothing to do: its calls, and the time that is not theirs.
-fn warm(world: &World) -> Result<()> {
-    let (program, real) = (world.dir().join("bin/multipass"), world.dir().join("real"));
-    let log = world.dir().join("took");
+/// Measures a start with nothing to do: its calls, and the time spent outside them.
+fn warm(sandbox: &Sandbox) -> Result<()> {
+    let (program, real) = (
+        sandbox.dir().join("bin/multipass"),
+        sandbox.dir().join("real"),
+    );
+    let log = sandbox.dir().join("took");
     let script = format!(
         "#!/bin/bash\nbegin=$(date +%s%N)\n{}/multipass \"$@\"\ncode=$?\n\
          echo $(($(date +%s%N) - begin)) >>{}\nexit $code\n",
@@ -92,7 +95,7 @@ fn warm(world: &World) -> Result<()> {
         .and_then(|()| fs::set_permissions(&program, fs::Permissions::from_mode(0o755)))
         .map_err(|error| format!("{}: {error}", program.display()))?;
     let begin = Instant::now();
-    let ran = world.polis(&["start"]);
+    let ran = sandbox.polis(&["start"]);
     let total = begin.elapsed();
     if ran.code != Some(0) {
         return Err(ran.seen());
@@ -109,7 +112,7 @@ fn warm(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The images with one more layer each, so that they have the wanted size together.
+/// Adds a layer to each image, so that together they have the required size.
 fn padded(bench: &Bench) -> Result<Vec<Twin>> {
     let twins: Vec<&Twin> = bench
         .twins
@@ -141,7 +144,7 @@ fn padded(bench: &Bench) -> Result<Vec<Twin>> {
     twins.iter().enumerate().map(one).collect()
 }
 
-/// Text of so many bytes that does not repeat; it travels as it is.
+/// Text of this many bytes that does not repeat, so compression does not shrink it.
 fn noise(seed: u64, bytes: u64) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut text = String::with_capacity(usize::try_from(bytes).unwrap_or_default() + 16);
@@ -154,7 +157,7 @@ fn noise(seed: u64, bytes: u64) -> String {
     text
 }
 
-/// Has the machine put itself behind the link when it boots, before anything travels.
+/// Makes the machine put itself behind the link at boot, before any download.
 fn slow(bench: &Bench) -> Result<()> {
     let guest = &bench.guest;
     let drop_ins = bench.dir.join("drop-ins/docker.service.d");
@@ -169,7 +172,7 @@ fn slow(bench: &Bench) -> Result<()> {
     );
     guest.put(&bench.dir, UNIT, &unit)?;
     // Docker 29 keeps images in containerd, which resumes a download that was cut (docs.docker.com/storage/containerd).
-    // The older engine of the machine does so when it is told to.
+    // The machine's older engine does so only if configured.
     guest.put(
         &bench.dir,
         "/srv/stand-in/store",
@@ -184,7 +187,7 @@ fn slow(bench: &Bench) -> Result<()> {
     )
 }
 
-/// How far the launch was, seconds after its begin, with the bytes that had come.
+/// The progress of the launch, in seconds since its start, with the bytes received so far.
 struct Look {
     at: f64,
     bytes: f64,
@@ -213,7 +216,7 @@ fn watch(guest: &Guest, begin: Instant, over: &AtomicBool) -> Vec<Look> {
     looks
 }
 
-/// What each phase took, and how much of that the link was busy.
+/// Prints how long each phase took, and how much of that the link was busy.
 fn table(looks: &[Look], total: Duration, report: &str) -> Result<String> {
     let report: Value =
         serde_json::from_str(report).map_err(|error| format!("{error}: {report}"))?;

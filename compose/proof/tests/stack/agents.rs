@@ -1,5 +1,5 @@
-//! A real agent in the real stack: added, installed, healthy, reached through its port, restarted and updated with its
-//! data, and removed without a trace.
+//! A real agent in the real stack: added, installed, healthy, reachable through its port, restarted and updated with its data kept,
+//! and removed without a trace.
 
 use std::fs;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::ensure;
 use crate::holes;
 use crate::probe::shell;
 
-/// How long the unit and the agent may take.
+/// How long the unit and the agent may take to start.
 const LIMIT: Duration = Duration::from_secs(120);
 const TOKEN: &str = "sk-proof-of-the-stack";
-/// What its volume holds it also counts, so that lost data shows.
+/// It also counts the contents of its volume, which reveals lost data.
 const COUNT: &str = "curl -sf http://127.0.0.1:8099/count";
 
 /// The example `agents/echo`, from `agent add` to `agent remove --purge`.
@@ -35,7 +35,7 @@ pub(crate) fn an_agent_is_run(bench: &mut Bench) -> Result<()> {
     is_healthy(bench)?;
     let differs = bench.guest.output("/opt/polis/scripts/stack.sh differs")?;
     ensure(differs.is_empty(), || {
-        format!("a workspace that was just made differs: {differs}")
+        format!("a newly created workspace differs: {differs}")
     })?;
     let said = format!("curl -sf -H 'X-Token: {TOKEN}' -d hello http://127.0.0.1:8099/");
     let answer = shell(bench, &said)?;
@@ -71,7 +71,7 @@ pub(crate) fn an_agent_is_run(bench: &mut Bench) -> Result<()> {
 
     let remove = ["agent", "remove", "echo", "--purge", "--yes"];
     bench.polis("polis agent remove", &remove)?;
-    // At once, not only with the next start.
+    // Immediately, not only after the next start.
     ensure(asked(bench, 8099, "/health").is_err(), || {
         "its port is still open".to_owned()
     })?;
@@ -96,7 +96,7 @@ fn is_healthy(bench: &mut Bench) -> Result<()> {
     })
 }
 
-/// The answer to a request from outside, at the machine's address.
+/// The response to a request from outside, to the machine's address.
 fn asked(bench: &Bench, port: u16, path: &str) -> Result<String> {
     let process = bench.internet.process()?;
     let url = format!("http://{}:{port}{path}", bench.internet.machine);
@@ -105,19 +105,19 @@ fn asked(bench: &Bench, port: u16, path: &str) -> Result<String> {
     Run::new(&[&enter[..], &curl].concat()).output()
 }
 
-/// The agent answers at the machine's address, through a forwarder that is no way out.
+/// The agent answers at the machine's address, through a forwarder that is not a way out.
 fn is_reached(bench: &mut Bench) -> Result<()> {
     let count = asked(bench, 8099, "/count")?;
     ensure(count == "1", || format!("from outside: {count}"))?;
     ensure(asked(bench, 9000, "/count").is_err(), || {
-        "a port is open that nobody asked for".to_owned()
+        "an unrequested port is open".to_owned()
     })?;
     let workspace = "docker inspect --format '{{.Id}} {{.State.StartedAt}}' polis-workspace";
     let before = bench.guest.output(workspace)?;
     let words = ["port", "add", "9000", "--to", "8099"];
     bench.polis("polis port add", &words)?;
     let count = asked(bench, 9000, "/count")?;
-    ensure(count == "1", || format!("at a port of one's own: {count}"))?;
+    ensure(count == "1", || format!("at the user's port: {count}"))?;
     let listens =
         "ss -Hltn 'sport = :8099 or sport = :9000' | awk '{print $4}' | sort | tr '\\n' ' '";
     let found = bench.guest.output(listens)?;
@@ -127,7 +127,7 @@ fn is_reached(bench: &mut Bench) -> Result<()> {
         format!("the machine listens at {found}")
     })?;
 
-    // From the workspace the forwarder leads back to it and nowhere else, and neither does what could run in it.
+    // From the workspace, the forwarder leads only back to it, and a process in the forwarder could not get out either.
     let own = shell(bench, "curl -sf --noproxy '*' http://10.10.1.30:8099/count")?;
     ensure(own == "1", || format!("from the workspace: {own}"))?;
     holes::is_no_way_around_gate(bench, "forward", "10.10.1.30")?;
@@ -136,7 +136,7 @@ fn is_reached(bench: &mut Bench) -> Result<()> {
 
     bench.polis("polis port remove", &["port", "remove", "9000"])?;
     ensure(asked(bench, 9000, "/count").is_err(), || {
-        "the port that was removed is open".to_owned()
+        "the removed port is still open".to_owned()
     })?;
     let after = bench.guest.output(workspace)?;
     ensure(before == after, || {
@@ -144,7 +144,7 @@ fn is_reached(bench: &mut Bench) -> Result<()> {
     })
 }
 
-/// At a boot the forwarder goes to the address that the machine has: Docker starts no container at one that is gone.
+/// At boot, the forwarder moves to the machine's current address: Docker starts no container at an address that is gone.
 fn is_reached_after_a_boot(bench: &mut Bench) -> Result<()> {
     let start = Instant::now();
     let machine = bench.internet.machine.as_str();
@@ -163,7 +163,7 @@ fn is_reached_after_a_boot(bench: &mut Bench) -> Result<()> {
     }
 }
 
-/// Another content under the same name takes its place, and has its data.
+/// An agent with the same name and other contents replaces it, and keeps its data.
 fn is_updated(bench: &mut Bench, agent: &Path) -> Result<()> {
     let dir = bench.dir.join("updated");
     let failed = |error: std::io::Error| format!("{}: {error}", dir.display());
@@ -177,7 +177,7 @@ fn is_updated(bench: &mut Bench, agent: &Path) -> Result<()> {
     let old = asked(bench, 8099, "/health")?;
     ensure(old == "well", || format!("the old one says `{old}`"))?;
     let dir = dir.display().to_string();
-    // Its key is there already.
+    // Its key is already stored.
     bench.polis("polis agent add, another one", &["agent", "add", &dir])?;
     bench.polis("polis start after it", &["start"])?;
     is_healthy(bench)?;

@@ -1,4 +1,4 @@
-//! Stopping, rebooting and coming back, in order and closed throughout.
+//! Stopping and rebooting the stack: it comes back in order, and nothing gets out meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// How long the stack may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 
-/// Tries to get out, over and over, as soon as the workspace has processes; counts its rounds from 0 at each boot.
+/// Repeatedly tries to get out, as soon as the workspace has processes; counts its rounds from 0 at each boot.
 const RUNNER: &str = r#"
 import itertools, os, pathlib, socket, subprocess, time
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +53,7 @@ for round in itertools.count():
 const UNIT: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/usr/bin/python3 /home/runner.py\n\
                     [Install]\nWantedBy=sysinit.target\n";
 
-/// After a reboot of the machine everything comes back, and nothing gets out in the meantime.
+/// After a reboot of the machine, everything comes back, and nothing gets out meanwhile.
 pub(crate) fn a_reboot_is_closed(bench: &mut Bench) -> Result<()> {
     let runner = RUNNER
         .replace("@WEB", WEB)
@@ -89,7 +89,7 @@ pub(crate) fn a_reboot_is_closed(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// The unit that brought the stack up also takes it down, so the next boot starts it in order.
+/// The unit that started the stack also stops it, so the next boot starts it in order.
 pub(crate) fn a_reboot_is_in_order(bench: &mut Bench) -> Result<()> {
     let unit = bench.guest.output("systemctl is-active polis.service")?;
     ensure(unit == "active", || {
@@ -99,7 +99,7 @@ pub(crate) fn a_reboot_is_in_order(bench: &mut Bench) -> Result<()> {
     in_order(bench)
 }
 
-/// Reboots and waits until all is well.
+/// Reboots and waits until everything is healthy.
 fn reboot(bench: &mut Bench, what: &str) -> Result<()> {
     let start = Instant::now();
     Run::new(&["docker", "restart", "--time", "60", bench.guest.name()]).output()?;
@@ -112,17 +112,18 @@ fn reboot(bench: &mut Bench, what: &str) -> Result<()> {
             result => break result,
         }
     };
-    bench
-        .times
-        .push((format!("{what}, until all is well"), start.elapsed()));
-    // The unit says when it has ended, which may be after the last health check.
+    bench.times.push((
+        format!("{what}, until everything is healthy"),
+        start.elapsed(),
+    ));
+    // The unit may finish after the last health check.
     bench.guest.output(
         "while test \"$(systemctl is-active polis.service)\" = activating; do sleep 0.2; done",
     )?;
     well.map_err(|error| format!("{} s after a reboot: {error}", LIMIT.as_secs()))
 }
 
-/// Each container has started after those that it waits for.
+/// Each container has started after its dependencies.
 fn in_order(bench: &Bench) -> Result<()> {
     let started = bench.guest.output(
         "cd /opt/polis && docker compose config --format json | \
@@ -133,18 +134,18 @@ fn in_order(bench: &Bench) -> Result<()> {
     )?;
     for line in started.lines() {
         let [of, on, later, earlier] = line.split(' ').collect::<Vec<_>>()[..] else {
-            return Err(format!("not an order: {line}"));
+            return Err(format!("invalid line: {line}"));
         };
         ensure(later > earlier, || {
             format!("{of} has started at {later}, before {on} at {earlier}")
         })?;
     }
     ensure(started.lines().count() > 5, || {
-        format!("too few orders: {started}")
+        format!("too few dependencies: {started}")
     })
 }
 
-/// The stack stops in time and no container has to be killed; measures how long starting and restarting take.
+/// The stack stops in time without any container being killed. Measures how long starting and restarting take.
 pub(crate) fn it_stops_in_time(bench: &mut Bench) -> Result<()> {
     let mut timed = |what: &str, script: &str| -> Result<Duration> {
         let start = Instant::now();
@@ -156,12 +157,12 @@ pub(crate) fn it_stops_in_time(bench: &mut Bench) -> Result<()> {
         Ok(took)
     };
     let stop = timed("the stack stops", "docker compose stop")?;
-    // Asked now: a container that runs again has exit code 0.
+    // Check this now: a container that runs again has exit code 0.
     let killed = bench.guest.output(
         "docker ps --all --quiet | xargs docker inspect --format '{{.Name}} {{.State.ExitCode}}' | grep ' 137$' || true",
     )?;
     timed(
-        "the stack starts, until all is well",
+        "the stack starts, until everything is healthy",
         "docker compose up --detach --wait",
     )?;
     timed(
@@ -169,7 +170,7 @@ pub(crate) fn it_stops_in_time(bench: &mut Bench) -> Result<()> {
         "docker compose restart && docker compose up --detach --wait",
     )?;
     ensure(killed.is_empty(), || {
-        format!("these containers did not stop by themselves and were killed: {killed}")
+        format!("these containers did not stop in time and were killed: {killed}")
     })?;
     ensure(stop < STOP_LIMIT, || {
         format!("the stack took {:.1} s to stop", stop.as_secs_f64())

@@ -1,4 +1,4 @@
-//! Upgrades and failed starts: the agent's work survives them.
+//! The agent's work survives upgrades and failed starts.
 
 use std::fs;
 
@@ -10,12 +10,12 @@ use polis_stack_proof::{Result, registry, variant};
 use crate::ensure;
 use crate::probe::shell;
 
-/// Files on the volumes, and one that lives as long as the workspace's container.
+/// Files on the volumes, and one with the lifetime of the workspace's container.
 const KEPT: [&str; 3] = ["/home/polis/kept", "/root/kept", "/var/lib/docker/kept"];
 const IN_CONTAINER: &str = "/usr/local/kept";
 const IN_MACHINE: &str = "/var/lib/docker/volumes/polis_state-data/_data/kept";
 
-/// Writes the files that have to survive.
+/// Writes the files that must survive.
 fn write(bench: &Bench) -> Result<()> {
     let paths: Vec<&str> = KEPT.into_iter().chain([IN_CONTAINER]).collect();
     shell(
@@ -31,13 +31,13 @@ fn write(bench: &Bench) -> Result<()> {
         .map(drop)
 }
 
-/// Checks that everything is still there, with `container` also what no volume holds.
+/// Checks that everything is still there; with `container`, also the file that is not on a volume.
 fn is_kept(bench: &Bench, container: bool) -> Result<()> {
     let mut paths = KEPT.to_vec();
     paths.extend(container.then_some(IN_CONTAINER));
     for path in paths {
         let found = shell(bench, &format!("cat {path}"))
-            .map_err(|error| format!("the agent's work is lost: {error}"))?;
+            .map_err(|error| format!("the agent's work was lost: {error}"))?;
         ensure(found == "work", || format!("{path}: {found}"))?;
     }
     let found = bench.guest.output(&format!("cat {IN_MACHINE}"))?;
@@ -50,7 +50,7 @@ fn workspace_id(bench: &Bench) -> Result<String> {
         .output("docker inspect --format '{{.Id}}' polis-workspace")
 }
 
-/// Another image for a repository, in the registry.
+/// Publishes another image for a repository in the registry.
 fn publish(bench: &Bench, name: &str, text: &str) -> Result<Variant> {
     let twin = bench.twins.get(name)?;
     let made = variant::of(twin, text, &bench.dir)?;
@@ -58,7 +58,7 @@ fn publish(bench: &Bench, name: &str, text: &str) -> Result<Variant> {
     Ok(made)
 }
 
-/// Changes the byte before the last `mark` in a blob of the registry; returns what the blob was.
+/// Changes the byte before the last `mark` in a blob of the registry; returns the original blob.
 fn alter(bench: &Bench, digest: &str, mark: &[u8]) -> Result<Vec<u8>> {
     let path = bench.registry.blob(digest);
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -68,7 +68,7 @@ fn alter(bench: &Bench, digest: &str, mark: &[u8]) -> Result<Vec<u8>> {
         .and_then(|at| at.checked_sub(1))
         .ok_or_else(|| format!("{}: nothing to alter", path.display()))?;
     let mut after = before.clone();
-    // The length stays the same: only the digest can give it away.
+    // The length stays the same: only the digest reveals the change.
     after[at] ^= 1;
     fs::write(&path, after).map_err(failed)?;
     Ok(before)
@@ -80,15 +80,15 @@ fn restore(bench: &Bench, digest: &str, bytes: &[u8]) -> Result<()> {
     fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// An image whose layer was altered in the registry is not pulled: the start fails and names it, running services keep
-/// running, and nothing is lost. An image whose manifest was altered is not pulled either.
+/// An image whose layer was altered in the registry is not pulled: the start fails and names it, running services keep running,
+/// and nothing is lost. Nor is an image whose manifest was altered.
 pub(crate) fn a_tampered_image_is_refused(bench: &mut Bench) -> Result<()> {
     write(bench)?;
-    let made = publish(bench, "toolbox", "work of somebody else: www")?;
+    let made = publish(bench, "toolbox", "the work of an attacker: www")?;
     let layer = alter(bench, &made.layer, b"ww")?;
     bench.pin(std::slice::from_ref(&made.twin))?;
     let id = workspace_id(bench)?;
-    let ran = bench.world.polis(&["start"]);
+    let ran = bench.sandbox.polis(&["start"]);
     restore(bench, &made.layer, &layer)?;
     ensure(ran.code != Some(0), || {
         format!("the altered image was started: {}", ran.seen())
@@ -103,10 +103,10 @@ pub(crate) fn a_tampered_image_is_refused(bench: &mut Bench) -> Result<()> {
         format!("toolbox runs {used}")
     })?;
     ensure(workspace_id(bench)? == id, || {
-        "the workspace was recreated by a start that failed".to_owned()
+        "the workspace was recreated by a failed start".to_owned()
     })?;
     is_kept(bench, true)?;
-    // Another size of the last layer: valid JSON, which the registry serves and only the digest tells apart.
+    // Another size for the last layer: valid JSON, which the registry serves; only the digest reveals the change.
     let manifest = alter(bench, &made.twin.digest, b"}]")?;
     let reference = format!("{}@{}", made.twin.image, made.twin.digest);
     let pull = format!("docker pull --quiet {reference}");
@@ -115,7 +115,7 @@ pub(crate) fn a_tampered_image_is_refused(bench: &mut Bench) -> Result<()> {
     ensure(ran.code != 0, || {
         format!("{reference} was pulled with an altered manifest")
     })?;
-    // Nothing but the manifest was in the way.
+    // Only the manifest had prevented the pull.
     bench.guest.output(&pull).map(drop)
 }
 
@@ -139,13 +139,13 @@ pub(crate) fn an_upgrade_keeps_the_workspace(bench: &mut Bench) -> Result<()> {
     is_kept(bench, true)
 }
 
-/// A new workspace image needs a new container: `polis start` asks for a decision, and the volumes stay.
+/// A new workspace image needs a new container: `polis start` asks for a decision, and the volumes are kept.
 pub(crate) fn another_workspace_keeps_the_volumes(bench: &mut Bench) -> Result<()> {
     write(bench)?;
     let made = publish(bench, "workspace", "the next workspace")?;
     bench.pin(std::slice::from_ref(&made.twin))?;
     let id = workspace_id(bench)?;
-    let ran = bench.world.polis(&["start"]);
+    let ran = bench.sandbox.polis(&["start"]);
     ensure(ran.stderr.contains("--recreate-workspace"), || {
         format!(
             "polis start does not ask for --recreate-workspace: {}",
@@ -170,8 +170,7 @@ pub(crate) fn another_workspace_keeps_the_volumes(bench: &mut Bench) -> Result<(
     is_kept(bench, false)
 }
 
-/// An agent layers its compose file on the stack: the workspace gets a new container, but only on request, and keeps its
-/// volumes.
+/// An agent layers its compose file on the stack: the workspace gets a new container, but only on request, and keeps its volumes.
 pub(crate) fn another_agent_keeps_the_volumes(bench: &mut Bench) -> Result<()> {
     write(bench)?;
     let agent = bench.dir.join("proof-agent");

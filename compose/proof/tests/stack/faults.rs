@@ -1,4 +1,4 @@
-//! Faults are reported.
+//! Faults of a service are reported.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::ensure;
 
 const CONFIG: &str = "/opt/polis/config/sentinel/c-icap.conf";
 
-/// c-icap exits with 0 when its configuration is wrong. Sentinel is unhealthy all the same, nothing passes, and `polis`
-/// reports it: the start fails, the status shows sentinel, and its log has the reason.
+/// c-icap exits with 0 if its configuration is invalid. Sentinel is unhealthy nevertheless, nothing passes, and `polis` reports it:
+/// the start fails, the status shows sentinel, and its log has the reason.
 pub(crate) fn a_wrong_c_icap_conf_is_told(bench: &mut Bench) -> Result<()> {
     bench.guest.output(&format!(
         "cp {CONFIG} /root/c-icap.conf; echo 'Service gone srv_gone.so' >>{CONFIG}; docker restart --time 5 polis-sentinel"
@@ -21,7 +21,7 @@ pub(crate) fn a_wrong_c_icap_conf_is_told(bench: &mut Bench) -> Result<()> {
         "cat /root/c-icap.conf >{CONFIG}; docker restart --time 5 polis-sentinel"
     ))?;
     told?;
-    bench.polis("polis start, after c-icap.conf was mended", &["start"])?;
+    bench.polis("polis start, after c-icap.conf was fixed", &["start"])?;
     all_are_well(&bench.guest)
 }
 
@@ -59,23 +59,23 @@ fn told(bench: &Bench) -> Result<()> {
         format!("without sentinel it passed: {} {seen:?}", passed.stdout)
     })?;
     let ran = bench
-        .world
+        .sandbox
         .polis_with(&["start"], &[("POLIS_HEALTH_TIMEOUT", "45")]);
     ensure(ran.code == Some(12), || {
         format!(
-            "polis start does not say that a service is not healthy: {}",
+            "polis start does not report an unhealthy service: {}",
             ran.seen()
         )
     })?;
-    let status = bench.world.polis(&["status"]).seen();
+    let status = bench.sandbox.polis(&["status"]).seen();
     let shown = status
         .lines()
         .any(|line| line.contains("sentinel") && !line.contains(" healthy"));
     ensure(shown, || {
-        format!("polis status does not show that sentinel is not well: {status}")
+        format!("polis status does not show that sentinel is unhealthy: {status}")
     })?;
-    let log = bench.world.polis(&["logs", "sentinel"]).seen();
+    let log = bench.sandbox.polis(&["logs", "sentinel"]).seen();
     ensure(log.contains("srv_gone.so"), || {
-        format!("polis logs sentinel does not say what is wrong: {log}")
+        format!("polis logs sentinel does not show the reason: {log}")
     })
 }

@@ -1,4 +1,4 @@
-//! Ways out of the sandbox that were once open: each is tried again as root in the workspace.
+//! Former ways out of the sandbox. Each is tried again, as root in the workspace.
 
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
@@ -7,7 +7,7 @@ use polis_stack_proof::internet::{PRIVATE, WEB};
 use crate::ensure;
 use crate::probe::{Answers, ask, ask_from, shell};
 
-/// Fails when something answered.
+/// Fails if something answered.
 fn nothing_answers(answers: &Answers) -> Result<()> {
     let open: Vec<String> = answers
         .iter()
@@ -19,13 +19,13 @@ fn nothing_answers(answers: &Answers) -> Result<()> {
     })
 }
 
-/// Fails when `mark` arrived outside.
+/// Fails if `mark` arrived outside.
 fn nothing_arrived(bench: &Bench, mark: &str) -> Result<()> {
     let seen = bench.internet.seen_with(mark)?;
     ensure(seen.is_empty(), || format!("it arrived outside: {seen:?}"))
 }
 
-/// Only inspected traffic leaves: nothing on other ports, whatever its protocol.
+/// Only inspected traffic gets out: nothing on other ports, whatever its protocol.
 pub(crate) fn raw_tcp_is_refused(bench: &mut Bench) -> Result<()> {
     let mark = "sk-raw-tcp-mark";
     let ports = [22, 23, 25, 853, 3128, 5432, 8080, 8443, 9000, 65535];
@@ -46,7 +46,7 @@ pub(crate) fn raw_tcp_is_refused(bench: &mut Bench) -> Result<()> {
     nothing_arrived(bench, mark)
 }
 
-/// The machine answers over IPv6 neither at multicast addresses nor at those of its bridges.
+/// The machine does not answer over IPv6, neither at multicast addresses nor at those of its bridges.
 pub(crate) fn the_machine_is_silent_over_ipv6(bench: &mut Bench) -> Result<()> {
     let device = shell(
         bench,
@@ -97,7 +97,7 @@ fn link_local(mac: &str) -> String {
     )
 }
 
-/// No neighbour forwards packets routed through it, whatever its reverse path filter is.
+/// No neighbour forwards packets that are routed through it, whatever its reverse path filter.
 pub(crate) fn no_neighbour_is_a_way_around_gate(bench: &mut Bench) -> Result<()> {
     for (neighbour, address) in [("resolver", "10.10.1.2"), ("toolbox", "10.10.1.20")] {
         is_no_way_around_gate(bench, neighbour, address)?;
@@ -153,7 +153,7 @@ fn elsewhere(bench: &Bench) -> [String; 6] {
     .map(str::to_owned)
 }
 
-/// Questions to these addresses, marked with `mark`.
+/// Probes of these addresses, marked with `mark`.
 fn to_elsewhere(bench: &Bench, mark: &str) -> Vec<String> {
     let mut questions = Vec::new();
     for target in elsewhere(bench) {
@@ -165,7 +165,7 @@ fn to_elsewhere(bench: &Bench, mark: &str) -> Vec<String> {
     questions
 }
 
-/// What runs in the network of `service`, whatever it is, reaches nothing outside.
+/// A process in the network of `service` reaches nothing outside.
 pub(crate) fn reaches_nothing_outside(bench: &Bench, service: &str) -> Result<()> {
     let mark = format!("from-{service}");
     let answers = ask_from(bench, service, &to_elsewhere(bench, &mark))?;

@@ -1,9 +1,8 @@
-//! The stack on a real Docker Engine, driven by the real `polis`: one machine, started once, and the claims that the
+//! Checks the stack on a real Docker Engine, driven by the real `polis`: one machine, started once, and the claims that the
 //! documents make about it.
 //!
-//! A runner of its own instead of the usual test harness, because all checks look at one machine, in an order in which
-//! the later ones need what the earlier ones left. Arguments that are no options choose the checks whose names contain
-//! them; the start always runs.
+//! Has its own runner instead of the usual test harness, because all checks use one machine, and later checks rely on the state
+//! that earlier ones leave. Arguments that are not options select the checks whose names contain them; the start always runs.
 
 mod agents;
 mod boot;
@@ -28,7 +27,7 @@ type Check = (&'static str, fn(&mut Bench) -> Result<()>);
 
 /// The checks in order. The first one, the start, is the precondition of all others.
 const CHECKS: [Check; 20] = [
-    ("start", start::everything_is_well),
+    ("start", start::everything_is_healthy),
     ("warm_start", start::a_second_start_does_nothing),
     (
         "original_destination",
@@ -106,7 +105,7 @@ fn run(checks: &[Check]) -> Result<usize> {
     Ok(failed)
 }
 
-/// An error unless `holds`.
+/// Returns an error unless `holds`.
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(what()) }
 }

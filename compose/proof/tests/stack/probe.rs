@@ -1,17 +1,17 @@
-//! Asks questions inside the workspace with `probe.py`, and reads the answers.
+//! Runs probes inside the workspace with `probe.py`, and reads the answers.
 
 use std::collections::BTreeMap;
 
 use polis_stack_proof::Result;
 use polis_stack_proof::bench::Bench;
 
-/// Needs nothing but Python, which the workspace has.
+/// Needs only Python, which the workspace has.
 const PROGRAM: &str = include_str!("probe.py");
 
-/// Answers by question.
+/// The answers, by question.
 pub(crate) type Answers = BTreeMap<String, String>;
 
-/// Asks as root of the workspace; every question gets an answer.
+/// Runs probes as root in the workspace; every question gets an answer.
 ///
 /// # Errors
 /// When the program cannot run there.
@@ -19,7 +19,7 @@ pub(crate) fn ask<S: AsRef<str>>(bench: &Bench, questions: &[S]) -> Result<Answe
     read(questions, |words| python(bench, PROGRAM, &[words]))
 }
 
-/// Asks as root in the network of a service, with the machine's Python.
+/// Runs probes as root in the network of a service, with the machine's Python.
 ///
 /// # Errors
 /// When the program cannot run there.
@@ -44,7 +44,7 @@ fn read<S: AsRef<str>>(
     }
 }
 
-/// Runs a Python program as root of the workspace.
+/// Runs a Python program as root in the workspace.
 ///
 /// # Errors
 /// When it fails.
@@ -55,7 +55,7 @@ pub(crate) fn python(bench: &Bench, program: &str, words: &[&str]) -> Result<Str
         .output()
 }
 
-/// Runs a shell script as root of the workspace.
+/// Runs a shell script as root in the workspace.
 ///
 /// # Errors
 /// When it fails.

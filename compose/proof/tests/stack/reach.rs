@@ -1,7 +1,7 @@
-//! Everything that the workspace can reach, asked from inside as root, and compared with what the documents say.
+//! Probes everything that the workspace can reach, from inside as root, and compares the results with the documentation.
 //!
-//! Listening ports are not guessed but read from the sockets of each container and of the machine, so a port that a new
-//! version opens appears in the table by itself.
+//! The listening ports come from the sockets of each container and of the machine, so a port that a new version opens appears in
+//! the table automatically.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,29 +15,29 @@ use serde_json::Value;
 use crate::ensure;
 use crate::probe::{ask, request};
 
-/// Where the table is documented.
+/// The page with the table.
 const DOCUMENT: &str = "docs/reachability.md";
 
 const HEAD: &str = "\
 # What the workspace can reach
 
-Written by `UPDATE_EXPECT=1 cargo test -p polis-stack-proof --test stack -- reach`, which asks inside a running workspace,
-as its root, and compares with this page. For each container and for the machine it asks about every port that anything
-listens on there, and about ports 22, 53, 80, 443 and 8080 whether or not.
+Written by `UPDATE_EXPECT=1 cargo test -p polis-stack-proof --test stack -- reach`. The test runs as root inside a workspace
+and compares the results with this page. For each container and for the machine, it probes every port that anything listens
+on there, and always ports 22, 53, 80, 443 and 8080.
 
-`answers` is the first line of what came back. `closes`: the connection was taken, by gate or by the service, and ended
-without a word. `takes`: it was taken, and nothing came back. `refused` and `rejected` come at once; `silent` means that
-no connection was made in time. `nothing`: a datagram or an ICMP echo was refused, or had no answer. Whoever is asked on
-port 53, resolver answers: gate sends it there, and the run sees that no other name server was asked.
+`answers` shows the first line of the response. `closes`: gate or the service accepted the connection, and closed it
+without a response. `takes`: the connection was accepted, without a response. `refused` and `rejected` are immediate; `silent`
+means that no connection was made in time. `nothing`: a datagram or an ICMP echo was refused or not answered. On port 53,
+resolver answers whatever the address: gate redirects queries to it, and the test checks that no other name server gets any.
 
 | target | address | asked | result |
 |---|---|---|---|
 ";
 
-/// Ports that are asked about everywhere.
+/// Ports that are always probed.
 const ALWAYS: [u16; 5] = [22, 53, 80, 443, 8080];
 
-/// A question with its place in the table.
+/// A probe with its place in the table.
 #[derive(Debug, Clone)]
 struct Asked {
     target: String,
@@ -53,7 +53,7 @@ type Listening = BTreeSet<(&'static str, u16)>;
 pub(crate) fn the_workspace_reaches_what_the_documents_say(bench: &mut Bench) -> Result<()> {
     let mut asked = services(bench)?;
     asked.extend(machine(bench)?);
-    asked.extend(world());
+    asked.extend(internet());
     let questions: BTreeSet<String> = asked.iter().map(|asked| asked.question.clone()).collect();
     let questions: Vec<String> = questions.into_iter().collect();
     let before = bench.internet.seen()?.len();
@@ -94,7 +94,7 @@ fn only_what_may_arrive(bench: &Bench, before: usize) -> Result<()> {
     Ok(())
 }
 
-/// Questions about one address.
+/// Probes of one address.
 fn about(target: &str, shown: &str, address: &str, listening: &Listening) -> Vec<Asked> {
     let mut wanted = listening.clone();
     wanted.extend(ALWAYS.map(|port| ("tcp", port)));
@@ -118,7 +118,7 @@ fn about(target: &str, shown: &str, address: &str, listening: &Listening) -> Vec
     asked.collect()
 }
 
-/// Questions about each container at each of its addresses.
+/// Probes of each container at each of its addresses.
 fn services(bench: &Bench) -> Result<Vec<Asked>> {
     let mut asked = Vec::new();
     let running = bench
@@ -152,7 +152,7 @@ fn services(bench: &Bench) -> Result<Vec<Asked>> {
     Ok(asked)
 }
 
-/// Questions about the machine at each of its IPv4 addresses.
+/// Probes of the machine at each of its IPv4 addresses.
 fn machine(bench: &Bench) -> Result<Vec<Asked>> {
     let listening = listening(&bench.guest.output("ss -Hltun")?);
     let addresses = bench.guest.output("ip -json -4 address show")?;
@@ -174,7 +174,7 @@ fn machine(bench: &Bench) -> Result<Vec<Asked>> {
         };
         asked.extend(about("the machine", shown, address, &listening));
     }
-    // The internal bridge has no address: nobody may answer at its first one.
+    // The internal bridge has no address: nothing may answer at its first one.
     asked.extend(about(
         "the machine",
         "10.10.1.1, polis-internal",
@@ -184,8 +184,8 @@ fn machine(bench: &Bench) -> Result<Vec<Asked>> {
     Ok(asked)
 }
 
-/// Questions about the rest of the world.
-fn world() -> Vec<Asked> {
+/// Probes of the internet.
+fn internet() -> Vec<Asked> {
     let more: Listening = TCP
         .iter()
         .map(|port| ("tcp", *port))
@@ -206,7 +206,7 @@ fn world() -> Vec<Asked> {
     asked
 }
 
-/// Reads what `ss -Hltun` prints.
+/// Parses the output of `ss -Hltun`.
 fn listening(said: &str) -> Listening {
     let mut found = Listening::new();
     for line in said.lines() {
@@ -227,7 +227,7 @@ fn listening(said: &str) -> Listening {
     found
 }
 
-/// A row for each result at each address, with the ports that had it.
+/// A row for each result at each address, with the ports that gave it.
 fn rows(asked: &[Asked], answers: &crate::probe::Answers) -> Vec<String> {
     let mut rows: Vec<(String, String, String, Vec<String>)> = Vec::new();
     for one in asked {
@@ -254,8 +254,8 @@ fn rows(asked: &[Asked], answers: &crate::probe::Answers) -> Vec<String> {
     rows.iter().map(row).collect()
 }
 
-/// An answer without what differs between runs. For UDP and ICMP a refusal counts as silence, since the kernel limits how
-/// many refusals it sends per second.
+/// An answer without what differs between runs. For UDP and ICMP, a refusal counts as silence, since the kernel limits the number of
+/// refusals per second.
 fn result(protocol: &str, port: u16, answer: &str) -> String {
     let line = answer.lines().next().unwrap_or_default().trim();
     let refused = ["refused", "rejected", "silent"];

@@ -11,7 +11,7 @@ use crate::probe::{ask, python, shell};
 
 const LOAD: &str = include_str!("load.py");
 
-/// A connection goes to the address it was made to, whatever the request says.
+/// A connection reaches the address it was made to, whatever the request says.
 pub(crate) fn gate_sees_the_original_destination(bench: &mut Bench) -> Result<()> {
     for address in [WEB, OTHER] {
         let path = format!("/original/{address}");
@@ -39,7 +39,7 @@ pub(crate) fn gate_sees_the_original_destination(bench: &mut Bench) -> Result<()
     Ok(())
 }
 
-/// A credential in the body of a request does not leave: in plain HTTP, in TLS, or chunked behind other data.
+/// A credential in the body of a request does not get out: in plain HTTP, in TLS, or chunked behind other data.
 pub(crate) fn credentials_are_refused(bench: &mut Bench) -> Result<()> {
     let secret = "sk-ant-api03-STACKPROOFabcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijkl-AA";
     let ways = [
@@ -82,7 +82,7 @@ pub(crate) fn credentials_are_refused(bench: &mut Bench) -> Result<()> {
     })
 }
 
-/// Names and records that could carry data out get an answer of resolver's own; an ordinary name still resolves.
+/// Names and records that could carry data out are answered by resolver itself; an ordinary name still resolves.
 pub(crate) fn names_that_could_carry_data_are_not_forwarded(bench: &mut Bench) -> Result<()> {
     // resolver on the workspace's network, and any other server, whose queries gate sends to resolver.
     const SERVERS: [&str; 2] = ["10.10.1.2", NAME_SERVER];
@@ -143,7 +143,7 @@ impl Load {
     }
 }
 
-/// Every one of many simultaneous requests is answered.
+/// Every one of many concurrent requests is answered.
 pub(crate) fn no_request_is_lost(bench: &mut Bench) -> Result<()> {
     for round in 1..=3 {
         let said = python(bench, LOAD, &[WEB, "/quiet", "128", "1"])?;

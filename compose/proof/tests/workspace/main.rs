@@ -1,20 +1,20 @@
-//! Runs the workspace's `init.sh` with the real update-ca-certificates, in namespaces and on overlays: any failure leaves
-//! the workspace without a route out.
+//! Runs the workspace's `init.sh` with the real update-ca-certificates, in namespaces and on overlays: after any failure, the
+//! workspace has no route out.
 
-use polis_stack_proof::scene;
+use polis_stack_proof::isolated;
 
 const PROBE: &str = "command -v update-ca-certificates && command -v ip && command -v openssl && \
     mount -t tmpfs none /mnt";
 
-/// Starts the workspace in the situation `case` of `scene.sh` and compares the outcome.
+/// Starts the workspace in the situation `case` of `isolated.sh`, and compares the outcome.
 fn assert_outcome(case: &str, expected: &str) {
     let (script, init) = (
-        scene::path("proof/tests/workspace/scene.sh"),
-        scene::path("config/workspace/init.sh"),
+        isolated::path("proof/tests/workspace/isolated.sh"),
+        isolated::path("config/workspace/init.sh"),
     );
     let needs = "needs root, namespaces, ip, openssl and update-ca-certificates";
     let words = [script.as_str(), init.as_str(), case];
-    let ran = scene::run(PROBE, needs, &words).expect("the scene can be run");
+    let ran = isolated::run(PROBE, needs, &words).expect("the script can be run");
     let Some(ran) = ran else { return };
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
     assert_eq!(ran.stdout, expected);
@@ -37,7 +37,7 @@ fn a_workspace_that_does_not_trust_the_ca_has_no_route() {
 }
 
 #[test]
-fn a_second_start_that_fails_removes_the_route_of_the_first() {
+fn a_failed_second_start_removes_the_route_of_the_first() {
     assert_outcome("again", NOT_TRUSTED);
 }
 

@@ -1,5 +1,4 @@
-//! `bridge-accept` against the real kernel, read back by the real `iptables-nft`; each test in a
-//! network namespace of its own.
+//! `bridge-accept` against the real kernel, read back by the real `iptables-nft`; each test has its own network namespace.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use crate::namespace::Namespace;
 const OURS: &str = "-A DOCKER-USER -i br-polis -o br-polis -j ACCEPT";
 
 #[test]
-fn the_rule_goes_to_the_head_once() {
+fn the_rule_is_added_at_the_head_once() {
     let Some(namespace) = Namespace::with_chain() else {
         return;
     };
@@ -18,7 +17,7 @@ fn the_rule_goes_to_the_head_once() {
     assert_eq!(first.code, Some(0), "{first:?}");
     assert_eq!(
         first.stdout,
-        "polis-init: tables inet and arp polis-init-br-polis: br-polis reaches nothing outside its network\n\
+        "polis-init: tables inet and arp polis-init-br-polis: br-polis can reach nothing outside its network\n\
          polis-init: DOCKER-USER: -i br-polis -o br-polis -j ACCEPT: added at the head\n"
     );
     assert_eq!(namespace.rules(), [OURS, "-A DOCKER-USER -j RETURN"]);
@@ -30,7 +29,7 @@ fn the_rule_goes_to_the_head_once() {
 }
 
 #[test]
-fn iptables_takes_the_rule_for_its_own_and_we_take_its() {
+fn iptables_and_polis_init_recognise_each_others_rule() {
     let Some(namespace) = Namespace::with_chain() else {
         return;
     };
@@ -52,7 +51,7 @@ fn iptables_takes_the_rule_for_its_own_and_we_take_its() {
 const OURS_COUNTED: &str = "-A DOCKER-USER -i br-polis -o br-polis -c 0 0 -j ACCEPT";
 
 #[test]
-fn an_empty_chain_will_do() {
+fn an_empty_chain_is_enough() {
     let Some(namespace) = Namespace::new() else {
         return;
     };
@@ -62,7 +61,7 @@ fn an_empty_chain_will_do() {
 }
 
 #[test]
-fn a_rule_behind_a_verdict_moves_before_it() {
+fn a_rule_behind_a_verdict_is_moved_before_it() {
     for verdict in [
         "RETURN",
         "DROP",
@@ -87,7 +86,7 @@ fn a_rule_behind_a_verdict_moves_before_it() {
 }
 
 #[test]
-fn other_people_s_rules_stay_and_only_those_that_could_decide_make_it_move() {
+fn foreign_rules_are_kept_and_only_deciding_ones_move_ours() {
     let Some(namespace) = Namespace::with_chain() else {
         return;
     };
@@ -96,8 +95,7 @@ fn other_people_s_rules_stay_and_only_those_that_could_decide_make_it_move() {
     namespace.iptables("-I DOCKER-USER ! -i br-polis -o br-polis -j DROP");
     namespace.iptables("-I DOCKER-USER -p tcp -m conntrack --ctstate INVALID -j LOG");
     let before = namespace.rules();
-    // LOG is an xtables target: which targets go on is not known here, so the rule moves once, and
-    // then stays.
+    // LOG is an xtables target, and polis-init does not know which targets continue. So the rule moves once, and then stays.
     assert!(
         namespace
             .accept(&["br-polis"])
@@ -127,7 +125,7 @@ fn each_bridge_has_its_rule() {
     let Some(namespace) = Namespace::with_chain() else {
         return;
     };
-    // The longest name, and two of which one begins the other.
+    // The longest name, and two names, one of which is a prefix of the other.
     for bridge in ["br-polis", "br-polis-2", "fifteen-letters"] {
         assert_eq!(namespace.accept(&[bridge]).code, Some(0));
         namespace.iptables(&format!("-C DOCKER-USER -i {bridge} -o {bridge} -j ACCEPT"));
@@ -136,11 +134,11 @@ fn each_bridge_has_its_rule() {
 }
 
 #[test]
-fn runs_at_the_same_time_add_one_rule() {
+fn concurrent_runs_add_one_rule() {
     let Some(namespace) = Namespace::new() else {
         return;
     };
-    // A long chain keeps every run between reading and writing for a while.
+    // A long chain gives every run time between reading and writing.
     namespace.restore_long_chain("");
     for _ in 0..5 {
         thread::scope(|scope| {
@@ -158,7 +156,7 @@ fn runs_at_the_same_time_add_one_rule() {
 }
 
 #[test]
-fn a_long_chain_is_read_to_its_end() {
+fn a_long_chain_is_read_completely() {
     let Some(namespace) = Namespace::new() else {
         return;
     };
@@ -188,7 +186,7 @@ fn a_missing_chain_is_explained() {
 }
 
 #[test]
-fn the_chain_is_waited_for() {
+fn it_waits_for_the_chain() {
     let Some(namespace) = Namespace::new() else {
         return;
     };
@@ -201,7 +199,7 @@ fn the_chain_is_waited_for() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_eq!(
             ran.stderr,
-            "polis-init: waiting up to 60 s for Docker to make chain DOCKER-USER\n"
+            "polis-init: waiting up to 60 s for Docker to create chain DOCKER-USER\n"
         );
     });
     assert!(
@@ -232,7 +230,7 @@ fn legacy_iptables_is_recognised() {
     let Some(namespace) = Namespace::new() else {
         return;
     };
-    // Newer kernels may be built without it.
+    // Newer kernels may be built without legacy iptables.
     let made = run(namespace
         .command("iptables-legacy")
         .args(["-N", "DOCKER-USER"]));
@@ -252,7 +250,7 @@ fn legacy_iptables_is_recognised() {
 }
 
 #[test]
-fn docker_s_nftables_backend_is_recognised_and_leaves_the_bridge_closed() {
+fn the_nftables_backend_of_docker_is_recognised_and_keeps_the_bridge_closed() {
     let Some(namespace) = Namespace::new() else {
         return;
     };
@@ -282,7 +280,7 @@ fn docker_s_nftables_backend_is_recognised_and_leaves_the_bridge_closed() {
 }
 
 #[test]
-fn a_container_without_net_admin_is_told_so() {
+fn a_missing_net_admin_is_reported() {
     let Some(namespace) = Namespace::with_chain() else {
         return;
     };

@@ -13,20 +13,20 @@ use tempfile::TempDir;
 const OWNER: &str = "65532:65532";
 const OURS: (u32, u32) = (65532, 65532);
 
-/// Changing owners takes root.
+/// Changing owners requires root.
 fn root() -> bool {
     have("root", rustix::process::geteuid().is_root())
 }
 
-/// A directory of the test's own, with `tree` to be changed and `outside` that must never be.
-fn scene() -> (TempDir, PathBuf, PathBuf) {
-    let scene = tempfile::tempdir().expect("a temporary directory");
-    let (tree, outside) = (scene.path().join("tree"), scene.path().join("outside"));
+/// A scratch directory, with `tree` to be changed and `outside` that must never be.
+fn fixture() -> (TempDir, PathBuf, PathBuf) {
+    let fixture = tempfile::tempdir().expect("a temporary directory");
+    let (tree, outside) = (fixture.path().join("tree"), fixture.path().join("outside"));
     for file in [&tree, &outside].map(|directory| directory.join("file")) {
         fs::create_dir(file.parent().expect("a parent")).expect("mkdir");
         fs::write(file, "x").expect("write");
     }
-    (scene, tree, outside)
+    (fixture, tree, outside)
 }
 
 fn owner(path: &Path) -> (u32, u32) {
@@ -53,11 +53,11 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_tree_is_changed_completely_and_once() {
+fn a_tree_is_changed_completely_and_only_once() {
     if !root() {
         return;
     }
-    let (_scene, tree, outside) = scene();
+    let (_dir, tree, outside) = fixture();
     fs::create_dir_all(tree.join("a/b/c")).expect("mkdir");
     fs::write(tree.join("a/b/c/deep"), "x").expect("write");
     fs::write(tree.join("a/line\nbreak"), "x").expect("write");
@@ -101,13 +101,12 @@ fn a_tree_is_changed_completely_and_once() {
 }
 
 #[test]
-fn a_wide_tree_is_changed_to_its_last_entry() {
+fn a_wide_tree_is_changed_completely() {
     if !root() {
         return;
     }
-    // More subdirectories than the walk notes at a time, and more files than it reads at a time and
-    // gives to one thread.
-    let (_scene, tree, _outside) = scene();
+    // More subdirectories than the walk records at a time, and more files than it reads at a time and gives to one thread.
+    let (_dir, tree, _outside) = fixture();
     let mut paths = vec![tree.clone(), tree.join("file")];
     for number in 0..100 {
         let directory = tree.join(format!("directory-{number}"));
@@ -146,11 +145,11 @@ fn a_wide_tree_is_changed_to_its_last_entry() {
 }
 
 #[test]
-fn a_directory_too_deep_to_open_is_named_and_the_rest_still_changes() {
+fn a_directory_too_deep_to_open_is_reported_and_the_rest_is_changed() {
     if !root() {
         return;
     }
-    let (_scene, tree, _outside) = scene();
+    let (_dir, tree, _outside) = fixture();
     let bottom = tree.join("d/".repeat(30));
     fs::create_dir_all(&bottom).expect("mkdir");
 
@@ -178,18 +177,18 @@ fn without_r_only_the_named_path_changes() {
     if !root() {
         return;
     }
-    let (_scene, tree, _outside) = scene();
+    let (_dir, tree, _outside) = fixture();
     let ran = run(command(POLIS_INIT).args(["chown", OWNER]).arg(&tree));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!((owner(&tree), owner(&tree.join("file"))), (OURS, (0, 0)));
 }
 
 #[test]
-fn links_are_changed_and_never_followed() {
+fn links_are_changed_but_never_followed() {
     if !root() {
         return;
     }
-    let (scene, tree, outside) = scene();
+    let (fixture, tree, outside) = fixture();
     symlink(&outside, tree.join("to-directory")).expect("symlink");
     symlink(outside.join("file"), tree.join("to-file")).expect("symlink");
     symlink("nowhere", tree.join("dangling")).expect("symlink");
@@ -204,9 +203,9 @@ fn links_are_changed_and_never_followed() {
         ((0, 0), (0, 0))
     );
 
-    // Named on the command line, also with the slash that would make the kernel follow it.
+    // Given on the command line, also with a trailing slash, which would make the kernel follow it.
     for (name, suffix) in [("plain", ""), ("slash", "/")] {
-        let link = scene.path().join(name);
+        let link = fixture.path().join(name);
         symlink(&outside, &link).expect("symlink");
         let ran = chown_all(Path::new(&format!("{}{suffix}", link.display())));
         assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -223,8 +222,8 @@ fn a_link_swapped_in_during_the_walk_leads_nowhere() {
     if !root() {
         return;
     }
-    let (scene, tree, outside) = scene();
-    let (inside, link) = (tree.join("swapped"), scene.path().join("link"));
+    let (fixture, tree, outside) = fixture();
+    let (inside, link) = (tree.join("swapped"), fixture.path().join("link"));
     fs::create_dir(&inside).expect("mkdir");
     fs::write(inside.join("file"), "x").expect("write");
     symlink(&outside, &link).expect("symlink");
@@ -250,11 +249,11 @@ fn a_link_swapped_in_during_the_walk_leads_nowhere() {
 }
 
 #[test]
-fn every_failing_path_is_named_and_the_rest_still_changes() {
+fn every_failing_path_is_reported_and_the_rest_is_changed() {
     if !root() || !have_program("setpriv", "util-linux") {
         return;
     }
-    let (_scene, tree, _outside) = scene();
+    let (_dir, tree, _outside) = fixture();
     fs::create_dir(tree.join("a")).expect("mkdir");
     fs::write(tree.join("a/one"), "x").expect("write");
     fs::write(tree.join("a/two"), "x").expect("write");
@@ -286,11 +285,11 @@ fn every_failing_path_is_named_and_the_rest_still_changes() {
 }
 
 #[test]
-fn a_missing_path_does_not_keep_the_next_from_changing() {
+fn a_missing_path_does_not_stop_the_next_one() {
     if !root() {
         return;
     }
-    let (_scene, tree, _outside) = scene();
+    let (_dir, tree, _outside) = fixture();
     let ran = run(command(POLIS_INIT)
         .args(["chown", "-R", OWNER, "/nowhere/at/all"])
         .arg(&tree));
@@ -306,16 +305,16 @@ fn a_missing_path_does_not_keep_the_next_from_changing() {
 }
 
 #[test]
-fn a_private_tree_of_root_needs_no_more_than_the_chown_capability() {
+fn a_private_tree_of_root_needs_only_the_chown_capability() {
     if !root() || !have_program("setpriv", "util-linux") {
         return;
     }
-    let (_scene, tree, _outside) = scene();
+    let (_dir, tree, _outside) = fixture();
     fs::create_dir_all(tree.join("a/b")).expect("mkdir");
     for path in ["a/b", "a", ""] {
         set_mode(&tree.join(path), 0o700);
     }
-    // The directory above must stay open to a root without powers.
+    // The parent directory must stay accessible to root without capabilities.
     let ran = chown_with("-all,+chown", &tree);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(
@@ -325,11 +324,11 @@ fn a_private_tree_of_root_needs_no_more_than_the_chown_capability() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_read_is_reported_with_the_capability_that_helps() {
+fn an_unreadable_directory_is_reported_with_the_missing_capability() {
     if !root() || !have_program("setpriv", "util-linux") {
         return;
     }
-    let (_scene, tree, _outside) = scene();
+    let (_dir, tree, _outside) = fixture();
     let private = tree.join("private");
     fs::create_dir(&private).expect("mkdir");
     set_mode(&private, 0o700);

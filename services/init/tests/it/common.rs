@@ -1,7 +1,7 @@
-//! What the tests share: running the real binary, and saying so when a real part is missing.
+//! Shared by the tests: runs the real binary, and reports missing prerequisites.
 //!
-//! A missing part (root, `iptables-nft`, `unshare`) skips a test with a message on a developer's
-//! machine; with `POLIS_REQUIRE_REAL_PARTS=1`, as in CI, it fails.
+//! Without a prerequisite (root, `iptables-nft`, `unshare`), a test is skipped with a message on a developer's machine; with
+//! `POLIS_REQUIRE_REAL_PARTS=1`, as in CI, it fails.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -10,11 +10,10 @@ use std::process::{Command, Output};
 /// The binary under test.
 pub(crate) const POLIS_INIT: &str = env!("CARGO_BIN_EXE_polis-init");
 
-/// Prepares a program with nothing of the caller's environment but a search path that reaches
-/// administrators' tools.
+/// Prepares a program without the caller's environment, except for a search path that includes administrators' tools.
 #[expect(
     clippy::disallowed_methods,
-    reason = "tests look at failures too; this is their one place to start a program"
+    reason = "tests examine failures too; this is the only place where they start a program"
 )]
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -28,10 +27,10 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// What a program said and how it ended.
+/// The output and exit code of a program.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// Exit code; `None` after a signal.
+    /// Exit code; `None` if a signal killed it.
     pub(crate) code: Option<i32>,
     /// Standard output.
     pub(crate) stdout: String,
@@ -39,7 +38,7 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// Runs a program to its end.
+/// Runs a program until it exits.
 pub(crate) fn run(command: &mut Command) -> Ran {
     let output: Output = command
         .output()
@@ -58,8 +57,7 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     ran.stdout
 }
 
-/// Whether a real part is there; without it prints why the test is skipped, or panics where parts
-/// are required.
+/// Whether a prerequisite is available. If not, prints why the test is skipped, or panics if prerequisites are required.
 pub(crate) fn have(part: &str, there: bool) -> bool {
     if !there {
         let required =
@@ -73,7 +71,7 @@ pub(crate) fn have(part: &str, there: bool) -> bool {
     there
 }
 
-/// Says that a test was skipped, past the test runner, which would swallow it as a pass.
+/// Reports a skipped test directly to the terminal, since the test runner would hide it as a pass.
 pub(crate) fn skip(reason: &str) {
     let test = std::thread::current();
     let test = test.name().unwrap_or("a test");

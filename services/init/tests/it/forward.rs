@@ -1,4 +1,4 @@
-//! The forwarder as its container runs it: two ports, a host that comes and goes, and the question for its health.
+//! The forwarder as its container runs it: two ports, a host that comes and goes, and the health check.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,11 +10,11 @@ use crate::common::{POLIS_INIT, command, run};
 
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// A running forwarder, which ends with this value.
+/// A running forwarder, killed when dropped.
 struct Forwarder(Child);
 
 impl Forwarder {
-    /// Starts it, and waits until it listens on as many ports.
+    /// Starts it, and waits until it listens on this many ports.
     fn start(ports: &[String]) -> Self {
         let words = ["forward", "--to=127.0.0.1", "--within=127.0.0.1/32"];
         let mut init = command(POLIS_INIT);
@@ -34,7 +34,7 @@ impl Drop for Forwarder {
     }
 }
 
-/// A port that nothing listens on.
+/// A port on which nothing listens.
 fn free() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
@@ -55,7 +55,7 @@ fn ask(port: u16) -> String {
 }
 
 #[test]
-fn each_port_leads_to_its_own_and_a_host_that_is_down_ends_nothing() {
+fn each_port_has_its_own_target_and_the_host_may_be_down() {
     let (one, other, late) = (free(), free(), free());
     let host = TcpListener::bind("127.0.0.1:0").expect("a port");
     let target = host.local_addr().expect("an address").port();
@@ -78,7 +78,7 @@ fn each_port_leads_to_its_own_and_a_host_that_is_down_ends_nothing() {
 
     let check = ["forward", "--check", &ports[0], &ports[1]];
     assert_eq!(code(&check), Some(0));
-    // A port that is taken is an error, and says so.
+    // A port that is in use is reported as an error.
     let words = ["forward", "--to=localhost", "--within=127.0.0.0/8"];
     let ran = run(command(POLIS_INIT).args(words).arg(&ports[0]));
     assert_eq!(ran.code, Some(1), "{ran:?}");

@@ -1,6 +1,5 @@
-//! What `bridge-accept` closes, tried with real packets: a machine with the workspace's bridge and an
-//! egress bridge, a container on each, and a host behind the machine with a private and a public
-//! address. Each is a network namespace.
+//! Tests with real packets what `bridge-accept` blocks: a machine with the workspace's bridge and an egress bridge, a container on
+//! each, and a host behind the machine with a private and a public address. Each is a network namespace.
 
 use std::io::Read as _;
 use std::io::Write as _;
@@ -13,40 +12,48 @@ use std::time::Duration;
 use crate::common::succeed;
 use crate::namespace::Namespace;
 
-/// Long enough for any answer here; only attempts that must fail wait it out.
+/// Long enough for any answer here; only attempts that must fail wait until it expires.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How often something that must answer is tried, since a busy machine may take longer.
+/// How often to retry an attempt that must succeed, since a busy machine may be slow.
 const TRIES: usize = 20;
 
 const BANNER: &[u8] = b"SSH-2.0-test\r\n";
 
-/// The addresses of the host behind the machine: a private one, and one (RFC 5737) that the rules
-/// take for public.
+/// The addresses of the host behind the machine: a private one, and one (RFC 5737) that the rules treat as public.
 const LAN: &str = "192.168.77.2";
 const PUBLIC: &str = "203.0.113.2";
 
-/// The namespaces; tests use the containers through their sockets only.
-struct Scene {
+/// The namespaces. Tests access the containers only through their sockets.
+struct Topology {
     machine: Namespace,
     workspace: Namespace,
     helper: Namespace,
     lan: Namespace,
 }
 
-impl Scene {
+impl Topology {
     fn new() -> Option<Self> {
-        let scene = Self {
+        let topology = Self {
             machine: Namespace::with_chain()?,
             workspace: Namespace::new()?,
             helper: Namespace::new()?,
             lan: Namespace::new()?,
         };
-        // Without duplicate address detection, link-local addresses work at once.
-        for namespace in [&scene.machine, &scene.workspace, &scene.helper, &scene.lan] {
+        // Without duplicate address detection, link-local addresses work immediately.
+        for namespace in [
+            &topology.machine,
+            &topology.workspace,
+            &topology.helper,
+            &topology.lan,
+        ] {
             namespace.shell("for i in all default; do echo 0 >/proc/sys/net/ipv6/conf/$i/accept_dad; done; ip link set lo up");
         }
-        let (workspace, helper, lan) = (scene.workspace.id(), scene.helper.id(), scene.lan.id());
-        scene.machine.shell(&format!(
+        let (workspace, helper, lan) = (
+            topology.workspace.id(),
+            topology.helper.id(),
+            topology.lan.id(),
+        );
+        topology.machine.shell(&format!(
             "echo 1 >/proc/sys/net/ipv4/ip_forward
              echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
              for bridge in polis out; do ip link add br-$bridge type bridge; ip link set br-$bridge up; done
@@ -61,27 +68,27 @@ impl Scene {
              ip address add fd77::1/64 dev lan0"
         ));
         let link = "ip link set eth0 up";
-        scene
+        topology
             .workspace
             .shell(&format!("{link}; ip address add 10.10.1.128/24 dev eth0"));
-        scene.helper.shell(&format!(
+        topology.helper.shell(&format!(
             "{link}; ip address add 10.20.1.128/24 dev eth0; ip route add default via 10.20.1.1
              ip address add fd20::128/64 dev eth0; ip route add default via fd20::1"
         ));
-        scene.lan.shell(&format!(
+        topology.lan.shell(&format!(
             "{link}; ip address add {LAN}/24 dev eth0; ip address add {PUBLIC}/24 dev eth0
              ip address add 168.63.129.16/32 dev eth0; ip route add 10.20.1.0/24 via 192.168.77.1
              ip address add fd77::2/64 dev eth0; ip route add default via fd77::1"
         ));
-        scene
+        topology
             .machine
             .shell("ip route add 168.63.129.16/32 dev lan0");
-        for namespace in [&scene.machine, &scene.lan] {
+        for namespace in [&topology.machine, &topology.lan] {
             for port in [22, 53] {
                 serve(namespace, port);
             }
         }
-        Some(scene)
+        Some(topology)
     }
 
     /// Makes this the machine's only name server.
@@ -108,7 +115,7 @@ fn serve(namespace: &Namespace, port: u16) {
     let any = (Ipv6Addr::UNSPECIFIED, port);
     let listener = namespace.inside(|| TcpListener::bind(any).expect("a listener"));
     let socket = namespace.inside(|| UdpSocket::bind(any).expect("a socket"));
-    // Both end with the test program.
+    // Both stop with the test program.
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let _ = stream.write_all(BANNER);
@@ -134,12 +141,12 @@ fn banner(from: &Namespace, to: SocketAddr) -> bool {
     })
 }
 
-/// Whether a server's banner can be read at last.
+/// Whether a server's banner can be read, after retries.
 fn answers(from: &Namespace, to: SocketAddr) -> bool {
     (0..TRIES).any(|_| banner(from, to))
 }
 
-/// The servers among these whose banner can be read, tried at the same time.
+/// The servers among these whose banner can be read, tried concurrently.
 fn reached(from: &Namespace, servers: &[SocketAddr]) -> Vec<SocketAddr> {
     thread::scope(|scope| {
         let tries: Vec<_> = servers
@@ -189,43 +196,45 @@ fn scope(namespace: &Namespace) -> u32 {
 
 #[test]
 fn the_workspace_cannot_talk_to_the_machine_over_ipv6() {
-    let Some(scene) = Scene::new() else {
+    let Some(topology) = Topology::new() else {
         return;
     };
-    // The hole: a multicast finds the machine, which runs an SSH server.
-    let found = echo(&scene.workspace, all_nodes(&scene.workspace, 53)).expect("the machine");
+    // The hole: a multicast reaches the machine, which runs an SSH server.
+    let found = echo(&topology.workspace, all_nodes(&topology.workspace, 53)).expect("the machine");
     let mut ssh = found;
     ssh.set_port(22);
-    assert!(answers(&scene.workspace, ssh), "{ssh}");
-    // Another firewall that accepts SSH does not open it again.
-    scene
+    assert!(answers(&topology.workspace, ssh), "{ssh}");
+    // Another firewall that accepts SSH does not reopen it.
+    topology
         .machine
         .iptables("-A INPUT -p tcp --dport 22 -j ACCEPT");
 
     for _ in 0..2 {
-        scene.guard_workspace();
+        topology.guard_workspace();
         assert_eq!(
-            echo(&scene.workspace, all_nodes(&scene.workspace, 53)),
+            echo(&topology.workspace, all_nodes(&topology.workspace, 53)),
             None
         );
-        assert_eq!(echo(&scene.workspace, found), None);
-        assert!(!banner(&scene.workspace, ssh));
+        assert_eq!(echo(&topology.workspace, found), None);
+        assert!(!banner(&topology.workspace, ssh));
     }
 }
 
 #[test]
-fn the_workspace_cannot_reach_the_machine_s_other_addresses_or_pass_through_it() {
-    let Some(scene) = Scene::new() else {
+fn the_workspace_cannot_reach_other_addresses_of_the_machine_or_pass_it() {
+    let Some(topology) = Topology::new() else {
         return;
     };
     // The machine answers ARP for any of its addresses on every interface, so on this one too.
-    scene
+    topology
         .machine
         .shell("ip address add 10.10.1.1/24 dev br-polis");
-    scene
+    topology
         .lan
         .shell("ip route add 10.10.1.0/24 via 192.168.77.1");
-    scene.workspace.shell("ip route add default via 10.10.1.1");
+    topology
+        .workspace
+        .shell("ip route add default via 10.10.1.1");
     let addresses = [
         at("10.20.1.1", 22),
         at("192.168.77.1", 22),
@@ -235,14 +244,14 @@ fn the_workspace_cannot_reach_the_machine_s_other_addresses_or_pass_through_it()
     assert!(
         addresses
             .iter()
-            .all(|server| answers(&scene.workspace, *server)),
+            .all(|server| answers(&topology.workspace, *server)),
         "before"
     );
-    let known = neighbours(&scene.workspace);
-    scene.guard_workspace();
-    scene.workspace.shell("ip neighbour flush dev eth0");
-    assert_eq!(reached(&scene.workspace, &addresses), []);
-    let asked = neighbours(&scene.workspace);
+    let known = neighbours(&topology.workspace);
+    topology.guard_workspace();
+    topology.workspace.shell("ip neighbour flush dev eth0");
+    assert_eq!(reached(&topology.workspace, &addresses), []);
+    let asked = neighbours(&topology.workspace);
     assert!(
         !asked.contains("lladdr"),
         "the machine answers ARP: {asked}"
@@ -252,10 +261,10 @@ fn the_workspace_cannot_reach_the_machine_s_other_addresses_or_pass_through_it()
         .split_whitespace()
         .skip_while(|word| *word != "lladdr");
     let address = words.nth(1).expect("an address");
-    scene.workspace.shell(&format!(
+    topology.workspace.shell(&format!(
         "ip neighbour replace 10.10.1.1 lladdr {address} dev eth0"
     ));
-    assert_eq!(reached(&scene.workspace, &addresses), []);
+    assert_eq!(reached(&topology.workspace, &addresses), []);
 }
 
 /// The neighbours of a container, as `ip` lists them.
@@ -269,10 +278,10 @@ fn neighbours(namespace: &Namespace) -> String {
 
 #[test]
 fn an_egress_bridge_reaches_only_public_addresses_and_name_servers() {
-    let Some(scene) = Scene::new() else {
+    let Some(topology) = Topology::new() else {
         return;
     };
-    scene.name_server(LAN);
+    topology.name_server(LAN);
     let closed = [
         at(LAN, 22),
         at("192.168.77.1", 22),
@@ -284,72 +293,76 @@ fn an_egress_bridge_reaches_only_public_addresses_and_name_servers() {
         at("fd77::2", 22),
     ];
     assert!(
-        closed.iter().all(|server| answers(&scene.helper, *server)),
+        closed
+            .iter()
+            .all(|server| answers(&topology.helper, *server)),
         "before"
     );
-    scene.guard();
-    assert_eq!(reached(&scene.helper, &closed), []);
-    assert!(answers(&scene.helper, at(PUBLIC, 22)));
-    assert!(answers(&scene.helper, at(LAN, 53)), "DNS over TCP");
-    assert_eq!(echo(&scene.helper, at(LAN, 53)), Some(at(LAN, 53)));
+    topology.guard();
+    assert_eq!(reached(&topology.helper, &closed), []);
+    assert!(answers(&topology.helper, at(PUBLIC, 22)));
+    assert!(answers(&topology.helper, at(LAN, 53)), "DNS over TCP");
+    assert_eq!(echo(&topology.helper, at(LAN, 53)), Some(at(LAN, 53)));
 }
 
 #[test]
-fn a_name_server_on_the_machine_is_reachable_and_nothing_else_there() {
-    let Some(scene) = Scene::new() else {
+fn on_the_machine_only_its_name_server_is_reachable() {
+    let Some(topology) = Topology::new() else {
         return;
     };
-    scene.name_server("192.168.77.1");
-    scene.guard();
+    topology.name_server("192.168.77.1");
+    topology.guard();
     let server = at("192.168.77.1", 53);
-    // The server chooses which of the machine's addresses it answers from.
-    assert!((0..TRIES).any(|_| echo(&scene.helper, server).is_some()));
-    assert!(answers(&scene.helper, server));
-    assert!(!banner(&scene.helper, at("192.168.77.1", 22)));
-    assert_eq!(echo(&scene.helper, at("10.20.1.1", 53)), None);
-    assert_eq!(echo(&scene.helper, at(LAN, 53)), None);
+    // The server chooses the machine's address from which it answers.
+    assert!((0..TRIES).any(|_| echo(&topology.helper, server).is_some()));
+    assert!(answers(&topology.helper, server));
+    assert!(!banner(&topology.helper, at("192.168.77.1", 22)));
+    assert_eq!(echo(&topology.helper, at("10.20.1.1", 53)), None);
+    assert_eq!(echo(&topology.helper, at(LAN, 53)), None);
 }
 
 #[test]
 fn replies_from_an_egress_bridge_pass() {
-    let Some(scene) = Scene::new() else {
+    let Some(topology) = Topology::new() else {
         return;
     };
-    serve(&scene.helper, 80);
-    scene.guard();
+    serve(&topology.helper, 80);
+    topology.guard();
     let server = at("10.20.1.128", 80);
-    assert!(answers(&scene.machine, server));
-    assert!(answers(&scene.lan, server));
-    assert_eq!(echo(&scene.lan, server), Some(server));
+    assert!(answers(&topology.machine, server));
+    assert!(answers(&topology.lan, server));
+    assert_eq!(echo(&topology.lan, server), Some(server));
 }
 
 #[test]
-fn an_ingress_bridge_answers_and_opens_nothing() {
-    let Some(scene) = Scene::new() else {
+fn an_ingress_bridge_can_only_reply() {
+    let Some(topology) = Topology::new() else {
         return;
     };
-    serve(&scene.helper, 80);
-    let ran = scene.machine.accept(&["--ingress", "br-out", "br-polis"]);
+    serve(&topology.helper, 80);
+    let ran = topology
+        .machine
+        .accept(&["--ingress", "br-out", "br-polis"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let server = at("10.20.1.128", 80);
-    assert!(answers(&scene.machine, server));
-    assert!(answers(&scene.lan, server));
+    assert!(answers(&topology.machine, server));
+    assert!(answers(&topology.lan, server));
     for closed in ["10.20.1.1", "192.168.77.1", LAN, PUBLIC] {
-        assert!(!banner(&scene.helper, at(closed, 22)), "{closed}");
-        assert_eq!(echo(&scene.helper, at(closed, 53)), None, "{closed}");
+        assert!(!banner(&topology.helper, at(closed, 22)), "{closed}");
+        assert_eq!(echo(&topology.helper, at(closed, 53)), None, "{closed}");
     }
-    // Nor over IPv6, to the machine and beyond it.
+    // Nor over IPv6, to the machine or beyond it.
     for closed in ["fd20::1", "fd77::2"] {
-        assert!(!banner(&scene.helper, at(closed, 22)), "{closed}");
+        assert!(!banner(&topology.helper, at(closed, 22)), "{closed}");
     }
 }
 
 #[test]
-fn a_connection_that_was_already_open_is_cut() {
-    let Some(scene) = Scene::new() else {
+fn an_open_connection_is_cut() {
+    let Some(topology) = Topology::new() else {
         return;
     };
-    let socket = scene
+    let socket = topology
         .helper
         .inside(|| UdpSocket::bind("0.0.0.0:0").expect("a socket"));
     socket.set_read_timeout(Some(ANSWER)).expect("a time-out");
@@ -357,33 +370,33 @@ fn a_connection_that_was_already_open_is_cut() {
     for open in [true, false] {
         socket.send_to(b"who?", at(LAN, 22)).expect("a datagram");
         assert_eq!(socket.recv_from(&mut buffer).is_ok(), open);
-        scene.guard();
+        topology.guard();
     }
 }
 
 #[test]
 fn a_restart_of_docker_opens_nothing() {
-    let Some(scene) = Scene::new() else {
+    let Some(topology) = Topology::new() else {
         return;
     };
-    scene.guard();
-    // What a restart of Docker does to its chains.
+    topology.guard();
+    // The effect of a restart of Docker on its chains.
     for arguments in ["-F", "-X", "-N DOCKER-USER", "-P FORWARD ACCEPT"] {
-        scene.machine.iptables(arguments);
+        topology.machine.iptables(arguments);
     }
-    assert!(!banner(&scene.helper, at(LAN, 22)));
+    assert!(!banner(&topology.helper, at(LAN, 22)));
     assert_eq!(
-        echo(&scene.workspace, all_nodes(&scene.workspace, 53)),
+        echo(&topology.workspace, all_nodes(&topology.workspace, 53)),
         None
     );
-    let again = scene.machine.accept(&["br-polis", "--egress=br-out"]);
+    let again = topology.machine.accept(&["br-polis", "--egress=br-out"]);
     assert!(again.stdout.ends_with("added at the head\n"), "{again:?}");
-    assert!(!banner(&scene.helper, at(LAN, 22)));
-    assert!(answers(&scene.helper, at(PUBLIC, 22)));
+    assert!(!banner(&topology.helper, at(LAN, 22)));
+    assert!(answers(&topology.helper, at(PUBLIC, 22)));
 }
 
 #[test]
-fn without_a_resolv_conf_nothing_is_guessed() {
+fn a_missing_resolv_conf_is_an_error() {
     let Some(machine) = Namespace::with_chain() else {
         return;
     };

@@ -1,5 +1,4 @@
-//! Everything about `polis-init` that only the real binary on a real kernel can show, in one test
-//! program.
+//! Tests of `polis-init` that need the real binary on a real kernel, in one test program.
 #![cfg(target_os = "linux")]
 
 mod bridge;

@@ -1,4 +1,4 @@
-//! Network namespaces for the tests of `bridge-accept`, so that they run in parallel and never touch
+//! Network namespaces for the tests of `bridge-accept`, so that they run concurrently and never touch
 //! the host's firewall.
 
 use std::fs::File;
@@ -11,16 +11,16 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::common::{POLIS_INIT, Ran, command, have, have_program, run, succeed};
 
-/// A network namespace that lives as long as this value.
+/// A network namespace, removed when dropped.
 pub(crate) struct Namespace(Child);
 
 impl Namespace {
-    /// Makes a namespace with its own mounts, or explains why it cannot.
+    /// Creates a namespace with its own mounts, or explains why it cannot.
     pub(crate) fn new() -> Option<Self> {
         if !(have_program("iptables-nft", "iptables") && have_program("nsenter", "util-linux")) {
             return None;
         }
-        // The shell says when it is inside, and leaves when its standard input closes.
+        // The shell reports when it is inside, and exits when its standard input closes.
         let mut unshare = command("unshare");
         unshare
             .args(["--net", "--mount", "sh", "-c", "echo inside; read -r _"])
@@ -34,10 +34,14 @@ impl Namespace {
             .map(|stdout| BufReader::new(stdout).read_line(&mut line));
         assert!(matches!(said, Some(Ok(_))), "{said:?}");
         let namespace = Self(child);
-        have("permission to make a network namespace", line == "inside\n").then_some(namespace)
+        have(
+            "permission to create a network namespace",
+            line == "inside\n",
+        )
+        .then_some(namespace)
     }
 
-    /// A namespace with Docker's chain, as Docker up to 28 leaves it.
+    /// A namespace with Docker's chain, as Docker up to version 28 creates it.
     pub(crate) fn with_chain() -> Option<Self> {
         let namespace = Self::new()?;
         namespace.iptables("-N DOCKER-USER");
@@ -45,18 +49,17 @@ impl Namespace {
         Some(namespace)
     }
 
-    /// The process that holds the namespace: names it to `ip` and in `/proc`.
+    /// The process that keeps the namespace alive, which identifies it for `ip` and in `/proc`.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// Runs a shell script inside, which has to succeed.
+    /// Runs a shell script inside; it must succeed.
     pub(crate) fn shell(&self, script: &str) {
         succeed(self.command("sh").args(["-euc", script]));
     }
 
-    /// Runs `work` on a thread of its own inside the network namespace: the sockets that it makes
-    /// belong there, wherever they are used later.
+    /// Runs `work` in a thread inside the network namespace: the sockets that it creates belong there, wherever they are used later.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let link = File::open(format!("/proc/{}/ns/net", self.id())).expect("a namespace");
         thread::scope(|scope| {
@@ -78,13 +81,12 @@ impl Namespace {
         nsenter
     }
 
-    /// Runs `iptables-nft` inside; returns what it prints.
+    /// Runs `iptables-nft` inside; returns its output.
     pub(crate) fn iptables(&self, arguments: &str) -> String {
         succeed(self.command("iptables-nft").args(arguments.split(' ')))
     }
 
-    /// Makes Docker's chain with a thousand rules about other interfaces, then `last`: more than the
-    /// kernel returns in one datagram.
+    /// Creates Docker's chain with a thousand rules about other interfaces, then `last`: more than the kernel returns in one datagram.
     pub(crate) fn restore_long_chain(&self, last: &str) {
         let comment = "x".repeat(200);
         let rules: String = (0..1000)
@@ -104,7 +106,7 @@ impl Namespace {
         assert!(child.wait().expect("wait").success());
     }
 
-    /// Docker's chain as iptables-nft lists it, without the line that declares it.
+    /// Docker's chain as iptables-nft lists it, without its declaration.
     pub(crate) fn rules(&self) -> Vec<String> {
         self.iptables("-S DOCKER-USER")
             .lines()

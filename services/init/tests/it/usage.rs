@@ -1,5 +1,4 @@
-//! The command line as a person or a compose file meets it: help, version, and how bad requests
-//! end.
+//! The command line as a user or a compose file sees it: help, version, and usage errors.
 
 use crate::common::{POLIS_INIT, Ran, command, run};
 
@@ -28,7 +27,7 @@ fn help_goes_to_standard_output_and_names_the_exit_codes() {
 }
 
 #[test]
-fn version_is_the_package_s() {
+fn version_is_that_of_the_package() {
     let ran = polis_init(&["--version"]);
     assert_eq!(ran.code, Some(0));
     assert_eq!(
@@ -38,13 +37,13 @@ fn version_is_the_package_s() {
 }
 
 #[test]
-fn bad_requests_end_with_2_a_reason_and_the_usage() {
+fn usage_errors_exit_with_2_a_reason_and_the_usage() {
     let cases: [(&[&str], &str); 30] = [
-        (&[], "a command is missing"),
+        (&[], "missing command"),
         (&["frobnicate"], "unknown command \"frobnicate\""),
         (&["--frobnicate"], "invalid option '--frobnicate'"),
-        (&["chown"], "UID:GID is missing"),
-        (&["chown", "-R", "65532:65532"], "a PATH is missing"),
+        (&["chown"], "missing UID:GID"),
+        (&["chown", "-R", "65532:65532"], "missing PATH"),
         (&["chown", "65532", "/data"], "\"65532\" is not UID:GID"),
         (&["chown", "65532:", "/data"], "\"65532:\" is not UID:GID"),
         (
@@ -52,9 +51,9 @@ fn bad_requests_end_with_2_a_reason_and_the_usage() {
             "\"root:root\" is not UID:GID",
         ),
         (&["chown", "4294967295:0", "/data"], "is not UID:GID"),
-        (&["chown", "1:1", ""], "a PATH is empty"),
+        (&["chown", "1:1", ""], "empty PATH"),
         (&["chown", "-L", "1:1", "/data"], "invalid option '-L'"),
-        (&["bridge-accept"], "BRIDGE is missing"),
+        (&["bridge-accept"], "missing BRIDGE"),
         (
             &["bridge-accept", "br+"],
             "\"br+\" is not an interface name",
@@ -83,9 +82,9 @@ fn bad_requests_end_with_2_a_reason_and_the_usage() {
             &["bridge-accept", "--ingress=br1", "--egress=br1", "br0"],
             "br1 cannot be both --egress and --ingress",
         ),
-        (&["forward"], "a PORT is missing"),
-        (&["forward", "--within=10.0.0.0/8", "80"], "--to is missing"),
-        (&["forward", "--to=host", "80"], "--within is missing"),
+        (&["forward"], "missing PORT"),
+        (&["forward", "--within=10.0.0.0/8", "80"], "missing --to"),
+        (&["forward", "--to=host", "80"], "missing --within"),
         (
             &["forward", "--to", "a b", "80"],
             "\"a b\" is neither a host's name",
@@ -96,7 +95,7 @@ fn bad_requests_end_with_2_a_reason_and_the_usage() {
         ),
         (&["forward", "0"], "\"0\" is not PORT or PORT:PORT"),
         (&["forward", "80:"], "\"80:\" is not PORT or PORT:PORT"),
-        (&["forward", "80", "80:81"], "port 80 is there twice"),
+        (&["forward", "80", "80:81"], "port 80 is given twice"),
         (
             &["forward", "--idle=0", "80"],
             "--idle takes whole seconds from 1 to 86400",

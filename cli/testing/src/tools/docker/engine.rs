@@ -1,4 +1,4 @@
-//! What Docker's engine remembers: `docker.json` in the guest.
+//! The state of the Docker engine, in the guest's `docker.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -6,13 +6,13 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::guest::Guest;
+use crate::store::files::{lock, now, replace};
+use crate::store::state::{Fate, State};
 use crate::tools::tool::Tool;
-use crate::world::files::{lock, now, replace};
-use crate::world::state::{Fate, State};
 
 const FILE: &str = "/docker.json";
 
-/// Images, and containers by their services.
+/// The images, and the containers by service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Engine {
     pub(super) images: BTreeSet<String>,
@@ -22,16 +22,16 @@ pub(super) struct Engine {
 /// A container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Container {
-    /// Tells it from the one that it replaced.
+    /// The unique ID, which differs from that of the container it replaced.
     pub(super) id: String,
     pub(super) image: String,
-    /// What it was created from.
+    /// The definition that it was created from.
     pub(super) definition: String,
     pub(super) once: bool,
-    /// What it mounts, each with its place.
+    /// Its mounts, each with its target.
     #[serde(default)]
     pub(super) mounts: Vec<[String; 2]>,
-    /// When it was started; `None` is created and never started, or stopped.
+    /// When it was started; `None` if it was only created, or is stopped.
     pub(super) started: Option<u64>,
 }
 
@@ -41,19 +41,19 @@ pub(super) type Status = (&'static str, &'static str, i32);
 impl Engine {
     /// As it is.
     pub(super) fn look(guest: &Guest) -> io::Result<Self> {
-        let _lock = lock(guest.world())?;
+        let _lock = lock(guest.sandbox())?;
         Self::read(guest)
     }
 
-    /// Changes it under the world's lock; the record of the call says whether that changed anything.
+    /// Changes it under the sandbox's lock, and records whether the call changed anything.
     pub(super) fn update(tool: &mut Tool, change: impl FnOnce(&mut Self)) -> io::Result<()> {
         tool.call.end.changed_guest |= Self::change(&tool.guest, change)?;
         Ok(())
     }
 
-    /// The same without a call.
+    /// Changes it outside any call.
     pub(super) fn change(guest: &Guest, change: impl FnOnce(&mut Self)) -> io::Result<bool> {
-        let _lock = lock(guest.world())?;
+        let _lock = lock(guest.sandbox())?;
         let before = Self::read(guest)?;
         let mut engine = before.clone();
         change(&mut engine);
@@ -79,7 +79,7 @@ impl Engine {
 }
 
 impl Container {
-    /// What it is now, if it belongs to `service`.
+    /// Its current status, if it belongs to `service`.
     pub(super) fn status(&self, state: &State, service: &str) -> Status {
         let service = state.service(service);
         let Some(started) = self.started else {
@@ -88,7 +88,7 @@ impl Container {
         match service.fate {
             _ if now() < started + service.after && self.once => ("running", "", 0),
             _ if now() < started + service.after => ("running", "starting", 0),
-            // `ps` has an exit code only of what is down for good.
+            // `ps` shows an exit code only for a container that has stopped for good.
             Fate::Exits(code) if self.once => ("exited", "", code),
             Fate::Exits(_) => ("restarting", "", 0),
             _ if self.once => ("exited", "", 0),
@@ -99,7 +99,7 @@ impl Container {
     }
 }
 
-/// Whether a container has a process.
+/// Whether a container is running.
 pub(super) fn runs((state, ..): Status) -> bool {
     matches!(state, "running" | "restarting")
 }

@@ -1,5 +1,5 @@
-//! Docker and Compose in the guest, as far as the scripts of `polis` and `stack.sh` ask: containers are entries in a file,
-//! and what becomes of them the test has decided.
+//! Docker and Compose in the guest, limited to what the scripts of `polis` and `stack.sh` use. Containers are entries in a file,
+//! and the test decides what becomes of them.
 
 mod engine;
 mod project;
@@ -17,9 +17,9 @@ use super::tool::Tool;
 use crate::call::wait_until;
 use crate::guest::Guest;
 use crate::process;
-use crate::world::now;
+use crate::store::now;
 
-/// Templates that scripts use.
+/// The templates that the scripts use.
 const HASH: &str = "{{index .Config.Labels \"com.docker.compose.config-hash\"}}";
 const NETWORKS: &str = "{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}";
 
@@ -70,7 +70,7 @@ pub(super) fn run(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
             })?;
             Ok(0)
         }
-        // It has none that a script would see.
+        // It has none that a script would notice.
         ["network", "ls", "--quiet", "--filter", _] => Ok(0),
         ["volume", "ls", "--filter", _, "--format", template] => volumes(tool, template),
         ["volume", "inspect", name] => match tool.guest.path(&volume(name)).exists() {
@@ -123,7 +123,7 @@ fn compose(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8>
             })?;
             Ok(0)
         }
-        // Nothing but a change of networks would show, and of those the guest has none.
+        // This affects only changed networks, which the fake guest does not have.
         ["--dry-run", "up", ..] => Ok(0),
         ["up", words @ ..] => up::run(tool, project, words),
         ["down"] => {
@@ -134,7 +134,7 @@ fn compose(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8>
     }
 }
 
-/// What Docker and the unit of the stack do at a boot: what ran before runs again.
+/// What Docker and the stack's unit do at boot: restart the containers that ran before.
 pub(crate) fn boot(guest: &Guest) -> io::Result<()> {
     Engine::change(guest, |engine| {
         let started = engine.containers.values_mut();
@@ -150,7 +150,7 @@ fn image_id(image: &str) -> String {
     Digest::of(image.as_bytes()).to_string()
 }
 
-/// A file in which a test can put what `docker diff` prints of a container.
+/// The file in which a test can write the output of `docker diff` for a container.
 fn diff_of(id: &str) -> String {
     format!("{STORE}/{id}.diff")
 }
@@ -198,7 +198,7 @@ fn volumes(tool: &mut Tool, template: &str) -> io::Result<u8> {
     Ok(0)
 }
 
-/// Containers, a line each: all, or those that run.
+/// Prints containers, one per line: all, or only running ones.
 fn ps(tool: &mut Tool, only: Option<&str>, all: bool, template: &str) -> io::Result<u8> {
     let state = tool.call.store.look()?;
     for (name, container) in Engine::look(&tool.guest)?.containers {
@@ -220,7 +220,7 @@ fn ps(tool: &mut Tool, only: Option<&str>, all: bool, template: &str) -> io::Res
     Ok(0)
 }
 
-/// The last lines of all services, or of the one that is named.
+/// Prints the last log lines of all services, or of the given one.
 fn logs(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8> {
     let (plain, tail, words) = match words {
         ["--no-color", "--no-log-prefix", "--tail", tail, words @ ..] => (true, tail, words),
@@ -257,7 +257,7 @@ fn logs(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8> {
     Ok(0)
 }
 
-/// Runs a command in a container: a process of the guest with the environment and the folder that the call names.
+/// Runs a command in a container: a process of the guest with the environment and folder that the call names.
 fn exec(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     let words = words.strip_prefix(&["-T"]).unwrap_or(words);
     let (directory, words) = match words {
@@ -277,7 +277,7 @@ fn exec(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     if !found.is_some_and(|container| runs(container.status(&state, service))) {
         return Ok(tool.fail(&format!("service \"{service}\" is not running")));
     }
-    // Only what counts Valkey's keys is known to change nothing.
+    // Only the command that counts Valkey's keys is known to change nothing.
     tool.call.end.changed_guest = !args.iter().any(|arg| arg.contains(" --scan "));
     let mut command = process::command(program);
     let args = args.iter().map(|arg| mounted(tool, arg));
@@ -296,7 +296,7 @@ fn exec(tool: &mut Tool, words: &[&str]) -> io::Result<u8> {
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
-/// `text` with the paths at which `state` has its secrets as they are in the guest.
+/// `text` with the paths of `state`'s secrets replaced by those in the guest.
 fn mounted(tool: &Tool, text: &str) -> String {
     let guest = |path: &str| tool.guest.path(path).display().to_string();
     text.replace(
@@ -306,7 +306,7 @@ fn mounted(tool: &Tool, text: &str) -> String {
     .replace("/etc/valkey/tls", &guest("/opt/polis/certs/valkey"))
 }
 
-/// Pulls the images of all services, as far as the registry lets it.
+/// Pulls the images of all services, unless the registry refuses.
 fn pull(tool: &mut Tool, project: &Project) -> io::Result<u8> {
     for name in project.services.keys() {
         tool.call.err(&format!(" {name} Pulling \n"));
@@ -322,7 +322,7 @@ fn pull(tool: &mut Tool, project: &Project) -> io::Result<u8> {
             });
             (state.timing.pull, refusal)
         })?;
-        // A layer of 4 MB, of which the first half has come when half the time is over.
+        // A layer of 4 MB, half of which has arrived after half the time.
         let half = now() + takes / 2;
         if takes > 0 {
             tool.call.err(&format!(" {layer:012x} Pulling fs layer \n"));

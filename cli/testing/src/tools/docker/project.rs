@@ -1,5 +1,5 @@
-//! The services of the compose files: their names and images, and what changes with a definition. What Compose makes of
-//! the rest is shown by the real one, in `compose/proof`.
+//! The services of the compose files: their names, images, and a digest of their definitions. `compose/proof` tests everything
+//! else with the real Compose.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,17 +10,17 @@ use serde_json::Value;
 use crate::guest::Guest;
 use crate::yaml;
 
-/// Where the project is, and the name that it has.
+/// The directory of the project, and its name.
 const DIRECTORY: &str = "/opt/polis";
 const NAME: &str = "polis";
 
-/// Where the guest keeps what containers write.
+/// Where the guest keeps the files of containers.
 pub(super) const STORE: &str = "/var/lib/docker";
 /// A project.
 #[derive(Debug, Default)]
 pub(super) struct Project {
     pub(super) services: BTreeMap<String, Service>,
-    /// Volumes by their names in the file, each with its name in Docker.
+    /// The volumes: their names in the compose file, each with its name in Docker.
     pub(super) volumes: BTreeMap<String, String>,
 }
 
@@ -30,16 +30,16 @@ pub(super) struct Service {
     pub(super) image: String,
     /// The digest of its definition.
     pub(super) definition: String,
-    /// Whether it does one thing and ends.
+    /// Whether it does one task and exits.
     pub(super) once: bool,
-    /// What it mounts in the long form, each with its place.
+    /// Its mounts in the long form, each with its target.
     pub(super) mounts: Vec<[String; 2]>,
-    /// The services that have to be healthy, or to have ended, before it starts.
+    /// The services that must be healthy, or have exited, before it starts.
     pub(super) depends: Vec<String>,
 }
 
 impl Project {
-    /// Reads the files that `.env` names, a later one layered on those before.
+    /// Reads the files that `.env` names, each layered on the previous ones.
     pub(super) fn read(guest: &Guest) -> Result<Self, String> {
         let env = fs::read_to_string(guest.path("/opt/polis/.env")).unwrap_or_default();
         let files = env
@@ -94,7 +94,7 @@ pub(super) fn container(service: &str) -> String {
     format!("{NAME}-{service}")
 }
 
-/// Where the content of a volume is, by its name in Docker.
+/// The directory of a volume, given its name in Docker.
 pub(super) fn volume(name: &str) -> String {
     format!("{STORE}/volumes/{name}/_data")
 }

@@ -1,4 +1,4 @@
-//! `docker compose up`: creates containers, and starts containers in the order of their dependencies.
+//! `docker compose up`: creates containers, and starts them in the order of their dependencies.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,10 @@ use polis_base::Digest;
 use super::engine::{Container, Engine, Status, runs};
 use super::project::{Project, Service, container, volume};
 use crate::process;
+use crate::store::now;
 use crate::tools::tool::Tool;
-use crate::world::now;
 
-/// `up FLAGS SERVICES`; without services all.
+/// `up FLAGS SERVICES`; without services, all of them.
 pub(super) fn run(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Result<u8> {
     let (flags, named): (Vec<&str>, Vec<&str>) =
         words.iter().partition(|word| word.starts_with("--"));
@@ -25,7 +25,7 @@ pub(super) fn run(tool: &mut Tool, project: &Project, words: &[&str]) -> io::Res
     let absent = chosen
         .iter()
         .find(|(_, service)| !images.contains(&service.image));
-    // The real one would pull it; here nothing may rely on that, since it would hide a forgotten pull.
+    // The real one would pull the image. Here that is an error, because it would hide a forgotten pull.
     if let Some((_, service)) = absent {
         let text = format!(
             "Error response from daemon: No such image: {}",
@@ -70,7 +70,7 @@ fn created(name: &str, service: &Service, number: u64) -> Container {
     }
 }
 
-/// Starts each container that does not run; `in_order`, as soon as those that it waits for are so far.
+/// Starts each stopped container; with `in_order`, as soon as its dependencies are ready.
 fn start(tool: &mut Tool, mut left: Vec<(&String, &Service)>, in_order: bool) -> io::Result<u8> {
     let started = Instant::now();
     while !left.is_empty() {
@@ -110,7 +110,7 @@ fn start(tool: &mut Tool, mut left: Vec<(&String, &Service)>, in_order: bool) ->
     Ok(0)
 }
 
-/// Whether a dependency is as it has to be; `None` when it is on its way.
+/// Whether a dependency is ready; `None` if it is not ready yet.
 fn reached(status: Status) -> Option<bool> {
     match status {
         ("exited", _, code) => Some(code == 0),

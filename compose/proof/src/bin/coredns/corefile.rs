@@ -1,4 +1,4 @@
-//! Reads the parts of the Corefile that the stand-in implements.
+//! Parses the parts of the Corefile that the stand-in implements.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicUsize;
@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::message::{NXDOMAIN, Question, REFUSED, SERVFAIL};
 
-/// The plugins of the image: CoreDNS's that our Corefile may name, and `blocklist`.
+/// The plugins of the image: those of CoreDNS that our Corefile may use, and `blocklist`.
 pub(crate) const PLUGINS: [&str; 20] = [
     "acl",
     "any",
@@ -34,7 +34,7 @@ pub(crate) const PLUGINS: [&str; 20] = [
 /// A server block.
 #[derive(Default)]
 pub(crate) struct Zone {
-    /// With a dot at its end.
+    /// The zone, with a trailing dot.
     pub(crate) name: String,
     pub(crate) port: u16,
     pub(crate) log: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Template {
     falls_through: bool,
 }
 
-/// What a template does with a question.
+/// How a template handles a question.
 pub(crate) enum Judged {
     Answer(u8),
     Next,
@@ -84,7 +84,7 @@ impl Template {
     }
 }
 
-/// A line of words, and the lines of the block that it opens.
+/// The words of a line, and the lines of the block that it opens.
 struct Line {
     words: Vec<String>,
     block: Vec<Line>,
@@ -173,9 +173,7 @@ fn template(kind: &str, lines: &[Line]) -> Result<Template, String> {
             "SVCB" => Some(64),
             "HTTPS" => Some(65),
             _ => {
-                return Err(format!(
-                    "template: the stand-in does not know the type `{kind}`"
-                ));
+                return Err(format!("template: unsupported type `{kind}`"));
             }
         },
         matches: Vec::new(),
@@ -204,7 +202,7 @@ fn template(kind: &str, lines: &[Line]) -> Result<Template, String> {
             ["fallthrough"] => template.falls_through = true,
             _ => {
                 return Err(format!(
-                    "template: the stand-in does not know `{}`",
+                    "template: unsupported directive `{}`",
                     words.join(" ")
                 ));
             }
@@ -280,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_judge_by_type_and_name() {
+    fn templates_match_type_and_name() {
         let text = ".:53 {\n template IN TXT {\n rcode REFUSED\n }\n template IN ANY {\n match ^[^.]+\\.$\n rcode NXDOMAIN\n fallthrough\n }\n}\n";
         let zones = read(text).unwrap();
         let rcode = |name: &str, kind| {

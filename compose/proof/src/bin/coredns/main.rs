@@ -1,4 +1,4 @@
-//! Stand-in for CoreDNS of the published resolver image: answers on UDP and TCP by the Corefile's `hosts`, `template`,
+//! Stand-in for CoreDNS in the published resolver image: answers over UDP and TCP according to the Corefile's `hosts`, `template`,
 //! `blocklist` and `forward`. It ignores CoreDNS's other plugins; an unknown directive is fatal, as in the real one.
 
 mod corefile;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use corefile::Zone;
 use message::{Question, REFUSED, SERVFAIL};
 
-/// How long an upstream name server may take, and how many times each is asked.
+/// How long an upstream name server may take, and how many times to query each.
 const ANSWER: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
 
@@ -105,7 +105,7 @@ fn conversation(mut client: TcpStream, zones: &[Zone]) -> io::Result<()> {
     }
 }
 
-/// The answer to a query; `None` when the message is not a query.
+/// The answer to a query; `None` if the message is not a query.
 fn answer(zones: &[Zone], query: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
     let question = Question::parse(query)?;
     let zone = zones

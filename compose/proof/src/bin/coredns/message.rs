@@ -10,10 +10,10 @@ const A: u16 = 1;
 
 /// The only question of a query.
 pub(crate) struct Question {
-    /// In lower case, with a dot at its end.
+    /// The name in lower case, with a trailing dot.
     pub(crate) name: String,
     pub(crate) kind: u16,
-    /// Where the question ends in the query.
+    /// The offset of the end of the question in the query.
     end: usize,
 }
 
@@ -30,7 +30,7 @@ impl Question {
             if length == 0 {
                 break;
             }
-            // A pointer has no place in a question.
+            // A question must not contain a pointer.
             if length > 63 {
                 return None;
             }
@@ -59,12 +59,12 @@ impl Question {
         answer
     }
 
-    /// The addresses that fit the question.
+    /// An answer with the addresses that match the question.
     pub(crate) fn addresses(&self, query: &[u8], addresses: &[IpAddr]) -> Vec<u8> {
         let mut answer = self.refusal(query, 0);
         for address in addresses {
             if let (IpAddr::V4(address), A) = (address, self.kind) {
-                // The name by pointer, type A, class IN, 300 s, four bytes.
+                // A pointer to the name, type A, class IN, 300 s, four bytes.
                 answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4]);
                 answer.extend(address.octets());
                 answer[7] += 1;

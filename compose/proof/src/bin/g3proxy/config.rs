@@ -1,4 +1,4 @@
-//! Reads the keys of g3proxy.yaml that the stand-in implements.
+//! Parses the keys of g3proxy.yaml that the stand-in implements.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub(crate) struct Config {
     pub(crate) ingress: Vec<Network>,
     pub(crate) forbidden: Vec<Network>,
     pub(crate) certgen: SocketAddr,
-    /// Authorities that vouch for servers, besides those of the system.
+    /// Authorities for the certificates of servers, in addition to those of the system.
     pub(crate) authorities: Option<String>,
     pub(crate) request: Service,
     pub(crate) response: Service,
@@ -32,7 +32,7 @@ pub(crate) struct Service {
 #[derive(Clone, Copy)]
 pub(crate) struct Network(u32, u32);
 
-/// Whether one of `networks` holds `address`.
+/// Whether one of `networks` contains `address`.
 pub(crate) fn any(networks: &[Network], address: IpAddr) -> bool {
     let IpAddr::V4(address) = address else {
         return false;
@@ -113,7 +113,7 @@ fn service(value: &Value) -> Result<Service, String> {
         .and_then(|rest| rest.split_once('/'));
     let (address, _) = rest.ok_or_else(|| format!("`{url}` is not the URL of an ICAP service"))?;
     let pool = &value["icap_connection_pool"];
-    // The defaults of the real one.
+    // The real one's defaults.
     let count = |key: &str, default| pool[key].as_u64().map_or(default, |count| count as usize);
     let idle = match &pool["idle_timeout"] {
         Value::Number(seconds) => seconds.as_u64(),
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_holds_its_addresses_and_no_others() {
+    fn a_network_contains_only_its_addresses() {
         let networks = [
             network("10.0.0.0/8").unwrap(),
             network("168.63.129.16").unwrap(),

@@ -1,4 +1,4 @@
-//! HTTP/1.1 between a client and a server, with every body inspected before it goes on.
+//! HTTP/1.1 between a client and a server, with every body inspected before it is forwarded.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::icap::{Pool, Verdict};
 use super::message::{Message, broken, read_body, read_head};
 
-/// The services that inspect what passes.
+/// The services that inspect requests and responses.
 pub(crate) struct Inspection {
     pub(crate) request: Pool,
     pub(crate) response: Pool,

@@ -1,4 +1,4 @@
-//! The ICAP client: a pool of connections for each service, and one transaction on one of them.
+//! The ICAP client: a pool of connections for each service, and single transactions on them.
 
 use std::collections::VecDeque;
 use std::io::{self, BufReader, Write};
@@ -14,7 +14,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// The decision of an ICAP service about a message.
 pub(crate) enum Verdict {
-    /// Forward it as it is.
+    /// Forward it unchanged.
     Unchanged,
     /// Forward this instead.
     Request(Message),
@@ -70,7 +70,7 @@ impl Pool {
         idle.pop_back().map(|(_, connection)| connection)
     }
 
-    /// Has a request inspected, or a response with the head of its request. Without an answer nothing passes, unless the
+    /// Sends a request for inspection, or a response with the head of its request. Without an answer nothing passes, unless the
     /// configuration has `bypass`.
     pub(crate) fn inspect(
         &self,
@@ -79,7 +79,7 @@ impl Pool {
         response: Option<&Message>,
     ) -> io::Result<Verdict> {
         let message = encode(&self.service, client, request, response);
-        // c-icap closes idle connections too: a pooled one may be gone by now.
+        // c-icap also closes idle connections: a pooled one may be gone by now.
         if let Some(connection) = self.pooled()
             && let Ok(verdict) = self.transact(connection, &message)
         {

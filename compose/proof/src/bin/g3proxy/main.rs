@@ -1,7 +1,7 @@
-//! Stand-in for g3proxy of the published gate image: accepts connections by TPROXY, intercepts TLS with certificates of
-//! certgen, has bodies inspected over ICAP and forwards them, as configured by the keys that our g3proxy.yaml sets.
+//! Stand-in for g3proxy in the published gate image: accepts connections by TPROXY, intercepts TLS with certificates from
+//! certgen, sends bodies to ICAP for inspection and forwards them, as configured by the keys that our g3proxy.yaml sets.
 //!
-//! Like the real one it connects before it reads, and forwards protocols that it does not know.
+//! Like the real one, it connects before it reads, and forwards protocols that it does not know.
 
 mod config;
 mod http;
@@ -66,7 +66,7 @@ fn main() {
         let Ok(client) = client else { continue };
         let proxy = Arc::clone(&proxy);
         let thread = std::thread::Builder::new().stack_size(256 * 1024);
-        // When no thread can be started, the connection is closed.
+        // If no thread can be started, the connection is closed.
         let _ = thread.spawn(move || {
             let told = describe(&client);
             if let Err(error) = serve(&proxy, client) {
@@ -156,7 +156,7 @@ fn serve(proxy: &Proxy, client: TcpStream) -> io::Result<()> {
     }
 }
 
-/// What g3proxy forbids without configuration.
+/// The destinations that g3proxy forbids by default.
 fn always_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {

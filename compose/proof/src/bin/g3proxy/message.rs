@@ -1,8 +1,8 @@
-//! Messages of HTTP/1.1, read and written.
+//! Reads and writes HTTP/1.1 messages.
 
 use std::io::{self, BufRead, Read, Write};
 
-/// The largest head and the largest body, in bytes, that may pass.
+/// The maximum size of a head and of a body, in bytes.
 const HEAD: u64 = 64 * 1024;
 const BODY: u64 = 256 * 1024 * 1024;
 
@@ -41,7 +41,7 @@ impl Message {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The head as it is forwarded, with the length of the body, which is known by now.
+    /// The head to forward, with the length of the body, which is known by now.
     pub(crate) fn head(&self) -> Vec<u8> {
         let mut text = format!("{}\r\n", self.start);
         for (name, value) in &self.headers {
@@ -83,7 +83,7 @@ impl Message {
     }
 }
 
-/// Reads a head; `None` when the other side has closed the connection.
+/// Reads a head; `None` if the other side has closed the connection.
 pub(crate) fn read_head(from: &mut impl BufRead) -> io::Result<Option<Message>> {
     let mut lines = Vec::new();
     let mut limited = from.take(HEAD);

@@ -1,4 +1,4 @@
-//! Intercepts TLS: presents a certificate of certgen to the client, and verifies the certificate of the server.
+//! Intercepts TLS: presents a certificate from certgen to the client, and verifies the certificate of the server.
 
 use std::collections::HashMap;
 use std::io;
@@ -45,7 +45,7 @@ impl Tls {
         })
     }
 
-    /// Both sides of an intercepted connection, and the name that the client asked for, or `address`.
+    /// Both sides of an intercepted connection, and the name that the client requested, or `address`.
     pub(crate) fn open(
         &self,
         mut client: TcpStream,
@@ -113,7 +113,7 @@ impl Tls {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.connect(self.certgen)?;
         socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-        let mut failed = io::Error::other("certgen was not asked");
+        let mut failed = io::Error::other("certgen was not queried");
         for _ in 0..3 {
             socket.send(host.as_bytes())?;
             let mut answer = [0; 8192];

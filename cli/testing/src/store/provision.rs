@@ -1,7 +1,7 @@
-//! The scripted run of `provision.sh`: its log, its report and its marker, as far as the clock says that it got.
+//! Emulates a run of `provision.sh`: its log, its report and its marker, according to the clock.
 //!
-//! The script itself is never run, since it would provision this machine; `cloud-init/proof` runs it. The files are in the
-//! form that `cloud-init/cloud-init.yaml` defines; the digests in the marker are those of the files in the guest.
+//! The script itself never runs here, since it would provision this machine; `cloud-init/proof` runs it. The files have the
+//! format that `cloud-init/cloud-init.yaml` defines; the digests in the marker are those of the guest's files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use super::state::{Instance, Provision};
 use crate::guest::Guest;
 use crate::guest::user_data::{SCRIPT, USER_DATA};
 
-/// The steps, in order, as the script of this tree has them.
+/// The steps of this tree's script, in order.
 static STEPS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let text = include_str!(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -39,13 +39,13 @@ const LOG: &str = "/var/log/polis-provision.log";
 const REPORT: &str = "/var/lib/polis/provision.json";
 const MARKER: &str = "/var/lib/polis/provisioned.json";
 
-/// The run that is under way.
+/// The run in progress.
 pub(crate) fn under_way(instance: &Instance) -> Option<&Provision> {
     let run = instance.provision.as_ref();
     run.filter(|_| instance.provisioning(now()))
 }
 
-/// How each step of a run ends.
+/// The result of each step of a run.
 fn steps(run: &Provision) -> Vec<(&'static str, &'static str)> {
     let failing = run.fails.as_ref().map(|(step, _)| step.as_str());
     let last = STEPS.iter().position(|step| Some(*step) == failing);
@@ -58,7 +58,7 @@ fn steps(run: &Provision) -> Vec<(&'static str, &'static str)> {
     steps.map(|(at, step)| (*step, state(at))).collect()
 }
 
-/// Every line of a run's log with the time when it is written, in milliseconds. Steps that are not pending share the time.
+/// Every line of a run's log, with its time in milliseconds. Steps that are not pending share the time equally.
 fn transcript(run: &Provision) -> Vec<(u64, String)> {
     let share = run.takes / STEPS.len() as u64;
     let mut lines = Vec::new();
@@ -89,7 +89,7 @@ fn transcript(run: &Provision) -> Vec<(u64, String)> {
     lines.into_iter().map(named).collect()
 }
 
-/// Brings the guest's files to where the run is at `now`.
+/// Updates the guest's files to the progress of the run at `now`.
 pub(crate) fn advance(guest: &Guest, instance: &mut Instance, now: u64) -> io::Result<()> {
     if !instance.provisioning(now) {
         return Ok(());
@@ -124,7 +124,7 @@ pub(crate) fn advance(guest: &Guest, instance: &mut Instance, now: u64) -> io::R
     Ok(())
 }
 
-/// Writes the report, and after a success the marker.
+/// Writes the report and, after success, the marker.
 fn report(guest: &Guest, run: &Provision, lines: &[(u64, String)]) -> io::Result<()> {
     let user_data = Digest::of(&fs::read(guest.path(USER_DATA))?).hex();
     let fails = run.fails.as_ref();

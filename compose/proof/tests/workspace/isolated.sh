@@ -1,9 +1,9 @@
 #!/bin/bash
-# A machine on the internal network as the workspace is, with a CA that is mounted with a foreign owner. Runs the
-# workspace's init.sh in it with the real update-ca-certificates, and prints the outcome.
+# A machine on the internal network, like the workspace, with a CA that is mounted with a foreign owner. Runs the workspace's
+# init.sh in it with the real update-ca-certificates, and prints the outcome.
 #
-# Runs inside the namespaces of src/scene.rs: everything that it writes is on overlays that end with it.
-# scene.sh INIT_SH well | deaf | ipv6 | again
+# Runs inside the namespaces of src/isolated.rs: everything that it writes is on overlays that end with the script.
+# isolated.sh INIT_SH well | deaf | ipv6 | again
 set -euo pipefail
 
 init=$1 case=$2
@@ -34,7 +34,7 @@ sysctl -qw "net.ipv6.conf.all.disable_ipv6=$ipv6" "net.ipv6.conf.default.disable
 ip address add 10.10.1.130/24 dev eth0
 ip link set eth0 up
 
-# A first run made the route; the one that is judged fails.
+# The first run creates the route; the second one, which is checked, fails.
 [[ $case != again ]] || ip route add default via 10.10.1.10
 if [[ $case == deaf || $case == again ]]; then
     mkdir bin
@@ -45,12 +45,12 @@ fi
 
 code=0
 said=$(bash "$init" 2>&1) || code=$?
-# The error, or the last line where there is none.
+# Prints the error, or the last line if there is none.
 [[ $said != *'workspace: error: '* ]] || said=${said##*workspace: error: } said=${said%%$'\n'*}
 said=${said##*$'\n'}
 trusted=no
 [[ $(</etc/ssl/certs/ca-certificates.crt) != *"$(<ca.pem)"* ]] || trusted=yes
-# Without the addresses that an error names: the link's is another one each time.
+# Masks the addresses in an error, since the link's differs each time.
 printf 'code %d, trusted %s, route %s\n%s\n' "$code" "$trusted" "$(ip -4 route show default)" "${said%%: [0f][0e]*}"
 umount -l "$scratch"
 rmdir "$scratch"

@@ -1,13 +1,12 @@
-//! The world as a directory: what Multipass's daemon knows, the faults, the calls, and the guest's files.
+//! The directory of a sandbox: the state of Multipass's daemon, the faults, the calls, and the guest's files.
 //!
-//! - `world.json`: what is, see [`state`]
-//! - `faults.json`: what goes wrong next, see [`crate::fault`]
+//! - `state.json`: the state of the daemon, see [`state`]
+//! - `faults.json`: the faults that will strike, see [`crate::fault`]
 //! - `calls.jsonl`: every call so far, see [`crate::record`]
 //! - `guest/`: the root of the guest's file system
 //!
-//! Each change holds the lock and replaces the whole file, so a call that is killed leaves one state or the other. What
-//! goes on by itself (a boot, the provisioning) is not done by a process in the background but worked out from the clock
-//! whenever somebody looks.
+//! Each change holds the lock and replaces the whole file, so a killed call leaves either the old or the new state. Whatever
+//! happens over time (a boot, the provisioning) needs no background process: it is computed from the clock at each access.
 
 pub(crate) mod files;
 pub(crate) mod provision;
@@ -23,25 +22,25 @@ use state::{Instance, State};
 use crate::environment::DIRECTORY;
 use crate::guest::Guest;
 
-/// The files of one world.
+/// The files of one sandbox.
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
 }
 
 impl Store {
-    /// The world in `dir`, which must exist.
+    /// The sandbox in `dir`, which must exist.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
 
-    /// The world that the environment names.
+    /// The sandbox named by the environment.
     ///
     /// # Errors
-    /// When it names none.
+    /// When it names no sandbox.
     pub fn from_environment() -> io::Result<Self> {
         let dir = std::env::var_os(DIRECTORY)
-            .ok_or_else(|| io::Error::other(format!("{DIRECTORY} names no world")))?;
+            .ok_or_else(|| io::Error::other(format!("{DIRECTORY} is not set")))?;
         Ok(Self::new(dir))
     }
 
@@ -50,7 +49,7 @@ impl Store {
         &self.dir
     }
 
-    /// The guest of the instance `name`: `guest/` for polis, another directory for any other.
+    /// The guest of the instance `name`: `guest/` for polis, a separate directory for any other.
     pub fn guest(&self, name: &str) -> Guest {
         let dir = match name {
             "polis" => "guest".to_owned(),
@@ -67,36 +66,36 @@ impl Store {
         lock(&self.dir)
     }
 
-    /// Looks at the state as it is now.
+    /// Reads the current state.
     ///
     /// # Errors
-    /// When the world cannot be read or written.
+    /// When the sandbox cannot be read or written.
     pub fn look(&self) -> io::Result<State> {
         self.update(|state| state.clone())
     }
 
-    /// Changes the state under the lock, after everything that time has done to it.
+    /// Changes the state under the lock, after applying everything that has happened over time.
     ///
     /// # Errors
-    /// When the world cannot be read or written.
+    /// When the sandbox cannot be read or written.
     pub fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> io::Result<T> {
         let locked = self.lock()?;
-        let before: State = locked.read("world.json")?;
+        let before: State = locked.read("state.json")?;
         let mut state = before.clone();
         for instance in &mut state.instances {
             provision::advance(&self.guest(&instance.name), instance, now())?;
         }
         let result = change(&mut state);
         if state != before {
-            locked.write("world.json", &state)?;
+            locked.write("state.json", &state)?;
         }
         Ok(result)
     }
 
-    /// Changes one instance. `None` when there is none of that name that the daemon shows.
+    /// Changes one instance. `None` if the daemon lists no instance of that name.
     ///
     /// # Errors
-    /// When the world cannot be read or written.
+    /// When the sandbox cannot be read or written.
     pub fn change<T>(
         &self,
         name: &str,

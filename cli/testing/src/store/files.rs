@@ -1,4 +1,4 @@
-//! The files of a world, and the lock that every process takes before it reads or writes one.
+//! Reads and writes the files of a sandbox, under the lock that every process takes first.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,14 +16,14 @@ pub fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Holds a world's lock until dropped.
+/// Holds the sandbox's lock until dropped.
 #[derive(Debug)]
 pub struct Locked {
     dir: PathBuf,
     _lock: File,
 }
 
-/// Waits for the lock of the world in `dir`.
+/// Waits for the lock of the sandbox in `dir`.
 ///
 /// # Errors
 /// When the directory is gone.
@@ -37,10 +37,10 @@ pub(crate) fn lock(dir: &Path) -> io::Result<Locked> {
 }
 
 impl Locked {
-    /// Reads a file of the world; one that is not there has the default content.
+    /// Reads a file of the sandbox; a missing file has the default content.
     ///
     /// # Errors
-    /// When it cannot be read or is not what it should be.
+    /// When it cannot be read or is not valid.
     pub fn read<T: DeserializeOwned + Default>(&self, name: &str) -> io::Result<T> {
         match fs::read(self.dir.join(name)) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
@@ -49,7 +49,7 @@ impl Locked {
         }
     }
 
-    /// Replaces a file of the world.
+    /// Replaces a file of the sandbox.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -57,7 +57,7 @@ impl Locked {
         replace(&self.dir.join(name), &serde_json::to_vec_pretty(value)?)
     }
 
-    /// Appends a line to a file of the world.
+    /// Appends a line to a file of the sandbox.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -70,10 +70,10 @@ impl Locked {
     }
 }
 
-/// Replaces a file: written beside it and renamed.
+/// Replaces a file atomically: writes a new one beside it and renames that.
 ///
 /// # Errors
-/// When its directory is not there or cannot be written.
+/// When its directory does not exist or cannot be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(path);
     let mut file = tempfile::NamedTempFile::new_in(dir)?;

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Gate's neighbours on one machine: a real c-icap at sentinel's address with one child of 20 threads, listeners at the
-# ports of resolver and g3proxy, and the table of gate's rules. Prints what gate's health.sh says of them.
+# Gate's neighbours on one machine: a real c-icap at sentinel's address with one child of 20 threads, listeners on the ports of
+# resolver and g3proxy, and the table of gate's rules. Prints the results of gate's health.sh.
 #
-# Runs inside the namespaces of src/scene.rs, and its servers end with it.
-# scene.sh HEALTH_SH
+# Runs inside the namespaces of src/isolated.rs, and its servers end with the script.
+# isolated.sh HEALTH_SH
 set -euo pipefail
 
 health=$1
@@ -16,7 +16,7 @@ ip address add 10.30.1.5/32 dev lo
 ip address add 10.30.1.10/32 dev lo
 nft add table inet polis
 
-# Two services under the names of ours: what they do with a body does not matter here, only that a thread does it.
+# Two services with the names of ours. How they handle a body does not matter here, only that a thread does.
 modules=$(dirname "$(find /usr/lib -name srv_echo.so -print -quit)")
 cat >c-icap.conf <<CONF
 PidFile $PWD/pid
@@ -43,7 +43,7 @@ server = socket.create_server((sys.argv[1], int(sys.argv[2])))
 threading.Event().wait()' "$1" "$2" &
 }
 
-# Waits until something listens there.
+# Waits until the port is open.
 await() {
     for _ in {1..100}; do
         (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null && return
@@ -65,7 +65,7 @@ await 10.30.1.10 53
 await 127.0.0.1 18080
 check 'all is well'
 
-# As many connections as there are threads, each kept open after an answer: g3proxy's pool without limits.
+# As many connections as threads, each kept open after an answer: g3proxy's pool without limits.
 python3 -c '
 import socket, threading
 held = []

@@ -1,11 +1,11 @@
-//! Runs a script of a test in namespaces of its own: no engine, no image, and what it starts ends with it.
+//! Runs a test's script in new namespaces: it needs no engine and no image, and its processes end with it.
 
 use cloud_init_proof::run::{Ran, Run};
 use cloud_init_proof::runner;
 
 use crate::{Result, tree};
 
-/// The namespaces: network, mounts and processes.
+/// Creates namespaces for network, mounts and processes.
 const ISOLATED: [&str; 7] = [
     "unshare",
     "--net",
@@ -16,8 +16,8 @@ const ISOLATED: [&str; 7] = [
     "--mount-proc",
 ];
 
-/// Runs the bash script with the arguments `words`, the first of which is its path. `probe` is a shell command that works
-/// where the script can run; elsewhere nothing runs, and `needs` is printed.
+/// Runs the bash script with the arguments `words`, the first of which is its path. `probe` is a shell command that succeeds where
+/// the script can run; otherwise nothing runs, and this prints `needs`.
 ///
 /// # Errors
 /// When unshare cannot be started.

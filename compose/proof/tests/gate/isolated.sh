@@ -1,10 +1,10 @@
 #!/bin/bash
-# The networks around gate with what matters on them, each a network namespace: the workspace, gate, resolver, and a
-# server outside. Loads the rules of gate's init.sh with the real nft, then prints what the workspace reaches.
+# The networks around gate with the relevant hosts, each a network namespace: the workspace, gate, resolver, and a server outside.
+# Loads the rules of gate's init.sh with the real nft, then prints what the workspace can reach.
 #
-# Runs inside the namespaces of src/scene.rs: its own network namespaces have no names outside, and its servers end with
-# it.
-# scene.sh INIT_SH RP_FILTER
+# Runs inside the namespaces of src/isolated.rs: its network namespaces have no names outside, and its servers end with the
+# script.
+# isolated.sh INIT_SH RP_FILTER
 set -euo pipefail
 
 init=$1 rp_filter=$2
@@ -39,11 +39,11 @@ port resolver eth1 gateway 10.30.1.10
 port outside eth0 external 10.20.1.1
 ip -n workspace route add default via 10.10.1.10
 ip -n gate route add default via 10.20.1.1
-# The server outside can answer even an address that it should never see.
+# The server outside could answer even for an address that it should never see.
 ip -n outside address add 203.0.113.1/32 dev lo
 ip -n outside route add 10.10.1.0/24 via 10.20.1.3
 
-# What docker-compose.yml sets in gate, and what the machine leaves to resolver.
+# The settings that docker-compose.yml makes in gate, and the machine in resolver.
 inside() { ip netns exec "$@"; }
 inside gate sysctl -qw net.ipv4.ip_forward=1 net.ipv4.ip_nonlocal_bind=1 net.ipv4.conf.all.route_localnet=1
 for setting in all default eth0 eth1; do
@@ -51,7 +51,7 @@ for setting in all default eth0 eth1; do
     inside resolver sysctl -qw "net.ipv4.conf.$setting.rp_filter=$rp_filter"
 done
 
-# All of init.sh but its last step, which becomes g3proxy. Twice, as after a restart of the process alone.
+# All of init.sh except its last step, which becomes g3proxy. Twice, as after a restart of the process alone.
 # shellcheck disable=SC2016 # the inner shell expands it
 inside gate bash -c "$(sed '/^main "\$@"$/d' "$init")"'
     load_rules "$(internal_interface)"

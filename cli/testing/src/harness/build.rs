@@ -1,4 +1,4 @@
-//! Finds or builds the double, and the programs for Windows.
+//! Finds or builds the fake, and the programs for Windows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use crate::process;
 
 /// The program, looked up at most once in each test process.
 ///
-/// Cargo builds it along with the tests of the workspace, but tells only its own package where it is. Each test may be a
-/// process of its own (nextest), and a start of cargo costs more than most tests: it is asked only if the program is older
-/// than one of its sources.
+/// Cargo builds it together with the tests of the workspace, but reports its path only to its own package. With nextest, each
+/// test is a process, and starting cargo takes longer than most tests. So this runs it only if the program is older than any
+/// of its sources.
 ///
 /// # Panics
 /// When it cannot be built.
@@ -29,8 +29,7 @@ pub(super) fn path() -> &'static Path {
     })
 }
 
-/// Whether `program` is newer than all that it was built from, which cargo lists beside it, and was built from this
-/// checkout.
+/// Whether `program` was built from this checkout, and is newer than all of its sources, which cargo lists beside it.
 fn is_fresh(program: &Path) -> bool {
     let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let Some((built, listed)) =
@@ -92,7 +91,7 @@ fn build(args: &[&str]) -> Vec<PathBuf> {
     executable.collect()
 }
 
-/// The target directory of the running test, `TARGET/debug/deps/NAME`: what is built there is shared.
+/// The target directory of the running test, `TARGET/debug/deps/NAME`. Programs built there are shared.
 fn target_directory() -> Option<PathBuf> {
     let test = std::env::current_exe().ok()?;
     let deps = test.parent().filter(|dir| dir.ends_with("deps"))?;

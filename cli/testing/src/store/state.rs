@@ -1,4 +1,4 @@
-//! What Multipass's daemon knows, and what a test may decide about the machine that it makes.
+//! The state of Multipass's daemon, and how a test decides that its machines behave.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::now;
 
-/// Everything in `world.json`.
+/// The contents of `state.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The client's version, as `version` prints it.
@@ -15,26 +15,26 @@ pub struct State {
     pub daemon: String,
     /// Whether the daemon can be reached.
     pub access: Access,
-    /// Whether the client is the one for Windows: more than 4096 bytes from a guest command block it, piped input to
-    /// `exec` never ends, `-` of `transfer` is text, and `C:\` is a path.
+    /// Whether the client is the one for Windows: more than 4096 bytes from a guest command block it, piped input to `exec` never
+    /// ends, `-` of `transfer` is text, and `C:\` is a path.
     pub windows: bool,
     /// Whether the guest's disk is full.
     pub disk_full: bool,
-    /// From which address the guest says that it reaches the rest of the world.
+    /// The guest's source address for the internet.
     pub address: String,
-    /// How full it seems to be: percent of its space, percent of its inodes.
+    /// How full the disk is reported to be: percent of its space, percent of its inodes.
     pub disk_used: (u8, u8),
-    /// What `get` answers.
+    /// The settings that `get` prints.
     pub settings: BTreeMap<String, String>,
     /// How long things take.
     pub timing: Timing,
-    /// The daemon works on one request until then, and every other one waits (see [`crate::commands`]).
+    /// The daemon is busy with one request until then, and every other one waits (see [`crate::commands`]).
     pub busy_until: u64,
-    /// The names under which an image can be launched.
+    /// The names of images that can be launched.
     pub images: Vec<String>,
-    /// The smallest disk that the image fits on, in bytes.
+    /// The minimum disk size of the image, in bytes.
     pub minimum_disk: u64,
-    /// What becomes of the stack's services; one that is not listed is healthy at once.
+    /// How the stack's services behave; one that is not listed is healthy at once.
     pub services: BTreeMap<String, Service>,
     /// Pulls that fail.
     pub pulls: Vec<Pull>,
@@ -60,7 +60,7 @@ impl Default for State {
             images: ["24.04", "noble", "lts", "22.04", "jammy"]
                 .map(str::to_owned)
                 .to_vec(),
-            // What Ubuntu's cloud images have.
+            // The values of Ubuntu's cloud images.
             minimum_disk: 3_758_096_384,
             services: BTreeMap::new(),
             pulls: Vec::new(),
@@ -70,14 +70,14 @@ impl Default for State {
     }
 }
 
-/// Whether the client gets to the daemon.
+/// Whether the client can reach the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
-    /// It does.
+    /// It can.
     Up,
     /// No daemon listens.
     Down,
-    /// No daemon has ever run here, so the client finds no certificate and gives up at once, whatever it is to do.
+    /// No daemon has ever run here, so the client finds no certificate and fails at once, whatever the command.
     NeverRan,
     /// The user may not open the socket.
     Denied,
@@ -88,26 +88,26 @@ pub enum Access {
 /// How long things take, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
-    /// The download of the image; until it is over the instance is being prepared.
+    /// The download of the image; until it ends, the instance is being prepared.
     pub image: u64,
     /// From power on to SSH.
     pub boot: u64,
-    /// Instead of by the clock, the first boot ends with so many calls of `list`; 0 is by the clock.
+    /// If not 0, the first boot ends after this many calls of `list` instead of by the clock.
     pub boot_lists: u32,
     /// The whole of our provisioning, in equal steps.
     pub provision: u64,
     /// The pull of one image.
     pub pull: u64,
-    /// From the power button to power off; the daemon does nothing else meanwhile.
+    /// From the power button to power off; the daemon is busy meanwhile.
     pub shutdown: u64,
-    /// How long the daemon waits for a machine that takes no notice of the power button.
+    /// How long the daemon waits for a machine that ignores the power button.
     pub lost_button: u64,
     /// Between two characters of the spinner.
     pub spinner: u64,
 }
 
 impl Default for Timing {
-    /// Everything at once, but what Multipass itself decides.
+    /// Everything takes no time, except what Multipass itself decides.
     fn default() -> Self {
         Self {
             image: 0,
@@ -127,7 +127,7 @@ impl Default for Timing {
 pub struct Instance {
     /// Its name.
     pub name: String,
-    /// The image that it was launched from.
+    /// The image from which it was launched.
     pub image: String,
     /// CPUs.
     pub cpus: u32,
@@ -135,27 +135,27 @@ pub struct Instance {
     pub memory: u64,
     /// Bytes of disk.
     pub disk: u64,
-    /// What it was last told to be.
+    /// The state last requested.
     pub power: Power,
-    /// When the daemon has it ready to boot; before that it is being prepared.
+    /// When the daemon has prepared it to boot.
     pub prepared_at: u64,
     /// When SSH answers.
     pub booted_at: u64,
-    /// So many calls of `list` until SSH answers; 0 where the clock decides.
+    /// The number of calls of `list` until SSH answers; 0 if the clock decides.
     pub lists_to_boot: u32,
-    /// When the daemon gives up waiting for SSH; from then on it does not know the state.
+    /// When the daemon gives up waiting for SSH; from then on, it does not know the state.
     pub gives_up_at: u64,
-    /// Whether it has ever been up: before that the daemon knows no address of it.
+    /// Whether it has ever been up; before that, the daemon knows no address for it.
     pub leased: bool,
-    /// Our provisioning, where the user-data was applied.
+    /// Our provisioning, if the user-data was applied.
     pub provision: Option<Provision>,
-    /// Whether cloud-init has more to say than our provisioning gives it reason to.
+    /// Whether cloud-init reports problems unrelated to our provisioning.
     pub degraded: bool,
-    /// Whether what cloud-init ran has failed since the last boot.
+    /// Whether a command of cloud-init has failed since the last boot.
     pub cloud_init_failed: bool,
     /// Whether SSH works once it is up.
     pub ssh: bool,
-    /// Whether the daemon still has a session from before SSH stopped working.
+    /// Whether the daemon still has a session from before SSH stopped answering.
     pub session: bool,
     /// Whether Docker has been installed.
     pub docker: bool,
@@ -163,7 +163,7 @@ pub struct Instance {
     pub snapshots: Vec<Snapshot>,
     /// How many have ever been taken.
     pub snapshots_taken: u32,
-    /// The one that it was last equal to.
+    /// The snapshot that it was last equal to.
     pub snapshot_parent: Option<String>,
 }
 
@@ -172,15 +172,15 @@ pub struct Instance {
 pub struct Snapshot {
     /// Its name.
     pub name: String,
-    /// The one before it; empty where there is none.
+    /// The previous snapshot; empty if there is none.
     pub parent: String,
-    /// What the user said of it.
+    /// The user's comment.
     pub comment: String,
     /// The instance as it was, without its snapshots.
     pub saved: Box<Instance>,
 }
 
-/// What an instance was last told to be.
+/// The state last requested of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Power {
     /// Running, or Starting until it has booted.
@@ -189,13 +189,13 @@ pub enum Power {
     Stopped,
     /// Deleted and not purged.
     Deleted,
-    /// Starting, and never done.
+    /// Starting, and never finishing.
     Starting,
     /// Restarting.
     Restarting,
-    /// Will be shut down.
+    /// A delayed shutdown is pending.
     DelayedShutdown,
-    /// On its way to suspended.
+    /// Being suspended.
     Suspending,
     /// Suspended.
     Suspended,
@@ -206,7 +206,7 @@ pub enum Power {
 }
 
 impl Power {
-    /// As Multipass prints it.
+    /// The word that Multipass prints.
     pub fn text(self) -> &'static str {
         match self {
             Self::Running => "Running",
@@ -230,18 +230,18 @@ pub struct Provision {
     pub starts_at: u64,
     /// How long it takes.
     pub takes: u64,
-    /// The step that fails, and with which message.
+    /// The step that fails, and its message.
     pub fails: Option<(String, String)>,
     /// How many lines of its log have been written.
     pub told: usize,
-    /// Whether it has ended, in whatever way.
+    /// Whether it has ended, successfully or not.
     pub ended: bool,
-    /// Whether it is the one that cloud-init runs.
+    /// Whether cloud-init runs it, rather than polis.
     pub first: bool,
 }
 
 impl Provision {
-    /// A run at first boot that has not begun.
+    /// A run at first boot that has not started.
     pub(crate) fn new(starts_at: u64, takes: u64, fails: Option<(String, String)>) -> Self {
         Self {
             starts_at,
@@ -257,25 +257,25 @@ impl Provision {
 /// How a service of the stack behaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
-    /// What becomes of it.
+    /// Its fate.
     pub fate: Fate,
-    /// Milliseconds until that shows.
+    /// Milliseconds until that happens.
     pub after: u64,
-    /// What it says.
+    /// Its log.
     pub log: Vec<String>,
 }
 
-/// What becomes of a container.
+/// The fate of a container.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fate {
-    /// It does its work: healthy, or ended with code 0 where that is its work.
+    /// It works: it becomes healthy, or exits with code 0 if it is a one-time task.
     #[default]
     Well,
     /// Its health check fails.
     Unhealthy,
-    /// Its health check never comes to a result.
+    /// Its health check never finishes.
     Starting,
-    /// It ends with this code, however often it is restarted.
+    /// It exits with this code, however often it is restarted.
     Exits(i32),
 }
 
@@ -284,28 +284,28 @@ pub enum Fate {
 pub struct Pull {
     /// A part of the image's reference.
     pub image: String,
-    /// What the registry answers.
+    /// The registry's answer.
     pub message: String,
-    /// How many times more; `None` is always.
+    /// How many more times; `None` is always.
     pub left: Option<u32>,
 }
 
 impl State {
-    /// The instance `name`, once the daemon shows it.
+    /// The instance `name`, if the daemon lists it.
     pub fn find(&self, name: &str) -> Option<&Instance> {
         self.instances
             .iter()
             .find(|instance| instance.name == name && !instance.preparing(now()))
     }
 
-    /// The same, to change it.
+    /// The instance `name`, mutable.
     pub fn find_mut(&mut self, name: &str) -> Option<&mut Instance> {
         self.instances
             .iter_mut()
             .find(|instance| instance.name == name && !instance.preparing(now()))
     }
 
-    /// Whether client and daemon are 1.17 or newer, which changed some words and limits.
+    /// Whether client and daemon are 1.17 or newer, which changed some messages and limits.
     pub fn since_1_17(&self) -> bool {
         [&self.client, &self.daemon].iter().all(|version| {
             let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
@@ -314,7 +314,7 @@ impl State {
         })
     }
 
-    /// The daemon stops or starts, which the instances feel.
+    /// Stops or starts the daemon, which changes the state of the instances.
     pub fn daemon_goes(&mut self, access: Access, from: Power, to: Power) {
         self.access = access;
         self.busy_until = 0;
@@ -325,20 +325,20 @@ impl State {
         }
     }
 
-    /// What becomes of a service.
+    /// The behaviour of a service.
     pub fn service(&self, name: &str) -> Service {
         self.services.get(name).cloned().unwrap_or_default()
     }
 }
 
 impl Instance {
-    /// Whether the daemon still makes it at `now`: it has no state yet, and nobody is told of it.
+    /// Whether the daemon is still preparing it at `now`. Until then, it has no state and is not listed.
     pub fn preparing(&self, now: u64) -> bool {
         now < self.prepared_at
     }
 
-    /// Its state at `now`, as the daemon has it: Unknown while a first boot lasts, as there is no address yet, Starting in
-    /// any later one, and Unknown for good once the daemon has given up waiting (`timeout_ssh` in
+    /// Its state at `now`, as the daemon reports it: Unknown during a first boot, as there is no address yet, Starting during any later
+    /// one, and Unknown for good once the daemon has given up waiting (`timeout_ssh` in
     /// `src/platform/backends/shared/base_virtual_machine.cpp` of canonical/multipass).
     pub fn state(&self, now: u64) -> Power {
         let given_up = self.booted_at > self.gives_up_at && now >= self.gives_up_at;
@@ -350,7 +350,7 @@ impl Instance {
         }
     }
 
-    /// Whether provisioning is under way at `now`, whatever the daemon makes of the machine.
+    /// Whether the provisioning is running at `now`, whatever state the daemon reports.
     pub fn provisioning(&self, now: u64) -> bool {
         self.power == Power::Running
             && now >= self.booted_at
@@ -360,7 +360,7 @@ impl Instance {
                 .is_some_and(|run| !run.ended && now >= run.starts_at)
     }
 
-    /// Powers it on, so that it has booted at `booted_at`, for which the daemon waits until `gives_up_at`.
+    /// Powers it on. It has booted at `booted_at`; the daemon waits for that until `gives_up_at`.
     pub fn power_on(&mut self, booted_at: u64, gives_up_at: u64) {
         self.power = Power::Running;
         self.booted_at = booted_at;
@@ -369,7 +369,7 @@ impl Instance {
         self.cloud_init_failed = false;
     }
 
-    /// Powers it off. Provisioning that is cut short stays so: cloud-init runs a module once per instance.
+    /// Powers it off. An interrupted provisioning never continues: cloud-init runs a module once per instance.
     pub fn power_off(&mut self, power: Power) {
         self.leased |= self.booted_at <= now();
         self.power = power;
@@ -378,7 +378,7 @@ impl Instance {
         }
     }
 
-    /// Counts a call of `list`, which may be the last one of a first boot.
+    /// Counts a call of `list`, which may end a first boot.
     pub fn listed(&mut self, now: u64) {
         if self.lists_to_boot == 0 || self.power != Power::Running {
             return;
