@@ -346,7 +346,7 @@ impl Lab {
             pid: facts.and_then(|facts| facts.pid),
             ready: ready.map(|ready| reports::LabReady {
                 machine: ready.machine.clone(),
-                world: ready.world.display().to_string(),
+                world: ready.sandbox.display().to_string(),
                 environment: ready.environment.display().to_string(),
             }),
         };

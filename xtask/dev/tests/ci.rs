@@ -30,9 +30,9 @@ fn a_signal_ends_what_ci_has_started() {
     }
 }
 
-/// `nohup` and background jobs of a shell ignore signals; the umask, locale and time zone are the user's.
+/// `nohup` and background jobs ignore signals, and users have different umasks, locales and time zones.
 #[test]
-fn ci_runs_its_steps_the_same_whoever_starts_it() {
+fn ci_steps_do_not_depend_on_the_parent_process() {
     let tree = Tree::data();
     let cargo = tree.root().join("cargo");
     let script = "#!/bin/sh\necho \"$(umask) $LC_ALL $TZ ${LC_TIME-none}\" >>'SEEN'\n";

@@ -246,7 +246,7 @@ fn chains(all: impl Iterator<Item = Broken>) -> Vec<Vec<Broken>> {
     chains
 }
 
-/// The step that failed before, and the one that this has undone.
+/// The step that failed before, and the step that this failure has undone.
 #[derive(Clone)]
 struct Before {
     step: String,
@@ -254,8 +254,8 @@ struct Before {
 }
 
 impl Before {
-    /// The state that a run leaves of `step`, which comes before the one that fails; none where both are right: the step
-    /// that failed may have reached its end state because its cause is gone.
+    /// The state that a run leaves of `step`, which comes before the failing step; `None` if both are right: the step
+    /// that failed before may have reached its end state because its cause is gone.
     fn state(&self, step: &str) -> Option<&'static str> {
         match position(step).cmp(&position(&self.step)) {
             std::cmp::Ordering::Equal => None,

@@ -192,7 +192,7 @@ fn programs() -> &'static Path {
 
 impl Drop for Maintainer {
     fn drop(&mut self) {
-        // The agent outlives whoever started it.
+        // The agent outlives the process that started it.
         let _ = self.run_in(self.home.path(), "gpgconf --kill all");
     }
 }
