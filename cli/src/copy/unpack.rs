@@ -367,6 +367,6 @@ mod tests {
         // The last block of content, and the two that end the archive.
         let (left, copied) = written(3 * 512);
         assert_eq!(left, [""; 0]);
-        assert!(copied.unwrap_err().to_string().contains("shorter"));
+        assert!(copied.unwrap_err().to_string().contains("truncated"));
     }
 }

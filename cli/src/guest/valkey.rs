@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(events, [vec![text("a"), text("1")], vec![]]);
         for (bad, why) in [
             ("", "no time"),
-            ("now 17\nlist a\nkey a:1\n(integer) 60", "not whole"),
+            ("now 17\nlist a\nkey a:1\n(integer) 60", "incomplete"),
             ("now 17\nlist a\n(error) NOAUTH x\n\nend", "NOAUTH x"),
             (
                 "now 17\nlist a\n(error) NOAUTH x\nlist b\n\nend",

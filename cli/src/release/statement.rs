@@ -128,7 +128,7 @@ mod tests {
         let rehearsal = signed(&pair, SUMS_TEXT, "Polis 1.2.3: REHEARSAL, not a release");
         let cases: [(&[u8], &str, &str); 6] = [
             (&good, "another list\n", "not the signature of this list"),
-            (&by_stranger, SUMS_TEXT, "another key"),
+            (&by_stranger, SUMS_TEXT, "a different key"),
             (&other_version, SUMS_TEXT, "not the signature of this list"),
             (&rehearsal, SUMS_TEXT, "REHEARSAL"),
             (

@@ -253,7 +253,7 @@ mod tests {
                 "credential_detected",
                 "a.example",
                 "new_domain_prompt ",
-                "never lifted",
+                "cannot be approved",
             ),
             (
                 "malware_domain",

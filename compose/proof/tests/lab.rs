@@ -76,7 +76,7 @@ fn nothing_runs() {
     let down = expect![[r#"
         exit 0
         --- stdout
-        the lab is down; start it: cargo xtask lab up
+        the lab is down; to start it: cargo xtask lab up
     "#]];
     checkout.says("status", &down);
     assert_eq!(checkout.run("down").seen(), checkout.run("status").seen());
@@ -89,11 +89,11 @@ fn the_lab_is_starting() {
     checkout.says(
         "status",
         &expect![[r#"
-        exit 0
-        --- stdout
-        the lab is being made; wait for it: cargo xtask lab up
-        what it does: [TREE]/target/lab/log
-    "#]],
+            exit 0
+            --- stdout
+            the lab is starting; to wait for it: cargo xtask lab up
+            its log: [TREE]/target/lab/log
+        "#]],
     );
 }
 
@@ -117,11 +117,11 @@ fn it_runs() {
     checkout.says(
         "serve",
         &expect![[r#"
-        exit 4
-        --- stderr
-        error: the lab of this checkout runs already
-          hint: cargo xtask lab status
-    "#]],
+            exit 4
+            --- stderr
+            error: the lab of this checkout is already running
+              hint: cargo xtask lab status
+        "#]],
     );
 }
 
@@ -132,27 +132,27 @@ fn its_process_was_killed() {
     checkout.says(
         "status",
         &expect![[r#"
-        exit 0
-        --- stdout
-        the lab's process was killed; clear away what it left: cargo xtask lab down
-    "#]],
+            exit 0
+            --- stdout
+            the lab's process was killed; to remove what it left behind: cargo xtask lab down
+        "#]],
     );
     checkout.says(
         "up",
         &expect![[r#"
-        exit 5
-        --- stderr
-        error: the process of the last lab was killed, and has left a machine behind
-          hint: cargo xtask lab down, then: cargo xtask lab up
-    "#]],
+            exit 5
+            --- stderr
+            error: the process of the last lab was killed, and left a machine behind
+              hint: cargo xtask lab down, then: cargo xtask lab up
+        "#]],
     );
     checkout.says(
         "down",
         &expect![[r#"
-        exit 0
-        --- stdout
-        the lab is down; start it: cargo xtask lab up
-    "#]],
+            exit 0
+            --- stdout
+            the lab is down; to start it: cargo xtask lab up
+        "#]],
     );
     assert_eq!(checkout.state(), "down");
 }
@@ -187,7 +187,7 @@ fn down_stops_the_process_and_waits_for_it() {
     let said = down.wait_with_output().expect("a child");
     assert!(said.status.success(), "{said:?}");
     expect![[r#"
-        the lab is down; start it: cargo xtask lab up
+        the lab is down; to start it: cargo xtask lab up
     "#]]
     .assert_eq(&String::from_utf8_lossy(&said.stdout));
 }
@@ -199,11 +199,11 @@ fn an_invalid_file_is_reported() {
     checkout.says(
         "status",
         &expect![[r#"
-        exit 5
-        --- stderr
-        error: `[TREE]/target/lab/lab.json` is broken
-          caused by: EOF while parsing an object at line 1 column 1
-          hint: remove it, then: cargo xtask lab up
-    "#]],
+            exit 5
+            --- stderr
+            error: `[TREE]/target/lab/lab.json` is not valid
+              caused by: EOF while parsing an object at line 1 column 1
+              hint: remove it, then: cargo xtask lab up
+        "#]],
     );
 }

@@ -51,12 +51,12 @@ fn errors_have_a_position() {
         2:7: unknown value `AgentPlugins`; did you mean `AgentPlugin`?
         22:11: invalid user name `Polis!`
         32:15: invalid duration `30`: expected 1s to 1h, such as `30s` or `2m30s`
-        48:18: invalid port 80 of an agent: expected 1024 to 65535
+        48:18: invalid port 80: expected 1024 to 65535
         11:3: missing key `version`
         53:18: invalid memory size `lots`: expected 16M to 1024G, such as `512M` or `2G`
         38:20: unknown value `stritc`; did you mean `strict`?
         42:22: invalid boolean
-        5:9: invalid name `../x`: expected up to 40 of a-z, 0-9 and -, beginning with a letter
+        5:9: invalid name `../x`: expected up to 40 of a-z, 0-9 and -, starting with a letter
         5:9: the name `docker` is reserved for a part of the workspace
         22:5: unknown key `privileged`; expected one of command, workdir, user, envFile, env
         62:9: invalid variable name `BRAVE-KEY`

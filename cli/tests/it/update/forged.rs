@@ -159,10 +159,10 @@ fn a_signature_for_something_else_is_refused() {
           caused by: it reports `polis 9.8.6`, expected `polis 9.8.7`
         ---
         error: the new program does not run on this machine
-          caused by: `polis version` failed with exit code 3: broken
+          caused by: `polis version` failed (exit code 3): broken
         ---
         error: the new program does not run on this machine
-          caused by: it printed too much
+          caused by: it printed too much output
         ---
         error: the new program does not run on this machine
           caused by: Exec format error (os error 8)

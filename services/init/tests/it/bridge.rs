@@ -267,7 +267,7 @@ fn the_nftables_backend_of_docker_is_recognised_and_keeps_the_bridge_closed() {
     assert_eq!(
         ran.stderr,
         "polis-init: bridge-accept br-polis: table `ip filter` of nftables has no chain `DOCKER-USER` after 0 s\n  \
-         cause: table `ip docker-bridges` is there, so Docker runs with `--firewall-backend=nftables`\n  \
+         cause: table `ip docker-bridges` exists, so Docker runs with `--firewall-backend=nftables`\n  \
          Docker owns that table and offers no chain for rules that accept\n  \
          next: remove `firewall-backend` from /etc/docker/daemon.json and from dockerd's command line, then restart \
          Docker\n"
