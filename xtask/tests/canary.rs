@@ -47,6 +47,7 @@ fn a_failed_build_is_a_machine_error() {
     let ran = canary.run(&tree, XTASK, &["--quiet", "check"], &[]);
     assert_eq!(ran.code, 5, "{}", ran.seen());
     assert!(ran.stderr.ends_with("error: no\n"), "{}", ran.seen());
-    let warning = "note: cargo was given the signing key";
+    let warning =
+        "note: cargo and everything that it compiled for this command could read the signing key";
     assert!(ran.stderr.contains(warning), "{}", ran.seen());
 }

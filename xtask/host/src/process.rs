@@ -25,8 +25,6 @@ use crate::signals::{self, Watched};
 const TAIL: usize = 20;
 /// The most that [`Run::converse`] reads from each stream of a child. Credentials and signatures are small.
 const MAX_OUTPUT: u64 = 16 << 20;
-/// Cargo sets these for the programs that it runs, and sets them again for each build.
-pub const SET_BY_CARGO: [&str; 2] = ["CARGO_MANIFEST_*", "CARGO_PKG_*"];
 /// How often to poll a child that has a time limit.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -66,15 +64,6 @@ impl Run {
             cwd: None,
             stdout_to_stderr: false,
         }
-    }
-
-    /// The cargo that runs us, or else the one in `PATH`, without the variables that cargo sets for the programs it
-    /// runs. Some build scripts (ring's, for example) read such a variable and would be rerun by every build that a
-    /// program starts.
-    pub fn cargo() -> Self {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        let unset = SET_BY_CARGO.into_iter();
-        unset.fold(Self::new(cargo), Self::env_remove)
     }
 
     /// Adds an argument.

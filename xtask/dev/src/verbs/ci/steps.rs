@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(all, names().collect::<Vec<_>>());
         assert_eq!(
             names_of(false, &["stack", "first", "lint"], true),
-            [vec![vec!["first"], vec!["lint"]], vec![vec!["stack"]]]
+            [vec![vec!["first"]], vec![vec!["stack"], vec!["lint"]]]
         );
         assert_eq!(names_of(true, &[], true).len(), QUICK.len());
     }
