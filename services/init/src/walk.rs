@@ -9,7 +9,7 @@
 //! to a private directory by changing its owner first.
 //!
 //! Nearly all of the time is spent in the system calls that read and change the owner of an object, so nothing else is done per
-//! object. Threads share the names from one read of a directory. `bench.py` compares the speed with that of coreutils.
+//! object. Threads share the names from one read of a directory. `cargo xtask bench` compares the speed with that of coreutils.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;

@@ -1,6 +1,7 @@
 //! The data of the verbs' reports, as programs read them: `schemas/report.schema.json` is generated from these types.
 //!
-//! They stand together, so that the schema needs none of the programs that fill them in. An offline verb compiles only those in this file.
+//! They share a crate so that generating the schema does not compile the programs that fill them in. An offline verb compiles
+//! only the types in this file.
 
 #[cfg(feature = "reports")]
 pub mod network;
@@ -20,7 +21,7 @@ use serde_json::Value;
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Document<'a> {
-    /// Grows when a field changes its meaning.
+    /// Incremented when the meaning of a field changes.
     #[cfg_attr(feature = "schema", schemars(extend("const" = 1)))]
     pub version: u32,
     /// The verb, as typed.
@@ -32,9 +33,9 @@ pub struct Document<'a> {
     pub outcome: &'static str,
     /// What the verb found.
     pub findings: Vec<Finding<'a>>,
-    /// The facts of the verb; null when it did not run to its end.
+    /// The facts of the verb; null if it did not finish.
     pub data: Option<&'a Value>,
-    /// Why the verb did not run to its end; null where it did.
+    /// Why the verb did not finish; null if it did.
     pub error: Option<Failure<'a>>,
 }
 
@@ -47,9 +48,9 @@ impl Document<'_> {
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Finding<'a> {
-    /// The rule that it breaks.
+    /// The violated rule.
     pub rule: &'a str,
-    /// Whether it fails the verb.
+    /// Whether it makes the verb fail.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["error", "warning"])))]
     pub severity: &'static str,
     /// What is wrong.
@@ -62,47 +63,47 @@ pub struct Finding<'a> {
     /// Its column, in characters.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub column: Option<usize>,
-    /// The line as it stands in the file.
+    /// The text of the line.
     pub excerpt: Option<&'a str>,
     /// The next step.
     pub help: Option<&'a str>,
 }
 
-/// Why the verb did not run to its end.
+/// Why the verb did not finish.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Failure<'a> {
     /// What failed.
     pub message: &'a str,
-    /// Why, outermost first.
+    /// The causes, outermost first.
     pub causes: &'a [String],
     /// What to do next.
     pub hints: &'a [String],
 }
 
-/// An image reference without digest.
+/// An image reference without a digest.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct ImageName(#[cfg_attr(feature = "schema", schemars(regex(pattern = "^[^@]+$")))] String);
 
 impl ImageName {
-    /// The text of a reference without digest.
+    /// The text of a reference without a digest.
     pub fn of(unpinned: impl Display) -> Self {
         Self(unpinned.to_string())
     }
 }
 
-/// Of `images list`.
+/// The data of `images list`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct ImagesList {
     /// The images that this repository builds.
     pub built: Vec<BuildOf>,
-    /// All others.
+    /// The other images.
     pub pulled: Vec<ImageName>,
 }
 
-/// Where an image is built from.
+/// The source of an image.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 #[allow(missing_docs, reason = "the terms of Compose")]
@@ -112,31 +113,31 @@ pub struct BuildOf {
     pub dockerfile: String,
 }
 
-/// Of `prepare`.
+/// The data of `prepare`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Prepared {
-    /// The version that the tree is prepared for.
+    /// The version for which the tree is prepared.
     pub version: String,
     /// The files that differ, relative to the root of the tree.
     pub files: Vec<String>,
-    /// Whether they were written.
+    /// Whether the files were written.
     pub written: bool,
-    /// A unified diff; empty where nothing changes.
+    /// A unified diff; empty if nothing changes.
     pub diff: String,
 }
 
-/// Of `docs`.
+/// The data of `docs`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Docs {
     /// Whether pages were written.
     pub written: bool,
-    /// A unified diff; empty where nothing changes.
+    /// A unified diff; empty if nothing changes.
     pub diff: String,
 }
 
-/// Of `verify-pins` and `verify-checksums`: every pin of the tree, with its state.
+/// The data of `verify-pins` and `verify-checksums`: every pin of the tree, with its state.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Pins {
@@ -144,36 +145,36 @@ pub struct Pins {
     pub pins: Vec<Pin>,
 }
 
-/// One pin of the tree: one thing that the release or the machine fetches.
+/// A pin of the tree: something that a release or the VM downloads.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Pin {
-    /// What sort of thing it is.
+    /// Its kind.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["image", "base", "download", "key", "action", "toolchain"])))]
     pub kind: &'static str,
-    /// What is pinned, without what it is pinned to.
+    /// What is pinned, without the digest, commit or version.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub name: String,
-    /// What it is pinned to: a digest, a fingerprint, a commit, a version; null where it is not pinned.
+    /// The pinned digest, fingerprint, commit or version; null if it is not pinned.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub pinned: Option<String>,
-    /// Where it is fetched, of downloads and keys.
+    /// The URL of a download or key.
     pub url: Option<String>,
     /// Whether this repository builds it.
     pub built: bool,
-    /// The reason of the waiver, where there is one.
+    /// The reason of the waiver, if there is one.
     pub waived: Option<String>,
-    /// What is known of it. Offline, a pin that is whole is `not looked up`.
+    /// Its state. Offline, a complete pin is `not looked up`.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = [
         "not looked up", "waived", "unpinned", "ok", "not published", "drifted", "gone", "unreachable", "rate limited",
         "not authorised", "missing platform", "mismatch", "contradicted", "unconfirmed", "unsigned",
     ])))]
     pub state: &'static str,
-    /// What the world serves instead.
+    /// What the server has instead.
     pub found: Option<String>,
-    /// Why it is in that state.
+    /// The reason for the state.
     pub reason: Option<String>,
-    /// The places that it is made of.
+    /// Its locations in the tree.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub uses: Vec<Use>,
 }

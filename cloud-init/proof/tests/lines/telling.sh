@@ -173,7 +173,7 @@ case_main_fails_in_a_step() {
   is "$STATUS $(jq -r '"\(.status) \(.step) \(.exit_code)"' "$REPORT")" "7 failed sysbox 7"
   is "$(jq -r .message "$REPORT" | sed 's/[0-9]*:/N:/')" "line N: '( exit 7 )' failed with exit code 7"
   is "$(jq -r '[.steps[].state] | join(" ")' "$REPORT")" "done done failed pending pending pending pending"
-  is "$(jq -r '.log_tail[]' "$REPORT" | grep -c -e noise -e before -e 'a marker')" 1
+  is "$(jq -r '.log_tail[]' "$REPORT" | grep -c -e noise -e before -e 'the marker')" 1
   # A signal takes a moment to arrive, and a process without a waiting parent may remain as a zombie.
   local try
   for try in $(seq 60); do

@@ -2,6 +2,7 @@
 //! on a quiet machine.
 
 mod measure;
+mod ownership;
 mod tree;
 
 use clap::Args;
@@ -40,7 +41,14 @@ struct Figure {
     measure: fn(&Workspace) -> Result<Measured>,
 }
 
-const FIGURES: [Figure; 7] = [
+const FIGURES: [Figure; 9] = [
+    Figure {
+        name: "offline-build",
+        about: "build of `xtask` from nothing, as for the first `verify-pins --offline`",
+        limit: Limit::AtMost(16.0),
+        unit: "s",
+        measure: measure::offline_build,
+    },
     Figure {
         name: "polis-size",
         about: "size of the release build of `polis`",
@@ -54,6 +62,13 @@ const FIGURES: [Figure; 7] = [
         limit: Limit::AtMost(5.0),
         unit: "ms",
         measure: measure::polis_start,
+    },
+    Figure {
+        name: "chown-speed",
+        about: "coreutils, compared to `polis-init chown -R` on 100,000 files",
+        limit: Limit::AtLeast(1.0),
+        unit: "times",
+        measure: ownership::speed,
     },
     Figure {
         name: "pins-growth",

@@ -1,4 +1,4 @@
-//! What the verbs report that compare the tree with the world.
+//! The data of the verbs that compare the tree with registries and GitHub.
 
 #[cfg(feature = "schema")]
 use schemars::JsonSchema;
@@ -24,21 +24,21 @@ impl Digest {
     }
 }
 
-/// Of `pin`.
+/// The data of `pin`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Pinned {
     /// The files that differ, relative to the root of the tree.
     pub files: Vec<String>,
-    /// Whether they were written.
+    /// Whether the files were written.
     pub written: bool,
-    /// A unified diff; empty where nothing changes.
+    /// A unified diff; empty if nothing changes.
     pub diff: String,
-    /// What each image is pinned to.
+    /// The digest of each image.
     pub images: Vec<PinnedImage>,
 }
 
-/// An image and what it is pinned to.
+/// An image and its pinned digest.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct PinnedImage {
@@ -48,21 +48,21 @@ pub struct PinnedImage {
     pub digest: Digest,
 }
 
-/// Of `update`.
+/// The data of `update`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Updated {
     /// The files that differ, relative to the root of the tree.
     pub files: Vec<String>,
-    /// Whether they were written.
+    /// Whether the files were written.
     pub written: bool,
-    /// A unified diff; empty where nothing changes.
+    /// A unified diff; empty if nothing changes.
     pub diff: String,
-    /// The pins that move.
+    /// The pins that change.
     pub updates: Vec<Update>,
 }
 
-/// A pin that moves to another version.
+/// A pin that changes to another version.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Update {
@@ -71,14 +71,14 @@ pub struct Update {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
-    /// The version that was pinned; null where none was.
+    /// The version that was pinned; null if there was none.
     pub from: Option<String>,
     /// The version to pin.
     pub to: String,
 }
 
 impl Update {
-    /// The move of `name` to the version `to`.
+    /// The change of `name` to the version `to`.
     pub fn of(kind: &'static str, name: String, from: Option<String>, to: String) -> Self {
         Self {
             kind,
@@ -89,7 +89,7 @@ impl Update {
     }
 }
 
-/// Of `verify-images`.
+/// The data of `verify-images`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct ReadImages {
@@ -104,28 +104,28 @@ pub struct ReadImage {
     /// The reference without the digest.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub image: String,
-    /// The digest; null where there is none.
+    /// The digest; null if there is none.
     pub pinned: Option<String>,
     /// Whether this repository builds it.
     pub built: bool,
     /// The services that run it.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub services: Vec<String>,
-    /// The file that says what it must hold.
+    /// The file with its contract.
     pub contract: Option<String>,
-    /// The reason of the waiver, where there is one.
+    /// The reason of the waiver, if there is one.
     pub waived: Option<String>,
     /// The worst of its problems, or `verified`.
     pub state: ImageState,
-    /// Why it is in that state.
+    /// The reason for the state.
     pub reason: Option<String>,
-    /// What was read whole, by platform.
+    /// The platforms that were read completely.
     pub platforms: Vec<ReadPlatform>,
-    /// Everything that keeps it from being verified.
+    /// The problems that keep it from being verified.
     pub problems: Vec<Problem>,
 }
 
-/// The state of an image, or of one promise about it.
+/// The state of an image, or of one clause of its contract.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
 pub struct ImageState(
@@ -138,7 +138,7 @@ pub struct ImageState(
     pub &'static str,
 );
 
-/// A platform of an image that was read whole.
+/// A platform of an image that was read completely.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct ReadPlatform {
@@ -146,29 +146,29 @@ pub struct ReadPlatform {
     pub platform: String,
     /// The number of its layers.
     pub layers: usize,
-    /// Of its layers, as they are stored.
+    /// The size of its layers as stored, in bytes.
     pub bytes: u64,
 }
 
-/// A promise about an image that does not hold.
+/// A clause of a contract that the image does not fulfil.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Problem {
     /// What is wrong.
     pub state: ImageState,
-    /// The platform that it concerns; null where it is all.
+    /// The platform that it concerns; null if it concerns all.
     pub platform: Option<String>,
     /// What it is about.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub about: String,
-    /// The file that makes the promise.
+    /// The file of the contract.
     pub path: String,
     /// Its line.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub line: usize,
 }
 
-/// Of `drift`: [`Pins`], [`ReadImages`] and [`IssueKept`].
+/// The data of `drift`: [`Pins`], [`ReadImages`] and [`IssueKept`].
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Drift {
@@ -176,66 +176,66 @@ pub struct Drift {
     pub pins: Vec<Pin>,
     /// Every image of the compose file.
     pub images: Vec<ReadImage>,
-    /// What was done to the one issue about pins, or would be with --dry-run.
+    /// What was done to the issue about pins, or with --dry-run what would be done.
     pub issue: Issue,
 }
 
-/// What `drift` adds.
+/// The part that only `drift` adds.
 #[derive(Debug, Serialize)]
 pub struct IssueKept {
     /// The issue about pins.
     pub issue: Issue,
 }
 
-/// What was done to the one issue about pins, or would be with --dry-run.
+/// What was done to the issue about pins, or with --dry-run what would be done.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Issue {
     /// What was done.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["none", "create", "update", "close"])))]
     pub action: &'static str,
-    /// Its number, where there is one.
+    /// Its number, if it exists.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: Option<u64>,
-    /// Its page.
+    /// The URL of its page.
     pub url: Option<String>,
-    /// False where it only would be.
+    /// False with --dry-run.
     pub done: bool,
 }
 
-/// Of `drift --pull-request`.
+/// The data of `drift --pull-request`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Proposed {
-    /// The pins that move.
+    /// The pins that change.
     pub updates: Vec<Update>,
     /// The files that differ, relative to the root of the tree.
     pub files: Vec<String>,
-    /// A unified diff; empty where nothing changes.
+    /// A unified diff; empty if nothing changes.
     pub diff: String,
-    /// What was done to the one pull request that proposes pins, or would be with --dry-run.
+    /// What was done to the pull request that proposes pins, or with --dry-run what would be done.
     pub pull_request: PullRequest,
 }
 
-/// What was done to the one pull request that proposes pins, or would be with --dry-run.
+/// What was done to the pull request that proposes pins, or with --dry-run what would be done.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct PullRequest {
     /// What was done.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["none", "create", "update", "close"])))]
     pub action: &'static str,
-    /// Why nothing is done; null where something is.
+    /// Why nothing is done; null if something is.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = [
         "nothing to propose", "unchanged", "turned down", "foreign commit", null,
     ])))]
     pub reason: Option<&'static str>,
     /// Its branch.
     pub branch: &'static str,
-    /// Its number, where there is one.
+    /// Its number, if it exists.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: Option<u64>,
-    /// Its page.
+    /// The URL of its page.
     pub url: Option<String>,
-    /// False where it only would be.
+    /// False with --dry-run.
     pub done: bool,
 }

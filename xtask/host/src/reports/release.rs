@@ -1,4 +1,4 @@
-//! What the verbs report that check, build and release, and those for a developer's machine.
+//! The data of the verbs that check, build and release, and of those for a developer's machine.
 
 use std::collections::BTreeMap;
 
@@ -21,15 +21,15 @@ impl Hex {
     }
 }
 
-/// Of `check`.
+/// The data of `check`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Checked {
-    /// The version of cloud-init whose validator also checked the file; null where it did not.
+    /// The version of cloud-init whose validator also checked the file; null if it did not.
     pub official_cloud_init: Option<String>,
 }
 
-/// Of `images build` and `images push`.
+/// The data of `images build` and `images push`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct BuiltImages {
@@ -39,7 +39,7 @@ pub struct BuiltImages {
     pub images: Vec<BuiltImage>,
 }
 
-/// An image that was built, and the platforms that could not be.
+/// A built image, and the platforms for which it could not be built.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct BuiltImage {
@@ -47,9 +47,9 @@ pub struct BuiltImage {
     pub image: ImageName,
     /// The digest of its index.
     pub digest: Option<Digest>,
-    /// The platforms that it has.
+    /// The platforms for which it was built.
     pub platforms: Vec<String>,
-    /// Those that it lacks.
+    /// The platforms for which it was not built.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -63,22 +63,22 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// Of `dist`.
+/// The data of `dist`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Dist {
-    /// What the files are for.
+    /// The purpose of the files.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["release", "rehearsal"])))]
     pub kind: &'static str,
-    /// The commit that they were built from.
+    /// The commit from which they were built.
     pub commit: String,
     /// Whether they are signed.
     pub signed: bool,
-    /// Where they are.
+    /// The directory of the files.
     pub directory: String,
     /// The files.
     pub assets: Vec<Asset>,
-    /// Whether the signing key has a password; absent where nothing was signed.
+    /// Whether the signing key has a password; absent if nothing was signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "bool"))]
     pub signing_key_protected: Option<bool>,
@@ -102,15 +102,15 @@ pub struct Asset {
 pub struct Plan {
     /// The version.
     pub version: String,
-    /// The targets that the CLI is built for.
+    /// The targets of the CLI.
     pub targets: Vec<String>,
     /// What each stage would do.
     pub steps: Vec<PlanStep>,
     /// Why the release would not start.
     pub refusals: Vec<String>,
-    /// Everything at which `--execute` would stop at present: the refusals, and the tag, keys and tokens that are not here.
+    /// Everything that would stop `--execute` now: the refusals, and a missing tag, key or token.
     pub blockers: Vec<String>,
-    /// What a person should know, and what could not be seen.
+    /// Notes for the maintainer, and what could not be checked.
     pub notes: Vec<String>,
 }
 
@@ -144,28 +144,28 @@ pub struct Released {
     pub images: Vec<BuiltImage>,
     /// The files.
     pub assets: Vec<Asset>,
-    /// Where the files are.
+    /// The directory of the files.
     pub directory: String,
-    /// The targets that the CLI was built for.
+    /// The targets of the CLI.
     pub targets: Vec<String>,
-    /// What went another way than it should.
+    /// Deviations from the plan.
     pub warnings: Vec<String>,
     /// How long each stage took.
     pub seconds: BTreeMap<String, f64>,
-    /// Whether the signing key has a password; null where nothing was signed.
+    /// Whether the signing key has a password; null if nothing was signed.
     pub signing_key_protected: Option<bool>,
 }
 
-/// Of `lab`.
+/// The data of `lab`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Lab {
-    /// `killed`: its process is gone and has left a machine behind.
+    /// `killed` means that its process has ended and left a machine behind.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["down", "starting", "up", "killed"])))]
     pub state: &'static str,
-    /// The number of its process.
+    /// The ID of its process.
     pub pid: Option<u32>,
-    /// How to use it; null unless it is up, or was before it was killed.
+    /// How to use it; null unless it is up, or was up before it was killed.
     pub ready: Option<LabReady>,
 }
 
@@ -175,23 +175,23 @@ pub struct Lab {
 pub struct LabReady {
     /// The container that is the machine.
     pub machine: String,
-    /// The directory of the double: its programs and its record of calls.
+    /// The directory of the fake Multipass: its programs and its record of calls.
     pub world: String,
     /// A file for a shell to read.
     pub environment: String,
 }
 
-/// Of `ci`.
+/// The data of `ci`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Ci {
     /// How long each step took.
     pub seconds: BTreeMap<String, f64>,
-    /// The tools that are not installed, each with what it proves.
+    /// The tools that are not installed, each with its purpose.
     pub left_out: Vec<String>,
 }
 
-/// Of `ci --list`.
+/// The data of `ci --list`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct CiSteps {
@@ -205,11 +205,11 @@ pub struct CiSteps {
 pub struct CiStep {
     /// Its name.
     pub name: String,
-    /// The command that runs it alone.
+    /// The command that runs only this step.
     pub command: String,
 }
 
-/// Of `setup`.
+/// The data of `setup`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Setup {
@@ -219,7 +219,7 @@ pub struct Setup {
     pub done: bool,
 }
 
-/// Of `bench`.
+/// The data of `bench`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct Bench {
@@ -237,6 +237,6 @@ pub struct Figure {
     pub value: Option<f64>,
     /// Its unit.
     pub unit: &'static str,
-    /// The bound that it must keep.
+    /// Its limit.
     pub limit: String,
 }

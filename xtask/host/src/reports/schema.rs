@@ -8,15 +8,15 @@ use super::network::{Drift, Pinned, Proposed, ReadImages, Updated};
 use super::release::{Bench, BuiltImages, Checked, Ci, CiSteps, Dist, Lab, Plan, Released, Setup};
 use super::{Docs, Document, ImagesList, Pins, Prepared};
 
-/// Where the schema is, in the tree and for everybody.
+/// The path of the schema in the tree, and its public URL.
 const ID: &str = "https://github.com/odralabshq/polis/schemas/report.schema.json";
 const WHY: &str = "Why this file exists: a program that reads `cargo xtask VERB --format json` can rely on it. A test generates it, \
      and the tests hold every verb to it.";
 
-/// How the data of one type is described.
+/// The subschema of one type.
 type Describe = fn(&mut SchemaGenerator) -> Schema;
 
-/// The verbs, and the data that each of them may print.
+/// The verbs, each with the types of its data.
 const VERBS: [(&[&str], &[Describe]); 16] = [
     (&["check"], &[of::<Checked>]),
     (&["images list"], &[of::<ImagesList>]),

@@ -28,7 +28,8 @@ const FEW: usize = 5;
 /// A source file of the CLI, changed and restored to force a rebuild.
 const CHANGED: &str = "cli/src/view.rs";
 
-fn build(workspace: &Workspace, args: &[&str]) -> Result<()> {
+/// Builds what `args` of `cargo build` select.
+pub(super) fn build(workspace: &Workspace, args: &[&str]) -> Result<()> {
     let run = Run::cargo().args(["build", "--quiet", "--locked"]);
     let run = run.args(args).cwd(&workspace.root);
     run.stdout_to_stderr().inherit()
@@ -56,6 +57,15 @@ fn times(runs: usize, program: &Run) -> Result<Vec<f64>> {
 
 fn median(runs: usize, program: &Run) -> Result<f64> {
     Ok(times(runs, program)?[runs / 2])
+}
+
+pub(super) fn offline_build(workspace: &Workspace) -> Result<Measured> {
+    let dir = tempfile::tempdir_in(&workspace.target)
+        .map_err(|error| Error::io("create", &workspace.target, &error))?;
+    let dir = dir.path().display().to_string();
+    let started = Instant::now();
+    build(workspace, &["--package", "xtask", "--target-dir", &dir])?;
+    Ok(Measured::Value(started.elapsed().as_secs_f64()))
 }
 
 pub(super) fn polis_size(workspace: &Workspace) -> Result<Measured> {

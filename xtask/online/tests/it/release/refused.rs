@@ -304,22 +304,7 @@ fn a_burnt_tag_requires_the_next_version() {
     let first = test_env.release();
     assert_eq!(first.code, 0, "{}", first.seen());
     let release = test_env.by_hand(async |github| github.releases().await.unwrap().remove(0));
-    let url = format!(
-        "{}/repos/odralabshq/polis/releases/{}",
-        test_env.github.url(),
-        release.id
-    );
-    crate::support::run(
-        "curl",
-        [
-            "-sS",
-            "-X",
-            "DELETE",
-            "-H",
-            "Authorization: Bearer a-token-that-writes",
-            &url,
-        ],
-    );
+    test_env.delete(&format!("/repos/odralabshq/polis/releases/{}", release.id));
     let ran = test_env.release();
     assert_eq!(ran.code, 1, "{}", ran.seen());
     let seen = ran.seen();

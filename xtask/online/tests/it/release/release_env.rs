@@ -18,13 +18,13 @@ use super::fixture::{TARGETS, fixture, head};
 use crate::support::test_env::PROGRAM;
 use crate::support::{copy, endpoints, place, run};
 
-/// The token that this GitHub accepts.
-const TOKEN: &str = "a-token-that-writes";
-
 /// One GitHub, one registry, one checkout.
 pub(super) struct ReleaseEnv {
     pub(super) dir: TempDir,
     pub(super) journal: Journal,
+    /// What this GitHub accepts, and no other: a client of another test must not change a server that got the port of its
+    /// own, which has ended.
+    pub(super) token: String,
     pub(super) github: EmbeddedGitHub,
     pub(super) registry: EmbeddedRegistry,
     /// The version that its checkout releases.
@@ -52,11 +52,13 @@ impl ReleaseEnv {
                 fs::copy(from, to).unwrap();
             }
         });
+        let name = dir.path().file_name().unwrap().to_string_lossy();
+        let token = format!("token-that-writes-{name}");
         let github = EmbeddedGitHub::start_journaled(
             &dir.path().join("github"),
             "odralabshq",
             "polis",
-            TOKEN,
+            &token,
             &Faults::none(),
             &journal,
         );
@@ -68,6 +70,7 @@ impl ReleaseEnv {
         let test_env = Self {
             dir,
             journal,
+            token,
             github: github.unwrap(),
             registry: registry.unwrap(),
             version,
@@ -146,7 +149,7 @@ impl ReleaseEnv {
             // Only git: neither a compiler nor cargo.
             ("PATH", bin.to_str().unwrap()),
             ("CARGO", "/nowhere/cargo"),
-            ("GITHUB_TOKEN", TOKEN),
+            ("GITHUB_TOKEN", &self.token),
             ("GITHUB_ACTOR", "octocat"),
             ("POLIS_MINISIGN_SECRET_KEY", &fixture.secret_key),
         ];
@@ -192,14 +195,14 @@ impl ReleaseEnv {
         let (_files, args) = self.arguments(&self.root(), self.version, &hosts);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let tree = &fixture(self.version).tree;
-        tree.run_with(PROGRAM, &args, &[("GITHUB_TOKEN", TOKEN)])
+        tree.run_with(PROGRAM, &args, &[("GITHUB_TOKEN", &self.token)])
     }
 
     /// Releases with the secrets of `canary` in the environment.
     pub(super) fn release_watched(&self, canary: Canary) -> (Ran, Canary) {
         let fixture = fixture(self.version);
         let canary = canary
-            .with(xtask_online::github::VARIABLE, TOKEN)
+            .with(xtask_online::github::VARIABLE, &self.token)
             .with("POLIS_MINISIGN_SECRET_KEY", &fixture.secret_key);
         let hosts = (self.github.url(), self.registry.url());
         let (_files, mut args) = self.arguments(&self.root(), self.version, &hosts);
@@ -214,11 +217,18 @@ impl ReleaseEnv {
         (ran, canary)
     }
 
+    /// Deletes `path` on GitHub, as a person with rights would.
+    pub(super) fn delete(&self, path: &str) {
+        let url = format!("{}{path}", self.github.url());
+        let token = format!("Authorization: Bearer {}", self.token);
+        run("curl", ["-sS", "-X", "DELETE", "-H", &token, &url]);
+    }
+
     /// The state of GitHub and the registry.
     pub(super) fn end(&self) -> End {
         let get = |path: &str| -> serde_json::Value {
             let url = format!("{}{path}", self.github.url());
-            let token = format!("Authorization: Bearer {TOKEN}");
+            let token = format!("Authorization: Bearer {}", self.token);
             serde_json::from_slice(&run("curl", ["-sS", "-H", &token, &url])).unwrap()
         };
         let latest = get("/repos/odralabshq/polis/releases/latest")["id"].clone();
@@ -262,7 +272,7 @@ impl ReleaseEnv {
     pub(super) fn by_hand<T>(&self, act: impl AsyncFnOnce(GitHub) -> T) -> T {
         let url = self.github.url();
         let endpoints = endpoints(&[format!("{API}={url}"), format!("{UPLOADS}={url}")]);
-        let token = Token::new(TOKEN).unwrap();
+        let token = Token::new(&self.token).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let done = runtime.block_on(async {
             let github = GitHub::new(&endpoints, "odralabshq/polis", Some(&token)).unwrap();

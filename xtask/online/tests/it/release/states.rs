@@ -109,22 +109,10 @@ fn an_interrupted_upload_is_replaced_and_a_valid_signature_kept() {
         .iter()
         .find(|asset| asset.name == "cloud-init.yaml")
         .unwrap();
-    let url = format!(
-        "{}/repos/odralabshq/polis/releases/assets/{}",
-        test_env.github.url(),
+    test_env.delete(&format!(
+        "/repos/odralabshq/polis/releases/assets/{}",
         broken.id
-    );
-    crate::support::run(
-        "curl",
-        [
-            "-sS",
-            "-X",
-            "DELETE",
-            "-H",
-            "Authorization: Bearer a-token-that-writes",
-            &url,
-        ],
-    );
+    ));
     test_env
         .github
         .plant_asset(draft.id, "cloud-init.yaml", b"", "starter")
@@ -218,21 +206,9 @@ fn a_file_that_a_colleague_deletes_is_uploaded() {
     let ran = test_env.release();
     assert_eq!(ran.code, 2, "{}", ran.seen());
     let assets = test_env.by_hand(async |github| github.assets(draft.id).await.unwrap());
-    let url = format!(
-        "{}/repos/odralabshq/polis/releases/assets/{}",
-        test_env.github.url(),
+    test_env.delete(&format!(
+        "/repos/odralabshq/polis/releases/assets/{}",
         assets[0].id
-    );
-    crate::support::run(
-        "curl",
-        [
-            "-sS",
-            "-X",
-            "DELETE",
-            "-H",
-            "Authorization: Bearer a-token-that-writes",
-            &url,
-        ],
-    );
+    ));
     released(&test_env);
 }
