@@ -102,7 +102,7 @@ pub(crate) fn approvals(bench: &mut Bench) -> Result<()> {
     })?;
 
     approved(bench)?;
-    refused(bench, &["approve", "req-00000002"], "never lifted")?;
+    refused(bench, &["approve", "req-00000002"], "cannot be approved")?;
     refused(
         bench,
         &["approve", "req-00000004"],
