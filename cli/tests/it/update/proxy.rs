@@ -117,23 +117,27 @@ fn serve(fixture: &Fixture) -> (u16, Running) {
     }
 }
 
-#[test]
-fn an_update_uses_the_proxy_and_certificates_of_curl() {
+/// A release that only the proxy can reach, with a certificate that is not trusted by default: the fixture, the proxy, the path of the
+/// certificate, and the server process. `None` without OpenSSL.
+fn private() -> Option<(Fixture, Proxy, String, Running)> {
     if !xtask_testkit::has_part("openssl") {
-        return;
+        return None;
     }
     let fixture = Fixture::new();
     fixture.release("9.8.7", &script("9.8.7"));
-    let (port, _server) = serve(&fixture);
-    let proxy = Proxy::to(port);
+    let (port, server) = serve(&fixture);
+    let certificate = fixture.sandbox.home().join("cert.pem");
+    let certificate = certificate.display().to_string();
+    Some((fixture, Proxy::to(port), certificate, server))
+}
+
+#[test]
+fn an_update_uses_the_proxy_and_certificates_of_curl() {
+    let Some((fixture, proxy, certificate, _server)) = private() else {
+        return;
+    };
     let through = format!("http://127.0.0.1:{}", proxy.port);
     let url = format!("https://{HOST}");
-    let certificate = fixture
-        .sandbox
-        .home()
-        .join("cert.pem")
-        .display()
-        .to_string();
     let update = |more: &[(&str, &str)]| {
         let both = [("POLIS_RELEASE_URL", &*url), ("HTTPS_PROXY", &*through)];
         fixture.start(&["update"], &[&both, more].concat()).wait()
@@ -180,21 +184,11 @@ fn a_proxy_is_used_even_for_this_machine() {
 
 #[test]
 fn an_update_uses_the_proxy_and_authorities_of_the_settings() {
-    if !xtask_testkit::has_part("openssl") {
+    let Some((fixture, proxy, certificate, _server)) = private() else {
         return;
-    }
-    let fixture = Fixture::new();
-    fixture.release("9.8.7", &script("9.8.7"));
-    let (port, _server) = serve(&fixture);
-    let proxy = Proxy::to(port);
+    };
     let through = format!("http://me:very%20secret@127.0.0.1:{}", proxy.port);
     let url = format!("https://{HOST}");
-    let certificate = fixture
-        .sandbox
-        .home()
-        .join("cert.pem")
-        .display()
-        .to_string();
     let common = [
         ("POLIS_RELEASE_URL", &*url),
         ("POLIS_HTTPS_PROXY", &*through),

@@ -63,14 +63,14 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         scratch: scratch.as_ref().map(TempDir::path),
         format: global.format,
     };
-    let (no_tools, mut record) = (Provided::default(), Record::default());
+    let mut record = Record::default();
     let install = !args.no_install && !args.quick;
     let tools = std::thread::scope(|scope| {
         let tools = scope.spawn(|| {
             let tools = tools::provide(workspace, install, Progress::new(global.quiet));
             (tools, started.elapsed())
         });
-        let passed = runner(&no_tools).rounds(&selected.without_tools, &mut record);
+        let passed = runner(None).rounds(&selected.without_tools, &mut record);
         let (tools, time) = tools
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -83,7 +83,7 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         ));
     }
     if record.failed.is_empty() {
-        runner(&tools).rounds(&selected.with_tools, &mut record)?;
+        runner(Some(&tools)).rounds(&selected.with_tools, &mut record)?;
     }
     let summary = summary(workspace, &record.times, started);
     if !record.failed.is_empty() {
@@ -146,7 +146,8 @@ type Done = (Step, Duration, Result<()>);
 /// What all steps share.
 struct Runner<'a> {
     workspace: &'a Workspace,
-    tools: &'a Provided,
+    /// The test tools, once they are installed.
+    tools: Option<&'a Provided>,
     scratch: Option<&'a Path>,
     format: Format,
 }
@@ -242,13 +243,15 @@ impl Runner<'_> {
 
     /// cargo, with the tools that tests use. Tests compare output, so the language is English.
     fn cargo(&self, arguments: &[&str]) -> Result<Run> {
-        let tools = self.tools;
         let mut run = Run::cargo().args(arguments).cwd(&self.workspace.root);
         run = run
             .env_remove("LC_*")
             .env_remove("LANGUAGE")
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC0");
+        let Some(tools) = self.tools else {
+            return Ok(run);
+        };
         if !tools.path.is_empty() {
             run = run.env("PATH", path_with(&tools.path)?);
         }
