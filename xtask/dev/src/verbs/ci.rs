@@ -62,6 +62,7 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
         tools,
         scratch: scratch.as_ref().map(TempDir::path),
         format: global.format,
+        has_built: selected.includes(&steps::BUILD),
     };
     let mut record = Record::default();
     let install = !args.no_install && !args.quick;
@@ -150,6 +151,8 @@ struct Runner<'a> {
     tools: Option<&'a Provided>,
     scratch: Option<&'a Path>,
     format: Format,
+    /// Whether the run includes the step `build`, which comes before all that need its programs.
+    has_built: bool,
 }
 
 impl Runner<'_> {
@@ -212,7 +215,7 @@ impl Runner<'_> {
     /// Runs one step. The output of a step `aside` is printed in one piece at its end.
     fn step(&self, (name, arguments): Step, aside: bool) -> Result<()> {
         let header = format!("== {name}: cargo {}", arguments.join(" "));
-        let mut run = self.cargo(arguments)?;
+        let mut run = self.command((name, arguments))?;
         if name == steps::TEST.0
             && let Some(dir) = self.scratch
         {
@@ -241,10 +244,14 @@ impl Runner<'_> {
         run.inherit()
     }
 
-    /// cargo, with the tools that tests use. Tests compare output, so the language is English.
-    fn cargo(&self, arguments: &[&str]) -> Result<Run> {
-        let mut run = Run::cargo().args(arguments).cwd(&self.workspace.root);
-        run = run
+    /// The command of a step, with the tools that tests use. Tests compare output, so the language is English.
+    fn command(&self, (name, arguments): Step) -> Result<Run> {
+        let run = match self.built(name) {
+            Some(program) => Run::new(program).args(&arguments[1..]),
+            None => Run::cargo().args(arguments),
+        };
+        let mut run = run
+            .cwd(&self.workspace.root)
             .env_remove("LC_*")
             .env_remove("LANGUAGE")
             .env("LC_ALL", "C.UTF-8")
@@ -262,6 +269,14 @@ impl Runner<'_> {
             run = run.env(REQUIRE, "1");
         }
         Ok(run)
+    }
+
+    /// The program of `check`, if this run has built it. `cargo xtask check` would compile it again, with the features
+    /// of that one package.
+    fn built(&self, name: &str) -> Option<PathBuf> {
+        let file = format!("xtask-check{}", std::env::consts::EXE_SUFFIX);
+        let program = self.workspace.target.join("debug").join(file);
+        (name == steps::CHECK.0 && self.has_built && program.exists()).then_some(program)
     }
 }
 

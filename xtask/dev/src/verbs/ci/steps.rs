@@ -29,7 +29,7 @@ pub(super) type Round = Vec<Vec<Step>>;
 
 const FORMAT: Step = ("format", &["fmt", "--all", "--check"]);
 const PINS: Step = ("pins", &["xtask", "verify-pins", "--offline"]);
-const CHECK: Step = ("check", &["xtask", "check"]);
+pub(super) const CHECK: Step = ("check", &["xtask", "check"]);
 const LINT: Step = (
     "lint",
     &[
@@ -63,7 +63,7 @@ const LINT_STAGES: Step = (
     ],
 );
 /// Always the whole workspace, so that nothing is rebuilt with other features.
-const BUILD: Step = ("build", &["test", "--locked", "--workspace", "--no-run"]);
+pub(super) const BUILD: Step = ("build", &["test", "--locked", "--workspace", "--no-run"]);
 const BUILD_STAGES: Step = (
     "build-stages",
     &[
@@ -151,6 +151,11 @@ impl Selected {
     pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
         let rounds = self.without_tools.iter().chain(&self.with_tools);
         rounds.flatten().flatten()
+    }
+
+    /// Whether `step` is one of them.
+    pub(super) fn includes(&self, step: &Step) -> bool {
+        self.steps().any(|selected| selected == step)
     }
 }
 
