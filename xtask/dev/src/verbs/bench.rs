@@ -41,7 +41,7 @@ struct Figure {
     measure: fn(&Workspace) -> Result<Measured>,
 }
 
-const FIGURES: [Figure; 9] = [
+const FIGURES: [Figure; 10] = [
     Figure {
         name: "offline-build",
         about: "build of `xtask` from nothing, as for the first `verify-pins --offline`",
@@ -90,6 +90,13 @@ const FIGURES: [Figure; 9] = [
         limit: Limit::AtMost(0.0),
         unit: "failures",
         measure: measure::online,
+    },
+    Figure {
+        name: "first-start",
+        about: "a first `polis start` at 50 Mbit/s, compared to its downloads alone",
+        limit: Limit::AtMost(1.4),
+        unit: "times",
+        measure: measure::first_start,
     },
     Figure {
         name: "rehearsal",

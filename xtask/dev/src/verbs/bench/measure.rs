@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::tree;
+use crate::tools::is_root;
 use xtask_host::error::{Error, Result};
 use xtask_host::process::Run;
+use xtask_host::say;
 use xtask_host::tools::installed;
 use xtask_host::workspace::Workspace;
 use xtask_host::write;
@@ -145,6 +147,34 @@ pub(super) fn online(workspace: &Workspace) -> Result<Measured> {
     Ok(Measured::Value(f64::from(u8::from(failed))))
 }
 
+/// How many megabytes Docker's packages and Sysbox have in the measured start.
+const PADDING: (&str, &str) = ("POLIS_PROOF_PADDING", "200,70");
+
+/// The benchmark in `compose/proof/tests/pace`, whose last figure is the ratio.
+pub(super) fn first_start(workspace: &Workspace) -> Result<Measured> {
+    let programs = ["dockerd", "docker-registry", "skopeo"];
+    if !is_root() || !programs.into_iter().all(installed) {
+        return Ok(Measured::Skipped(
+            "it needs root, dockerd, docker-registry and skopeo",
+        ));
+    }
+    let test = ["test", "--quiet", "--locked", "--test", "pace", "--package"];
+    let run = Run::cargo().args(test).arg("polis-stack-proof");
+    let run = run.env(PADDING.0, PADDING.1).cwd(&workspace.root);
+    let table = run.output()?;
+    say::note(&table);
+    ratio(&table).map(Measured::Value).ok_or_else(|| {
+        Error::machine("the benchmark printed no ratio")
+            .because("expected a line `total ...: RATIO`")
+    })
+}
+
+/// The ratio at the end of the line `total 175.9 s, the bytes alone 145.8 s: 1.21`.
+fn ratio(table: &str) -> Option<f64> {
+    let total = table.lines().find(|line| line.starts_with("total "))?;
+    total.rsplit(": ").next()?.trim().parse().ok()
+}
+
 fn rehearse(workspace: &Workspace) -> Result<f64> {
     let run = Run::cargo().args(["xtask", "release", "--rehearse", "--quiet"]);
     let run = run.cwd(&workspace.root);
@@ -166,4 +196,17 @@ pub(super) fn rehearsal_after_change(workspace: &Workspace) -> Result<Measured> 
     let measured = rehearse(workspace);
     write::atomically(&path, text.as_bytes())?;
     measured.map(Measured::Value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ratio_is_the_last_figure_of_the_total() {
+        let table =
+            "phase  seconds\ntotal 175.9 s, the bytes alone 145.8 s: 1.21\nlink: 50mbit, queue\n";
+        assert_eq!(ratio(table), Some(1.21));
+        assert_eq!(ratio("total: unknown"), None);
+    }
 }
