@@ -1,5 +1,6 @@
 //! Agents: packs a user's directory into an archive for the VM, together with the generated files that add it to the stack.
 
+mod description;
 mod directory;
 mod keys;
 mod manifest;
@@ -11,11 +12,11 @@ use std::path::Path;
 
 use polis_base::Digest;
 use polis_base::archive::{Files, PLAIN};
-use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
 use crate::multipass::call::Payload;
 
+pub(crate) use description::Description;
 pub(crate) use keys::Keys;
 pub(crate) use manifest::Manifest;
 
@@ -131,7 +132,7 @@ fn generate(manifest: &Manifest, files: &mut Files) -> std::result::Result<(), S
         ("claims".to_owned(), claims(manifest)),
         (
             "agent.json".to_owned(),
-            format!("{:#}\n", described(manifest)),
+            Description::from(manifest).to_json(),
         ),
     ] {
         files.add(
@@ -184,39 +185,6 @@ fn claims(manifest: &Manifest) -> String {
         text.push_str(&format!("path {}\n", kept.container_path.0));
     }
     text
-}
-
-/// The manifest for `agent show` and for JSON.
-pub(crate) fn described(manifest: &Manifest) -> Value {
-    let spec = &manifest.spec;
-    let keys = |keys: &std::collections::BTreeSet<text::Key>| -> Vec<String> {
-        keys.iter().map(|key| key.0.clone()).collect()
-    };
-    let ports = spec
-        .ports
-        .iter()
-        .map(|port| json!({"workspace": port.container.0, "vm": port.outside().0}));
-    let volumes = spec
-        .persistence
-        .iter()
-        .map(|kept| json!({"name": kept.name.0, "path": kept.container_path.0}));
-    let onboarding = spec
-        .onboarding
-        .iter()
-        .map(|step| json!({"title": step.title.0, "command": step.command.0}));
-    json!({
-        "name": manifest.metadata.name.0,
-        "display_name": manifest.metadata.display_name.0,
-        "version": manifest.metadata.version.0,
-        "description": manifest.metadata.description.0,
-        "command": spec.runtime.command.0,
-        "user": spec.runtime.user.0,
-        "health": spec.health.as_ref().map(|health| &health.command.0),
-        "ports": ports.collect::<Vec<_>>(),
-        "volumes": volumes.collect::<Vec<_>>(),
-        "keys": {"one_of": keys(&spec.requirements.env_one_of), "optional": keys(&spec.requirements.env_optional)},
-        "onboarding": onboarding.collect::<Vec<_>>(),
-    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use polis_base::Digest;
 use serde_json::{Value, json};
 
-use crate::agent::{self, Manifest};
+use crate::agent::{self, Description, Manifest};
 use crate::args::{AgentVerb, GivenArgs};
 use crate::context::Context;
 use crate::embedded;
@@ -53,7 +53,7 @@ pub(crate) fn check(dir: &Path) -> Result<Done> {
         "The agent `{}` is valid. These files are generated from it:\n\n# Compose\n{overlay}\n# systemd\n{unit}",
         agent.name
     );
-    let data = json!({"agent": agent::described(manifest), "compose": overlay, "unit": unit});
+    let data = json!({"agent": Description::from(manifest), "compose": overlay, "unit": unit});
     Ok(Done::new(text, data))
 }
 
@@ -196,7 +196,7 @@ fn show(context: &Context, name: &str) -> Result<Done> {
         ));
     }
     let bytes = file(".polis/agent.json")?;
-    let manifest: Value = serde_json::from_slice(&bytes).map_err(|error| {
+    let manifest: Description = serde_json::from_slice(&bytes).map_err(|error| {
         Error::new(
             Kind::Unexpected,
             "could not read the description of the agent in the VM",
@@ -204,52 +204,11 @@ fn show(context: &Context, name: &str) -> Result<Done> {
         .caused_by(&error)
         .next(format!("polis agent add DIR   (installs `{name}` again)"))
     })?;
-    let text = described(&manifest, &agents_report(&multipass)?.keys_of(name));
+    let text = manifest.to_text(&agents_report(&multipass)?.keys_of(name));
     Ok(Done::new(
         text,
         json!({"name": name, "manifest": manifest, "compose": null}),
     ))
-}
-
-/// The output of `show` for a manifest.
-fn described(manifest: &Value, given: &[String]) -> String {
-    let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
-    let list = |value: &Value| -> Vec<Value> { value.as_array().cloned().unwrap_or_default() };
-    let texts =
-        |value: &Value, mark: &str| list(value).iter().map(text).collect::<Vec<_>>().join(mark);
-    let pairs = |of: &str, first: &str, mark: &str, second: &str| {
-        let pairs = list(&manifest[of]).into_iter();
-        let pairs =
-            pairs.map(|pair| format!("{}{mark}{}", text(&pair[first]), text(&pair[second])));
-        pairs.collect::<Vec<_>>().join("\n             ")
-    };
-    let rows = [
-        (
-            "name",
-            format!(
-                "{} ({} {})",
-                text(&manifest["name"]),
-                text(&manifest["display_name"]),
-                text(&manifest["version"])
-            ),
-        ),
-        ("description", text(&manifest["description"])),
-        ("command", texts(&manifest["command"], " ")),
-        ("user", text(&manifest["user"])),
-        (
-            "health",
-            manifest["health"].as_str().unwrap_or_default().to_owned(),
-        ),
-        ("ports", pairs("ports", "vm", " -> ", "workspace")),
-        ("volumes", pairs("volumes", "name", " on ", "path")),
-        ("needs one of", texts(&manifest["keys"]["one_of"], ", ")),
-        ("optional", texts(&manifest["keys"]["optional"], ", ")),
-        ("has keys", given.join(", ")),
-        ("to do", pairs("onboarding", "title", ": ", "command")),
-    ];
-    let rows = rows.iter().filter(|(_, value)| !value.is_empty());
-    rows.map(|(key, value)| format!("{key:<12} {value}\n"))
-        .collect()
 }
 
 fn remove(context: &Context, name: &str, purge: bool, yes: bool) -> Result<Done> {
