@@ -9,6 +9,7 @@ pub(crate) type Result<T> = std::result::Result<T, Box<Error>>;
 /// The kind of a failure; its number is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ErrorKind"))]
 pub(crate) enum Kind {
     /// Anything else.
     Unexpected = 1,
@@ -77,7 +78,7 @@ Exit codes:
 and with 141 when the reader of the output has closed the pipe.";
 
 /// The maximum number of lines in each section of an error, and of characters in a line.
-const MOST_LINES: usize = 50;
+pub(crate) const MOST_LINES: usize = 50;
 const MOST_CHARACTERS: usize = 1000;
 
 /// `text` as part of a line: without line breaks, and truncated. All untrusted text passes through here, so that
@@ -104,18 +105,16 @@ fn lines<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// A failure as the user sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Error {
     pub(crate) kind: Kind,
     /// What failed, and what it failed on.
     pub(crate) message: String,
     /// Why, outermost first; shown as `caused by`.
     pub(crate) causes: Vec<String>,
-    /// The provisioning step that failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The provisioning step that failed or is running.
     pub(crate) step: Option<String>,
     /// The service that is not healthy.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) service: Option<String>,
     /// The commands that were tried.
     pub(crate) tried: Vec<String>,

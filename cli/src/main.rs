@@ -22,6 +22,7 @@ mod process;
 mod proxy;
 mod reconcile;
 mod release;
+mod reports;
 mod security;
 mod settings;
 mod signals;

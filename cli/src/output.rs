@@ -8,14 +8,13 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use polis_base::shown::{shown, shown_json};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::args::{Color, Global};
-use crate::embedded;
 use crate::error::{Error, Kind, Result};
+use crate::reports::Document;
 
-/// The version of the JSON documents; incremented when a field changes its meaning.
-const SCHEMA: u32 = 1;
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const NOTE: Style = AnsiColor::Yellow.on_default().bold();
@@ -39,12 +38,21 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    pub(crate) fn new(text: impl Into<String>, data: Value) -> Self {
+    /// The result of a command that succeeded. `report` is one of [`crate::reports`].
+    ///
+    /// # Panics
+    /// If `report` has keys that are not strings.
+    pub(crate) fn new(text: impl Into<String>, report: impl Serialize) -> Self {
         Self {
             text: text.into(),
-            data,
+            data: serde_json::to_value(report).expect("a report whose keys are strings"),
             code: 0,
         }
+    }
+
+    /// The end of a command that has printed its output already, and has no report.
+    pub(crate) fn without_report() -> Self {
+        Self::new("", ())
     }
 }
 
@@ -87,8 +95,8 @@ impl Printer {
     /// Prints the result of `command`, and returns the exit code.
     pub(crate) fn finish(self, command: &str, result: Result<Done>) -> ExitCode {
         let (code, document) = match &result {
-            Ok(done) => (done.code, document(command, Some(&done.data), None)),
-            Err(error) => (error.kind.code(), document(command, None, Some(error))),
+            Ok(done) => (done.code, document(command, Ok(&done.data))),
+            Err(error) => (error.kind.code(), document(command, Err(error))),
         };
         let printed = match &result {
             _ if self.json => print(shown_json(&format!("{document:#}\n")).as_bytes()),
@@ -166,16 +174,6 @@ pub(crate) fn question(text: &str) {
     let _stderr_closed = write!(err, "{}", shown(text)).and_then(|()| err.flush());
 }
 
-fn document(command: &str, result: Option<&Value>, error: Option<&Error>) -> Value {
-    json!({
-        "schema": SCHEMA,
-        "command": command,
-        "version": embedded::LABEL,
-        "result": result,
-        "error": error.map(|error| {
-            let mut value = json!(error.bounded());
-            value["exit_code"] = json!(error.kind.code());
-            value
-        }),
-    })
+fn document(command: &str, result: std::result::Result<&Value, &Error>) -> Value {
+    serde_json::to_value(Document::new(command, result)).expect("a document whose keys are strings")
 }

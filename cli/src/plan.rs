@@ -20,7 +20,7 @@ use crate::multipass::size::Size;
 use crate::multipass::state::{Outlook, VmState};
 use crate::multipass::{list_call, version_call};
 use crate::proxy::Proxies;
-pub(crate) use step::{Step, to_json, to_text};
+pub(crate) use step::{Step, StepName, to_text};
 
 /// The image; 24.04 includes its point releases.
 const IMAGE: &str = "24.04";

@@ -7,6 +7,8 @@
 mod file;
 mod keys;
 mod layers;
+#[cfg(test)]
+mod schema;
 
 use std::fmt;
 use std::path::Path;

@@ -9,6 +9,7 @@ use super::text::Key;
 
 /// The manifest of an agent.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Description {
     pub(crate) name: String,
     pub(crate) display_name: String,
@@ -29,6 +30,7 @@ pub(crate) struct Description {
 
 /// A port on which the agent listens.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct RequestedPort {
     /// The port in the workspace.
     pub(crate) workspace: u16,
@@ -38,6 +40,7 @@ pub(crate) struct RequestedPort {
 
 /// A volume of the agent.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct MountedVolume {
     /// Its name.
     pub(crate) name: String,
@@ -47,6 +50,7 @@ pub(crate) struct MountedVolume {
 
 /// The names of the keys that the agent reads from its environment.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct KeyNames {
     /// The keys of which it needs at least one.
     pub(crate) one_of: Vec<String>,
@@ -56,6 +60,7 @@ pub(crate) struct KeyNames {
 
 /// Something that the user has to do once the agent runs.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct OnboardingStep {
     /// What it is for.
     pub(crate) title: String,

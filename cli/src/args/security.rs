@@ -63,6 +63,7 @@ impl SecurityVerb {
 /// How sentinel handles requests to unknown destinations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) enum Level {
     Relaxed,
     Balanced,

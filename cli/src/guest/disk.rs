@@ -6,6 +6,7 @@ use crate::multipass::size;
 
 /// The usage of the VM's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Disk {
     /// Used space in percent.
     pub(crate) space: u8,

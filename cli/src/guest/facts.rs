@@ -33,11 +33,13 @@ pub(crate) struct GuestFacts {
 
 /// A certificate of the stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Certificate {
     /// Its file, below `/opt/polis/certs`.
     pub(crate) name: String,
+    /// Full days since it became valid.
     pub(crate) days_old: i64,
-    /// Whole days until its end; below zero once it has expired.
+    /// Full days until it expires; negative if it has expired.
     pub(crate) days_left: i64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::guest::probe::{FORWARDER, Guest};
@@ -35,6 +35,49 @@ pub(crate) struct Port {
     agent: Option<String>,
     /// Whether the forwarder serves it; false if its agent is not started.
     open: bool,
+}
+
+/// A port at the VM's address, as reports show it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ForwardedPort {
+    port: u16,
+    /// The port in the workspace.
+    to: u16,
+    /// The agent that requested it; null if the user opened it.
+    agent: Option<String>,
+    state: PortState,
+    /// The address to reach it; null if it is not set up yet.
+    url: Option<String>,
+}
+
+/// Whether a port can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum PortState {
+    /// It can be reached.
+    Up,
+    /// The forwarder is starting.
+    Starting,
+    /// The forwarder is not running, or is unhealthy.
+    Down,
+    /// The address of the VM has changed.
+    Misplaced,
+    /// Its agent is not running.
+    Closed,
+}
+
+impl PortState {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Starting => "starting",
+            Self::Down => "down",
+            Self::Misplaced => "misplaced",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 impl Ports {
@@ -139,7 +182,7 @@ impl Ports {
     }
 
     /// The state of the port, and its URL.
-    fn state(&self, port: &Port, guest: &Guest) -> (&'static str, Option<String>) {
+    fn state(&self, port: &Port, guest: &Guest) -> (PortState, Option<String>) {
         let forwarder = guest
             .services
             .iter()
@@ -149,11 +192,13 @@ impl Ports {
             .map(|address| format!("http://{address}:{}", port.port));
         let condition = forwarder.map(super::service::Service::condition);
         match (port.open, condition) {
-            (false, _) => ("closed", None),
-            (true, _) if self.bound.is_none() || self.bound != self.address => ("misplaced", url),
-            (true, Some(Condition::Healthy)) => ("up", url),
-            (true, Some(Condition::Starting)) => ("starting", url),
-            (true, _) => ("down", url),
+            (false, _) => (PortState::Closed, None),
+            (true, _) if self.bound.is_none() || self.bound != self.address => {
+                (PortState::Misplaced, url)
+            }
+            (true, Some(Condition::Healthy)) => (PortState::Up, url),
+            (true, Some(Condition::Starting)) => (PortState::Starting, url),
+            (true, _) => (PortState::Down, url),
         }
     }
 
@@ -173,25 +218,33 @@ impl Ports {
             };
             let what = url.unwrap_or_else(|| format!("port {}", port.port));
             let hint = match state {
-                "up" | "starting" => String::new(),
-                "closed" => " (its agent is not started)".to_owned(),
-                "misplaced" => {
+                PortState::Up | PortState::Starting => String::new(),
+                PortState::Closed => " (its agent is not started)".to_owned(),
+                PortState::Misplaced => {
                     let next = named("polis start");
                     format!(" (the VM's address has changed); hint: {next}")
                 }
-                _ => format!("; hint: {}", named("polis start")),
+                PortState::Down => format!("; hint: {}", named("polis start")),
             };
+            let state = state.word();
             format!("  {what:<28} {who}{to}: {state}{hint}\n")
         };
         self.all.iter().map(line).collect()
     }
 
-    pub(crate) fn to_json(&self, guest: &Guest) -> Vec<Value> {
-        let value = |port: &Port| {
+    /// The ports for reports.
+    pub(crate) fn forwarded(&self, guest: &Guest) -> Vec<ForwardedPort> {
+        let forwarded = |port: &Port| {
             let (state, url) = self.state(port, guest);
-            json!({"port": port.port, "to": port.target, "agent": port.agent, "state": state, "url": url})
+            ForwardedPort {
+                port: port.port,
+                to: port.target,
+                agent: port.agent.clone(),
+                state,
+                url,
+            }
         };
-        self.all.iter().map(value).collect()
+        self.all.iter().map(forwarded).collect()
     }
 
     /// The URL of `port`.
@@ -254,7 +307,7 @@ mod tests {
             ..Guest::default()
         };
         let states = |some: &Ports, guest: &Guest| {
-            let all = some.all.iter().map(|port| some.state(port, guest).0);
+            let all = some.all.iter().map(|port| some.state(port, guest).0.word());
             all.collect::<Vec<_>>()
         };
         let some = ports(SOME);

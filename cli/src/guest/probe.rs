@@ -62,6 +62,7 @@ pub(crate) struct Installed {
 /// How a container differs from what Compose would create now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) enum Difference {
     /// It was created from a different image.
     Image,

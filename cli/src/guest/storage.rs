@@ -11,9 +11,11 @@ const MOST: usize = 50;
 
 /// A volume of the stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Volume {
+    /// Its name.
     pub(crate) name: String,
-    /// Its size; none if measuring took too long.
+    /// Its size; null if measuring took too long.
     pub(crate) bytes: Option<u64>,
 }
 
@@ -32,8 +34,9 @@ pub(crate) fn volumes(text: &str) -> Vec<Volume> {
 
 /// What the workspace's container holds outside the volumes, and would lose if it were recreated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct OutsideVolumes {
-    /// Its size; none if measuring took too long.
+    /// Its size; null if measuring took too long.
     pub(crate) bytes: Option<u64>,
     /// Folders with the number of files added, changed or deleted below them, most files first.
     pub(crate) folders: Vec<Folder>,
@@ -43,8 +46,11 @@ pub(crate) struct OutsideVolumes {
 
 /// A folder of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Folder {
+    /// Its absolute path.
     pub(crate) path: String,
+    /// The number of files added, changed or deleted below it.
     pub(crate) files: u64,
 }
 

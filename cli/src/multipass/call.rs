@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use polis_base::Digest;
-use serde_json::{Value, json};
 
 use crate::instance::vm;
 
@@ -122,30 +121,6 @@ impl Call {
         };
         let words: Vec<String> = self.args.iter().map(shown).collect();
         format!("multipass {}", words.join(" "))
-    }
-
-    pub(crate) fn to_json(&self) -> Value {
-        let payload = self.payload.as_ref().map(|payload| {
-            let (bytes, digest) = payload.facts().unzip();
-            json!({
-                "name": payload.name,
-                "bytes": bytes,
-                "digest": digest.map(|digest| digest.to_string()),
-            })
-        });
-        let (times, until) = match self.times {
-            Times::Once => ("once", None),
-            Times::Until(what) => ("until", Some(what)),
-            Times::Meanwhile => ("meanwhile", None),
-            Times::Ahead => ("ahead", None),
-        };
-        json!({
-            "purpose": self.purpose,
-            "args": self.args,
-            "stdin": payload,
-            "times": times,
-            "until": until,
-        })
     }
 }
 

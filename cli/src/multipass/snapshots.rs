@@ -13,7 +13,9 @@ const LONGEST: usize = 70;
 
 /// A snapshot of the workspace's VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Snapshot {
+    /// Its name.
     pub(crate) name: String,
     /// The snapshot that was taken or restored before it.
     pub(crate) parent: Option<String>,

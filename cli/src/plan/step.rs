@@ -1,6 +1,6 @@
 //! The steps of a plan, each with the calls that it makes.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::guest::{self, Job};
 use crate::multipass::call::{Call, Times};
@@ -45,26 +45,26 @@ pub(crate) enum Step {
 
 impl Step {
     /// Its name, for reports.
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> StepName {
         match self {
-            Self::Launch(..) => "launch",
-            Self::StartMachine(_) => "start-machine",
-            Self::AwaitMachine(_) => "await-machine",
-            Self::SetProxies(_) => "set-proxies",
-            Self::Reprovision(_) => "provision-again",
-            Self::AwaitProvisioning(_) => "await-provisioning",
-            Self::InstallBundle(_) => "install-bundle",
-            Self::InstallAgent(_) => "install-agent",
-            Self::GiveKeys(_) => "give-keys",
-            Self::LayerAgents(_) => "layer-agents",
-            Self::OpenPorts(_) => "open-ports",
-            Self::MakeSecrets(_) => "make-secrets",
-            Self::Pull(_) => "pull",
-            Self::Up(_) => "start-services",
-            Self::AwaitHealth(_) => "await-health",
-            Self::MarkReady(_) => "mark-ready",
-            Self::AwaitAgents(_) => "await-agents",
-            Self::Reobserve => "look-again",
+            Self::Launch(..) => StepName::Launch,
+            Self::StartMachine(_) => StepName::StartMachine,
+            Self::AwaitMachine(_) => StepName::AwaitMachine,
+            Self::SetProxies(_) => StepName::SetProxies,
+            Self::Reprovision(_) => StepName::ProvisionAgain,
+            Self::AwaitProvisioning(_) => StepName::AwaitProvisioning,
+            Self::InstallBundle(_) => StepName::InstallBundle,
+            Self::InstallAgent(_) => StepName::InstallAgent,
+            Self::GiveKeys(_) => StepName::GiveKeys,
+            Self::LayerAgents(_) => StepName::LayerAgents,
+            Self::OpenPorts(_) => StepName::OpenPorts,
+            Self::MakeSecrets(_) => StepName::MakeSecrets,
+            Self::Pull(_) => StepName::Pull,
+            Self::Up(_) => StepName::StartServices,
+            Self::AwaitHealth(_) => StepName::AwaitHealth,
+            Self::MarkReady(_) => StepName::MarkReady,
+            Self::AwaitAgents(_) => StepName::AwaitAgents,
+            Self::Reobserve => StepName::LookAgain,
         }
     }
 
@@ -123,12 +123,29 @@ impl Step {
     }
 }
 
-pub(crate) fn to_json(steps: &[Step]) -> Value {
-    let steps = steps.iter().map(|step| {
-        let calls: Vec<Value> = step.calls().iter().map(Call::to_json).collect();
-        json!({"step": step.name(), "title": step.title(), "calls": calls})
-    });
-    Value::Array(steps.collect())
+/// A step of a start, as reports name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) enum StepName {
+    Launch,
+    StartMachine,
+    AwaitMachine,
+    SetProxies,
+    ProvisionAgain,
+    AwaitProvisioning,
+    InstallBundle,
+    InstallAgent,
+    GiveKeys,
+    LayerAgents,
+    OpenPorts,
+    MakeSecrets,
+    Pull,
+    StartServices,
+    AwaitHealth,
+    MarkReady,
+    AwaitAgents,
+    LookAgain,
 }
 
 /// The plan as text, with a line for each call.

@@ -18,7 +18,7 @@ use crate::guest::probe::Guest;
 use crate::multipass::call::Call;
 use crate::multipass::refusal::{self, Refusal};
 use crate::multipass::{Multipass, failed, interrupted};
-use crate::plan::{Desired, Step};
+use crate::plan::{Desired, Step, StepName};
 use crate::process;
 use crate::view::View;
 
@@ -36,7 +36,7 @@ pub(crate) struct Reconciler<'a> {
     view: View,
     launched: bool,
     /// The finished steps, each with its time.
-    pub(crate) did: Vec<(&'static str, Duration)>,
+    pub(crate) did: Vec<(StepName, Duration)>,
     /// The guest as last probed.
     pub(crate) seen: Option<Guest>,
     /// The agents as last reported.

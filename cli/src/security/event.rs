@@ -8,14 +8,17 @@ use crate::guest::valkey::{Reply, reason};
 
 /// An event. Its contents are not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Event {
-    /// The time, from the score under which it was added.
+    /// When it was added, in RFC 3339, or `unknown`.
     pub(crate) time: String,
+    /// What happened, such as `approved_via_cli`.
     #[serde(rename = "type")]
     pub(crate) kind: Option<String>,
+    /// The blocked request that it is about.
     pub(crate) request_id: Option<String>,
     pub(crate) details: Option<String>,
-    /// The event itself if its format is unknown; null when it cannot be read.
+    /// An event of unknown form; null for a known form, or for an unreadable event.
     pub(crate) raw: Option<String>,
 }
 

@@ -140,9 +140,14 @@ fn record(now: u64, kind: &str, id: Option<&Id>, details: &str) -> String {
 
 /// The level that applies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "ConfiguredLevel")
+)]
 pub(crate) struct Set {
     pub(crate) level: Level,
-    /// The stored value; null for the default.
+    /// The stored value; null for the default. An unknown value means balanced.
     pub(crate) set: Option<String>,
 }
 
@@ -172,8 +177,11 @@ impl Set {
 
 /// An allowed host, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "AllowedHost"))]
 pub(crate) struct Allowed {
+    /// The Host header of the requests.
     pub(crate) host: String,
+    /// How long it is still allowed; -1 for no limit.
     pub(crate) seconds: i64,
 }
 

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use serde::Serialize;
+
 use crate::error::{Error, Kind, Result};
 
 /// The ID of a blocked request: `req-` and eight hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Id(String);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RequestId"))]
+pub(crate) struct Id(#[cfg_attr(test, schemars(regex(pattern = "^req-[0-9a-f]{8}$")))] String);
 
 impl Id {
     ///
@@ -45,7 +48,8 @@ impl fmt::Display for Id {
 
 /// A Host header: a name (RFC 1123) or an address, with an optional port. Case is kept, because sentinel compares the header
 /// byte by byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Host(String);
 
 impl Host {

@@ -124,25 +124,40 @@ pub(crate) fn one_line(text: &str) -> String {
 
 /// The pending requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "PendingRequests")
+)]
 pub(crate) struct Pending {
-    /// Sorted by ID.
+    /// The log of blocked requests, written by sentinel or the agent, sorted by ID.
     pub(crate) requests: Vec<Waiting>,
-    /// Whether there are more than were read.
+    /// Whether there are more than were checked.
     pub(crate) more: bool,
 }
 
 /// A pending request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "PendingRequest")
+)]
 pub(crate) struct Waiting {
-    pub(crate) id: String,
-    /// Null when the request is unreadable; `problem` says why.
+    pub(crate) id: Id,
+    /// The Host header; null for a request that cannot be read.
     pub(crate) destination: Option<String>,
+    /// Why it was blocked, such as `credential_detected`.
     pub(crate) reason: Option<String>,
+    /// Why, more precisely: `new_domain_prompt` and `new_domain_blocked` can be approved.
     pub(crate) pattern: Option<String>,
+    /// The time, as its writer recorded it.
     pub(crate) blocked_at: Option<String>,
-    /// Seconds until it expires; null if it does not.
+    /// Seconds until it is forgotten; null for never.
     pub(crate) seconds_left: Option<i64>,
+    /// Whether `approve` accepts it.
     pub(crate) approvable: bool,
+    /// Why it cannot be read.
     pub(crate) problem: Option<String>,
     #[serde(skip)]
     pub(crate) why: String,
@@ -174,7 +189,7 @@ impl Waiting {
             Err(problem) => (None, Some(problem)),
         };
         Self {
-            id: id.to_string(),
+            id: id.clone(),
             seconds_left: left,
             approvable: request.as_ref().is_some_and(|it| it.approvable().is_ok()),
             why: request.as_ref().map(Request::why).unwrap_or_default(),

@@ -11,10 +11,13 @@ use crate::proxy::url;
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) enum Origin {
     Default,
+    /// The configuration file.
     File,
     Environment,
+    /// The command line.
     Flag,
 }
 
@@ -39,6 +42,7 @@ pub(crate) struct Sourced<T> {
 
 /// A setting as it is shown, without the password that a URL may hold.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Setting"))]
 pub(crate) struct Shown {
     #[serde(skip)]
     pub(crate) name: &'static str,

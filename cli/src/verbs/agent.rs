@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use polis_base::Digest;
-use serde_json::{Value, json};
 
 use crate::agent::{self, Description, Manifest};
 use crate::args::{AgentVerb, GivenArgs};
@@ -19,6 +18,9 @@ use crate::multipass::{Multipass, USER_OUTPUT};
 use crate::output::Done;
 use crate::plan::{self, Desired};
 use crate::reconcile::Reconciler;
+use crate::reports::agent::{
+    AddedAgent, AgentDetails, AgentList, CheckedAgent, RemovedAgent, RestartedAgent, installed,
+};
 
 /// The maximum number of agents in a workspace: the probe's output must stay short.
 const MOST_AGENTS: usize = 6;
@@ -53,8 +55,12 @@ pub(crate) fn check(dir: &Path) -> Result<Done> {
         "The agent `{}` is valid. These files are generated from it:\n\n# Compose\n{overlay}\n# systemd\n{unit}",
         agent.name
     );
-    let data = json!({"agent": Description::from(manifest), "compose": overlay, "unit": unit});
-    Ok(Done::new(text, data))
+    let report = CheckedAgent {
+        agent: Description::from(manifest),
+        compose: overlay,
+        unit,
+    };
+    Ok(Done::new(text, report))
 }
 
 /// Asks for the required keys that are neither given nor stored, if `ask` allows it.
@@ -125,16 +131,19 @@ fn add(context: &Context, dir: &Path, given: &GivenArgs) -> Result<Done> {
     let Some(agent) = desired.agent.as_ref() else {
         return Err(Error::new(Kind::Unexpected, "the agent was lost"));
     };
-    let did: Vec<_> = reconciler.did.iter().map(|(step, _)| *step).collect();
+    let report = AddedAgent {
+        name: &agent.name,
+        did: reconciler.did.iter().map(|(step, _)| *step).collect(),
+    };
     let next = named("polis start");
-    let text = match did.is_empty() {
+    let text = match report.did.is_empty() {
         true => format!(
             "The agent `{}` is already installed. Next: {next}\n",
             agent.name
         ),
         false => format!("The agent `{}` is added. Next: {next}\n", agent.name),
     };
-    Ok(Done::new(text, json!({"name": agent.name, "did": did})))
+    Ok(Done::new(text, report))
 }
 
 /// The ports, keys and states of the agents.
@@ -178,7 +187,10 @@ fn list(context: &Context) -> Result<Done> {
         ),
         false => to_text(&guest, &agents),
     };
-    Ok(Done::new(text, json!({"agents": to_json(&guest, &agents)})))
+    let report = AgentList {
+        agents: installed(&guest, &agents),
+    };
+    Ok(Done::new(text, report))
 }
 
 fn show(context: &Context, name: &str) -> Result<Done> {
@@ -190,10 +202,12 @@ fn show(context: &Context, name: &str) -> Result<Done> {
     if agent.trusted {
         let compose = String::from_utf8_lossy(&file("compose.yaml")?).into_owned();
         let text = format!("{name}: a custom Compose file, trusted by the user:\n{compose}");
-        return Ok(Done::new(
-            text,
-            json!({"name": name, "manifest": null, "compose": compose}),
-        ));
+        let report = AgentDetails {
+            name,
+            manifest: None,
+            compose: Some(compose),
+        };
+        return Ok(Done::new(text, report));
     }
     let bytes = file(".polis/agent.json")?;
     let manifest: Description = serde_json::from_slice(&bytes).map_err(|error| {
@@ -205,10 +219,12 @@ fn show(context: &Context, name: &str) -> Result<Done> {
         .next(format!("polis agent add DIR   (installs `{name}` again)"))
     })?;
     let text = manifest.to_text(&agents_report(&multipass)?.keys_of(name));
-    Ok(Done::new(
-        text,
-        json!({"name": name, "manifest": manifest, "compose": null}),
-    ))
+    let report = AgentDetails {
+        name,
+        manifest: Some(manifest),
+        compose: None,
+    };
+    Ok(Done::new(text, report))
 }
 
 fn remove(context: &Context, name: &str, purge: bool, yes: bool) -> Result<Done> {
@@ -228,8 +244,12 @@ fn remove(context: &Context, name: &str, purge: bool, yes: bool) -> Result<Done>
         if !super::asked(&format!(
             "Remove the agent `{name}` and everything it has stored?"
         ))? {
-            let data = json!({"name": name, "removed": false, "purged": false});
-            return Ok(Done::new("Nothing was removed.\n", data));
+            let report = RemovedAgent {
+                name,
+                removed: false,
+                purged: false,
+            };
+            return Ok(Done::new("Nothing was removed.\n", report));
         }
     }
     multipass.call(&guest::remove_agent(name, purge), Kind::Unexpected)?;
@@ -242,10 +262,12 @@ fn remove(context: &Context, name: &str, purge: bool, yes: bool) -> Result<Done>
             named(RECREATE_WORKSPACE)
         ));
     }
-    Ok(Done::new(
-        text,
-        json!({"name": name, "removed": true, "purged": purge}),
-    ))
+    let report = RemovedAgent {
+        name,
+        removed: true,
+        purged: purge,
+    };
+    Ok(Done::new(text, report))
 }
 
 /// A command of `polis-agents.sh` in the workspace.
@@ -267,7 +289,7 @@ fn restart(context: &Context, name: &str) -> Result<Done> {
         "The agent `{name}` is being restarted. Next: {}\n",
         named("polis agent list")
     );
-    Ok(Done::new(text, json!({"name": name})))
+    Ok(Done::new(text, RestartedAgent { name }))
 }
 
 /// `polis agent logs`; returns the exit code.
@@ -323,23 +345,6 @@ pub(super) fn to_text(guest: &Guest, agents: &AgentsReport) -> String {
         format!("  {:<14} {how}{ports}\n", agent.name)
     };
     guest.agents.iter().map(line).collect()
-}
-
-pub(super) fn to_json(guest: &Guest, agents: &AgentsReport) -> Vec<Value> {
-    let value = |agent: &Installed| {
-        let state = agents.state(&agent.name);
-        json!({
-            "name": agent.name,
-            "digest": agent.digest.to_string(),
-            "trusted_compose": agent.trusted,
-            "layered": agent.layered,
-            "state": state.map(|state| &state.word),
-            "detail": state.map(|state| &state.detail),
-            "ports": agents.ports_of(&agent.name),
-            "keys": agents.keys_of(&agent.name),
-        })
-    };
-    guest.agents.iter().map(value).collect()
 }
 
 /// Notes the agents that are unhealthy or still starting, which do not make a start fail.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use polis_base::Digest;
-use serde_json::json;
 
 use crate::args::CpArgs;
 use crate::context::Context;
@@ -26,6 +25,7 @@ use crate::multipass::{Multipass, failed, interrupted, refusal, size};
 use crate::output::Done;
 use crate::platform::{HERE, System};
 use crate::process::Output;
+use crate::reports;
 use crate::signals;
 use crate::view::View;
 
@@ -63,8 +63,12 @@ pub(crate) fn run(context: &Context, args: &CpArgs) -> Result<Done> {
     let plural = if files == 1 { "" } else { "s" };
     let amount = size::words(bytes);
     let text = format!("Copied {files} file{plural} ({amount}) to {destination}\n");
-    let data = json!({"files": files, "bytes": bytes, "destination": destination});
-    Ok(Done::new(text, data))
+    let report = reports::files::Copy {
+        files,
+        bytes,
+        destination,
+    };
+    Ok(Done::new(text, report))
 }
 
 struct CopyJob<'a> {

@@ -1,7 +1,5 @@
 //! `polis delete`: asks for confirmation, and never touches another VM.
 
-use serde_json::json;
-
 use crate::args::DeleteArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -9,6 +7,7 @@ use crate::instance::{named, vm};
 use crate::multipass::call::Call;
 use crate::multipass::state::VmState;
 use crate::output::Done;
+use crate::reports::machine::Delete;
 use crate::view::View;
 
 /// Runs `polis delete`.
@@ -27,11 +26,10 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         Some(_) => None,
     };
     if let Some(text) = nothing {
-        return Ok(Done::new(text, json!({"changed": false, "purged": false})));
+        return Ok(Done::new(text, Delete::NOTHING));
     }
     if !args.yes && !confirmed(context, args.purge)? {
-        let text = "Nothing was deleted.\n";
-        return Ok(Done::new(text, json!({"changed": false, "purged": false})));
+        return Ok(Done::new("Nothing was deleted.\n", Delete::NOTHING));
     }
     // Never a bare `purge`, which purges every deleted VM of the user.
     let mut words = vec!["delete"];
@@ -49,10 +47,11 @@ pub(crate) fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
             vm()
         )
     };
-    Ok(Done::new(
-        text,
-        json!({"changed": true, "purged": args.purge}),
-    ))
+    let report = Delete {
+        changed: true,
+        purged: args.purge,
+    };
+    Ok(Done::new(text, report))
 }
 
 fn confirmed(context: &Context, purge: bool) -> Result<bool> {

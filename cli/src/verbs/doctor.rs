@@ -5,7 +5,6 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
 use sysinfo::{Disks, MemoryRefreshKind, RefreshKind, System};
 
 use super::fix;
@@ -21,6 +20,7 @@ use crate::multipass::state::{Outlook, VmState};
 use crate::output::Done;
 use crate::platform::{self, HERE, Probe};
 use crate::proxy::{Proxies, curl};
+use crate::reports::doctor::Diagnosis;
 use crate::{embedded, process};
 
 /// The hosts from which the VM downloads.
@@ -39,17 +39,20 @@ pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<Done> {
         true => Some(fix::run(context, args)?),
         false => None,
     };
+    let (repairs, fixes) = fixed.unzip();
     let checks = doctor::checks(&facts(context));
     let failed = checks
         .iter()
         .any(|check| check.verdict == CheckStatus::Fail);
-    let text = checks.iter().map(line).collect::<String>();
-    let mut done = Done::new(text, json!({"healthy": !failed, "checks": checks}));
+    let mut text = checks.iter().map(line).collect::<String>();
+    text.extend(repairs);
+    let report = Diagnosis {
+        healthy: !failed,
+        checks,
+        fixes,
+    };
+    let mut done = Done::new(text, report);
     done.code = u8::from(failed);
-    if let Some((text, fixes)) = fixed {
-        done.text.push_str(&text);
-        done.data["fixes"] = fixes;
-    }
     Ok(done)
 }
 

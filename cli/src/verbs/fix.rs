@@ -5,8 +5,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use super::ssh;
 use crate::args::DoctorArgs;
 use crate::context::Context;
@@ -16,6 +14,7 @@ use crate::instance::named;
 use crate::multipass::Multipass;
 use crate::multipass::state::VmState;
 use crate::release::place::Installation;
+use crate::reports::doctor::Repair;
 use crate::store::Store;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,11 +100,11 @@ fn close(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Shows the fixes, applies those that are confirmed, and returns the report as text and as JSON.
+/// Shows the fixes, applies those that are confirmed, and returns them as text and for the report.
 ///
 /// # Errors
 /// When a fix fails, or another polis is running.
-pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<(String, Value)> {
+pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<(String, Vec<Repair>)> {
     let multipass = context.multipass().ok();
     let found = found(context, multipass.as_ref());
     let mut agreed = Vec::new();
@@ -129,7 +128,7 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<(String, Value
     Ok(report(&found, &agreed, super::can_ask(context)))
 }
 
-fn report(found: &[Fix], agreed: &[bool], asked: bool) -> (String, Value) {
+fn report(found: &[Fix], agreed: &[bool], asked: bool) -> (String, Vec<Repair>) {
     let mut text = String::new();
     for (fix, agreed) in found.iter().zip(agreed) {
         let word = if *agreed { "fixed" } else { "left" };
@@ -141,8 +140,10 @@ fn report(found: &[Fix], agreed: &[bool], asked: bool) -> (String, Value) {
         let next = named("polis doctor --fix --yes");
         text.push_str(&format!("polis asks only on a terminal. Next: {next}\n"));
     }
-    let each = found.iter().zip(agreed);
-    let each = each.map(|(fix, agreed)| json!({"what": fix.words(), "mended": agreed}));
+    let each = found.iter().zip(agreed).map(|(fix, agreed)| Repair {
+        what: fix.words(),
+        mended: *agreed,
+    });
     (text, each.collect())
 }
 

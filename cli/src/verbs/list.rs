@@ -1,13 +1,12 @@
 //! `polis list`: lists the workspaces of this user, found by the names of their VMs. It runs nothing in the VMs, which would start them.
 
-use serde_json::json;
-
 use crate::context::Context;
 use crate::error::{Kind, Result};
 use crate::instance::{self, named};
 use crate::multipass::list_call;
 use crate::multipass::state::parse_all;
 use crate::output::Done;
+use crate::reports::machine::{List, Workspace};
 
 /// Runs `polis list`.
 ///
@@ -16,28 +15,31 @@ use crate::output::Done;
 pub(crate) fn run(context: &Context) -> Result<Done> {
     let answer = context.multipass()?.call(&list_call(), Kind::Unexpected)?;
     let vms = parse_all(&answer)?;
-    let mut found: Vec<(&str, &str, &str)> = vms
-        .iter()
-        .filter_map(|(vm, state)| Some((instance::of_vm(vm)?, vm.as_str(), state.word())))
-        .collect();
-    found.sort_unstable();
-    let each = found.iter().map(|(name, vm, state)| {
-        json!({"name": name, "vm": vm, "state": state, "current": *name == instance::name()})
-    });
-    let data = json!({"workspaces": each.collect::<Vec<_>>()});
-    let width = found.iter().map(|(name, ..)| name.len()).max();
-    let mut text: String = found
-        .iter()
-        .map(|(name, _, state)| {
-            let mark = if *name == instance::name() { '*' } else { ' ' };
-            format!(
-                "{mark} {name:<width$}  {state}\n",
-                width = width.unwrap_or(0)
-            )
+    let each = vms.iter().filter_map(|(vm, state)| {
+        let name = instance::of_vm(vm)?;
+        Some(Workspace {
+            name,
+            vm,
+            state: state.word(),
+            current: name == instance::name(),
         })
-        .collect();
-    if found.is_empty() {
-        text = format!("There is no workspace. Next: {}\n", named("polis start"));
+    });
+    let mut workspaces: Vec<Workspace<'_>> = each.collect();
+    workspaces.sort_unstable();
+    let text = to_text(&workspaces);
+    Ok(Done::new(text, List { workspaces }))
+}
+
+/// The workspaces, one per line.
+fn to_text(workspaces: &[Workspace<'_>]) -> String {
+    if workspaces.is_empty() {
+        return format!("There is no workspace. Next: {}\n", named("polis start"));
     }
-    Ok(Done::new(text, data))
+    let width = workspaces.iter().map(|it| it.name.len()).max();
+    let width = width.unwrap_or(0);
+    let line = |it: &Workspace<'_>| {
+        let mark = if it.current { '*' } else { ' ' };
+        format!("{mark} {:<width$}  {}\n", it.name, it.state)
+    };
+    workspaces.iter().map(line).collect()
 }

@@ -25,12 +25,8 @@ mod workspace;
 
 use std::io::{self, IsTerminal};
 
-use serde_json::{Value, json};
-
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::guest::probe::Guest;
-use crate::guest::service::Condition;
 use crate::multipass::refusal;
 use crate::multipass::state::{NO_ANSWER, Outlook, VmState, WAITING};
 use crate::multipass::{self, Multipass};
@@ -75,17 +71,6 @@ fn answered(read: impl FnOnce() -> io::Result<String> + Send + 'static) -> Resul
         multipass::interrupted()
     })?;
     Ok(answer.unwrap_or_default())
-}
-
-fn services_json(guest: &Guest) -> Vec<Value> {
-    let services = guest.services.iter().map(|service| {
-        json!({
-            "name": service.name,
-            "state": service.words(),
-            "well": service.condition() == Condition::Healthy,
-        })
-    });
-    services.collect()
 }
 
 /// Refuses unless the VM is running: `exec` would silently start a stopped one.

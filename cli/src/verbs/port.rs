@@ -1,7 +1,5 @@
 //! `polis port`: the ports that lead from the VM's address into the workspace. `guest::ports` decides which may be opened.
 
-use serde_json::json;
-
 use crate::args::PortVerb;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -11,6 +9,7 @@ use crate::guest::probe::Guest;
 use crate::instance::named;
 use crate::multipass::{self, Multipass, refusal};
 use crate::output::Done;
+use crate::reports::port::{PortChange, PortList};
 
 /// Runs `polis port ...`.
 pub(crate) fn run(context: &Context, verb: &PortVerb) -> Result<Done> {
@@ -46,7 +45,10 @@ fn list(multipass: &Multipass) -> Result<Done> {
         }
         false => ports.to_text(&guest),
     };
-    Ok(Done::new(text, json!({"ports": ports.to_json(&guest)})))
+    let report = PortList {
+        ports: ports.forwarded(&guest),
+    };
+    Ok(Done::new(text, report))
 }
 
 fn add(multipass: &Multipass, port: u16, target: u16) -> Result<Done> {
@@ -81,9 +83,6 @@ fn add(multipass: &Multipass, port: u16, target: u16) -> Result<Done> {
 /// Reports `text` and the ports that are open now.
 fn report(multipass: &Multipass, text: String, port: u16) -> Result<Done> {
     let guest = Guest::parse(&multipass.call(&guest::probe(), Kind::Unexpected)?)?;
-    let ports = open_ports(multipass)?;
-    Ok(Done::new(
-        text,
-        json!({"port": port, "ports": ports.to_json(&guest)}),
-    ))
+    let ports = open_ports(multipass)?.forwarded(&guest);
+    Ok(Done::new(text, PortChange { port, ports }))
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::args::{Level, SecurityVerb};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -12,6 +10,9 @@ use crate::guest::valkey::{self, Answer, IN_FILE, NO_STACK};
 use crate::instance::named;
 use crate::multipass::{Multipass, USER_OUTPUT};
 use crate::output::{self, Done};
+use crate::reports::security::{
+    Approval, Denial, EventLog, LevelChange, Permission, SecurityStatus,
+};
 use crate::security::{self, Change, Event, Host, Id, Pending, Request, SECONDS, Set};
 use crate::{platform, process};
 use polis_base::shown::shown;
@@ -124,16 +125,21 @@ fn approve(valkey: &Valkey, id: &Id, yes: bool) -> Result<Done> {
     let host = request.approvable()?;
     // The agent can change a request, even after it was listed.
     let question = || super::asked(&format!("Allow requests to `{host}` for {SECONDS} s?"));
+    let mut report = Approval {
+        changed: false,
+        id,
+        host: &host,
+        seconds: SECONDS,
+    };
     if !yes && super::can_ask(valkey.context) && !question()? {
-        let data = json!({"changed": false, "id": id.to_string(), "host": host.to_string(), "seconds": SECONDS});
-        return Ok(Done::new("Nothing was approved.\n", data));
+        return Ok(Done::new("Nothing was approved.\n", report));
     }
     valkey.change(&Change::allow(now, &host, Some(&request)))?;
-    let data = json!({"changed": true, "id": id.to_string(), "host": host.to_string(), "seconds": SECONDS});
+    report.changed = true;
     let text = format!(
         "Approved {id}: requests to {host} are allowed for {SECONDS} s. Send the request again.\n"
     );
-    Ok(Done::new(text, data))
+    Ok(Done::new(text, report))
 }
 
 fn deny(valkey: &Valkey, id: &Id) -> Result<Done> {
@@ -141,20 +147,20 @@ fn deny(valkey: &Valkey, id: &Id) -> Result<Done> {
     let request = request.ok();
     valkey.change(&Change::deny(now, id, request.as_ref()))?;
     let destination = request.map(|request| request.destination);
-    let data = json!({"id": id.to_string(), "destination": destination});
-    Ok(Done::new(
-        format!("Denied {id}: its host stays blocked.\n"),
-        data,
-    ))
+    let text = format!("Denied {id}: its host stays blocked.\n");
+    Ok(Done::new(text, Denial { id, destination }))
 }
 
 fn allow(valkey: &Valkey, host: &Host) -> Result<Done> {
     let now = valkey.ask(&security::ask_level())?.now;
     valkey.change(&Change::allow(now, host, None))?;
-    let data = json!({"host": host.to_string(), "seconds": SECONDS});
+    let report = Permission {
+        host,
+        seconds: SECONDS,
+    };
     Ok(Done::new(
         format!("Requests to {host} are allowed for {SECONDS} s.\n"),
-        data,
+        report,
     ))
 }
 
@@ -162,8 +168,12 @@ fn level_of(valkey: &Valkey, wanted: Option<Level>) -> Result<Done> {
     let answer = valkey.ask(&security::ask_level())?;
     let before = Set::parse(answer.replies.first()).map_err(refused)?;
     let Some(level) = wanted else {
-        let data = json!({"changed": false, "level": before.level, "before": before});
-        return Ok(Done::new(format!("{}\n", words(&before)), data));
+        let report = LevelChange {
+            changed: false,
+            level: before.level,
+            before: &before,
+        };
+        return Ok(Done::new(format!("{}\n", words(&before)), report));
     };
     valkey.change(&Change::level(answer.now, level))?;
     let text = format!(
@@ -171,8 +181,12 @@ fn level_of(valkey: &Valkey, wanted: Option<Level>) -> Result<Done> {
         level.word(),
         words(&before)
     );
-    let data = json!({"changed": true, "level": level, "before": before});
-    Ok(Done::new(text, data))
+    let report = LevelChange {
+        changed: true,
+        level,
+        before: &before,
+    };
+    Ok(Done::new(text, report))
 }
 
 fn words(set: &Set) -> String {
@@ -190,7 +204,7 @@ fn pending(valkey: &Valkey) -> Result<Done> {
         true => "No request is pending.\n".to_owned(),
         false => format!("{}{}\n", lines(&pending), named(HOW)),
     };
-    Ok(Done::new(text, json!(pending)))
+    Ok(Done::new(text, pending))
 }
 
 /// The hint below pending requests.
@@ -238,15 +252,15 @@ fn show_status(valkey: &Valkey) -> Result<Done> {
         _ => "polis security pending",
     };
     text.push_str(&format!("events   {events}\nnext     {}\n", named(next)));
-    let data = json!({
-        "level": set.level,
-        "set": set.set,
-        "pending": count,
-        "more": pending.more,
-        "allowed": allowed,
-        "events": events,
-    });
-    Ok(Done::new(text, data))
+    let report = SecurityStatus {
+        level: set.level,
+        set: set.set,
+        pending: count,
+        more: pending.more,
+        allowed,
+        events,
+    };
+    Ok(Done::new(text, report))
 }
 
 /// The newest events, newest first. If one of them is too large, Valkey's client gives up on the whole request, so they are
@@ -267,15 +281,15 @@ fn log(valkey: &Valkey) -> Result<Done> {
         true => "There are no events.\n".to_owned(),
         false => events.iter().map(Event::line).collect(),
     };
-    Ok(Done::new(text, json!({"events": events})))
+    Ok(Done::new(text, EventLog { events }))
 }
 
 /// What `pending --watch` prints at each poll: the requests that are new since the last one.
 fn new_requests() -> impl FnMut(&Valkey) -> Result<String> {
-    let mut known: Vec<String> = Vec::new();
+    let mut known: Vec<Id> = Vec::new();
     move |valkey| {
         let mut pending = Pending::parse(&only(valkey.ask(&security::ask_pending())?)?);
-        let now: Vec<String> = pending.requests.iter().map(|it| it.id.clone()).collect();
+        let now: Vec<Id> = pending.requests.iter().map(|it| it.id.clone()).collect();
         pending
             .requests
             .retain(|request| !known.contains(&request.id));
@@ -309,5 +323,5 @@ fn watch(valkey: &Valkey, mut look: impl FnMut(&Valkey) -> Result<String>) -> Re
             break;
         }
     }
-    Ok(Done::new("", json!(null)))
+    Ok(Done::without_report())
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::stop;
 use crate::args::SnapshotVerb;
 use crate::blocked;
@@ -17,6 +15,7 @@ use crate::multipass::state::{Outlook, VmState};
 use crate::multipass::{Multipass, failed};
 use crate::output::Done;
 use crate::process::Failure;
+use crate::reports::machine::{SnapshotChange, SnapshotList};
 use crate::view::View;
 
 /// How long an operation on a disk may take.
@@ -62,7 +61,7 @@ fn list(known: &[Snapshot]) -> Done {
         ),
         known => known.iter().map(Snapshot::line).collect(),
     };
-    Done::new(text, json!({"snapshots": known}))
+    Done::new(text, SnapshotList { snapshots: known })
 }
 
 fn find<'a>(known: &'a [Snapshot], name: &str) -> Result<&'a str> {
@@ -123,7 +122,7 @@ impl SnapshottedVm<'_> {
         let call = Call::new("take the snapshot", &["snapshot", "--name", &name, vm()]);
         self.while_stopped("Taking the snapshot", &call)?;
         let text = format!("The snapshot `{name}` is taken.{}\n", self.afterwards());
-        Ok(Done::new(text, self.data(&name)))
+        Ok(Done::new(text, self.changed(&name)))
     }
 
     fn restore(&self, name: &str, yes: bool) -> Result<Done> {
@@ -141,7 +140,7 @@ impl SnapshottedVm<'_> {
             &Call::new("restore the snapshot", &args),
         )?;
         let text = format!("The snapshot `{name}` is restored.{}\n", self.afterwards());
-        Ok(Done::new(text, self.data(name)))
+        Ok(Done::new(text, self.changed(name)))
     }
 
     fn delete(&self, name: &str, yes: bool) -> Result<Done> {
@@ -157,10 +156,14 @@ impl SnapshottedVm<'_> {
                 true => error.next(format!("polis stop, then: {consent}")),
                 false => error,
             })?;
-        let data = json!({"changed": true, "name": name, "restarted": false});
+        let report = SnapshotChange {
+            changed: true,
+            name,
+            restarted: false,
+        };
         Ok(Done::new(
             format!("The snapshot `{name}` is deleted.\n"),
-            data,
+            report,
         ))
     }
 
@@ -240,13 +243,22 @@ impl SnapshottedVm<'_> {
         }
     }
 
-    fn data(&self, name: &str) -> serde_json::Value {
-        json!({"changed": true, "name": name, "restarted": self.runs})
+    /// The result of a call that needed a stopped VM.
+    fn changed<'a>(&self, name: &'a str) -> SnapshotChange<'a> {
+        SnapshotChange {
+            changed: true,
+            name,
+            restarted: self.runs,
+        }
     }
 }
 
 /// The result when the user declines.
 fn nothing(name: &str) -> Done {
-    let data = json!({"changed": false, "name": name, "restarted": false});
-    Done::new("Nothing was changed.\n", data)
+    let report = SnapshotChange {
+        changed: false,
+        name,
+        restarted: false,
+    };
+    Done::new("Nothing was changed.\n", report)
 }

@@ -8,8 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::args::{Client, ConnectArgs, SshConfigArgs, SshProxyArgs};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -21,6 +19,7 @@ use crate::instance::{self, vm};
 use crate::multipass::failed;
 use crate::output::Done;
 use crate::process::{self, Failure};
+use crate::reports::files::SshConfig;
 use crate::store::Store;
 use crate::{platform, signals, ssh};
 
@@ -76,13 +75,13 @@ pub(crate) fn config(context: &Context, args: &SshConfigArgs) -> Result<Done> {
 }
 
 fn done(text: String, config: &Path, installed: bool, changed: bool, block: Option<&str>) -> Done {
-    let data = json!({
-        "config": config.display().to_string(),
-        "installed": installed,
-        "changed": changed,
-        "block": block,
-    });
-    Done::new(text, data)
+    let report = SshConfig {
+        config: config.display().to_string(),
+        installed,
+        changed,
+        block,
+    };
+    Done::new(text, report)
 }
 
 /// Creates the keys, pins the workspace's host key, and writes the `Host` block; returns the block.

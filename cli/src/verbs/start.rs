@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
 use crate::args::StartArgs;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -17,6 +15,8 @@ use crate::multipass::{Multipass, failed, interrupted, list_call};
 use crate::output::Done;
 use crate::plan::{self, Desired, Observed};
 use crate::reconcile::Reconciler;
+use crate::reports::start::{AwaitedAgent, ExecutedStep, Plan, PlannedCall, PlannedStep, Start};
+use crate::reports::status;
 use crate::{guest, process};
 
 /// How many times the VM is observed and its steps executed before a start gives up. Two are usual: one boots the VM, one
@@ -55,15 +55,15 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Result<Done> {
         return Ok(started.done());
     };
     let note = kept.note("it is kept");
-    if !started.did_something || !super::can_ask(context) {
+    if !started.did_something() || !super::can_ask(context) {
         context
             .output
             .note(&format!("{note}\nhint: {}", named(RECREATE_WORKSPACE)));
-        return Ok(started.done_with(&kept));
+        return Ok(started.done_with(kept));
     }
     context.output.ask(&note);
     if !super::asked("Recreate the workspace's container now?")? {
-        return Ok(started.done_with(&kept));
+        return Ok(started.done_with(kept));
     }
     desired.recreate_workspace = true;
     let observed = observe(&multipass)?;
@@ -130,10 +130,6 @@ fn steps(observed: &Observed, desired: &Desired) -> Result<Vec<plan::Step>> {
 
 fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Result<Done> {
     let steps = steps(observed, desired)?;
-    let observing: Vec<_> = plan::observing()
-        .iter()
-        .map(|call| call.to_json())
-        .collect();
     let differs = observed
         .guest
         .as_ref()
@@ -149,43 +145,46 @@ fn dry_run(multipass: &Multipass, observed: &Observed, desired: &Desired) -> Res
         };
         text.extend(note.lines().map(|line| format!("# {line}\n")));
     }
-    let mut data = json!({"dry_run": true, "looked": observing, "plan": plan::to_json(&steps)});
-    report_kept(&mut data, kept.as_ref());
-    Ok(Done::new(text, data))
+    let report = Plan {
+        dry_run: true,
+        looked: plan::observing().iter().map(PlannedCall::from).collect(),
+        plan: steps.iter().map(PlannedStep::from).collect(),
+        workspace_differs: kept.as_ref().map(|kept| kept.differs),
+        outside_volumes: kept.as_ref().map(|kept| &kept.outside),
+    };
+    Ok(Done::new(text, report))
 }
 
-/// Adds to a report how the workspace differs, and what its recreation would lose.
-fn report_kept(data: &mut Value, kept: Option<&KeptWorkspace>) {
-    data["workspace_differs"] = json!(kept.map(|kept| kept.differs));
-    data["outside_volumes"] = json!(kept.map(|kept| &kept.outside));
-}
-
-/// The report of a start that has succeeded.
-struct Started {
+/// A start that has succeeded.
+struct Started<'a> {
     text: String,
-    data: Value,
+    report: Start<'a>,
     differs: Option<Difference>,
-    did_something: bool,
 }
 
-impl Started {
-    fn done(mut self) -> Done {
-        report_kept(&mut self.data, None);
-        Done::new(self.text, self.data)
+impl Started<'_> {
+    fn did_something(&self) -> bool {
+        !self.report.did.is_empty()
     }
 
-    fn done_with(mut self, kept: &KeptWorkspace) -> Done {
-        report_kept(&mut self.data, Some(kept));
-        Done::new(self.text, self.data)
+    fn done(self) -> Done {
+        Done::new(self.text, self.report)
+    }
+
+    /// As [`Self::done`], with how the kept workspace differs, and what its recreation would lose.
+    fn done_with(mut self, kept: KeptWorkspace) -> Done {
+        self.report.workspace_differs = Some(kept.differs);
+        self.report.outside_volumes = Some(kept.outside);
+        self.done()
     }
 }
 
-fn reconcile(
-    context: &Context,
+fn reconcile<'a>(
+    context: &'a Context,
     multipass: &Multipass,
     mut observed: Observed,
     desired: &Desired,
-) -> Result<Started> {
+) -> Result<Started<'a>> {
     let begun = Instant::now();
     let mut reconciler = Reconciler::new(context, multipass, desired);
     for _ in 0..ROUNDS {
@@ -210,20 +209,18 @@ fn reconcile(
     )
 }
 
-fn report(
-    context: &Context,
+fn report<'a>(
+    context: &'a Context,
     reconciler: &Reconciler,
     observed: &Observed,
     desired: &Desired,
     took: Duration,
-) -> Started {
-    let did: Vec<_> = reconciler
-        .did
-        .iter()
-        .map(|(step, time)| json!({"step": step, "seconds": time.as_secs()}))
+) -> Started<'a> {
+    let did = reconciler.did.iter();
+    let did: Vec<_> = did
+        .map(|(step, time)| ExecutedStep::new(*step, *time))
         .collect();
     let seen = reconciler.seen.as_ref().or(observed.guest.as_ref());
-    let services = seen.map_or_else(Vec::new, super::services_json);
     let mut text = match did.len() {
         0 => "The workspace is running; there was nothing to do.\n".to_owned(),
         count => format!(
@@ -244,23 +241,20 @@ fn report(
     {
         text.push_str(&super::agent::onboarding(manifest));
     }
-    let states = agents
-        .states
-        .iter()
-        .map(|state| json!({"name": state.name, "state": state.word, "detail": state.detail}));
-    let data = json!({
-        "dry_run": false,
-        "did": did,
-        "agents": states.collect::<Vec<_>>(),
-        "seconds": took.as_secs(),
-        "services": services,
-        "settings": context.settings,
-    });
+    let report = Start {
+        dry_run: false,
+        did,
+        agents: agents.states.iter().map(AwaitedAgent::from).collect(),
+        seconds: took.as_secs(),
+        services: seen.map_or_else(Vec::new, status::services),
+        workspace_differs: None,
+        outside_volumes: None,
+        settings: &context.settings,
+    };
     Started {
         text,
-        data,
+        report,
         differs: seen.and_then(|guest| guest.workspace_differs),
-        did_something: !reconciler.did.is_empty(),
     }
 }
 

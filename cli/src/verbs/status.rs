@@ -1,7 +1,6 @@
 //! `polis status`: shows the state of the workspace. It changes nothing, and runs nothing in a stopped VM, which would start it.
 
 use polis_base::Digest;
-use serde_json::{Value, json};
 
 use crate::blocked;
 use crate::context::Context;
@@ -20,6 +19,8 @@ use crate::multipass::version::Versions;
 use crate::multipass::version_call;
 use crate::multipass::{Multipass, size};
 use crate::output::Done;
+use crate::reports::agent;
+use crate::reports::status::{self, ImageCount, ProgramVersions, RunningVm, Status};
 use crate::security;
 use crate::settings::{Settings, Shown};
 use crate::verbs::workspace::{self, WorkspaceStatus};
@@ -41,20 +42,20 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
         .as_ref()
         .and_then(|machine| blocked::reason(machine, guest));
     let next = workspace::next(verdict, blocked.as_deref());
-    let data = json!({
-        "workspace": verdict.word(),
-        "machine": word,
-        "name": instance::name(),
-        "versions": {
-            "polis": embedded::LABEL,
-            "multipass": multipass,
-            "docker": facts.and_then(|facts| facts.docker.as_deref()),
-            "sysbox": facts.and_then(|facts| facts.sysbox.as_deref()),
+    let report = Status {
+        workspace: verdict.word(),
+        name: instance::name(),
+        machine: word,
+        versions: ProgramVersions {
+            polis: embedded::LABEL,
+            multipass: multipass.as_deref(),
+            docker: facts.and_then(|facts| facts.docker.as_deref()),
+            sysbox: facts.and_then(|facts| facts.sysbox.as_deref()),
         },
-        "guest": inside.as_ref().map(Survey::to_json),
-        "next": next,
-        "settings": context.settings,
-    });
+        guest: inside.as_ref().map(Survey::report),
+        next: &next,
+        settings: &context.settings,
+    };
     let mut text = heading(verdict, word);
     text.push_str(&versions(inside.as_ref(), multipass.as_deref()));
     if let Some(inside) = &inside {
@@ -65,7 +66,7 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     }
     text.push_str(&settings(&context.settings));
     text.push_str(&format!("next       {next}\n"));
-    Ok(Done::new(text, data))
+    Ok(Done::new(text, report))
 }
 
 /// The version of Multipass, if it reports one.
@@ -109,7 +110,7 @@ impl Survey {
         })
     }
 
-    fn to_json(&self) -> Value {
+    fn report(&self) -> RunningVm<'_> {
         let Self {
             guest,
             volumes,
@@ -117,24 +118,25 @@ impl Survey {
             ports,
             facts,
         } = self;
-        json!({
-            "address": facts.address,
-            "pending_approvals": facts.pending,
-            "certificates": facts.certificates,
-            "cloud_init": guest.cloud_init,
-            "provisioned": guest.provisioning() == Provisioning::Done,
-            "provisioned_by_this_version": guest.marker == Some(embedded::marker()),
-            "bundle": guest.bundle.map(|digest| digest.to_string()),
-            "agents": super::agent::to_json(guest, agents),
-            "ports": ports.to_json(guest),
-            "secrets": guest.secrets,
-            "complete": guest.ready.is_some(),
-            "images": {"found": guest.images.0, "needed": guest.images.1},
-            "services": super::services_json(guest),
-            "workspace_differs": guest.workspace_differs,
-            "disk": guest.disk,
-            "volumes": volumes,
-        })
+        let (found, needed) = guest.images;
+        RunningVm {
+            address: facts.address,
+            pending_approvals: facts.pending,
+            certificates: &facts.certificates,
+            cloud_init: &guest.cloud_init,
+            provisioned: guest.provisioning() == Provisioning::Done,
+            provisioned_by_this_version: guest.marker == Some(embedded::marker()),
+            bundle: guest.bundle.map(Into::into),
+            agents: agent::installed(guest, agents),
+            ports: ports.forwarded(guest),
+            secrets: guest.secrets,
+            complete: guest.ready.is_some(),
+            images: ImageCount { found, needed },
+            services: status::services(guest),
+            workspace_differs: guest.workspace_differs,
+            disk: guest.disk,
+            volumes,
+        }
     }
 
     fn to_text(&self) -> String {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::instance::{named, vm};
@@ -12,6 +10,7 @@ use crate::multipass::state::VmState;
 use crate::multipass::{Multipass, failed, refusal};
 use crate::output::Done;
 use crate::process::Failure;
+use crate::reports::machine::Stop;
 use crate::view::View;
 
 /// How long the daemon waits for a VM that ignores its power button, as it does early in its boot.
@@ -26,15 +25,21 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
         Some(VmState::Deleted) => Err(refusal::deleted()),
         Some(state @ (VmState::Stopped | VmState::Suspended)) => {
             let word = state.word().to_lowercase();
-            let data = json!({"changed": false, "state": state.word()});
-            Ok(Done::new(format!("The VM is already {word}.\n"), data))
+            let report = Stop {
+                changed: false,
+                state: state.word(),
+            };
+            Ok(Done::new(format!("The VM is already {word}.\n"), report))
         }
         Some(_) => {
             halt(context, &multipass)?;
-            let data = json!({"changed": true, "state": "Stopped"});
+            let report = Stop {
+                changed: true,
+                state: "Stopped",
+            };
             let next = named("polis start");
             let text = format!("The VM is stopped. Next: {next}\n");
-            Ok(Done::new(text, data))
+            Ok(Done::new(text, report))
         }
     }
 }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use polis_base::Digest;
-use serde_json::json;
 
 use crate::args::SyncArgs;
 use crate::context::Context;
@@ -18,6 +17,7 @@ use crate::instance::vm;
 use crate::multipass::{interrupted, refusal};
 use crate::output::Done;
 use crate::process::{self, Failure, Output};
+use crate::reports;
 use crate::store::Lock;
 
 /// Runs git without the user's environment and configuration. `$0` is the largest size of a file, in blocks of 512 bytes.
@@ -152,13 +152,13 @@ impl Sync {
     }
 
     pub(super) fn done(&self, text: String, changed: bool, diff: Option<String>) -> Done {
-        let data = json!({
-            "directory": self.dir.display().to_string(),
-            "workspace": format!("workspace:/home/polis/{}", self.name),
-            "changed": changed,
-            "diff": diff,
-        });
-        Done::new(text, data)
+        let report = reports::files::Sync {
+            directory: self.dir.display().to_string(),
+            workspace: format!("workspace:/home/polis/{}", self.name),
+            changed,
+            diff,
+        };
+        Done::new(text, report)
     }
 
     /// Sends the directory to the workspace, unless that has its own changes.

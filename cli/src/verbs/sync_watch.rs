@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use polis_base::shown::shown;
-use serde_json::json;
 
 use super::sync::{BASE, Sync};
 use crate::args::SyncArgs;
@@ -64,7 +63,7 @@ pub(crate) fn run(context: &Context, args: &SyncArgs) -> Result<Done> {
             text => tell(&text?)?,
         }
     }
-    Ok(Done::new("", json!(null)))
+    Ok(Done::without_report())
 }
 
 fn ended() -> Box<Error> {

@@ -6,7 +6,6 @@ use polis_base::Digest;
 use polis_base::facts::NO_KEY;
 use polis_base::release::{self, SIGNATURE, SUMS};
 use semver::Version;
-use serde_json::json;
 
 use crate::args::UpdateArgs;
 use crate::context::Context;
@@ -20,6 +19,7 @@ use crate::release::archive;
 use crate::release::fetch::{ReleaseRef, Releases, interrupted};
 use crate::release::place::{Installation, Staged};
 use crate::release::statement::{self, Statement, Verdict};
+use crate::reports::program::Update;
 use crate::store::Store;
 use crate::view::View;
 
@@ -226,13 +226,12 @@ fn report(
         ),
         _ => format!("polis {current} is the newest release.\n"),
     };
-    let updated = verdict == Verdict::Newer && place.is_some();
-    let data = json!({
-        "current": current.to_string(),
-        "release": found.to_string(),
-        "newer": matches!(verdict, Verdict::Newer | Verdict::Preview),
-        "updated": updated,
-        "program": place.map(|place| place.program().display().to_string()),
-    });
-    Done::new(text, data)
+    let report = Update {
+        current: current.to_string(),
+        release: found.to_string(),
+        newer: matches!(verdict, Verdict::Newer | Verdict::Preview),
+        updated: verdict == Verdict::Newer && place.is_some(),
+        program: place.map(|place| place.program().display().to_string()),
+    };
+    Done::new(text, report)
 }

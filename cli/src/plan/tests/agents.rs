@@ -1,6 +1,7 @@
 //! The parts of a plan that concern agents.
 
 use super::*;
+use crate::reports::start::PlannedStep;
 
 #[test]
 fn an_agent_is_layered_once() {
@@ -88,7 +89,7 @@ fn a_plan_does_not_show_keys() {
     let shown = format!(
         "{step:?} {} {}",
         to_text(std::slice::from_ref(&step)),
-        to_json(std::slice::from_ref(&step))
+        serde_json::to_string(&PlannedStep::from(&step)).unwrap()
     );
     assert!(!shown.contains("hidden"), "{shown}");
     let digest = Digest::of(b"KEY=hidden\n");

@@ -79,6 +79,6 @@ fn an_architecture_with_images_is_supported() {
     };
     assert_eq!(
         steps(&observed, &desired).expect("steps")[0].name(),
-        "launch"
+        StepName::Launch
     );
 }
