@@ -2,7 +2,7 @@
 
 use expect_test::{expect, expect_file};
 use serde_json::{Value, json};
-use xtask_testkit::{Ran, Tree};
+use xtask_testkit::{Ran, Tree, json_file};
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 const COMPOSE: &str = "compose/docker-compose.yml";
@@ -189,7 +189,7 @@ fn only_verbs_that_check_something_print_findings() {
 /// `UPDATE_EXPECT=1 cargo test --package xtask --test reports` writes it.
 #[test]
 fn the_schema_of_reports_is_that_of_their_types() {
-    let schema = format!("{:#}\n", xtask_host::reports::schema::of_reports());
+    let schema = json_file(xtask_host::reports::schema::of_reports());
     // An absolute path: other tests run this one in other directories.
     expect_file![concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -9,6 +9,7 @@
 
 mod canary;
 pub mod fuzz;
+mod json;
 mod normal;
 mod prepared;
 pub mod programs;
@@ -16,6 +17,7 @@ mod tree;
 mod variant;
 
 pub use canary::{Canary, Given};
+pub use json::json_file;
 pub use normal::{AFTER_WAIVERS, VERSION};
 pub use prepared::prepared;
 pub use tree::{Ran, TREE, Tree, has_part, repository};
