@@ -1,4 +1,5 @@
-//! What `polis COMMAND --json` prints, as types. `schemas/polis.schema.json` describes it.
+//! What `polis COMMAND --json` prints, as types: `schemas/polis.schema.json` is generated from them, and their documentation
+//! becomes its descriptions.
 //!
 //! Commands fill them in. Reports contain types of the modules that observe and decide, such as `guest`; those modules never
 //! import this one.
@@ -9,6 +10,8 @@ pub(crate) mod files;
 pub(crate) mod machine;
 pub(crate) mod port;
 pub(crate) mod program;
+#[cfg(test)]
+mod schema;
 pub(crate) mod security;
 pub(crate) mod start;
 pub(crate) mod status;
