@@ -1,10 +1,12 @@
-//! `release-manifest.json`: the machine-readable content of a release. Its schema is
-//! `schemas/release-manifest.schema.json`.
+//! `release-manifest.json`: the machine-readable content of a release. Its schema, `schemas/release-manifest.schema.json`, is
+//! generated from these types.
 //!
 //! Fields are written in the order of these types, so the same release always gives the same bytes.
 
 use polis_base::Digest;
 use polis_base::facts::Facts;
+#[cfg(test)]
+use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -19,82 +21,124 @@ use crate::name::{self, ReleaseKind};
 /// The version of the format; incremented when the meaning of a field changes.
 const SCHEMA: u32 = 1;
 
-/// The content of a release.
+/// The form of a SHA-256 in hex.
+#[cfg(test)]
+const SHA256: &str = "^[0-9a-f]{64}$";
+
+/// The contents of one release of Polis. It is one of the release's files, so SHA256SUMS and its signature cover it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct ReleaseManifest {
-    /// The version of the format.
+    /// The version of this format; incremented when the meaning of a field changes.
+    #[cfg_attr(test, schemars(extend("const" = SCHEMA)))]
     pub schema: u32,
-    /// The released version.
+    /// The version to release.
+    #[cfg_attr(
+        test,
+        schemars(regex(
+            pattern = r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
+        ))
+    )]
     pub version: String,
-    /// `release` or `rehearsal`.
+    /// Do not install a rehearsal: its images and its commit may not exist.
+    #[cfg_attr(test, schemars(extend("enum" = ["release", "rehearsal"])))]
     pub kind: String,
-    /// The git commit, in full.
+    /// The git commit that is released, in full.
+    #[cfg_attr(test, schemars(regex(pattern = "^([0-9a-f]{40}|[0-9a-f]{64})$")))]
     pub commit: String,
-    /// The files embedded in every CLI of the release.
+    /// The files embedded in every CLI of the release; `polis version` prints the same.
     pub embeds: Embeds,
-    /// Every image of the compose file, without duplicates.
+    /// Every image of the compose file, in its order, without duplicates.
+    #[cfg_attr(test, schemars(length(min = 1), extend("uniqueItems" = true)))]
     pub images: Vec<ManifestImage>,
-    /// What the VM downloads.
+    /// The downloads of the provisioning, with the required checksums.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub downloads: Vec<ManifestDownload>,
-    /// The CLI archives.
+    /// The CLI, one archive per target.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub archives: Vec<ManifestArchive>,
 }
 
 /// The SHA-256 of each file embedded in the CLI, in hex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct Embeds {
     /// Of `docker-compose.yml`.
+    #[cfg_attr(test, schemars(regex(pattern = SHA256)))]
     pub compose: String,
     /// Of `cloud-init.yaml`.
+    #[cfg_attr(test, schemars(regex(pattern = SHA256)))]
     pub cloud_init: String,
     /// Of the bundle, a tar.
+    #[cfg_attr(test, schemars(regex(pattern = SHA256)))]
     pub bundle: String,
 }
 
 /// An image of the compose file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct ManifestImage {
     /// `registry/repository`.
+    #[cfg_attr(test, schemars(regex(pattern = r"^[^/@\s]+/[^:@\s]+$")))]
     pub name: String,
     /// Its tag.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub tag: Option<String>,
-    /// Its digest; only a rehearsal may lack one.
+    /// The digest of the manifest or index; null only in a rehearsal.
+    #[cfg_attr(test, schemars(regex(pattern = "^sha256:[0-9a-f]{64}$")))]
     pub digest: Option<String>,
-    /// Its platforms; known only for images that this repository builds.
+    /// Its platforms; known only for images that the release builds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(
+        with = "Vec<String>",
+        length(min = 1),
+        inner(regex(pattern = "^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")),
+        extend("uniqueItems" = true),
+    ))]
     pub platforms: Option<Vec<String>>,
 }
 
 /// What the VM downloads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct ManifestDownload {
     /// Its name in the pins.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub tool: String,
     /// Its version, as pinned.
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub version: String,
     /// In Debian's terms.
+    #[cfg_attr(test, schemars(extend("enum" = ["amd64", "arm64"])))]
     pub architecture: String,
     /// Its URL.
+    #[cfg_attr(test, schemars(regex(pattern = "^https://")))]
     pub url: String,
     /// Its SHA-256, in hex.
+    #[cfg_attr(test, schemars(regex(pattern = SHA256)))]
     pub sha256: String,
 }
 
 /// A CLI archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct ManifestArchive {
     /// The Rust target.
+    #[cfg_attr(test, schemars(regex(pattern = "^[a-z0-9_]+(-[a-z0-9_]+){1,3}$")))]
     pub triple: String,
-    /// The name of the file.
+    /// The file of the release.
+    #[cfg_attr(test, schemars(regex(pattern = r"^polis-.+\.(tar\.gz|zip)$")))]
     pub name: String,
     /// Its size in bytes.
+    #[cfg_attr(test, schemars(range(min = 1)))]
     pub size: u64,
     /// Its SHA-256, in hex.
+    #[cfg_attr(test, schemars(regex(pattern = SHA256)))]
     pub sha256: String,
 }
 

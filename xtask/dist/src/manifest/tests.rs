@@ -1,8 +1,10 @@
 //! The manifest against its schema, and against programs that contradict it.
 
-use serde_json::Value;
+use expect_test::expect_file;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
 use xtask_host::source::{Place, Source};
-use xtask_testkit::repository;
+use xtask_testkit::json_file;
 
 use super::*;
 
@@ -100,13 +102,40 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// The schema's errors for a document.
 fn against_schema(document: &Value) -> Vec<String> {
-    let path = repository().join("schemas/release-manifest.schema.json");
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema()).unwrap();
     let errors = validator.iter_errors(document);
     errors
         .map(|error| format!("{}: {error}", error.instance_path()))
         .collect()
+}
+
+/// The schema, from the types.
+fn schema() -> Value {
+    let settings = SchemaSettings::draft07().for_serialize();
+    let generator = settings.into_generator();
+    let schema = generator.into_root_schema_for::<ReleaseManifest>();
+    let mut schema = schema.to_value();
+    schema["$id"] =
+        "https://github.com/odralabshq/polis/schemas/release-manifest.schema.json".into();
+    schema["$comment"] = "Why this file exists: programs that install or verify Polis read release-manifest.json instead of \
+         guessing names of files and images. A test generates it."
+        .into();
+    schema["title"] = "Polis release manifest".into();
+    let pinned = json!({"items": {"properties": {"digest": {"type": "string"}}}});
+    schema["if"] = json!({"properties": {"kind": {"const": "release"}}});
+    schema["then"] = json!({"properties": {"images": pinned}});
+    schema
+}
+
+/// `UPDATE_EXPECT=1 cargo test --package xtask-dist the_schema_is_that_of_the_types` writes it.
+#[test]
+fn the_schema_is_that_of_the_types() {
+    // An absolute path: other tests run this one in other directories.
+    expect_file![concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../schemas/release-manifest.schema.json"
+    )]
+    .assert_eq(&json_file(schema()));
 }
 
 #[test]
