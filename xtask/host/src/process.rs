@@ -298,9 +298,13 @@ impl Run {
 
     /// Runs `command` and returns its standard output, and its standard error if piped.
     fn answer(&self, command: &mut std::process::Command) -> Result<Output> {
-        let Watched { child, group } = self.spawn(command.stdout(Stdio::piped()))?;
-        let output = child.wait_with_output();
-        drop(group);
+        let output = {
+            let Watched {
+                child,
+                group: _until_it_ends,
+            } = self.spawn(command.stdout(Stdio::piped()))?;
+            child.wait_with_output()
+        };
         self.unless_interrupted(output)
     }
 
