@@ -298,14 +298,9 @@ impl Run {
 
     /// Runs `command` and returns its standard output, and its standard error if piped.
     fn answer(&self, command: &mut std::process::Command) -> Result<Output> {
-        let output = {
-            let Watched {
-                child,
-                group: _until_it_ends,
-            } = self.spawn(command.stdout(Stdio::piped()))?;
-            child.wait_with_output()
-        };
-        self.unless_interrupted(output)
+        let watched = self.spawn(command.stdout(Stdio::piped()))?;
+        let _until_it_ends = watched.group;
+        self.unless_interrupted(watched.child.wait_with_output())
     }
 
     fn spawn(&self, command: &mut std::process::Command) -> Result<Watched> {
