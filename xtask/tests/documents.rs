@@ -105,14 +105,10 @@ const COVERED: [(&str, &str, &str); 29] = [
 ];
 
 /// Developer commands that take a whole test run or a machine.
-const DEVELOPERS: [(&str, &str); 5] = [
+const DEVELOPERS: [(&str, &str); 4] = [
     (
         "UPDATE_EXPECT=1 cargo test",
         "rewrites the tests themselves",
-    ),
-    (
-        "POLIS_PROOF_PADDING=",
-        "a benchmark that needs a Docker Engine",
     ),
     (
         "cargo run -p fake-multipass --bin conformance",
