@@ -83,3 +83,25 @@ fn arguments_that_exclude_each_other_are_a_usage_error() {
     let ran = Tree::data().run(XTASK, &["ci", "--quick", "--only", "test"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (4, ""), "{}", ran.seen());
 }
+
+#[test]
+fn a_failed_test_hides_no_later_stage() {
+    let tree = Tree::data();
+    let cargo = tree.root().join("cargo");
+    let seen = tree.root().join("seen").display().to_string();
+    let script = "#!/bin/sh\necho \"$*\" >>'SEEN'\n\
+                  case \"$*\" in nextest* | *--no-fail-fast) exit 1 ;; esac\n";
+    tree.write("cargo", &script.replace("SEEN", &seen));
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let ci = "ci --no-install --only test --only wine --only lint";
+    let ci: Vec<&str> = ci.split(' ').collect();
+    let cargo = cargo.to_str().expect("UTF-8");
+    let ran = tree.run_with(XTASK, &ci, &[("CARGO", cargo)]);
+    assert_eq!(ran.code, 1, "{}", ran.seen());
+    assert!(ran.stderr.contains("failed at test"), "{}", ran.seen());
+    let seen = tree.read("seen");
+    assert!(
+        seen.contains("--test wine") && seen.contains("clippy"),
+        "{seen}"
+    );
+}

@@ -162,6 +162,7 @@ impl Runner<'_> {
     /// If the user interrupts a step.
     fn rounds(&self, rounds: &[Round], record: &mut Record) -> Result<()> {
         for round in rounds {
+            let before = record.failed.len();
             for ((name, arguments), time, passed) in self.round(round) {
                 record.times.push((name, time));
                 if let Err(error) = passed {
@@ -172,7 +173,7 @@ impl Runner<'_> {
                     record.failed.push((name, error.message, hint));
                 }
             }
-            if !record.failed.is_empty() && !steps::continues_after(round) {
+            if record.failed.len() > before && !steps::continues_after(round) {
                 break;
             }
         }
