@@ -197,6 +197,18 @@ fn the_packed_program_matches_the_manifest() {
         let (tree, dir) = built.unpack(triple);
         let program = std::fs::read(dir.join("polis")).expect("the program");
         assert!(program.len() < 4_000_000, "{}", program.len());
+        let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(
+            || std::env::home_dir().expect("a home").join(".cargo"),
+            PathBuf::from,
+        );
+        for path in [cargo_home, repository()] {
+            let path = path.to_str().expect("a path in UTF-8").as_bytes();
+            let found = program.windows(path.len()).any(|part| part == path);
+            assert!(
+                !found,
+                "{triple}: the program contains a path of this machine"
+            );
+        }
         let facts = polis_base::facts::Facts::find(&program).expect("the marker");
         assert_eq!(facts.label, built.label());
         assert_eq!(embeds["compose"], facts.compose.hex().as_str());

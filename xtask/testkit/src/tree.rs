@@ -48,34 +48,22 @@ const QUICK_PROFILE: [(&str, &str); 3] = [
     ("codegen-units = 1\n", "codegen-units = 16\n"),
 ];
 
-/// The manifests of the programs that a release publishes, and their sections of dependencies, with their replacements.
-/// Dependencies for a target that cannot exist are not built, but stay in `Cargo.lock`.
-const FEW_DEPENDENCIES: [(&str, &str, &str); 3] = [
+/// The manifest of the CLI, and its sections of dependencies, with their replacements. Dependencies for a target that cannot
+/// exist are not built, but stay in `Cargo.lock`.
+const CLI_MANIFEST: &str = "cli/Cargo.toml";
+const FEW_DEPENDENCIES: [(&str, &str); 2] = [
     (
-        "cli/Cargo.toml",
         "\n[dependencies]\n",
         "\n[dependencies]\npolis-base = { workspace = true, features = [\"archive\"] }\n\n\
          [target.'cfg(all(unix, windows))'.dependencies]\n",
     ),
     (
-        "cli/Cargo.toml",
         "[target.'cfg(unix)'.dependencies]",
         "[target.'cfg(all(unix, not(unix)))'.dependencies]",
     ),
-    (
-        "services/init/Cargo.toml",
-        "[target.'cfg(target_os = \"linux\")'.dependencies]",
-        "[target.'cfg(all(unix, windows))'.dependencies]",
-    ),
 ];
-/// The programs that are built with them.
-const SMALL_PROGRAMS: [(&str, &str); 2] = [
-    ("cli/src/main.rs", include_str!("../fixtures/polis.rs")),
-    (
-        "services/init/src/main.rs",
-        include_str!("../fixtures/init.rs"),
-    ),
-];
+/// The CLI that is built with them.
+const SMALL_CLI: &str = include_str!("../fixtures/polis.rs");
 
 /// The variable that selects the tree to copy, if different from that of the tests.
 pub const TREE: &str = "POLIS_TEST_TREE";
@@ -142,8 +130,8 @@ impl Tree {
         tree.normal(overlay)
     }
 
-    /// As [`Self::whole`], with a release that takes a tenth of the time to build: for tests of the release that do not
-    /// depend on optimization, nor on what the programs can do. `xtask/dist/tests/built.rs` builds the real ones.
+    /// As [`Self::whole`], with a release that takes a quarter of the time to build: for tests of the release that do not
+    /// depend on optimization, nor on what `polis` can do. `xtask/dist/tests/built.rs` builds the real one.
     ///
     /// # Panics
     /// If the manifests are not the expected ones.
@@ -152,12 +140,10 @@ impl Tree {
         for (ours, quick) in QUICK_PROFILE {
             tree.replace("Cargo.toml", ours, quick);
         }
-        for (manifest, ours, few) in FEW_DEPENDENCIES {
-            tree.replace(manifest, ours, few);
+        for (ours, few) in FEW_DEPENDENCIES {
+            tree.replace(CLI_MANIFEST, ours, few);
         }
-        for (path, program) in SMALL_PROGRAMS {
-            tree.write(path, program);
-        }
+        tree.write("cli/src/main.rs", SMALL_CLI);
         tree
     }
 

@@ -147,7 +147,7 @@ pub(super) fn online(workspace: &Workspace) -> Result<Measured> {
     Ok(Measured::Value(f64::from(u8::from(failed))))
 }
 
-/// How many megabytes Docker's packages and Sysbox have in the measured start.
+/// The size of Docker's packages and of Sysbox in the measured start, in megabytes, as the benchmark's setting.
 const PADDING: (&str, &str) = ("POLIS_PROOF_PADDING", "200,70");
 
 /// The benchmark in `compose/proof/tests/pace`, whose last figure is the ratio.
@@ -166,6 +166,7 @@ pub(super) fn first_start(workspace: &Workspace) -> Result<Measured> {
     ratio(&table).map(Measured::Value).ok_or_else(|| {
         Error::machine("the benchmark printed no ratio")
             .because("expected a line `total ...: RATIO`")
+            .hint("cargo test --package polis-stack-proof --test pace")
     })
 }
 
