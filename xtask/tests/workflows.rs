@@ -5,6 +5,7 @@ mod command_lines;
 
 use std::fs;
 
+use clap::Args as _;
 use serde_json::Value;
 use xtask_host::source::Source;
 use xtask_pins::yaml;
@@ -231,7 +232,7 @@ fn every_command_of_ours_parses() {
     assert!(count >= 8, "{count} commands");
 }
 
-/// The scripts of all steps of a workflow.
+/// The scripts of all steps of a workflow; those of a job with a matrix once for each of its combinations.
 fn scripts(text: &str) -> Vec<String> {
     let source = Source {
         path: "workflow".to_owned(),
@@ -239,7 +240,55 @@ fn scripts(text: &str) -> Vec<String> {
     };
     let workflow = yaml::parse(&source).expect("YAML").to_json();
     let jobs = workflow["jobs"].as_object().expect("jobs");
-    let steps = jobs.values().filter_map(|job| job["steps"].as_array());
-    let scripts = steps.flatten().filter_map(|step| step["run"].as_str());
-    scripts.map(str::to_owned).collect()
+    let of_job = |job: &Value| {
+        let matrix = &job["strategy"]["matrix"]["include"];
+        let combinations = matrix.as_array().cloned().unwrap_or(vec![Value::Null]);
+        let steps = job["steps"].as_array().cloned().unwrap_or_default();
+        let of_steps = combinations.into_iter().flat_map(move |combination| {
+            let scripts = steps.iter().map(|step| script(step, &combination));
+            scripts.collect::<Vec<String>>()
+        });
+        of_steps.collect::<Vec<String>>()
+    };
+    jobs.values().flat_map(of_job).collect()
+}
+
+/// The script of a step, with its variables that come from the matrix.
+fn script(step: &Value, combination: &Value) -> String {
+    let run = step["run"].as_str().unwrap_or_default().to_owned();
+    let variables = step["env"].as_object().into_iter().flatten();
+    variables.fold(run, |run, (name, value)| {
+        let value = value.as_str().unwrap_or_default();
+        let value = value.strip_prefix("${{ matrix.");
+        let value = value.and_then(|value| value.strip_suffix(" }}"));
+        match value.and_then(|name| combination[name].as_str()) {
+            Some(value) => run.replace(&format!("\"${name}\""), value),
+            None => run,
+        }
+    })
+}
+
+/// The machines of CI together run what `cargo xtask ci` runs on one.
+#[test]
+fn every_step_of_ci_is_run_once() {
+    let path = repository().join(".github/workflows/tests.yml");
+    let text = fs::read_to_string(path).expect("the workflow");
+    let scripts = scripts(&text);
+    let only = scripts
+        .iter()
+        .filter_map(|script| script.split_once(" ci --only "));
+    let named = only.flat_map(|(_, steps)| steps.trim().split(','));
+    // Each machine builds what it runs.
+    let mut named: Vec<&str> = named.filter(|step| !step.starts_with("build")).collect();
+    named.sort_unstable();
+    let verb = xtask_dev::verbs::ci::CiArgs::augment_args(clap::Command::new("ci"));
+    let only = verb.get_arguments().find(|arg| arg.get_id() == "only");
+    let steps = only.expect("`--only`").get_possible_values();
+    let mut steps: Vec<&str> = steps
+        .iter()
+        .map(clap::builder::PossibleValue::get_name)
+        .collect();
+    steps.retain(|step| !step.starts_with("build"));
+    steps.sort_unstable();
+    assert_eq!(named, steps);
 }

@@ -12,6 +12,9 @@ use crate::{Result, files};
 /// The release. Its cloud-init 25.1 is Debian's first that refuses what Ubuntu's refuses.
 const SUITE: &str = "trixie";
 
+/// The keys of its packages, on this machine and in the guest.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// Packages that an Ubuntu cloud image has and a minimal Debian lacks.
 const LIKE_UBUNTU: [&str; 28] = [
     "systemd-sysv",
@@ -85,7 +88,7 @@ pub struct Base {
 /// Builds the root file system and fetches the packages that the document names, unless `dir` already has them.
 ///
 /// # Errors
-/// When the machine's configuration names no Debian mirror, or mmdebstrap fails.
+/// When apt or mmdebstrap fails.
 pub fn prepare(dir: &Path, wanted: &[String]) -> Result<Base> {
     let wanted = wanted.join(" ");
     let key = files::digest(&[&wanted, include_str!("base.rs")]);
@@ -147,37 +150,22 @@ fn bootstrap(work: &Path, wanted: &str) -> Result<()> {
         &format!("--customize-hook=rm -rf \"$1{TOP}\""),
         SUITE,
         &work.join("root.tar").display().to_string(),
-        &format!("deb {} {SUITE} main", mirror()?),
+        &source(SUITE)?,
     ])
     .output()?;
     Ok(())
 }
 
-/// The Debian mirror of this machine, from its own package sources.
+/// The source of the packages of `suite`, for apt: the mirror that this machine uses if it is Debian, or else Debian's own archive.
+/// Named with its key, because other systems do not trust it by default.
 ///
 /// # Errors
-/// When they name none.
-pub fn mirror() -> Result<String> {
-    let dir = Path::new("/etc/apt/sources.list.d");
-    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
-    let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    files.extend(entries.flatten().map(|entry| entry.path()));
-    files.sort();
-    let words: Vec<String> = files
-        .iter()
-        .filter_map(|file| fs::read_to_string(file).ok())
-        .flat_map(|text| {
-            text.split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let is_debian = |word: &&String| {
-        word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian")
-    };
-    words
-        .iter()
-        .find(is_debian)
-        .cloned()
-        .ok_or_else(|| "no Debian mirror in the apt sources of this machine".to_owned())
+/// When apt fails.
+pub fn source(suite: &str) -> Result<String> {
+    let targets = ["Created-By: Packages", "Origin: Debian"];
+    let list = ["apt-get", "indextargets", "--format", "$(REPO_URI)"];
+    let uris = Run::new(&[&list[..], &targets].concat()).output()?;
+    let mirror = uris.lines().find(|uri| !uri.contains("security"));
+    let mirror = mirror.unwrap_or("http://deb.debian.org/debian");
+    Ok(format!("deb [signed-by={KEYRING}] {mirror} {suite} main"))
 }

@@ -105,3 +105,23 @@ fn a_failed_test_hides_no_later_stage() {
         "{seen}"
     );
 }
+
+/// As an ordinary user, a run of everything leaves such steps out and says so, but a step that is named must not pass
+/// without having run.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_named_step_that_needs_root_is_refused_to_others() {
+    let ci = "ci --no-install --only format,first,stack";
+    let other = format!(
+        "if [ $(id -u) = 0 ]; then exec unshare --user --map-user=1000 '{XTASK}' {ci}; fi; exec '{XTASK}' {ci}"
+    );
+    let ran = Tree::data().run_with("sh", &["-c", &other], &[("CARGO", "/bin/true")]);
+    expect_test::expect![[r#"
+        exit 5
+        --- stderr
+        error: only root can run the steps first,stack
+          caused by: they start machines, containers and network namespaces
+          hint: `sudo env "HOME=$HOME" "PATH=$PATH" cargo xtask ci --only first,stack`
+    "#]]
+    .assert_eq(&ran.seen());
+}

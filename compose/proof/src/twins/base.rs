@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cloud_init_proof::base::mirror;
+use cloud_init_proof::base::source;
 use cloud_init_proof::run::Run;
 
 use super::files::{digest, entries};
@@ -58,7 +58,7 @@ impl Base {
     /// Builds the root file system, unless `dir` already has it.
     ///
     /// # Errors
-    /// When the machine's configuration names no Debian mirror, or mmdebstrap fails.
+    /// When apt or mmdebstrap fails.
     pub(crate) fn prepare(dir: &Path) -> Result<Self> {
         let key = digest(&[include_bytes!("base.rs")]);
         let root = dir.join(format!("base-{key}"));
@@ -80,7 +80,7 @@ impl Base {
         words.push(format!("--include={}", PACKAGES.join(",")));
         words.push(SUITE.to_owned());
         words.push(new.display().to_string());
-        words.push(format!("deb {} {SUITE} main", mirror()?));
+        words.push(source(SUITE)?);
         Run::new(&words).output()?;
         fs::rename(&new, &base.root).map_err(|error| format!("{}: {error}", new.display()))?;
         Ok(base)

@@ -49,6 +49,16 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
     if args.list {
         return Ok(listed(&selected));
     }
+    let as_root = steps::named_as_root(args).join(",");
+    if !as_root.is_empty() && !tools::is_root() {
+        return Err(
+            Error::machine(format!("only root can run the steps {as_root}"))
+                .because("they start machines, containers and network namespaces")
+                .hint(format!(
+                    "`sudo env \"HOME=$HOME\" \"PATH=$PATH\" cargo xtask ci --only {as_root}`"
+                )),
+        );
+    }
     reset_umask();
     // `--quick` only writes cargo's files, which cargo locks.
     let _lock = match args.quick {
@@ -102,10 +112,10 @@ pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Repo
 
 /// The steps, each with the command that runs it alone.
 fn listed(selected: &Selected) -> Report {
-    let rows = selected
+    let rows: Vec<(&str, String)> = selected
         .steps()
-        .map(|(name, arguments)| (*name, format!("cargo {}", arguments.join(" "))));
-    let rows: Vec<(&str, String)> = rows.collect();
+        .map(|step| (step.name, step.command()))
+        .collect();
     let text: Vec<String> = rows
         .iter()
         .map(|(name, command)| format!("{name:<12}  {command}"))
@@ -156,31 +166,30 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Runs `rounds` one after the other, until one fails that the next ones depend on.
+    /// Runs `rounds` one after the other. Without the test tools, the next ones depend on the first that fails.
     ///
     /// # Errors
     /// If the user interrupts a step.
     fn rounds(&self, rounds: &[Round], record: &mut Record) -> Result<()> {
         for round in rounds {
-            let before = record.failed.len();
-            for ((name, arguments), time, passed) in self.round(round) {
-                record.times.push((name, time));
+            for (step, time, passed) in self.round(round) {
+                record.times.push((step.name, time));
                 if let Err(error) = passed {
                     if error.outcome == Outcome::Interrupted {
                         return Err(error);
                     }
-                    let hint = format!("`cargo {}` runs {name} alone", arguments.join(" "));
-                    record.failed.push((name, error.message, hint));
+                    let hint = format!("`{}` runs {} alone", step.command(), step.name);
+                    record.failed.push((step.name, error.message, hint));
                 }
             }
-            if record.failed.len() > before && !steps::continues_after(round) {
+            if self.tools.is_none() && !record.failed.is_empty() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Runs the lanes of a round side by side. A step that fails ends its lane.
+    /// Runs the lanes of a round side by side.
     fn round(&self, lanes: &Round) -> Vec<Done> {
         std::thread::scope(|scope| {
             let beside = lanes.iter().skip(1);
@@ -204,9 +213,10 @@ impl Runner<'_> {
         for &step in lane {
             let started = Instant::now();
             let passed = self.step(step, aside);
-            let continues_after = passed.is_ok();
+            let interrupted =
+                matches!(&passed, Err(error) if error.outcome == Outcome::Interrupted);
             done.push((step, started.elapsed(), passed));
-            if !continues_after {
+            if interrupted {
                 break;
             }
         }
@@ -214,10 +224,11 @@ impl Runner<'_> {
     }
 
     /// Runs one step. The output of a step `aside` is printed in one piece at its end.
-    fn step(&self, (name, arguments): Step, aside: bool) -> Result<()> {
-        let header = format!("== {name}: cargo {}", arguments.join(" "));
-        let mut run = self.command((name, arguments))?;
-        if name == steps::TEST.0
+    fn step(&self, step: Step, aside: bool) -> Result<()> {
+        let name = step.name;
+        let header = format!("== {name}: {}", step.command());
+        let mut run = self.command(step)?;
+        if [steps::TEST.name, steps::RELEASES.name].contains(&name)
             && let Some(dir) = self.scratch
         {
             run = run.env("TMPDIR", dir);
@@ -246,10 +257,10 @@ impl Runner<'_> {
     }
 
     /// The command of a step, with the tools that tests use. Tests compare output, so the language is English.
-    fn command(&self, (name, arguments): Step) -> Result<Run> {
-        let run = match self.built(name) {
-            Some(program) => Run::new(program).args(&arguments[1..]),
-            None => Run::cargo().args(arguments),
+    fn command(&self, step: Step) -> Result<Run> {
+        let run = match self.built(step.name) {
+            Some(program) => Run::new(program).args(step.arguments().skip(1)),
+            None => Run::cargo().args(step.arguments()),
         };
         let mut run = run
             .cwd(&self.workspace.root)
@@ -277,7 +288,7 @@ impl Runner<'_> {
     fn built(&self, name: &str) -> Option<PathBuf> {
         let file = format!("xtask-check{}", std::env::consts::EXE_SUFFIX);
         let program = self.workspace.target.join("debug").join(file);
-        (name == steps::CHECK.0 && self.has_built && program.exists()).then_some(program)
+        (name == steps::CHECK.name && self.has_built && program.exists()).then_some(program)
     }
 }
 

@@ -30,7 +30,6 @@ mod publishers;
 mod referrers;
 mod registry;
 mod registry_faults;
-mod rehearsal;
 #[cfg(unix)]
 mod release;
 mod reports;

@@ -13,110 +13,73 @@ pub struct CiArgs {
     #[arg(long, conflicts_with = "only")]
     pub quick: bool,
     /// Only these steps [see `--list`]
-    #[arg(long, value_name = "STEP", value_parser = PossibleValuesParser::new(names()), hide_possible_values = true)]
+    #[arg(long, value_name = "STEP", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()), hide_possible_values = true)]
     pub only: Vec<String>,
     /// List the steps and their commands, without running them
     #[arg(long)]
     pub list: bool,
 }
 
-/// A step: its name, and the arguments for cargo.
-pub(super) type Step = (&'static str, &'static [&'static str]);
+/// A step: its name, and the arguments of cargo as words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    arguments: &'static str,
+}
+
+impl Step {
+    const fn new(name: &'static str, arguments: &'static str) -> Self {
+        Self { name, arguments }
+    }
+
+    /// The arguments of cargo.
+    pub(super) fn arguments(self) -> impl Iterator<Item = &'static str> {
+        self.arguments.split(' ')
+    }
+
+    /// The command that runs the step alone.
+    pub(super) fn command(self) -> String {
+        format!("cargo {}", self.arguments)
+    }
+}
 
 /// Lanes that run in parallel; the steps of a lane run one after the other. The first lane prints immediately, the
 /// others when they are done.
 pub(super) type Round = Vec<Vec<Step>>;
 
-const FORMAT: Step = ("format", &["fmt", "--all", "--check"]);
-const PINS: Step = ("pins", &["xtask", "verify-pins", "--offline"]);
-pub(super) const CHECK: Step = ("check", &["xtask", "check"]);
-const LINT: Step = (
+// Always the whole workspace, so that nothing is rebuilt with other features.
+const FORMAT: Step = Step::new("format", "fmt --all --check");
+const PINS: Step = Step::new("pins", "xtask verify-pins --offline");
+pub(super) const CHECK: Step = Step::new("check", "xtask check");
+const LINT: Step = Step::new(
     "lint",
-    &[
-        "clippy",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ],
+    "clippy --locked --workspace --all-targets -- -D warnings",
 );
 /// `--all-targets` does not include targets with `test = false`.
-const LINT_STAGES: Step = (
+const LINT_STAGES: Step = Step::new(
     "lint-stages",
-    &[
-        "clippy",
-        "--locked",
-        "--workspace",
-        "--test",
-        "provision",
-        "--test",
-        "first",
-        "--test",
-        "stack",
-        "--test",
-        "wine",
-        "--",
-        "-D",
-        "warnings",
-    ],
+    "clippy --locked --workspace --test provision --test first --test stack --test wine --test built --test ready \
+     --test rehearsal -- -D warnings",
 );
-/// Always the whole workspace, so that nothing is rebuilt with other features.
-pub(super) const BUILD: Step = ("build", &["test", "--locked", "--workspace", "--no-run"]);
-const BUILD_STAGES: Step = (
+pub(super) const BUILD: Step = Step::new("build", "test --locked --workspace --no-run");
+const BUILD_STAGES: Step = Step::new(
     "build-stages",
-    &[
-        "test",
-        "--locked",
-        "--workspace",
-        "--no-run",
-        "--test",
-        "provision",
-        "--test",
-        "first",
-        "--test",
-        "stack",
-        "--test",
-        "wine",
-    ],
+    "test --locked --workspace --no-run --test provision --test first --test stack --test wine --test built \
+     --test ready --test rehearsal",
 );
-pub(super) const TEST: Step = (
-    "test",
-    &[
-        "nextest",
-        "run",
-        "--locked",
-        "--workspace",
-        "--profile",
-        "ci",
-    ],
-);
+pub(super) const TEST: Step = Step::new("test", "nextest run --locked --workspace --profile ci");
 /// As [`TEST`], without cargo-nextest.
-const TEST_PLAIN: Step = (
-    "test",
-    &["test", "--locked", "--workspace", "--no-fail-fast"],
+const TEST_PLAIN: Step = Step::new("test", "test --locked --workspace --no-fail-fast");
+const UNIT_TESTS: Step = Step::new("unit-tests", "test --locked --workspace --lib --bins");
+const PROVISION: Step = Step::new("provision", "test --locked --workspace --test provision");
+const FIRST: Step = Step::new("first", "test --locked --workspace --test first");
+const WINE: Step = Step::new("wine", "test --locked --workspace --test wine");
+/// Builds with the release profile, which the other steps do not wait for.
+pub(super) const RELEASES: Step = Step::new(
+    "releases",
+    "test --locked --workspace --no-fail-fast --test built --test ready --test rehearsal",
 );
-const UNIT_TESTS: Step = (
-    "unit-tests",
-    &["test", "--locked", "--workspace", "--lib", "--bins"],
-);
-const PROVISION: Step = (
-    "provision",
-    &["test", "--locked", "--workspace", "--test", "provision"],
-);
-const FIRST: Step = (
-    "first",
-    &["test", "--locked", "--workspace", "--test", "first"],
-);
-const WINE: Step = (
-    "wine",
-    &["test", "--locked", "--workspace", "--test", "wine"],
-);
-const STACK: Step = (
-    "stack",
-    &["test", "--locked", "--workspace", "--test", "stack"],
-);
+const STACK: Step = Step::new("stack", "test --locked --workspace --test stack");
 
 /// The steps that need no test tools. They run while the tools are being installed.
 const WITHOUT_TOOLS: [&[&[Step]]; 4] = [&[&[FORMAT]], &[&[PINS]], &[&[BUILD]], &[&[BUILD_STAGES]]];
@@ -128,7 +91,7 @@ const WITH_TOOLS: [&[&[Step]]; 4] = [
     &[&[TEST]],
     // The first lanes wait for containers half of the time.
     &[&[PROVISION, FIRST], &[WINE]],
-    &[&[STACK], &[LINT, LINT_STAGES]],
+    &[&[STACK], &[LINT, LINT_STAGES, RELEASES]],
 ];
 
 /// The steps of `--quick`.
@@ -170,7 +133,7 @@ pub(super) fn selected(args: &CiArgs, nextest: bool, root: bool) -> Selected {
         };
     }
     let is_selected = |step: &&Step| {
-        let named = args.only.is_empty() || args.only.iter().any(|only| only == step.0);
+        let named = args.only.is_empty() || args.only.iter().any(|only| only == step.name);
         named && (root || !AS_ROOT.contains(step))
     };
     let lane = |lane: &&[Step]| {
@@ -195,16 +158,19 @@ pub(super) fn selected(args: &CiArgs, nextest: bool, root: bool) -> Selected {
     }
 }
 
-/// Whether to continue after a failed step of `round`. A failed test says nothing about the later stages.
-pub(super) fn continues_after(round: &Round) -> bool {
-    round.iter().flatten().any(|(name, _)| *name == TEST.0)
+/// The steps that `args` names although they need root; a run of all steps omits them.
+pub(super) fn named_as_root(args: &CiArgs) -> Vec<&str> {
+    let named = args.only.iter().map(String::as_str);
+    named
+        .filter(|name| AS_ROOT.iter().any(|step| step.name == *name))
+        .collect()
 }
 
 /// The names that `--only` accepts.
 fn names() -> impl Iterator<Item = &'static str> {
     let rounds = WITHOUT_TOOLS.iter().chain(&WITH_TOOLS);
     let lanes = rounds.flat_map(|round| round.iter());
-    lanes.flat_map(|lane| lane.iter()).map(|(name, _)| *name)
+    lanes.flat_map(|lane| lane.iter()).map(|step| step.name)
 }
 
 #[cfg(test)]
@@ -217,7 +183,7 @@ mod tests {
             only: only.iter().map(|&name| name.to_owned()).collect(),
             ..CiArgs::default()
         };
-        let names = |lane: Vec<Step>| lane.iter().map(|(name, _)| *name).collect();
+        let names = |lane: Vec<Step>| lane.iter().map(|step| step.name).collect();
         let selected = selected(&args, true, root);
         let rounds = selected.without_tools.into_iter();
         rounds

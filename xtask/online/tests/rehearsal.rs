@@ -1,15 +1,18 @@
 //! The complete rehearsal: in two directories, with two cargo homes, and of a tree that is waived, half pinned or
 //! ready.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic, and so may its helpers"
+)]
+
 use std::path::Path;
 
 use polis_base::Digest;
 use serde_json::Value;
 use xtask_pins::edit::apply;
 use xtask_pins::inventory::{Files, Inventory, update};
-use xtask_testkit::Tree;
-
-use crate::support::{external_tool, run};
+use xtask_testkit::{Tree, has_part};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 
@@ -79,8 +82,8 @@ fn a_rehearsal_releases_the_same_bytes_from_anywhere_in_every_state_of_the_tree(
     assert_eq!(reproducible(&first), reproducible(&second));
     assert!(reproducible(&first).len() > 5, "{first:#}");
     let dist = one.root().join("dist");
-    no_name_can_be_mistaken_for_a_release(&dist);
-    users_can_verify(&dist);
+    no_name_can_be_mistaken_for_a_release(&one, &dist);
+    users_can_verify(&one, &dist);
 
     // The bytes are the same, whatever is pinned, waived or released in the tree.
     pin(&one, false);
@@ -101,7 +104,7 @@ fn a_rehearsal_releases_the_same_bytes_from_anywhere_in_every_state_of_the_tree(
     );
 }
 
-fn no_name_can_be_mistaken_for_a_release(dist: &Path) {
+fn no_name_can_be_mistaken_for_a_release(tree: &Tree, dist: &Path) {
     let unpacked = tempfile::tempdir().unwrap();
     let compose = std::fs::read_to_string(dist.join("docker-compose.yml")).unwrap();
     let images: Vec<&str> = compose
@@ -121,58 +124,44 @@ fn no_name_can_be_mistaken_for_a_release(dist: &Path) {
         .find(|path| path.extension().is_some_and(|ext| ext == "gz"))
         .unwrap();
     assert!(archive.to_string_lossy().contains("-rehearsal-"));
-    run(
-        "tar",
-        [
-            "-xzf",
-            archive.to_str().unwrap(),
-            "-C",
-            unpacked.path().to_str().unwrap(),
-        ],
-    );
+    let at = unpacked.path().to_str().unwrap();
+    run(tree, "tar", &["-xzf", archive.to_str().unwrap(), "-C", at]);
     let dir = archive
         .file_name()
         .unwrap()
         .to_string_lossy()
         .replace(".tar.gz", "");
     let program = unpacked.path().join(dir).join("polis");
-    let version = String::from_utf8(run(program, ["version"])).unwrap();
+    let version = run(tree, program.to_str().unwrap(), &["version"]);
     assert!(version.starts_with("polis 0.5.0-rehearsal\n"), "{version}");
 }
 
-fn users_can_verify(dist: &Path) {
-    let dir = dist.to_str().unwrap();
-    run(
-        "sh",
-        [
-            "-c",
-            &format!("cd '{dir}' && sha256sum -c --strict SHA256SUMS"),
-        ],
+fn users_can_verify(tree: &Tree, dist: &Path) {
+    let check = format!(
+        "cd '{}' && sha256sum -c --strict SHA256SUMS",
+        dist.display()
     );
-    let Some(minisign) = external_tool("minisign") else {
+    run(tree, "sh", &["-c", &check]);
+    if !has_part("minisign") {
         return;
-    };
-    let (sums, key) = (dist.join("SHA256SUMS"), dist.join("minisign.pub"));
-    let verify = [
-        "-V",
-        "-p",
-        key.to_str().unwrap(),
-        "-m",
-        sums.to_str().unwrap(),
-    ];
-    let said = String::from_utf8(run(&minisign, verify)).unwrap();
+    }
+    let path = |name: &str| dist.join(name).display().to_string();
+    let (sums, key) = (path("SHA256SUMS"), path("minisign.pub"));
+    let verify = ["-V", "-p", &key, "-m", &sums];
+    let said = run(tree, "minisign", &verify);
     assert!(said.contains("REHEARSAL, not a release"), "{said}");
-    std::fs::write(
-        &sums,
-        std::fs::read_to_string(&sums).unwrap().replace('a', "b"),
-    )
-    .unwrap();
-    let refused = crate::support::command(&minisign)
-        .args(verify)
-        .output()
-        .unwrap();
-    assert!(
-        !refused.status.success(),
+    let changed = std::fs::read_to_string(&sums).unwrap().replace('a', "b");
+    std::fs::write(&sums, changed).unwrap();
+    let refused = tree.run("minisign", &verify);
+    assert_ne!(
+        refused.code, 0,
         "a changed list of checksums must not verify"
     );
+}
+
+/// The output of a program that must succeed.
+fn run(tree: &Tree, program: &str, args: &[&str]) -> String {
+    let ran = tree.run(program, args);
+    assert_eq!(ran.code, 0, "{program} {args:?}: {}", ran.seen());
+    ran.stdout
 }
