@@ -89,9 +89,9 @@ const WITH_TOOLS: [&[&[Step]]; 4] = [
     &[&[CHECK]],
     // Tests and proofs have deadlines and use all cores, so in parallel they would starve each other.
     &[&[TEST]],
-    // The first lanes wait for containers half of the time.
-    &[&[PROVISION, FIRST], &[WINE]],
-    &[&[STACK], &[LINT, LINT_STAGES, RELEASES]],
+    &[&[PROVISION]],
+    // The first lane waits for containers half of the time.
+    &[&[FIRST, STACK], &[WINE, LINT, LINT_STAGES, RELEASES]],
 ];
 
 /// The steps of `--quick`.
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(all, names().collect::<Vec<_>>());
         assert_eq!(
             names_of(false, &["stack", "first", "lint"], true),
-            [vec![vec!["first"]], vec![vec!["stack"], vec!["lint"]]]
+            [[vec!["first", "stack"], vec!["lint"]]]
         );
         assert_eq!(names_of(true, &[], true).len(), QUICK.len());
     }
