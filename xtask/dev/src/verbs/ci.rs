@@ -42,15 +42,16 @@ const NAMED: usize = 10;
 /// Runs the verb.
 ///
 /// # Errors
-/// If an installation fails, or at the first failed step.
+/// If an installation or a step fails, or if a named step needs root.
 pub fn run(workspace: &Workspace, args: &CiArgs, global: &Global) -> Result<Report> {
     signals::pass_on();
-    let selected = steps::selected(args, installed(NEXTEST), tools::is_root());
+    let root = tools::is_root();
+    let selected = steps::selected(args, installed(NEXTEST), root);
     if args.list {
         return Ok(listed(&selected));
     }
     let as_root = steps::named_as_root(args).join(",");
-    if !as_root.is_empty() && !tools::is_root() {
+    if !as_root.is_empty() && !root {
         return Err(
             Error::machine(format!("only root can run the steps {as_root}"))
                 .because("they start machines, containers and network namespaces")
