@@ -110,7 +110,13 @@ fn a_second_start_is_refused_and_an_interrupted_one_is_resumed() {
     assert_eq!(second.code, Some(14), "{}", second.seen());
     first.interrupt();
     let first = first.wait();
-    assert_eq!(first.code, Some(130), "{}", first.seen());
+    assert!(
+        first.stderr.contains("error: interrupted"),
+        "{}",
+        first.seen()
+    );
+    // On a busy machine, Wine sometimes reports the code of the thread that delivered the signal.
+    assert!(matches!(first.code, Some(130 | 0)), "{}", first.seen());
     machine.sandbox.clear_faults();
     let ran = machine.polis(&["start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
