@@ -344,7 +344,7 @@ fn a_vm_that_ignores_its_power_button_is_reported_with_a_fix() {
 fn a_call_that_waits_for_another_call_is_not_a_hang() {
     let sandbox = running();
     sandbox.fault(Fault::of("info", Effect::Busy(12_000)));
-    // One that changes nothing: when the daemon is idle again, both calls go on at once.
+    // One that changes nothing: when the daemon is idle again, both calls continue at once.
     let other = sandbox.start_multipass(&["info", "polis"], b"");
     wait_until(|| sandbox.state().busy_until > 0);
     let ran = sandbox.polis(&["status"]);
