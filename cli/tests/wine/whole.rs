@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fake_multipass::{Effect, Fault};
+use fake_multipass::{Effect, Fault, Ran};
 
 use crate::machine::Machine;
 
@@ -90,9 +90,22 @@ fn arguments_and_exit_codes_pass_through() {
 
 #[test]
 fn a_second_start_is_refused_and_an_interrupted_one_is_resumed() {
-    let Some(machine) = Machine::new() else {
-        return;
-    };
+    // On a busy machine, Wine sometimes loses the exit code of a program that is interrupted. A bug of ours would show every time.
+    let came = (0..3).any(|_| {
+        let Some(machine) = Machine::new() else {
+            return true;
+        };
+        let interrupted = interrupted_and_resumed(&machine);
+        let seen = interrupted.seen();
+        assert!(interrupted.stderr.contains("error: interrupted"), "{seen}");
+        assert!([Some(130), Some(0)].contains(&interrupted.code), "{seen}");
+        interrupted.code == Some(130)
+    });
+    assert!(came, "the code 130 is lost each time");
+}
+
+/// Interrupts a start beside which a second one is refused, and starts again; returns what the interrupted one printed.
+fn interrupted_and_resumed(machine: &Machine) -> Ran {
     machine
         .sandbox
         .fault(Fault::of("launch", Effect::Slow(600_000)));
@@ -110,14 +123,8 @@ fn a_second_start_is_refused_and_an_interrupted_one_is_resumed() {
     assert_eq!(second.code, Some(14), "{}", second.seen());
     first.interrupt();
     let first = first.wait();
-    assert!(
-        first.stderr.contains("error: interrupted"),
-        "{}",
-        first.seen()
-    );
-    // On a busy machine, Wine sometimes reports the code of the thread that delivered the signal.
-    assert!(matches!(first.code, Some(130 | 0)), "{}", first.seen());
     machine.sandbox.clear_faults();
     let ran = machine.polis(&["start", "--quiet"]);
     assert_eq!(ran.code, Some(0), "{}", ran.seen());
+    first
 }

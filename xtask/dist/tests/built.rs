@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use xtask_testkit::{Tree, has_part, prepared, repository};
+use xtask_testkit::{Tree, cargo_home, has_part, prepared, repository};
 
 const DIST: &str = env!("CARGO_BIN_EXE_xtask-dist");
 const MUSL: [&str; 2] = ["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
@@ -197,17 +197,11 @@ fn the_packed_program_matches_the_manifest() {
         let (tree, dir) = built.unpack(triple);
         let program = std::fs::read(dir.join("polis")).expect("the program");
         assert!(program.len() < 4_000_000, "{}", program.len());
-        let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(
-            || std::env::home_dir().expect("a home").join(".cargo"),
-            PathBuf::from,
-        );
-        for path in [cargo_home, repository()] {
-            let path = path.to_str().expect("a path in UTF-8").as_bytes();
-            let found = program.windows(path.len()).any(|part| part == path);
-            assert!(
-                !found,
-                "{triple}: the program contains a path of this machine"
-            );
+        for path in [cargo_home(), repository()] {
+            let path = path.to_str().expect("a path in UTF-8");
+            let mut parts = program.windows(path.len());
+            let found = parts.any(|part| part == path.as_bytes());
+            assert!(!found, "{triple}: the program contains `{path}`");
         }
         let facts = polis_base::facts::Facts::find(&program).expect("the marker");
         assert_eq!(facts.label, built.label());

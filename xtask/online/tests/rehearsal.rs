@@ -12,7 +12,7 @@ use polis_base::Digest;
 use serde_json::Value;
 use xtask_pins::edit::apply;
 use xtask_pins::inventory::{Files, Inventory, update};
-use xtask_testkit::{Tree, has_part};
+use xtask_testkit::{Tree, cargo_home, has_part};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-online");
 
@@ -70,13 +70,9 @@ fn a_rehearsal_releases_the_same_bytes_from_anywhere_in_every_state_of_the_tree(
     let (one, other) = (Tree::quick_to_build(), Tree::quick_to_build());
     let first = rehearse(&one, &[]);
     let home = other.root().join("another-cargo-home");
-    let registry = std::env::var_os("CARGO_HOME").map_or_else(
-        || std::env::home_dir().unwrap().join(".cargo"),
-        std::path::PathBuf::from,
-    );
     std::fs::create_dir(&home).unwrap();
     #[cfg(unix)]
-    std::os::unix::fs::symlink(registry.join("registry"), home.join("registry")).unwrap();
+    std::os::unix::fs::symlink(cargo_home().join("registry"), home.join("registry")).unwrap();
     let second = rehearse(&other, &[("CARGO_HOME", home.to_str().unwrap())]);
     assert_eq!(first["images"], second["images"]);
     assert_eq!(reproducible(&first), reproducible(&second));

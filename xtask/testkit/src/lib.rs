@@ -20,5 +20,5 @@ pub use canary::{Canary, Given};
 pub use json::json_file;
 pub use normal::{AFTER_WAIVERS, VERSION};
 pub use prepared::prepared;
-pub use tree::{Ran, TREE, Tree, has_part, repository};
+pub use tree::{Ran, TREE, Tree, cargo_home, has_part, repository};
 pub use variant::Variant;

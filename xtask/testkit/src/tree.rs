@@ -96,6 +96,14 @@ pub fn repository() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
+/// The directory where cargo keeps the sources of crates.
+pub fn cargo_home() -> PathBuf {
+    std::env::var_os("CARGO_HOME").map_or_else(
+        || std::env::home_dir().expect("a home").join(".cargo"),
+        PathBuf::from,
+    )
+}
+
 /// Whether the test tool `program` is installed. Prints a message if it is not and the test is to be skipped.
 ///
 /// # Panics

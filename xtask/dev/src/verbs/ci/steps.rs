@@ -74,7 +74,7 @@ const UNIT_TESTS: Step = Step::new("unit-tests", "test --locked --workspace --li
 const PROVISION: Step = Step::new("provision", "test --locked --workspace --test provision");
 const FIRST: Step = Step::new("first", "test --locked --workspace --test first");
 const WINE: Step = Step::new("wine", "test --locked --workspace --test wine");
-/// Builds with the release profile, which the other steps do not wait for.
+/// Tests that build with the release profile; no other step needs what they build.
 pub(super) const RELEASES: Step = Step::new(
     "releases",
     "test --locked --workspace --no-fail-fast --test built --test ready --test rehearsal",
